@@ -102,7 +102,12 @@ def group_of(source: str) -> str:
     >>> group_of("captures/web01.tar.gz"), group_of("db-eu-2/"), group_of("host.txt")
     ('web#', 'db-eu-#', 'host')
     """
-    return _DIGITS.sub("#", _ENDING.sub("", Path(source).name))
+    return _DIGITS.sub("#", name_of(source))
+
+
+def name_of(source: str) -> str:
+    """Return the name of a host: that of its file without endings."""
+    return _ENDING.sub("", Path(source).name)
 
 
 def outliers_of(hosts: Iterable[HostResult]) -> list[Outlier]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from iptsim.cli import main
-from iptsim.commands.many import Result, each, sources_of
+from iptsim.commands.many import sources_of
+from iptsim.commands.working import Result, each
 from iptsim.errors import CaptureError, UsageError
 from iptsim.fleet import HostResult, outliers_of, policy_of
 from iptsim.host.capture import load_host
@@ -82,6 +89,23 @@ def test_each_source_has_a_result(hosts: Path, jobs: int) -> None:
     }
 
 
+def ended(source: str) -> int:
+    """Return a number; one source ends the process that works on it."""
+    if source == "deadly":
+        os._exit(9)
+    return len(source)
+
+
+@pytest.mark.thorough
+def test_a_process_that_ends_costs_one_source() -> None:
+    sources = [f"host{number}" for number in range(60)]
+    sources[37] = "deadly"
+    found = list(each(sources, ended, 2))
+    assert [one.source for one in found] == sources
+    assert [one.source for one in found if one.error] == ["deadly"]
+    assert "ended unexpectedly" in found[37].error
+
+
 def test_summary_over_hosts(hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = tmp_path / "rows.parquet"
     assert main(["lint", str(hosts), "--summary", "--json", "--parquet", str(rows)]) == 2
@@ -128,3 +152,207 @@ def test_own_addresses_are_no_difference() -> None:
     told = policy_of(load_host(FIXTURES / "published")).values()
     assert not [text for text in told if "192.0.2.10" in text]
     assert "IPv4 filter :FORWARD DROP" in told
+
+
+# -- check, reach and diff ---------------------------------------------------------------------------
+
+POLICY = """
+expectations:
+  - {name: no ssh from the internet, from: internet, to: host, ports: 22, expect: closed}
+  - {name: lo, from: host, to: host, expect: accept}
+"""
+
+
+def summary(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> dict[str, Any]:
+    """Return the summary that a command prints as JSON."""
+    assert main([*words, "--summary", "--json"]) == status
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert [one["source"].rpartition("/")[2] for one in found["errors"]] == ["web05.txt"]
+    return found
+
+
+def counted(found: dict[str, Any]) -> dict[str, int]:
+    return {one["code"]: one["hosts"] for one in found["findings"]}
+
+
+def test_many_hosts_against_a_policy(hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    found = summary(capsys, 2, "check", str(policy), str(hosts))
+    # db1 accepts everything; web03 lacks the rule for lo, so the replies alone are accepted there
+    assert counted(found) == {"no ssh from the internet": 1, "lo": 1}
+    rows = {Path(row["source"]).name: row["findings"] for row in found["results"]}
+    assert rows["db1.txt"] == ["no ssh from the internet"]
+    assert rows["web03.txt"] == ["lo"]
+    assert [Path(one["source"]).name for one in found["outliers"]] == ["web03.txt"]
+    (hosts / "web05.txt").unlink()
+    assert main(["check", str(policy), f"{hosts}/web0[12].txt", "--summary"]) == 0
+
+
+def test_what_is_open_on_many_hosts(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (hosts / "web01.txt").write_text(dump("-A INPUT -p tcp -m multiport --dports 80,443 -j ACCEPT"))
+    (hosts / "db1.txt").write_text(dump("-A INPUT -p tcp -m tcp --dport 443 -j ACCEPT"))
+    found = summary(capsys, 2, "reach", str(hosts), "-p", "tcp")
+    assert counted(found) == {"internet → host: tcp/443": 2, "internet → host: tcp/80": 1}
+    found = summary(capsys, 2, "reach", str(hosts), "--from", "10.0.0.2", "--to", "host", "-p", "tcp")
+    assert counted(found)["other machines → host: tcp/22"] == 1
+
+
+def test_two_directories_are_compared_by_name(
+    hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after = tmp_path / "after"
+    shutil.copytree(hosts, after)
+    (after / "db1.txt").write_text(dump())
+    (after / "web01.txt").rename(after / "web01.save")
+    found = summary(capsys, 2, "diff", str(hosts), str(after))
+    assert counted(found)["internet → host: ACCEPT → DROP"] == 1
+    rows = {Path(row["source"]).name: row["findings"] for row in found["results"]}
+    assert [name for name, labels in rows.items() if labels] == ["db1.txt"]
+    assert "web01.save" in rows
+    (hosts / "web02.txt").unlink()
+    (hosts / "web05.txt").unlink()
+    assert main(["diff", str(hosts), str(after), "--json"]) == 2
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    errors = {Path(one["source"]).name: one["error"] for one in lines if "error" in one}
+    assert "there is no web02" in errors["web02.txt"]
+    assert [Path(one["after"]).name for one in lines if not one.get("same", True)] == ["db1.txt"]
+
+
+def test_each_against_a_baseline(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = str(hosts / "web02.txt")
+    found = summary(capsys, 2, "diff", str(hosts), "--against", base)
+    rows = {Path(row["source"]).name: bool(row["findings"]) for row in found["results"]}
+    assert not rows["web02.txt"]
+    assert rows["db1.txt"]
+    assert rows["web03.txt"]
+
+
+def test_each_before_and_after_a_change(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = summary(capsys, 2, "diff", str(hosts), "--policy", "INPUT=ACCEPT")
+    assert counted(found)["internet → host: DROP → ACCEPT"] == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["diff", "a"], "--against BASELINE"),
+        (["diff", "a", "b", "c"], "--against BASELINE"),
+        (["diff", "a", "--against", "b", "--policy", "INPUT=DROP"], "--against does not go with changes"),
+        (["reach", "a", "--classes", "--summary"], "--summary does not go with --classes"),
+        (["reach", "a", "--engine", "dask"], "need --summary or --parquet"),
+        (["lint", "a", "--summary", "--engine", "spark"], "unknown engine 'spark'"),
+        (["lint", "a", "--summary", "--jobs=-1"], "not a number of processes"),
+        (["lint", "a", "--parquet", "/nowhere/rows.parquet"], "/nowhere: no such directory"),
+        (["check", "p", "a", "--summary"], "p: No such file"),
+    ],
+)
+def test_what_does_not_go_together(
+    words: list[str], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        Path(name).write_text(dump())
+    assert main(words) == 2
+    assert fault in capsys.readouterr().err
+
+
+def test_a_full_disk_keeps_what_was_found(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reach", str(hosts), "--parquet", "/dev/full"]) == 2
+    out, err = capsys.readouterr()
+    assert "/dev/full: No space left on device" in err
+    assert "7 hosts" in out
+
+
+# -- a cluster -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A scheduler and two workers, each a process with its nanny."""
+    import distributed
+
+    made: Any = distributed.LocalCluster  # type: ignore[attr-defined,unused-ignore]
+    with made(n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True) as found:
+        yield found
+
+
+def slow_size(source: str, pids: str) -> int:
+    """Note in a file which process works, and return the size of a source."""
+    with open(pids, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(0.02)
+    return size_of(source)
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_worker_loses_and_doubles_nothing(hosts: Path, tmp_path: Path, cluster: Any) -> None:
+    sources = sources_of([str(hosts)]) * 40
+    pids = tmp_path / "pids"
+    work = partial(slow_size, pids=str(pids))
+    found = []
+    for number, one in enumerate(each(sources, work, engine=f"dask={cluster.scheduler_address}")):
+        found.append(one)
+        if number == 40:
+            os.kill(int(pids.read_text().split()[-1]), signal.SIGKILL)
+    assert found == list(each(sources, size_of, 1))
+    assert len(set(pids.read_text().split())) > 2
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("command", ["lint", "check", "reach", "diff"])
+def test_commands_on_a_cluster(
+    command: str, hosts: Path, tmp_path: Path, cluster: Any, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("policy.yaml").write_text(POLICY)
+    shutil.copytree(hosts, "before")
+    words = {
+        "lint": ["lint", "hosts"],
+        "check": ["check", "policy.yaml", "hosts"],
+        "reach": ["reach", "hosts"],
+        "diff": ["diff", "before", "hosts"],
+    }[command]
+    engine = "--cluster" if command == "diff" else "--engine"
+    alone = summary(capsys, 2, *words)
+    assert summary(capsys, 2, *words, engine, f"dask={cluster.scheduler_address}") == alone
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore")
+def test_a_source_that_ends_its_worker_is_a_result(tmp_path: Path, cluster: Any) -> None:
+    sources = [f"host{number}" for number in range(20)]
+    sources[7] = "deadly"
+    found = list(each(sources, ended, engine=f"dask={cluster.scheduler_address}"))
+    assert [one.source for one in found] == sources
+    assert [one.source for one in found if one.error] == ["deadly"]
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_that_ends_keeps_what_is_done(hosts: Path) -> None:
+    import distributed
+
+    sources = sources_of([str(hosts)]) * 40
+    made: Any = distributed.LocalCluster  # type: ignore[attr-defined,unused-ignore]
+    found = []
+    with made(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=False) as cluster:
+        for number, one in enumerate(each(sources, size_of, engine=f"dask={cluster.scheduler_address}")):
+            found.append(one)
+            if number == 40:
+                cluster.close()
+    assert [one.source for one in found] == sources
+    assert sum(one.value is not None for one in found) >= 40
+    assert "the Dask cluster failed" in found[-1].error
+
+
+def test_no_scheduler(
+    hosts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iptsim.flows.engines._PATIENCE", "1s")
+    assert main(["lint", str(hosts), "--summary", "--engine", "dask=tcp://127.0.0.1:9"]) == 2
+    assert "the Dask scheduler tcp://127.0.0.1:9 does not answer" in capsys.readouterr().err

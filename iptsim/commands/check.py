@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.common import (
@@ -20,10 +21,12 @@ from iptsim.commands.common import (
     print_json,
 )
 from iptsim.commands.formats import add_formats, write_beside, written
+from iptsim.commands.many import add_many, reading_options, sources_of, summarise, wants_summary
 from iptsim.errors import FileSyntaxError, IptsimError, UsageError
 from iptsim.languages import message, say
 
 if TYPE_CHECKING:
+    from iptsim.fleet import HostResult
     from iptsim.policy.model import Policy
     from iptsim.render.policy import Checked
 
@@ -57,6 +60,12 @@ def add(commands: Any) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help=say("leave out what passed"))
     add_plain(parser)
     add_formats(parser, "text", "json", "markdown", "csv", "html", "github", "sarif", "junit")
+    add_many(
+        parser,
+        say(
+            "print a summary over all sources: failed expectations by the number of hosts, and hosts that differ"
+        ),
+    )
 
 
 class _PrintSchema(argparse.Action):
@@ -82,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _init(arguments: argparse.Namespace) -> int:
     from iptsim.policy.first import first_policy
 
-    sources = [one for one in (arguments.policy, *arguments.source) if one is not None]
+    sources = sources_of(one for one in (arguments.policy, *arguments.source) if one is not None)
     sys.stdout.write(first_policy([(source, open_source(arguments, source)) for source in sources]))
     return ANSWERED
 
@@ -91,6 +100,10 @@ def _check(arguments: argparse.Namespace) -> int:
     from iptsim.policy.reader import read_policy
 
     policy = read_policy(arguments.policy)
+    arguments.source = sources_of(arguments.source)
+    if wants_summary(arguments):
+        work = partial(failed_of, policy=policy, options=reading_options(arguments))
+        return summarise(arguments, work, arguments.source)
     checked: list[Checked] = []
     errors: dict[str, str] = {}
     console = output(arguments) if arguments.format == "text" else None
@@ -121,6 +134,17 @@ def _check(arguments: argparse.Namespace) -> int:
         sys.stdout.write(_as_whole(arguments, arguments.format, checked, errors))
     write_beside(arguments, lambda name: _as_whole(arguments, name, checked, errors))
     return BAD if errors else DIFFERS if any(one.failed for one in checked) else ANSWERED
+
+
+def failed_of(source: str, policy: Policy, options: dict[str, Any]) -> HostResult:
+    """Return the names of the expectations that fail on one source, and its rules."""
+    from iptsim.fleet import result_of
+    from iptsim.policy.checking import check
+    from iptsim.sources import load_host
+
+    host = load_host(source, **options)
+    failed = dict.fromkeys(one.expectation.name for one in check(policy, host) if not one.passed)
+    return result_of(source, host, tuple(failed))
 
 
 def _checked(arguments: argparse.Namespace, policy: Policy, source: str) -> Checked:

@@ -23,7 +23,7 @@ from iptsim.commands.common import (
     print_json,
 )
 from iptsim.commands.formats import add_formats, write_beside, written
-from iptsim.commands.many import add_many, reading_options, sources_of, summarise
+from iptsim.commands.many import add_many, reading_options, sources_of, summarise, wants_summary
 from iptsim.errors import IptsimError
 from iptsim.languages import say
 
@@ -60,17 +60,19 @@ def add(commands: Any) -> None:
     add_plain(parser)
     add_teach(parser)
     add_formats(parser, "text", "json", "markdown", "csv", "html", "github", "sarif", "junit")
-    add_many(parser)
+    add_many(
+        parser,
+        say("print a summary over all sources: findings by the number of hosts, and hosts that differ"),
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings of each source."""
     arguments.source = sources_of(arguments.source)
     with written(arguments):
-        if arguments.summary or arguments.parquet:
-            return summarise(
-                arguments, partial(codes_of, options=reading_options(arguments), audit=arguments.audit)
-            )
+        if wants_summary(arguments):
+            work = partial(codes_of, options=reading_options(arguments), audit=arguments.audit)
+            return summarise(arguments, work, arguments.source)
         return _lint_all(arguments)
 
 

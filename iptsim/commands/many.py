@@ -1,68 +1,60 @@
-"""Many sources at once: which ones they are, and work on each of them in several processes.
-
-A source that cannot be read is a result like others: the text of its error.
-"""
+"""Many sources at once: which ones they are, and the summary over all of them."""
 
 from __future__ import annotations
 
 import argparse
-import gc
 import glob
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.common import ANSWERED, BAD, DIFFERS, output, print_json
-from iptsim.errors import IptsimError, UsageError
-from iptsim.languages import current_language, message, say
+from iptsim.commands.working import each
+from iptsim.errors import UsageError
+from iptsim.languages import message, say
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from iptsim.fleet import HostResult
 
-T = TypeVar("T")
 #: The formats of a summary over many sources.
 _FORMATS = ("text", "json", "markdown", "csv", "html")
 
-#: Sources of one task, tasks that wait for each process, and tasks after which a process is replaced.
-_CHUNK, _WAITING, _TASKS = 16, 3, 64
-#: So few sources are quicker without further processes.
-_FEW = 2 * _CHUNK
 
+def add_many(parser: Any, summary: str, *, engine: str = "--engine") -> None:
+    """Add the options for many sources.
 
-@dataclass(frozen=True, slots=True)
-class Result(Generic[T]):
-    """What was found for a source.
-
-    Attributes:
-        value: None if there was an error.
-        error: why it could not be read, "" if it could.
+    Args:
+        summary: what `--summary` prints.
+        engine: the option for the engine, where `--engine` means that of Docker.
     """
-
-    source: str
-    value: T | None
-    error: str = ""
-
-
-def add_many(parser: Any) -> None:
-    """Add the options for many sources."""
-    parser.add_argument(
+    group = parser.add_argument_group(say("many sources"))
+    group.add_argument("--summary", action="store_true", help=summary)
+    group.add_argument(
+        "--parquet", metavar="FILE", help=say("write a row for each source to this Parquet file")
+    )
+    group.add_argument(
         "--jobs", metavar="N", type=int, default=0,
         help=say("processes for --summary and --parquet (default: one a processor)"),
     )  # fmt: skip
-    parser.add_argument(
-        "--summary", action="store_true",
-        help=say("print a summary over all sources: findings by the number of hosts, and hosts that differ"),
+    group.add_argument(
+        engine, dest="work_engine", metavar="dask[=ADDRESS]", default="",
+        help=say("do the work of --summary and --parquet on a Dask cluster (default: processes of this machine)"),
     )  # fmt: skip
-    parser.add_argument(
-        "--parquet", metavar="FILE", help=say("write a row for each source to this Parquet file")
-    )
+
+
+def wants_summary(arguments: argparse.Namespace) -> bool:
+    """Return whether a summary over all sources is wanted, not the answer for each.
+
+    Raises:
+        UsageError: there are options that only make sense with it.
+    """
+    if arguments.summary or arguments.parquet:
+        return True
+    if arguments.work_engine or arguments.jobs:
+        raise UsageError(message("--jobs and a Dask cluster need --summary or --parquet"))
+    return False
 
 
 def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -75,18 +67,28 @@ def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def summarise(arguments: argparse.Namespace, work: Callable[[str], HostResult]) -> int:
+def summarise(
+    arguments: argparse.Namespace,
+    work: Callable[[str], HostResult],
+    sources: list[str],
+    *,
+    found: int = DIFFERS,
+    read: Callable[[str], str] = str,
+) -> int:
     """Do some work on each source, and print the summary over all.
 
     Args:
         arguments: of the command.
-        work: returns what was found in a source; see :func:`each`.
+        work: returns what was found in a source; see :func:`iptsim.commands.working.each`.
+        sources: the sources, or other names of what is worked on.
+        found: the exit status if anything was found.
+        read: returns the source that is read again by a name, for the rules in which hosts differ.
 
     Returns:
-        The exit status: 2 if a source could not be read, else 1 if anything was found, else 0.
+        The exit status: 2 if a source could not be read, else `found` if anything was, else 0.
 
     Raises:
-        UsageError: the format is not one of a summary, or the file cannot be written.
+        UsageError: the format is not one of a summary, or a file cannot be written; the summary was printed.
     """
     from iptsim.fleet import HostResult, group_of, summary_of
     from iptsim.sources import load_host
@@ -96,24 +98,49 @@ def summarise(arguments: argparse.Namespace, work: Callable[[str], HostResult]) 
             message("--summary has no format {name!r}; choose from: {choices}", name=arguments.format,
                     choices=", ".join(_FORMATS))
         )  # fmt: skip
-    hosts = [
-        one.value or HostResult(one.source, error=one.error)
-        for one in each(arguments.source, work, arguments.jobs)
-    ]
-    summary = summary_of(hosts, partial(load_host, **reading_options(arguments)))
+    if arguments.parquet:
+        _check_parquet(arguments.parquet)
+    hosts = []
+    for one in each(sources, work, arguments.jobs, arguments.work_engine):
+        host = one.value or HostResult(one.source, error=one.error)
+        host.source = one.source
+        hosts.append(host)
+    options = reading_options(arguments)
+    summary = summary_of(hosts, lambda name: load_host(read(name), **options))
     rows = [
         {"source": one.source, "group": group_of(one.source), "rules": one.count, "findings": list(one.findings),
          "error": one.error or None}
         for one in hosts
     ]  # fmt: skip
+    if arguments.summary or not arguments.parquet:
+        _print(arguments, summary, rows)
+        sys.stdout.flush()
     if arguments.parquet:
         from iptsim.flows.sinks import save_rows
 
         outliers = {one["source"] for one in summary["outliers"]}
-        save_rows(arguments.parquet, [{**row, "differs": row["source"] in outliers} for row in rows])
-    if arguments.summary or not arguments.parquet:
-        _print(arguments, summary, rows)
-    return BAD if summary["errors"] else DIFFERS if summary["findings"] else ANSWERED
+        try:
+            save_rows(arguments.parquet, [{**row, "differs": row["source"] in outliers} for row in rows])
+        except UsageError:
+            if not arguments.summary:
+                _print(arguments, summary, rows)  # the work is not lost
+            raise
+    return BAD if summary["errors"] else found if summary["findings"] else ANSWERED
+
+
+def _check_parquet(name: str) -> None:
+    """Check before the work that a Parquet file can be written.
+
+    Raises:
+        UsageError: its folder does not exist, or the extra is not installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("pyarrow") is None:
+        raise UsageError(message("--parquet requires pyarrow: pip install 'iptsim[flows]'"))
+    folder = Path(name).absolute().parent
+    if not folder.is_dir():
+        raise UsageError(message("{path}: no such directory", path=str(folder)))
 
 
 def _print(arguments: argparse.Namespace, summary: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -181,87 +208,3 @@ def is_capture(folder: Path) -> bool:
     from iptsim.host.files import FILES
 
     return any((folder / name).exists() for name in FILES)
-
-
-def each(sources: Sequence[str], work: Callable[[str], T], jobs: int = 0) -> Iterator[Result[T]]:
-    """Yield what a function returns for each source, in their order.
-
-    Args:
-        work: is called with a source, in another process if there are many: a function of a module, or a partial of
-            one; it, and what it returns, is pickled.
-        jobs: how many processes; 0 for one a processor.
-    """
-    from iptsim.progress import tracked
-
-    jobs = jobs or os.cpu_count() or 1
-    done = _here(sources, work) if len(sources) <= _FEW or jobs == 1 else _in_processes(sources, work, jobs)
-    yield from tracked(_Counted(done, len(sources)), "reading hosts")
-
-
-class _Counted(Iterable[T]):
-    """Items whose number is known."""
-
-    def __init__(self, items: Iterator[T], count: int) -> None:
-        self._items, self._count = items, count
-
-    def __iter__(self) -> Iterator[T]:
-        return self._items
-
-    def __len__(self) -> int:
-        return self._count
-
-
-def _here(sources: Iterable[str], work: Callable[[str], T]) -> Iterator[Result[T]]:
-    for source in sources:
-        yield _result(work, source)
-
-
-def _result(work: Callable[[str], T], source: str) -> Result[T]:
-    try:
-        return Result(source, work(source))
-    except IptsimError as error:
-        return Result(source, None, str(error))
-
-
-def _in_processes(sources: Sequence[str], work: Callable[[str], T], jobs: int) -> Iterator[Result[T]]:
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
-
-    chunks = deque(sources[begin : begin + _CHUNK] for begin in range(0, len(sources), _CHUNK))
-    pool = ProcessPoolExecutor(
-        min(jobs, len(chunks)),
-        get_context("spawn"),
-        _start,
-        (current_language(),),
-        max_tasks_per_child=_TASKS,
-    )
-    tasks: deque[tuple[Sequence[str], Future[list[Result[T]]]]] = deque()
-    try:
-        while chunks or tasks:
-            while chunks and len(tasks) < jobs * _WAITING:
-                chunk = chunks.popleft()
-                tasks.append((chunk, pool.submit(partial(_work, work, chunk))))
-            chunk, task = tasks.popleft()
-            yield from task.result()
-    except BrokenProcessPool:
-        raise IptsimError(message("a process that reads hosts ended unexpectedly")) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start(lang: str) -> None:
-    """Prepare a worker process: garbage is collected only between tasks, and imported modules are exempt."""
-    from iptsim.languages import use_language
-
-    use_language(lang)
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- warnings of 10,000 hosts help no one; errors are results
-    gc.disable()
-
-
-def _work(work: Callable[[str], T], sources: Sequence[str]) -> list[Result[T]]:
-    gc.freeze()
-    found = [_result(work, source) for source in sources]
-    gc.unfreeze()
-    gc.collect()
-    return found

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from iptsim.commands.common import (
@@ -21,11 +22,12 @@ from iptsim.commands.common import (
     rules_of,
 )
 from iptsim.commands.formats import add_formats, written
-from iptsim.commands.many import sources_of
-from iptsim.errors import IptsimError, printable
+from iptsim.commands.many import add_many, reading_options, sources_of, summarise, wants_summary
+from iptsim.errors import IptsimError, UsageError, printable
 from iptsim.languages import Message, message, say
 
 if TYPE_CHECKING:
+    from iptsim.fleet import HostResult
     from iptsim.host import Host
     from iptsim.packet import Family
     from iptsim.pictures.drawing import Drawing
@@ -88,12 +90,46 @@ def add(commands: Any) -> None:
     )
     add_plain(parser)
     add_formats(parser, "text", "json", "markdown", "csv", "html", "mermaid")
+    add_many(
+        parser,
+        say("print a summary over all sources: what is open on how many hosts, and hosts that differ"),
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer for each source."""
+    arguments.source = sources_of(arguments.source)
     with written(arguments):
+        if wants_summary(arguments):
+            return _summarise(arguments)
         return _reach_all(arguments)
+
+
+def _summarise(arguments: argparse.Namespace) -> int:
+    if arguments.classes:
+        raise UsageError(message("--summary does not go with --classes"))
+    asked = {
+        "to": arguments.to,
+        "proto": arguments.proto,
+        "dport": arguments.dport,
+        "state": arguments.state,
+        "family": arguments.family,
+    }
+    # without ends, what is open from the internet
+    sender = arguments.sender or (None if arguments.to else "internet")
+    work = partial(opened_of, sender=sender, asked=asked, options=reading_options(arguments))
+    return summarise(arguments, work, arguments.source, found=ANSWERED)
+
+
+def opened_of(source: str, sender: str | None, asked: dict[str, Any], options: dict[str, Any]) -> HostResult:
+    """Return what is open on one source, as "internet → web: tcp/8080", and its rules."""
+    from iptsim.fleet import result_of
+    from iptsim.reaching import reach
+    from iptsim.render.hosts import opened_labels
+    from iptsim.sources import load_host
+
+    host = load_host(source, **options)
+    return result_of(source, host, tuple(opened_labels(reach(host, sender, **asked))))
 
 
 def _reach_all(arguments: argparse.Namespace) -> int:
@@ -101,7 +137,6 @@ def _reach_all(arguments: argparse.Namespace) -> int:
     found: list[tuple[str, Any]] = []
     failed = False
     console = output(arguments) if arguments.format == "text" else None
-    arguments.source = sources_of(arguments.source)
     for source in arguments.source:
         try:
             answer = view.find(arguments, open_source(arguments, source))

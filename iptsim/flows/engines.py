@@ -52,8 +52,8 @@ def engine_of(name: str, hosts: list[Host]) -> Iterator[Engine]:
         with _processes(hosts, int(value or 0) or os.cpu_count() or 1) as engine:
             yield engine
     elif kind == "dask":
-        with _dask(hosts, value) as engine:
-            yield engine
+        with client_of(value) as client:
+            yield _on_cluster(client, hosts)
     else:
         raise UsageError(
             message(
@@ -118,14 +118,23 @@ def _processes(hosts: list[Host], count: int) -> Iterator[Engine]:
 
 
 @contextmanager
-def _dask(hosts: list[Host], address: str) -> Iterator[Engine]:
+def client_of(address: str, *, workers: int | None = None) -> Iterator[Any]:
+    """Connect to a cluster of Dask.
+
+    Args:
+        address: of its scheduler; "" to start a cluster of processes on this machine.
+        workers: how many processes that has; None for one a processor.
+
+    Raises:
+        UsageError: the extra is not installed, or the scheduler does not answer.
+    """
     try:
         tools: Any = import_module("distributed")
     except ImportError:
         raise UsageError(message("--engine dask requires Dask: pip install 'iptsim[dask]'")) from None
     cluster = None
     if not address:
-        cluster = tools.LocalCluster(threads_per_worker=1, dashboard_address=None)
+        cluster = tools.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
     try:
         client: Any = tools.Client(cluster or address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -135,7 +144,7 @@ def _dask(hosts: list[Host], address: str) -> Iterator[Engine]:
             )
         ) from None
     try:
-        yield _on_cluster(client, hosts)
+        yield client
     finally:
         client.close()
         if cluster is not None:

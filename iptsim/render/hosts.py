@@ -7,12 +7,18 @@ from typing import Any
 
 from rich.text import Text
 
+from iptsim.diff.comparing import Comparison
 from iptsim.errors import printable
 from iptsim.languages import say, say_many
+from iptsim.reaching import Reaching
+from iptsim.reaching.traffic import Traffic
 from iptsim.render.sheets import Sheet
+from iptsim.sets.fates import Fate
 
 #: How many outliers and errors, and rules of each outlier, are listed as text.
 _LISTED, _RULES = 20, 5
+#: Up to so many ranges of ports of a host are counted one by one.
+_APART = 40
 
 
 def hosts_lines(summary: dict[str, Any]) -> Iterator[Text]:
@@ -87,3 +93,51 @@ def hosts_sheets(summary: dict[str, Any], rows: list[dict[str, Any]]) -> list[Sh
             ],
         ),
     ]
+
+
+# -- what one host has, as labels that can be counted ----------------------------------------------
+
+
+def opened_labels(answer: Reaching) -> Iterator[str]:
+    """Yield what may get in, by its ends: "internet → web: tcp/8080"."""
+    groups: dict[tuple[str, str, str], Traffic] = {}
+    for one in answer.opened.classes:
+        if not one.is_refused and one.sender != one.receiver:
+            key = _name(one.sender), _name(one.receiver), one.verdict
+            groups[key] = groups.get(key, Traffic()) | one.traffic
+    for (sender, receiver, verdict), traffic in groups.items():
+        for ports in _ports(traffic, answer.asked):
+            yield f"{sender} → {receiver}: {ports}{'' if verdict == 'ACCEPT' else f' ({verdict})'}"
+
+
+def _ports(traffic: Traffic, asked: Traffic) -> Iterator[str]:
+    """Yield each range of ports, or if they are many, all of them in words."""
+    parts = [(number, span) for number, spans in traffic.ports.items() for span in spans]
+    if len(parts) > _APART:
+        yield str(traffic.says(asked))
+        return
+    for number, span in parts:
+        yield str(Traffic({number: (span,)}).says(asked))
+
+
+def difference_labels(comparison: Comparison) -> list[str]:
+    """Return how packets are treated differently, by their ends: "internet → web: ACCEPT → DROP"."""
+    found: dict[str, None] = {}
+    for one in comparison.differences:
+        if one.is_usual:
+            sender = one.before.sender or one.before.iif
+            receiver = _arrival(one.before) or _arrival(one.after)
+            verdicts = f"{one.before.verdict} → {one.after.verdict}"
+            found[f"{_name(sender)} → {_name(receiver)}: {verdicts}"] = None
+    if comparison.differences and not found:
+        found[say("only broadcast, multicast, link-local or reserved addresses")] = None
+    return list(found)
+
+
+def _arrival(fate: Fate) -> str:
+    kind, name = fate.delivered or ("", "")
+    return "internet" if kind == "outside" else name
+
+
+def _name(name: str) -> str:
+    return name or say("other machines")

@@ -1,0 +1,236 @@
+"""Work on many sources: in this process, in several of this machine, or on a cluster of Dask.
+
+A source that cannot be read is a result like others: the text of its error. So is one whose process ends, and, if a
+cluster fails, each source that it has not done.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from iptsim.errors import IptsimError, UsageError
+from iptsim.languages import Text, current_language, message
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
+T = TypeVar("T")
+#: Sources of one task, tasks that wait for each process, and tasks after which a process is replaced.
+_CHUNK, _WAITING, _TASKS = 16, 3, 64
+#: So few sources are quicker without further processes.
+_FEW = 2 * _CHUNK
+#: How often Dask tries a task whose worker failed.
+_RETRIES = 2
+_ENDED = message("the process that read it ended unexpectedly")
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[T]):
+    """What was found for a source.
+
+    Attributes:
+        value: None if there was an error.
+        error: why there is none, "" if there is one.
+    """
+
+    source: str
+    value: T | None
+    error: str = ""
+
+
+def each(
+    sources: Sequence[str], work: Callable[[str], T], jobs: int = 0, engine: str = ""
+) -> Iterator[Result[T]]:
+    """Yield what a function returns for each source, in their order.
+
+    Args:
+        work: is called with a source, in another process if there are many: a function of a module, or a partial of
+            one; it, and what it returns, is pickled.
+        jobs: how many processes; 0 for one a processor.
+        engine: "" for this machine, "dask" for a cluster of processes that is started here, or "dask=ADDRESS".
+
+    Raises:
+        UsageError: there is no such engine, its extra is not installed, or its scheduler does not answer.
+    """
+    from iptsim.progress import tracked
+
+    kind, _, address = engine.partition("=")
+    if kind not in ("", "dask"):
+        raise UsageError(message("unknown engine {name!r}; choose from: dask, dask=ADDRESS", name=engine))
+    if jobs < 0:
+        raise UsageError(message("--jobs {count}: not a number of processes", count=jobs))
+    jobs = jobs or os.cpu_count() or 1
+    if kind == "dask":
+        done = _on_cluster(sources, work, address, jobs)
+    elif len(sources) <= _FEW or jobs == 1:
+        done = _here(sources, work)
+    else:
+        done = _in_processes(sources, work, jobs)
+    yield from tracked(_Counted(done, len(sources)), "reading hosts")
+
+
+class _Counted(Iterable[T]):
+    """Items whose number is known."""
+
+    def __init__(self, items: Iterator[T], count: int) -> None:
+        self._items, self._count = items, count
+
+    def __iter__(self) -> Iterator[T]:
+        return self._items
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def _here(sources: Iterable[str], work: Callable[[str], T]) -> Iterator[Result[T]]:
+    for source in sources:
+        yield _result(work, source)
+
+
+def _result(work: Callable[[str], T], source: str) -> Result[T]:
+    try:
+        return Result(source, work(source))
+    except IptsimError as error:
+        return Result(source, None, str(error))
+
+
+def _chunks(sources: Sequence[str]) -> deque[Sequence[str]]:
+    return deque(sources[begin : begin + _CHUNK] for begin in range(0, len(sources), _CHUNK))
+
+
+# -- processes of this machine ---------------------------------------------------------------------
+
+
+def _in_processes(sources: Sequence[str], work: Callable[[str], T], jobs: int) -> Iterator[Result[T]]:
+    from concurrent.futures.process import BrokenProcessPool
+
+    chunks = _chunks(sources)
+    while chunks:
+        pool = _pool(min(jobs, len(chunks)))
+        tasks: deque[tuple[Sequence[str], Any]] = deque()
+        try:
+            while chunks or tasks:
+                while chunks and len(tasks) < jobs * _WAITING:
+                    tasks.append((chunks[0], pool.submit(_work, work, chunks[0])))
+                    chunks.popleft()
+                found = tasks[0][1].result()
+                tasks.popleft()
+                yield from found
+        except BrokenProcessPool:
+            # one of the chunks under way ended its process; which source did shows when they are done one by one
+            yield from _one_by_one([source for chunk, _ in tasks for source in chunk], work)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_by_one(sources: Iterable[str], work: Callable[[str], T]) -> Iterator[Result[T]]:
+    """Work in a process that is replaced when a source ends it."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    pool = _pool(1)
+    try:
+        for source in sources:
+            try:
+                yield from pool.submit(_work, work, [source]).result()
+            except BrokenProcessPool:
+                yield Result(source, None, str(_ENDED))
+                pool.shutdown(wait=False)
+                pool = _pool(1)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    return ProcessPoolExecutor(
+        jobs, get_context("spawn"), _start, (current_language(),), max_tasks_per_child=_TASKS
+    )
+
+
+def _start(lang: str) -> None:
+    """Prepare a worker process: garbage is collected only between tasks, and imported modules are exempt."""
+    from iptsim.languages import use_language
+
+    use_language(lang)
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- warnings of 10,000 hosts help no one; errors are results
+    gc.disable()
+
+
+def _work(work: Callable[[str], T], sources: Sequence[str]) -> list[Result[T]]:
+    gc.freeze()
+    found = [_result(work, source) for source in sources]
+    gc.unfreeze()
+    gc.collect()
+    return found
+
+
+# -- Dask ------------------------------------------------------------------------------------------
+
+
+def _on_cluster(
+    sources: Sequence[str], work: Callable[[str], T], address: str, jobs: int
+) -> Iterator[Result[T]]:
+    try:
+        from iptsim.flows.engines import client_of
+    except ImportError:
+        raise UsageError(message("--engine dask requires Dask: pip install 'iptsim[dask]'")) from None
+    with client_of(address, workers=jobs) as client:
+        yield from _with_client(client, sources, work)
+
+
+def _with_client(client: Any, sources: Sequence[str], work: Callable[[str], T]) -> Iterator[Result[T]]:
+    """Yield the results of a cluster; if it fails for good, the error for all sources that are left."""
+    from asyncio import CancelledError
+    from concurrent.futures import CancelledError as FutureCancelledError
+
+    from distributed import KilledWorker
+
+    # the workers may run elsewhere
+    places = {source: os.path.abspath(source) if os.path.exists(source) else source for source in sources}
+
+    def submit(chunk: Sequence[str]) -> Any:
+        there = [places[source] for source in chunk]
+        return client.submit(_work_there, work, there, current_language(), pure=False, retries=_RETRIES)
+
+    def named(chunk: Sequence[str], found: Iterable[Result[T]]) -> Iterator[Result[T]]:
+        for source, one in zip(chunk, found, strict=True):
+            yield Result(source, one.value, one.error.replace(places[source], source))
+
+    chunks, tasks = _chunks(sources), deque[tuple[Sequence[str], Any]]()
+    failed: Text = ""
+    while (chunks or tasks) and not failed:
+        try:
+            waiting = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1) * _WAITING
+            while chunks and len(tasks) < waiting:
+                tasks.append((chunks[0], submit(chunks[0])))
+                chunks.popleft()
+            found = tasks[0][1].result()
+        except KilledWorker:
+            chunk, _ = tasks.popleft()
+            if len(chunk) > 1:
+                # which source ended the workers shows when each is a task of its own
+                tasks.extendleft([([source], submit([source])) for source in reversed(chunk)])
+            else:
+                yield Result(chunk[0], None, str(_ENDED))
+        except (OSError, CancelledError, FutureCancelledError, RuntimeError) as error:
+            failed = message("the Dask cluster failed: {error}", error=str(error) or type(error).__name__)
+        else:
+            chunk, _ = tasks.popleft()
+            yield from named(chunk, found)
+    for chunk in (*(chunk for chunk, _ in tasks), *chunks):
+        yield from (Result(source, None, str(failed)) for source in chunk)
+
+
+def _work_there(work: Callable[[str], T], sources: Sequence[str], lang: str) -> list[Result[T]]:
+    from iptsim.languages import use_language
+
+    use_language(lang)
+    return [_result(work, source) for source in sources]
