@@ -10,7 +10,6 @@ from pathlib import Path
 
 from iptsim.commands.many import is_capture, sources_of
 from iptsim.errors import CaptureError, UsageError
-from iptsim.fleet import name_of
 from iptsim.languages import message
 
 
@@ -43,6 +42,8 @@ class Pairs:
         Raises:
             CaptureError: there is no source of that name in the other directory.
         """
+        from iptsim.fleet import name_of
+
         if not self.folder:
             return self.first or source
         for folder in (self.first, self.other):
@@ -56,6 +57,8 @@ class Pairs:
 @lru_cache(2)
 def _by_name(folder: str) -> dict[str, str]:
     """Return the sources in a directory by their names without endings."""
+    from iptsim.fleet import name_of
+
     inside = sorted(str(one) for one in Path(folder).iterdir() if not one.name.startswith("."))
     return {name_of(one): one for one in inside}
 
@@ -76,10 +79,11 @@ def pairs_of(given: Sequence[str], against: str | None, *, changed: bool) -> Pai
         raise UsageError(message("--against does not go with changes"))
     if against is not None:
         return Pairs(sources_of(given), True, against)
-    if changed:
-        sources = sources_of(given)
+    sources = sources_of(given) if changed else []
+    # of two sources and a change it is not clear what is compared
+    if changed and (len(given) != 2 or sources != list(given)):
         return Pairs(sources, len(sources) > 1 or sources != list(given))
-    if len(given) != 2:
+    if changed or len(given) != 2:
         raise UsageError(
             message(
                 "give two sources, or one source and changes: iptsim diff SOURCE --whatif icc=false; to compare many "

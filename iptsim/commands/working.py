@@ -191,7 +191,7 @@ def _with_client(client: Any, sources: Sequence[str], work: Callable[[str], T]) 
     from asyncio import CancelledError
     from concurrent.futures import CancelledError as FutureCancelledError
 
-    from distributed import KilledWorker
+    from iptsim.flows.engines import killed_worker
 
     # the workers may run elsewhere
     places = {source: os.path.abspath(source) if os.path.exists(source) else source for source in sources}
@@ -213,7 +213,7 @@ def _with_client(client: Any, sources: Sequence[str], work: Callable[[str], T]) 
                 tasks.append((chunks[0], submit(chunks[0])))
                 chunks.popleft()
             found = tasks[0][1].result()
-        except KilledWorker:
+        except killed_worker():
             chunk, _ = tasks.popleft()
             if len(chunk) > 1:
                 # which source ended the workers shows when each is a task of its own

@@ -151,6 +151,13 @@ def client_of(address: str, *, workers: int | None = None) -> Iterator[Any]:
             cluster.close()
 
 
+def killed_worker() -> type[Exception]:
+    """Return the error of a task that ended all workers which tried it."""
+    from distributed import KilledWorker
+
+    return KilledWorker
+
+
 def _on_cluster(client: Any, hosts: list[Host]) -> Engine:
     from distributed import KilledWorker
 
