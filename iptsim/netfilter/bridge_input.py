@@ -125,8 +125,11 @@ def _discover_neighbour(kernel: Kernel, packet: Packet, port: Interface, next_ho
     ):
         context = kernel.context(sent)
         context.in_interface, context.physical_in = bridge, input_port
-        context.state = "UNTRACKED"
+        context.state, destination = "UNTRACKED", sent.dst
         outcome = pass_hook(kernel, context, hooks.PREROUTING)
+        if outcome is None and sent.dst != destination:
+            # it is routed elsewhere instead
+            outcome = Outcome("DROP")
         if outcome is None:
             context.bridged, context.out_interface, context.physical_out = True, bridge, output_port
             outcome = pass_hook(kernel, context, hooks.FORWARD)
