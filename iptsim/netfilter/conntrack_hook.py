@@ -69,6 +69,8 @@ def _find(kernel: Kernel, context: Context) -> State:
     if found is not None:
         return found
     loose = sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
+    if kernel.company is not None:
+        kernel.company.begins(packet, tcp_loose=loose)
     return conntrack.first_state(packet, zone=context.zone, tcp_loose=loose)
 
 

@@ -82,6 +82,9 @@ class Company(Protocol):
     def translated(self, context: Context, wanted: Translation) -> None:
         """Follow that the connection of the packet is translated by rules that are not shown."""
 
+    def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
+        """Follow that conntrack judges whether the packet, which belongs to no connection, may begin one."""
+
     def rewritten(self, context: Context, side: str) -> None:
         """Follow that nat has rewritten one side ("src" or "dst") of the packet, as its connection says."""
 

@@ -38,6 +38,7 @@ from iptsim.packet import (
     Packet,
     Unknown,
 )
+from iptsim.sets.alike import of_same_first_state, of_same_service, recognised
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.parts import Leader, Option, Part, may_join
 from iptsim.sets.reception import OTHER, same_reception
@@ -150,25 +151,13 @@ class ClassWalk:
 
     def compared(self, packet: Packet, services: Collection[tuple[int, int]]) -> None:
         """Keep to the packets of the same service among some, or of none of them."""
-        if not services or not isinstance(packet, Leader):
-            return
-        bits, same = self.bits, self.nothing
-        for part in packet.parts:
-            proto, port = bits.of(part.header, "proto"), bits.of(part.header, "dport")
-            left = part.packets & self.packets
-            for number, one in sorted(services):
-                here = (
-                    left & bits.within("proto", proto, number, number) & bits.within("dport", port, one, one)
-                )
-                left &= ~here
-                if (number, one) == (packet.proto, packet.dport):
-                    same |= here
-            if (packet.proto, packet.dport) not in services:
-                for number in {number for number, _ in services}:
-                    own = bits.within("proto", proto, number, number)
-                    left &= own if number == packet.proto else ~own
-                same |= left
-        self.keep(same)
+        if services and isinstance(packet, Leader):
+            self.keep(of_same_service(self.bits, packet, services))
+
+    def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
+        """Keep to the packets that conntrack, which knows no connection of theirs, judges as the leading one."""
+        if isinstance(packet, Leader):
+            self.keep(of_same_first_state(self.bits, packet, tcp_loose=tcp_loose))
 
     def translated(self, context: Context, wanted: Translation) -> None:
         """Translate the packets as the leading one."""
@@ -475,15 +464,9 @@ class ClassWalk:
 
     def recognised(self, request: Packet, reply: Packet) -> None:
         """Keep to the packets whose sender takes the reply for one to them, if that of the leading packet does."""
-        if not isinstance(reply, Leader):
-            return
-        bits, same = self.bits, self.nothing
-        for part in reply.parts:
-            got = bits.ends(part.header)
-            fits = bits.equal(got.src, bits.own("dst")) & bits.equal(got.dst, bits.own("src"))
-            fits &= bits.equal(got.sport, bits.own("dport")) | ~bits.ported
-            same |= part.packets & fits
-        self.keep(same if self.leading & same != self.nothing else ~same)
+        if isinstance(reply, Leader):
+            same = recognised(self.bits, reply)
+            self.keep(same if self.leading & same != self.nothing else ~same)
 
 
 #: What each part of a class carries with it.

@@ -26,6 +26,8 @@ _Found = TypeVar("_Found")
 _MANY_NODES = 2000
 #: So many ways through it are followed to find the fields that it depends on.
 _WAYS, _STRAIGHT = 64, 0.98
+#: Ranges of a field's numbers that are listed: NETMAP may leave a range of its own for every value of other bits.
+_MOST_RANGES = 300_000
 #: The values of a field: numbers as ranges, or names.
 FieldValues = Ranges | Words
 
@@ -72,6 +74,10 @@ def too_many_nodes(layout: Layout) -> TooManyNodesError:
     """Return the error that the sets of a layout need too many nodes."""
     most = f"{layout.most_nodes:,}"
     return TooManyNodesError(message("the sets of packets need more than {most} nodes", most=most))
+
+
+class TooManyRangesError(IptsimError):
+    """A set of packets has more ranges of a field than can be listed."""
 
 
 class PacketSet:
@@ -344,6 +350,15 @@ def _spans(layout: Layout, function: Any, place: Place) -> list[tuple[int, int, 
             half = 1 << end - variable - 1
             upper = ((first + half, last + half, one) for first, last, one in spans(high, variable + 1))
             found = known[rest, variable] = _merged([*spans(low, variable + 1), *upper])
+            if len(found) > _MOST_RANGES:
+                raise TooManyRangesError(
+                    message(
+                        "the packets have more than {most} ranges of {field}: some of its bits are free, others are "
+                        "not. Ask about one network",
+                        most=f"{_MOST_RANGES:,}",
+                        field=place.key,
+                    )
+                )
         return found
 
     return [

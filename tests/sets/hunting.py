@@ -315,7 +315,7 @@ def difference(fate: Fate, answer: Explanation, here: PacketSet, found: Fates) -
     legs = answer.trace.legs
     if fate.delivered is not None and told(legs[0]) != fate.delivered and legs[0].verdict == "ACCEPT":
         return f"delivered {fate.delivered}, walks {told(legs[0])}"
-    if fate.listening != answer.trace.listening:
+    if fate.listening not in (None, answer.trace.listening):
         return f"listening {fate.listening}, walks {answer.trace.listening}"
     reply = legs[1].verdict if len(legs) > 1 and fate.verdict == "ACCEPT" else None
     if fate.verdict == "ACCEPT" and fate.reply is not None and reply != fate.reply:

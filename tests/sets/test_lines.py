@@ -7,10 +7,10 @@ from operator import or_
 
 import pytest
 
-from iptsim.extensions.constraints import named
+from iptsim.extensions.constraints import Masked, named
 from iptsim.sets.lines import FIELDS, PacketLine, packet_lines
 from iptsim.sets.numbering import Words
-from iptsim.sets.packets import PacketSet
+from iptsim.sets.packets import PacketSet, TooManyRangesError
 from iptsim.sets.space import Space
 
 
@@ -77,3 +77,13 @@ def test_the_lines_are_the_set(space: Space) -> None:
 def test_decisions_are_left_open(space: Space) -> None:
     packets = to(space, 1) & space.undecided("rate", "the rate")
     assert [str(line) for line in packet_lines(packets, 4)] == ["* → 10.0.0.1"]
+
+
+def test_what_would_be_millions_of_ranges_is_an_error(space: Space) -> None:
+    """The packets that NETMAP sends to one address, whatever network they were for."""
+    host_part = space.where("dst", Masked(2, 0xFF))
+    with pytest.raises(TooManyRangesError, match="more than 300,000 ranges of dst"):
+        packet_lines(host_part, 4)
+    near = host_part & space.where("dst", ((0x0A000000, 0x0A0003FF),))
+    (line,) = packet_lines(near, 4)
+    assert str(line) == "* → 10.0.0.2,10.0.1.2,10.0.2.2,10.0.3.2"

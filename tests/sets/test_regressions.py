@@ -115,6 +115,18 @@ COMMIT""",
 COMMIT""",
         "internet",
     ),
+    "replies that begin a connection of their own, as only some protocols' can": Case(
+        "docker-26.1/published",
+        """*raw
+:OUTPUT ACCEPT
+-A OUTPUT -j CT --notrack
+COMMIT
+*filter
+:INPUT DROP
+-A INPUT -m conntrack --ctstate NEW -j ACCEPT
+COMMIT""",
+        "host",
+    ),
     "a table nat that is not shown, but without which Docker publishes nothing": Case(
         "docker-20.10/published",
         """*filter
