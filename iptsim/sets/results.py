@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from iptsim.extensions.base import Translation
+from iptsim.netfilter.hooks import NAT_SIDE
 from iptsim.sets.chains import Chains
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.rewriting import Rewriting
@@ -38,6 +39,9 @@ def results_of(chains: Chains, regions: Regions, table: str, hook: str) -> Itera
     for outcome, packets in chains.base(table, hook).outcomes.items():
         kind = "ACCEPT" if outcome.kind == "TRANSLATE" else outcome.kind
         wanted, region = outcome.translation, None
+        if wanted is not None and wanted.netmap is not None:
+            # its side depends on the hook, which a chain that several hooks call does not know
+            wanted = wanted._replace(side=NAT_SIDE[hook])
         if wanted is not None and wanted.addresses is not None and wanted.netmap is None:
             first, last = wanted.addresses
             region = regions.of(first) if first == last else None
