@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from iptsim.extensions.base import Translation
-from iptsim.netfilter.hooks import NAT_SIDE
+from iptsim.netfilter.hooks import OUTPUT, PREROUTING
 from iptsim.sets.chains import Chains
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.rewriting import Rewriting
@@ -41,7 +41,7 @@ def results_of(chains: Chains, regions: Regions, table: str, hook: str) -> Itera
         wanted, region = outcome.translation, None
         if wanted is not None and wanted.netmap is not None:
             # its side depends on the hook, which a chain that several hooks call does not know
-            wanted = wanted._replace(side=NAT_SIDE[hook])
+            wanted = wanted._replace(side="dst" if hook in (PREROUTING, OUTPUT) else "src")
         if wanted is not None and wanted.addresses is not None and wanted.netmap is None:
             first, last = wanted.addresses
             region = regions.of(first) if first == last else None
