@@ -176,6 +176,5 @@ def loops(ruleset: Ruleset) -> list[list[Node]]:
     Raises:
         RulesetError: a packet can reach one of them, which the kernel does not allow.
     """
-    calls = chain_graph(ruleset.tables.values())
-    refuse(calls, ruleset.backend)
-    return calls.idle_loops()
+    refuse(ruleset.tables.values(), ruleset.backend)
+    return chain_graph(ruleset.tables.values()).idle_loops()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from iptsim import explain
 from iptsim.dump import load, loads
-from iptsim.dump.chains import Node, chain_graph
+from iptsim.dump.chains import Node, chain_graph, nesting
 from iptsim.errors import RulesetError
 from iptsim.graph import RuleGraph, dangling_jumps, loops, ruleset_graph, unreferenced_chains
 from iptsim.netfilter.path import Move
@@ -169,7 +169,7 @@ def test_calls_nest_as_deep_as_the_backend_takes(tmp_path: Path, flag: str) -> N
 def test_chains_that_no_packet_comes_to_may_nest_deeper() -> None:
     """Measured on Linux 6.18."""
     rules = nested(30, "j").replace("-A INPUT -j C0\n", "")
-    assert chain_graph(loads(dump(filter=HEAD + rules)).tables.values()).nesting() == 0
+    assert nesting(loads(dump(filter=HEAD + rules)).tables.values()) == 0
 
 
 def test_very_deep_rules_need_no_recursion() -> None:

@@ -6,7 +6,9 @@ from a hook has no loops, because the kernel rejects such rules; unreferenced ch
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import compress, pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
@@ -100,13 +102,6 @@ class ChainGraph(_Graph):
             if len(group) > 1 or any(self.has_edge(one, one) for one in group)
         ]
 
-    def nesting(self) -> int | None:
-        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
-        try:
-            return max(sum(1 for _ in nx.topological_generations(self._passed())) - 2, 0)
-        except nx.NetworkXUnfeasible:
-            return None
-
     def deepest(self) -> list[Rule]:
         """Return the rules of the path with the deepest nesting of calls; there must be no loop."""
         way = nx.dag_longest_path(self._passed())
@@ -117,6 +112,20 @@ class ChainGraph(_Graph):
         nodes = self.reached(*self.hooks())
         return self if len(nodes) == len(self) else nx.DiGraph(self.subgraph(nodes))
 
+    def add_chain(self, node: Node, chain: Chain) -> None:
+        """Add a chain, and its hook if it is built in."""
+        self.add_node(node, kind="base" if chain.builtin else "user", chain=chain)
+        if chain.builtin:
+            hook = Node("hook", chain.name)
+            self.add_node(hook, kind="hook")
+            self.add_edge(hook, node, rules=[])
+
+    def add_call(self, caller: Node, callee: Node, rule: Rule) -> None:
+        """Add a rule that calls a chain."""
+        if not self.has_edge(caller, callee):
+            self.add_edge(caller, callee, rules=[])
+        self.rules(caller, callee).append(rule)
+
 
 def chain_graph(tables: Iterable[Table]) -> ChainGraph:
     """Return the graph of chains of some tables of a ruleset."""
@@ -125,11 +134,7 @@ def chain_graph(tables: Iterable[Table]) -> ChainGraph:
         # all edges share one node object per chain: a dump may have 100,000 calls
         nodes = {name: Node(table.name, name) for name in table.chains}
         for name, chain in table.chains.items():
-            graph.add_node(nodes[name], kind="base" if chain.builtin else "user", chain=chain)
-            if chain.builtin:
-                hook = Node("hook", name)
-                graph.add_node(hook, kind="hook")
-                graph.add_edge(hook, nodes[name], rules=[])
+            graph.add_chain(nodes[name], chain)
         for name, chain in table.chains.items():
             for callee, rules in _calls(chain).items():
                 if callee not in nodes:
@@ -139,30 +144,63 @@ def chain_graph(tables: Iterable[Table]) -> ChainGraph:
     return graph
 
 
+def nesting(tables: Iterable[Table]) -> int | None:
+    """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop.
+
+    It builds no graph, because it is asked about the rules of every host.
+    """
+    deepest = 0
+    for table in tables:
+        called = _callees(table)
+        hooks = [hook for hook in BUILTIN_CHAINS.get(table.name, ()) if hook in table.chains]
+        reached = _reached(hooks, called)
+        #: the calls of each chain that have not been followed
+        left = Counter(callee for name in reached for callee in called(name))
+        depth = dict.fromkeys(hooks, 0)
+        todo = [hook for hook in hooks if not left[hook]]
+        for name in todo:
+            for callee in called(name):
+                depth[callee] = max(depth.get(callee, 0), depth[name] + 1)
+                left[callee] -= 1
+                if not left[callee]:
+                    todo.append(callee)
+        if len(todo) < len(reached):
+            return None
+        deepest = max(deepest, *depth.values(), 0)
+    return deepest
+
+
 def hooks_of(table: Table) -> dict[str, tuple[str, ...]]:
     """Return the hooks from which packets reach each chain of a table.
 
     It builds no graph, because every reading of a dump needs this for all chains.
     """
     hooks = BUILTIN_CHAINS.get(table.name, ())
-    called: dict[str, list[str]] = {}
+    called = _callees(table)
     #: a bit for each hook
     found: dict[str, int] = {}
     for place, hook in enumerate(hooks):
         todo, bit = [hook] if hook in table.chains else [], 1 << place
         found |= dict.fromkeys(todo, bit)
         for name in todo:
-            following = called.get(name)
-            if following is None:
-                rules = table.chains[name].rules if name in table.chains else ()
-                following = called[name] = [rule.jump.chain for rule in rules if rule.jump is not None]
-            for callee in following:
+            for callee in called(name):
                 before = found.get(callee, 0)
                 if not before & bit:
                     found[callee] = before | bit
                     todo.append(callee)
     names = {bits: tuple(compress(hooks, _bits(bits))) for bits in {*found.values()}}
     return {name: names[bits] for name, bits in found.items()}
+
+
+def _callees(table: Table) -> Callable[[str], list[str]]:
+    """Return a function that returns the names of the chains that a chain calls."""
+
+    @cache
+    def called(name: str) -> list[str]:
+        chain = table.chains.get(name)
+        return [rule.jump.chain for rule in chain.rules if rule.jump is not None] if chain else []
+
+    return called
 
 
 def _bits(number: int) -> Iterator[bool]:
@@ -177,9 +215,10 @@ def _reached(starts: Iterable[_Start], following: Callable[[_Start], Iterable[_S
     found = dict.fromkeys(starts)
     todo = list(found)
     for one in todo:
-        new = [other for other in following(one) if other not in found]
-        found.update(dict.fromkeys(new))
-        todo += new
+        for other in following(one):
+            if other not in found:
+                found[other] = None
+                todo.append(other)
     return todo
 
 

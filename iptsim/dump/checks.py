@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from iptsim.dump.chains import ChainGraph, hooks_of
+from iptsim.dump.chains import chain_graph, hooks_of, nesting
 from iptsim.dump.ruleset import Jump, Rule, Table
 from iptsim.errors import RulesetError, printable
 from iptsim.extensions.base import Match, Target
@@ -26,7 +26,7 @@ _LISTED = 10
 DEEPEST = {"nf_tables": 15}
 
 
-def refuse(graph: ChainGraph, backend: str) -> None:
+def refuse(tables: Collection[Table], backend: str) -> None:
     """Reject chains that call each other in a way that the kernel does not allow.
 
     Both backends reject a loop of jumps and gotos if a packet can reach it from a hook
@@ -35,9 +35,9 @@ def refuse(graph: ChainGraph, backend: str) -> None:
     Raises:
         RulesetError: there is a loop, or the nesting is too deep; the message lists the rules with their lines.
     """
-    nesting = graph.nesting()
-    if nesting is None:
-        loop = graph.loop()
+    nested = nesting(tables)
+    if nested is None:
+        loop = chain_graph(tables).loop()
         raise RulesetError(
             message(
                 "table {table} has a loop, so the kernel would reject it: {way}{lines}",
@@ -47,8 +47,8 @@ def refuse(graph: ChainGraph, backend: str) -> None:
             )
         )
     deepest = DEEPEST.get(backend)
-    if deepest is not None and nesting > deepest:
-        rules = graph.deepest()
+    if deepest is not None and nested > deepest:
+        rules = chain_graph(tables).deepest()
         raise RulesetError(
             message(
                 "table {table} nests {count} calls from {chain}, but with {backend} the kernel allows "

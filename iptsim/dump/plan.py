@@ -256,6 +256,7 @@ class Plan:
             The validity is the same for other lines.
         protocol: the protocol that the rule matches, without `!`; part of the shape.
         words: of the first line.
+        fields, names, target_name: as in :class:`iptsim.dump.ruleset.Plan`.
     """
 
     command: str = ""
@@ -278,6 +279,9 @@ class Plan:
     doubted: tuple[Match | Target, ...] = ()
     protocol: int | None = None
     words: tuple[str, ...] = ()
+    fields: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    target_name: str = ""
 
     def steps(self) -> list[Step]:
         """Return all steps: parameters, matches, target."""
@@ -312,6 +316,9 @@ class Plan:
     def settle(self, words: Sequence[str], bound: Bound) -> None:
         """Prepare :meth:`accept`, after :meth:`run` has read a line."""
         self.words = tuple(words)
+        self.fields = frozenset(clause.option.field for clause in self.parameters.clauses)
+        self.names = frozenset(step.extension.name for step in self.steps()[1:])
+        self.target_name = "" if self.target is None else self.target.extension.name
         steps = [*self.matches, *([self.target] if self.target else [])]
         models: list[Any] = [*bound.matches, *([bound.target] if self.target else [])]
         waits = [step.recipe.can_wait(self.protocol) for step in steps]

@@ -81,7 +81,17 @@ class DumpWarning:
 
 
 class Plan(Protocol):
-    """How to read the lines of one shape (:class:`iptsim.dump.plan.Plan`)."""
+    """How to read the lines of one shape (:class:`iptsim.dump.plan.Plan`): rules of the same plan differ in values.
+
+    Attributes:
+        fields: the parameters that are given, such as "source"; those that match everything are not made.
+        names: of the matches and of the target, unless it is a chain.
+        target_name: the target's; empty without a target, and for a chain.
+    """
+
+    fields: frozenset[str]
+    names: frozenset[str]
+    target_name: str
 
     def parameters_of(self, line: str) -> Parameters:
         """Return a line's parameters."""
@@ -94,21 +104,27 @@ class Plan(Protocol):
 
 
 class _Read(Shown):
-    """A rule from a line whose values were checked. Its models are made on first use: most are never used."""
+    """A rule from a line whose values were checked. Its models are made on first use: most are never used.
 
-    __slots__ = ("_line", "_plan")
+    Attributes:
+        plan: how the line was read; None for a rule that is not from such a line.
+    """
+
+    __slots__ = ("_line", "plan")
     _line: str
-    _plan: Plan
+    plan: Plan | None
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            if name == "parameters":
-                self.parameters = self._plan.parameters_of(self._line)
+            if name == "plan":
+                self.plan = None
+            elif name == "parameters":
+                self.parameters = self.plan.parameters_of(self._line)
             elif name == "matches":
-                self.matches = self._plan.matches_of(self._line)
+                self.matches = self.plan.matches_of(self._line)
             elif name == "target":
-                self.target = self.jump or self._plan.target_of(self._line)
+                self.target = self.jump or self.plan.target_of(self._line)
             else:
                 raise AttributeError(f"a rule has no {name}")
             return getattr(self, name)
@@ -176,7 +192,7 @@ class Rule(_Read):
         rule.jump, rule.counters = jump, counters
         rule.source, rule.line = source, number
         read: _Read = rule
-        read._plan, read._line = plan, line
+        read.plan, read._line = plan, line
         rule.refused = rule._text = ""
         rules.append(rule)
         return rule
@@ -225,6 +241,8 @@ class Rule(_Read):
         """Name of the extension or chain after `-j`/`-g`, empty for a rule without a target."""
         if self.jump is not None:
             return self.jump.chain
+        if self.plan is not None:
+            return self.plan.target_name
         return self.target.name if isinstance(self.target, Target) else ""
 
 

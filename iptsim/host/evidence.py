@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Jump, Rule, Ruleset
+from iptsim.dump.ruleset import Plan, Rule, Ruleset
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.extensions.parameters import Parameters
@@ -28,6 +28,7 @@ _BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-
 _OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+")
 #: Conventional names of tunnels.
 _TUNNEL = re.compile(r"(tun|tap|ppp|wg)[-_0-9a-z]*")
+_INTERFACES = frozenset({"in_interface", "out_interface"})
 _LOOPBACK: dict[int, tuple[int, int]] = {4: (0x7F << 24, 8), 6: (1, 128)}
 
 
@@ -60,9 +61,6 @@ class Evidence:
         subnets: by bridge, in the order of the rules.
         links: the subnets behind each other interface.
         tunnels: likewise, but guessed: masqueraded subnets are assigned to the only tunnel.
-        members: containers' addresses, and their bridge if a rule names it.
-        published: the ports forwarded to each container.
-        exposed: the (protocol, port) pairs that rules accept for each container.
         host_addresses: addresses of the host itself.
         interfaces: names of all interfaces, in the order of the rules.
         internal / isolated / masqueraded: bridges without external access; bridges whose members may not
@@ -76,9 +74,7 @@ class Evidence:
         self.subnets: dict[str, list[Prefix]] = {}
         self.links: dict[str, list[Prefix]] = {}
         self.tunnels: dict[str, list[Prefix]] = {}
-        self.members: dict[Member, str | None] = {}
-        self.published: dict[Member, list[PublishedPort]] = {}
-        self.exposed: dict[Member, list[tuple[int, int]]] = {}
+        self._members = _Members()
         self.host_addresses: list[Member] = []
         self.interfaces: dict[str, None] = {}
         self.internal: set[str] = set()
@@ -92,11 +88,19 @@ class Evidence:
         self._translated: dict[str, None] = {}
         self._weak: dict[str, list[Prefix]] = {}
         self._hidden: list[Prefix] = []
+        telling: dict[Plan | None, bool] = {}
         for ruleset in rulesets:
             self.listed |= ruleset.listed
             self.chains |= {name for table in ruleset.tables.values() for name in table.chains}
+            self._userland_proxy(ruleset)
             for rule in ruleset.rules():
-                self._look(rule)
+                tells = telling.get(rule.plan)
+                if tells is None:
+                    tells = _may_tell(rule)
+                    if rule.plan is not None:
+                        telling[rule.plan] = tells
+                if tells:
+                    self._look(rule)
         for name, prefixes in self._weak.items():
             if not _BRIDGE.fullmatch(name):
                 self.links[name] = prefixes
@@ -120,6 +124,21 @@ class Evidence:
             self.tunnels[tunnels[0]] = free
 
     @property
+    def members(self) -> dict[Member, str | None]:
+        """Containers' addresses, and their bridge if a rule names it."""
+        return self._members.all().bridges
+
+    @property
+    def published(self) -> dict[Member, list[PublishedPort]]:
+        """The ports forwarded to each container."""
+        return self._members.all().published
+
+    @property
+    def exposed(self) -> dict[Member, list[tuple[int, int]]]:
+        """The (protocol, port) pairs that rules accept for each container."""
+        return self._members.all().exposed
+
+    @property
     def docker(self) -> bool:
         """Whether Docker wrote some of the rules."""
         return "DOCKER" in self.chains
@@ -132,7 +151,8 @@ class Evidence:
     def bridges(self) -> list[str]:
         """Names of the bridges."""
         named = (name for name in self.interfaces if _BRIDGE.fullmatch(name))
-        placed = (bridge for bridge in self.members.values() if bridge is not None)
+        members = self.members if self._members.placed else {}
+        placed = (bridge for bridge in members.values() if bridge is not None)
         found = list(dict.fromkeys([*self.subnets, *placed, *named]))
         # iptables -L shows no interfaces without -v; Docker always has docker0
         return found or (["docker0"] if self.docker and self.listed and not self.interfaces else [])
@@ -149,21 +169,14 @@ class Evidence:
         for name in (parameters.in_interface, parameters.out_interface):
             if name and not name.endswith("+"):
                 self.interfaces[name] = None
-                target = rule.target.chain if isinstance(rule.target, Jump) else ""
+                target = rule.jump.chain if rule.jump is not None else ""
                 if any(_DOCKER_CHAIN.fullmatch(chain) for chain in (rule.chain, target)):
                     self.ruled_by_docker.add(name)
-        if isinstance(rule.target, Jump):
-            if rule.table == "nat" and rule.chain == "OUTPUT" and rule.target.chain == "DOCKER":
-                # With docker-proxy: -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
-                self.userland_proxy = "destination" in parameters.negated
+        if rule.jump is not None:
             return
-        if parameters.in_interface is None is parameters.out_interface and not isinstance(
-            rule.target, Dnat | Snat
-        ):
-            # most rules of large dumps: nothing below is about them
-            return
-        if isinstance(rule.target, Dnat):
-            self._port_forwarding(rule, rule.target)
+        if rule.target_name == "DNAT":
+            self._members.add_forwarding(rule)
+            self._asked_address(rule)
         elif isinstance(rule.target, Snat) and rule.target.to_source.addresses:
             family = _family(rule.target.to_source.family)
             self._host_address(Member(family, rule.target.to_source.addresses[0]))
@@ -171,6 +184,13 @@ class Evidence:
         self._drop(rule)
         self._subnet(rule)
         self._member(rule)
+
+    def _userland_proxy(self, ruleset: Ruleset) -> None:
+        """With docker-proxy: -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER."""
+        output = ruleset.chain("nat", "OUTPUT")
+        for rule in output.rules if output is not None else ():
+            if rule.jump is not None and rule.jump.chain == "DOCKER":
+                self.userland_proxy = "destination" in rule.parameters.negated
 
     def _masquerade(self, rule: Rule) -> None:
         """Docker: -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE."""
@@ -234,41 +254,18 @@ class Evidence:
                 bridge = parameters.in_interface
             if bridge is None or not (_BRIDGE.fullmatch(bridge) or bridge in self.subnets):
                 continue
-            member = Member(prefix.family, prefix.address)
-            self._add_member(member, bridge)
-            port = _destination_port(rule)
-            if side == "destination" and port is not None and rule.target_name == "ACCEPT":
-                exposed = self.exposed.setdefault(member, [])
-                if (parameters.protocol or 0, port) not in exposed:
-                    exposed.append((parameters.protocol or 0, port))
+            opened = side == "destination" and rule.target_name == "ACCEPT"
+            port = _destination_port(rule) if opened else None
+            exposed = None if port is None else (parameters.protocol or 0, port)
+            self._members.add(Member(prefix.family, prefix.address), bridge, exposed)
 
-    def _port_forwarding(self, rule: Rule, target: Dnat) -> None:
-        """Docker: -A DOCKER ! -i docker0 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80."""
-        wanted, parameters = target.to_destination, rule.parameters
-        if wanted.addresses is None or wanted.addresses[0] != wanted.addresses[1]:
+    def _asked_address(self, rule: Rule) -> None:
+        """Docker: -A DOCKER -d 192.0.2.10/32 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80."""
+        if rule.plan is not None and "destination" not in rule.plan.fields:
             return
-        family = _family(wanted.family)
-        member = Member(family, wanted.addresses[0])
-        bridge = parameters.in_interface if "in_interface" in parameters.negated else None
-        self._add_member(member, bridge)
-        port = _destination_port(rule)
-        asked = _prefix(parameters, "destination")
-        whole = asked is not None and asked.length == BITS[family]
-        if asked is not None and whole and not _is_loopback(asked):
-            self._host_address(Member(family, asked.address))
-        if port is not None and parameters.protocol:
-            self.published.setdefault(member, []).append(
-                PublishedPort(
-                    proto=parameters.protocol,
-                    container_port=wanted.ports[0] if wanted.ports else port,
-                    host_address=address_text(family, asked.address) if asked is not None and whole else None,
-                    host_port=port,
-                    family=family,
-                )
-            )
-
-    def _add_member(self, member: Member, bridge: str | None) -> None:
-        self.members[member] = self.members.get(member) or bridge
+        asked, member = _asked(rule), _forwarded_to(rule)
+        if asked is not None and member is not None and not _is_loopback(asked):
+            self._host_address(Member(member.family, asked.address))
 
     def _host_address(self, address: Member) -> None:
         if address not in self.host_addresses:
@@ -280,6 +277,98 @@ class Evidence:
             known = subnets.setdefault(bridge, [])
             if prefix not in known:
                 known.append(prefix)
+
+
+class _Members:
+    """The addresses that the rules treat as containers'.
+
+    Most hosts with many rules forward to addresses of other hosts, so such rules are read when they are asked about.
+
+    Attributes:
+        placed: whether a rule may name the bridge of one.
+        bridges, published, exposed: as :attr:`Evidence.members` and so on; see :meth:`all`.
+    """
+
+    def __init__(self) -> None:
+        self.placed = False
+        self.bridges: dict[Member, str | None] = {}
+        self.published: dict[Member, list[PublishedPort]] = {}
+        self.exposed: dict[Member, list[tuple[int, int]]] = {}
+        self._found: list[Rule | tuple[Member, str, tuple[int, int] | None]] = []
+
+    def add_forwarding(self, rule: Rule) -> None:
+        """Add the address that a rule forwards to."""
+        self.placed |= rule.plan is None or "in_interface" in rule.plan.fields
+        self._found.append(rule)
+
+    def add(self, member: Member, bridge: str, exposed: tuple[int, int] | None) -> None:
+        """Add an address on a bridge, and perhaps the protocol and port that a rule accepts."""
+        self.placed = True
+        self._found.append((member, bridge, exposed))
+
+    def all(self) -> _Members:
+        """Read what has been added, in the order of the rules."""
+        found, self._found = self._found, []
+        for one in found:
+            if isinstance(one, Rule):
+                self._forwarding(one)
+                continue
+            member, bridge, exposed = one
+            self._place(member, bridge)
+            if exposed is not None:
+                known = self.exposed.setdefault(member, [])
+                if exposed not in known:
+                    known.append(exposed)
+        return self
+
+    def _forwarding(self, rule: Rule) -> None:
+        """Docker: -A DOCKER ! -i docker0 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80."""
+        member = _forwarded_to(rule)
+        if member is None:
+            return
+        parameters = rule.parameters
+        self._place(member, parameters.in_interface if "in_interface" in parameters.negated else None)
+        port = _destination_port(rule)
+        if port is not None and parameters.protocol:
+            assert isinstance(rule.target, Dnat)
+            asked, ports = _asked(rule), rule.target.to_destination.ports
+            self.published.setdefault(member, []).append(
+                PublishedPort(
+                    proto=parameters.protocol,
+                    container_port=ports[0] if ports else port,
+                    host_address=None if asked is None else address_text(member.family, asked.address),
+                    host_port=port,
+                    family=member.family,
+                )
+            )
+
+    def _place(self, member: Member, bridge: str | None) -> None:
+        self.bridges[member] = self.bridges.get(member) or bridge
+
+
+def _forwarded_to(rule: Rule) -> Member | None:
+    """Return the single address that a rule translates destinations to."""
+    if not isinstance(rule.target, Dnat):
+        return None
+    wanted = rule.target.to_destination
+    if wanted.addresses is None or wanted.addresses[0] != wanted.addresses[1]:
+        return None
+    return Member(_family(wanted.family), wanted.addresses[0])
+
+
+def _asked(rule: Rule) -> Prefix | None:
+    """Return the single destination address that a rule matches."""
+    prefix = _prefix(rule.parameters, "destination")
+    return prefix if prefix is not None and prefix.length == BITS[prefix.family] else None
+
+
+def _may_tell(rule: Rule) -> bool:
+    """Return whether a rule, or any other of its plan, may reveal something about the host."""
+    plan, parameters = rule.plan, rule.parameters
+    if plan is not None:
+        return bool(plan.fields & _INTERFACES) or plan.target_name in ("DNAT", "SNAT")
+    named = parameters.in_interface is not None or parameters.out_interface is not None
+    return named or rule.target_name in ("DNAT", "SNAT")
 
 
 def _family(number: int) -> Family:

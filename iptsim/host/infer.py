@@ -323,7 +323,8 @@ def _default_routes(host: Host) -> None:
 def _containers_of_rules(host: Host, evidence: Evidence) -> None:
     """Make the containers whose addresses rules mention; the addresses become their names."""
     found: dict[str, Container] = {}
-    for member, bridge in evidence.members.items():
+    members = evidence.members if host.networks else {}
+    for member, bridge in members.items():
         network = _network_of(host, member, bridge)
         if network is None or member.address in network.gateways.values():
             continue

@@ -95,8 +95,8 @@ def _call(
     rule, jump = prepared.rule, prepared.jump
     assert jump is not None
     add_step(kernel, context, prepared, ("GOTO:" if jump.goto else "JUMP:") + jump.chain, depth=depth)
-    chain = program.chain(context.table, jump.chain)
-    if chain is None:
+    called = program.called(rule, jump)
+    if called is None:
         raise RulesetError(
             message(
                 "{span}: table {table} has no chain {chain}",
@@ -105,7 +105,7 @@ def _call(
                 table=context.table,
             )
         )
-    return program.rules(chain)
+    return called
 
 
 def _evaluates_each(kernel: Kernel, context: Context) -> bool:

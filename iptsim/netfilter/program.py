@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import cached_property
 
-from iptsim.dump.chains import Node, chain_graph
+from iptsim.dump.chains import ChainGraph, Node
 from iptsim.dump.checks import refuse
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Extension, Match, Predicate
@@ -75,16 +75,22 @@ class ChainRules:
 
 
 class Program:
-    """A ruleset ready to run: its chain graph, whose rules are prepared when a packet first reaches them."""
+    """A ruleset ready to run: its chain graph, as far as packets go, and their rules, prepared when first reached.
+
+    Attributes:
+        graph: the chains that packets have entered, and the calls by which they came.
+    """
 
     def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
-        self.graph = chain_graph(ruleset.tables.values())
-        refuse(self.graph, ruleset.backend)
+        refuse(ruleset.tables.values(), ruleset.backend)
+        self.graph = ChainGraph()
         self.ruleset = ruleset
         self.backend, self.version = ruleset.backend, ruleset.version
         #: whether the kernel tracks connections for these rules
         self.tracks = conntrack_on or conntrack.switched_on(ruleset)
         self._chains: dict[tuple[str, str], ChainRules] = {}
+        #: by the identity of the calling rule
+        self._called: dict[int, ChainRules] = {}
         self._idle: dict[tuple[str, str], bool] = {}
         self._conditions: dict[int, tuple[Condition, ...]] = {}
 
@@ -94,13 +100,29 @@ class Program:
         return any(match.name == "physdev" for rule in self.ruleset.rules() for match in rule.matches)
 
     def chain(self, table: str, name: str) -> Chain | None:
-        """Return a chain as the dump has it.
+        """Return a chain as the dump has it; a packet enters it.
 
         The legacy backend always has all base chains of a table, even those that the dump omits.
         """
-        found = self.graph.chain(Node(table, name))
-        if found is None and self.backend == "legacy" and table in self.ruleset.tables:
-            return Chain(table, name, "ACCEPT") if name in BUILTIN_CHAINS[table] else None
+        graph, node = self.graph, Node(table, name)
+        if node not in graph:
+            found = self.ruleset.chain(table, name)
+            if found is None and self.backend == "legacy" and table in self.ruleset.tables:
+                found = Chain(table, name, "ACCEPT") if name in BUILTIN_CHAINS[table] else None
+            if found is None:
+                return None
+            graph.add_chain(node, found)
+        return graph.chain(node)
+
+    def called(self, rule: Rule, jump: Jump) -> ChainRules | None:
+        """Return the rules of the chain that a rule calls; None if there is no such chain."""
+        found = self._called.get(id(rule))
+        if found is None:
+            chain = self.chain(rule.table, jump.chain)
+            if chain is None:
+                return None
+            self.graph.add_call(Node(rule.table, rule.chain), Node(chain.table, chain.name), rule)
+            found = self._called[id(rule)] = self.rules(chain)
         return found
 
     def is_empty(self, table: str, hook: str) -> bool:
