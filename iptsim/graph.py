@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import networkx as nx
 
-from iptsim.dump.chains import ChainGraph, Node, chain_graph
+from iptsim.dump.calls import Node
+from iptsim.dump.chains import ChainGraph, chain_graph
 from iptsim.dump.checks import refuse
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.extensions.base import Target

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.asking import ask
-from iptsim.dump.chains import Node, chain_graph
+from iptsim.dump.calls import Node
+from iptsim.dump.chains import chain_graph
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from iptsim import explain
 from iptsim.dump import load, loads
-from iptsim.dump.chains import Node, chain_graph, nesting
+from iptsim.dump.calls import Node, nesting
+from iptsim.dump.chains import chain_graph
 from iptsim.errors import RulesetError
 from iptsim.graph import RuleGraph, dangling_jumps, loops, ruleset_graph, unreferenced_chains
 from iptsim.netfilter.path import Move

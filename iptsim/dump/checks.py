@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from iptsim.dump.chains import chain_graph, hooks_of, nesting
+from iptsim.dump.calls import hooks_of, nesting
 from iptsim.dump.ruleset import Jump, Rule, Table
 from iptsim.errors import RulesetError, printable
 from iptsim.extensions.base import Match, Target
@@ -35,6 +35,8 @@ def refuse(tables: Collection[Table], backend: str) -> None:
     Raises:
         RulesetError: there is a loop, or the nesting is too deep; the message lists the rules with their lines.
     """
+    from iptsim.dump.chains import chain_graph
+
     nested = nesting(tables)
     if nested is None:
         loop = chain_graph(tables).loop()

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump import loads
-from iptsim.dump.chains import ChainGraph, Node, chain_graph, hooks_of
+from iptsim.dump.calls import Node, hooks_of
+from iptsim.dump.chains import ChainGraph, chain_graph
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation

@@ -14,7 +14,7 @@ from functools import partial, reduce
 from operator import and_
 from typing import Any
 
-from iptsim.dump.chains import Node
+from iptsim.dump.calls import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import Constraint, Several

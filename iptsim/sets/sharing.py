@@ -6,7 +6,7 @@ space, as far as the chains that it calls are equal too.
 
 from __future__ import annotations
 
-from iptsim.dump.chains import Node
+from iptsim.dump.calls import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.netfilter.program import Program

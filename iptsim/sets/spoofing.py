@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from iptsim.address_sets import AddressSet
-from iptsim.dump.chains import Node
+from iptsim.dump.calls import Node
 from iptsim.extensions.constraints import named
 from iptsim.host.namespace import Namespace
 from iptsim.host.tables import routes_of
