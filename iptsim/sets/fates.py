@@ -171,7 +171,7 @@ class Fates(Sequence[Fate]):
         try:
             found = [fate for sender, packets in asked for fate in self._from(sender, packets)]
         except MemoryError:
-            raise too_many_nodes(land.space.layout) from None
+            raise too_many_nodes(land.space.most_nodes) from None
         self._all = tuple(found)
 
     def __len__(self) -> int:

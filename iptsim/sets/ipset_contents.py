@@ -134,9 +134,7 @@ def _part(space: Space, ipset: IpSet, part: str, direction: str, length: int, va
     if part == "port":
         return _with_protocol(space, source, *value)
     if part == "mac":
-        return space.where("src_mac", named(value)) - space.where(
-            "in_interface", Names(frozenset({"", "lo"}))
-        )
+        return space.where("src_mac", named(value)) & space.framed()
     if part == "mark":
         return space.where("mark", Masked(value, mark_mask(ipset)))
     return _interface(space, source, value)

@@ -46,7 +46,7 @@ def _bounded(
         try:
             return method(self, *rest, **more)
         except MemoryError:
-            raise too_many_nodes(self.layout) from None
+            raise too_many_nodes(self.layout.most_nodes) from None
 
     return run
 
@@ -61,7 +61,7 @@ def _combining(operation: Callable[[Any, Any], Any]) -> Callable[[PacketSet, Pac
         try:
             return PacketSet(layout, operation(self.function, other.function))
         except MemoryError:
-            raise too_many_nodes(layout) from None
+            raise too_many_nodes(layout.most_nodes) from None
 
     return combined
 
@@ -70,10 +70,9 @@ def _other_space() -> UsageError:
     return UsageError(message("the sets belong to different spaces"))
 
 
-def too_many_nodes(layout: Layout) -> TooManyNodesError:
-    """Return the error that the sets of a layout need too many nodes."""
-    most = f"{layout.most_nodes:,}"
-    return TooManyNodesError(message("the sets of packets need more than {most} nodes", most=most))
+def too_many_nodes(most: int) -> TooManyNodesError:
+    """Return the error that sets need more nodes than some number."""
+    return TooManyNodesError(message("the sets of packets need more than {most} nodes", most=f"{most:,}"))
 
 
 class TooManyRangesError(IptsimError):

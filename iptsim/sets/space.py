@@ -55,7 +55,10 @@ class Space:
     def __init__(self, family: Family = 4, engine: EngineName = "auto", most_nodes: int = MOST_NODES) -> None:
         self.family, self.most_nodes = family, most_nodes
         self.engine = make_engine(engine, most_nodes)
-        self.layout = Layout(family, self.engine, most_nodes)
+        try:
+            self.layout = Layout(family, self.engine, most_nodes)
+        except MemoryError:
+            raise too_many_nodes(most_nodes) from None
         self.everything = PacketSet(self.layout, self.engine.true)
         self.nothing = PacketSet(self.layout, self.engine.false)
         self._conditions: dict[Hashable, PacketSet] = {}
@@ -82,7 +85,7 @@ class Space:
             try:
                 function = self.layout.allowing(field, allowed, decision(field))
             except MemoryError:
-                raise too_many_nodes(self.layout) from None
+                raise too_many_nodes(self.most_nodes) from None
             found = self.undecided(key, decision(field)) if function is None else self._set(function)
             self._conditions[key] = found
         return found
@@ -259,7 +262,7 @@ class Space:
         if key in ("physical_in", "physical_out"):
             return ~self.where(key, named(""))
         if key == "src_mac":
-            return ~self.where("in_interface", Names(frozenset({"", "lo"})))
+            return self.framed()
         if key in _OWNERS:
             return self.where("local_socket", named(True))
         if key in self.layout.header or key.startswith(_ALWAYS) or not field.steady:
@@ -268,6 +271,11 @@ class Space:
         if place is not None and place.bits == 1:
             return self.everything
         return self._has(field)
+
+    def framed(self) -> PacketSet:
+        """Return the packets that came in an Ethernet frame; see :attr:`iptsim.packet.Context.frameless`."""
+        own = self.where("in_interface", named("")) & self.where("physical_in", named(""))
+        return ~own - self.where("in_interface", named("lo"))
 
     def _has(self, field: Field) -> PacketSet:
         """Return the packets that have a field, if nothing says which these are."""
