@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.batch import CAPTURE
+from benchmarks.campus import firewall
 from benchmarks.kube import dump
 from benchmarks.load import RESTORE, seconds
 from iptsim.api import explain
@@ -59,25 +60,6 @@ def questions(folder: Path) -> None:
         costs.append(timed(lambda: ask(_QUESTIONS)) / _QUESTIONS * 1000)
         print(f"one question at {rules:>7,} rules: {costs[-1]:.2f} ms")
     print(f"  {costs[1] / costs[0]:.1f} times as long")
-
-
-def firewall(random: Random, chains: int = 40, rules: int = 120) -> str:
-    """Return a dump like that of a campus firewall: a chain for each network, with rules for its hosts."""
-    lines = ["*filter", ":INPUT DROP [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]"]
-    lines += [f":net_{number} - [0:0]" for number in range(chains)]
-    lines += ["-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]
-    lines += [f"-A FORWARD -d 10.{number}.0.0/16 -j net_{number}" for number in range(chains)]
-    for number in range(chains):
-        for _ in range(rules):
-            source = (
-                f"-s 172.{random.randrange(16, 32)}.{random.randrange(256)}.0/24 "
-                if random.random() < 0.5
-                else ""
-            )
-            target = f"-d 10.{number}.{random.randrange(4)}.{random.randrange(256)}/32"
-            port = random.choice((22, 25, 80, 443, 3306, 8080))
-            lines.append(f"-A net_{number} {source}{target} -p tcp -m tcp --dport {port} -j ACCEPT")
-    return "\n".join([*lines, "COMMIT"]) + "\n"
 
 
 def addresses(random: np.random.Generator, first: list[tuple[int, int]], count: int) -> pa.Array:

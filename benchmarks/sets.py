@@ -6,8 +6,9 @@ The rulesets are in the repositories diekmann/net-network and diekmann/Iptables_
     git clone https://github.com/diekmann/Iptables_Semantics
     python -m benchmarks.sets --net-network net-network --semantics Iptables_Semantics
 
-Each line is one process from its start: reading the dump, what the chain accepts, its address classes for some ports,
-dead rules and spoofing, with its time, its memory and the nodes of all sets.
+Each entry is one process from its start: reading the dump, what the chain accepts, its address classes for some ports
+and for all, dead rules and spoofing, with the time of its processor, its memory and the nodes of all sets. Commands of
+iptsim on other sources follow: a Docker host, a node of Kubernetes, two large dumps.
 """
 
 from __future__ import annotations
@@ -15,16 +16,24 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import os
 import re
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+from benchmarks.campus import firewall
+from benchmarks.kube import dump
 
 TUM = "configs_chair_for_Network_Architectures_and_Services"
 EXAMPLES = "thy/Iptables_Semantics/Examples"
+DOCKER = "fixtures/captures/hosts/docker-many"
 #: The interfaces of the network of the dumps of TUM, with what is behind each.
 BEHIND = "haskell_tool/ipassmt_tumi8"
 
@@ -39,7 +48,8 @@ class Case(NamedTuple):
         chain: the chain of table filter.
         ports: destination ports -> published classes and edges of the service matrix.
         dead: whether dead rules are measured.
-        certified: published number of interfaces certified against spoofing; None for not measured.
+        spoofing: whether the sources that interfaces may spoof are measured.
+        certified: published number of interfaces certified against spoofing.
     """
 
     name: str
@@ -48,6 +58,7 @@ class Case(NamedTuple):
     chain: str
     ports: dict[int, tuple[int, int]]
     dead: bool = False
+    spoofing: bool = False
     certified: int | None = None
 
 
@@ -55,16 +66,16 @@ CASES = (
     # fffuu does not know `-p sctp` and takes such rules for all protocols: exactly, tcp/22 has more classes
     Case(
         "TUM 2015", "net-network", f"{TUM}/iptables-save-2015-05-15_15-23-41", "FORWARD",
-        {22: (9, 47), 80: (12, 79)}, True,
+        {22: (9, 47), 80: (12, 79)}, True, True,
     ),
     Case(
         "TUM 2015, as fffuu reads it", "semantics",
         f"{EXAMPLES}/TUM_Net_Firewall/iptables-save-2015-05-15_15-23-41_cheating", "FORWARD",
-        {22: (9, 47), 80: (12, 79)}, certified=21,
+        {22: (9, 47), 80: (12, 79)}, spoofing=True, certified=21,
     ),
     Case(
         "TUM 2016", "net-network", f"{TUM}/iptables-save-2016-06-27_16-29-01", "FORWARD", {22: (13, 98), 80: (14, 108)},
-        True, 3,
+        True, True, 3,
     ),
     Case(
         "SQRL", "semantics", f"{EXAMPLES}/SQRL_Shorewall/2015_aug_iptables-save-spoofing-protection", "FORWARD",
@@ -112,11 +123,13 @@ def measure(case: Case, path: Path, behind: Path, engine: Any, began: float) -> 
     read = time.process_time() - began
     chains = Chains(Space(4, engine), program)
     chains.base("filter", case.chain).packets("ACCEPT")
-    found: dict[str, Any] = {"read": read, "accepted": time.process_time() - began - read}
+    found: dict[str, Any] = {"read": read}
+    every = address_classes(chains, "filter", case.chain)
+    found["all"] = len(every.classes), len(every.edges)
     for port in case.ports:
         classes = address_classes(chains, "filter", case.chain, dport=port)
         found[f"tcp/{port}"] = len(classes.classes), len(classes.edges)
-    if case.certified is not None:
+    if case.spoofing:
         spoofed = spoofed_sources(chains, read_assignment(behind.read_text()))
         found["certified"] = sum(not sources for sources in spoofed.values()), len(spoofed)
     if case.dead:
@@ -125,9 +138,44 @@ def measure(case: Case, path: Path, behind: Path, engine: Any, began: float) -> 
             rules = [one for one in Traffic(chains, "filter", within).dead() if one.reason != "unreached"]
             dead[name] = len(rules)
         found["dead"] = dead
-    # Linux counts the memory in KiB
+    return found | used(began, chains.space.nodes)
+
+
+def used(began: float, nodes: int) -> dict[str, Any]:
+    """Return what this process has used since it began; Linux counts the memory in KiB."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return found | {"seconds": time.process_time() - began, "MB": memory, "nodes": chains.space.nodes}
+    return {"seconds": time.process_time() - began, "MB": memory, "nodes": nodes}
+
+
+def run_command(words: list[str], engine: Any, began: float) -> dict[str, Any]:
+    """Measure a command of iptsim in this process."""
+    from iptsim.cli import main as run
+    from iptsim.sets import engines, space
+
+    made: list[Any] = []
+
+    def make_engine(name: Any, most_nodes: int) -> Any:
+        made.append(engines.make_engine(engine, most_nodes))
+        return made[-1]
+
+    vars(space)["make_engine"] = make_engine
+    run([*words, "--json", "-o", os.devnull])
+    return used(began, sum(one.nodes for one in made))
+
+
+def commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield commands, each with what it is about; the dumps that they read are written to a folder."""
+    yield "Docker host of 30 containers, all ports", ["reach", DOCKER]
+    node = folder / "node.txt"
+    node.write_text(dump(5000, 2))
+    yield "node of 5,000 services, with their NAT", ["reach", str(node)]
+    lines = firewall(Random(1), 166, 120).splitlines()
+    before, after = folder / "before.txt", folder / "after.txt"
+    before.write_text("\n".join(lines) + "\n")
+    changed = len(lines) // 2
+    lines[changed] = lines[changed].replace("--dport", "--sport")
+    after.write_text("\n".join(lines) + "\n")
+    yield "diff of two dumps of 20,000 rules, of which one differs", ["diff", str(before), str(after)]
 
 
 def told(case: Case, engine: str, found: dict[str, Any]) -> str:
@@ -136,12 +184,14 @@ def told(case: Case, engine: str, found: dict[str, Any]) -> str:
         f"{case.name}, {engine}: {found['seconds']:.2f} s ({found['read']:.2f} s to read), {found['MB']:.0f} MB"
     ]
     parts.append(f"{found['nodes']:,} nodes")
+    parts.append("all ports {} classes, {} edges".format(*found["all"]))
     for port, (classes, edges) in case.ports.items():
         own = "{} classes, {} edges".format(*found[f"tcp/{port}"])
         parts.append(f"tcp/{port} {own} (fffuu {classes}, {edges})")
-    if case.certified is not None:
+    if case.spoofing:
         certified, interfaces = found["certified"]
-        parts.append(f"{certified} of {interfaces} interfaces certified (fffuu {case.certified})")
+        published = f" (fffuu {case.certified})" if case.certified is not None else ""
+        parts.append(f"{certified} of {interfaces} interfaces certified{published}")
     if case.dead:
         parts.append("{all} dead rules, {new} for new connections".format(**found["dead"]))
     return "\n    ".join(parts)
@@ -158,23 +208,40 @@ def main() -> None:
     )
     parser.add_argument("--engine", action="append", choices=("oxidd", "python"), help="by default both")
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--command", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     roots = {"net-network": arguments.net_network, "semantics": arguments.semantics}
+    if arguments.command is not None:
+        print(json.dumps(run_command(arguments.command, arguments.engine[0], began)))
+        return
     if arguments.case is not None:
         case = CASES[arguments.case]
         path, behind = roots[case.repository] / case.path, arguments.semantics / BEHIND
         print(json.dumps(measure(case, path, behind, arguments.engine[0], began)))
         return
+    repositories = ["--net-network", str(arguments.net_network), "--semantics", str(arguments.semantics)]
+    engines = arguments.engine or ("oxidd", "python")
     for number, case in enumerate(CASES):
-        for engine in arguments.engine or ("oxidd", "python"):
-            words = [
-                "--net-network", str(arguments.net_network), "--semantics", str(arguments.semantics),
-                "--engine", engine, "--case", str(number),
-            ]  # fmt: skip
-            run = subprocess.run(
-                [sys.executable, "-m", "benchmarks.sets", *words], capture_output=True, text=True, check=True
+        for engine in engines:
+            print(
+                told(case, engine, child([*repositories, "--engine", engine, "--case", str(number)])),
+                flush=True,
             )
-            print(told(case, engine, json.loads(run.stdout)), flush=True)
+    with TemporaryDirectory() as folder:
+        for name, words in commands(Path(folder)):
+            for engine in engines:
+                found = child([*repositories, "--engine", engine, "--command", *words])
+                print(f"{name}, {engine}: {found['seconds']:.2f} s, {found['MB']:.0f} MB")
+                print(f"    {found['nodes']:,} nodes", flush=True)
+
+
+def child(words: list[str]) -> dict[str, Any]:
+    """Return what a process of its own measures."""
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.sets", *words], capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
 
 
 if __name__ == "__main__":

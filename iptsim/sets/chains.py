@@ -26,7 +26,7 @@ from iptsim.sets.effects import Effect, Place, effects, touched
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 from iptsim.sets.sharing import Alike
-from iptsim.sets.space import Known, Space, TooManyNodesError
+from iptsim.sets.space import PLAIN, Known, Space, TooManyNodesError
 from iptsim.sets.summaries import Outcome, RuleSets, Summary
 
 #: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
@@ -420,7 +420,7 @@ def _unnegated(predicate: Predicate, context: Context) -> Truth:
 
 def _is_plain(predicate: Predicate) -> bool:
     """Return whether a condition is one on a field that every packet has in its header."""
-    return predicate.field in ("src", "dst", "in_interface", "out_interface", "proto")
+    return predicate.field in PLAIN
 
 
 def _decides(predicate: Predicate) -> bool:

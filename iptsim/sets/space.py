@@ -26,6 +26,8 @@ Known = Mapping[str, Sequence[tuple[Any, PacketSet]]]
 _LATER = Names(frozenset({"middle", "last"}))
 #: The states of packets that belong to a connection.
 TRACKED = Names(frozenset({"NEW", "ESTABLISHED", "RELATED"}))
+#: Fields that every packet has in its header, or as an interface.
+PLAIN = frozenset({"src", "dst", "in_interface", "out_interface", "proto"})
 #: Fields of the transport header, which later fragments lack.
 _TRANSPORT = frozenset({"sport", "dport", "tcp_flags", "tcp_options", "icmp_type"})
 #: Fields that only packets of a local program have.
@@ -130,6 +132,9 @@ class Space:
             whole: PacketSet = reduce(join, parts, start)
             return whole
         field = constraint.field
+        if field.key in PLAIN and field.unknown is None and not (known and field.key in known):
+            allowed = self.where(field.key, constraint.allowed)
+            return ~allowed if constraint.negated else allowed
         inside = self._inside(field, constraint.allowed, known or {}, place)
         present = self._present(field, known or {})
         found: PacketSet = (~inside if constraint.negated else inside) & present

@@ -85,7 +85,14 @@ class Summary:
         """Return the packets that leave the chain by an outcome."""
         found = self._left.get(outcome)
         if found is None:
-            found = self._left[outcome] = union([self.nothing, *(part() for part in self.parts[outcome])])
+            others = [one for one in self.parts if one != outcome]
+            left = sum(len(self.parts[one]) for one in others if one not in self._left)
+            if left < len(self.parts[outcome]):
+                # each packet leaves in one way: these are all that leave in no other
+                found = ~union([self.nothing, *map(self.leaving, others)])
+            else:
+                found = union([self.nothing, *(part() for part in self.parts[outcome])])
+            self._left[outcome] = found
         return found
 
     @property
