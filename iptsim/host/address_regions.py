@@ -16,6 +16,8 @@ _PRIVATE: dict[Family, AddressSet] = {
     4: AddressSet.read(4, "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"),
     6: AddressSet.read(6, "fc00::/7"),
 }
+#: IPv6 addresses that name a machine only together with the link that they are used on.
+LINK_LOCAL = AddressSet.read(6, "fe80::/10")
 #: Addresses that routers forward to the outside: all but special ones (RFC 6890) and those of private networks
 #: (RFC 1918, 4193, 6598).
 _PUBLIC: dict[Family, AddressSet] = {
@@ -57,6 +59,11 @@ def public_addresses(host: Host, family: Family) -> AddressSet:
 def private_addresses(host: Host, family: Family) -> AddressSet:
     """Return the private addresses to which only a default route leads."""
     return _PRIVATE[family] - _routed(host, family)
+
+
+def are_private(addresses: AddressSet) -> bool:
+    """Return whether all of some addresses are those of private networks."""
+    return addresses <= _PRIVATE[addresses.family]
 
 
 def _routed(host: Host, family: Family) -> AddressSet:

@@ -11,7 +11,7 @@ from typing import Any
 from iptsim.address_sets import AddressSet, union
 from iptsim.errors import UsageError
 from iptsim.host import Host, fib
-from iptsim.host.address_regions import unicast_addresses
+from iptsim.host.address_regions import LINK_LOCAL, unicast_addresses
 from iptsim.languages import Text, message
 from iptsim.packet import PORT_PROTOCOLS, Family, parse_address, protocol_name
 from iptsim.question.header import DEFAULT_SPORT
@@ -20,7 +20,6 @@ from iptsim.reaching.ends import End, Target, family_of, read_source, read_targe
 from iptsim.reaching.options import read_ports, read_protocol, read_state
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.fates import Fate, fates
-from iptsim.sets.numbering import Words
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.space import Space
 from iptsim.shown import Framed
@@ -104,9 +103,13 @@ class Reaching(Framed):
             found.setdefault((one.sender, one.receiver), []).append(one)
         return found
 
+    def between(self, sender: str, receiver: str) -> list[ReachClass]:
+        """Return the classes of packets from one endpoint to another."""
+        return self._by_ends.get((sender, receiver), [])
+
     def cell(self, sender: str, receiver: str) -> Cell:
         """Return what one endpoint can send to another."""
-        here = self._by_ends.get((sender, receiver), [])
+        here = self.between(sender, receiver)
         passes = [one for one in here if one.verdict == "ACCEPT" and not one.is_refused]
         opened = _together(one for one in passes if not one.is_forwarded)
         published = _together(one for one in passes if one.is_forwarded)
@@ -114,25 +117,27 @@ class Reaching(Framed):
         unsure = _together(one for one in here if one.verdict == "DEPENDS")
         return Cell(opened, published, refused, unsure - opened - published)
 
-    def sent_to(self, one: ReachClass) -> AddressSet:
-        """Return the destinations of a class as its packets arrive, before any NAT."""
-        values = one.packets.values("dst")
-        assert not isinstance(values, Words)
-        return AddressSet(self.family, values)
-
     def part_of(self, one: ReachClass) -> AddressSet:
         """Return the destinations of a class, if other packets between its ends go to others of the receiver."""
-        sent = self.sent_to(one) - self.forwarded_at(one)
-        others = (self.sent_to(other) for other in self._by_ends[one.sender, one.receiver])
-        every = union(self.family, others) & self.addresses.get(one.receiver, sent)
+        own = self.addresses.get(one.receiver)
+        if own is not None and own.size <= 1:
+            return AddressSet(self.family)
+        sent = one.destinations - self.forwarded_at(one)
+        every = union(self.family, (other.destinations for other in self.between(one.sender, one.receiver)))
+        if own is not None:
+            sent, every = sent & own, every & own
         return AddressSet(self.family) if every <= sent else sent
+
+    def other_sources(self, one: ReachClass) -> AddressSet:
+        """Return the addresses of a class's sender that are not among its sources; none for other machines."""
+        return self.addresses.get(one.sender, AddressSet(self.family)) - one.sources
 
     def forwarded_at(self, one: ReachClass) -> AddressSet:
         """Return the addresses that packets of a class were sent to, if they are not their receiver's own."""
         own = self.addresses.get(one.receiver)
         if own is None or not one.is_forwarded:
             return AddressSet(self.family)
-        return self.sent_to(one) - own
+        return one.destinations - own
 
     def shortened(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch line about the same packet with names for addresses, and without what goes without saying."""
@@ -183,6 +188,8 @@ def reach(
     dport: str | int | None = None,
     state: str = "new",
     family: Family | None = None,
+    apart: bool = False,
+    verbose: bool = False,
 ) -> Reaching:
     """Return what happens to all packets between two ends.
 
@@ -190,11 +197,13 @@ def reach(
         source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
         sender: where they come from: an endpoint, a network or an interface; None for anywhere.
         to: where they go: the same, with or without a port; None for any single machine, not for groups of them as
-            broadcast and multicast addresses are.
+            broadcast and multicast addresses are, nor for link-local IPv6 addresses.
         proto: their protocol, by name or number; None for all.
         dport: their destination ports: 80, "http", "80,8000-8080"; None for all.
         state: the state of their connections.
         family: 4 or 6; None for that of the addresses that are given, else 4.
+        apart: keep apart what different rules drop or reject; always so where an end is given.
+        verbose: keep rules that did not match in the explanations.
 
     Raises:
         UsageError: the host has no such endpoint, network or interface.
@@ -206,6 +215,7 @@ def reach(
     first = read_source(host, family, sender) if sender is not None else None
     target = read_target(host, family, to) if to is not None else None
     state = read_state(state)
+    apart = apart or first is not None or target is not None
     space = Space(family)
     asked = _asked(space, proto, dport, target)
     found = fates(
@@ -215,9 +225,11 @@ def reach(
         senders=_senders(host, family, first),
         targets=_places(host, family, target),
         state=state,
-        apart=first is not None or target is not None,
+        apart=apart,
+        verbose=verbose,
     )
-    return made(host, space, found, first, target.end if target is not None else None, state, asked)
+    end = target.end if target is not None else None
+    return made(host, space, found, first, end, state, asked, apart=apart)
 
 
 def _senders(host: Host, family: Family, source: End | None) -> list[str]:
@@ -230,11 +242,13 @@ def _senders(host: Host, family: Family, source: End | None) -> list[str]:
 def _places(host: Host, family: Family, target: Target | None) -> list[str]:
     """Return where packets may be sent: to any single machine, or to the addresses of one that has no name here.
 
-    Broadcast and multicast addresses are no machine's, and each machine has loopback addresses of its own.
+    Broadcast and multicast addresses are no machine's, and each machine has loopback addresses of its own. Those of
+    fe80::/10 name a machine only together with a link.
     """
     if target is not None and not target.end.names and not target.end.interface:
         return list(target.end.addresses.prefixes())
-    return list(unicast_addresses(host, AddressSet.every(family)).prefixes())
+    every = unicast_addresses(host, AddressSet.every(family))
+    return list((every - LINK_LOCAL if family == 6 else every).prefixes())
 
 
 def _asked(
@@ -265,6 +279,8 @@ def made(
     target: End | None,
     state: str,
     asked: PacketSet,
+    *,
+    apart: bool,
 ) -> Reaching:
     """Return the answer from the fates of packets.
 
@@ -275,6 +291,7 @@ def made(
         source / target: the ends; None for any.
         state: the state of the connections.
         asked: the packets in question.
+        apart: whether what different rules drop or reject is kept apart.
     """
     names = Names.of(host, space.family)
     kept = (selected(space, fate, source, target, asked) for fate in found)
@@ -286,7 +303,6 @@ def made(
     ]
     usual = usual_host_address(host, space.family)
     preferred = space.where("dst", ((usual, usual),)) if usual is not None else space.nothing
-    apart = source is not None or target is not None
     classes = list(merged(here, preferred, apart=apart))
     every = Traffic({})
     for traffic in {id(one.traffic): one.traffic for one in classes}.values():
@@ -298,11 +314,11 @@ def made(
 
 def _order(one: ReachClass) -> tuple[Any, ...]:
     """Return the place of a class: by sender and receiver, then those of few packets first."""
-    sources = one.packets.values("src")
-    assert not isinstance(sources, Words)
-    size = sum(last - first for first, last in sources)
     ports = tuple(one.traffic.ports.items())
-    return _rank(one.sender), _rank(one.receiver), one.traffic.size, ports, size, sources, one.verdict
+    ends = _rank(one.sender), _rank(one.receiver)
+    # a container sends from the address that its kernel picks
+    sources = one.sources if one.sender in ("", "internet") else AddressSet(one.packets.layout.family)
+    return *ends, one.traffic.size, ports, sources.size, sources.spans, one.verdict
 
 
 def _rank(name: str) -> tuple[int, str]:

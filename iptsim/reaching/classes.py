@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from iptsim.address_sets import AddressSet
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import decision_of
+from iptsim.extensions.constraints import Ranges
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.languages import Text
@@ -62,7 +63,12 @@ class ReachClass:
     @property
     def is_refused(self) -> bool:
         """Whether no rule blocks them, but no program listens."""
-        return self.verdict == "ACCEPT" and self._fates[0].listening is False
+        return self.verdict == "ACCEPT" and self.listens is False
+
+    @property
+    def listens(self) -> bool | None:
+        """Whether a program listens where they arrive; None if the source does not say."""
+        return self._fates[0].listening
 
     @property
     def is_forwarded(self) -> bool:
@@ -90,6 +96,38 @@ class ReachClass:
         """The rule that decides, if one does."""
         step = self.explanation.reason.step
         return step.rule if step is not None else None
+
+    @cached_property
+    def sources(self) -> AddressSet:
+        """The addresses that the packets come from."""
+        return self._addresses("src")
+
+    @cached_property
+    def destinations(self) -> AddressSet:
+        """The addresses that the packets are sent to, before any NAT."""
+        return self._addresses("dst")
+
+    def _addresses(self, field: str) -> AddressSet:
+        values = self.packets.values(field)
+        assert not isinstance(values, Words)
+        return AddressSet(self.packets.layout.family, values)
+
+    def within(self, proto: int, ports: Ranges) -> ReachClass:
+        """Return the packets of a protocol, of these destination ports; without ports, all of the protocol."""
+        part = self.packets & _where(self.packets, "proto", ((proto, proto),))
+        if ports:
+            part &= _where(self.packets, "dport", ports)
+        return self.narrowed(part)
+
+    def narrowed(self, packets: PacketSet) -> ReachClass:
+        """Return some of the packets."""
+        traffic, usual = _traffics(packets)
+        return replace(self, packets=packets, traffic=traffic, usual=usual)
+
+    def joined(self, others: Sequence[ReachClass]) -> ReachClass:
+        """Return it together with others that end alike: one of them speaks for all."""
+        fates = [fate for one in (self, *others) for fate in one._fates]
+        return replace(self, _fates=tuple(fates)).narrowed(union([one.packets for one in (self, *others)]))
 
     def lines(self) -> list[PacketLine]:
         """Return the packets as lines of values, as few as can be found."""
@@ -151,11 +189,14 @@ class Names:
         assert not isinstance(values, Words)
         addresses = AddressSet(self.family, values)
         for name, own in self.owned.items():
-            if (here := addresses & own) and (part := _within(space, fate, "dst", here)) is not None:
-                yield name, part
+            if addresses <= own:
+                yield name, fate
+                return
+            if here := addresses & own:
+                yield name, _narrowed(space, fate, "dst", here)
                 addresses -= here
-        if addresses and (part := _within(space, fate, "dst", addresses)) is not None:
-            yield "", part
+                fate = _narrowed(space, fate, "dst", addresses)
+        yield "", fate
 
 
 def selected(
@@ -173,6 +214,12 @@ def selected(
             return found if fate.oif == target.interface else None
         if not arrives:
             found = _within(space, found, "dst", target.addresses)
+    return found
+
+
+def _narrowed(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate:
+    found = fate.within(space.where(key, addresses.spans))
+    assert found is not None
     return found
 
 
@@ -206,8 +253,13 @@ def merged(
         for part in parts:
             narrow = part.only("proto", "dport", "sport")
             if narrow not in known:
-                known[narrow] = Traffic.of(narrow), Traffic.of(narrow.at("sport", DEFAULT_SPORT))
+                known[narrow] = _traffics(narrow)
             yield ReachClass(sender, receiver, part, *known[narrow], own, preferred)
+
+
+def _traffics(packets: PacketSet) -> tuple[Traffic, Traffic]:
+    """Return the traffic of a class's packets, and that of those from a port that a client usually gets."""
+    return Traffic.of(packets), Traffic.of(packets.at("sport", DEFAULT_SPORT))
 
 
 def _by_source(packets: PacketSet) -> list[PacketSet]:
@@ -237,7 +289,7 @@ def _treatment(fate: Fate, apart: bool) -> tuple[Any, ...]:
     return (
         fate.verdict,
         tuple(map(str, fate.hinges)),
-        (fate.code, str(fate.decides)) if blocked and apart else "",
+        fate.blocked_at if blocked and apart else (),
         fate.iif,
         fate.oif,
         fate.reaches if not fate.passes_through else None,

@@ -72,9 +72,9 @@ class Traffic:
         Args:
             asked: all traffic in question.
         """
-        rest = asked - self
-        if not rest and len(asked.ports) > len(_NAMED):
+        if self == asked and len(asked.ports) > len(_NAMED):
             return message("all ports")
+        rest = asked - self
         told = message_joined(", ", _parts(self, asked))
         if rest and len(asked.ports) > len(_NAMED):
             parts = _parts(rest, asked, plainly=True)

@@ -9,13 +9,13 @@ from itertools import groupby
 from rich.cells import cell_len
 from rich.text import Text
 
-from iptsim.address_sets import AddressSet
 from iptsim.errors import printable
 from iptsim.explanation import ReasonCode
 from iptsim.explanation.classes import shortened
 from iptsim.languages import Message, joined, message_as, say
 from iptsim.question.options import explain_options
 from iptsim.reaching import Cell, ReachClass, Reaching
+from iptsim.reaching.exposure import exposed
 from iptsim.reaching.matrix import Matrix, matrix_of
 from iptsim.render.sheets import Sheet
 from iptsim.render.visits_text import COLOURS
@@ -56,7 +56,7 @@ def _ends_lines(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
         yield Text(say("Nothing gets in.") if answer.only_open else say("No packet goes this way."))
     for (sender, receiver), group in groupby(shown, key=lambda one: (one.sender, one.receiver)):
         yield Text("")
-        yield Text(f"{_name(sender)} → {_name(receiver)}", "bold")
+        yield Text(f"{name_text(sender)} → {name_text(receiver)}", "bold")
         classes = list(group)
         for one in classes:
             is_rest = (
@@ -98,7 +98,8 @@ def kind_text(answer: Reaching) -> str:
     return say("IPv{family}, packets of state {state}", family=answer.family, state=answer.state)
 
 
-def _name(name: str) -> str:
+def name_text(name: str) -> str:
+    """Return the name of an endpoint."""
     return printable(name) or say("other machines")
 
 
@@ -112,27 +113,52 @@ def _class_lines(
     yield Text.assemble(
         (f"{one.verdict:<8}", COLOURS[one.verdict]),
         (f"{receiver}   " if receiver else "", "bold"),
-        say("everything else") if is_rest else packets_text(answer, one),
+        rest_text() if is_rest else packets_text(answer, one),
         ("   " + say("nothing listens") if one.is_refused else "", "dim"),
     )
     yield Text(f"{_INDENT}{why_text(one)}")
     yield Text(f"{_INDENT}$ {command_text(answer, one)}", "dim", no_wrap=True)
 
 
+def rest_text() -> str:
+    """Return what the packets are called that are in no other class between their ends."""
+    return say("everything else")
+
+
 def packets_text(answer: Reaching, one: ReachClass) -> str:
     """Return which packets a class has: their ports, and what else tells them apart."""
+    sources = sources_text(answer, one)
+    sent = say("from {sources}", sources=sources) if sources else ""
+    return joined(", ", filter(None, [traffic_text(answer, one), sent]))
+
+
+def traffic_text(answer: Reaching, one: ReachClass) -> str:
+    """Return the ports of a class, and the destinations if they are not all of the receiver's."""
     via = _via(answer, one)
     parts = [" ".join(filter(None, [str(one.traffic.says(answer.asked)), via]))]
-    targets = answer.part_of(one) if one.receiver or answer.target is not None else answer.sent_to(one)
-    if targets:
-        parts.append(say("to {targets}", targets=printable(str(shortened(targets)))))
-    if sources := _sources(answer, one):
-        parts.append(say("from {sources}", sources=printable(sources)))
+    if targets := _targets(answer, one):
+        parts.append(targets)
     sports = one.packets.values("sport")
     if not isinstance(sports, Words) and sports != ((0, 0xFFFF),):
         shown = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in sports)
         parts.append(say("from source port {ports}", ports=shown))
     return joined(", ", parts)
+
+
+def _targets(answer: Reaching, one: ReachClass) -> str:
+    """Return the destinations of a class, where they are not all of its receiver's addresses."""
+    targets = answer.part_of(one) if one.receiver or answer.target is not None else one.destinations
+    if not targets:
+        return ""
+    container = answer.host.containers.get(one.receiver)
+    if container is not None and answer.target is None:
+        networks = {name: end.address(answer.family) for name, end in container.endpoints.items()}
+        names = [name for name, address in networks.items() if address is not None and address in targets]
+        return say("in network {networks}", networks=printable(", ".join(names)))
+    rest = answer.addresses.get(one.receiver, targets) - targets
+    if rest and len(rest.spans) < len(targets.spans):
+        return say("to all but {targets}", targets=printable(str(shortened(rest))))
+    return say("to {targets}", targets=printable(str(shortened(targets))))
 
 
 def _via(answer: Reaching, one: ReachClass) -> str:
@@ -145,17 +171,14 @@ def _via(answer: Reaching, one: ReachClass) -> str:
     return say("sent to {address}", address=printable(str(shortened(sent))))
 
 
-def _sources(answer: Reaching, one: ReachClass) -> str:
-    """Return the sources of a class, where they are not all of its sender's addresses."""
+def sources_text(answer: Reaching, one: ReachClass) -> str:
+    """Return the sources of a class; "" if they are all of its sender's addresses."""
     if one.sender not in ("", "internet"):
         return ""
-    values = one.packets.values("src")
-    assert not isinstance(values, Words)
-    found = AddressSet(answer.family, values)
-    every = answer.addresses.get(one.sender)
-    if every is None:
+    found = one.sources
+    if one.sender not in answer.addresses:
         return str(shortened(found))
-    rest = every - found
+    rest = answer.other_sources(one)
     if not rest:
         return ""
     if len(rest.spans) < len(found.spans):
@@ -184,13 +207,11 @@ def command_text(answer: Reaching, one: ReachClass) -> str:
 def _overview(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
     """Yield what is open from the internet, then the matrix of endpoints; and keep which classes are shown."""
     yield Text.assemble((say("Open from the internet"), "bold"), "   ", kind_text(answer))
-    outside = [
-        one for one in answer.opened.classes if one.sender == "internet" and one.receiver != "internet"
-    ]
-    for one in sorted(outside, key=lambda one: one.is_refused):
+    outside = exposed(answer)
+    for _, one in outside:
         printed.append(one)
         yield Text("")
-        yield from _class_lines(answer, one, _name(one.receiver))
+        yield from _class_lines(answer, one, name_text(one.receiver))
     if not outside:
         yield Text(say("Nothing."))
     yield Text("")
@@ -274,8 +295,8 @@ def reach_sheet(answer: Reaching, title: str) -> Sheet:
     """Return an answer as a table, a row for each class."""
     rows = [
         (
-            _name(one.sender),
-            _name(one.receiver),
+            name_text(one.sender),
+            name_text(one.receiver),
             packets_text(answer, one),
             one.verdict,
             str(one.decides),

@@ -102,11 +102,8 @@ class Traces:
 
     def trace(self, explanation: Explanation) -> int:
         """Return the number of an answer."""
-        return self.traces.add(id(explanation), self._trace(explanation))
-
-    def unasked(self, note: str) -> int:
-        """Return the number of a connection that cannot be checked."""
-        return self.traces.once(("unasked", note), {"v": "", "x": self.texts.text(note)})
+        number = self.traces.number(id(explanation))
+        return self.traces.add(id(explanation), self._trace(explanation)) if number is None else number
 
     def _trace(self, explanation: Explanation) -> dict[str, Any]:
         reason, trace = explanation.reason, explanation.trace

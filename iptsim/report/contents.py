@@ -12,11 +12,11 @@ from iptsim.host import Host
 from iptsim.languages import page_language
 from iptsim.packet import FAMILIES, Family
 from iptsim.pictures import topology_picture
-from iptsim.reach import MOST, Reachability, reachability
+from iptsim.reaching import Reaching, reach
 from iptsim.report.compact import Traces
 from iptsim.report.exposure import exposure_of, exposure_section
 from iptsim.report.findings_section import findings_section
-from iptsim.report.grid import grid_of
+from iptsim.report.grid import Grid
 from iptsim.report.host_section import host_section
 from iptsim.report.host_summary import about
 from iptsim.report.labels import foot, lead, texts
@@ -50,12 +50,8 @@ class Report:
     lang: str
 
 
-def report(host: Host, *, most: int = MOST) -> Report:
+def report(host: Host) -> Report:
     """Return the report of a host.
-
-    Args:
-        host: the host.
-        most: how many connections are checked at most, for each address family.
 
     Raises:
         RulesetError: the rules loop or jump to a chain that does not exist.
@@ -65,10 +61,11 @@ def report(host: Host, *, most: int = MOST) -> Report:
     traces, places = Traces(host, map_family), Places(host)
     rulesets = listed(places, RULES)
     verbose = not any(one.left_out for ruleset in rulesets for one in ruleset.chains)
-    tables = (_table(host, family, most, verbose) for family in FAMILIES)
-    grids = [grid_of(table) for table in tables if table is not None]
+    found = (_answer(host, family, verbose) for family in FAMILIES)
+    answers = [one for one in found if one is not None]
+    grids = list(map(Grid, answers))
     findings = lint(host)
-    exposure, facts = exposure_of(grids), about(host)
+    exposure, facts = exposure_of(answers), about(host)
     title = printable(host.source.rstrip("/").rpartition("/")[2] or "-")
     data = {
         "texts": texts(),
@@ -79,7 +76,7 @@ def report(host: Host, *, most: int = MOST) -> Report:
         "rulesets": [one.as_json(traces) for one in rulesets],
     }
     sections = {
-        "lead": lead(grids, findings, host),
+        "lead": lead(findings, host),
         "overview": overview(host, exposure, findings),
         "open": exposure_section(exposure, host.source, places),
         "findings": findings_section(findings, host.source, places),
@@ -104,12 +101,12 @@ def report(host: Host, *, most: int = MOST) -> Report:
     return Report(title, sections, data, picture, page_language())
 
 
-def _table(host: Host, family: Family, most: int, verbose: bool) -> Reachability | None:
-    """Return the reachability over one address family; None if no endpoint has an address of it."""
+def _answer(host: Host, family: Family, verbose: bool) -> Reaching | None:
+    """Return who can reach what over one address family; None if there are no rules and no endpoints of it."""
     if family not in host.rulesets and (host.inferred or family != FAMILIES[0]):
         return None
-    table = reachability(host, family, most=most, verbose=verbose)
-    return table if any(row.verdict for row in table) else None
+    answer = reach(host, family=family, apart=True, verbose=verbose)
+    return answer if answer.senders else None
 
 
 def _searched(container: dict[str, Any]) -> list[str]:

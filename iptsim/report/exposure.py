@@ -1,25 +1,28 @@
-"""What is open to the internet: every known port that an outside address reaches, and what answers there."""
+"""What is open to the internet: ports, to whom, where they lead, and what decides."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from iptsim.errors import printable
-from iptsim.explanation.delivery import delivered_text
-from iptsim.explanation.places import decision_of
-from iptsim.languages import Text, message, message_sentences, say, say_many
-from iptsim.reach import OTHER_PORT, Reach
-from iptsim.report.grid import Grid, Line, port_words
-from iptsim.report.markup import Markup, code, element, isolated, table, together
+from iptsim.languages import Text, joined, message, message_many, message_sentences, say
+from iptsim.packet import PORT_PROTOCOLS
+from iptsim.reaching import ReachClass, Reaching
+from iptsim.reaching.exposure import Opening, exposed
+from iptsim.reaching.traffic import Traffic
+from iptsim.render.reach import name_text, sources_text, traffic_text
+from iptsim.report.markup import Content, Markup, code, element, isolated, table, together
+from iptsim.report.matrix import named
 from iptsim.report.places import Places
-from iptsim.report.words import Outcome, badge, outcome_of, reason_words
+from iptsim.report.words import Outcome, badge, is_open_question, outcome_of, reason_words
 
-_SENDER = "internet"
 #: Open to all, which is worth a warning.
 _OPEN = Outcome("REJECT", "●", message("open"))
-_ORDER = {"open": 0, "depends": 1, "refused": 2}
+#: Up to so many translations of one row are shown.
+_TRANSLATIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,52 +30,62 @@ class Exposure:
     """What the internet reaches on a host.
 
     Attributes:
-        found: connections that are not blocked, those that are open first.
-        checked: how many connections were checked.
+        found: what gets in, the gravest first.
+        is_known: whether the source shows how packets from the internet arrive.
     """
 
-    found: tuple[Reach, ...]
-    checked: int
+    found: tuple[Opening, ...]
+    is_known: bool
 
     @property
     def ports(self) -> int:
-        """How many known ports are open."""
-        known = {
-            (one.receiver, one.row.what) for one in self.found if one.outcome == "open" and _is_known(one)
-        }
-        return len(known)
+        """How many ports are open that rules or containers name, each counted once for each receiver."""
+        return _count(one for one in self.found if one.is_open and one.names_ports)
 
     @property
-    def depends(self) -> int:
-        """How many connections depend on something unknown."""
-        return sum(1 for one in self.found if one.outcome == "depends")
+    def few(self) -> int:
+        """How many of them are open to few sources only."""
+        return _count(one for one in self.found if one.is_open and one.names_ports and one.is_for_few)
 
     @property
-    def whole_host(self) -> Reach | None:
-        """The connection to an unnamed port of the host, if it is open: then so are all others."""
-        return next((one for one in self.found if one.receiver == "host" and one.port == OTHER_PORT), None)
+    def depends(self) -> bool:
+        """Whether something depends on what is unknown."""
+        return any(opening.one.verdict == "DEPENDS" for opening in self.found)
+
+    @property
+    def whole_host(self) -> bool:
+        """Whether no rule protects the ports of the host that nothing names."""
+        return any(
+            opening.one.receiver == "host"
+            and opening.one.verdict == "ACCEPT"
+            and opening.has_ports
+            and not opening.names_ports
+            and not opening.is_for_few
+            for opening in self.found
+        )
 
     def summary(self) -> str:
         """Return in a sentence or two what is open."""
-        host = self.whole_host
         texts: list[Text] = []
         if self.ports:
             texts.append(
-                say_many(
-                    "{count} known port is open to the internet.",
-                    "{count} known ports are open to the internet.",
+                message_many(
+                    "{count} port is open to the internet.",
+                    "{count} ports are open to the internet.",
                     self.ports,
                 )
             )
-        if self.depends:
+        if self.few:
             texts.append(
-                say_many(
-                    "{count} connection depends on something that the source does not say.",
-                    "{count} connections depend on something that the source does not say.",
-                    self.depends,
+                message_many(
+                    "{count} of them only to certain addresses.",
+                    "{count} of them only to certain addresses.",
+                    self.few,
                 )
             )
-        if host is not None and host.outcome != "depends":
+        if self.depends:
+            texts.append(message("Some packets depend on what the source does not say."))
+        if self.whole_host:
             texts.append(
                 message(
                     "No rule protects the other ports of the host: each is open once a program listens on it."
@@ -80,95 +93,144 @@ class Exposure:
             )
         if not texts:
             texts.append(
-                message("Nothing is open to the internet: no checked connection from outside is allowed.")
-                if self.checked
+                message("Nothing is open to the internet.")
+                if self.is_known
                 else message("The source does not show how the internet could reach this host.")
             )
         return str(message_sentences(*texts))
 
 
-def exposure_of(grids: Sequence[Grid]) -> Exposure:
-    """Return what the internet reaches, by the connections that were checked."""
-    asked = [reach for grid in grids for reach in grid.table if reach.sender == _SENDER and reach.verdict]
-    found = [reach for reach in asked if reach.outcome in _ORDER]
-    found.sort(key=lambda one: (_ORDER[one.outcome], not _is_known(one), one.port or 0))
-    return Exposure(tuple(found), len(asked))
+def exposure_of(answers: Sequence[Reaching]) -> Exposure:
+    """Return what the internet reaches in all address families."""
+    is_known = any(one.sender == "internet" for answer in answers for one in answer.classes)
+    return Exposure(tuple(exposed(*answers)), is_known)
 
 
 def exposure_section(exposure: Exposure, source: str, places: Places) -> Markup:
-    """Return the section: a sentence, a table of what is open, and the command that names the sources of each."""
+    """Return the section: a sentence, a table of what is open, and the command that shows the same."""
     summary = element("p", exposure.summary())
     if not exposure.found:
         return summary
-    both = len({_family(one) for one in exposure.found}) > 1
-    heads = [say("Port"), say("Leads to"), say("From the internet"), say("Why")]
-    alike: dict[tuple[str, ...], list[Reach]] = {}
-    for one in exposure.found:
-        key = one.receiver, one.row.what, str(_where(one)), str(_state(one)), one.reason, one.place
-        alike.setdefault(key, []).append(one)
-    rows = (element("tr", _cells(reaches, places, both)) for reaches in alike.values())
+    both = len({one.answer.family for one in exposure.found}) > 1
+    heads = [say("Ports"), say("Open to"), say("Leads to"), say("State"), say("Why")]
+    rows = (_row(line, families if both else ()) for line, families in _lines(exposure, places).items())
     return together(
         summary,
         table(heads, rows, say("Open to the internet"), stacks=True),
         element(
             "p.hint",
-            say(
-                "Checked from one outside address that arrives by the default route. Rules may treat certain "
-                "addresses differently; this command tells for all addresses and ports:"
-            ),
+            say("All sources and ports were checked. The same in a terminal:"),
             " ",
             code(f"iptsim reach {shlex.quote(printable(source))} --open"),
         ),
     )
 
 
-def _cells(reaches: Sequence[Reach], places: Places, both: bool) -> Iterator[Markup]:
-    """Yield the cells for connections that are alike in all families."""
-    reach = reaches[0]
-    line = Line(reach.receiver, reach.row.what, reach.proto, reach.port)
-    families = [element("span.tag", f"IPv{_family(one)}") for one in reaches] if both else None
-    yield element("th", isolated(port_words(line)), " ", families, scope="row")
-    yield element("td", isolated(_where(reach)))
-    outcome = _OPEN if reach.outcome == "open" else outcome_of(reach)
-    yield element("td", badge(outcome, _state(reach)))
-    address = places.decision(reach)
-    step = reach.explanation.reason.step if reach.explanation is not None else None
-    place = isolated(decision_of(step)) if step is not None and step.table is not None else None
-    decides = element("a", place, href=f"#{address}") if address else place
-    yield element("td", reason_words(reach), element("span.list.soft", decides) if place else None)
+class _Line(NamedTuple):
+    """A row of the table: the contents of its cells, and the names of the receivers."""
+
+    ports: Markup
+    sources: Markup
+    is_direct: bool
+    translated: Markup
+    state: Markup
+    why: Markup
+    receivers: tuple[str, ...] = ()
 
 
-def _where(reach: Reach) -> Text:
-    """Return where a connection ends: "web 172.17.0.2:80", "sshd on this host"."""
-    explanation = reach.explanation
-    opening = explanation.trace.opening if explanation is not None else None
-    if opening is None or opening.delivered is None:
-        if reach.receiver == "host":
-            return message("this host")
-        return message("{name}, at its own address", name=printable(reach.receiver))
-    delivered = opening.delivered
-    if delivered.kind == "host":
-        if opening.program:
-            return message("{program} on this host", program=printable(opening.program))
-        return message("this host")
-    text = printable(delivered_text(delivered))
-    if reach.receiver == delivered.name:
-        return message("{place}, at its own address", place=text)
-    return text
+def _lines(exposure: Exposure, places: Places) -> dict[_Line, list[int]]:
+    """Return the rows with their address families; what is alike for some receivers, or families, is one row."""
+    receivers: dict[tuple[int, _Line], list[str]] = {}
+    for opening in exposure.found:
+        line = _line(opening, places)
+        receivers.setdefault((opening.answer.family, line), []).append(_where(opening.one))
+    found: dict[_Line, list[int]] = {}
+    for (family, line), names in receivers.items():
+        found.setdefault(line._replace(receivers=tuple(names)), []).append(family)
+    return found
 
 
-def _state(reach: Reach) -> Text:
-    if reach.outcome == "refused":
+def _line(opening: Opening, places: Places) -> _Line:
+    answer, one = opening.answer, opening.one
+    return _Line(
+        isolated(traffic_text(answer, one)),
+        isolated(sources_text(answer, one) or say("everyone")),
+        opening.needs_route and not one.is_forwarded and one.receiver != "",
+        together(element("span.list.soft", text) for text in _translated(one)),
+        badge(_OPEN if opening.is_open else outcome_of(one), _state(one)),
+        together(reason_words(one), element("span.list.soft", _decision(one, places))),
+    )
+
+
+def _row(line: _Line, families: Sequence[int]) -> Markup:
+    tags = [element("span.tag", f"IPv{family}") for family in families]
+    names = named(line.receivers)
+    if line.is_direct:
+        one, more = (
+            say("{name}, at its own address", name=names),
+            say("{names}, at their own addresses", names=names),
+        )
+        names = one if len(line.receivers) == 1 else more
+    cells = line.sources, together(isolated(names), line.translated), line.state, line.why
+    return element(
+        "tr", element("th", line.ports, " ", tags, scope="row"), (element("td", one) for one in cells)
+    )
+
+
+def _decision(one: ReachClass, places: Places) -> Content:
+    """Return what decides, as a link to it; or what an undecided match is about."""
+    if is_open_question(one):
+        return joined("; ", one.fate.hinges)
+    address = places.decision(one.explanation)
+    place = isolated(one.decides) if one.decides else None
+    return element("a", place, href=f"#{address}") if address else place
+
+
+def _where(one: ReachClass) -> str:
+    """Return where packets end: "sshd on this host", "web", "other machines"."""
+    if one.receiver != "host":
+        return name_text(one.receiver)
+    program = one.explanation.trace.opening.program
+    if program and one.traffic.size == 1:
+        return say("{program} on this host", program=printable(program))
+    return say("this host")
+
+
+def _translated(one: ReachClass) -> Iterator[Text]:
+    """Yield what NAT makes of the packets: "→ 172.17.0.2:80"."""
+    made = dict.fromkeys(_address(part) for part in one.fate.translated)
+    made.pop("", None)
+    for number, text in enumerate(made):
+        if number == _TRANSLATIONS:
+            yield message("and {count} more", count=len(made) - number)
+            return
+        yield f"→ {text}"
+    sources = dict.fromkeys(part["src"] for part in one.fate.translated if "src" in part)
+    if sources:
+        yield message("with the source {addresses}", addresses=", ".join(sources))
+
+
+def _address(part: Mapping[str, str]) -> str:
+    """Return the destination that NAT writes; "" if it leaves it as it is."""
+    port = f":{part['dport']}" if "dport" in part else ""
+    address = part.get("dst", "")
+    return f"[{address}]{port}" if port and ":" in address else f"{address}{port}"
+
+
+def _state(one: ReachClass) -> Text:
+    if one.is_refused:
         return message("refused: nothing listens")
-    if reach.outcome == "depends":
+    if one.verdict == "DEPENDS":
         return message("depends")
-    listening = reach.explanation.trace.opening.listening if reach.explanation is not None else None
-    return message("open") if listening or reach.port is None else message("open, if a program listens")
+    has_ports = any(number in PORT_PROTOCOLS for number in one.traffic.ports)
+    return message("open, if a program listens") if has_ports and one.listens is None else message("open")
 
 
-def _is_known(reach: Reach) -> bool:
-    return reach.port not in (None, OTHER_PORT)
-
-
-def _family(reach: Reach) -> int:
-    return reach.explanation.trace.legs[0].packet.family if reach.explanation is not None else 4
+def _count(openings: Iterable[Opening]) -> int:
+    """Return how many ports there are, those of one receiver in several families once."""
+    found: dict[str, Traffic] = {}
+    for opening in openings:
+        usual, receiver = opening.one.usual.ports, opening.one.receiver
+        ports = {number: spans for number, spans in usual.items() if number in PORT_PROTOCOLS}
+        found[receiver] = found.get(receiver, Traffic({})) | Traffic(ports)
+    return sum(traffic.size for traffic in found.values())

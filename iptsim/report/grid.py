@@ -1,225 +1,144 @@
-"""Reachability as a grid: senders in rows, receivers in columns, and in each cell what happens on which ports."""
+"""Who can reach what as a grid: senders in rows, receivers in columns, those that are treated alike folded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from iptsim.errors import printable
-from iptsim.languages import say
-from iptsim.reach import OTHER_PORT, Reach, Reachability
+from iptsim.reaching import ReachClass, Reaching
+from iptsim.reaching.exposure import INTERNET
+from iptsim.render.reach import packets_text, rest_text
 from iptsim.report.compact import Traces
+from iptsim.report.words import outcome_of
 
-_FIRST = {"internet": 0, "host": 1}
-
-
-class Line(NamedTuple):
-    """A receiver and a port."""
-
-    receiver: str
-    what: str
-    proto: str
-    port: int | None
-
-    @property
-    def named(self) -> bool:
-        """Whether it is a known port, not the placeholder for all others."""
-        return self.port not in (OTHER_PORT, None)
-
-    @property
-    def place(self) -> tuple[Any, ...]:
-        """Its sort key: host and outside first, then the containers by name; known ports first."""
-        rank = {"host": 0, "internet": 1, "dns": 2}.get(self.receiver, 3)
-        return rank, self.receiver, not self.named, self.proto, self.port or 0
+#: The order of what a cell says.
+_ORDER = {"ACCEPT": 0, "DEPENDS": 1, "REFUSED": 2, "REJECT": 3, "DROP": 3}
+#: The endpoints that have rows and columns of their own.
+_APART = frozenset({INTERNET, "host"})
 
 
 class Entry(NamedTuple):
-    """What a cell says about some ports.
+    """What a cell says about some packets.
 
     Attributes:
-        reach: one of the connections; the others end alike.
-        lines: the numbers of the ports' lines.
-        sender: the number of the sender of the first.
+        number: of the class of packets in the grid.
+        one: the class.
+        packets: which packets, in words.
     """
 
-    reach: Reach
-    lines: tuple[int, ...]
-    sender: int
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The reachability table of an address family.
-
-    Attributes:
-        senders: the sources of connections.
-        lines: receivers with their ports, those of one receiver in a row.
-        cells: by line and sender; None for an endpoint to itself.
-    """
-
-    table: Reachability
-    senders: tuple[str, ...]
-    lines: tuple[Line, ...]
-    cells: tuple[tuple[Reach | None, ...], ...]
+    number: int
+    one: ReachClass
+    packets: str
 
     @property
-    def receivers(self) -> list[str]:
-        """The destinations of connections."""
-        return list(dict.fromkeys(line.receiver for line in self.lines))
+    def shown(self) -> Hashable:
+        """What makes a difference to a reader."""
+        return self.one.verdict, self.one.is_refused, self.one.fate.code, self.packets
 
-    def lines_of(self, receiver: str) -> list[int]:
-        """Return the numbers of a receiver's lines."""
-        return [number for number, line in enumerate(self.lines) if line.receiver == receiver]
+
+class Grid:
+    """The classes of packets between the endpoints of a host, in one address family.
+
+    Attributes:
+        answer: the classes.
+        senders / receivers: the endpoints.
+        entries: for a sender and a receiver what happens to the packets, what is open first.
+    """
+
+    def __init__(self, answer: Reaching) -> None:
+        self.answer = answer
+        self.senders, self.receivers = answer.senders, answer.receivers
+        self.entries: dict[tuple[str, str], tuple[Entry, ...]] = {}
+        self._entries: list[Entry] = []
+        for sender in self.senders:
+            for receiver in self.receivers:
+                self.entries[sender, receiver] = self._of(sender, receiver)
+
+    def _of(self, sender: str, receiver: str) -> tuple[Entry, ...]:
+        if sender == receiver:
+            return ()
+        groups: dict[Hashable, list[ReachClass]] = {}
+        for one in self.answer.between(sender, receiver):
+            groups.setdefault(_end(one), []).append(one)
+        classes = [first.joined(others) if others else first for first, *others in groups.values()]
+        classes.sort(key=lambda one: one.traffic.size)
+        last = classes[-1] if len(classes) > 1 and classes[-1].traffic == self.answer.asked else None
+        ordered = sorted(classes, key=lambda one: (one is last, _ORDER[outcome_of(one).tone]))
+        found = []
+        for one in ordered:
+            text = rest_text() if one is last else packets_text(self.answer, one)
+            found.append(Entry(len(self._entries), one, printable(text)))
+            self._entries.append(found[-1])
+        return tuple(found)
 
     def as_json(self, traces: Traces) -> dict[str, Any]:
-        """Return the grid for the page's script: cells refer to traces by number, null for an endpoint to itself."""
+        """Return the grid for the page's script: each class with its ends by number, its packets, verdict and trace."""
+        numbers = {
+            name: number for number, name in enumerate(dict.fromkeys([*self.senders, *self.receivers]))
+        }
         return {
-            "family": self.table.family,
-            "senders": [printable(sender) for sender in self.senders],
-            "lines": [[printable(line.receiver), line.what, line.proto, line.port] for line in self.lines],
-            "cells": [[_trace(cell, traces) for cell in row] for row in self.cells],
+            "family": self.answer.family,
+            "names": list(map(printable, numbers)),
+            "classes": [
+                [
+                    numbers[entry.one.sender],
+                    numbers[entry.one.receiver],
+                    traces.texts.text(entry.packets),
+                    traces.texts.text(outcome_of(entry.one).word),
+                    traces.trace(entry.one.explanation),
+                ]
+                for entry in self._entries
+            ],
         }
 
-    def folded(self) -> tuple[list[list[int]], list[list[str]]]:
-        """Return senders (by number) and receivers in groups of those that are treated alike."""
-        senders = _grouped(range(len(self.senders)), self._alike_senders())
-        return senders, _grouped(self.receivers, self._alike_receivers())
+    def folded(self) -> tuple[list[list[str]], list[list[str]]]:
+        """Return senders and receivers in groups of those that are treated alike."""
+        return _grouped(self.senders, self._alike_senders), _grouped(self.receivers, self._alike_receivers)
 
-    def entries(self, senders: Sequence[int], receivers: Sequence[str]) -> list[Entry]:
-        """Return what a cell says that represents all pairs of some senders and receivers: one entry an end."""
-        found: dict[tuple[str, str], Entry] = {}
-        numbers = {(line.receiver, line.what): number for number, line in enumerate(self.lines)}
-        for first in self.lines_of(receivers[0]):
-            what = self.lines[first].what
-            picked = self._pick(senders, [numbers[receiver, what] for receiver in receivers])
-            if picked is None:
-                continue
-            number, sender, reach = picked
-            end = _end(reach) or ("", "")
-            known = found.get(end)
-            found[end] = (
-                known._replace(lines=(*known.lines, number)) if known else Entry(reach, (number,), sender)
-            )
-        return list(found.values())
+    def cell(self, senders: Sequence[str], receivers: Sequence[str]) -> tuple[Entry, ...]:
+        """Return what a cell says that represents all pairs of some senders and receivers."""
+        pairs = ((sender, receiver) for sender in senders for receiver in receivers if sender != receiver)
+        return next((self.entries[pair] for pair in pairs), ())
 
-    def _pick(self, senders: Sequence[int], lines: Sequence[int]) -> tuple[int, int, Reach] | None:
-        for line in lines:
-            for sender in senders:
-                if (reach := self.cells[line][sender]) is not None:
-                    return line, sender, reach
-        return None
+    @cached_property
+    def _shown(self) -> dict[tuple[str, str], Hashable]:
+        return {pair: tuple(entry.shown for entry in entries) for pair, entries in self.entries.items()}
 
-    def ports(self, lines: Sequence[int]) -> str:
-        """Return the ports of some lines of a receiver in few words: "80/tcp, 8000-8029/tcp, other ports"."""
-        receiver = self.lines[lines[0]].receiver
-        if len(lines) == len(self.lines_of(receiver)) and any(not self.lines[line].named for line in lines):
-            return say("any port")
-        return ", ".join(_ports([self.lines[line] for line in lines]))
+    def _alike_senders(self, one: str, other: str) -> bool:
+        """Return whether two containers reach the same; an endpoint to itself equals any other."""
+        return not _APART & {one, other} and all(
+            self._shown[one, to] == self._shown[other, to] for to in self.receivers if to not in (one, other)
+        )
 
-    def _alike_senders(self) -> Callable[[int, int], bool]:
-        """Return the test whether two senders get the same result everywhere."""
-        ends = [[_end(row[column]) for row in self.cells] for column in range(len(self.senders))]
-        own = {(line.receiver, line.what): place for place, line in enumerate(self.lines)}
-        ports = {line.what for line in self.lines}
-
-        def alike(one: int, other: int) -> bool:
-            names = self.senders[one], self.senders[other]
-            if names[0] in _FIRST or names[1] in _FIRST:
-                return False
-            to_other = [own.get((names[1], what)) for what in ports]
-            to_one = [own.get((names[0], what)) for what in ports]
-            among = all(
-                there is None or back is None or ends[one][there] == ends[other][back]
-                for there, back in zip(to_other, to_one, strict=True)
-            )
-            return among and all(map(_same, ends[one], ends[other]))
-
-        return alike
-
-    def _alike_receivers(self) -> Callable[[str, str], bool]:
-        """Return the test whether all senders get the same result at two receivers, port by port."""
-        ends = {
-            (line.receiver, line.what): [_end(cell) for cell in row]
-            for line, row in zip(self.lines, self.cells, strict=True)
-        }
-        whats = {name: {line.what for line in self.lines if line.receiver == name} for name in self.receivers}
-        column = {sender: place for place, sender in enumerate(self.senders) if sender not in _FIRST}
-
-        def alike(one: str, other: str) -> bool:
-            if one not in column or other not in column or whats[one] != whats[other]:
-                return False
-            return all(
-                _same(ends[one, what][column[other]], ends[other, what][column[one]])
-                and all(map(_same, ends[one, what], ends[other, what]))
-                for what in whats[one]
-            )
-
-        return alike
+    def _alike_receivers(self, one: str, other: str) -> bool:
+        """Return whether two containers are reached alike, also by each other."""
+        if _APART & {one, other}:
+            return False
+        among = (one, other) in self._shown and (other, one) in self._shown
+        return (not among or self._shown[one, other] == self._shown[other, one]) and all(
+            self._shown[sender, one] == self._shown[sender, other]
+            for sender in self.senders
+            if sender not in (one, other)
+        )
 
 
-def grid_of(table: Reachability) -> Grid:
-    """Return a reachability table as a grid."""
-    lines = sorted(
-        {Line(row.receiver, row.row.what, row.proto, row.port) for row in table}, key=lambda line: line.place
-    )
-    senders = sorted({row.sender for row in table}, key=lambda name: (_FIRST.get(name, 2), name))
-    reaches = {(row.sender, row.receiver, row.row.what): row for row in table}
-    cells = tuple(
-        tuple(reaches.get((sender, line.receiver, line.what)) for sender in senders) for line in lines
-    )
-    return Grid(table, tuple(senders), tuple(lines), cells)
+def _end(one: ReachClass) -> Hashable:
+    """Return how packets end, and from which addresses they come."""
+    sources = one.sources if one.sender == INTERNET else None
+    code = one.fate.code
+    return one.verdict, one.is_refused, one.is_forwarded, code, str(one.decides), one.fate.hinges, sources
 
 
-def port_words(line: Line) -> str:
-    """Return a port in words: "80/tcp", "ping", "other ports"."""
-    if line.port is None:
-        return say("ping")
-    return say("other ports") if line.port == OTHER_PORT else line.what
-
-
-def _ports(lines: Sequence[Line]) -> Iterator[str]:
-    """Yield ports in words, neighbours as ranges."""
-    known = sorted((line for line in lines if line.named and "-" not in line.what), key=lambda one: one[2:])
-    runs: list[list[Line]] = []
-    for before, line in pairwise([None, *known]):
-        assert line is not None
-        follows = before is not None and (before.proto, (before.port or 0) + 1) == (line.proto, line.port)
-        if follows:
-            runs[-1].append(line)
-        else:
-            runs.append([line])
-    for run in runs:
-        yield run[0].what if len(run) == 1 else f"{run[0].port}-{run[-1].port}/{run[0].proto}"
-    for line in lines:
-        if line not in known:
-            yield port_words(line)
-
-
-def _trace(cell: Reach | None, traces: Traces) -> int | None:
-    if cell is None:
-        return None
-    return traces.trace(cell.explanation) if cell.explanation is not None else traces.unasked(cell.note)
-
-
-def _grouped(items: Sequence[Any], alike: Callable[[Any, Any], bool]) -> list[list[Any]]:
-    """Group equal items, the groups in the order of their first members."""
-    groups: list[list[Any]] = []
-    for one in items:
+def _grouped(names: Sequence[str], alike: Callable[[str, str], bool]) -> list[list[str]]:
+    """Group names that are alike, the groups in the order of their first members."""
+    groups: list[list[str]] = []
+    for name in names:
         for group in groups:
-            if all(alike(one, other) for other in group):
-                group.append(one)
+            if all(alike(name, other) for other in group):
+                group.append(name)
                 break
         else:
-            groups.append([one])
+            groups.append([name])
     return groups
-
-
-def _same(one: tuple[str, str] | None, other: tuple[str, str] | None) -> bool:
-    """Return whether two cells show the same; an endpoint to itself equals any other."""
-    return one is None or other is None or one == other
-
-
-def _end(cell: Reach | None) -> tuple[str, str] | None:
-    return (cell.outcome or cell.verdict, cell.reason) if cell is not None else None

@@ -9,7 +9,6 @@ from iptsim.errors import printable
 from iptsim.findings import Finding
 from iptsim.host import Host
 from iptsim.languages import say
-from iptsim.report.grid import Grid
 from iptsim.report.markup import Markup, isolated, together
 
 #: The placeholders.
@@ -57,7 +56,7 @@ def texts() -> dict[str, str]:
         "map_hint": say("Select a connection in one of the sections above to mark its packet path here."),
         "map_other": say("The map shows the other address family."),
         "trace_hint": say(
-            "Select a source, a destination and a port, then follow the packet path step by step."
+            "Select a source, a destination and a kind of packet, then follow one of them step by step."
         ),
         "rules_hint": say("Every rule in words: who wrote it, why, and how many packets it has matched."),
         "zoom": say("Zoom"),
@@ -72,13 +71,10 @@ def texts() -> dict[str, str]:
         "family": say("Address family"),
         "from": say("From"),
         "to": say("To"),
-        "port": say("Port"),
-        "unasked": say("cannot be checked"),
+        "packets_of": say("Packets"),
         "code": say("Reason"),
         "keys_grid": say("Select an entry to follow its packet path. Arrow keys move between entries."),
         "no_endpoints": say("There are no endpoints."),
-        "other_ports": say("other ports"),
-        "ping": say("ping"),
         # the trace
         "nothing_chosen": say("Nothing is selected yet."),
         "decided_by": say("Decided by"),
@@ -143,29 +139,18 @@ def texts() -> dict[str, str]:
     }
 
 
-def lead(grids: Sequence[Grid], findings: Sequence[Finding], host: Host) -> Markup:
-    """Return the sentence at the top: how much was checked and found."""
-    checked = [reach for grid in grids for reach in grid.table if reach.verdict]
+def lead(findings: Sequence[Finding], host: Host) -> Markup:
+    """Return the sentence at the top: how much there is."""
     rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
     chains = [chain for one in rulesets for table in one.tables.values() for chain in table.chains.values()]
     rules = sum(len(chain.rules) for chain in chains)
     told = say(
-        (
-            "{accepted} of {checked} checked connections are allowed. Findings: {findings}. Rules: "
-            "{rules}, in {chains} chains."
-        ),
-        accepted=f"{sum(1 for one in checked if one.outcome == 'open'):,}",
-        checked=f"{len(checked):,}",
+        "Findings: {findings}. Rules: {rules}, in {chains} chains. Every port and every source was checked.",
         findings=f"{len(findings):,}",
         rules=f"{rules:,}",
         chains=f"{len(chains):,}",
     )
-    refused = sum(1 for one in checked if one.outcome == "refused")
-    more = say(
-        "No rule blocks {refused} more, but nothing listens there: connection refused.",
-        refused=f"{refused:,}",
-    )
-    return together(told, " ", more if refused else None)
+    return together(told)
 
 
 def foot(host: Host) -> Markup:

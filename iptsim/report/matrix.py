@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from iptsim.explanation import REASONS, ReasonCode
-from iptsim.languages import say, say_many
+from iptsim.explanation import REASONS
+from iptsim.languages import say
 from iptsim.report.grid import Entry, Grid
 from iptsim.report.markup import Content, Markup, element, isolated, together
 from iptsim.report.places import Places
@@ -24,8 +24,8 @@ def matrices(grids: Sequence[Grid], places: Places) -> Markup:
         element(
             "p.hint",
             say(
-                "Rows send, columns receive. A cell shows what happens to new connections and their replies, "
-                "and why."
+                "Rows send, columns receive. A cell shows what happens to new connections and their replies on all "
+                "ports, and why."
             ),
         ),
         (_family(grid, places, several=len(grids) > 1) for grid in grids),
@@ -34,25 +34,16 @@ def matrices(grids: Sequence[Grid], places: Places) -> Markup:
 
 
 def _family(grid: Grid, places: Places, *, several: bool) -> Iterator[Markup]:
-    family = grid.table.family
+    family = grid.answer.family
     title = say("Reachability over IPv{family}", family=family)
     if several:
         yield element("h3", f"IPv{family}")
     senders, receivers = grid.folded()
     yield _table(grid, places, senders, receivers, title, f"grid-{family}")
-    if grid.table.left_out:
-        yield element(
-            "p",
-            say_many(
-                "{count} more connection was not checked, because there are too many.",
-                "{count} more connections were not checked, because there are too many.",
-                grid.table.left_out,
-            ),
-        )
     if len(senders) < len(grid.senders) or len(receivers) < len(grid.receivers):
         whole = _table(
-            grid, places, [[number] for number in range(len(grid.senders))],
-            [[name] for name in grid.receivers], title, f"grid-all-{family}",
+            grid, places, [[name] for name in grid.senders], [[name] for name in grid.receivers], title,
+            f"grid-all-{family}",
         )  # fmt: skip
         yield element("details.more", element("summary", say("Each container separately")), whole)
 
@@ -60,7 +51,7 @@ def _family(grid: Grid, places: Places, *, several: bool) -> Iterator[Markup]:
 def _table(
     grid: Grid,
     places: Places,
-    senders: Sequence[Sequence[int]],
+    senders: Sequence[Sequence[str]],
     receivers: Sequence[Sequence[str]],
     title: str,
     name: str,
@@ -70,65 +61,62 @@ def _table(
     rows = (
         element(
             "tr",
-            element("th", _names([grid.senders[one] for one in group]), scope="row"),
-            (_cell(grid, places, grid.entries(group, names)) for names in receivers),
+            element("th", _names(group), scope="row"),
+            (_cell(places, grid.cell(group, names)) for names in receivers),
         )
         for group in senders
     )
     body = element("table", element("thead", element("tr", corner, heads)), element("tbody", rows))
     return element(
         "div.scroll.grid", body, id=name, tabindex=0, role="group", aria_label=title,
-        data_family=grid.table.family,
+        data_family=grid.answer.family,
     )  # fmt: skip
 
 
 def _names(names: Sequence[str]) -> Content:
     """Return the names of a group, those of a large one in a fold."""
     if len(names) <= _NAMES:
-        return isolated(", ".join(names))
-    first = say("{names} and {count} more", names=", ".join(names[:2]), count=len(names) - 2)
-    return element("details", element("summary", isolated(first)), isolated(", ".join(names[2:])))
+        return isolated(named(names))
+    return element("details", element("summary", isolated(named(names))), isolated(", ".join(names[2:])))
 
 
-def _cell(grid: Grid, places: Places, entries: Sequence[Entry]) -> Markup:
+def named(names: Sequence[str]) -> str:
+    """Return some names, of many the first two."""
+    if len(names) <= _NAMES:
+        return ", ".join(names)
+    return say("{names} and {count} more", names=", ".join(names[:2]), count=len(names) - 2)
+
+
+def _cell(places: Places, entries: Sequence[Entry]) -> Markup:
     if not entries:
         return element(
             "td.self", element("span", "–", aria_hidden="true"), element("span.hidden", say("itself"))
         )
-    last = outcome_of(entries[-1].reach).tone
-    return element(f"td.v-{last}", (_entry(grid, places, entry) for entry in entries))
+    last = outcome_of(entries[-1].one).tone
+    return element(f"td.v-{last}", (_entry(places, entry) for entry in entries))
 
 
-def _entry(grid: Grid, places: Places, entry: Entry) -> Markup:
-    outcome = outcome_of(entry.reach)
-    address = places.decision(entry.reach)
+def _entry(places: Places, entry: Entry) -> Markup:
+    outcome = outcome_of(entry.one)
+    address = places.decision(entry.one.explanation)
     return element(
         f"a.v-{outcome.tone}",
         element("b", outcome.word),
         " ",
-        grid.ports(entry.lines) if entry.reach.verdict else None,
-        element("small", reason_words(entry.reach)),
+        isolated(entry.packets),
+        element("small", reason_words(entry.one)),
         href=f"#{address}" if address else None,
-        data_c=f"{entry.lines[0]} {entry.sender}",
+        data_c=entry.number,
     )
 
 
 def _reasons(grids: Sequence[Grid]) -> Markup:
     """Return the reasons with what they mean, the most frequent first."""
-    reached = [reach for grid in grids for reach in grid.table if reach.explanation is not None]
-    counts = Counter(reach.reason for reach in reached)
+    found = (entry.one for grid in grids for entries in grid.entries.values() for entry in entries)
+    counts = Counter(one.explanation.reason.code for one in found)
     rows = (
-        element(
-            "li",
-            element("b", REASON_WORDS[reason]),
-            element(
-                "span",
-                *(REASONS[ReasonCode(reason)], " "),
-                element("span.soft", say_many("{count} connection", "{count} connections", count)),
-            ),
-            data_r=reason,
-        )
-        for reason, count in counts.most_common()
+        element("li", element("b", REASON_WORDS[code]), element("span", REASONS[code]), data_r=code.value)
+        for code, _ in counts.most_common()
     )
     return element(
         "details.more", element("summary", say("What the reasons mean")), element("ul.codes", rows)

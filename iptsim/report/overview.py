@@ -33,13 +33,12 @@ def _tile(section: str, tone: str, head: Content, text: Content) -> Markup:
 
 
 def _exposed(exposure: Exposure) -> tuple[str, Content, Content]:
-    host = exposure.whole_host
     count = str(exposure.ports)
     text = say_many("port open to the internet", "ports open to the internet", exposure.ports)
-    if host is not None and host.outcome != "depends":
+    if exposure.whole_host:
         return "DROP", count, [text, say("; other ports of the host are not protected")]
     if exposure.depends:
-        return "DEPENDS", count, [text, say_many("; {count} depends", "; {count} depend", exposure.depends)]
+        return "DEPENDS", count, [text, say("; some packets depend on what is unknown")]
     return ("REJECT" if exposure.ports else "ACCEPT"), count, text
 
 

@@ -128,7 +128,7 @@
       mark(last, way.end);
       last.append(corner(last.querySelector(".box").getBBox(), way.end));
     }
-    byId("map-way").replaceChildren(...(!trace || !trace.v ? [say("map_hint")] : [
+    byId("map-way").replaceChildren(...(!trace ? [say("map_hint")] : [
       badge(trace.v), " ", isolated(`${data.strings[trace.f]} → ${data.strings[trace.t]}`), " ",
       trace.w === undefined ? say("map_other") : make("a", { href: chosenHash() }, say("see_trace"))]));
     // what is marked last is drawn last: labels and signs are above the boxes
@@ -203,18 +203,22 @@
 
   /* -- reachability: its entries lead to their packet paths ----------------------------------------------- */
 
-  const whatText = (line) => (line[1] === "other ports" ? say("other_ports") : line[3] === null ? say("ping") : line[1]);
-  const lineKey = (line) => (line[3] === null ? line[2] : `${line[3]}-${line[2]}`);
+  /* A class of packets: sender and receiver, its packets, the outcome, the trace of one of them; all as numbers. */
+  const FROM = 0, TO = 1, PACKETS = 2, OUTCOME = 3, TRACE = 4;
   let familyShown = data.tables.length ? data.tables[0].family : 4;
   const tableOf = (family) => data.tables.find((one) => one.family === family);
-  const traceHash = (grid, sender, line, ...more) => link("trace", grid.family, grid.senders[sender], grid.lines[line][0], lineKey(grid.lines[line]), ...more);
+  const between = (grid, from, to) => grid.classes.map((_, number) => number).filter((number) => grid.classes[number][FROM] === from && grid.classes[number][TO] === to);
+  function traceHash(grid, number, ...more) {
+    const [from, to] = grid.classes[number];
+    return link("trace", grid.family, grid.names[from], grid.names[to], between(grid, from, to).indexOf(number) + 1, ...more);
+  }
+  const packetsText = (one) => data.strings[one[PACKETS]];
 
   function watchGrids() {
     document.querySelectorAll("#reach .grid").forEach((box) => {
       const grid = tableOf(Number(box.dataset.family));
       box.querySelectorAll("a").forEach((one) => {
-        const [line, sender] = one.dataset.c.split(" ").map(Number);
-        one.href = traceHash(grid, sender, line);
+        one.href = traceHash(grid, Number(one.dataset.c));
       });
       box.tabIndex = -1;
       roam(box.querySelector("table"));
@@ -229,7 +233,7 @@
         document.querySelectorAll("#reach .grid").forEach((box) => {
           box.classList.toggle("only", on);
           const grid = tableOf(Number(box.dataset.family));
-          const reasonOf = (entry) => { const [line, sender] = entry.dataset.c.split(" "); return data.traces[grid.cells[line][sender]].r; };
+          const reasonOf = (entry) => data.traces[grid.classes[entry.dataset.c][TRACE]].r;
           box.querySelectorAll("a").forEach((entry) => entry.classList.toggle("wanted", on && reasonOf(entry) === one.dataset.r));
         });
       });
@@ -278,25 +282,25 @@
   function markChosen() {
     document.querySelectorAll("#reach .chosen").forEach((cell) => cell.classList.remove("chosen"));
     if (!chosen.grid) return;
-    document.querySelectorAll(`#reach .grid[data-family="${chosen.grid.family}"] a[data-c="${chosen.line} ${chosen.sender}"]`)
+    document.querySelectorAll(`#reach .grid[data-family="${chosen.grid.family}"] a[data-c="${chosen.number}"]`)
       .forEach((one) => one.classList.add("chosen"));
   }
 
   /* -- the trace ----------------------------------------------------------------------------------------- */
 
-  /* What is chosen: a question by its cell, or the packet of a finding; a way of it; a step of that. */
-  const chosen = { grid: null, sender: 0, line: 0, finding: null, way: 0, step: 0 };
+  /* What is chosen: a class of packets, or the packet of a finding; a way of it; a step of that. */
+  const chosen = { grid: null, number: 0, finding: null, way: 0, step: 0 };
   let onlyTelling = false;
   let entries = [];
 
   function chosenTrace() {
     if (chosen.finding !== null) return data.traces[data.findings[chosen.finding].shown];
-    return chosen.grid ? data.traces[chosen.grid.cells[chosen.line][chosen.sender]] : null;
+    return chosen.grid ? data.traces[chosen.grid.classes[chosen.number][TRACE]] : null;
   }
   function chosenHash(step = chosen.step) {
     const more = [chosen.way, step];
     if (chosen.finding !== null) return link("trace", "finding", chosen.finding, ...more);
-    return traceHash(chosen.grid, chosen.sender, chosen.line, ...more);
+    return traceHash(chosen.grid, chosen.number, ...more);
   }
 
   function showForm() {
@@ -310,33 +314,34 @@
     const select = (id, label, options, value, change) => make("div", {}, make("label", { for: id }, label),
       make("select", { id, on: { change: (event) => { change(event.target.value); byId(id).focus(); } } },
         options.map(([key, text]) => make("option", { value: key, selected: String(key) === String(value) }, text))));
-    const go = (sender, receiver, line) => {
-      const lines = linesOf(grid, sender);
-      const wanted = lines.find((one) => one === line && grid.lines[one][0] === receiver)
-        ?? lines.find((one) => grid.lines[one][0] === receiver && grid.lines[line] && lineKey(grid.lines[one]) === lineKey(grid.lines[line]))
-        ?? lines.find((one) => grid.lines[one][0] === receiver) ?? lines[0];
-      history.replaceState(null, "", traceHash(grid, sender, wanted));
-      choose({ grid, sender, line: wanted, finding: null, way: 0, step: null });
+    const go = (from, to, packets) => {
+      const others = grid.classes.map((_, number) => number).filter((number) => grid.classes[number][FROM] === from);
+      const there = others.filter((number) => grid.classes[number][TO] === to);
+      const wanted = there.find((number) => grid.classes[number][PACKETS] === packets) ?? there[0] ?? others[0];
+      history.replaceState(null, "", traceHash(grid, wanted));
+      choose({ grid, number: wanted, finding: null, way: 0, step: null });
     };
     const none = chosen.finding !== null || !chosen.grid;
-    const receivers = none ? [] : [...new Set(linesOf(grid, chosen.sender).map((line) => grid.lines[line][0]))];
-    const receiver = none ? "" : grid.lines[chosen.line][0];
-    const lines = none ? [] : linesOf(grid, chosen.sender).filter((line) => grid.lines[line][0] === receiver);
+    const [from, to, packets] = none ? [] : grid.classes[chosen.number];
+    const ends = (place, chosenOnes) => [...new Set(chosenOnes.map((one) => one[place]))].sort((one, other) => one - other).map((one) => [one, grid.names[one]]);
     const empty = none ? [["", "–"]] : [];
     box.append(make("div.form", {},
       data.tables.length > 1 && familyChoice("trace-family", grid.family, (family) => {
         familyShown = family;
         choose({ grid: null, finding: null });
       }),
-      select("trace-from", say("from"), [...empty, ...grid.senders.map((name, number) => [number, name])], none ? "" : chosen.sender,
-        (value) => value !== "" && go(Number(value), none ? "" : receiver, none ? -1 : chosen.line)),
-      select("trace-to", say("to"), none ? empty : receivers.map((name) => [name, name]), receiver, (value) => go(chosen.sender, value, chosen.line)),
-      select("trace-port", say("port"), none ? empty : lines.map((line) => [line, whatText(grid.lines[line])]), none ? "" : chosen.line,
-        (value) => go(chosen.sender, receiver, Number(value)))));
-    if (none) box.querySelectorAll("#trace-to, #trace-port").forEach((one) => { one.disabled = true; });
-  }
-  function linesOf(grid, sender) {
-    return grid.lines.map((_, number) => number).filter((line) => grid.cells[line][sender] !== null);
+      select("trace-from", say("from"), [...empty, ...ends(FROM, grid.classes)], from ?? "",
+        (value) => value !== "" && go(Number(value), to, packets)),
+      select("trace-to", say("to"), none ? empty : ends(TO, grid.classes.filter((one) => one[FROM] === from)), to ?? "",
+        (value) => go(from, Number(value), packets)),
+      select("trace-packets", say("packets_of"), none ? empty : between(grid, from, to).map((number) => {
+        const one = grid.classes[number];
+        return [number, `${data.strings[one[OUTCOME]]}: ${packetsText(one)}`];
+      }), none ? "" : chosen.number, (value) => {
+        history.replaceState(null, "", traceHash(grid, Number(value)));
+        choose({ grid, number: Number(value), finding: null, way: 0, step: null });
+      })));
+    if (none) box.querySelectorAll("#trace-to, #trace-packets").forEach((one) => { one.disabled = true; });
   }
 
   function choose(what) {
@@ -362,10 +367,6 @@
       body.append(make("p.soft", {}, say("nothing_chosen")));
       return;
     }
-    if (!trace.v) {
-      body.append(make("p", {}, say("unasked"), ": ", isolated(data.strings[trace.x])));
-      return;
-    }
     body.append(answer(trace));
     if (trace.b) body.append(ways(trace));
     const way = wayOf(trace);
@@ -389,7 +390,7 @@
     const decided = trace.u !== undefined ? [ruleLink(trace.u), " ", code(data.rules[trace.u].s)] : policyOf(trace);
     return make(`div.answer.v-${trace.q ? "REFUSED" : tone(trace.v)}`, {},
       make("p.head", {}, badge(trace.v, ".big"), trace.q && make("span.tag", {}, say("refused")), make("strong", {}, isolated(data.strings[trace.f]), " → ", isolated(data.strings[trace.t])),
-        make("span.soft", {}, chosen.finding === null ? whatText(chosen.grid.lines[chosen.line]) : data.findings[chosen.finding].code)),
+        make("span.soft", {}, chosen.finding === null ? packetsText(chosen.grid.classes[chosen.number]) : data.findings[chosen.finding].code)),
       make("p", {}, isolated(data.strings[trace.x])),
       pairs(
         [say("code"), code(trace.r), " ", make("span.soft", {}, data.reasons[trace.r] || "")],
@@ -719,13 +720,12 @@
     }
     const grid = tableOf(number(rest[0]));
     if (!grid) return;
-    const sender = grid.senders.indexOf(rest[1]);
-    const line = grid.lines.findIndex((one) => one[0] === rest[2] && lineKey(one) === rest[3]);
-    if (sender < 0 || line < 0 || grid.cells[line][sender] === null) return;
-    reach({ grid, sender, line, finding: null }, number(rest[4]), number(rest[5]));
+    const found = between(grid, grid.names.indexOf(rest[1]), grid.names.indexOf(rest[2]))[(number(rest[3]) ?? 1) - 1];
+    if (found === undefined) return;
+    reach({ grid, number: found, finding: null }, number(rest[4]), number(rest[5]));
   }
   function reach(what, way, step) {
-    const same = chosen.finding === what.finding && chosen.grid === what.grid && chosen.sender === what.sender && chosen.line === what.line && chosen.way === (way || 0);
+    const same = chosen.finding === what.finding && chosen.grid === what.grid && chosen.number === what.number && chosen.way === (way || 0);
     if (same && step !== null && entries[step]) {
       chosen.step = step;
       showStep(true);

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import printable
+from iptsim.explanation import Explanation
 from iptsim.host import Host
 from iptsim.packet import FAMILIES
-from iptsim.reach import Reach
 from iptsim.report.markup import link
 
 
@@ -51,14 +51,13 @@ class Places:
         """Return the address of a chain; "" if there is no such chain."""
         return self._chains.get((ruleset.family, ruleset.backend, table, chain), "")
 
-    def decision(self, reach: Reach) -> str:
-        """Return the address of the rule or chain that decides about a connection; "" if none does."""
-        if reach.rule is not None:
-            return self.rule(reach.rule)
-        explanation = reach.explanation
-        step = explanation.reason.step if explanation is not None else None
-        if explanation is None or step is None or step.table is None:
+    def decision(self, explanation: Explanation) -> str:
+        """Return the address of the rule or chain that decides about a packet; "" if none does."""
+        step = explanation.reason.step
+        if step is None or step.table is None:
             return ""
+        if step.rule is not None:
+            return self.rule(step.rule)
         family = explanation.trace.legs[0].packet.family
         found = (self.host.rulesets.get(family), self.host.extra_rulesets.get(family))
         rulesets = [one for one in found if one is not None and step.backend in ("", one.backend)]

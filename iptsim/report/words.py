@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iptsim.languages import Message, message, message_as
-from iptsim.reach import Reach
+from iptsim.reaching import ReachClass
 from iptsim.report.markup import Markup, element
 
 
@@ -29,7 +29,7 @@ OUTCOMES = {
     "REJECT": Outcome("REJECT", "⊘", message("rejected")),
     "DEPENDS": Outcome("DEPENDS", "?", message("depends")),
     "refused": Outcome("REFUSED", "○", message("refused")),
-    "": Outcome("OTHER", "·", message("cannot be checked")),
+    "": Outcome("OTHER", "·", message("unknown")),
 }
 SEVERITIES = {
     "critical": Outcome("critical", "▲", message_as("severity", "critical")),
@@ -86,14 +86,20 @@ REASON_WORDS: dict[str, Message] = {
 }
 
 
-def outcome_of(reach: Reach) -> Outcome:
-    """Return what happens to a connection."""
-    return OUTCOMES["refused" if reach.outcome == "refused" else reach.verdict]
+def outcome_of(one: ReachClass) -> Outcome:
+    """Return what happens to packets."""
+    return OUTCOMES["refused" if one.is_refused else one.verdict]
 
 
-def reason_words(reach: Reach) -> Message | str:
-    """Return why, in few words; "" where the connection cannot be checked."""
-    return REASON_WORDS.get(reach.reason, reach.reason)
+def is_open_question(one: ReachClass) -> bool:
+    """Return whether packets depend on what is undecided, although the one that was followed does not."""
+    return one.verdict == "DEPENDS" != one.explanation.verdict
+
+
+def reason_words(one: ReachClass) -> Message | str:
+    """Return why, in few words."""
+    code = "undecided-match" if is_open_question(one) else one.explanation.reason.code
+    return REASON_WORDS.get(code, code)
 
 
 def badge(outcome: Outcome, text: Message | str | None = None) -> Markup:

@@ -311,7 +311,7 @@ class Chains:
             elif effect.kind == "RETURN":
                 summary.end(Outcome("RETURN", now), part)
             else:
-                apart = prepared.rule.line if self.apart else None
+                apart = (prepared.rule.chain, prepared.rule.position) if self.apart else None
                 summary.end(Outcome(effect.kind, now, effect.translation, apart), part)
 
     def _is_base(self, node: Node) -> bool:

@@ -133,7 +133,7 @@ class ClassWalk:
         together = [one for one in options if one.effect == leading.effect]
         self.keep(_any(self.bits.false, (one.packets for one in together)))
         if result.kind != "ACCEPT":
-            kernel.add(Step(context.hook, result.kind, table, context.hook))
+            kernel.add(_blocking(context.hook, result, program, table))
             return Outcome("REJECT" if result.kind == "REJECT" else "DROP", context=context)
         packet.parts = tuple(self._after(context, one) for one in together)
         self._lead(kernel, context, leading)
@@ -475,6 +475,15 @@ _CARRIED = frozenset({
     "ct.state=SNAT", "ct.state=DNAT",
 })  # fmt: skip
 _OF_CONNECTION = ("ct.ctorig", "ct.ctrepl")
+
+
+def _blocking(hook: str, result: Result, program: Program, table: str) -> Step:
+    """Return the step that drops or rejects a class: with the rule, where rules are kept apart."""
+    if result.rule is None:
+        return Step(hook, result.kind, table, hook)
+    name, position = result.rule
+    chain = program.chain(table, name)
+    return Step(hook, result.kind, table, name, chain.rules[position - 1] if chain is not None else None)
 
 
 def _any(nothing: Any, functions: Iterator[Any]) -> Any:

@@ -23,7 +23,7 @@ from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.host.namespace import BITS
 from iptsim.languages import Text, message
-from iptsim.netfilter.trace import FinalVerdict
+from iptsim.netfilter.trace import FinalVerdict, Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
 from iptsim.question.endpoints import Address, Prefix, parse_endpoint
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pandas
 
 Certain = Literal["must", "may"]
+BlockedAt = tuple[str | int | None, ...]
 STATES = ("new", "established", "related", "invalid", "untracked")
 
 
@@ -64,6 +65,8 @@ class Fate:
         proxied: what docker-proxy, which takes them, connects to, as such fields; empty where it does not.
         reply: the verdict on the reply; None where there is none.
         listening: whether a program listens where they arrive; None where the capture does not tell.
+        blocked_at: where they are blocked: hook, table, chain, position of the rule where rules are kept apart, and the code
+            of what the kernel itself decided; empty where they are not.
         witness: one of them, as a batch line.
     """
 
@@ -80,6 +83,7 @@ class Fate:
     proxied: Mapping[str, str]
     reply: FinalVerdict | None
     listening: bool | None
+    blocked_at: BlockedAt
     witness: dict[str, Any]
     _fates: Fates = field(repr=False)
     _sender: Sender = field(repr=False)
@@ -92,7 +96,7 @@ class Fate:
     @cached_property
     def explanation(self) -> Explanation:
         """The answer of the packet walker to the witness."""
-        return ask(self._fates.simulator, Question(**self.witness))
+        return ask(self._fates.simulator, Question(**self.witness, verbose=self._fates.verbose))
 
     @property
     def confirmed(self) -> bool:
@@ -136,6 +140,8 @@ class Fate:
         inside = self.packets & packets
         if not inside:
             return None
+        if inside == self.packets:
+            return self
         return replace(
             self,
             packets=inside,
@@ -157,13 +163,19 @@ class Fates(Sequence[Fate]):
         space: of the sets.
         asked: the packets, by where they set out.
         state: their state in conntrack.
+        verbose: whether explanations of witnesses keep the rules that did not match.
     """
 
     def __init__(
-        self, land: Landscape, asked: Sequence[tuple[Sender, PacketSet]], *, state: str = "new"
+        self,
+        land: Landscape,
+        asked: Sequence[tuple[Sender, PacketSet]],
+        *,
+        state: str = "new",
+        verbose: bool = False,
     ) -> None:
         self.host, self.family, self.space = land.host, land.family, land.space
-        self.asked, self.state = tuple(asked), state
+        self.asked, self.state, self.verbose = tuple(asked), state, verbose
         self.land, self.classes = land, Classes(land, state=state)
         self.simulator = Simulator(land.host)
         #: by sender: the ways that its packets go, with what is undecided
@@ -298,6 +310,7 @@ class Fates(Sequence[Fate]):
             group[0][0].proxied if len(ends) == 1 else {},
             replies.pop() if len(replies) == 1 else None,
             listening.pop() if len(listening) == 1 else None,
+            _blocked_at(traces[0]) if verdict != "DEPENDS" else (),
             self.classes.one(sender, packets.function)[0],
             self,
             sender,
@@ -332,14 +345,21 @@ class Fates(Sequence[Fate]):
 def _kind(one: Class) -> tuple[Any, ...]:
     """Return what classes have in common to be one fate."""
     trace = one.trace
-    last = trace.deciding_leg.all_steps[-1:] if trace.verdict != "ACCEPT" else []
-    end = [(step.hook, step.table, step.code) for step in last]
     fields = frozenset(
         key for part in one.parts for key in part.header if key in ("src", "dst", "sport", "dport")
     )
     verdicts = tuple(leg.verdict for leg in trace.legs)
     proxied = tuple(one.proxied.items())
-    return trace.verdict, verdicts, one.arrival, one.end, proxied, tuple(end), fields, trace.listening
+    return trace.verdict, verdicts, one.arrival, one.end, proxied, _blocked_at(trace), fields, trace.listening
+
+
+def _blocked_at(trace: Trace) -> BlockedAt:
+    """Return where a packet that is blocked ends."""
+    steps = trace.deciding_leg.all_steps
+    if trace.verdict == "ACCEPT" or not steps:
+        return ()
+    last = steps[-1]
+    return last.hook, last.table, last.chain, last.rule.position if last.rule is not None else None, last.code
 
 
 def _header(values: Mapping[str, Any], space: Space) -> dict[str, Any]:
@@ -361,6 +381,7 @@ def fates(
     dport: int | Ranges | None = None,
     state: str = "new",
     apart: bool = False,
+    verbose: bool = False,
 ) -> Fates:
     """Return the fates of all packets on a host.
 
@@ -376,6 +397,7 @@ def fates(
         state: "new", "established", "related", "invalid" or "untracked". New packets are those that may open a
             connection: of TCP those with SYN alone, of ICMP requests.
         apart: keep apart what different rules drop or reject.
+        verbose: keep rules that did not match in the explanations of witnesses.
 
     Raises:
         UsageError: there is no such endpoint, protocol or state.
@@ -404,7 +426,7 @@ def fates(
         asked &= union([space.nothing, *(addressed(space, host, one, "dst") for one in targets)])
     everyone = list(senders_of(land))
     if senders is None:
-        return Fates(land, [(one, asked) for one in everyone], state=state)
+        return Fates(land, [(one, asked) for one in everyone], state=state, verbose=verbose)
     chosen: list[tuple[Sender, PacketSet]] = []
     for name in senders:
         known = [one for one in everyone if name in (one.name, one.name or one.interface)]
@@ -413,7 +435,7 @@ def fates(
             continue
         packets = asked & addressed(space, host, name, "src")
         chosen += [(one, packets) for one in everyone if one.name != "host"]
-    return Fates(land, chosen, state=state)
+    return Fates(land, chosen, state=state, verbose=verbose)
 
 
 def addressed(space: Space, host: Host, endpoint: str, field: str) -> PacketSet:

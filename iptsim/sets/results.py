@@ -19,7 +19,7 @@ class Result(NamedTuple):
         kind: ACCEPT, also where nat translates, DROP, REJECT or STOLEN.
         rewriting: what rules have changed of the packets.
         translation: what nat does to them.
-        rule: the line of the rule that decides, where rules are kept apart; None for a policy.
+        rule: chain and position of the rule that decides, where rules are kept apart; None for a policy.
         packets: to which packets, as they come to the chain: a function.
         fields: the fields and decisions that these depend on.
         region: where a translation leads that has only one address.
@@ -28,7 +28,7 @@ class Result(NamedTuple):
     kind: str
     rewriting: Rewriting
     translation: Translation | None
-    rule: int | None
+    rule: tuple[str, int] | None
     packets: Any
     fields: tuple[str, ...]
     region: Prefix | None = None

@@ -20,13 +20,14 @@ class Outcome(NamedTuple):
         kind: ACCEPT, DROP, REJECT, STOLEN, TRANSLATE, or RETURN for those that fall through.
         rewriting: what has changed of them.
         translation: what nat does to them.
-        rule: the rule that decides, where rules are kept apart; None for a policy, and for RETURN.
+        rule: chain and position of the rule that decides, where rules are kept apart; None for a policy, and for
+            RETURN.
     """
 
     kind: str
     rewriting: Rewriting = AS_IT_CAME
     translation: Translation | None = None
-    rule: int | None = None
+    rule: tuple[str, int] | None = None
 
 
 @dataclass(slots=True)

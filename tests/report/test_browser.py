@@ -153,9 +153,9 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
     page = seen.page
     page.get_by_text("Each container separately").first.click()
     cell = page.locator("#grid-all-4 tr", has=page.locator("th", has_text="client")).locator("td").last
-    cell.get_by_role("link", name="dropped any port icc is off").click()
+    cell.get_by_role("link", name="dropped all ports icc is off").click()
     page.locator("#step-list").wait_for()
-    assert page.url.endswith("#trace/4/client/web/80-tcp")
+    assert page.url.endswith("#trace/4/client/web/1")
     assert page.locator("#trace-from option:checked").inner_text() == "client"
     assert "icc is off, and client has no link to web" in seen.text(".answer")
     # kernel trace of this packet in probes.json: policies of raw and nat, then down to DOCKER-FORWARD rule 4
@@ -172,7 +172,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
     assert row.is_visible()
     assert page.url.endswith("#rule/4/filter/DOCKER-FORWARD/4")
     page.go_back()
-    assert "#trace/4/client/web/80-tcp" in page.url
+    assert "#trace/4/client/web/1" in page.url
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
         # what enters a bridge with br_netfilter is dropped in FORWARD by the rule of icc
         (
             ICC_OFF,
-            "#trace/4/client/web/80-tcp",
+            "#trace/4/client/web/1",
             "client: eth0 172.17.0.3/16 → veth5fffa19 → docker0 → PREROUTING → FORWARD ✕",
             {"hook FORWARD": "stop"},
             [],
@@ -189,7 +189,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
         # docker-proxy accepts the connection, and opens one to the container
         (
             "docker-28.5/published",
-            "#trace/4/client/host/8080-tcp",
+            "#trace/4/client/host/1",
             "client: eth0 172.17.0.3/16 → vethfaea608 → docker0 → PREROUTING → routing → INPUT → programs on the host; "
             "programs on the host → OUTPUT → POSTROUTING → docker0 → vethef1a8ce → web: eth0 172.17.0.2/16 ✓",
             {"plug web eth0": "arrived"},
@@ -198,7 +198,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
         # the DNAT rule of the published port
         (
             "docker-28.5/published",
-            "#trace/4/internet/host/8080-tcp",
+            "#trace/4/internet/host/1",
             "Internet → eth0 → PREROUTING → routing → FORWARD → POSTROUTING → docker0 → vethef1a8ce → "
             "web: eth0 172.17.0.2/16 ✓",
             {"plug web eth0": "arrived"},
@@ -231,13 +231,13 @@ def test_the_way_is_marked_on_the_map(
 
 
 def test_a_map_of_the_other_family_says_so(visit: Open) -> None:
-    opened = visit("docker-28.5/ipv6", "#trace/6/client/web/80-tcp")
+    opened = visit("docker-28.5/ipv6", "#trace/6/client/web/1")
     assert "The map shows the other address family." in opened.text("#map-way")
     assert opened.page.locator("#map .drawn").count() == 0
 
 
 def test_steps_tell_of_replies_and_of_the_second_connection(visit: Open) -> None:
-    page = visit("docker-28.5/published", "#trace/4/client/host/8080-tcp").page
+    page = visit("docker-28.5/published", "#trace/4/client/host/1").page
     titles = page.locator("#step-list h4").all_inner_texts()
     assert titles[0].startswith("1 request")
     assert any("docker-proxy → container" in title for title in titles)
@@ -245,7 +245,7 @@ def test_steps_tell_of_replies_and_of_the_second_connection(visit: Open) -> None
 
 
 def test_the_packet_changes_with_its_steps(visit: Open) -> None:
-    page = visit("docker-28.5/published", "#trace/4/internet/host/8080-tcp").page
+    page = visit("docker-28.5/published", "#trace/4/internet/host/1").page
     assert "192.0.2.10" in page.locator("#step-detail").inner_text()
     page.locator("#step-list a", has_text="DNAT").first.click()
     page.locator("#step-detail .changed").first.wait_for()
@@ -255,7 +255,7 @@ def test_the_packet_changes_with_its_steps(visit: Open) -> None:
 
 
 def test_ways_of_an_undecided_answer(visit: Open) -> None:
-    page = visit("hosts/ufw/iptables-save.txt", "#trace/4/internet/host/22-tcp").page
+    page = visit("hosts/ufw/iptables-save.txt", "#trace/4/internet/host/1").page
     assert "DEPENDS" in page.locator(".answer").inner_text()
     ways = page.locator(".ways button")
     assert ways.count() >= 2
@@ -298,7 +298,7 @@ def test_everything_by_keyboard(visit: Open) -> None:
     assert seen.has_focus("#main")
     page.locator("#grid-4").focus()
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.innerText").startswith("allowed any port")
+    assert page.evaluate("document.activeElement.innerText").startswith("allowed all ports")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
     page.keyboard.press("ArrowDown")
@@ -428,7 +428,7 @@ def test_search_finds_more_than_rules(visit: Open, words: str, kind: str) -> Non
         ("#rule/6/filter/FORWARD/1", "#rules tr:focus", "DOCKER-USER"),
         ("#chain/4/filter/DOCKER-FORWARD", "#rules summary:focus", "DOCKER-FORWARD"),
         ("#container/web", "#host tr:focus", "172.17.0.2"),
-        ("#trace/4/client/web/80-tcp/0/9", "#step-list a:focus", "DOCKER-FORWARD 4"),
+        ("#trace/4/client/web/1/0/9", "#step-list a:focus", "DOCKER-FORWARD 4"),
     ],
 )
 def test_deep_links(visit: Open, hash_: str, focused: str, text: str) -> None:
@@ -442,8 +442,8 @@ def test_deep_links(visit: Open, hash_: str, focused: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     "hash_",
-    ["#rule/4/nat/NOWHERE/1", "#rule/4/nat/POSTROUTING/99", "#trace/4/client/nobody/80-tcp", "#trace/9/a/b/c/d/e",
-     "#%E0%A4%A", "#trace/finding/77", "#trace/4/client/web/80-tcp/7/999", "#container/nobody", "#rule",
+    ["#rule/4/nat/NOWHERE/1", "#rule/4/nat/POSTROUTING/99", "#trace/4/client/nobody/1", "#trace/9/a/b/c/d/e",
+     "#%E0%A4%A", "#trace/finding/77", "#trace/4/client/web/1/7/999", "#container/nobody", "#rule",
      "#__proto__/constructor"],
 )  # fmt: skip
 def test_links_that_lead_nowhere_do_nothing(visit: Open, hash_: str) -> None:
@@ -553,7 +553,7 @@ def test_dark_and_light_can_be_chosen(visit: Open) -> None:
 
 
 def test_printing_shows_all_rules_and_no_controls(visit: Open, tmp_path: Path) -> None:
-    page = visit(MANY, "#trace/4/internet/host/8001-tcp", color_scheme="dark").page
+    page = visit(MANY, "#trace/4/internet/host/1", color_scheme="dark").page
     page.get_by_role("button", name="Close all chains").click()
     assert page.locator("details.chain[open]").count() == 0
     printed = tmp_path / "report.pdf"

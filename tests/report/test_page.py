@@ -22,9 +22,11 @@ from iptsim.cli import main
 from iptsim.explanation import ReasonCode
 from iptsim.host import load_host
 from iptsim.languages import language, say_many
-from iptsim.reach import reachability
+from iptsim.reaching import reach
+from iptsim.reaching.exposure import exposed
+from iptsim.render.reach import sources_text, traffic_text
 from iptsim.report import page, report
-from iptsim.report.grid import grid_of
+from iptsim.report.grid import Grid
 from iptsim.report.words import REASON_WORDS
 from tests.report.hosts import PAYLOADS, hostile
 from tests.test_captures import FIXTURES
@@ -140,39 +142,37 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(one)
 
 
-def test_cells_are_those_of_the_table() -> None:
+def test_the_matrix_holds_the_classes_of_reach() -> None:
     host = load_host(ICC_OFF)
     data = data_of(made(ICC_OFF))
     grid = data["tables"][0]
-    for row in reachability(host):
-        line = next(n for n, one in enumerate(grid["lines"]) if one[:2] == [row.receiver, row.row.what])
-        trace = data["traces"][grid["cells"][line][grid["senders"].index(row.sender)]]
-        assert (trace["v"], trace["r"]) == (row.verdict, row.reason)
-        assert data["rules"][trace["u"]]["n"] == row.rule.position if row.rule else "u" not in trace
+    found = {
+        (grid["names"][sender], grid["names"][receiver], data["strings"][packets]): data["traces"][trace]
+        for sender, receiver, packets, _, trace in grid["classes"]
+    }
+    for one in reach(host, family=4):
+        if one.sender and one.receiver and one.sender != one.receiver:
+            trace = next(trace for ends, trace in found.items() if ends[:2] == (one.sender, one.receiver))
+            assert trace["v"] == one.verdict
+    # the kernel's trace of client → web:80 in probes.json: dropped by the rule of icc
+    dropped = found["client", "web", "all ports"]
+    assert (dropped["v"], dropped["r"]) == ("DROP", "icc-disabled")
+    assert data["rules"][dropped["u"]]["s"] == "-i docker0 -o docker0 -j DROP"
 
 
 def test_folded_rows_and_columns_hold_everybody_once_and_alike() -> None:
-    grid = grid_of(reachability(load_host(MANY)))
+    grid = Grid(reach(load_host(MANY), family=4, apart=True))
     senders, receivers = grid.folded()
-    assert sorted(one for group in senders for one in group) == list(range(len(grid.senders)))
+    assert sorted(one for group in senders for one in group) == sorted(grid.senders)
     assert sorted(one for group in receivers for one in group) == sorted(grid.receivers)
     assert len(senders) < len(grid.senders) / 2
-    assert len(receivers) <= len(grid.receivers) / 2
     for group in senders:
         for names in receivers:
-            told = {
-                (grid.lines[line].what, (entry.reach.outcome, entry.reach.reason))
-                for entry in grid.entries(group, names)
-                for line in entry.lines
-            }
-            found = {
-                (line.what, (cell.outcome, cell.reason))
-                for line, row in zip(grid.lines, grid.cells, strict=True)
-                if line.receiver in names
-                for cell in (row[sender] for sender in group)
-                if cell is not None
-            }
-            assert told == found
+            told = [entry.shown for entry in grid.cell(group, names)]
+            for sender in group:
+                for receiver in names:
+                    if sender != receiver:
+                        assert [entry.shown for entry in grid.entries[sender, receiver]] == told
 
 
 def test_every_rule_is_there_with_its_words_and_counters() -> None:
@@ -245,23 +245,56 @@ def test_the_page_opens_with_what_matters() -> None:
     assert re.search(r'<details class="more" id="settings"><summary>Settings</summary>', text)
 
 
-def test_what_is_open_to_the_internet_is_what_an_outside_address_reaches() -> None:
-    source = FIXTURES / "hosts/ufw-docker-28.5"
-    host = load_host(source)
-    wanted = {
-        (row.row.what.replace("icmpv6", "ping").replace("icmp", "ping"), family)
-        for family in (4, 6)
-        for row in reachability(host, family)
-        if row.sender == "internet" and row.outcome == "open"
-    }
-    rows = Rows(made(source)).of("open")[1:]
-    told = {(row[0].split(" ")[0], int(family)) for row in rows for family in re.findall(r"IPv(\d)", row[0])}
-    assert told == wanted
-    # the host's rules of the capture: ufw's for 22, 80 and 8443, and a published port that ufw does not see
-    assert next(row for row in rows if row[1].startswith("web")) == [
-        "8080/tcp IPv4", "web 172.17.0.2:80", "● open, if a program listens",
-        "published portfilter DOCKER rule 2",
-    ]  # fmt: skip
+def test_what_is_open_to_the_internet_is_what_the_rules_accept() -> None:
+    rows = Rows(made(FIXTURES / "hosts/ufw-docker-28.5")).of("open")[1:]
+    listen = "● open, if a program listens"
+    by_rule = "a rule acceptsfilter ufw-user-input rule"
+    # /etc/ufw/user.rules of the capture: deny from 203.0.113.96/27; allow 80/tcp; allow from 198.51.100.0/24 to any
+    # port 5432,6432 proto tcp; limit 22/tcp; allow in on eth0 to 192.0.2.10 port 8443; and a published port that ufw
+    # does not see
+    for row in (
+        ["tcp/80 IPv4", "all but 203.0.113.96/27", "this host", listen, f"{by_rule} 2"],
+        ["tcp/5432,6432 IPv4", "198.51.100.0/24", "this host", listen, f"{by_rule} 7"],
+        [
+            "tcp/8080 of the host IPv4",
+            "everyone",
+            "web→ 172.17.0.2:80",
+            listen,
+            "published portfilter DOCKER rule 2",
+        ],
+    ):
+        assert row in rows
+    ports = [row[0].split(" ")[0].rstrip(",") for row in rows if "IPv4" in row[0]]
+    # what is open to most addresses, what few may send, what depends
+    assert ports.index("tcp/80") < ports.index("tcp/5432,6432") < ports.index("tcp/22")
+    assert next(row for row in rows if row[0] == "tcp/22 IPv4")[3] == "? depends"
+
+
+def test_the_report_says_what_reach_says() -> None:
+    source = FIXTURES / "hosts/firewalld"
+    answer = reach(load_host(source), family=4, apart=True)
+    told = [row[:2] for row in Rows(made(source)).of("open")[1:] if "IPv4" in row[0]]
+    assert told == [
+        [f"{traffic_text(answer, one)} IPv4", sources_text(answer, one) or "everyone"]
+        for _, one in exposed(answer)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "ports"),
+    [
+        ("-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT\n",
+         {"tcp/22": "filter INPUT rule 1", "tcp/80": "filter INPUT rule 2"}),
+        ("-A INPUT -p tcp -m multiport --dports 22,80 -j ACCEPT\n", {"tcp/22,80": "filter INPUT rule 1"}),
+        ("-A INPUT -p tcp -m tcp --dport 8000:8009 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 8010 -j ACCEPT\n",
+         {"tcp/8000-8009": "filter INPUT rule 1", "tcp/8010": "filter INPUT rule 2"}),
+    ],
+)  # fmt: skip
+def test_each_row_names_the_rule_that_decides(rules: str, ports: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "rules.txt"
+    file.write_text(f"*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n")
+    rows = Rows(report(load_host(file)).sections["open"]).of("")[1:]
+    assert {row[0].strip(): row[4].removeprefix("a rule accepts") for row in rows} == ports
 
 
 @pytest.mark.parametrize(
@@ -269,9 +302,9 @@ def test_what_is_open_to_the_internet_is_what_an_outside_address_reaches() -> No
     [
         (":INPUT DROP [0:0]\n", "Nothing is open to the internet"),
         (":INPUT ACCEPT [0:0]\n", "No rule protects the other ports of the host"),
-        (":INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", "1 known port is open to the internet."),
+        (":INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", "1 port is open to the internet."),
         (":INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -m limit --limit 1/s -j ACCEPT\n",
-         "1 connection depends on something"),
+         "Some packets depend on what the source does not say."),
     ],
 )  # fmt: skip
 def test_the_sentence_on_what_is_open(dump: str, said: str, tmp_path: Path) -> None:
@@ -317,12 +350,20 @@ def test_a_policy_that_no_packet_meets_says_so(tmp_path: Path) -> None:
 
 def test_rows_of_the_matrix_send_and_columns_receive() -> None:
     rows = Rows(made(ICC_OFF)).of("reach")
-    assert rows[0] == ["from ↓ to →", "host", "internet", "dns", "client", "web"]
+    assert rows[0] == ["from ↓ to →", "internet", "host", "client, web"]
     whole = {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[1:4]}
     # the kernel's trace of client → web:80 in probes.json: dropped by the rule of icc
-    assert whole["client, web"]["client"] == "dropped any porticc is off"
-    assert whole["internet"]["host"] == "allowed any portpolicy ACCEPT"
-    assert whole["client, web"]["internet"] == "allowed 443/tcpoutgoing"
+    assert whole["client, web"]["client, web"] == "dropped all portsicc is off"
+    assert whole["internet"]["host"] == "allowed all portspolicy ACCEPT"
+    assert whole["client, web"]["internet"] == "allowed all portsoutgoing"
+
+
+def test_senders_that_are_treated_differently_have_entries_of_their_own() -> None:
+    rows = Rows(made(FIXTURES / "hosts/ufw-docker-28.5")).of("reach")
+    column = rows[0].index("host")
+    cell = next(row for row in rows if row[0] == "internet")[column]
+    assert "allowed tcp/5432,6432, from 198.51.100.0/24" in cell
+    assert "allowed tcp/80,8443" in cell or "allowed tcp/80, from all but 203.0.113.96/27" in cell
 
 
 def test_entries_of_the_matrix_lead_to_what_decides() -> None:
@@ -355,7 +396,7 @@ def test_other_hosts_have_a_report(source: str) -> None:
     inferred = "The source is only a dump of the rules." in made(FIXTURES / source)
     assert inferred == source.endswith(".txt")
     for grid in data["tables"]:
-        assert all(cell is None or data["traces"][cell] for row in grid["cells"] for cell in row)
+        assert all(data["traces"][one[4]]["v"] for one in grid["classes"])
 
 
 def test_an_empty_dump_has_a_report(tmp_path: Path) -> None:
