@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -131,6 +131,11 @@ class Reaching(Framed):
     def other_sources(self, one: ReachClass) -> AddressSet:
         """Return the addresses of a class's sender that are not among its sources; none for other machines."""
         return self.addresses.get(one.sender, AddressSet(self.family)) - one.sources
+
+    def is_rest(self, one: ReachClass, others: Sequence[ReachClass]) -> bool:
+        """Return whether a class, the last of some between two ends, is simply all that is in none before."""
+        is_last = len(others) > 1 and one is others[-1] and one.traffic == self.asked
+        return is_last and not self.only_open and not self.other_sources(one)
 
     def forwarded_at(self, one: ReachClass) -> AddressSet:
         """Return the addresses that packets of a class were sent to, if they are not their receiver's own."""

@@ -239,7 +239,7 @@ def merged(
     Args:
         fates: the fates, with sender and receiver.
         preferred: packets that are better examples than others.
-        apart: keep apart what is blocked for different reasons.
+        apart: keep apart what is blocked for different reasons, and what docker-proxy answers.
     """
     known: dict[PacketSet, tuple[Traffic, Traffic]] = {}
     groups: dict[Any, list[tuple[str, str, Fate]]] = {}
@@ -285,11 +285,10 @@ def _where(packets: PacketSet, key: str, allowed: FieldValues) -> PacketSet:
 
 
 def _treatment(fate: Fate, apart: bool) -> tuple[Any, ...]:
-    blocked = fate.verdict in ("DROP", "REJECT")
     return (
         fate.verdict,
         tuple(map(str, fate.hinges)),
-        fate.blocked_at if blocked and apart else (),
+        fate.blocked_at if apart else (),
         fate.iif,
         fate.oif,
         fate.reaches if not fate.passes_through else None,

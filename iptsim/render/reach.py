@@ -59,14 +59,8 @@ def _ends_lines(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
         yield Text(f"{name_text(sender)} → {name_text(receiver)}", "bold")
         classes = list(group)
         for one in classes:
-            is_rest = (
-                one is classes[-1]
-                and len(classes) > 1
-                and not answer.only_open
-                and one.traffic == answer.asked
-            )
             printed.append(one)
-            yield from _class_lines(answer, one, is_rest=is_rest)
+            yield from _class_lines(answer, one, is_rest=answer.is_rest(one, classes))
 
 
 def _is_of_interest(answer: Reaching, one: ReachClass) -> bool:

@@ -64,7 +64,7 @@ class Grid:
             groups.setdefault(_end(one), []).append(one)
         classes = [first.joined(others) if others else first for first, *others in groups.values()]
         classes.sort(key=lambda one: one.traffic.size)
-        last = classes[-1] if len(classes) > 1 and classes[-1].traffic == self.answer.asked else None
+        last = classes[-1] if classes and self.answer.is_rest(classes[-1], classes) else None
         ordered = sorted(classes, key=lambda one: (one is last, _ORDER[outcome_of(one).tone]))
         found = []
         for one in ordered:

@@ -65,8 +65,8 @@ class Fate:
         proxied: what docker-proxy, which takes them, connects to, as such fields; empty where it does not.
         reply: the verdict on the reply; None where there is none.
         listening: whether a program listens where they arrive; None where the capture does not tell.
-        blocked_at: where they are blocked: hook, table, chain, position of the rule where rules are kept apart, and the code
-            of what the kernel itself decided; empty where they are not.
+        blocked_at: where they are blocked: hook, table, chain, position of the rule where rules are kept apart, and the
+            code of what the kernel itself decided; empty where they are not.
         witness: one of them, as a batch line.
     """
 

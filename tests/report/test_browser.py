@@ -198,7 +198,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
         # the DNAT rule of the published port
         (
             "docker-28.5/published",
-            "#trace/4/internet/host/1",
+            "#trace/4/internet/web/1",
             "Internet → eth0 → PREROUTING → routing → FORWARD → POSTROUTING → docker0 → vethef1a8ce → "
             "web: eth0 172.17.0.2/16 ✓",
             {"plug web eth0": "arrived"},
@@ -245,7 +245,7 @@ def test_steps_tell_of_replies_and_of_the_second_connection(visit: Open) -> None
 
 
 def test_the_packet_changes_with_its_steps(visit: Open) -> None:
-    page = visit("docker-28.5/published", "#trace/4/internet/host/1").page
+    page = visit("docker-28.5/published", "#trace/4/internet/web/1").page
     assert "192.0.2.10" in page.locator("#step-detail").inner_text()
     page.locator("#step-list a", has_text="DNAT").first.click()
     page.locator("#step-detail .changed").first.wait_for()
@@ -255,7 +255,7 @@ def test_the_packet_changes_with_its_steps(visit: Open) -> None:
 
 
 def test_ways_of_an_undecided_answer(visit: Open) -> None:
-    page = visit("hosts/ufw/iptables-save.txt", "#trace/4/internet/host/1").page
+    page = visit("hosts/ufw/iptables-save.txt", "#trace/4/internet/host/4").page
     assert "DEPENDS" in page.locator(".answer").inner_text()
     ways = page.locator(".ways button")
     assert ways.count() >= 2
