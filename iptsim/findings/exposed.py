@@ -357,7 +357,7 @@ def inventory(scene: Scene) -> Iterator[Finding]:
         groups: dict[str, list[ReachClass]] = {}
         for one in answer.classes:
             gets_in = one.receiver != "internet" and one.fate.oif != one.fate.iif
-            if one.verdict == "ACCEPT" and not one.is_refused and gets_in and answer.sent_to(one) & facing:
+            if one.verdict == "ACCEPT" and not one.is_refused and gets_in and one.destinations & facing:
                 groups.setdefault(one.receiver, []).append(one)
         for receiver, group in groups.items():
             yield _listed(scene, answer, receiver, group)
