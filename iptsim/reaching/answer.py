@@ -129,8 +129,9 @@ class Reaching(Framed):
         return AddressSet(self.family) if every <= sent else sent
 
     def other_sources(self, one: ReachClass) -> AddressSet:
-        """Return the addresses of a class's sender that are not among its sources; none for other machines."""
-        return self.addresses.get(one.sender, AddressSet(self.family)) - one.sources
+        """Return the internet's addresses that are not among the sources of a class; all other senders have their own."""
+        none = AddressSet(self.family)
+        return self.addresses.get("internet", none) - one.sources if one.sender == "internet" else none
 
     def is_rest(self, one: ReachClass, others: Sequence[ReachClass]) -> bool:
         """Return whether a class, the last of some between two ends, is simply all that is in none before."""

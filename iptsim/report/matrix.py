@@ -10,10 +10,7 @@ from iptsim.languages import say
 from iptsim.report.grid import Entry, Grid
 from iptsim.report.markup import Content, Markup, element, isolated, together
 from iptsim.report.places import Places
-from iptsim.report.words import REASON_WORDS, outcome_of, reason_words
-
-#: Up to so many names are written out; of more, the first two and the number of the others.
-_NAMES = 3
+from iptsim.report.words import NAMES, REASON_WORDS, named, outcome_of, reason_words
 
 
 def matrices(grids: Sequence[Grid], places: Places) -> Markup:
@@ -75,16 +72,9 @@ def _table(
 
 def _names(names: Sequence[str]) -> Content:
     """Return the names of a group, those of a large one in a fold."""
-    if len(names) <= _NAMES:
+    if len(names) <= NAMES:
         return isolated(named(names))
     return element("details", element("summary", isolated(named(names))), isolated(", ".join(names[2:])))
-
-
-def named(names: Sequence[str]) -> str:
-    """Return some names, of many the first two."""
-    if len(names) <= _NAMES:
-        return ", ".join(names)
-    return say("{names} and {count} more", names=", ".join(names[:2]), count=len(names) - 2)
 
 
 def _cell(places: Places, entries: Sequence[Entry]) -> Markup:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from iptsim.languages import Message, message, message_as
+from iptsim.languages import Message, message, message_as, say
 from iptsim.reaching import ReachClass
 from iptsim.report.markup import Markup, element
+
+#: Up to so many names are written out; of more, the first two and the number of the others.
+NAMES = 3
 
 
 class Outcome(NamedTuple):
@@ -110,3 +114,10 @@ def badge(outcome: Outcome, text: Message | str | None = None) -> Markup:
         " ",
         text or outcome.word,
     )
+
+
+def named(names: Sequence[str]) -> str:
+    """Return some names, of many the first two."""
+    if len(names) <= NAMES:
+        return ", ".join(names)
+    return say("{names} and {count} more", names=", ".join(names[:2]), count=len(names) - 2)
