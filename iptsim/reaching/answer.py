@@ -129,7 +129,7 @@ class Reaching(Framed):
         return AddressSet(self.family) if every <= sent else sent
 
     def other_sources(self, one: ReachClass) -> AddressSet:
-        """Return the internet's addresses that are not among the sources of a class; all other senders have their own."""
+        """Return the internet's addresses that are not among the sources of a class; none for other senders."""
         none = AddressSet(self.family)
         return self.addresses.get("internet", none) - one.sources if one.sender == "internet" else none
 
