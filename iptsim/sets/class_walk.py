@@ -30,6 +30,8 @@ from iptsim.netfilter.trace import MATCHES, Leg
 from iptsim.netfilter.translation import own_address, translate
 from iptsim.packet import (
     ACK,
+    ICMP,
+    ICMPV6,
     RST,
     SYN,
     TCP,
@@ -37,6 +39,7 @@ from iptsim.packet import (
     Context,
     Packet,
     Unknown,
+    usual_length,
 )
 from iptsim.sets.alike import of_same_first_state, of_same_service, recognised
 from iptsim.sets.landscape import Landscape
@@ -449,12 +452,21 @@ class ClassWalk:
             replace(request, proto=TCP), listening=None if reply.tcp_flags != RST | ACK else False
         )
         flags = segment.tcp_flags if segment is not None else 0
+        other = replies.reply_to(replace(request, proto=OTHER))
+        ping = ICMP if self.land.family == 4 else ICMPV6
+        known = {
+            TCP: segment.length if segment is not None else reply.length,
+            # its reply is as long
+            ping: usual_length(replace(request, proto=ping)),
+        }
+        lengths = bits.by_protocol("length", known, other.length if other is not None else reply.length)
         parts = []
         for part in request.parts:
             here = part.packets & self.packets
             header = dict(with_ends(bits, part.header, bits.ends(part.header).reversed()))
             header.pop("mark", None)
             header["tcp_flags"] = bits.constant("tcp_flags", flags)
+            header["length"] = lengths
             for packets, icmp in icmp_replies(bits, self.land.family, here, part.header):
                 if packets != self.nothing:
                     made = header if icmp is None else {**header, "icmp_type": icmp}
@@ -471,7 +483,7 @@ class ClassWalk:
 
 #: What each part of a class carries with it.
 _CARRIED = frozenset({
-    "src", "dst", "sport", "dport", "proto", "tcp_flags", "icmp_type", "mark", "ct.mark",
+    "src", "dst", "sport", "dport", "proto", "tcp_flags", "icmp_type", "length", "mark", "ct.mark",
     "ct.state=SNAT", "ct.state=DNAT",
 })  # fmt: skip
 _OF_CONNECTION = ("ct.ctorig", "ct.ctrepl")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any
 
@@ -27,6 +27,8 @@ from iptsim.packet import (
     Packet,
     address_text,
     protocol_name,
+    syn_options,
+    usual_length,
 )
 from iptsim.question.endpoints import KEYWORDS
 from iptsim.question.header import DEFAULT_SPORT
@@ -39,8 +41,10 @@ from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.parts import Leader, Part
+from iptsim.sets.reception import OTHER
 from iptsim.sets.regions import Prefix
 from iptsim.sets.sources import by_source, picked
+from iptsim.sets.translating import Bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +277,20 @@ class Classes:
         question = Question(**line)
         start = first_packet(land.host, question)
         values = {entry.name: getattr(start.packet, entry.name) for entry in fields(Packet)}
-        start.packet = Leader(**values, parts=(Part(packets, {}),))
+        start.packet = Leader(**values, parts=(Part(packets, {"length": self._lengths}),))
         walk = ClassWalk(land, packets, leading, opens=self.state == "new")
         trace = _ClassWays(walk, land.namespaces, question, start).run(())
         yield from self._by_arrival(sender, walk.packets, trace)
+
+    @cached_property
+    def _lengths(self) -> Bits:
+        """The usual length of a packet, which depends on its protocol."""
+        family = self.land.family
+        icmp = ICMP if family == 4 else ICMPV6
+        options = {} if self.state == "established" else syn_options(family)
+        tcp = Packet(family, 0, 0, TCP, tcp_options=options)
+        found = {packet.proto: usual_length(packet) for packet in (tcp, Packet(family, 0, 0, icmp))}
+        return self.land.bits.by_protocol("length", found, usual_length(Packet(family, 0, 0, OTHER)))
 
     def _by_arrival(self, sender: Sender, packets: Any, trace: Trace) -> Iterator[Class]:
         """Yield a class, or one for each container of a group at which its packets arrive."""

@@ -94,6 +94,24 @@ class Fields:
         """Return the addresses and ports of a packet."""
         return Ends(*(self.of(header, key) for key in Ends._fields))
 
+    def by_protocol(self, key: str, values: Mapping[int, int], other: int) -> Bits:
+        """Return the bits of a field that depends on the protocol.
+
+        Args:
+            key: the field.
+            values: its value, by protocol.
+            other: that of all other protocols.
+        """
+        found = self.constant(key, other)
+        for proto, value in values.items():
+            here = self.within("proto", self.own("proto"), proto, proto)
+            new = self.constant(key, value)
+            found = tuple(
+                old if old == one else (here & one) | (~here & old)
+                for old, one in zip(found, new, strict=True)
+            )
+        return found
+
     def number(self, bits: Bits) -> int | None:
         """Return the number that bits are, None if it is not the same for all packets."""
         value = 0

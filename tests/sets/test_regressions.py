@@ -142,6 +142,15 @@ COMMIT
 COMMIT""",
         "client",
     ),
+    "a ping is longer than a SYN": Case(
+        "docker-28.5/published",
+        """*filter
+:FORWARD DROP
+-A FORWARD -m length --length 0:60 -j REJECT
+-A FORWARD -p icmp -j ACCEPT
+COMMIT""",
+        "client",
+    ),
     "a table nat that is not shown, but without which Docker publishes nothing": Case(
         "docker-20.10/published",
         """*filter
