@@ -13,7 +13,7 @@ from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_many, message_sentences
-from iptsim.packet import Family, address_text
+from iptsim.packet import ICMP, ICMPV6, Family, address_text
 
 
 def dropped_in_input(scene: Scene) -> Iterator[Finding]:
@@ -171,10 +171,25 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
         for network in scene.docker_networks():
             if network.internal or network.gateway_mode.get(family, "nat") != "nat":
                 continue
+            if _is_routed(scene, family, network.bridge):
+                continue
             for container in scene.members(network, family)[:1]:
                 shown = scene.ask(container.name, "internet", family, proto="tcp", dport=443)
                 if shown is not None:
                     yield from _private(scene, family, network.bridge or network.name, shown)
+
+
+def _is_routed(scene: Scene, family: Family, bridge: str | None) -> bool:
+    """Return whether Docker's rules show that a network has the gateway mode routed: only there they accept ICMP.
+
+    Source: moby v28.5.2, daemon/libnetwork/drivers/bridge/internal/iptabler/network.go.
+    """
+    return any(
+        rule.parameters.out_interface == bridge
+        and rule.target_name == "ACCEPT"
+        and rule.parameters.protocol in (ICMP, ICMPV6)
+        for rule in scene.rules(family, "filter", "DOCKER")
+    )
 
 
 def _private(scene: Scene, family: Family, name: str, shown: Explanation) -> Iterator[Finding]:

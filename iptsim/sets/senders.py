@@ -66,6 +66,8 @@ class Sender:
     group: Group = ()
 
 
+#: A hardware address for packets from those that no rule names.
+_OTHER_MAC = "02:00:00:00:00:00"
 #: The fields of the header that a packet is chosen by.
 _CHOSEN = ("src", "dst", "proto", "sport", "dport", "tcp_flags", "icmp_type", "src_mac")
 #: Where packets arrive: the kind of place, its name ("" outside), and the interface.
@@ -348,7 +350,8 @@ class Classes:
             line |= {"icmp_type": values["icmp_type"] >> 8, "icmp_code": values["icmp_type"] & 0xFF}
         if sender.namespace is None and self.land.tells_macs:
             names.append("src_mac")
-            line["src_mac"] = values["src_mac"]
+            # an address that no rule names has a made-up name
+            line["src_mac"] = values["src_mac"] if ":" in str(values["src_mac"]) else _OTHER_MAC
         if self.state != "new":
             line["state"] = self.state
         if proto == TCP:

@@ -71,3 +71,25 @@ def test_a_rule_for_a_network_card_that_is_not_there(tmp_path: Path, interface: 
 @pytest.mark.parametrize("interface", ["eth0", "eth+", "wg0", "tun+", "br-0123456789ab"])
 def test_interfaces_that_are_there_or_come_and_go(tmp_path: Path, interface: str) -> None:
     assert "wrong-interface" not in moved(tmp_path, interface)
+
+
+def test_a_rule_with_a_hardware_address_does_not_stop_the_analysis(tmp_path: Path) -> None:
+    rule = "-A INPUT -i eth0 -m mac --mac-source 02:42:ac:11:00:02 -j ACCEPT\n-A INPUT -i eth0 -j DROP\n"
+    assert lint(tmp_path / "rules", f"{HEAD}{rule}COMMIT\n") is not None
+
+
+def test_a_routed_network_is_not_masqueraded_on_purpose(tmp_path: Path) -> None:
+    """Rules as in moby v28.5.2 (integration/network/bridge/iptablesdoc, gateway mode routed)."""
+    icmp = "-A DOCKER -o br-routed -p icmp -j ACCEPT\n"
+    text = (
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:DOCKER - [0:0]\n"
+        ":DOCKER-FORWARD - [0:0]\n-A FORWARD -j DOCKER-FORWARD\n"
+        "-A DOCKER -d 10.9.0.2/32 ! -i br-routed -o br-routed -p tcp -m tcp --dport 80 -j ACCEPT\n"
+        f"{icmp}-A DOCKER ! -i br-routed -o br-routed -j DROP\n"
+        "-A DOCKER-FORWARD -o br-routed -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+        "-A DOCKER-FORWARD -o br-routed -j DOCKER\n-A DOCKER-FORWARD -i br-routed -j ACCEPT\nCOMMIT\n"
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n"
+        "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\nCOMMIT\n"
+    )
+    assert "not-masqueraded" not in lint(tmp_path / "rules", text)
+    assert "not-masqueraded" in lint(tmp_path / "rules", text.replace(icmp, ""))
