@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain, tool_of
 from iptsim.findings.scene import Scene
@@ -110,6 +111,8 @@ def unused(scene: Scene) -> Iterator[Finding]:
         for table in scene.host.rulesets[family].tables.values():
             if not any(chain.builtin for chain in table.chains.values()):
                 continue  # a fragment for iptables-restore --noflush: rules elsewhere jump to its chains
+            if any(is_gap(rule.target) for rule in table.rules()):
+                continue  # rules that are not shown may jump there
             reached = scene.hooks(family, table.name)
             for chain in table.chains.values():
                 if (

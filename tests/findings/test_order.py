@@ -93,3 +93,10 @@ def test_a_routed_network_is_not_masqueraded_on_purpose(tmp_path: Path) -> None:
     )
     assert "not-masqueraded" not in lint(tmp_path / "rules", text)
     assert "not-masqueraded" in lint(tmp_path / "rules", text.replace(icmp, ""))
+
+
+def test_a_chain_that_rules_which_are_not_shown_may_jump_to(tmp_path: Path) -> None:
+    own = "-A web -p tcp -m tcp --dport 80 -j ACCEPT\n"
+    head = HEAD + ":web - [0:0]\n"
+    assert "unreferenced-chain" in lint(tmp_path / "rules", f"{head}{own}COMMIT\n")
+    assert "unreferenced-chain" not in lint(tmp_path / "rules", f"{head}...\n{own}COMMIT\n")
