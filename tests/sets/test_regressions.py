@@ -191,3 +191,13 @@ def test_all_endpoints_of_a_service_may_get_its_packets() -> None:
         assert set(fate.reaches) == {("container", "web"), ("container", "client")}
         assert fate.delivered is None
         assert {made.get("dst", "172.17.0.2") for made in fate.translated} <= {"172.17.0.2", "172.17.0.3"}
+
+
+def test_what_different_rules_drop_can_be_kept_apart() -> None:
+    host = load_host(CAPTURES / "docker-28.5/published")
+    rules = "*filter\n:FORWARD DROP\n-A FORWARD -p tcp -j DROP\n-A FORWARD -p udp -j DROP\nCOMMIT\n"
+    host.rulesets[4] = loads(f"{rules}{NAT}COMMIT\n")
+    for apart, expected in ((False, 1), (True, 3)):
+        found = fates(host, senders=["client"], targets=["198.51.100.7"], apart=apart)
+        assert [fate.verdict for fate in found] == ["DROP"] * expected
+        assert len({str(fate.decides) for fate in found}) == expected
