@@ -12,7 +12,7 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
 from iptsim.packet import Family
-from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.packets import PacketSet
 from iptsim.sets.summaries import RuleSets
 
 #: Later rules that are compared with a rule.
@@ -25,37 +25,43 @@ def redundant(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         for traffic in scene.traffic(family):
             for name in scene.hooks(family, traffic.table):
-                summary = traffic.chains.summary(Node(traffic.table, name))
-                for number, sets in enumerate(summary.rules):
-                    later = _same_later(sets, summary.rules[number + 1 : number + 1 + _WINDOW])
+                rules = traffic.chains.summary(Node(traffic.table, name)).rules
+                matches = list(map(_match, rules))
+                for number, sets in enumerate(rules):
+                    later = _same_later(sets, rules, matches, number + 1)
                     if later is not None and is_chosen(sets.rule, scene) and traffic.taken(sets.rule):
                         yield _finding(family, sets.rule, later)
 
 
-def _same_later(sets: RuleSets, later: Sequence[RuleSets]) -> Rule | None:
-    """Return the rule that would do the same with all packets of a rule, if no other one gets any of them before."""
+def _same_later(
+    sets: RuleSets, rules: Sequence[RuleSets], matches: Sequence[PacketSet | None], first: int
+) -> Rule | None:
+    """Return the rule that would do the same with all packets of a rule, if no other one gets any of them before.
+
+    Args:
+        sets: the rule.
+        rules: of its chain.
+        matches: what matches each of them.
+        first: where the rules after it begin.
+    """
     target = sets.rule.target
     if not isinstance(target, Target) or target.name not in _ENDS or len(sets.takes) != 1:
         return None
     (taken,) = sets.takes.values()
     if not taken:
         return None
-    for other in later:
-        match = _match(other, taken)
+    for place in range(first, min(first + _WINDOW, len(rules))):
+        match, other = matches[place], rules[place].rule
         if match is None:
             return None
-        if not taken & match:
-            continue
-        return other.rule if other.rule.target == target and taken <= match else None
+        if taken.meets(match):
+            return other if other.target == target and taken <= match else None
     return None
 
 
-def _match(sets: RuleSets, taken: PacketSet) -> PacketSet | None:
+def _match(sets: RuleSets) -> PacketSet | None:
     """Return the packets that match a rule; None if that depends on what earlier rules have rewritten."""
-    found = list(sets.matches.values())
-    if len(found) > 1:
-        return None
-    return union([taken - taken, *found])
+    return next(iter(sets.matches.values())) if len(sets.matches) == 1 else None
 
 
 def _finding(family: Family, rule: Rule, later: Rule) -> Finding:

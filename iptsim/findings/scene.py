@@ -37,6 +37,8 @@ from iptsim.sets.traffic import Traffic
 
 #: A port that is rarely used.
 SOME_PORT = 9999
+#: So many rules are few for the sets of packets.
+_FEW = 1000
 
 
 class Publication(NamedTuple):
@@ -123,7 +125,8 @@ class Scene:
         Later fragments are left aside: nf_tables compares their data with ports, which no administrator means.
         """
         if family not in self._traffic:
-            space = Space(family, most_nodes=MOST_NODES)
+            few = sum(1 for _ in self.host.rulesets[family].rules()) < _FEW
+            space = Space(family, most_nodes=MOST_NODES, small=few)
             whole = ~space.where("fragment", Names(frozenset({"middle", "last"})))
             chains = Chains(space, Program(self.host.rulesets[family]))
             found = self._traffic[family] = []

@@ -17,12 +17,13 @@ EngineName = Literal["auto", "oxidd", "python"]
 MOST_NODES = 4_000_000
 
 
-def make_engine(name: EngineName = "auto", most_nodes: int = MOST_NODES) -> Engine:
+def make_engine(name: EngineName = "auto", most_nodes: int = MOST_NODES, *, small: bool = False) -> Engine:
     """Return a new engine.
 
     Args:
         name: "auto" takes oxidd where it is installed.
         most_nodes: how many nodes it may hold at once.
+        small: the sets are about few rules, so that it is worth starting faster.
 
     Raises:
         UsageError: there is no such engine.
@@ -36,7 +37,7 @@ def make_engine(name: EngineName = "auto", most_nodes: int = MOST_NODES) -> Engi
     if installed and name != "python":
         from iptsim.sets.oxidd_engine import OxiddEngine
 
-        return OxiddEngine(most_nodes)
+        return OxiddEngine(most_nodes, small=small)
     from iptsim.sets.python_engine import PythonEngine
 
     return PythonEngine(most_nodes)

@@ -8,15 +8,15 @@ from oxidd.bcdd import BCDDFunction, BCDDManager
 
 from iptsim.sets.bdd import Split
 
-#: Results of operations that are remembered; 16 bytes each.
-_REMEMBERED = 1 << 19
+#: Results of operations that are remembered, for many rules and for few; 16 bytes each.
+_REMEMBERED, _FEW = 1 << 19, 1 << 15
 
 
 class OxiddEngine:
     """Implements :class:`iptsim.sets.bdd.Engine`."""
 
-    def __init__(self, most_nodes: int) -> None:
-        self._manager = BCDDManager(most_nodes, _REMEMBERED, 1)
+    def __init__(self, most_nodes: int, *, small: bool = False) -> None:
+        self._manager = BCDDManager(most_nodes, _FEW if small else _REMEMBERED, 1)
         self.true, self.false = self._manager.true(), self._manager.false()
 
     @property

@@ -47,6 +47,7 @@ class Space:
         family: 4 or 6.
         engine: "auto" takes oxidd where it is installed, else Python; the answers are the same.
         most_nodes: how many nodes all sets together may have.
+        small: the sets are about few rules, so that it is worth starting faster.
 
     Raises:
         UsageError: there is no such engine.
@@ -54,9 +55,16 @@ class Space:
         TooManyNodesError: by all that makes sets, when these grow beyond what is allowed.
     """
 
-    def __init__(self, family: Family = 4, engine: EngineName = "auto", most_nodes: int = MOST_NODES) -> None:
+    def __init__(
+        self,
+        family: Family = 4,
+        engine: EngineName = "auto",
+        most_nodes: int = MOST_NODES,
+        *,
+        small: bool = False,
+    ) -> None:
         self.family, self.most_nodes = family, most_nodes
-        self.engine = make_engine(engine, most_nodes)
+        self.engine = make_engine(engine, most_nodes, small=small)
         try:
             self.layout = Layout(family, self.engine, most_nodes)
         except MemoryError:

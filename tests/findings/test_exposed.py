@@ -11,7 +11,6 @@ import iptsim
 from iptsim.cli import main
 from iptsim.findings import Finding, Findings
 from iptsim.findings.exposed import SERVICES
-from iptsim.sets import engines
 
 CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
 HEAD = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
@@ -203,7 +202,10 @@ def test_audit_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_too_many_nodes_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("iptsim.findings.scene.MOST_NODES", 50)
-    (found,) = of(host(tmp_path, TRUSTED), "not-checked")
-    assert "need more than 50 nodes" in str(found.evidence[0].text)
-    assert engines.MOST_NODES > 50
+    monkeypatch.setattr("iptsim.findings.scene.MOST_NODES", 3000)
+    rules = "".join(
+        f"-A INPUT -s 203.0.{n}.{n * 7 % 256}/32 -p tcp -m tcp --dport {n * 37} -j ACCEPT\n"
+        for n in range(1, 200)
+    )
+    (found,) = of(host(tmp_path, rules), "not-checked")
+    assert "need more than 3,000 nodes" in str(found.evidence[0].text)
