@@ -189,7 +189,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
         # docker-proxy accepts the connection, and opens one to the container
         (
             "docker-28.5/published",
-            "#trace/4/client/host/1",
+            "#trace/4/client/web/1",
             "client: eth0 172.17.0.3/16 → vethfaea608 → docker0 → PREROUTING → routing → INPUT → programs on the host; "
             "programs on the host → OUTPUT → POSTROUTING → docker0 → vethef1a8ce → web: eth0 172.17.0.2/16 ✓",
             {"plug web eth0": "arrived"},
@@ -237,7 +237,7 @@ def test_a_map_of_the_other_family_says_so(visit: Open) -> None:
 
 
 def test_steps_tell_of_replies_and_of_the_second_connection(visit: Open) -> None:
-    page = visit("docker-28.5/published", "#trace/4/client/host/1").page
+    page = visit("docker-28.5/published", "#trace/4/client/web/1").page
     titles = page.locator("#step-list h4").all_inner_texts()
     assert titles[0].startswith("1 request")
     assert any("docker-proxy → container" in title for title in titles)
