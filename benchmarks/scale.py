@@ -1,29 +1,37 @@
 """Measures what grows: one question at 1,000 and at 100,000 rules, a million records, many hosts.
 
-Times are those of the processor, in one process, start-up left out; the number of cores is named for the rest. The
-restore of the C tools beside it reads the same dump, and needs root.
+Times are those of the processor, in one process; "whole process" includes the start. What runs on more than one core is
+measured by the clock. The restore of the C tools beside it reads the same dump, and needs root.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import pickle
+import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 
 from benchmarks.batch import CAPTURE
+from benchmarks.batch import questions as batch_lines
 from benchmarks.campus import firewall
 from benchmarks.kube import dump
 from benchmarks.load import RESTORE, seconds
 from iptsim.api import explain
+from iptsim.errors import UsageError
 from iptsim.flows.deciding import Decider
 from iptsim.host.capture import load_host
 from iptsim.host.model import Host
@@ -41,6 +49,39 @@ def timed(work: Callable[[], object], rounds: int = 3) -> float:
         work()
         found.append(time.process_time() - began)
     return min(found)
+
+
+def machine() -> None:
+    """Print what it is measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    kind = names[0] if names else platform.processor()
+    print(
+        f"{os.cpu_count()} cores ({kind}), Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def answers(count: int = 2000) -> None:
+    """Print how many questions about a Docker host are answered: in full, and only the verdict."""
+    host = load_host(CAPTURE)
+    asked = [json.loads(line) for line in batch_lines(count)]
+    single = [one for one in asked if "internet" not in (one["from"], one["to"])]
+
+    def explained() -> None:
+        for one in single:
+            with suppress(UsageError):
+                explain(host, one["from"], one["to"], proto=one["proto"], dport=one["dport"])
+
+    explained()
+    spent = timed(explained)
+    print(
+        f"explanations of packets between containers, host and addresses: {len(single) / spent:,.0f} a second"
+    )
+    many = asked * 50
+    names = ("from", "to", "proto", "dport")
+    batch = pa.RecordBatch.from_pydict({name: [str(one[name]) for one in many] for name in names})
+    spent = timed(lambda: Decider(Simulator(host)).decide(batch))
+    print(f"verdicts with the deciding rule, by flows: {len(many) / spent:,.0f} a second")
 
 
 def questions(folder: Path) -> None:
@@ -88,7 +129,7 @@ def records(count: int, targets: list[tuple[int, int]]) -> pa.RecordBatch:
 
 def flows(folder: Path, count: int) -> None:
     """Print the cost of deciding about many records."""
-    file = folder / "firewall.txt"
+    file, log = folder / "firewall.txt", folder / "log.csv"
     file.write_text(firewall(Random(1)))
     wide, docker = [(10, 11), (0, 60), (0, 5), (0, 256)], [(172, 193), (0, 18), (0, 3), (1, 30)]
     for source, targets in ((file, wide), (CAPTURE, docker)):
@@ -107,6 +148,16 @@ def flows(folder: Path, count: int) -> None:
             f"{count:,} records at {rules:>5,} rules: {spent:.2f} s, {count / spent:,.0f} a second; "
             f"{walks[-1]:,} packets were walked"
         )
+        with log.open("wb") as output:
+            pyarrow.csv.write_csv(batch, output)
+        whole = min(
+            seconds([sys.executable, "-m", "iptsim", "flows", str(source), str(log)])[0] for _ in range(3)
+        )
+        print(f"  as a whole process, from a CSV of {log.stat().st_size >> 20} MB: {whole:.2f} s")
+        part = Decider(Simulator(host)).part(batch)
+        sizes = [len(pickle.dumps(one, 5)) / count for one in (batch, part)]
+        print(f"  to a worker {sizes[0]:.0f} bytes a record, back {sizes[1]:.1f}; the host once, "
+              f"{len(pickle.dumps(host)) >> 10:,} kB")  # fmt: skip
 
 
 def hosts(folder: Path, count: int) -> None:
@@ -141,6 +192,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        machine()
+        answers()
         questions(folder)
         restore(folder)
         flows(folder, arguments.records)

@@ -20,6 +20,7 @@ import iptsim
 from iptsim.commands import (
     check,
     collect,
+    common,
     completion,
     diff,
     docker_rules,
@@ -72,6 +73,7 @@ def run() -> NoReturn:
     pydantic plug-ins, and exits without freeing its data, which for a large ruleset takes a tenth of the time.
     """
     gc.set_threshold(100_000)
+    common.gives_one_answer = True
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     at_once = signal.getsignal(signal.SIGINT)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -64,6 +65,13 @@ def test_an_answer_begins_with_its_verdict(capsys: Capture) -> None:
     assert (status, err) == (0, "")
     assert out.startswith("DROP")
     assert "DOCKER-FORWARD rule 4" in out
+
+
+def test_a_program_that_calls_main_can_free_its_hosts(capsys: Capture) -> None:
+    """The garbage collector of a process that goes on is left as it was."""
+    before = gc.get_freeze_count(), gc.isenabled(), gc.get_threshold()
+    assert run(capsys, "explain", ICC_OFF, *ASK)[0] == 0
+    assert (gc.get_freeze_count(), gc.isenabled(), gc.get_threshold()) == before
 
 
 def test_quiet_is_the_verdict_alone(capsys: Capture) -> None:

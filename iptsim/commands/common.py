@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 ANSWERED, DIFFERS, BAD, INTERNAL = 0, 1, 2, 3
 
 
+#: Whether the process gives one answer and ends, so that nothing need be freed; :func:`iptsim.cli.run` sets it.
+gives_one_answer = False
+
+
 def add_command(
     commands: Any,
     name: str,
@@ -248,13 +252,18 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause garbage collection while much is made that stays, and exempt that from it afterwards: it is never freed."""
+    """Pause garbage collection while much is made that stays.
+
+    In a process that gives one answer, that is exempt from it afterwards. In others, say a program that calls
+    :func:`iptsim.cli.main` many times, nothing is: hosts hold cycles, and would never be freed.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if gives_one_answer:
+            gc.freeze()
         if was_on:
             gc.enable()
 

@@ -34,7 +34,8 @@ class Differences:
 
     def add(self, batch: pa.RecordBatch, before: Part, after: Part) -> pa.RecordBatch:
         """Count a batch, and return its records that differ, with both results."""
-        old, old_numbers, new, new_numbers = before.answers, before.numbers, after.answers, after.numbers
+        old, new = before.answers, after.answers
+        old_numbers, new_numbers = before.numbers.astype(np.int64), after.numbers.astype(np.int64)
         same = np.array([[_same(one, other) for other in new] for one in old], np.bool_).reshape(
             len(old), len(new)
         )

@@ -51,7 +51,7 @@ class Part(NamedTuple):
     """
 
     answers: list[Answer]
-    numbers: _Int
+    numbers: NDArray[Any]
     alone: int
 
 
@@ -131,7 +131,9 @@ class Decider:
             used = np.flatnonzero(np.bincount(numbers, minlength=len(answers)))
             places = np.zeros(len(answers), np.int64)
             places[used] = np.arange(len(used))
-            return Part([answers[number] for number in used.tolist()], places[numbers], alone)
+            # small numbers: they may go over a network
+            small = places[numbers].astype(np.min_scalar_type(len(used)))
+            return Part([answers[number] for number in used.tolist()], small, alone)
 
     def _numbers(self, batch: pa.RecordBatch) -> tuple[_Int, int]:
         """Return the number of each record's answer, and how many records were followed one by one."""

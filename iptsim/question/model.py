@@ -306,9 +306,9 @@ class Question:
 
     def __init__(self, **given: Any) -> None:
         found = _read(Question, _settled(given))
-        for name, one in _fields(Question).items():
-            made = one.default_factory() if one.default_factory is not MISSING else one.default
-            object.__setattr__(self, name, found.get(name, made))
+        for name, default, made in _defaults():
+            value = found[name] if name in found else made() if made is not None else default
+            object.__setattr__(self, name, value)
         self._check()
 
     def _check(self) -> None:
@@ -423,6 +423,15 @@ def unknown_field(name: str) -> Message:
         "unknown field {name}; choose from: {choices}",
         name=values.quoted(name),
         choices=", ".join(settable()),
+    )
+
+
+@cache
+def _defaults() -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
+    """Return of each field of a question its name, its default, and what makes that."""
+    return tuple(
+        (name, one.default, None if one.default_factory is MISSING else one.default_factory)
+        for name, one in _fields(Question).items()
     )
 
 
