@@ -298,7 +298,12 @@ class _Members:
 
     def add_forwarding(self, rule: Rule) -> None:
         """Add the address that a rule forwards to."""
-        self.placed |= rule.plan is None or "in_interface" in rule.plan.fields
+        if not self.placed:
+            plan = rule.plan
+            named = (
+                rule.parameters.in_interface is not None if plan is None else "in_interface" in plan.fields
+            )
+            self.placed = named
         self._found.append(rule)
 
     def add(self, member: Member, bridge: str, exposed: tuple[int, int] | None) -> None:
