@@ -14,6 +14,7 @@ from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.unknown import UnknownMatch
 from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW, address_option
@@ -81,6 +82,7 @@ class RuleBinder:
         left = _without_variables(left, line, hidden)
         complaints: list[Text] = []
         target: HiddenTarget | None = None
+        breaks_off = False
         for _ in range(_MOST):
             line_words = list(left)
             try:
@@ -93,6 +95,7 @@ class RuleBinder:
                 if start <= 1:
                     break
                 part = left[start:end]
+                breaks_off |= end >= len(left)
                 if any(word.text in _JUMPS for word in part) or _behind_jump(left, start):
                     target, left = self._target(left, line), left[: _jump_at(left)]
                 else:
@@ -102,6 +105,13 @@ class RuleBinder:
                 continue
             if line_words == list(words) and not hidden and plan.cacheable and not plan.counters:
                 self._remember(plan, texts)
+            if (
+                target is None
+                and _jump_at(words) == len(words)
+                and (breaks_off or _ends_in_unknown(texts, plan))
+            ):
+                # the target may be in what is missing
+                target = self._target([], line)
             return Reading(plan, bound, tuple(hidden), target, tuple(complaints))
         text = " ".join(word.raw for word in words[2:])
         complaints.append(message("the rule can't be read"))
@@ -157,6 +167,15 @@ def _unknown(text: str, line: int) -> Hidden:
         reason=message("what {words} means, which iptsim can't read", words=text),
         settle=SHOW,
         place=("unread", line, text),
+    )
+
+
+def _ends_in_unknown(texts: Sequence[str], plan: Plan) -> bool:
+    """Return whether a rule ends in the name of a match that does not exist: part of a name."""
+    return (
+        texts[-2] in ("-m", "--match")
+        and bool(plan.matches)
+        and issubclass(plan.matches[-1].extension, UnknownMatch)
     )
 
 

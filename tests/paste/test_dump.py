@@ -67,6 +67,17 @@ def test_a_rule_is_read_as_far_as_it_can_be(line: str, shown: str) -> None:
     assert rules(f"*filter\n:INPUT ACCEPT [0:0]\n{line}\nCOMMIT\n") == [shown]
 
 
+@pytest.mark.parametrize(
+    "rest", ["-m addrty", "-p tcp -m tcp --dport", "-p tcp --dport 80 -", "--src-range -m iprange"]
+)
+def test_a_rule_that_breaks_off_may_have_had_a_target(rest: str) -> None:
+    text = f"*filter\n:FORWARD DROP [0:0]\n-A FORWARD {rest}\n-A FORWARD -j ACCEPT\nCOMMIT\n"
+    assert (
+        verdict(text, in_interface="eth0", src="8.8.8.8", dst="172.17.0.2", proto="tcp", dport=80)
+        == "DEPENDS"
+    )
+
+
 def test_dots_are_rules_that_may_be_missing() -> None:
     text = "*filter\n:INPUT ACCEPT [0:0]\n...\n-A INPUT -s 10.0.0.0/8 -j DROP\nCOMMIT\n"
     question = {"in": "eth0", "dst": "192.0.2.10", "dport": 80}
