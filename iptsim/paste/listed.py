@@ -20,6 +20,10 @@ from iptsim.packet import TCP_FLAGS
 REMARK = re.compile(r" *(?:<[-=]|←|#|//|--> |=> |\((?!policy)).*$")
 
 
+#: How iptables-nft lists `-j NOTRACK`, as the target CT.
+_NOTRACK = re.compile(r"NOTRACK(?= |$)")
+
+
 class Phrases(NamedTuple):
     """The text after the addresses of a listed rule.
 
@@ -102,18 +106,23 @@ def _phrase_at(text: str) -> tuple[int, tuple[str, ...]] | None:
 
 def _target_options(text: str, target: str) -> tuple[str, ...] | None:
     """Return the target options of a text, or None."""
-    if target == "CT" and text.partition(" ")[0] == "NOTRACK":  # iptables-nft lists -j NOTRACK so
+    if target == "CT" and _NOTRACK.match(text) and _ends_at(text, len("NOTRACK")):
         return ("--notrack",)
     symbol = f"{'nat' if target in _NAT else target.lower()}_target"
     if symbol not in _symbols("target"):
         return None
     found = _at(symbol).match(text)
-    if found is None or (text[found.end() :].strip() and not REMARK.fullmatch(text, found.end())):
+    if found is None or not _ends_at(text, found.end()):
         return None
     tree = _parsed(found.group(), "target")
     if tree is None:
         return None
     return tuple(word for option in _trees(tree) for word in _option(option, target))
+
+
+def _ends_at(text: str, end: int) -> bool:
+    """Return whether nothing but a remark follows."""
+    return not text[end:].strip() or REMARK.fullmatch(text, end) is not None
 
 
 def _parsed(text: str, start: str) -> Tree[Token] | None:

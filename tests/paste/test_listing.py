@@ -199,3 +199,22 @@ def test_a_quoted_text_that_was_indented() -> None:
     assert rules("    > *filter\n    > -A INPUT -i lo -j ACCEPT\n    > COMMIT\n") == [
         "-A INPUT -i lo -j ACCEPT"
     ]
+
+
+def test_a_listing_that_was_wrapped_and_then_indented_keeps_its_rules() -> None:
+    text = """\
+    Chain PREROUTING (policy ACCEPT 0 packets, 0 bytes)
+     pkts bytes target     prot opt in     out     source
+    destination
+        0     0 CT         0    --  *      *       0.0.0.0/0
+    192.0.2.10           statistic mode random probability 0.50000000000
+    NOTRACK
+        0     0 MARK       0    --  *      *       0.0.0.0/0
+    198.51.100.7         ctstate ESTABLISHED mark
+    match 0x1/0x1 MARK or 0x1
+"""
+    assert rules(text, "raw") == [
+        "-A PREROUTING -d 192.0.2.10/32 -m statistic --mode random --probability 0.50000000000 -j CT --notrack",
+        "-A PREROUTING -d 198.51.100.7/32 -m conntrack --ctstate ESTABLISHED -m mark --mark 0x1/0x1 -j MARK "
+        "--set-xmark 0x1/0x1",
+    ]

@@ -96,6 +96,8 @@ class _Reader:
         self.command = command
         self.layout: str | None = None
         self.numeric = False
+        #: by how many blanks the listing is indented
+        self.indent = 0
         #: the built-in chains so far, and whether there was a user-defined chain between them
         self.builtin: list[str] = []
         self.own_chains = 0
@@ -131,6 +133,7 @@ class _Reader:
         else:
             self.own_chains += 1
         self.chain, self.layout = name, None
+        self.indent = len(line.text) - len(line.text.lstrip())
         self.order.append(ChainItem(name, policy, counters, line.number, references))
         self.texts.append(line.text)
         self.at += 1
@@ -193,11 +196,15 @@ class _Reader:
             if not self._may_go_on(self.at + more):
                 return
             following = self.lines[self.at + more]
-            direct, spaced = direct + following.whole, f"{spaced} {following.text}"
+            direct += self._unindented(following.whole)
+            spaced = f"{spaced} {self._unindented(following.text)}"
             # a terminal breaks words at the end of a line, people and mail programs break between words
             yield from (
                 (more, text) for text in ((direct, spaced) if len(line.whole) >= _FULL else (spaced, direct))
             )
+
+    def _unindented(self, text: str) -> str:
+        return text[min(self.indent, len(text) - len(text.lstrip())) :]
 
     def _may_go_on(self, at: int) -> bool:
         """Return whether a line may be the wrapped rest of a rule."""
