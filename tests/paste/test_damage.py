@@ -187,7 +187,7 @@ def test_pasted_rules_give_no_other_verdict(seed: int, form: str, damages: list[
 
 
 @pytest.mark.thorough
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(*_CASES)
 def test_pasted_rules_give_no_other_verdict_ever(seed: int, form: str, damages: list[str]) -> None:
     check(seed, form, damages)
