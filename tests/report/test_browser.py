@@ -271,8 +271,9 @@ def test_choosing_who_and_whom(visit: Open) -> None:
     page.get_by_label("From", exact=True).select_option("internet")
     page.get_by_label("To", exact=True).select_option("c01")
     assert page.get_by_label("To", exact=True).evaluate("(one) => one === document.activeElement")
-    assert "internet" in page.locator(".answer .head").inner_text()
-    assert "c01" in page.locator(".answer .head").inner_text()
+    # the packet is one from the internet, to the host's port that leads to the container
+    assert "→ host 192.0.2.10" in page.locator(".answer .head").inner_text()
+    assert "c01" in page.locator(".answer").inner_text()
     assert "#trace/4/internet/c01/" in page.url
 
 
