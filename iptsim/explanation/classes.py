@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from iptsim.address_sets import AddressSet
@@ -141,11 +142,10 @@ def addresses_text(one: AddressClass) -> Text:
     )
 
 
-def shortened(addresses: AddressSet) -> Text:
-    """Return a few ranges of a set, and how many more there are."""
-    texts = list(addresses.texts())
-    shown = message_joined(", ", texts[:_SHOWN])
-    left = len(texts) - _SHOWN
+def shortened(addresses: AddressSet, most: int = _SHOWN) -> Text:
+    """Return the first ranges of a set, and how many more there are."""
+    shown = message_joined(", ", islice(addresses.texts(), most))
+    left = len(addresses.spans) - most
     if left <= 0:
         return shown
     return message_many("{addresses} and {count} more", "{addresses} and {count} more", left, addresses=shown)

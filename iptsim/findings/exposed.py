@@ -7,17 +7,18 @@ there: a published port, a rule that names it, a program that listens.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice, product
+from itertools import product
 from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.explanation.classes import shortened
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.tables import routes_of
-from iptsim.languages import Message, message, message_joined, message_sentences
+from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.packet import TCP, UDP, Family, address_text, parse_address, protocol_name
 from iptsim.question.places import is_loopback
@@ -25,8 +26,6 @@ from iptsim.ranges import united
 from iptsim.reaching import ReachClass, Reaching, reach
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.fates import Fate, Fates, fates
-from iptsim.sets.numbering import Words
-from iptsim.sets.packets import PacketSet
 
 #: Services that are not meant for the internet: databases, caches, remote administration, file sharing in a network;
 #: those of AWS Trusted Advisor ("Security Groups - Specific Ports Unrestricted", red) and of the reports on accessible
@@ -177,13 +176,13 @@ def _may_be_open(scene: Scene, family: Family, proto: int, port: int, *, nat: bo
         accepted = (base.packets("ACCEPT") & here).having({"ct.state": "NEW"})
         if not nat and "ct.state=DNAT" in space.layout.places:
             accepted = accepted.having({"ct.state=DNAT": 0})
-        if _is_most(_sources(accepted, internet), internet):
+        if _is_most(accepted.addresses("src"), internet):
             return True
     return len(filter_.bases) < 3
 
 
 def _is_most(sources: AddressSet, internet: AddressSet) -> bool:
-    return sources.size * 2 >= internet.size
+    return (sources & internet).size * 2 >= internet.size
 
 
 def _named_ports(rule: Rule) -> list[int]:
@@ -258,17 +257,11 @@ def _open_ports(scene: Scene, found: Fates, fate: Fate, ports: Iterable[int]) ->
                 inner = int(made["dport"]) if made.get("dport", "*") != "*" else port
                 here = packets & found.space.point({"proto": proto, "dport": port})
                 part = fate.within(here) if (proto, inner) in SERVICES else None
-                if part is None or not _is_most(_sources(part.packets, internet), internet):
+                if part is None or not _is_most(part.packets.addresses("src"), internet):
                     continue
                 shown = part.explanation
                 if made or fate.listening or _is_named(shown, port):
                     yield _Open(_receiver(fate), proto, port, inner, shown)
-
-
-def _sources(packets: PacketSet, internet: AddressSet) -> AddressSet:
-    values = packets.values("src")
-    assert not isinstance(values, Words)
-    return AddressSet(internet.family, values) & internet
 
 
 def _is_named(shown: Explanation, port: int) -> bool:
@@ -357,7 +350,7 @@ def inventory(scene: Scene) -> Iterator[Finding]:
         groups: dict[str, list[ReachClass]] = {}
         for one in answer.classes:
             gets_in = one.receiver != "internet" and one.fate.oif != one.fate.iif
-            if one.verdict == "ACCEPT" and not one.is_refused and gets_in and one.destinations & facing:
+            if one.is_open and gets_in and one.destinations & facing:
                 groups.setdefault(one.receiver, []).append(one)
         for receiver, group in groups.items():
             yield _listed(scene, answer, receiver, group)
@@ -378,7 +371,7 @@ def _listed(scene: Scene, answer: Reaching, receiver: str, group: list[ReachClas
     traffic: dict[str, tuple[Message, Traffic]] = {}
     evidence: dict[tuple[str, str], Evidence] = {}
     for one in group:
-        sources = _from(_sources(one.packets, internet), internet)
+        sources = _from(one.sources & internet, internet)
         known = traffic.get(str(sources), (sources, Traffic()))[1]
         traffic[str(sources)] = sources, known | one.traffic
         for item in _evidence(scene, family, one.explanation):
@@ -411,12 +404,5 @@ def _from(sources: AddressSet, internet: AddressSet) -> Message:
     if not left:
         return message("From every address")
     if sources.size > left.size:
-        return message("From all but {addresses}", addresses=_addresses(left))
-    return message("Only from {addresses}", addresses=_addresses(sources))
-
-
-def _addresses(found: AddressSet) -> Message:
-    texts = list(islice(found.texts(), _SHOWN))
-    more = len(found.spans) - len(texts)
-    listed = message_joined(", ", texts)
-    return message("{addresses} and {count} more", addresses=listed, count=more) if more else listed
+        return message("From all but {addresses}", addresses=shortened(left, _SHOWN))
+    return message("Only from {addresses}", addresses=shortened(sources, _SHOWN))

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from itertools import islice, product
-from typing import Any, NamedTuple
+from itertools import product
+from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet, union
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
+from iptsim.explanation.classes import shortened
 from iptsim.extensions.constraints import named
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.address_regions import unicast_addresses
-from iptsim.languages import Message, message, message_joined
+from iptsim.languages import Message, message
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, Family
 from iptsim.reaching.ends import own_addresses
 from iptsim.reaching.traffic import Traffic
-from iptsim.sets.numbering import Words
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.spoofing import sources_behind
 
@@ -113,19 +113,17 @@ def _of_interface(
     foreign = unicast_addresses(scene.host, ~own) - own_addresses(scene.host, family)
     if only_gains:
         foreign &= _inner(scene, family, behind)
-    packets = (accepted & _from(accepted, foreign, "src")).must
+    packets = accepted.where("src", foreign.spans).must
     if hook == "FORWARD":
-        packets -= PacketSet(packets.layout, packets.layout.allowing("out_interface", named(interface), ""))
+        packets -= packets.where("out_interface", named(interface))
     if only_gains:
-        packets -= (accepted & _from(accepted, own, "src")).may.without("src")
+        packets -= accepted.where("src", own.spans).may.without("src")
     if not packets:
         return None
     shown = _confirmed(scene, hook, interface, behind, packets)
     if shown is None:
         return None
-    sources = packets.values("src")
-    assert not isinstance(sources, Words)
-    found = AddressSet(family, sources)
+    found = packets.addresses("src")
     # the host's own addresses, which the kernel never accepts as sources, would only make gaps in the text
     gaps = [first for first, _ in own_addresses(scene.host, family).spans if first - 1 in found]
     whole = found | AddressSet.of(family, ((one, one) for one in gaps))
@@ -139,11 +137,6 @@ def _inner(scene: Scene, family: Family, behind: Mapping[str, AddressSet]) -> Ad
     return union(family, inner)
 
 
-def _from(packets: PacketSet, addresses: AddressSet, field: str) -> PacketSet:
-    function = packets.layout.allowing(field, addresses.spans, "")
-    return PacketSet(packets.layout, function)
-
-
 def _confirmed(
     scene: Scene, hook: str, interface: str, behind: Mapping[str, AddressSet], packets: PacketSet
 ) -> Explanation | None:
@@ -155,9 +148,9 @@ def _confirmed(
     pairs = ((source, target) for source, target in product(behind, targets) if source != interface)
     tries = 0
     for source, target in pairs:
-        here = packets & _from(packets, behind[source], "src") & _from(packets, targets[target], "dst")
+        here = packets.where("src", behind[source].spans).where("dst", targets[target].spans)
         if target:
-            here &= PacketSet(here.layout, here.layout.allowing("out_interface", named(target), ""))
+            here = here.where("out_interface", named(target))
         if not here:
             continue
         tries += 1
@@ -175,7 +168,7 @@ def _usual(packets: PacketSet, icmp: int) -> PacketSet:
     """Return those of some packets that are the best example: of UDP, for which one packet is enough."""
     for key, values in (("proto", (UDP, TCP, icmp)), ("dport", (_DNS, SOME_PORT))):
         for value in values:
-            found = packets & PacketSet(packets.layout, packets.layout.allowing(key, ((value, value),), ""))
+            found = packets.where(key, ((value, value),))
             if found:
                 packets = found
                 break
@@ -192,7 +185,7 @@ def _gain(scene: Scene, family: Family, found: _Spoofed) -> Finding:
             "Packets that arrive on {interface} with a source in {addresses} are accepted, although these addresses "
             "are not behind it.",
             interface=found.interface,
-            addresses=_addresses(found.sources),
+            addresses=shortened(found.sources, _SHOWN),
         ),
         _evidence(scene, family, found),
         message(
@@ -215,7 +208,7 @@ def _unchecked(scene: Scene, family: Family, found: _Spoofed) -> Finding:
         message(
             "{interface} accepts packets from addresses that are not behind it: {addresses}.",
             interface=found.interface,
-            addresses=_addresses(found.sources),
+            addresses=shortened(found.sources, _SHOWN),
         ),
         _evidence(scene, family, found),
         message("The sender of a packet that arrives there may be another than its source says."),
@@ -252,10 +245,3 @@ def _remedy(family: Family, interface: str) -> Message:
         "that accept the addresses.",
         command=_commands(interface)[0],
     )
-
-
-def _addresses(found: AddressSet) -> Message:
-    texts: list[Any] = list(islice(found.texts(), _SHOWN))
-    more = len(found.spans) - len(texts)
-    listed = message_joined(", ", texts)
-    return message("{addresses} and {count} more", addresses=listed, count=more) if more else listed

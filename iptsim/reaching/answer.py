@@ -110,7 +110,7 @@ class Reaching(Framed):
     def cell(self, sender: str, receiver: str) -> Cell:
         """Return what one endpoint can send to another."""
         here = self.between(sender, receiver)
-        passes = [one for one in here if one.verdict == "ACCEPT" and not one.is_refused]
+        passes = [one for one in here if one.is_open]
         opened = _together(one for one in passes if not one.is_forwarded)
         published = _together(one for one in passes if one.is_forwarded)
         refused = _together(one for one in here if one.is_refused)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -66,6 +66,11 @@ class ReachClass:
         return self.verdict == "ACCEPT" and self.listens is False
 
     @property
+    def is_open(self) -> bool:
+        """Whether no rule blocks them, and nothing says that no program listens."""
+        return self.verdict == "ACCEPT" and not self.is_refused
+
+    @property
     def listens(self) -> bool | None:
         """Whether a program listens where they arrive; None if the source does not say."""
         return self._fates[0].listening
@@ -100,24 +105,17 @@ class ReachClass:
     @cached_property
     def sources(self) -> AddressSet:
         """The addresses that the packets come from."""
-        return self._addresses("src")
+        return self.packets.addresses("src")
 
     @cached_property
     def destinations(self) -> AddressSet:
         """The addresses that the packets are sent to, before any NAT."""
-        return self._addresses("dst")
-
-    def _addresses(self, field: str) -> AddressSet:
-        values = self.packets.values(field)
-        assert not isinstance(values, Words)
-        return AddressSet(self.packets.layout.family, values)
+        return self.packets.addresses("dst")
 
     def within(self, proto: int, ports: Ranges) -> ReachClass:
         """Return the packets of a protocol, of these destination ports; without ports, all of the protocol."""
-        part = self.packets & _where(self.packets, "proto", ((proto, proto),))
-        if ports:
-            part &= _where(self.packets, "dport", ports)
-        return self.narrowed(part)
+        part = self.packets.where("proto", ((proto, proto),))
+        return self.narrowed(part.where("dport", ports) if ports else part)
 
     def narrowed(self, packets: PacketSet) -> ReachClass:
         """Return some of the packets."""
@@ -185,9 +183,7 @@ class Names:
                 yield name if kind == "container" else "host", fate
         if fate.reaches and not any(kind == "outside" for kind, _ in fate.reaches):
             return
-        values = fate.packets.values("dst")
-        assert not isinstance(values, Words)
-        addresses = AddressSet(self.family, values)
+        addresses = fate.packets.addresses("dst")
         for name, own in self.owned.items():
             if addresses <= own:
                 yield name, fate
@@ -224,9 +220,7 @@ def _narrowed(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate
 
 
 def _within(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate | None:
-    values = fate.packets.values(key)
-    assert not isinstance(values, Words)
-    if AddressSet(addresses.family, values) <= addresses:
+    if fate.packets.addresses(key) <= addresses:
         return fate
     return fate.within(fate.packets & space.where(key, addresses.spans))
 
@@ -266,22 +260,23 @@ def _by_source(packets: PacketSet) -> list[PacketSet]:
     """Return a set divided by protocol and port, so that the packets of each part come from the same addresses."""
     space_of: dict[Any, list[PacketSet]] = {}
     for line in packets.may.lines("proto", "dport", "src"):
-        part = packets
-        for key in ("proto", "dport"):
-            if key in line:
-                part &= _where(packets, key, line[key])
+        part = _limited(_limited(packets, "proto", line), "dport", line)
         space_of.setdefault(line.get("src"), []).append(part)
     if len(space_of) == 1:
         return [packets]
     return [
-        union(parts) & (packets if source is None else _where(packets, "src", source))
+        _limited(union(parts), "src", {} if source is None else {"src": source})
         for source, parts in space_of.items()
     ]
 
 
-def _where(packets: PacketSet, key: str, allowed: FieldValues) -> PacketSet:
+def _limited(packets: PacketSet, key: str, line: Mapping[str, FieldValues]) -> PacketSet:
+    """Return the packets with a line's value of a field, if it has one."""
+    if key not in line:
+        return packets
+    allowed = line[key]
     assert not isinstance(allowed, Words)
-    return PacketSet(packets.layout, packets.layout.allowing(key, allowed, ""))
+    return packets.where(key, allowed)
 
 
 def _treatment(fate: Fate, apart: bool) -> tuple[Any, ...]:

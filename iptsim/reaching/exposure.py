@@ -29,11 +29,6 @@ class Opening(NamedTuple):
     one: ReachClass
 
     @property
-    def is_open(self) -> bool:
-        """Whether no rule blocks the packets, and nothing says that no program listens."""
-        return self.one.verdict == "ACCEPT" and not self.one.is_refused
-
-    @property
     def names_ports(self) -> bool:
         """Whether they are of certain ports, not of all that nothing names."""
         return self.one.traffic.size <= _NAMED

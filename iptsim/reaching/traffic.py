@@ -9,7 +9,6 @@ from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, protocol_name
 from iptsim.ranges import united, without
-from iptsim.sets.numbering import Words
 from iptsim.sets.packets import PacketSet
 
 #: The protocols that are named on their own; all others may be "other protocols".
@@ -37,12 +36,12 @@ class Traffic:
         layout = packets.layout
         found: dict[int, Ranges] = {}
         narrowed = packets.only("proto", "dport")
-        for first, last in _numbers(narrowed, "proto"):
+        for first, last in narrowed.ranges("proto"):
             for number in range(first, last + 1):
                 found[number] = _NO_PORTS
                 if number in PORT_PROTOCOLS:
                     here = PacketSet(layout, narrowed.at("proto", number).function)
-                    found[number] = _numbers(here, "dport")
+                    found[number] = here.ranges("dport")
         return cls(found)
 
     def __bool__(self) -> bool:
@@ -118,9 +117,3 @@ def _part(number: int, spans: Ranges, plainly: bool) -> Text:
 def _ranges(spans: Ranges) -> str:
     """Return ranges of ports, the first of them if they are many."""
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans[:_SHOWN])
-
-
-def _numbers(packets: PacketSet, key: str) -> Ranges:
-    found = packets.values(key)
-    assert not isinstance(found, Words)
-    return found

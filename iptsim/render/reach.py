@@ -19,7 +19,6 @@ from iptsim.reaching.exposure import exposed
 from iptsim.reaching.matrix import Matrix, matrix_of
 from iptsim.render.sheets import Sheet
 from iptsim.render.visits_text import COLOURS
-from iptsim.sets.numbering import Words
 
 #: How wide a matrix may be; wider ones are lists.
 _WIDEST = 110
@@ -132,8 +131,8 @@ def traffic_text(answer: Reaching, one: ReachClass) -> str:
     parts = [" ".join(filter(None, [str(one.traffic.says(answer.asked)), via]))]
     if targets := _targets(answer, one):
         parts.append(targets)
-    sports = one.packets.values("sport")
-    if not isinstance(sports, Words) and sports != ((0, 0xFFFF),):
+    sports = one.packets.ranges("sport")
+    if sports != ((0, 0xFFFF),):
         shown = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in sports)
         parts.append(say("from source port {ports}", ports=shown))
     return joined(", ", parts)

@@ -39,12 +39,16 @@ class Exposure:
     @property
     def ports(self) -> int:
         """How many ports are open that rules or containers name, each counted once for each receiver."""
-        return _count(one for one in self.found if one.is_open and one.names_ports)
+        return _count(opening for opening in self.found if opening.one.is_open and opening.names_ports)
 
     @property
     def few(self) -> int:
         """How many of them are open to few sources only."""
-        return _count(one for one in self.found if one.is_open and one.names_ports and one.is_for_few)
+        return _count(
+            opening
+            for opening in self.found
+            if opening.one.is_open and opening.names_ports and opening.is_for_few
+        )
 
     @property
     def depends(self) -> bool:
@@ -156,7 +160,7 @@ def _line(opening: Opening, places: Places) -> _Line:
         isolated(sources_text(answer, one) or say("everyone")),
         opening.needs_route and not one.is_forwarded and one.receiver != "",
         together(element("span.list.soft", text) for text in _translated(one)),
-        badge(_OPEN if opening.is_open else outcome_of(one), _state(one)),
+        badge(_OPEN if one.is_open else outcome_of(one), _state(one)),
         together(reason_words(one), element("span.list.soft", _decision(one, places))),
     )
 

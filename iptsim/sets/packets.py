@@ -8,8 +8,9 @@ from operator import and_, or_, xor
 from random import Random
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from iptsim.address_sets import AddressSet
 from iptsim.errors import IptsimError, UsageError
-from iptsim.extensions.constraints import Ranges
+from iptsim.extensions.constraints import Allowed, Ranges
 from iptsim.languages import Text, message
 from iptsim.packet import PORT_PROTOCOLS, TCP, address_text, protocol_name
 from iptsim.ranges import united
@@ -246,6 +247,11 @@ class PacketSet:
         places = (self.layout.places[key] for key in self.fields)
         return tuple(place.why for place in places if place.why is not None)
 
+    @_bounded
+    def where(self, field: str, allowed: Allowed) -> PacketSet:
+        """Return the packets of the set whose field, one of the header, has an allowed value."""
+        return self & PacketSet(self.layout, self.layout.allowing(field, allowed, ""))
+
     def values(self, field: str) -> FieldValues:
         """Return the values that a field has in the set: ranges of numbers, or names."""
         place, key = self.layout.places[field], (field, self.function)
@@ -255,6 +261,16 @@ class PacketSet:
             ranges = united((first, last) for first, last, rest in spans if rest)
             self.layout.ranges_in[key] = ranges
         return self._values(place, ranges)
+
+    def ranges(self, field: str) -> Ranges:
+        """Return the values that a field of numbers has in the set."""
+        found = self.values(field)
+        assert not isinstance(found, Words)
+        return found
+
+    def addresses(self, field: str) -> AddressSet:
+        """Return the addresses that a field, "src" or "dst", has in the set."""
+        return AddressSet(self.layout.family, self.ranges(field))
 
     def lines(self, *fields: str) -> list[dict[str, FieldValues]]:
         """Return the set as a list of combinations, which exclude each other: the values of each field that matters.

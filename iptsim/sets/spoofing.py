@@ -11,7 +11,6 @@ from iptsim.host.namespace import Namespace
 from iptsim.host.tables import routes_of
 from iptsim.packet import Family
 from iptsim.sets.chains import Chains
-from iptsim.sets.numbering import Words
 
 
 def spoofed_sources(
@@ -30,14 +29,11 @@ def spoofed_sources(
     Raises:
         TooManyNodesError: the sets grow beyond what is allowed.
     """
-    space = chains.space
     accepted = chains.summary(Node(table, chain)).packets("ACCEPT").having({"ct.state": "NEW"})
     pairs = accepted.only("in_interface", "src")
     found = {}
     for interface, addresses in behind.items():
-        sources = (pairs & space.where("in_interface", named(interface))).values("src")
-        assert not isinstance(sources, Words)
-        found[interface] = AddressSet(space.family, sources) - addresses
+        found[interface] = pairs.where("in_interface", named(interface)).addresses("src") - addresses
     return found
 
 
