@@ -14,7 +14,7 @@ from iptsim.commands.common import (
     add_command,
     add_plain,
     add_source,
-    complain,
+    complain_of,
     json_text,
     open_source,
     output,
@@ -127,9 +127,7 @@ def _check(arguments: argparse.Namespace) -> int:
             elif arguments.format == "json":
                 print_json(one.as_json(policy.source))
             continue
-        complain(errors[source], BAD)
-        if arguments.format == "json":
-            print_json({"source": source, "error": errors[source]})
+        complain_of(arguments, source, errors[source])
     if arguments.format not in ("text", "json"):
         sys.stdout.write(_as_whole(arguments, arguments.format, checked, errors))
     write_beside(arguments, lambda name: _as_whole(arguments, name, checked, errors))

@@ -62,6 +62,20 @@ def complain(text: str, status: int) -> int:
     return status
 
 
+def complain_of(arguments: argparse.Namespace, source: str, error: str, told: str = "") -> None:
+    """Report the error of one of several sources; with JSON, in the place of its result as well.
+
+    Args:
+        arguments: of the command.
+        source: the source.
+        error: its error.
+        told: the error as it is told to a person, if in other words.
+    """
+    complain(told or error, BAD)
+    if arguments.format == "json":
+        print_json({"source": source, "error": error})
+
+
 def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """Add SOURCE (one or several) and the options for reading it."""
     parser.add_argument(

@@ -15,7 +15,7 @@ from iptsim.commands.common import (
     add_command,
     add_plain,
     add_source,
-    complain,
+    complain_of,
     open_source,
     output,
     print_json,
@@ -115,9 +115,7 @@ def _diff_all(arguments: argparse.Namespace, pairs: Pairs, changes: list[Change]
             if not pairs.many:
                 raise
             failed = True
-            complain(f"{source}: {error}", BAD)
-            if arguments.format == "json":
-                print_json({"source": source, "error": str(error)})
+            complain_of(arguments, source, str(error), f"{source}: {error}")
             continue
         found.append(diff)
         if console is not None:

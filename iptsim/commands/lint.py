@@ -16,7 +16,7 @@ from iptsim.commands.common import (
     add_plain,
     add_source,
     add_teach,
-    complain,
+    complain_of,
     json_text,
     open_source,
     output,
@@ -98,9 +98,7 @@ def _lint_all(arguments: argparse.Namespace) -> int:
             if len(arguments.source) == 1:
                 raise
             errors[source] = str(error)
-            complain(str(error), BAD)
-            if arguments.format == "json":
-                print_json({"source": source, "error": str(error)})
+            complain_of(arguments, source, str(error))
             continue
         found.append((source, findings))
         if arguments.format in ("text", "json"):

@@ -15,7 +15,7 @@ from iptsim.commands.common import (
     add_command,
     add_plain,
     add_source,
-    complain,
+    complain_of,
     open_source,
     output,
     print_json,
@@ -144,9 +144,7 @@ def _reach_all(arguments: argparse.Namespace) -> int:
             if len(arguments.source) == 1:
                 raise
             failed = True
-            complain(str(error), BAD)
-            if arguments.format == "json":
-                print_json({"source": source, "error": str(error)})
+            complain_of(arguments, source, str(error))
             continue
         found.append((source, answer))
         if arguments.format in ("text", "json"):
