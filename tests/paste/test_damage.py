@@ -99,7 +99,7 @@ def _wrapped_by_the_terminal(random: Random, text: str) -> str:
 def _wrapped_between_words(random: Random, text: str) -> str:
     lines = []
     for line in text.splitlines():
-        while len(line) > 72 and line[: line.rfind(" ", 1, 73)].strip():
+        while len(line) > 72 and line[: max(0, line.rfind(" ", 1, 73))].strip():
             at = line.rfind(" ", 1, 73)
             lines.append(line[:at])
             line = line[at + 1 :]
