@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from iptsim.alternatives import Proposal, change_host, proposals
@@ -37,12 +38,14 @@ def mending(policy: Policy, host: Host, result: Result) -> Mending | None:
         return None
     offence = result.offences[0]
     found = [one for one in proposals(host, offence.fate.explanation) if one.changes]
+    expectation = result.expectation
+    # only defaults depend on the other expectations
+    asked = policy if expectation.is_default else replace(policy, expectations=(expectation,))
     for proposal in found[:_MOST_TRIED]:
         try:
-            after = check(policy, change_host(host, proposal.changes, offence.family))
+            after = check(asked, change_host(host, proposal.changes, offence.family))
         except IptsimError:
             continue
-        number = policy.expectations.index(result.expectation)
-        if after[number].passed:
+        if after[asked.expectations.index(expectation)].passed:
             return Mending(proposal, True)
     return Mending(found[0], False) if found else None
