@@ -35,6 +35,7 @@ _LABELS = tuple(
 
 #: Link and site: for a destination with one of these scopes, REDIRECT uses an address of the same scope.
 _NARROW_SCOPES = frozenset({2, 5})
+_GLOBAL = 14
 
 
 def is_multicast(family: int, address: int) -> bool:
@@ -64,6 +65,24 @@ def select_source(
     if family == 4:
         return _select4(namespace, device, gateway, SCOPES4.get(scope, 0))
     return _select6(namespace, device, destination)
+
+
+def labels_decide(namespace: Namespace) -> bool:
+    """Return whether the label of an IPv6 destination of global scope may decide which source is picked.
+
+    It may where addresses with different labels are equal before labels are compared.
+    """
+    own = [
+        (interface, address)
+        for interface, address in namespace.addresses(6)
+        if not address.duplicate and not is_multicast(6, address.address)
+    ]
+    for device in namespace.interfaces:
+        ranks = [_rank6(interface, address, device, _GLOBAL) for interface, address in own]
+        best = (one for (_, one), rank in zip(own, ranks, strict=True) if rank == max(ranks))
+        if len({(_label6(one.address), _orchid(one.address)) for one in best}) > 1:
+            return True
+    return False
 
 
 def facing_address(interface: Interface, family: Family, destination: int) -> int | None:
@@ -131,18 +150,23 @@ def _score6(
     prefer_temporary: bool,
 ) -> tuple[int, ...]:
     """Rank a candidate by the rules of RFC 6724, section 5; higher is better."""
-    own, wanted = _scope6(address.address), _scope6(destination)
     common = BITS[6] - (address.address ^ destination).bit_length()
     return (
         address.address == destination,
-        -own if own >= wanted else own - 128,
-        not address.deprecated,
-        interface.name == device,
+        *_rank6(interface, address, device, _scope6(destination)),
         _label6(address.address) == _label6(destination),
         address.temporary is prefer_temporary,
         _orchid(address.address) is _orchid(destination),
         min(common, address.prefix_length),
     )
+
+
+def _rank6(
+    interface: Interface, address: InterfaceAddress, device: str | None, wanted: int
+) -> tuple[int, bool, bool]:
+    """Rank a candidate by the rules before that about labels, for a destination of a scope."""
+    own = _scope6(address.address)
+    return -own if own >= wanted else own - 128, not address.deprecated, interface.name == device
 
 
 def _scope6(address: int) -> int:
@@ -151,7 +175,7 @@ def _scope6(address: int) -> int:
         return address >> 112 & 0xF
     if is_link_local(6, address) or address == 1:
         return 2
-    return 5 if _SITE_LOCAL.covers(6, address) else 14
+    return 5 if _SITE_LOCAL.covers(6, address) else _GLOBAL
 
 
 def _label6(address: int) -> int:

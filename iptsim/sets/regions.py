@@ -15,6 +15,7 @@ from iptsim.extensions.constraints import Ranges
 from iptsim.host.model import Host
 from iptsim.host.namespace import BITS, Namespace, prefix_mask
 from iptsim.host.policy import own_rules
+from iptsim.host.source import labels_decide
 from iptsim.host.tables import routes_of
 from iptsim.packet import Family, parse_address
 
@@ -25,10 +26,11 @@ _SPECIAL: dict[Family, tuple[str, ...]] = {
         "255.255.255.255/32",
     ),
     6: (
-        "::/0", "::/128", "::1/128", "::ffff:0:0/96", "fe80::/10", "fec0::/10", "fc00::/7", "ff00::/8",
-        "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16", "::/96",
+        "::/0", "::/128", "::1/128", "::ffff:0:0/96", "fe80::/10", "fec0::/10", "ff00::/8",
     ),
 }  # fmt: skip
+#: Networks of global scope that have a label of their own (ip6addrlbl_init_table).
+_LABELLED = ("fc00::/7", "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16", "::/96")
 
 
 class Prefix(NamedTuple):
@@ -97,10 +99,11 @@ class Regions:
 
 def _prefixes(host: Host, family: Family) -> Iterator[Prefix]:
     """Yield all prefixes that anything outside of the rules compares addresses with."""
-    for text in _SPECIAL[family]:
+    namespaces = {id(one): one for one in (host.namespace, *(c.namespace for c in host.containers.values()))}
+    labels = family == 6 and any(map(labels_decide, namespaces.values()))
+    for text in (*_SPECIAL[family], *(_LABELLED if labels else ())):
         address, _, length = text.partition("/")
         yield Prefix(parse_address(address)[1], int(length))
-    namespaces = {id(one): one for one in (host.namespace, *(c.namespace for c in host.containers.values()))}
     for namespace in namespaces.values():
         yield from _of_namespace(namespace, family)
     for network in host.networks.values():
