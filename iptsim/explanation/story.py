@@ -56,7 +56,7 @@ class Visit:
     @property
     def matters(self) -> bool:
         """Whether the packet's path would be different without it. An accepting policy changes nothing."""
-        return bool(self.effect & (Effect.ACTED | Effect.RETURNED))
+        return self.effect not in (Effect.NONE, Effect.POLICY)
 
     @property
     def is_call(self) -> bool:
@@ -268,9 +268,13 @@ def _visits(steps: list[Step]) -> list[Visit]:
 
 def _spread(visit: Visit | None, effect: Effect) -> None:
     """Add an effect to a visit and to those that led to it."""
-    while visit is not None and effect & ~visit.effect:
-        visit.effect |= effect
-        visit = visit.parent
+    while visit is not None:
+        # joining flags is slow, and most visits had no effect so far
+        known = visit.effect
+        both = effect if known is Effect.NONE else known if effect in (known, Effect.NONE) else known | effect
+        if both is known:
+            return
+        visit.effect, visit = both, visit.parent
 
 
 def _effect(step: Step) -> Effect:
