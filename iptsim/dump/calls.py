@@ -32,7 +32,7 @@ def nesting(tables: Iterable[Table]) -> int | None:
     """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
     deepest = 0
     for table in tables:
-        called = _callees(table)
+        called = callees(table)
         hooks = [hook for hook in BUILTIN_CHAINS.get(table.name, ()) if hook in table.chains]
         reached = reached_from(hooks, called)
         #: the calls of each chain that have not been followed
@@ -54,7 +54,7 @@ def nesting(tables: Iterable[Table]) -> int | None:
 def hooks_of(table: Table) -> dict[str, tuple[str, ...]]:
     """Return the hooks from which packets reach each chain of a table."""
     hooks = BUILTIN_CHAINS.get(table.name, ())
-    called = _callees(table)
+    called = callees(table)
     #: a bit for each hook
     found: dict[str, int] = {}
     for place, hook in enumerate(hooks):
@@ -82,7 +82,7 @@ def reached_from(starts: Iterable[_Start], following: Callable[[_Start], Iterabl
     return todo
 
 
-def _callees(table: Table) -> Callable[[str], list[str]]:
+def callees(table: Table) -> Callable[[str], list[str]]:
     """Return a function that returns the names of the chains that a chain calls."""
 
     @cache

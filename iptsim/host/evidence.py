@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from iptsim.dump.calls import callees, reached_from
 from iptsim.dump.ruleset import Plan, Rule, Ruleset
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
@@ -86,6 +87,8 @@ class Evidence:
         self.ruled_by_docker: set[str] = set()
         self.userland_proxy: bool | None = None
         self._translated: dict[str, None] = {}
+        #: chains of nat for what leaves by an interface
+        self._leaving: list[tuple[str, str]] = []
         self._weak: dict[str, list[Prefix]] = {}
         self._hidden: list[Prefix] = []
         telling: dict[Plan | None, bool] = {}
@@ -101,6 +104,7 @@ class Evidence:
                         telling[rule.plan] = tells
                 if tells:
                     self._look(rule)
+            self._translating_chains(ruleset)
         for name, prefixes in self._weak.items():
             if not _BRIDGE.fullmatch(name):
                 self.links[name] = prefixes
@@ -173,6 +177,9 @@ class Evidence:
                 if any(_DOCKER_CHAIN.fullmatch(chain) for chain in (rule.chain, target)):
                     self.ruled_by_docker.add(name)
         if rule.jump is not None:
+            name = parameters.out_interface
+            if rule.table == "nat" and name and not name.endswith("+") and not parameters.negated:
+                self._leaving.append((name, rule.jump.chain))
             return
         if rule.target_name == "DNAT":
             self._members.add_forwarding(rule)
@@ -191,6 +198,21 @@ class Evidence:
         for rule in output.rules if output is not None else ():
             if rule.jump is not None and rule.jump.chain == "DOCKER":
                 self.userland_proxy = "destination" in rule.parameters.negated
+
+    def _translating_chains(self, ruleset: Ruleset) -> None:
+        """Shorewall: -A POSTROUTING -o eth1 -j eth1_masq, with MASQUERADE rules in that chain."""
+        nat = ruleset.tables.get("nat")
+        if nat is None:
+            return
+        for name, first in self._leaving:
+            reached = reached_from([first], callees(nat))
+            rules = (rule for one in reached if one in nat.chains for rule in nat.chains[one].rules)
+            if not _BRIDGE.fullmatch(name) and any(
+                rule.target_name in ("MASQUERADE", "SNAT") and not rule.parameters.out_interface
+                for rule in rules
+            ):
+                self._translated.setdefault(name)
+        self._leaving.clear()
 
     def _masquerade(self, rule: Rule) -> None:
         """Docker: -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE."""

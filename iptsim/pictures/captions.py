@@ -45,13 +45,13 @@ def _ends(step: Step, address: str, port: str) -> tuple[str, str] | None:
     addresses, ports = step.changes.get(address), step.changes.get(port)
     if addresses is not None and ports is not None:
         before, after = (
-            f"[{one}]:{number}" if ":" in str(one) else f"{one}:{number}"
+            str(one) if number is None else f"[{one}]:{number}" if ":" in str(one) else f"{one}:{number}"
             for one, number in zip(addresses, ports, strict=True)
         )
         return before, after
     if addresses is not None:
         return str(addresses[0]), str(addresses[1])
-    return (f":{ports[0]}", f":{ports[1]}") if ports is not None else None
+    return (f":{ports[0]}", f":{ports[1]}") if ports is not None and None not in ports else None
 
 
 def rules_text(count: int) -> str:

@@ -51,6 +51,13 @@ class Exposure:
         )
 
     @property
+    def by_source_port(self) -> bool:
+        """Whether more is open to packets from source ports that clients do not usually have."""
+        return any(
+            opening.one.is_open and not opening.has_ports for opening in self.found if _has_ports(opening.one)
+        )
+
+    @property
     def depends(self) -> bool:
         """Whether something depends on what is unknown."""
         return any(opening.one.verdict == "DEPENDS" for opening in self.found)
@@ -86,6 +93,8 @@ class Exposure:
                     self.few,
                 )
             )
+        if self.by_source_port:
+            texts.append(message("More is open to packets from certain source ports."))
         if self.depends:
             texts.append(message("Some packets depend on what the source does not say."))
         if self.whole_host:
@@ -174,9 +183,14 @@ def _row(line: _Line, families: Sequence[int]) -> Markup:
             say("{names}, at their own addresses", names=names),
         )
         names = one if len(line.receivers) == 1 else more
-    cells = line.sources, together(isolated(names), line.translated), line.state, line.why
     return element(
-        "tr", element("th", line.ports, " ", tags, scope="row"), (element("td", one) for one in cells)
+        "tr",
+        element("th", line.ports, " ", tags, scope="row"),
+        # on a narrow screen, where the columns have no titles, these two need theirs
+        element("td", line.sources, data_head=say("Open to")),
+        element("td", isolated(names), line.translated, data_head=say("Leads to")),
+        element("td", line.state),
+        element("td", line.why),
     )
 
 
@@ -193,6 +207,8 @@ def _where(one: ReachClass) -> str:
     """Return where packets end: "sshd on this host", "web", "other machines"."""
     if one.receiver != "host":
         return name_text(one.receiver)
+    if one.fate.passes_through:
+        return name_text("")
     program = one.explanation.trace.opening.program
     if program and one.traffic.size == 1:
         return say("{program} on this host", program=printable(program))
@@ -207,7 +223,7 @@ def _translated(one: ReachClass) -> Iterator[Text]:
         if number == _TRANSLATIONS:
             yield message("and {count} more", count=len(made) - number)
             return
-        yield f"→ {text}"
+        yield f"→ {text}" if text[0] != ":" else message("→ port {port}", port=text[1:])
     sources = dict.fromkeys(part["src"] for part in one.fate.translated if "src" in part)
     if sources:
         yield message("with the source {addresses}", addresses=", ".join(sources))
@@ -225,8 +241,13 @@ def _state(one: ReachClass) -> Text:
         return message("refused: nothing listens")
     if one.verdict == "DEPENDS":
         return message("depends")
-    has_ports = any(number in PORT_PROTOCOLS for number in one.traffic.ports)
-    return message("open, if a program listens") if has_ports and one.listens is None else message("open")
+    return (
+        message("open, if a program listens") if _has_ports(one) and one.listens is None else message("open")
+    )
+
+
+def _has_ports(one: ReachClass) -> bool:
+    return any(number in PORT_PROTOCOLS for number in one.traffic.ports)
 
 
 def _count(openings: Iterable[Opening]) -> int:

@@ -100,7 +100,7 @@ def texts() -> dict[str, str]:
         "stays_inside": say("stays inside {name}: no rule of the host sees it", **kept),
         "inside": say("inside {name}", **kept),
         "deciding": say("decides"),
-        "maybe": say("undecided, makes no difference"),
+        "maybe": say("undecided; the verdict is the same either way"),
         "policy": say("policy {policy}", **kept),
         "policy_words": say("No rule in {chain} decided, so its policy applies.", **kept),
         "rule_place": say("{table} {chain} rule {number}", **kept),

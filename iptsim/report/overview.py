@@ -11,7 +11,7 @@ from iptsim.packet import FAMILIES, Family
 from iptsim.report.exposure import Exposure
 from iptsim.report.findings_section import counts
 from iptsim.report.markup import Content, Markup, element
-from iptsim.report.policies import policy_texts, rest_of_input
+from iptsim.report.policies import has_no_rules, policy_texts, rest_of_input
 from iptsim.report.words import SEVERITIES
 
 
@@ -39,6 +39,8 @@ def _exposed(exposure: Exposure) -> tuple[str, Content, Content]:
         return "DROP", count, [text, say("; other ports of the host are not protected")]
     if exposure.depends:
         return "DEPENDS", count, [text, say("; some packets depend on what is unknown")]
+    if exposure.by_source_port:
+        return "REJECT", count, [text, say("; more to certain source ports")]
     return ("REJECT" if exposure.ports else "ACCEPT"), count, text
 
 
@@ -56,16 +58,22 @@ def _found(findings: Sequence[Finding]) -> tuple[str, Content, Content]:
 
 def _policies(host: Host, family: Family) -> tuple[str, Content, Content]:
     found = policy_texts(host, family)
+    if has_no_rules(host, family):
+        return "DEPENDS", "–", say("no IPv{family} rules: nothing is filtered", family=family)
     if not found:
         return "OTHER", "–", say("no IPv{family} policies in the source", family=family)
     verdict = rest_of_input(host, family)
     policies = ", ".join(f"{name} {policy}" for name, policy in found.items())
     text = say("IPv{family} policies: {policies}", family=family, policies=policies)
+    if verdict not in ("", found.get("INPUT")):
+        text = say("by the last rule for IPv{family}; policies: {policies}", family=family, policies=policies)
     return _closed(verdict), f"INPUT {verdict or '–'}", text
 
 
 def _ipv6(host: Host) -> tuple[str, Content, Content]:
     found = policy_texts(host, 6)
+    if has_no_rules(host, 6):
+        return "DEPENDS", "IPv6", say("no rules: nothing is filtered")
     if not found:
         return "OTHER", "IPv6", say("no ip6tables rules in the source")
     same = all(policy_texts(host, family) == found for family in FAMILIES)

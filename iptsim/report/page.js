@@ -94,11 +94,11 @@
     element.append(...children);
     return element;
   }
-  /* What address translation changes, on the lower edge of the hook where it does. */
+  /* What address translation changes, on the lower edge of the hook where it does; further changes are above it. */
   function showChange(place, change) {
     const { x, y, height } = place.querySelector(".box").getBBox();
     const number = place.querySelectorAll(".drawn-change").length;
-    const text = draw("text", { class: "change", x: x + 16, y: y + height + 8 + 17 * number }, `⇄ ${change}`);
+    const text = draw("text", { class: "change", x: x + 16, y: y + height + 8 - 17 * number }, `⇄ ${change}`);
     const label = draw("g", { class: "drawn-end drawn-change" }, text);
     place.append(label);
     const size = text.getBBox();
@@ -120,7 +120,7 @@
         const before = way.names[number - 1];
         if (number) mark(lineOf(before, name) || lineOf(wiredTo(before), wiredTo(name)), "walked", reply && "reply" || "drawn");
       });
-      way.changes.forEach(([name, change]) => {
+      [...way.changes].reverse().forEach(([name, change]) => {
         if (way.names.includes(name)) showChange(places.get(name), change);
       });
       if (way.goesOn) continue;

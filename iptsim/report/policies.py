@@ -25,6 +25,12 @@ def policy_texts(host: Host, family: Family) -> dict[str, str]:
     return {name: chain.policy or "ACCEPT" for name, chain in found.items() if chain is not None}
 
 
+def has_no_rules(host: Host, family: Family) -> bool:
+    """Return whether a dump of a family shows that there are no rules: it has no tables."""
+    found = [rulesets[family] for rulesets in (host.rulesets, host.extra_rulesets) if family in rulesets]
+    return bool(found) and not any(ruleset.tables for ruleset in found)
+
+
 def rest(chain: Chain) -> tuple[str, Rule | None]:
     """Return what happens to packets that no other rule decides about: by a last rule for all, or the policy."""
     last = chain.rules[-1] if chain.rules else None
@@ -83,7 +89,9 @@ def _policy(host: Host, family: Family, name: str, places: Places) -> Iterator[M
         address = places.rule(rule)
         text = say("rule {number} matches all others", number=rule.position)
         yield element("span.list", element("a", text, href=f"#{address}") if address else text)
-        yield element("span.list.soft", say("policy {policy}, never met", policy=chain.policy or "ACCEPT"))
+        yield element(
+            "span.list.soft", say("policy {policy}, never reached", policy=chain.policy or "ACCEPT")
+        )
         return
     policy = [say("policy")]
     if chain.counters is not None:
@@ -151,6 +159,12 @@ def ipv6_text(host: Host) -> str:
 
 def _ipv6_rules(host: Host) -> Text:
     policies = policy_texts(host, 6)
+    if has_no_rules(host, 6):
+        return message("The ip6tables dump is empty, so no rule filters IPv6.")
+    if not policies and 6 in host.rulesets:
+        return message(
+            "The source does not show the filter table of ip6tables, so what IPv6 allows is unknown."
+        )
     if not policies:
         return message("The source has no ip6tables rules, so what IPv6 allows is unknown.")
     same = policies == policy_texts(host, 4)

@@ -236,6 +236,17 @@ def test_a_router_without_docker(tmp_path: Path) -> None:
     assert any("203.0.113.1 by ppp0" in sentence for sentence in map(str, host.assumptions))
 
 
+def test_the_uplink_is_where_a_chain_of_its_own_masquerades(tmp_path: Path) -> None:
+    # as Shorewall writes it: a chain of nat for each interface, and rules for others before
+    (tmp_path / "rules").write_text(
+        "*nat\n:lan_nat - [0:0]\n:wan_masq - [0:0]\n-A POSTROUTING -o lan -j lan_nat\n"
+        "-A POSTROUTING -o wan -j wan_masq\n-A wan_masq -s 10.7.0.0/24 -j MASQUERADE\nCOMMIT\n"
+        "*filter\n:INPUT DROP\n-A INPUT -i lan -j ACCEPT\n-A INPUT -i wan -p tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    )
+    host = load_host(tmp_path / "rules")
+    assert any("The host reaches the outside by wan " in one for one in map(str, host.assumptions))
+
+
 def test_the_only_tunnel_leads_to_what_gets_the_hosts_address(tmp_path: Path) -> None:
     # as the PostUp lines of WireGuard guides write it: no rule ties the subnet to wg0
     nat = "*nat\n-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\nCOMMIT\n"
