@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Flag, auto
+from functools import cache
 from itertools import groupby
 from typing import Literal
 
@@ -268,13 +269,14 @@ def _visits(steps: list[Step]) -> list[Visit]:
 
 def _spread(visit: Visit | None, effect: Effect) -> None:
     """Add an effect to a visit and to those that led to it."""
-    while visit is not None:
-        # joining flags is slow, and most visits had no effect so far
-        known = visit.effect
-        both = effect if known is Effect.NONE else known if effect in (known, Effect.NONE) else known | effect
-        if both is known:
-            return
+    while visit is not None and (both := _joined(visit.effect, effect)) is not visit.effect:
         visit.effect, visit = both, visit.parent
+
+
+@cache
+def _joined(one: Effect, other: Effect) -> Effect:
+    """Join effects; flags take long to do so."""
+    return one | other
 
 
 def _effect(step: Step) -> Effect:
