@@ -21,8 +21,7 @@ from iptsim.packet import Connection, Context, Flow, Packet
 from iptsim.question.model import Question
 from iptsim.sets.chains import Chains
 from iptsim.sets.space import PacketSet, Space, TooManyNodesError
-
-ENGINES = ("oxidd", "python")
+from tests.sets import ENGINES, ENGINES_OF_LONG_TESTS
 
 
 def program(*lines: str, table: str = "filter", policy: str = "ACCEPT") -> Program:
@@ -288,7 +287,7 @@ def values_of(context: Context) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENGINES_OF_LONG_TESTS)
 @settings(max_examples=60, deadline=None)
 @given(dump=made_rulesets(), packets=st.lists(contexts(), min_size=5, max_size=15))
 def test_packets_walk_as_the_sets_say(engine: Any, dump: str, packets: list[Context]) -> None:
@@ -310,7 +309,7 @@ def test_packets_walk_as_the_sets_say(engine: Any, dump: str, packets: list[Cont
             assert context.packet.mark & mask == number
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENGINES_OF_LONG_TESTS)
 @settings(max_examples=60, deadline=None)
 @given(dump=made_rulesets(), data=st.data())
 def test_summaries_of_another_ruleset_are_those_that_would_be_made(

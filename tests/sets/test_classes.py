@@ -11,7 +11,8 @@ from iptsim.sets.chains import Chains
 from iptsim.sets.classes import address_classes
 from iptsim.sets.space import Space
 from iptsim.sets.spoofing import sources_behind, spoofed_sources
-from tests.sets.test_chains import ENGINES, program
+from tests.sets import ENGINES
+from tests.sets.test_chains import program
 
 #: The example of a DMZ in fffuu's README (Iptables_Semantics, haskell_tool/README.md), whose matrix it prints.
 DMZ = (

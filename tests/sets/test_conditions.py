@@ -14,7 +14,8 @@ from iptsim.languages import message
 from iptsim.packet import Context, Packet, Unknown
 from iptsim.sets.space import TRACKED, Space
 from tests.extensions.test_constraints import World, conditions, contexts
-from tests.sets.test_chains import ENGINES, values_of
+from tests.sets import ENGINES, ENGINES_OF_LONG_TESTS
+from tests.sets.test_chains import values_of
 
 
 def header(context: Context) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def agrees(space: Space, predicate: Any, context: Context) -> str:
     return str(truth)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENGINES_OF_LONG_TESTS)
 def test_sets_and_tests_say_the_same(engine: Any) -> None:
     spaces = {family: Space(family, engine=engine) for family in (4, 6)}
     counts: Counter[str] = Counter()

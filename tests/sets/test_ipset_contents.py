@@ -15,7 +15,8 @@ from iptsim.sets.chains import Chains
 from iptsim.sets.ipset_contents import contents, known_ipsets
 from iptsim.sets.space import Space
 from tests.extensions.test_constraints import World
-from tests.sets.test_chains import ENGINES, program
+from tests.sets import ENGINES
+from tests.sets.test_chains import program
 from tests.sets.test_conditions import header
 
 #: As `ipset save` prints sets, with overlapping prefixes, holes, masks, wildcards and lists.

@@ -11,8 +11,7 @@ from iptsim.extensions.ports import PORTS
 from iptsim.packet import Unknown
 from iptsim.sets.numbering import Words
 from iptsim.sets.space import Space
-
-ENGINES = ("oxidd", "python")
+from tests.sets import ENGINES
 
 
 @pytest.fixture(params=ENGINES)

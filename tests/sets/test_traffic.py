@@ -10,7 +10,8 @@ from iptsim.extensions.constraints import Masked, named
 from iptsim.sets.chains import Chains
 from iptsim.sets.space import Space
 from iptsim.sets.traffic import Traffic
-from tests.sets.test_chains import ENGINES, program
+from tests.sets import ENGINES
+from tests.sets.test_chains import program
 
 
 @pytest.fixture(params=ENGINES)
