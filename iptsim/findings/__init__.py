@@ -61,6 +61,7 @@ ANALYSES: tuple[Analysis, ...] = (
     replies.not_masqueraded,
     connections.not_translated,
     replies.dropped_in_input,
+    replies.dropped_in_output,
     host_traffic.output_drop,
     host_traffic.redirected,
     order.behind_final_rule,

@@ -71,9 +71,9 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     """Yield descriptions of rules that Docker needs but the dump lacks."""
     networks = _active(scene, family)
     nat, chains = scene.table(family, "nat").chains, scene.table(family, "filter").chains
-    if (networks or "DOCKER" in nat) and scene.shows(family, "nat"):
+    if networks or "DOCKER" in nat:
         for hook in ("PREROUTING", "OUTPUT"):
-            if not any(rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")):
+            if scene.shows(family, "nat", hook) and not any(rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")):
                 yield _no_jump("nat", hook, "DOCKER", nat)
     daemon = scene.host.daemon
     engine = daemon.engine if daemon is not None else None
@@ -82,12 +82,12 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     else:
         entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
     jumps = [rule for name in entries for rule in scene.jumps(family, "filter", name)]
-    if scene.shows(family, "filter") and not any(rule.chain == "FORWARD" for rule in jumps):
+    if scene.shows(family, "filter", "FORWARD") and not any(rule.chain == "FORWARD" for rule in jumps):
         yield _no_jump("filter", "FORWARD", entries[0], chains)
     for network in networks:
         if not network.masquerade or network.internal or not _translates(scene, network, family):
             continue
-        if not scene.shows(family, "nat"):
+        if not scene.shows(family, "nat", "POSTROUTING"):
             continue
         if not any(_masquerades(rule, network.bridge) for rule in scene.table(family, "nat").rules()):
             subnet = next(str(one) for one in network.subnets if one.family == family)

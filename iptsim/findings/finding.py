@@ -111,6 +111,9 @@ CODES: dict[str, Kind] = {
         "high", message("A REDIRECT or DNAT also takes connections that containers make to other hosts.")
     ),
     "output-drop": Kind("high", message("The rules of OUTPUT drop new connections of the host itself.")),
+    "output-drops-replies": Kind(
+        "high", message("The rules of OUTPUT drop the replies of services that INPUT allows.")
+    ),
     "input-drops-replies": Kind(
         "high", message("The rules of INPUT drop the replies to connections of the host itself.")
     ),

@@ -39,7 +39,7 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
         if not found and scene.host.inferred and _may_hit_others(scene, family, forward):
             shown = ask_outside(scene, family, _ANYBODY[family])
             if shown is not None and _dropped_by_policy(shown, only_request=True):
-                yield _cuts_off_others(family, forward, shown)
+                yield _cuts_off_others(scene, family, forward, shown)
 
 
 def _dockers_policy(scene: Scene, family: Family) -> bool:
@@ -52,7 +52,17 @@ def _may_hit_others(scene: Scene, family: Family, forward: Chain) -> bool:
     if forward.counters is None or forward.counters.packets:
         return True
     owners = chain_owners(scene.host.rulesets[family])
-    return any(owners.chain(name) in _FORWARDERS for name in scene.table(family, "filter").chains)
+    found = {owners.chain(name) for name in scene.table(family, "filter").chains}
+    return bool(found & _FORWARDERS) or ("kubernetes" in found and not _accepts_for_pods(scene, family))
+
+
+def _accepts_for_pods(scene: Scene, family: Family) -> bool:
+    """Return whether a rule of FORWARD is neither Docker's nor of a chain of Kubernetes: a network of pods needs one."""
+    ours = ("KUBE-", "DOCKER")
+    return any(
+        not is_dockers(rule) and not (rule.jump is not None and rule.jump.chain.startswith(ours))
+        for rule in scene.rules(family, "filter", "FORWARD")
+    )
 
 
 def _dropped_by_policy(shown: Explanation, *, only_request: bool) -> bool:
@@ -109,7 +119,7 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
     )
 
 
-def _cuts_off_others(family: Family, forward: Chain, shown: Explanation) -> Finding:
+def _cuts_off_others(scene: Scene, family: Family, forward: Chain, shown: Explanation) -> Finding:
     return Finding(
         "forward-drop",
         message("The FORWARD policy DROP drops everything that is not forwarded for Docker."),
@@ -123,15 +133,21 @@ def _cuts_off_others(family: Family, forward: Chain, shown: Explanation) -> Find
         ),
         message_sentences(
             message(
-                "Accept the traffic in both directions: {tool} -I DOCKER-USER -i INTERFACE -j ACCEPT; {tool} -I"
-                " DOCKER-USER -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT.",
+                "Accept the traffic in both directions: {tool} -I {chain} -i INTERFACE -j ACCEPT; {tool} -I"
+                " {chain} -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT.",
                 tool=tool_of(family),
+                chain=_chain_for_rules(scene, family),
             ),
             _other_remedy(family),
         ),
         shown,
         family,
     )
+
+
+def _chain_for_rules(scene: Scene, family: Family) -> str:
+    """Return the chain for an administrator's own rules: DOCKER-USER since Docker 17.06."""
+    return "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
 
 
 def _other_remedy(family: Family) -> Message:
@@ -144,7 +160,7 @@ def _other_remedy(family: Family) -> Message:
 def _accepting(scene: Scene, family: Family, name: str, shown: Explanation) -> tuple[str, ...]:
     """Return the rules that let a bridge's traffic through, there and back; as few as are needed."""
     tool = tool_of(family)
-    where = "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
+    where = _chain_for_rules(scene, family)
     way_out = next((one.interfaces[1] for one in shown.trace.legs[0].steps if one.interfaces[1]), None)
     if way_out is None:
         return ()

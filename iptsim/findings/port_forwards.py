@@ -13,6 +13,7 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.host import fib
+from iptsim.host.containers import Network
 from iptsim.languages import message, message_many
 from iptsim.owners.chains import chain_owners
 from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
@@ -122,7 +123,7 @@ def untracked(scene: Scene) -> Iterator[Finding]:
             continue
         world = scene.suppose("no raw", _without_raw)
         seen: set[int] = set()
-        for shown in _candidates(scene, family):
+        for shown in _candidates(scene, family, rules):
             step = next((one for one in shown.trace.legs[0].all_steps if one.rule in rules), None)
             if step is None or step.rule is None or id(step.rule) in seen or _is_translated(shown):
                 continue
@@ -134,7 +135,12 @@ def untracked(scene: Scene) -> Iterator[Finding]:
 
 
 def _untracked(family: Family, rule: Rule, shown: Explanation, tracked: Explanation) -> Finding:
-    nat = next(step.rule for step in tracked.trace.legs[0].all_steps if _translates(step.table, step.verdict))
+    nat = next(
+        step.rule
+        for trace in (tracked.trace, *tracked.trace.branches)
+        for step in trace.legs[0].all_steps
+        if _translates(step.table, step.verdict)
+    )
     command = f"{tool_of(family)} -t raw -D {rule.chain} {rule.position}"
     return Finding(
         "notrack-stops-nat",
@@ -250,8 +256,13 @@ def _neighbour(scene: Scene, family: Family, target: int, device: str | None) ->
     return None
 
 
-def _candidates(scene: Scene, family: Family) -> Iterator[Explanation]:
-    """Yield connections that nat usually translates: to published ports, by forwards, of containers to the outside."""
+def _candidates(scene: Scene, family: Family, rules: list[Rule]) -> Iterator[Explanation]:
+    """Yield connections that nat usually translates: to published ports, by forwards, of containers to the outside.
+
+    Args:
+        rules: those whose ports containers connect to.
+    """
+    ports = [{"proto": "tcp", "dport": 443}, *filter(None, map(_fields, rules))]
     for publication in scene.publications(family):
         if (shown := scene.ask_port(publication)) is not None:
             yield shown
@@ -259,9 +270,20 @@ def _candidates(scene: Scene, family: Family) -> Iterator[Explanation]:
         if (shown := scene.ask("internet", forward.at, family, **forward.fields)) is not None:
             yield shown
     for network in scene.host.networks.values():
-        for container in scene.members(network, family)[:1]:
-            if (shown := scene.ask(container.name, "internet", family, proto="tcp", dport=443)) is not None:
+        sender, arrival = _sender(scene, family, network)
+        for fields in ports if sender else ():
+            if (shown := scene.ask(sender, "internet", family, **fields, **arrival)) is not None:
                 yield shown
+
+
+def _sender(scene: Scene, family: Family, network: Network) -> tuple[str, dict[str, Any]]:
+    """Return a container of a network, else an address of its subnet and the bridge by which that arrives."""
+    for container in scene.members(network, family)[:1]:
+        return container.name, {}
+    for subnet in network.subnets:
+        if subnet.family == family and network.bridge and scene.host.inferred:
+            return address_text(family, subnet.address + 2), {"in": network.bridge}
+    return "", {}
 
 
 def _is_notrack(rule: Rule) -> bool:
@@ -280,7 +302,11 @@ def _translates(table: str | None, verdict: str) -> bool:
 
 
 def _is_translated(shown: Explanation) -> bool:
-    return any(_translates(step.table, step.verdict) for step in shown.trace.legs[0].all_steps)
+    return any(
+        _translates(step.table, step.verdict)
+        for trace in (shown.trace, *shown.trace.branches)
+        for step in trace.legs[0].all_steps
+    )
 
 
 def _uses(shown: Explanation, rule: Rule) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Chain, Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import ask_outside, is_private, networks_behind, second_address
-from iptsim.findings.examples import states_of
+from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_many, message_sentences
+from iptsim.netfilter.steps import Step
 from iptsim.packet import ICMP, ICMPV6, Family, address_text
 
 
@@ -47,6 +48,72 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
             family,
             (command,),
         )
+
+
+def dropped_in_output(scene: Scene) -> Iterator[Finding]:
+    """Find hosts that accept connections to a port of their own, and whose replies OUTPUT drops."""
+    for family in scene.families:
+        chain = scene.table(family, "filter").chains.get("OUTPUT")
+        if chain is None:
+            continue
+        hooks = scene.hooks(family, "filter")
+        for rule in scene.table(family, "filter").rules():
+            if "INPUT" not in hooks.get(rule.chain, ()) or not _opens_port(rule):
+                continue
+            shown = packet_for(scene, family, rule, "INPUT")
+            if shown is not None and (step := _drops_reply(shown)) is not None:
+                yield _replies_dropped(family, chain, rule, step, shown)
+                break
+
+
+def _opens_port(rule: Rule) -> bool:
+    """Return whether a rule accepts new connections to a port, from other hosts."""
+    named = any(isinstance(one.allowed, tuple) and not one.negated for one in rule.conditions_on("dport"))
+    states = {state for match in rule.matches for state in states_of(match)}
+    is_new = not states or "NEW" in states
+    return named and is_new and rule.target_name == "ACCEPT" and rule.parameters.in_interface != "lo"
+
+
+def _drops_reply(shown: Explanation) -> Step | None:
+    """Return the step of OUTPUT that drops the reply to an accepted packet; only hidden addresses may be undecided."""
+    if shown.verdict not in ("DROP", "REJECT", "DEPENDS") or any(hinge.match for hinge in shown.trace.hinges):
+        return None
+    found = None
+    for trace in shown.trace.branches or [shown.trace]:
+        request, *replies = trace.legs
+        if request.verdict != "ACCEPT" or not replies:
+            return None
+        step = replies[0].deciding
+        if trace.verdict == "ACCEPT":
+            continue
+        if step is None or (step.table, step.hook) != ("filter", "OUTPUT"):
+            return None
+        found = step
+    return found
+
+
+def _replies_dropped(family: Family, chain: Chain, rule: Rule, step: Step, shown: Explanation) -> Finding:
+    command = f"{tool_of(family)} -I OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    return Finding(
+        "output-drops-replies",
+        message("OUTPUT drops the replies of the host's own services."),
+        (of_rule(rule), of_rule(step.rule) if step.rule is not None else of_policy(chain)),
+        message_sentences(
+            message(
+                "{chain} rule {position} accepts the connection, but no rule of OUTPUT accepts the reply, so the"
+                " client hears nothing.",
+                chain=rule.chain,
+                position=rule.position,
+            ),
+            message("Rules whose addresses the source does not show may accept some replies.")
+            if shown.verdict == "DEPENDS"
+            else "",
+        ),
+        command,
+        shown,
+        family,
+        (command,),
+    )
 
 
 def none_counted(scene: Scene) -> Iterator[Finding]:

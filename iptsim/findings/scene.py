@@ -16,7 +16,7 @@ from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Names
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Evidence, tool_of
 from iptsim.host import fib
 from iptsim.host.containers import Container, Network, PublishedPort
@@ -110,9 +110,10 @@ class Scene:
         ruleset = self.host.rulesets.get(family)
         return (ruleset.tables.get(name) if ruleset else None) or Table(name)
 
-    def shows(self, family: Family, table: str) -> bool:
-        """Return whether the source shows a table, or is a capture, which shows all that there are."""
-        return not self.host.inferred or table in self.host.rulesets[family].tables
+    def shows(self, family: Family, table: str, chain: str = "") -> bool:
+        """Return whether the source shows a table, or all rules of a chain; a capture shows all that there are."""
+        hidden = any(is_gap(rule.target) for rule in self.rules(family, table, chain))
+        return not self.host.inferred or (table in self.host.rulesets[family].tables and not hidden)
 
     def rules(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules of a chain, or none if there is no such chain."""

@@ -166,7 +166,7 @@ class Evidence:
         """Name of the external interface: rules translate packets leaving there, or it has a conventional name."""
         fitting = [name for name in self.interfaces if _OUTSIDE.fullmatch(name)]
         named = "eth0" if "eth0" in fitting else next(iter(fitting), None)
-        return next(iter(self._translated), named)
+        return next((name for name in self._translated if name not in self.subnets), named)
 
     def _look(self, rule: Rule) -> None:
         parameters = rule.parameters
@@ -187,6 +187,7 @@ class Evidence:
         elif isinstance(rule.target, Snat) and rule.target.to_source.addresses:
             family = _family(rule.target.to_source.family)
             self._host_address(Member(family, rule.target.to_source.addresses[0]))
+        self._local_address(rule)
         self._masquerade(rule)
         self._drop(rule)
         self._subnet(rule)
@@ -225,7 +226,7 @@ class Evidence:
             if prefix is not None:
                 self._add_subnet(self.subnets, name, prefix)
                 self.masqueraded.add(name)
-        elif not _BRIDGE.fullmatch(name):
+        elif not _BRIDGE.fullmatch(name) and not _is_for_own_packets(rule):
             self._translated[name] = None
             if prefix is not None and 0 < prefix.length < BITS[prefix.family]:
                 self._hidden.append(prefix)
@@ -288,6 +289,14 @@ class Evidence:
         asked, member = _asked(rule), _forwarded_to(rule)
         if asked is not None and member is not None and not _is_loopback(asked):
             self._host_address(Member(member.family, asked.address))
+
+    def _local_address(self, rule: Rule) -> None:
+        """A packet to one address passes INPUT: -A INPUT -d 192.0.2.10/32 -i eth0 -p tcp --dport 22 -j ACCEPT."""
+        if (rule.table, rule.chain) != ("filter", "INPUT"):
+            return
+        prefix = _asked(rule)
+        if prefix is not None and not _is_loopback(prefix) and not _is_for_many(prefix):
+            self._host_address(Member(prefix.family, prefix.address))
 
     def _host_address(self, address: Member) -> None:
         if address not in self.host_addresses:
@@ -417,6 +426,18 @@ def _prefix(parameters: Parameters, side: str) -> Prefix | None:
 def _is_loopback(prefix: Prefix) -> bool:
     base, length = _LOOPBACK[prefix.family]
     return prefix.address & prefix_mask(prefix.family, length) == base
+
+
+def _is_for_many(prefix: Prefix) -> bool:
+    """Return whether an address is of a group, of all hosts, or the last one of a usual subnet."""
+    if prefix.family == 6:
+        return prefix.address >> 120 == 0xFF
+    return prefix.address >> 28 >= 0xE or prefix.address & 0xFF in (0, 0xFF)
+
+
+def _is_for_own_packets(rule: Rule) -> bool:
+    """Docker without docker-proxy: -A POSTROUTING -o NAME -m addrtype --src-type LOCAL -j MASQUERADE."""
+    return any(match.name == "addrtype" and "--src-type LOCAL" in match.save() for match in rule.matches)
 
 
 def _destination_port(rule: Rule) -> int | None:

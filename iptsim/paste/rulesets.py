@@ -145,7 +145,7 @@ class Builder:
             table = ruleset.tables[name] = Table(name)
             for chain in BUILTIN_CHAINS[name]:
                 table.chains[chain] = Chain(name, chain, "ACCEPT", declared=False)
-                table.chains[chain].rules.append(gap(name, chain, 0))
+                table.chains[chain].rules.append(gap(name, chain, 0, hidden_chain=True))
 
     # -- pieces ------------------------------------------------------------------------------------
 
@@ -461,7 +461,9 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
         reason = message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
     else:
         reason = message("the rules of chain {chain} that are not shown", chain=chain)
-    target = (HiddenEnd if policy else HiddenTarget)(name=GAP, reason=reason, settle=SHOW)
+    # whatever the rules of a whole built-in chain are, the packet passes them or not; those of nat may translate it
+    ends = policy or (hidden_chain and table != "nat" and chain in BUILTIN_CHAINS[table])
+    target = (HiddenEnd if ends else HiddenTarget)(name=GAP, reason=reason, settle=SHOW)
     rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
     rule._text = f"-A {chain} ..."
     return rule
