@@ -73,7 +73,9 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     nat, chains = scene.table(family, "nat").chains, scene.table(family, "filter").chains
     if networks or "DOCKER" in nat:
         for hook in ("PREROUTING", "OUTPUT"):
-            if scene.shows(family, "nat", hook) and not any(rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")):
+            if scene.shows(family, "nat", hook) and not any(
+                rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")
+            ):
                 yield _no_jump("nat", hook, "DOCKER", nat)
     daemon = scene.host.daemon
     engine = daemon.engine if daemon is not None else None

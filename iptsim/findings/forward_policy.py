@@ -57,7 +57,7 @@ def _may_hit_others(scene: Scene, family: Family, forward: Chain) -> bool:
 
 
 def _accepts_for_pods(scene: Scene, family: Family) -> bool:
-    """Return whether a rule of FORWARD is neither Docker's nor of a chain of Kubernetes: a network of pods needs one."""
+    """Return whether a rule of FORWARD may be for a network of pods: not Docker's, and no jump to a KUBE- chain."""
     ours = ("KUBE-", "DOCKER")
     return any(
         not is_dockers(rule) and not (rule.jump is not None and rule.jump.chain.startswith(ours))

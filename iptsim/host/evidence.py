@@ -291,7 +291,7 @@ class Evidence:
             self._host_address(Member(member.family, asked.address))
 
     def _local_address(self, rule: Rule) -> None:
-        """A packet to one address passes INPUT: -A INPUT -d 192.0.2.10/32 -i eth0 -p tcp --dport 22 -j ACCEPT."""
+        """Note an address whose packets pass INPUT: -A INPUT -d 192.0.2.10/32 -i eth0 -p tcp --dport 22 -j ACCEPT."""
         if (rule.table, rule.chain) != ("filter", "INPUT"):
             return
         prefix = _asked(rule)

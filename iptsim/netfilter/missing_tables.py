@@ -58,7 +58,9 @@ def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
         for ruleset in found
         for name, table in ruleset.tables.items()
         for chain in table.chains.values()
-        if any(not is_gap(rule.target) for rule in chain.rules) or (chain.declared and not chain.rules)
+        if any(not is_gap(rule.target) for rule in chain.rules)
+        or (chain.declared and not chain.rules)
+        or (chain.rules and name != "filter")  # unknown rules, which are not assumed away
     }
     tables = {name for ruleset in found for name in ruleset.tables}
     return [

@@ -92,6 +92,7 @@ class Rules:
         cut: the last table of a dump that was cut off; other tables may follow.
         traced: the rules that TRACE shows: the packet matched no other ones between them.
         status: made from what a firewall's own command shows (ufw, firewalld), without the rules of others.
+        broken: it ends within a chain, at a line that is not read.
         printed: iptables printed it, which shows every built-in chain: those that are missing were left out.
     """
 
@@ -105,6 +106,7 @@ class Rules:
     version: str | None = None
     filtered: str = ""
     cut: bool = False
+    broken: bool = False
     printed: bool = False
     traced: bool = False
     status: bool = False

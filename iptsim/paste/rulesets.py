@@ -88,6 +88,8 @@ class Builder:
         self._fragments: dict[tuple[Family, str], Rules] = {}
         self._files: set[tuple[Family, str]] = set()
         self._traced = False
+        #: the chain within which the last piece of a table ends
+        self._broken: dict[tuple[Family, str], str] = {}
         self._before: dict[tuple[Family, str], Table] = {}
         self._printed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
@@ -159,13 +161,17 @@ class Builder:
             ruleset.backend = piece.backend
         table = ruleset.tables.get(piece.table)
         line = piece.items[0].line if piece.items else 0
-        if table is not None and piece.whole and not piece.fragment and line:
+        again = table is not None and any(name in table.chains for name in _named(piece))
+        if table is not None and again and piece.whole and not piece.fragment and line:
             self._before.setdefault((family, piece.table), table)
             self._warn(
                 line,
                 f"table {piece.table} appears twice (first at line {table.line}); the second one is used",
             )
             table = None
+        elif table is not None and (family, piece.table) in self._broken:
+            chain = table.chains[self._broken[family, piece.table]]
+            chain.rules.append(gap(table.name, chain.name, line))
         if table is None:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)
         if piece.fragment or piece.filtered or (piece.named and _has_gap(piece)):
@@ -178,6 +184,9 @@ class Builder:
         self._traced = piece.traced
         for item in piece.items:
             self._item(item, table, family, binder)
+        self._broken.pop((family, piece.table), None)
+        if piece.broken and table.chains:
+            self._broken[family, piece.table] = list(table.chains)[-1]
         if any(isinstance(item, CommandItem) for item in piece.items):
             self._check(table)
 
@@ -467,6 +476,12 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
     rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
     rule._text = f"-A {chain} ..."
     return rule
+
+
+def _named(piece: Rules) -> set[str]:
+    """Return the chains that a piece shows: with `iptables -L CHAIN`, several make a table."""
+    chains = {item.name for item in piece.items if isinstance(item, ChainItem)}
+    return chains or {item.chain for item in piece.items if isinstance(item, RuleItem) and item.chain}
 
 
 def _has_gap(piece: Rules) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iptsim.paste.forms import finders
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Segment
+from iptsim.paste.pieces import Rules, Segment
 from iptsim.paste.prompts import command_of
 
 
@@ -28,6 +28,7 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
                 segment.first = max(segment.first, segments[-1].last + 1)
             left_out = [index for index in left_out if index < segment.first or index in segment.unread]
             segments.append(segment)
+            _note_break(lines, segment)
             left_out += segment.unread
             at, command = segment.last + 1, None
             continue
@@ -39,3 +40,13 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
         left_out.append(at)
         at += 1
     return segments, sorted(left_out)
+
+
+def _note_break(lines: list[Line], segment: Segment) -> None:
+    """Note that a listing ends within a chain, at a line that is not read: an empty line ends each chain."""
+    following = lines[segment.last + 1] if segment.last + 1 < len(lines) else None
+    if following is None or not following.whole or command_of(following.text) is not None:
+        return
+    for piece in segment.pieces[-1:]:
+        if isinstance(piece, Rules):
+            piece.broken = True

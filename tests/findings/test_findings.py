@@ -624,6 +624,64 @@ def test_new_connections_of_the_host_that_output_drops(tmp_path: Path) -> None:
     assert codes(iptsim.lint(dump_file(tmp_path, chains + named + loopback))) == []
 
 
+def test_replies_of_services_that_output_drops(tmp_path: Path) -> None:
+    chains = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\n"
+    ssh = "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+    found = one(iptsim.lint(dump_file(tmp_path, f"{chains}{ssh}COMMIT\n")), "output-drops-replies")
+    assert found.shown is not None
+    assert [leg.verdict for leg in found.shown.trace.legs] == ["ACCEPT", "DROP"]
+    assert found.commands == ("iptables -I OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",)
+    answered = "-A OUTPUT -p tcp -m tcp --sport 22 -j ACCEPT\n"
+    assert "output-drops-replies" not in codes(
+        iptsim.lint(dump_file(tmp_path, f"{chains}{ssh}{answered}COMMIT\n"))
+    )
+
+
+def test_output_may_accept_replies_to_a_name(tmp_path: Path) -> None:
+    text = (
+        "iptables -P OUTPUT DROP\niptables -A OUTPUT -p tcp -d example.com -j ACCEPT\n"
+        "iptables -A INPUT -p tcp -s 192.0.2.77 --dport 22 -j ACCEPT\n"
+    )
+    (tmp_path / "paste.txt").write_text(text)
+    found = one(iptsim.lint(tmp_path / "paste.txt"), "output-drops-replies")
+    assert found.shown is not None
+    assert found.shown.verdict == "DEPENDS"
+    # whom a user is, no name can tell
+    owned = text.replace("-d example.com", "-m owner --uid-owner 33")
+    (tmp_path / "paste.txt").write_text(owned)
+    assert "output-drops-replies" not in codes(iptsim.lint(tmp_path / "paste.txt"))
+
+
+def test_nothing_is_flushed_that_a_cut_dump_does_not_show(tmp_path: Path) -> None:
+    text = (
+        "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+        "-A PREROUTING -p tcp -m tcp --dport 10000:19999 -j CT --notrack\nCOMMIT\n"
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
+        ":DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n"
+        "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER\n"
+        "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n-A DOCKER -i docker0 -j RETURN\n-A\n"
+    )
+    (tmp_path / "paste.txt").write_text(text)
+    found = iptsim.lint(tmp_path / "paste.txt")
+    assert codes(found) == ["notrack-stops-nat"]
+    shown = one(found, "notrack-stops-nat").shown
+    assert shown is not None
+    assert shown.trace.legs[0].packet.dport == 10000
+
+
+def test_pods_that_only_the_forward_policy_drops(tmp_path: Path) -> None:
+    rules = (
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:DOCKER - [0:0]\n"
+        ":DOCKER-ISOLATION - [0:0]\n:KUBE-FIREWALL - [0:0]\n-A INPUT -j KUBE-FIREWALL\n"
+        "-A FORWARD -j DOCKER-ISOLATION\n-A FORWARD -o docker0 -j DOCKER\n{}"
+        "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n-A DOCKER-ISOLATION -j RETURN\nCOMMIT\n"
+    )
+    found = one(iptsim.lint(dump_file(tmp_path, rules.format(""))), "forward-drop")
+    assert "iptables -I FORWARD -i INTERFACE" in str(found.remedy)  # there is no DOCKER-USER
+    accepted = rules.format("-A FORWARD -s 10.244.0.0/16 -j ACCEPT\n")
+    assert "forward-drop" not in codes(iptsim.lint(dump_file(tmp_path, accepted)))
+
+
 def test_a_redirect_for_every_destination(changed: Changed) -> None:
     rule = "-A PREROUTING {more}-p tcp -m tcp --dport 80 -j REDIRECT --to-ports 20559\n"
 

@@ -146,3 +146,33 @@ def test_a_source_translation_that_is_not_shown_changes_where_the_reply_goes(tmp
     masquerade = "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"
     assert ask(tmp_path, text.format(rule=masquerade), "172.17.0.2", "203.0.113.5:80").verdict == "ACCEPT"
     assert ask(tmp_path, text.format(rule=""), "172.17.0.2", "203.0.113.5:80").verdict == "DROP"
+
+
+FORWARD = """\
+# iptables -L FORWARD -n -v
+Chain FORWARD (policy DROP 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 ACCEPT     all  --  eth1   eth0    0.0.0.0/0            0.0.0.0/0
+"""
+
+
+def test_chains_of_a_table_may_be_listed_one_by_one(tmp_path: Path) -> None:
+    text = f"{FORWARD}\n# iptables -L INPUT -n -v\n{INPUT_ALONE}"
+    assert ask(tmp_path, text).verdict == "ACCEPT"
+    shown = ask(tmp_path, text, target="10.2.2.2:22")
+    assert shown.verdict == "DROP"
+    assert "policy of filter FORWARD" in shown.reason.text
+    twice = ask(tmp_path, f"{text}{FORWARD.replace('DROP', 'ACCEPT')}", target="10.2.2.2:22")
+    assert twice.verdict == "ACCEPT"  # the last one counts
+
+
+def test_a_listing_that_breaks_off_within_a_chain_may_lack_rules(tmp_path: Path) -> None:
+    unread = "what comes here was not read\n" * 9
+    text = f"{FORWARD}{unread}\n{INPUT_ALONE}"
+    assert ask(tmp_path, text, target="10.2.2.2:22").verdict == "DEPENDS"
+
+
+def test_a_whole_chain_that_is_hidden_lets_a_packet_pass_or_does_not(tmp_path: Path) -> None:
+    shown = ask(tmp_path, INPUT_ALONE, target="10.2.2.2:22")
+    # the request may be dropped, or its reply
+    assert [branch.verdict for branch in shown.trace.branches] == ["ACCEPT", "DROP", "DROP"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import iptsim
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.hidden import Hidden
@@ -218,3 +219,16 @@ def test_a_listing_that_was_wrapped_and_then_indented_keeps_its_rules() -> None:
         "-A PREROUTING -d 198.51.100.7/32 -m conntrack --ctstate ESTABLISHED -m mark --mark 0x1/0x1 -j MARK "
         "--set-xmark 0x1/0x1",
     ]
+
+
+def test_dockers_rule_for_its_own_packets_names_no_uplink(tmp_path: Path) -> None:
+    text = """\
+Chain POSTROUTING (policy ACCEPT 463 packets, 28696 bytes)
+ pkts bytes target     prot opt in     out       source          destination
+    3   128 MASQUERADE  all  --  *     mynet     0.0.0.0/0       0.0.0.0/0    ADDRTYPE match src-type LOCAL
+    0     0 MASQUERADE  all  --  *     !mynet    172.25.2.0/24   0.0.0.0/0
+"""
+    (tmp_path / "paste.txt").write_text(text)
+    shown = iptsim.explain(tmp_path / "paste.txt", "172.25.2.5", "8.8.8.8:443")
+    assert shown.verdict == "ACCEPT"
+    assert any("MASQUERADE" in step.verdict for step in shown.trace.legs[0].steps)

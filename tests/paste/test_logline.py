@@ -109,3 +109,13 @@ def test_trace_lines_show_the_rules_that_matched() -> None:
 def verdict_of(host: Host) -> str:
     assert host.pasted is not None
     return walk(host, Question(**host.pasted.asked[0])).verdict
+
+
+def test_a_packet_that_input_logged_was_for_the_host() -> None:
+    host = read(BLOCKED.replace("DST=192.0.2.10", "DST=198.51.100.77"))
+    assert host.pasted is not None
+    found = walk(host, Question(**host.pasted.asked[0]))
+    assert found.verdict == "DROP"
+    assert found.legs[0].steps[-1].hook == "INPUT"
+    broadcast = read(BLOCKED.replace("DST=192.0.2.10", "DST=198.51.100.255"))
+    assert broadcast.owner_of(4, (198 << 24) + (51 << 16) + (100 << 8) + 255) != "host"
