@@ -69,7 +69,7 @@ def accepting(leg: Leg) -> list[Step]:
 
 def _is_forward(step: Step, host: Host) -> bool:
     """Return whether a step is Docker's forwarding of a published port."""
-    role = docker_role(step.rule, host) if step.rule is not None else None
+    role = docker_role(step.rule, host) if step.rule is not None and step.table == "nat" else None
     return role is not None and role.code == "port-forward"
 
 

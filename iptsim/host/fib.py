@@ -97,14 +97,23 @@ def lookup(
     on which it arrived (the bridge for bridged frames), or None for locally generated packets; `oif`
     the interface to which the sending socket is bound. Packets without an owner `uid` count as root's.
     """
-    flow = Flow(destination, source, iif, oif, mark, proto, sport, dport, tos, uid)
+    if own_rules(namespace, family) is None:
+        # only policy rules look at the rest
+        flow = Flow(destination, source, iif, oif, tos=tos)
+    else:
+        flow = Flow(destination, source, iif, oif, mark, proto, sport, dport, tos, uid)
     cached: RouteResult | None = namespace.cache.get((family, flow))
     if cached is None:
-        if len(namespace.cache) > CACHE_SIZE:
-            namespace.cache.clear()
         cached = _decide4(namespace, flow) if family == 4 else _decide(namespace, 6, flow)
-        namespace.cache[family, flow] = cached
+        _keep(namespace, (family, flow), cached)
     return cached
+
+
+def _keep(namespace: Namespace, key: object, value: object) -> None:
+    """Keep what was found out about a namespace, and no more than fits."""
+    if len(namespace.cache) > CACHE_SIZE:
+        namespace.cache.clear()
+    namespace.cache[key] = value
 
 
 def _decide4(namespace: Namespace, flow: Flow) -> RouteResult:
@@ -209,6 +218,15 @@ def address_type(namespace: Namespace, family: Family, address: int, interface: 
         return "BROADCAST"
     if is_multicast(4, address):
         return "MULTICAST"
+    key = ("type", address, interface)
+    known: str | None = namespace.cache.get(key)
+    if known is None:
+        known = _type_by_route(namespace, address, interface)
+        _keep(namespace, key, known)
+    return known
+
+
+def _type_by_route(namespace: Namespace, address: int, interface: str | None) -> str:
     name = LOCAL_AND_MAIN if own_rules(namespace, 4) is None else "local"
     table = tables_of(namespace, 4).get(name)
     found = table.find(Flow(address)) if table is not None else None

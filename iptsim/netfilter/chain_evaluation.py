@@ -10,6 +10,7 @@ from iptsim.dump.ruleset import Chain
 from iptsim.errors import RulesetError
 from iptsim.extensions.base import Translation, Verdict
 from iptsim.languages import message
+from iptsim.netfilter.hooks import IptablesChain
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.prepared import Prepared
@@ -18,19 +19,18 @@ from iptsim.netfilter.rule_evaluation import add_step, apply, matches
 from iptsim.netfilter.steps import Step
 from iptsim.packet import Context
 
+_ACCEPTED, _DROPPED = Verdict("ACCEPT"), Verdict("DROP")
 
-def evaluate(kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
-    """Evaluate the base chain of a table at the packet's hook. Return None if the packet continues."""
-    company = kernel.company
+
+def evaluate(kernel: Kernel, context: Context, base: IptablesChain) -> Outcome | None:
+    """Evaluate a base chain at the packet's hook. Return None if the packet continues."""
+    company, program, table = kernel.company, base.program, base.table
     if company is not None and company.leads(context.packet):
         return company.evaluate(kernel, context, program, table)
-    base = program.chain(table, context.hook)
-    if base is None:
-        return None
     context.table, context.backend, context.version = table, program.backend, program.version
     begun = len(kernel.passage.steps)
-    verdict = _traverse(kernel, context, program, base)
-    if len(kernel.hooks.programs(context.packet.family)) > 1:
+    verdict = _traverse(kernel, context, program, base.chain)
+    if kernel.hooks.is_mixed and len(kernel.hooks.programs(context.packet.family)) > 1:
         for step in kernel.passage.steps[begun:]:
             step.backend = program.backend
     if isinstance(verdict, Translation) or verdict.kind == "ACCEPT":
@@ -42,6 +42,8 @@ def evaluate(kernel: Kernel, context: Context, program: Program, table: str) -> 
 
 def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -> Verdict | Translation:
     """Traverse a base chain to its end. Returns ACCEPT, DROP, REJECT, QUEUE, STOLEN or a translation."""
+    if not base.rules:
+        return _policy(kernel, context, base)
     rules, index = program.rules(base), 0
     callers: list[tuple[ChainRules, int]] = []
     each, observer = _evaluates_each(kernel, context), kernel.observer
@@ -49,7 +51,7 @@ def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -
     while True:
         if observer is not None:
             index = observer.following(rules, context, index)
-        elif not each:
+        elif not each and rules.is_long:
             index = rules.following(context, index, watched)
         if index >= len(rules):
             if not callers:
@@ -118,6 +120,8 @@ def _evaluates_each(kernel: Kernel, context: Context) -> bool:
 
 def _watched(kernel: Kernel, context: Context) -> frozenset[str]:
     """Return the fields whose conditions are to be evaluated although they do not match."""
+    if not kernel.watches:
+        return frozenset()
     sides = ("src", "dst")
     packet = context.packet
     return frozenset(
@@ -130,4 +134,4 @@ def _policy(kernel: Kernel, context: Context, base: Chain) -> Verdict:
     policy = base.policy or "ACCEPT"
     interfaces = (context.in_interface, context.out_interface)
     kernel.add(Step(context.hook, policy, context.table, context.hook, policy=True, interfaces=interfaces))
-    return Verdict("ACCEPT" if policy == "ACCEPT" else "DROP")
+    return _ACCEPTED if policy == "ACCEPT" else _DROPPED

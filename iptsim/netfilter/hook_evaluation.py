@@ -24,22 +24,26 @@ def pass_hook(kernel: Kernel, context: Context, name: str) -> Outcome | None:
     packet = context.packet
     hook = kernel.hooks.at(packet.family, name)
     conntrack_hook.defragment(kernel, context, hook)
-    if name == hooks.PREROUTING and (outcome := _pass_unseen(kernel, context)) is not None:
+    unseen = hook.lacks_table
+    if unseen and name == hooks.PREROUTING and (outcome := _pass_unseen(kernel, context)) is not None:
         return outcome
     for entry in in_order(kernel, name, hook.entries):
-        before = route_key(packet)
-        outcome = _pass(kernel, context, hook, entry)
-        if outcome is None and name == hooks.OUTPUT and _may_reroute(entry):
-            outcome = reroute(kernel, context, before, nat=isinstance(entry, KernelFunction))
+        if name == hooks.OUTPUT and _may_reroute(entry):
+            before = route_key(packet)
+            outcome = _pass(kernel, context, hook, entry)
+            if outcome is None:
+                outcome = reroute(kernel, context, before, nat=isinstance(entry, KernelFunction))
+        else:
+            outcome = _pass(kernel, context, hook, entry)
         if outcome is not None:
             return outcome
-    return _pass_unseen(kernel, context) if name == hooks.FORWARD else None
+    return _pass_unseen(kernel, context) if unseen and name == hooks.FORWARD else None
 
 
 def _pass(kernel: Kernel, context: Context, hook: Hook, entry: Registered) -> Outcome | None:
     """Take a packet through what is registered at a hook."""
     if isinstance(entry, IptablesChain):
-        return evaluate(kernel, context, entry.program, entry.table)
+        return evaluate(kernel, context, entry)
     if isinstance(entry, NftablesChain):
         return pass_chain(kernel, context, entry.chain)
     if entry.name == "nat":

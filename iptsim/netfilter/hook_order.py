@@ -19,7 +19,7 @@ def in_order(kernel: Kernel, hook: str, entries: tuple[_T, ...]) -> tuple[_T, ..
     Of equal priority the kernel calls first what was registered last (nf_hook_entries_grow), and no file
     shows which of two backends that was: if it can matter, each order is a way of its own.
     """
-    if len(kernel.hooks.programs(4)) < 2 and len(kernel.hooks.programs(6)) < 2:
+    if not kernel.hooks.is_mixed:
         return entries
     for place, (one, other) in enumerate(pairwise(entries)):
         if not (isinstance(one, IptablesChain) and isinstance(other, IptablesChain)):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain as chained
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
-from iptsim.dump.ruleset import priority_of
+from iptsim.dump.ruleset import Chain, priority_of
 from iptsim.host.namespace import NftChain, NftRuleset
 from iptsim.netfilter.program import Program
 
@@ -39,11 +39,13 @@ class IptablesChain(NamedTuple):
         priority: where it is in the order.
         table: raw, mangle, nat, filter or security.
         program: the rules with that table, and which backend wrote them.
+        chain: the chain as the dump has it.
     """
 
     priority: int
     table: str
     program: Program
+    chain: Chain
 
 
 class NftablesChain(NamedTuple):
@@ -87,12 +89,14 @@ class Hook(NamedTuple):
             have been registered later; then the first program.
         nat: the nat chains, in the order in which nat runs them (nf_nat_inet_fn).
         tracks: whether conntrack is switched on.
+        lacks_table: no rules show the table that could block packets here: raw at PREROUTING, filter at FORWARD.
     """
 
     name: str
     entries: tuple[Registered, ...]
     nat: tuple[BaseChain, ...]
     tracks: bool
+    lacks_table: bool
 
 
 class Hooks:
@@ -107,6 +111,8 @@ class Hooks:
         self._programs = programs
         self._nftables = nftables or NftRuleset()
         self._hooks: dict[tuple[int, str], Hook] = {}
+        #: whether base chains of both backends may be at one hook
+        self.is_mixed = any(len(found) > 1 for found in programs.values())
 
     def at(self, family: int, name: str) -> Hook:
         """Return a hook of an address family."""
@@ -126,6 +132,8 @@ class Hooks:
 
     def at_bridge(self, hook: str) -> list[NftChain]:
         """Return the chains of nftables at a hook of bridges; a chain whose hook was not saved may be at any."""
+        if not self._nftables.chains:
+            return []
         return _ordered(
             chain
             for chain in self._nftables.chains
@@ -139,6 +147,8 @@ class Hooks:
             hook: "ingress" or "egress".
             devices: those that the packet passes; None for one that is unknown.
         """
+        if not self._nftables.chains:
+            return []
         wanted = set(devices)
         return _ordered(
             chain
@@ -153,18 +163,19 @@ class Hooks:
         entries: list[Registered] = [_foreign(chain) for chain in nftables if chain.type != "nat"]
         nat: list[BaseChain] = [_foreign(chain) for chain in nftables if chain.type == "nat"]
         for program in programs:
-            nat.append(IptablesChain(priority_of("nat", name, program.backend), "nat", program))
-            entries += [
-                IptablesChain(priority_of(table, name, program.backend), table, program)
-                for table in TABLES[name]
-                if table != "nat"
-            ]
+            for table in TABLES[name]:
+                chain = program.chain(table, name)
+                if chain is not None:
+                    base = IptablesChain(priority_of(table, name, program.backend), table, program, chain)
+                    (nat if table == "nat" else entries).append(base)
         if name in (PREROUTING, OUTPUT):
             entries.append(KernelFunction(CONNTRACK_PRIORITY, "conntrack"))
         if name in NAT_SIDE:
             entries.append(KernelFunction(priority_of("nat", name), "nat"))
         tracks = family in self._nftables.tracked or any(program.tracks for program in programs)
-        return Hook(name, _by_priority(entries), _by_priority(nat), tracks)
+        blocking = {PREROUTING: "raw", FORWARD: "filter"}.get(name)
+        lacks = blocking is not None and not any(blocking in program.ruleset.tables for program in programs)
+        return Hook(name, _by_priority(entries), _by_priority(nat), tracks, lacks)
 
     def _of_nftables(self, family: int, name: str) -> list[NftChain]:
         """Return the chains of nftables at a hook of IP; a chain whose hook was not saved may be at any."""

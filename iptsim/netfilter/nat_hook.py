@@ -46,7 +46,7 @@ def _evaluate(
         if isinstance(chain, NftablesChain):
             outcome = pass_chain(kernel, context, chain.chain)
         else:
-            outcome = evaluate(kernel, context, chain.program, "nat")
+            outcome = evaluate(kernel, context, chain)
         if outcome is not None:
             return outcome
         if side in connection.nat_done:

@@ -43,6 +43,8 @@ class ChainRules:
 
     def __init__(self, rules: list[Rule], prepare: Callable[[Rule], Prepared], family: int) -> None:
         self._rules: list[Rule | Prepared] = list(rules)
+        #: whether an index is worth it
+        self.is_long = len(rules) >= _INDEX_FROM
         self._prepare, self.family = prepare, family
         self._evaluated = 0
         self._index: ChainIndex | None = None
@@ -66,7 +68,7 @@ class ChainRules:
     def following(self, context: Context, start: int, ignored: frozenset[str]) -> int:
         """Return the first rule from a position on that may match; see :meth:`ChainIndex.following`."""
         count = len(self._rules)
-        if start >= count or count < _INDEX_FROM:
+        if start >= count or not self.is_long:
             return start
         if self._index is None:
             self._evaluated += 1

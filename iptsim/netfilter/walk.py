@@ -57,6 +57,7 @@ class Simulator:
     def __init__(self, host: Host) -> None:
         self.host = host
         self._namespaces = Namespaces(host)
+        self._missing: dict[int, list[Text]] = {}
         self._refused: dict[int, list[Text]] = {}
         #: assumption -> why it has no effect; "" where it could have had one
         self._idle: dict[str, Text] = {}
@@ -126,7 +127,12 @@ class Simulator:
         return [self._idle[what] for what in unused if self._idle[what]]
 
     def _missing_rules(self, family: Family) -> list[Text]:
-        """Return what is assumed if the source has no rules of a family."""
+        """Return what is assumed if the source has no rules of a family, or not all of them."""
+        if family not in self._missing:
+            self._missing[family] = self._find_missing(family)
+        return self._missing[family]
+
+    def _find_missing(self, family: Family) -> list[Text]:
         both = (self.host.rulesets.get(family), self.host.extra_rulesets.get(family))
         rulesets = [ruleset for ruleset in both if ruleset is not None]
         if not rulesets:

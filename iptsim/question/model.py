@@ -339,7 +339,8 @@ class Question:
                 )
             )
         for name, address in (("src", self.src), ("dst", self.dst)):
-            check_family(name, address, self.stated_family)
+            if address is not None:  # few questions state one
+                check_family(name, address, self.stated_family)
         if self.after is None:
             return
         if self.after.after is not None:

@@ -1,13 +1,17 @@
 """The order of base chains at a hook; measured with nft and legacy tables side by side."""
 
 from iptsim.dump import loads
+from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.host.nftables import hinted
 from iptsim.netfilter.hooks import Hooks, IptablesChain
 from iptsim.netfilter.program import Program
 from iptsim.question.options import read_assumptions
 from tests.netfilter.hosts import ask, router
 
-_TABLES = "".join(f"*{table}\nCOMMIT\n" for table in ("raw", "mangle", "nat", "filter", "security"))
+_TABLES = "".join(
+    f"*{table}\n" + "".join(f":{chain} ACCEPT [0:0]\n" for chain in BUILTIN_CHAINS[table]) + "COMMIT\n"
+    for table in ("raw", "mangle", "nat", "filter", "security")
+)
 
 
 def order(hook: str, *backends: str) -> list[str]:

@@ -13,7 +13,7 @@ from iptsim.extensions.constraints import Masked, named
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.netfilter.chain_evaluation import evaluate
-from iptsim.netfilter.hooks import Hooks
+from iptsim.netfilter.hooks import Hooks, IptablesChain
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.surroundings import World
@@ -299,8 +299,10 @@ def test_packets_walk_as_the_sets_say(engine: Any, dump: str, packets: list[Cont
         found = [(outcome, packets) for outcome, packets in outcomes.items() if values in packets]
         assert len(found) == 1
         ((outcome, _),) = found
-        kernel = Kernel(context.surroundings, Hooks({4: [rules]}))  # type: ignore[arg-type]
-        answer = evaluate(kernel, context, rules, "mangle")
+        hooks = Hooks({4: [rules]})
+        kernel = Kernel(context.surroundings, hooks)  # type: ignore[arg-type]
+        bases = [one for one in hooks.at(4, "PREROUTING").entries if isinstance(one, IptablesChain)]
+        answer = evaluate(kernel, context, bases[0]) if bases else None
         assert (answer.verdict if answer else "ACCEPT") == outcome.kind
         number, mask = outcome.rewriting.number("mark")
         copied = outcome.rewriting.bits(chain.nothing.layout, "mark")
