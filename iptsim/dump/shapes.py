@@ -19,8 +19,8 @@ from iptsim.grammar import pattern, terminal
 #: A bare word that is no option, and a word that may be in quotes; neither has escapes.
 _BARE = r'[^-!\s"][^\s"]*'
 _WORD = rf'{_BARE}|"[^"\\\n]*"'
-#: The name of a chain in its declaration.
-_NAME = r'[^-!\s"\x7f-\U0010ffff][^\s"\x7f-\U0010ffff]{0,27}'
+#: The name of a chain in its declaration: a bare word of ASCII. Ranges up to U+10FFFF take long to compile.
+_NAME = r"[\x00-\x08\x0e-\x1b#-,.-~][\x00-\x08\x0e-\x1b!#-~]{0,27}"
 #: A word that is the same in the source and as it is read.
 _LITERAL = re.compile(r'[^\s"\\]+')
 #: The language that contains all texts.
