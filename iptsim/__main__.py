@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 _INTERRUPTED = 128 + signal.SIGINT
 
 
+class _WithoutPandas:
+    """Finds no pandas: no command needs it, and pyarrow imports it for a quarter of a second where it is installed."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Raise an error for pandas; leave other modules to the other finders."""
+        if name == "pandas":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def run() -> NoReturn:
     """Run the command line as a program.
 
@@ -23,6 +32,7 @@ def run() -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
     _open_streams()
+    sys.meta_path.insert(0, _WithoutPandas())
     from iptsim import cli
 
     cli.run()

@@ -279,7 +279,7 @@ class Predicate:
 
     Attributes:
         text: as the rule writes it, `!` included: "! -i docker0".
-        test: the condition. It must not change the context, except `consulted`.
+        stated: the condition; None for that of the constraint. It must not change the context, except `consulted`.
         got: the packet's side, for explanations: "arrives on eth0", "its destination port is 81".
         constraint: the equivalent constraint, if the predicate is nothing more.
         negated: whether a `!` precedes it.
@@ -291,13 +291,21 @@ class Predicate:
     """
 
     text: str
-    test: Callable[[Context], Truth]
+    stated: Callable[[Context], Truth] | None
     got: Callable[[Context], Text]
     constraint: Constraint | Several | None = None
     negated: bool = False
     effect: Callable[[Context], None] | None = None
     same: tuple[Any, ...] = ()
     memory: Hashable = None
+
+    @property
+    def test(self) -> Callable[[Context], Truth]:
+        """The condition as a function; that of a constraint is made each time."""
+        if self.stated is not None:
+            return self.stated
+        assert self.constraint is not None
+        return self.constraint.tester()
 
     @property
     def field(self) -> str | None:
@@ -312,14 +320,14 @@ class Predicate:
 
 def constrained(text: str, constraint: Constraint) -> Predicate:
     """Make a predicate from a constraint alone."""
-    return Predicate(text, constraint.tester(), constraint.field.got, constraint, constraint.negated)
+    return Predicate(text, None, constraint.field.got, constraint, constraint.negated)
 
 
 def combined(
     text: str, several: Several, got: Callable[[Context], Text], *, negated: bool = False
 ) -> Predicate:
     """Make a predicate of several constraints; arguments as the attributes of :class:`Predicate`."""
-    return Predicate(text, several.tester(), got, several, negated)
+    return Predicate(text, None, got, several, negated)
 
 
 def field_predicate(

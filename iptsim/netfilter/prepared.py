@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.extensions.base import Predicate, Target
@@ -12,11 +13,25 @@ from iptsim.packet import Context, Truth
 
 @dataclass(slots=True)
 class Condition:
-    """One condition of a rule and the name of the match that it belongs to (empty: `-s`, `-i` ...)."""
+    """One condition of a rule.
 
-    test: Callable[[Context], Truth]
+    Attributes:
+        predicate: the condition.
+        match: the name of the match that it belongs to (empty: `-s`, `-i` ...).
+        test: the condition as a function, made on first use: of most rules, a packet meets the first condition alone.
+    """
+
     predicate: Predicate
     match: str
+    test: Callable[[Context], Truth] = field(init=False, compare=False, repr=False)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "test":
+                raise AttributeError(f"a condition has no {name}")
+            self.test = self.predicate.test
+            return self.test
 
 
 @dataclass(slots=True)

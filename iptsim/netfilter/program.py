@@ -22,7 +22,6 @@ def _passed_by(rule: Rule) -> Condition:
     """Return the condition of a rule that the kernel would reject: it never matches."""
     words = rule.text.removeprefix(f"-A {rule.chain} ")
     return Condition(
-        lambda context: False,
         Predicate(words, lambda context: False, lambda context: f"the kernel refuses it: {rule.refused}"),
         "",
     )
@@ -184,7 +183,7 @@ class Program:
         found = self._conditions.get(id(match))
         if found is None:
             found = tuple(
-                Condition(predicate.test, predicate, match.name)
+                Condition(predicate, match.name)
                 for predicate in map(self._remembering, match.predicates())
             )
             self._conditions[id(match)] = found
@@ -195,13 +194,15 @@ class Program:
         if predicate.memory is None or predicate.memory not in self.changed_memories:
             return predicate
         if predicate.constraint is not None:
-            return replace(predicate, constraint=unsteady(predicate.constraint))
+            return replace(predicate, stated=predicate.test, constraint=unsteady(predicate.constraint))
+
+        stated = predicate.test
 
         def test(context: Context) -> Truth:
-            truth = predicate.test(context)
+            truth = stated(context)
             return truth._replace(key=()) if isinstance(truth, Unknown) else truth
 
-        return replace(predicate, test=test, same=())
+        return replace(predicate, stated=test, same=())
 
     @cached_property
     def changed_memories(self) -> frozenset[Hashable]:
