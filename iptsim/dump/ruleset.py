@@ -222,6 +222,14 @@ class Rule(_Read):
             self._text = " ".join(filter(None, words))
         return self._text
 
+    @property
+    def extension_names(self) -> frozenset[str]:
+        """The names of its matches and of its target, unless that is a chain; found without making the models."""
+        if self.plan is not None:
+            return self.plan.names
+        names = {match.name for match in self.matches}
+        return frozenset(names | {self.target.name} if isinstance(self.target, Target) else names)
+
     def is_written_like(self, other: Rule) -> bool:
         """Return whether both were read from equal lines of dumps; they mean the same if their versions are."""
         line = getattr(self, "_line", None)

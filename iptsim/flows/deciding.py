@@ -223,7 +223,7 @@ def _steps(simulator: Simulator) -> dict[str, list[int]]:
     used: set[str] = set()
     for ruleset in simulator.rulesets():
         for rule in ruleset.rules():
-            used |= {rule.target_name, *(match.name for match in rule.matches)}
+            used |= rule.extension_names
     host = simulator.host
     spaces = [host.namespace, *(container.namespace for container in host.containers.values())]
     sizes = {one.mtu for space in spaces for one in space.interfaces.values()}

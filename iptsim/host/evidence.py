@@ -169,13 +169,8 @@ class Evidence:
         return next((name for name in self._translated if name not in self.subnets), named)
 
     def _look(self, rule: Rule) -> None:
-        parameters = rule.parameters
-        for name in (parameters.in_interface, parameters.out_interface):
-            if name and not name.endswith("+"):
-                self.interfaces[name] = None
-                target = rule.jump.chain if rule.jump is not None else ""
-                if any(_DOCKER_CHAIN.fullmatch(chain) for chain in (rule.chain, target)):
-                    self.ruled_by_docker.add(name)
+        if rule.plan is None or rule.plan.fields & _INTERFACES:
+            self._note_interfaces(rule)
         if rule.jump is not None:
             name = parameters.out_interface
             if rule.table == "nat" and name and not name.endswith("+") and not parameters.negated:
@@ -184,7 +179,8 @@ class Evidence:
         if rule.target_name == "DNAT":
             self._members.add_forwarding(rule)
             self._asked_address(rule)
-        elif isinstance(rule.target, Snat) and rule.target.to_source.addresses:
+            return
+        if isinstance(rule.target, Snat) and rule.target.to_source.addresses:
             family = _family(rule.target.to_source.family)
             self._host_address(Member(family, rule.target.to_source.addresses[0]))
         self._local_address(rule)
@@ -192,6 +188,14 @@ class Evidence:
         self._drop(rule)
         self._subnet(rule)
         self._member(rule)
+
+    def _note_interfaces(self, rule: Rule) -> None:
+        for name in (rule.parameters.in_interface, rule.parameters.out_interface):
+            if name and not name.endswith("+"):
+                self.interfaces[name] = None
+                target = rule.jump.chain if rule.jump is not None else ""
+                if any(_DOCKER_CHAIN.fullmatch(chain) for chain in (rule.chain, target)):
+                    self.ruled_by_docker.add(name)
 
     def _userland_proxy(self, ruleset: Ruleset) -> None:
         """With docker-proxy: -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER."""

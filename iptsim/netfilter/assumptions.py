@@ -37,7 +37,7 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
         _check_place(what, rulesets)
         return ""
     kinds = _kinds(what)
-    used = {part.name for found in rulesets for rule in found.rules() for part in _parts(rule)}
+    used = {name for found in rulesets for rule in found.rules() for name in rule.extension_names}
     if not kinds and what not in used:
         known = {*extension_names("matches"), *(name.upper() for name in extension_names("targets")), *used}
         near = difflib.get_close_matches(what[:_SHOWN], known, 1, 0.75)

@@ -48,8 +48,10 @@ def switched_on(ruleset: Ruleset) -> bool:
     for rule in ruleset.rules():
         if rule.refused:
             continue
-        if rule.target_name in USERS or any(match.name in USERS for match in rule.matches):
+        if not USERS.isdisjoint(rule.extension_names):
             return True
+        if rule.jump is not None:
+            continue
         if rule.table == "nat" and isinstance(rule.target, HiddenTarget | UnknownTarget):
             return True
         if isinstance(rule.target, Ct) and not rule.target.notrack:

@@ -99,7 +99,7 @@ class Program:
     @cached_property
     def names_ports(self) -> bool:
         """Whether a rule checks bridge ports."""
-        return any(match.name == "physdev" for rule in self.ruleset.rules() for match in rule.matches)
+        return any("physdev" in rule.extension_names for rule in self.ruleset.rules())
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain as the dump has it; a packet enters it.
