@@ -172,9 +172,6 @@ class Evidence:
         if rule.plan is None or rule.plan.fields & _INTERFACES:
             self._note_interfaces(rule)
         if rule.jump is not None:
-            name = parameters.out_interface
-            if rule.table == "nat" and name and not name.endswith("+") and not parameters.negated:
-                self._leaving.append((name, rule.jump.chain))
             return
         if rule.target_name == "DNAT":
             self._members.add_forwarding(rule)
@@ -190,12 +187,15 @@ class Evidence:
         self._member(rule)
 
     def _note_interfaces(self, rule: Rule) -> None:
-        for name in (rule.parameters.in_interface, rule.parameters.out_interface):
-            if name and not name.endswith("+"):
-                self.interfaces[name] = None
-                target = rule.jump.chain if rule.jump is not None else ""
+        parameters, target = rule.parameters, rule.jump.chain if rule.jump is not None else ""
+        for one in (parameters.in_interface, parameters.out_interface):
+            if one and not one.endswith("+"):
+                self.interfaces[one] = None
                 if any(_DOCKER_CHAIN.fullmatch(chain) for chain in (rule.chain, target)):
-                    self.ruled_by_docker.add(name)
+                    self.ruled_by_docker.add(one)
+        name = parameters.out_interface
+        if target and rule.table == "nat" and name and not name.endswith("+") and not parameters.negated:
+            self._leaving.append((name, target))
 
     def _userland_proxy(self, ruleset: Ruleset) -> None:
         """With docker-proxy: -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER."""

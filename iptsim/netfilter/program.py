@@ -183,8 +183,7 @@ class Program:
         found = self._conditions.get(id(match))
         if found is None:
             found = tuple(
-                Condition(predicate, match.name)
-                for predicate in map(self._remembering, match.predicates())
+                Condition(predicate, match.name) for predicate in map(self._remembering, match.predicates())
             )
             self._conditions[id(match)] = found
         return found
