@@ -8,13 +8,13 @@ the union over its calls: a rule is dead where nothing that enters is left for i
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial, reduce
 from operator import and_
 from typing import Any
 
-from iptsim.dump.calls import Node
+from iptsim.dump.calls import Node, reached_from
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import Constraint, Several
@@ -26,7 +26,7 @@ from iptsim.sets.effects import Effect, Place, effects, touched
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 from iptsim.sets.sharing import Alike
-from iptsim.sets.space import PLAIN, Known, Space, TooManyNodesError
+from iptsim.sets.space import Known, Space, TooManyNodesError
 from iptsim.sets.summaries import Outcome, RuleSets, Summary
 
 #: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
@@ -62,11 +62,13 @@ class Chains:
         self._summaries: dict[tuple[Node, Rewriting], Summary] = {}
         self._reads: dict[Node, frozenset[str]] = {}
         self._matches: dict[Hashable, PacketSet] = {}
-        self._hinges: dict[Hashable, tuple[str, ...]] = {}
+        self._fields: dict[PacketSet, tuple[str, ...]] = {}
         self._effects: dict[Hashable, list[Effect]] = {}
         self._calls: dict[Summary, int] = {}
         self._anew: dict[tuple[Summary, Outcome], list[str]] = {}
-        self._decided: dict[Node, set[str]] = {}
+        self._may_be_anew: dict[Summary, frozenset[str]] = {}
+        self._tested: dict[Node, set[str]] = {}
+        self._called: dict[Node, set[Node]] = {}
         self._growth: dict[tuple[str, str, int], int] = {}
         #: the summaries of other programs that may hold here as well, with the chains for which they do
         self._others = [
@@ -74,8 +76,6 @@ class Chains:
             for one in space.summarised
             if not apart and not one.apart and one.known == self.known
         ]
-        #: the summaries that were taken over from them
-        self._taken_over: dict[Summary, Summary] = {}
         space.summarised.append(self)
 
     # -- summaries --------------------------------------------------------------------------------------
@@ -140,12 +140,16 @@ class Chains:
             found = self._reads[node] = frozenset(keys)
         return found
 
+    def tested(self, node: Node) -> list[str]:
+        """Return the fields and decisions that a chain tests, or one that it calls; those made again are left out."""
+        found = set[str]()
+        for one in reached_from([node], lambda one: self._called.get(one, ())):
+            found |= self._tested.get(one, frozenset())
+        return [key for key in self.space.layout.places if key in found]
+
     def decisions(self, node: Node) -> frozenset[str]:
         """Return what is undecided in a chain that was summarised, or in one that it calls: places of the layout."""
-        found = set(self._decided.get(node, ()))
-        for called in self.program.graph.successors(node) if node in self.program.graph else ():
-            found |= self.decisions(called)
-        return frozenset(found)
+        return frozenset(self.tested(node)) - self.space.layout.header
 
     def _prepared(self, node: Node) -> Iterator[Prepared]:
         chain = self.program.chain(*node)
@@ -170,7 +174,7 @@ class Chains:
             known = other._summaries.get((node, entry))
             if known is None or not alike(node):
                 continue
-            found = Summary(node, entry, self.space.nothing, known.parts, [], known._left)
+            found = Summary(node, entry, self.space.nothing, known.parts, taken_from=known)
             times = dict[Summary, int]()
             chain = self.program.chain(*node)
             for rule, sets in zip(chain.rules if chain is not None else (), known.rules, strict=True):
@@ -183,14 +187,14 @@ class Chains:
                         times[mine] != sets.times[rewriting]
                         and other.decisions(called.node) & self.space.anew
                     )
-                    if later or self._taken_over.get(mine) is not called:
+                    if later or mine.taken_from is not called:
                         return None
                 found.rules.append(
                     RuleSets(rule, sets.reaches, sets.matches, sets.takes, calls, sets.times, sets.stays)
                 )
             self._calls.update(times)
-            self._taken_over[found] = known
-            self._decided.setdefault(node, set()).update(other._decided.get(node, ()))
+            self._notes(node, other._tested.get(node, ()))
+            self._called.setdefault(node, set()).update(one.node for one in times)
             return found
         return None
 
@@ -256,6 +260,7 @@ class Chains:
         jump, taken = prepared.jump, sets.takes[rewriting]
         assert jump is not None
         called = sets.calls[rewriting] = self.summary(Node(summary.node.place, jump.chain), rewriting)
+        self._called.setdefault(summary.node, set()).add(called.node)
         times = sets.times[rewriting] = self._calls[called] = self._calls.get(called, 0) + 1
         for outcome in called.parts:
             now = rewriting.then(self.space.layout, dict(outcome.rewriting.fields))
@@ -285,6 +290,10 @@ class Chains:
             )
         return taken & packets
 
+    def _notes(self, node: Node, fields: Iterable[str]) -> None:
+        """Note that a chain tests some fields."""
+        self._tested.setdefault(node, set()).update(fields)
+
     def _target(
         self,
         summary: Summary,
@@ -304,6 +313,8 @@ class Chains:
         going_on = [effect.when for effect in self._effects[key] if effect.kind == "CONTINUE"]
         sets.stays[rewriting] = union([self.space.nothing, *going_on])
         for effect in self._effects[key]:
+            if effect.when != self.space.everything:
+                self._notes(summary.node, effect.when.fields)
             part = taken & effect.when
             now = rewriting.then(self.space.layout, effect.bits) if effect.bits else rewriting
             if effect.kind == "CONTINUE":
@@ -338,14 +349,10 @@ class Chains:
         found = self._matches.get(key)
         if found is None:
             found = self._matches[key] = self._made(predicate, rewriting, (place(), number) if anew else None)
-            self._hinges[key] = () if _is_plain(predicate) else self._undecided_in(found)
-        hinges = self._hinges[key]
-        if hinges:
-            self._decided.setdefault(node, set()).update(hinges)
+            if found not in self._fields:
+                self._fields[found] = found.fields
+        self._notes(node, self._fields[found])
         return found
-
-    def _undecided_in(self, packets: PacketSet) -> tuple[str, ...]:
-        return tuple(key for key in packets.fields if key not in self.space.layout.header)
 
     def _made(self, predicate: Predicate, rewriting: Rewriting, place: Hashable) -> PacketSet:
         constraint = predicate.constraint
@@ -366,7 +373,10 @@ class Chains:
         """Return what is decided again each time that a packet passes a chain, and that an outcome depends on."""
         key = summary, outcome
         if key not in self._anew:
-            self._anew[key] = [one for one in summary.leaving(outcome).fields if one in self.space.anew]
+            if summary not in self._may_be_anew:
+                self._may_be_anew[summary] = self.decisions(summary.node) & self.space.anew
+            may = self._may_be_anew[summary]
+            self._anew[key] = [one for one in summary.leaving(outcome).fields if one in may] if may else []
         return self._anew[key]
 
     def _too_many(self) -> TooManyNodesError:
@@ -416,11 +426,6 @@ def _unnegated(predicate: Predicate, context: Context) -> Truth:
     """Return whether what a condition is about holds, without its `!`."""
     truth = predicate.test(context)
     return negate(truth) if predicate.negated else truth
-
-
-def _is_plain(predicate: Predicate) -> bool:
-    """Return whether a condition is one on a field that every packet has in its header."""
-    return predicate.field in PLAIN
 
 
 def _decides(predicate: Predicate) -> bool:

@@ -9,9 +9,9 @@ class keeps to the addresses of one region. What is left of the class in the end
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any
 
@@ -27,7 +27,7 @@ from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import MATCHES, Leg
-from iptsim.netfilter.translation import own_address, translate
+from iptsim.netfilter.translation import translate
 from iptsim.packet import (
     ACK,
     ICMP,
@@ -43,10 +43,11 @@ from iptsim.packet import (
 )
 from iptsim.sets.alike import of_same_first_state, of_same_service, recognised
 from iptsim.sets.landscape import Landscape
-from iptsim.sets.parts import Leader, Option, Part, may_join
+from iptsim.sets.options import Option, may_join, translated
+from iptsim.sets.overlaps import Overlaps
+from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER, same_reception
-from iptsim.sets.regions import Prefix
-from iptsim.sets.results import Result
+from iptsim.sets.results import Result, Results
 from iptsim.sets.translating import (
     Bits,
     Ends,
@@ -100,6 +101,7 @@ class ClassWalk:
         self.nothing = land.bits.false
         #: the parts of the packet that a connection has seen last, by connection
         self._seen: dict[int, tuple[Part, ...]] = {}
+        self._overlaps: dict[int, Overlaps[Part]] = {}
         #: keeps the connections, so that no other gets the same identity
         self._connections: list[Connection] = []
 
@@ -124,15 +126,15 @@ class ClassWalk:
     def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
         """Pass a base chain with the class. Return None if it continues."""
         results = self.land.results(program, table, context.hook)
-        if not results:
+        if results is None:
             return None
         packet = self._joined(context)
         context.table, context.backend, context.version = table, program.backend, program.version
-        leading = next(self._options(kernel, context, packet, results, self.leading))
+        leading = next(self._options(kernel, context, packet, results, self.leading, lambda _: True))
         result = leading.result
         self.leading &= leading.packets
-        alike = [one for one in results if may_join(one, leading)]
-        options = self._options(kernel, context, packet, alike, self.packets)
+        chosen = partial(may_join, leading)
+        options = self._options(kernel, context, packet, results, self.packets, chosen)
         together = [one for one in options if one.effect == leading.effect]
         self.keep(_any(self.bits.false, (one.packets for one in together)))
         if result.kind != "ACCEPT":
@@ -224,80 +226,31 @@ class ClassWalk:
     # -- at a base chain ---------------------------------------------------------------------------------
 
     def _options(
-        self, kernel: Kernel, context: Context, packet: Leader, results: Sequence[Result], packets: Any
+        self,
+        kernel: Kernel,
+        context: Context,
+        packet: Leader,
+        results: Results,
+        packets: Any,
+        chosen: Callable[[Result], bool],
     ) -> Iterator[Option]:
-        """Yield what a base chain does to some of the packets."""
+        """Yield what a base chain does to some of the packets, as far as these results count."""
         shared = self._shared(context, results)
         for part in packet.parts:
             here = part.packets & packets
             if here == self.nothing:
                 continue
             header = self._at_hook(part, context)
-            for result in results:
-                inside = here & self.land.pulled(result, shared, header)
-                if inside == self.nothing:
-                    continue
+            changed = {
+                key: bits
+                for key in results.fields
+                if (bits := shared.get(key) or header.get(key)) is not None
+            }
+            for inside, result in results.of(here, self.land.pulling(changed), chosen):
                 if result.translation is None or context.connection is None:
                     yield Option(part, inside, result)
                 else:
-                    yield from self._translated(kernel, context, part, inside, result)
-
-    def _translated(
-        self, kernel: Kernel, context: Context, part: Part, packets: Any, result: Result
-    ) -> Iterator[Option]:
-        wanted = result.translation
-        assert wanted is not None
-        own = None
-        if wanted.addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
-            own = own_address(kernel, context, wanted.target)
-            if own is None:
-                yield Option(part, packets, result._replace(kind="DROP", translation=None))
-                return
-        ends = self.bits.ends(part.header)
-        for whole in translations(self.bits, wanted, packets, ends, own, wanted):
-            for made in self._by_change(whole, ends):
-                address = made.ends.dst if wanted.side == "dst" else made.ends.src
-                for region, inside in self._by_region(wanted.side, address, made.packets, ends):
-                    known = self.bits.number(made.ends.src), self.bits.number(made.ends.dst)
-                    same = self.nothing
-                    if known != (None, None):
-                        same = inside & self.bits.equal(made.ends.src, made.ends.dst)
-                    for packets_, to_itself in ((inside & ~same, False), (same, True)):
-                        if packets_ != self.nothing:
-                            changed = tuple(one != other for one, other in zip(made.ends, ends, strict=True))
-                            yield Option(part, packets_, result, made, region, to_itself, changed)
-
-    def _by_change(self, made: Rewritten, before: Ends) -> Iterator[Rewritten]:
-        """Divide packets by what a translation changes of them: what fits already stays (nf_nat_setup_info)."""
-        if made.at_random:
-            yield made
-            return
-        kinds = [made]
-        for key, old, new in zip(Ends._fields, before, made.ends, strict=True):
-            if old != new:
-                equal = self.bits.equal(old, new)
-                kept = [
-                    one._replace(ends=one.ends._replace(**{key: old}), packets=one.packets & equal)
-                    for one in kinds
-                ]
-                kinds = [*(one._replace(packets=one.packets & ~equal) for one in kinds), *kept]
-        yield from (one for one in kinds if one.packets != self.nothing)
-
-    def _by_region(
-        self, side: str, address: Bits, packets: Any, before: Ends
-    ) -> Iterator[tuple[Prefix | None, Any]]:
-        """Divide packets by the region of their new address."""
-        if address == (before.dst if side == "dst" else before.src):
-            yield None, packets
-            return
-        number = self.bits.number(address)
-        if number is not None:
-            yield self.land.regions.of(number), packets
-            return
-        for region in self.land.regions.all:
-            inside = packets & self.bits.replaced(self.land.within(region, side), {side: address})
-            if inside != self.nothing:
-                yield region, inside
+                    yield from translated(self.land, kernel, context, part, inside, result)
 
     def _after(self, context: Context, option: Option) -> Part:
         """Return the part of a class behind a base chain."""
@@ -369,11 +322,11 @@ class ClassWalk:
 
     # -- the fields of the packets at a hook --------------------------------------------------------------
 
-    def _shared(self, context: Context, results: Sequence[Result]) -> dict[str, Bits]:
+    def _shared(self, context: Context, results: Results) -> dict[str, Bits]:
         """Return the fields that all packets of the class have in common with the leading one."""
         places = self.land.space.layout.places
         found = {}
-        for key in {key for result in results for key in result.fields}:
+        for key in results.fields:
             if key in _CARRIED or key.startswith(_OF_CONNECTION):
                 continue
             value = self.land.value(places[key], context)
@@ -422,6 +375,8 @@ class ClassWalk:
     ) -> Iterator[Part]:
         key = id(connection)
         seen = self._seen.get(key)
+        if seen is not None and key not in self._overlaps:
+            self._overlaps[key] = Overlaps(self.nothing, [(one.packets, one) for one in seen])
         for part in parts:
             if seen is None:
                 ends = self.bits.ends(part.header)
@@ -431,15 +386,14 @@ class ClassWalk:
                 made = Tracked(original, reply, self.bits.constant("ct.mark", connection.mark))
                 yield replace(part, tracked={**part.tracked, key: made})
                 continue
-            for other in seen:
-                inside = part.packets & other.packets
-                if inside != self.nothing:
-                    yield replace(part, packets=inside, tracked={**part.tracked, key: other.tracked[key]})
+            for inside, other in self._overlaps[key].of(part.packets):
+                yield replace(part, packets=inside, tracked={**part.tracked, key: other.tracked[key]})
 
     def _note_seen(self, context: Context, packet: Leader) -> None:
         """Keep what is known of a connection for its other packets: a copy, a reply."""
         if context.connection is not None:
             self._seen[id(context.connection)] = packet.parts
+            self._overlaps.pop(id(context.connection), None)
 
     # -- replies ------------------------------------------------------------------------------------------
 

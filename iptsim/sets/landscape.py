@@ -18,7 +18,7 @@ from iptsim.sets.groups import groups_of
 from iptsim.sets.ipset_contents import known_ipsets
 from iptsim.sets.layout import Place
 from iptsim.sets.regions import Prefix, Regions
-from iptsim.sets.results import Result, results_of
+from iptsim.sets.results import Results, results_of
 from iptsim.sets.sources import compared_addresses
 from iptsim.sets.space import Space
 from iptsim.sets.translating import Bits, Fields, Header
@@ -46,7 +46,7 @@ class Landscape:
             host, space.family, ([member.address for member in group] for group in self.groups)
         )
         self.bits = Fields(space.layout, self.decision)
-        self._results: dict[Hashable, tuple[Result, ...]] = {}
+        self._results: dict[Hashable, Results | None] = {}
         self._pulled: dict[Hashable, Any] = {}
         self._within: dict[Hashable, Any] = {}
         self._chains: dict[int, Chains] = {}
@@ -80,15 +80,15 @@ class Landscape:
             found = self._within[region, key] = self.space.where(key, self.regions.ranges(region)).function
         return found
 
-    def results(self, program: Program, table: str, hook: str) -> tuple[Result, ...]:
-        """Return what a base chain does; empty if it lets every packet go on unchanged."""
+    def results(self, program: Program, table: str, hook: str) -> Results | None:
+        """Return what a base chain does; None if it lets every packet go on unchanged."""
         key = (id(program), table, hook)
-        found = self._results.get(key)
-        if found is None:
+        if key not in self._results:
             idle = program.is_idle(table, hook) or program.chain(table, hook) is None
-            found = () if idle else tuple(results_of(self.chains_of(program), self.regions, table, hook))
-            self._results[key] = found
-        return found
+            self._results[key] = (
+                None if idle else results_of(self.chains_of(program), self.regions, table, hook)
+            )
+        return self._results[key]
 
     def chains_of(self, program: Program) -> Chains:
         """Return what the chains of a program do."""
@@ -98,21 +98,18 @@ class Landscape:
             found = self._chains[id(program)] = Chains(self.space, program, known=known, apart=self.apart)
         return found
 
-    def pulled(self, result: Result, shared: dict[str, Bits], header: Header) -> Any:
-        """Return the packets, as they arrived, that a result is about.
+    def pulling(self, changed: Header) -> Callable[[Any], Any]:
+        """Return what finds the packets, as they arrived, that are in a set once some fields have been changed."""
+        fields = tuple(changed.items())
 
-        Args:
-            shared: fields that have the same value in the whole class.
-            header: fields that a part of the class has changed.
-        """
-        changed = {
-            key: bits for key in result.fields if (bits := shared.get(key) or header.get(key)) is not None
-        }
-        known = (id(result), tuple(changed.items()))
-        found = self._pulled.get(known)
-        if found is None:
-            found = self._pulled[known] = self.bits.replaced(result.packets, changed)
-        return found
+        def pulled(packets: Any) -> Any:
+            known = packets, fields
+            found = self._pulled.get(known)
+            if found is None:
+                found = self._pulled[known] = self.bits.replaced(packets, changed)
+            return found
+
+        return pulled
 
     def value(self, place: Place, context: Context) -> Bits | None:
         """Return the value that a field has for the leading packet, and so for its class; None if it is undecided."""

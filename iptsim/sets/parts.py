@@ -1,16 +1,14 @@
-"""Parts of a class of packets: packets whose fields have been changed alike, and what a base chain may do to them."""
+"""Parts of a class of packets: packets whose fields have been changed alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from iptsim.packet import Packet
-from iptsim.sets.regions import Prefix
-from iptsim.sets.results import Result
-from iptsim.sets.translating import Header, Rewritten, Tracked
+from iptsim.sets.translating import Header, Tracked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,47 +38,3 @@ class Leader(Packet):
 
 
 _VALUES = attrgetter(*(entry.name for entry in fields(Leader)))
-
-
-class Option(NamedTuple):
-    """What a base chain may do to some packets of a class.
-
-    Attributes:
-        part: the packets before, those among them to which it applies, and what applies.
-        ends: the addresses and ports that a translation gives them.
-        region: that of the new address.
-        same: whether the new destination is the source itself.
-        changed: which of the addresses and ports a translation changes: to conntrack, only then is it one.
-    """
-
-    part: Part
-    packets: Any
-    result: Result
-    rewritten: Rewritten | None = None
-    region: Prefix | None = None
-    same: bool = False
-    changed: tuple[bool, ...] = ()
-
-    @property
-    def effect(self) -> tuple[Any, ...]:
-        """What packets must have in common to go on together."""
-        result = self.result
-        side = result.translation.side if result.translation is not None else ""
-        written = tuple(one for one in result.rewriting.fields if one[0] not in ("mark", "ct.mark"))
-        return (
-            result.kind,
-            side,
-            self.region,
-            self.same,
-            self.changed,
-            written,
-            result.rule if result.kind != "ACCEPT" else None,
-        )
-
-
-def may_join(result: Result, leading: Option) -> bool:
-    """Return whether packets to which a result applies may go on with those that lead."""
-    other = leading.result
-    if (result.kind, result.rule) != (other.kind, other.rule) and result.translation is None:
-        return result.kind == other.kind == "ACCEPT"
-    return result.region is None or leading.region is None or result.region == leading.region

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
+from iptsim.dump.calls import Node
 from iptsim.extensions.base import Translation
 from iptsim.netfilter.hooks import OUTPUT, PREROUTING
 from iptsim.sets.chains import Chains
+from iptsim.sets.overlaps import Overlaps
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.rewriting import Rewriting
 
@@ -21,7 +24,6 @@ class Result(NamedTuple):
         translation: what nat does to them.
         rule: chain and position of the rule that decides, where rules are kept apart; None for a policy.
         packets: to which packets, as they come to the chain: a function.
-        fields: the fields and decisions that these depend on.
         region: where a translation leads that has only one address.
     """
 
@@ -30,12 +32,60 @@ class Result(NamedTuple):
     translation: Translation | None
     rule: tuple[str, int] | None
     packets: Any
-    fields: tuple[str, ...]
     region: Prefix | None = None
 
+    @property
+    def alike(self) -> Hashable:
+        """What results have in common that are alike as far as packets may go on together."""
+        return self.translation is None, self.kind, self.rule, self.region
 
-def results_of(chains: Chains, regions: Regions, table: str, hook: str) -> Iterator[Result]:
-    """Yield what a base chain does."""
+
+class Results:
+    """What a base chain does.
+
+    Args:
+        nothing: the empty set.
+        results: each thing that it does.
+        fields: the fields and decisions that their packets may depend on.
+    """
+
+    def __init__(self, nothing: Any, results: Sequence[Result], fields: Sequence[str]) -> None:
+        self.fields = tuple(fields)
+        groups: dict[Hashable, list[tuple[Any, tuple[int, Result]]]] = {}
+        for number, one in enumerate(results):
+            groups.setdefault(one.alike, []).append((one.packets, (number, one)))
+        self._groups = [(group[0][1][1], Overlaps(nothing, group)) for group in groups.values()]
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def of(
+        self, packets: Any, now: Callable[[Any], Any], chosen: Callable[[Result], bool]
+    ) -> Iterator[tuple[Any, Result]]:
+        """Yield what happens to some packets, and to which of them.
+
+        Args:
+            packets: the packets, as they arrived.
+            now: returns the packets, as they arrived, that are in a set when they come to the chain.
+            chosen: which results count; it is asked about one of those that are alike.
+        """
+        found = [
+            (number, inside, one)
+            for example, group in self._groups
+            if chosen(example)
+            for inside, (number, one) in group.of(packets, now)
+        ]
+        found.sort(key=itemgetter(0))
+        return ((inside, one) for _, inside, one in found)
+
+
+def results_of(chains: Chains, regions: Regions, table: str, hook: str) -> Results:
+    """Return what a base chain does."""
+    found = list(_results(chains, regions, table, hook))
+    return Results(chains.space.nothing.function, found, chains.tested(Node(table, hook)))
+
+
+def _results(chains: Chains, regions: Regions, table: str, hook: str) -> Iterator[Result]:
     for outcome, packets in chains.base(table, hook).outcomes.items():
         kind = "ACCEPT" if outcome.kind == "TRANSLATE" else outcome.kind
         wanted, region = outcome.translation, None
@@ -45,4 +95,4 @@ def results_of(chains: Chains, regions: Regions, table: str, hook: str) -> Itera
         if wanted is not None and wanted.addresses is not None and wanted.netmap is None:
             first, last = wanted.addresses
             region = regions.of(first) if first == last else None
-        yield Result(kind, outcome.rewriting, wanted, outcome.rule, packets.function, packets.fields, region)
+        yield Result(kind, outcome.rewriting, wanted, outcome.rule, packets.function, region)

@@ -63,6 +63,7 @@ class Summary:
         parts: how packets leave it, and functions that return some of those that do: what is not needed is not
             computed, and often large.
         rules: its rules, in order.
+        taken_from: the summary of the same chain of another program that this one was taken over from.
     """
 
     node: Node
@@ -70,8 +71,11 @@ class Summary:
     nothing: PacketSet
     parts: dict[Outcome, list[Callable[[], PacketSet]]] = field(default_factory=dict)
     rules: list[RuleSets] = field(default_factory=list)
+    taken_from: Summary | None = None
 
     _left: dict[Outcome, PacketSet] = field(default_factory=dict)
+    #: how many parts there are of the outcomes that are not yet in `_left`; None before the first question
+    _waiting: int | None = None
 
     def end(self, outcome: Outcome, packets: PacketSet) -> None:
         """Let packets leave the chain."""
@@ -83,17 +87,22 @@ class Summary:
         self.parts.setdefault(outcome, []).append(packets)
 
     def leaving(self, outcome: Outcome) -> PacketSet:
-        """Return the packets that leave the chain by an outcome."""
+        """Return the packets that leave the chain by an outcome, now that all its parts are known."""
+        if self.taken_from is not None:
+            return self.taken_from.leaving(outcome)
         found = self._left.get(outcome)
         if found is None:
-            others = [one for one in self.parts if one != outcome]
-            left = sum(len(self.parts[one]) for one in others if one not in self._left)
-            if left < len(self.parts[outcome]):
+            if self._waiting is None:
+                self._waiting = sum(map(len, self.parts.values()))
+            parts = self.parts[outcome]
+            if self._waiting - len(parts) < len(parts):
                 # each packet leaves in one way: these are all that leave in no other
+                others = [one for one in self.parts if one != outcome]
                 found = ~union([self.nothing, *map(self.leaving, others)])
             else:
-                found = union([self.nothing, *(part() for part in self.parts[outcome])])
+                found = union([self.nothing, *(part() for part in parts)])
             self._left[outcome] = found
+            self._waiting -= len(parts)
         return found
 
     @property

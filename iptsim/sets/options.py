@@ -1,0 +1,120 @@
+"""What a base chain may do to some packets of a class, and which of them may go on together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.translation import own_address
+from iptsim.packet import Context
+from iptsim.sets.landscape import Landscape
+from iptsim.sets.parts import Part
+from iptsim.sets.regions import Prefix
+from iptsim.sets.results import Result
+from iptsim.sets.translating import Bits, Ends, Fields, Rewritten, translations
+
+
+class Option(NamedTuple):
+    """What a base chain may do to some packets of a class.
+
+    Attributes:
+        part: the packets before, those among them to which it applies, and what applies.
+        ends: the addresses and ports that a translation gives them.
+        region: that of the new address.
+        same: whether the new destination is the source itself.
+        changed: which of the addresses and ports a translation changes: to conntrack, only then is it one.
+    """
+
+    part: Part
+    packets: Any
+    result: Result
+    rewritten: Rewritten | None = None
+    region: Prefix | None = None
+    same: bool = False
+    changed: tuple[bool, ...] = ()
+
+    @property
+    def effect(self) -> tuple[Any, ...]:
+        """What packets must have in common to go on together."""
+        result = self.result
+        side = result.translation.side if result.translation is not None else ""
+        written = tuple(one for one in result.rewriting.fields if one[0] not in ("mark", "ct.mark"))
+        return (
+            result.kind,
+            side,
+            self.region,
+            self.same,
+            self.changed,
+            written,
+            result.rule if result.kind != "ACCEPT" else None,
+        )
+
+
+def may_join(leading: Option, result: Result) -> bool:
+    """Return whether packets to which a result applies may go on with those that lead; :attr:`Result.alike` tells."""
+    other = leading.result
+    if (result.kind, result.rule) != (other.kind, other.rule) and result.translation is None:
+        return result.kind == other.kind == "ACCEPT"
+    return result.region is None or leading.region is None or result.region == leading.region
+
+
+def translated(
+    land: Landscape, kernel: Kernel, context: Context, part: Part, packets: Any, result: Result
+) -> Iterator[Option]:
+    """Yield what a translation does to some packets, which go on together only if they are translated alike."""
+    wanted = result.translation
+    assert wanted is not None
+    own = None
+    if wanted.addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
+        own = own_address(kernel, context, wanted.target)
+        if own is None:
+            yield Option(part, packets, result._replace(kind="DROP", translation=None))
+            return
+    ends = land.bits.ends(part.header)
+    for whole in translations(land.bits, wanted, packets, ends, own, wanted):
+        for made in _by_change(land.bits, whole, ends):
+            address = made.ends.dst if wanted.side == "dst" else made.ends.src
+            for region, inside in _by_region(land, wanted.side, address, made.packets, ends):
+                known = land.bits.number(made.ends.src), land.bits.number(made.ends.dst)
+                same = land.bits.false
+                if known != (None, None):
+                    same = inside & land.bits.equal(made.ends.src, made.ends.dst)
+                for packets_, to_itself in ((inside & ~same, False), (same, True)):
+                    if packets_ != land.bits.false:
+                        changed = tuple(one != other for one, other in zip(made.ends, ends, strict=True))
+                        yield Option(part, packets_, result, made, region, to_itself, changed)
+
+
+def _by_change(bits: Fields, made: Rewritten, before: Ends) -> Iterator[Rewritten]:
+    """Divide packets by what a translation changes of them: what fits already stays (nf_nat_setup_info)."""
+    if made.at_random:
+        yield made
+        return
+    kinds = [made]
+    for key, old, new in zip(Ends._fields, before, made.ends, strict=True):
+        if old != new:
+            equal = bits.equal(old, new)
+            kept = [
+                one._replace(ends=one.ends._replace(**{key: old}), packets=one.packets & equal)
+                for one in kinds
+            ]
+            kinds = [*(one._replace(packets=one.packets & ~equal) for one in kinds), *kept]
+    yield from (one for one in kinds if one.packets != bits.false)
+
+
+def _by_region(
+    land: Landscape, side: str, address: Bits, packets: Any, before: Ends
+) -> Iterator[tuple[Prefix | None, Any]]:
+    """Divide packets by the region of their new address."""
+    if address == (before.dst if side == "dst" else before.src):
+        yield None, packets
+        return
+    number = land.bits.number(address)
+    if number is not None:
+        yield land.regions.of(number), packets
+        return
+    for region in land.regions.all:
+        inside = packets & land.bits.replaced(land.within(region, side), {side: address})
+        if inside != land.bits.false:
+            yield region, inside

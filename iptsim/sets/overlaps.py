@@ -1,0 +1,51 @@
+"""Many sets of which those that overlap another are found without trying each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+_Owner = TypeVar("_Owner")
+#: So many sets are tried one by one.
+_FEW = 4
+
+
+class Overlaps(Generic[_Owner]):
+    """Sets in a tree of their unions.
+
+    Args:
+        nothing: the empty set.
+        sets: the sets, as functions, each with what it belongs to.
+    """
+
+    def __init__(self, nothing: Any, sets: Sequence[tuple[Any, _Owner]]) -> None:
+        self._nothing = nothing
+        self._owners = [owner for _, owner in sets]
+        level = [function for function, _ in sets]
+        #: the sets, then the unions of two neighbours each, and so on
+        self._levels = [level]
+        while len(level) > _FEW:
+            pairs = range(0, len(level), 2)
+            level = [level[at] | level[at + 1] if at + 1 < len(level) else level[at] for at in pairs]
+            self._levels.append(level)
+
+    def of(self, packets: Any, now: Callable[[Any], Any] | None = None) -> Iterator[tuple[Any, _Owner]]:
+        """Yield what each set that overlaps some packets has in common with them, in the order of the sets.
+
+        Args:
+            packets: the packets.
+            now: returns what the sets have become, if they were about packets as they were at another place.
+        """
+        top = len(self._levels) - 1
+        todo = [(top, place, packets) for place in reversed(range(len(self._levels[top])))]
+        while todo:
+            depth, place, here = todo.pop()
+            function = self._levels[depth][place]
+            here &= function if now is None else now(function)
+            if here == self._nothing:
+                continue
+            if not depth:
+                yield here, self._owners[place]
+                continue
+            below = range(2 * place, min(2 * place + 2, len(self._levels[depth - 1])))
+            todo += ((depth - 1, one, here) for one in reversed(below))
