@@ -161,6 +161,11 @@ def test_the_command_writes_a_file_or_a_directory(
     assert main(["redact", str(CAPTURES[0]), str(file), "-o", str(tmp_path / "all")]) == 0
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [CAPTURES[0].name, "rules.txt"]
     assert main(["redact", str(CAPTURES[0]), "-o", str(tmp_path / "all")]) == 2
+    capfdbinary.readouterr()
+    assert main(["redact", str(CAPTURES[0]), "--key", "a", "-o", "-"]) == 0
+    (tmp_path / "out.tar.gz").write_bytes(capfdbinary.readouterr().out)
+    redacted = load_host(tmp_path / "out.tar.gz")
+    assert len(redacted.containers) == len(load_host(CAPTURES[0]).containers)
 
 
 def test_the_capture_script_can_redact(tmp_path: Path) -> None:

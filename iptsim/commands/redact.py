@@ -42,10 +42,10 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "-o",
         dest="output",
-        default="-",
         metavar="OUT",
         help=say(
-            "where to write: a file, - for standard output; for a capture or several files, a new directory"
+            "where to write: a file, - for standard output; for a capture or several files, a new directory, - for "
+            "an archive (.tar.gz) on standard output"
         ),
     )
     parser.add_argument(
@@ -71,11 +71,15 @@ def run(arguments: argparse.Namespace) -> int:
     done = redact_files(key_of(arguments.key or secrets.token_hex()), files)
     if len(sources) == 1 and sources[0].dump is not None:
         (data,) = done.values()
-        save(arguments.output, data)
-        return ANSWERED
-    if arguments.output == "-":
-        raise UsageError(message("give a new directory for the files: -o DIRECTORY"))
-    _save_all(arguments.output, done)
+        save(arguments.output or "-", data)
+    elif arguments.output is None:
+        raise UsageError(
+            message("give a new directory for the files: -o DIRECTORY; or -o - for an archive (.tar.gz)")
+        )
+    elif arguments.output == "-":
+        save("-", _archive(done))
+    else:
+        _save_all(arguments.output, done)
     return ANSWERED
 
 
@@ -85,6 +89,24 @@ def _members(source: Source, *, alone: bool) -> list[tuple[str, bytes]]:
     if source.dump is not None:
         return [(base, source.dump)]
     return [(name if alone else f"{base}/{name}", data) for name, data in source.files.items()]
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    """Return files as a .tar.gz, without the time and the user that made it."""
+    import gzip
+    import io
+    import tarfile
+
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w") as tar,
+    ):
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o644
+            tar.addfile(entry, io.BytesIO(data))
+    return packed.getvalue()
 
 
 def _save_all(output: str, files: dict[str, bytes]) -> None:

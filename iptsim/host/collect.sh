@@ -1,11 +1,12 @@
 #!/bin/sh
 # Save everything that determines what this host does with packets: rules, addresses, routes, sets, containers.
 #
-#   sudo sh collect.sh [--without-connections] [DIRECTORY]
+#   sudo sh collect.sh [--without-connections] [DIRECTORY | -]
 #
-# It writes DIRECTORY (by default iptsim-HOST-DATE) and DIRECTORY.tar.gz; nothing is sent anywhere. It changes
-# nothing on the host, but has two unavoidable side effects: iptables-save, nft and ipset may load their kernel
-# modules, and reading the connections loads nf_conntrack_netlink.
+# It writes DIRECTORY (by default iptsim-HOST-DATE) and DIRECTORY.tar.gz, or for - the archive alone, to standard
+# output; nothing is sent anywhere. It changes nothing on the host, but has two unavoidable side effects:
+# iptables-save, nft and ipset may load their kernel modules, and reading the connections loads
+# nf_conntrack_netlink.
 # Left out on purpose, as they may contain passwords: environment variables, labels and commands of containers,
 # and settings of dockerd that do not affect packets. The capture does contain addresses, including those of
 # peers, and the names of listening programs; --without-connections leaves out the current connections and
@@ -24,8 +25,9 @@ if [ "${1:-}" = --without-connections ]; then
     shift
 fi
 case ${1:-} in
+-) ;;
 -*)
-    echo "usage: $0 [--without-connections] [DIRECTORY]" >&2
+    echo "usage: $0 [--without-connections] [DIRECTORY | -]" >&2
     exit 2
     ;;
 esac
@@ -33,8 +35,15 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "$0: only root may read the rules; run it with sudo" >&2
     exit 2
 fi
-directory=${1:-iptsim-$(uname -n)-$(date +%Y%m%d-%H%M%S)}
-directory=${directory%/}
+directory=iptsim-$(uname -n)-$(date +%Y%m%d-%H%M%S)
+scratch=
+if [ "${1:-}" = - ]; then
+    scratch=$(mktemp -d) || exit 2
+    directory=$scratch/$directory
+else
+    directory=${1:-$directory}
+    directory=${directory%/}
+fi
 if [ -e "$directory.tar.gz" ] || ! mkdir "$directory"; then
     echo "$0: give the name of a directory that does not exist yet, nor DIRECTORY.tar.gz" >&2
     exit 2
@@ -42,7 +51,7 @@ fi
 # give_up STATUS WORDS: print an error, remove everything and exit.
 give_up() {
     trap '' INT TERM HUP
-    rm -rf "$directory" "$directory.tar" "$directory.tar.gz"
+    rm -rf "$directory" "$directory.tar" "$directory.tar.gz" ${scratch:+"$scratch"}
     echo "$0: $2; nothing is saved" >&2
     exit "$1"
 }
@@ -411,4 +420,9 @@ have_room
 # iptsim expects the files at the top level of an archive, or in one directory.
 tar -C "$(dirname "$directory")" -cf "$directory.tar" "$(basename "$directory")" && gzip "$directory.tar" ||
     give_up 1 "$directory.tar.gz can't be written"
-say "packed $directory.tar.gz: give that to iptsim"
+if [ -n "$scratch" ]; then
+    cat "$directory.tar.gz" || give_up 1 "the archive can't be written"
+    rm -rf "$scratch"
+else
+    say "packed $directory.tar.gz: give that to iptsim"
+fi

@@ -106,6 +106,26 @@ class TestRun:
                 ["-A INPUT -p tcp -m tcp --dport 25 -j DROP"],
             )
 
+    def test_an_archive_on_standard_output(self, tmp_path: Path) -> None:
+        (tmp_path / "scratch").mkdir()
+        done = subprocess.run(
+            ["unshare", "-n", "-m", "sh", "-s", "--", "-"],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "TMPDIR": str(tmp_path / "scratch"),
+                "DOCKER_HOST": f"unix://{tmp_path}/nobody",
+            },
+            input=script().encode(),
+            capture_output=True,
+            check=True,
+            timeout=120,
+        )
+        (tmp_path / "host.tar.gz").write_bytes(done.stdout)
+        assert load_host(tmp_path / "host.tar.gz").assumptions == []
+        assert list((tmp_path / "scratch").iterdir()) == []
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["host.tar.gz", "scratch"]
+
     def test_saves_nothing_over(self, tmp_path: Path) -> None:
         (tmp_path / "saved").mkdir()
         (tmp_path / "collect.sh").write_text(script())
