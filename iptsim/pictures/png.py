@@ -11,6 +11,8 @@ from iptsim.errors import UsageError
 from iptsim.languages import message, say
 
 _FONTS = Path(__file__).parent / "fonts"
+#: Fonts without serifs that have Chinese characters, as Debian, Windows and macOS name them.
+_CHINESE = '"Noto Sans CJK TC", "Noto Sans TC", "Microsoft JhengHei", "PingFang TC", "DejaVu Sans"'
 #: The most pixels on a side, and in all, that viewers open.
 _LONGEST, _MOST = 16_000, 120_000_000
 
@@ -38,9 +40,17 @@ def png(svg: str, scale: float) -> bytes:
             ),
             stacklevel=3,
         )
-    # resvg replaces no glyphs of a text with a ligature: "filter" and ideographs in one line
-    unjoined = re.sub(r"(?<=>)[^<>]*(?=</text>)", lambda text: re.sub("f(?=[fil])", "f\u200c", text[0]), svg)
-    return _drawn(unjoined, _scale_of(svg, scale))
+    whole = re.sub(r"(?<=>)[^<>]*(?=</text>)", lambda text: _with_font(text[0]), svg)
+    return _drawn(whole, _scale_of(svg, scale))
+
+
+def _with_font(text: str) -> str:
+    """Return a text in a font that has its ideographs; else resvg takes any that does, a serif one too."""
+    if not has_ideographs(text):
+        return text
+    # where it must take another font, resvg replaces no ligature: "filter" and ideographs in one line
+    unjoined = re.sub("f(?=[fil])", "f\u200c", text)
+    return f"<tspan font-family='{_CHINESE}'>{unjoined}</tspan>"
 
 
 def _scale_of(svg: str, wanted: float) -> float:

@@ -11,7 +11,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import decision_of
 from iptsim.host.model import Host
-from iptsim.languages import say, say_many
+from iptsim.languages import joined, message, say, say_many
 from iptsim.packet import Family
 from iptsim.pictures.address_translation import translations
 from iptsim.pictures.captions import answer_captions, rules_text
@@ -163,7 +163,7 @@ def _tables(ruleset: Ruleset, hook: str) -> list[str]:
             continue
         text = f"{table.name} {rules_text(len(chain.rules))}"
         if table.name == "filter" or chain.policy not in (None, "ACCEPT"):
-            text += ", " + say("policy {policy}", policy=chain.policy or "ACCEPT")
+            text = joined(", ", [text, message("policy {policy}", policy=chain.policy or "ACCEPT")])
         texts.append(text)
     return texts
 
