@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -54,6 +54,28 @@ class ReachClass:
         found = first.within(sample)
         assert found is not None
         return found
+
+    @property
+    def kind(self) -> Hashable:
+        """What it shares with classes whose packets went the same way, to or from another container of a group.
+
+        The explanation of one is that of the others, but for names and addresses, where Docker's settings of the
+        containers are alike.
+        """
+        walks = [fate.walks for fate in self._fates]
+        if not all(walks):
+            return id(self)
+        groups = self._fates[0].groups
+        return (
+            groups.get(self.sender, self.sender),
+            groups.get(self.receiver, self.receiver),
+            frozenset.union(*walks),
+            self.verdict,
+            self.is_refused,
+            self.is_forwarded,
+            self.sources if self.sender in ("", "internet") else None,
+            tuple(self.traffic.ports.items()),
+        )
 
     @property
     def verdict(self) -> str:

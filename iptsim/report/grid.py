@@ -26,16 +26,21 @@ class Entry(NamedTuple):
         number: of the class of packets in the grid.
         one: the class.
         packets: which packets, in words.
+        shown_by: the class whose explanation is shown: itself, or one between other containers of the same groups,
+            whose packets go the same way.
+        shown_number: its number.
     """
 
     number: int
     one: ReachClass
     packets: str
+    shown_by: ReachClass
+    shown_number: int
 
     @property
     def shown(self) -> Hashable:
         """What makes a difference to a reader."""
-        return self.one.verdict, self.one.is_refused, self.one.fate.code, self.packets
+        return self.one.verdict, self.one.is_refused, self.shown_by.fate.code, self.packets
 
 
 class Grid:
@@ -52,6 +57,9 @@ class Grid:
         self.senders, self.receivers = answer.senders, answer.receivers
         self.entries: dict[tuple[str, str], tuple[Entry, ...]] = {}
         self._entries: list[Entry] = []
+        #: the first class of each kind, and the first entry for some kinds
+        self._first: dict[Hashable, ReachClass] = {}
+        self._showing: dict[Hashable, tuple[ReachClass, int]] = {}
         for sender in self.senders:
             for receiver in self.receivers:
                 self.entries[sender, receiver] = self._of(sender, receiver)
@@ -61,20 +69,37 @@ class Grid:
             return ()
         groups: dict[Hashable, list[ReachClass]] = {}
         for one in self.answer.between(sender, receiver):
-            groups.setdefault(_end(one), []).append(one)
-        classes = [first.joined(others) if others else first for first, *others in groups.values()]
+            groups.setdefault(_end(self._first.setdefault(self._kind(one), one)), []).append(one)
+        kinds: dict[int, Hashable] = {}
+        classes = []
+        for first, *others in groups.values():
+            classes.append(first.joined(others) if others else first)
+            kinds[id(classes[-1])] = tuple(map(self._kind, (first, *others)))
         classes.sort(key=lambda one: one.traffic.size)
         last = classes[-1] if classes and self.answer.is_rest(classes[-1], classes) else None
         ordered = sorted(classes, key=lambda one: (one is last, _ORDER[outcome_of(one).tone]))
         found = []
         for one in ordered:
             text = rest_text() if one is last else packets_text(self.answer, one)
-            found.append(Entry(len(self._entries), one, printable(text)))
+            number = len(self._entries)
+            shown_by = self._showing.setdefault(kinds[id(one)], (one, number))
+            found.append(Entry(number, one, printable(text), *shown_by))
             self._entries.append(found[-1])
         return tuple(found)
 
+    def _kind(self, one: ReachClass) -> Hashable:
+        """Return what classes have in common of which one explanation is shown."""
+        containers = self.answer.host.containers
+        ends = (containers.get(one.sender), containers.get(one.receiver))
+        links = tuple(tuple(map(str, end.links)) if end is not None else () for end in ends)
+        published = tuple(map(str, ends[1].published)) if ends[1] is not None else ()
+        return one.kind, links, published
+
     def as_json(self, traces: Traces) -> dict[str, Any]:
-        """Return the grid for the page's script: each class with its ends by number, its packets, verdict and trace."""
+        """Return the grid for the page's script: each class with its ends by number, its packets, verdict and trace.
+
+        Where the trace is that of another class, that one's number follows.
+        """
         numbers = {
             name: number for number, name in enumerate(dict.fromkeys([*self.senders, *self.receivers]))
         }
@@ -87,7 +112,8 @@ class Grid:
                     numbers[entry.one.receiver],
                     traces.texts.text(entry.packets),
                     traces.texts.text(outcome_of(entry.one).word),
-                    traces.trace(entry.one.explanation),
+                    traces.trace(entry.shown_by.explanation),
+                    *([entry.shown_number] if entry.shown_number != entry.number else []),
                 ]
                 for entry in self._entries
             ],

@@ -88,13 +88,13 @@ def _cell(places: Places, entries: Sequence[Entry]) -> Markup:
 
 def _entry(places: Places, entry: Entry) -> Markup:
     outcome = outcome_of(entry.one)
-    address = places.decision(entry.one.explanation)
+    address = places.decision(entry.shown_by.explanation)
     return element(
         f"a.v-{outcome.tone}",
         element("b", outcome.word),
         " ",
         isolated(entry.packets),
-        element("small", reason_words(entry.one)),
+        element("small", reason_words(entry.shown_by)),
         href=f"#{address}" if address else None,
         data_c=entry.number,
     )
@@ -102,7 +102,7 @@ def _entry(places: Places, entry: Entry) -> Markup:
 
 def _reasons(grids: Sequence[Grid]) -> Markup:
     """Return the reasons with what they mean, the most frequent first."""
-    found = (entry.one for grid in grids for entries in grid.entries.values() for entry in entries)
+    found = (entry.shown_by for grid in grids for entries in grid.entries.values() for entry in entries)
     counts = Counter(one.explanation.reason.code for one in found)
     rows = (
         element("li", element("b", REASON_WORDS[code]), element("span", REASONS[code]), data_r=code.value)

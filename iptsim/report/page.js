@@ -203,8 +203,15 @@
 
   /* -- reachability: its entries lead to their packet paths ----------------------------------------------- */
 
-  /* A class of packets: sender and receiver, its packets, the outcome, the trace of one of them; all as numbers. */
-  const FROM = 0, TO = 1, PACKETS = 2, OUTCOME = 3, TRACE = 4;
+  /* A class of packets: sender and receiver, its packets, the outcome, the trace of one of them; all as numbers. The
+     trace may be that of another class, between containers that are treated alike: then its number is the last one. */
+  const FROM = 0, TO = 1, PACKETS = 2, OUTCOME = 3, TRACE = 4, LIKE = 5;
+  const endsText = (grid, one) => `${grid.names[one[FROM]]} → ${grid.names[one[TO]]}`;
+  function alikeText() {
+    const one = chosen.grid && chosen.finding === null ? chosen.grid.classes[chosen.number] : [];
+    if (one[LIKE] === undefined) return null;
+    return say("alike", { own: endsText(chosen.grid, one), shown: endsText(chosen.grid, chosen.grid.classes[one[LIKE]]) });
+  }
   let familyShown = data.tables.length ? data.tables[0].family : 4;
   const tableOf = (family) => data.tables.find((one) => one.family === family);
   const between = (grid, from, to) => grid.classes.map((_, number) => number).filter((number) => grid.classes[number][FROM] === from && grid.classes[number][TO] === to);
@@ -391,6 +398,7 @@
     return make(`div.answer.v-${trace.q ? "REFUSED" : tone(trace.v)}`, {},
       make("p.head", {}, badge(trace.v, ".big"), trace.q && make("span.tag", {}, say("refused")), make("strong", {}, isolated(data.strings[trace.f]), " → ", isolated(data.strings[trace.t])),
         make("span.soft", {}, chosen.finding === null ? packetsText(chosen.grid.classes[chosen.number]) : data.findings[chosen.finding].code)),
+      alikeText() && make("p.soft", {}, isolated(alikeText())),
       make("p", {}, isolated(data.strings[trace.x])),
       pairs(
         [say("code"), code(trace.r), " ", make("span.soft", {}, data.reasons[trace.r] || "")],

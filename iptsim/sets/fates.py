@@ -87,6 +87,20 @@ class Fate:
     witness: dict[str, Any]
     _fates: Fates = field(repr=False)
     _sender: Sender = field(repr=False)
+    _traces: tuple[Trace, ...] = field(default=(), repr=False)
+
+    @property
+    def walks(self) -> frozenset[int]:
+        """Which walks found it; where containers differ in their addresses alone, one walk stands for several.
+
+        Empty where something undecided takes the packets one way or another, as their explanation then has all ways.
+        """
+        return frozenset(map(id, self._traces))
+
+    @property
+    def groups(self) -> Mapping[str, int]:
+        """The groups of containers; see :attr:`Fates.groups`."""
+        return self._fates.groups
 
     @property
     def translated(self) -> tuple[Mapping[str, str], ...]:
@@ -195,6 +209,11 @@ class Fates(Sequence[Fate]):
     def __repr__(self) -> str:
         return f"<Fates of {len(self)} sets of packets on {self.host!r}>"
 
+    @cached_property
+    def groups(self) -> dict[str, int]:
+        """The containers that differ in their addresses alone, as far as packets are concerned, with their group."""
+        return {member.name: number for number, group in enumerate(self.land.groups) for member in group}
+
     # -- some of them ---------------------------------------------------------------------------------
 
     def frame(self) -> pandas.DataFrame:
@@ -268,7 +287,8 @@ class Fates(Sequence[Fate]):
             alike, known = ways.get(key := (_kind(one), packets.hinges), ([], self.space.nothing))
             ways[key] = [*alike, one], known | packets.may
         for group in groups.values():
-            yield self._fate(sender, group, group[0][0].trace.verdict)
+            found = self._fate(sender, group, group[0][0].trace.verdict)
+            yield replace(found, _traces=tuple(one.trace for one, _ in group))
         left = union([self.space.nothing, *(packets for _, packets in ways.values())])
         together: dict[Any, list[tuple[Class, PacketSet]]] = {}
         while left:

@@ -277,6 +277,17 @@ def test_choosing_who_and_whom(visit: Open) -> None:
     assert "#trace/4/internet/c01/" in page.url
 
 
+def test_a_path_between_containers_that_are_treated_alike_says_whose_it_is(visit: Open) -> None:
+    seen = visit(MANY, "#trace/4/c24/c29/1")
+    assert seen.page.locator("#trace-from option:checked").inner_text() == "c24"
+    said = "Shown: c04 → c24. c24 → c29 is treated alike; only names and addresses differ."
+    assert said in seen.text(".answer")
+    seen.page.locator("#trace-from").select_option("c04")
+    seen.page.locator("#trace-to").select_option("c24")
+    assert "c04 172.24.0.2 → c24 172.24.0.6" in seen.text(".answer .head")
+    assert "treated alike" not in seen.text(".answer")
+
+
 def test_findings_lead_to_their_rules_and_packets(visit: Open) -> None:
     page = visit("docker-28.5/forward-off").page
     finding = page.locator(".finding").first

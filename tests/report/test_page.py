@@ -152,7 +152,7 @@ def test_the_matrix_holds_the_classes_of_reach() -> None:
     grid = data["tables"][0]
     found = {
         (grid["names"][sender], grid["names"][receiver], data["strings"][packets]): data["traces"][trace]
-        for sender, receiver, packets, _, trace in grid["classes"]
+        for sender, receiver, packets, _, trace, *_ in grid["classes"]
     }
     for one in reach(host, family=4):
         if one.sender and one.receiver and one.sender != one.receiver:
