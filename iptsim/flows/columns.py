@@ -25,7 +25,6 @@ _AT_ONCE = 1 << 14
 _BLOCKS = 1 << 14
 
 _Int = NDArray[np.int64]
-_Words = NDArray[np.uint32]
 
 
 @dataclass(slots=True)
@@ -212,7 +211,7 @@ def _ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
         return numbers, good
     offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + count + 1]
     first, last = int(offsets[0]), int(offsets[-1])
-    # the first word begins before the first byte
+    # there are two bytes before that of the first digit
     part = np.zeros(last - first + 3, np.uint8)
     part[3:] = np.frombuffer(data_buffer, np.uint8)[first:last]
     starts, ends = offsets[:-1] - first, offsets[1:] - first
@@ -226,14 +225,12 @@ def _ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
             return numbers, good
         stops = dots[before[rows][:, None] + np.arange(3)].reshape(-1)
         starts, ends = starts[rows], ends[rows]
-    # the four bytes up to each place, that of the place highest
-    words: _Words = np.ndarray((last - first,), "<u4", part, strides=(1,))
     fine = np.ones(len(starts), np.bool_)
-    whole: _Words = np.zeros(len(starts), np.uint32)
+    whole = np.zeros(len(starts), np.uint32)
     begin = starts
     for octet in range(4):
         end = stops[octet::3] if octet < 3 else ends
-        value, valid = _byte_numbers(words, begin, end)
+        value, valid = _byte_numbers(part, begin, end)
         fine &= valid
         whole = whole << np.uint32(8) | value
         begin = end + 1
@@ -249,20 +246,26 @@ def _are_within(dots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArra
     return bool((dots[::3] >= starts).all() and (dots[2::3] < ends).all())
 
 
-#: Of a number of up to three digits: which bytes of a word are digits, and the least number that has so many.
-_MASKS = np.array([0, 0xFF000000, 0xFFFF0000, 0xFFFFFF00, 0xFFFFFFFF], np.uint32)
-_LEAST = np.array([1000, 0, 10, 100, 1000], np.uint32)
+#: The least number of so many digits; no number has none, or more than three.
+_LEAST = np.array([1000, 0, 10, 100, 1000], np.uint16)
 
 
 def _byte_numbers(
-    words: _Words, begin: NDArray[np.int32], end: NDArray[np.int32]
-) -> tuple[_Words, NDArray[np.bool_]]:
-    """Return the numbers between places of texts, and which of them are bytes."""
-    length = np.minimum(end - begin, 4)
-    digits = (words[end - 1] ^ np.uint32(0x30303030)) & _MASKS[length]
-    value: _Words = digits >> np.uint32(24)
-    value += (digits >> np.uint32(16) & np.uint32(0xFF)) * np.uint32(10)
-    value += (digits >> np.uint32(8) & np.uint32(0xFF)) * np.uint32(100)
-    # 9 + 0x76 is the greatest sum that leaves the highest bit of a byte
-    odd = (digits | digits + np.uint32(0x76767676)) & np.uint32(0x80808080)
-    return value, (odd == 0) & (value < 256) & (value >= _LEAST[length])
+    part: NDArray[np.uint8], begin: NDArray[np.int32], end: NDArray[np.int32]
+) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """Return the numbers between places of texts, and which of them are bytes.
+
+    Args:
+        part: the bytes of the texts, behind three others.
+    """
+    length, zero = end - begin, np.uint8(ord("0"))
+    # others than digits are 10 and more, as numbers without a sign
+    ones, tens, hundreds = part.take(end + 2) - zero, part.take(end + 1) - zero, part.take(end) - zero
+    tens *= length > 1
+    hundreds *= length > 2
+    value = hundreds.astype(np.uint16)
+    for digits in (tens, ones):
+        value *= np.uint16(10)
+        value += digits
+    valid = (ones < 10) & (tens < 10) & (hundreds < 10)
+    return value, valid & (value < 256) & (value >= _LEAST.take(length, mode="clip"))
