@@ -263,6 +263,10 @@ def test_a_full_disk_keeps_what_was_found(hosts: Path, capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     assert "/dev/full: No space left on device" in err
     assert "7 hosts" in out
+    assert main(["reach", str(hosts), "--summary", "-o", "/dev/full"]) == 2
+    out, err = capsys.readouterr()
+    assert "/dev/full: No space left on device" in err
+    assert "7 hosts" in out
 
 
 # -- a cluster -----------------------------------------------------------------------------------------
@@ -320,6 +324,21 @@ def test_commands_on_a_cluster(
     engine = "--cluster" if command == "diff" else "--engine"
     alone = summary(capsys, 2, *words)
     assert summary(capsys, 2, *words, engine, f"dask={cluster.scheduler_address}") == alone
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore")
+def test_workers_elsewhere_find_the_other_files(
+    hosts: Path, tmp_path: Path, cluster: Any, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    # the workers have been started in another folder
+    monkeypatch.chdir(tmp_path)
+    Path("more.rules").write_text("*filter\n-I INPUT -p tcp --dport 9999 -j ACCEPT\nCOMMIT\n")
+    words = ["lint", "hosts", "--noflush", "more.rules"]
+    alone = summary(capsys, 2, *words)
+    assert summary(capsys, 2, *words, "--engine", f"dask={cluster.scheduler_address}") == alone
+    assert not any("more.rules" in one["error"] for one in alone["errors"])
 
 
 @pytest.mark.thorough

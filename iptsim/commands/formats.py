@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from iptsim.errors import UsageError
 from iptsim.languages import say
 
 #: All formats; `--help` lists those of a command.
@@ -73,7 +75,7 @@ def written(arguments: argparse.Namespace) -> Iterator[None]:
     """Send what is printed within to the file of `-o`, once all of it is there.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written; what belongs into it was printed, so that the work is not lost.
     """
     if arguments.output == "-":
         yield
@@ -81,7 +83,11 @@ def written(arguments: argparse.Namespace) -> Iterator[None]:
     held = io.StringIO()
     with redirect_stdout(held):
         yield
-    _save(arguments.output, held.getvalue())
+    try:
+        _save(arguments.output, held.getvalue())
+    except UsageError:
+        sys.stdout.write(held.getvalue())
+        raise
 
 
 def write_beside(arguments: argparse.Namespace, content: Callable[[str], str]) -> None:

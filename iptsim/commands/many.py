@@ -58,12 +58,16 @@ def wants_summary(arguments: argparse.Namespace) -> bool:
 
 
 def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return how sources are read, for :func:`iptsim.sources.load_host`."""
+    """Return how sources are read, for :func:`iptsim.sources.load_host`; workers elsewhere find files by whole paths."""
+
+    def place(name: str | None) -> str | None:
+        return os.path.abspath(name) if arguments.work_engine and name and os.path.exists(name) else name
+
     return {
         "strict": arguments.strict,
-        "extra": arguments.extra,
-        "docker_inspect": arguments.docker_inspect,
-        "noflush": arguments.noflush,
+        "extra": [place(name) for name in arguments.extra],
+        "docker_inspect": place(arguments.docker_inspect),
+        "noflush": place(arguments.noflush),
     }
 
 

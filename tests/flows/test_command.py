@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +242,11 @@ def test_the_sketch_is_never_off_by_more_than_it_says() -> None:
     for name, count in sketch.counts.items():
         assert count <= truth[name] <= count + sketch.error
     assert sketch.counts.most_common(1)[0][0] == "a"
+
+
+def test_the_program_does_without_pandas(log: str) -> None:
+    # pyarrow imports it where it is installed, which takes longer than a quarter of a million records
+    command = [sys.executable, "-X", "importtime", "-m", "iptsim", "flows", PUBLISHED, log]
+    imported = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "pyarrow.lib" in imported
+    assert "pandas.core" not in imported
