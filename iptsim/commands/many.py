@@ -58,7 +58,7 @@ def wants_summary(arguments: argparse.Namespace) -> bool:
 
 
 def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return how sources are read, for :func:`iptsim.sources.load_host`; workers elsewhere find files by whole paths."""
+    """Return how sources are read, for :func:`iptsim.sources.load_host`; workers elsewhere get whole paths."""
 
     def place(name: str | None) -> str | None:
         return os.path.abspath(name) if arguments.work_engine and name and os.path.exists(name) else name
