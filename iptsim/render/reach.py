@@ -135,6 +135,8 @@ def traffic_text(answer: Reaching, one: ReachClass) -> str:
     if sports != ((0, 0xFFFF),):
         shown = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in sports)
         parts.append(say("from source port {ports}", ports=shown))
+    elif one.is_open and one.usual and (some := one.traffic - one.usual):
+        parts.append(say("{ports} only from certain source ports", ports=some.says(answer.asked)))
     return joined(", ", parts)
 
 
