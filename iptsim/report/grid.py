@@ -15,6 +15,8 @@ from iptsim.report.words import outcome_of
 
 #: The order of what a cell says.
 _ORDER = {"ACCEPT": 0, "DEPENDS": 1, "REFUSED": 2, "REJECT": 3, "DROP": 3}
+#: With more classes, containers that differ in their addresses alone share one explanation: twenty and more containers.
+SHARED = 500
 #: The endpoints that have rows and columns of their own.
 _APART = frozenset({INTERNET, "host"})
 
@@ -88,7 +90,9 @@ class Grid:
         return tuple(found)
 
     def _kind(self, one: ReachClass) -> Hashable:
-        """Return what classes have in common of which one explanation is shown."""
+        """Return what classes have in common of which one explanation is shown; each has its own on small hosts."""
+        if len(self.answer.classes) <= SHARED:
+            return id(one)
         containers = self.answer.host.containers
         ends = (containers.get(one.sender), containers.get(one.receiver))
         links = tuple(tuple(map(str, end.links)) if end is not None else () for end in ends)

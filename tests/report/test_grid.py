@@ -31,7 +31,8 @@ ALONE = ("docker-20.10/two-networks",)
         pytest.param("hosts/docker-many", marks=pytest.mark.thorough),
     ],
 )
-def test_a_path_that_stands_for_others_is_theirs(source: str) -> None:
+def test_a_path_that_stands_for_others_is_theirs(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iptsim.report.grid.SHARED", 0)
     host, shared = load_host(FIXTURES / source), 0
     for family in FAMILIES:
         grid = Grid(reach(host, family=family, apart=True))
@@ -52,3 +53,8 @@ def path_of(explanation: Explanation) -> list[Any]:
             for step in leg.all_steps
         ),
     ]
+
+
+def test_on_a_small_host_each_packet_has_its_own_path() -> None:
+    grid = Grid(reach(FIXTURES / "hosts/podman-netavark", apart=True))
+    assert all(entry.one is entry.shown_by for entries in grid.entries.values() for entry in entries)
