@@ -145,7 +145,7 @@ def lead(findings: Sequence[Finding], host: Host) -> Markup:
     """Return the sentence at the top: how much there is."""
     rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
     chains = [chain for one in rulesets for table in one.tables.values() for chain in table.chains.values()]
-    rules = sum(len(chain.rules) for chain in chains)
+    rules = sum(bool(rule.position) for chain in chains for rule in chain.rules)
     told = say(
         "Findings: {findings}. Rules: {rules}, in {chains} chains. Every port and every source was checked.",
         findings=f"{len(findings):,}",

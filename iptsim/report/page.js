@@ -46,8 +46,13 @@
       for (const number of chain.r) chainOf.set(number, [ruleset, chain]);
     }
   }
-  const rulePlace = (rule) => say("rule_place", { table: rule.t, chain: rule.c, number: rule.n });
-  const ruleHash = (number) => link("rule", chainOf.get(number)[0].kind, data.rules[number].t, data.rules[number].c, data.rules[number].n);
+  /* Rules that are not shown have no number: their chain is all that is known. */
+  const rulePlace = (rule) => (rule.n ? say("rule_place", { table: rule.t, chain: rule.c, number: rule.n }) : `${rule.t} ${rule.c}`);
+  const shortPlace = (rule) => [rule.t, rule.c, rule.n || []].flat().join(" ");
+  function ruleHash(number) {
+    const rule = data.rules[number], kind = chainOf.get(number)[0].kind;
+    return rule.n ? link("rule", kind, rule.t, rule.c, rule.n) : link("chain", kind, rule.t, rule.c);
+  }
   const chainHash = (ruleset, chain) => link("chain", ruleset.kind, chain.t, chain.c);
   function ruleLink(number, text) {
     const shown = text || rulePlace(data.rules[number]);
@@ -498,7 +503,7 @@
     const step = entry.step;
     if (!step.t && step.r === undefined) return [isolated(data.strings[step.n] || step.v), step.v === "DROP" ? [" ", badge("DROP")] : ""];
     const rule = step.r === undefined ? null : data.rules[step.r];
-    const where = rule ? `${rule.t} ${rule.c} ${rule.n}` : `${step.t} ${step.c}`;
+    const where = rule ? shortPlace(rule) : `${step.t} ${step.c}`;
     const verdict = badge(step.v, "", step.p ? say("policy", { policy: step.v }) : step.v);
     const [jump, chain] = step.v.split(/:(.*)/s);
     return [
@@ -628,7 +633,7 @@
     }
     for (const number of chainOf.keys()) {
       const rule = data.rules[number];
-      add("kind_rule", ruleHash(number), `${rule.t} ${rule.c} ${rule.n}  ${rule.s}`, `${rule.w}. ${whyText(rule)}`);
+      add("kind_rule", ruleHash(number), `${shortPlace(rule)}  ${rule.s}`, `${rule.w}. ${whyText(rule)}`);
     }
     return found;
   }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.ruleset import Chain, Rule, Ruleset
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.host import Host
@@ -39,9 +39,10 @@ class Places:
         }
 
     def list_rules(self, kind: str, rules: Iterable[Rule]) -> None:
-        """Note which rules of a ruleset the page lists."""
+        """Note which rules of a ruleset the page lists; those that the source does not show are at their chain."""
         for rule in rules:
-            self._rules[id(rule)] = link("rule", kind, rule.table, printable(rule.chain), rule.position)
+            of_rule = ("rule", kind, rule.table, printable(rule.chain), rule.position)
+            self._rules[id(rule)] = link(*of_rule) if rule.position else link("chain", *of_rule[1:4])
 
     def rule(self, rule: Rule | None) -> str:
         """Return the address of a rule; "" if the page does not list it."""
@@ -62,3 +63,8 @@ class Places:
         found = (self.host.rulesets.get(family), self.host.extra_rulesets.get(family))
         rulesets = [one for one in found if one is not None and step.backend in ("", one.backend)]
         return self.chain(rulesets[0], step.table, step.chain or "") if rulesets else ""
+
+
+def is_shown(ruleset: Ruleset, chain: Chain) -> bool:
+    """Return whether the source shows a chain; a listing may leave out those of hooks, which are assumed then."""
+    return not ruleset.listed or chain.declared or any(rule.position for rule in chain.rules)

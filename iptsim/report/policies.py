@@ -11,17 +11,23 @@ from iptsim.host import Host
 from iptsim.languages import Text, joined, message, message_many, message_sentences, say, say_many
 from iptsim.packet import FAMILIES, Family, address_text
 from iptsim.report.markup import Markup, code, element, isolated, table, together
-from iptsim.report.places import Places
+from iptsim.report.places import Places, is_shown
 from iptsim.report.words import OUTCOMES, badge
 
 CHAINS = ("INPUT", "FORWARD", "OUTPUT")
 _TOOLS: dict[Family, str] = {4: "iptables", 6: "ip6tables"}
 
 
-def policy_texts(host: Host, family: Family) -> dict[str, str]:
-    """Return the policies of the filter table by chain."""
+def shown_chain(host: Host, family: Family, name: str) -> Chain | None:
+    """Return a built-in chain of the filter table; None if the source does not show it."""
     ruleset = host.rulesets.get(family)
-    found = {name: ruleset.chain("filter", name) for name in CHAINS} if ruleset is not None else {}
+    chain = ruleset.chain("filter", name) if ruleset is not None else None
+    return chain if chain is not None and ruleset is not None and is_shown(ruleset, chain) else None
+
+
+def policy_texts(host: Host, family: Family) -> dict[str, str]:
+    """Return the policies of the filter table by chain, as far as they are shown."""
+    found = {name: shown_chain(host, family, name) for name in CHAINS}
     return {name: chain.policy or "ACCEPT" for name, chain in found.items() if chain is not None}
 
 
@@ -41,8 +47,7 @@ def rest(chain: Chain) -> tuple[str, Rule | None]:
 
 def rest_of_input(host: Host, family: Family) -> str:
     """Return what the host does with packets to it that no other rule decides about; "" if that is not shown."""
-    ruleset = host.rulesets.get(family)
-    chain = ruleset.chain("filter", "INPUT") if ruleset is not None else None
+    chain = shown_chain(host, family, "INPUT")
     return rest(chain)[0] if chain is not None else ""
 
 
@@ -78,8 +83,7 @@ def policies_section(host: Host, places: Places) -> Markup:
 
 
 def _policy(host: Host, family: Family, name: str, places: Places) -> Iterator[Markup | str]:
-    ruleset = host.rulesets[family]
-    chain = ruleset.chain("filter", name)
+    chain = shown_chain(host, family, name)
     if chain is None:
         yield say("not shown")
         return

@@ -8,11 +8,12 @@ from typing import Any
 
 from iptsim.dump.ruleset import Chain, Counters, Jump, Rule, Ruleset
 from iptsim.errors import printable
+from iptsim.explanation.places import place_of
 from iptsim.languages import say, say_many
 from iptsim.owners.chains import ChainOwners, chain_owners
 from iptsim.report.compact import Traces
 from iptsim.report.markup import Content, Markup, element, isolated, together
-from iptsim.report.places import Places
+from iptsim.report.places import Places, is_shown
 
 #: With more rules, chains are folded at first.
 OPEN_AT_FIRST = 400
@@ -124,7 +125,9 @@ def _chain(
     summary = element(
         "summary",
         element("h5", isolated(printable(chain.name))),
-        element("span.soft", _about(chain, owners)),
+        element(
+            "span.soft", _about(chain, owners) if is_shown(ruleset, chain) else say("not shown, assumed")
+        ),
         element("span.soft", say_many("{count} rule", "{count} rules", count) if count else say("no rules")),
         element("span.soft", _counters(chain.counters)) if chain.builtin and chain.counters else None,
         # here, since what is within an element that Tab skips is skipped as well: `details` takes no tabindex
@@ -160,9 +163,7 @@ def _callers(one: ListedChain, places: Places) -> Markup | None:
 
 def rule_link(rule: Rule, places: Places) -> Markup:
     """Return the place of a rule as a link to it."""
-    text = say(
-        "{table} {chain} rule {number}", table=rule.table, chain=printable(rule.chain), number=rule.position
-    )
+    text = printable(place_of(rule))
     address = places.rule(rule)
     return element("a", isolated(text), href=f"#{address}") if address else isolated(text)
 
@@ -190,12 +191,17 @@ def _rules(one: ListedChain, traces: Traces, places: Places) -> Markup:
 
 def _rule(rule: Rule, traces: Traces, places: Places, counted: bool) -> Markup:
     told = traces.rules.values[traces.rule(rule)]
-    address = places.rule(rule)
+    address = places.rule(rule) if rule.position else None
     return element(
         "tr",
-        element("th.no", element("a", rule.position, href=f"#{address}"), scope="row"),
+        element("th.no", element("a", rule.position, href=f"#{address}") if address else "–", scope="row"),
         element("td", element("span.words", isolated(told["w"])), element("code.spec", told["s"])),
-        element("td", isolated(_why(told)), " ", element("span.tag", told["e"]) if "e" in told else None),
+        element(
+            "td",
+            isolated(_why(told) if rule.position else say("assumed: not in the source")),
+            " ",
+            element("span.tag", told["e"]) if "e" in told else None,
+        ),
         element("td.count", _counters(rule.counters)) if counted else None,
         id=address,
         tabindex=-1,

@@ -28,6 +28,7 @@ from iptsim.reaching.exposure import exposed
 from iptsim.render.reach import sources_text, traffic_text
 from iptsim.report import page, report
 from iptsim.report.words import REASON_WORDS
+from iptsim.sources import loads_host
 from tests.report.hosts import PAYLOADS, hostile
 from tests.test_captures import FIXTURES
 
@@ -341,6 +342,22 @@ def test_a_policy_that_no_packet_meets_says_so(tmp_path: Path) -> None:
     assert "<b>INPUT REJECT</b>" in sections["overview"]
     assert "The source has no ip6tables rules, so what IPv6 allows is unknown." in sections["policies"]
     assert "by the last rule for IPv4; policies: INPUT ACCEPT" in sections["overview"]
+
+
+def test_policies_that_a_listing_leaves_out_are_not_shown() -> None:
+    # as pasted from: iptables -L DOCKER-USER -n; iptables -L INPUT -n
+    user = "Chain DOCKER-USER (1 references)\ntarget     prot opt source               destination\n"
+    drop = "DROP       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:8081\n"
+    text = page(report(loads_host(user + drop)))
+    assert "no IPv4 policies in the source" in text
+    assert "The source shows no policies." in text
+    rows = {tuple(row[:3]) for row in Rows(text).of("rules")}
+    assert ("–", "every packet: rules that are not shown...", "assumed: not in the source ") in rows
+    ids = [attributes["id"] for _, attributes in Elements(text).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    both = f"{user}{drop}\n{user.replace('DOCKER-USER (1 references', 'INPUT (policy DROP')}"
+    rows_of = Rows(report(loads_host(both)).sections["policies"]).of("")
+    assert [row[1] for row in rows_of[1:]] == ["✕ DROPpolicy", "not shown", "not shown"]
 
 
 def test_what_certain_source_ports_open_is_not_passed_over(tmp_path: Path) -> None:
