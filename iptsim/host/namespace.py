@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -365,6 +365,22 @@ class Namespace:
 NftEffect = Literal["drop", "reject", "change"]
 
 
+class NftRule(NamedTuple):
+    """A rule of nftables, or one of its alternatives, in the notation of iptables.
+
+    Attributes:
+        chain: the chain.
+        position: the rule's number in the chain, from 1; its alternatives have the same.
+        words: its options.
+        hidden: its conditions without a like in iptables.
+    """
+
+    chain: str
+    position: int
+    words: str
+    hidden: str = ""
+
+
 class NftChain(Frozen):
     """An nftables base chain; None means that a value was not saved.
 
@@ -375,6 +391,8 @@ class NftChain(Frozen):
         policy: "accept" or "drop".
         devices: the interfaces whose ingress or egress hook it uses.
         effects: what it could do; empty if it can only let packets continue.
+        rules: by address family its rules and those that it calls, in the notation of iptables; of a family that is
+            missing, they have no such notation.
     """
 
     family: str
@@ -386,6 +404,7 @@ class NftChain(Frozen):
     policy: str | None = None
     devices: tuple[str, ...] = ()
     effects: tuple[NftEffect, ...] = ()
+    rules: tuple[tuple[Family, tuple[NftRule, ...]], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the chain as plain data."""

@@ -1,7 +1,7 @@
 """nftables base chains: from `nft -j list ruleset`, from hints of iptables-save, and from Docker's settings.
 
-The rules of these chains are not evaluated. This module only determines whether a chain could affect a packet:
-by its policy, its rules, the chains they jump to and the verdict maps they use (libnftables-json(5)).
+This module determines whether a chain could affect a packet: by its policy, its rules, the chains they jump to and
+the verdict maps they use (libnftables-json(5)). Rules with a translation are evaluated (:mod:`iptsim.host.nft_rules`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign
-from iptsim.host.namespace import NftChain, NftEffect, NftRuleset
+from iptsim.host.namespace import NftChain, NftEffect, NftRule, NftRuleset
+from iptsim.host.nft_rules import Translator
 from iptsim.packet import Family
 
 #: Statements that neither end a packet's path through the hooks nor change it for later rules.
@@ -37,6 +38,10 @@ _FAMILIES: dict[str, frozenset[Family]] = {
     "ip6": frozenset({6}),
     "inet": frozenset({4, 6}),
 }
+
+#: Hooks of IP, and flags of sets whose elements come and go.
+_HOOKS = frozenset({"prerouting", "input", "forward", "output", "postrouting"})
+_CHANGING = frozenset({"dynamic", "timeout"})
 
 ALL_EFFECTS: tuple[NftEffect, ...] = ("drop", "reject", "change")
 #: The note of iptables-save about a table that it cannot show (iptables 1.8, xtables-save.c).
@@ -76,12 +81,19 @@ class MapEntry(Foreign):
     elem: tuple[Any, ...] = ()
 
 
+class SetEntry(MapEntry):
+    """`set` of `nft -j list ruleset`."""
+
+    flags: tuple[str, ...] = ()
+
+
 class ItemEntry(Foreign):
     """An object of `nft -j list ruleset`; other kinds do not affect verdicts."""
 
     chain: ChainEntry | None = None
     rule: RuleEntry | None = None
     map: MapEntry | None = None
+    set: SetEntry | None = None
 
 
 class RulesetEntry(Foreign):
@@ -95,6 +107,7 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
     chains = [item.chain for item in entry.nftables if item.chain is not None]
     rules: dict[tuple[str, str, str], list[Sequence[dict[str, Any]]]] = {}
     maps: dict[tuple[str, str, str], Sequence[Any]] = {}
+    sets: dict[tuple[str, str], dict[str, Sequence[Any]]] = {}
     tracked: set[Family] = set()
     for item in entry.nftables:
         if item.rule is not None:
@@ -104,6 +117,9 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
                 tracked |= _FAMILIES.get(item.rule.family, frozenset())
         elif item.map is not None:
             maps[item.map.family, item.map.table, item.map.name] = item.map.elem
+            sets.setdefault((item.map.family, item.map.table), {})[item.map.name] = item.map.elem
+        elif item.set is not None and not _CHANGING & set(item.set.flags):
+            sets.setdefault((item.set.family, item.set.table), {})[item.set.name] = item.set.elem
     return NftRuleset(
         chains=tuple(
             NftChain(
@@ -116,12 +132,29 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
                 policy=chain.policy,
                 devices=_devices(chain.dev),
                 effects=_Effects((chain.family, chain.table), rules, maps).of(chain),
+                rules=tuple(_translated(chain, rules, sets.get((chain.family, chain.table), {}))),
             )
             for chain in chains
             if chain.hook is not None
         ),
         tracked=frozenset(tracked),
     )
+
+
+def _translated(
+    chain: ChainEntry,
+    rules: Mapping[tuple[str, str, str], list[Sequence[dict[str, Any]]]],
+    sets: Mapping[str, Sequence[Any]],
+) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
+    """Yield the rules of a base chain for each of its address families, where they have a translation."""
+    if chain.type != "filter" or chain.hook not in _HOOKS:
+        return
+    table = (chain.family, chain.table)
+    own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}
+    for family in sorted(_FAMILIES.get(chain.family, ())):
+        translated = Translator(own, sets, chain.hook).of(chain.name, family)
+        if translated is not None:
+            yield family, translated
 
 
 def _devices(value: str | list[str] | None) -> tuple[str, ...]:

@@ -27,9 +27,14 @@ def evaluate(kernel: Kernel, context: Context, base: IptablesChain) -> Outcome |
     company, program, table = kernel.company, base.program, base.table
     if company is not None and company.leads(context.packet):
         return company.evaluate(kernel, context, program, table)
-    context.table, context.backend, context.version = table, program.backend, program.version
+    return evaluate_chain(kernel, context, program, base.chain)
+
+
+def evaluate_chain(kernel: Kernel, context: Context, program: Program, base: Chain) -> Outcome | None:
+    """Evaluate a base chain of a program at the packet's hook. Return None if the packet continues."""
+    context.table, context.backend, context.version = base.table, program.backend, program.version
     begun = len(kernel.passage.steps)
-    verdict = _traverse(kernel, context, program, base.chain)
+    verdict = _traverse(kernel, context, program, base)
     if kernel.hooks.is_mixed and len(kernel.hooks.programs(context.packet.family)) > 1:
         for step in kernel.passage.steps[begun:]:
             step.backend = program.backend
@@ -133,5 +138,5 @@ def _policy(kernel: Kernel, context: Context, base: Chain) -> Verdict:
     """Apply the policy of a base chain, and record the step."""
     policy = base.policy or "ACCEPT"
     interfaces = (context.in_interface, context.out_interface)
-    kernel.add(Step(context.hook, policy, context.table, context.hook, policy=True, interfaces=interfaces))
+    kernel.add(Step(context.hook, policy, base.table, base.name, policy=True, interfaces=interfaces))
     return _ACCEPTED if policy == "ACCEPT" else _DROPPED

@@ -1,7 +1,7 @@
 """Base chains of nftables that iptables did not create: what they do to a packet is undecided.
 
-Their rules are not evaluated. A chain that can only let packets go on is passed; for any other chain each result
-is a way of its own: that it accepts the packet, and each of its possible effects.
+A chain that can only let packets go on is passed. Rules that have the like in iptables are evaluated. For any other
+chain each result is a way of its own: that it accepts the packet, and each of its possible effects.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import Literal
 
 from iptsim.host.namespace import NftChain, NftEffect
 from iptsim.languages import Text, message
+from iptsim.netfilter import hooks
+from iptsim.netfilter.chain_evaluation import evaluate_chain
 from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.nft_program import NftProgram, program_of
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import FinalVerdict
@@ -69,6 +72,8 @@ def _pass_all(kernel: Kernel, context: Context, chains: Iterable[NftChain]) -> O
 
 def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | None:
     """Pass a chain. Return None if the packet continues unchanged."""
+    if (walked := _walkable(kernel, context, chain)) is not None:
+        return evaluate_chain(kernel, context, walked.program, walked.base)
     hook = (chain.hook or context.hook).upper()
     if not chain.effects:
         note = message("{chain} has no rule that drops or changes packets", chain=chain_place(chain))
@@ -81,6 +86,20 @@ def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | N
         return None
     _add_step(kernel, chain, hook, _VERDICTS[effect], what)
     return Outcome(_VERDICTS[effect], context=context)
+
+
+def _walkable(kernel: Kernel, context: Context, chain: NftChain) -> NftProgram | None:
+    """Return a chain whose rules can be evaluated; None where its effect is decided as a whole.
+
+    Sets of packets and classes of a log are divided by the rules of iptables alone. Before conntrack has looked a
+    packet up, nftables knows no state of it.
+    """
+    divided = kernel.company is not None or kernel.observer is not None
+    if divided or not chain.effects or (chain.priority or 0) <= hooks.CONNTRACK_PRIORITY:
+        return None
+    if kernel.world.assumed_of(assumable(chain), MODULE) is not None:
+        return None
+    return program_of(chain, context.packet.family)
 
 
 def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: Text) -> None:

@@ -160,7 +160,7 @@ table netdev dev {
         others = without_iptables(found, [loads(dump, family=4)])
         assert others.tracked == {4, 6}
         # before 1.0.9 nft does not print the device of a chain
-        assert {one.model_copy(update={"devices": ()}) for one in others.chains} == {
+        assert {one.model_copy(update={"devices": (), "rules": ()}) for one in others.chains} == {
             NftChain(family="inet", table="fw", name="in", type="filter", hook="input", priority=10, policy="drop",
                      effects=("drop",)),
             NftChain(family="inet", table="fw", name="out", type="filter", hook="output", priority=0,

@@ -1,0 +1,95 @@
+"""Base chains of nftables whose rules have the like in iptables, ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from iptsim.dump import loads
+from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
+from iptsim.errors import IptsimError
+from iptsim.extensions.hidden import Hidden
+from iptsim.host.namespace import NftChain, NftRule
+from iptsim.languages import message
+from iptsim.netfilter.program import Program
+from iptsim.packet import Family
+
+
+class NftProgram(NamedTuple):
+    """A base chain, ready to run.
+
+    Attributes:
+        program: its table.
+        base: the chain.
+    """
+
+    program: Program
+    base: Chain
+
+
+@lru_cache(maxsize=512)
+def program_of(chain: NftChain, family: Family) -> NftProgram | None:
+    """Return a base chain for an address family; None if its rules are not known, or have no translation."""
+    rules = dict(chain.rules).get(family)
+    if rules is None or chain.name is None or chain.policy is None or chain.hook is None:
+        return None
+    names = list(dict.fromkeys([chain.name, *(one.chain for one in rules), *_called(rules)]))
+    try:
+        loaded = loads(_dump(rules, names), family=family).tables["filter"]
+    except IptsimError:
+        return None  # nothing that iptables accepts
+    title = f"{chain.family} {chain.table}"
+    table = Table(title)
+    for name in names:
+        table.chains[name] = Chain(title, name)
+    for rule, of in zip(loaded.rules(), _in_order(rules, names), strict=True):
+        table.chains[of.chain].rules.append(_placed(rule, of, title, names, chain))
+    base = table.chains[chain.name]
+    base.policy = chain.policy.upper()
+    # nft_do_chain: an empty chain that is called returns
+    return NftProgram(
+        Program(Ruleset(family=family, source=title, backend="nf_tables", tables={title: table})), base
+    )
+
+
+def _called(rules: Iterable[NftRule]) -> list[str]:
+    """Return the chains to which rules jump or go."""
+    words = [one.words.split() for one in rules]
+    return [one[-1] for one in words if len(one) > 1 and one[-2] in ("-j", "-g") and one[-1] not in _TARGETS]
+
+
+_TARGETS = ("ACCEPT", "DROP", "REJECT", "RETURN")
+
+
+def _in_order(rules: Iterable[NftRule], names: list[str]) -> list[NftRule]:
+    found = list(rules)
+    return [one for name in names for one in found if one.chain == name]
+
+
+def _dump(rules: Iterable[NftRule], names: list[str]) -> str:
+    """Return the rules as iptables-save would print them; chains have numbers, as any name is allowed in nftables."""
+    numbers = {name: f"chain-{number}" for number, name in enumerate(names)}
+    lines = ["*filter", *(f":{number} - [0:0]" for number in numbers.values())]
+    for one in _in_order(rules, names):
+        words = one.words
+        before, flag, target = words.rpartition("-j ") if "-j " in words else words.rpartition("-g ")
+        lines.append(f"-A {numbers[one.chain]} {before}{flag}{numbers.get(target, target)}")
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftChain) -> Rule:
+    """Return a rule at its place in nftables, with its unknown conditions."""
+    target = rule.target
+    if isinstance(target, Jump):
+        target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)
+    matches = rule.matches
+    if of.hidden:
+        hidden = Hidden(
+            words=of.hidden,
+            reason=message("what {words} of nftables matches, which iptsim can't read", words=of.hidden),
+            settle=f"--assume {chain.family}:{chain.table}:{chain.name}=yes",
+            place=("nft", title, of.chain, of.position),
+        )
+        matches = (*matches, hidden)
+    return Rule(title, of.chain, of.position, rule.parameters, matches, target)
