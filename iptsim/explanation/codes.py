@@ -124,7 +124,7 @@ REASONS: dict[ReasonCode, Message] = {
     ReasonCode.REPLY_DROPPED: message("The request arrives, but its reply does not come back."),
     ReasonCode.PROXY_CUT_OFF: message("docker-proxy accepts the connection but cannot reach the container."),
     ReasonCode.NFT_CHAIN: message(
-        "A base chain of nftables that iptables did not create decides, or may decide: its rules are not evaluated."
+        "A base chain of nftables that iptables did not create may decide: not all of its rules can be evaluated."
     ),
     ReasonCode.UNDECIDED_MATCH: message(
         "The verdict depends on something that the rules, the capture and the question do not say."

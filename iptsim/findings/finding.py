@@ -97,6 +97,10 @@ CODES: dict[str, Kind] = {
     "notrack-stops-nat": Kind(
         "high", message("A rule in table raw turns tracking off for packets that nat should translate.")
     ),
+    "nftables-drops-forwarded": Kind(
+        "high",
+        message("A base chain of nftables drops forwarded packets that the rules of iptables let pass."),
+    ),
     "forward-drop-hits-others": Kind(
         "high",
         message("Docker set the FORWARD policy to DROP, which also cuts off another bridge of this host."),
@@ -165,6 +169,9 @@ CODES: dict[str, Kind] = {
     ),
     "forward-drop": Kind(
         "low", message("Docker set FORWARD to DROP, and no rule accepts what is forwarded for others.")
+    ),
+    "nftables-forward-drop": Kind(
+        "low", message("A base chain of nftables drops what is forwarded, unless its own rules accept it.")
     ),
     "never-matches": Kind(
         "low",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from iptsim.dump.ruleset import DumpWarning
+from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
 from iptsim.extensions.base import quote
 from iptsim.host.capture import host_of
@@ -21,6 +21,7 @@ from iptsim.paste.evidence import nothing_shown, rules_of
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import decode, lines_of, quoted_commands
+from iptsim.paste.nft_rules import without_guesses
 from iptsim.paste.nothing import nothing_read
 from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned, Zone
 from iptsim.paste.rulesets import Builder
@@ -54,6 +55,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     read: list[Lines] = []
     left: list[Lines] = []
     pieces: list[object] = []
+    segments_read: list[Segment] = []
     decoded = {text_name: decode(data, text_name) for text_name, data in texts.items()}
     for text_name, text in decoded.items():
         lines = lines_of(text)
@@ -61,6 +63,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         if not segments and len(decoded) == 1:
             segments, _ = split(quoted_commands(lines))
             left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
+        segments_read += segments
         for segment in segments:
             read.append(Lines(text_name, segment.first + 1, segment.last + 1, segment.title, segment.table))
             pieces += _of_family(segment, text_name)
@@ -89,7 +92,11 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         one for one in rules if with_commands and one.commands and pieces.index(one) > pieces.index(runs[0])
     ]
     builder = Builder(name)
-    rulesets = builder.build([one for one in rules if one not in later] or [nothing_shown()])
+    shown = [one for one in rules if one not in later]
+    if shown or not _lists_tables(segments_read):
+        rulesets = builder.build(shown or [nothing_shown()])
+    else:  # nft lists the tables of iptables, too: there are none
+        rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
     if settings and not files and (with_commands or not by_rules):
         host = host_with(settings, name)
         add_status(host.rulesets, rulesets if rules and len(later) < len(rules) else {}, builder.policies)
@@ -119,6 +126,17 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     return host
 
 
+def _lists_tables(segments: Sequence[Segment]) -> bool:
+    """Return whether nft lists base chains of IP that are not iptables'."""
+    return any(segment.form == "nft list ruleset" and '"hook"' in _facts(segment) for segment in segments)
+
+
+def _facts(segment: Segment) -> str:
+    return "".join(
+        data.decode() for piece in segment.pieces if isinstance(piece, Facts) for data in piece.files.values()
+    )
+
+
 def _logged_line(piece: Logged) -> LoggedLine:
     visit = piece.visit
     place = (visit.table, visit.chain, visit.kind, visit.number) if visit is not None else None
@@ -146,11 +164,20 @@ def _set_resolvers(host: Host, found: Sequence[Resolver]) -> None:
 
 
 def _joined(one: bytes, other: bytes) -> bytes:
-    """Return a capture file with the data of a further segment: lists are joined; otherwise the first one counts."""
+    """Return a capture file with the data of a further segment: lists are joined, else the first one counts."""
     lists = [parse_json(data) for data in (one, other) if data.lstrip()[:1] == b"["]
     if len(lists) == 2:
         return json.dumps([*lists[0], *(entry for entry in lists[1] if entry not in lists[0])]).encode()
-    return one if one.lstrip()[:1] == b"{" else one + other
+    return _joined_nftables(one, other) if one.lstrip()[:1] == b"{" else one + other
+
+
+def _joined_nftables(one: bytes, other: bytes) -> bytes:
+    """Return the objects of two outputs of nft."""
+    outputs = [parse_json(data) for data in (one, other)]
+    if not all(isinstance(output, dict) and isinstance(output.get("nftables"), list) for output in outputs):
+        return one
+    found = [entry for output in outputs for entry in output["nftables"]]
+    return json.dumps({"nftables": without_guesses(found)}).encode()
 
 
 def _of_family(segment: Segment, text_name: str) -> list[object]:

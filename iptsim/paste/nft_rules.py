@@ -12,6 +12,7 @@ from iptsim.dump.ruleset import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.services import PORTS
 from iptsim.grammar import parser
 from iptsim.languages import message
 
@@ -33,6 +34,25 @@ _REJECTS6 = {
     "addr-unreachable": "icmp6-addr-unreachable",
     "admin-prohibited": "icmp6-adm-prohibited",
 }
+#: Words of statements that do more than compare.
+_ACTIONS = frozenset(
+    {
+        "set",
+        "notrack",
+        "tproxy",
+        "dup",
+        "fwd",
+        "queue",
+        "synproxy",
+        "flow",
+        "add",
+        "update",
+        "jump",
+        "goto",
+        "vmap",
+        "map",
+    }
+)
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN", "queue": "NFQUEUE"}
 
 
@@ -43,15 +63,13 @@ class Translated(NamedTuple):
         words: the options of the iptables rule.
         hidden: conditions without an iptables equivalent.
         counters: its counter.
-        does: the statements that show its effect, by their names in libnftables-json(5): "drop", "jump" ...
-        target: the chain of a jump or goto.
+        statements: its statements in the form of libnftables-json(5); "unread" for what may do anything.
     """
 
     words: tuple[Word, ...]
     hidden: tuple[Hidden, ...]
     counters: Counters | None
-    does: tuple[str, ...]
-    target: str | None
+    statements: tuple[dict[str, Any], ...]
 
 
 def translated(text: str, family: int, line: int) -> Translated:
@@ -71,9 +89,13 @@ def _unreadable(text: str, line: int) -> Translated:
         for word in ("drop", "reject", "accept", "dnat", "snat", "masquerade", "redirect")
         if word in words
     ]
+    statements: list[dict[str, Any]] = [{"match": {"left": {text: {}}}}]
+    statements += [{word: None} for word in does]
+    if not does or _ACTIONS & set(words):
+        statements.append({"unread": None})
     verdict = next((_VERDICTS[word] for word in words if word in _VERDICTS), None)
     target = tuple(_words("-j", verdict)) if verdict else ()
-    return Translated(target, (_hidden(text, line),), None, ("match", *does), None)
+    return Translated(target, (_hidden(text, line),), None, tuple(statements))
 
 
 def _hidden(text: str, line: int) -> Hidden:
@@ -98,9 +120,10 @@ class _Rule:
         self.protocol = False
         self.target: list[str] = []
         self.unread: list[str] = []
+        #: words of no known statement
+        self.others: list[str] = []
         self.counters: Counters | None = None
-        self.does: list[str] = []
-        self.chain: str | None = None
+        self.statements: list[dict[str, Any]] = []
 
     def read(self, tree: Tree[Token]) -> Translated:
         """Translate a rule."""
@@ -108,8 +131,11 @@ class _Rule:
             assert isinstance(child, Tree)
             getattr(self, f"_{child.data}")(child)
         hidden = (_hidden(" ".join(self.unread), self.line),) if self.unread else ()
+        does = {key for one in self.statements for key in one}
+        if self.others and (_ACTIONS & set(self.others) or not does - {"match", "limit", "counter", "log"}):
+            self.statements.append({"unread": None})
         words = tuple(_words(*self.conditions, *self.target))
-        return Translated(words, hidden, self.counters, tuple(self.does), self.chain)
+        return Translated(words, hidden, self.counters, tuple(self.statements))
 
     # -- conditions --------------------------------------------------------------------------------
 
@@ -124,12 +150,30 @@ class _Rule:
                 negated = str(child) == "!="
                 if str(child) not in ("==", "!="):
                     values.append("?")
-            elif child.type not in ("TRANSPORT", "SIDE", "SIDE_ADDRESS"):
+            elif child.type not in ("TRANSPORT", "SIDE", "SIDE_ADDRESS", "ICMP"):
                 values.append(str(child).strip('"'))
         return negated, values
 
-    def _condition(self, tree: Tree[Token], text: str, *words: str, negated: bool) -> None:
-        self.does.append("match")
+    def _compare(
+        self,
+        left: dict[str, Any],
+        tree: Tree[Token],
+        values: list[str],
+        *,
+        negated: bool,
+        flags: bool = False,
+    ) -> None:
+        """Add a condition as a statement; of flags, which are one value, any may be set."""
+        is_set = any(isinstance(child, Tree) for child in tree.children)
+        found = [_json_value(one) for one in values]
+        right = {"set": found} if is_set else found if flags else found[0]
+        if "?" in values or (len(found) > 1 and not (is_set or flags)):
+            self.statements.append({"match": {"left": left}})
+        else:
+            op = "!=" if negated else "in" if flags and not is_set else "=="
+            self.statements.append({"match": {"op": op, "left": left, "right": right}})
+
+    def _condition(self, text: str, *words: str, negated: bool) -> None:
         if "?" in words[-1] or (negated and "," in words[-1] and words[-2].startswith("-s")):
             self.unread.append(text)
         else:
@@ -143,12 +187,16 @@ class _Rule:
 
     def _address(self, tree: Tree[Token], flag: str, name: str) -> None:
         negated, values = self._value(tree)
+        protocol = "ip6" if any(":" in value for value in values) else "ip"
+        if self.family == 0 and any(value.startswith("@") for value in values):
+            self.statements.append({"match": {"left": {f"{name} {values[0]}": {}}}})  # of either family
+        else:
+            self._compare({"payload": {"protocol": protocol, "field": name}}, tree, values, negated=negated)
         shown = f"ip {name} {'!= ' if negated else ''}{', '.join(values)}"
         if any("-" in value or value.startswith("@") for value in values) or (negated and len(values) > 1):
-            self.does.append("match")
             self.unread.append(shown)
         else:
-            self._condition(tree, shown, flag, ",".join(values), negated=negated)
+            self._condition(shown, flag, ",".join(values), negated=negated)
 
     def _iifname(self, tree: Tree[Token]) -> None:
         self._interface(tree, "-i", "iifname")
@@ -158,27 +206,32 @@ class _Rule:
 
     def _interface(self, tree: Tree[Token], flag: str, name: str) -> None:
         negated, values = self._value(tree)
+        self._compare({"meta": {"key": name}}, tree, values, negated=negated)
         if len(values) != 1 or values[0].startswith("@"):
-            self.does.append("match")
             self.unread.append(f"{name} {', '.join(values)}")
         else:
-            self._condition(tree, name, flag, values[0].replace("*", "+"), negated=negated)
+            self._condition(name, flag, values[0].replace("*", "+"), negated=negated)
 
     def _protocol(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
+        self._compare({"meta": {"key": "l4proto"}}, tree, values, negated=negated)
         if len(values) != 1:
-            self.does.append("match")
             self.unread.append(f"meta l4proto {{ {', '.join(values)} }}")
         elif not self.protocol:
             self.protocol = True
-            self._condition(tree, "l4proto", "-p", values[0], negated=negated)
+            self._condition("l4proto", "-p", values[0], negated=negated)
 
     def _port(self, tree: Tree[Token]) -> None:
         transport, side = str(tree.children[0]), str(tree.children[1])
         negated, values = self._value(tree)
+        self._compare(
+            {"payload": {"protocol": transport, "field": side}},
+            tree,
+            [_port_of(one) for one in values],
+            negated=negated,
+        )
         ports = [value.replace("-", ":") if value[:1].isdigit() else value for value in values]
         if transport == "th" or any(value.startswith("@") or value == "?" for value in values):
-            self.does.append("match")
             self.unread.append(f"{transport} {side} {', '.join(values)}")
             return
         if not self.protocol:
@@ -186,12 +239,22 @@ class _Rule:
             self.conditions += ["-p", transport]
         many = len(ports) > 1
         module, flag = ("multiport", f"--{side}s") if many else (transport, f"--{side}")
-        self.does.append("match")
         self.conditions += ["-m", module, *(["!"] if negated else []), flag, ",".join(ports)]
+
+    def _icmp(self, tree: Tree[Token]) -> None:
+        negated, values = self._value(tree)
+        protocol = str(tree.children[0])
+        self._compare({"payload": {"protocol": protocol, "field": "type"}}, tree, values, negated=negated)
+        self.unread.append(f"{protocol} type {', '.join(values)}")
+
+    def _nfproto(self, tree: Tree[Token]) -> None:
+        negated, values = self._value(tree)
+        self._compare({"meta": {"key": "nfproto"}}, tree, values, negated=negated)
+        self.unread.append(f"meta nfproto {', '.join(values)}")
 
     def _state(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
-        self.does.append("match")
+        self._compare({"ct": {"key": "state"}}, tree, values, negated=negated, flags=True)
         self.conditions += [
             "-m",
             "conntrack",
@@ -200,15 +263,42 @@ class _Rule:
             ",".join(values).upper(),
         ]
 
+    def _state_map(self, tree: Tree[Token]) -> None:
+        found = []
+        for element in tree.children:
+            assert isinstance(element, Tree)
+            key, verdict, *chain = map(str, element.children)
+            found.append([key, {verdict: {"target": chain[0]} if chain else None}])
+        self.statements.append({"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": found}}})
+        self.unread.append("ct state vmap")
+
+    def _status(self, tree: Tree[Token]) -> None:
+        negated, values = self._value(tree)
+        self._compare({"ct": {"key": "status"}}, tree, values, negated=negated, flags=True)
+        self.unread.append(f"ct status {', '.join(values)}")
+
+    def _limit(self, tree: Tree[Token]) -> None:
+        self.statements.append({"limit": None})
+        self.unread.append(" ".join(["limit rate", *map(str, tree.children)]))
+
     def _addrtype(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
-        side = "--src-type" if str(tree.children[0]) == "saddr" else "--dst-type"
-        self.does.append("match")
-        self.conditions += ["-m", "addrtype", *(["!"] if negated else []), side, values[0].upper()]
+        side = str(tree.children[0])
+        self._compare({"fib": {"result": "type", "flags": [side]}}, tree, values, negated=negated)
+        flag = "--src-type" if side == "saddr" else "--dst-type"
+        self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, values[0].upper()]
 
     def _mark_match(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
-        self.does.append("match")
+        self.statements.append(
+            {
+                "match": {
+                    "op": "!=" if negated else "==",
+                    "left": {"meta": {"key": "mark"}},
+                    "right": int(values[0], 0),
+                }
+            }
+        )
         self.conditions += ["-m", "mark", *(["!"] if negated else []), "--mark", values[0]]
 
     def _comment(self, tree: Tree[Token]) -> None:
@@ -217,18 +307,20 @@ class _Rule:
     def _extension(self, tree: Tree[Token]) -> None:
         name = re.sub(r'# ?xt_|xt (?:target|match) |"', "", str(tree.children[0]))
         if name.isupper():
-            self.does.append("xt")
+            self.statements.append({"xt": None})
             self.target = ["-j", name]
         else:
-            self.does.append("match")
+            self.statements.append({"match": {"left": {str(tree.children[0]): {}}}})
             self.unread.append(str(tree.children[0]))
 
     def _other(self, tree: Tree[Token]) -> None:
-        self.does.append("match")
-        self.unread += [
+        words = [
             "{ " + ", ".join(map(str, child.children)) + " }" if isinstance(child, Tree) else str(child)
             for child in tree.children
         ]
+        self.statements.append({"match": {"left": {" ".join(words): {}}}})
+        self.others += words
+        self.unread += words
 
     # -- statements --------------------------------------------------------------------------------
 
@@ -242,26 +334,26 @@ class _Rule:
 
     def _verdict(self, tree: Tree[Token]) -> None:
         word = str(tree.children[0])
-        self.does.append(word)
+        self.statements.append({word: None})
         if word in _VERDICTS:
             self.target = ["-j", _VERDICTS[word]]
 
     def _jump(self, tree: Tree[Token]) -> None:
-        self.does.append("jump")
-        self.chain = str(tree.children[0])
-        self.target = ["-j", self.chain]
+        chain = str(tree.children[0])
+        self.statements.append({"jump": {"target": chain}})
+        self.target = ["-j", chain]
 
     def _goto(self, tree: Tree[Token]) -> None:
-        self.does.append("goto")
-        self.chain = str(tree.children[0])
-        self.target = ["-g", self.chain]
+        chain = str(tree.children[0])
+        self.statements.append({"goto": {"target": chain}})
+        self.target = ["-g", chain]
 
     def _reject(self, tree: Tree[Token]) -> None:
-        self.does.append("reject")
         kind = str(tree.children[0]).rpartition("type ")[2] if tree.children else "port-unreachable"
-        known = (_REJECTS6 if self.family == 6 else _REJECTS).get(
-            kind.removeprefix("icmp ").removeprefix("icmpx ")
-        )
+        kind = kind.removeprefix("icmp ").removeprefix("icmpx ").removeprefix("icmpv6 ")
+        reset = kind == "tcp reset"
+        self.statements.append({"reject": {"type": kind} if reset else {"type": "icmpx", "expr": kind}})
+        known = (_REJECTS6 if self.family == 6 else _REJECTS).get(kind)
         self.target = ["-j", "REJECT", *(["--reject-with", known] if known else [])]
 
     def _dnat(self, tree: Tree[Token]) -> None:
@@ -277,7 +369,7 @@ class _Rule:
         self._translation("masquerade", "MASQUERADE", "", tree)
 
     def _translation(self, name: str, target: str, flag: str, tree: Tree[Token]) -> None:
-        self.does.append(name)
+        self.statements.append({name: None})
         self.target = ["-j", target]
         if tree.children and flag:
             self.target += [
@@ -286,11 +378,41 @@ class _Rule:
             ]
 
     def _mark_set(self, tree: Tree[Token]) -> None:
-        self.does.append("mangle")
+        self.statements.append({"mangle": None})
         self.target = ["-j", "MARK", "--set-mark", str(tree.children[0])]
 
 
-def json_of(rule: Translated) -> list[dict[str, Any]]:
-    """Return the statements of a rule in the form of libnftables-json(5), reduced to their names."""
-    named = {"jump": {"target": rule.target}, "goto": {"target": rule.target}}
-    return [{name: named.get(name)} for name in rule.does]
+def _port_of(text: str) -> str:
+    """Return a port by its number; a name that is not known stays."""
+    return str(PORTS[text]) if text in PORTS else text
+
+
+def _json_value(text: str) -> Any:
+    """Return a value in the form of libnftables-json(5)."""
+    if text.isdigit():
+        return int(text)
+    if found := re.fullmatch(r"(\d+)-(\d+)", text):
+        return {"range": [int(found[1]), int(found[2])]}
+    if found := re.fullmatch(r"([0-9a-fA-F.:]+)/(\d+)", text):
+        return {"prefix": {"addr": found[1], "len": int(found[2])}}
+    if found := re.fullmatch(r"([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)", text):
+        return {"range": [found[1], found[2]]}
+    return text
+
+
+def without_guesses(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return objects of nft once each; what is guessed of a chain gives way to the chain itself."""
+    chains = [entry["chain"] for entry in objects if "chain" in entry]
+    shown = {(chain["family"], chain["table"], chain["name"]) for chain in chains if not chain.get("guessed")}
+    kept: list[dict[str, Any]] = []
+    for entry in objects:
+        (about,) = entry.values()
+        guessed = about.get("guessed")
+        if entry in kept and ("rule" not in entry or guessed):
+            continue
+        if (
+            not guessed
+            or (about["family"], about["table"], about.get("chain", about.get("name"))) not in shown
+        ):
+            kept.append(entry)
+    return kept

@@ -21,6 +21,7 @@ from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
+from iptsim.paste.callers import CALLERS
 from iptsim.paste.evidence import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 
@@ -30,35 +31,6 @@ _LETTERS = {
     "--append": "A", "--insert": "I", "--delete": "D", "--replace": "R", "--new-chain": "N", "--new": "N",
     "--policy": "P", "--flush": "F", "--delete-chain": "X", "--rename-chain": "E", "--zero": "Z", "--check": "C",
 }  # fmt: skip
-#: Chains of well-known programs, and the built-in chain that calls them if it is not shown.
-_CALLERS = {
-    ("filter", "DOCKER-USER"): "FORWARD",
-    ("filter", "DOCKER-FORWARD"): "FORWARD",
-    ("filter", "DOCKER-ISOLATION-STAGE-1"): "FORWARD",
-    ("filter", "DOCKER-ISOLATION"): "FORWARD",
-    ("filter", "ufw-user-input"): "INPUT",
-    ("filter", "ufw-user-output"): "OUTPUT",
-    ("filter", "ufw-user-forward"): "FORWARD",
-    ("filter", "ufw-before-input"): "INPUT",
-    ("filter", "ufw-before-forward"): "FORWARD",
-    ("filter", "KUBE-EXTERNAL-SERVICES"): "INPUT",
-    ("filter", "KUBE-NODEPORTS"): "INPUT",
-    ("filter", "KUBE-FIREWALL"): "INPUT",
-    ("filter", "KUBE-SERVICES"): "FORWARD",
-    ("filter", "KUBE-FORWARD"): "FORWARD",
-    ("filter", "LIBVIRT_INP"): "INPUT",
-    ("filter", "LIBVIRT_FWO"): "FORWARD",
-    ("filter", "LIBVIRT_FWI"): "FORWARD",
-    ("filter", "ts-input"): "INPUT",
-    ("filter", "ts-forward"): "FORWARD",
-    ("filter", "NETAVARK_FORWARD"): "FORWARD",
-    ("filter", "INPUT_ZONES"): "INPUT",
-    ("filter", "INPUT_direct"): "INPUT",
-    ("filter", "cali-INPUT"): "INPUT",
-    ("filter", "cali-FORWARD"): "FORWARD",
-    ("nat", "DOCKER"): "PREROUTING",
-    ("nat", "KUBE-SERVICES"): "PREROUTING",
-}
 #: What tells other packets from replies.
 _NO_REPLY = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 NOTHING: tuple[Parameters, ...] = (Parameters(),)
@@ -409,7 +381,7 @@ class Builder:
 
     def _callers(self, family: Family, table: Table) -> None:
         """Make chains of well-known programs reachable if the built-in chain that calls them is not shown."""
-        for (name, called), caller in _CALLERS.items():
+        for (name, called), caller in CALLERS.items():
             chain = table.chains.get(called)
             if name != table.name or chain is None or caller in table.chains or called in _jumps(table):
                 continue

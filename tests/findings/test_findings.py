@@ -682,6 +682,32 @@ def test_pods_that_only_the_forward_policy_drops(tmp_path: Path) -> None:
     assert "forward-drop" not in codes(iptsim.lint(dump_file(tmp_path, accepted)))
 
 
+NFT_FORWARD = """\
+table inet filter {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    iifname "lan" oifname "wan" accept
+  }
+}
+"""
+
+
+def test_a_chain_of_nftables_drops_what_containers_send(tmp_path: Path) -> None:
+    (tmp_path / "paste.txt").write_text(NFT_FORWARD)
+    assert codes(iptsim.lint(tmp_path / "paste.txt")) == ["nftables-forward-drop"]
+    docker = (CAPTURES / "docker-28.5/published/iptables-save.txt").read_text()
+    (tmp_path / "paste.txt").write_text(f"{docker}\n{NFT_FORWARD}")
+    found = one(iptsim.lint(tmp_path / "paste.txt"), "nftables-drops-forwarded")
+    assert found.shown is not None
+    assert found.shown.verdict == "DROP"
+    assert 'nft insert rule inet filter forward iifname "docker0" accept' in str(found.remedy)
+    opened = NFT_FORWARD.replace(
+        "iifname", 'iifname "docker0" accept\n    ct state established accept\n    iifname'
+    )
+    (tmp_path / "paste.txt").write_text(f"{docker}\n{opened}")
+    assert "nftables-drops-forwarded" not in codes(iptsim.lint(tmp_path / "paste.txt"))
+
+
 def test_a_redirect_for_every_destination(changed: Changed) -> None:
     rule = "-A PREROUTING {more}-p tcp -m tcp --dport 80 -j REDIRECT --to-ports 20559\n"
 

@@ -37,7 +37,8 @@ _PRIORITIES = (-310, -250, -150, -101, -1, 0, 1, 50, 110, 160, 300)
 _RULES = (
     "accept", "drop", "return", "counter", "jump sub", "meta nftrace set 0", "tcp dport 80 drop", "tcp dport 80 accept",
     "tcp dport 81 drop", "tcp sport 80 drop", "tcp dport vmap { 80 : drop, 81 : accept }", "meta priority set 1:1",
-    "tcp dport vmap { 80 : jump sub }", "tcp dport { 80, 443 } drop", "tcp dport != 80 accept", "tcp dport 79-81 return",
+    "tcp dport vmap { 80 : jump sub }", "tcp dport { 80, 443 } drop", "tcp dport != 80 accept",
+    "tcp dport 79-81 return",
     'iifname "veth-*" accept', 'oifname "eth0" drop', 'iifname "eth0" jump sub', "meta l4proto tcp goto sub",
     "ct state vmap { established : accept, new : jump sub }", "ct state new drop",
     "limit rate 1/second drop", "tcp flags syn drop", "meta nfproto ipv6 drop", "log", "meta pkttype multicast drop",

@@ -52,18 +52,71 @@ def test_a_table_of_iptables_nft_is_walked() -> None:
     assert walk(read(text), question).verdict == "DROP"
 
 
-def test_a_table_of_another_program_is_a_chain_that_may_decide() -> None:
-    text = (
-        "table ip filter {\n  chain input {\n    type filter hook input priority filter; policy drop;\n"
-        "    tcp dport 22 accept\n  }\n}\n"
-    )
+def ports(text: str, *numbers: int) -> list[str]:
     host = read(text)
-    assert host.namespace.nftables is not None
-    assert [(chain.name, chain.effects) for chain in host.namespace.nftables.chains] == [("input", ("drop",))]
-    assert (
-        walk(host, Question(**{"from": "internet", "to": "host", "proto": "tcp", "dport": 80})).verdict
-        == "DEPENDS"
+    fields = {"from": "internet", "to": "host", "proto": "tcp"}
+    return [walk(host, Question(**fields, dport=number)).verdict for number in numbers]
+
+
+INPUT = """\
+table inet filter {{
+  chain input {{
+    type filter hook input priority filter; policy drop;
+    {}
+  }}
+  chain ssh {{
+    ip saddr {{ 198.51.100.0/24 }} tcp dport 22 accept
+    ip6 saddr ::/0 accept
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdicts"),
+    [
+        ("tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        ("ct state vmap { established : accept, new : jump ssh }", ["ACCEPT", "DROP"]),
+        ('iif "lo" accept\n    ct state { established } accept\n    tcp dport != 22 reject', ["DROP", "REJECT"]),
+        ("jump ssh\n    counter packets 1 bytes 60 log prefix \"x\" accept", ["ACCEPT", "ACCEPT"]),
+        # what is not known stays so
+        ("tcp flags syn tcp dport 22 accept", ["DEPENDS", "DROP"]),
+        ("tcp dport 22 meta mark set 5 accept\n    accept", ["DEPENDS", "DEPENDS"]),
+        ("tcp dport @open accept", ["DEPENDS", "DEPENDS"]),
+        ("tcp dport 22 accept\n    ...", ["DEPENDS", "DEPENDS"]),
+    ],
+)  # fmt: skip
+def test_a_table_of_another_program_is_walked(rules: str, verdicts: list[str]) -> None:
+    assert ports(INPUT.format(rules), 22, 80) == verdicts
+
+
+def test_a_table_that_breaks_off_may_go_on() -> None:
+    text = INPUT.format("tcp dport 22 accept")
+    assert ports(text[: text.index("  }")], 80) == ["DEPENDS"]
+
+
+def test_each_of_several_tables_counts() -> None:
+    text = (
+        INPUT.format("accept")
+        + "\n"
+        + INPUT.format("tcp dport 22 accept").replace("inet filter", "inet other")
     )
+    assert ports(text.replace("}\n\ntable", "}\nThe other one:\ntable"), 22, 80) == ["ACCEPT", "DROP"]
+
+
+def test_commands_of_nft_make_a_table() -> None:
+    commands = """\
+"add table inet custom",
+"add chain inet custom input { type filter hook input priority 0 ; policy drop ; }",
+"add rule inet custom input iifname lo accept",
+"add rule inet custom input tcp dport 22 ct state new,established accept"
+"""
+    host = read(commands)
+    fields = {"from": "internet", "to": "host", "proto": "tcp"}
+    assert walk(host, Question(**fields, dport=80)).verdict == "DROP"
+    # the other rules of the chain are not shown
+    alone = read("sudo nft add rule inet filter input tcp dport 22 accept\n")
+    assert walk(alone, Question(**fields, dport=80)).verdict == "DEPENDS"
 
 
 def test_a_trace_decides_for_its_packet() -> None:

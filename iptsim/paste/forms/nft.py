@@ -13,7 +13,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.packet import Family
 from iptsim.paste.lines import Line
-from iptsim.paste.nft_rules import json_of, translated
+from iptsim.paste.nft_rules import translated, without_guesses
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
 
@@ -24,6 +24,12 @@ _BASE = re.compile(
     r"(?P<priority>[\w +-]+?)\s*;(?:\s*policy\s+(?P<policy>\w+)\s*;)?"
 )
 _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+_HOOKS = ("input", "forward", "output", "prerouting", "postrouting")
+#: A command for a table that is not one of iptables.
+_NATIVE = re.compile(
+    r"\s*[\"'$#]*\s*(?:sudo\s+)?(?:nft\s+)?['\"]?(?:add|insert|create|flush)\s+(?P<what>table|chain|rule)\s+"
+    r"(?P<family>inet|ip6?|bridge)\s+(?P<table>[\w.-]+)(?:\s+(?P<chain>[\w.-]+)(?P<rest>.*)|[\s\"',;]*)$"
+)
 _COMMAND = re.compile(
     r"(?P<what>add|insert)\s+rule\s+(?:(?P<family>ip6?)\s+)?(?P<table>\w+)\s+(?P<chain>[\w.-]+)\s+"
     r"(?:(?:position|index|handle)\s+\d+\s+)?(?P<rule>.+)"
@@ -37,7 +43,60 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         reader.read()
         return reader.segment()
     typed = command_of(lines[at].text)
-    return _added(lines[at], typed, at) if typed is not None and typed.program == "nft" else None
+    added = _added(lines[at], typed, at) if typed is not None and typed.program == "nft" else None
+    return added or _commands(lines, at)
+
+
+def _commands(lines: list[Line], at: int) -> Segment | None:
+    """Return the commands of nft that start at a line, also those of a file for `nft -f`, or in quotes; or None."""
+    objects: list[dict[str, Any]] = []
+    places: list[str] = []
+    last = at
+    for index in range(at, len(lines)):
+        line = lines[index]
+        if line.is_blank or line.text.lstrip().startswith("#"):
+            continue
+        found = _NATIVE.match(line.text)
+        if found is None or (found["family"] in ("ip", "ip6") and found["table"] in BUILTIN_CHAINS):
+            break
+        last = index
+        places.append(f"{found['family']} {found['table']}")
+        if found["chain"]:
+            objects += _object(found, line)
+    if not places:
+        return None
+    names = ", ".join(dict.fromkeys(places))
+    facts = Facts({"nft-ruleset.json": json.dumps({"nftables": without_guesses(objects)}).encode()})
+    return Segment("nft commands", f"nft commands ({names})", at, last, [facts])
+
+
+def _object(found: re.Match[str], line: Line) -> list[dict[str, Any]]:
+    """Return what a command makes: a chain or a rule; where that rule's chain is not shown, anything may be in it."""
+    place = {"family": found["family"], "table": found["table"]}
+    rest = found["rest"].strip().rstrip(",;").strip("\"'").strip()
+    if found["what"] == "chain":
+        base = _BASE.match(rest.strip("'\\{ ").replace("\\", ""))
+        return [{"chain": {**place, "name": found["chain"], **(_base_fields(base) if base else {})}}]
+    rule = translated(rest, {"ip": 4, "ip6": 6}.get(found["family"], 0), line.number)
+    made: list[dict[str, Any]] = [{"rule": {**place, "chain": found["chain"], "expr": list(rule.statements)}}]
+    hook = found["chain"].lower()
+    if hook in _HOOKS:
+        unknown = [{"drop": None}, {"match": None}, {"unread": None}]
+        made += [
+            {"chain": {**place, "name": found["chain"], "type": "filter", "hook": hook, "guessed": True}},
+            {"rule": {**place, "chain": found["chain"], "expr": unknown, "guessed": True}},
+        ]
+    return made
+
+
+def _base_fields(found: re.Match[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "type": found["type"],
+        "hook": found["hook"],
+        "prio": _priority(found["priority"]),
+        "policy": (found["policy"] or "accept").lower(),
+    }
+    return {**fields, "dev": found["device"]} if found["device"] else fields
 
 
 def _added(line: Line, typed: Command, at: int) -> Segment | None:
@@ -123,16 +182,9 @@ class _Reader:
         assert self.chain is not None
         rules = self._iptables
         if found := _BASE.match(text):
-            entry = self.objects[-1]["chain"]
-            policy = (found["policy"] or "accept").lower()
-            entry |= {
-                "type": found["type"],
-                "hook": found["hook"],
-                "prio": _priority(found["priority"]),
-                "policy": policy,
-            }
-            if found["device"]:
-                entry["dev"] = found["device"]
+            fields = _base_fields(found)
+            self.objects[-1]["chain"] |= fields
+            policy = fields["policy"]
             if rules is not None and self.chain not in BUILTIN_CHAINS[self.table[1]]:
                 self.native.add(self.table)
             elif rules is not None:
@@ -141,16 +193,17 @@ class _Reader:
         if line.is_gap:
             if rules is not None:
                 rules.items.append(GapItem(self.chain, line.number, text))
-            self._rule([{"drop": None}, {"match": None}])
+            self._rule([{"drop": None}, {"match": None}, {"unread": None}])
             return
         if text.startswith("#") or re.match(r"(policy|flags|comment)\b.*;?$", text):
             return
-        rule = translated(text, 6 if self.table[0] == "ip6" else 4, line.number)
+        family = {"ip": 4, "ip6": 6}.get(self.table[0], 0)
+        rule = translated(text, family, line.number)
         if rules is not None:
             rules.items.append(
                 RuleItem(self.chain, rule.words, line.number, text, rule.counters, None, rule.hidden)
             )
-        self._rule(json_of(rule))
+        self._rule(list(rule.statements))
 
     def _rule(self, statements: list[dict[str, Any]]) -> None:
         assert self.table is not None
@@ -160,6 +213,12 @@ class _Reader:
         )
 
     def segment(self) -> Segment:
+        """Return what was read; a chain that is not closed may go on."""
+        if self.table is not None and self.chain is not None:
+            last = self.lines[self.last]
+            if (rules := self._iptables) is not None:
+                rules.items.append(GapItem(self.chain, last.number, last.text))
+            self._rule([{"drop": None}, {"match": None}, {"unread": None}])
         pieces: list[Piece] = [rules for table, rules in self.rules.items() if table not in self.native]
         pieces.append(Facts({"nft-ruleset.json": json.dumps({"nftables": self.objects}).encode()}))
         tables = ", ".join(

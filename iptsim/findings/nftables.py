@@ -1,0 +1,85 @@
+"""What a base chain of nftables drops, although the rules of iptables let it pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.explanation import Explanation
+from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.scene import Scene, place
+from iptsim.languages import message
+from iptsim.netfilter.steps import Step
+from iptsim.packet import Family
+
+#: Stands for the interface of a network behind the host, where the source shows none.
+_UNKNOWN = "INTERFACE"
+
+
+def forwarded(scene: Scene) -> Iterator[Finding]:
+    """Find base chains of nftables that drop what containers, guests or clients of a VPN send outside."""
+    nftables = scene.host.namespace.nftables
+    chains = nftables.chains if nftables is not None else ()
+    if not any(chain.hook == "forward" and chain.effects for chain in chains):
+        return
+    for family in scene.families:
+        seen: set[tuple[str | None, str | None]] = set()
+        for name, shown in _senders(scene, family):
+            step = _dropping(shown)
+            if step is not None and (step.table, step.chain) not in seen:
+                seen.add((step.table, step.chain))
+                yield _finding(family, name, step, shown)
+
+
+def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, Explanation]]:
+    """Yield a connection to the internet from each network behind the host, with the network's interface."""
+    found = False
+    for network in scene.docker_networks():
+        for container in scene.members(network, family)[:1]:
+            shown = scene.ask(place(container, network), "internet", family, proto="tcp", dport=443)
+            if shown is not None and not network.internal:
+                found = True
+                yield network.bridge or network.name, shown
+    for behind in networks_behind(scene, family):
+        if (shown := ask_outside(scene, family, behind)) is not None:
+            found = True
+            yield behind.interface, shown
+    if not found and scene.host.inferred and family == scene.families[0]:
+        shown = ask_outside(scene, family, Behind("tun0", SOME_GUEST[family]))
+        if shown is not None:
+            yield _UNKNOWN, shown
+
+
+def _dropping(shown: Explanation) -> Step | None:
+    """Return the step of nftables that drops a request."""
+    leg = shown.trace.legs[0]
+    step = leg.deciding
+    if leg.verdict not in ("DROP", "REJECT") or step is None or step.table is None:
+        return None
+    return step if step.table not in BUILTIN_CHAINS else None
+
+
+def _finding(family: Family, name: str, step: Step, shown: Explanation) -> Finding:
+    chain = f"{step.table} {step.chain}"
+    decides = (
+        of_rule(step.rule)
+        if step.rule is not None
+        else Evidence(chain, message("policy {policy}", policy="DROP"))
+    )
+    there = f'nft insert rule {chain} iifname "{name}" accept'
+    back = f'nft insert rule {chain} oifname "{name}" ct state established,related accept'
+    return Finding(
+        "nftables-drops-forwarded" if name != _UNKNOWN else "nftables-forward-drop",
+        message("The nftables chain {chain} drops what {name} sends to other hosts.", chain=chain, name=name)
+        if name != _UNKNOWN
+        else message("The nftables chain {chain} drops what it does not accept itself.", chain=chain),
+        (decides,),
+        message(
+            "A packet passes all base chains of a hook. An accept in another one, of Docker, Podman or LXD, is not"
+            " final: this chain drops the packet all the same."
+        ),
+        message("Accept it in this chain, too: {there}; {back}", there=there, back=back),
+        shown,
+        family,
+    )
