@@ -122,6 +122,11 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
             "hosts/fail2ban",
         )
     }
+    namespace = hosts["docker-28.5/nft-input-policy"].namespace
+    assert namespace.nftables is not None
+    # as if it had statements that are not evaluated
+    chains = tuple(chain.model_copy(update={"rules": ()}) for chain in namespace.nftables.chains)
+    namespace.nftables = namespace.nftables.model_copy(update={"chains": chains})
     asked: list[tuple[str, dict[str, Any]]] = [
         ("docker-28.5/icc-off", {"from": "client", "to": "web:80", "id": 1, "verbose": True}),
         ("docker-20.10/icc-off-link", {"from": "client", "to": "web:80", "verbose": True}),

@@ -40,7 +40,8 @@ class Step:
         depth: how many jumps deep the chain was called.
         interfaces: input and output interface at this step
         backend: "nf_tables" or "legacy" on a host with rules of both, else empty.
-        nftables: the base chain of nftables that the packet passed; then table and chain are None.
+        nftables: the base chain of nftables that the packet passed, as a whole; then table and chain are None. Where
+            its rules are evaluated, the table is "FAMILY TABLE", and each has a step.
         switched_by: the bridge that switched the packet without iptables, else empty.
     """
 
