@@ -89,10 +89,13 @@ class Company(Protocol):
         """Follow that nat has rewritten one side ("src" or "dst") of the packet, as its connection says."""
 
     def arrived(self, host: Host, leg: Leg) -> None:
-        """Follow that the request has arrived, or has not."""
+        """Follow that the first packet of a connection has arrived, or has not."""
 
     def answering(self, request: Packet, reply: Packet) -> Packet:
         """Return the reply to a delivered packet, with the replies to those that go with it."""
+
+    def passed_on(self, request: Packet, packet: Packet) -> Packet:
+        """Return the first packet of docker-proxy's connection, with those that it sends for the other requests."""
 
     def recognised(self, request: Packet, reply: Packet) -> None:
         """Follow that the sender of the request compares the addresses of a reply with those that it asked."""

@@ -47,7 +47,7 @@ def legs_of(run: Run) -> list[Leg]:
     if behind is None:
         legs.append(_reply(run, request, reply))
         return legs
-    second = _second_connection(run, behind)
+    second = _second_connection(run, behind, request.delivered.packet)
     if reply.proto == 17:
         # docker-proxy replies to a datagram only after the container has
         if all(leg.verdict == "ACCEPT" for leg in second):
@@ -57,7 +57,7 @@ def legs_of(run: Run) -> list[Leg]:
     return [request, _reply(run, request, reply), *second]
 
 
-def _second_connection(run: Run, behind: docker_proxy.Behind) -> list[Leg]:
+def _second_connection(run: Run, behind: docker_proxy.Behind, request: Packet) -> list[Leg]:
     packet = Packet(
         behind.family,
         0,
@@ -68,9 +68,13 @@ def _second_connection(run: Run, behind: docker_proxy.Behind) -> list[Leg]:
         tcp_flags=run.start.packet.tcp_flags,
         defaults=frozenset({"sport"}),
     )
+    if run.kernel.company is not None:
+        packet = run.kernel.company.passed_on(request, packet)
     leg, _ = send(run, OnHost(), "docker-proxy", packet, pick_source=True)
     leg.proxy = True
     note_listener(run.host, run.question, leg)
+    if run.kernel.company is not None:
+        run.kernel.company.arrived(run.host, leg)
     legs = [leg]
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
         reply = replies.reply_to(leg.delivered.packet, listening=leg.listening)

@@ -61,12 +61,14 @@ def _judged(bits: Fields, packet: Leader, part: Part, proto: int) -> Packet:
     return replace(packet, proto=proto, tcp_flags=flags or 0, icmp_type=kind)
 
 
-def recognised(bits: Fields, reply: Leader) -> Any:
+def recognised(bits: Fields, request: Leader, reply: Leader) -> Any:
     """Return the packets whose sender takes a reply for one to them."""
     same = bits.false
-    for part in reply.parts:
-        got = bits.ends(part.header)
-        fits = bits.equal(got.src, bits.own("dst")) & bits.equal(got.dst, bits.own("src"))
-        fits &= bits.equal(got.sport, bits.own("dport")) | ~bits.ported
-        same |= part.packets & fits
+    for sent in request.parts:
+        asked = bits.ends(sent.header)
+        for part in reply.parts:
+            got = bits.ends(part.header)
+            fits = bits.equal(got.src, asked.dst) & bits.equal(got.dst, asked.src)
+            fits &= bits.equal(got.sport, asked.dport) | ~bits.ported
+            same |= sent.packets & part.packets & fits
     return same

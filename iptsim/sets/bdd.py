@@ -35,6 +35,10 @@ class Engine(Protocol):
     """A manager of Boolean functions whose variables are numbered in their order."""
 
     @property
+    def most_nodes(self) -> int:
+        """How many nodes it may hold."""
+
+    @property
     def true(self) -> Any:
         """The function that is always true."""
 

@@ -48,6 +48,7 @@ from iptsim.sets.overlaps import Overlaps
 from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER, same_reception
 from iptsim.sets.results import Result, Results
+from iptsim.sets.sources import picked
 from iptsim.sets.translating import (
     Bits,
     Ends,
@@ -222,6 +223,35 @@ class ClassWalk:
             parts.append(replace(part, packets=here))
         packet.parts = tuple(parts)
         self.keep(_any(bits.false, (part.packets for part in parts)))
+
+    def passed_on(self, request: Packet, packet: Packet) -> Packet:
+        """Return docker-proxy's packet, with those that it sends for other ports from which it is equally far."""
+        if not isinstance(request, Leader) or packet.family != request.family:
+            return packet
+        source = picked(self.land.host.namespace, self.land.family, packet.dst)
+        if source is None or packet.dport is None or request.dport is None or packet.sport is None:
+            return packet
+        bits, parts = self.bits, []
+        if all(self._at(part, "dport", request.dport) for part in request.parts):
+            return packet
+        for part in request.parts:
+            header = {
+                "length": part.header["length"],
+                "src": bits.constant("src", source),
+                "sport": bits.constant("sport", packet.sport),
+                "dst": bits.constant("dst", packet.dst),
+                "dport": bits.shifted(bits.of(part.header, "dport"), packet.dport - request.dport),
+            }
+            parts.append(Part(part.packets & self.packets, header))
+        values = {entry.name: getattr(packet, entry.name) for entry in fields(Packet)}
+        return Leader(**values, parts=tuple(parts))
+
+    def _at(self, part: Part, key: str, number: int) -> bool:
+        """Return whether a field of all packets of a part has a number."""
+        here = part.packets & self.packets
+        return bool(
+            here & ~self.bits.within(key, self.bits.of(part.header, key), number, number) == self.nothing
+        )
 
     # -- at a base chain ---------------------------------------------------------------------------------
 
@@ -430,8 +460,8 @@ class ClassWalk:
 
     def recognised(self, request: Packet, reply: Packet) -> None:
         """Keep to the packets whose sender takes the reply for one to them, if that of the leading packet does."""
-        if isinstance(reply, Leader):
-            same = recognised(self.bits, reply)
+        if isinstance(request, Leader) and isinstance(reply, Leader):
+            same = recognised(self.bits, request, reply)
             self.keep(same if self.leading & same != self.nothing else ~same)
 
 

@@ -13,8 +13,9 @@ from iptsim.languages import message
 from iptsim.sets.bdd import Engine
 
 EngineName = Literal["auto", "oxidd", "python"]
-#: Nodes that an engine may hold at once, unless more are allowed.
-MOST_NODES = 4_000_000
+#: Nodes that an engine may hold at once, unless fewer are allowed; in Python each needs ten times the memory.
+MOST_NODES = 16_000_000
+_MOST_IN_PYTHON = 4_000_000
 
 
 def make_engine(name: EngineName = "auto", most_nodes: int = MOST_NODES, *, small: bool = False) -> Engine:
@@ -40,4 +41,4 @@ def make_engine(name: EngineName = "auto", most_nodes: int = MOST_NODES, *, smal
         return OxiddEngine(most_nodes, small=small)
     from iptsim.sets.python_engine import PythonEngine
 
-    return PythonEngine(most_nodes)
+    return PythonEngine(min(most_nodes, _MOST_IN_PYTHON))

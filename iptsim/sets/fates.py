@@ -62,7 +62,7 @@ class Fate:
         oif: the interface by which they leave the host; None where they do not.
         parts: the packets by what nat makes of them, as fields and texts ({"dst": "172.17.0.2"}); last those that it
             does not change. What is undecided may put a packet into several.
-        proxied: what docker-proxy, which takes them, connects to, as such fields; empty where it does not.
+        passed_on: the packets by what docker-proxy, which takes them, connects to; none where it does not.
         reply: the verdict on the reply; None where there is none.
         listening: whether a program listens where they arrive; None where the capture does not tell.
         blocked_at: where they are blocked: hook, table, chain, position of the rule where rules are kept apart, and the
@@ -80,7 +80,7 @@ class Fate:
     reaches: tuple[tuple[str, str], ...]
     oif: str | None
     parts: tuple[tuple[PacketSet, Mapping[str, str]], ...]
-    proxied: Mapping[str, str]
+    passed_on: tuple[tuple[PacketSet, Mapping[str, str]], ...]
     reply: FinalVerdict | None
     listening: bool | None
     blocked_at: BlockedAt
@@ -106,6 +106,12 @@ class Fate:
     def translated(self) -> tuple[Mapping[str, str], ...]:
         """What nat makes of them, each once: {"dst": "172.17.0.2", "dport": "80"}."""
         return tuple(made for _, made in self.parts if made)
+
+    @property
+    def proxied(self) -> Mapping[str, str]:
+        """What docker-proxy, which takes them, connects to; `*` for a port that is not the same for all."""
+        made = [one for _, one in self.passed_on]
+        return {} if not made else made[0] if len(made) == 1 else {**made[0], "dport": "*"}
 
     @cached_property
     def explanation(self) -> Explanation:
@@ -147,7 +153,7 @@ class Fate:
     @property
     def is_forwarded(self) -> bool:
         """Whether some of them reach another address than the one that they were sent to."""
-        return bool(self.proxied) or any("dst" in made for made in self.translated)
+        return bool(self.passed_on) or any("dst" in made for made in self.translated)
 
     def within(self, packets: PacketSet) -> Fate | None:
         """Return the fate of those of the packets that are in another set, with a witness of its own."""
@@ -160,12 +166,13 @@ class Fate:
             self,
             packets=inside,
             parts=tuple((part, made) for own, made in self.parts if (part := own & inside)),
+            passed_on=tuple((part, made) for own, made in self.passed_on if (part := own & inside)),
             witness=self._fates.classes.one(self._sender, inside.function)[0],
         )
 
     def by_arrival(self) -> list[tuple[PacketSet, Mapping[str, str]]]:
         """Return the packets by what has become of them where they arrive in the end, as in :attr:`parts`."""
-        return [(self.packets, self.proxied)] if self.proxied else list(self.parts)
+        return list(self.passed_on or self.parts)
 
 
 class Fates(Sequence[Fate]):
@@ -327,7 +334,7 @@ class Fates(Sequence[Fate]):
             tuple(sorted(ends)),
             arrival[2] if arrival is not None and arrival[0] != "host" else None,
             tuple(self._translated(group)),
-            group[0][0].proxied if len(ends) == 1 else {},
+            tuple(self._passed_on(group)) if len(ends) == 1 else (),
             replies.pop() if len(replies) == 1 else None,
             listening.pop() if len(listening) == 1 else None,
             _blocked_at(traces[0]) if verdict != "DEPENDS" else (),
@@ -350,6 +357,27 @@ class Fates(Sequence[Fate]):
         ordered = sorted(found, key=lambda made: not made)
         return [(found[made], dict(made)) for made in ordered if found[made]]
 
+    def _passed_on(self, group: list[tuple[Class, PacketSet]]) -> Iterator[tuple[PacketSet, dict[str, str]]]:
+        """Yield the packets by what docker-proxy connects to, if it takes them."""
+        found: dict[tuple[str, int], PacketSet] = {}
+        bits = self.land.bits
+        for one, own in group:
+            if one.proxied is None:
+                continue
+            address, further = one.proxied
+            left = own & PacketSet(self.space.layout, one.packets).may
+            for part in one.parts:
+                packets = left & PacketSet(self.space.layout, part.packets).may
+                number = bits.number(part.header["dport"]) if "dport" in part.header else None
+                ranges = packets.ranges("dport") if number is None else ((number, number),)
+                for port in (port for first, last in ranges for port in range(first, last + 1)):
+                    here = packets if number is not None else packets.where("dport", ((port, port),))
+                    made = address, port + further
+                    found[made] = found.get(made, self.space.nothing) | here
+        yield from (
+            (packets, {"dst": address, "dport": str(port)}) for (address, port), packets in found.items()
+        )
+
     def made(self, part: Part) -> tuple[tuple[str, str], ...]:
         """Return what nat makes of some packets: fields and texts, `*` for one that is not the same for all."""
         found = []
@@ -369,8 +397,8 @@ def _kind(one: Class) -> tuple[Any, ...]:
         key for part in one.parts for key in part.header if key in ("src", "dst", "sport", "dport")
     )
     verdicts = tuple(leg.verdict for leg in trace.legs)
-    proxied = tuple(one.proxied.items())
-    return trace.verdict, verdicts, one.arrival, one.end, proxied, _blocked_at(trace), fields, trace.listening
+    blocked = _blocked_at(trace)
+    return trace.verdict, verdicts, one.arrival, one.end, one.proxied, blocked, fields, trace.listening
 
 
 def _blocked_at(trace: Trace) -> BlockedAt:

@@ -16,6 +16,7 @@ class OxiddEngine:
     """Implements :class:`iptsim.sets.bdd.Engine`."""
 
     def __init__(self, most_nodes: int, *, small: bool = False) -> None:
+        self.most_nodes = most_nodes
         self._manager = BCDDManager(most_nodes, _FEW if small else _REMEMBERED, 1)
         self.true, self.false = self._manager.true(), self._manager.false()
 

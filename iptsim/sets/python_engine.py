@@ -51,7 +51,7 @@ class PythonEngine:
     """Implements :class:`iptsim.sets.bdd.Engine`."""
 
     def __init__(self, most_nodes: int) -> None:
-        self._most = most_nodes
+        self.most_nodes = most_nodes
         self._variable, self._high, self._low = array("i", (_LAST,)), array("i", (0,)), array("i", (0,))
         #: by variable: both halves -> the node
         self._known: list[dict[int, int]] = []
@@ -198,8 +198,8 @@ class PythonEngine:
         node = known.get(key)
         if node is None:
             node = len(self._variable)
-            if node >= self._most:
-                raise MemoryError(f"more than {self._most} nodes")
+            if node >= self.most_nodes:
+                raise MemoryError(f"more than {self.most_nodes} nodes")
             self._variable.append(variable)
             self._high.append(high)
             self._low.append(low)

@@ -13,6 +13,7 @@ from iptsim.netfilter.listeners import listener_at, namespace_at
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import TCP, UDP, Packet
+from iptsim.ranges import united
 
 #: A protocol without ports, which represents all protocols that are not named.
 OTHER = 253
@@ -36,7 +37,7 @@ def same_reception(host: Host, leg: Leg, known: dict[Any, Any]) -> Iterator[tupl
         known[place] = list(_receptions(host, leg))
     wanted = _reception(host, leg, packet.proto, packet.dport)
     for proto, receptions in known[place]:
-        yield proto, tuple(ports for reception, ports in receptions if reception == wanted)
+        yield proto, united(ports for reception, ports in receptions if reception == wanted)
 
 
 def _receptions(host: Host, leg: Leg) -> Iterator[tuple[int, list[tuple[Any, tuple[int, int]]]]]:
@@ -73,6 +74,9 @@ def _reception(host: Host, leg: Leg, proto: int, port: int | None) -> tuple[Any,
     behind = None
     if listening is not False:
         behind = docker_proxy.answered_by_proxy(host, there, program)
+        if behind is not None and behind.family == packet.family and port is not None:
+            # ports that are passed on by equally many go on together
+            behind = behind._replace(port=behind.port - port)
     return listening, behind, replies.reply_to(packet, listening=listening) is None
 
 

@@ -101,13 +101,13 @@ class Class:
         return self.arrival[:2] if self.arrival is not None else None
 
     @property
-    def proxied(self) -> dict[str, str]:
-        """What docker-proxy connects to, as fields and texts; empty where it does not get the packets."""
-        proxied = _proxied(self.trace)
-        if proxied is None:
-            return {}
-        packet = proxied.packet
-        return {"dst": address_text(packet.family, packet.dst), "dport": str(packet.dport)}
+    def proxied(self) -> tuple[str, int] | None:
+        """What docker-proxy connects to: the address, and how much greater the port is; None if it gets nothing."""
+        leg, delivered = _proxied(self.trace), self.trace.legs[0].delivered
+        if leg is None or delivered is None:
+            return None
+        packet, further = leg.packet, (leg.packet.dport or 0) - (delivered.packet.dport or 0)
+        return address_text(packet.family, packet.dst), further
 
 
 def _proxied(trace: Trace) -> Leg | None:

@@ -63,12 +63,13 @@ class Space:
         *,
         small: bool = False,
     ) -> None:
-        self.family, self.most_nodes = family, most_nodes
+        self.family = family
         self.engine = make_engine(engine, most_nodes, small=small)
+        self.most_nodes = self.engine.most_nodes
         try:
-            self.layout = Layout(family, self.engine, most_nodes)
+            self.layout = Layout(family, self.engine, self.most_nodes)
         except MemoryError:
-            raise too_many_nodes(most_nodes) from None
+            raise too_many_nodes(self.most_nodes) from None
         self.everything = PacketSet(self.layout, self.engine.true)
         self.nothing = PacketSet(self.layout, self.engine.false)
         self._conditions: dict[Hashable, PacketSet] = {}

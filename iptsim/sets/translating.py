@@ -68,6 +68,7 @@ class Fields:
         self._own: dict[str, Bits] = {}
         self._constants: dict[tuple[str, int], Bits] = {}
         self._spans: dict[tuple[str, int, int], Any] = {}
+        self._equal: dict[tuple[Bits, Bits], Any] = {}
 
     def own(self, key: str) -> Bits:
         """Return the variables of a field: its value on arrival."""
@@ -124,9 +125,25 @@ class Fields:
                 return None
         return value
 
+    def shifted(self, bits: Bits, number: int) -> Bits:
+        """Return the bits of a number with another one added, which begins again at 0 behind the greatest."""
+        found, carry = [], self.false
+        for place, bit in enumerate(reversed(bits)):
+            if number >> place & 1:
+                found.append(~(bit ^ carry))
+                carry = bit | carry
+            else:
+                found.append(bit ^ carry)
+                carry = bit & carry
+        return tuple(reversed(found))
+
     def equal(self, one: Bits, other: Bits) -> Any:
         """Return where two values are equal."""
-        return reduce(and_, (~(a ^ b) for a, b in zip(one, other, strict=True)), self.true)
+        found = self._equal.get((one, other))
+        if found is None:
+            each = (~(a ^ b) for a, b in zip(reversed(one), reversed(other), strict=True))
+            found = self._equal[one, other] = reduce(and_, each, self.true)
+        return found
 
     def within(self, key: str, bits: Bits, first: int, last: int) -> Any:
         """Return where a value is in a range."""

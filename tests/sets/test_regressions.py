@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -10,8 +11,11 @@ import pytest
 
 from iptsim.dump import loads
 from iptsim.host import load_host
+from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
+from iptsim.question.model import Question
 from iptsim.sets.fates import Fates, fates
+from tests.host.test_port_runs import with_range
 from tests.sets.hunting import CAPTURES, Report, compare_all
 
 
@@ -201,3 +205,28 @@ def test_what_different_rules_drop_can_be_kept_apart() -> None:
         found = fates(host, senders=["client"], targets=["198.51.100.7"], apart=apart)
         assert [fate.verdict for fate in found] == ["DROP"] * expected
         assert len({str(fate.decides) for fate in found}) == expected
+
+
+def test_ports_that_docker_proxy_passes_on_alike_are_one_fate_unless_a_rule_tells_them_apart(
+    tmp_path: Path,
+) -> None:
+    with_range(tmp_path / "c", shift=100, count=12)
+    dump = tmp_path / "c/iptables-save.txt"
+    drop = "-A OUTPUT -d 172.17.0.2/32 -p udp -m udp --dport 20105 -j DROP\n"
+    head, table, tail = dump.read_text().partition("*filter\n")
+    dump.write_text(head + table + tail.replace("COMMIT\n", f"{drop}COMMIT\n", 1))
+    host = load_host(tmp_path / "c")
+    found = fates(host, senders=["client"], targets=["172.17.0.1"], proto="udp", dport=((20_000, 20_011),))
+    assert len(found) == 2
+    passed = next(one for one in found if one.proxied)
+    simulator = Simulator(host)
+    for fate in found:
+        for port in (port for low, high in fate.packets.ranges("dport") for port in range(low, high + 1)):
+            question = Question(**{"from": "client", "to": "172.17.0.1", "proto": "udp", "dport": port})
+            legs = [leg for leg in simulator.walk(question).legs if leg.proxy and leg.direction == "original"]
+            assert [leg.packet.dport for leg in legs] == [port + 100]
+            assert (fate is passed) == all(leg.verdict == "ACCEPT" for leg in legs) == (port != 20_005)
+    expected = {port: port + 100 for port in range(20_000, 20_012) if port != 20_005}
+    ports = {packets.ranges("dport")[0][0]: int(made["dport"]) for packets, made in passed.by_arrival()}
+    assert ports == expected
+    assert passed.proxied == {"dst": "172.17.0.2", "dport": "*"}
