@@ -198,13 +198,21 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
             len(chain.rules),
         ),
         message(
-            "To use it: {use} (or in FORWARD etc.). To remove it: {remove}.",
-            use=f"{tool} -t {chain.table} -I INPUT -j {chain.name}",
+            "To use it: {use} (or from another chain). To remove it: {remove}.",
+            use=f"{tool} -t {chain.table} -I {_hook_for(chain)} -j {chain.name}",
             remove=f"{tool} -t {chain.table} -F {chain.name} && {tool} -t {chain.table} -X {chain.name}",
         ),
         shown,
         family,
     )
+
+
+def _hook_for(chain: Chain) -> str:
+    """Return the built-in chain from which a chain is most often called."""
+    if chain.table == "filter":
+        return "INPUT"
+    source = chain.table == "nat" and any(rule.target_name in ("SNAT", "MASQUERADE") for rule in chain.rules)
+    return "POSTROUTING" if source else "PREROUTING"
 
 
 def empty(scene: Scene) -> Iterator[Finding]:

@@ -31,8 +31,10 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
             continue
         shown = dropped[0]
         step = shown.trace.legs[0].deciding
-        command = f"{tool_of(family)} -A OUTPUT -m conntrack --ctstate NEW -j ACCEPT"
         policy = step is None or step.rule is None
+        # before a rule that drops everything
+        where = "-A" if policy else "-I"
+        command = f"{tool_of(family)} {where} OUTPUT -m conntrack --ctstate NEW -j ACCEPT"
         yield Finding(
             "output-drop",
             message("OUTPUT drops the new connections of the host itself, by its policy.")

@@ -268,7 +268,7 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation) -> Ite
     near = [
         rule
         for rule in scene.rules(family, "nat", "POSTROUTING")
-        if rule.target_name in ("MASQUERADE", "SNAT")
+        if rule.target_name in ("MASQUERADE", "SNAT") and not _is_hairpin(rule)
     ]
     command = f"{tool_of(family)} -t nat -A POSTROUTING -s {source} -o {way_out} -j MASQUERADE"
     after = outcome(scene, family, (command,), shown)
@@ -293,6 +293,13 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation) -> Ite
         shown,
         family,
     )
+
+
+def _is_hairpin(rule: Rule) -> bool:
+    """Return whether a rule is for packets that stay on a bridge: those of the host, or of a container to itself."""
+    parameters = rule.parameters
+    own = any(match.name == "addrtype" for match in rule.matches)
+    return own or (parameters.source is not None and parameters.source == parameters.destination)
 
 
 def _private_source(scene: Scene, family: Family, shown: Explanation) -> str | None:

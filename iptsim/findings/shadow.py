@@ -174,11 +174,28 @@ def _effect(dead: _Dead, differing: Sequence[Rule]) -> Message:
             len(dead.rules),
         )
     if differing:
+        meant = differing[0].target_name or message("a count")
+        caller = next((rule for rule in dead.hiders if rule.jump is not None), None)
+        if caller is not None and caller.jump is not None:
+            return message(
+                "Packets meant for rule {number} are decided in chain {chain} instead, so {meant} does not happen.",
+                number=differing[0].position,
+                chain=caller.jump.chain,
+                meant=meant,
+            )
+        same = next((rule for rule in dead.hiders if rule.target_name == differing[0].target_name), None)
+        if same is not None:
+            return message(
+                "Packets meant for rule {number} get the {target} of {taker} instead.",
+                number=differing[0].position,
+                target=same.target_name,
+                taker=place_of(same),
+            )
         return message(
             "Packets meant for rule {number} get {taken} instead of {meant}.",
             number=differing[0].position,
             taken=message_joined(", ", dict.fromkeys(rule.target_name for rule in dead.hiders)),
-            meant=differing[0].target_name or message("a count"),
+            meant=meant,
         )
     return message_many(
         "Both do the same, so the rule is only redundant.",
