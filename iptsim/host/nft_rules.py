@@ -161,6 +161,9 @@ class _Rule:
             if self.protocols is None:
                 self.protocols = ["tcp"]  # nft adds this condition itself
             return " --reject-with tcp-reset"
+        if value.get("type") == ("icmpv6" if self.family == 4 else "icmp"):
+            # nft adds a condition on the family, which it does not list (stmt_reject_gen_dependency)
+            self.conditions.append(_NEVER)
         kind = _REJECTS[self.family].get(str(value.get("expr")))
         return f" --reject-with {kind}" if kind else ""
 
@@ -214,7 +217,7 @@ class _Rule:
             return None  # all bits of a mask at once
         negated = op == "!="
         values = self._values(right)
-        if values is None:
+        if values is None or (negated and not values):
             return None
         if kind == "payload":
             return self._payload(str(about.get("protocol")), str(about.get("field")), values, negated=negated)

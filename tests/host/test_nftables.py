@@ -130,6 +130,34 @@ def test_iptables_save_and_docker_tell_of_chains_that_were_not_saved() -> None:
     assert {one.family for one in docker.chains} == {"ip"}
 
 
+def translated(*statements: dict[str, Any]) -> dict[int, list[str]]:
+    """The rules that a rule of a table of both families becomes."""
+    (base,) = read(chain(), rule(*statements), {"set": {"family": "inet", "table": "t", "name": "e"}}).chains
+    return {family: [f"{one.words} ({one.hidden})".strip() for one in found] for family, found in base.rules}
+
+
+def test_answers_of_one_family_reject_packets_of_that_family_alone() -> None:
+    """Nft adds a condition on the family, and does not list it (stmt_reject_gen_dependency)."""
+    assert translated({"reject": {"type": "icmp", "expr": "host-prohibited"}}) == {
+        4: ["-j REJECT --reject-with icmp-host-prohibited ()"],
+        6: [],
+    }
+    assert translated({"reject": {"type": "icmpv6", "expr": "admin-prohibited"}}) == {
+        4: [],
+        6: ["-j REJECT --reject-with icmp6-adm-prohibited ()"],
+    }
+    assert set(map(len, translated({"reject": {"type": "icmpx", "expr": "admin-prohibited"}}).values())) == {
+        1
+    }
+
+
+def test_no_port_is_in_an_empty_set() -> None:
+    port = {"payload": {"protocol": "tcp", "field": "dport"}}
+    for op, expected in (("==", []), ("!=", ["-j DROP (payload tcp dport)"])):
+        statement = {"match": {"op": op, "left": port, "right": "@e"}}
+        assert translated(statement, {"drop": None})[4] == expected
+
+
 @pytest.mark.kernel
 class TestKernel:
     pytestmark = NEEDS_KERNEL

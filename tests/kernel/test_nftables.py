@@ -54,6 +54,10 @@ _IP_RULES = (
     "meta mark set 7",
     "fib daddr type local accept",
 )
+_REJECTING = (
+    "tcp dport 80 reject", "reject with tcp reset", "reject with icmpx admin-prohibited",
+    "tcp dport 80 reject with icmp host-prohibited", "reject with icmpv6 admin-prohibited",
+)  # fmt: skip
 _NAT_RULES = {
     "prerouting": ("tcp dport 80 dnat ip to 10.9.0.3", "tcp dport 80 redirect to :81", "accept", "counter"),
     "output": ("tcp dport 80 dnat ip to 10.9.0.3", "accept", "counter"),
@@ -177,7 +181,7 @@ def _rules(dice: random.Random) -> tuple[str, str]:
         if family in ("ip", "inet"):
             known += (
                 *_IP_RULES,
-                *(("tcp dport 80 reject",) if hook in ("input", "forward", "output") else ()),
+                *(_REJECTING if hook in ("input", "forward", "output") else ()),
             )
         if family == "netdev":
             hook = f"ingress device {dice.choice(('eth0', 'veth-a', 'br0'))}"
