@@ -158,7 +158,9 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
 def _start(lang: str) -> None:
     """Prepare a worker process: garbage is collected only between tasks, and imported modules are exempt."""
     from iptsim.languages import use_language
+    from iptsim.processes import end_with_parent
 
+    end_with_parent()
     use_language(lang)
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- warnings of 10,000 hosts help no one; errors are results
     gc.disable()

@@ -19,6 +19,7 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.flows.deciding import Part, decider_of
 from iptsim.host.model import Host
 from iptsim.languages import message
+from iptsim.processes import end_with_parent
 
 #: Decides about batches on several hosts: for each batch a part for each host.
 Engine = Callable[[Iterable[pa.RecordBatch]], Iterator[list[Part]]]
@@ -82,6 +83,7 @@ _hosts: list[Host] = []
 
 def _start(data: bytes) -> None:
     """Read the hosts, once in each process."""
+    end_with_parent()
     _hosts[:] = pickle.loads(data)  # noqa: S301 -- from the parent process
 
 
