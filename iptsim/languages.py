@@ -24,6 +24,7 @@ Codes, JSON keys, verdicts, and the names of tables, chains and targets are the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -326,10 +327,23 @@ def message_of(template: str, /, **values: Filling) -> Message:
     return _Plain(template, _kept(values))
 
 
+#: What int(), float() and unpacking say of values that do not fit.
+_NO_NUMBER = re.compile(
+    r"(?:invalid literal for int\(\) with base \d+|could not convert string to float): (.*)", re.DOTALL
+)
+_TOO_FEW = "not enough values to unpack"
+
+
 def text_of(error: BaseException) -> Text:
-    """Return what an exception says: the message that it carries, else its text."""
+    """Return what an exception says: the message that it carries, else its text; usual texts of Python as ours."""
     carried = error.args[0] if len(error.args) == 1 else None
-    return carried if isinstance(carried, Message) else str(error)
+    if isinstance(carried, Message):
+        return carried
+    text = str(error)
+    if isinstance(error, IndexError | StopIteration) or text.startswith(_TOO_FEW):
+        return message("a value is missing")
+    no_number = _NO_NUMBER.fullmatch(text)
+    return text if no_number is None else message("{value} is not a number", value=no_number[1])
 
 
 def json_default(value: object) -> str:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol
 
-from iptsim.languages import Text
+from iptsim.languages import Text, message
 
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, Family] = (4, 6)
@@ -77,13 +77,25 @@ def endpoint_text(family: int, address: int, port: int | None) -> str:
 
 
 @lru_cache(maxsize=65536)
+def ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read an IPv4 or IPv6 address as an object of :mod:`ipaddress`.
+
+    Raises:
+        ValueError: `text` is not an address.
+    """
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(message("{text!r} is not an IP address", text=text)) from None
+
+
 def parse_address(text: str) -> tuple[Family, int]:
     """Read an IPv4 or IPv6 address.
 
     Raises:
         ValueError: `text` is not an address.
     """
-    address = ipaddress.ip_address(text)
+    address = ip_address(text)
     return (4 if address.version == 4 else 6), int(address)
 
 

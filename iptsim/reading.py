@@ -63,7 +63,7 @@ def open_regular(path: str | Path) -> IO[bytes]:
             os.set_blocking(descriptor, True)
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
-    kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+    kind = message("a directory") if stat.S_ISDIR(mode) else message("not a regular file")
     raise CaptureError(
         message(
             "{path}: {kind}; give a regular file, or - for standard input where it is accepted",

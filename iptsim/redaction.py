@@ -1,4 +1,4 @@
-"""Replaces addresses, names and MACs of a capture or a paste, so that every packet still goes the same way.
+"""Replaces addresses, names and MACs of a capture or a paste, so that every packet still takes the same path.
 
 Addresses keep their prefixes: two that share their first n bits share n bits afterwards, as in Crypto-PAn (Xu et
 al., 2002). Addresses that mean something by themselves (loopback, multicast, private, link-local) stay in their range,
@@ -135,7 +135,7 @@ class Redactor:
             self._own.add((family, address >> (_WIDTH[family] - length), length))
 
     def learn_names(self, value: Any) -> None:
-        """Take the names of containers, networks and hosts from what `docker inspect` and its like print."""
+        """Take the names of containers, networks and hosts from the output of `docker inspect` and similar commands."""
         for name in _names(value):
             self.name(name)
 
@@ -262,7 +262,7 @@ def _is_kept(family: int, prefix: int, depth: int) -> bool:
 
 
 def _is_in(family: int, prefix: int, depth: int, networks: tuple[str, ...]) -> bool:
-    """Return whether a prefix lies in one of some networks."""
+    """Return whether a prefix lies in one of these networks."""
     return any(
         bits <= depth and prefix >> (depth - bits) == first for first, bits in _networks(networks)[family]
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iptsim.errors import CaptureError, FileSyntaxError, Span, UsageError
-from iptsim.languages import Text, message, text_of
+from iptsim.languages import Text, marked, message, message_of, text_of
 from iptsim.reading import brief
 
 #: Most characters of a file.
@@ -22,6 +22,29 @@ LENGTH_LIMIT = 1 << 20
 #: Most values of a file, where each alias counts as much as its anchor, and their deepest nesting.
 VALUE_LIMIT = 100_000
 DEPTH_LIMIT = 100
+
+#: What libyaml says of text that is not YAML (scanner.c, parser.c).
+_PROBLEMS = (
+    marked("mapping values are not allowed in this context"),
+    marked("block sequence entries are not allowed in this context"),
+    marked("could not find expected ':'"),
+    marked("did not find expected key"),
+    marked("did not find expected ',' or ']'"),
+    marked("did not find expected ',' or '}}'"),
+    marked("did not find expected '-' indicator"),
+    marked("did not find expected node content"),
+    marked("did not find expected <document start>"),
+    marked("did not find expected comment or line break"),
+    marked("did not find expected alphabetic or numeric character"),
+    marked("found character that cannot start any token"),
+    marked("found a tab character that violates indentation"),
+    marked("found unexpected end of stream"),
+    marked("found unexpected document indicator"),
+    marked("found unknown escape character"),
+    marked("found undefined tag handle"),
+    marked("control characters are not allowed"),
+)
+_PROBLEM_TEMPLATES = {template.format(): template for template in _PROBLEMS}
 
 _NULL = ("", "~", "null", "Null", "NULL")
 _TRUTH = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
@@ -110,7 +133,7 @@ def read_document(text: str, source: str) -> Document:
     if len(text) > LENGTH_LIMIT:
         raise CaptureError(
             message(
-                "{source}: more than {length_limit:,} characters, the most of a YAML file",
+                "{source}: more than {length_limit:,} characters, the limit for a YAML file",
                 source=source,
                 length_limit=LENGTH_LIMIT,
             )
@@ -126,7 +149,9 @@ def read_document(text: str, source: str) -> Document:
             raise CaptureError(
                 message("{source}: not YAML: {error}", source=source, error=text_of(error))
             ) from None
-        found = message("not YAML: {error}", error=problem or text_of(error))
+        template = _PROBLEM_TEMPLATES.get(problem or "")
+        what = message_of(template) if template else problem or text_of(error)
+        found = message("not YAML: {error}", error=what)
         raise reader.document.error(reader.document.span(mark), found) from None
     return reader.document
 

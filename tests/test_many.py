@@ -62,7 +62,7 @@ def test_captures_in_a_directory(tmp_path: Path) -> None:
 
 
 def test_words_that_mean_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no file fits this pattern"):
+    with pytest.raises(UsageError, match="no file matches this pattern"):
         sources_of([f"{tmp_path}/*.txt"])
     (tmp_path / "list").write_text("# nothing\n")
     with pytest.raises(UsageError, match="the list is empty"):

@@ -1,4 +1,4 @@
-"""Redaction: nothing that tells whose a host is is left, and every packet still goes the same way."""
+"""Redaction: nothing that tells whose a host is is left, and every packet still takes the same path."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from itertools import groupby
 from iptsim.alternatives.hosts import rebuilt, renewed
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.flag_changes import CHANGES as DOCKER_CHANGES
-from iptsim.docker.sources.flag_changes import Change, changed, truth
+from iptsim.docker.sources.flag_changes import Change, changed, truth, unknown_change
 from iptsim.docker.sources.host import docker_host
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset
 from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
@@ -58,13 +58,7 @@ class ChangedHost:
             for name, value in group:
                 change = _CHANGES.get(name)
                 if change is None:
-                    raise UsageError(
-                        message(
-                            "unknown change {name!r}; choose from: {choices}",
-                            name=name,
-                            choices=", ".join(sorted(CHANGES)),
-                        )
-                    )
+                    raise unknown_change(name, CHANGES)
                 try:
                     self.host = change(self.host, value, family)
                 except ValueError as error:

@@ -302,4 +302,4 @@ def _does(rule: Text, verdict: str) -> Message:
         return message("{rule} rejects the packet", rule=rule)
     if verdict == "RETURN":
         return message("{rule} returns from the chain", rule=rule)
-    return message("{rule} does {verdict}", rule=rule, verdict=verdict)
+    return message("{rule} applies {verdict}", rule=rule, verdict=verdict)

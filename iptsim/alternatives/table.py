@@ -103,9 +103,9 @@ def asked_near(
     return asked, len(every) - len(asked)
 
 
-def shifts(before: Host, after: Host, family: Family = 4, most: int = MOST) -> tuple[list[Shift], int]:
+def shifts(before: Host, after: Host, family: Family = 4) -> tuple[list[Shift], int]:
     """Return the connections whose verdict differs on another host, and the number left unchecked."""
     every = list(dict.fromkeys([*rows(before, family), *rows(after, family)]))
-    asked = every[:most]
+    asked = every[:MOST]
     was, now = (outcomes(host, asked, family) for host in (before, after))
     return [Shift(row, was[row], now[row]) for row in asked if was[row] != now[row]], len(every) - len(asked)

@@ -56,7 +56,9 @@ def add(commands: Any) -> None:
         ),
     )
     parser.add_argument(
-        "--against", metavar="BASELINE", help=say("compare each SOURCE with this one, which is the first")
+        "--against",
+        metavar="BASELINE",
+        help=say("compare each SOURCE with this one, taken as the host before the change"),
     )
     parser.add_argument(
         "-6", dest="family", action="store_const", const=6, default=4, help=say("change the IPv6 rules")

@@ -54,7 +54,7 @@ def add(commands: Any) -> None:
         "--audit",
         action="store_true",
         help=say(
-            "also list what is open to the internet, and the interfaces that accept addresses not behind them"
+            "also list what is open to the internet, and the interfaces that accept spoofed source addresses"
         ),
     )
     add_plain(parser)

@@ -36,7 +36,7 @@ def add_many(parser: Any, summary: str, *, engine: str = "--engine") -> None:
     )
     group.add_argument(
         "--jobs", metavar="N", type=int, default=0,
-        help=say("processes for --summary and --parquet (default: one a processor)"),
+        help=say("processes for --summary and --parquet (default: one per processor)"),
     )  # fmt: skip
     group.add_argument(
         engine, dest="work_engine", metavar="dask[=ADDRESS]", default="",
@@ -77,16 +77,14 @@ def summarise(
     sources: list[str],
     *,
     found: int = DIFFERS,
-    read: Callable[[str], str] = str,
 ) -> int:
     """Do some work on each source, and print the summary over all.
 
     Args:
         arguments: of the command.
         work: returns what was found in a source; see :func:`iptsim.commands.working.each`.
-        sources: the sources, or other names of what is worked on.
+        sources: the sources; those of hosts that differ are read again for their rules.
         found: the exit status if anything was found.
-        read: returns the source that is read again by a name, for the rules in which hosts differ.
 
     Returns:
         The exit status: 2 if a source could not be read, else `found` if anything was, else 0.
@@ -110,7 +108,7 @@ def summarise(
         host.source = one.source
         hosts.append(host)
     options = reading_options(arguments)
-    summary = summary_of(hosts, lambda name: load_host(read(name), **options))
+    summary = summary_of(hosts, lambda name: load_host(name, **options))
     rows = [
         {"source": one.source, "group": group_of(one.source), "rules": one.count, "findings": list(one.findings),
          "error": one.error or None}
@@ -187,7 +185,7 @@ def _meant(word: str) -> list[str]:
     if any(mark in word for mark in "*?[") and not path.exists():
         found = sorted(glob.glob(word, recursive=True))
         if not found:
-            raise UsageError(message("{word}: no file fits this pattern", word=word))
+            raise UsageError(message("{word}: no file matches this pattern", word=word))
         return found
     if path.is_dir() and not is_capture(path):
         inside = sorted(one for one in path.iterdir() if not one.name.startswith("."))

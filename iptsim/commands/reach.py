@@ -86,7 +86,7 @@ def add(commands: Any) -> None:
         choices=("accept", "deny"),
         default="accept",
         metavar="accept|deny",
-        help=say("what undecided matches do: accept (default) or deny"),
+        help=say("how to treat undecided matches: accept (default) or deny"),
     )
     add_plain(parser)
     add_formats(parser, "text", "json", "markdown", "csv", "html", "mermaid")

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from iptsim.host.files import Source
 
 _EPILOG = message(
-    "Every packet still goes the same way. Addresses keep the prefixes that they share; private, loopback, multicast"
+    "Every packet still takes the same path. Addresses keep the prefixes that they share; private, loopback, multicast"
     " and link-local addresses stay in their range. MACs are replaced, and the names of containers, networks and"
     " hosts. Environment variables, labels and commands of containers are left out.\n"
-    "The names of interfaces, chains and sets stay, and so does the text of comments and log prefixes, but for those"
-    " names: read them before you share the result."
+    "The names of interfaces, chains and sets stay, and so does the text of comments and log prefixes, except for"
+    " those names: read them before you share the result."
 )
 
 
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--key",
         default=None,
-        help=say("a secret of your own: the same key replaces the same address alike another time"),
+        help=say("your own secret: the same key always gives an address the same replacement"),
     )
 
 

@@ -52,7 +52,7 @@ def each(
     Args:
         work: is called with a source, in another process if there are many: a function of a module, or a partial of
             one; it, and what it returns, is pickled.
-        jobs: how many processes; 0 for one a processor.
+        jobs: how many processes; 0 for one per processor.
         engine: "" for this machine, "dask" for a cluster of processes that is started here, or "dask=ADDRESS".
 
     Raises:

@@ -27,11 +27,8 @@ from iptsim.extensions.constraints import (
     Allowed,
     Constraint,
     Field,
-    Masked,
-    Ranges,
     Several,
     named,
-    packet_field,
 )
 from iptsim.extensions.listing import ListingForm, listed
 from iptsim.extensions.phrases import join_phrases
@@ -328,30 +325,6 @@ def combined(
 ) -> Predicate:
     """Make a predicate of several constraints; arguments as the attributes of :class:`Predicate`."""
     return Predicate(text, None, got, several, negated)
-
-
-def field_predicate(
-    text: str,
-    field: str,
-    allowed: Ranges | Masked,
-    *,
-    negated: bool = False,
-    name: Text = "",
-    show: Callable[[int], str] = str,
-    absent: Truth = False,
-) -> Predicate:
-    """Make a predicate on one integer field of the packet.
-
-    Args:
-        text: as the rule writes it.
-        field: attribute of :class:`~iptsim.packet.Packet`.
-        allowed: the values that satisfy it.
-        negated: whether a `!` precedes it.
-        name: the field in plain words, for "its {name} is {value}".
-        show: how a value is shown.
-        absent: the result for a packet that has no such field, after negation.
-    """
-    return constrained(text, Constraint(packet_field(field, name, show), allowed, negated, absent))
 
 
 def fact_predicate(

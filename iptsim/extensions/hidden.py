@@ -83,7 +83,7 @@ class HiddenTarget(Target):
     """A target that the source does not show in full: what it does is unknown.
 
     Attributes:
-        name: as the rule has it; each of these has one of its own.
+        name: as in the rule; each has a name of its own.
         words: the text of its options in the rule.
         reason: what is not known.
         settle: the command that would show it.

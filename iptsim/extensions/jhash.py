@@ -1,4 +1,4 @@
-"""Bob Jenkins' hash as the kernel has it (include/linux/jhash.h)."""
+"""Bob Jenkins' hash as in the kernel (include/linux/jhash.h)."""
 
 from __future__ import annotations
 

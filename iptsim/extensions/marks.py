@@ -60,7 +60,7 @@ class MarkChange(Target):
 
 
 def listed_change(change: MaskedNumber) -> str:
-    """Return a change as a listing has it.
+    """Return a change as listings print it.
 
     >>> listed_change(MaskedNumber(0x4000, 0x4000)), listed_change(MaskedNumber(7))
     ('or 0x4000', 'set 0x7')

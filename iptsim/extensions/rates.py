@@ -33,11 +33,6 @@ class Rate(NamedTuple):
     def __str__(self) -> str:
         return f"{self.amount}/{self.unit}"
 
-    @property
-    def per_second(self) -> float:
-        """Packets in a second."""
-        return self.amount / _SECONDS[self.unit]
-
     def says(self) -> Message:
         """Return the rate in words.
 

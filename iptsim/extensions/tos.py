@@ -16,7 +16,7 @@ TOS_NAMES = {
     "Minimize-Cost": 0x02,
     "Normal-Service": 0x00,
 }
-#: The mask that a symbolic name implies: all but the ECN bits, as iptables has it.
+#: The mask that a symbolic name implies: all but the ECN bits, as in iptables.
 SYMBOLIC_MASK = 0x3F
 
 

@@ -425,13 +425,12 @@ def choice(expected: Text, choices: tuple[str, ...]) -> Value:
     return Value(expected, parse)
 
 
-def choices(expected: Text, known: tuple[str, ...], printed: tuple[str, ...] = ()) -> Value:
+def choices(expected: Text, known: tuple[str, ...]) -> Value:
     """Make the value of an option that takes a comma list of known words.
 
     Args:
         expected: what belongs there.
         known: the words; in a list each may be cut short, and the first that fits counts.
-        printed: the words in the order in which they are kept, where it is another one.
     """
 
     def parse(text: str) -> tuple[str, ...]:
@@ -447,7 +446,7 @@ def choices(expected: Text, known: tuple[str, ...], printed: tuple[str, ...] = (
                     known,
                 )
             found.add(name)
-        return tuple(name for name in printed or known if name in found)
+        return tuple(name for name in known if name in found)
 
     return Value(expected, parse, ",".join, form="words")
 

@@ -109,11 +109,6 @@ def wire_bytes(packet: Packet) -> WireBytes:
     return writer.finish(total)
 
 
-def ip_bytes(packet: Packet) -> bytes:
-    """Return the IP packet's bytes with zeros for what is open."""
-    return wire_bytes(packet).data
-
-
 def transport_offset(packet: Packet) -> int:
     """Return how many bytes precede the transport header."""
     if packet.family == 4:

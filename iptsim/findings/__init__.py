@@ -94,7 +94,7 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
 
     Args:
         source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
-        audit: list what is open to the internet, and which interfaces accept false sources, as well.
+        audit: list what is open to the internet, and which interfaces accept spoofed sources, as well.
 
     Raises:
         CaptureError: the source cannot be read.
@@ -125,7 +125,9 @@ def not_checked(scene: Scene) -> Iterator[Finding]:
         "not-checked",
         message("Some rules were not checked for all packets: there are too many different ones."),
         tuple(Evidence(source, reason) for reason in reasons),
-        message("Rules that never match, open services and false sources may be missing among the findings."),
+        message(
+            "Rules that never match, open services and spoofed sources may be missing among the findings."
+        ),
         message("pip install 'iptsim[exact]', which allows larger sets; or check parts of the rules."),
         None,
         scene.families[0],

@@ -287,8 +287,8 @@ def _finding(scene: Scene, family: Family, one: _Open) -> Finding:
         ),
         _evidence(scene, family, one.shown),
         message(
-            "Any address can connect, so nothing but the login of the service protects it, if it has one; such ports "
-            "are searched for all the time."
+            "Any address can connect, so only the login of the service, if it has one, protects it; such ports are "
+            "scanned for constantly."
         ),
         _remedy(scene, one),
         one.shown,
@@ -329,7 +329,7 @@ def _remedy(scene: Scene, one: _Open) -> Message:
     if one.receiver in scene.host.containers:
         return message(
             "Publish it on one address only, such as -p 127.0.0.1:{port}:{inner}, or not at all: containers of one "
-            "network reach each other without; or allow only some networks, with a rule in DOCKER-USER.",
+            "network reach each other anyway; or allow only some networks, with a rule in DOCKER-USER.",
             port=one.port,
             inner=one.inner,
         )
@@ -393,7 +393,9 @@ def _listed(scene: Scene, answer: Reaching, receiver: str, group: list[ReachClas
                 for sources, ports in traffic.values()
             )
         ),
-        message("Nothing to do if all of this is meant; to see each part of it: iptsim reach SOURCE --open."),
+        message(
+            "Nothing to do if all of this is intended; to see each part of it: iptsim reach SOURCE --open."
+        ),
         group[0].explanation,
         family,
     )

@@ -49,7 +49,7 @@ CODES: dict[str, Kind] = {
     "ipv6-open": Kind("critical", message("Traffic that the IPv4 rules block is accepted over IPv6.")),
     "service-open": Kind(
         "high",
-        message("A database, or a service of administration, is open to every address of the internet."),
+        message("A database or administration service is open to every address of the internet."),
     ),
     "docker-rules-flushed": Kind(
         "high", message("Docker runs containers, but some of its rules, or the jumps to them, are missing.")
@@ -107,12 +107,10 @@ CODES: dict[str, Kind] = {
     ),
     "replies-not-counted": Kind(
         "high",
-        message(
-            "A rule has let packets out, but the rule for their replies has counted none: none came back."
-        ),
+        message("A rule let packets out, but the rule for their replies counted none: none came back."),
     ),
     "redirect-takes-forwarded": Kind(
-        "high", message("A REDIRECT or DNAT also takes connections that containers make to other hosts.")
+        "high", message("A REDIRECT or DNAT also catches connections that containers make to other hosts.")
     ),
     "output-drop": Kind("high", message("The rules of OUTPUT drop new connections of the host itself.")),
     "output-drops-replies": Kind(
@@ -155,13 +153,13 @@ CODES: dict[str, Kind] = {
     ),
     "spoofing-gains-access": Kind(
         "medium",
-        message("An interface accepts a false source that is allowed more than those behind the interface."),
+        message("An interface accepts a spoofed source that is allowed more than its own sources."),
     ),
     "counters-grew": Kind(
         "low", message("Of two listings of the same rules: the rules whose counters grew in between.")
     ),
     "port-forward-not-for-host": Kind(
-        "low", message("A port forward in PREROUTING does not hold for connections of the host itself.")
+        "low", message("A port forward in PREROUTING does not apply to connections of the host itself.")
     ),
     "stale-rule": Kind("low", message("A Docker rule is for an address that no container has.")),
     "docker-user-port": Kind(

@@ -100,7 +100,7 @@ def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
     return Finding(
         "redirect-takes-forwarded",
         message(
-            "nat PREROUTING rule {position} also takes what containers send to other hosts: {words}",
+            "nat PREROUTING rule {position} also catches what containers send to other hosts: {words}",
             position=rule.position,
             words=words,
         ),
@@ -110,7 +110,7 @@ def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
             " So connections of containers to any host end where this rule sends them."
         ),
         message(
-            "Take only what is for this host: {command}",
+            "To catch only packets for this host: {command}",
             command=f"{tool} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}",
         ),
         shown,

@@ -65,7 +65,7 @@ def _hairpin(scene: Scene, family: Family, forward: _Forward, shown: Explanation
         (of_rule(forward.rule),),
         message(
             "{target} sends its replies to the client directly, not through the host. The client does not recognise"
-            " them, as they do not come from the address that it asked.",
+            " them, because they do not come from the address it connected to.",
             target=target,
         ),
         message("Let them come back through the host: {command}", command=command),
@@ -154,7 +154,7 @@ def _untracked(family: Family, rule: Rule, shown: Explanation, tracked: Explanat
             "Packets that conntrack does not track are never translated, and match no --ctstate but UNTRACKED. So the"
             " nat rule has no effect on them."
         ),
-        message("{command}, or except these packets from the rule.", command=command),
+        message("{command}, or exclude these packets from the rule.", command=command),
         shown,
         family,
     )

@@ -277,7 +277,8 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation) -> Ite
     yield Finding(
         "not-masqueraded",
         message(
-            "What is behind {name} leaves the host with its own address: no rule masquerades it.", name=name
+            "Packets from behind {name} leave the host with their own addresses: no rule masquerades them.",
+            name=name,
         ),
         tuple(map(of_rule, near[:3])) or (Evidence("nat POSTROUTING", message("no rule masquerades")),),
         message_sentences(
@@ -289,7 +290,7 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation) -> Ite
             ),
             _why_not(near, way_out),
         ),
-        message("{command} (with the whole network for its address)", command=command),
+        message("{command} (or with the whole network instead of the address)", command=command),
         shown,
         family,
     )
@@ -315,12 +316,12 @@ def _private_source(scene: Scene, family: Family, shown: Explanation) -> str | N
 
 
 def _why_not(near: list[Rule], way_out: str) -> Message | str:
-    """Return why the rules that masquerade do not take these packets."""
+    """Return why the rules that masquerade do not match these packets."""
     for rule in near:
         out = rule.parameters.out_interface
         if out is not None and "out_interface" not in rule.parameters.negated and out != way_out:
             return message(
-                "Rule {position} masquerades what leaves by {out}, but these packets leave by {interface}.",
+                "Rule {position} masquerades packets that leave by {out}, but these packets leave by {interface}.",
                 position=rule.position,
                 out=out,
                 interface=way_out,

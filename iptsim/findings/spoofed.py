@@ -1,7 +1,7 @@
 """Spoofed sources: interfaces that accept addresses that are not behind them.
 
 That alone is usual on hosts without strict reverse path filters, and harmless where packets with their true source may
-do the same. A finding is what only a false source gets through: a rule trusts the addresses of a network behind the
+do the same. A finding is what only a spoofed source gets through: a rule trusts the addresses of a network behind the
 host, but does not name the interface.
 """
 
@@ -51,7 +51,7 @@ class _Spoofed(NamedTuple):
 
 
 def gains(scene: Scene) -> Iterator[Finding]:
-    """Find interfaces by which packets with a false source get where others do not."""
+    """Find interfaces by which packets with a spoofed source get where others do not."""
     for family, found in _spoofed(scene, only_gains=True):
         yield _gain(scene, family, found)
 
@@ -140,7 +140,7 @@ def _inner(scene: Scene, family: Family, behind: Mapping[str, AddressSet]) -> Ad
 def _confirmed(
     scene: Scene, hook: str, interface: str, behind: Mapping[str, AddressSet], packets: PacketSet
 ) -> Explanation | None:
-    """Return the walk of one of some packets that the host accepts: the reverse path filter may drop them all."""
+    """Return the walk of a packet that the host accepts; None if the reverse path filter drops them all."""
     family = behind[interface].family
     targets: dict[str, AddressSet] = (
         {"": own_addresses(scene.host, family)} if hook == "INPUT" else dict(behind)
@@ -165,7 +165,7 @@ def _confirmed(
 
 
 def _usual(packets: PacketSet, icmp: int) -> PacketSet:
-    """Return those of some packets that are the best example: of UDP, for which one packet is enough."""
+    """Return the packets that make the best example: those of UDP, where one packet is enough."""
     for key, values in (("proto", (UDP, TCP, icmp)), ("dport", (_DNS, SOME_PORT))):
         for value in values:
             found = packets.where(key, ((value, value),))
@@ -211,7 +211,7 @@ def _unchecked(scene: Scene, family: Family, found: _Spoofed) -> Finding:
             addresses=shortened(found.sources, _SHOWN),
         ),
         _evidence(scene, family, found),
-        message("The sender of a packet that arrives there may be another than its source says."),
+        message("A packet that arrives there may have a spoofed source address."),
         _remedy(family, found.interface),
         found.shown,
         family,

@@ -62,7 +62,7 @@ def private_addresses(host: Host, family: Family) -> AddressSet:
 
 
 def are_private(addresses: AddressSet) -> bool:
-    """Return whether all of some addresses are those of private networks."""
+    """Return whether all addresses belong to private networks."""
     return addresses <= _PRIVATE[addresses.family]
 
 
@@ -73,7 +73,7 @@ def _routed(host: Host, family: Family) -> AddressSet:
 
 
 def unicast_addresses(host: Host, addresses: AddressSet) -> AddressSet:
-    """Return those of some addresses that one machine can have: no broadcast, multicast or loopback address."""
+    """Return the addresses that a machine can have: no broadcast, multicast or loopback addresses."""
     family = addresses.family
     broadcasts = (
         AddressSet.prefix(family, route.destination, route.prefix_length).spans[0]

@@ -133,7 +133,7 @@ class _Blocks:
         check_total(self.total, self.archive)
         found = self.stream.read(size)
         if len(found) < size and not short:
-            raise EOFError("it ends early")
+            raise EOFError(message("it ends too early"))
         return found
 
 

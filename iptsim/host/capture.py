@@ -233,7 +233,7 @@ class _Reader:
         except ValidationError as error:
             what = complaint(error)
             if not error.errors()[0]["loc"]:
-                what = message("the whole: {what}", what=what)
+                what = message("the whole file: {what}", what=what)
             raise self._error(name, what) from None
 
     def _entries(self, name: str, kind: type[E]) -> list[E]:

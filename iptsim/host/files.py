@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from iptsim.errors import CaptureError
 from iptsim.host.archives import DAMAGED, is_packed, is_tar, tar_members, unpacked, zip_members
-from iptsim.languages import message, text_of
+from iptsim.languages import Message, message, text_of
 from iptsim.reading import bounded, check_total, fault_of, read_file
 
 #: The files of a capture, and the command for each. Only the first one is required.
@@ -164,11 +164,11 @@ def _from_bytes(name: str, data: bytes, any_text: bool) -> Source:
         else:
             return Source(name, {}, data)
     except DAMAGED as error:
+        fault = text_of(error)
+        why = message(" ({fault})", fault=fault) if isinstance(fault, Message) else ""
         raise CaptureError(
             message(
-                "{name}: the archive is damaged ({error}); make it again, or give its contents",
-                name=name,
-                error=text_of(error),
+                "{name}: the archive is damaged{why}; make it again, or give its contents", name=name, why=why
             )
         ) from None
     return _checked(Source(name, files, texts=texts))

@@ -142,7 +142,7 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
         if existing_only and (interface is None or interface.kind != "bridge"):
             continue
         prefixes = list(evidence.subnets.get(bridge, ()))
-        source = message("as its rules say")
+        source = message("from its rules")
         if existing_only and interface is not None:
             # a rule may name a bridge and a subnet that are no pair
             named, prefixes = prefixes, [one for one in prefixes if _has_subnet(interface, one)]
@@ -218,7 +218,7 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     if told := addresses_of_routes(host.namespace):
         for name, addresses in told.items():
             _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
-        host.assumptions.append(message("The addresses of the host's interfaces are those of its routes."))
+        host.assumptions.append(message("The addresses of the host's interfaces are taken from its routes."))
         return
     bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
     outside = evidence.outside or next(
@@ -260,9 +260,9 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
                 behind=behind,
             )
             if guessed
-            else message("{name} leads to {behind}, as rules say.", name=name, behind=behind)
+            else message("According to the rules, {name} leads to {behind}.", name=name, behind=behind)
             if behind
-            else message("{name}, which rules name, has no address.", name=name)
+            else message("Rules name {name}, which has no address.", name=name)
         )
 
 
@@ -390,7 +390,7 @@ def _ports(host: Host) -> None:
     if guessed:
         host.assumptions.append(
             message(
-                "Which port of {names} belongs to which container was not saved; they are taken in order.",
+                "Which port of {names} belongs to which container was not saved; they are assigned in order.",
                 names=_names(guessed),
             )
         )
@@ -420,8 +420,8 @@ def _without_proxy(host: Host, known: Collection[str]) -> None:
     interfaces = host.namespace.interfaces
     host.assumptions.append(
         message(
-            "Hairpin mode of bridge ports and route_localnet of bridges are on where no file tells, "
-            "as dockerd sets them without docker-proxy."
+            "Where no file shows them, hairpin mode of bridge ports and route_localnet of bridges are assumed to be on,"
+            " as dockerd sets them without docker-proxy."
         )
     )
     for container in host.containers.values():

@@ -166,7 +166,7 @@ def _route(entry: RouteEntry, family: Family) -> Route:
         family = parse_address(entry.nexthops[0].gateway)[0]
     family, destination, length = prefix(entry.dst, family)
     if entry.type not in get_args(RouteType):
-        raise ValueError(message("type: {type} is not a type of route", type=brief(entry.type)))
+        raise ValueError(message("type: {type} is not a route type", type=brief(entry.type)))
     hop = _next_hop(entry)
     _, from_address, from_length = prefix(entry.source or "all", 6)
     source = _of_family(entry.prefsrc, family, "prefsrc") if entry.prefsrc else None

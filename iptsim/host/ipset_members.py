@@ -102,7 +102,7 @@ class Members:
         """Return the elements after a rule has added or deleted a packet's element, or None if nothing changes.
 
         A network gets the longest prefix length in the set for that part, or a full address if there is
-        none (hash_net4_kadt and its like: INIT_CIDR).
+        none (hash_net4_kadt and similar functions: INIT_CIDR).
 
         Args:
             element: the packet's value of each part, as :func:`iptsim.host.ipsets.element_of` makes it.
@@ -164,7 +164,7 @@ class Members:
         return tuple(key)
 
     def _with(self, lengths: Lengths, group: dict[Key, bool]) -> Members:
-        """Return these elements, with those of some prefix lengths replaced."""
+        """Return these elements, with those of the given prefix lengths replaced."""
         new = copy.copy(self)
         new._index({**dict(self.groups), lengths: group})
         return new
@@ -356,12 +356,18 @@ def address_prefixes(text: str, family: int) -> Iterator[tuple[int, int]]:
 
 
 def _range(first: str, last: str) -> list[ipaddress.IPv4Network] | list[ipaddress.IPv6Network]:
-    low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
-    if isinstance(low, ipaddress.IPv4Address) and isinstance(high, ipaddress.IPv4Address):
-        return list(ipaddress.summarize_address_range(low, high))
-    if isinstance(low, ipaddress.IPv6Address) and isinstance(high, ipaddress.IPv6Address):
-        return list(ipaddress.summarize_address_range(low, high))
-    raise ValueError(message("{first} and {last} have different address families", first=first, last=last))
+    (family, low), (other, high) = parse_address(first), parse_address(last)
+    if family != other:
+        raise ValueError(
+            message("{first} and {last} have different address families", first=first, last=last)
+        )
+    if low > high:
+        raise ValueError(message("{range} ends before it begins", range=f"{first}-{last}"))
+    if family == 4:
+        return list(
+            ipaddress.summarize_address_range(ipaddress.IPv4Address(low), ipaddress.IPv4Address(high))
+        )
+    return list(ipaddress.summarize_address_range(ipaddress.IPv6Address(low), ipaddress.IPv6Address(high)))
 
 
 def ports(text: str, *, with_protocol: bool) -> Iterator[Hashable]:

@@ -314,7 +314,7 @@ def _port(packet: Packet, source: bool, bare: bool) -> Any:
         port = packet.sport if source else packet.dport
         if port is None:
             return Unknown(
-                message("a port that the kernel picks by chance"), f"--set {'s' if source else 'd'}port=N"
+                message("a port that the kernel picks at random"), f"--set {'s' if source else 'd'}port=N"
             )
         return port if bare else (proto, port)
     if proto in (ICMP, ICMPV6):

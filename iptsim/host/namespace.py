@@ -351,7 +351,7 @@ class Namespace:
         return [interface for interface in self.interfaces.values() if interface.master == bridge]
 
     def learnt(self, mac: str | None, bridge: str | None = None) -> str | None:
-        """Return the port of a bridge, or of any bridge, behind which a MAC address is, or None if unknown."""
+        """Return the bridge port on which a MAC address was learnt, on one bridge or any; None if unknown."""
         fitting = (one for one in self.forwarding if one.mac == mac and bridge in (None, one.bridge))
         return next((one.port for one in fitting if not one.local), None)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.host.namespace import Namespace, RoutingRule, prefix_mask
 from iptsim.host.tables import TOS_MASK, Flow, Found
+from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import address_text, protocol_name
 
 #: The kernel's default policy rules, as (priority, table).
@@ -93,28 +94,40 @@ def names_no_table_of_its_own(rule: RoutingRule) -> bool:
     return rule.action == "to_table" and rule.table in ("local", "main", "default")
 
 
-def conditions(rule: RoutingRule) -> str:
+def conditions(rule: RoutingRule) -> Message:
     """Return the conditions of a rule in words: "mark 0x2, from 10.0.0.0/8", or "every packet"."""
-    found = []
+    found: list[Message] = []
     if rule.fwmark is not None:
         mask = "" if rule.fwmask == 0xFFFFFFFF else f"/{rule.fwmask:#x}"
-        found.append(f"mark {rule.fwmark:#x}{mask}")
-    for word, address, length in (("from", rule.src, rule.src_length), ("to", rule.dst, rule.dst_length)):
-        if address is not None:
-            found.append(f"{word} {address_text(rule.family, address)}/{length}")
-    if rule.iif is not None:
-        found.append("sent by the host" if rule.iif == "lo" else f"arriving on {rule.iif}")
+        found.append(message("mark {value}", value=f"{rule.fwmark:#x}{mask}"))
+    if rule.src is not None:
+        found.append(
+            message("from {value}", value=f"{address_text(rule.family, rule.src)}/{rule.src_length}")
+        )
+    if rule.dst is not None:
+        found.append(message("to {value}", value=f"{address_text(rule.family, rule.dst)}/{rule.dst_length}"))
+    if rule.iif == "lo":
+        found.append(message("sent by the host"))
+    elif rule.iif is not None:
+        found.append(message("arriving on {value}", value=rule.iif))
     if rule.oif is not None:
-        found.append(f"bound to {rule.oif}")
+        found.append(message("bound to {value}", value=rule.oif))
     if rule.tos:
-        found.append(f"TOS {rule.tos:#x}")
+        found.append(message("TOS {value}", value=f"{rule.tos:#x}"))
     if rule.ipproto is not None:
-        found.append(f"protocol {protocol_name(rule.ipproto)}")
-    for word, ports in (("source port", rule.sport), ("destination port", rule.dport)):
-        if ports is not None:
-            found.append(f"{word} {ports[0]}" + (f" to {ports[1]}" if ports[1] != ports[0] else ""))
+        found.append(message("protocol {value}", value=protocol_name(rule.ipproto)))
+    if rule.sport is not None:
+        found.append(message("source port {value}", value=_span(rule.sport)))
+    if rule.dport is not None:
+        found.append(message("destination port {value}", value=_span(rule.dport)))
     if rule.uidrange is not None:
-        found.append(f"users {rule.uidrange[0]} to {rule.uidrange[1]}")
+        found.append(message("users {value}", value=_span(rule.uidrange)))
     if rule.l3mdev:
-        found.append("of a VRF")
-    return ("all but " if rule.negated else "") + (", ".join(found) or "every packet")
+        found.append(message("of a VRF"))
+    text = message_joined(", ", found) if found else message("every packet")
+    return message("all but {packets}", packets=text) if rule.negated else text
+
+
+def _span(span: tuple[int, int]) -> Text:
+    first, last = span
+    return str(first) if first == last else message("{first} to {last}", first=str(first), last=str(last))

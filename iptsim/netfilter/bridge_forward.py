@@ -34,7 +34,7 @@ def switch(kernel: Kernel, context: Context, port: Interface, target: Neighbour)
     if target.port is None:
         ports = tuple(name for name in ports if name != port.name or port.hairpin)
     if not ports and not target.sends and kernel.namespace.ports(bridge):
-        note = message("nothing on {device} answers for {target}", device=bridge, target=target.name)
+        note = message("no host on {device} answers for {target}", device=bridge, target=target.name)
         return kernel.drop("no-neighbour", note, "BRIDGE")
     name = settle_port(kernel, ports, target.name, bridge) if ports else None
     out = kernel.namespace.interfaces.get(name or "")

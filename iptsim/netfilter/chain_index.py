@@ -245,7 +245,7 @@ def _prefixes(constraint: Constraint, width: int) -> list[tuple[int, int]] | Non
 
 
 def ranges_of(constraint: Constraint, width: int) -> Ranges | None:
-    """Return the numbers of some bits that satisfy a condition as ranges in order; None if they are no ranges."""
+    """Return the numbers that satisfy a condition, as ranges in order; None if they do not form ranges."""
     allowed, most = constraint.allowed, (1 << width) - 1
     if isinstance(allowed, Masked):
         free = most & ~allowed.mask

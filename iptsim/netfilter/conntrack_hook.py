@@ -100,7 +100,7 @@ def confirm(kernel: Kernel, context: Context) -> None:
 
 
 def forget_invalid(kernel: Kernel, context: Context) -> None:
-    """Make conntrack look up an INVALID packet again when it comes in: it has no entry."""
+    """Let conntrack look up an INVALID packet again at its next arrival, as it has no entry."""
     if context.state == "INVALID":
         # a state that the question gave it stays
         if kernel.stated is not None:

@@ -27,9 +27,9 @@ def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome
     """Follow a packet that a program of this namespace sends.
 
     Args:
-        kernel: the namespace's.
-        packet: is changed on its path.
-        keep_source: the source address is settled; else the kernel picks it by the route.
+        kernel: that of the namespace.
+        packet: the packet; it is changed on its path.
+        keep_source: keep its source address; otherwise the kernel picks one by the route.
     """
     context = kernel.context(packet)
     packet.local_socket = True

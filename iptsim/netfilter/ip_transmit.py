@@ -29,7 +29,7 @@ def transmit(kernel: Kernel, context: Context, gateway: int | None) -> Outcome:
     target = kernel.world.neighbour(packet.family, next_hop, device)
     if target is None:
         note = message(
-            "nothing on {device} answers for {target}",
+            "no host on {device} answers for {target}",
             device=device,
             target=address_text(packet.family, next_hop),
         )

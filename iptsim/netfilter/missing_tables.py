@@ -130,7 +130,7 @@ def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | No
     packet, in_interface = context.packet, context.in_interface or ""
     if any("raw" in ruleset.tables for ruleset in rulesets) or packet.pkttype != "unicast":
         return None
-    rules = _filter_rules(rulesets)
+    rules = _rules_beside(rulesets, "filter", "DOCKER-FORWARD")
     if not rules:
         return None
     found = fib.lookup(host.namespace, packet.family, packet.dst)
@@ -171,13 +171,13 @@ def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | No
     )
 
 
-def _filter_rules(rulesets: list[Ruleset]) -> list[Rule]:
-    """Return the rules of table filter, where Docker 28 or later wrote some of them."""
+def _rules_beside(rulesets: list[Ruleset], table: str, chain: str) -> list[Rule]:
+    """Return the rules of a table, where it has a chain of Docker."""
     return [
         rule
         for ruleset in rulesets
-        if ruleset.chain("filter", "DOCKER-FORWARD") is not None
-        for rule in ruleset.tables["filter"].rules()
+        if ruleset.chain(table, chain) is not None
+        for rule in ruleset.tables[table].rules()
     ]
 
 
@@ -199,12 +199,7 @@ def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block |
     """Return how table filter could block a forwarded packet, where nat shows that Docker wrote one."""
     if any("filter" in ruleset.tables for ruleset in rulesets) or context.state in ("ESTABLISHED", "RELATED"):
         return None
-    nat = [
-        rule
-        for ruleset in rulesets
-        if ruleset.chain("nat", "DOCKER")
-        for rule in ruleset.tables["nat"].rules()
-    ]
+    nat = _rules_beside(rulesets, "nat", "DOCKER")
     if not nat:
         return None
     bridges = _bridges(nat) or {network.bridge or "" for network in host.networks.values()}

@@ -12,6 +12,7 @@ from iptsim.dump.checks import refuse
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Extension, Match, Predicate
 from iptsim.extensions.constraints import unsteady
+from iptsim.languages import message
 from iptsim.netfilter import conntrack
 from iptsim.netfilter.chain_index import ChainIndex
 from iptsim.netfilter.prepared import Condition, Prepared
@@ -22,7 +23,11 @@ def _passed_by(rule: Rule) -> Condition:
     """Return the condition of a rule that the kernel would reject: it never matches."""
     words = rule.text.removeprefix(f"-A {rule.chain} ")
     return Condition(
-        Predicate(words, lambda context: False, lambda context: f"the kernel refuses it: {rule.refused}"),
+        Predicate(
+            words,
+            lambda context: False,
+            lambda context: message("the kernel would reject it: {why}", why=rule.refused),
+        ),
         "",
     )
 
@@ -102,7 +107,7 @@ class Program:
         return any("physdev" in rule.extension_names for rule in self.ruleset.rules())
 
     def chain(self, table: str, name: str) -> Chain | None:
-        """Return a chain as the dump has it; a packet enters it.
+        """Return a chain as in the dump; a packet enters it.
 
         The legacy backend always has all base chains of a table, even those that the dump omits.
         """

@@ -82,7 +82,7 @@ class Step:
         )
 
     def change(self, packet: Packet) -> None:
-        """Make of a packet what the step makes of its addresses and ports."""
+        """Translate a packet's addresses and ports as the step does."""
         for name in ("src", "dst"):
             if name in self.changes:
                 setattr(packet, name, parse_address(self.changes[name][1])[1])

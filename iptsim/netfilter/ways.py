@@ -60,7 +60,7 @@ class Ways:
         for index in range(len(taken) - 1, len(plan) - 1, -1):
             if self.runs >= WAY_LIMIT:
                 note = message(
-                    "The rules branch into more than {limit} ways; only the first {limit} were followed.",
+                    "The rules branch into more than {limit} paths; only the first {limit} were followed.",
                     limit=WAY_LIMIT,
                 )
                 if note not in self.notes:

@@ -106,7 +106,7 @@ def _step(kind: Message, step: str, text: str, target: str, hook: str) -> tuple[
     if target in ("REJECT", "DROP"):
         if re.search(r"-p (?:icmp|ipv6-icmp)", text) and not source:
             return "firewalld-icmp-block", message("{kind} blocks this type of ICMP (icmp-block)", kind=kind)
-        return "firewalld-rich-rule", message("a rich rule of {kind} refuses it", kind=kind)
+        return "firewalld-rich-rule", message("a rich rule of {kind} blocks it", kind=kind)
     if step == "pre" or source:
         return "firewalld-rich-rule", message("a rich rule of {kind} accepts it", kind=kind)
     if target == "ACCEPT" and hook.startswith("FWD") and not port:
@@ -140,7 +140,7 @@ def _builtin(rule: Rule) -> Role | None:
     if re.fullmatch(_DISPATCH, target):
         return Role("firewalld-plumbing", message("leads to firewalld's zones, policies or direct rules"))
     if text.startswith(("-j REJECT", "-j DROP")):
-        return Role("firewalld-default", message("firewalld refuses what no zone accepts"))
+        return Role("firewalld-default", message("firewalld blocks packets that no zone accepts"))
     if "--ctstate" in text and "ESTABLISHED" in text and target == "ACCEPT":
         if "DNAT" in text:
             why = message("firewalld accepts established connections and those of forward-ports (DNAT)")

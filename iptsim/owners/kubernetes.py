@@ -33,8 +33,8 @@ _PLUMBING = {
     "KUBE-NODEPORTS": message("leads to the node ports"),
     "KUBE-PROXY-FIREWALL": message("leads to the source ranges of load balancers"),
     "KUBE-FORWARD": message("leads to the rules for forwarded packets of services"),
-    "KUBE-POSTROUTING": message("leads to the masquerading of service traffic"),
-    "KUBE-FIREWALL": message("leads to the kubelet's protection of local addresses"),
+    "KUBE-POSTROUTING": message("leads to the rules that masquerade service traffic"),
+    "KUBE-FIREWALL": message("leads to the kubelet's rules that protect local addresses"),
     "KUBE-MARK-MASQ": message("marks the packet to be masqueraded"),
     "KUBE-MARK-DROP": message("marks the packet to be dropped"),
     "KUBE-ROUTER-INPUT": message("leads to the network policies"),
@@ -211,7 +211,7 @@ def _of_chain(rule: Rule, text: str) -> Role | None:
         return Role("kube-masquerade", message("clears the mark before masquerading"))
     if chain == "KUBE-POSTROUTING" and target in ("MASQUERADE", "RETURN"):
         if target == "RETURN":
-            return Role("kube-masquerade", message("leaves packets without the mark of services alone"))
+            return Role("kube-masquerade", message("leaves packets without the service mark alone"))
         return Role("kube-masquerade", message("masquerades service traffic that carries the mark"))
     if chain == "KUBE-FIREWALL" and target == "DROP":
         if "--mark" in text:

@@ -16,11 +16,11 @@ _CHAINS = r"LIBVIRT_.+|libvirt-.+|(?:FI|FO|HI|FP|HP|I|O|J|P)-(?:vnet|macvtap).+"
 _BRIDGE = re.compile(r"virbr[0-9]+")
 _SERVICES = {"53": "DNS", "67": "DHCP", "68": "DHCP", "547": "DHCPv6", "69": "TFTP"}
 _JUMPS = {
-    "LIBVIRT_INP": message("leads to DNS and DHCP for guests"),
-    "LIBVIRT_OUT": message("leads to DNS and DHCP for guests"),
-    "LIBVIRT_FWX": message("leads to traffic between guests of one network"),
-    "LIBVIRT_FWI": message("leads to traffic into virtual networks"),
-    "LIBVIRT_FWO": message("leads to traffic out of virtual networks"),
+    "LIBVIRT_INP": message("leads to the DNS and DHCP rules for guests"),
+    "LIBVIRT_OUT": message("leads to the DNS and DHCP rules for guests"),
+    "LIBVIRT_FWX": message("leads to the rules for traffic between guests of one network"),
+    "LIBVIRT_FWI": message("leads to the rules for traffic into virtual networks"),
+    "LIBVIRT_FWO": message("leads to the rules for traffic out of virtual networks"),
     "LIBVIRT_PRT": message("leads to the NAT of virtual networks"),
 }
 
@@ -58,7 +58,7 @@ def _nat(text: str, target: str) -> Role:
     subnet = option_of(text, "-s")
     if target == "RETURN":
         return Role(
-            "libvirt-nat", message("multicasts and broadcasts of {subnet} stay as they are", subnet=subnet)
+            "libvirt-nat", message("leaves multicasts and broadcasts of {subnet} unchanged", subnet=subnet)
         )
     return Role("libvirt-nat", message("masquerades guests on {subnet}", subnet=subnet))
 

@@ -44,7 +44,7 @@ def _authorship(rule: Rule, scope: Scope) -> tuple[str, Role | None]:
 
 
 def explains_comments(owner: str) -> bool:
-    """Tell whether the roles of a program's rules say what their comments say."""
+    """Return whether a program's comments only repeat the roles of its rules."""
     return any(maker.comments for maker in all_makers() if maker.name == owner)
 
 

@@ -68,7 +68,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
         "-j Drop",
         "-j Reject",
     ):
-        return Role("shorewall-default", message("Shorewall refuses packets that belong to no pair of zones"))
+        return Role("shorewall-default", message("Shorewall blocks packets that belong to no pair of zones"))
     return None
 
 
@@ -87,7 +87,7 @@ def _between(rule: Rule, source: str, to: str) -> Role | None:
             return Role("shorewall-policy", why, about=about)
         if refuses:
             why = message(
-                "no rule accepts it, and Shorewall's policy from zone {source} to zone {to} refuses it",
+                "no rule accepts it, and Shorewall's policy from zone {source} to zone {to} blocks it",
                 source=source,
                 to=to,
             )
@@ -95,10 +95,10 @@ def _between(rule: Rule, source: str, to: str) -> Role | None:
     if target in ("dynamic", "tcpflags", "smurfs"):
         return None
     if "addrtype" in text and refuses:
-        why = message("Shorewall drops broadcasts before it logs what the policy refuses")
+        why = message("Shorewall drops broadcasts before it logs packets that the policy blocks")
         return Role("shorewall-broadcast", why, about=about)
     if target == "LOG":
-        return Role("shorewall-log", message("Shorewall logs what the policy refuses"), about=about)
+        return Role("shorewall-log", message("Shorewall logs packets that the policy blocks"), about=about)
     if target == "ACCEPT" or refuses:
         macro = comment_of(rule)
         if macro:

@@ -31,7 +31,7 @@ def answer_captions(explanation: Explanation) -> list[Caption]:
 
 
 def change_text(step: Step) -> str:
-    """Return what address translation made of a packet in a step: "192.0.2.10:8080 → 172.17.0.2:80"; else ""."""
+    """Return how a step translated the packet's addresses: "192.0.2.10:8080 → 172.17.0.2:80"; else ""."""
     return ", ".join(
         f"{before} → {after}"
         for address, port in (("dst", "dport"), ("src", "sport"))

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from itertools import pairwise
 
+from iptsim.languages import message
 from iptsim.pictures.boxes import SMALL, node_size
 from iptsim.pictures.drawing import Drawing, Path, Placement, Point, Rect
 from iptsim.pictures.measure import text_width
@@ -37,7 +38,7 @@ def place(drawing: Drawing) -> Placement:
     try:
         import pygraphviz  # type: ignore[import-untyped]
     except ImportError:
-        raise missing_extra("the picture of the chains") from None
+        raise missing_extra(message("the picture of the chains")) from None
     names = {name: f"n{number}" for number, name in enumerate(drawing.nodes)}
     graph = pygraphviz.AGraph(string=_source(drawing, names))
     with warnings.catch_warnings():

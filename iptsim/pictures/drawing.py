@@ -38,7 +38,7 @@ class Node:
         kind: what it represents; decides its shape.
         lines: its text; the first line is its name.
         details: further text, such as a list of its contents.
-        changes: what address translation makes of the packet here.
+        changes: how the packet's addresses are translated here.
         ending: why the path of a packet ends here; None if none does.
         group: its group, "" for none.
         classes: further classes for its style: an owner, "dimmed", "walked", "stop", "arrived" ...

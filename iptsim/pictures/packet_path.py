@@ -38,7 +38,7 @@ class PacketPath:
 
     @property
     def translations(self) -> list[tuple[str, str]]:
-        """What address translation makes of the packet: the place of each, and the change."""
+        """The address translations on the path: the place of each, and what it changes."""
         steps = self.visited.leg.steps
         return [(f"hook {step.hook}", change) for step in steps if (change := change_text(step))]
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from iptsim.errors import UsageError
-from iptsim.languages import message, say
+from iptsim.languages import Message, message, say
 
 _FONTS = Path(__file__).parent / "fonts"
 #: Fonts without serifs that have Chinese characters, as Debian, Windows and macOS name them.
@@ -29,7 +29,7 @@ def png(svg: str, scale: float) -> bytes:
     try:
         import resvg_py  # noqa: F401
     except ImportError:
-        raise missing_extra("a PNG picture") from None
+        raise missing_extra(message("a PNG picture")) from None
     if not has_ideographs(svg):
         return _drawn(svg, _scale_of(svg, scale))
     if not _draws_ideographs():
@@ -88,6 +88,6 @@ def _size(svg: str) -> tuple[float, float]:
     return float(width), float(rest.partition('"')[0])
 
 
-def missing_extra(what: str) -> UsageError:
+def missing_extra(what: Message) -> UsageError:
     """Return the error that says what to install."""
     return UsageError(message("{what} needs the extra 'pictures': pip install 'iptsim[pictures]'", what=what))

@@ -32,7 +32,7 @@ def svg(drawing: Drawing, placement: Placement, *, style: str | None = None, nam
     Args:
         drawing: what is shown.
         placement: where.
-        style: a style sheet to put into it, None for the usual one, "" for none: the page has it.
+        style: a style sheet to put into it, None for the usual one, "" for none, where the page has one.
         names: add `data-node` to boxes and `data-source` and `data-target` to lines, for a page's script.
     """
     return _Writer(drawing, placement, style_sheet() if style is None else style, names).text()

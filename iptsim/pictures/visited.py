@@ -24,7 +24,7 @@ class VisitedChains:
         idle: what had no effect.
         ends: how the path ended, by chain and position: "stop", "arrived" or "open".
         hooks: the built-in chains that were entered.
-        changes: what address translation made of the packets, by chain and position.
+        changes: how the packets' addresses were translated, by chain and position.
     """
 
     walked: set[Taken] = field(default_factory=set)

@@ -79,7 +79,7 @@ def check(policy: Policy, host: Host) -> list[Result]:
     """Check a host against a policy.
 
     Raises:
-        FileSyntaxError: the host has no such endpoint; the text says where the policy has it.
+        FileSyntaxError: the host has no such endpoint; the text says where in the policy.
     """
     results = [Result(one) for one in policy.expectations]
     senders = _senders(policy, host)
@@ -150,7 +150,7 @@ class Ground:
         self.covered = self.space.nothing
 
     def check(self, result: Result) -> None:
-        """Add to a result what this family says."""
+        """Check an expectation in this address family, and add the outcome to its result."""
         expectation = result.expectation
         parts = list(self._parts(expectation))
         if expectation.is_default:
@@ -254,7 +254,7 @@ class Ground:
         return found
 
     def _at_the_end(self, made: Mapping[str, str], services: Iterable[Service]) -> PacketSet:
-        """Return the packets that arrive at some ports, by what nat makes of them."""
+        """Return the packets that arrive at some ports, by their destination after nat."""
         port = _port(made)
         if port is None:
             return self._services(services, "dport")
@@ -299,7 +299,7 @@ def _alike(fate: Fate) -> Hashable:
 
 
 def _is_received_by(fate: Fate, targets: Iterable[Ends]) -> bool:
-    """Return whether a class is delivered to one of some endpoints."""
+    """Return whether a class is delivered to one of these endpoints."""
     places = {(kind, "" if kind == "outside" else name) for kind, name in fate.reaches}
     return any(ends.receivers is not None and places & ends.receivers for ends in targets)
 

@@ -89,7 +89,7 @@ class _Draft:
 
 
 def first_policy(sources: Sequence[tuple[str, Host]]) -> str:
-    """Return the text of a policy that holds on all of some hosts.
+    """Return the text of a policy that holds on all of these hosts.
 
     Args:
         sources: the hosts, with their names.

@@ -28,8 +28,8 @@ class Member:
 
     Attributes:
         value: the endpoint, or all of them.
-        text: as the policy has it.
-        span: where the policy has it.
+        text: as written in the policy.
+        span: its place in the policy.
     """
 
     value: Endpoint | Everywhere
@@ -81,7 +81,7 @@ class Expectation:
         expect: one of the words of `iptsim explain --expect`.
         severity: how serious it is if the expectation fails.
         because: why it is expected; may be empty.
-        span: where the policy has it.
+        span: its place in the policy.
         is_default: it is only for packets that no other expectation is about.
     """
 

@@ -42,7 +42,7 @@ def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends 
     """Return what an endpoint is on a host; None if it has no address of the family.
 
     Raises:
-        FileSyntaxError: the host has no such endpoint; the text says where the policy has it.
+        FileSyntaxError: the host has no such endpoint; the text says where in the policy.
     """
     value = member.value
     if isinstance(value, Everywhere):

@@ -134,7 +134,7 @@ class Reaching(Framed):
         return self.addresses.get("internet", none) - one.sources if one.sender == "internet" else none
 
     def is_rest(self, one: ReachClass, others: Sequence[ReachClass]) -> bool:
-        """Return whether a class, the last of some between two ends, is simply all that is in none before."""
+        """Return whether the last class between two ends simply holds all packets that are in no class before it."""
         is_last = len(others) > 1 and one is others[-1] and one.traffic == self.asked
         return is_last and not self.only_open and not self.other_sources(one)
 

@@ -202,7 +202,7 @@ def _of_name(host: Host, family: Family, name: str) -> AddressSet:
 
 
 def names_within(host: Host, addresses: AddressSet) -> list[str]:
-    """Return the endpoints that have one of some addresses."""
+    """Return the endpoints that have one of these addresses."""
     family = addresses.family
     names = [name for name in host.containers if container_addresses(host, family, name) & addresses]
     return [*([str(Machine())] if own_addresses(host, family) & addresses else []), *names]

@@ -106,7 +106,7 @@ class Output(Console):
 
     Args:
         asked: the words of a command line whose answer is to be a text for a ticket: without colours, in
-            ASCII but for names, no line over 78 columns, and with the command before it; None for none.
+            ASCII but for names, no line over 78 columns, and with the command before it; None for normal output.
         program: name and version of the program, for that text.
     """
 

@@ -23,7 +23,7 @@ _NAMED = ("--publish", "--link", "--internal")
 
 
 def rule_words(rule: Rule) -> str:
-    """Return what a rule says, as a sentence without its full stop."""
+    """Return a rule in words, as a sentence without its full stop."""
     conditions = [
         words for words in (rule.parameters.says(), *(match.says() for match in rule.matches)) if words
     ]

@@ -391,5 +391,5 @@ def test_a_container_with_servers_of_its_own_keeps_them() -> None:
 
 
 def test_a_dns_server_is_an_address() -> None:
-    with pytest.raises(IptsimError, match=r"--dns: '168\.95\.1' does not appear to be"):
+    with pytest.raises(IptsimError, match=r"--dns: '168\.95\.1' is not an IP address"):
         change_host(host("docker-28.5/icc-on"), [("dns", "168.95.1")])

@@ -98,7 +98,7 @@ def test_ip6tables_has_the_default_of_the_engine(two: DockerHost) -> None:
     [
         ("colour", "red", "unknown change 'colour'; choose from: "),
         ("icc", "maybe", "--icc: 'maybe' is neither true nor false"),
-        ("ip", "localhost", "--ip: 'localhost' does not appear to be"),
+        ("ip", "localhost", "--ip: 'localhost' is not an IP address"),
         ("engine", "1.0", "--engine: unknown engine '1.0'; choose from: 20.10, 26, 28, 29"),
         ("publish", "web:80", "--publish: 'web:80' has no host port"),
         ("publish", "missing:1:2", "unknown running container 'missing'; choose from: "),

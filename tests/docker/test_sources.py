@@ -203,7 +203,10 @@ def test_a_compose_file(write: Callable[[str, str], str]) -> None:
         ("version: '3'", "services: missing"),
         ("services: {web: {ports: ['80:x']}}", "services.web.ports[0]: '80:x': 'x' is neither a port"),
         ("services: {web: {ports: 80}}", "services.web.ports: 80 is not a list"),
-        ("services: {web: {ports: [{published: 80}]}}", "services.web.ports[0]: it has no target"),
+        (
+            "services: {web: {ports: [{published: 80}]}}",
+            "services.web.ports[0]: it has no container port (target)",
+        ),
         ("services: {web: {expose: ['99999']}}", "services.web.expose[0]: '99999': 99999 are not ports"),
         ("services: {web: {links: [db]}}", "services.web: unknown service db"),
         ("services: {a: {depends_on: [b]}, b: {depends_on: [a]}}", "the services depend on each other"),

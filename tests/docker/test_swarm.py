@@ -67,7 +67,7 @@ SWARM = DockerHost(
 
 
 def _rules(docker: DockerHost, table: str, engine: str | None = None) -> list[str]:
-    made = rules_for(docker, 4, engine).tables[table]
+    made = rules_for(docker if engine is None else docker.with_engine(engine), 4).tables[table]
     return [rule.text for chain in made.chains.values() for rule in chain.rules]
 
 
@@ -93,7 +93,7 @@ def test_the_rules_of_20_10() -> None:
 @pytest.mark.parametrize("engine", ["20.10", "26", "28", "29"])
 def test_the_mesh_is_read_from_its_rules(engine: str) -> None:
     mesh = Ingress(address="172.18.0.2", ports=((6, 8080), (17, 5353), (6, 443)))
-    written = rules_for(SWARM.model_copy(update={"ingress": mesh}), 4, engine)
+    written = rules_for(SWARM.model_copy(update={"ingress": mesh}).with_engine(engine), 4)
     assert docker_host(Host(rulesets={4: loads(dumps(written))})).ingress == mesh
 
 

@@ -229,7 +229,7 @@ def test_a_whole_compose_file(tmp_path: Path) -> None:
          "{com.docker.network.bridge.name: br0 -j ACCEPT}}}", "networks.n.driver_opts: bridge: 'br0 -j ACCEPT'"),
         ("services: {web: {networks: [n]}}\nnetworks: {n: {driver_opts: "
          "{com.docker.network.bridge.host_binding_ipv4: 1.2.3.4 -j ACCEPT}}}",
-         "host_binding_ipv4: '1.2.3.4 -j ACCEPT' is not an address"),
+         "host_binding_ipv4: '1.2.3.4 -j ACCEPT' is not an IP address"),
         ("services: {web: {ports: ['[fe80::1%x -j ACCEPT]:80:80']}}", "services.web.ports[0]: address: "),
     ],
 )  # fmt: skip

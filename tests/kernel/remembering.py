@@ -216,7 +216,7 @@ def run(case: Memory, scene_name: str) -> Outcome:
 
 
 def run_all(modules: Collection[str] = ()) -> Iterator[tuple[Memory, Outcome]]:
-    """Run the cases of some matches, or of all, each in both families."""
+    """Run the cases of the given matches, or of all, each in both families."""
     for case in CASES:
         if modules and case.module not in modules:
             continue

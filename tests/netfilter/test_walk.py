@@ -378,7 +378,7 @@ def test_ways_that_were_not_followed_leave_the_verdict_open() -> None:
     rules = f":INPUT DROP [0:0]\n{marks}-A INPUT -m mark --mark 0x15555555 -j ACCEPT"
     trace = ask(router(dump(filter=rules)), in_="eth0", src="10.1.0.9", dst="10.1.0.1", dport=22)
     assert trace.verdict == "DEPENDS"
-    assert "The rules branch into more than 256 ways; only the first 256 were followed." in map(
+    assert "The rules branch into more than 256 paths; only the first 256 were followed." in map(
         str, trace.assumptions
     )
 

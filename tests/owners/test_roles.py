@@ -57,7 +57,7 @@ CAPTURED = [
     ("firewalld", "INPUT_ZONES", "-i eth1", "eth1 is in zone internal"),
     ("firewalld", "IN_public_allow", "443", "firewalld zone public allows 443/tcp (a service or port)"),
     ("firewalld", "IN_public", "-j REJECT", "no service, port or rule of firewalld zone public allows it"),
-    ("firewalld", "IN_public_deny", "203.0.113", "a rich rule of firewalld zone public refuses it"),
+    ("firewalld", "IN_public_deny", "203.0.113", "a rich rule of firewalld zone public blocks it"),
     ("firewalld", "FWD_lan-out", "-j ACCEPT", "the target of firewalld policy lan-out is ACCEPT"),
     ("fail2ban", "f2b-sshd", "203.0.113.99", "fail2ban's jail sshd has banned 203.0.113.99"),
     ("fail2ban", "INPUT", "match-set", "fail2ban's jail nginx-http-auth bans the addresses in its ipset"),
@@ -100,7 +100,7 @@ WRITTEN = [
         "shorewall",
         "-A net-fw -j DROP",
         ":shorewall - [0:0]\n:net-fw - [0:0]\n-A INPUT -i eth0 -j net-fw\n",
-        "no rule accepts it, and Shorewall's policy from zone net to zone fw refuses it",
+        "no rule accepts it, and Shorewall's policy from zone net to zone fw blocks it",
     ),
     (
         "calico",

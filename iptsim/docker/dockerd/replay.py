@@ -21,16 +21,13 @@ _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
 
 
-def write(docker: DockerHost, family: Family, engine: str | None = None) -> WrittenRules:
+def write(docker: DockerHost, family: Family) -> WrittenRules:
     """Replay what dockerd does, and return the rules it writes.
 
     Args:
         docker: the settings.
         family: 4 or 6.
-        engine: the generation; None: that of the settings.
     """
-    if engine is not None:
-        docker = docker.with_engine(engine)
     return _Replay(docker, family).written()
 
 

@@ -17,7 +17,6 @@ from iptsim.packet import Family
 def rules_for(
     docker: DockerHost,
     family: Family,
-    engine: str | None = None,
     base: Ruleset | None = None,
     before: DockerHost | None = None,
 ) -> Ruleset:
@@ -26,11 +25,10 @@ def rules_for(
     Args:
         docker: the settings.
         family: 4 or 6.
-        engine: the generation; None: that of the settings.
         base: a ruleset whose other rules keep their places, while Docker's are written again.
         before: the settings in force when `base` was saved; None: the same.
     """
-    written = write(docker, family, engine)
+    written = write(docker, family)
     if base is None:
         return _ruleset(written)
     old = before or docker

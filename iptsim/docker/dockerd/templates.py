@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 from iptsim.host.docker_engine import Generation
@@ -101,22 +101,21 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join([*parts, re.escape(text[end:])]))
 
 
-def append(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> RuleTemplate:
-    """Make a template for `iptables -A`; `place` is "TABLE CHAIN"."""
+def _template(
+    operation: Operation,
+    place: str,
+    text: str,
+    when: str = "",
+    role: str = "plumbing",
+    setting: str = "",
+) -> RuleTemplate:
+    """Make a template; `place` is "TABLE CHAIN"."""
     table, chain = place.split()
-    return RuleTemplate("append", table, chain, text, when, role, setting)
+    return RuleTemplate(operation, table, chain, text, when, role, setting)
 
 
-def insert(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> RuleTemplate:
-    """Make a template for `iptables -I`; `place` is "TABLE CHAIN"."""
-    table, chain = place.split()
-    return RuleTemplate("insert", table, chain, text, when, role, setting)
-
-
-def top(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> RuleTemplate:
-    """Make a template for a jump that dockerd keeps at the top of its chain; `place` is "TABLE CHAIN"."""
-    table, chain = place.split()
-    return RuleTemplate("top", table, chain, text, when, role, setting)
+#: Templates for `iptables -A`, for `iptables -I`, and for a jump that dockerd keeps at the top of its chain.
+append, insert, top = partial(_template, "append"), partial(_template, "insert"), partial(_template, "top")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from iptsim.docker.model.settings import GATEWAY_MODES, GatewayMode
 from iptsim.host.docker_inspect import BRIDGE_OPTION
+from iptsim.languages import Message, message
 from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
 
@@ -24,8 +25,8 @@ class OptionError(ValueError):
         option: its name.
     """
 
-    def __init__(self, option: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, option: str, fault: Message) -> None:
+        super().__init__(fault)
         self.option = option
 
 
@@ -43,7 +44,9 @@ def read_options(options: Mapping[str, str]) -> dict[str, Any]:
         value = options.get(BRIDGE_OPTION + name)
         if value is not None:
             if value.lower() not in _TRUTH:
-                raise OptionError(BRIDGE_OPTION + name, f"{brief(value)} is neither true nor false")
+                raise OptionError(
+                    BRIDGE_OPTION + name, message("{value} is neither true nor false", value=brief(value))
+                )
             fields[field] = _TRUTH[value.lower()]
     modes: dict[Family, GatewayMode] = {}
     snat: dict[Family, str] = {}
@@ -71,7 +74,12 @@ def gateway_mode(text: str, option: str = "gateway-mode") -> GatewayMode:
     found = next((mode for mode in GATEWAY_MODES if mode == text), None)
     if found is None:
         raise OptionError(
-            option, f"unknown gateway mode {brief(text)}; choose from: {', '.join(GATEWAY_MODES)}"
+            option,
+            message(
+                "unknown gateway mode {mode}; choose from: {choices}",
+                mode=brief(text),
+                choices=", ".join(GATEWAY_MODES),
+            ),
         )
     return found
 
@@ -80,7 +88,9 @@ def _address(option: str, text: str, family: Family | None) -> str:
     try:
         address = ip_address(text)
     except ValueError:
-        raise OptionError(option, f"{brief(text)} is not an address") from None
+        raise OptionError(option, message("{value} is not an IP address", value=brief(text))) from None
     if family is not None and address.version != family:
-        raise OptionError(option, f"{brief(text)} is not an IPv{family} address")
+        raise OptionError(
+            option, message("{text} is not an IPv{family} address", text=brief(text), family=family)
+        )
     return str(address)

@@ -7,7 +7,7 @@ The models hold what affects rules. Names follow dockerd(8), daemon.json and the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
@@ -17,7 +17,7 @@ from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Eng
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, check_interface_name
 from iptsim.languages import message
-from iptsim.packet import FAMILIES, Family, parse_address
+from iptsim.packet import FAMILIES, Family, ip_address, parse_address
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 GATEWAY_MODES: tuple[GatewayMode, ...] = get_args(GatewayMode)
@@ -29,7 +29,7 @@ def _checked_address(text: str) -> str:
     """Return an address as a rule takes it, without a zone (`%eth0`)."""
     address = ip_address(text)
     if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise ValueError(message("{text!r} has a zone, which rules do not take", text=text))
+        raise ValueError(message("{text!r} has a zone, which rules do not accept", text=text))
     return str(address)
 
 

@@ -37,19 +37,18 @@ _DEFAULT_BRIDGE = ""
 _ON, _OFF = frozenset({"true", "y", "yes", "on", "1"}), frozenset({"false", "n", "no", "off", "0"})
 
 
-def read_compose(text: str, source: str, daemon: DockerDaemon | None = None) -> DockerHost:
+def read_compose(text: str, source: str) -> DockerHost:
     """Read a Compose file.
 
     Args:
         text: the file.
         source: its name, for messages and for the project's name.
-        daemon: the settings of the daemon that would run it.
 
     Raises:
         UsageError: PyYAML is not installed.
         CaptureError: the file is invalid; the text names the file and the key.
     """
-    return read_services(read_yaml(text, source), source, daemon or DockerDaemon())
+    return read_services(read_yaml(text, source), source, DockerDaemon())
 
 
 def read_services(document: Any, source: str, daemon: DockerDaemon) -> DockerHost:
@@ -295,7 +294,7 @@ class _Project:
     def _short(self, port: dict[str, Any]) -> str:
         """Return a port's long form as a short one."""
         if "target" not in port:
-            raise ValueError(message("it has no target"))
+            raise ValueError(message("it has no container port (target)"))
         address = str(port.get("host_ip") or "")
         address = f"[{address}]:" if ":" in address else f"{address}:" if address else ""
         host = f"{port['published']}:" if port.get("published") else ":" if address else ""

@@ -6,7 +6,6 @@ A change is a name and a text: ("icc", "false"), ("link", "client:web:db"), ("pu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address
 from typing import Any
 
 from iptsim.docker.model.addressing import free_address, subnet_of
@@ -21,7 +20,7 @@ from iptsim.docker.sources.flag_values import read_expose, read_publish
 from iptsim.errors import UsageError
 from iptsim.host.containers import Endpoint, Link
 from iptsim.languages import message, text_of
-from iptsim.packet import FAMILIES, Family, protocol_name
+from iptsim.packet import FAMILIES, Family, ip_address, protocol_name
 
 Change = tuple[str, str]
 #: Settings of the daemon that are on or off, and their fields.
@@ -62,13 +61,7 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
     for name, value in changes:
         change = _CHANGES.get(name)
         if change is None:
-            raise UsageError(
-                message(
-                    "unknown change {name!r}; choose from: {choices}",
-                    name=name,
-                    choices=", ".join(sorted(_CHANGES)),
-                )
-            )
+            raise unknown_change(name, _CHANGES)
         try:
             docker = change(docker, value)
         except UsageError:
@@ -76,6 +69,15 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
         except ValueError as error:
             raise UsageError(message("--{name}: {error}", name=name, error=text_of(error))) from None
     return docker
+
+
+def unknown_change(name: str, known: Iterable[str]) -> UsageError:
+    """Return the error of a change that does not exist."""
+    return UsageError(
+        message(
+            "unknown change {name!r}; choose from: {choices}", name=name, choices=", ".join(sorted(known))
+        )
+    )
 
 
 def truth(text: str) -> bool:

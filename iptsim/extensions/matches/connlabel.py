@@ -1,6 +1,6 @@
 """`-m connlabel`: the labels of the packet's connection (net/netfilter/xt_connlabel.c).
 
-Fact: `connlabels`, a mapping of label names to their numbers, as /etc/xtables/connlabel.conf has it.
+Fact: `connlabels`, a mapping of label names to their numbers, as in /etc/xtables/connlabel.conf.
 """
 
 from __future__ import annotations

@@ -60,12 +60,12 @@ def _got_bits(context: Context) -> Text:
         return message_if(
             bits & _MORE,
             "it is a later fragment, with more to follow",
-            "it is a later fragment, the last one",
+            "it is the last fragment",
         )
     return message_if(
         bits & _MORE,
         "it is the first fragment, with more to follow",
-        "it is the first fragment, the last one",
+        "it is the first fragment and also the last",
     )
 
 

@@ -55,7 +55,7 @@ class Limit(Match):
     def says(self) -> Text:
         rate, burst = self._kept
         return message(
-            "while no more than {rate} come, after a burst of {burst}", rate=rate.says(), burst=burst
+            "while their rate is up to {rate}, after a burst of {burst}", rate=rate.says(), burst=burst
         )
 
 

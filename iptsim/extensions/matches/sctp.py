@@ -51,7 +51,7 @@ class Chunk(NamedTuple):
         return carried.set & self.mask == self.set
 
     def listed(self) -> str:
-        """Return the chunk type as a listing has it, by its number."""
+        """Return the chunk type by its number, as listings print it."""
         return f"0x{self.number:04X}" + self._flags()
 
     def _flags(self) -> str:
@@ -82,13 +82,13 @@ class ChunkTypes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CarriedChunks:
-    """The chunks of a packet of which `any`, `all` or `only` some are those."""
+    """The condition of --chunk-types: a packet carries `any` or `all` of these chunks, or `only` these."""
 
     how: str
     chunks: tuple[Chunk, ...]
 
     def allows(self, carried: tuple[Chunk, ...]) -> bool:
-        """Return whether the chunks of a packet are right."""
+        """Return whether the chunks of a packet meet the condition."""
         listed = {chunk.number: chunk for chunk in self.chunks}
         fitting = [one for one in carried if one.number in listed and listed[one.number].fits(one)]
         if self.how == "any":

@@ -106,10 +106,10 @@ class Statistic(Match):
         if self.every:
             return message_if(
                 self.negated,
-                "that are not {shown} that come here",
-                "that are {shown} that come here",
+                "that are not {shown} that arrive here",
+                "that are {shown} that arrive here",
                 shown=message(
-                    "number {packet} of each {every}", packet=(self.packet or 0) + 1, every=self.every
+                    "number {packet} of every {every}", packet=(self.packet or 0) + 1, every=self.every
                 ),
             )
         share = (_CERTAIN - self._steps if self.negated else self._steps) / _CERTAIN

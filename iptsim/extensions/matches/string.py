@@ -23,7 +23,7 @@ _LONGEST = 128
 _LAST_OFFSET = 65535
 #: Bytes of a pattern that open header fields may well hold by chance.
 _BY_CHANCE = 2
-#: Upper case as the kernel's toupper() has it, for Latin-1.
+#: Upper case by the kernel's toupper(), for Latin-1.
 _UPPER = bytes(
     code - 32 if 0x61 <= code <= 0x7A or (code >= 0xDF and code != 0xF7) else code for code in range(256)
 )

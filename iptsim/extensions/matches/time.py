@@ -24,7 +24,7 @@ from iptsim.packet import Context, Unknown
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = 86400
-#: Of a day of the month by its last digit, as a listing has it.
+#: The suffix of a day of the month by its last digit, as in listings.
 _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 _EPOCH = datetime(1970, 1, 1)
 #: The last date that the match accepts, and the default of `--datestop`.
@@ -36,10 +36,10 @@ _TIME = re.compile(r"(\d*):(\d*)(?::(\d*))?", re.ASCII)
 
 
 def _date(text: str) -> datetime:
-    """Read `YYYY[-MM[-DD[Thh[:mm[:ss]]]]]`; a day that the month lacks runs over, as mktime(3) has it."""
+    """Read `YYYY[-MM[-DD[Thh[:mm[:ss]]]]]`; a day that the month lacks runs over, as in mktime(3)."""
     found = _DATE.fullmatch(text)
     if found:
-        # a part that is left out is the first of its kind; an empty one is 0, as strtoul(3) has it
+        # a part that is left out is the first of its kind; an empty one is 0, as strtoul(3) reads it
         groups = zip(found.groups(), _FIRSTS, strict=True)
         parts = [first if part is None else int(part or 0) for part, first in groups]
         if all(part <= last for part, last in zip(parts, _LASTS, strict=True)) and parts[0] >= 1970:
@@ -205,7 +205,7 @@ class Time(Match):
         return frozenset(_DAYS) - days if "weekdays" in self.negated else days
 
     def clauses(self) -> list[str]:
-        """Return the options as iptables keeps them: both times, the days that match, nothing that is all."""
+        """Return the options as iptables keeps them: both times and the matching days; what allows all is left out."""
         start, stop = self._daytime
         limited = (start, stop) != (0, _DAY - 1)
         shown = self.model_copy(

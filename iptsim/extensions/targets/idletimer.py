@@ -1,4 +1,4 @@
-"""`-j IDLETIMER`: restart a timer that tells user space of silence (net/netfilter/xt_IDLETIMER.c)."""
+"""`-j IDLETIMER`: restart a timer that notifies user space of idle time (net/netfilter/xt_IDLETIMER.c)."""
 
 from __future__ import annotations
 
