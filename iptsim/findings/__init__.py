@@ -59,6 +59,7 @@ ANALYSES: tuple[Analysis, ...] = (
     nftables.forwarded,
     backends.mixed,
     backends.ipv6_open,
+    backends.ipv4_only,
     replies.none_counted,
     replies.not_masqueraded,
     connections.not_translated,

@@ -10,10 +10,15 @@ from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy
 from iptsim.findings.published import ask_unpublished
-from iptsim.findings.scene import SOME_PORT, Scene, called, place
-from iptsim.languages import Message, message, message_joined, message_sentences
-from iptsim.packet import Family
+from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
+from iptsim.host.containers import Container, PublishedPort
+from iptsim.languages import Message, message, message_joined, message_many, message_sentences
+from iptsim.packet import Family, protocol_name
 
+#: How a port is published on all IPv4 addresses.
+_EVERY_ADDRESS = (None, "0.0.0.0")  # noqa: S104 - only compared
+#: So many ports are named.
+_SHOWN = 5
 #: The checked ports of the host: services that a firewall often protects, and an unused port.
 _PORTS = (SOME_PORT, 22, 80, 443, 3306)
 
@@ -188,3 +193,63 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
                 by6,
                 6,
             )
+
+
+def ipv4_only(scene: Scene) -> Iterator[Finding]:
+    """Find ports that are published for IPv4 alone, although the host has an IPv6 address outside."""
+    outside = scene.outside_interface(6) if {4, 6} <= set(scene.families) else None
+    if not scene.knows_containers or outside is None:
+        return
+    if not any(address.family == 6 and address.scope == "global" for address in outside.addresses):
+        return
+    found: list[tuple[Publication, Explanation]] = []
+    for publication in scene.publications(4):
+        port = publication.port
+        if port.host_address not in _EVERY_ADDRESS or _is_published(publication.container, port):
+            continue
+        shown = scene.ask("internet", "host", 6, proto=protocol_name(port.proto), dport=port.host_port)
+        leg = shown.trace.legs[0] if shown is not None else None
+        if shown is not None and leg is not None and (leg.verdict != "ACCEPT" or not leg.listening):
+            found.append((publication, shown))
+    if found:
+        yield _not_on_ipv6(scene, found)
+
+
+def _is_published(container: Container, port: PublishedPort) -> bool:
+    """Return whether a port of the host is published over IPv6, too."""
+    wanted = (6, port.proto, port.host_port)
+    return any((one.family, one.proto, one.host_port) == wanted for one in container.published)
+
+
+def _not_on_ipv6(scene: Scene, found: list[tuple[Publication, Explanation]]) -> Finding:
+    ports = list(dict.fromkeys(f"{one.outside} ({one.container.name})" for one, _ in found))
+    return Finding(
+        "not-published-ipv6",
+        message_many(
+            "{ports} is published for IPv4 only, although the host has an IPv6 address.",
+            "{ports} are published for IPv4 only, although the host has an IPv6 address.",
+            len(ports),
+            ports=message_joined(", ", ports[:_SHOWN]),
+        ),
+        tuple(scene.publishes(one) for one, _ in found[:_SHOWN]),
+        message(
+            "Clients that find the host's IPv6 address by its name get no answer there, or only after a delay."
+        ),
+        _publishing_on_ipv6(scene, found[0][0]),
+        found[0][1],
+        6,
+    )
+
+
+def _publishing_on_ipv6(scene: Scene, publication: Publication) -> Message:
+    daemon = scene.host.daemon
+    if daemon is not None and daemon.userland_proxy is False:
+        return message(
+            "Give the container's network IPv6 (docker network create --ipv6), or leave userland-proxy on: docker-proxy"
+            " takes IPv6 connections to containers that have IPv4 alone."
+        )
+    return message(
+        "Publish them without the address 0.0.0.0, or for [::] as well: docker run -p [::]:{port}:{inside}.",
+        port=publication.port.host_port,
+        inside=publication.port.container_port,
+    )

@@ -162,6 +162,9 @@ CODES: dict[str, Kind] = {
         "low", message("A port forward in PREROUTING does not apply to connections of the host itself.")
     ),
     "stale-rule": Kind("low", message("A Docker rule is for an address that no container has.")),
+    "not-published-ipv6": Kind(
+        "low", message("A port is published for IPv4 only, although the host has an IPv6 address.")
+    ),
     "docker-user-port": Kind(
         "low", message("A rule in DOCKER-USER names a port: it is the container's, not the published one.")
     ),

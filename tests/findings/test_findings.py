@@ -19,6 +19,8 @@ CAPTURES = FIXTURES / "captures"
 
 #: What is found on the recorded hosts, each judged by hand; nothing on the others.
 EXPECTED = {
+    "docker-28.5/published-no-proxy": ["not-published-ipv6"],
+    "docker-28.5/two-networks-no-proxy": ["not-published-ipv6"],
     # INPUT refuses all but 22 and 443, and only for IPv4; 8080 is published
     "docker-20.10/host-firewall": ["firewall-bypassed", "ipv6-open"],
     "docker-28.5/host-firewall": ["firewall-bypassed", "ipv6-open"],
@@ -706,6 +708,14 @@ def test_a_chain_of_nftables_drops_what_containers_send(tmp_path: Path) -> None:
     )
     (tmp_path / "paste.txt").write_text(f"{docker}\n{opened}")
     assert "nftables-drops-forwarded" not in codes(iptsim.lint(tmp_path / "paste.txt"))
+
+
+def test_ports_that_are_not_published_over_ipv6(changed: Changed) -> None:
+    found = one(iptsim.lint(CAPTURES / "docker-28.5/published-no-proxy"), "not-published-ipv6")
+    assert "8080/tcp (web)" in str(found.title)
+    assert "docker network create --ipv6" in str(found.remedy)  # docker-proxy is off
+    # docker-proxy takes connections over IPv6
+    assert "not-published-ipv6" not in codes(iptsim.lint(CAPTURES / "docker-28.5/published"))
 
 
 def test_a_redirect_for_every_destination(changed: Changed) -> None:
