@@ -49,7 +49,7 @@ class Parting:
     after_leg: Leg | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the parting as JSON."""
+        """Return as JSON where the paths part."""
         return {
             "leg": self.leg,
             "before": self.before.as_json() if self.before is not None else None,

@@ -151,7 +151,7 @@ class FieldIndex:
         return self.allowing(self.read(context))
 
     def allowing(self, value: Any) -> int:
-        """Return the same for a value."""
+        """Return the rules that a value allows, with those that have no condition on it."""
         found = self._known.get(value)
         if found is None:
             if isinstance(value, Unknown):

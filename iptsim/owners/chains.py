@@ -35,7 +35,7 @@ def chain_owners(ruleset: Ruleset) -> ChainOwners:
 
 @lru_cache(maxsize=8)
 def owners_of(names: frozenset[str]) -> ChainOwners:
-    """Return the owners of the chains of a ruleset that has these."""
+    """Return the owners of a ruleset's chains, by the names of all its chains."""
     return ChainOwners(names)
 
 

@@ -109,7 +109,7 @@ class ReachClass:
 
     @property
     def witness(self) -> dict[str, Any]:
-        """One of them, as a batch line."""
+        """One packet of the class, as a batch line."""
         return self.fate.witness
 
     @property
@@ -140,12 +140,12 @@ class ReachClass:
         return self.narrowed(part.where("dport", ports) if ports else part)
 
     def narrowed(self, packets: PacketSet) -> ReachClass:
-        """Return some of the packets."""
+        """Return the class with fewer packets: these."""
         traffic, usual = _traffics(packets)
         return replace(self, packets=packets, traffic=traffic, usual=usual)
 
     def joined(self, others: Sequence[ReachClass]) -> ReachClass:
-        """Return it together with others that end alike: one of them speaks for all."""
+        """Return the union of this class and others with the same fate."""
         fates = [fate for one in (self, *others) for fate in one._fates]
         return replace(self, _fates=tuple(fates)).narrowed(union([one.packets for one in (self, *others)]))
 

@@ -51,7 +51,7 @@ class Opening(NamedTuple):
 
     @property
     def order(self) -> tuple[bool, ...]:
-        """What sorts them, the gravest first."""
+        """The sort key: the gravest first."""
         return (
             self.one.is_refused,
             self.one.verdict == "DEPENDS",

@@ -125,7 +125,7 @@ def _(rule: Rule) -> str:
 
 
 def host_kind(host: Host) -> str:
-    """Return what host this is."""
+    """Return a heading for a host: with or without Docker, captured or inferred."""
     daemon = host.daemon
     if daemon is None:
         kind = say("A host")

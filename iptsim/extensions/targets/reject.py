@@ -98,7 +98,7 @@ class Reject(Target):
         return self.reject_with or self.default
 
     def allowed_protocols(self) -> frozenset[int] | None:
-        """Return TCP for a reset."""
+        """Return only TCP where the reply is a TCP reset; None for any protocol."""
         return frozenset({TCP}) if self.kind == TCP_RESET else None
 
     def save(self) -> str:
