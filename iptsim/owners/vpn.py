@@ -27,6 +27,9 @@ def _tailscale(rule: Rule, scope: Scope) -> Role | None:
     if target == "DROP" and option_of(text, "-s") in _TAILNET and "-i" in text.split():
         why = message("addresses of the tailnet may only arrive on tailscale0")
         return Role("tailscale-spoofed", why)
+    if target == "DROP" and option_of(text, "-o") and "--ctstate" in text.split():
+        why = message("Tailscale's stateful filtering: no new connections from here into the tailnet")
+        return Role("tailscale-stateful", why)
     if target == "DROP" and option_of(text, "-o"):
         return Role("tailscale-spoofed", message("addresses of the tailnet are not forwarded into it"))
     if target == "RETURN":
@@ -43,6 +46,10 @@ def _tailscale(rule: Rule, scope: Scope) -> Role | None:
         )
         return Role("tailscale-forward", why)
     if target == "ACCEPT":
+        if rule.parameters.in_interface == "lo":  # ts-input -s 100.101.102.103/32 -i lo
+            return Role(
+                "tailscale-input", message("accepts the host's own packets to its address in the tailnet")
+            )
         return Role("tailscale-input", message("accepts packets that arrive through the tailnet"))
     return None
 

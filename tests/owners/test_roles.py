@@ -123,6 +123,18 @@ WRITTEN = [
         "addresses of the tailnet may only arrive on tailscale0",
     ),
     (
+        "tailscale",
+        "-A ts-input -s 100.101.102.103/32 -i lo -j ACCEPT",
+        ":ts-input - [0:0]\n",
+        "accepts the host's own packets to its address in the tailnet",
+    ),
+    (
+        "tailscale",
+        "-A ts-forward -o tailscale0 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
+        ":ts-forward - [0:0]\n",
+        "Tailscale's stateful filtering: no new connections from here into the tailnet",
+    ),
+    (
         "lxd",
         '-A FORWARD -o lxdbr0 -m comment --comment "generated for LXD network lxdbr0" -j ACCEPT',
         "",
