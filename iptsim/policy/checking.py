@@ -9,6 +9,7 @@ of the endpoint at least.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
@@ -75,19 +76,44 @@ class Result:
         return not self.offences and (self.has_packets or not expects_some)
 
 
-def check(policy: Policy, host: Host) -> list[Result]:
+def check(policy: Policy, host: Host, grounds: Grounds | None = None) -> list[Result]:
     """Check a host against a policy.
+
+    Args:
+        policy: the policy.
+        host: the host.
+        grounds: what is known of its packets from other policies.
 
     Raises:
         FileSyntaxError: the host has no such endpoint; the text says where in the policy.
     """
     results = [Result(one) for one in policy.expectations]
     senders = _senders(policy, host)
+    grounds = grounds or Grounds(host)
     for family in families_of(host):
-        ground = Ground(host, family, senders=senders, policy=policy)
+        ground = grounds.of(family, senders).under(policy)
         for result in tracked(results, "checking expectations"):
             ground.check(result)
     return results
+
+
+class Grounds:
+    """The packets of a host, found once for each set of senders.
+
+    Args:
+        host: the host.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._known: dict[tuple[Family, frozenset[str] | None], Ground] = {}
+
+    def of(self, family: Family, senders: Iterable[str] | None) -> Ground:
+        """Return the packets of some senders in one address family; of all for None."""
+        key = family, None if senders is None else frozenset(senders)
+        if key not in self._known:
+            self._known[key] = Ground(self.host, family, key[1] if key[1] is None else sorted(key[1]))
+        return self._known[key]
 
 
 def families_of(host: Host) -> list[Family]:
@@ -128,18 +154,17 @@ class Ground:
         host: the host.
         family: 4 or 6.
         senders: only packets of these senders; None for all.
-        policy: whose expectations are checked.
     """
 
     def __init__(
         self,
         host: Host,
         family: Family,
-        *,
         senders: Iterable[str] | None = None,
-        policy: Policy | None = None,
     ) -> None:
-        self.policy, self.host, self.family = policy, host, family
+        #: whose expectations are checked
+        self.policy: Policy | None = None
+        self.host, self.family = host, family
         self.space = Space(family)
         self.fates = list(fates(host, family, space=self.space, senders=senders))
         #: addresses that one machine has, and to which routers forward
@@ -148,6 +173,12 @@ class Ground:
         self.routed = self.space.where("dst", self.routed_addresses.spans)
         #: the packets that expectations other than defaults are about
         self.covered = self.space.nothing
+
+    def under(self, policy: Policy) -> Ground:
+        """Return the packets for the expectations of a policy, none of which has been checked."""
+        found = copy(self)
+        found.policy, found.covered = policy, self.space.nothing
+        return found
 
     def check(self, result: Result) -> None:
         """Check an expectation in this address family, and add the outcome to its result."""

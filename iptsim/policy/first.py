@@ -12,7 +12,7 @@ from iptsim.address_sets import AddressSet, union
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.packet import FAMILIES, ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
-from iptsim.policy.checking import Ground, check, families_of
+from iptsim.policy.checking import Ground, Grounds, check, families_of
 from iptsim.policy.model import Service
 from iptsim.policy.reader import SCHEMA, parse_policy
 from iptsim.policy.sides import addresses_of, addresses_of_host
@@ -58,13 +58,13 @@ class _Draft:
                 text += f"\n{key}:\n" + "".join(map(_written, listed))
         return text
 
-    def keep_what_holds(self, host: Host) -> None:
+    def keep_what_holds(self, grounds: Grounds) -> None:
         """Leave out the expectations that do not hold on a host.
 
         A default is about what no other expectation covers, so it may fail once one is left out.
         """
         while self.entries or self.defaults:
-            passed = [result.passed for result in check(parse_policy(self.text()), host)]
+            passed = [result.passed for result in check(parse_policy(self.text()), grounds.host, grounds)]
             if all(passed):
                 return
             count = len(self.entries)
@@ -95,12 +95,13 @@ def first_policy(sources: Sequence[tuple[str, Host]]) -> str:
         sources: the hosts, with their names.
     """
     draft = _Draft(defaults=[{"from": "internet", "expect": "closed"}])
-    for _, host in sources:
-        for entry in (*_from_internet(draft, host), *_between_containers(host)):
+    grounds = [Grounds(host) for _, host in sources]
+    for one in grounds:
+        for entry in (*_from_internet(draft, one), *_between_containers(one.host)):
             if entry not in draft.entries:
                 draft.entries.append(entry)
-    for _, host in sources:
-        draft.keep_what_holds(host)
+    for one in grounds:
+        draft.keep_what_holds(one)
     names = " ".join(json.dumps(name)[1:-1] for name, _ in sources)
     return _HEAD.format(source=names, schema=SCHEMA) + draft.text()
 
@@ -138,12 +139,12 @@ class _Open(NamedTuple):
     sports: tuple[str, ...] = ()
 
 
-def _from_internet(draft: _Draft, host: Host) -> Iterator[_Entry]:
+def _from_internet(draft: _Draft, grounds: Grounds) -> Iterator[_Entry]:
     """Yield what the internet reaches: on the host, on containers by their own addresses, and beyond the host."""
     by_target: dict[str, dict[Family, list[_Open]]] = {}
     addresses: dict[tuple[str, Family], list[str]] = {}
-    for family in families_of(host):
-        ground = Ground(host, family, senders=("internet",))
+    for family in families_of(grounds.host):
+        ground = grounds.of(family, ("internet",))
         for name, spans in _targets(ground).items():
             by_target.setdefault(name, {})[family] = list(_open_services(ground, spans))
             addresses[name, family] = _written_addresses(spans & ground.routed_addresses)

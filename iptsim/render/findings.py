@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.text import Text
 
@@ -10,6 +11,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
 from iptsim.languages import say, sentences
+from iptsim.packet import Family
 from iptsim.render.annotations import Annotation
 from iptsim.render.sheets import Sheet
 
@@ -104,7 +106,7 @@ def _annotation(finding: Finding, source: str) -> Annotation:
         finding.severity,
         _title(finding),
         "\n".join(lines),
-        file=file_of(rule.source if rule is not None else source),
+        file=file_of(rule.source) if rule is not None else _dump_of(source, finding.family),
         line=rule.line if rule is not None else 0,
         group=source,
         name=f"{finding.code}: {_title(finding)}",
@@ -115,6 +117,15 @@ def _annotation(finding: Finding, source: str) -> Annotation:
 def _title(finding: Finding) -> str:
     family = "IPv6: " if finding.family == 6 and finding.code != "ipv6-open" else ""
     return f"{family}{finding.title}"
+
+
+def _dump_of(source: str, family: Family) -> str:
+    """Return the file of a finding that no rule shows: in a capture's directory the dump of its address family."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return file_of(source)
+    dump = folder / ("iptables-save.txt" if family == 4 else "ip6tables-save.txt")
+    return str(dump) if dump.is_file() else ""
 
 
 def file_of(source: str) -> str:

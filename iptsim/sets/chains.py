@@ -23,7 +23,7 @@ from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Truth, negate
 from iptsim.sets.effects import Effect, Place, effects, touched
-from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.packets import PacketSet, too_many_nodes, union
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 from iptsim.sets.sharing import Alike
 from iptsim.sets.space import Known, Space, TooManyNodesError
@@ -31,6 +31,8 @@ from iptsim.sets.summaries import Outcome, RuleSets, Summary
 
 #: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
 _MOST_STATES = 4096
+#: So many rules are named where the sets grow too large.
+_WORST = 3
 
 
 class Chains:
@@ -69,7 +71,8 @@ class Chains:
         self._may_be_anew: dict[Summary, frozenset[str]] = {}
         self._tested: dict[Node, set[str]] = {}
         self._called: dict[Node, set[Node]] = {}
-        self._growth: dict[tuple[str, str, int], int] = {}
+        #: the nodes that each rule has made
+        self._growth: dict[tuple[str, str, int], tuple[int, Prepared]] = {}
         #: the summaries of other programs that may hold here as well, with the chains for which they do
         self._others = [
             (one, Alike(one.program, program))
@@ -115,7 +118,7 @@ class Chains:
         try:
             yield
         except (MemoryError, TooManyNodesError):
-            raise self._too_many() from None
+            raise too_many([self]) from None
 
     def reads(self, node: Node) -> frozenset[str]:
         """Return the fields whose rewriting may make a difference in a chain, or in one that it calls."""
@@ -207,9 +210,9 @@ class Chains:
             here = self._pass(summary, prepared, here, seen)
             rule = prepared.rule
             grown = self.space.nodes - before
-            self._growth[rule.table, rule.chain, rule.position] = grown
+            self._growth[rule.table, rule.chain, rule.position] = grown, prepared
             if len(here) > _MOST_STATES:
-                raise self._too_many()
+                raise too_many([self])
         chain = self.program.chain(*node)
         policy = chain.policy or "ACCEPT" if chain is not None and chain.builtin else "RETURN"
         for rewriting, packets in here.items():
@@ -379,17 +382,29 @@ class Chains:
             self._anew[key] = [one for one in summary.leaving(outcome).fields if one in may] if may else []
         return self._anew[key]
 
-    def _too_many(self) -> TooManyNodesError:
-        worst = sorted(self._growth, key=self._growth.__getitem__, reverse=True)[:3]
-        places = (f"{table} {chain} rule {number}" for table, chain, number in worst)
-        return TooManyNodesError(
-            message(
-                "the sets of packets need more than {most} nodes; most of them come from {rules}. Ask about one "
-                "protocol, port or network, or leave these rules out",
-                most=f"{self.space.most_nodes:,}",
-                rules=message_joined(", ", places),
-            )
+    def costly(self) -> Iterator[tuple[int, Prepared]]:
+        """Yield how many nodes each rule has made."""
+        yield from self._growth.values()
+
+
+def too_many(chains: Iterable[Chains]) -> TooManyNodesError:
+    """Return the error that the sets of some chains, of one space, need too many nodes: from which rules they come."""
+    chains = list(chains)
+    costly = sorted((one for found in chains for one in found.costly()), key=lambda one: -one[0])[:_WORST]
+    if not costly:
+        return too_many_nodes(chains[0].space.most_nodes)
+    rules = (f"{one.rule.table} {one.rule.chain} rule {one.rule.position}" for _, one in costly)
+    constraints = (condition.predicate.constraint for _, one in costly for condition in one.conditions)
+    keys = dict.fromkeys(key for constraint in constraints for key in _keys(constraint))
+    return TooManyNodesError(
+        message(
+            "the sets of packets need more than {most} nodes; most of them come from {rules}, which compare {fields}. "
+            "Ask about one protocol, port or network, or leave these rules out",
+            most=f"{chains[0].space.most_nodes:,}",
+            rules=message_joined(", ", rules),
+            fields=", ".join(keys) or "-",
         )
+    )
 
 
 class _Place:

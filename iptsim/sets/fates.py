@@ -19,18 +19,15 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.reason import Reason
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.parameters import parse_protocol
-from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
-from iptsim.host.namespace import BITS
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import FinalVerdict, Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
-from iptsim.question.endpoints import Address, Prefix, parse_endpoint
 from iptsim.question.model import Question
-from iptsim.question.places import InContainer, place_of
+from iptsim.sets.addressed import addressed
 from iptsim.sets.landscape import Landscape
-from iptsim.sets.packets import PacketSet, too_many_nodes, union
+from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.parts import Part
 from iptsim.sets.senders import Class, Classes, Sender, senders_of
 from iptsim.sets.space import Space
@@ -203,8 +200,8 @@ class Fates(Sequence[Fate]):
         self.ways: dict[tuple[str | None, str], list[Class]] = {}
         try:
             found = [fate for sender, packets in asked for fate in self._from(sender, packets)]
-        except MemoryError:
-            raise too_many_nodes(land.space.most_nodes) from None
+        except (MemoryError, TooManyNodesError):
+            raise land.too_many() from None
         self._all = tuple(found)
 
     def __len__(self) -> int:
@@ -484,33 +481,3 @@ def fates(
         packets = asked & addressed(space, host, name, "src")
         chosen += [(one, packets) for one in everyone if one.name != "host"]
     return Fates(land, chosen, state=state, verbose=verbose)
-
-
-def addressed(space: Space, host: Host, endpoint: str, field: str) -> PacketSet:
-    """Return the packets with an address of an endpoint.
-
-    Args:
-        space: of the set.
-        host: that knows the endpoint.
-        endpoint: "internet", "host", a container, a network or an address.
-        field: "src" or "dst".
-
-    Raises:
-        UsageError: the host does not know it.
-    """
-    family = space.family
-    if endpoint == "internet":
-        return space.where(field, public_addresses(host, family).spans)
-    parsed = parse_endpoint(endpoint)
-    if isinstance(parsed, Prefix | Address):
-        length = parsed.length if isinstance(parsed, Prefix) else BITS[parsed.family]
-        if parsed.family != family:
-            return space.nothing
-        first = parsed.value
-        return space.where(field, ((first, first + (1 << BITS[family] - length) - 1),))
-    place = place_of(host, parsed)
-    if isinstance(place, InContainer):
-        own = {one.address(family) for one in place.container.endpoints.values()} | {place.address(family)}
-    else:
-        own = {one.address for _, one in host.namespace.addresses(family)}
-    return space.where(field, tuple(sorted((one, one) for one in own if one is not None)))

@@ -26,8 +26,8 @@ from iptsim.sets.space import Known, Space
 def known_ipsets(space: Space, program: Program, ipsets: Mapping[str, IpSet] | None) -> Known:
     """Return what the contents of ipsets say of the matches of a program, for :class:`iptsim.sets.chains.Chains`.
 
-    A set that a rule adds to or deletes from is left out: it may have changed when a packet comes. So is one whose
-    elements no header shows, such as the Ethernet address of the receiver.
+    A set that a rule adds to or deletes from is left out: it may have changed when a packet comes; so is a list of sets
+    with such a member. So is one whose elements no header shows, such as the Ethernet address of the receiver.
 
     Args:
         space: of the sets.
@@ -41,7 +41,7 @@ def known_ipsets(space: Space, program: Program, ipsets: Mapping[str, IpSet] | N
     for match in (match for rule in rules for match in rule.matches if isinstance(match, Set)):
         name, directions = match.match_set
         for key in _keys(match):
-            if ("ipset", name) in program.changed_memories or key in found:
+            if key in found or _may_change(program, ipsets, name):
                 continue
             packets = contents(space, ipsets, name, directions, holes=match.return_nomatch)
             if packets is None:
@@ -51,6 +51,14 @@ def known_ipsets(space: Space, program: Program, ipsets: Mapping[str, IpSet] | N
                 packets = packets.having({"fragment": "whole"})
             found[key] = [(True, packets), (False, ~packets)]
     return found
+
+
+def _may_change(program: Program, ipsets: Mapping[str, IpSet], name: str) -> bool:
+    """Return whether a rule adds to an ipset, or to a member of a list of sets, or deletes from it."""
+    if ("ipset", name) in program.changed_memories:
+        return True
+    members = members_of(ipsets[name]).lists if name in ipsets else ()
+    return any(_may_change(program, ipsets, one) for one in members)
 
 
 def contents(

@@ -13,10 +13,11 @@ from iptsim.languages import Text
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Family, Unknown
-from iptsim.sets.chains import Chains
+from iptsim.sets.chains import Chains, too_many
 from iptsim.sets.groups import groups_of
 from iptsim.sets.ipset_contents import known_ipsets
 from iptsim.sets.layout import Place
+from iptsim.sets.packets import TooManyNodesError, too_many_nodes
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.results import Results, results_of
 from iptsim.sets.sources import compared_addresses
@@ -110,6 +111,10 @@ class Landscape:
             return found
 
         return pulled
+
+    def too_many(self) -> TooManyNodesError:
+        """Return the error that the sets need too many nodes, with the rules from which most of them come."""
+        return too_many(self._chains.values()) if self._chains else too_many_nodes(self.space.most_nodes)
 
     def value(self, place: Place, context: Context) -> Bits | None:
         """Return the value that a field has for the leading packet, and so for its class; None if it is undecided."""

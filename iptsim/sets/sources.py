@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from iptsim.extensions.constraints import Constraint, Masked, Ranges, Several
+from iptsim.extensions.constraints import Allowed, Constraint, Masked, Ranges, Several
 from iptsim.host import fib
 from iptsim.host.namespace import BITS, Namespace, prefix_mask
 from iptsim.host.source import is_multicast
@@ -92,12 +92,17 @@ def compared_addresses(programs: Iterable[Program]) -> list[int]:
     """Return where the ranges of addresses begin that rules tell apart by a condition on an address."""
     found: set[int] = set()
     for program in programs:
-        for table in program.ruleset.tables.values():
-            for chain in table.chains.values():
-                rules = program.rules(chain)
-                for condition in (one for place in range(len(rules)) for one in rules[place].conditions):
-                    for constraint in _constraints(condition.predicate.constraint):
-                        found.update(_starts(constraint, program.ruleset.family))
+        family, rules = program.ruleset.family, [one for one in program.ruleset.rules() if not one.refused]
+        ends = (end for rule in rules for end in (rule.parameters.source, rule.parameters.destination))
+        networks = {(end.address, end.mask) for end in ends if end is not None}
+        for allowed in (Masked(address, mask) for address, mask in networks):
+            found.update(_starts(allowed, family))
+        # the reader makes equal matches one object
+        for match in {id(match): match for rule in rules for match in rule.matches}.values():
+            for predicate in match.predicates():
+                for constraint in _constraints(predicate.constraint):
+                    if constraint.field.key.endswith(("src", "dst")):
+                        found.update(_starts(constraint.allowed, family))
     return sorted(found)
 
 
@@ -109,10 +114,8 @@ def _constraints(constraint: Constraint | Several | None) -> Iterator[Constraint
         yield constraint
 
 
-def _starts(constraint: Constraint, family: Family) -> Iterator[int]:
-    if not constraint.field.key.endswith(("src", "dst")):
-        return
-    allowed, greatest = constraint.allowed, (1 << BITS[family]) - 1
+def _starts(allowed: Allowed, family: Family) -> Iterator[int]:
+    greatest = (1 << BITS[family]) - 1
     if isinstance(allowed, Masked):
         low = allowed.mask & -allowed.mask
         allowed = ((allowed.value, allowed.value + max(low, 1) - 1),) if allowed.mask else ()

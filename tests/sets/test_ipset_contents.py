@@ -116,6 +116,13 @@ def test_a_set_that_rules_change_is_undecided() -> None:
     assert dropped.may == space.everything
 
 
+def test_a_list_of_sets_whose_member_rules_change_is_undecided() -> None:
+    space, ipsets = Space(4), read_ipsets(SAVED)
+    match, target = "-A FORWARD -m set --match-set lists src -j DROP", "-A FORWARD -j SET --add-set"
+    for changed, expected in (("plain", []), ("nets", ["ipset lists src"])):
+        assert list(known_ipsets(space, program(match, f"{target} {changed} src"), ipsets)) == expected
+
+
 def test_address_classes_of_a_capture_know_its_ipsets(capsys: pytest.CaptureFixture[str]) -> None:
     """The fail2ban of the capture has banned two addresses for nginx by an ipset, and one more by rules (recidive)."""
     asked = [
