@@ -82,6 +82,9 @@ class Company(Protocol):
     def translated(self, context: Context, wanted: Translation) -> None:
         """Follow that the connection of the packet is translated by rules that are not shown."""
 
+    def verified(self, packet: Packet) -> None:
+        """Follow that conntrack verifies the checksum of the packet, which it does wrongly for UDP-Lite."""
+
     def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
         """Follow that conntrack judges whether the packet, which belongs to no connection, may begin one."""
 

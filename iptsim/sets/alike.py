@@ -32,6 +32,15 @@ def of_same_service(bits: Fields, packet: Leader, services: Collection[tuple[int
     return same
 
 
+def of_protocol(bits: Fields, packet: Leader, number: int) -> Any:
+    """Return the packets of a protocol, if the leading one is of it; otherwise those of others."""
+    found = bits.false
+    for part in packet.parts:
+        own = bits.within("proto", bits.of(part.header, "proto"), number, number)
+        found |= part.packets & (own if packet.proto == number else ~own)
+    return found
+
+
 def of_same_first_state(bits: Fields, packet: Leader, *, tcp_loose: bool) -> Any:
     """Return the packets to which conntrack, which knows no connection of theirs, gives the leading one's state."""
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Translation
+from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.host.namespace import NftChain
 from iptsim.languages import Text
@@ -41,7 +42,7 @@ from iptsim.packet import (
     Unknown,
     usual_length,
 )
-from iptsim.sets.alike import of_same_first_state, of_same_service, recognised
+from iptsim.sets.alike import of_protocol, of_same_first_state, of_same_service, recognised
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.options import Option, may_join, translated
 from iptsim.sets.overlaps import Overlaps
@@ -159,6 +160,11 @@ class ClassWalk:
         """Keep to the packets of the same service among some, or of none of them."""
         if services and isinstance(packet, Leader):
             self.keep(of_same_service(self.bits, packet, services))
+
+    def verified(self, packet: Packet) -> None:
+        """Keep to the packets that are of UDP-Lite, if the leading one is, or to the others."""
+        if isinstance(packet, Leader):
+            self.keep(of_protocol(self.bits, packet, UDPLITE))
 
     def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
         """Keep to the packets that conntrack, which knows no connection of theirs, judges as the leading one."""

@@ -12,7 +12,7 @@ from iptsim.netfilter import docker_proxy, replies
 from iptsim.netfilter.listeners import listener_at, namespace_at
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
-from iptsim.packet import TCP, UDP, Packet
+from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, TCP, UDP, Packet
 from iptsim.ranges import united
 
 #: A protocol without ports, which represents all protocols that are not named.
@@ -44,7 +44,8 @@ def _receptions(host: Host, leg: Leg) -> Iterator[tuple[int, list[tuple[Any, tup
     """Yield who receives packets, by their protocol: for ranges of ports."""
     assert leg.delivered is not None
     known = _ports(host, leg.delivered)
-    for proto in (*sorted({TCP, UDP, *(one for one, _ in known)}), OTHER):
+    icmp = ICMP if leg.delivered.packet.family == 4 else ICMPV6
+    for proto in (*sorted({TCP, UDP, icmp, *(one for one, _ in known)}), OTHER):
         ports = sorted({port for one, port in known if one == proto})
         found = [(_reception(host, leg, proto, port), (port, port)) for port in ports]
         gaps = _gaps(ports)
@@ -69,6 +70,8 @@ def _reception(host: Host, leg: Leg, proto: int, port: int | None) -> tuple[Any,
     delivered = leg.delivered
     values = {entry.name: getattr(delivered.packet, entry.name) for entry in fields(Packet)}
     packet = Packet(**{**values, "proto": proto, "dport": port})
+    if proto in ICMP_REPLIES and packet.icmp_type not in ICMP_REPLIES[proto]:
+        packet.icmp_type = min(ICMP_REPLIES[proto])
     there = Delivery(delivered.kind, delivered.name, packet, delivered.interface)
     listening, program = listener_at(host, leg, there)
     behind = None

@@ -22,7 +22,7 @@ from iptsim.reach import questions
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CAPTURES = sorted(path.parent for path in FIXTURES.rglob("iptables-save.txt"))
 BLOCKS = ("DROP", "REJECT", "QUEUE", "STOLEN")
-DOES = re.compile(r"(\w+) ([\w-]+) rule (\d+) (?:drops|accepts|rejects)")
+DOES = re.compile(r"((?:(?:inet|ip6?) )?\w+) ([\w-]+) rule (\d+) (?:drops|accepts|rejects)")
 MASQUERADED = re.compile(r"On the way out its source \S+ becomes \S+ \((\w+)\)")
 
 

@@ -143,8 +143,11 @@ def test_a_range_is_one_line_everywhere(tmp_path: Path) -> None:
     assert "20000-20039->20000-20039/udp" in web["published"]
 
 
+@pytest.mark.thorough
 def test_a_wide_range_is_told_in_a_page_of_reasonable_size(tmp_path: Path) -> None:
     host = with_range(tmp_path / "c", count=1000)
-    assert [one.code for one in lint(host)] == [one.code for one in lint(load_host(CAPTURE))]
+    # the range is published for IPv4 alone: one finding for all its ports
+    codes = [one.code for one in lint(load_host(CAPTURE))]
+    assert [one.code for one in lint(host)] == [*codes, "not-published-ipv6"]
     # two thousand rules, in words and as they are written, also for readers without JavaScript
     assert len(page(report(host))) < 2_500_000

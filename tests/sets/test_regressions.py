@@ -164,6 +164,29 @@ COMMIT""",
         "internet",
         unseen=True,
     ),
+    "UDP-Lite, whose checksum conntrack verifies wrongly": Case(
+        "docker-28.5/dns",
+        """*nat
+:POSTROUTING ACCEPT
+-A POSTROUTING -j SNAT --to-source 203.0.113.9
+COMMIT
+*filter
+:FORWARD DROP
+-A FORWARD -p udplite -j ACCEPT
+COMMIT""",
+        "eth0",
+    ),
+    "pings of a group, to which the kernel replies": Case(
+        "docker-28.5/docker-user",
+        """*raw
+:PREROUTING ACCEPT
+:OUTPUT ACCEPT
+-A PREROUTING -p ipv6-icmp -m icmp6 --icmpv6-type 128 -j CT --notrack
+-A OUTPUT -p udp -j ACCEPT
+COMMIT""",
+        "eth0",
+        6,
+    ),
 }
 
 
