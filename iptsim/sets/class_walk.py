@@ -162,8 +162,8 @@ class ClassWalk:
             self.keep(of_same_service(self.bits, packet, services))
 
     def verified(self, packet: Packet) -> None:
-        """Keep to the packets that are of UDP-Lite, if the leading one is, or to the others."""
-        if isinstance(packet, Leader):
+        """Keep to the packets that are of UDP-Lite, if the leading one is, or to the others, where rules name it."""
+        if isinstance(packet, Leader) and self.land.names_udplite:
             self.keep(of_protocol(self.bits, packet, UDPLITE))
 
     def begins(self, packet: Packet, *, tcp_loose: bool) -> None:

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from iptsim.extensions.matches.conntrack import state_of
+from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.languages import Text
 from iptsim.netfilter.namespaces import Namespaces
@@ -53,6 +54,14 @@ class Landscape:
         self._chains: dict[int, Chains] = {}
         #: who receives packets, by where they are delivered; see :mod:`iptsim.sets.reception`
         self.receptions: dict[Any, Any] = {}
+
+    @cached_property
+    def names_udplite(self) -> bool:
+        """Whether a rule of the host names UDP-Lite."""
+        programs = self.namespaces.hooks_of(self.host.namespace).programs(self.family)
+        return any(
+            rule.parameters.protocol == UDPLITE for program in programs for rule in program.ruleset.rules()
+        )
 
     @cached_property
     def tells_macs(self) -> bool:
