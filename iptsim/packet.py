@@ -76,7 +76,6 @@ def endpoint_text(family: int, address: int, port: int | None) -> str:
     return f"[{text}]:{port}" if family == 6 else f"{text}:{port}"
 
 
-@lru_cache(maxsize=65536)
 def ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Read an IPv4 or IPv6 address as an object of :mod:`ipaddress`.
 
@@ -89,6 +88,7 @@ def ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         raise ValueError(message("{text!r} is not an IP address", text=text)) from None
 
 
+@lru_cache(maxsize=65536)
 def parse_address(text: str) -> tuple[Family, int]:
     """Read an IPv4 or IPv6 address.
 
