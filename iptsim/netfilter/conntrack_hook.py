@@ -58,12 +58,12 @@ def track(kernel: Kernel, context: Context) -> None:
 
 def _find(kernel: Kernel, context: Context) -> State:
     packet, sysctl_number = context.packet, kernel.namespace.sysctl_number
-    verified = context.hook == hooks.PREROUTING and sysctl_number("net.netfilter.nf_conntrack_checksum", 1)
-    if verified and kernel.company is not None:
-        kernel.company.verified(packet)
-    if verified and packet.proto == UDPLITE:
-        # the checksum is verified as if it were one of UDP, and so never right (udplite_error)
-        return State("INVALID", None)
+    if context.hook == hooks.PREROUTING and sysctl_number("net.netfilter.nf_conntrack_checksum", 1):
+        if kernel.company is not None:
+            kernel.company.verified(packet)
+        if packet.proto == UDPLITE:
+            # the checksum is verified as if it were one of UDP, and so never right (udplite_error)
+            return State("INVALID", None)
     if is_icmp_error(packet):
         found = _find_quoted(kernel, context)
     else:

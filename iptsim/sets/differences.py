@@ -47,11 +47,6 @@ def differences(before: Fates, after: Fates) -> list[Difference]:
     return found
 
 
-def senders_of_one(before: Fates, after: Fates) -> set[str]:
-    """Return the senders that only one of two hosts has: their packets are not compared."""
-    return {name or interface for name, interface in before.ways.keys() ^ after.ways.keys()}
-
-
 def _differing(before: Fates, after: Fates, sender: tuple[str | None, str]) -> PacketSet:
     """Return the packets of a sender that do not go the same way on both hosts."""
     nothing = before.space.nothing

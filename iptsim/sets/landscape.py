@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
+from iptsim.dump.ruleset import Rule
 from iptsim.extensions.matches.conntrack import state_of
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
@@ -58,21 +59,17 @@ class Landscape:
     @cached_property
     def names_udplite(self) -> bool:
         """Whether a rule of the host names UDP-Lite."""
-        programs = self.namespaces.hooks_of(self.host.namespace).programs(self.family)
-        return any(
-            rule.parameters.protocol == UDPLITE for program in programs for rule in program.ruleset.rules()
-        )
+        return any(rule.parameters.protocol == UDPLITE for rule in self._rules())
 
     @cached_property
     def tells_macs(self) -> bool:
         """Whether a rule of the host compares Ethernet addresses."""
-        programs = self.namespaces.hooks_of(self.host.namespace).programs(self.family)
-        return any(
-            match.name == "mac"
-            for program in programs
-            for rule in program.ruleset.rules()
-            for match in rule.matches
-        )
+        return any("mac" in rule.extension_names for rule in self._rules())
+
+    def _rules(self) -> Iterator[Rule]:
+        """Yield the rules of the host."""
+        for program in self.namespaces.hooks_of(self.host.namespace).programs(self.family):
+            yield from program.ruleset.rules()
 
     @cached_property
     def compared(self) -> list[int]:
