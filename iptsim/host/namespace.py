@@ -371,14 +371,16 @@ class NftRule(NamedTuple):
     Attributes:
         chain: the chain.
         position: the rule's number in the chain, from 1; its alternatives have the same.
-        words: its options.
+        words: its options; they end with the called chain, if there is one.
         hidden: its conditions without a like in iptables.
+        called: the chain to which it jumps or goes.
     """
 
     chain: str
     position: int
     words: str
     hidden: str = ""
+    called: str = ""
 
 
 class NftChain(Frozen):

@@ -17,7 +17,8 @@ from iptsim.packet import Family
 #: Statements that only observe.
 _QUIET = frozenset({"comment", "counter", "log"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN"}
-_REJECTS: dict[Family, dict[str, str]] = {
+#: What `reject with` replies, in iptables' words.
+REJECTS: dict[Family, dict[str, str]] = {
     4: {
         "port-unreachable": "icmp-port-unreachable",
         "host-unreachable": "icmp-host-unreachable",
@@ -48,6 +49,8 @@ _ICMPV6 = {
     "mld-listener-done": 132, "mld-listener-reduction": 132, "nd-router-solicit": 133, "nd-router-advert": 134,
     "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137, "mld2-listener-report": 143,
 }  # fmt: skip
+#: Protocols with ports, by nft's names.
+_TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
 #: So many alternatives of a rule are written out; ports of one `-m multiport`.
 _MOST, _PORTS = 512, 7
@@ -83,10 +86,10 @@ class Translator:
         try:
             for chain in _growing(chains):
                 for position, statements in enumerate(self.rules.get(chain, ()), 1):
-                    for words, hidden, target in _Rule(self, family).read(statements):
-                        if target and target not in chains:
-                            chains.append(target)
-                        found.append(NftRule(chain, position, words, hidden))
+                    for words, hidden, called in _Rule(self, family).read(statements):
+                        if called and called not in chains:
+                            chains.append(called)
+                        found.append(NftRule(chain, position, words, hidden, called))
         except UntranslatableError:
             return None
         return tuple(found)
@@ -164,7 +167,7 @@ class _Rule:
         if value.get("type") == ("icmpv6" if self.family == 4 else "icmp"):
             # nft adds a condition on the family, which it does not list (stmt_reject_gen_dependency)
             self.conditions.append(_NEVER)
-        kind = _REJECTS[self.family].get(str(value.get("expr")))
+        kind = REJECTS[self.family].get(str(value.get("expr")))
         return f" --reject-with {kind}" if kind else ""
 
     def _vmap(self, value: Any) -> list[tuple[list[str], str, str]]:
@@ -173,27 +176,28 @@ class _Rule:
             raise UntranslatableError
         data = value.get("data")
         elements = data.get("set") if isinstance(data, Mapping) else self._named(data)
-        if elements is None or self.hidden_by(value.get("key")):
+        key = value.get("key")
+        if elements is None or not isinstance(key, Mapping):
             raise UntranslatableError
+        self._imply_protocol(key)
         found = []
         for element in elements:
             if not isinstance(element, list) or len(element) != 2 or not isinstance(element[1], Mapping):
                 raise UntranslatableError
             before = self.protocols
-            options = self._options(value.get("key"), "==", _plain(element[0]))
+            options = self._options(key, "==", _plain(element[0]))
             if options is None or self.protocols != before:
                 raise UntranslatableError
-            for key, inner in element[1].items():
-                if key != "continue" and options:
-                    found.append((options, *self._verdict(key, inner)))
+            for verdict, inner in element[1].items():
+                if verdict != "continue" and options:
+                    found.append((options, *self._verdict(verdict, inner)))
         return found
 
-    def hidden_by(self, key: Any) -> bool:
-        """Return whether nothing is known of the field that a map looks up; a port implies its protocol."""
-        payload = key.get("payload") if isinstance(key, Mapping) else None
-        if isinstance(payload, Mapping) and payload.get("protocol") in ("tcp", "udp", "sctp", "dccp"):
+    def _imply_protocol(self, key: Mapping[str, Any]) -> None:
+        """Keep the packets of the protocol whose port a map looks up."""
+        payload = key.get("payload")
+        if isinstance(payload, Mapping) and payload.get("protocol") in _TRANSPORTS:
             self._only([payload["protocol"]])
-        return not isinstance(key, Mapping)
 
     # -- conditions --------------------------------------------------------------------------------
 
@@ -257,7 +261,7 @@ class _Rule:
                 # behind extension headers, nft compares the first of them
                 return self._l4(values, negated=negated) if self.family == 4 else None
             return None
-        if field in ("sport", "dport") and protocol in ("tcp", "udp", "sctp", "dccp"):
+        if field in ("sport", "dport") and protocol in _TRANSPORTS:
             self._only([protocol])
             return _ports(field, values, negated=negated)
         if field in ("sport", "dport") and protocol == "th" and self.protocols:

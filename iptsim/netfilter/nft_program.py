@@ -34,7 +34,8 @@ def program_of(chain: NftChain, family: Family) -> NftProgram | None:
     rules = dict(chain.rules).get(family)
     if rules is None or chain.name is None or chain.policy is None or chain.hook is None:
         return None
-    names = list(dict.fromkeys([chain.name, *(one.chain for one in rules), *_called(rules)]))
+    called = (one.called for one in rules if one.called)
+    names = list(dict.fromkeys([chain.name, *(one.chain for one in rules), *called]))
     try:
         loaded = loads(_dump(rules, names), family=family).tables["filter"]
     except IptsimError:
@@ -53,15 +54,6 @@ def program_of(chain: NftChain, family: Family) -> NftProgram | None:
     )
 
 
-def _called(rules: Iterable[NftRule]) -> list[str]:
-    """Return the chains to which rules jump or go."""
-    words = [one.words.split() for one in rules]
-    return [one[-1] for one in words if len(one) > 1 and one[-2] in ("-j", "-g") and one[-1] not in _TARGETS]
-
-
-_TARGETS = ("ACCEPT", "DROP", "REJECT", "RETURN")
-
-
 def _in_order(rules: Iterable[NftRule], names: list[str]) -> list[NftRule]:
     found = list(rules)
     return [one for name in names for one in found if one.chain == name]
@@ -72,9 +64,8 @@ def _dump(rules: Iterable[NftRule], names: list[str]) -> str:
     numbers = {name: f"chain-{number}" for number, name in enumerate(names)}
     lines = ["*filter", *(f":{number} - [0:0]" for number in numbers.values())]
     for one in _in_order(rules, names):
-        words = one.words
-        before, flag, target = words.rpartition("-j ") if "-j " in words else words.rpartition("-g ")
-        lines.append(f"-A {numbers[one.chain]} {before}{flag}{numbers.get(target, target)}")
+        words = one.words.removesuffix(one.called) + numbers[one.called] if one.called else one.words
+        lines.append(f"-A {numbers[one.chain]} {words}")
     return "\n".join([*lines, "COMMIT", ""])
 
 

@@ -14,45 +14,15 @@ from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.services import PORTS
 from iptsim.grammar import parser
+from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
 
 SHOW = "nft list ruleset, and iptables-save -c"
-_REJECTS = {
-    "tcp reset": "tcp-reset",
-    "port-unreachable": "icmp-port-unreachable",
-    "host-unreachable": "icmp-host-unreachable",
-    "net-unreachable": "icmp-net-unreachable",
-    "prot-unreachable": "icmp-proto-unreachable",
-    "net-prohibited": "icmp-net-prohibited",
-    "host-prohibited": "icmp-host-prohibited",
-    "admin-prohibited": "icmp-admin-prohibited",
-}
-_REJECTS6 = {
-    "tcp reset": "tcp-reset",
-    "port-unreachable": "icmp6-port-unreachable",
-    "no-route": "icmp6-no-route",
-    "addr-unreachable": "icmp6-addr-unreachable",
-    "admin-prohibited": "icmp6-adm-prohibited",
-}
 #: Words of statements that do more than compare.
-_ACTIONS = frozenset(
-    {
-        "set",
-        "notrack",
-        "tproxy",
-        "dup",
-        "fwd",
-        "queue",
-        "synproxy",
-        "flow",
-        "add",
-        "update",
-        "jump",
-        "goto",
-        "vmap",
-        "map",
-    }
-)
+_ACTIONS = frozenset({
+    "set", "notrack", "tproxy", "dup", "fwd", "queue", "synproxy", "flow", "add", "update", "jump", "goto", "vmap",
+    "map",
+})  # fmt: skip
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN", "queue": "NFQUEUE"}
 
 
@@ -349,11 +319,13 @@ class _Rule:
         self.target = ["-g", chain]
 
     def _reject(self, tree: Tree[Token]) -> None:
-        kind = str(tree.children[0]).rpartition("type ")[2] if tree.children else "port-unreachable"
-        kind = kind.removeprefix("icmp ").removeprefix("icmpx ").removeprefix("icmpv6 ")
-        reset = kind == "tcp reset"
-        self.statements.append({"reject": {"type": kind} if reset else {"type": "icmpx", "expr": kind}})
-        known = (_REJECTS6 if self.family == 6 else _REJECTS).get(kind)
+        words = str(tree.children[0]).split() if tree.children else ["icmpx", "port-unreachable"]
+        if words == ["tcp", "reset"]:
+            self.statements.append({"reject": {"type": "tcp reset"}})
+            known: str | None = "tcp-reset"
+        else:
+            self.statements.append({"reject": {"type": words[0], "expr": words[-1]}})
+            known = REJECTS[6 if self.family == 6 else 4].get(words[-1])
         self.target = ["-j", "REJECT", *(["--reject-with", known] if known else [])]
 
     def _dnat(self, tree: Tree[Token]) -> None:

@@ -58,6 +58,21 @@ def ports(text: str, *numbers: int) -> list[str]:
     return [walk(host, Question(**fields, dport=number)).verdict for number in numbers]
 
 
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("icmp type host-prohibited", "REJECT"),
+        ("icmp host-prohibited", "REJECT"),
+        ("icmpx type admin-prohibited", "REJECT"),
+        # nft adds a condition on the family, and does not list it (stmt_reject_gen_dependency)
+        ("icmpv6 type admin-prohibited", "ACCEPT"),
+    ],
+)
+def test_a_reject_of_the_other_family_leaves_a_packet_alone(answer: str, verdict: str) -> None:
+    chain = f"type filter hook input priority 0; policy accept;\n    reject with {answer}"
+    assert ports(f"table inet fw {{\n  chain in {{\n    {chain}\n  }}\n}}\n", 22) == [verdict]
+
+
 INPUT = """\
 table inet filter {{
   chain input {{

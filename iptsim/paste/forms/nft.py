@@ -25,6 +25,8 @@ _BASE = re.compile(
 )
 _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 _HOOKS = ("input", "forward", "output", "prerouting", "postrouting")
+#: The statements of a rule that is not shown.
+_ANYTHING: list[dict[str, Any]] = [{"drop": None}, {"match": None}, {"unread": None}]
 #: A command for a table that is not one of iptables.
 _NATIVE = re.compile(
     r"\s*[\"'$#]*\s*(?:sudo\s+)?(?:nft\s+)?['\"]?(?:add|insert|create|flush)\s+(?P<what>table|chain|rule)\s+"
@@ -81,10 +83,9 @@ def _object(found: re.Match[str], line: Line) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = [{"rule": {**place, "chain": found["chain"], "expr": list(rule.statements)}}]
     hook = found["chain"].lower()
     if hook in _HOOKS:
-        unknown = [{"drop": None}, {"match": None}, {"unread": None}]
         made += [
             {"chain": {**place, "name": found["chain"], "type": "filter", "hook": hook, "guessed": True}},
-            {"rule": {**place, "chain": found["chain"], "expr": unknown, "guessed": True}},
+            {"rule": {**place, "chain": found["chain"], "expr": _ANYTHING, "guessed": True}},
         ]
     return made
 
@@ -193,7 +194,7 @@ class _Reader:
         if line.is_gap:
             if rules is not None:
                 rules.items.append(GapItem(self.chain, line.number, text))
-            self._rule([{"drop": None}, {"match": None}, {"unread": None}])
+            self._rule(_ANYTHING)
             return
         if text.startswith("#") or re.match(r"(policy|flags|comment)\b.*;?$", text):
             return
@@ -218,7 +219,7 @@ class _Reader:
             last = self.lines[self.last]
             if (rules := self._iptables) is not None:
                 rules.items.append(GapItem(self.chain, last.number, last.text))
-            self._rule([{"drop": None}, {"match": None}, {"unread": None}])
+            self._rule(_ANYTHING)
         pieces: list[Piece] = [rules for table, rules in self.rules.items() if table not in self.native]
         pieces.append(Facts({"nft-ruleset.json": json.dumps({"nftables": self.objects}).encode()}))
         tables = ", ".join(
