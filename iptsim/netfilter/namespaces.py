@@ -11,8 +11,9 @@ from iptsim.errors import IptsimError
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, NftChain
 from iptsim.netfilter.hooks import Hooks
+from iptsim.netfilter.nft_program import program_of
 from iptsim.netfilter.program import Program
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES, Family
 
 
 class Namespaces:
@@ -48,6 +49,11 @@ class Namespaces:
     def nft_chains(self) -> list[NftChain]:
         """Return the base chains of nftables of all namespaces."""
         return [chain for one in self._all() if one.nftables for chain in one.nftables.chains]
+
+    def nft_rulesets(self) -> list[Ruleset]:
+        """Return the base chains of nftables whose rules can be evaluated."""
+        programs = (program_of(chain, family) for chain in self.nft_chains() for family in FAMILIES)
+        return [one.program.ruleset for one in programs if one is not None]
 
     def _all(self) -> Iterator[Namespace]:
         yield self.host.namespace

@@ -109,8 +109,8 @@ class Simulator:
         return trace, watches
 
     def rulesets(self) -> list[Ruleset]:
-        """Return the rules of the host and of its containers."""
-        return self._namespaces.rulesets()
+        """Return the rules of the host and of its containers, with those of nftables that are evaluated."""
+        return [*self._namespaces.rulesets(), *self._namespaces.nft_rulesets()]
 
     def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[Text]:
         """Return why the unused assumptions of a question have no effect.

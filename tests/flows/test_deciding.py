@@ -18,7 +18,7 @@ from iptsim.flows.deciding import SCHEMA, decider_of
 from iptsim.host.capture import load_host
 from iptsim.host.flows import conntrack_entries
 from tests.flows.comparing import addresses_in, batch_of, differences, random_records, varied_records
-from tests.netfilter.random_rules import random_fields, random_host
+from tests.netfilter.random_rules import beside_nftables, random_fields, random_host
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
 CAPTURES = sorted(file.parent for file in FIXTURES.rglob("iptables-save.txt"))
@@ -58,6 +58,14 @@ def test_the_address_of_a_name_is_not_a_column(order: int) -> None:
 def test_random_rules(seed: int) -> None:
     random = Random(seed)
     host = random_host(random)
+    records = [random_fields(random) for _ in range(120)]
+    assert differences(host, records, decide(host, batch_of(records))) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_rules_of_nftables_beside_them(seed: int) -> None:
+    random = Random(seed)
+    host = beside_nftables(random, random_host(random))
     records = [random_fields(random) for _ in range(120)]
     assert differences(host, records, decide(host, batch_of(records))) == []
 

@@ -10,6 +10,7 @@ from typing import Any
 from iptsim.dump.reader import loads
 from iptsim.host.capture import load_host
 from iptsim.host.model import Host
+from iptsim.host.namespace import NftChain, NftRule, NftRuleset
 
 CAPTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
 
@@ -109,6 +110,40 @@ def _targets(table: str, hook: str, ports: bool) -> list[str]:
 def random_host(random: Random, capture: str = "docker-28.5/published", length: int = 12) -> Host:
     """Return a captured host with random IPv4 rules instead of its own."""
     return replace(load_host(CAPTURES / capture), rulesets={4: loads(random_dump(random, length))})
+
+
+def beside_nftables(random: Random, host: Host, length: int = 8) -> Host:
+    """Return a host with random IPv4 base chains of nftables beside its rules, each with a chain that it calls."""
+    chains = []
+    for hook in ("prerouting", "input", "forward", "output", "postrouting"):
+        rules = []
+        for chain in ("base", "called"):
+            targets = ["-j ACCEPT", "-j DROP", "-j REJECT", "-j RETURN", "-m comment --comment counted"]
+            if hook in ("prerouting", "postrouting"):
+                targets.remove("-j REJECT")
+            if chain == "base":
+                targets += ["-j called", "-g called"]
+            for position in range(1, random.randrange(2, length)):
+                target = random.choice(targets)
+                words = " ".join([*_conditions(random, hook.upper()), target])
+                hidden = "meta cpu 3" if random.random() < 0.1 else ""
+                called = "called" if target.endswith("called") else ""
+                rules.append(NftRule(chain, position, words, hidden, called))
+        chains.append(
+            NftChain(
+                family="inet",
+                table="random",
+                name="base",
+                type="filter",
+                hook=hook,
+                priority=random.choice((-120, -10, 5)),
+                policy=random.choice(("accept", "accept", "drop")),
+                effects=("drop", "reject"),
+                rules=((4, tuple(rules)),),
+            )
+        )
+    nftables = NftRuleset(chains=tuple(chains))
+    return replace(host, namespace=replace(host.namespace, nftables=nftables))
 
 
 def random_fields(random: Random) -> dict[str, Any]:
