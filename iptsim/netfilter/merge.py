@@ -29,6 +29,10 @@ def _same_delivery(one: Trace, other: Trace) -> bool:
                 leg.delivered.packet.dport,
                 leg.delivered.packet.src,
                 leg.delivered.packet.sport,
+                # two REJECT rules may answer differently
+                leg.delivered.packet.proto,
+                leg.delivered.packet.icmp_type,
+                leg.delivered.packet.icmp_code,
             )
             if leg.delivered
             else None

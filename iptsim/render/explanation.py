@@ -201,11 +201,17 @@ def _when(decision: Decision) -> str:
 
 
 def _other_ways(explanation: Explanation) -> Iterator[Text]:
-    yield Text(say("All branches have the same verdict, but not the same destination:"), "dim")
+    yield Text(say("All branches have the same verdict, but not the same outcome:"), "dim")
     for way in explanation.branches[:WAYS_SHOWN]:
-        delivered = way.trace.legs[0].delivered
-        place = delivered_text(delivered) if delivered else say("not delivered")
-        yield Text(f"  {printable(place)}  {when_text(way.trace.decisions)}", "dim")
+        request = way.trace.legs[0]
+        rejected = next((step for step in reversed(request.steps) if step.verdict == "REJECT"), None)
+        if request.delivered is not None:
+            end = delivered_text(request.delivered)
+        elif request.verdict == "REJECT" and rejected is not None and rejected.rule is not None:
+            end = say("rejected with {answer}", answer=str(rejected.note))
+        else:
+            end = say("not delivered")
+        yield Text(f"  {printable(end)}  {when_text(way.trace.decisions)}", "dim")
 
 
 # -- legs ------------------------------------------------------------------------------------------

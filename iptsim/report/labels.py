@@ -85,7 +85,7 @@ def texts() -> dict[str, str]:
         "path": say("Path"),
         "on_map": say("See it on the map"),
         "ways": say("It depends. Possible branches:"),
-        "ways_alike": say("All branches have the same verdict, but not the same destination:"),
+        "ways_alike": say("All branches have the same verdict, but not the same outcome:"),
         "steps": say("Steps"),
         "previous": say("Previous"),
         "next": say("Next"),

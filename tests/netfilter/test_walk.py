@@ -311,6 +311,19 @@ class TestUndecided:
         trace = ask(router(dump(filter=FILTER + self.LIMITED + "-A INPUT -j ACCEPT")), **IN)
         assert trace.verdict == "ACCEPT"
         assert not trace.branches
+
+    @pytest.mark.parametrize("second", ["icmp-net-unreachable", "tcp-reset"])
+    def test_two_rejects_may_answer_differently(self, second: str) -> None:
+        """Destination unreachable has code 9 for a prohibited network, and 0 for an unreachable one (RFC 792, 1122)."""
+        limited = self.LIMITED.replace("ACCEPT", "REJECT --reject-with icmp-net-prohibited")
+        trace = ask(
+            router(dump(filter=FILTER + limited + f"-A INPUT -p tcp -j REJECT --reject-with {second}")), **IN
+        )
+        assert trace.verdict == "REJECT"
+        answers = [
+            (branch.legs[1].packet.proto, branch.legs[1].packet.icmp_code) for branch in trace.branches
+        ]
+        assert answers == [(1, 9), (1, 0) if second.startswith("icmp") else (6, None)]
         assert [step.maybe for step in trace.legs[0].steps] == [True, True]
 
     def test_a_limited_log_is_maybe(self) -> None:
