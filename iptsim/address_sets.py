@@ -88,7 +88,7 @@ class AddressSet:
 
     @property
     def first(self) -> int:
-        """An address of the set: the second of its first range, as a network's first one has no machine."""
+        """An address of the set: the second of its first range, as no machine has the first address of a network."""
         low, high = self.spans[0]
         return min(low + 1, high)
 

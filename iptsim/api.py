@@ -65,7 +65,7 @@ class Answers(Framed, Sequence["Explanation | UsageError"]):
     Attributes:
         questions: the questions as they were given: the fields of a batch line.
         answers: an explanation for each, or the error of a question that is not valid.
-        index: names of the questions in :meth:`frame`; None for their numbers.
+        index: the index of :meth:`frame`; None for the numbers of the questions.
     """
 
     questions: tuple[Mapping[str, Any], ...]

@@ -1,4 +1,4 @@
-"""Asking: a question and a host in, an explanation out. Every command, table, check and report asks here."""
+"""Answers a question about a host with an explanation, for all commands, tables, checks and reports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Box = tuple[AddressSet, ...]
 def ask(host: Host | Simulator, question: Question) -> Explanation:
     """Follow the packet of a question through a host, and explain what happens to it.
 
-    Of `internet` one address is followed; :func:`ask_all` answers for all of them.
+    For `internet`, one address is followed; :func:`ask_all` answers for all of them.
 
     Args:
         host: the host, which keeps what is prepared for the next question; or a :class:`Simulator` of it.
@@ -49,8 +49,8 @@ def ask(host: Host | Simulator, question: Question) -> Explanation:
 def ask_all(host: Host | Simulator, question: Question) -> Explanation:
     """Answer a question for all addresses of its endpoints: of `internet`, and of networks.
 
-    The packet of one address is followed. What the rules check about the address tells which others take the same
-    path; then one of the rest is followed, until there is none left. Where all are treated alike, that is one walk.
+    The packet of one address is followed. What the rules check about the address shows which others take the same path;
+    then one of the rest is followed, until none is left. If all are treated alike, one walk is enough.
 
     Args:
         host: as for :func:`ask`.

@@ -70,7 +70,7 @@ def run() -> NoReturn:
     """Run the command line as a program, from :mod:`iptsim.__main__` or from scripts of earlier installations.
 
     The process gives one answer and ends. So it rarely collects garbage, does not search the environment for
-    pydantic plug-ins, and exits without freeing its data, which for a large ruleset takes a tenth of the time.
+    pydantic plug-ins, and exits without freeing its data, which would take a tenth of the time for a large ruleset.
     """
     gc.set_threshold(100_000)
     common.gives_one_answer = True

@@ -2,7 +2,7 @@
 
 Every error that a user can cause is an :class:`IptsimError`. Its text says what is wrong, where, and
 what to do; the command line prints it on standard error and exits with status 2. It carries a
-:class:`~iptsim.languages.Message`, and `str` tells it in the language in force.
+:class:`~iptsim.languages.Message`, which `str` renders in the current language.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def printable(text: object) -> str:
 
 
 def pointed(message: object, span: Span, text: str = "", hint: object = "") -> str:
-    """Return what an error says, with the line that it is about and a caret below the place."""
+    """Return the text of an error, with the source line and a caret below the place."""
     lines = [printable(f"{span}: {message}")]
     if text:
         # a window of the line around the place
@@ -78,7 +78,7 @@ class CaptureError(IptsimError):
 
 
 class WalkLimitError(IptsimError):
-    """A walk took more steps than any real ruleset needs; the ruleset is built to explode."""
+    """A walk took more steps than any real ruleset needs: the rules branch or jump without end."""
 
 
 class MissingExtraError(IptsimError, ImportError):
@@ -86,7 +86,7 @@ class MissingExtraError(IptsimError, ImportError):
 
 
 class RulesetError(IptsimError):
-    """A ruleset that the kernel would refuse: a jump to a missing chain, a loop, jumps nested too deep."""
+    """A ruleset that the kernel would reject: a jump to a missing chain, a loop, jumps nested too deep."""
 
 
 @dataclass(eq=False)
@@ -97,7 +97,7 @@ class PointedError(IptsimError):
         message: what is wrong: a message, or a text.
         span: where.
         text: the source line.
-        hint: what was expected, or the nearest known word: likewise; may be empty.
+        hint: what was expected, or the nearest known word, as a message or a text; may be empty.
     """
 
     message: object
@@ -123,7 +123,7 @@ class DumpErrors(IptsimError):
 
     Attributes:
         errors: the errors that are shown.
-        more: how many further ones were found and left out.
+        more: how many more were found but left out.
         ending: a message that says so.
     """
 

@@ -58,8 +58,8 @@ class Outlier:
     """A host that differs from its group.
 
     Attributes:
-        missing: what most of its group have, and it lacks.
-        further: what it has, and hardly any other host does.
+        missing: what most of its group have but it lacks.
+        further: what it has but hardly any other host does.
     """
 
     source: str
@@ -106,7 +106,7 @@ def group_of(source: str) -> str:
 
 
 def name_of(source: str) -> str:
-    """Return the name of a host: that of its file without endings."""
+    """Return the name of a host: its file name without extensions."""
     return _ENDING.sub("", Path(source).name)
 
 

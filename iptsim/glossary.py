@@ -23,7 +23,7 @@ class Word(NamedTuple):
     meaning: Message
 
     def as_json(self) -> dict[str, str]:
-        """Return the term and its meaning in the language in force."""
+        """Return the term and its meaning in the current language."""
         return {"term": self.term, "meaning": str(self.meaning)}
 
 

@@ -28,7 +28,7 @@ else:
 
 
 class RuleGraph(_Graph):
-    """The graph of a ruleset with every rule as an edge, a richer view of its :class:`ChainGraph`; a notebook draws it.
+    """The graph of a ruleset with every rule as an edge, a richer view of its :class:`ChainGraph`; notebooks draw it.
 
     The graph's attribute `ruleset` is the ruleset, so copies and subgraphs have it too.
     """

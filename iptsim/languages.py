@@ -1,7 +1,7 @@
 """Messages as values, and the languages in which they are shown: English, and Traditional Chinese as written in Taiwan.
 
 A :class:`Message` is an English sentence with named placeholders and their values; the sentence is its key in the
-catalogues of `iptsim/locales`. `str` tells it in the language in force at that moment:
+catalogues of `iptsim/locales`. `str` renders it in the language that is current at that moment:
 
     >>> dropped = message("{place} drops {packets}.", place="filter FORWARD", packets="tcp")
     >>> str(dropped)
@@ -10,7 +10,7 @@ catalogues of `iptsim/locales`. `str` tells it in the language in force at that 
     ...     str(dropped)
     'filter FORWARD 丟棄 tcp。'
 
-The rendering, whose texts are shown at once, tells them directly:
+The rendering code, whose texts are shown at once, gets the text directly:
 
     >>> say("{place} drops {packets}.", place="filter FORWARD rule 4", packets="tcp packets")
     'filter FORWARD rule 4 drops tcp packets.'
@@ -18,7 +18,7 @@ The rendering, whose texts are shown at once, tells them directly:
     ...     say("{place} drops {packets}.", place="filter FORWARD 第 4 條規則", packets="tcp 封包")
     'filter FORWARD 第 4 條規則丟棄 tcp 封包。'
 
-The language in force belongs to the context (:mod:`contextvars`): threads and tasks do not disturb each other.
+The current language belongs to the context (:mod:`contextvars`): threads and tasks do not disturb each other.
 Codes, JSON keys, verdicts, and the names of tables, chains and targets are the same in every language.
 """
 
@@ -75,7 +75,7 @@ def _catalogue(name: str) -> _Catalogue | None:
 
 @contextmanager
 def language(name: str | None) -> Iterator[None]:
-    """Tell everything inside the `with` block in one language; None keeps the one in force.
+    """Render everything inside the `with` block in one language; None keeps the current one.
 
     Args:
         name: one of :data:`LANGUAGES`, in any spelling that locales use: `zh-TW`, `zh_TW.UTF-8`, `zh-Hant`.
@@ -94,7 +94,7 @@ def language(name: str | None) -> Iterator[None]:
 
 
 def use_language(name: str) -> None:
-    """Tell everything that follows in one language, for example in a whole notebook.
+    """Render everything that follows in one language, for example in a whole notebook.
 
     Args:
         name: as for :func:`language`, which takes precedence inside its block.
@@ -118,22 +118,22 @@ def _chosen(name: str) -> _Catalogue | None:
 
 
 def current_language() -> str:
-    """Return the language in force, one of :data:`LANGUAGES`."""
+    """Return the current language, one of :data:`LANGUAGES`."""
     catalogue = _current()
     return "en" if catalogue is None else catalogue.name
 
 
 def page_language() -> str:
-    """Return the language in force as the `lang` of an HTML page: with the script of Chinese (BCP 47)."""
+    """Return the current language as the `lang` of an HTML page: with the script of Chinese (BCP 47)."""
     name = current_language()
     return {"zh-TW": "zh-Hant-TW"}.get(name, name)
 
 
 def language_of_locale(environment: Mapping[str, str]) -> str:
-    """Return the language that a locale asks for, English where it asks for another one.
+    """Return the language that a locale asks for; English if iptsim does not have it.
 
-    The variables count as they do for gettext(3): LC_ALL, LC_MESSAGES, LANG; and LANGUAGE, a list, before them
-    unless they say `C`.
+    The variables have the order of gettext(3): LC_ALL, LC_MESSAGES, LANG; and before them LANGUAGE, a list, unless they
+    are `C`.
 
     >>> language_of_locale({"LANG": "zh_TW.UTF-8"}), language_of_locale({"LANG": "fr_FR.UTF-8"})
     ('zh-TW', 'en')
@@ -162,13 +162,13 @@ def known_language(name: str) -> str | None:
 
 
 class Message:
-    """A text as a value, whatever the language; `str` tells it in the language in force.
+    """A text as a value, independent of the language; `str` renders it in the current one.
 
     Messages are immutable and can be pickled; they are equal if they have the same template and values. Making one
     is cheap: nothing is looked up or filled in before it is rendered. Messages among its values are rendered with it.
     :func:`message` and similar functions make them.
 
-    A message is not a `str`: no code can search it for words. What code has to know needs a field of its own.
+    A message is not a `str`: no code can search it for words. What code needs to know has a field of its own.
     """
 
     __slots__ = ()
@@ -259,7 +259,7 @@ def message(template: str, /, **values: Filling) -> Message:
 
     Args:
         template: a literal: the English text, with `{name}` for what is filled in.
-        values: what is filled in; taken as it is, braces in it mean nothing.
+        values: what is filled in, verbatim: braces in it have no meaning.
 
     >>> policy = message("policy {policy}", policy="DROP")
     >>> policy == message("policy {policy}", policy="DROP"), str(policy)
@@ -280,7 +280,7 @@ def message_as(context: str, template: str, /, **values: Filling) -> Message:
 
 
 def message_if(condition: object, yes: str, no: str, /, **values: Filling) -> Message:
-    """Return one of two messages, by a condition; both take the same placeholders."""
+    """Return one of two messages, depending on a condition; both have the same placeholders."""
     return _Plain(yes if condition else no, _kept(values))
 
 
@@ -317,7 +317,7 @@ def marked(template: str) -> str:
 
 
 def looked_up(template: str) -> str:
-    """Return a template in the language in force, its placeholders as they are."""
+    """Return a template in the current language, with its placeholders left in place."""
     catalogue = _current()
     return template if catalogue is None else catalogue.messages.gettext(template)
 
@@ -335,7 +335,7 @@ _TOO_FEW = "not enough values to unpack"
 
 
 def text_of(error: BaseException) -> Text:
-    """Return what an exception says: the message that it carries, else its text; usual texts of Python as ours."""
+    """Return the text of an exception: the message that it carries, else its text (common ones reworded)."""
     carried = error.args[0] if len(error.args) == 1 else None
     if isinstance(carried, Message):
         return carried
@@ -347,7 +347,7 @@ def text_of(error: BaseException) -> Text:
 
 
 def json_default(value: object) -> str:
-    """Tell a message for :func:`json.dumps`, as its argument `default`.
+    """Render a message for :func:`json.dumps`, as its argument `default`.
 
     Raises:
         TypeError: the value is not a message.
@@ -381,7 +381,7 @@ _IMMUTABLE = frozenset({str, int, float, _Plain, _InContext, _Plural, _Joined, _
 
 
 def say(template: str, /, **values: object) -> str:
-    """Return what :func:`message` makes, told in the language in force.
+    """Return what :func:`message` makes, in the current language.
 
     >>> say("policy {policy}", policy="DROP")
     'policy DROP'
@@ -390,12 +390,12 @@ def say(template: str, /, **values: object) -> str:
 
 
 def say_as(context: str, template: str, /, **values: object) -> str:
-    """Return what :func:`message_as` makes, told in the language in force."""
+    """Return what :func:`message_as` makes, in the current language."""
     return _say_as(_current(), context, template, values)
 
 
 def say_if(condition: object, yes: str, no: str, /, **values: object) -> str:
-    """Return what :func:`message_if` makes, told in the language in force.
+    """Return what :func:`message_if` makes, in the current language.
 
     >>> say_if(False, "not from port {port}", "from port {port}", port=80)
     'from port 80'
@@ -404,7 +404,7 @@ def say_if(condition: object, yes: str, no: str, /, **values: object) -> str:
 
 
 def say_many(one: str, many: str, /, count: int, **values: object) -> str:
-    """Return what :func:`message_many` makes, told in the language in force.
+    """Return what :func:`message_many` makes, in the current language.
 
     >>> say_many("{count} rule", "{count} rules", 1), say_many("{count} rule", "{count} rules", 3)
     ('1 rule', '3 rules')
@@ -413,7 +413,7 @@ def say_many(one: str, many: str, /, count: int, **values: object) -> str:
 
 
 def joined(separator: str, items: Iterable[Text]) -> str:
-    """Return what :func:`message_joined` makes, told in the language in force.
+    """Return what :func:`message_joined` makes, in the current language.
 
     >>> joined(", ", ["a", "", message("policy {policy}", policy="DROP")])
     'a, policy DROP'
@@ -422,12 +422,12 @@ def joined(separator: str, items: Iterable[Text]) -> str:
 
 
 def sentences(*texts: Text) -> str:
-    """Return what :func:`message_sentences` makes, told in the language in force."""
+    """Return what :func:`message_sentences` makes, in the current language."""
     return str(_Sentences(texts))
 
 
 def sentence(phrase: Text) -> str:
-    """Return what :func:`message_sentence` makes, told in the language in force.
+    """Return what :func:`message_sentence` makes, in the current language.
 
     >>> sentence("ip_forward is 0"), sentence("the packet is dropped")
     ('Ip_forward is 0.', 'The packet is dropped.')

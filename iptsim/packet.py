@@ -412,7 +412,7 @@ class Context:
         consulted: names of packet fields that were used with their default.
         notrack / zone / helper: the settings of a CT target in the raw table.
         template: whether there was such a target: only the first one has an effect.
-        inherits: an ICMP error that inherits from the packet that it is about that there is no entry
+        inherits: an ICMP error without an entry, like the packet that it is about
             (nf_conntrack_attach): no such target has an effect.
     """
 
@@ -440,7 +440,7 @@ class Context:
 
     @property
     def frameless(self) -> bool:
-        """Whether the packet came in no Ethernet frame (xt_mac.c, ip_set_bitmap_ipmac.c).
+        """Whether the packet did not arrive in an Ethernet frame (xt_mac.c, ip_set_bitmap_ipmac.c).
 
         Packets of the host itself do not, nor do the copies of its own broadcasts.
         """

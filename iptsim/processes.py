@@ -1,4 +1,4 @@
-"""Worker processes that do not outlive the process which has started them."""
+"""Worker processes that do not outlive the process that started them."""
 
 from __future__ import annotations
 

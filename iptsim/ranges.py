@@ -8,7 +8,7 @@ Ranges = tuple[tuple[int, int], ...]
 
 
 def united(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Return ranges in order, with those that overlap or touch made one; one that ends before it begins is empty.
+    """Return ranges in order, merging those that overlap or touch; a range that ends before it begins is empty.
 
     >>> united([(7, 9), (1, 3), (4, 5), (6, 2)])
     ((1, 5), (7, 9))
@@ -25,7 +25,7 @@ def united(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def within(ranges: Iterable[tuple[int, int]], greatest: int) -> Ranges:
-    """Return the integers from 0 to a greatest one that are in ranges.
+    """Return the integers from 0 to `greatest` that are in ranges.
 
     >>> within([(-2, 3), (8, 20)], 9)
     ((0, 3), (8, 9))
@@ -34,7 +34,7 @@ def within(ranges: Iterable[tuple[int, int]], greatest: int) -> Ranges:
 
 
 def complement(ranges: Iterable[tuple[int, int]], greatest: int) -> Ranges:
-    """Return the integers from 0 to a greatest one that are in no range.
+    """Return the integers from 0 to `greatest` that are in no range.
 
     >>> complement(((3, 5),), 9)
     ((0, 2), (6, 9))
@@ -50,7 +50,7 @@ def complement(ranges: Iterable[tuple[int, int]], greatest: int) -> Ranges:
 
 
 def without(ranges: Iterable[tuple[int, int]], gone: Ranges) -> Ranges:
-    """Return the integers of ranges that are not in others, which are in order.
+    """Return the integers of ranges that are not in `gone`, whose ranges are in order.
 
     >>> without([(0, 9)], ((2, 3), (9, 12)))
     ((0, 1), (4, 8))

@@ -79,7 +79,7 @@ class Row:
 
     @property
     def says(self) -> Text:
-        """The same in the language in force."""
+        """The port as a message."""
         return message("other ports") if self.what == _OTHERS else self.what
 
     def question(self, family: Family, verbose: bool = False) -> Question:

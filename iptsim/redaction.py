@@ -1,9 +1,9 @@
 """Replaces addresses, names and MACs of a capture or a paste, so that every packet still takes the same path.
 
 Addresses keep their prefixes: two that share their first n bits share n bits afterwards, as in Crypto-PAn (Xu et
-al., 2002). Addresses that mean something by themselves (loopback, multicast, private, link-local) stay in their range,
-broadcast addresses stay broadcast addresses, and ranges `FIRST-LAST` keep their order. The same key replaces the same
-text alike, in every file.
+al., 2002). Addresses with a special meaning (loopback, multicast, private, link-local) stay in their range,
+broadcast addresses stay broadcast addresses, and ranges `FIRST-LAST` keep their order. With the same key, the same text
+is replaced alike in every file.
 
 It needs nothing but Python's standard library: `iptsim collect --redact` sends it along to hosts without iptsim, where
 `python3 redaction.py KEY FOLDER` rewrites the files of a folder.
@@ -83,11 +83,11 @@ def key_of(text: str) -> bytes:
 
 
 class Redactor:
-    """Replaces what tells who a host belongs to.
+    """Replaces what identifies the owner of a host.
 
     Args:
-        key: who knows it can find out which address became which.
-        texts: all that is to be replaced: what they say of networks, ranges and names decides how.
+        key: the secret of the replacement; whoever knows it can reverse it.
+        texts: everything that is to be redacted; the networks, ranges and names in it determine the replacements.
     """
 
     def __init__(self, key: bytes, texts: Iterable[str] = ()) -> None:
@@ -135,14 +135,14 @@ class Redactor:
             self._own.add((family, address >> (_WIDTH[family] - length), length))
 
     def learn_names(self, value: Any) -> None:
-        """Take the names of containers, networks and hosts from the output of `docker inspect` and similar commands."""
+        """Learn the names of containers, networks and hosts from the output of `docker inspect` and the like."""
         for name in _names(value):
             self.name(name)
 
     # -- replacing ----------------------------------------------------------------------------------------------
 
     def address(self, family: int, address: int, length: int | None = None) -> int:
-        """Return what represents an address, or for a network with `length` bits."""
+        """Return the replacement of an address, or of a network with a prefix of `length` bits."""
         width = _WIDTH[family]
         length = width if length is None else length
         result = 0
@@ -173,7 +173,7 @@ class Redactor:
         return hashlib.blake2b(text, key=self._key[:64], digest_size=1).digest()[0] & 1
 
     def mac(self, text: str) -> str:
-        """Return what represents a MAC address; the bits for groups and local addresses stay."""
+        """Return the replacement of a MAC address; the bits for groups and local addresses stay."""
         address = bytes.fromhex(text.replace(":", ""))
         if address[0] & 1 or not any(address):
             return text
@@ -182,7 +182,7 @@ class Redactor:
         return ":".join(f"{octet:02x}" for octet in mixed)
 
     def name(self, text: str) -> str:
-        """Return what represents the name of a container, a network or a host."""
+        """Return the replacement of the name of a container, a network or a host."""
         if text in _KNOWN_NAMES:
             return text
         return self._names.setdefault(text, f"name{len(self._names) + 1}")
@@ -296,11 +296,11 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def redact_files(key: bytes, files: dict[str, bytes]) -> dict[str, bytes]:
-    """Return files with what tells their owner replaced, alike in all of them.
+    """Return files with what identifies their owner replaced, alike in all of them.
 
     Args:
         key: see :class:`Redactor`.
-        files: by name. What ends in .json is taken apart; where that fails, it is replaced as text.
+        files: by name. Files ending in .json are parsed; if that fails, they are redacted as text.
     """
     texts = {name: data.decode(errors="surrogateescape") for name, data in files.items()}
     redactor = Redactor(key, texts.values())

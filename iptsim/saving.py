@@ -15,8 +15,8 @@ def save(path: str | Path, content: str | bytes) -> None:
     """Write a file, completely or not at all; devices and pipes are written directly.
 
     Args:
-        path: of the file; "-" for standard output.
-        content: of the file.
+        path: the file; "-" for standard output.
+        content: its content.
 
     Raises:
         UsageError: it cannot be written.

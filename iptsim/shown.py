@@ -62,10 +62,10 @@ class Shown:
         return {"text/plain": str(self), "text/html": self._repr_html_()}
 
     def folded(self, summary: str) -> Folded:
-        """Return it for a notebook that asks before it shows: folded, until the reader opens it.
+        """Return it folded, for a notebook: the reader opens it.
 
         Args:
-            summary: what is to be seen while it is folded, such as "Answer".
+            summary: what is shown while it is folded, such as "Answer".
         """
         return Folded(self, summary)
 
@@ -111,8 +111,8 @@ class Pictured(Framed):
     def picture(self) -> _Picture:
         """Return its picture.
 
-        For a host its network, for an answer the packet's path through that network, for a ruleset the graph
-        of its chains.
+        A host's picture is its network, that of an answer the packet's path through the network, that of a ruleset the
+        graph of its chains.
         """
         picture: _Picture = made("picture", self)
         return picture

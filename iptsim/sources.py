@@ -28,22 +28,22 @@ def load_host(
 ) -> Host:
     """Read a host from a dump, a capture, or any pasted text.
 
-    A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" represents standard input. Of any other text,
-    what is of a known form is read: listings of `iptables -L` and -S, dumps and parts of them, the output of other
-    tools. :attr:`Host.pasted` says what was read and what was not. What is not shown is unknown, and what is taken
-    for granted is a sentence in :attr:`Host.assumptions`.
+    A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" represents standard input. From any other text,
+    everything in a known format is read: listings of `iptables -L` and -S, dumps and parts of them, the output of other
+    tools. :attr:`Host.pasted` says what was read and what was not. What the text does not show is unknown; each
+    assumption is a sentence in :attr:`Host.assumptions`.
 
     Args:
-        path: where it is.
+        path: the path of the source.
         strict: reject texts that iptables-restore would reject and that are not captures.
         extra: further texts about the same host.
         docker_inspect: a file with the output of `docker inspect`, for a source without one.
-        noflush: a file with rules that come on top of those of the source, as `iptables-restore --noflush`
-            loads it; the source is read strictly then.
+        noflush: a file with rules that are added to those of the source, as `iptables-restore --noflush` does; the
+            source is then read strictly.
 
     Raises:
-        CaptureError: something is missing or damaged, or nothing is of a known form.
-        DumpSyntaxError: with `strict`, a line of a dump that iptables-restore would not take.
+        CaptureError: something is missing or damaged, or nothing has a known format.
+        DumpSyntaxError: with `strict`, iptables-restore would reject a line of the dump.
         DumpErrors: likewise, several of them.
     """
     # rules can be added to a dump, but not to a part of one
@@ -59,7 +59,7 @@ def loads_host(text: str, *, strict: bool = False) -> Host:
         strict: as for :func:`load_host`.
 
     Raises:
-        CaptureError: nothing in it is of a known form.
+        CaptureError: nothing in it has a known format.
         DumpSyntaxError: as for :func:`load_host`.
         DumpErrors: likewise.
     """
@@ -93,7 +93,7 @@ def load(path: str | Path, *, strict: bool = False, family: Family | None = None
     """Read the rules of one address family from a dump, a capture, or any pasted text.
 
     Args:
-        path: where they are.
+        path: the path of the source.
         strict: as for :func:`load_host`.
         family: 4 or 6; without it, the first that there is.
 

@@ -9,7 +9,7 @@ _CLOSING, _OPENING = frozenset(",.:;)]}%…"), frozenset("([{")
 def add_spaced(parts: list[str], text: str, *, literal: bool = False) -> None:
     """Add a piece; the space at a seam follows what meets there, ideographs or letters.
 
-    Only spaces of the message itself are touched: literal pieces are never what a dump holds.
+    Only spaces of the message itself are changed: literal pieces never come from a dump.
     """
     if not text:
         return

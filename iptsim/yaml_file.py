@@ -73,7 +73,7 @@ class Document:
         source: its name in errors.
         lines: its text.
         value: strings, integers, booleans, None, lists and mappings.
-        places: where the members of lists and mappings are: of the key, or of the member of a list, and of the value.
+        places: the positions of the members of lists and mappings: of the key (or the list member), and of the value.
     """
 
     source: str
@@ -87,7 +87,7 @@ class Document:
         return FileSyntaxError(what, span, text, hint)
 
     def span(self, mark: Any, end: Any = None) -> Span:
-        """Return the place between two marks of PyYAML; of several lines, the first."""
+        """Return the place between two marks of PyYAML; only the first line of several."""
         stop = end.column if end is not None and end.line == mark.line else mark.column + 1
         return Span(self.source, mark.line + 1, mark.column, stop)
 

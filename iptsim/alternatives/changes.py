@@ -30,7 +30,7 @@ _NUMBERS = re.compile(r"-?\d+(\s+-?\d+)*", re.ASCII)
 
 
 class ChangedHost:
-    """A host to which changes are applied one after the other.
+    """A host to which changes are applied one by one.
 
     Attributes:
         host: the current state of the host.

@@ -49,7 +49,7 @@ class Parting:
     after_leg: Leg | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return as JSON where the paths part."""
+        """Return it as JSON."""
         return {
             "leg": self.leg,
             "before": self.before.as_json() if self.before is not None else None,
@@ -64,13 +64,13 @@ class WhatIf(Framed):
     Attributes:
         changes: the changes as given.
         host: the host after the changes.
-        before / after: both answers; None without a question, or if the question is not valid then.
-        cannot: why the question is not valid, for "before" and "after".
+        before / after: both answers; None without a question, or if the question is not valid on that host.
+        cannot: why the question is not valid, by "before" and "after".
         parting: the first difference; None if there is none, or without both answers.
         why: one sentence.
         shifts: without a question, the connections whose outcome changes.
         left_out: the number of connections left unchecked.
-        language: the language in which it is shown, also later.
+        language: its language, even if it is shown later.
     """
 
     changes: tuple[Change, ...]

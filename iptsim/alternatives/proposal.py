@@ -1,4 +1,4 @@
-"""What a proposal is: changes that were tried, and change what happens to a packet."""
+"""Proposals: tested changes that change what happens to a packet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Proposal:
         after: the answer after them.
         asked: the question after the changes: a published port is reached at the host.
         also: other connections whose verdict changes.
-        left_out: the number of connections left unchecked for that.
+        left_out: the number of connections that were not checked for that.
     """
 
     changes: tuple[Change, ...]

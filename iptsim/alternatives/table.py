@@ -1,4 +1,4 @@
-"""What a change opens and closes: reachability before and after."""
+"""The connections that a change opens and closes: reachability before and after."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LINE_LIMIT = 1 << 20
 
 
 def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> int:
-    """Answer one question per line. A line that cannot be answered gives an error in its place.
+    """Answer one question per line. A line that cannot be answered gives an error instead.
 
     Args:
         wanted: the expectation for lines that have no `expect` of their own, or None.
@@ -133,7 +133,7 @@ def _stream(name: str) -> IO[bytes]:
 
 
 def groups_of_lines(stream: IO[bytes]) -> Iterator[list[bytes]]:
-    """Yield lines as soon as they arrive, so that a caller may wait for each answer before it asks the next.
+    """Yield lines as soon as they arrive, so that a caller may wait for each answer before asking the next question.
 
     A line longer than :data:`LINE_LIMIT` is cut just beyond that limit, so that it is still recognized as too long.
     """

@@ -63,13 +63,13 @@ def complain(text: str, status: int) -> int:
 
 
 def complain_of(arguments: argparse.Namespace, source: str, error: str, told: str = "") -> None:
-    """Report the error of one of several sources; with JSON, in the place of its result as well.
+    """Report the error of one of several sources; with JSON, also in place of its result.
 
     Args:
-        arguments: of the command.
+        arguments: the arguments of the command.
         source: the source.
         error: its error.
-        told: the error as it is told to a person, if in other words.
+        told: the error as shown to a person, if worded differently.
     """
     complain(told or error, BAD)
     if arguments.format == "json":
@@ -113,7 +113,7 @@ def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
 
 
 def add_language(parser: Any) -> None:
-    """Add `--lang`, which may stand before the command as well."""
+    """Add `--lang`, which may also precede the command."""
     parser.add_argument(
         "--lang",
         metavar="LANGUAGE",
@@ -266,10 +266,10 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause garbage collection while much is made that stays.
+    """Pause garbage collection while many long-lived objects are created.
 
-    In a process that gives one answer, that is exempt from it afterwards. In others, say a program that calls
-    :func:`iptsim.cli.main` many times, nothing is: hosts hold cycles, and would never be freed.
+    In a process that gives one answer, these are exempt from collection afterwards. Not in other processes, such as a
+    program that calls :func:`iptsim.cli.main` many times: hosts contain cycles, and would never be freed.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -335,7 +335,7 @@ def print_json(value: Any) -> None:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return JSON in ASCII. A lone surrogate, from the name of a file or an argument, becomes U+FFFD."""
+    """Return JSON in ASCII. A lone surrogate, from a file name or an argument, becomes U+FFFD."""
     import json
 
     text = json.dumps(value, indent=indent, default=json_default)

@@ -1,4 +1,4 @@
-"""`--expect`: whether an answer is as expected, on the command line and in batch lines."""
+"""`--expect`: checks whether an answer is as expected, on the command line and in batch lines."""
 
 from __future__ import annotations
 

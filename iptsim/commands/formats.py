@@ -1,7 +1,7 @@
 """The formats of a command's output: `--format`, `--json`, `-o FILE`, `--sarif FILE` and `--junit FILE`.
 
-A command names the formats that make sense for it in :func:`add_formats`, runs within :func:`written`, and asks
-`arguments.format` what to print.
+A command passes its formats to :func:`add_formats`, runs within :func:`written`, and prints the format in
+`arguments.format`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def add_formats(parser: Any, *formats: str) -> None:
     """Add the options that choose the format of the output and where it goes.
 
     Args:
-        parser: of the command.
-        formats: of :data:`FORMATS`, the first is the default.
+        parser: the parser of the command.
+        formats: some of :data:`FORMATS`; the first is the default.
     """
     group = parser.add_argument_group(say("output"))
     group.add_argument(
@@ -72,10 +72,10 @@ class _Beside(argparse.Action):
 
 @contextmanager
 def written(arguments: argparse.Namespace) -> Iterator[None]:
-    """Send what is printed within to the file of `-o`, once all of it is there.
+    """Write what is printed within the block to the file of `-o`, once it is complete.
 
     Raises:
-        UsageError: the file cannot be written; what belongs into it was printed, so that the work is not lost.
+        UsageError: the file cannot be written; its content was printed, so that the work is not lost.
     """
     if arguments.output == "-":
         yield
@@ -94,8 +94,8 @@ def write_beside(arguments: argparse.Namespace, content: Callable[[str], str]) -
     """Write the files of `--sarif` and `--junit`.
 
     Args:
-        arguments: of the command.
-        content: makes what is written, by the name of the format.
+        arguments: the arguments of the command.
+        content: returns the content for the name of a format.
 
     Raises:
         UsageError: a file cannot be written.

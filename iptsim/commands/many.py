@@ -1,4 +1,4 @@
-"""Many sources at once: which ones they are, and the summary over all of them."""
+"""Many sources at once: finding them, and the summary over all of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_many(parser: Any, summary: str, *, engine: str = "--engine") -> None:
 
     Args:
         summary: what `--summary` prints.
-        engine: the option for the engine, where `--engine` means that of Docker.
+        engine: the option for the engine, if `--engine` means Docker's.
     """
     group = parser.add_argument_group(say("many sources"))
     group.add_argument("--summary", action="store_true", help=summary)
@@ -45,7 +45,7 @@ def add_many(parser: Any, summary: str, *, engine: str = "--engine") -> None:
 
 
 def wants_summary(arguments: argparse.Namespace) -> bool:
-    """Return whether a summary over all sources is wanted, not the answer for each.
+    """Return whether a summary over all sources is wanted instead of an answer for each.
 
     Raises:
         UsageError: there are options that only make sense with it.
@@ -58,7 +58,7 @@ def wants_summary(arguments: argparse.Namespace) -> bool:
 
 
 def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return how sources are read, for :func:`iptsim.sources.load_host`; workers elsewhere get whole paths."""
+    """Return the options for :func:`iptsim.sources.load_host`, with absolute paths for remote workers."""
 
     def place(name: str | None) -> str | None:
         return os.path.abspath(name) if arguments.work_engine and name and os.path.exists(name) else name
@@ -78,10 +78,10 @@ def summarise(
     *,
     found: int = DIFFERS,
 ) -> int:
-    """Do some work on each source, and print the summary over all.
+    """Run a function on each source, and print the summary over all.
 
     Args:
-        arguments: of the command.
+        arguments: the arguments of the command.
         work: returns what was found in a source; see :func:`iptsim.commands.working.each`.
         sources: the sources; those of hosts that differ are read again for their rules.
         found: the exit status if anything was found.
@@ -166,13 +166,13 @@ def _print(arguments: argparse.Namespace, summary: dict[str, Any], rows: list[di
 
 
 def sources_of(given: Iterable[str]) -> list[str]:
-    """Return the sources that the words of a command line stand for.
+    """Return the sources that the words of a command line represent.
 
-    A pattern such as `hosts/*.txt` means all files that fit, `@FILE` the sources in the lines of a file, and a
-    directory that is no capture the captures, archives and dumps in it.
+    A pattern such as `hosts/*.txt` means all matching files, `@FILE` the sources in the lines of a file, and a
+    directory that is not a capture the captures, archives and dumps in it.
 
     Raises:
-        UsageError: a pattern fits no file, or a directory or a list is empty.
+        UsageError: a pattern matches no file, or a directory or a list is empty.
         CaptureError: a list cannot be read.
     """
     return [source for word in given for source in _meant(word)]

@@ -1,4 +1,4 @@
-"""Which sources are compared with which: two, each with one baseline, each before and after a change, or by name."""
+"""Pairs of sources to compare: two, each with one baseline, each before and after a change, or by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Pairs:
 
     Attributes:
         sources: the second of each pair.
-        many: whether they are a list, though perhaps of one.
+        many: whether they were given as a list, even of one.
         first: the first of all pairs; "" for the source itself, before a change.
         folder: whether `first` is a directory with a source of the same name for each.
         other: the directory of the sources, if so.
@@ -32,7 +32,7 @@ class Pairs:
     other: str = ""
 
     def absolute(self) -> Pairs:
-        """Return it with whole paths, for work elsewhere."""
+        """Return the pairs with absolute paths, for remote workers."""
         first, other = (os.path.abspath(one) if one else "" for one in (self.first, self.other))
         return replace(self, first=first, other=other)
 
@@ -67,7 +67,7 @@ def pairs_of(given: Sequence[str], against: str | None, *, changed: bool) -> Pai
     """Return which sources are compared.
 
     Args:
-        given: as on the command line.
+        given: the sources on the command line.
         against: the baseline, or None.
         changed: whether each source is compared with itself after changes.
 

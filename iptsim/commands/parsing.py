@@ -1,4 +1,4 @@
-"""The parser of the command line, and the form of its help. Both speak the language in force, argparse's texts too."""
+"""The parser of the command line, and the format of its help, both in the current language, with argparse's texts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ for _name, _function in {"_": looked_up, "ngettext": lambda one, many, n: one if
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose texts are inert on a terminal, and which reports text that cannot be printed."""
+    """A parser whose texts are inert on a terminal, and that reports text that cannot be printed."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         stream = file or sys.stderr
@@ -59,7 +59,7 @@ class Help(argparse.HelpFormatter):
     def add_usage(
         self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None
     ) -> None:
-        """Show only what is required; the options are listed below anyway."""
+        """Show only required arguments; the options are listed below anyway."""
         shown = list(actions)
         needed = [action for action in shown if not action.option_strings or action.required]
         if usage is None and len(shown) - len(needed) > _LISTED_OPTIONS:
@@ -69,7 +69,7 @@ class Help(argparse.HelpFormatter):
         super().add_usage(usage, shown, groups, prefix)
 
     def format_help(self) -> str:
-        """Write the colon of a heading as its language does."""
+        """Use the colon of the current language in headings."""
         return re.sub(r"(?<=[\u2e80-\uffef]):$", "：", super().format_help(), flags=re.MULTILINE)
 
     def _split_lines(self, text: str, width: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""`iptsim redact`: captures and pastes without what tells whose they are."""
+"""`iptsim redact`: removes from captures and pastes what identifies their owner."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the files with what tells their owner replaced."""
+    """Write the files with what identifies their owner replaced."""
     from iptsim.host.files import read_source
     from iptsim.redaction import key_of, redact_files
     from iptsim.saving import save

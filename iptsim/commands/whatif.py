@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare what happens to the packet, or to all suggested connections, before and after the changes."""
+    """Compare what happens to the packet, or to all checked connections, before and after the changes."""
     from iptsim.alternatives import what_if
     from iptsim.question.model import Question
 

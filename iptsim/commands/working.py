@@ -1,7 +1,7 @@
-"""Work on many sources: in this process, in several of this machine, or on a cluster of Dask.
+"""Work on many sources: in this process, in several on this machine, or on a Dask cluster.
 
-A source that cannot be read is a result like others: the text of its error. So is one whose process ends, and, if a
-cluster fails, each source that it has not done.
+A source that cannot be read gives a result too: the text of its error. So does a source whose process dies, and, if a
+    cluster fails, each source that is not done.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _ENDED = message("the process that read it ended unexpectedly")
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[T]):
-    """What was found for a source.
+    """The result for a source.
 
     Attributes:
         value: None if there was an error.
-        error: why there is none, "" if there is one.
+        error: why there is no value; "" if there is one.
     """
 
     source: str
@@ -50,8 +50,8 @@ def each(
     """Yield what a function returns for each source, in their order.
 
     Args:
-        work: is called with a source, in another process if there are many: a function of a module, or a partial of
-            one; it, and what it returns, is pickled.
+        work: called with a source, in another process if there are many: a function of a module, or a partial of one;
+            it and its result are pickled.
         jobs: how many processes; 0 for one per processor.
         engine: "" for this machine, "dask" for a cluster of processes that is started here, or "dask=ADDRESS".
 

@@ -1,1 +1,1 @@
-"""Two hosts compared: packets that are treated differently, and differences of rules that make no difference."""
+"""Compares two hosts: packets that are treated differently, and differences in rules that have no effect."""

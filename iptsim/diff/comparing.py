@@ -1,4 +1,4 @@
-"""Which packets two hosts treat differently: all of them, or the proof that there are none."""
+"""All packets that two hosts treat differently, or the proof that there are none."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MOST = 200
 
 @dataclass(slots=True)
 class Difference:
-    """Packets that each of two hosts treats alike, but the one host not as the other.
+    """Packets that two hosts treat differently; each host treats all of them alike.
 
     Attributes:
         family: of the packets.
         packets: all of them.
         before / after: what happens to them; each with a witness of its own.
-        is_usual: whether both ends are addresses that one machine has, not broadcast, multicast or link-local ones.
+        is_usual: whether both ends are addresses of single machines, not broadcast, multicast or link-local ones.
     """
 
     family: Family
@@ -44,13 +44,13 @@ class Difference:
 
 @dataclass(slots=True)
 class Comparison:
-    """Two hosts compared.
+    """The result of comparing two hosts.
 
     Attributes:
         before / after: the hosts.
-        texts: what differs in their rules as they are written.
+        texts: the differences in the text of their rules.
         differences: the packets that are treated differently.
-        left_out: how many further classes of them there are.
+        left_out: the number of further classes of such packets.
         without_effect: rules that no packet matches on the second host, though some did on the first.
     """
 
@@ -70,8 +70,8 @@ class Comparison:
 def compare(before: Host, after: Host) -> Comparison:
     """Compare what two hosts do with all packets.
 
-    Where only counters and comments differ, that is a proof in itself. Otherwise the packets of both are divided by
-    what happens to them, in one space, so that their sets can be compared.
+    If only counters and comments differ, that proves equality. Otherwise the packets of both are divided by what
+    happens to them, in one space, so that the sets can be compared.
     """
     comparison = Comparison(before, after, text_difference(before, after))
     if comparison.texts.is_harmless:

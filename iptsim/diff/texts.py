@@ -1,4 +1,4 @@
-"""What differs in the rules of two hosts as they are written: counters, comments, order, or more."""
+"""Differences in the text of the rules of two hosts: counters, comments, order, or more."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _MOST_ALIGNED = 2000
 
 @dataclass(frozen=True, slots=True)
 class ChainChange:
-    """What differs in a chain.
+    """The differences in a chain.
 
     Attributes:
-        family, table, chain: which.
+        family, table, chain: the place of the chain.
         removed: rules of the first host that the second lacks.
         added: rules of the second host that the first lacks.
         moved: rules of the second host that are in another place among the others.
-        policies: of both hosts, if they differ.
+        policies: the policies on both hosts, if they differ.
         only_in: "before" or "after", if only one of the hosts has the chain.
     """
 
@@ -51,10 +51,10 @@ class ChainChange:
 
 @dataclass(frozen=True, slots=True)
 class TextDifference:
-    """What differs in two hosts as they are written.
+    """The differences in the text of two hosts.
 
     Attributes:
-        kinds: what differs, in the order of :data:`KINDS`.
+        kinds: the kinds of differences, in the order of :data:`KINDS`.
         chains: the chains with other rules, another order or another policy.
     """
 
@@ -63,7 +63,7 @@ class TextDifference:
 
     @property
     def is_harmless(self) -> bool:
-        """Whether what differs cannot matter to a packet: it is a proof without looking at any."""
+        """Whether the differences cannot affect any packet, which proves equality without following packets."""
         return _HARMLESS.issuperset(self.kinds)
 
 

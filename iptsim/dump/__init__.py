@@ -1,4 +1,4 @@
-"""Text of iptables-save -> Ruleset, with source positions, and back."""
+"""Converts text of iptables-save into a ruleset with source positions, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which chain calls which, as names: what is asked about the chains of every dump, so it builds no graph."""
+"""Which chain calls which, by name. Every dump needs this, so no graph is built."""
 
 from __future__ import annotations
 

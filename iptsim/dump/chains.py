@@ -26,7 +26,7 @@ else:
 
 
 class ChainGraph(_Graph):
-    """Hooks, chains and calls; make it by :func:`chain_graph`.
+    """Hooks, chains and calls; made by :func:`chain_graph`.
 
     A node has `kind` (see :data:`ChainKind`) and, if the chain exists, `chain`. An edge has `rules`, in the order
     of the calling chain; edges from hooks have none.

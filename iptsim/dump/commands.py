@@ -131,7 +131,7 @@ def set_policy(table: Table, name: str, policy: str, counters: Counters | None, 
     """Apply `-P`.
 
     Raises:
-        CommandError: it is not a built-in chain, or not a policy.
+        CommandError: the chain is not built-in, or the policy is invalid.
     """
     if name not in BUILTIN_CHAINS[table.name]:
         raise CommandError(
@@ -201,7 +201,7 @@ def delete(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
     """Apply `-D`: by number, or the first equal rule.
 
     Raises:
-        CommandError: no such rule.
+        CommandError: there is no such rule.
     """
     if number is not None:
         del chain.rules[rule_number(number, len(chain.rules)) - 1]
@@ -294,7 +294,7 @@ def flush(table: Table, name: str | None) -> None:
     """Apply `-F`: remove the rules of one chain or of all chains.
 
     Raises:
-        CommandError: no such chain.
+        CommandError: there is no such chain.
     """
     if name is None:
         for chain in table.chains.values():

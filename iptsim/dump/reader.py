@@ -38,8 +38,8 @@ def load(
 
     Raises:
         CaptureError: the file cannot be read, or is not text.
-        DumpSyntaxError: a line that iptables-restore would not take.
-        DumpErrors: several of them.
+        DumpSyntaxError: iptables-restore would reject a line.
+        DumpErrors: it would reject several lines.
     """
     return loads(
         decode(read_file(path), str(path), lenient),
@@ -73,8 +73,8 @@ def loads(
             the result contains both.
 
     Raises:
-        DumpSyntaxError: a line that iptables-restore would not take.
-        DumpErrors: several of them.
+        DumpSyntaxError: iptables-restore would reject a line.
+        DumpErrors: it would reject several lines.
     """
     return _Reader(source, family, lenient, table, onto).read(text)
 

@@ -234,5 +234,5 @@ def expected(option: Option) -> Text:
 
 
 def described(value: Value) -> Text:
-    """Return what belongs into an option; its literal is an argument of :class:`Value`."""
+    """Return the expected form of an option's value; its literal is an argument of :class:`Value`."""
     return message_of(value.expected) if isinstance(value.expected, str) else value.expected

@@ -1,8 +1,8 @@
 """One pattern for the lines of all frequent shapes: it cuts a line into its values in one step.
 
-The grammar has parsed a line of each shape, and a :class:`~iptsim.dump.plan.Plan` says which of its words are values.
-The other words are literal in the pattern, and shapes that begin alike share that part of it. Values that are valid
-whatever they say are checked by the pattern, too; the texts of the others are checked once each.
+The grammar has parsed one line of each shape, and a :class:`~iptsim.dump.plan.Plan` says which of its words are values.
+The other words are literal in the pattern, and shapes that begin alike share that part of it. The pattern also checks
+values whose form alone makes them valid; the texts of other values are checked once each.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from iptsim.question.model import Question
 
 
 def accepted(host: Host, question: Question, trace: Trace) -> Reason:
-    """Return the reason of ACCEPT."""
+    """Return the reason for ACCEPT."""
     leg = trace.legs[0]
     steps = accepting(leg)
     case = Case(host, question, trace, leg, steps[0] if len(steps) == 1 else None)
@@ -54,7 +54,8 @@ def accepted(host: Host, question: Question, trace: Trace) -> Reason:
 def accepting(leg: Leg) -> list[Step]:
     """Return what let the packet through: the last rule of the filter table, else its policy.
 
-    Several steps if the branches of the trace end at different ones, none if no table has a chain for the packet.
+    It is several steps if the branches of the trace end at different ones, and none if no table has a chain for the
+    packet.
     """
     steps = [step for step in leg.steps if step.verdict == "ACCEPT" and step.table == "filter"]
     if any(step.maybe for step in steps):

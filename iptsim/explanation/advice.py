@@ -1,4 +1,4 @@
-"""How the verdict of a blocked packet is usually changed: by Docker's options, networks, sysctls."""
+"""How to change the verdict of a blocked packet: Docker's options, networks, sysctls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from iptsim.languages import Text, message
 
 
 def advice_of(case: Case, code: ReasonCode) -> Text:
-    """Return how the verdict is usually changed, in one sentence; "" if there is no usual way."""
+    """Return the usual remedy in one sentence; "" if there is none."""
     maker = _BY_CODE.get(code)
     return maker(case) if maker is not None else ""
 

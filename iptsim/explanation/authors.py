@@ -18,7 +18,7 @@ _ENDPOINTS = frozenset({"kube-endpoint", "kube-affinity"})
 
 
 def author_text(case: Case) -> Text:
-    """Return why the program set the deciding policy, or the comment of the deciding rule, and its entry in the log."""
+    """Return why the program set the deciding policy, or the comment of the deciding rule, and its log entry."""
     step = case.step
     if step is None or step.table is None:
         return ""

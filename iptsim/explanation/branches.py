@@ -14,7 +14,7 @@ _SHOWN = 3
 
 
 def depends(trace: Trace) -> Reason:
-    """Return the reason of DEPENDS: the undecided matches."""
+    """Return the reason for DEPENDS: the undecided matches."""
     hinges = trace.hinges
     if not hinges:
         return _rewritten(trace)
@@ -71,7 +71,7 @@ def _by(step: Step) -> Text:
 
 
 def blocked(leg: Leg, steps: list[Step]) -> Reason:
-    """Return the reason of a packet that every branch blocks, at one step or another."""
+    """Return the reason for a packet that every branch blocks, at one step or another."""
     places = message_joined(" or ", dict.fromkeys(map(_by, steps)))
     if leg.verdict == "REJECT":
         text = message("It is rejected in any case: {places}.", places=places)
@@ -86,7 +86,7 @@ def blocked(leg: Leg, steps: list[Step]) -> Reason:
 
 
 def blocked_there_or_back(trace: Trace) -> Reason:
-    """Return the reason of a connection that fails in every branch, at its request or at a later packet."""
+    """Return the reason for a connection that fails in every branch, at its request or at a later packet."""
     steps = {step.key(): step for way in trace.branches for step in way.deciding_leg.ends}
     places = message_joined(" or ", dict.fromkeys(map(place_of_step, steps.values())))
     text = message("The request or its reply is blocked in any case, by {places}.", places=places)
@@ -95,7 +95,7 @@ def blocked_there_or_back(trace: Trace) -> Reason:
 
 
 def accepted(leg: Leg, steps: list[Step]) -> Reason:
-    """Return the reason of a packet that every branch accepts, at one step or another."""
+    """Return the reason for a packet that every branch accepts, at one step or another."""
     places = message_joined(" or ", dict.fromkeys(map(_by, steps)))
     text = message("It is accepted in any case: {places}.", places=places)
     return Reason(

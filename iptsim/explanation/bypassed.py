@@ -12,7 +12,7 @@ from iptsim.netfilter.steps import Step
 
 
 def bypassed(case: Case, step: Step) -> Reason:
-    """Return the reason of a packet that bypasses the host's rules, on a bridge or by the driver of its network."""
+    """Return the reason for a packet that bypasses the host's rules, on a bridge or by the driver of its network."""
     return Reason(ReasonCode.BYPASSES_IPTABLES, _bypass_text(case, step), step, case.leg)
 
 
@@ -35,7 +35,7 @@ def _bypass_text(case: Case, step: Step) -> Message:
 
 
 def unseen(case: Case) -> Reason:
-    """Return the reason of a packet that no chain sees."""
+    """Return the reason for a packet that no chain sees."""
     leg = case.leg
     if leg.delivered is not None and leg.delivered.kind == "container" and leg.delivered.name == leg.sender:
         return Reason(ReasonCode.INSIDE_NAMESPACE, _inside_text(case), leg=leg)

@@ -1,4 +1,4 @@
-"""What the sentences of an answer are made of: the case, and phrases that several share."""
+"""The material for the sentences of an answer: the case, and phrases that several of them share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer about an endpoint that is many addresses, from the answers for those that are treated alike."""
+"""Combines the answers for addresses that are treated alike into one about an endpoint with many addresses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def answer_for_all(
 
     Args:
         question: the question.
-        found: an answer for each of the classes that make up the addresses; those that are treated alike are merged.
+        found: the answers for classes of the addresses; classes that are treated alike are merged.
         unchecked: the addresses that are in no class.
     """
     classes = _merged(found, rest=not unchecked)

@@ -39,7 +39,7 @@ class AddressClass:
     """Addresses of an endpoint that are treated alike.
 
     Attributes:
-        source / destination: the addresses; None for an end that is a single one.
+        source / destination: the addresses; None for an end with a single one.
         explanation: the answer for one of them.
         is_rest: it is the largest class: all addresses that are in no other.
     """
@@ -51,7 +51,7 @@ class AddressClass:
 
     @property
     def addresses(self) -> AddressSet:
-        """The addresses of the end that is many; of the source if both are."""
+        """The addresses of the end that has many; those of the source if both have."""
         found = self.source if self.source is not None else self.destination
         assert found is not None
         return found
@@ -79,9 +79,9 @@ class Explanation(Pictured):
         trace: the walk.
         assumed: sentences on what the answer assumes.
         branches: one explanation for each branch, if undecided matches lead to different verdicts or destinations.
-        classes: where an endpoint is many addresses that are not treated alike, the classes of those that are, the
-            largest last; everything but the verdict and the reason is then that of the largest.
-        language: its language, also if it is shown later.
+        classes: if an endpoint has many addresses that are not all treated alike, the classes of those that are, the
+            largest last; everything except the verdict and the reason is then that of the largest.
+        language: its language, even if it is shown later.
     """
 
     verdict: FinalVerdict
@@ -195,7 +195,7 @@ def _packet_of(question: Question) -> tuple[object, ...]:
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:
-    """Return which way an undecided match went in a branch."""
+    """Return the outcome of an undecided match in a branch."""
     rule = decision.rule
     out: dict[str, Any] = {
         "table": rule.table if rule is not None else None,

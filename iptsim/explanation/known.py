@@ -12,7 +12,7 @@ from iptsim.packet import Flow, Packet, address_text
 
 
 def known_of(host: Host, packet: Packet) -> Iterator[Message]:
-    """Yield sentences on what the source tells about a packet."""
+    """Yield sentences on what the source shows about a packet."""
     if host.pasted is None:
         return
     if not any(_is_shown(host)):

@@ -11,7 +11,7 @@ from iptsim.packet import address_text
 
 
 def lost(case: Case, cause: Reason) -> Reason:
-    """Return the reason of a request that arrives, but whose reply does not."""
+    """Return the reason for a request that arrives, but whose reply does not."""
     leg = case.leg
     if leg.proxy and leg.direction == "original":
         text = message_sentences(

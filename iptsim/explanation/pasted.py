@@ -18,12 +18,12 @@ _MOST = 60
 
 
 class Remark(NamedTuple):
-    """What one line, or one of its fields, says.
+    """The meaning of a line, or of one of its fields.
 
     Attributes:
         line: the line's number.
         shown: what it is about: a rule or policy, a field.
-        says: what that means.
+        says: its meaning.
     """
 
     line: int
@@ -32,9 +32,9 @@ class Remark(NamedTuple):
 
 
 def remarks_of(host: Host) -> list[Remark]:
-    """Return what the logged lines of a pasted text say.
+    """Return the meaning of the logged lines of a pasted text.
 
-    Of LOG lines only the first one is told, and only where no rule is shown: with rules, the walk tells more.
+    Only the first LOG line is explained, and only if the text shows no rules: with rules, the walk shows more.
     """
     pasted = host.pasted
     if pasted is None:

@@ -15,7 +15,7 @@ from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, p
 
 
 def forwarded(case: Case, forward: Step) -> Reason:
-    """Return the reason of a packet that Docker's DNAT rule forwards to a container."""
+    """Return the reason for a packet that Docker's DNAT rule forwards to a container."""
     delivered = case.leg.delivered
     assert delivered is not None
     assert forward.rule is not None
@@ -83,7 +83,7 @@ def _missed_by_port(case: Case) -> Text:
 
 
 def proxied(case: Case) -> Reason:
-    """Return the reason of a packet that docker-proxy accepts."""
+    """Return the reason for a packet that docker-proxy accepts."""
     packet = case.packet
     second = next(leg for leg in case.trace.legs if leg.proxy)
     container = second.delivered.name if second.delivered else ""

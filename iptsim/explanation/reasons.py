@@ -17,7 +17,7 @@ __all__ = ["REASONS", "Reason", "ReasonCode", "reason_of"]
 
 
 def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
-    """Return the reason of a trace's verdict."""
+    """Return the reason for a trace's verdict."""
     if trace.verdict == "DEPENDS":
         return depends(trace)
     if trace.verdict != "ACCEPT":

@@ -37,7 +37,7 @@ from iptsim.question.model import Question
 
 
 def refused(host: Host, question: Question, trace: Trace) -> Reason:
-    """Return the reason of DROP and REJECT."""
+    """Return the reason for DROP or REJECT."""
     leg = trace.deciding_leg
     if leg.verdict == "DEPENDS":
         return branches.blocked_there_or_back(trace)

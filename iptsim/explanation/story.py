@@ -1,7 +1,7 @@
 """The story of a trace as one tree of visits: legs, namespaces, hooks, base chains, rules; what decided, what mattered.
 
-It is a fold over the calls and returns of :mod:`iptsim.netfilter.path`. The terminal, HTML, reports and pictures show
-this tree, each in its own form; which visits mattered is decided here alone.
+It folds the calls and returns of :mod:`iptsim.netfilter.path`. The terminal, HTML, reports and pictures show this tree,
+each in its own form; only this module decides which visits mattered.
 """
 
 from __future__ import annotations

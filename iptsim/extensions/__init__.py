@@ -1,1 +1,1 @@
-"""What each match and target of iptables is: options, model, meaning, words."""
+"""The matches and targets of iptables: their options, models, semantics and wording."""

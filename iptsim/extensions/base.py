@@ -1,15 +1,15 @@
-"""What a match or target extension is made of: options, a typed model, a meaning, words.
+"""The parts of a match or target extension: options, a typed model, semantics, wording.
 
 An extension is one module in :mod:`iptsim.extensions.matches` or :mod:`iptsim.extensions.targets`,
 named like the extension in lower case. It holds
 
 * the options, as rows of :class:`Option`: how each is written, read, printed and listed, which field of a packet it
-  tests, what it allows there, and its words,
-* the model, a frozen pydantic class with one field an option, named like the option.
+tests, what it allows there, and its wording, * the model, a frozen pydantic class with one field per option, named like
+the option.
 
-The conditions of a match (:meth:`Match.predicates`), its words (:meth:`Extension.says`) and its form in a listing
-(:meth:`Extension.lists`) follow from the rows; an extension overrides them only where its rows cannot say it. What
-a target does is its :meth:`Target.apply`.
+The conditions of a match (:meth:`Match.predicates`), its wording (:meth:`Extension.says`) and its form in a listing
+(:meth:`Extension.lists`) follow from the rows; an extension overrides them only if its rows cannot express them. What a
+target does is its :meth:`Target.apply`.
 
 Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter/xt_*.c.
 """
@@ -70,7 +70,7 @@ class Value:
     """How the words after an option are read and printed.
 
     Attributes:
-        expected: what belongs there, for error messages: "a port or a range of ports (80, 1024:65535)".
+        expected: what is expected, for error messages: "a port or a range of ports (80, 1024:65535)".
         parse: the words -> the value; raises ValueError with a reason. With `needs_family`, the
             address family (4 or 6) is passed last.
         format: the value -> its words, quoted, as iptables-save prints them.
@@ -78,8 +78,8 @@ class Value:
         optional: the words may be missing; the option then sets its field to its constant.
         form: the language of each word, a start symbol of `grammars/values.lark`, in which `{family}` is
             the address family; empty for words whose form only `parse` knows.
-        plain: the language of usual words that `parse` takes whatever they say, in the same way: such words are
-            read when the value is first used.
+        plain: the language of the common words that `parse` always accepts; these are read when the value is first
+            used.
     """
 
     expected: Text
@@ -95,7 +95,7 @@ class Value:
         """Return the value that `words` mean.
 
         Raises:
-            ValueError: they mean none; the text says why.
+            ValueError: they have no meaning; the text says why.
         """
         if self.needs_family:
             return self.parse(*words, family)
@@ -116,10 +116,10 @@ class Option(NamedTuple):
         negatable: `!` may precede it.
         aliases: other spellings.
         constant: what an option without words sets its field to.
-        idle: the value that restricts nothing, so that iptables forgets the option, unless it is negated.
-        reads: the field of the packet that it tests; None for an option that tests none by itself.
+        idle: the value that restricts nothing, so that iptables drops the option, unless it is negated.
+        reads: the field of the packet that it tests; None for an option that tests none on its own.
         relation: its value -> the values of that field that satisfy it.
-        phrase: its value, and whether it is negated -> its words, which complete "packets ...".
+        phrase: its value, and whether it is negated -> its wording, which completes "packets ...".
         listed: what `iptables -nL` prints for it: a template (:func:`~iptsim.extensions.listing.listed`), or a
             function of its value and of whether it is negated.
     """
@@ -142,7 +142,7 @@ class Option(NamedTuple):
 
 
 class Given(NamedTuple):
-    """An option as a rule gives it: the row, the value that its words mean, whether a `!` precedes it."""
+    """An option in a rule: the row, its value, whether a `!` precedes it."""
 
     option: Option
     value: Any
@@ -180,7 +180,7 @@ class Extension(BaseModel):
 
     @property
     def changes_memory(self) -> frozenset[Hashable]:
-        """What outlives a packet and is changed by it; see :class:`Predicate`."""
+        """The state that it changes and that outlives a packet; see :class:`Predicate`."""
         return frozenset()
 
     @classmethod
@@ -206,7 +206,7 @@ class Extension(BaseModel):
         return {**fields, "negated": frozenset(negated)} if negated else fields
 
     def kept_by(self, form: ListingForm) -> Self:
-        """Return it as that version of iptables keeps it: with what it adds, without what it drops."""
+        """Return the extension as a version of iptables stores it: with what it adds, without what it drops."""
         return self
 
     def save(self) -> str:
@@ -235,7 +235,7 @@ class Extension(BaseModel):
             yield option, value
 
     def clauses(self) -> list[str]:
-        """Return one string an option that was given, `!` included, in the order of `options`."""
+        """Return one string for each given option, `!` included, in the order of `options`."""
         return [self.clause(option, value) for option, value in self.given()]
 
     def clause(self, option: Option, value: Any) -> str:
@@ -259,7 +259,7 @@ class Extension(BaseModel):
         return text
 
     def says(self) -> Text:
-        """Return the meaning in plain words: a match completes "packets ...", a target is an order."""
+        """Return the meaning in words: for a match, words that complete "packets ..."; for a target, an imperative."""
         phrases = [
             option.phrase(value, option.field in self.negated)
             for option, value in self.given(self.said)
@@ -276,15 +276,16 @@ class Predicate:
 
     Attributes:
         text: as the rule writes it, `!` included: "! -i docker0".
-        stated: the condition; None for that of the constraint. It must not change the context, except `consulted`.
+        stated: the condition as a function; None for that of the constraint. It may change only `consulted` of the
+            context.
         got: the packet's side, for explanations: "arrives on eth0", "its destination port is 81".
         constraint: the equivalent constraint, if the predicate is nothing more.
         negated: whether a `!` precedes it.
-        effect: what the kernel does to the connection or the surroundings when it has evaluated it, whatever
-            the result; None for nothing.
-        same: for a condition that is no constraint: equal ones hold for the same packets, apart from negation;
-            empty where it may hold another time for the same packet.
-        memory: what it looks at that outlives a packet, and that rules may change; None for nothing.
+        effect: what the kernel does to the connection or the surroundings after evaluating it, whatever the result;
+            None for nothing.
+        same: a key for a condition that is not a constraint: conditions with equal keys hold for the same packets,
+            apart from negation; empty if the result may change for the same packet.
+        memory: the state that it checks, if this outlives a packet and rules may change it; None for nothing.
     """
 
     text: str
@@ -298,7 +299,7 @@ class Predicate:
 
     @property
     def test(self) -> Callable[[Context], Truth]:
-        """The condition as a function; that of a constraint is made each time."""
+        """The condition as a function; for a constraint, a new one each time."""
         if self.stated is not None:
             return self.stated
         assert self.constraint is not None
@@ -350,7 +351,7 @@ class Match(Extension):
     """A `-m NAME` with its options.
 
     `tables`, `hooks` and `protocols` say where the kernel accepts it (None: anywhere): in which tables, at
-    which hooks, beside which `-p` (by number). `insists` says which of them iptables itself checks.
+    which hooks, with which `-p` (by number). `insists` says which of them iptables itself checks.
     """
 
     tables: ClassVar[frozenset[str] | None] = None
@@ -386,7 +387,7 @@ class Match(Extension):
         return Constraint(field, option.relation(value), option.field in self.negated)
 
     def one(self, constraint: Constraint) -> tuple[Predicate, ...]:
-        """Return a condition that all options make together."""
+        """Return the single condition that all options form together."""
         return (constrained(self.save() or f"-m {self.name}", constraint),)
 
 
@@ -400,7 +401,7 @@ class Verdict(NamedTuple):
         kind: what the walk does next. QUEUE: handed to user space; STOLEN: the target keeps the packet
             and replies itself.
         chain: where to, for JUMP and GOTO.
-        detail: what the target did, in a few words, for the trace ("icmp-port-unreachable").
+        detail: a few words for the trace on what the target did ("icmp-port-unreachable").
     """
 
     kind: VerdictKind
@@ -413,7 +414,7 @@ class Translation(NamedTuple):
 
     Attributes:
         target: DNAT, SNAT, MASQUERADE, REDIRECT, NETMAP.
-        side: "dst" or "src", what is rewritten.
+        side: "dst" or "src": the address and port that are rewritten.
         addresses: first and last address, or None to keep (MASQUERADE and REDIRECT: the host's own).
         ports: first and last port, or None to keep.
         base_port: the port that the range is shifted from (`5000-5010/4000`).
@@ -436,7 +437,7 @@ class Target(Extension):
     """A `-j NAME` with its options.
 
     `tables`, `hooks` and `protocols` say where the kernel accepts it (None: anywhere): in which tables, at
-    which hooks, beside which `-p` (by number); `insists`, which of them iptables itself checks.
+    which hooks, with which `-p` (by number); `insists` says which of them iptables itself checks.
     `changes` says whether it alters the packet, the connection or the surroundings, so that a rule with
     an undecided match and this target makes a difference. `terminal` says that no later rule of the
     chain is evaluated.

@@ -1,9 +1,8 @@
 """The classic packet filter of BSD and Linux: its bytecode as iptables writes it, and an interpreter.
 
 Sources: the kernel's net/core/filter.c (which instructions it accepts and what they do) and
-Documentation/networking/filter.rst. The packet's bytes may be open in part, see
-:mod:`iptsim.extensions.wire`; the interpreter follows single bits and gives up only where the path of the
-program depends on an open one.
+Documentation/networking/filter.rst. Some of the packet's bytes may be unknown, see :mod:`iptsim.extensions.wire`; the
+interpreter follows single bits and gives up only if the path of the program depends on an unknown one.
 """
 
 from __future__ import annotations

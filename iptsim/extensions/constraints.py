@@ -1,4 +1,4 @@
-"""What conditions allow, as data: a field, and the values of it that satisfy the condition.
+"""Conditions as data: a field, and the values of it that satisfy the condition.
 
 The walk of a packet, the explanation of a miss and the search for rules that never match read the same data.
 """
@@ -26,27 +26,27 @@ class Masked:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Some of a few words, or of other single values."""
+    """A set of words, or of other single values."""
 
     names: frozenset[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """Sets of words or numbers that have one of these at least."""
+    """Sets of words or numbers that contain at least one of these."""
 
     members: frozenset[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """The name of an interface, or with a `+` at its end the beginning of one."""
+    """The name of an interface, or a prefix of it with a `+` at the end."""
 
     text: str
 
 
 class Values(Protocol):
-    """Values of another kind, which one extension alone knows; plain data that can be compared."""
+    """Values of another kind, which only one extension knows; plain data that can be compared."""
 
     def allows(self, value: Any) -> bool:
         """Return whether a value is one of them."""
@@ -61,12 +61,12 @@ class Field:
 
     Attributes:
         key: its name; fields of the same name have the same value in the same packet, if it is known. In later
-            fragments they may differ: what reads a header there depends on the match.
-        read: the value; None: the packet has none, Unknown: it cannot be known.
+            fragments they may differ: how a header is read there depends on the match.
+        read: returns the value; None if the packet has none, Unknown if it cannot be known.
         got: the packet's side in words, for explanations: "its TTL is 63".
-        attribute: the attribute of the packet that it is, where it is one.
+        attribute: the name of the packet's attribute, if it is one.
         steady: an unknown value is the same for each rule that tests the field.
-        unknown: what is not known of any packet, where no packet and no capture can state the value.
+        unknown: why it is never known, if no question and no capture can state the value.
     """
 
     key: str
@@ -78,7 +78,7 @@ class Field:
 
 
 def look(context: Context, field: str) -> Any:
-    """Return a packet field, noting when the question left it open."""
+    """Return a packet field, and note if the question left it open."""
     if field in context.packet.defaults:
         context.consulted.add(field)
     return getattr(context.packet, field)
@@ -107,8 +107,8 @@ def fact_field(name: str, unknown: Unknown, got: Callable[[Any], Text], read: Ca
     """Make a field that the question or the capture states (`--set cpu=2`).
 
     Args:
-        name: of the fact.
-        unknown: what is missing where it is not stated.
+        name: the name of the fact.
+        unknown: what is missing if it is not stated.
         got: the fact in words; None if it is not stated.
         read: the fact -> the value.
     """
@@ -130,7 +130,7 @@ def connection_value(
     """Make a field of the packet's connection, which it may not have.
 
     Args:
-        name: of the value.
+        name: the name of the value.
         read: the connection -> the value.
         got: the value in words.
         steady: as for :class:`Field`.
@@ -161,7 +161,7 @@ class Constraint:
 
     @property
     def meaning(self) -> tuple[Any, ...]:
-        """What it is, without how the field is read: equal for conditions that hold for the same packets."""
+        """A key that is equal for conditions that hold for the same packets."""
         return self.field.key, self.allowed, self.negated, self.absent
 
     def tester(self) -> Callable[[Context], Truth]:
@@ -189,7 +189,7 @@ class Constraint:
         return test_packet if attribute else test
 
     def implies(self, other: Constraint | Several) -> bool:
-        """Return whether each packet that satisfies this one surely satisfies another."""
+        """Return whether every packet that satisfies this condition certainly satisfies another."""
         if isinstance(other, Several):
             return (all if other.every else any)(map(self.implies, other.parts))
         if self.field.key != other.field.key:
@@ -204,11 +204,11 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """Conditions that make one together.
+    """Several conditions that form one.
 
     Attributes:
         parts: the conditions.
-        every: whether all of them must hold, or one at least.
+        every: whether all of them must hold, or at least one.
     """
 
     parts: tuple[Constraint | Several, ...]
@@ -220,7 +220,7 @@ class Several:
         return self.every, tuple(part.meaning for part in self.parts)
 
     def tester(self) -> Callable[[Context], Truth]:
-        """Return the test on a packet. Of several unknown parts, the last says why."""
+        """Return the test on a packet. If several parts are unknown, the last one gives the reason."""
         tests, every = tuple(part.tester() for part in self.parts), self.every
 
         def test(context: Context) -> Truth:
@@ -236,7 +236,7 @@ class Several:
         return test
 
     def implies(self, other: Constraint | Several) -> bool:
-        """Return whether each packet that satisfies this one surely satisfies another."""
+        """Return whether every packet that satisfies this condition certainly satisfies another."""
         if self.meaning == other.meaning:
             return True
         if isinstance(other, Several):
@@ -253,7 +253,7 @@ def all_of(*parts: Constraint | Several) -> Several:
 
 
 def one_of(*parts: Constraint | Several) -> Several:
-    """Return the condition that one part at least holds."""
+    """Return the condition that at least one part holds."""
     return Several(parts, every=False)
 
 
@@ -293,14 +293,14 @@ def _includes(wide: Allowed, narrow: Allowed) -> bool:
 
 
 def unsteady(constraint: Constraint | Several) -> Constraint | Several:
-    """Return a condition of which an unknown value need not be the same for each rule."""
+    """Return a condition whose unknown value need not be the same for each rule."""
     if isinstance(constraint, Several):
         return replace(constraint, parts=tuple(map(unsteady, constraint.parts)))
     return replace(constraint, field=replace(constraint.field, steady=False))
 
 
 def interface_matches(pattern: str, interface: str | None) -> bool:
-    """Return whether an interface fits a pattern; no interface is an empty name.
+    """Return whether an interface matches a pattern; no interface counts as an empty name.
 
     >>> interface_matches("eth+", "eth0"), interface_matches("eth", "eth0"), interface_matches("+", None)
     (True, False, True)
@@ -310,7 +310,7 @@ def interface_matches(pattern: str, interface: str | None) -> bool:
 
 
 def undecided(key: str, unknown: Unknown, got: Text) -> Constraint:
-    """Make a condition that cannot be decided; without a key in `unknown` it may go another way each time."""
+    """Make a condition that cannot be decided; without a key in `unknown`, each evaluation may have another result."""
     field = Field(key, lambda context: unknown, lambda context: got, steady=False, unknown=unknown)
     return Constraint(field, named(True))
 
@@ -321,7 +321,7 @@ def equal(value: int) -> Ranges:
 
 
 def below(value: int) -> Ranges:
-    """Return the integers from 0 that are below a value."""
+    """Return the integers from 0 to below a value."""
     return ((0, value - 1),)
 
 
@@ -346,7 +346,7 @@ def one_member(member: Any) -> Some:
 
 
 def some_member(members: tuple[Any, ...]) -> Some:
-    """Return the sets that have one of these members at least."""
+    """Return the sets that have at least one of these members."""
     return Some(frozenset(members))
 
 

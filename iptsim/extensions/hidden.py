@@ -1,6 +1,6 @@
 """Parts of rules that a source does not show: what could not be read, what was cut or redacted, what is never listed.
 
-What was not read never makes an answer more certain: such a condition is unknown, and so is such an effect.
+What was not read never makes an answer more certain: such conditions and effects are unknown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Hidden(Match):
         words: its text in the rule.
         reason: what is not known, as a phrase that follows "depends on".
         settle: the command that would show it.
-        place: rules with equal places match together.
+        place: hidden conditions with equal places have the same result.
     """
 
     #: no `-m` loads it
@@ -63,14 +63,14 @@ class Hidden(Match):
 
 
 class HiddenAddress(Hidden):
-    """An address some of whose bytes are redacted: what the others rule out is false, the rest is unknown."""
+    """A partly redacted address: packets with other visible bytes do not match; for all others it is unknown."""
 
     side: Literal["src", "dst"]
     address: int
     mask: int
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return one condition: that the visible bytes are those of the packet's address, and the others as well."""
+        """Return one condition: that the visible bytes and the redacted ones are those of the packet's address."""
         negated = bool(self.negated)
         field = {"src": SOURCE, "dst": DESTINATION}[self.side]
         visible = Constraint(field, Masked(self.address, self.mask), negated)

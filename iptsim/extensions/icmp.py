@@ -78,7 +78,7 @@ def icmp_text(names: Names, number: int, code: int | None) -> str:
 
 
 class IcmpMatch(Match):
-    """A match on type and code of ICMP; for a later fragment, which has neither, it is false, negated or not."""
+    """A match on the type and code of ICMP; it never matches a later fragment, which has neither, `!` or not."""
 
     #: the protocol's number, and the names of its types
     protocol: ClassVar[int]

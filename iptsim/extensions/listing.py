@@ -1,8 +1,8 @@
 """How `iptables -nL` lists rules: the form that a version gives them, and phrases that several extensions share.
 
-Each extension prints itself there in its own way (`print` in iptables' extensions/lib*.c), which has little
-to do with the output of iptables-save: :meth:`iptsim.extensions.base.Extension.lists`. What differs between
-versions was read from the sources of iptables 1.4.21 to 1.8.13.
+Each extension has its own format there (`print` in iptables' extensions/lib*.c), which has little in common with the
+output of iptables-save: :meth:`iptsim.extensions.base.Extension.lists`. What differs between versions was read from the
+sources of iptables 1.4.21 to 1.8.13.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WHOLE_PORTS = (0, 0xFFFF)
 
 
 class ListingForm(NamedTuple):
-    """Whose listing is wanted: what iptables prints depends on its version, and at two places on its backend.
+    """The iptables that prints a listing: its output depends on the version, and in two places on the backend.
 
     Attributes:
         version: of iptables.
@@ -74,8 +74,8 @@ def listed(template: str, text: str, value: object, negated: bool) -> str:
     """Fill a template of what a listing has for an option.
 
     Args:
-        template: `{value}` is replaced by `text`, `{raw}` by the value without quotes; what is in brackets is there
-            behind a `!` only, and what follows a `|` in them otherwise.
+        template: `{value}` is replaced by `text`, `{raw}` by the value without quotes; a part in brackets appears only
+            with a `!`, and what follows a `|` in it only without one.
         text: the value as iptables-save prints it.
         value: the value.
         negated: whether a `!` precedes the option.

@@ -19,7 +19,7 @@ class NatRange(NamedTuple):
     Attributes:
         addresses: first and last address, None to keep the packet's.
         ports: first and last port, None to keep the packet's.
-        base_port: what the port range is shifted from (`5000-5010/4000`), else None.
+        base_port: the port from which the range is shifted (`5000-5010/4000`), else None.
         family: of the addresses.
     """
 

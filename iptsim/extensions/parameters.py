@@ -30,7 +30,7 @@ ANY_PROTOCOL = frozenset(
 
 
 def parse_protocol(text: str) -> int:
-    """Read a protocol name (any case) or number; `all` is 0. Names beyond netbase's are this machine's.
+    """Read a protocol name (any case) or number; `all` is 0. Names that netbase lacks come from this machine.
 
     Raises:
         ValueError: neither.

@@ -1,4 +1,4 @@
-"""The words for an option and its value, which complete "packets ...": "to port 80", "whose mark is not 0x1"."""
+"""The wording of an option and its value, which completes "packets ...": "to port 80", "whose mark is not 0x1"."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from iptsim.languages import Filling, Text, message, message_joined
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """The words for an option.
+    """The wording of an option.
 
     Attributes:
         plain: a literal: the English text, with `{value}` for the value, and `{name}` for `name`.
-        negated: the same behind a `!`; empty for "not " and the plain text.
+        negated: the same after a `!`; empty for "not " and the plain text.
         show: how the value is shown.
-        name: what the value is a value of.
+        name: the name of the field.
     """
 
     plain: str
@@ -34,11 +34,11 @@ class Phrase:
 
 
 def not_if(negated: bool, phrase: Text) -> Text:
-    """Return a phrase, negated where a `!` precedes its option."""
+    """Return a phrase, negated if a `!` precedes its option."""
     return message("not {phrase}", phrase=phrase) if negated else phrase
 
 
 def join_phrases(joint: str, *phrases: Text) -> Text:
-    """Return phrases as one, with `joint`, itself a message, between them; empty ones are left out."""
+    """Join phrases with `joint`, itself a message, leaving out empty ones."""
     given = [phrase for phrase in phrases if phrase]
     return given[0] if len(given) == 1 else message_joined(joint, given)

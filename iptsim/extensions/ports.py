@@ -157,7 +157,7 @@ _MERGES = Constraint(Field("merges_ports", _is_merging, lambda context: ""), nam
 
 
 def with_merged_ports(match: NativePorts, found: tuple[Predicate, ...]) -> tuple[Predicate, ...]:
-    """Return the conditions of `-m tcp` or `-m udp`; of two negated ports some releases make one condition."""
+    """Return the conditions of `-m tcp` or `-m udp`; some releases merge two negated ports into one condition."""
     ports = match.source_port, match.destination_port
     negated = {"source_port", "destination_port"} <= match.negated
     if not negated or not all(pair and pair[0] == pair[1] != 0 for pair in ports):

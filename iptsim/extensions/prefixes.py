@@ -59,7 +59,7 @@ def checksum(address: int) -> int:
 
 
 def translate(address: int, source: Prefix, target: Prefix) -> int | None:
-    """Return an address with its prefix replaced, so that checksums over it stay right.
+    """Return an address with its prefix replaced, so that checksums over it stay correct.
 
     None: no word of the address can take up the difference.
     """

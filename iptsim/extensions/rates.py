@@ -20,10 +20,10 @@ HASHLIMIT_SCALE = 1_000_000
 
 
 class Rate(NamedTuple):
-    """So many packets in a unit of time.
+    """A number of packets per unit of time.
 
     Attributes:
-        amount: packets.
+        amount: the number of packets.
         unit: "sec", "min", "hour" or "day".
     """
 
@@ -56,11 +56,11 @@ def parse_ticks(text: str, scale: int) -> tuple[int, int]:
     """Read a rate as the ticks between two packets, and the seconds of the unit that it is written in.
 
     Args:
-        text: `10`, `10/s`, `3/minute` and so on; without a unit it is a second.
+        text: `10`, `10/s`, `3/minute` and so on; the default unit is a second.
         scale: ticks in a second; it bounds the greatest rate.
 
     Raises:
-        ValueError: not a rate, none at all, or faster than the kernel can count.
+        ValueError: not a rate, a rate of zero, or faster than the kernel can count.
     """
     digits, slash, unit = text.partition("/")
     if not (digits.isascii() and digits.isdigit()) or (slash and not unit):
@@ -99,7 +99,7 @@ def rate_from_ticks(ticks: int, scale: int) -> Rate:
 
 
 def parse_rate(text: str, scale: int = LIMIT_SCALE) -> Rate:
-    """Read a rate, and put it as iptables prints it.
+    """Read a rate, in the unit in which iptables prints it.
 
     Raises:
         ValueError: see :func:`parse_ticks`.

@@ -1,4 +1,4 @@
-"""Words of free text that the kernel keeps in a field of fixed size; iptables cuts off what is too long."""
+"""Free text that the kernel stores in a field of fixed size; iptables truncates what is too long."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def text_value(expected: Text, longest: int, form: Callable[[str], str] = quote)
     """Make the value of an option that takes a word of up to `longest` bytes.
 
     Args:
-        expected: what belongs there.
-        longest: how many bytes the kernel keeps.
-        form: how it is printed, in quotes where needed or bare.
+        expected: what is expected, for error messages.
+        longest: the maximum number of bytes that the kernel stores.
+        form: how it is printed: in quotes if needed, or bare.
     """
 
     def parse(text: str) -> str:

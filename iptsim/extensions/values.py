@@ -25,7 +25,7 @@ class NoSuchWord(ValueError):
     """A word that is not one of those allowed there.
 
     Attributes:
-        word: it; of a list with commas only the item that is wrong.
+        word: the word; in a comma-separated list, only the wrong item.
         known: the words that are allowed.
     """
 
@@ -154,7 +154,7 @@ def _looked_up(text: str, family: int) -> int:
 def parse_host_mask(text: str, family: int) -> Network:
     """Read an address as :func:`parse_network` does, but keep its host bits (XTTYPE_HOSTMASK of libxtables).
 
-    The resolver alone reads what is not four decimal numbers: 10.1 is 10.0.0.1 (inet_aton(3)).
+    Other forms than four decimal numbers are left to the resolver: 10.1 is 10.0.0.1 (inet_aton(3)).
 
     Raises:
         ValueError: not an address of that family.
@@ -239,7 +239,7 @@ class Address(NamedTuple):
 
 
 def full_address(text: str, family: int) -> int:
-    """Read one address of a family that is written in full, as targets want it.
+    """Read one address of a family that is written in full, as targets require.
 
     Raises:
         ValueError: not an address of that family.
@@ -292,7 +292,7 @@ def port_range(text: str) -> tuple[int, int]:
 
 
 def compared_words(field: str, value: int | str) -> Text:
-    """Return what a comparison compares with, in words; the field's ending names the comparison.
+    """Return the values that satisfy a comparison, in words; the suffix of the field names the comparison.
 
     >>> [str(compared_words(field, 64)) for field in ("ttl_eq", "ttl_lt", "ttl_gt")]
     ['64', 'below 64', 'above 64']
@@ -362,7 +362,7 @@ MARK = Value("a mark, with or without /mask (0x1/0xff)", masked_number, form="ma
 
 
 def bare(text: str) -> str:
-    """Print a word as it is; in quotes only if it would not read back otherwise.
+    """Print a word as it is; in quotes only if it could not be read back otherwise.
 
     >>> bare("web.example"), bare("a b")
     ('web.example', '"a b"')
@@ -430,7 +430,7 @@ def choices(expected: Text, known: tuple[str, ...]) -> Value:
 
     Args:
         expected: what belongs there.
-        known: the words; in a list each may be cut short, and the first that fits counts.
+        known: the words; in a list each may be abbreviated, and the first that fits counts.
     """
 
     def parse(text: str) -> tuple[str, ...]:

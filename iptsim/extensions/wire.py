@@ -1,9 +1,8 @@
 """The bytes of a simulated packet, for the matches that read raw data: bpf, string, u32.
 
-Little is stated about a packet, so that most of its bytes on the wire are open: the identification,
-sequence numbers, checksums, a payload that was not stated. :func:`wire_bytes` therefore returns the data
-together with a mask of the bits that the packet's fields determine. Bits outside it are zero
-in the data and mean nothing.
+A question states little about a packet, so most of its bytes on the wire are unknown: the identification, sequence
+numbers, checksums, a payload that was not stated. :func:`wire_bytes` therefore returns the data together with a mask of
+the bits that the packet's fields determine. Bits outside it are zero in the data and have no meaning.
 
 Keys of :attr:`Packet.extra` that fill such gaps: `ip_id`, `ip_df`, `fragment_offset` (in bytes),
 `flow_label`, `fragment_id`, `tcp_seq`, `tcp_ack`, `tcp_window`, `icmp_id`, `icmp_seq`, `ah_spi`,
@@ -32,9 +31,9 @@ class WireBytes(NamedTuple):
     """An IP packet's data, from its IP header on.
 
     Attributes:
-        data: the bytes; open bits are 0.
-        known: as long as `data`; a set bit tells that the bit of `data` is the packet's.
-        fields: as long as `data`; the packet field that each byte comes from, empty for none.
+        data: the bytes; unknown bits are 0.
+        known: as long as `data`; a set bit means that the bit of `data` is known.
+        fields: as long as `data`; the packet field from which each byte comes, empty for none.
     """
 
     data: bytes
@@ -44,7 +43,7 @@ class WireBytes(NamedTuple):
     def number(self, context: Context, offset: int, size: int) -> tuple[int, int] | None:
         """Return the big-endian number at an offset and the mask of its known bits.
 
-        Fields that hold a default are noted in `consulted`. None: not all of it lies in the packet.
+        Fields with a default are noted in `consulted`. None if it is not completely inside the packet.
         """
         end = offset + size
         if offset < 0 or end > len(self.data):
@@ -89,8 +88,8 @@ class _Writer:
 def wire_bytes(packet: Packet) -> WireBytes:
     """Return the IP packet's bytes: IP header, extension headers, transport header, payload.
 
-    They reach to the packet's `length`, or as far as its content needs if that is longer. A
-    payload that was left open is open as far as the length goes.
+    They extend to the packet's `length`, or further if its content is longer. A payload that was not stated is unknown
+    up to that length.
     """
     extensions = _Writer()
     first = _put_extensions(extensions, packet) if packet.family == 6 else packet.proto
@@ -171,8 +170,8 @@ def _put_ipv6(writer: _Writer, packet: Packet, first: int, total: int) -> None:
 def extension_headers(packet: Packet) -> tuple[tuple[int, bytes], ...]:
     """Return an IPv6 packet's extension headers as (protocol number, content) pairs.
 
-    The content is what follows the header's first two bytes. A fragment has a fragment header even
-    if it is not listed; what is open in that one is 0.
+    The content is what follows the header's first two bytes. A fragment has a fragment header even if it is not listed;
+    unknown values in it are 0.
     """
     headers = packet.extension_headers
     if packet.fragment and all(number != FRAGMENT for number, _ in headers):

@@ -95,7 +95,7 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
 
     Args:
         source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
-        audit: list what is open to the internet, and which interfaces accept spoofed sources, as well.
+        audit: also list what is open to the internet, and which interfaces accept spoofed sources.
 
     Raises:
         CaptureError: the source cannot be read.
@@ -117,7 +117,7 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
 
 
 def not_checked(scene: Scene) -> Iterator[Finding]:
-    """Say what could not be checked, as the sets of packets grew too large."""
+    """Report what could not be checked because the sets of packets grew too large."""
     reasons = list(dict.fromkeys(map(str, scene.left_out)))
     if not reasons:
         return

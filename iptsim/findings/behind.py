@@ -24,9 +24,9 @@ class Behind(NamedTuple):
     """A network behind the host.
 
     Attributes:
-        interface: that leads there.
+        interface: the interface that leads there.
         address: the address of a machine there.
-        rule: that names the network, where no interface's address shows it.
+        rule: a rule that names the network, if no interface's address shows it.
     """
 
     interface: str

@@ -1,4 +1,4 @@
-"""The likeliest cause, where a pasted text holds the packet that it is about: a log line, an entry of conntrack."""
+"""The likeliest cause, if a pasted text contains the packet in question: a log line, a conntrack entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of two listings in a pasted text: which counters grew in between, and so which rules the packets met."""
+"""Compares two listings in a pasted text: which counters grew, and so which rules matched packets."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from iptsim.packet import address_text
 
 
 def blocked(scene: Scene) -> Iterator[Finding]:
-    """Find what drops packets to containers' addresses, in a pasted text that shows nothing but it.
+    """Find rules that drop packets to containers' addresses, in a pasted text that shows only such rules.
 
     Every host with Docker 28 has such rules. A text with only these rules is about a connection that they drop.
     """

@@ -1,4 +1,4 @@
-"""Findings about Docker's own rules: missing while containers run, or left over from removed containers."""
+"""Findings about Docker's own rules: missing although containers run, or left over from removed containers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from iptsim.packet import Family, address_text
 
 
 def flushed(scene: Scene) -> Iterator[Finding]:
-    """Find Docker's chains, jumps and MASQUERADE rules that are missing while its containers run."""
+    """Find Docker's chains, jumps and MASQUERADE rules that are missing although its containers run."""
     for family in scene.families:
         if not _expects_rules(scene, family):
             continue

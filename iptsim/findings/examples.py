@@ -78,5 +78,5 @@ def _header(rule: Rule) -> dict[str, Any]:
 
 
 def states_of(match: Match) -> tuple[str, ...]:
-    """Return the connection states that `-m conntrack` or `-m state` names; none of any other match."""
+    """Return the connection states that `-m conntrack` or `-m state` names; empty for any other match."""
     return getattr(match, "ctstate", None) or getattr(match, "state", None) or ()

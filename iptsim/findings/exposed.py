@@ -1,7 +1,7 @@
 """What is open to the internet: services that are not meant for it, and with `--audit` everything.
 
-For all packets at once (`iptsim/sets/fates.py`), and only about ports for which something says that such a service is
-there: a published port, a rule that names it, a program that listens.
+All packets are checked at once (`iptsim/sets/fates.py`), but only ports with evidence of such a service count: a
+published port, a rule that names it, a listening program.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class _Open(NamedTuple):
 
 
 def services(scene: Scene) -> Iterator[Finding]:
-    """Find databases and services of administration that every address of the internet can reach."""
+    """Find databases and administrative services that every address of the internet can reach."""
     for family in scene.families:
         ports = _candidates(scene, family)
         if not ports:

@@ -24,8 +24,8 @@ class Kind(NamedTuple):
     """What all findings of a code have in common.
 
     Attributes:
-        severity: critical: open to the internet against what the rules intend; high: a connection that somebody
-            expects fails, or a protection does not work; medium and low: of less consequence; info: good to know.
+        severity: critical: open to the internet against the intent of the rules; high: an expected connection fails, or
+            a protection does not work; medium and low: less serious; info: good to know.
         meaning: one sentence.
     """
 
@@ -268,11 +268,11 @@ class Finding(Shown):
 
 
 class Cause(NamedTuple):
-    """What happens to the packet that a text is about.
+    """What happens to the packet that a text describes.
 
     Attributes:
         shown: the packet, walked.
-        near: rules that accept such packets, but of other addresses.
+        near: rules that accept such packets, but from or to other addresses.
     """
 
     shown: Explanation

@@ -1,4 +1,4 @@
-"""Docker's DROP policy of FORWARD, and the other traffic that it cuts off."""
+"""Docker's DROP policy in FORWARD, and the other traffic that it cuts off."""
 
 from __future__ import annotations
 

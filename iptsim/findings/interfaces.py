@@ -1,4 +1,4 @@
-"""Rules that name a network card which the host does not have, as after a move: eth0 where the uplink is ens3."""
+"""Rules that name a network card that the host lacks, as after a migration: eth0 although the uplink is ens3."""
 
 from __future__ import annotations
 

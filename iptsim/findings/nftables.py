@@ -1,4 +1,4 @@
-"""What a base chain of nftables drops, although the rules of iptables let it pass."""
+"""Packets that a base chain of nftables drops although the rules of iptables accept them."""
 
 from __future__ import annotations
 

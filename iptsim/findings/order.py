@@ -19,7 +19,7 @@ _SHOWN = 5
 
 
 def behind_final_rule(scene: Scene) -> Iterator[Finding]:
-    """Find rules of a program that no packet reaches, because a rule of another blocks everything before them."""
+    """Find rules of a program that no packet reaches, because an earlier rule of another blocks everything."""
     for family in scene.families:
         for name in ("INPUT", "FORWARD", "OUTPUT"):
             chain = scene.table(family, "filter").chains.get(name)

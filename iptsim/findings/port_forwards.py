@@ -1,4 +1,4 @@
-"""Port forwards that work from outside alone, and what stops nat: NOTRACK, a chain of swarm that nothing jumps to."""
+"""Port forwards that work only from outside, and what disables nat: NOTRACK, a swarm chain that nothing jumps to."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _not_for_host(scene: Scene, family: Family, found: list[tuple[_Forward, Expl
 
 
 def untracked(scene: Scene) -> Iterator[Finding]:
-    """Find connections that nat would translate, had a rule in table raw not told conntrack to leave them alone."""
+    """Find connections that nat would translate if a rule in table raw did not exempt them from conntrack."""
     for family in scene.families:
         rules = [rule for rule in scene.table(family, "raw").rules() if _is_notrack(rule)]
         if not rules:

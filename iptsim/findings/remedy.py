@@ -1,4 +1,4 @@
-"""Tries remedies before they are shown: what their commands do to the packet that shows a finding."""
+"""Tries remedies before they are shown, on the packet that shows the finding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iptsim.packet import Family
 
 
 def tried(scene: Scene, finding: Finding) -> Finding:
-    """Return a finding whose remedy helps, or says why it does not."""
+    """Return a finding with a remedy that helps, or that says why it does not."""
     if not finding.commands or finding.shown is None:
         return finding
     after = outcome(scene, finding.family, finding.commands, finding.shown)

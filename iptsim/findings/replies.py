@@ -51,7 +51,7 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
 
 
 def dropped_in_output(scene: Scene) -> Iterator[Finding]:
-    """Find hosts that accept connections to a port of their own, and whose replies OUTPUT drops."""
+    """Find hosts that accept connections to one of their ports, but drop the replies in OUTPUT."""
     for family in scene.families:
         chain = scene.table(family, "filter").chains.get("OUTPUT")
         if chain is None:

@@ -92,7 +92,7 @@ class Scene:
     Attributes:
         host: the host.
         families: the address families whose rules are known.
-        left_out: why something could not be checked: sets of packets that grew too large.
+        left_out: what could not be checked, because sets of packets grew too large.
     """
 
     def __init__(self, host: Host) -> None:
@@ -121,9 +121,9 @@ class Scene:
         return found.rules if found else []
 
     def traffic(self, family: Family) -> list[Traffic]:
-        """Return what passes the rules of each table; without tables whose sets of packets grow too large.
+        """Return the traffic through each table, without tables whose sets of packets grow too large.
 
-        Later fragments are left aside: nf_tables compares their data with ports, which no administrator means.
+        Later fragments are ignored: nf_tables compares their data with ports, which no administrator intends.
         """
         if family not in self._traffic:
             few = sum(1 for _ in self.host.rulesets[family].rules()) < _FEW

@@ -1,8 +1,8 @@
 """Finds rules that no packet can match, exactly: for all packets at once, over all chains of a table.
 
-A rule is dead if nothing that enters its chain is left for it, from any hook, in any connection state, whatever way the
-undecided goes (`iptsim/sets/traffic.py`). Of rules that a program writes as a fixed set, nothing is said, unless
-Docker's are there twice.
+A rule is dead if no packet that enters its chain reaches it, from any hook, in any connection state, whatever the
+outcome of undecided matches (`iptsim/sets/traffic.py`). Rules that a program writes as a fixed set are not reported,
+except Docker's if they are there twice.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def never_matching(scene: Scene) -> Iterator[Finding]:
 
 
 def is_chosen(rule: Rule, scene: Scene) -> bool:
-    """Return whether an administrator chose a rule, not a program that writes a fixed set."""
+    """Return whether an administrator wrote a rule, not a program that writes a fixed set."""
     return authorship(rule, scene.host)[0] in _CHOSEN
 
 

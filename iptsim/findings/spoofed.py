@@ -1,8 +1,8 @@
-"""Spoofed sources: interfaces that accept addresses that are not behind them.
+"""Spoofed sources: interfaces that accept source addresses that are not behind them.
 
-That alone is usual on hosts without strict reverse path filters, and harmless where packets with their true source may
-do the same. A finding is what only a spoofed source gets through: a rule trusts the addresses of a network behind the
-host, but does not name the interface.
+That alone is common on hosts without strict reverse path filters, and harmless if packets with their true source are
+treated the same. A finding is a packet that gets through only with a spoofed source: a rule trusts the addresses of a
+network behind the host, but does not name the interface.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Spoofed(NamedTuple):
 
 
 def gains(scene: Scene) -> Iterator[Finding]:
-    """Find interfaces by which packets with a spoofed source get where others do not."""
+    """Find interfaces on which packets get through only with a spoofed source."""
     for family, found in _spoofed(scene, only_gains=True):
         yield _gain(scene, family, found)
 

@@ -1,4 +1,4 @@
-"""Many packets at once: what the rules of a host do with the records of a log.
+"""Many packets at once: how the rules of a host treat the records of a log.
 
 :func:`decide` takes an arrow record batch and returns one, in the same order. It needs the extra `flows`.
 """

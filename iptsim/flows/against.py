@@ -63,7 +63,7 @@ class Differences:
         return [[[*old], [*new], count, self.samples[old, new]] for (old, new), count in self.groups.items()]
 
     def restore(self, state: list[Any]) -> None:
-        """Go on from what :meth:`state` returned."""
+        """Continue from what :meth:`state` returned."""
         for old, new, count, samples in state:
             key = tuple(old), tuple(new)
             self.groups[key], self.samples[key] = count, samples

@@ -1,9 +1,9 @@
-"""Classes of records that go the same way: one walk answers for all of a class.
+"""Classes of records whose packets take the same path: one walk answers for all of a class.
 
 Records that agree in everything but addresses and ports, whose addresses and ports are of the same coarse kinds
-(:mod:`iptsim.flows.cuts`), differ only in what rules ask about them. So one of them is walked, and what its walk asked
-of the rules is asked for the others with vectors (:mod:`iptsim.flows.observing`): those with the same results go the
-same way. The others part there, and one of them is walked next. The tree of these walks is kept for further batches.
+(:mod:`iptsim.flows.cuts`), differ only in what rules check. One of them is walked, and the checks of its walk are
+repeated for the others with vectors (:mod:`iptsim.flows.observing`): those with the same results take the same path.
+The others split off there, and one of them is walked next. The tree of these walks is kept for further batches.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Answer:
     Attributes:
         verdict: ACCEPT, DROP, REJECT or DEPENDS; "" for an error.
         code: the reason's code.
-        table / chain / rule / line: the deciding rule; without its number the policy.
+        table / chain / rule / line: the deciding rule; without a number, the policy.
         text: the deciding rule as iptables-save prints it.
-        source / destination: the address and the port that NAT has given the packet; None where it kept its own.
+        source / destination: the address and port after NAT; None if they are unchanged.
         error: why the record is not valid.
-        hits: the rules that matched on the way: family, table, chain and number.
+        hits: the rules that matched on the path: family, table, chain and number.
     """
 
     verdict: str = ""
@@ -93,14 +93,14 @@ class Classes:
     def assign(
         self, tree: Any, rows: Rows, places: Places, fields: Callable[[int], Fields], found: NDArray[np.int64]
     ) -> list[Rows]:
-        """Find the answers of rows that lie in one coarse class.
+        """Find the answers for rows of one coarse class.
 
         Args:
-            tree: the name of the class, the same one in all batches.
-            rows: their numbers.
+            tree: the name of the class, which is the same in all batches.
+            rows: the numbers of the rows.
             places: the fine kinds of rows.
-            fields: the fields of a row's question.
-            found: is given the number of each row's answer.
+            fields: returns the fields of a row's question.
+            found: receives the number of each row's answer.
 
         Returns:
             The rows that must be walked individually.

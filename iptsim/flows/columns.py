@@ -1,4 +1,4 @@
-"""The columns of a record batch as numbers: addresses, ports, and what else a record says as codes."""
+"""The columns of a record batch as numbers: addresses, ports, and codes for all other values."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Side:
     """The source or the destination of each record.
 
     Attributes:
-        family: 4 or 6; 0 for the name of an endpoint, NONE for nothing.
-        place: the fine kind of an address, NONE for others.
-        value: an IPv4 address; another one, or a name, as a code.
+        family: 4 or 6; 0 for the name of an endpoint, NONE for a missing value.
+        place: the fine kind of an address; NONE for other values.
+        value: an IPv4 address as a number; an IPv6 address or a name as a code.
     """
 
     family: NDArray[np.int8]
@@ -43,9 +43,9 @@ class Side:
 
 
 class Places:
-    """The kinds of IPv4 addresses, by tables for the first 16 bits of an address, the next 8 and the last 8.
+    """The kinds of IPv4 addresses, in tables for the first 16 bits of an address, the next 8 and the last 8.
 
-    A table has further ones only for blocks of addresses that a range divides.
+    The further tables exist only for blocks of addresses that a range divides.
     """
 
     def __init__(self, kinds: Kinds) -> None:
@@ -87,7 +87,7 @@ def _blocks(begins: _Int, free: int) -> _Int:
 
 @dataclass(slots=True)
 class Codes:
-    """Numbers for values that are compared as they are, the same ones for all batches."""
+    """Numbers for values that are compared as they are; the same in all batches."""
 
     known: dict[Any, int] = field(default_factory=dict)
 
@@ -159,7 +159,7 @@ class Reader:
         return 6, self._cuts.addresses[family].of(address), code
 
     def port(self, batch: pa.RecordBatch, name: str) -> tuple[_Int, _Int]:
-        """Return the kind and the number of each record's port; NONE for none, and for what is no port."""
+        """Return the kind and the number of each record's port; NONE for missing and invalid ports."""
         values = _column(batch, name)
         if values is None:
             return (np.full(batch.num_rows, NONE, np.int64),) * 2
@@ -190,7 +190,7 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
 
 
 def plain_value(value: Any) -> Any:
-    """Return a value of a record as a question takes it."""
+    """Return a value of a record in the form that a question takes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 

@@ -1,9 +1,9 @@
-"""Where addresses and ports are distinguished: by what is known of a host, and by its rules.
+"""The boundaries between addresses and ports that a host and its rules distinguish.
 
-Numbers in the same ranges are alike. What the walk asks about an address besides the rules are the routes, the
-interfaces, the containers and the sockets of the host, and the addresses that the kernel treats specially: their
-ranges make the coarse kinds. The fine kinds are those of these ranges, of all ranges in the conditions of rules, and of
-the elements of the sets that they look up.
+Numbers in the same ranges are alike. Outside the rules, the walk compares an address with routes, interfaces,
+containers and sockets of the host, and with addresses that the kernel treats specially: their ranges form the coarse
+kinds. The fine kinds are formed by these ranges, all ranges in the conditions of rules, and the elements of the sets
+that rules look up.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _PORT = re.compile(r"^(?:\w+:)?(\d+)(?:-(\d+))?$")
 
 
 class Kinds:
-    """Numbers by the ranges in which they lie: those in the same ones are of one kind.
+    """Divides numbers into kinds: numbers in the same ranges are of one kind.
 
     Args:
         ranges: first and last number of each range.
-        width: of the numbers, in bits.
+        width: the width of the numbers in bits.
 
     Attributes:
         starts: the first numbers of the intervals between all ends of ranges, in order.
@@ -277,7 +277,7 @@ def _mark_constraint(marks: _Marks, family: Family, constraint: Constraint, widt
 
 
 def has_gaps(constraint: Constraint, family: int) -> bool:
-    """Return whether a condition on a number holds for no ranges, so that no kinds tell its numbers apart."""
+    """Return whether the numbers that satisfy a condition do not form ranges, so that kinds cannot express it."""
     width = WIDTHS[family].get(constraint.field.key)
     return (
         width is not None and isinstance(constraint.allowed, Masked) and ranges_of(constraint, width) is None

@@ -46,8 +46,8 @@ class Part(NamedTuple):
 
     Attributes:
         answers: the different answers that occur.
-        numbers: which of them each record has.
-        alone: how many records were followed one by one: no class has the same answer for certain.
+        numbers: the index of each record's answer.
+        alone: how many records were walked individually, because no class surely has the same answer.
     """
 
     answers: list[Answer]
@@ -59,12 +59,12 @@ def decide(host: Host, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return what the rules of a host do with each record of a batch.
 
     A record is a new connection, unless its fields say otherwise; only its first packet and the reply are followed.
-    The answers are those of :func:`iptsim.explain`. What is prepared is kept with the host.
+    The answers are those of :func:`iptsim.explain`. Prepared data is cached with the host.
 
     Args:
         host: the host, as from :func:`iptsim.load_host`. It can be pickled.
         batch: the fields of a batch line as columns: `src`, `dst`, `proto`, `sport`, `dport`, `in`, `state` and so
-            on. Addresses are texts, or numbers of IPv4. A null is a field that is not given.
+            on. Addresses are texts, or numbers of IPv4. A null means that the field is not given.
 
     Returns:
         A batch with :data:`SCHEMA`, in the same order. The deciding rule has no number if it is a policy, and no
@@ -74,7 +74,7 @@ def decide(host: Host, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def decider_of(host: Host) -> Decider:
-    """Return what decides about records on a host, which is kept with it."""
+    """Return the decider of a host, which is cached with it."""
     simulator = simulator_of(host)
     found: Decider | None = simulator.kept.get("flows")
     if found is None:
@@ -157,7 +157,7 @@ class Decider:
     # -- for a batch ------------------------------------------------------------------------------
 
     def codes(self, name: str, values: pa.Array) -> _Int:
-        """Return the values of a column that are compared as they are, as codes; 0 for none."""
+        """Return the values of a column that are compared as they are, as codes; 0 for missing ones."""
         known = self._codes.setdefault(name, Codes({None: 0}))
         coded = values.dictionary_encode() if not pa.types.is_dictionary(values.type) else values
         table = known.of([self._alike(name, value) for value in coded.dictionary.to_pylist()])
@@ -176,11 +176,11 @@ class Decider:
         return bisect_right(steps, int(value))
 
     def rest(self, values: list[Any]) -> _Int:
-        """Return what is not an address or a port, as codes."""
+        """Return everything except addresses and ports as codes."""
         return self._rest.of(values)
 
     def coarse(self, side: Side) -> _Int:
-        """Return the coarse kind of addresses; for names their code."""
+        """Return the coarse kinds of addresses; for names, their codes."""
         found = side.value.copy()
         for family, table in self._coarse.items():
             rows = np.flatnonzero(side.family == family)
@@ -188,7 +188,7 @@ class Decider:
         return found
 
     def coarse_port(self, places: _Int) -> _Int:
-        """Return the coarse kind of ports, NONE for none."""
+        """Return the coarse kinds of ports; NONE for missing ones."""
         return np.where(places == NONE, NONE, self._coarse_ports[np.where(places == NONE, 0, places)])
 
     def is_tracked(self, side: Side, ports: _Int) -> NDArray[np.bool_] | None:
@@ -201,7 +201,7 @@ class Decider:
 
     @property
     def reader(self) -> Reader:
-        """What reads the columns."""
+        """The reader of the columns."""
         return self._reader
 
 

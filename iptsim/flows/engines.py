@@ -1,4 +1,4 @@
-"""Where batches are decided: in this process, in several of this machine, or on a cluster of Dask."""
+"""Where batches are decided: in this process, in several on this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PATIENCE = "10s"
 
 
 def part_of(host: Host, batch: pa.RecordBatch) -> Part:
-    """Return the answers to a batch. What is prepared is kept with the host."""
+    """Return the answers to a batch. Prepared data is cached with the host."""
     return decider_of(host).part(batch)
 
 
@@ -121,11 +121,11 @@ def _processes(hosts: list[Host], count: int) -> Iterator[Engine]:
 
 @contextmanager
 def client_of(address: str, *, workers: int | None = None) -> Iterator[Any]:
-    """Connect to a cluster of Dask.
+    """Connect to a Dask cluster.
 
     Args:
-        address: of its scheduler; "" to start a cluster of processes on this machine.
-        workers: how many processes that has; None for one a processor.
+        address: the address of its scheduler; "" to start a cluster of processes on this machine.
+        workers: the number of these processes; None for one per processor.
 
     Raises:
         UsageError: the extra is not installed, or the scheduler does not answer.
@@ -154,7 +154,7 @@ def client_of(address: str, *, workers: int | None = None) -> Iterator[Any]:
 
 
 def killed_worker() -> type[Exception]:
-    """Return the error of a task that ended all workers which tried it."""
+    """Return the error for a task that killed all workers that tried it."""
     from distributed import KilledWorker
 
     return KilledWorker

@@ -1,4 +1,4 @@
-"""Opening logs: the format is recognised by the content."""
+"""Opens logs; the format is recognised by the content."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def read_log(name: str, mapped: Mapping[str, str], size: int = SIZE) -> Iterator
 
     Args:
         name: the file; "-" for standard input.
-        mapped: column of a batch line -> that of the log.
+        mapped: field of a batch line -> column of the log.
         size: how many records a batch holds at most.
 
     Raises:
         CaptureError: the file cannot be read.
-        UsageError: the format is not known, or has no source and destination; or the file is damaged: the records
-            before that are yielded first.
+        UsageError: the format is unknown, lacks source or destination, or the file is damaged; records before the
+            damage are yielded first.
     """
     try:
         for batch in _batches(name, mapped, size):

@@ -1,4 +1,4 @@
-"""What a walk asked about the addresses and ports of its packet, so that they can be tested for others."""
+"""What a walk checked about the addresses and ports of its packet, so that it can be tested for others."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ Places = Callable[[str, Rows], Numbers]
 
 @dataclass(slots=True)
 class Lookup:
-    """That a rule of a chain was the first that may match.
+    """Records which rule of a chain was the first that may match.
 
     Attributes:
-        fixed: the rules that all but the columns allow, as bits, from where the search began.
-        columns: field of the chain's index -> the column of the record that it has.
-        result: the rule's place.
+        fixed: the rules that everything except the columns allows, as bits, from the start of the search.
+        columns: field of the chain's index -> column of the record.
+        result: the index of the rule.
     """
 
     chain: VectorChain
@@ -59,18 +59,18 @@ class Lookup:
     result: int
 
     def results(self, rows: Rows, places: Places) -> Numbers:
-        """Return the result for each of some rows."""
+        """Return the result for each row."""
         columns = {key: places(column, rows) for key, column in self.columns.items()}
         return self.chain.first(self.fixed, columns, len(rows))
 
 
 @dataclass(slots=True)
 class Evaluation:
-    """That a condition held, did not, or was unknown.
+    """Records whether a condition was true, false or unknown.
 
     Attributes:
         context: the packet for which it was evaluated.
-        columns: attribute of the packet -> the column of the record that it has.
+        columns: attribute of the packet -> column of the record.
         result: 0, 1, or 2 for unknown.
     """
 
@@ -81,7 +81,7 @@ class Evaluation:
     result: int
 
     def results(self, rows: Rows, places: Places) -> Numbers:
-        """Return the result for each of some rows."""
+        """Return the result for each row."""
         numbers = np.stack([places(column, rows) for column in self.columns.values()])
         different, which = np.unique(numbers, axis=1, return_inverse=True)
         found = np.array([self._result(one) for one in different.T.tolist()], np.int64)
@@ -97,7 +97,7 @@ class Evaluation:
 
 
 class Uneven:
-    """That something was tested that kinds do not tell: each packet must be walked."""
+    """Records that something was tested that kinds cannot express: each packet must be walked."""
 
 
 #: What a walk asked.
@@ -109,12 +109,12 @@ class Observed:
 
     Args:
         packet: the packet of the record.
-        given: the columns that the record has: not the address of an endpoint's name, nor a port that is left open.
+        given: the columns that the record has; not for the address of a named endpoint, nor for an open port.
         chains: the chains as matrices, kept for all walks.
         kinds: which conditions of a rule are to be tested for other packets, kept for all walks.
 
     Attributes:
-        asked: what the walk asked, in order.
+        asked: what the walk checked, in order.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Observed:
         return result
 
     def evaluates(self, rule: Prepared, context: Context) -> None:
-        """Take note of the conditions that the index does not hold; see :class:`iptsim.netfilter.kernel.Observer`."""
+        """Take note of the conditions that are not in the index; see :class:`iptsim.netfilter.kernel.Observer`."""
         kinds = self._kinds.get(id(rule))
         if kinds is None:
             kinds = self._kinds[id(rule)] = Questions(rule, context.packet.family)
@@ -203,7 +203,7 @@ class Questions:
 
     Attributes:
         rule: the rule, so that it is kept.
-        asked: the conditions; None where no kind tells the result, or what the target does.
+        asked: the conditions; None if kinds cannot express the result, or the effect of the target.
         recent: whether it looks up a list of `-m recent`, which is unknown unless the lists were saved.
     """
 

@@ -1,4 +1,4 @@
-"""Deciding about whole logs: batch by batch, into a file that can be continued."""
+"""Decides about whole logs, batch by batch, with an output file that can be resumed."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Logs:
 
     Attributes:
         names: the files; "-" for standard input.
-        columns: column of a batch line -> that of the logs.
+        columns: field of a batch line -> column of the logs.
     """
 
     names: Sequence[str]
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def batches(self, done: int = 0) -> Iterator[pa.RecordBatch]:
-        """Yield all records but some first ones, with the number of each in its log and the log's name.
+        """Yield all records after the first few, with the number of each in its log and the log's name.
 
         Args:
-            done: how many records to leave out.
+            done: how many records to skip.
         """
         for name in self.names:
             number = 0
@@ -65,7 +65,7 @@ def _numbered(batch: pa.RecordBatch, name: str, before: int, *, several: bool) -
 
 
 def with_answers(batch: pa.RecordBatch, part: Part) -> pa.RecordBatch:
-    """Return records with the columns of their results beside them."""
+    """Return records with the columns of their results added."""
     found = result_batch(part)
     columns = {name: batch.column(name) for name in batch.schema.names if name != "error"}
     return pa.RecordBatch.from_pydict(
@@ -88,16 +88,16 @@ def _kind(kind: pa.DataType) -> str:
 
 
 class Output:
-    """A file for results, with a note beside it of how far it is, until all is written.
+    """A file for results, with a progress file beside it until all is written.
 
     Args:
-        name: the file; its ending tells the format.
-        about: what the results are about; a run goes on only with the same.
-        resume: go on where an earlier run ended.
+        name: the file; its extension determines the format.
+        about: a description of the logs and hosts; a run can be resumed only with the same.
+        resume: continue where an earlier run ended.
 
     Attributes:
-        done: how many records an earlier run has decided about.
-        state: what else that run noted.
+        done: how many records an earlier run has handled.
+        state: the other state of that run.
 
     Raises:
         UsageError: there is nothing to resume, or it was about other logs.
@@ -130,11 +130,11 @@ class Output:
         return noted
 
     def write(self, batch: pa.RecordBatch, records: int, state: dict[str, Any]) -> None:
-        """Write results, and note how far they go.
+        """Write results, and update the progress file.
 
         Args:
-            records: how many records they are about.
-            state: what else is noted.
+            records: the number of records that they cover.
+            state: the other state to save.
         """
         if batch.num_rows:
             self._sink.write(self._aligned(batch))
@@ -165,11 +165,11 @@ class Output:
 
     @property
     def can_resume(self) -> bool:
-        """Whether a later run can go on from here."""
+        """Whether a later run can continue from here."""
         return self._keeps_note and self._note.exists()
 
     def close(self, *, complete: bool) -> None:
-        """End the file; the note stays if not all is done."""
+        """Close the file; the progress file stays if not all is done."""
         self._sink.close()
         if complete and self._keeps_note:
             self._note.unlink(missing_ok=True)
@@ -186,9 +186,9 @@ def run(
 
     Args:
         engine: decides, on one host, or on two whose results are compared.
-        output: gets the results.
+        output: receives the results.
         summary: counts those of the first host.
-        differences: compares both hosts; the output then gets only the records that differ.
+        differences: compares both hosts; the output then receives only the records that differ.
     """
     done = 0
     if output is not None:

@@ -1,4 +1,4 @@
-"""Where results go: a folder of Parquet files, CSV or JSON lines; each can be continued where it was left."""
+"""Outputs for results: a folder of Parquet files, CSV or JSON lines; each can be resumed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from iptsim.saving import save
 
 
 class Sink(Protocol):
-    """Takes batches of results."""
+    """Receives batches of results."""
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Write a batch, so that it is there if the program ends."""
+        """Write a batch durably, even if the program is then killed."""
 
     def position(self) -> int:
         """Return how much was written: bytes, or files."""
@@ -35,13 +35,13 @@ class Sink(Protocol):
 
 
 def open_sink(name: str, position: int | None) -> Sink:
-    """Open a file for results by its ending; "-" is standard output, in JSON lines.
+    """Open a file for results, in the format of its extension; "-" is standard output, in JSON lines.
 
     Args:
-        position: how much of it is valid and is continued; None to begin.
+        position: how much of the file is valid, to continue there; None to start afresh.
 
     Raises:
-        UsageError: the ending is not known, or there are files that are not replaced.
+        UsageError: the extension is unknown, or there are files that would be replaced.
     """
     if name == "-":
         return _Printed()

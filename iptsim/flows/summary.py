@@ -29,7 +29,7 @@ class Sketch:
     """Counts the most frequent of many values in bounded memory: Misra and Gries, merged as by Agarwal et al. (2013).
 
     Attributes:
-        error: how much lower than the truth a count may be.
+        error: the maximum by which a count may be too low.
     """
 
     def __init__(self, size: int = _COUNTED) -> None:
@@ -62,7 +62,7 @@ class Summary:
     Attributes:
         records: how many there were.
         errors: how many of them are not valid.
-        alone: how many were followed one by one.
+        alone: how many were walked individually.
         deciders: how often each rule, policy or reason decided.
         hits: how often each rule matched.
         blocked: the sources of the records that were dropped or rejected; approximate.
@@ -110,14 +110,14 @@ class Summary:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state` returned."""
+        """Continue from what :meth:`state` returned."""
         self.records, self.errors, self.alone = state["records"], state["errors"], state["alone"]
         self.deciders = Counter({tuple(row[:-1]): row[-1] for row in state["deciders"]})
         self.hits = Counter({tuple(row[:-1]): row[-1] for row in state["hits"]})
         self.blocked.counts, self.blocked.error = Counter(state["blocked"]), state["error"]
 
     def as_json(self, host: Host) -> dict[str, Any]:
-        """Return it with the counters of the dump, and the rules that no record matched."""
+        """Return it as plain data, with the counters of the dump, and the rules that no record matched."""
         verdicts: Counter[str] = Counter()
         for decider, count in self.deciders.items():
             verdicts[decider[0]] += count

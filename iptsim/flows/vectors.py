@@ -30,8 +30,8 @@ class VectorChain:
 
     Attributes:
         rules: the chain.
-        uneven: the fields with a condition that holds for some numbers of a kind only.
-        tells_groups: whether a condition tells solicited-node groups apart.
+        uneven: the fields with a condition that holds for only some numbers of a kind.
+        tells_groups: whether a condition distinguishes solicited-node groups.
     """
 
     def __init__(self, rules: ChainRules, cuts: Cuts) -> None:
@@ -70,7 +70,7 @@ class VectorChain:
         """Return the first rule that may match, for each of some packets; the number of rules if none may.
 
         Args:
-            fixed: the rules that all else allows, as bits.
+            fixed: the rules that everything else allows, as bits.
             columns: field -> the kinds of the packets.
             count: how many packets there are.
         """

@@ -1,4 +1,4 @@
-"""What runs on the workers of a Dask cluster: the hosts are read once a worker, also on one that starts later."""
+"""Code that runs on the workers of a Dask cluster. Each worker reads the hosts once, even if it starts later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses that a host treats alike before any rule is evaluated: the same owner, routes and kind of address."""
+"""Addresses that a host treats alike before any rule is evaluated: with the same owner, routes and type."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOT_UNICAST: dict[Family, AddressSet] = {
 
 
 def region_of(host: Host, family: Family, address: int) -> AddressSet:
-    """Return the addresses that no route, policy rule, network or owner tells apart from an address."""
+    """Return the addresses that no route, policy rule, network or owner distinguishes from an address."""
     low, high = AddressSet.every(family).spans[0]
     apart: list[Span] = []
     for first, last in known_spans(host, family):

@@ -1,4 +1,4 @@
-"""Members of tar and zip archives, one after the other, in bounded memory.
+"""Reads the members of tar and zip archives one by one, in bounded memory.
 
 A tar archive is read here rather than by tarfile, which keeps extended headers (pax, GNU long names, maps of
 sparse files) of any size in memory. Formats: POSIX.1-2024 pax, and GNU tar's manual, "Basic Tar Format".
@@ -70,7 +70,7 @@ def tar_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Ite
     Args:
         data: the archive.
         archive: its name, for errors.
-        wanted: returns by a member's name whether to read it; others are skipped.
+        wanted: returns whether to read the member with a name; others are skipped.
 
     Raises:
         CaptureError: it exceeds iptsim's limits.

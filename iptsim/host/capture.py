@@ -74,7 +74,7 @@ def read_host(
     docker_inspect: str | Path | None = None,
     noflush: str | Path | None = None,
 ) -> Host:
-    """Read a host from what was found at a path; as :func:`load_host`."""
+    """Read a host from the files found at a path, as :func:`load_host` does."""
     if docker_inspect is not None:
         source = _with_containers(source, Path(docker_inspect))
     if source.dump is None:
@@ -96,7 +96,7 @@ def read_host(
 
 
 def host_of(source: Source, rulesets: Mapping[Family, Ruleset]) -> Host:
-    """Return the host of rules that were read already, and of the other files of a capture."""
+    """Return the host of rules that have been read, and of the other files of a capture."""
     host = _Reader(source, False, None, rulesets).read()
     host.inferred = not {"ip-addr.json", "ip-link.json"} & set(source.files)
     return host

@@ -28,7 +28,7 @@ def script(*, redact: bool = False) -> str:
     """Return the text of the script, for a POSIX shell.
 
     Args:
-        redact: the script replaces what tells whose the host is, by :mod:`iptsim.redaction`. It then needs Python.
+        redact: the script replaces what identifies the host's owner, by :mod:`iptsim.redaction`; this requires Python.
     """
     text = (files("iptsim.host") / "collect.sh").read_text(encoding="utf-8")
     if not redact:

@@ -71,7 +71,7 @@ class Source(NamedTuple):
         name: the path, or "<stdin>" for standard input.
         files: the files of a capture by name, as bytes; empty for a bare dump.
         dump: the bytes of a bare dump, or None for a capture.
-        texts: other files, where none of a capture's is a dump.
+        texts: other files, if the source has no dump of a capture.
     """
 
     name: str
@@ -85,7 +85,7 @@ def read_source(path: str | Path, *, any_text: bool = False) -> Source:
 
     Args:
         path: where it is.
-        any_text: a folder or archive without a dump is no error: other files of it are returned.
+        any_text: accept a folder or archive without a dump, and return its other files.
 
     Raises:
         CaptureError: it does not exist, cannot be read, is too big or damaged, or is an archive without
@@ -101,7 +101,7 @@ def read_source(path: str | Path, *, any_text: bool = False) -> Source:
 
 
 def text_source(name: str, text: str) -> Source:
-    """Return the source that a text is.
+    """Return a text as a source.
 
     Raises:
         CaptureError: it is too big.

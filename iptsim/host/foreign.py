@@ -70,7 +70,7 @@ def complaint(error: Exception, place: str = "") -> Text:
 
 
 def model_fault(fault: Mapping[str, Any]) -> Text:
-    """Return what a model has against a value, from an element of `ValidationError.errors()`."""
+    """Return why a model rejects a value, from an element of `ValidationError.errors()`."""
     context = fault.get("ctx") or {}
     if fault["type"] == "value_error":
         return text_of(context["error"])

@@ -233,7 +233,7 @@ class Members:
     def addresses(
         self, place: int, element: Mapping[int, Any], mask: int, *, holes: bool = False
     ) -> AddressSet:
-        """Return the addresses for which an element with one of them would be found.
+        """Return the addresses for which an element would be found.
 
         Args:
             place: which part of the element the address is.

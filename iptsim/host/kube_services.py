@@ -1,4 +1,4 @@
-"""The services of Kubernetes that the rules of kube-proxy show, and the names by which questions refer to them.
+"""The services of Kubernetes that rules of kube-proxy show, and their names in questions.
 
 kube-proxy writes the service into a comment of each rule: "default/web:http cluster IP" (servicePortName and the
 comments in pkg/proxy/iptables/proxier.go).
@@ -31,7 +31,7 @@ class ServicePort:
         service: "default/web:http", or "default/web" where the port has no name.
         family: of the address.
         address: the cluster IP, or that of a load balancer; None for a node port.
-        port / proto: at that address; `proto` is the protocol's number.
+        port / proto: the port at that address, and the protocol's number.
         is_cluster_ip: whether the address is the cluster IP.
     """
 
@@ -49,13 +49,13 @@ class ServicePort:
 
     @property
     def question(self) -> str:
-        """How a question refers to it: "svc/default/web:80", "nodeport/30080"."""
+        """Its name in a question: "svc/default/web:80", "nodeport/30080"."""
         if self.address is None:
             return f"nodeport/{self.port}"
         return f"svc/{self.name.removeprefix('default/')}:{self.port}"
 
     def is_called(self, name: str) -> bool:
-        """Return whether `name` means it: the service with or without namespace and the port's name."""
+        """Return whether a name refers to it: the service with or without its namespace and the port's name."""
         namespaced, _, port_name = name.partition(":")
         full, _, own = self.service.partition(":")
         return namespaced in (full, full.partition("/")[2]) and port_name in ("", own)

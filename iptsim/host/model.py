@@ -1,4 +1,4 @@
-"""The host as data: its namespace, containers, networks, rules, ipsets and conntrack.
+"""The host as data: its namespace, containers, networks, rules, ipsets and conntrack table.
 
 A :class:`Host` is a plain dataclass that a reader fills. Names follow ipset(8) and conntrack(8).
 """
@@ -54,13 +54,13 @@ class ConntrackEntry:
 
 
 class Lines(NamedTuple):
-    """Lines of a pasted text that have one form, or none.
+    """Consecutive lines of a pasted text that have one form, or none.
 
     Attributes:
         file: the text's name.
         first / last: numbers of the lines, from 1.
         form: what they are: "iptables -L -n -v (filter)"; empty for lines that were left out.
-        table: of rules, where they are of one table.
+        table: the table of their rules, if they have only one.
     """
 
     file: str
@@ -76,12 +76,12 @@ class LoggedLine(NamedTuple):
     Attributes:
         line: its number.
         hook: the hook, inferred from its interfaces.
-        prefix: the prefix of the rule that logged it; for TRACE "".
+        prefix: the log prefix of the rule; "" for TRACE.
         pairs: its fields, in order: ("SRC", "192.0.2.9").
-        flags: those without a value: SYN, DF.
+        flags: the fields without a value: SYN, DF.
         place: for TRACE the table, the chain, "rule", "policy" or "return", and the number.
         fields: the packet, as fields of a batch line.
-        rule: for TRACE of iptables-nft the options of the rule.
+        rule: the options of the rule, for TRACE of iptables-nft.
     """
 
     line: int
@@ -99,8 +99,8 @@ class Grown(NamedTuple):
     """A counter that grew between two listings of the same chain in a pasted text.
 
     Attributes:
-        position: of the rule; 0 for the chain's policy.
-        packets: by how many packets.
+        position: the number of the rule; 0 for the chain's policy.
+        packets: by how many packets it grew.
     """
 
     family: Family
@@ -115,11 +115,11 @@ class Pasted:
     """How a pasted text was read.
 
     Attributes:
-        segments: what was read of it.
-        left_out: what was not.
-        asked: the packets that it describes, as fields of a batch line.
+        segments: the lines that were read.
+        left_out: the lines that were not.
+        asked: the packets that the text describes, as fields of a batch line.
         logged: the lines in which the kernel logged a packet.
-        with_rules: it shows rules, besides those that such lines prove.
+        with_rules: it shows rules, besides those that logged lines prove.
         listed_twice: it shows a table twice, with counters.
         grown: the counters that grew in between.
     """
@@ -133,7 +133,7 @@ class Pasted:
     grown: tuple[Grown, ...] = ()
 
     def summary(self) -> str:
-        """Return in a line what was read and what was not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""
+        """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""
         files = {one.file for one in (*self.segments, *self.left_out)}
 
         def lines(one: Lines) -> str:
@@ -145,7 +145,7 @@ class Pasted:
         return f"read: lines {read}" + (f"; left out: {left}" if left else "")
 
     def as_json(self) -> dict[str, Any]:
-        """Return it in the form of the JSON contract."""
+        """Return it as plain data, as in the JSON output."""
         return {
             "segments": [
                 {
@@ -175,8 +175,8 @@ class Host(Pictured):
         assumptions: the assumptions, one sentence each.
         inferred: there was only a dump; host and containers were inferred from its rules.
         source: the path from which it was read.
-        pasted: how it was read, where it was no plain dump or capture.
-        prepared: what is made from it for questions and kept for the next one.
+        pasted: how it was read; None for a plain dump or capture.
+        prepared: a cache of what is made from it for questions.
     """
 
     namespace: Namespace = field(default_factory=Namespace)

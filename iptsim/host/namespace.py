@@ -305,7 +305,7 @@ class Namespace:
                     yield interface, address
 
     def outer_addresses(self, family: int) -> list[int]:
-        """Return the addresses that other machines may have for it: none of loopback, none of a link alone."""
+        """Return the addresses at which other machines may reach it: neither loopback nor link-local ones."""
         return [
             entry.address
             for interface, entry in self.addresses(family)
@@ -371,8 +371,8 @@ class NftRule(NamedTuple):
     Attributes:
         chain: the chain.
         position: the rule's number in the chain, from 1; its alternatives have the same.
-        words: its options; they end with the called chain, if there is one.
-        hidden: its conditions without a like in iptables.
+        words: its options, followed by the called chain, if any.
+        hidden: its conditions without an equivalent in iptables.
         called: the chain to which it jumps or goes.
     """
 
@@ -393,8 +393,8 @@ class NftChain(Frozen):
         policy: "accept" or "drop".
         devices: the interfaces whose ingress or egress hook it uses.
         effects: what it could do; empty if it can only let packets continue.
-        rules: by address family its rules and those that it calls, in the notation of iptables; of a family that is
-            missing, they have no such notation.
+        rules: by address family, its rules and those of the chains that it calls, in the notation of iptables; a family
+            is missing if they have no such notation.
     """
 
     family: str

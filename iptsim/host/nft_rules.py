@@ -1,7 +1,7 @@
 """Rules of nftables in the notation of iptables, where both mean the same to the kernel; see libnftables-json(5).
 
-What has no like in iptables is an unknown condition of its rule. A chain with statements that change packets, or
-whose effect is not known, has no translation at all.
+A condition without an equivalent in iptables is unknown. A chain with statements that change packets, or whose effect
+is unknown, has no translation at all.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Translator:
 
     Args:
         rules: the statements of each rule, by chain.
-        sets: the elements of named sets, and of named maps; without those whose elements come and go.
-        hook: of the base chain.
+        sets: the elements of named sets and maps, except those whose elements change.
+        hook: the hook of the base chain.
     """
 
     def __init__(

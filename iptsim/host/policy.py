@@ -90,7 +90,7 @@ def suppressed(namespace: Namespace, rule: RoutingRule, found: Found) -> bool:
 
 
 def names_no_table_of_its_own(rule: RoutingRule) -> bool:
-    """Return whether a rule selects a table that every host looks up anyway."""
+    """Return whether a rule selects only a table that every host looks up anyway."""
     return rule.action == "to_table" and rule.table in ("local", "main", "default")
 
 

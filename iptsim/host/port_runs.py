@@ -67,7 +67,7 @@ class PortRuns:
                     self._borders |= {int(first or 0), int(last or (65535 if ":" in part else first)) + 1}
 
     def of(self, container: Container, ports: Iterable[PublishedPort]) -> list[list[PublishedPort]]:
-        """Return published ports of a container in runs, in the order of their first ports.
+        """Return the published ports of a container as runs, in the order of their first ports.
 
         A run has one port, or at least :data:`SHORTEST`.
         """

@@ -1,4 +1,4 @@
-"""The source address that the kernel picks for a packet without one.
+"""The source address that the kernel picks for packets without one.
 
 IPv4: inet_select_addr in net/ipv4/devinet.c. IPv6: RFC 6724 as implemented by ipv6_get_saddr_eval in
 net/ipv6/addrconf.c (without home addresses and optimistic duplicate address detection).
@@ -70,7 +70,7 @@ def select_source(
 def labels_decide(namespace: Namespace) -> bool:
     """Return whether the label of an IPv6 destination of global scope may decide which source is picked.
 
-    It may where addresses with different labels are equal before labels are compared.
+    That is so if addresses with different labels are equal in all criteria that precede labels.
     """
     own = [
         (interface, address)

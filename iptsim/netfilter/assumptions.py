@@ -1,4 +1,4 @@
-"""Checks what a question assumes against the rules: an assumption that can decide nothing is a mistake."""
+"""Checks the assumptions of a question against the rules: one that can decide nothing is a mistake."""
 
 from __future__ import annotations
 

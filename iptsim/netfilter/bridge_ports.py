@@ -1,4 +1,4 @@
-"""The ports of bridges: which one a frame comes in by, its addressee on the bridge, which port it leaves by.
+"""Bridge ports: the one on which a frame arrives, the neighbour that it is addressed to, the port by which it leaves.
 
 Sources: net/bridge/br_fdb.c, net/bridge/br_input.c, and measurements.
 """
@@ -97,7 +97,7 @@ def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str, port: str) -
 
 
 def settle_port(kernel: Kernel, ports: tuple[str, ...], target: str, bridge: str) -> str:
-    """Return which of several ports a neighbour is behind; if that matters, each port is a way of its own."""
+    """Return which of several ports a neighbour is behind; if that matters, each port is a branch of its own."""
     names = ports if _tells_apart(kernel, ports) else ports[:1]
     for name in names[:-1]:
         unknown = Unknown(
@@ -171,6 +171,6 @@ def hand_up(kernel: Kernel, context: Context, bridge: str) -> Outcome | None:
 
 
 def leave_by(kernel: Kernel, context: Context, ports: tuple[str, ...]) -> Outcome | None:
-    """Send a frame out of one of these bridge ports; none: the port is unknown."""
+    """Send a frame out of one of these bridge ports; empty if the port is unknown."""
     outcome = pass_bridge(kernel, context, "postrouting")
     return outcome or pass_device(kernel, context, "egress", *(ports or (None,)))

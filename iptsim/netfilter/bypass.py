@@ -27,7 +27,7 @@ def bypassing_driver(host: Host, packet: Packet) -> str | None:
 
 
 def out_of_reach(host: Host, kernel: Kernel, outcome: Outcome) -> Step | None:
-    """Return why a packet that the host forwards does not get into a network that bypasses the host."""
+    """Return why a packet that the host forwards cannot enter a network that bypasses the host."""
     delivered = outcome.delivered
     if delivered is None or any(step.code == "bypasses-iptables" for step in kernel.passage.steps):
         return None

@@ -1,12 +1,12 @@
 """An index of a long chain: the next rule that may match, without evaluating the rules before it.
 
 Made from the conditions as data (:mod:`iptsim.extensions.constraints`). For each field that rules of the chain test,
-it holds which rules a value allows, as bits of an integer; their intersection are the rules that may match. A rule's
-conditions count up to the first that is not such data: what the kernel does from there on, the evaluation of the
-rule does itself. A condition whose value is unknown excludes no rule.
+it stores the rules that a value allows, as the bits of an integer; the intersection over all fields gives the rules
+that may match. Only the conditions of a rule before the first that is not plain data are indexed; the evaluation of the
+rule checks the rest. A condition whose value is unknown excludes no rule.
 
-A rule that reads a default (`Context.consulted`) is one that may match, as long as that default has not been read: so
-an answer names the same defaults as if all rules were evaluated.
+A rule that reads a default (`Context.consulted`) counts as one that may match until that default has been read. An
+answer therefore names the same defaults as if all rules were evaluated.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ChainIndex:
 
     Attributes:
         count: how many rules there are.
-        fields: what holds the rules that a field allows.
+        fields: for each field, the rules that its values allow.
     """
 
     def __init__(self, rules: list[Prepared], family: int) -> None:
@@ -72,7 +72,7 @@ class ChainIndex:
         }
 
     def following(self, context: Context, start: int, ignored: frozenset[str] = frozenset()) -> int:
-        """Return the first rule from a position on that may match, or may read a default; their number if none may.
+        """Return the first rule from a position on that may match or read a default; the number of rules if none may.
 
         Args:
             context: the packet.
@@ -104,7 +104,7 @@ class ChainIndex:
 
 
 def indexed(rule: Prepared) -> Iterator[Constraint]:
-    """Yield the conditions of a rule that an index holds: those before the first that is not plain data."""
+    """Yield the conditions of a rule that are indexed: those before the first that is not plain data."""
     for condition in rule.conditions:
         predicate = condition.predicate
         constraint = predicate.constraint
@@ -130,7 +130,7 @@ class FieldIndex:
     """Which rules of a chain the value of a field allows.
 
     Attributes:
-        read: the packet's value.
+        read: returns the packet's value.
         tested: the rules with a condition on the field.
     """
 

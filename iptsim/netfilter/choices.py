@@ -1,4 +1,4 @@
-"""How undecided matches, and what the kernel picks at random, are decided on one way of a question."""
+"""Decides undecided matches, and what the kernel picks at random, on one branch of a question."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iptsim.packet import Unknown
 
 
 class Choices:
-    """Takes the values of a plan one after the other, True where it ends, and records what each decided."""
+    """Takes the values of a plan in order, True after its end, and records what each of them decided."""
 
     def __init__(self, plan: tuple[bool, ...] = ()) -> None:
         self.plan = plan
@@ -35,9 +35,9 @@ class Choices:
         Args:
             unknown: why it is undecided.
             what: the match or target; for a choice outside the rules a word for what is chosen.
-            words: what is so if the value is True: a predicate of the match or target; without a rule a clause.
+            words: what holds if the value is True: a predicate of the match or target; a clause if there is no rule.
             rule: None for a choice outside the rules.
-            otherwise: what is true if the value is False, if that is more than the contrary.
+            otherwise: what holds if the value is False; empty for the negation of `words`.
             chain: the base chain of nftables whose verdict it is.
         """
         index = len(self.decisions)
@@ -49,7 +49,7 @@ class Choices:
     def choose(
         self, unknown: Unknown, what: str, words: Text, *, otherwise: Text = "", chain: NftChain | None = None
     ) -> bool:
-        """Decide something outside the rules; equal keys of `unknown` are decided alike within one walk."""
+        """Decide something outside the rules; within one walk, equal keys of `unknown` are decided alike."""
         key = (what, unknown.key)
         if key not in self.settled:
             self.settled[key] = self.take(unknown, what, words, otherwise=otherwise, chain=chain)

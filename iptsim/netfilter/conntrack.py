@@ -1,6 +1,6 @@
 """Connection tracking: the state of a packet, and the entry it makes (net/netfilter/nf_conntrack_*.c).
 
-Only what rules can see is modelled. Checksums are taken to be right and TCP windows to fit.
+Only what rules can see is modelled. Checksums are assumed to be correct, and TCP segments to be in the window.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def is_icmp_redirect(packet: Packet) -> bool:
 def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | None:
     """Return the state of a packet that belongs to a known connection, None for any other.
 
-    Zones are compared for the direction in which the packet would go (nf_ct_key_equal). Of a ping to oneself both
-    directions have the same addresses, and the ICMP type tells them apart.
+    Zones are compared for the direction in which the packet would go (nf_ct_key_equal). In a ping to oneself, both
+    directions have the same addresses; the ICMP type tells them apart.
     """
     flow = packet.flow
     for connection in connections:
@@ -85,10 +85,10 @@ def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | N
 
 
 def update(connection: Connection, packet: Packet, direction: Direction) -> None:
-    """Note in an entry what a packet of its connection shows: that the other side replies, and that it is assured.
+    """Update the status of a connection by one of its packets: SEEN_REPLY and ASSURED.
 
-    What comes after the first reply assures GRE and UDP-Lite, and TCP if it completes the handshake (tcp_packet,
-    gre_packet, udplite_packet). UDP takes two seconds.
+    A packet after the first reply makes GRE and UDP-Lite ASSURED, and TCP if it completes the handshake (tcp_packet,
+    gre_packet, udplite_packet). UDP becomes ASSURED only after two seconds.
     """
     if "SEEN_REPLY" in connection.status:
         handshake = packet.proto == TCP and direction == "original" and packet.tcp_flags & _STEPS == ACK

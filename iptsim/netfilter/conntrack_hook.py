@@ -91,7 +91,7 @@ def _find_quoted(kernel: Kernel, context: Context) -> State | None:
 
 
 def confirm(kernel: Kernel, context: Context) -> None:
-    """Enter the connection of a packet that has passed all hooks."""
+    """Add the connection of a packet that has passed all hooks to the conntrack table."""
     connection = context.connection
     if context.direction == "reply":
         # the error for a rejected packet does not confirm its connection
@@ -102,7 +102,7 @@ def confirm(kernel: Kernel, context: Context) -> None:
 
 
 def forget_invalid(kernel: Kernel, context: Context) -> None:
-    """Let conntrack look up an INVALID packet again at its next arrival, as it has no entry."""
+    """Have conntrack look up an INVALID packet, which has no entry, again when it next arrives."""
     if context.state == "INVALID":
         # a state that the question gave it stays
         if kernel.stated is not None:

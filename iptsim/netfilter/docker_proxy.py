@@ -34,7 +34,7 @@ class Behind(NamedTuple):
 
 
 def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Behind | None:
-    """Return what docker-proxy does with a packet that the host received, None if it does not get it.
+    """Return where docker-proxy connects to for a packet that the host received; None if it does not get the packet.
 
     Args:
         program: the program that listens there, "" if it is unknown.

@@ -16,8 +16,8 @@ _T = TypeVar("_T", bound=Registered)
 def in_order(kernel: Kernel, hook: str, entries: tuple[_T, ...]) -> tuple[_T, ...]:
     """Return what is registered at a hook in the order in which the kernel calls it.
 
-    Of equal priority the kernel calls first what was registered last (nf_hook_entries_grow), and no file
-    shows which of two backends that was: if it can matter, each order is a way of its own.
+    At equal priority, the kernel first calls what was registered last (nf_hook_entries_grow). No file shows which of
+    two backends that was; if it can matter, each order is a branch of its own.
     """
     if not kernel.hooks.is_mixed:
         return entries

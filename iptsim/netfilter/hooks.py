@@ -85,8 +85,8 @@ class Hook(NamedTuple):
 
     Attributes:
         name: PREROUTING, INPUT, FORWARD, OUTPUT or POSTROUTING.
-        entries: what a packet passes, in order. Of equal priority chains of nftables come first, as they may
-            have been registered later; then the first program.
+        entries: what a packet passes, in order. At equal priority, chains of nftables come first, as they may have been
+            registered later; then the first program.
         nat: the nat chains, in the order in which nat runs them (nf_nat_inet_fn).
         tracks: whether conntrack is switched on.
         lacks_table: no rules show the table that could block packets here: raw at PREROUTING, filter at FORWARD.
@@ -123,7 +123,7 @@ class Hooks:
         return found
 
     def programs(self, family: int) -> list[Program]:
-        """Return the rules of an address family, one program a backend."""
+        """Return the rules of an address family, one program per backend."""
         return self._programs.get(family, [])
 
     def all_programs(self) -> Iterator[Program]:

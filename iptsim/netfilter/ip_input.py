@@ -28,8 +28,8 @@ def receive(
     """Follow a packet that arrives on an interface of the namespace.
 
     Args:
-        kernel: the namespace's.
-        packet: is changed on its path.
+        kernel: the state of the kernel in the namespace.
+        packet: the packet; it is changed on its path.
         interface: on which it arrives; a bridge port counts as such.
         next_hop: the address whose MAC the sender put in the frame, when it arrives on a bridge
             port; None: the bridge's own.

@@ -27,7 +27,7 @@ def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome
     """Follow a packet that a program of this namespace sends.
 
     Args:
-        kernel: that of the namespace.
+        kernel: the state of the kernel in the namespace.
         packet: the packet; it is changed on its path.
         keep_source: keep its source address; otherwise the kernel picks one by the route.
     """

@@ -1,4 +1,4 @@
-"""The state of the kernel in one network namespace, while one way of a question is followed.
+"""The state of the kernel in one network namespace, while one branch of a question is followed.
 
 All parts of the walk are handed it: the hooks and their rules, the connections that conntrack knows, and what
 has happened to the packet so far.
@@ -39,7 +39,7 @@ class Budget:
         self.left = limit
 
     def spend(self, count: int) -> None:
-        """Take from the budget.
+        """Spend a part of the budget.
 
         Raises:
             WalkLimitError: it is used up.
@@ -55,53 +55,53 @@ class Budget:
 
 
 class Observer(Protocol):
-    """Follows which rules a walk evaluates, and picks those that may match itself."""
+    """Follows which rules a walk evaluates, and itself picks those that may match."""
 
     def following(self, rules: ChainRules, context: Context, start: int) -> int:
-        """Return the first rule of a chain from a position on that may match; their number if none may."""
+        """Return the first rule of a chain from a position on that may match; the number of rules if none may."""
 
     def evaluates(self, rule: Prepared, context: Context) -> None:
         """Take note that a rule is evaluated next."""
 
 
 class Company(Protocol):
-    """The packets that go with the one that is walked: the rules are evaluated for all of them at once."""
+    """The packets that accompany the one being walked: the rules are evaluated for all of them at once."""
 
     def leads(self, packet: Packet) -> bool:
-        """Return whether packets go with a packet."""
+        """Return whether a packet is accompanied by others."""
 
     def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
         """Pass the base chain of a table at the packet's hook. Return None if the packet continues."""
 
     def opening(self, packet: Packet) -> Packet:
-        """Return the packet that opens a connection, with those that open the connections of the others."""
+        """Return the packet that opens a connection, accompanied by those that open the connections of the others."""
 
     def compared(self, packet: Packet, services: Collection[tuple[int, int]]) -> None:
-        """Follow that the protocol and the port of the packet are compared with some."""
+        """Take note that the protocol and port of the packet are compared with those of services."""
 
     def translated(self, context: Context, wanted: Translation) -> None:
-        """Follow that the connection of the packet is translated by rules that are not shown."""
+        """Take note that rules that are not shown translate the connection of the packet."""
 
     def verified(self, packet: Packet) -> None:
-        """Follow that conntrack verifies the checksum of the packet, which it does wrongly for UDP-Lite."""
+        """Take note that conntrack verifies the checksum of the packet, which it does wrongly for UDP-Lite."""
 
     def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
-        """Follow that conntrack judges whether the packet, which belongs to no connection, may begin one."""
+        """Take note that conntrack decides whether the packet, which belongs to no connection, may open one."""
 
     def rewritten(self, context: Context, side: str) -> None:
-        """Follow that nat has rewritten one side ("src" or "dst") of the packet, as its connection says."""
+        """Take note that nat has rewritten one side ("src" or "dst") of the packet according to its connection."""
 
     def arrived(self, host: Host, leg: Leg) -> None:
-        """Follow that the first packet of a connection has arrived, or has not."""
+        """Take note that the walk of the first packet of a connection has ended, whether or not it arrived."""
 
     def answering(self, request: Packet, reply: Packet) -> Packet:
-        """Return the reply to a delivered packet, with the replies to those that go with it."""
+        """Return the reply to a delivered packet, accompanied by the replies to the others."""
 
     def passed_on(self, request: Packet, packet: Packet) -> Packet:
-        """Return the first packet of docker-proxy's connection, with those that it sends for the other requests."""
+        """Return the first packet of docker-proxy's connection, accompanied by those that it sends for the others."""
 
     def recognised(self, request: Packet, reply: Packet) -> None:
-        """Follow that the sender of the request compares the addresses of a reply with those that it asked."""
+        """Take note that the sender of a request checks whether a reply comes from where the request went."""
 
 
 @dataclass(slots=True)
@@ -131,17 +131,17 @@ class Kernel:
     Attributes:
         world: the host, and what the question states about it.
         hooks: the base chains at each hook.
-        choices: how what is undecided is decided.
+        choices: decides what is undecided.
         budget: how many more rules may be evaluated.
         verbose: whether rules that did not match are recorded.
-        watches: see the rules that packets meet, where other addresses matter.
-        observer: what follows the evaluation of the rules, if anything does.
+        watches: see the rules that packets meet, to find the addresses that they treat alike.
+        observer: follows the evaluation of the rules; None for nothing.
         connections: those that conntrack knows.
         consulted: packet fields that a rule checked while they held a default.
-        notes: what was assumed, in sentences.
+        notes: the assumptions made, as sentences.
         stated: the state that the question gave the packet that conntrack looked up last, if any.
         passage: what has happened to the current packet so far.
-        company: the packets that go with the current one, if any do.
+        company: the packets that accompany the current one; None for none.
     """
 
     def __init__(

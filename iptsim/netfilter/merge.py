@@ -1,4 +1,4 @@
-"""Merges two ways that part at a decision into one trace."""
+"""Merges two branches that split at a decision into one trace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iptsim.netfilter.trace import Decision, Leg, Trace
 
 
 def alike(one: Trace, other: Trace) -> bool:
-    """Return whether two ways end alike: the same verdict for the whole and for each leg."""
+    """Return whether two branches end alike: with the same verdict for the whole and for each leg."""
     return (
         one.verdict == other.verdict != "DEPENDS"
         and len(one.legs) == len(other.legs)
@@ -43,7 +43,7 @@ def _same_delivery(one: Trace, other: Trace) -> bool:
 
 
 def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
-    """Make one answer of two ways that part at a decision."""
+    """Merge two branches that split at a decision into one answer."""
     legs = [_merge_legs(left, right) for left, right in zip(yes.legs, no.legs, strict=False)]
     longer = yes.legs if len(yes.legs) > len(no.legs) else no.legs
     legs += [replace(leg, verdict="DEPENDS") for leg in longer[len(legs) :]]

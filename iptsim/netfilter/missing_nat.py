@@ -84,7 +84,7 @@ def _has_proxy(host: Host) -> bool:
 
 
 def services(host: Host, rulesets: list[Ruleset], context: Context) -> frozenset[tuple[int, int]]:
-    """Return the protocols and ports that :func:`unseen_forwardings` tells from others."""
+    """Return the protocols and ports that :func:`unseen_forwardings` distinguishes."""
     if not _may_forward(host, rulesets, context):
         return frozenset()
     family = context.packet.family

@@ -130,8 +130,8 @@ def choose_address(
         flow: as it is before this translation.
         addresses: first and last.
         persistent: the choice must not depend on the destination.
-        side: which address is chosen. The kernel writes each word into the flow at once, so that of a
-            destination the words that are already new go into the choice of the next.
+        side: which address is chosen. The kernel writes each word into the flow at once, so for a destination the words
+            already chosen influence the choice of the next.
         zone: conntrack zone of the connection.
     """
     low, high = addresses

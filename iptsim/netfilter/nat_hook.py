@@ -1,4 +1,4 @@
-"""Nat at a hook: its chains are evaluated once a connection, then all its packets are rewritten.
+"""Nat at a hook: its chains are evaluated once per connection; then all packets of the connection are rewritten.
 
 Source: nf_nat_inet_fn and nf_nat_icmp_reply_translation (net/netfilter/nf_nat_core.c, nf_nat_proto.c).
 """

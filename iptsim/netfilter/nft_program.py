@@ -1,4 +1,4 @@
-"""Base chains of nftables whose rules have the like in iptables, ready to run."""
+"""Base chains of nftables whose rules have equivalents in iptables, ready to run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Base chains of nftables that iptables did not create: what they do to a packet is undecided.
 
-A chain that can only let packets go on is passed. Rules that have the like in iptables are evaluated. For any other
-chain each result is a way of its own: that it accepts the packet, and each of its possible effects.
+A chain that can only let packets continue has no effect. Rules that have equivalents in iptables are evaluated. For any
+other chain each result is a branch of its own: that it accepts the packet, and each effect that it may have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What passes before the packet of a question: the first packet of an open connection, or the packet of `after`."""
+"""What is sent before the packet of a question: the first packet of an open connection, or the packet of `after`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iptsim.question.tracking import ESTABLISHED
 def open_connection(run: Run) -> None:
     """Send the first packet of an established connection, so that later ones are translated as it was.
 
-    Where the rules would not let it begin, it is an established connection without translation.
+    If the rules would block its first packet, the connection is established without translation.
     """
     packet = run.start.packet.copy()
     if packet.proto == TCP:

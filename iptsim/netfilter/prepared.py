@@ -18,7 +18,7 @@ class Condition:
     Attributes:
         predicate: the condition.
         match: the name of the match that it belongs to (empty: `-s`, `-i` ...).
-        test: the condition as a function, made on first use: of most rules, a packet meets the first condition alone.
+        test: the condition as a function, made on first use: for most rules, only the first condition is ever tested.
     """
 
     predicate: Predicate

@@ -85,7 +85,7 @@ class Program:
     """A ruleset ready to run: its chain graph, as far as packets go, and their rules, prepared when first reached.
 
     Attributes:
-        graph: the chains that packets have entered, and the calls by which they came.
+        graph: the chains that packets have entered, and the calls that led there.
     """
 
     def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
@@ -107,7 +107,7 @@ class Program:
         return any("physdev" in rule.extension_names for rule in self.ruleset.rules())
 
     def chain(self, table: str, name: str) -> Chain | None:
-        """Return a chain as in the dump; a packet enters it.
+        """Return a chain as in the dump, for a packet that enters it: the graph then contains the chain.
 
         The legacy backend always has all base chains of a table, even those that the dump omits.
         """
@@ -133,7 +133,7 @@ class Program:
         return found
 
     def is_empty(self, table: str, hook: str) -> bool:
-        """Return whether a base chain only accepts, without a rule."""
+        """Return whether a base chain has no rules and accepts by its policy."""
         chain = self.chain(table, hook)
         return chain is None or (not chain.rules and (chain.policy or "ACCEPT") == "ACCEPT")
 
@@ -210,7 +210,7 @@ class Program:
 
     @cached_property
     def changed_memories(self) -> frozenset[Hashable]:
-        """What outlives a packet and is changed by a rule: ("ipset", NAME), ("recent", LIST)."""
+        """The state that rules change and that outlives a packet: ("ipset", NAME), ("recent", LIST)."""
         return frozenset(
             memory
             for rule in self.ruleset.rules()

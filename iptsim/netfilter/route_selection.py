@@ -60,7 +60,7 @@ def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool 
 
 
 def route_output(kernel: Kernel, packet: Packet, source: int | None) -> fib.RouteResult | None:
-    """Return the route of a packet of the host's own, or None."""
+    """Return the route of one of the host's own packets; None if there is none."""
     found = fib.lookup(
         kernel.namespace, packet.family, packet.dst, source=source, mark=packet.mark, proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,
@@ -90,7 +90,7 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
 
     Args:
         before: what it was before a base chain.
-        nat: that chain was nat, after which only a new destination counts.
+        nat: whether that chain was nat, after which only a new destination counts.
     """
     packet = context.packet
     if before == route_key(packet) or (nat and before[1] == packet.dst):

@@ -1,4 +1,4 @@
-"""The kernel's decision on a packet that came in: for us, onwards, or nowhere (net/ipv4/route.c).
+"""The kernel's routing decision on a packet that came in: deliver, forward or drop (net/ipv4/route.c).
 
 A packet that is dropped here meets no further rule; its step has a stable code.
 """
@@ -34,7 +34,7 @@ class Decision(NamedTuple):
         kind: "local", "forward" or "drop".
         device: output interface, for "forward".
         gateway: next hop, None when the destination itself is on the link.
-        mtu: of the route, None for that of the device.
+        mtu: the MTU of the route; None for that of the device.
         code / note: why it is dropped, as a stable word and in words.
         policy: the policy rule that led to the route, in words; "" for one that every host has.
     """

@@ -1,4 +1,4 @@
-"""One run of a question, in which everything undecided is decided one way."""
+"""One run of a question: one decision on everything that is undecided."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Run:
     Attributes:
         namespaces: the host and its containers, with their rules.
         question: the facts that rules may check besides the packet.
-        start: how the packet sets out.
+        start: where the packet is sent from, and how.
         kernel: the state in the host's namespace.
         containers: the state in the containers that a packet has entered.
     """
@@ -37,7 +37,7 @@ class Run:
         return self.namespaces.host
 
     def ask(self, question: Question) -> None:
-        """Make the facts of a question those that the rules check."""
+        """Make the rules check the facts of a question from now on."""
         for kernel in (self.kernel, *self.containers.values()):
             kernel.world.question = question
 

@@ -1,4 +1,4 @@
-"""The world around the rules, for matches and the walk: what the host and the question say."""
+"""The world around the rules, as the host and the question describe it, for matches and the walk."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class World:
         self._forced = state
 
     def forced_state(self) -> State | None:
-        """Return the state that was forced on the next packet, once."""
+        """Return the state that was forced on the next packet, and forget it."""
         forced, self._forced = self._forced, None
         return forced
 
@@ -208,9 +208,9 @@ class World:
         *,
         overwrite: bool = False,
     ) -> bool:
-        """Add the packet's entry to an ipset, or delete it; return whether the set has taken it.
+        """Add the packet's entry to an ipset, or delete it; return whether the set has accepted it.
 
-        Of a list of sets, the first that takes it counts (list_set_kadd).
+        In a list of sets, the first that accepts it counts (list_set_kadd).
         """
         ipset = (self.host.ipsets or {}).get(name)
         if ipset is None:

@@ -33,8 +33,8 @@ class Leg:
         delivered: where it arrived, None when it did not.
         proxy: the leg belongs to docker-proxy's own connection to the container.
         inside: the packet never left its sender's network namespace.
-        listening: whether a program listens where a connection's first packet is delivered; None where the
-            capture does not tell, and for all other packets.
+        listening: whether a program listens where a connection's first packet is delivered; None if the capture does
+            not show it, and for all other packets.
         program: the name of that program, "" where it was not saved.
     """
 
@@ -114,14 +114,15 @@ MATCHES = message("matches")
 
 @dataclass(slots=True)
 class Decision:
-    """How one way of the walk decided an unknown match, or a choice that cannot be foreseen.
+    """How one branch of the walk decided an unknown match, or a choice that cannot be predicted.
 
     Attributes:
         match: the match or target; for a choice outside the rules what it is about, such as "next_hop" or "nftables".
         step: table, chain and position of the rule; empty for a choice outside the rules.
         rule: None for a choice outside the rules.
-        words: what is so when the value is true, said of the match or target; without a rule a whole clause.
-        otherwise: what is so when it is false, a whole clause; "" where that is the contrary and nothing more.
+        words: what holds if the value is true, as a predicate of the match or target; a whole clause if there is no
+            rule.
+        otherwise: what holds if it is false, as a whole clause; "" for the negation of `words`.
         nftables: the base chain whose verdict it is about.
     """
 
@@ -153,8 +154,8 @@ class Trace(Framed):
     Attributes:
         verdict: of the whole: DROP or REJECT also when only the reply is lost.
         legs: in the order in which the packets are sent.
-        branches: one trace a way that undecided matches can go, when ways differ.
-        decisions: how the undecided matches were decided on this way.
+        branches: one trace for each way in which undecided matches can go, if these ways end differently.
+        decisions: how the undecided matches were decided on this branch.
         hinges: the undecided matches on which the verdict hinges.
         consulted: packet fields that a rule checked while they held a default.
         assumptions: what was assumed, as sentences.

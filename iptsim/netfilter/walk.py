@@ -1,6 +1,6 @@
 """Walks through a host: one packet, or one connection.
 
-The public entrance is :func:`walk`; :class:`Simulator` keeps what is prepared between questions.
+The public entry point is :func:`walk`; :class:`Simulator` keeps what is prepared between questions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def walk(host: Host, question: Question) -> Trace:
 
 
 def simulator_of(host: Host) -> Simulator:
-    """Return the simulator of a host, which is kept with it and made again if the host has got other rules."""
+    """Return the simulator of a host. It is cached with the host, and made again if the host's rules were replaced."""
     kept: Simulator | None = host.prepared
     if kept is None or not kept.is_current():
         kept = host.prepared = Simulator(host)
@@ -51,7 +51,7 @@ class Simulator:
     """A host prepared for many questions; between them, the host must not change.
 
     Attributes:
-        kept: what else is made from the host and kept for further questions, by name.
+        kept: a cache of what else is made from the host, by name.
     """
 
     def __init__(self, host: Host) -> None:
@@ -71,7 +71,7 @@ class Simulator:
     def walk(self, question: Question, observer: Observer | None = None) -> Trace:
         """Follow the packet of a question; see :func:`walk`.
 
-        Of an endpoint that is many addresses, it follows the packet of one; the trace notes which rules treat others
+        If an endpoint has many addresses, the packet of one is followed; the trace notes which rules treat others
         differently.
 
         Args:

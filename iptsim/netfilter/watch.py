@@ -1,7 +1,8 @@
 """Which other addresses the rules treat like the address at one end of a packet.
 
-A :class:`Watch` sees every rule that a packet meets. Where only the address may keep a rule from matching, it keeps
-the addresses for which the rule behaves alike; together they are the addresses whose packets take the same path.
+A :class:`Watch` sees every rule that a packet meets. If only the address can keep a rule from matching, it records the
+addresses for which the rule behaves alike. The addresses on which all these rules agree are those whose packets take
+the same path.
 """
 
 from __future__ import annotations
@@ -76,11 +77,11 @@ class Watch:
         return alike - union(self.family, [*missed, self._listed])
 
     def see(self, context: Context, rules: ChainRules, index: int) -> None:
-        """Keep what a rule checks about the address, where nothing else keeps it from matching.
+        """Record what a rule checks about the address, unless something else keeps the rule from matching.
 
         Args:
             rules: the rules of its chain.
-            index: which of them the packet has come to.
+            index: the index of the rule among them.
         """
         prepared = rules[index]
         if prepared.quiet:

@@ -1,4 +1,4 @@
-"""All ways of a question: one for each result of the matches that are undecided."""
+"""All branches of a question: one for each combination of results of the undecided matches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAY_LIMIT = 256
 
 
 class Ways:
-    """All ways of a question, each followed in a run of its own.
+    """All branches of a question, each followed in a run of its own.
 
     Attributes:
         before: the first packet of `after`.
@@ -54,7 +54,7 @@ class Ways:
         self.notes: list[Text] = []
 
     def explore(self, plan: tuple[bool, ...]) -> Trace:
-        """Follow a plan and every way that branches off it later, and merge ways that end alike."""
+        """Follow a plan and every branch that splits off it later, and merge branches that end alike."""
         trace = self.run(plan)
         taken = trace.decisions
         for index in range(len(taken) - 1, len(plan) - 1, -1):
@@ -72,7 +72,7 @@ class Ways:
         return trace
 
     def run(self, plan: tuple[bool, ...]) -> Trace:
-        """Follow one way, on which what is undecided goes as planned."""
+        """Follow one branch, on which everything undecided is decided by the plan."""
         self.runs += 1
         host, earlier, before = self.namespaces.host, self.question.after, self.before
         start = replace(self.start, packet=self.start.packet.copy())

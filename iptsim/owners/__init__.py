@@ -1,5 +1,5 @@
-"""Who wrote a rule, and why, in that program's own terms: one module a program.
+"""Who wrote a rule, and why, in that program's own terms: one module per program.
 
-`maker` has the form that all of them share, `chains` tells whose a chain is, `rules` whose a rule is and why it
-is there.
+`maker` defines the form that all of them share; `chains` finds the owner of a chain, `rules` that of a rule, and why it
+exists.
 """

@@ -16,7 +16,7 @@ BUILTIN = frozenset(name for names in BUILTIN_CHAINS.values() for name in names)
 
 
 def all_makers() -> tuple[Maker, ...]:
-    """Return the programs; they are loaded when the first rule asks that is not Docker's."""
+    """Return the programs; they are loaded for the first rule that is not Docker's."""
     from iptsim.owners.makers import MAKERS
 
     return MAKERS
@@ -40,7 +40,7 @@ def owners_of(names: frozenset[str]) -> ChainOwners:
 
 
 def scope_of(ruleset: Ruleset | None, host: Host | None) -> Scope:
-    """Return the surroundings of a ruleset's rules; the last few are kept."""
+    """Return the surroundings of a ruleset's rules; the last few are cached."""
     return _scope(_Identity(ruleset), _Identity(host))
 
 

@@ -1,4 +1,4 @@
-"""Programs that say in a comment what each of their rules does: Cilium, flannel, Antrea.
+"""Programs that explain each of their rules in a comment: Cilium, flannel, Antrea.
 
 Sources: cilium/cilium, pkg/datapath/iptables; flannel-io/flannel, pkg/trafficmngr/iptables; antrea-io/antrea,
 pkg/agent/route/route_linux.go.

@@ -39,7 +39,7 @@ def docker_role(rule: Rule, host: Host | None = None) -> Role | None:
 
 
 def network_name(host: Host | None, bridge: str) -> str:
-    """Return how sentences call the network of a bridge: by its name, the default one by its bridge."""
+    """Return the name of a bridge's network in sentences: for the default network, that of its bridge."""
     found = host.network_of_bridge(bridge) if host else None
     return found.name if found is not None and not found.is_default_bridge else bridge
 

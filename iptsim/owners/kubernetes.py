@@ -1,8 +1,8 @@
 """Kubernetes: the service, endpoint or node port for which kube-proxy wrote a rule, and the rules of the kubelet.
 
-kube-proxy writes the service into a comment of each rule: "default/web:http", with what is special about the
-rule behind it. Sources: pkg/proxy/iptables/proxier.go of Kubernetes 1.19 to 1.31, pkg/kubelet's
-kubelet_network_linux.go, and kube-router's netpol (k3s), pkg/controllers/netpol.
+kube-proxy writes the service into a comment of each rule: "default/web:http", followed by what is special about the
+rule. Sources: pkg/proxy/iptables/proxier.go of Kubernetes 1.19 to 1.31, pkg/kubelet's kubelet_network_linux.go, and
+kube-router's netpol (k3s), pkg/controllers/netpol.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Zones and jails that the rules of a host show, with the addresses and interfaces to ask about."""
+"""Zones and jails in the rules of a host, with their addresses and interfaces."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Role:
         network / container / port: what the rule belongs to: names, the container's port as "80/tcp".
         host_port: the port on the host that the rule forwards: "8080/tcp".
         link: "CLIENT:SERVER:ALIAS", for the rules of a link.
-        shown: what sentences call the network: the default one by its bridge.
+        shown: the name of the network in sentences: for the default network, that of its bridge.
         about: further fields, in the program's terms: "service", "zone", "jail" ...
     """
 
@@ -78,7 +78,7 @@ class Scope:
         return frozenset(name for table in tables for name in table.chains)
 
     def rules(self, table: str, chain: str) -> list[Rule]:
-        """Return the rules of a chain, none where it does not exist."""
+        """Return the rules of a chain; empty if it does not exist."""
         found = self.ruleset.chain(table, chain) if self.ruleset is not None else None
         return found.rules if found is not None else []
 
@@ -88,7 +88,7 @@ class Maker:
     """A program that writes rules.
 
     Attributes:
-        name: as answers and JSON have it: "docker", "ufw".
+        name: its name in answers and JSON: "docker", "ufw".
         chains: a regular expression for the names of chains that only this program uses.
         claims: returns whether a chain of another name is the program's, given the names of all chains.
         role: returns the role of a rule, None for one that the program did not write.
@@ -105,7 +105,7 @@ class Maker:
 
 
 def comment_of(rule: Rule) -> str:
-    """Return the comment of a rule (`-m comment`), "" where it has none."""
+    """Return the comment of a rule (`-m comment`); "" if it has none."""
     return next((str(getattr(match, "comment", "")) for match in rule.matches if match.name == "comment"), "")
 
 
@@ -120,7 +120,7 @@ def without_comment(rule: Rule) -> str:
 
 
 def single(prefix: str) -> str:
-    """Return a prefix as text, without the length where it holds one address.
+    """Return a prefix as text, without the length if it contains one address.
 
     >>> single("192.0.2.7/32"), single("192.0.2.0/24")
     ('192.0.2.7', '192.0.2.0/24')
@@ -129,7 +129,7 @@ def single(prefix: str) -> str:
 
 
 def port_of(text: str) -> str:
-    """Return the destination port that a rule's text names, with the protocol; "" where it names none.
+    """Return the destination port that a rule's text names, with the protocol; "" if it names none.
 
     >>> port_of("-p tcp -m tcp --dport 443 -j ACCEPT"), port_of("-p udp -m multiport --dports 67,68 -j ACCEPT")
     ('443/tcp', '67,68/udp')
@@ -139,7 +139,7 @@ def port_of(text: str) -> str:
 
 
 def option_of(text: str, option: str) -> str:
-    """Return the value of an option in a rule's text, "" where it is missing or negated.
+    """Return the value of an option in a rule's text; "" if it is missing or negated.
 
     >>> option_of("-s 10.0.0.0/8 ! -i eth0 -j ACCEPT", "-s"), option_of("-s 10.0.0.0/8 ! -i eth0 -j ACCEPT", "-i")
     ('10.0.0.0/8', '')

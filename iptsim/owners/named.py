@@ -1,4 +1,4 @@
-"""Programs known by the names of their chains alone.
+"""Programs that are recognised only by the names of their chains.
 
 Sources: arno-iptables-firewall's bin/arno-iptables-firewall, apf's files/firewall and functions, istio's
 tools/istio-iptables, NetworkManager's src/core/nm-firewall-utils.c, miniupnpd's

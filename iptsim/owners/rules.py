@@ -14,7 +14,7 @@ from iptsim.packet import Family
 
 
 def authorship(rule: Rule, host: Host | None = None) -> tuple[str, Role | None]:
-    """Return who wrote a rule and why: the program that knows it, else the owner of its chain, "user" at last."""
+    """Return who wrote a rule and why: the program that recognises it, else the owner of its chain, else "user"."""
     ruleset = _ruleset_of(rule, host)
     scope = scope_of(ruleset, host)
     if ruleset is None:

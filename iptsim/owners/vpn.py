@@ -1,4 +1,4 @@
-"""VPNs: Tailscale's chains, and the rules that set-ups of WireGuard and OpenVPN add to the built-in chains.
+"""VPNs: Tailscale's chains, and the rules that setups of WireGuard and OpenVPN add to built-in chains.
 
 Sources: tailscale/tailscale, util/linuxfw/iptables_runner.go; the PostUp lines of wg-quick(8) and of the usual
 installers, whose interfaces are called wg0, tun0, tap0.

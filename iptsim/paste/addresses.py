@@ -51,9 +51,9 @@ def address_option(flag: str, text: str, family: Family, line: int) -> tuple[lis
 
     Args:
         flag: "-s" or "-d".
-        text: as in the listing or the rule; may start with `!`.
+        text: the address as in the listing or the rule; may start with `!`.
         family: of the rule.
-        line: the rule's line; equal names on it are the same host.
+        line: the rule's line; equal names in one line mean the same host.
     """
     negated, bare = text.startswith("!"), text.lstrip("! ")
     if bare in _ANYWHERE and not negated:

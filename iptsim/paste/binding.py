@@ -1,4 +1,4 @@
-"""Reads the words of a rule as far as possible: unreadable parts stay in the rule as unknown conditions."""
+"""Reads the words of a rule as far as possible; unreadable parts stay in the rule as unknown conditions."""
 
 from __future__ import annotations
 

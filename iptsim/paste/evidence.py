@@ -16,7 +16,7 @@ _SHOWN = ("INPUT", "FORWARD", "OUTPUT")
 
 
 def rules_of(logged: Sequence[Logged], shown: set[tuple[int, str]]) -> list[Rules]:
-    """Return the rules that logged lines prove, where the text shows none: of a table for TRACE, else of a family.
+    """Return the rules that logged lines prove, unless the text shows the table (for TRACE) or the family.
 
     Args:
         logged: the lines.
@@ -34,7 +34,7 @@ def rules_of(logged: Sequence[Logged], shown: set[tuple[int, str]]) -> list[Rule
 
 
 def nothing_shown(family: int = 4) -> Rules:
-    """Return an empty filter table of which nothing is known."""
+    """Return an empty filter table in which everything is unknown."""
     rules = Rules("filter", 6 if family == 6 else 4, fragment=True)
     for chain in _SHOWN:
         rules.items.append(GapItem(chain, 0, ""))

@@ -1,4 +1,4 @@
-"""Interfaces in pasted text: the kind that the name shows, where nothing else does."""
+"""Interfaces in pasted text: their kind, inferred from the name if nothing else shows it."""
 
 from __future__ import annotations
 

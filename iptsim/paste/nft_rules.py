@@ -33,7 +33,7 @@ class Translated(NamedTuple):
         words: the options of the iptables rule.
         hidden: conditions without an iptables equivalent.
         counters: its counter.
-        statements: its statements in the form of libnftables-json(5); "unread" for what may do anything.
+        statements: its statements in the form of libnftables-json(5); "unread" for those that may do anything.
     """
 
     words: tuple[Word, ...]
@@ -373,7 +373,7 @@ def _json_value(text: str) -> Any:
 
 
 def without_guesses(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return objects of nft once each; what is guessed of a chain gives way to the chain itself."""
+    """Return objects of nft without duplicates; a chain replaces what was guessed about it."""
     chains = [entry["chain"] for entry in objects if "chain" in entry]
     shown = {(chain["family"], chain["table"], chain["name"]) for chain in chains if not chain.get("guessed")}
     kept: list[dict[str, Any]] = []

@@ -83,7 +83,7 @@ class Rules:
         table: its name.
         family: 4 or 6, or None if unknown.
         items: its items, in order.
-        whole: the table starts here and replaces an earlier one; otherwise commands change the earlier one.
+        whole: the table starts here and replaces an earlier one; otherwise the commands change the earlier one.
         named: it starts with a line `*TABLE`.
         fragment: the policies of the built-in chains are not shown, and rules may follow.
         backend: "nf_tables" or "legacy", or None if unknown.
@@ -91,9 +91,9 @@ class Rules:
         filtered: the filter through which the output was piped, so that any rule may be missing.
         cut: the last table of a dump that was cut off; other tables may follow.
         traced: the rules that TRACE shows: the packet matched no other ones between them.
-        status: made from what a firewall's own command shows (ufw, firewalld), without the rules of others.
-        broken: it ends within a chain, at a line that is not read.
-        printed: iptables printed it, which shows every built-in chain: those that are missing were left out.
+        status: made from the output of a firewall's own command (ufw, firewalld), without the rules of other programs.
+        broken: it ends within a chain, at an unreadable line.
+        printed: iptables printed it, which shows every built-in chain, so missing ones were cut out.
     """
 
     table: str
@@ -113,7 +113,7 @@ class Rules:
 
     @property
     def commands(self) -> bool:
-        """Whether all of it are commands, which change what is there."""
+        """Whether it consists only of commands that change existing rules."""
         return not self.whole and all(isinstance(item, CommandItem) for item in self.items)
 
 
@@ -187,10 +187,10 @@ class Logged:
 
 @dataclass(slots=True)
 class Settings:
-    """Settings of Docker, of which a host can be made.
+    """Settings of Docker, from which a host can be made.
 
     Attributes:
-        daemon: the contents of daemon.json, or of the daemon's command line.
+        daemon: the settings from daemon.json, or from the daemon's command line.
         services / networks: those of a Compose file; `docker run` and `docker network create` make some, too.
         line: where they begin.
     """
@@ -203,10 +203,10 @@ class Settings:
 
 @dataclass(slots=True)
 class Listed:
-    """A container of which a list shows the name and the published ports, but no address.
+    """A container in a list that shows its name and published ports, but no address.
 
     Attributes:
-        image / id: as listed; "" if not.
+        image / id: as listed; "" if not listed.
         ports: address on the host ("" for all), port on the host, the container's port, protocol.
     """
 

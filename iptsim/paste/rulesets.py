@@ -43,12 +43,12 @@ class Builder:
 
     Args:
         source: the text's name.
-        rulesets: those that the text changes.
+        rulesets: the rulesets that the text changes.
 
     Attributes:
         rulesets: by address family.
         warnings: oddities in the text.
-        policies: the built-in chains whose policies it shows: family, table and name.
+        policies: the built-in chains whose policies the text shows: family, table and name.
     """
 
     def __init__(self, source: str, rulesets: dict[Family, Ruleset] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The host that Docker's settings make, where a text holds no rules."""
+"""The host that results from Docker's settings, if a text contains no rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from iptsim.paste.pieces import Settings
 
 
 def host_with(found: list[Settings], source: str) -> Host:
-    """Return the host after dockerd has started with settings that a text holds.
+    """Return the host after dockerd has started with the settings in a text.
 
     Raises:
         CaptureError: a setting is invalid; the text names it.
@@ -33,14 +33,14 @@ def host_with(found: list[Settings], source: str) -> Host:
 def add_status(
     rulesets: dict[Family, Ruleset], more: dict[Family, Ruleset], policies: Container[tuple[Family, str, str]]
 ) -> None:
-    """Add the rules that were there before Docker's: those of another firewall, or of commands.
+    """Add the rules that existed before Docker's: those of another firewall, or of commands.
 
     Docker's rules precede them in each chain.
 
     Args:
-        rulesets: Docker's.
-        more: the others.
-        policies: the built-in chains whose policies they set: family, table and name.
+        rulesets: Docker's rules.
+        more: the other rules.
+        policies: the built-in chains whose policies the other rules set: family, table and name.
     """
     for family, ruleset in more.items():
         for name, table in ruleset.tables.items():

@@ -9,7 +9,7 @@ from iptsim.paste.prompts import command_of
 
 
 def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
-    """Return the segments of a text, and the indexes of lines outside of them, without blank lines."""
+    """Return the segments of a text, and the indexes of the lines outside them, without blank lines."""
     find = finders()
     segments: list[Segment] = []
     left_out: list[int] = []

@@ -16,12 +16,12 @@ WIDEST = 330.0
 
 
 def line_size(number: int) -> float:
-    """Return the size of a line of text: the first one is a name."""
+    """Return the font size of a line of text; the first line is a name."""
     return NAME if number == 0 else SMALL
 
 
 def line_classes(lines: Sequence[str]) -> list[str]:
-    """Return how each line of a group's text is drawn: its name is bold."""
+    """Return the style class of each line of a group's text: its name is bold."""
     return ["name", *("soft" for _ in lines[1:])]
 
 

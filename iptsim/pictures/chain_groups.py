@@ -32,7 +32,7 @@ class Folded:
     Attributes:
         label: what their names have in common.
         members: the chains, at least one.
-        rest: it is the rest of a table, and its outgoing edges are not drawn.
+        rest: it represents the rest of a table, and its outgoing edges are not drawn.
     """
 
     label: str
@@ -49,7 +49,7 @@ def fold(graph: RuleGraph, keep: set[Node]) -> dict[Node, Folded]:
     """Return for each chain of a graph the node that it is drawn as.
 
     Args:
-        graph: of a ruleset.
+        graph: the graph of a ruleset.
         keep: chains that are never grouped.
     """
     chains = [

@@ -1,7 +1,7 @@
 """The chain picture: which chain leads where, hook by hook, and the path of a packet.
 
-It is the chain graph of :mod:`iptsim.graph`, with all rules of a chain that lead to one place as one
-edge, and each chain's verdicts beside it.
+It shows the chain graph of :mod:`iptsim.graph`, with one edge for all rules of a chain that lead to the same place, and
+each chain's verdicts beside it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a picture shows, before it has a format: nodes in groups, edges, captions, a legend.
+"""The contents of a picture in any format: nodes in groups, edges, captions, a legend.
 
 A drawing has no positions; a :class:`Placement` has the positions of its parts, in pixels. Both are made
 by :mod:`iptsim.pictures.topology` and :mod:`iptsim.pictures.chains`, and every format is made from them.
@@ -23,7 +23,7 @@ TONES = {
 
 
 class Ending(NamedTuple):
-    """What stopped a packet at a node ("stop"), or what its path depends on there ("open")."""
+    """What stopped a packet at a node ("stop"), or on what its path depends there ("open")."""
 
     kind: Literal["stop", "open"]
     text: str
@@ -63,7 +63,7 @@ class Node:
 
     @property
     def text_classes(self) -> list[str]:
-        """How each line of its text is drawn: all but soft ones are bold."""
+        """The style class of each line of its text: all except soft ones are bold."""
         soft = ["soft"] * (len(self.lines) + len(self.details) - 1)
         ending = [self.ending.kind] if self.ending is not None else []
         return ["name", *soft, *("change" for _ in self.changes), *ending]

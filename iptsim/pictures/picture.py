@@ -83,18 +83,18 @@ class Picture:
         """Return it as SVG.
 
         Args:
-            style: a style sheet to put into it, None for the usual one, "" for none: for pages that have
+            style: a style sheet to embed; None for the usual one, "" for none: for pages that contain
                 :func:`iptsim.pictures.style.style_sheet` themselves.
-            names: name each box and line, for the script of a page.
+            names: add names to boxes and lines, for the script of a page.
         """
         return svg(self.drawing, self.placement, style=style, names=names)
 
     def png(self, *, scale: float = 2.0, dark: bool = False) -> bytes:
-        """Return it as PNG; warn if it has Chinese characters, and no font here does.
+        """Return it as PNG; warn if it contains Chinese characters and no installed font has them.
 
         Args:
             scale: pixels of the image per pixel of the SVG.
-            dark: light on dark.
+            dark: draw light on dark.
 
         Raises:
             UsageError: the extra `pictures` is not installed.
@@ -110,7 +110,7 @@ class Picture:
         return dot(self.drawing)
 
     def html(self) -> str:
-        """Return it as a page that needs nothing else."""
+        """Return it as a self-contained page."""
         title, text = escape(printable(self.drawing.title)), escape(self.text())
         # a picture may shrink to fit the window, but stays readable
         narrowest = round(0.7 * self.placement.width)
@@ -129,11 +129,11 @@ class Picture:
         """Write it to a file.
 
         Args:
-            path: of the file; "-" for standard output.
-            in_format: one of :data:`FORMATS`; None for that of the file's extension, and for text to standard output.
+            path: the file; "-" for standard output.
+            in_format: one of :data:`FORMATS`; None for that of the file's extension, or text on standard output.
 
         Raises:
-            UsageError: another extension, or the file cannot be written.
+            UsageError: the extension is unknown, or the file cannot be written.
         """
         makers: dict[str, Callable[[], str | bytes]] = {
             "svg": self.svg, "png": self.png, "html": self.html, "mermaid": self.mermaid, "dot": self.dot,

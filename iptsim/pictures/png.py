@@ -24,7 +24,7 @@ def png(svg: str, scale: float) -> bytes:
         UsageError: the extra `pictures` is not installed.
 
     Warns:
-        UserWarning: it has Chinese characters, and no font here does.
+        UserWarning: it contains Chinese characters, and no installed font has them.
     """
     try:
         import resvg_py  # noqa: F401
@@ -59,7 +59,7 @@ def _scale_of(svg: str, wanted: float) -> float:
 
 
 def has_ideographs(text: str) -> bool:
-    """Return whether a text has Chinese characters."""
+    """Return whether a text contains Chinese characters."""
     return any("\u4e00" <= sign <= "\u9fff" for sign in text)
 
 

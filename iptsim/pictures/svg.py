@@ -31,8 +31,8 @@ def svg(drawing: Drawing, placement: Placement, *, style: str | None = None, nam
 
     Args:
         drawing: what is shown.
-        placement: where.
-        style: a style sheet to put into it, None for the usual one, "" for none, where the page has one.
+        placement: where its parts are.
+        style: a style sheet to embed; None for the usual one, "" for none, if the page has one.
         names: add `data-node` to boxes and `data-source` and `data-target` to lines, for a page's script.
     """
     return _Writer(drawing, placement, style_sheet() if style is None else style, names).text()

@@ -1,8 +1,8 @@
-"""Where the parts of a topology picture stand: a tree from the outside on the left to containers on the right.
+"""The layout of a topology picture: a tree from the outside on the left to containers on the right.
 
 Columns from left to right: outside, interfaces of the host, hooks, bridges, their ports, containers. Every
-plug is a row. The column of hooks is as high as the bridges, so that lines run straight. A container on
-bridges that are not neighbours has a frame at each, joined on the right.
+plug is a row. The column of hooks is as high as the bridges, so that lines run straight. A container on bridges that
+are not adjacent has a frame at each of them, joined on the right.
 """
 
 from __future__ import annotations

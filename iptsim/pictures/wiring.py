@@ -44,7 +44,7 @@ class Plug:
     """An interface of a guest, or a port of a bridge without a known guest.
 
     Attributes:
-        guest: its owner; None if unknown.
+        guest: the guest that owns it; None if unknown.
         interface: its name inside, "" if it has none.
         addresses: of the family that is drawn, as integers, and as texts with their prefix length.
         port: the host's end; None if there is none (macvlan) or it is unknown.
@@ -76,7 +76,7 @@ class Switch:
 
     Attributes:
         name: of the bridge, or of the parent interface.
-        lines: what it is, line by line.
+        lines: its description, line by line.
         uplinks: outer interfaces that are its ports, or that carry it.
     """
 
@@ -97,7 +97,7 @@ class Outer:
     """An interface to the outside.
 
     Attributes:
-        world: what is behind it: "Internet" by the default route, else its subnet; "" if unknown.
+        world: what is behind it: "Internet" if it has the default route, else its subnet; "" if unknown.
         gateway: the router on the default route, "" for none.
         switch: the bridge that it is a port of.
         more: the number of further interfaces that it represents.

@@ -1,9 +1,9 @@
 """Checks a host against a policy, for all packets at once.
 
-Each expectation is a set of packets on each host. A packet counts as going to an endpoint if it is sent to one of its
-addresses, or if it is delivered there after translation; its port is then the one that it has on arrival. What must be
-closed has to be so for every packet. What must be open has to be so for every source and port, at one of the addresses
-of the endpoint at least.
+Each expectation is a set of packets on each host. A packet counts as sent to an endpoint if it goes to one of its
+addresses, or if it is delivered there after translation; its port is then the one on arrival. What must be closed must
+be closed for every packet. What must be open must be open for every source and port, at least at one of the endpoint's
+addresses.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _LINK_LOCAL: dict[Family, AddressSet] = {
 
 @dataclass(frozen=True, slots=True)
 class Offence:
-    """Packets that a host does not treat as a policy expects.
+    """Packets that a host does not treat as the policy expects.
 
     Attributes:
         family: of the packets.
-        packets: all of them that are treated alike; without sources, where all of the sender's are among them.
-        fate: what happens to them; its witness is one of them.
+        packets: all such packets that are treated alike; sources are left out if all of the sender's are affected.
+        fate: what happens to the packets; its witness is one of them.
     """
 
     family: Family
@@ -59,9 +59,9 @@ class Result:
 
     Attributes:
         expectation: the expectation.
-        offences: the packets for which it does not; the first :data:`MOST` classes.
-        left_out: how many further classes there are.
-        has_packets: whether there are packets that it is about.
+        offences: the packets that violate it: the first :data:`MOST` classes.
+        left_out: the number of further classes.
+        has_packets: whether it applies to any packets.
     """
 
     expectation: Expectation
@@ -71,7 +71,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether it holds: what must be open needs a packet that can be."""
+        """Whether it holds; an expectation of "open" must apply to at least one packet."""
         expects_some = self.expectation.expect in _SOMEWHERE and not self.expectation.is_default
         return not self.offences and (self.has_packets or not expects_some)
 
@@ -82,7 +82,7 @@ def check(policy: Policy, host: Host, grounds: Grounds | None = None) -> list[Re
     Args:
         policy: the policy.
         host: the host.
-        grounds: what is known of its packets from other policies.
+        grounds: what is known about its packets from other policies.
 
     Raises:
         FileSyntaxError: the host has no such endpoint; the text says where in the policy.
@@ -98,7 +98,7 @@ def check(policy: Policy, host: Host, grounds: Grounds | None = None) -> list[Re
 
 
 class Grounds:
-    """The packets of a host, found once for each set of senders.
+    """The packets of a host, computed once for each set of senders.
 
     Args:
         host: the host.
@@ -109,7 +109,7 @@ class Grounds:
         self._known: dict[tuple[Family, frozenset[str] | None], Ground] = {}
 
     def of(self, family: Family, senders: Iterable[str] | None) -> Ground:
-        """Return the packets of some senders in one address family; of all for None."""
+        """Return the packets of some senders in one address family; of all senders for None."""
         key = family, None if senders is None else frozenset(senders)
         if key not in self._known:
             self._known[key] = Ground(self.host, family, key[1] if key[1] is None else sorted(key[1]))
@@ -175,7 +175,7 @@ class Ground:
         self.covered = self.space.nothing
 
     def under(self, policy: Policy) -> Ground:
-        """Return the packets for the expectations of a policy, none of which has been checked."""
+        """Return the same packets, ready for the expectations of another policy."""
         found = copy(self)
         found.policy, found.covered = policy, self.space.nothing
         return found

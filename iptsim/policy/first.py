@@ -1,4 +1,4 @@
-"""A first policy, written from what is open on a host today; it holds there."""
+"""Writes a first policy, which describes what is open on a host today."""
 
 from __future__ import annotations
 

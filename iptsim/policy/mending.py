@@ -16,11 +16,11 @@ _MOST_TRIED = 3
 
 
 class Mending(NamedTuple):
-    """A change that helps.
+    """A change that makes an expectation hold.
 
     Attributes:
         proposal: the change.
-        suffices: whether the whole expectation holds after it; otherwise only for the packet that was shown.
+        suffices: whether the whole expectation holds after it; otherwise only for the example packet.
     """
 
     proposal: Proposal
@@ -31,7 +31,7 @@ def mending(policy: Policy, host: Host, result: Result) -> Mending | None:
     """Return the change with the fewest side effects after which an expectation holds.
 
     Returns:
-        The change; one that mends only the first packet that was shown, if none of those tried mends all; None if no
+        The change; one that helps only the first example packet, if none of those tried makes all hold; None if no
         small change helps.
     """
     if not result.offences:

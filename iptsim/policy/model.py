@@ -1,4 +1,4 @@
-"""A policy: expectations of the packets from some endpoints to some others."""
+"""A policy: expectations for packets between endpoints."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A protocol and, if it has ports, destination ports; of ICMP, types.
+    """A protocol and, if it has ports, destination ports; for ICMP, types.
 
     Attributes:
         proto: the protocol's number; None for all protocols.
-        low / high: the first and the last port, or type of ICMP; None for all.
+        low / high: the first and the last port or ICMP type; None for all.
     """
 
     proto: int | None = None
@@ -71,18 +71,18 @@ Side: TypeAlias = tuple[Member, ...]
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What is expected of all packets from some endpoints to some others.
+    """What is expected for all packets from some endpoints to others.
 
     Attributes:
         name: a short name.
         senders / targets: the endpoints.
         services: the protocols and ports.
-        sports: the source ports, as ranges; none for all.
+        sports: the source ports, as ranges; empty for all.
         expect: one of the words of `iptsim explain --expect`.
         severity: how serious it is if the expectation fails.
         because: why it is expected; may be empty.
         span: its place in the policy.
-        is_default: it is only for packets that no other expectation is about.
+        is_default: it applies only to packets that no other expectation covers.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Expectations, as a file has them.
+    """The expectations of a file.
 
     Attributes:
         source: the file's name.

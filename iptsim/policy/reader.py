@@ -1,4 +1,4 @@
-"""Reads a policy: YAML whose keys and values are checked, each error with line, column and the nearest word."""
+"""Reads a policy: YAML whose keys and values are checked; errors give line, column and the nearest valid word."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_policy(path: str) -> Policy:
 
 
 def parse_policy(text: str, source: str = "<policy>") -> Policy:
-    """Read the text of a policy; raises as :func:`read_policy` does."""
+    """Read the text of a policy; raises the errors of :func:`read_policy`."""
     return _Reader(read_document(text, source)).policy()
 
 
@@ -274,7 +274,7 @@ class _Reader:
 
 
 def did_you_mean(word: object, choices: Sequence[str]) -> Text:
-    """Return a hint at the nearest of several words; "" if none is near."""
+    """Return a hint with the nearest of several words; "" if none is similar."""
     near = difflib.get_close_matches(str(word)[: values.LONGEST], choices, 1)
     return message("did you mean {near}?", near=near[0]) if near else ""
 
@@ -286,7 +286,7 @@ def parse_service(text: str) -> Service:
     ['443/tcp', '80/tcp', '53/udp', '8000-8100/tcp', 'icmp', '8/icmp', 'any']
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the text is none of these.
         NoSuchWord: there is no such protocol.
     """
     if text == "any":

@@ -1,4 +1,4 @@
-"""What the endpoints of a policy are on a host: senders, addresses, and where packets are delivered."""
+"""The endpoints of a policy on a host: senders, addresses, and where packets are delivered."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Ends:
     """An endpoint of a policy on a host, in one address family.
 
     Attributes:
-        sender: the name of the sender of its packets; None for any that has one of the addresses.
+        sender: the name of the sender of its packets; None for any sender with one of the addresses.
         spans: its addresses; None for all.
-        receivers: what gets the packets to it, as kind and name; None for all.
-        routed: as a sender, only packets to an address that one machine has: no router forwards others.
+        receivers: what receives packets to it, as kind and name; None for anything.
+        routed: as a sender, only packets to unicast addresses, as no router forwards others.
     """
 
     sender: str | None
@@ -39,7 +39,7 @@ EVERYTHING = Ends(None, None, None)
 
 
 def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends | None:
-    """Return what an endpoint is on a host; None if it has no address of the family.
+    """Return an endpoint on a host; None if it has no address of the family.
 
     Raises:
         FileSyntaxError: the host has no such endpoint; the text says where in the policy.
@@ -65,7 +65,7 @@ def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends 
 
 
 def addresses_of_host(host: Host, family: Family) -> Ranges:
-    """Return the addresses of a host that other machines have for it."""
+    """Return the addresses at which other machines can reach a host."""
     return _singles(host.namespace.outer_addresses(family))
 
 

@@ -34,7 +34,7 @@ def take_port(fields: dict[str, Any]) -> None:
 
 
 def take_entry(fields: dict[str, Any]) -> None:
-    """Fill in addresses and ports from a line of `conntrack -L`: those of the direction that fits the other fields.
+    """Fill in addresses and ports from a line of `conntrack -L`, for the direction that fits the other fields.
 
     Raises:
         UsageError: the line is not one of `conntrack -L`.

@@ -1,7 +1,7 @@
 """Endpoints: where a packet comes from and where it goes, as a question names them.
 
 An endpoint is a value of one of a few classes. :func:`parse_endpoint` reads the text of one, `str` writes it.
-Which container, address or interface it is on a given host is the business of :mod:`iptsim.question.places`.
+:mod:`iptsim.question.places` finds the container, address or interface on a given host.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The addresses of a network; only a question about all of them can have it."""
+    """The addresses of a network; valid only in a question about all of them."""
 
     family: Family
     value: int
@@ -79,7 +79,7 @@ class Named:
 
     Attributes:
         name: the name.
-        network: the network whose address of the container is meant; "" for any.
+        network: the network of the container's address; "" for any.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Both ends of a question's packet on a host: where it is from, the address family, the address that it goes to."""
+"""Both ends of a question's packet on a host: where it comes from, the address family, the destination address."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Ends:
     """Both ends of a question's packet on a host.
 
     Attributes:
-        source: where the packet is from.
+        source: where the packet comes from.
         family: its address family.
         notes: what was assumed about the endpoints.
     """
@@ -69,7 +69,7 @@ class Ends:
         """Return the number of an address of the packet's family.
 
         Raises:
-            UsageError: it is of the other family.
+            UsageError: the address is of the other family.
         """
         check_family(name, address, self.family)
         return address.value

@@ -42,8 +42,8 @@ _ENDS = frozenset({"source", "destination"})
 def outside_address(host: Host, family: Family) -> int:
     """Return the address that "internet" means.
 
-    The default route leads to it, if there is one, and no rule, set, route or interface names it. If all candidates
-    are named, it is the first of them.
+    It is an address that the default route (if any) leads to and that no rule, set, route or interface names. If all
+    candidates are named, it is the first of them.
     """
     known: int | None = host.namespace.cache.get(("outside", family))
     if known is None:
@@ -103,7 +103,7 @@ def usual_address(family: Family) -> int:
 
 
 def other_address_note(host: Host, family: Family) -> Message | None:
-    """Return a note on which address "internet" means, None if it is the usual one."""
+    """Return a note on the address that "internet" means; None if it is the usual one."""
     address, usual = outside_address(host, family), usual_address(family)
     if address == usual or not _by_default(host, family, usual):
         return None

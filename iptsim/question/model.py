@@ -213,7 +213,7 @@ def _question(value: Any) -> Question:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Question:
-    """One packet to follow; a field that is None has its default.
+    """One packet to follow; None means the default of a field.
 
     Facts and rare header fields are given like the other fields: `Question(sender="web", to="db:5432", cpu=1)`.
 
@@ -377,7 +377,7 @@ def check_family(name: str, address: Address | None, family: Family | None) -> N
     """Check that an address is of the packet's family.
 
     Raises:
-        UsageError: it is of the other one; the text names the field.
+        UsageError: the address is of the other family; the text names the field.
     """
     if address is not None and address.family != family:
         raise UsageError(

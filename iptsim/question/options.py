@@ -1,4 +1,4 @@
-"""What `--set` and `--assume` mean: texts of the command line, read into the fields of a question."""
+"""Converts the texts of `--set` and `--assume` into fields of a question."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _is_place(text: str) -> bool:
 
 
 def line_of(question: Question) -> dict[str, Any]:
-    """Return a question as a batch line: the fields that are not their default.
+    """Return a question as a batch line: the fields that differ from their defaults.
 
     >>> line_of(Question(sender="client", to="web:80"))
     {'from': 'client', 'to': 'web', 'dport': 80}
@@ -147,7 +147,7 @@ _OPTIONS = {
 
 
 def explain_options(line: Mapping[str, Any]) -> list[str]:
-    """Return a batch line as options of `iptsim explain`, as far as they can say it.
+    """Return a batch line as options of `iptsim explain`, as far as they can express it.
 
     >>> explain_options({"from": "client", "to": "web", "dport": 80, "proto": "tcp", "mark": 7})
     ['--from', 'client', '--to', 'web:80', '--set', 'mark=7']

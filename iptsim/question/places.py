@@ -96,7 +96,7 @@ def place_of(host: Host, endpoint: Endpoint) -> Place:
 
 
 def source_place(host: Host, endpoint: Endpoint) -> InContainer | OnHost | Loopback | Internet | Address:
-    """Return where a source is; an :class:`Address` is then of another machine.
+    """Return where a source is; an :class:`Address` is that of another machine.
 
     Raises:
         UsageError: as for :func:`place_of`.
@@ -111,7 +111,7 @@ def source_place(host: Host, endpoint: Endpoint) -> InContainer | OnHost | Loopb
 
 
 def destination_place(host: Host, endpoint: Endpoint, source: Place) -> Place:
-    """Return where a destination is, as the source names it: its links and the aliases in its networks come first.
+    """Return where a destination is, resolved by the source: its links and the aliases in its networks take precedence.
 
     Raises:
         UsageError: as for :func:`place_of`.
@@ -178,7 +178,7 @@ def _called(host: Host, name: str) -> Iterator[Container]:
 
 
 def shared_network_note(host: Host, endpoint: Endpoint, place: Place) -> Iterator[Message]:
-    """Yield a note where a container has no network namespace of its own."""
+    """Yield a note if a container has no network namespace of its own."""
     asked = host.container(str(endpoint)) if isinstance(endpoint, Named) else None
     if asked is None:
         return
@@ -200,10 +200,10 @@ def shared_network_note(host: Host, endpoint: Endpoint, place: Place) -> Iterato
 def unresolved_note(
     host: Host, endpoint: Endpoint, sender: Container, target: Container, address: str
 ) -> Iterator[Message]:
-    """Yield a note where a container could not resolve the name by which the question calls another one.
+    """Yield a note if a container could not resolve the name that the question uses for another one.
 
-    On the default bridge there are only the links in /etc/hosts; on other networks Docker's resolver
-    knows names and aliases of the containers on a common one (docs.docker.com/engine/network/drivers/bridge).
+    On the default bridge only links have names (in /etc/hosts); on other networks, Docker's resolver knows the names
+    and aliases of containers on a common network (docs.docker.com/engine/network/drivers/bridge).
     """
     known = all(one.daemon == "docker" and one.id for one in (sender, target))
     if not isinstance(endpoint, Named) or not known or sender is target:

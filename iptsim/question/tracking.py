@@ -112,7 +112,7 @@ def _of_error(question: Question, packet: Packet, host: Host) -> Tracking:
 
 
 def quote_of(error: Packet, connections: Iterable[Connection]) -> None:
-    """Let an ICMP error that quotes nothing quote a packet of a connection, as the sender of the error received it.
+    """Make an ICMP error that quotes nothing quote a packet of a connection, as the sender of the error received it.
 
     The error goes to the sender of that packet: the side that opened the connection, or the other one.
     """

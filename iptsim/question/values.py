@@ -1,6 +1,6 @@
 """How the values of a question's fields are read: numbers, ports, yes or no, bytes in hex.
 
-A reader takes a value as JSON, Python or the command line gives it and returns it checked. Its error says what is wrong
+A reader checks and converts a value from JSON, Python or the command line. Its error says what is wrong
 with the value; the caller adds the field.
 """
 
@@ -35,7 +35,7 @@ LONGEST = 40
 
 
 def quoted(value: object) -> str:
-    """Return a value in quotes, shortened to what an error needs.
+    """Return a value in quotes, shortened for an error message.
 
     >>> quoted("web"), quoted(80)
     ("'web'", '80')

@@ -34,13 +34,13 @@ _FIRST = {"internet": 0, "host": 1}
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one endpoint can send to another, from a source port that a client usually gets.
+    """What one endpoint can send to another, from the usual source ports of clients.
 
     Attributes:
-        open: the protocols and ports that are accepted at its own addresses, and where a program may listen.
+        open: the protocols and ports that are accepted at the receiver's own addresses, and where a program may listen.
         published: the same at addresses of the host, which forwards them.
         refused: those that are accepted, but where no program listens.
-        unsure: those that may be accepted: it depends on something undecided.
+        unsure: those that may be accepted, depending on something undecided.
     """
 
     open: Traffic
@@ -60,8 +60,8 @@ class Reaching(Framed):
         state: the state of the packets' connections.
         asked: the protocols and ports in question.
         addresses: the addresses of each endpoint.
-        only_open: only what gets in is left.
-        classes: the packets that are treated alike, by sender and receiver; the largest of them last.
+        only_open: whether only open classes are left.
+        classes: the classes of packets that are treated alike, by sender and receiver; the largest last.
     """
 
     host: Host = field(repr=False)
@@ -82,7 +82,7 @@ class Reaching(Framed):
 
     @property
     def opened(self) -> Reaching:
-        """Only what gets in, or may get in."""
+        """The answer reduced to what gets in, or may get in."""
         kept = tuple(one for one in self.classes if one.verdict in ("ACCEPT", "DEPENDS"))
         return replace(self, classes=kept, only_open=True)
 
@@ -118,7 +118,7 @@ class Reaching(Framed):
         return Cell(opened, published, refused, unsure - opened - published)
 
     def part_of(self, one: ReachClass) -> AddressSet:
-        """Return the destinations of a class, if other packets between its ends go to others of the receiver."""
+        """Return the destinations of a class, if packets of another class go to other addresses of the receiver."""
         own = self.addresses.get(one.receiver)
         if own is not None and own.size <= 1:
             return AddressSet(self.family)
@@ -134,7 +134,7 @@ class Reaching(Framed):
         return self.addresses.get("internet", none) - one.sources if one.sender == "internet" else none
 
     def is_rest(self, one: ReachClass, others: Sequence[ReachClass]) -> bool:
-        """Return whether the last class between two ends simply holds all packets that are in no class before it."""
+        """Return whether the last class between two ends simply contains all packets that are in no earlier class."""
         is_last = len(others) > 1 and one is others[-1] and one.traffic == self.asked
         return is_last and not self.only_open and not self.other_sources(one)
 
@@ -146,7 +146,7 @@ class Reaching(Framed):
         return one.destinations - own
 
     def shortened(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a batch line about the same packet with names for addresses, and without what goes without saying."""
+        """Return a batch line about the same packet with names for addresses, and without redundant fields."""
         short = {name: value for name, value in line.items() if (name, value) != ("sport", DEFAULT_SPORT)}
         if "in" in short and "src" in short:
             back = fib.lookup(self.host.namespace, self.family, parse_address(short["src"])[1])
@@ -168,7 +168,7 @@ class Reaching(Framed):
         return address
 
     def assumed(self, classes: Iterable[ReachClass]) -> list[Text]:
-        """Return what all answers about some classes assume, apart from what is about single packets."""
+        """Return what all answers about some classes assume, except assumptions about single packets."""
         found = [one.explanation.assumed for one in classes]
         if not found:
             return list(self.host.assumptions)
@@ -201,14 +201,14 @@ def reach(
 
     Args:
         source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
-        sender: where they come from: an endpoint, a network or an interface; None for anywhere.
-        to: where they go: the same, with or without a port; None for any single machine, not for groups of them as
-            broadcast and multicast addresses are, nor for link-local IPv6 addresses.
+        sender: the source: an endpoint, a network or an interface; None for any.
+        to: the destination: the same, with or without a port; None for any single machine, without broadcast, multicast
+            and link-local IPv6 addresses.
         proto: their protocol, by name or number; None for all.
         dport: their destination ports: 80, "http", "80,8000-8080"; None for all.
         state: the state of their connections.
-        family: 4 or 6; None for that of the addresses that are given, else 4.
-        apart: keep apart what different rules drop or reject; always so where an end is given.
+        family: 4 or 6; None for that of the given addresses, else 4.
+        apart: keep apart what different rules drop or reject; always done if an end is given.
         verbose: keep rules that did not match in the explanations.
 
     Raises:

@@ -31,11 +31,11 @@ class ReachClass:
     """Packets from one sender to one receiver that are treated alike.
 
     Attributes:
-        sender / receiver: "internet", "host", a container; "" for other machines. The receiver is where they arrive,
-            or where they were sent to.
+        sender / receiver: "internet", "host", a container; "" for other machines. The receiver is where the packets
+            arrive, or else where they were sent.
         packets: the packets, as they arrive at the host.
         traffic: their protocols and destination ports.
-        usual: those of the packets from a port that a client usually gets.
+        usual: the packets among them from a usual source port of clients.
     """
 
     sender: str
@@ -48,7 +48,7 @@ class ReachClass:
 
     @cached_property
     def fate(self) -> Fate:
-        """What happens to them; the reason in it is that of one of them."""
+        """What happens to the packets; its reason is that for one of them."""
         sample = self.packets & self._preferred or self.packets
         first = next(one for one in self._fates if one.packets & sample)
         found = first.within(sample)
@@ -57,10 +57,9 @@ class ReachClass:
 
     @property
     def kind(self) -> Hashable:
-        """What it shares with classes whose packets went the same way, to or from another container of a group.
+        """A key that is equal for classes whose packets take the same path, to or from another container of a group.
 
-        The explanation of one is that of the others, but for names and addresses, where Docker's settings of the
-        containers are alike.
+        If Docker's settings of the containers are alike, their explanations differ only in names and addresses.
         """
         walks = [fate.walks for fate in self._fates]
         if not all(walks):
@@ -89,12 +88,12 @@ class ReachClass:
 
     @property
     def is_open(self) -> bool:
-        """Whether no rule blocks them, and nothing says that no program listens."""
+        """Whether no rule blocks them, and a program listens or may listen."""
         return self.verdict == "ACCEPT" and not self.is_refused
 
     @property
     def listens(self) -> bool | None:
-        """Whether a program listens where they arrive; None if the source does not say."""
+        """Whether a program listens where they arrive; None if the source does not show it."""
         return self._fates[0].listening
 
     @property
@@ -135,12 +134,12 @@ class ReachClass:
         return self.packets.addresses("dst")
 
     def within(self, proto: int, ports: Ranges) -> ReachClass:
-        """Return the packets of a protocol, of these destination ports; without ports, all of the protocol."""
+        """Return the packets of a protocol to these destination ports; without ports, all of the protocol."""
         part = self.packets.where("proto", ((proto, proto),))
         return self.narrowed(part.where("dport", ports) if ports else part)
 
     def narrowed(self, packets: PacketSet) -> ReachClass:
-        """Return the class with fewer packets: these."""
+        """Return the class reduced to these packets."""
         traffic, usual = _traffics(packets)
         return replace(self, packets=packets, traffic=traffic, usual=usual)
 
@@ -154,7 +153,7 @@ class ReachClass:
         return packet_lines(self.packets, self.packets.layout.family)
 
     def as_json(self) -> Iterator[dict[str, Any]]:
-        """Yield it as plain data, one object for each line; see `iptsim.reach/1`."""
+        """Yield it as plain data, one object per line; see `iptsim.reach/1`."""
         reason = self.fate.reason.as_json()
         for line in self.lines():
             values = line.as_json()
@@ -182,7 +181,7 @@ class ReachClass:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which endpoint has an address of a host."""
+    """Finds the endpoints that have addresses."""
 
     host: Host
     family: Family
@@ -199,7 +198,7 @@ class Names:
         )
 
     def receivers(self, space: Space, fate: Fate) -> Iterator[tuple[str, Fate]]:
-        """Yield where packets arrive, or where they were sent to, with the part of them; "" for other machines."""
+        """Yield where packets arrive, or else where they were sent, each with its part; "" for other machines."""
         for kind, name in fate.reaches:
             if kind != "outside":
                 yield name if kind == "container" else "host", fate
@@ -254,7 +253,7 @@ def merged(
 
     Args:
         fates: the fates, with sender and receiver.
-        preferred: packets that are better examples than others.
+        preferred: packets that make better examples than others.
         apart: keep apart what is blocked for different reasons, and what docker-proxy answers.
     """
     known: dict[PacketSet, tuple[Traffic, Traffic]] = {}

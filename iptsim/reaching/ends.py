@@ -1,4 +1,4 @@
-"""What `--from` and `--to` of `iptsim reach` mean on a host: endpoints, networks, interfaces."""
+"""The ends that `--from` and `--to` of `iptsim reach` name on a host: endpoints, networks, interfaces."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class End:
     """One side of the packets in question.
 
     Attributes:
-        text: as it was given.
+        text: the text that names it.
         names: the endpoints that belong to it: "internet", "host", containers.
-        addresses: its addresses, of those endpoints and others.
+        addresses: its addresses, including those of no endpoint.
         interface: the interface by which the packets arrive or leave; "" for any.
     """
 
@@ -67,7 +67,7 @@ class Target:
 
 
 def family_of(*ends: str | None) -> Family:
-    """Return the address family of the addresses among some ends, 4 without one."""
+    """Return the address family of the addresses among some ends; 4 if there are none."""
     for text in filter(None, ends):
         with suppress(UsageError):
             endpoint = parse_endpoint(split_port(text)[0])
@@ -77,7 +77,7 @@ def family_of(*ends: str | None) -> Family:
 
 
 def read_source(host: Host, family: Family, text: str) -> End:
-    """Return what `--from` means.
+    """Return the source that `--from` names.
 
     Raises:
         UsageError: the host has no such endpoint, network or interface.
@@ -92,7 +92,7 @@ def read_source(host: Host, family: Family, text: str) -> End:
 
 
 def read_target(host: Host, family: Family, text: str) -> Target:
-    """Return what `--to` means; a port may follow, as in "web:80".
+    """Return the destination that `--to` names; a port may follow, as in "web:80".
 
     Raises:
         UsageError: as for :func:`read_source`.
@@ -171,7 +171,7 @@ def own_addresses(host: Host, family: Family) -> AddressSet:
 
 
 def usual_host_address(host: Host, family: Family) -> int | None:
-    """Return the address that `host` means as a destination, on the side of the default route; None without one."""
+    """Return the address that `host` means as a destination, on the default route's side; None if there is none."""
     outside = outside_address(host, family)
     return fib.source_address(host.namespace, family, fib.lookup(host.namespace, family, outside), outside)
 

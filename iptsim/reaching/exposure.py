@@ -1,4 +1,4 @@
-"""What is open to the internet, the gravest first, each with the one rule that decides."""
+"""What is open to the internet, most serious first, each with its deciding rule."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Opening(NamedTuple):
 
     @property
     def names_ports(self) -> bool:
-        """Whether they are of certain ports, not of all that nothing names."""
+        """Whether they go to particular ports, not to all that nothing names."""
         return self.one.traffic.size <= _NAMED
 
     @property
     def is_for_few(self) -> bool:
-        """Whether they come from the smaller part of all addresses only."""
+        """Whether they come only from a small part of all addresses."""
         return self.answer.other_sources(self.one).size > self.one.sources.size
 
     @property
@@ -46,12 +46,12 @@ class Opening(NamedTuple):
 
     @property
     def has_ports(self) -> bool:
-        """Whether there are ports that a client reaches from a usual source port."""
+        """Whether a client can reach any ports from a usual source port."""
         return any(number in PORT_PROTOCOLS for number in self.one.usual.ports)
 
     @property
     def order(self) -> tuple[bool, ...]:
-        """The sort key: the gravest first."""
+        """The sort key: most serious first."""
         return (
             self.one.is_refused,
             self.one.verdict == "DEPENDS",
@@ -81,7 +81,7 @@ def exposed(*answers: Reaching) -> list[Opening]:
 
 
 def by_decision(one: ReachClass) -> list[ReachClass]:
-    """Return a class in parts, each with the ports that one rule decides about."""
+    """Divide a class into parts, each with the ports that one rule decides about."""
     pieces = list(_pieces(one.traffic))
     if not 1 < len(pieces) <= _PARTS:
         return [one]

@@ -1,4 +1,4 @@
-"""Who can reach what, as a matrix of endpoints; those that are treated alike are one row and one column."""
+"""Who can reach what, as a matrix of endpoints; those that are treated alike share a row and a column."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Matrix:
     """The matrix.
 
     Attributes:
-        groups: the endpoints; those of one group send and receive the same.
-        cells: by the number of the sending and the receiving group; None for an endpoint to itself.
+        groups: groups of endpoints that send and receive the same.
+        cells: the cells by the numbers of the sending and the receiving group; None for an endpoint to itself.
     """
 
     groups: tuple[tuple[str, ...], ...]

@@ -1,4 +1,4 @@
-"""What the options of `iptsim reach` mean; an error points at the value that is wrong."""
+"""Reads the options of `iptsim reach`; errors point at the wrong value."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_ports(text: str) -> Ranges:
     (((80, 80), (443, 443), (8000, 8080)), ((80, 80),))
 
     Raises:
-        UsageError: one of them is no port.
+        UsageError: one of them is not a port.
     """
     spans = []
     start = 0
@@ -99,12 +99,12 @@ def read_classes(
 
 @contextmanager
 def pointing(option: str, text: str, start: int = 0, length: int | None = None) -> Iterator[None]:
-    """Show the option and a caret below its value with an error that is raised within.
+    """Add the option, with a caret below its value, to errors raised within the block.
 
     Args:
         option: the option.
         text: its value.
-        start / length: the part of the value that the error is about; the whole without them.
+        start / length: the part of the value that is wrong; by default all of it.
     """
     try:
         yield

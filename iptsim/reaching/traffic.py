@@ -1,4 +1,4 @@
-"""Which protocols and destination ports some packets have, in few words: "tcp/22,80,443, udp/53", "all but tcp/25"."""
+"""Protocols and destination ports of packets in a few words: "tcp/22,80,443, udp/53", "all but tcp/25"."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Traffic:
 
     @property
     def size(self) -> int:
-        """How many ports there are, a protocol without ports counting as one."""
+        """The number of ports, where a protocol without ports counts as one."""
         return sum(last - first + 1 for spans in self.ports.values() for first, last in spans)
 
     def says(self, asked: Traffic) -> Text:

@@ -1,1 +1,1 @@
-"""What a terminal, notebooks and pandas show."""
+"""The output for terminals, notebooks and pandas."""

@@ -1,7 +1,7 @@
-"""Results for programs that show them beside files: SARIF 2.1.0, the workflow commands of GitHub Actions, JUnit XML.
+"""Results for programs that show them beside files: SARIF 2.1.0, workflow commands of GitHub Actions, JUnit XML.
 
-What has a place in a file, a stable code and a severity is an :class:`Annotation` first; the formats differ only in how
-they write it.
+A result with a place in a file, a stable code and a severity is an :class:`Annotation`, which each format writes in its
+way.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Annotation:
     """A result of a check.
 
     Attributes:
-        code: which check; stable.
+        code: the stable code of the check.
         severity: critical, high, medium, low or info.
         title: one line.
         text: more about it, in lines; may be empty.
-        file: the file that it is about; "" for none, such as standard input.
+        file: the file in question; "" for none, such as standard input.
         line: the line there, from 1; 0 for the whole file.
         group: what was checked: the source as the user named it.
-        name: of the test case, where the title is not one.
-        passed: whether the check passed, so that there is nothing to annotate.
-        evidence: what tells this result from another of the same code: equal in the next run.
+        name: the name of the test case, if it is not the title.
+        passed: whether the check passed, and there is nothing to annotate.
+        evidence: what distinguishes this result from others with the same code; the same in the next run.
     """
 
     code: str
@@ -59,7 +59,7 @@ class Annotation:
 
     @property
     def fingerprint(self) -> str:
-        """A name of the result that stays the same when lines above it come and go."""
+        """An identifier that does not change if lines are added or removed above the result."""
         return hashlib.sha256(f"{self.code}\n{self.evidence or self.title}".encode()).hexdigest()[:32]
 
 
@@ -173,7 +173,7 @@ def junit(annotations: Iterable[Annotation], errors: Mapping[str, str] | None = 
     """Return JUnit XML: a suite for each source, a test case for each result.
 
     Args:
-        annotations: the results, those that passed too.
+        annotations: the results, including passed ones.
         errors: why a source could not be read, by the source.
     """
     groups: dict[str, list[Annotation]] = {}

@@ -37,13 +37,13 @@ _PROSE = 100
 
 
 def inert(text: Text) -> Text:
-    """Return a text with all control characters made visible, as a last line of defence; then without colours."""
+    """Return a text with control characters made visible, as a last line of defence; it then loses its colours."""
     safe = "\n".join(map(printable, text.plain.split("\n")))
     return text if safe == text.plain else Text(safe)
 
 
 def flow(line: Text, width: int) -> Iterator[Text]:
-    """Yield a line broken between words to `width` columns; what follows the first stands under its text.
+    """Yield a line broken between words to `width` columns; continuation lines are indented below its text.
 
     >>> [piece.plain for piece in flow(Text("Assumed   that nothing listens there"), 24)]
     ['Assumed   that nothing', '          listens there']
@@ -71,14 +71,14 @@ def flow(line: Text, width: int) -> Iterator[Text]:
 
 
 def is_plain(console: Console) -> bool:
-    """Return whether a plain text for a ticket is wanted."""
+    """Return whether plain text for a ticket is wanted."""
     return isinstance(console, Output) and console.plain
 
 
 def print_line(console: Console, line: Text) -> None:
     """Print a line of an answer: broken between words on a terminal, whole into a file.
 
-    A line that must not be broken, such as a command, is left to the terminal.
+    A line that must not be broken, such as a command, is left to the terminal to wrap.
     """
     text = inert(line)
     wraps = is_plain(console) or (console.is_terminal and not line.no_wrap)
@@ -105,8 +105,8 @@ class Output(Console):
     """Standard output; colours only on a terminal, and `NO_COLOR` respected.
 
     Args:
-        asked: the words of a command line whose answer is to be a text for a ticket: without colours, in
-            ASCII but for names, no line over 78 columns, and with the command before it; None for normal output.
+        asked: the words of the command line, for an answer as text for a ticket: without colours, in ASCII except for
+            names, no line over 78 columns, preceded by the command; None for normal output.
         program: name and version of the program, for that text.
     """
 
@@ -131,9 +131,9 @@ class Output(Console):
         print_line(self, text)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print something; the contents of a dump reach the terminal only as text."""
+        """Print objects; the contents of a dump reach the terminal only as inert text."""
         super().print(*(inert(one) if isinstance(one, Text) else one for one in objects), **options)
 
     def on_broken_pipe(self) -> NoReturn:
-        """Leave a closed pipe to the command line."""
+        """Let the command line handle a closed pipe."""
         raise BrokenPipeError

@@ -1,4 +1,4 @@
-"""What differs between two hosts: as text, as JSON and as a table."""
+"""The differences between two hosts as text, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _KINDS: dict[Kind, Message] = {
 
 
 class Diff:
-    """Two sources that were compared.
+    """The comparison of two sources.
 
     Attributes:
-        names: of both, as the user named them; of one source and a change, the same twice.
-        changes: of `--whatif`.
+        names: the names of both, as the user gave them; the same name twice for a source and a change to it.
+        changes: the changes of `--whatif`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Diff:
         yield from self._without_effect()
 
     def summary(self) -> str:
-        """Return in one sentence what differs."""
+        """Return the differences in one sentence."""
         kinds = self.comparison.texts.kinds
         if not kinds:
             return say("Nothing differs: no packet is treated differently.")

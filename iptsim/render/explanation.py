@@ -1,7 +1,6 @@
 """An explanation as text on a terminal: the verdict, why, the deciding rule, then the packet path, hook by hook.
 
-What comes from a dump is only ever put into :class:`rich.text.Text`, never through markup, with
-control characters made visible.
+Text from a dump is put only into :class:`rich.text.Text`, never through markup, with control characters made visible.
 """
 
 from __future__ import annotations

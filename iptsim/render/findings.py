@@ -88,7 +88,7 @@ def findings_sheet(findings: Findings, source: str) -> Sheet:
 
 
 def annotations_of(findings: Findings, source: str) -> list[Annotation]:
-    """Return findings as results beside the lines that show them; without any, that the source passed."""
+    """Return findings as annotations of the lines that show them; without any, one that the source passed."""
     if not findings:
         return [Annotation("lint", "info", say("Nothing found."), group=source, name="lint", passed=True)]
     return [_annotation(finding, source) for finding in findings]

@@ -1,4 +1,4 @@
-"""What happened to the records of logs, as text."""
+"""The results for records of logs, as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables for pandas. :data:`COLUMNS` says what is in them; pandas itself is loaded on use."""
+"""Tables for pandas. :data:`COLUMNS` describes them; pandas itself is loaded on use."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def _(chain: Chain) -> tuple[str, Iterator[dict[str, Any]]]:
 def rules_rows(
     rules: Iterable[Rule], family: Family | None = None, host: Host | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of rules; a host's networks and containers name what Docker's rules are for."""
+    """Yield the rows of rules; the host provides the names of networks and containers for Docker's rules."""
     for rule in rules:
         yield {"family": family, "target": rule.target_name, **rule_json(rule, host)}
 

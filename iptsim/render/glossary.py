@@ -12,7 +12,7 @@ from iptsim.render.console import Output
 
 
 def print_words(words: Sequence[Word], console: Output) -> None:
-    """Print terms with their meanings, one a line."""
+    """Print terms with their meanings, one per line."""
     for line in _lines(words):
         console.show(line)
 

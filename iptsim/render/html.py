@@ -57,7 +57,7 @@ def element(tag: str, *content: Piece, **attributes: str | int | None) -> Html:
     Args:
         tag: its name.
         content: text or a message, which is escaped; elements; None for nothing; or several of these.
-        attributes: those that are None are left out; `class_` is written `class`.
+        attributes: None leaves an attribute out; `class_` means `class`.
 
     >>> element("td", "<b>", element("code", "-j DROP"), class_="x")
     '<td class="x">&lt;b&gt;<code>-j DROP</code></td>'
@@ -93,7 +93,7 @@ def badge(verdict: str) -> Html:
 
 
 def code(text: Text) -> Html:
-    """Return something from a dump or a command line."""
+    """Return text from a dump or a command line, formatted as code."""
     return element("code", text)
 
 
@@ -113,7 +113,7 @@ def table(
         caption: what it shows; None for none.
         heads: the columns' names.
         rows: see :func:`row`.
-        attributes: of the table.
+        attributes: the attributes of the table.
     """
     return element(
         "table",
@@ -129,8 +129,8 @@ def row(*cells: Piece, head: int = 0, **attributes: str | int | None) -> Html:
 
     Args:
         cells: their contents, or `td` elements.
-        head: how many of the first cells name the row.
-        attributes: of the row.
+        head: how many of the first cells are headings of the row.
+        attributes: the attributes of the row.
     """
     return element(
         "tr",
@@ -147,5 +147,5 @@ def row(*cells: Piece, head: int = 0, **attributes: str | int | None) -> Html:
 
 
 def number(value: int | None) -> Html:
-    """Return a number's cell."""
+    """Return the cell of a number."""
     return element("td", "" if value is None else f"{value:,}", class_="number")

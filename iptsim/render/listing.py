@@ -43,7 +43,7 @@ class ListedLine(NamedTuple):
 
     @property
     def inert(self) -> str:
-        """The line with control characters made visible, but for the string's end that `-m bpf` prints."""
+        """The line with control characters made visible, except the NUL that `-m bpf` prints."""
         return "\0".join(map(printable, self.text.split("\0")))
 
 
@@ -61,7 +61,7 @@ def listing(
     Rules and chains without counters are listed with zeros, as after a fresh restore.
 
     Args:
-        ruleset: the rules; its version and backend say which form the listing has.
+        ruleset: the rules; its version and backend determine the format of the listing.
         table: the table.
         chain: only this chain.
         verbose: as with `-v`: counters and interfaces.
@@ -91,7 +91,7 @@ def listing(
 
 
 def listing_lines(lines: Iterable[ListedLine], marks: Marks) -> Iterator[Text]:
-    """Yield the lines of a listing with a column of marks in front, then what the marks mean."""
+    """Yield the lines of a listing with a column of marks in front, then a legend."""
     for line in lines:
         place = line.rule or line.chain
         mark = marks.of(place) if place is not None else NONE

@@ -1,4 +1,4 @@
-"""What notebooks show of each object: HTML."""
+"""The HTML of each object in notebooks."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Picker(Shown):
 
     Attributes:
         host: the host.
-        fields: the fields of the question as chosen now, as in a batch line.
+        fields: the currently chosen fields of the question, as in a batch line.
         answer: the explanation; the error if the choice is not a valid question.
         language: its language.
     """
@@ -135,8 +135,8 @@ def picker(
 
     Args:
         source: as for :func:`iptsim.explain`.
-        src: the source that is chosen first; by default the internet.
-        dst: the destination that is chosen first; by default the host.
+        src: the initial source; by default the internet.
+        dst: the initial destination; by default the host.
         proto: protocol name.
         dport: destination port.
         fields: any other field of a batch line, such as `family=6`, which stays as it is.

@@ -1,4 +1,4 @@
-"""What `print` shows of each object: plain text."""
+"""The plain text that `print` shows for each object."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ CHAINS_SHOWN = 100
 
 
 def ruleset_title(ruleset: Ruleset) -> str:
-    """Return what rules these are."""
+    """Return the title of a ruleset."""
     family, backend = ruleset.family, ruleset.backend
     if not ruleset.version:
         return say("IPv{family} rules ({backend})", family=family, backend=backend)
@@ -110,7 +110,7 @@ def _chain_grid(chains: list[Chain]) -> Grid:
 
 
 def more_text(count: int) -> str:
-    """Return how many more there are than are shown."""
+    """Return the line for items that are not shown."""
     return say("... and {count} more", count=count)
 
 

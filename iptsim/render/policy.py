@@ -36,9 +36,9 @@ class Checked:
     """A host that was checked.
 
     Attributes:
-        source: as the user named it.
-        results: of each expectation.
-        mendings: what would mend it, by the number of the result.
+        source: the source as the user named it.
+        results: the result of each expectation.
+        mendings: the changes that would make an expectation hold, by the index of its result.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class Checked:
         }
 
     def annotations(self) -> list[Annotation]:
-        """Return the results beside the lines of the policy, or of the rules that decide."""
+        """Return the results as annotations of the lines of the policy, or of the deciding rules."""
         return [self._annotation(number, result) for number, result in enumerate(self.results)]
 
     def _annotation(self, number: int, result: Result) -> Annotation:

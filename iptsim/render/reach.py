@@ -1,4 +1,4 @@
-"""Who can reach what, as text, as tables, and as a few lines for each pair of ends."""
+"""Who can reach what, as text and as tables."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ def _class_lines(
 
 
 def rest_text() -> str:
-    """Return what the packets are called that are in no other class between their ends."""
+    """Return the name for packets that are in no other class between their ends."""
     return say("everything else")
 
 
 def packets_text(answer: Reaching, one: ReachClass) -> str:
-    """Return which packets a class has: their ports, and what else tells them apart."""
+    """Return which packets a class has: their ports, and what else distinguishes them."""
     sources = sources_text(answer, one)
     sent = say("from {sources}", sources=sources) if sources else ""
     return joined(", ", filter(None, [traffic_text(answer, one), sent]))
@@ -270,7 +270,7 @@ def _cell_text(answer: Reaching, matrix: Matrix, row: int, column: int) -> str:
 
 
 def cell_text(answer: Reaching, cell: Cell) -> str:
-    """Return what one endpoint can send to another: ports, "-" for nothing, with a question mark what is unsure."""
+    """Return what one endpoint can send to another: ports, "-" for nothing, a question mark after what is unsure."""
     parts = [str(cell.open.says(answer.asked))] if cell.open else []
     if cell.published:
         parts.append(say("{ports} of the host", ports=str(cell.published.says(answer.asked))))

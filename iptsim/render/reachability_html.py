@@ -14,7 +14,7 @@ _SENDERS_WIDE = 8
 
 
 def reachability_table(reachability: Reachability) -> Piece:
-    """Return the table of a reachability, with a legend where its cells are signs."""
+    """Return the table of a reachability, with a legend if its cells are signs."""
     senders = list(dict.fromkeys(reach.sender for reach in reachability))
     lines: dict[tuple[str, Text], dict[str, Reach]] = {}
     for one in sorted(reachability, key=lambda one: one.receiver):

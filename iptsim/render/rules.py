@@ -23,7 +23,7 @@ _NAMED = ("--publish", "--link", "--internal")
 
 
 def rule_words(rule: Rule) -> str:
-    """Return a rule in words, as a sentence without its full stop."""
+    """Return a rule in words, as a sentence without a full stop."""
     conditions = [
         words for words in (rule.parameters.says(), *(match.says() for match in rule.matches)) if words
     ]
@@ -51,10 +51,10 @@ def rules_lines(
 
     Args:
         ruleset: the rules.
-        host: their host; its networks and containers name what Docker rules are for.
+        host: their host, for the names of networks and containers in Docker's rules.
         table: show this table only.
         chain: show the chains of this name only.
-        marks: of a packet, shown beside the rules.
+        marks: the marks of a packet, shown beside the rules.
 
     Raises:
         UsageError: there is no such chain.
@@ -128,7 +128,7 @@ def chain_text(chain: Chain, owners: ChainOwners | None = None) -> str:
 
     Args:
         chain: the chain.
-        owners: of the chains of its ruleset; None: its own name decides.
+        owners: the owners of the ruleset's chains; None to use only the chain's name.
     """
     if chain.builtin:
         return say("built in, policy {policy}", policy=chain.policy or "ACCEPT") + _counted(chain.counters)

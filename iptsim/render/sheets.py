@@ -26,7 +26,7 @@ class Sheet:
     """A table to be written in some format.
 
     Attributes:
-        title: what it is, in a line.
+        title: its title, in one line.
         columns: the names of the columns.
         rows: a text for each column.
         notes: sentences that belong to it.
@@ -59,10 +59,10 @@ def _inline(text: str) -> str:
 
 
 def comma_separated(sheets: Sequence[Sheet]) -> str:
-    """Return tables with the same columns as CSV (RFC 4180), with a line for the columns' names. Notes are left out.
+    """Return tables with the same columns as CSV (RFC 4180), with a header line. Notes are left out.
 
-    Of several tables, the first column has the title. A cell that a spreadsheet would take for a formula begins with
-    an apostrophe.
+    If there are several tables, the first column contains their titles. A cell that a spreadsheet would take for a
+    formula gets an apostrophe in front.
     """
     several = len(sheets) > 1
     out = io.StringIO()
@@ -80,7 +80,7 @@ def _cell(text: str) -> str:
 
 
 def page(sheets: Sequence[Sheet], title: str) -> str:
-    """Return tables as one page of HTML in the language in force. It loads nothing and runs nothing."""
+    """Return tables as one page of HTML in the current language. The page loads and runs nothing."""
     parts: list[Piece] = []
     for sheet in sheets:
         if len(sheets) > 1 or sheet.title != title:

@@ -100,7 +100,7 @@ def _row(visit: Visit, leg: LegVisit, place: NamespaceVisit, *, hook: str, brief
 
 
 def result_html(step: Step) -> list[Piece]:
-    """Return what a step did: the chain that it called, or its verdict; and what it changed in the packet."""
+    """Return the effect of a step: the chain that it called, or its verdict; and its changes to the packet."""
     if step.table is None:
         return [badge("DROP") if step.verdict == "DROP" else None, " ", step.note]
     verdict: Piece = badge(step.verdict) if step.verdict in _FINAL else step.verdict

@@ -27,7 +27,7 @@ def spec(rule: Rule) -> str:
 
 
 def backend_of(step: Step) -> str:
-    """Return whose rules a step belongs to, on a host with rules of both backends."""
+    """Return the backend of a step, on a host with rules of both backends."""
     if not step.backend:
         return ""
     return say(" of iptables-{backend}", backend="nft" if step.backend == "nf_tables" else step.backend)
@@ -86,7 +86,7 @@ def _level(visits: list[Visit], margin: str, leg: LegVisit) -> Iterator[Text]:
 
 
 def nothing_text(visits: Iterable[Visit]) -> str:
-    """Return why visits had no effect: no rule matched, or those that matched changed nothing."""
+    """Return why visits had no effect: no rule matched, or the matching ones changed nothing."""
     return say("no effect") if any(not visit.step.policy for visit in visits) else say("no rule matched")
 
 

@@ -1,4 +1,4 @@
-"""What changes do, as text: both answers side by side, or the table of connections whose verdict changes."""
+"""The effect of changes as text: both answers side by side, or the table of connections whose verdict changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ALSO_SHOWN = 6
 
 
 def print_what_if(answer: WhatIf, console: Console) -> None:
-    """Print what some changes do."""
+    """Print the effect of changes."""
     with language(answer.language):
         _print(answer, console)
 
@@ -54,7 +54,7 @@ def _print(answer: WhatIf, console: Console) -> None:
 
 
 def as_text(answer: WhatIf, width: int = 120) -> str:
-    """Return what some changes do as plain text."""
+    """Return the effect of changes as plain text."""
     console = Console(file=StringIO(), width=width, color_system=None, force_jupyter=False)
     print_what_if(answer, console)
     assert isinstance(console.file, StringIO)
@@ -90,7 +90,7 @@ def _with_end(proposal: Proposal) -> str:
 
 
 def side_effects(proposal: Proposal) -> Iterator[str]:
-    """Yield what else a proposal does, a line for each kind of effect."""
+    """Yield the side effects of a proposal, one line for each kind."""
     opened = [
         shift.row for shift in proposal.also if shift.kind == "opens" and shift.row.sender == "internet"
     ]

@@ -1,4 +1,4 @@
-"""Traces as compact data: shared values are kept once and referred to by number."""
+"""Traces as compact data: shared values are stored once and referred to by number."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from iptsim.render.visits_text import changed_text, spec
 
 
 class Pool:
-    """Values that are kept once. A value's number is its place in `values`."""
+    """Values that are stored once. A value's number is its index in `values`."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -36,18 +36,18 @@ class Pool:
         return self._numbers.get(key)
 
     def add(self, key: Hashable, value: Any) -> int:
-        """Keep a value under a key and return its number."""
+        """Store a value under a key and return its number."""
         number = self._numbers[key] = len(self.values)
         self.values.append(value)
         return number
 
     def once(self, key: Hashable, value: Any) -> int:
-        """Keep a value unless its key is known, and return its number."""
+        """Store a value unless its key is known, and return its number."""
         number = self._numbers.get(key)
         return self.add(key, value) if number is None else number
 
     def text(self, text: Text) -> int:
-        """Keep a text, made inert, and return its number."""
+        """Store a text, made inert, and return its number."""
         told = str(text)
         number = self._numbers.get(told)
         return self.add(told, printable(told)) if number is None else number

@@ -33,10 +33,10 @@ RULES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a page is made of.
+    """The contents of a page.
 
     Attributes:
-        title: the source, in short.
+        title: a short name of the source.
         sections: what the page shows, as HTML, by the name of the section.
         data: what the page's script needs beside it, ready for JSON; texts from the source are inert.
         picture: the topology as SVG.

@@ -1,4 +1,4 @@
-"""What is open to the internet: ports, to whom, where they lead, and what decides."""
+"""What is open to the internet: ports, allowed sources, receivers, and the deciding rules."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRANSLATIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the internet reaches on a host.
+    """What the internet can reach on a host.
 
     Attributes:
         found: what gets in, the gravest first.
@@ -38,12 +38,12 @@ class Exposure:
 
     @property
     def ports(self) -> int:
-        """How many ports are open that rules or containers name, each counted once for each receiver."""
+        """The number of open ports that rules or containers name, each counted once per receiver."""
         return _count(opening for opening in self.found if opening.one.is_open and opening.names_ports)
 
     @property
     def few(self) -> int:
-        """How many of them are open to few sources only."""
+        """How many of them are open only to few sources."""
         return _count(
             opening
             for opening in self.found
@@ -52,14 +52,14 @@ class Exposure:
 
     @property
     def by_source_port(self) -> bool:
-        """Whether more is open to packets from source ports that clients do not usually have."""
+        """Whether more is open to packets from source ports that clients do not usually use."""
         return any(
             opening.one.is_open and not opening.has_ports for opening in self.found if _has_ports(opening.one)
         )
 
     @property
     def depends(self) -> bool:
-        """Whether something depends on what is unknown."""
+        """Whether anything depends on something unknown."""
         return any(opening.one.verdict == "DEPENDS" for opening in self.found)
 
     @property
@@ -113,7 +113,7 @@ class Exposure:
 
 
 def exposure_of(answers: Sequence[Reaching]) -> Exposure:
-    """Return what the internet reaches in all address families."""
+    """Return what the internet can reach in all address families."""
     is_known = any(one.sender == "internet" for answer in answers for one in answer.classes)
     return Exposure(tuple(exposed(*answers)), is_known)
 

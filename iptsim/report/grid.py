@@ -1,4 +1,4 @@
-"""Who can reach what as a grid: senders in rows, receivers in columns, those that are treated alike folded."""
+"""Who can reach what, as a grid of senders and receivers; those that are treated alike are folded."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _APART = frozenset({INTERNET, "host"})
 
 
 class Entry(NamedTuple):
-    """What a cell says about some packets.
+    """An entry of a cell, about some packets.
 
     Attributes:
         number: of the class of packets in the grid.
         one: the class.
         packets: which packets, in words.
         shown_by: the class whose explanation is shown: itself, or one between other containers of the same groups,
-            whose packets go the same way.
+            whose packets take the same path.
         shown_number: its number.
     """
 
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
     @property
     def shown(self) -> Hashable:
-        """What makes a difference to a reader."""
+        """A key that is equal for entries that look alike to a reader."""
         return self.one.verdict, self.one.is_refused, self.shown_by.fate.code, self.packets
 
 
@@ -51,7 +51,7 @@ class Grid:
     Attributes:
         answer: the classes.
         senders / receivers: the endpoints.
-        entries: for a sender and a receiver what happens to the packets, what is open first.
+        entries: what happens to the packets between a sender and a receiver, open ones first.
     """
 
     def __init__(self, answer: Reaching) -> None:
@@ -102,7 +102,7 @@ class Grid:
     def as_json(self, traces: Traces) -> dict[str, Any]:
         """Return the grid for the page's script: each class with its ends by number, its packets, verdict and trace.
 
-        Where the trace is that of another class, that one's number follows.
+        If the trace belongs to another class, the number of that class follows.
         """
         numbers = {
             name: number for number, name in enumerate(dict.fromkeys([*self.senders, *self.receivers]))
@@ -128,7 +128,7 @@ class Grid:
         return _grouped(self.senders, self._alike_senders), _grouped(self.receivers, self._alike_receivers)
 
     def cell(self, senders: Sequence[str], receivers: Sequence[str]) -> tuple[Entry, ...]:
-        """Return what a cell says that represents all pairs of some senders and receivers."""
+        """Return the entries of a cell that represents all pairs of some senders and receivers."""
         pairs = ((sender, receiver) for sender in senders for receiver in receivers if sender != receiver)
         return next((self.entries[pair] for pair in pairs), ())
 

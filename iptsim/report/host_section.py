@@ -11,7 +11,7 @@ from iptsim.report.markup import Content, Markup, code, element, isolated, link,
 
 
 def host_section(about: dict[str, Any]) -> Markup:
-    """Return the section, from what :func:`iptsim.report.host_summary.about` says."""
+    """Return the section, from the result of :func:`iptsim.report.host_summary.about`."""
     return together(_parts(about))
 
 

@@ -1,4 +1,4 @@
-"""What a report says about the host itself: settings, networks, containers, published ports."""
+"""The data about the host itself: settings, networks, containers, published ports."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _FILLED_IN = (
 
 
 def texts() -> dict[str, str]:
-    """Return the page's labels by name, in the language in force."""
+    """Return the page's labels by name, in the current language."""
     kept = {name: f"{{{name}}}" for name in _FILLED_IN}
     return {
         # the frame
@@ -142,7 +142,7 @@ def texts() -> dict[str, str]:
 
 
 def lead(findings: Sequence[Finding], host: Host) -> Markup:
-    """Return the sentence at the top: how much there is."""
+    """Return the sentence at the top: how much was found."""
     rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
     chains = [chain for one in rulesets for table in one.tables.values() for chain in table.chains.values()]
     rules = sum(bool(rule.position) for chain in chains for rule in chain.rules)
@@ -156,7 +156,7 @@ def lead(findings: Sequence[Finding], host: Host) -> Markup:
 
 
 def foot(host: Host) -> Markup:
-    """Return what the page was made from."""
+    """Return the footer: what the page was made from."""
     return isolated(
         say(
             (

@@ -1,4 +1,4 @@
-"""HTML elements as values: text is escaped and made inert, elements are nested as they are."""
+"""HTML elements as values: text is escaped and made inert, elements are nested unchanged."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def element(name: str, /, *content: Content, **attributes: str | int | bool | No
     Args:
         name: its name, and classes: `td.count`.
         content: its children.
-        attributes: an underscore is a hyphen, a last one is left out; True is an attribute without a value,
-            None and False are left out.
+        attributes: underscores become hyphens, except a trailing one, which is dropped; True means an attribute without
+            a value; None and False are left out.
 
     >>> element("a.far", "<x>", href="#y", aria_label="to y")
     '<a class="far" href="#y" aria-label="to y">&lt;x&gt;</a>'
@@ -49,7 +49,7 @@ def element(name: str, /, *content: Content, **attributes: str | int | bool | No
 
 
 def together(*content: Content) -> Markup:
-    """Return content one after the other."""
+    """Return the concatenation of content."""
     return Markup("".join(map(_html, content)))
 
 
@@ -68,7 +68,7 @@ def _inert(text: object) -> str:
 
 
 def code(text: str) -> Markup:
-    """Return a text in the form of code."""
+    """Return a text formatted as code."""
     return element("code", text)
 
 
@@ -84,7 +84,7 @@ def table(heads: Iterable[Content], rows: Iterable[Markup], label: str, *, stack
         heads: the titles of the columns.
         rows: elements `tr`.
         label: what it is, for screen readers.
-        stacks: on a narrow screen the cells of a row are below each other.
+        stacks: stack the cells of a row on narrow screens.
     """
     head = element("thead", element("tr", (element("th", title, scope="col") for title in heads)))
     whole = element("table", head, element("tbody", rows))
@@ -94,7 +94,7 @@ def table(heads: Iterable[Content], rows: Iterable[Markup], label: str, *, stack
 
 
 def pairs(*rows: tuple[Content, Content]) -> Markup:
-    """Return terms with what they mean, one below the other; those without a meaning are left out."""
+    """Return a list of terms and their descriptions; terms without a description are left out."""
     shown = ((term, meaning) for term, meaning in rows if meaning not in ("", None, []))
     return element("dl.pairs", ((element("dt", term), element("dd", meaning)) for term, meaning in shown))
 

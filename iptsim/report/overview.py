@@ -1,4 +1,4 @@
-"""The top of a report: what matters most, in four tiles and a sentence."""
+"""The top of a report: the most important results in four tiles and a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses within the page: of the chains and rules that it lists."""
+"""Addresses within the page, of the chains and rules that it lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iptsim.report.markup import link
 
 
 class Places:
-    """Where a page has the chains and rules of a host.
+    """Where a page shows the chains and rules of a host.
 
     Attributes:
         host: the host.
@@ -39,7 +39,7 @@ class Places:
         }
 
     def list_rules(self, kind: str, rules: Iterable[Rule]) -> None:
-        """Note which rules of a ruleset the page lists; those that the source does not show are at their chain."""
+        """Record which rules of a ruleset the page lists; rules that are not shown get the address of their chain."""
         for rule in rules:
             of_rule = ("rule", kind, rule.table, printable(rule.chain), rule.position)
             self._rules[id(rule)] = link(*of_rule) if rule.position else link("chain", *of_rule[1:4])
@@ -66,5 +66,5 @@ class Places:
 
 
 def is_shown(ruleset: Ruleset, chain: Chain) -> bool:
-    """Return whether the source shows a chain; a listing may leave out those of hooks, which are assumed then."""
+    """Return whether the source shows a chain; a listing may leave out built-in chains, which are then assumed."""
     return not ruleset.listed or chain.declared or any(rule.position for rule in chain.rules)

@@ -1,4 +1,4 @@
-"""What the built-in chains do with packets that no rule decides, and how IPv6 compares with IPv4."""
+"""What the built-in chains do with packets that no rule decides about, and how IPv6 compares with IPv4."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def policy_texts(host: Host, family: Family) -> dict[str, str]:
 
 
 def has_no_rules(host: Host, family: Family) -> bool:
-    """Return whether a dump of a family shows that there are no rules: it has no tables."""
+    """Return whether a dump shows that a family has no rules: it has no tables."""
     found = [rulesets[family] for rulesets in (host.rulesets, host.extra_rulesets) if family in rulesets]
     return bool(found) and not any(ruleset.tables for ruleset in found)
 
 
 def rest(chain: Chain) -> tuple[str, Rule | None]:
-    """Return what happens to packets that no other rule decides about: by a last rule for all, or the policy."""
+    """Return the target for packets that no other rule decides about, and its rule; None for the policy."""
     last = chain.rules[-1] if chain.rules else None
     if last is not None and last.target_name in ("ACCEPT", "DROP", "REJECT") and is_unconditional(last):
         return last.target_name, last
@@ -46,7 +46,7 @@ def rest(chain: Chain) -> tuple[str, Rule | None]:
 
 
 def rest_of_input(host: Host, family: Family) -> str:
-    """Return what the host does with packets to it that no other rule decides about; "" if that is not shown."""
+    """Return what happens to packets to the host that no other rule decides about; "" if it is not shown."""
     chain = shown_chain(host, family, "INPUT")
     return rest(chain)[0] if chain is not None else ""
 
@@ -129,7 +129,7 @@ def _dropping(ruleset: Ruleset) -> Iterator[Chain]:
 
 
 def ipv6_text(host: Host) -> str:
-    """Return what there is of IPv6: addresses, rules, policies, forwarding, containers."""
+    """Return a summary of IPv6: addresses, rules, policies, forwarding, containers."""
     addresses = [printable(address_text(6, one)) for one in host.namespace.outer_addresses(6)]
     containers = [printable(one.name) for one in host.containers.values() if one.running and one.address(6)]
     texts: list[Text] = [_ipv6_rules(host)]

@@ -54,7 +54,7 @@ class ListedRuleset:
     chains: Sequence[ListedChain]
 
     def as_json(self, traces: Traces) -> dict[str, Any]:
-        """Return for the page's script which rules each chain has."""
+        """Return the rules of each chain, for the page's script."""
         owners = chain_owners(self.ruleset)
         return {
             "kind": self.kind,
@@ -72,7 +72,7 @@ class ListedRuleset:
 
 
 def listed(places: Places, room: int) -> list[ListedRuleset]:
-    """Return the rulesets that a page lists, with at most a number of rules, and note where they are."""
+    """Return the rulesets that a page lists, limited to a number of rules, and record their addresses."""
     found = []
     both = len(places.rulesets) > len({ruleset.family for ruleset in places.rulesets.values()})
     for kind, ruleset in places.rulesets.items():

@@ -1,4 +1,4 @@
-"""Verdicts and reasons in a word or two, and their signs: they differ in shape and colour, and are words as well."""
+"""Verdicts and reasons in a word or two, with signs that differ in shape and colour."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def outcome_of(one: ReachClass) -> Outcome:
 
 
 def is_open_question(one: ReachClass) -> bool:
-    """Return whether packets depend on what is undecided, although the one that was followed does not."""
+    """Return whether packets depend on something undecided, although the followed packet does not."""
     return one.verdict == "DEPENDS" != one.explanation.verdict
 
 
 def reason_words(one: ReachClass) -> Message | str:
-    """Return why, in few words."""
+    """Return the reason in a few words."""
     code = "undecided-match" if is_open_question(one) else one.explanation.reason.code
     return REASON_WORDS.get(code, code)
 
@@ -117,7 +117,7 @@ def badge(outcome: Outcome, text: Message | str | None = None) -> Markup:
 
 
 def named(names: Sequence[str]) -> str:
-    """Return some names, of many the first two."""
+    """Return names as a text; if there are many, only the first two."""
     if len(names) <= NAMES:
         return ", ".join(names)
     return say("{names} and {count} more", names=", ".join(names[:2]), count=len(names) - 2)

@@ -15,13 +15,13 @@ def addressed(space: Space, host: Host, endpoint: str, field: str) -> PacketSet:
     """Return the packets with an address of an endpoint.
 
     Args:
-        space: of the set.
-        host: that knows the endpoint.
+        space: the space of the set.
+        host: the host that knows the endpoint.
         endpoint: "internet", "host", a container, a network or an address.
         field: "src" or "dst".
 
     Raises:
-        UsageError: the host does not know it.
+        UsageError: the host does not know the endpoint.
     """
     family = space.family
     if endpoint == "internet":

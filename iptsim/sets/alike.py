@@ -1,4 +1,4 @@
-"""Which packets of a class the kernel judges as the leading one, where it looks at more than their addresses."""
+"""Which packets of a class the kernel treats like the leading one, where it checks more than their addresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iptsim.sets.translating import Fields
 
 
 def of_same_service(bits: Fields, packet: Leader, services: Collection[tuple[int, int]]) -> Any:
-    """Return the packets that have the leading packet's protocol and port among some, or none of them."""
+    """Return the packets that go to the same one of the services as the leading packet, or also to none of them."""
     same = bits.false
     for part in packet.parts:
         proto, port = bits.of(part.header, "proto"), bits.of(part.header, "dport")
@@ -33,7 +33,7 @@ def of_same_service(bits: Fields, packet: Leader, services: Collection[tuple[int
 
 
 def of_protocol(bits: Fields, packet: Leader, number: int) -> Any:
-    """Return the packets of a protocol, if the leading one is of it; otherwise those of others."""
+    """Return the packets of a protocol if the leading packet has it; otherwise those of all others."""
     found = bits.false
     for part in packet.parts:
         own = bits.within("proto", bits.of(part.header, "proto"), number, number)
@@ -42,7 +42,7 @@ def of_protocol(bits: Fields, packet: Leader, number: int) -> Any:
 
 
 def of_same_first_state(bits: Fields, packet: Leader, *, tcp_loose: bool) -> Any:
-    """Return the packets to which conntrack, which knows no connection of theirs, gives the leading one's state."""
+    """Return the packets without a known connection to which conntrack gives the same state as to the leading one."""
 
     def state(judged: Packet) -> str:
         return conntrack.first_state(judged, zone=NO_ZONE, tcp_loose=tcp_loose).state
@@ -71,7 +71,7 @@ def _judged(bits: Fields, packet: Leader, part: Part, proto: int) -> Packet:
 
 
 def recognised(bits: Fields, request: Leader, reply: Leader) -> Any:
-    """Return the packets whose sender takes a reply for one to them."""
+    """Return the packets whose sender recognises the reply to them."""
     same = bits.false
     for sent in request.parts:
         asked = bits.ends(sent.header)

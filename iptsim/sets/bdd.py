@@ -1,4 +1,4 @@
-"""Boolean functions as binary decision diagrams: what an engine must offer.
+"""Boolean functions as binary decision diagrams: the interface of an engine.
 
 An engine raises a :class:`MemoryError` when its nodes are used up.
 """
@@ -32,11 +32,11 @@ class Split(NamedTuple):
 
 
 class Engine(Protocol):
-    """A manager of Boolean functions whose variables are numbered in their order."""
+    """A manager of Boolean functions; the numbers of the variables are their order."""
 
     @property
     def most_nodes(self) -> int:
-        """How many nodes it may hold."""
+        """The maximum number of nodes."""
 
     @property
     def true(self) -> Any:
@@ -48,7 +48,7 @@ class Engine(Protocol):
 
     @property
     def nodes(self) -> int:
-        """How many nodes it holds."""
+        """The current number of nodes."""
 
     def add(self, count: int) -> int:
         """Add variables after all others, and return the number of the first."""
@@ -60,19 +60,19 @@ class Engine(Protocol):
         """Return a function's first variable and its two halves; None for a constant."""
 
     def variables(self, function: Any) -> set[int]:
-        """Return the variables that a function depends on; it is read node by node."""
+        """Return the variables that a function depends on, in time proportional to its nodes."""
 
     def pick(self, function: Any) -> dict[int, bool]:
-        """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
+        """Return the lowest values of variables for which a function is true; other variables are free."""
 
     def meets(self, function: Any, other: Any) -> bool:
         """Return whether two functions are ever true together."""
 
     def cube(self, variables: Iterable[int]) -> Any:
-        """Return some variables as :meth:`exists` takes them."""
+        """Return variables in the form that :meth:`exists` takes."""
 
     def exists(self, function: Any, cube: Any) -> Any:
-        """Return where a function is true for some values of some variables."""
+        """Return the function that is true if another is true for some values of the variables of a cube."""
 
     def substitute(self, function: Any, replacements: Mapping[int, Any]) -> Any:
         """Return a function with variables replaced by functions, all at once."""

@@ -1,9 +1,9 @@
 """Chains as a whole: which packets a chain accepts, drops and lets through, and what its rules change on the way.
 
-Chains are shared by their callers. Each is therefore summarised once, callees first, from *everything* to its outcomes,
-over the header as it came to the base chain; once for each state of the fields that rules have rewritten and that it
-reads. A call takes the part of the packets at hand that is in an outcome. Then, callers first, what enters a chain is
-the union over its calls: a rule is dead where nothing that enters is left for it and matches, in any of these states.
+Several rules may call one chain. Each chain is therefore summarised once, callees first, from *all packets* to its
+outcomes, over the header as it was at the base chain; and once for each state of the rewritten fields that it reads. A
+call intersects its packets with these outcomes. Then, callers first, the packets that enter a chain are the union over
+its calls: a rule is dead if none of them reaches it and matches, in any of these states.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Chains:
     """The summaries of the chains of one program in one space.
 
     Args:
-        space: of the sets.
+        space: the space of the sets.
         program: the rules.
-        known: values of fields that the host decides, such as the contents of ipsets.
+        known: values of fields that the host determines, such as the contents of ipsets.
         apart: keep outcomes of different rules apart.
 
-    A base chain's outcomes hold everything: what falls through gets its policy. Chains that another program in this
-    space has as well are not summarised again, unless rules are kept apart.
+    The outcomes of a base chain cover all packets: those that fall through get its policy. Chains that another program
+        in this space has too are not summarised again, unless rules are kept apart.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Chains:
 
         Args:
             node: the chain.
-            entry: the fields that were rewritten before.
+            entry: the fields that were rewritten before the chain.
 
         Raises:
             TooManyNodesError: the sets grow beyond what is allowed.
@@ -110,7 +110,7 @@ class Chains:
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """Work with sets of these chains; where they need too many nodes, say which rules most come from.
+        """Work with sets of these chains; if they need too many nodes, the error names the costliest rules.
 
         Raises:
             TooManyNodesError: the sets grow beyond what is allowed.
@@ -121,7 +121,7 @@ class Chains:
             raise too_many([self]) from None
 
     def reads(self, node: Node) -> frozenset[str]:
-        """Return the fields whose rewriting may make a difference in a chain, or in one that it calls."""
+        """Return the fields whose rewriting can make a difference in a chain, or in one that it calls."""
         found = self._reads.get(node)
         if found is None:
             known = (one._reads[node] for one, alike in self._others if node in one._reads and alike(node))
@@ -144,14 +144,14 @@ class Chains:
         return found
 
     def tested(self, node: Node) -> list[str]:
-        """Return the fields and decisions that a chain tests, or one that it calls; those made again are left out."""
+        """Return the fields and decisions that a chain or its callees test, without decisions that each place makes."""
         found = set[str]()
         for one in reached_from([node], lambda one: self._called.get(one, ())):
             found |= self._tested.get(one, frozenset())
         return [key for key in self.space.layout.places if key in found]
 
     def decisions(self, node: Node) -> frozenset[str]:
-        """Return what is undecided in a chain that was summarised, or in one that it calls: places of the layout."""
+        """Return the keys of what is undecided in a summarised chain, or in one that it calls."""
         return frozenset(self.tested(node)) - self.space.layout.header
 
     def _prepared(self, node: Node) -> Iterator[Prepared]:
@@ -383,12 +383,12 @@ class Chains:
         return self._anew[key]
 
     def costly(self) -> Iterator[tuple[int, Prepared]]:
-        """Yield how many nodes each rule has made."""
+        """Yield how many nodes each rule has created."""
         yield from self._growth.values()
 
 
 def too_many(chains: Iterable[Chains]) -> TooManyNodesError:
-    """Return the error that the sets of some chains, of one space, need too many nodes: from which rules they come."""
+    """Return the error that the sets of some chains need too many nodes; it names the costliest rules."""
     chains = list(chains)
     costly = sorted((one for found in chains for one in found.costly()), key=lambda one: -one[0])[:_WORST]
     if not costly:

@@ -1,10 +1,10 @@
-"""Walks a packet together with all the packets that go the same way.
+"""Walks a packet together with all packets that take the same path.
 
 The walk of one packet (`iptsim/netfilter/`) decides everything that the kernel decides outside of the rules. Here the
-packet leads a class of packets: what it carries with it says which packets these are, and what the fields of each are
-by now, as functions of the packet as it arrived. At a base chain the class is divided by what the chain does to it, and
-the walk goes on with the packets that are treated like the one that leads; wherever the kernel compares an address, the
-class keeps to the addresses of one region. What is left of the class in the end went the same way as a whole.
+packet leads a class of packets: it carries which packets these are, and the current fields of each, as functions of the
+packet as it arrived. At a base chain the class is divided by what the chain does, and the walk continues with the
+packets that are treated like the leading one; wherever the kernel compares an address, the class is reduced to the
+addresses of one region. What is left of the class at the end has taken the same path.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ from iptsim.sets.translating import (
 
 
 class Decisions(Choices):
-    """Decides what is undecided outside of the rules, one variable a decision, and the class keeps to it."""
+    """Decides what is undecided outside the rules, with one variable per decision; the class is reduced accordingly."""
 
     def __init__(self, walk: ClassWalk) -> None:
         super().__init__()
@@ -89,12 +89,12 @@ class Decisions(Choices):
 
 
 class ClassWalk:
-    """A class of packets, beside the walk of the packet that leads it.
+    """A class of packets that accompanies the walk of its leading packet.
 
     Attributes:
-        packets: the class: the packets, as they arrived, that have gone the same way so far.
+        packets: the class: the packets, as they arrived, that have taken the same path so far.
         leading: those among them that do not differ from the leading packet in any field.
-        opens: whether the packets open connections.
+        opens: whether the packets open a connection.
     """
 
     def __init__(self, land: Landscape, packets: Any, leading: Any, *, opens: bool = True) -> None:
@@ -110,23 +110,23 @@ class ClassWalk:
     # -- what the walk asks ----------------------------------------------------------------------------
 
     def decide(self, key: tuple[Any, ...], why: Text) -> bool:
-        """Decide something undecided for the whole class; the other way is a class of its own."""
+        """Decide something for the whole class; the opposite decision is another class."""
         decision = self.land.decision(key, why)
         value = bool(self.leading & decision != self.nothing)
         self.keep(decision if value else ~decision)
         return value
 
     def keep(self, packets: Any) -> None:
-        """Go on with some packets of the class only."""
+        """Reduce the class to some of its packets."""
         self.packets &= packets
         self.leading &= packets
 
     def leads(self, packet: Packet) -> bool:
-        """Return whether a class goes with a packet."""
+        """Return whether a packet leads a class."""
         return isinstance(packet, Leader)
 
     def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
-        """Pass a base chain with the class. Return None if it continues."""
+        """Evaluate a base chain for the class. Return None if the packets continue."""
         results = self.land.results(program, table, context.hook)
         if results is None:
             return None
@@ -148,7 +148,7 @@ class ClassWalk:
         return None
 
     def opening(self, packet: Packet) -> Packet:
-        """Return the packet that opens a connection, with those that open the connections of the others."""
+        """Return the packet that opens a connection, accompanied by those that open the connections of the others."""
         assert isinstance(packet, Leader)
         flags = self.bits.constant("tcp_flags", SYN)
         packet.parts = tuple(
@@ -157,22 +157,22 @@ class ClassWalk:
         return packet
 
     def compared(self, packet: Packet, services: Collection[tuple[int, int]]) -> None:
-        """Keep to the packets of the same service among some, or of none of them."""
+        """Reduce the class to the packets of the same service, or to those of none of the services."""
         if services and isinstance(packet, Leader):
             self.keep(of_same_service(self.bits, packet, services))
 
     def verified(self, packet: Packet) -> None:
-        """Keep to the packets that are of UDP-Lite, if the leading one is, or to the others, where rules name it."""
+        """Reduce the class to UDP-Lite or to other protocols, like the leading packet, if rules name UDP-Lite."""
         if isinstance(packet, Leader) and self.land.names_udplite:
             self.keep(of_protocol(self.bits, packet, UDPLITE))
 
     def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
-        """Keep to the packets that conntrack, which knows no connection of theirs, judges as the leading one."""
+        """Reduce the class to the packets without a known connection that conntrack treats like the leading one."""
         if isinstance(packet, Leader):
             self.keep(of_same_first_state(self.bits, packet, tcp_loose=tcp_loose))
 
     def translated(self, context: Context, wanted: Translation) -> None:
-        """Translate the packets as the leading one."""
+        """Translate the packets like the leading one."""
         packet = self._joined(context)
         assert context.connection is not None
         parts = []
@@ -207,7 +207,7 @@ class ClassWalk:
         self._note_seen(context, packet)
 
     def arrived(self, host: Host, leg: Leg) -> None:
-        """Keep to the packets for which the same program listens, if any does, and docker-proxy does the same."""
+        """Reduce the class to the packets that the same program receives, and that docker-proxy treats alike."""
         delivered = leg.delivered
         if not self.opens or delivered is None or delivered.kind == "outside":
             return
@@ -231,7 +231,7 @@ class ClassWalk:
         self.keep(_any(bits.false, (part.packets for part in parts)))
 
     def passed_on(self, request: Packet, packet: Packet) -> Packet:
-        """Return docker-proxy's packet, with those that it sends for other ports from which it is equally far."""
+        """Return docker-proxy's packet, accompanied by those for other ports that it forwards at the same distance."""
         if not isinstance(request, Leader) or packet.family != request.family:
             return packet
         source = picked(self.land.host.namespace, self.land.family, packet.dst)
@@ -434,7 +434,7 @@ class ClassWalk:
     # -- replies ------------------------------------------------------------------------------------------
 
     def answering(self, request: Packet, reply: Packet) -> Packet:
-        """Return the reply to a delivered packet, with the replies to those that go with it."""
+        """Return the reply to a delivered packet, accompanied by the replies to the others."""
         if not isinstance(request, Leader):
             return reply
         bits = self.bits
@@ -465,7 +465,7 @@ class ClassWalk:
         return Leader(**values, parts=tuple(parts))
 
     def recognised(self, request: Packet, reply: Packet) -> None:
-        """Keep to the packets whose sender takes the reply for one to them, if that of the leading packet does."""
+        """Reduce the class to packets whose sender recognises the reply, or does not, like the leading packet's."""
         if isinstance(request, Leader) and isinstance(reply, Leader):
             same = recognised(self.bits, request, reply)
             self.keep(same if self.leading & same != self.nothing else ~same)

@@ -1,6 +1,6 @@
 """Address classes: addresses that one chain treats alike as sources and as destinations, and which reach which.
 
-They are the service matrices of fffuu (Diekmann et al., "Verified iptables Firewall Analysis", 2016) for a chain alone.
+They are the service matrices of fffuu (Diekmann et al., "Verified iptables Firewall Analysis", 2016) for one chain.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class AddressClasses(NamedTuple):
     """Groups of addresses that are treated alike, and which of them reach which.
 
     Attributes:
-        classes: the groups, disjoint, all addresses together; the largest last.
-        edges: pairs of places in `classes`: from the first, the second is reached.
+        classes: the groups: disjoint, together all addresses, the largest last.
+        edges: pairs of indexes in `classes`: addresses of the first group can reach those of the second.
     """
 
     classes: tuple[AddressSet, ...]
@@ -64,7 +64,7 @@ def address_classes(
         proto: the protocol.
         dport: the destination port; None for any.
         sport: the source port; None for any.
-        unknown: what happens to packets about which something is undecided: a rate, an Ethernet address ...
+        unknown: what to assume for packets that depend on something undecided: a rate, an Ethernet address ...
 
     Raises:
         UsageError: there is no such chain.

@@ -1,4 +1,4 @@
-"""Which packets two hosts treat differently, exactly: none means that they treat every packet alike."""
+"""Exactly which packets two hosts treat differently; none means that they treat all packets alike."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Difference(NamedTuple):
     """Packets that two hosts treat differently.
 
     Attributes:
-        packets: which.
-        before / after: their fate on each host, each with a witness among them.
+        packets: the packets.
+        before / after: their fate on each host, with a witness from among them.
     """
 
     packets: PacketSet
@@ -26,11 +26,11 @@ class Difference(NamedTuple):
 
 
 def differences(before: Fates, after: Fates) -> list[Difference]:
-    """Return the packets that two hosts treat differently, in few sets.
+    """Return the packets that two hosts treat differently, in as few sets as possible.
 
     They are treated differently if the verdict, the place where they arrive, or what nat makes of them differs, for
-    some outcome of what is undecided on both: equal rules decide alike. Of senders that only one of the hosts has,
-    nothing is compared.
+    some outcome of what is undecided on both: equal rules decide alike. Senders that only one of the hosts has are not
+        compared.
 
     Raises:
         UsageError: the fates are of different spaces.

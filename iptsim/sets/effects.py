@@ -1,4 +1,4 @@
-"""What targets do to sets of packets: which packets go on, where the others end, and what is rewritten.
+"""What targets do to sets of packets: which packets continue, where the others end, and what is rewritten.
 
 What a target does to one packet is in `iptsim/extensions/targets/`; here its :meth:`apply` is run on a packet for the
 verdict, and on the bits of the marks for what it makes of each. Sources: as named there.
@@ -32,7 +32,7 @@ class Effect(NamedTuple):
     """What a target does to some packets.
 
     Attributes:
-        when: to which.
+        when: the packets to which it happens.
         kind: CONTINUE, ACCEPT, DROP, REJECT, RETURN, STOLEN, or TRANSLATE for nat.
         bits: the fields that change, with their new bits.
         translation: what nat does.
@@ -45,7 +45,7 @@ class Effect(NamedTuple):
 
 
 class Nothing:
-    """Surroundings about which nothing is known; implements :class:`iptsim.packet.Surroundings`."""
+    """Surroundings of which nothing is known; implements :class:`iptsim.packet.Surroundings`."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("fact", "recent"):
@@ -56,7 +56,7 @@ class Nothing:
 
 
 class Place(NamedTuple):
-    """Where a target stands: a hook that leads there, the table, and a name for the decisions made there."""
+    """The place of a target: a hook that leads there, the table, and a key for the decisions made there."""
 
     hook: str
     table: str
@@ -64,13 +64,13 @@ class Place(NamedTuple):
 
 
 def effects(space: Space, target: Target, place: Place, before: Rewriting) -> list[Effect]:
-    """Return what a target does to packets, which differ in `when`.
+    """Return the effects of a target, each on other packets (`when`).
 
     Args:
-        space: of the sets.
+        space: the space of the sets.
         target: the target.
-        place: where it stands.
-        before: what was rewritten before.
+        place: the place of its rule.
+        before: the fields that were rewritten before.
     """
     everything = space.everything
     if target.name in _BITWISE:
@@ -91,7 +91,7 @@ def effects(space: Space, target: Target, place: Place, before: Rewriting) -> li
 
 
 def touched(target: Target) -> frozenset[str]:
-    """Return the fields that a target may change, or whose value decides what it does."""
+    """Return the fields that a target may change, or whose value determines its effect."""
     if target.name in _BITWISE or target.name == "TPROXY":
         return frozenset(_CHANGED)
     if target.name in _OPAQUE:

@@ -22,9 +22,9 @@ def make_engine(name: EngineName = "auto", most_nodes: int = MOST_NODES, *, smal
     """Return a new engine.
 
     Args:
-        name: "auto" takes oxidd where it is installed.
-        most_nodes: how many nodes it may hold at once.
-        small: the sets are about few rules, so that it is worth starting faster.
+        name: "auto" uses oxidd if it is installed.
+        most_nodes: the maximum number of nodes.
+        small: the sets involve few rules, so a fast start matters more.
 
     Raises:
         UsageError: there is no such engine.

@@ -47,21 +47,21 @@ class Fate:
     """Packets with the same fate.
 
     Attributes:
-        packets: which, as they set out; for a container's, as they leave it.
+        packets: the packets as they are sent; those of a container as they leave it.
         sender: "internet", "host", a container; None for other networks behind an interface.
-        iif: the interface that they arrive by; "" where the host or a container sends them.
-        verdict: ACCEPT, DROP, REJECT; DEPENDS where something undecided makes a difference.
+        iif: the interface on which they arrive; "" if the host or a container sends them.
+        verdict: ACCEPT, DROP, REJECT; DEPENDS if something undecided makes a difference.
         certain: "may" where what is undecided could change the fate of some of the packets, else "must".
         hinges: what is undecided.
-        delivered: where the request arrives: the kind ("container", "host", "outside") and the name; None where it
-            does not arrive, or at one of several places.
-        reaches: the places where it may arrive in the end: behind docker-proxy, the container.
-        oif: the interface by which they leave the host; None where they do not.
+        delivered: where the request arrives: the kind ("container", "host", "outside") and the name; None if it does
+            not arrive, or arrives at one of several places.
+        reaches: the places where it may finally arrive: behind docker-proxy, the container.
+        oif: the interface by which they leave the host; None if they do not.
         parts: the packets by what nat makes of them, as fields and texts ({"dst": "172.17.0.2"}); last those that it
-            does not change. What is undecided may put a packet into several.
-        passed_on: the packets by what docker-proxy, which takes them, connects to; none where it does not.
-        reply: the verdict on the reply; None where there is none.
-        listening: whether a program listens where they arrive; None where the capture does not tell.
+            does not change. If something is undecided, a packet may be in several of them.
+        passed_on: the packets that docker-proxy receives, by what it connects to; empty if it receives none.
+        reply: the verdict on the reply; None without a reply.
+        listening: whether a program listens where they arrive; None if the capture does not show it.
         blocked_at: where they are blocked: hook, table, chain, position of the rule where rules are kept apart, and the
             code of what the kernel itself decided; empty where they are not.
         witness: one of them, as a batch line.
@@ -88,9 +88,9 @@ class Fate:
 
     @property
     def walks(self) -> frozenset[int]:
-        """Which walks found it; where containers differ in their addresses alone, one walk stands for several.
+        """Which walks found it; one walk represents several containers that differ only in their addresses.
 
-        Empty where something undecided takes the packets one way or another, as their explanation then has all ways.
+        Empty if the path depends on something undecided, as the explanation then has all branches.
         """
         return frozenset(map(id, self._traces))
 
@@ -106,27 +106,27 @@ class Fate:
 
     @property
     def proxied(self) -> Mapping[str, str]:
-        """What docker-proxy, which takes them, connects to; `*` for a port that is not the same for all."""
+        """What docker-proxy, which receives them, connects to; `*` for a port that is not the same for all."""
         made = [one for _, one in self.passed_on]
         return {} if not made else made[0] if len(made) == 1 else {**made[0], "dport": "*"}
 
     @cached_property
     def explanation(self) -> Explanation:
-        """The answer of the packet walker to the witness."""
+        """The explanation of the packet walk for the witness."""
         return ask(self._fates.simulator, Question(**self.witness, verbose=self._fates.verbose))
 
     @property
     def confirmed(self) -> bool:
-        """Whether the packet walker comes to the same verdict for the witness.
+        """Whether the packet walk gives the same verdict for the witness.
 
-        It may know more than a set can say, such as who has connected lately: a fate that depends errs on the side
-        of what is not known.
+        The walk may know more than a set can express, such as recent connections; a fate that depends is then not
+        wrong.
         """
         return self.verdict in (self.explanation.verdict, "DEPENDS")
 
     @property
     def reason(self) -> Reason:
-        """Why, in words: for the witness."""
+        """Why the witness gets its verdict, in words."""
         return self.explanation.reason
 
     @property
@@ -136,7 +136,7 @@ class Fate:
 
     @property
     def decides(self) -> Rule | tuple[str, str] | None:
-        """The rule that decides, or table and chain of the policy; None where no rule or policy does."""
+        """The rule that decides, or table and chain of the policy; None if no rule or policy does."""
         step = self.reason.step
         if step is None or step.table is None or step.chain is None:
             return None
@@ -168,7 +168,7 @@ class Fate:
         )
 
     def by_arrival(self) -> list[tuple[PacketSet, Mapping[str, str]]]:
-        """Return the packets by what has become of them where they arrive in the end, as in :attr:`parts`."""
+        """Return the packets by their translated fields where they finally arrive, as in :attr:`parts`."""
         return list(self.passed_on or self.parts)
 
 
@@ -179,7 +179,7 @@ class Fates(Sequence[Fate]):
         host: the host.
         family: 4 or 6.
         space: of the sets.
-        asked: the packets, by where they set out.
+        asked: the packets in question, by sender.
         state: their state in conntrack.
         verbose: whether explanations of witnesses keep the rules that did not match.
     """
@@ -215,7 +215,7 @@ class Fates(Sequence[Fate]):
 
     @cached_property
     def groups(self) -> dict[str, int]:
-        """The containers that differ in their addresses alone, as far as packets are concerned, with their group."""
+        """The group number of each container; to packets, containers of a group differ only in their addresses."""
         return {member.name: number for number, group in enumerate(self.land.groups) for member in group}
 
     # -- some of them ---------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class Fates(Sequence[Fate]):
         return frame
 
     def open(self) -> list[Fate]:
-        """Return what gets in from the internet: to the host, or to what is behind it."""
+        """Return the fates of the packets that get in from the internet: to the host, or to what is behind it."""
         return [
             fate
             for fate in self._all
@@ -238,7 +238,7 @@ class Fates(Sequence[Fate]):
         ]
 
     def between(self, sender: str, receiver: str) -> list[Fate]:
-        """Return the fates of the packets of a sender to a receiver's addresses, and of those that it gets by nat.
+        """Return the fates of the packets from a sender to a receiver's addresses, or that nat forwards to it.
 
         Args:
             sender: "internet", "host", or a container.
@@ -256,7 +256,7 @@ class Fates(Sequence[Fate]):
         return found
 
     def matrix(self) -> dict[tuple[str, str], list[Fate]]:
-        """Return for each sender and each receiver what happens between them, as :meth:`between`.
+        """Return the result of :meth:`between` for each sender and each receiver.
 
         Both are "internet", "host" and the containers.
         """
@@ -268,7 +268,7 @@ class Fates(Sequence[Fate]):
         return addressed(self.space, self.host, receiver, "dst")
 
     def of(self, packet: Mapping[str, Any]) -> Fate | None:
-        """Return the fate of a packet, given by its fields; None if it is not in question."""
+        """Return the fate of a packet, given by its fields; None if the packet is not in question."""
         return next((fate for fate in self._all if packet in fate.packets), None)
 
     def _from(self, sender: Sender, packets: PacketSet) -> list[Fate]:
@@ -433,7 +433,7 @@ def fates(
     Args:
         host: the host; or a capture, a dump or another source that :func:`iptsim.load_host` reads.
         family: 4 or 6.
-        space: the space of the sets, to compare them with those of another host; by default a new one.
+        space: the space of the sets, for comparisons with those of another host; by default a new one.
         senders: "internet", "host", names of containers, interfaces (the networks behind them), or networks such as
             "10.0.0.0/8", whose packets arrive by the interface of the route to them; None for all.
         targets: destinations: the same, without interfaces; None for all.

@@ -1,4 +1,4 @@
-"""Groups of containers that a host tells apart by their addresses alone, so that one represents all of them."""
+"""Groups of containers that a host distinguishes only by their addresses, so that one represents all of them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ Group = tuple[Member, ...]
 
 
 def groups_of(host: Host, namespaces: Namespaces, family: Family) -> list[Group]:
-    """Return the groups of containers that differ in their addresses alone, as far as packets are concerned.
+    """Return the groups of containers that, to packets, differ only in their addresses.
 
-    They are on one network and no other, with like ports, routes, settings and listening programs, and without rules
-    of their own but for loopback addresses (Docker's resolver).
+    They are on one network only, with equal ports, routes, settings and listening programs, and without rules of their
+    own except for loopback addresses (Docker's resolver).
     """
     if _tells_apart(host, namespaces):
         return []

@@ -1,6 +1,6 @@
 """The contents of ipsets as sets of packets, where a capture has saved them.
 
-How an element is made of a packet, and which element decides, is as in `iptsim/host/ipsets.py` and
+How an element is made from a packet, and which element decides, follows `iptsim/host/ipsets.py` and
 `iptsim/host/ipset_members.py`.
 """
 
@@ -24,13 +24,14 @@ from iptsim.sets.space import Known, Space
 
 
 def known_ipsets(space: Space, program: Program, ipsets: Mapping[str, IpSet] | None) -> Known:
-    """Return what the contents of ipsets say of the matches of a program, for :class:`iptsim.sets.chains.Chains`.
+    """Return what the contents of ipsets mean for the matches of a program, for :class:`iptsim.sets.chains.Chains`.
 
-    A set that a rule adds to or deletes from is left out: it may have changed when a packet comes; so is a list of sets
-    with such a member. So is one whose elements no header shows, such as the Ethernet address of the receiver.
+    Sets that rules add to or delete from are left out, because they may have changed when a packet arrives; so are
+    lists of sets with such a member, and sets of values that are in no header, such as the Ethernet address of the
+    receiver.
 
     Args:
-        space: of the sets.
+        space: the space of the sets.
         program: the rules.
         ipsets: the sets that were saved; None if none were.
     """

@@ -1,4 +1,4 @@
-"""What is known of a host for all packets at once: its regions of addresses, and what its base chains do."""
+"""What is known about a host for all packets at once: its regions of addresses, and what its base chains do."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from iptsim.sets.translating import Bits, Fields, Header
 
 
 class Landscape:
-    """A host in one address family, as the walk of sets needs it.
+    """A host in one address family, prepared for the walk of sets.
 
     Attributes:
         host: the host.
         space: holds the sets.
-        regions: the addresses that the host tells apart; those of a group are one region.
-        groups: containers that differ in their addresses alone.
+        regions: the addresses that the host distinguishes; those of a group are one region.
+        groups: containers that differ only in their addresses.
         namespaces: the host's and the containers' hooks.
         bits: reads and makes the bits of fields.
-        apart: whether what different rules do is kept apart.
+        apart: whether the results of different rules are kept apart.
     """
 
     def __init__(self, host: Host, space: Space, *, apart: bool = False) -> None:
@@ -73,11 +73,11 @@ class Landscape:
 
     @cached_property
     def compared(self) -> list[int]:
-        """Where the ranges of addresses begin that a rule tells apart."""
+        """The first addresses of the ranges that a rule distinguishes."""
         return compared_addresses(self.namespaces.hooks_of(self.host.namespace).programs(self.family))
 
     def decision(self, key: Hashable, why: Text) -> Any:
-        """Return the function that is true if something undecided goes one way."""
+        """Return the function that is true if something undecided holds."""
         return self.space.undecided(key, why).function
 
     def within(self, region: Prefix, key: str) -> Any:
@@ -88,7 +88,7 @@ class Landscape:
         return found
 
     def results(self, program: Program, table: str, hook: str) -> Results | None:
-        """Return what a base chain does; None if it lets every packet go on unchanged."""
+        """Return what a base chain does; None if it lets every packet continue unchanged."""
         key = (id(program), table, hook)
         if key not in self._results:
             idle = program.is_idle(table, hook) or program.chain(table, hook) is None
@@ -106,7 +106,7 @@ class Landscape:
         return found
 
     def pulling(self, changed: Header) -> Callable[[Any], Any]:
-        """Return what finds the packets, as they arrived, that are in a set once some fields have been changed."""
+        """Return a function that finds the packets, as they arrived, that are in a set after fields have changed."""
         fields = tuple(changed.items())
 
         def pulled(packets: Any) -> Any:
@@ -119,11 +119,11 @@ class Landscape:
         return pulled
 
     def too_many(self) -> TooManyNodesError:
-        """Return the error that the sets need too many nodes, with the rules from which most of them come."""
+        """Return the error that the sets need too many nodes; it names the rules that create most of them."""
         return too_many(self._chains.values()) if self._chains else too_many_nodes(self.space.most_nodes)
 
     def value(self, place: Place, context: Context) -> Bits | None:
-        """Return the value that a field has for the leading packet, and so for its class; None if it is undecided."""
+        """Return the value of a field for the leading packet, and thus for its class; None if it is undecided."""
         reads = _READ.get(place.key) or place.read
         if reads is None or (place.key not in _READ and not self._is_common(place.key)):
             return None

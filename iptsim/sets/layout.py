@@ -1,7 +1,7 @@
 """Which bits of a packet are which variables, and the functions of these bits that conditions allow.
 
-The order matters: with the addresses that rules compare most at the two ends of it, sets of packets stay small. Fields
-that are not in the header come last, added when a rule first mentions them: they, and decisions, are *undecided*.
+The order matters: sets of packets stay small if the addresses that rules compare most are at its two ends. Fields that
+    are not in the header are added at the end when a rule first mentions them: they, and decisions, are *undecided*.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class Place:
     """The variables of a field.
 
     Attributes:
-        key: the field's.
-        first: its first variable, that of its highest bit.
+        key: the key of the field.
+        first: its first variable, for its highest bit.
         bits: how many variables it has.
         numbering: for names, their numbers.
-        values: all names, where no others exist; numbers that none of them has mean the last one.
-        why: what its value depends on; None for a field of the header.
-        read: the value that a packet has there, if any, where a context decides it.
+        values: all names, if no others exist; unused numbers mean the last one.
+        why: the reason why it is undecided; None for a field of the header.
+        read: returns the value for a packet, if its context determines one.
     """
 
     key: str
@@ -87,8 +87,8 @@ class Layout:
     Attributes:
         family: 4 or 6.
         engine: holds the functions.
-        most_nodes: how many nodes it may hold.
-        places: the fields that have variables, by key, in the order of the variables.
+        most_nodes: the maximum number of nodes.
+        places: the fields with variables by key, in the order of the variables.
     """
 
     family: Family
@@ -114,7 +114,7 @@ class Layout:
         self.header = frozenset(self.places)
 
     def add(self, key: str, bits: int, why: Text, numbering: Numbering | None = None) -> Place:
-        """Give a field, or a decision, variables after all others."""
+        """Add variables for a field or a decision after all others."""
         return self._place(Place(key, self.engine.add(bits), bits, numbering, why=why))
 
     def _place(self, place: Place) -> Place:
@@ -125,7 +125,7 @@ class Layout:
         return place
 
     def cube(self, fields: Iterable[str]) -> Any:
-        """Return the variables of some fields, as the engine takes them."""
+        """Return the variables of some fields in the form that the engine takes."""
         key = tuple(fields)
         found = self._cubes.get(key)
         if found is None:
@@ -134,7 +134,7 @@ class Layout:
         return found
 
     def cube_without(self, fields: Iterable[str]) -> Any:
-        """Return the variables of all fields but some, as the engine takes them."""
+        """Return the variables of all other fields in the form that the engine takes."""
         key, count = tuple(fields), len(self._owners)
         known, found = self._others.get(key, (-1, None))
         if known != count:
@@ -144,7 +144,7 @@ class Layout:
         return found
 
     def undecided(self) -> Any:
-        """Return the variables of what is no field of the header, as the engine takes them."""
+        """Return the variables of everything that is not a header field, in the form that the engine takes."""
         count = len(self._owners)
         if self._undecided[0] != count:
             numbers = (number for number, place in enumerate(self._owners) if place.why is not None)
@@ -158,7 +158,7 @@ class Layout:
     # -- functions ------------------------------------------------------------------------------------
 
     def allowing(self, key: str, allowed: Allowed, why: Text) -> Any:
-        """Return the function that is true where a field that a packet has is among allowed values.
+        """Return the function that is true where a field that a packet has is one of the allowed values.
 
         None for values of a kind that only an extension understands, or of another kind than the field had before.
         """
@@ -210,7 +210,7 @@ class Layout:
         return self._literals[number][0]
 
     def masked(self, place: Place, allowed: Masked) -> Any:
-        """Return where the number of a field has some bits."""
+        """Return the function that is true where the number of a field has certain bits."""
         if allowed.value & ~allowed.mask or allowed.value >> place.bits:
             return self.engine.false
         found = self.engine.true
@@ -235,7 +235,7 @@ class Layout:
         return found
 
     def ranges(self, place: Place, ranges: Ranges) -> Any:
-        """Return where the number of a field is in one of some ranges."""
+        """Return the function that is true where the number of a field is in one of the ranges."""
         spans = united(ranges)
         if len(spans) == 1 and spans[0][0] == spans[0][1]:
             return self.masked(place, Masked(spans[0][0], (1 << place.bits) - 1))
@@ -243,7 +243,7 @@ class Layout:
         true, false = self.engine.true, self.engine.false
 
         def within(low: int, depth: int) -> Any:
-            """Return the function of the bits from a depth on, for the numbers from a lowest one on."""
+            """Return the function of the bits from a depth on, for the numbers from `low` on."""
             high = low + (1 << place.bits - depth) - 1
             at = bisect_right(firsts, high) - 1
             if at < 0 or spans[at][1] < low:
@@ -259,5 +259,5 @@ class Layout:
 
 
 def decision(what: Text) -> Text:
-    """Return the words for a condition that cannot be decided."""
+    """Return the name of a condition that cannot be decided."""
     return message("whether {condition} matches", condition=what)

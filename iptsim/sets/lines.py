@@ -1,4 +1,4 @@
-"""A set of packets as few lines that a person reads: sources, destinations, protocol, ports, interfaces, state."""
+"""A set of packets as a few readable lines: sources, destinations, protocol, ports, interfaces, state."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _MOST_MERGED = 400
 
 @dataclass(frozen=True, slots=True)
 class PacketLine:
-    """Packets with all combinations of some values of fields.
+    """Packets with all combinations of the values of some fields.
 
     Attributes:
         family: 4 or 6.
-        values: by the names of fields in JSON; a field that is missing may have any value.
+        values: the values by field name, as in JSON; a missing field may have any value.
     """
 
     family: Family
@@ -55,7 +55,7 @@ class PacketLine:
 
         Args:
             sender: the name of the sender; where sources are restricted, they follow it.
-            names: of addresses.
+            names: the names of addresses.
         """
         told = {name: self._brief(name, names or {}) for name in FIELDS if name in self.values}
         source = " ".join(filter(None, [sender, told.get("from", "" if sender else "*")]))
@@ -87,7 +87,7 @@ class PacketLine:
         return {name: list(self.texts(name)) for name in FIELDS if name in self.values}
 
     def texts(self, name: str) -> Iterator[str]:
-        """Yield the values of a field as texts: prefixes, ranges, names; none if it may have any."""
+        """Yield the values of a field as texts: prefixes, ranges, names; nothing if it may have any."""
         found = self.values.get(name)
         if found is None:
             return
@@ -108,7 +108,7 @@ class PacketLine:
 
 
 def packet_lines(packets: PacketSet, family: Family) -> list[PacketLine]:
-    """Return a set of packets as lines, which exclude each other: as few as can be found quickly.
+    """Return a set of packets as disjoint lines, as few as can be found quickly.
 
     Fields that no line shows may have any value that occurs.
     """

@@ -1,4 +1,4 @@
-"""Numbers for names, so that a name is a few bits: an interface, a state, an Ethernet address."""
+"""Numbers for names, so that a name takes few bits: an interface, a state, an Ethernet address."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _RESERVED = 16
 
 
 class Words(NamedTuple):
-    """Some names.
+    """A set of names.
 
     Attributes:
-        names: those that are known.
-        others: whether names that nothing mentions are among them.
+        names: the known names.
+        others: whether it also contains names that nothing mentions.
     """
 
     names: frozenset[Any]
@@ -29,8 +29,8 @@ class Words(NamedTuple):
 class Numbering:
     """Gives each name a number when it is first mentioned.
 
-    Names that nothing has mentioned have numbers as well, all that are left: those that begin like a pattern apart from
-    the others. A pattern therefore keeps its meaning when another name becomes known.
+    The remaining numbers belong to names that nothing has mentioned, separately for each pattern that they match. A
+    pattern therefore keeps its meaning when another name becomes known.
 
     >>> interfaces = Numbering(8)
     >>> interfaces.matching("veth+"), interfaces.numbers(["eth0"]), interfaces.numbers(["veth1"])
@@ -52,7 +52,7 @@ class Numbering:
         return united((number, number) for number in map(self._number, names))
 
     def matching(self, pattern: str) -> Ranges:
-        """Return the numbers of the names that fit an interface pattern (`veth+`).
+        """Return the numbers of the names that match an interface pattern (`veth+`).
 
         Raises:
             UsageError: there are too many names.

@@ -1,4 +1,4 @@
-"""What a base chain may do to some packets of a class, and which of them may go on together."""
+"""What a base chain may do to packets of a class, and which of them may continue together."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from iptsim.sets.translating import Bits, Ends, Fields, Rewritten, translations
 
 
 class Option(NamedTuple):
-    """What a base chain may do to some packets of a class.
+    """One thing that a base chain may do to packets of a class.
 
     Attributes:
-        part: the packets before, those among them to which it applies, and what applies.
-        ends: the addresses and ports that a translation gives them.
-        region: that of the new address.
+        part: the packets before the chain, those among them to which it applies, and the result.
+        ends: their addresses and ports after a translation.
+        region: the region of the new address.
         same: whether the new destination is the source itself.
-        changed: which of the addresses and ports a translation changes: to conntrack, only then is it one.
+        changed: the addresses and ports that a translation really changes; conntrack counts it only then.
     """
 
     part: Part
@@ -36,7 +36,7 @@ class Option(NamedTuple):
 
     @property
     def effect(self) -> tuple[Any, ...]:
-        """What packets must have in common to go on together."""
+        """What packets must have in common to continue together."""
         result = self.result
         side = result.translation.side if result.translation is not None else ""
         written = tuple(one for one in result.rewriting.fields if one[0] not in ("mark", "ct.mark"))
@@ -52,7 +52,7 @@ class Option(NamedTuple):
 
 
 def may_join(leading: Option, result: Result) -> bool:
-    """Return whether packets to which a result applies may go on with those that lead; :attr:`Result.alike` tells."""
+    """Return whether packets with a result may continue with the leading ones, judging by :attr:`Result.alike`."""
     other = leading.result
     if (result.kind, result.rule) != (other.kind, other.rule) and result.translation is None:
         return result.kind == other.kind == "ACCEPT"
@@ -62,7 +62,7 @@ def may_join(leading: Option, result: Result) -> bool:
 def translated(
     land: Landscape, kernel: Kernel, context: Context, part: Part, packets: Any, result: Result
 ) -> Iterator[Option]:
-    """Yield what a translation does to some packets, which go on together only if they are translated alike."""
+    """Yield what a translation does to packets; they continue together only if they are translated alike."""
     wanted = result.translation
     assert wanted is not None
     own = None

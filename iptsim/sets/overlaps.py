@@ -1,4 +1,4 @@
-"""Many sets of which those that overlap another are found without trying each."""
+"""Finds which of many sets overlap another one, without trying each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Overlaps(Generic[_Owner]):
 
     Args:
         nothing: the empty set.
-        sets: the sets, as functions, each with what it belongs to.
+        sets: the sets as functions, each with its owner.
     """
 
     def __init__(self, nothing: Any, sets: Sequence[tuple[Any, _Owner]]) -> None:
@@ -30,11 +30,11 @@ class Overlaps(Generic[_Owner]):
             self._levels.append(level)
 
     def of(self, packets: Any, now: Callable[[Any], Any] | None = None) -> Iterator[tuple[Any, _Owner]]:
-        """Yield what each set that overlaps some packets has in common with them, in the order of the sets.
+        """Yield the intersection of some packets with each set that overlaps them, and its owner, in order.
 
         Args:
             packets: the packets.
-            now: returns what the sets have become, if they were about packets as they were at another place.
+            now: converts the sets, if they describe packets at another place.
         """
         top = len(self._levels) - 1
         todo = [(top, place, packets) for place in reversed(range(len(self._levels[top])))]

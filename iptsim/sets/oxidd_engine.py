@@ -22,7 +22,7 @@ class OxiddEngine:
 
     @property
     def nodes(self) -> int:
-        """How many nodes it holds."""
+        """The current number of nodes."""
         return self._manager.approx_num_inner_nodes()
 
     def add(self, count: int) -> int:
@@ -40,7 +40,7 @@ class OxiddEngine:
         return None if number is None or halves is None else Split(number, *halves)
 
     def variables(self, function: BCDDFunction) -> set[int]:
-        """Return the variables that a function depends on; it is read node by node."""
+        """Return the variables that a function depends on, in time proportional to its nodes."""
         found, seen, todo = set[int](), {function}, [function]
         while todo:
             one = todo.pop()
@@ -56,7 +56,7 @@ class OxiddEngine:
         return found
 
     def pick(self, function: BCDDFunction) -> dict[int, bool]:
-        """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
+        """Return the lowest values of variables for which a function is true; other variables are free."""
         found, false = dict[int, bool](), self.false
         while (number := function.node_var()) is not None:
             halves = function.cofactors()
@@ -71,14 +71,14 @@ class OxiddEngine:
         return (function & other).satisfiable()
 
     def cube(self, variables: Iterable[int]) -> BCDDFunction:
-        """Return some variables as :meth:`exists` takes them."""
+        """Return variables in the form that :meth:`exists` takes."""
         cube, variable = self.true, self._manager.var
         for number in sorted(variables, reverse=True):
             cube = variable(number) & cube
         return cube
 
     def exists(self, function: BCDDFunction, cube: BCDDFunction) -> BCDDFunction:
-        """Return where a function is true for some values of some variables."""
+        """Return the function that is true if another is true for some values of the variables of a cube."""
         return function.exists(cube)
 
     def substitute(self, function: BCDDFunction, replacements: Mapping[int, BCDDFunction]) -> BCDDFunction:

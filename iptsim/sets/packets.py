@@ -1,4 +1,4 @@
-"""A set of packets: an immutable value with the operations of sets, and what can be read from it."""
+"""A set of packets: an immutable value with set operations and queries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FieldValues = Ranges | Words
 
 
 class TooManyNodesError(IptsimError):
-    """The sets of packets need more nodes than are allowed."""
+    """The sets of packets need more nodes than allowed."""
 
 
 def _bounded(
@@ -72,7 +72,7 @@ def _other_space() -> UsageError:
 
 
 def too_many_nodes(most: int) -> TooManyNodesError:
-    """Return the error that sets need more nodes than some number."""
+    """Return the error that sets need more than a number of nodes."""
     return TooManyNodesError(message("the sets of packets need more than {most} nodes", most=f"{most:,}"))
 
 
@@ -81,7 +81,7 @@ class TooManyRangesError(IptsimError):
 
 
 class PacketSet:
-    """Some packets, with what is undecided about them; it says nothing about fields that it does not depend on.
+    """A set of packets, with what is undecided about them; fields that it does not depend on may have any value.
 
     `& | - ~ ^` combine sets of one space, `<=` compares them, and a set is true unless it is empty.
     """
@@ -143,29 +143,29 @@ class PacketSet:
 
     @_bounded
     def without_bits(self, cube: Any) -> PacketSet:
-        """Return the packets that are in the set for some value of some bits, which the engine has put together."""
+        """Return the packets that are in the set for some value of the bits of a cube."""
         return PacketSet(self.layout, self.layout.engine.exists(self.function, cube))
 
     def only(self, *fields: str) -> PacketSet:
-        """Return the packets whose values of the fields some packet of the set has."""
+        """Return the packets that agree in the fields with some packet of the set."""
         return self.without_bits(self.layout.cube_without(fields))
 
     @property
     def may(self) -> PacketSet:
-        """The packets that are in the set if what is undecided goes some way."""
+        """The packets that are in the set for some outcome of what is undecided."""
         return self.without_bits(self.layout.undecided())
 
     @property
     def must(self) -> PacketSet:
-        """The packets that are in the set whatever way the undecided goes."""
+        """The packets that are in the set for every outcome of what is undecided."""
         return ~(~self).may
 
     @_bounded
     def substituted(self, replacements: Mapping[int, PacketSet]) -> PacketSet:
-        """Return the packets that would be in the set if some bits were what other sets say, all at once.
+        """Return the packets that would be in the set if some bits were replaced, all at once.
 
         Args:
-            replacements: the number of a variable -> the packets for which it is to be 1.
+            replacements: the number of a variable -> the packets for which it becomes 1.
         """
         if not replacements:
             return self
@@ -174,12 +174,12 @@ class PacketSet:
 
     @_bounded
     def at(self, field: str, value: int, mask: int | None = None) -> PacketSet:
-        """Return the packets that would be in the set with these bits of a field; it depends on them no longer.
+        """Return the packets that would be in the set with these bits of a field, which then no longer matter.
 
         Args:
             field: the field.
-            value: its number.
-            mask: the bits that are set; None for all.
+            value: the new number.
+            mask: the bits that are replaced; None for all.
         """
         engine, place = self.layout.engine, self.layout.places[field]
         bits = {
@@ -202,7 +202,7 @@ class PacketSet:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields, and the decisions, that it depends on, in the order of the variables."""
+        """The fields and decisions that it depends on, in the order of the variables."""
         if self.layout.engine.size(self.function) > _MANY_NODES:
             passed = self._passed()
             tested = passed.union(self._tested([key for key in self.layout.places if key not in passed]))
@@ -243,7 +243,7 @@ class PacketSet:
 
     @property
     def hinges(self) -> tuple[Text, ...]:
-        """What is undecided about its packets."""
+        """What is undecided about its packets, as phrases."""
         places = (self.layout.places[key] for key in self.fields)
         return tuple(place.why for place in places if place.why is not None)
 
@@ -273,7 +273,7 @@ class PacketSet:
         return AddressSet(self.layout.family, self.ranges(field))
 
     def lines(self, *fields: str) -> list[dict[str, FieldValues]]:
-        """Return the set as a list of combinations, which exclude each other: the values of each field that matters.
+        """Return the set as a list of disjoint combinations: the values of each field that matters.
 
         Args:
             fields: those of interest; all others may have any value that occurs. None for all.
@@ -335,7 +335,7 @@ class PacketSet:
 
 
 def union(sets: Sequence[PacketSet]) -> PacketSet:
-    """Return the union of some sets, at least one. They are united pairwise, so that the sets in between stay small."""
+    """Return the union of one or more sets. They are united pairwise, which keeps intermediate results small."""
     left = list(sets)
     while len(left) > 1:
         left = [left[at] | left[at + 1] if at + 1 < len(left) else left[at] for at in range(0, len(left), 2)]
@@ -383,9 +383,9 @@ def _spans(layout: Layout, function: Any, place: Place) -> list[tuple[int, int, 
 
 
 def spans_of(packets: PacketSet, field: str) -> list[tuple[int, int, Any]]:
-    """Return the ranges of the numbers of a field that a set depends on before all others.
+    """Return the ranges of the numbers of a field whose variables come first in a set.
 
-    Each with the function of the rest; None where the set has no such packets.
+    Each has the function of the other variables; None if the set has no such packets.
     """
     return _spans(packets.layout, packets.function, packets.layout.places[field])
 

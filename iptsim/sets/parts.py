@@ -13,12 +13,12 @@ from iptsim.sets.translating import Header, Tracked
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Some packets of a class, whose fields have been changed alike.
+    """Packets of a class whose fields have been changed alike.
 
     Attributes:
-        packets: which, as a function of the packet as it arrived and of what is undecided.
+        packets: the packets, as a function of the packet as it arrived and of what is undecided.
         header: the fields that differ from those on arrival.
-        tracked: the connections that the packets belong to, by that of the leading packet.
+        tracked: the connections of the packets, by that of the leading packet.
     """
 
     packets: Any
@@ -28,7 +28,7 @@ class Part:
 
 @dataclass(slots=True)
 class Leader(Packet):
-    """The packet that leads a class; `parts` are the packets that go with it."""
+    """The packet that leads a class; `parts` are the packets that accompany it."""
 
     parts: tuple[Part, ...] = ()
 

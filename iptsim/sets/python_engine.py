@@ -63,11 +63,11 @@ class PythonEngine:
         self._both, self._either = self._make_both(), self._make_either()
 
     def conjunction(self, one: int, other: int) -> int:
-        """Return the edge of the function that is true where two are."""
+        """Return the edge of the conjunction of two functions."""
         return self._deep(lambda: self._both(one, other))
 
     def difference(self, one: int, other: int) -> int:
-        """Return the edge of the function that is true where one of two is."""
+        """Return the edge of the function that is true where exactly one of two is."""
         return self._deep(lambda: self._either(one, other))
 
     def _deep(self, operation: Callable[[], int]) -> int:
@@ -84,7 +84,7 @@ class PythonEngine:
 
     @property
     def nodes(self) -> int:
-        """How many nodes it holds."""
+        """The current number of nodes."""
         return len(self._variable)
 
     def add(self, count: int) -> int:
@@ -106,7 +106,7 @@ class PythonEngine:
         return Split(self._variable[node], PythonFunction(self, high), PythonFunction(self, low))
 
     def pick(self, function: PythonFunction) -> dict[int, bool]:
-        """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
+        """Return the lowest values of variables for which a function is true; other variables are free."""
         found, edge = dict[int, bool](), function.edge
         while edge >> 1:
             node, complement = edge >> 1, edge & 1
@@ -116,7 +116,7 @@ class PythonEngine:
         return found
 
     def meets(self, function: PythonFunction, other: PythonFunction) -> bool:
-        """Return whether two functions are ever true together; it makes no nodes."""
+        """Return whether two functions are ever true together, without making nodes."""
         return bool(self._deep(lambda: self._meets(function.edge, other.edge)))
 
     def _meets(self, one: int, other: int) -> bool:
@@ -144,12 +144,12 @@ class PythonEngine:
         return False
 
     def cube(self, variables: Iterable[int]) -> tuple[frozenset[int], int]:
-        """Return some variables as :meth:`exists` takes them, with the last of them."""
+        """Return variables in the form that :meth:`exists` takes, with the last of them."""
         chosen = frozenset(variables)
         return chosen, max(chosen, default=-1)
 
     def exists(self, function: PythonFunction, cube: tuple[frozenset[int], int]) -> PythonFunction:
-        """Return where a function is true for some values of some variables."""
+        """Return the function that is true if another is true for some values of the variables of a cube."""
         gone, last = cube
 
         def step(number: int, high: int, low: int) -> int:
@@ -175,7 +175,7 @@ class PythonEngine:
         return len(self._below(function))
 
     def variables(self, function: PythonFunction) -> set[int]:
-        """Return the variables that a function depends on; it is read node by node."""
+        """Return the variables that a function depends on, in time proportional to its nodes."""
         return {self._variable[node] for node in self._below(function) if node}
 
     def _below(self, function: PythonFunction) -> set[int]:

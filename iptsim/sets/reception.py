@@ -1,4 +1,4 @@
-"""Who receives packets where they are delivered: listening programs, and docker-proxy."""
+"""What receives packets where they are delivered: listening programs, and docker-proxy."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OTHER = 253
 
 
 def same_reception(host: Host, leg: Leg, known: dict[Any, Any]) -> Iterator[tuple[int, Ranges]]:
-    """Yield the protocols and ports for which packets are received like the one that a leg delivers, if not dropped.
+    """Yield the protocols and ports whose packets would be received like the one that a leg delivers.
 
     The last protocol is :data:`OTHER`.
 
     Args:
         host: the host.
-        leg: what delivers them.
-        known: what is known of other places.
+        leg: the leg that delivers the packet.
+        known: a cache of the results for other places.
     """
     delivered = leg.delivered
     assert delivered is not None

@@ -1,9 +1,8 @@
-"""Regions of addresses: the addresses that no route, interface, neighbour or container tells apart.
+"""Regions of addresses: addresses that no route, interface, neighbour or container distinguishes.
 
-Whatever the kernel decides by an address outside of the rules, it decides by comparing it with prefixes: those of
-routes, of the interfaces' addresses, of `ip rule`, of a few special networks. Addresses that are in the same of these
-prefixes are treated alike, so one of them represents all. As prefixes are nested or disjoint, the longest of them
-that holds an address names its region.
+Outside the rules, the kernel compares addresses only with prefixes: those of routes, interface addresses, `ip rule` and
+a few special networks. Addresses in the same prefixes are treated alike, so one represents all of them. As prefixes are
+nested or disjoint, the longest prefix that contains an address identifies its region.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ class Prefix(NamedTuple):
 
 
 class Regions:
-    """The regions of the addresses of one family, as a host tells them apart.
+    """The regions of the addresses of one family, as a host distinguishes them.
 
     Args:
         host: the host; prefixes of its containers' namespaces count as well.
         family: 4 or 6.
-        alike: addresses that make one region in each group, though they have prefixes of their own.
+        alike: groups of addresses that form one region each, although they have prefixes of their own.
     """
 
     def __init__(self, host: Host, family: Family, alike: Iterable[Sequence[int]] = ()) -> None:
@@ -68,7 +67,7 @@ class Regions:
         self.all = sorted(one for one in found if self._leaders.get(one, one) == one)
 
     def of(self, address: int) -> Prefix:
-        """Return the region of an address: the longest prefix that holds it."""
+        """Return the region of an address: the longest prefix that contains it."""
         for length, mask, addresses in self._by_length:
             if address & mask in addresses:
                 found = Prefix(address & mask, length)
@@ -76,7 +75,7 @@ class Regions:
         raise AssertionError("the prefix of length 0 holds every address")
 
     def ranges(self, region: Prefix) -> Ranges:
-        """Return the addresses of a region: those of its prefix that no longer prefix holds."""
+        """Return the addresses of a region: those of its prefix that are in no longer prefix."""
         if region in self._groups:
             return tuple(sorted((one.address, one.address) for one in self._groups[region]))
         found, first = [], region.address

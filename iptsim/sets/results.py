@@ -1,4 +1,4 @@
-"""What a base chain does, result by result, as the walk of a class needs it."""
+"""What a base chain does, result by result, in the form that the walk of a class needs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Result(NamedTuple):
     """One of the things that a base chain does.
 
     Attributes:
-        kind: ACCEPT, also where nat translates, DROP, REJECT or STOLEN.
-        rewriting: what rules have changed of the packets.
+        kind: ACCEPT (also if nat translates), DROP, REJECT or STOLEN.
+        rewriting: the fields of the packets that rules have changed.
         translation: what nat does to them.
         rule: chain and position of the rule that decides, where rules are kept apart; None for a policy.
-        packets: to which packets, as they come to the chain: a function.
-        region: where a translation leads that has only one address.
+        packets: the packets to which it happens, as they enter the chain: a function.
+        region: the region of the new address, if a translation has only one.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class Result(NamedTuple):
 
     @property
     def alike(self) -> Hashable:
-        """What results have in common that are alike as far as packets may go on together."""
+        """A key that is equal for results whose packets may continue together."""
         return self.translation is None, self.kind, self.rule, self.region
 
 
@@ -45,7 +45,7 @@ class Results:
 
     Args:
         nothing: the empty set.
-        results: each thing that it does.
+        results: all of its results.
         fields: the fields and decisions that their packets may depend on.
     """
 
@@ -62,12 +62,12 @@ class Results:
     def of(
         self, packets: Any, now: Callable[[Any], Any], chosen: Callable[[Result], bool]
     ) -> Iterator[tuple[Any, Result]]:
-        """Yield what happens to some packets, and to which of them.
+        """Yield the results for some packets, each with the packets to which it applies.
 
         Args:
             packets: the packets, as they arrived.
-            now: returns the packets, as they arrived, that are in a set when they come to the chain.
-            chosen: which results count; it is asked about one of those that are alike.
+            now: returns the packets, as they arrived, that are in a set when they enter the chain.
+            chosen: returns whether a result counts; called once for results that are alike.
         """
         found = [
             (number, inside, one)

@@ -1,4 +1,4 @@
-"""What rules have changed of a packet so far, bit by bit, in terms of the header as it came to the base chain."""
+"""The fields of a packet that rules have changed so far, bit by bit, in terms of the header at the base chain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ZERO, _ONE, _FIRST = 0, 1, 2
 
 
 def variable_bit(variable: int, *, flipped: bool = False) -> Bit:
-    """Return the bit that a variable is."""
+    """Return a bit that equals a variable."""
     return 2 * variable + _FIRST + flipped
 
 
@@ -25,34 +25,34 @@ def constant_bits(number: int, count: int) -> tuple[Bit, ...]:
 
 
 class Rewriting(NamedTuple):
-    """The fields that differ from those with which the packet came, each with its bits, the highest first.
+    """The fields that differ from those at the base chain, each with its bits, the highest first.
 
-    It holds fields in the order of their keys, and none that is unchanged, so that equal ones are the same.
+    Fields are in the order of their keys, and unchanged ones are left out, so that equal rewritings are identical.
     """
 
     fields: tuple[tuple[str, tuple[Bit, ...]], ...] = ()
 
     @classmethod
     def of(cls, layout: Layout, bits: Mapping[str, tuple[Bit, ...]]) -> Rewriting:
-        """Make a rewriting of the bits of some fields."""
+        """Make a rewriting from the bits of some fields."""
         changed = {key: value for key, value in bits.items() if value != own_bits(layout, key)}
         return cls(tuple(sorted(changed.items())))
 
     def bits(self, layout: Layout, field: str) -> tuple[Bit, ...]:
-        """Return the bits that a field has now."""
+        """Return the current bits of a field."""
         return dict(self.fields).get(field) or own_bits(layout, field)
 
     def only(self, fields: Iterable[str]) -> Rewriting:
-        """Return it for some of the fields."""
+        """Return the rewriting reduced to some fields."""
         chosen = frozenset(fields)
         return Rewriting(tuple(one for one in self.fields if one[0] in chosen))
 
     def then(self, layout: Layout, bits: Mapping[str, tuple[Bit, ...]]) -> Rewriting:
-        """Return it with some fields changed again."""
+        """Return the rewriting with some fields changed again."""
         return Rewriting.of(layout, {**dict(self.fields), **bits})
 
     def number(self, field: str) -> tuple[int, int]:
-        """Return the number that a field is set to and the mask of the bits that are set; other bits are copied."""
+        """Return the number to which a field is set, and the mask of the bits that are set; other bits are copied."""
         bits = dict(self.fields).get(field, ())
         number = mask = 0
         for bit in bits:
@@ -60,7 +60,7 @@ class Rewriting(NamedTuple):
         return number, mask
 
     def replacements(self, layout: Layout) -> dict[int, PacketSet]:
-        """Return what each variable of a rewritten field means."""
+        """Return the replacement of each variable of the rewritten fields."""
         engine, found = layout.engine, {}
         for key, bits in self.fields:
             for variable, bit in zip(layout.places[key].variables, bits, strict=True):
@@ -74,7 +74,7 @@ class Rewriting(NamedTuple):
 
 
 def own_bits(layout: Layout, field: str) -> tuple[Bit, ...]:
-    """Return the bits of a field that nothing has changed."""
+    """Return the bits of an unchanged field."""
     place = layout.places[field]
     return _variable_bits(place.first, place.bits)
 

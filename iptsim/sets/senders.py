@@ -1,4 +1,4 @@
-"""Where packets set out, and the classes of packets that go the same way from there."""
+"""Where packets come from, and the classes of packets that take the same path from there."""
 
 from __future__ import annotations
 
@@ -49,14 +49,15 @@ from iptsim.sets.translating import Bits
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Where packets set out.
+    """Where packets come from.
 
     Attributes:
         name: "internet", "host", or a container; None for other networks behind an interface.
-        interface: that the packets arrive by, as rules see it; "" for the host's own and those of containers.
-        namespace: whose kernel picks the source address; None where packets arrive from outside.
-        sources: the regions of source addresses; none where the kernel picks the address.
-        group: the containers among which this one is, that differ in their addresses alone.
+        interface: the interface on which the packets arrive, as rules see it; "" for those of the host and of
+            containers.
+        namespace: the namespace whose kernel picks the source address; None for packets from outside.
+        sources: the regions of source addresses; empty if the kernel picks the address.
+        group: the containers, this one included, that differ only in their addresses.
     """
 
     name: str | None
@@ -76,14 +77,14 @@ Arrival = tuple[str, str, str | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Class:
-    """Packets that go the same way.
+    """Packets that take the same path.
 
     Attributes:
-        sender: where they set out.
-        packets: which, as they arrive, with what is undecided: a function.
-        parts: the parts that arrive where the request is delivered; each with what was rewritten.
+        sender: where they come from.
+        packets: the packets as they arrive, with what is undecided: a function.
+        parts: the parts where the request is delivered, each with its rewritten fields.
         arrival: where the request arrives; None if it does not.
-        trace: the way of one of them, or of a packet that differs in the container that it is from or for.
+        trace: the trace of one of them, or of an equivalent packet from or to another container of the group.
     """
 
     sender: Sender
@@ -94,7 +95,7 @@ class Class:
 
     @property
     def end(self) -> tuple[str, str] | None:
-        """Where what was sent arrives in the end: the kind of place and its name."""
+        """Where the packets finally arrive: the kind of place and its name."""
         proxied = _proxied(self.trace)
         if proxied is not None and proxied.delivered is not None:
             return proxied.delivered.kind, proxied.delivered.name
@@ -102,7 +103,7 @@ class Class:
 
     @property
     def proxied(self) -> tuple[str, int] | None:
-        """What docker-proxy connects to: the address, and how much greater the port is; None if it gets nothing."""
+        """What docker-proxy connects to: the address, and the offset of the port; None if docker-proxy gets nothing."""
         leg, delivered = _proxied(self.trace), self.trace.legs[0].delivered
         if leg is None or delivered is None:
             return None
@@ -131,7 +132,7 @@ class _ClassWays(Ways):
 
 
 def senders_of(land: Landscape) -> Iterator[Sender]:
-    """Yield where packets may set out: outside each interface, in each container, on the host."""
+    """Yield the possible senders: outside each interface, each container, the host."""
     host, family = land.host, land.family
     behind: dict[tuple[bool, str], list[Prefix]] = {}
     for region in land.regions.all:
@@ -169,7 +170,7 @@ def _is_full(land: Landscape, device: str) -> bool:
 
 
 class Classes:
-    """Divides packets into classes that go the same way.
+    """Divides packets into classes that take the same path.
 
     Args:
         land: the host.
@@ -192,7 +193,7 @@ class Classes:
         self._usual_ends = land.space.point(dict(usual)).function
 
     def of(self, sender: Sender, asked: Any) -> Iterator[Class]:
-        """Yield the classes of some packets that set out at one place."""
+        """Yield the classes of some packets of one sender."""
         nothing = self.land.bits.false
         if sender.name == "internet":
             asked &= self._public
@@ -328,7 +329,7 @@ class Classes:
                 )
 
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
-        """Return one of some packets, as a batch line and as a set."""
+        """Return one packet of a set, as a batch line and as a set."""
         space, nothing, family = self.space, self.land.bits.false, self.land.family
         for usual in (self._usual_ends, *self._usual):
             likely = packets & usual
@@ -381,7 +382,7 @@ class Classes:
         return f"{name}@{next(iter(container.endpoints), '')}"
 
     def packets(self) -> PacketSet:
-        """Return all packets of the state: new ones are those that may open a connection."""
+        """Return all packets of the state; for "new", those that may open a connection."""
         space = self.space
         own, foreign = (ICMP, ICMPV6) if space.family == 4 else (ICMPV6, ICMP)
 

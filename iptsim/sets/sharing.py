@@ -1,7 +1,7 @@
-"""Chains that two rulesets have in common: what one of them does with packets is summarised once.
+"""Chains that two rulesets have in common, which are summarised only once.
 
-A summary is over all packets, whatever enters the chain. So it holds for an equal chain of another ruleset in the same
-space, as far as the chains that it calls are equal too.
+A summary covers all packets, whatever enters the chain. It therefore holds for an equal chain of another ruleset in the
+same space too, if the chains that it calls are also equal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from iptsim.netfilter.program import Program
 
 
 class Alike:
-    """Which chains of two programs do the same, whatever enters them.
+    """Determines which chains of two programs do the same, whatever enters them.
 
     Args:
         one / other: the programs.

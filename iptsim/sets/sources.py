@@ -1,8 +1,8 @@
-"""Which source address a kernel picks for its own packets, for all destinations of a region at once.
+"""The source address that a kernel picks for its own packets, for all destinations of a region at once.
 
-The rules for it are in `iptsim/host/source.py`. Within a region, where the routes are the same, they compare the
-destination with the kernel's own addresses (IPv6) or with nothing (IPv4), and a packet to an IPv4 address of the
-machine itself has that address for its source, too.
+The choice follows `iptsim/host/source.py`. Within a region, where the routes are the same, it compares the destination
+with the kernel's own addresses (IPv6) or with nothing (IPv4); a packet to an IPv4 address of the machine itself has
+that address as its source, too.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ def picked(namespace: Namespace, family: Family, destination: int) -> int | None
 def by_source(
     space: Space, namespace: Namespace, ranges: Ranges, compared: Iterable[int]
 ) -> Iterator[tuple[Any, int | None]]:
-    """Divide the destinations of a region by the source address that the kernel picks.
+    """Divide the destinations of a region by the source address that the kernel picks for them.
 
     Args:
-        space: of the sets.
-        namespace: whose kernel it is.
-        ranges: the destinations; the routes do not tell them apart.
-        compared: where ranges of addresses begin that rules tell apart.
+        space: the space of the sets.
+        namespace: the namespace of the kernel.
+        ranges: the destinations; no route distinguishes them.
+        compared: the first addresses of the ranges that rules distinguish.
 
     Yields:
-        Packets to some of the destinations, as a function, and their source. Where it is the destination itself, one
-        source stands for all that the rules treat like it.
+        Packets to some of the destinations, as a function, and their source. If that is the destination itself, one
+        source represents all that the rules treat like it.
     """
     family, found = space.family, dict[int | None, Any]()
     for packets, destination in _parts(space, namespace, ranges, compared):
@@ -89,7 +89,7 @@ def _starts_of_prefixes(namespace: Namespace) -> Iterator[int]:
 
 
 def compared_addresses(programs: Iterable[Program]) -> list[int]:
-    """Return where the ranges of addresses begin that rules tell apart by a condition on an address."""
+    """Return the first addresses of the ranges that conditions of rules distinguish."""
     found: set[int] = set()
     for program in programs:
         family, rules = program.ruleset.family, [one for one in program.ruleset.rules() if not one.refused]

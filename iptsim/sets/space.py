@@ -1,8 +1,8 @@
-"""The space of packets: sets made of conditions, over one layout of variables.
+"""The space of packets: sets made from conditions, over one layout of variables.
 
-What a condition means is read from its constraints (`iptsim/extensions/constraints.py`); here is only which bits its
-fields are, and when a packet has them. A condition that nothing decides is one variable, and two conditions share it
-exactly where the walk of a packet would decide them alike.
+The meaning of a condition comes from its constraints (`iptsim/extensions/constraints.py`); this module adds only which
+bits represent its fields, and when a packet has them. An undecidable condition is one variable; two conditions share it
+exactly if the walk of a packet would decide them alike.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ _ALWAYS = ("fact.", "src.type", "dst.type", "src.own_type", "dst.own_type", "src
 
 
 class Space:
-    """All packets of a family, as they are at one place of the kernel's path, and the sets of them.
+    """All packets of a family at one place of their path through the kernel, and the sets of them.
 
     Args:
         family: 4 or 6.
-        engine: "auto" takes oxidd where it is installed, else Python; the answers are the same.
-        most_nodes: how many nodes all sets together may have.
-        small: the sets are about few rules, so that it is worth starting faster.
+        engine: "auto" uses oxidd if it is installed, else Python; the answers are the same.
+        most_nodes: the maximum number of nodes of all sets together.
+        small: the sets involve few rules, so a fast start matters more.
 
     Raises:
         UsageError: there is no such engine.
         MissingExtraError: oxidd is not installed.
-        TooManyNodesError: by all that makes sets, when these grow beyond what is allowed.
+        TooManyNodesError: raised by every operation that makes sets grow beyond the limit.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Space:
 
     @property
     def nodes(self) -> int:
-        """How many nodes all sets together have, those that are no longer used included."""
+        """The number of nodes of all sets together, including those no longer used."""
         return self.engine.nodes
 
     # -- sets -------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ class Space:
         return found
 
     def bits(self, field: str) -> range:
-        """Return the numbers of a field's variables, that of the highest bit first."""
+        """Return the numbers of a field's variables, the highest bit first."""
         return self.layout.places[field].variables
 
     def point(self, values: Mapping[str, Any]) -> PacketSet:
@@ -129,8 +129,8 @@ class Space:
         Args:
             constraint: the condition.
             known: the values of fields that the host or the ruleset decides.
-            place: where the condition stands: what is undecided there and may change each time is decided once a
-                place; None for a place of its own.
+            place: the place of the condition: what is undecided and may change each time is decided once per place;
+                None for a new place.
         """
         if isinstance(constraint, Several):
             parts = (
@@ -152,16 +152,16 @@ class Space:
         return found | (self._absent(constraint.absent, field, place) - present)
 
     def decided_by(self, decision: PacketSet, read: Callable[[Context], Truth | None]) -> PacketSet:
-        """Return a decision of one variable, having noted what decides it for one packet."""
+        """Record what determines a decision of one variable for a packet, and return the decision."""
         for key in decision.fields:
             place = self.layout.places[key]
             place.read = place.read or read
         return decision
 
     def reading(self, context: Context) -> dict[int, PacketSet]:
-        """Return what a context says of the fields that are not in the header, and of decisions, bit by bit.
+        """Return the values of decisions and of fields outside the header in a context, bit by bit.
 
-        What it leaves unknown is left out. For :meth:`PacketSet.substituted`.
+        Unknown values are left out. For :meth:`PacketSet.substituted`.
         """
         found: dict[int, PacketSet] = {}
         for place in self.layout.places.values():
@@ -175,7 +175,7 @@ class Space:
         return found
 
     def decision(self, key: tuple[Any, ...], why: Text, place: Hashable) -> PacketSet:
-        """Return the packets for which a decision goes one way; with an empty key, each place makes its own."""
+        """Return the packets for which a decision is positive; with an empty key, each place makes its own."""
         if key:
             return self.undecided(key, why)
         if place is None:
@@ -287,7 +287,7 @@ class Space:
         return self._has(field)
 
     def framed(self) -> PacketSet:
-        """Return the packets that came in an Ethernet frame; see :attr:`iptsim.packet.Context.frameless`."""
+        """Return the packets that arrived in an Ethernet frame; see :attr:`iptsim.packet.Context.frameless`."""
         own = self.where("in_interface", named("")) & self.where("physical_in", named(""))
         return ~own - self.where("in_interface", named("lo"))
 

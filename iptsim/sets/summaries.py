@@ -14,11 +14,11 @@ from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 
 
 class Outcome(NamedTuple):
-    """How packets leave a chain.
+    """A way in which packets leave a chain.
 
     Attributes:
         kind: ACCEPT, DROP, REJECT, STOLEN, TRANSLATE, or RETURN for those that fall through.
-        rewriting: what has changed of them.
+        rewriting: the fields that have changed.
         translation: what nat does to them.
         rule: chain and position of the rule that decides, where rules are kept apart; None for a policy, and for
             RETURN.
@@ -32,16 +32,16 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True)
 class RuleSets:
-    """A rule in a summary.
+    """The packet sets of a rule in a summary.
 
     Attributes:
         rule: the rule.
-        reaches: the packets that reach it, by what was rewritten; as if all packets entered the chain.
+        reaches: the packets that reach it if all packets enter the chain, by what was rewritten.
         matches: the packets that match, whether or not they reach it.
         takes: the packets that reach it and match.
         calls: the summary of the chain that it jumps to, by what was rewritten.
-        times: for the so-manieth time it is called there.
-        stays: the packets that reach the next rule after they match, by what was rewritten before.
+        times: which call of that chain it is, counted from 1 over all rules.
+        stays: the packets that match and still reach the next rule, by what was rewritten before.
     """
 
     rule: Rule
@@ -59,11 +59,10 @@ class Summary:
 
     Attributes:
         node: the chain.
-        entry: the state: the fields that rules have rewritten before.
-        parts: how packets leave it, and functions that return some of those that do: what is not needed is not
-            computed, and often large.
+        entry: the state: the fields that rules rewrote before the chain.
+        parts: for each outcome, functions that return packets; computed only on demand, as they are often large.
         rules: its rules, in order.
-        taken_from: the summary of the same chain of another program that this one was taken over from.
+        taken_from: the summary of an equal chain of another program from which this one was copied.
     """
 
     node: Node
@@ -78,16 +77,16 @@ class Summary:
     _waiting: int | None = None
 
     def end(self, outcome: Outcome, packets: PacketSet) -> None:
-        """Let packets leave the chain."""
+        """Record packets that leave the chain."""
         if packets:
             self.end_later(outcome, lambda: packets)
 
     def end_later(self, outcome: Outcome, packets: Callable[[], PacketSet]) -> None:
-        """Let packets leave the chain that are computed when they are needed."""
+        """Record packets that leave the chain, computed on demand."""
         self.parts.setdefault(outcome, []).append(packets)
 
     def leaving(self, outcome: Outcome) -> PacketSet:
-        """Return the packets that leave the chain by an outcome, now that all its parts are known."""
+        """Return the packets that leave the chain with an outcome, once all its parts are known."""
         if self.taken_from is not None:
             return self.taken_from.leaving(outcome)
         found = self._left.get(outcome)
@@ -107,10 +106,10 @@ class Summary:
 
     @property
     def outcomes(self) -> dict[Outcome, PacketSet]:
-        """How packets leave the chain, and which."""
+        """The packets that leave the chain, by outcome."""
         found = {outcome: self.leaving(outcome) for outcome in self.parts}
         return {outcome: packets for outcome, packets in found.items() if packets}
 
     def packets(self, kind: str) -> PacketSet:
-        """Return the packets that leave the chain in one way, whatever was rewritten."""
+        """Return the packets that leave the chain with a kind of outcome, whatever was rewritten."""
         return union([self.nothing, *(self.leaving(one) for one in self.parts if one.kind == kind)])

@@ -1,7 +1,7 @@
-"""What really passes the rules of a table: chains entered from their callers, and rules that no packet reaches.
+"""Which packets really reach the rules of a table, from all callers of each chain; and rules that no packet reaches.
 
-A rule is dead where nothing that enters its chain is left for it and matches: from every hook, in every connection
-state, with every mark, and whatever way the undecided goes.
+A rule is dead if no packet that enters its chain reaches it and matches: from any hook, in any connection state, with
+    any mark, and whatever the outcome of what is undecided.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _PAIRS = 80
 
 
 class DeadRule(NamedTuple):
-    """A rule that takes no packet.
+    """A rule that never matches a packet.
 
     Attributes:
         rule: the rule.
         reason: why.
-        hidden_by: the smallest set of rules found that leave nothing for it: earlier ones of its chain or of a calling
-            one; for "not-entered" the rules that call its chain.
+        hidden_by: the smallest set of rules found that leave no packet for it, in its chain or in a calling one; for
+            "not-entered", the rules that call its chain.
     """
 
     rule: Rule
@@ -42,7 +42,7 @@ class DeadRule(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call of a chain: the summary of the caller, the place of the rule there, and what was rewritten before."""
+    """A call of a chain: the summary of the caller, the index of the rule there, and what was rewritten before."""
 
     caller: Summary
     place: int
@@ -50,12 +50,12 @@ class Call(NamedTuple):
 
 
 class Traffic:
-    """The packets that come to the rules of a table.
+    """The packets that reach the rules of a table.
 
     Args:
         chains: the summaries.
         table: the table.
-        within: only these packets come; None for all that the kernel can have at the hooks.
+        within: only these packets; None for all that the kernel can have at the hooks.
 
     Raises:
         TooManyNodesError: the sets grow beyond what is allowed.
@@ -76,11 +76,11 @@ class Traffic:
                 self._enter(summary)
 
     def entered(self, summary: Summary) -> PacketSet:
-        """Return the packets that enter a chain in the state of a summary, over the header with which they came."""
+        """Return the packets that enter a chain in the state of a summary, in terms of the header at the base chain."""
         return self._entered.get(summary, self.space.nothing)
 
     def taken(self, rule: Rule) -> PacketSet:
-        """Return the packets that come to a rule and match, from all hooks and callers."""
+        """Return the packets that reach a rule and match it, from all hooks and callers."""
         found = [
             self.entered(summary) & packets
             for summary, sets in self._places(rule)
@@ -89,11 +89,11 @@ class Traffic:
         return union([self.space.nothing, *found])
 
     def is_dead(self, rule: Rule) -> bool:
-        """Return whether a rule takes no packet."""
+        """Return whether a rule never matches a packet."""
         return not self._is_alive(rule)
 
     def changed(self, other: Traffic) -> Iterator[Rule]:
-        """Yield the rules that may take other packets than the same rule of another program in this space."""
+        """Yield the rules that may match other packets than the same rule of another program in this space."""
         theirs = other.chains.program
         for name, chain in self.chains.program.ruleset.tables[self.table].chains.items():
             before = theirs.chain(self.table, name)
@@ -117,7 +117,7 @@ class Traffic:
         return pairs if all(self.entered(one) == other.entered(same) for one, same in pairs) else None
 
     def dead(self) -> list[DeadRule]:
-        """Return the rules that take no packet, in the order of the dump, without those that the kernel refuses."""
+        """Return the rules that never match a packet, in dump order, without those that the kernel would reject."""
         table = self.chains.program.ruleset.tables[self.table]
         with self.chains.bounded():
             return [
@@ -261,9 +261,9 @@ def _removing(rules: Sequence[RuleSets], rewriting: Rewriting) -> Iterator[tuple
 
 
 def smallest_cover(wanted: PacketSet, takers: Sequence[tuple[Rule, PacketSet]]) -> tuple[Rule, ...]:
-    """Return the smallest set of rules found that together take all of some packets; empty if they do not.
+    """Return the smallest set of rules found that together match all of some packets; empty if there is none.
 
-    One rule or two are found if they suffice; more are put together by what each adds, and none of them is needless.
+    If one or two rules suffice, they are found; larger sets are built greedily, without redundant rules.
     """
     useful = [(rule, packets & wanted) for rule, packets in takers if packets & wanted]
     for rule, packets in useful:

@@ -1,7 +1,7 @@
-"""What translations make of packets, for all packets of a class at once.
+"""Address translation for all packets of a class at once.
 
-The fields of a packet are tuples of functions, one a bit: constants where a rule has written them, else variables of
-the packet as it arrived, so that the inverse of a translation, and a reply, are no more than other tuples.
+The fields of a packet are tuples of functions, one per bit: constants if a rule has written them, else variables of the
+packet as it arrived. The inverse of a translation, and a reply, are just other tuples.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Tracked:
     """A connection of conntrack, for all packets of a part of a class.
 
     Attributes:
-        original: the first packet's addresses and ports, before any translation.
+        original: the addresses and ports of the first packet, before any translation.
         reply: those of the replies on the wire.
-        status: "SNAT" and "DNAT", as far as it is translated.
+        status: which of "SNAT" and "DNAT" apply.
         mark: the connection's mark.
     """
 
@@ -96,12 +96,12 @@ class Fields:
         return Ends(*(self.of(header, key) for key in Ends._fields))
 
     def by_protocol(self, key: str, values: Mapping[int, int], other: int) -> Bits:
-        """Return the bits of a field that depends on the protocol.
+        """Return the bits of a value that depends on the protocol.
 
         Args:
             key: the field.
-            values: its value, by protocol.
-            other: that of all other protocols.
+            values: the value by protocol.
+            other: the value for all other protocols.
         """
         found = self.constant(key, other)
         for proto, value in values.items():
@@ -114,7 +114,7 @@ class Fields:
         return found
 
     def number(self, bits: Bits) -> int | None:
-        """Return the number that bits are, None if it is not the same for all packets."""
+        """Return the number that bits represent; None if it is not the same for all packets."""
         value = 0
         for bit in bits:
             if bit == self.true:
@@ -126,7 +126,7 @@ class Fields:
         return value
 
     def shifted(self, bits: Bits, number: int) -> Bits:
-        """Return the bits of a number with another one added, which begins again at 0 behind the greatest."""
+        """Return the bits of a number plus another one, modulo their range."""
         found, carry = [], self.false
         for place, bit in enumerate(reversed(bits)):
             if number >> place & 1:
@@ -138,7 +138,7 @@ class Fields:
         return tuple(reversed(found))
 
     def equal(self, one: Bits, other: Bits) -> Any:
-        """Return where two values are equal."""
+        """Return the function that is true where two values are equal."""
         found = self._equal.get((one, other))
         if found is None:
             each = (~(a ^ b) for a, b in zip(reversed(one), reversed(other), strict=True))
@@ -146,7 +146,7 @@ class Fields:
         return found
 
     def within(self, key: str, bits: Bits, first: int, last: int) -> Any:
-        """Return where a value is in a range."""
+        """Return the function that is true where a value is in a range."""
         inside = self._spans.get((key, first, last))
         if inside is None:
             inside = self.layout.ranges(self.layout.places[key], ((first, last),))
@@ -154,7 +154,7 @@ class Fields:
         return inside if bits == self.own(key) else self.replaced(inside, {key: bits})
 
     def replaced(self, function: Any, header: Header) -> Any:
-        """Return a function of a packet as it is now as one of the packet as it arrived."""
+        """Convert a function of the current packet into one of the packet as it arrived."""
         changed = {}
         for key, bits in header.items():
             for number, bit in zip(self.layout.places[key].variables, bits, strict=True):
@@ -162,18 +162,18 @@ class Fields:
         return self.layout.engine.substitute(function, changed) if changed else function
 
     def fresh(self, key: str, name: Hashable, why: Text) -> Bits:
-        """Return bits that nothing is known about."""
+        """Return new bits whose values are unknown."""
         return tuple(self.decide((name, bit), why) for bit in range(self.layout.places[key].bits))
 
 
 class Rewritten(NamedTuple):
-    """What a translation makes of some packets.
+    """The result of a translation for some packets.
 
     Attributes:
-        packets: which of them.
-        ends: their addresses and ports then.
-        address: the address that was picked, None where it is the host's own, or kept.
-        at_random: whether the port is any.
+        packets: the packets among them.
+        ends: their new addresses and ports.
+        address: the address that was picked; None if it is the host's own, or kept.
+        at_random: whether the port is random.
     """
 
     packets: Any
@@ -185,15 +185,15 @@ class Rewritten(NamedTuple):
 def translations(
     fields: Fields, wanted: Translation, packets: Any, ends: Ends, own: int | None, key: Hashable
 ) -> Iterator[Rewritten]:
-    """Yield what a translation makes of packets (set_up in `iptsim/netfilter/nat.py`).
+    """Yield the results of a translation for packets (set_up in `iptsim/netfilter/nat.py`).
 
     Args:
-        fields: of the space.
+        fields: the fields of the space.
         wanted: the translation.
         packets: the packets.
-        ends: their addresses and ports now.
+        ends: their current addresses and ports.
         own: the host's own address that MASQUERADE and REDIRECT use.
-        key: names what the kernel picks at random.
+        key: identifies the kernel's random choice.
     """
     side = wanted.side
     address, port = (ends.dst, ends.dport) if side == "dst" else (ends.src, ends.sport)
@@ -320,7 +320,7 @@ def with_ends(fields: Fields, header: Header, ends: Ends) -> Header:
 
 
 def renewed(tracked: Tracked, side: str, ends: Ends) -> Tracked:
-    """Return a connection whose first packet has been translated on one side."""
+    """Return a connection after its first packet was translated on one side."""
     kind = "DNAT" if side == "dst" else "SNAT"
     return replace(tracked, reply=ends.reversed(), status=tracked.status | {kind})
 

@@ -25,7 +25,7 @@ def in_place(
     Args:
         base: the ruleset.
         made: the rules that dockerd writes now.
-        now: the same with their templates.
+        now: the same rules with their templates.
         before: the rules that dockerd wrote for its earlier settings.
         is_dockers: returns whether a rule of `base` is Docker's.
     """

@@ -57,7 +57,7 @@ def template_of(rule: Rule, generation: str | None = None) -> tuple[RuleTemplate
 
     Args:
         rule: the rule.
-        generation: preferred where templates of several generations match; None: the newest.
+        generation: preferred if templates of several generations match; None: the newest.
     """
     return _template(rule.table, rule.chain, _body(rule), generation)
 

@@ -1,4 +1,4 @@
-"""The rulesets that dockerd writes, alone or among the rules of others."""
+"""The rulesets that dockerd writes, alone or among other programs' rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rules_for(
     Args:
         docker: the settings.
         family: 4 or 6.
-        base: a ruleset whose other rules keep their places, while Docker's are written again.
+        base: a ruleset whose other rules keep their places, while Docker's are replaced.
         before: the settings in force when `base` was saved; None: the same.
     """
     written = write(docker, family)

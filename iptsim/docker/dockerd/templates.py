@@ -1,4 +1,4 @@
-"""Templates of the rules that dockerd writes: their place, their text and the settings that call for them."""
+"""Templates of the rules that dockerd writes: their places, texts, and the settings that cause them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RuleTemplate:
         text: as iptables-save prints it after `-A CHAIN`, with placeholders in braces.
         when: its conditions, all of which must be met; "!" negates one: "masquerade !routed".
         role: its purpose, one of the codes of :mod:`iptsim.owners.docker`.
-        setting: the setting that makes dockerd write it, as a user would give it; empty: dockerd always does.
+        setting: the setting that makes dockerd write it, as a user would give it; empty if dockerd always does.
     """
 
     operation: Operation
@@ -142,8 +142,8 @@ class Layout:
         link: written for each exposed port of a linked container.
         ingress: written when swarm publishes its first port on the node.
         ingress_port: written for each port that a swarm service publishes.
-        drop_always: families whose FORWARD policy becomes DROP even where the host already forwarded.
-        drop_per_network: the first network of the family sets the policy, not the start of the daemon.
+        drop_always: families whose FORWARD policy becomes DROP even if the host already forwarded packets.
+        drop_per_network: the policy is set with the first network of the family, not when the daemon starts.
     """
 
     name: Generation

@@ -39,7 +39,7 @@ class WrittenRule:
     Attributes:
         table / chain: its place.
         text: as iptables-save prints it after `-A CHAIN`.
-        template: what it was made from.
+        template: the template from which it was made.
         origin: what made dockerd write it.
     """
 

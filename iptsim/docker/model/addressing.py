@@ -1,4 +1,4 @@
-"""Subnets and addresses that dockerd assigns where the user gives none."""
+"""Subnets and addresses that dockerd assigns unless the user gives them."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Publication(Frozen):
         proto: the protocol's number.
         address: on the host; "" for the network's default, which is all addresses of both families.
         host_port: the port on the host; 0 without one (gateway mode "routed") or before the engine chose it.
-        requested: what the engine chose the port from: a range, "" for any; None: `host_port` was requested.
+        requested: the range from which the engine chose the port, "" for any port; None if `host_port` was requested.
     """
 
     proto: int = 6
@@ -157,10 +157,10 @@ class DockerHost(Frozen):
         containers: in the order in which they were started.
         joins: (container, network) in the order in which containers got their addresses; the others follow
             in the order of `containers`.
-        opened: containers in the order in which their ports were opened, where several started at once;
-            empty: each opened its ports as soon as it had its address.
-        earlier: networks in the order in which an earlier daemon created them since the host booted: its
-            rules in built-in chains still exist. Empty: this daemon is the first.
+        opened: containers in the order in which their ports were opened, if several started concurrently; empty if each
+            opened its ports as soon as it had its address.
+        earlier: networks in the order in which an earlier daemon created them since the host booted: its rules in
+            built-in chains still exist. Empty if this daemon is the first.
         forwarded_before: families that the host already forwarded when the daemon started, so that dockerd
             left the policy of FORWARD alone.
         ingress: swarm's routing mesh; None if no service publishes a port on the node.
@@ -194,7 +194,7 @@ class DockerHost(Frozen):
 
     @property
     def engine(self) -> Engine:
-        """The engine; 28 where its version is not known."""
+        """The engine; 28 if its version is unknown."""
         return self.daemon.engine or DEFAULT_ENGINE
 
     def with_engine(self, generation: str) -> DockerHost:

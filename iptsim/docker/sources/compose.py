@@ -1,7 +1,7 @@
 """Reads a Compose file as the settings after `docker compose up`.
 
-Only what affects rules is read: networks, ports, exposed ports, links, the order of starting. Addresses, host
-ports and bridge names are chosen as the engine chooses them; where its choice is random, they are fixed.
+Only what affects rules is read: networks, ports, exposed ports, links, the start order. Addresses, host ports and
+    bridge names are chosen as the engine does; fixed values replace its random choices.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def read_settings(path: str, *, lenient: bool = False, docker_inspect: str | Non
 
     Raises:
         UsageError: a Compose file, and PyYAML is not installed.
-        CaptureError: it cannot be read; the text names the file and the key.
+        CaptureError: the source cannot be read; the text names the file and the key.
     """
     text = _own_file(path)
     if text is None:

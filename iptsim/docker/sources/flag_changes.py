@@ -40,7 +40,7 @@ _CHANGED = "the changes"
 
 
 def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
-    """Return the settings after changes, made one after the other.
+    """Return the settings after changes, applied in the order given.
 
     Changes are the daemon's settings (`icc`, `iptables`, `ip6tables`, `ip-forward`, `ip-forward-no-drop`,
     `ip-masq`, `userland-proxy`, `allow-direct-routing`: "true" or "false"; `ip`: an address; `dns`: an address,
@@ -72,7 +72,7 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
 
 
 def unknown_change(name: str, known: Iterable[str]) -> UsageError:
-    """Return the error of a change that does not exist."""
+    """Return the error for an unknown change."""
     return UsageError(
         message(
             "unknown change {name!r}; choose from: {choices}", name=name, choices=", ".join(sorted(known))

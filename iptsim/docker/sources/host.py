@@ -1,4 +1,4 @@
-"""The settings of a host's dockerd: as saved in the capture, else as its rules show them."""
+"""The settings of a host's dockerd: from the capture, else inferred from its rules."""
 
 from __future__ import annotations
 

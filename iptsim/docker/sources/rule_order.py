@@ -1,6 +1,7 @@
-"""The order of events that Docker's rules show, where dockerd's order is random.
+"""The order of events, inferred from Docker's rules where dockerd's order is random.
 
-dockerd restores networks and opens ports and links in the order of Go's maps, and starts containers at once.
+dockerd restores networks and opens ports and links in the random order of Go's maps, and starts containers
+concurrently.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from iptsim.host.model import Host
 
 
 class RuleOrder:
-    """The order in which ports and links were opened, by their rules."""
+    """The order in which ports and links were opened, inferred from their rules."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -51,7 +52,7 @@ class RuleOrder:
         return sorted(ports, key=place)
 
     def opened(self, docker: DockerHost) -> tuple[str, ...]:
-        """Return the containers in the order of their forwarded ports; empty if each opened its own as it joined."""
+        """Return the containers in the order of their forwarded ports; empty if each opened its ports as it joined."""
         addresses = {
             address: container.name
             for container in docker.containers
@@ -100,7 +101,7 @@ def _destination(match: Match) -> tuple[int, int] | None:
 
 
 def this_order(host: Host) -> list[str]:
-    """Return the bridges in the order in which this daemon set them up, as its rules show it."""
+    """Return the bridges in the order in which this daemon set them up, inferred from its rules."""
     for ruleset in host.rulesets.values():
         chain = ruleset.chain("filter", "DOCKER-FORWARD")
         if chain is not None:

@@ -1,4 +1,4 @@
-"""A host on which dockerd was started with some settings, and nothing else: what a configuration file describes."""
+"""A host on which only dockerd was started, with the settings of a configuration file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def started(docker: DockerHost, source: str) -> Host:
 
     Args:
         docker: the settings.
-        source: the name of what they were read from.
+        source: the name of the file from which they were read.
 
     Raises:
         CaptureError: a setting is invalid; the text names it.

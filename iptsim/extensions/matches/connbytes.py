@@ -100,7 +100,7 @@ def _got(context: Context, mode: _Mode, side: _Side) -> Text:
 
 
 class Connbytes(Match):
-    """Packets, bytes or bytes a packet, in one direction of the connection or in both."""
+    """Packets, bytes or bytes per packet, in one direction of the connection or in both."""
 
     name: ClassVar[str] = "connbytes"
     options: ClassVar[tuple[Option, ...]] = (

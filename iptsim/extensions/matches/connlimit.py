@@ -1,6 +1,6 @@
 """`-m connlimit`: how many connections a host or network has at once (net/netfilter/xt_connlimit.c).
 
-The count includes the packet's own connection, so that it is never below 1. No dump says more.
+The count includes the packet's own connection, so it is at least 1. No dump shows more.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`-m conntrack`: what connection tracking knows of the packet's flow (net/netfilter/xt_conntrack.c)."""
+"""`-m conntrack`: what connection tracking knows about the packet (net/netfilter/xt_conntrack.c)."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ STATUSES = ("NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED")
 def state_of(context: Context) -> str:
     """Return the packet's state.
 
-    Before conntrack has seen it, in the raw table, a packet is INVALID; but a CT target has given it a
-    template, which counts as NEW, or told conntrack to leave it alone.
+    Before conntrack has seen it, in the raw table, a packet is INVALID; but a CT target has given it a template, which
+    counts as NEW, or exempted it from conntrack.
     """
     if context.state is not None:
         return context.state

@@ -1,6 +1,6 @@
 """`-m hashlimit`: the rate of packets or bytes, by address and port (net/netfilter/xt_hashlimit.c).
 
-How full a bucket is at that moment is not in a dump, so that this match cannot be decided.
+A dump does not show how full a bucket is, so this match cannot be decided.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _DEFAULT_COLLECTION = 1000
 
 
 class ByteRate(NamedTuple):
-    """A number of bytes in a second, as what a byte costs."""
+    """A number of bytes per second, stored as the cost of a byte."""
 
     cost: int
 
     @property
     def amount(self) -> int:
-        """Bytes in a second, as far as the kernel keeps them."""
+        """Bytes per second, with the kernel's precision."""
         return (_ALL_ONES // self.cost - 1) << _CHUNK_BITS
 
     @classmethod
     def of(cls, amount: int) -> ByteRate:
-        """Return the nearest rate that the kernel can keep."""
+        """Return the nearest rate that the kernel can store."""
         return cls(_ALL_ONES // ((amount >> _CHUNK_BITS & _ALL_ONES) + 1))
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ _MASK = Value("a prefix length", _parse_mask, needs_family=True)
 
 
 class Hashlimit(Match):
-    """A limit of packets or bytes in a time, counted for each address, port or network separately."""
+    """A limit on packets or bytes per unit of time, counted separately for each address, port or network."""
 
     name: ClassVar[str] = "hashlimit"
     options: ClassVar[tuple[Option, ...]] = (

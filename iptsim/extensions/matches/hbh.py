@@ -35,7 +35,7 @@ class HeaderOption(NamedTuple):
 
     @property
     def allowed(self) -> Masked:
-        """What an option of the packet must be: type and length, one byte each. Pad1 has no length."""
+        """The options of a packet that satisfy it: type and length, one byte each. Pad1 has no length."""
         if self.length is None or self.type == _PAD1:
             return Masked(self.type << 8, 0xFF00)
         return Masked(self.type << 8 | self.length, 0xFFFF)

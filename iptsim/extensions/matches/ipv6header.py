@@ -94,7 +94,7 @@ class Ipv6header(Match):
 
     @property
     def wanted(self) -> frozenset[int]:
-        """The headers that the rule names, by protocol number; 255 for an upper layer's."""
+        """The headers that the rule names, by protocol number; 255 for the upper layer."""
         return frozenset(_NAMES[word] for word in self.header)
 
     def predicates(self) -> tuple[Predicate, ...]:

@@ -1,7 +1,7 @@
 """`-m ipvs`: packets of a connection that IPVS balances (net/netfilter/xt_ipvs.c).
 
-No file of a capture holds IPVS's connections, so that this cannot be decided, unless the fact `ipvs` is "no":
-then the host balances nothing.
+No file of a capture contains IPVS's connections, so the match cannot be decided, unless the fact `ipvs` is "no": then
+IPVS is not used.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _DEFAULT_BURST = 5
 
 
 class Limit(Match):
-    """Match so many packets in a time, after a first burst of packets that all match."""
+    """Match a number of packets per unit of time, after an initial burst of packets that all match."""
 
     name: ClassVar[str] = "limit"
     status: ClassVar[Status] = "unknown"

@@ -50,7 +50,7 @@ PORT_LIST = Value(
 
 
 class Multiport(Match):
-    """A list of source ports, of destination ports, or of ports of which either may be one."""
+    """A list of source ports, of destination ports, or (`--ports`) of either."""
 
     name: ClassVar[str] = "multiport"
     protocols: ClassVar[frozenset[int] | None] = PORT_PROTOCOLS

@@ -1,7 +1,6 @@
-"""`-m owner`: whose program sends the packet (net/netfilter/xt_owner.c).
+"""`-m owner`: the owner of the program that sends the packet (net/netfilter/xt_owner.c).
 
-A packet without a local socket (forwarded, or made by the kernel) satisfies the negated conditions and no
-other.
+A packet without a local socket (forwarded, or made by the kernel) satisfies only negated conditions.
 """
 
 from __future__ import annotations

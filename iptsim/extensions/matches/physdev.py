@@ -1,6 +1,6 @@
 """`-m physdev`: bridge ports of a packet that br_netfilter shows to iptables (net/netfilter/xt_physdev.c).
 
-A packet without a known bridge port satisfies the negated conditions and no other, not even `+`.
+A packet without a known bridge port satisfies only negated conditions, not even `+`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Physdev(Match):
         return self
 
     def allowed_hooks(self) -> frozenset[str] | None:
-        """Return the hooks: OUTPUT knows no outgoing port, so the kernel rejects such a rule there."""
+        """Return the hooks: in OUTPUT the outgoing port is not known yet, so the kernel rejects such a rule there."""
         outgoing = self.physdev_out is not None or self.physdev_is_out
         bridged = self.physdev_is_bridged and "physdev_is_bridged" not in self.negated
         return _HOOKS - {"OUTPUT"} if outgoing and not bridged else None

@@ -1,4 +1,4 @@
-"""`-m quota`: so many bytes, counted down since the rules were loaded (net/netfilter/xt_quota.c)."""
+"""`-m quota`: a number of bytes, counted down since the rules were loaded (net/netfilter/xt_quota.c)."""
 
 from __future__ import annotations
 

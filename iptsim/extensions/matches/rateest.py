@@ -105,7 +105,7 @@ class Rateest(Match):
         ]
 
     def clauses(self) -> list[str]:
-        """Return the options in iptables' order, the comparison between the two rates."""
+        """Return the options in iptables' order, with the comparison between the two rates."""
         relative = self.rateest2 is not None
         field = self._comparison
         comparison = ("! " if field in self.negated else "") + "--" + field.replace("_", "-")

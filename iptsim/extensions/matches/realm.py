@@ -50,7 +50,7 @@ def _listed(realm: MaskedNumber | str, negated: bool) -> str:
 
 
 class Realm(Match):
-    """The routing realm; every system has the name cosmos, for 0."""
+    """The routing realm; every system has the name cosmos for realm 0."""
 
     name: ClassVar[str] = "realm"
     family: ClassVar[int | None] = 4

@@ -1,4 +1,4 @@
-"""`-m recent`: lists of addresses that were seen lately (net/netfilter/xt_recent.c)."""
+"""`-m recent`: lists of recently seen addresses (net/netfilter/xt_recent.c)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def whole_mask(family: int) -> tuple[int, int]:
 
 
 class Recent(Match):
-    """Enter the packet's source (or destination) in a list, look it up, or take it out."""
+    """Add the packet's source (or destination) to a list, look it up, or remove it."""
 
     name: ClassVar[str] = "recent"
     status: ClassVar[Status] = "given"

@@ -1,4 +1,4 @@
-"""`-m rpfilter`: the way back to the packet's source (net/ipv4/netfilter/ipt_rpfilter.c)."""
+"""`-m rpfilter`: the route back to the packet's source (net/ipv4/netfilter/ipt_rpfilter.c)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _ALL = tuple(range(256))
 
 
 class Chunk(NamedTuple):
-    """A type of chunk, with the flags that are tested and those that must be set."""
+    """A chunk type, with the flags that are tested and those that must be set."""
 
     number: int
     mask: int = 0
@@ -148,7 +148,7 @@ def carried_chunks(context: Context) -> tuple[Chunk, ...] | None:
     """Return the chunks of the packet, with their set flags; None if they were not stated.
 
     Raises:
-        UsageError: the packet is said to have an unknown chunk.
+        UsageError: the question states an unknown chunk.
     """
     chunks = context.packet.extra.get("sctp_chunks")
     if chunks is None:
@@ -183,7 +183,7 @@ _NO_CHUNKS = Unknown(message("the SCTP chunks that it carries"), "--set sctp_chu
 
 
 class Sctp(NativePorts):
-    """The SCTP header and its chunks. Without options it holds for every SCTP packet."""
+    """The SCTP header and its chunks. Without options it matches every SCTP packet."""
 
     name: ClassVar[str] = "sctp"
     protocols: ClassVar[frozenset[int] | None] = frozenset({SCTP})

@@ -1,7 +1,7 @@
-"""`-m socket`: an open socket of this host is found for the packet (net/netfilter/xt_socket.c).
+"""`-m socket`: whether this host has an open socket for the packet (net/netfilter/xt_socket.c).
 
-Fact: `socket`, whether there is one; or which: "any" is bound to no address, "transparent" may be bound to
-addresses of others. Fact: `socket_mark`, its mark.
+Facts: `socket`, whether there is one, or its kind: "any" is bound to no address, "transparent" may be bound to foreign
+    addresses; `socket_mark`, its mark.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _looked_up(packet: Packet) -> bool:
 
 
 class Socket(Match):
-    """A socket of this host, connected or listening, is there for the packet."""
+    """Whether this host has a connected or listening socket for the packet."""
 
     name: ClassVar[str] = "socket"
     status: ClassVar[Status] = "given"

@@ -1,9 +1,9 @@
 """`-m string`: a pattern somewhere in the packet (net/netfilter/xt_string.c).
 
-Offsets count from the IP header. The whole pattern must lie between `--from` and `--to`. A payload that was
-not stated may hold it; then the match is unknown. Header fields that were not stated (the TCP sequence
-number, checksums) may look like a pattern by chance, too; three bytes or more of it are assumed not to be
-there: the chance is less than one in ten million.
+Offsets count from the IP header. The whole pattern must lie between `--from` and `--to`. A payload that was not stated
+may contain it; then the match is unknown. Header fields that were not stated (the TCP sequence number, checksums) may
+equal a part of the pattern by chance; for three bytes or more, this is ruled out: the probability is less than one in
+ten million.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def _listed_flags(flags: TcpFlags, negated: bool) -> str:
 
 
 class Tcp(NativePorts):
-    """The TCP header. Without options it holds for every TCP packet."""
+    """The TCP header. Without options it matches every TCP packet."""
 
     name: ClassVar[str] = "tcp"
     protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})

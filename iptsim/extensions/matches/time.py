@@ -1,6 +1,6 @@
 """`-m time`: the moment at which the packet passes (net/netfilter/xt_time.c).
 
-Facts: `time`, that moment, as a datetime or ISO text; without a zone it is UTC. For `--kerneltz` also
+Facts: `time`, the moment, as a datetime or ISO text; UTC without a zone. For `--kerneltz` also
 `kernel_timezone`, the minutes by which the kernel's time zone is ahead of UTC.
 """
 
@@ -105,13 +105,13 @@ _TIME_VALUE = Value("a time of day (08:00, 23:59:59)", _daytime, _daytime_text)
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Moments of the clock that a match goes by.
+    """A set of moments in the time zone of a match.
 
     Attributes:
         dates: the first and the last.
-        daytime: from which to which second of the day; over midnight where the last comes before the first.
+        daytime: the first and the last second of the day; past midnight if the last is before the first.
         week_days / month_days: the days.
-        contiguous: after midnight it is still the day on which the time began.
+        contiguous: after midnight, the day on which the period began still counts.
     """
 
     dates: tuple[datetime, datetime]
@@ -138,7 +138,7 @@ class Moments:
 
 
 class Time(Match):
-    """Dates, days and times of day, all of which must fit."""
+    """Dates, days and times of day, all of which must match."""
 
     name: ClassVar[str] = "time"
     status: ClassVar[Status] = "given"
@@ -205,7 +205,7 @@ class Time(Match):
         return frozenset(_DAYS) - days if "weekdays" in self.negated else days
 
     def clauses(self) -> list[str]:
-        """Return the options as iptables keeps them: both times and the matching days; what allows all is left out."""
+        """Return the options as iptables stores them: both times and the matching days, if they restrict anything."""
         start, stop = self._daytime
         limited = (start, stop) != (0, _DAY - 1)
         shown = self.model_copy(

@@ -42,7 +42,7 @@ def _options(name: str, called: Message) -> tuple[Option, ...]:
 
 
 class Hops(Match):
-    """How many hops a packet has left; lower and greater are strict."""
+    """The number of hops that a packet has left; lower and greater are strict."""
 
     hops_eq: int | None = None
     hops_lt: int | None = None

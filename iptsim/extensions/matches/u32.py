@@ -1,8 +1,8 @@
 """`-m u32`: tests on numbers of four bytes anywhere in the packet (net/netfilter/xt_u32.c).
 
 The grammar of the tests is `grammars/u32.lark`. Reading beyond the packet's end makes the whole match
-false, before negation. Bits that were not stated are followed through the arithmetic, so that a
-test is decided wherever they make no difference.
+false, before negation. Unknown bits are followed through the arithmetic, so that a test is decided if they make no
+difference.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 class U32Test(NamedTuple):
-    """Read at an offset, go through the steps, and be in one of the ranges."""
+    """A test: the number at an offset, after the steps, must be in one of the ranges."""
 
     offset: int
     steps: tuple[Step, ...]

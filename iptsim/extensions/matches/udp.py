@@ -14,7 +14,7 @@ from iptsim.packet import UDP
 
 
 class Udp(NativePorts):
-    """The UDP header. Without options it holds for every UDP packet but later fragments."""
+    """The UDP header. Without options it matches every UDP packet except later fragments."""
 
     name: ClassVar[str] = "udp"
     protocols: ClassVar[frozenset[int] | None] = frozenset({UDP})

@@ -34,7 +34,7 @@ def parse_mac(text: str) -> str:
 
 
 class Clusterip(Target):
-    """Keep the packet only if a hash of its connection falls to this node of the cluster."""
+    """Keep the packet only if a hash of its connection selects this node of the cluster."""
 
     name: ClassVar[str] = "CLUSTERIP"
     options: ClassVar[tuple[Option, ...]] = (
@@ -65,7 +65,7 @@ class Clusterip(Target):
         return self
 
     def save(self) -> str:
-        """Return the options as iptables-save prints them, the seed always."""
+        """Return the options as iptables-save prints them, always with the seed."""
         if not self.new:
             return ""
         words = super().save()

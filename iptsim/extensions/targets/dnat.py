@@ -52,7 +52,7 @@ class Dnat(_Nat):
 
 
 class Snat(_Nat):
-    """Let the connection's packets come from another address, port or both."""
+    """Give the connection's packets another source address, port or both."""
 
     name: ClassVar[str] = "SNAT"
     options: ClassVar[tuple[Option, ...]] = (

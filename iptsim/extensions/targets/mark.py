@@ -97,7 +97,7 @@ class Connmark(MarkChange):
 
     @property
     def masks(self) -> tuple[int, int]:
-        """The bits of the packet's and of the connection's mark that a copy is about."""
+        """The bits of the packet's and of the connection's mark that are copied."""
         default = ALL_BITS if self.mask is None else self.mask
         return (
             default if self.nfmask is None else self.nfmask,
@@ -111,7 +111,7 @@ class Connmark(MarkChange):
         return bits << (self.left_shift_mark or 0) & ALL_BITS
 
     def save(self) -> str:
-        """Return the operation as iptables-save prints it, masks spelled out."""
+        """Return the operation as iptables-save prints it, with explicit masks."""
         if self.change is not None:
             words = f"--set-xmark {change_text(self.change)}"
         else:

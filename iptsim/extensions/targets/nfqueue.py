@@ -68,7 +68,7 @@ class Nfqueue(Target):
         return message("queue {number}", number=self.queue_num or 0)
 
     def save(self) -> str:
-        """Return the options as iptables-save prints them, the queue always."""
+        """Return the options as iptables-save prints them, always with the queue."""
         clauses = self.clauses()
         if self.queue_num is None and self.queue_balance is None:
             clauses.insert(0, "--queue-num 0")

@@ -19,7 +19,7 @@ class Answer(NamedTuple):
     Attributes:
         alias: its other name.
         icmp: type and code of the ICMP or ICMPv6 error; None for a TCP reset.
-        words: what such a reply claims, behind "answer that".
+        words: what such a reply says, after "answer that".
     """
 
     alias: str

@@ -26,7 +26,7 @@ class SetEntry(NamedTuple):
 
     Attributes:
         name: the set's.
-        directions: "src" and "dst", one a dimension of the set.
+        directions: "src" or "dst" for each dimension of the set.
     """
 
     name: str
@@ -83,7 +83,7 @@ def _says_delete(entry: SetEntry, negated: bool) -> Text:
 
 
 class Set(Target):
-    """Change ipsets. It takes effect for the next rule already."""
+    """Change ipsets, with effect from the next rule on."""
 
     name: ClassVar[str] = "SET"
     options: ClassVar[tuple[Option, ...]] = (

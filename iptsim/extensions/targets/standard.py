@@ -21,7 +21,7 @@ class _Verdict(Target):
 
 
 class Accept(_Verdict):
-    """Let the packet through this chain's hook and table."""
+    """Accept the packet in this chain's table and hook."""
 
     name: ClassVar[str] = "ACCEPT"
     verdict: ClassVar[Verdict] = Verdict("ACCEPT")

@@ -36,10 +36,10 @@ class Synproxy(Target):
     ecn: bool = False
 
     def apply(self, context: Context) -> Verdict:
-        """Take the packets of a handshake, which end here; others pass.
+        """Intercept the packets of a handshake, which end here; others continue.
 
-        The fact `synproxy_cookie` says whether an ACK brings back a cookie of this host. With a wrong one
-        it is dropped, with a right one the host opens the connection to the server.
+        The fact `synproxy_cookie` says whether an ACK brings back a cookie of this host. With a wrong cookie it is
+        dropped; with a correct one the host opens the connection to the server.
         """
         flags = look(context, "tcp_flags") & (FIN | SYN | RST | ACK)
         if flags == SYN:

@@ -25,7 +25,7 @@ _UNANNOUNCED = {4: 536, 6: 1220}
 class Tcpmss(Target):
     """Lower the maximum segment size, or announce one where the packet has none. It is never raised.
 
-    The kernel does that to every TCP packet that it gets; the legacy backend demands a match on SYN.
+    The kernel does that to every TCP packet that matches; the legacy backend requires a match on SYN.
     """
 
     name: ClassVar[str] = "TCPMSS"

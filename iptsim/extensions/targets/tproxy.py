@@ -51,7 +51,7 @@ class Tproxy(Target):
         return self.tproxy_mark or MaskedNumber(0, 0)
 
     def save(self) -> str:
-        """Return the options as iptables-save prints them, all three always."""
+        """Return the options as iptables-save prints them, always all three."""
         address = self.on_ip or self.nowhere
         return f"--on-port {self.on_port} --on-ip {address} --tproxy-mark {change_text(self._mark)}"
 

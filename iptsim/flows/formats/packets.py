@@ -43,7 +43,7 @@ def records(stream: IO[bytes], begin: bytes) -> Iterator[dict[str, Any]]:
 
     Args:
         stream: the capture.
-        begin: its first four bytes.
+        begin: the first four bytes.
 
     Raises:
         UsageError: the extra `flows` is not installed, or the file is damaged.

@@ -76,7 +76,7 @@ def zeek_batches(stream: IO[bytes]) -> Batches:
 
 
 def nfdump_batches(stream: IO[bytes], head: bytes) -> Batches:
-    """Yield the records of `nfdump -o csv`; the summary after them is left out."""
+    """Yield the records of `nfdump -o csv`, without the summary after them."""
     names = head.split(b"\n", 1)[0].decode("utf-8", "replace").strip().split(",")
     mapped = {_KNOWN["nfdump"][name]: name for name in names if name in _KNOWN["nfdump"]}
     for batch in _mapped(_tables(stream, ",", ragged=True), mapped, also=("flags",), only=True):

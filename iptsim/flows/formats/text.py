@@ -39,7 +39,7 @@ def lines_of(stream: IO[bytes]) -> Iterator[str]:
 
 
 def kernel_line(line: str) -> dict[str, Any] | None:
-    """Read a line of the kernel's log: of LOG, of ufw, of TRACE."""
+    """Read a line of the kernel log: from LOG, ufw or TRACE."""
     found = _FIELDS.search(line)
     if found is None or "SRC=" not in line:
         return None
@@ -53,7 +53,7 @@ def kernel_line(line: str) -> dict[str, Any] | None:
 
 
 def conntrack_line(line: str) -> dict[str, Any] | None:
-    """Read a line of `conntrack -L` or `-E`: the first packet of the connection. Later events of it hold none."""
+    """Read a line of `conntrack -L` or `-E`: the first packet of the connection; None for its later events."""
     event = _EVENT.match(line)
     if "src=" not in line or (event is not None and event[1] != "NEW"):
         return None

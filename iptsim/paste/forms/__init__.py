@@ -1,8 +1,8 @@
 """The known forms of text: one module per form, each with a function `find`.
 
-`find(lines, at, command)` returns the :class:`~iptsim.paste.pieces.Segment` that begins in a line, or None. `command`
-is the command typed before, if its output follows. To add a form, add a module here and its name to `FORMS`: the first
-one that finds something gets the lines.
+`find(lines, at, command)` returns the :class:`~iptsim.paste.pieces.Segment` that begins at a line, or None. `command`
+is the command before it, if its output follows. To add a form, add a module here and its name to `FORMS`: the first one
+that finds something gets the lines.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`conntrack -L` and `conntrack -E`: the kernel's connections, each of which gives a packet to ask about.
 
-Of several events of a connection the last one counts; what was destroyed is gone.
+Of several events of a connection, only the last one counts; destroyed connections are ignored.
 """
 
 from __future__ import annotations

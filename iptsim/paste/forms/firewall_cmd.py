@@ -1,4 +1,4 @@
-"""`firewall-cmd --list-all`: the zones of firewalld, as the rules that firewalld makes of them.
+"""`firewall-cmd --list-all`: the zones of firewalld, converted to the rules that firewalld writes for them.
 
 Source: firewalld.zone(5), firewalld.richlanguage(5), and the rules of firewalld 0.9 to 2.1
 (src/firewall/core/ipXtables.py, fw_zone.py, fw_policy.py).
@@ -89,7 +89,7 @@ def _zone(lines: list[Line], at: int, command: Command | None) -> tuple[Zone | N
 
 
 def rules_of_zones(listed: Sequence[Zone]) -> list[Rules]:
-    """Return the rules that firewalld makes of zones; those of the same name are one zone."""
+    """Return the rules that firewalld writes for zones; zones of the same name are merged."""
     zones: dict[str, Zone] = {}
     for zone in listed:
         known = zones.setdefault(zone.name, Zone(zone.name, False, zone.line))

@@ -1,4 +1,4 @@
-"""The ports of firewalld's services (its config/services/*.xml), for IPv4; without a number: a protocol as a whole."""
+"""The ports of firewalld's services (its config/services/*.xml), for IPv4; a protocol without ports has no number."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Record(NamedTuple):
     Attributes:
         prefix: the rule's prefix before the packet.
         pairs: the fields, by the kernel's names.
-        flags: those of TCP, and DF and the like.
+        flags: the flags of TCP, DF and similar ones.
         visit: the chain and rule that TRACE names.
     """
 
@@ -64,7 +64,7 @@ class Record(NamedTuple):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What stays the same in all lines about one packet, also when its addresses are translated."""
+        """What all lines about one packet have in common, even if its addresses are translated."""
         number = self.pairs.get("ID", "0")
         # a host may give several packets the ID 0; a line that is cut may lack the port
         names = ("SRC", "FLOWLBL", "SPT") if number == "0" else ("SRC",)

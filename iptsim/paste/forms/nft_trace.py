@@ -25,8 +25,8 @@ class Traced(NamedTuple):
     """A line of a trace.
 
     Attributes:
-        identity: of the packet.
-        chain: family, table and name.
+        identity: identifies the packet.
+        chain: the chain's family, table and name.
         packet: the packet's fields, if the line shows it.
         rule: the rule that matched.
         result: the verdict of the rule, the chain or its policy.

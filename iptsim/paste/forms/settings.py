@@ -31,7 +31,7 @@ _FLAGS = re.compile(
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the settings that begin in a line, or None."""
+    """Return the settings that start at a line, or None."""
     text = lines[at].text
     if text.lstrip()[:1] == "{":
         return _daemon(lines, at)
@@ -194,7 +194,7 @@ def _free(name: str, services: dict[str, Any]) -> str:
 
 
 def merged(found: list[Settings]) -> Settings:
-    """Return several settings as one; a later one wins."""
+    """Merge several settings; later ones take precedence."""
     whole = Settings(found[0].line)
     for one in found:
         whole.daemon |= one.daemon

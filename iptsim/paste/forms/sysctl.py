@@ -1,4 +1,4 @@
-"""`sysctl`: kernel parameters, and what `cat /proc/sys/net/ipv4/ip_forward` prints."""
+"""`sysctl`: kernel parameters, and the output of `cat /proc/sys/net/ipv4/ip_forward`."""
 
 from __future__ import annotations
 
