@@ -11,6 +11,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.values import Network
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import Interface
+from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, parse_address
 
 #: Names of interfaces that lead to guests or through a tunnel: of libvirt, LXD, LXC, Incus, Proxmox, OpenVPN,
@@ -27,11 +28,28 @@ class Behind(NamedTuple):
         interface: the interface that leads there.
         address: the address of a machine there.
         rule: a rule that names the network, if no interface's address shows it.
+        subnet: the subnet, if only this is known; the interface is then a placeholder.
     """
 
     interface: str
     address: str
     rule: Rule | None = None
+    subnet: str = ""
+
+    @property
+    def name(self) -> str:
+        """What to call it: its subnet, where the interface is not known."""
+        return self.subnet or self.interface
+
+    @property
+    def arriving(self) -> str:
+        """The condition of a rule that matches what comes from there."""
+        return f"-s {self.subnet}" if self.subnet else f"-i {self.interface}"
+
+    @property
+    def leaving(self) -> str:
+        """The condition of a rule that matches what goes there."""
+        return f"-d {self.subnet}" if self.subnet else f"-o {self.interface}"
 
     @property
     def is_guess(self) -> bool:
@@ -52,6 +70,42 @@ def networks_behind(scene: Scene, family: Family) -> Iterator[Behind]:
             if name and name not in found and _NAMES.fullmatch(name) and not _is_known(scene, family, name):
                 found.add(name)
                 yield Behind(name, _member(scene, family, name) or SOME_GUEST[family], rule)
+    if scene.host.inferred and not found and not _names_others(scene, family):
+        yield from _masqueraded(scene, family)
+
+
+def _masqueraded(scene: Scene, family: Family) -> Iterator[Behind]:
+    """Yield the private subnets that rules masquerade and no interface of the source shows."""
+    seen: set[str] = set()
+    for rule in scene.rules(family, "nat", "POSTROUTING"):
+        source = rule.parameters.source
+        if source is None or rule.target_name not in ("MASQUERADE", "SNAT") or is_dockers(rule):
+            continue
+        if "source" in rule.parameters.negated or rule.parameters.destination is not None:
+            continue
+        address = second_address(source)
+        number = parse_address(address)[1]
+        is_dockers_own = any(one.covers(family, number) for one in scene.host.networks.values())
+        if str(source) in seen or is_dockers_own or not is_private(family, address):
+            continue
+        if rule.parameters.out_interface is not None and "out_interface" in rule.parameters.negated:
+            continue  # of a bridge, as programs for guests write it
+        seen.add(str(source))
+        yield Behind("tun0", address, rule, str(source))
+
+
+def _names_others(scene: Scene, family: Family) -> bool:
+    """Return whether rules accept what arrives by an interface of which nothing else is known."""
+    outside = scene.outside_interface(family)
+    return any(
+        rule.target_name == "ACCEPT"
+        and name is not None
+        and scene.host.network_of_bridge(name) is None
+        and (outside is None or name != outside.name)
+        for chain in scene.below(family, "filter", "FORWARD")
+        for rule in scene.rules(family, "filter", chain)
+        for name in (rule.parameters.in_interface, rule.parameters.out_interface)
+    )
 
 
 def _is_known(scene: Scene, family: Family, name: str) -> bool:

@@ -125,20 +125,23 @@ def unused(scene: Scene) -> Iterator[Finding]:
                 yield _unused(scene, family, chain)
 
 
-#: Names of chains whose packets are meant to be blocked.
-_BLOCKING = re.compile(r"drop|reject|deny|block|ban", re.IGNORECASE)
+#: Names of chains whose packets are meant to be blocked, and what the log says of such packets.
+_BLOCKING = re.compile(r"drop|reject|den(y|ied)|block|ban", re.IGNORECASE)
 _LOGS = ("LOG", "NFLOG", "ULOG")
 
 
 def logs_only(scene: Scene) -> Iterator[Finding]:
-    """Find hand-made chains that are named for blocking, but only log: the packet returns and continues."""
+    """Find hand-made chains that are named for blocking, or log so, but only log: the packet returns and continues."""
     for family in scene.families:
         owners = chain_owners(scene.host.rulesets[family])
         hooks = scene.hooks(family, "filter")
         for chain in scene.table(family, "filter").chains.values():
-            if chain.builtin or not _BLOCKING.search(chain.name) or owners.chain(chain.name) != "user":
+            if chain.builtin or not chain.rules or owners.chain(chain.name) != "user":
                 continue
-            if not chain.rules or any(rule.target_name not in (*_LOGS, "RETURN") for rule in chain.rules):
+            prefixes = (getattr(rule.target, "log_prefix", None) or "" for rule in chain.rules)
+            if not any(map(_BLOCKING.search, (chain.name, *prefixes))):
+                continue
+            if any(rule.target_name not in (*_LOGS, "RETURN") for rule in chain.rules):
                 continue
             found = _let_through(scene, family, chain, hooks.get(chain.name, ()))
             if found is not None:

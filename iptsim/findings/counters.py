@@ -1,13 +1,16 @@
-"""Compares two listings in a pasted text: which counters grew, and so which rules matched packets."""
+"""Counters in a pasted text: which rules blocked packets, and of two listings which counters grew."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.dump.ruleset import Chain, Rule
+from iptsim.findings.examples import packet_for
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.host.model import Grown
 from iptsim.languages import Message, message, message_many
+from iptsim.packet import Family
 
 #: So many counters are named.
 _SHOWN = 8
@@ -41,6 +44,70 @@ def grown(scene: Scene) -> Iterator[Finding]:
         None,
         ordered[0].family,
     )
+
+
+def dropped(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, the rules and policies that have blocked packets, and what they block."""
+    pasted = scene.host.pasted
+    if pasted is None or pasted.listed_twice:
+        return
+    for family in scene.families:
+        found: list[tuple[int, Message, Evidence, Rule | None]] = []
+        for table in scene.host.rulesets[family].tables.values():
+            for chain in table.chains.values():
+                if chain.policy == "DROP" and (count := _packets(chain)):
+                    what = message("the policy of {table} {chain}", table=table.name, chain=chain.name)
+                    found.append((count, what, of_policy(chain), None))
+                found += [
+                    (_packets(rule), _place_of(rule), _with_count(rule), rule)
+                    for rule in chain.rules
+                    if rule.target_name in _BLOCKING and _packets(rule)
+                ]
+        if found:
+            yield _dropped(scene, family, sorted(found, key=lambda one: -one[0]))
+
+
+def _dropped(
+    scene: Scene, family: Family, found: list[tuple[int, Message, Evidence, Rule | None]]
+) -> Finding:
+    count, what, _, rule = found[0]
+    hooks = scene.hooks(family, rule.table).get(rule.chain, ()) if rule is not None else ()
+    shown = packet_for(scene, family, rule, hooks[0]) if rule is not None and hooks else None
+    return Finding(
+        "counted-drops",
+        message_many(
+            "Most packets that were blocked were blocked by {what}: {count} packet.",
+            "Most packets that were blocked were blocked by {what}: {count} packets.",
+            count,
+            what=what,
+        ),
+        tuple(evidence for _, _, evidence, _ in found[:_SHOWN]),
+        message(
+            "The counters tell that these rules and policies have blocked packets since they were set to 0."
+        ),
+        message(
+            "List them again while the connection is tried ({command}): the rule whose counter grows blocks it.",
+            command=f"{tool_of(family)} -L -n -v",
+        ),
+        shown
+        if shown is not None and any(step.rule is rule for step in shown.trace.legs[0].all_steps)
+        else None,
+        family,
+    )
+
+
+def _packets(counted: Chain | Rule) -> int:
+    return counted.counters.packets if counted.counters is not None else 0
+
+
+def _place_of(rule: Rule) -> Message:
+    return message("{table} {chain} rule {number}", table=rule.table, chain=rule.chain, number=rule.position)
+
+
+def _with_count(rule: Rule) -> Evidence:
+    shown = of_rule(rule)
+    count = message_many("{count} packet", "{count} packets", _packets(rule))
+    return shown._replace(text=message("{rule}: {count}", rule=shown.text, count=count))
 
 
 def _verdict(scene: Scene, one: Grown) -> str:

@@ -88,6 +88,9 @@ CODES: dict[str, Kind] = {
     "published-without-accept": Kind(
         "high", message("A published port is forwarded, but no Docker rule accepts the packets.")
     ),
+    "published-refused": Kind(
+        "high", message("A published port is forwarded, but a rule of FORWARD that names no port refuses it.")
+    ),
     "nat-accept-before-docker": Kind(
         "high", message("Another program's nat rule accepts the packet before Docker can forward it.")
     ),
@@ -182,6 +185,10 @@ CODES: dict[str, Kind] = {
     "empty-chain": Kind("low", message("A rule jumps to a chain that has no rules.")),
     "redundant-rule": Kind(
         "info", message("A rule changes nothing: a later rule does the same with all its packets.")
+    ),
+    "counted-drops": Kind(
+        "info",
+        message("Of a pasted text: the rules and policies that have blocked packets, by their counters."),
     ),
     "not-checked": Kind(
         "info", message("Some rules were not checked for all packets: the sets of packets grew too large.")

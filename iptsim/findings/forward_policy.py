@@ -97,16 +97,20 @@ def _counted(forward: Chain) -> Message | str:
 
 
 def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, shown: Explanation) -> Finding:
-    commands = _accepting(scene, family, behind.interface, shown)
+    commands = _accepting(scene, family, behind, shown)
     return Finding(
         "forward-drop-hits-others",
-        message("The FORWARD policy DROP also cuts off the network behind {name}.", name=behind.interface),
+        message("The FORWARD policy DROP also cuts off the network {network}.", network=behind.subnet)
+        if behind.subnet
+        else message(
+            "The FORWARD policy DROP also cuts off the network behind {name}.", name=behind.interface
+        ),
         (of_policy(forward), *([of_rule(behind.rule)] if behind.rule else [])),
         message_sentences(
             message(
                 "Docker sets this policy when it enables ip_forward. No rule accepts the traffic of {name}, so"
                 " the policy drops it.",
-                name=behind.interface,
+                name=behind.name,
             ),
             _counted(forward),
         ),
@@ -157,13 +161,14 @@ def _other_remedy(family: Family) -> Message:
     )
 
 
-def _accepting(scene: Scene, family: Family, name: str, shown: Explanation) -> tuple[str, ...]:
-    """Return the rules that let a bridge's traffic through, there and back; as few as are needed."""
+def _accepting(scene: Scene, family: Family, behind: Behind, shown: Explanation) -> tuple[str, ...]:
+    """Return the rules that let a network's traffic through, there and back; as few as are needed."""
     tool = tool_of(family)
     where = _chain_for_rules(scene, family)
     way_out = next((one.interfaces[1] for one in shown.trace.legs[0].steps if one.interfaces[1]), None)
     if way_out is None:
         return ()
-    there = f"{tool} -I {where} -i {name} -o {way_out} -j ACCEPT"
-    back = f"{tool} -I {where} -i {way_out} -o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    there = f"{tool} -I {where} {behind.arriving} -o {way_out} -j ACCEPT"
+    states = "-m conntrack --ctstate RELATED,ESTABLISHED"
+    back = f"{tool} -I {where} -i {way_out} {behind.leaving} {states} -j ACCEPT"
     return first_that_mends(scene, family, [(there,), (back,), (there, back)], shown)

@@ -8,22 +8,27 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Evidence, Finding, of_rule
-from iptsim.findings.scene import Scene, place
+from iptsim.findings.scene import Publication, Scene, place
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
-from iptsim.packet import Family
+from iptsim.packet import Family, address_text, protocol_name
 
 #: Stands for the interface of a network behind the host, where the source shows none.
 _UNKNOWN = "INTERFACE"
+_NOT_FINAL = message(
+    "A packet passes all base chains of a hook. An accept in another one, of Docker, Podman or LXD, is not"
+    " final: this chain drops the packet all the same."
+)
 
 
 def forwarded(scene: Scene) -> Iterator[Finding]:
-    """Find base chains of nftables that drop what containers, guests or clients of a VPN send outside."""
+    """Find base chains of nftables that drop what is for published ports, or what is sent from behind the host."""
     nftables = scene.host.namespace.nftables
     chains = nftables.chains if nftables is not None else ()
     if not any(chain.hook == "forward" and chain.effects for chain in chains):
         return
     for family in scene.families:
+        yield from _published_ports(scene, family)
         seen: set[tuple[str | None, str | None]] = set()
         for name, shown in _senders(scene, family):
             step = _dropping(shown)
@@ -42,7 +47,7 @@ def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, Explanation]]:
                 found = True
                 yield network.bridge or network.name, shown
     for behind in networks_behind(scene, family):
-        if (shown := ask_outside(scene, family, behind)) is not None:
+        if not behind.subnet and (shown := ask_outside(scene, family, behind)) is not None:
             found = True
             yield behind.interface, shown
     if not found and scene.host.inferred and family == scene.families[0]:
@@ -60,13 +65,46 @@ def _dropping(shown: Explanation) -> Step | None:
     return step if step.table not in BUILTIN_CHAINS else None
 
 
+def _published_ports(scene: Scene, family: Family) -> Iterator[Finding]:
+    """Yield a finding for each chain that drops what is for a published port."""
+    seen: set[tuple[str | None, str | None]] = set()
+    for publication in scene.publications(family):
+        shown = scene.ask_port(publication)
+        step = _dropping(shown) if shown is not None else None
+        if shown is None or step is None or step.hook != "FORWARD" or (step.table, step.chain) in seen:
+            continue
+        seen.add((step.table, step.chain))
+        yield _published(family, publication, step, shown)
+
+
+def _published(family: Family, publication: Publication, step: Step, shown: Explanation) -> Finding:
+    chain, address = f"{step.table} {step.chain}", publication.container.address(family) or 0
+    to = f"{'ip' if family == 4 else 'ip6'} daddr {address_text(family, address)}"
+    port = f"{protocol_name(publication.port.proto)} dport {publication.port.container_port}"
+    return Finding(
+        "nftables-drops-forwarded",
+        message(
+            "The nftables chain {chain} drops what is for the published port {port} ({name}).",
+            chain=chain,
+            port=publication.outside,
+            name=publication.container.name,
+        ),
+        (_decides(step),),
+        _NOT_FINAL,
+        message("Accept it in this chain, too: {there}", there=f"nft insert rule {chain} {to} {port} accept"),
+        shown,
+        family,
+    )
+
+
+def _decides(step: Step) -> Evidence:
+    if step.rule is not None:
+        return of_rule(step.rule)
+    return Evidence(f"{step.table} {step.chain}", message("policy {policy}", policy="DROP"))
+
+
 def _finding(family: Family, name: str, step: Step, shown: Explanation) -> Finding:
     chain = f"{step.table} {step.chain}"
-    decides = (
-        of_rule(step.rule)
-        if step.rule is not None
-        else Evidence(chain, message("policy {policy}", policy="DROP"))
-    )
     there = f'nft insert rule {chain} iifname "{name}" accept'
     back = f'nft insert rule {chain} oifname "{name}" ct state established,related accept'
     return Finding(
@@ -74,11 +112,8 @@ def _finding(family: Family, name: str, step: Step, shown: Explanation) -> Findi
         message("The nftables chain {chain} drops what {name} sends to other hosts.", chain=chain, name=name)
         if name != _UNKNOWN
         else message("The nftables chain {chain} drops what it does not accept itself.", chain=chain),
-        (decides,),
-        message(
-            "A packet passes all base chains of a hook. An accept in another one, of Docker, Podman or LXD, is not"
-            " final: this chain drops the packet all the same."
-        ),
+        (_decides(step),),
+        _NOT_FINAL,
         message("Accept it in this chain, too: {there}; {back}", there=there, back=back),
         shown,
         family,

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import is_unconditional
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.rules import authorship
@@ -35,6 +37,57 @@ def behind_final_rule(scene: Scene) -> Iterator[Finding]:
             shown = _example(scene, family, final, behind) if behind else None
             if shown is not None:
                 yield _finding(scene, family, chain, final, behind, shown)
+
+
+def behind_unshown(scene: Scene) -> Iterator[Finding]:
+    """Find rules of INPUT behind a rule that blocks everything, as far as a listing without interfaces shows."""
+    for family in scene.families:
+        rules = scene.rules(family, "filter", "INPUT")
+        final = next((rule for rule in rules if _blocks_all_shown(rule)), None)
+        if final is None or authorship(final, scene.host)[0] != "user":
+            continue
+        behind = [rule for rule in rules[rules.index(final) + 1 :] if rule.target_name == "ACCEPT"]
+        shown = _example(scene, family, final, behind) if behind else None
+        if shown is not None:
+            yield _behind_unshown(scene, family, final, behind, shown)
+
+
+def _blocks_all_shown(rule: Rule) -> bool:
+    """Return whether a rule blocks every packet, if it names no interface, which its listing does not show."""
+    hidden = [match for match in rule.matches if isinstance(match, Hidden)]
+    return (
+        rule.target_name in ("DROP", "REJECT")
+        and not rule.parameters.predicates()
+        and len(rule.matches) == len(hidden) == 1
+        and hidden[0].place[:1] == ("interfaces",)
+    )
+
+
+def _behind_unshown(
+    scene: Scene, family: Family, final: Rule, behind: list[Rule], shown: Explanation
+) -> Finding:
+    words = scene.shown_words(behind[0])
+    command = f"{tool_of(family)} -I INPUT {final.position} {words}"
+    return Finding(
+        "never-matches",
+        message_many(
+            "{chain} rule {numbers} comes after rule {final}, which blocks every packet, if it names no interface.",
+            "{chain} rules {numbers} come after rule {final}, which blocks every packet, if it names no interface.",
+            len(behind),
+            chain="INPUT",
+            numbers=message_joined(", ", (str(rule.position) for rule in behind[:_SHOWN])),
+            final=final.position,
+        ),
+        (of_rule(final), *map(of_rule, behind[:_SHOWN])),
+        message(
+            "Rules are evaluated in order. This listing does not show the interfaces; {command} does.",
+            command=f"{tool_of(family)} -L INPUT -n -v",
+        ),
+        message("Put the rule before it: {command}", command=command),
+        shown,
+        family,
+        first_that_mends(scene, family, [(command,)], shown),
+    )
 
 
 def _blocks_all(rule: Rule) -> bool:

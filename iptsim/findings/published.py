@@ -27,7 +27,7 @@ def firewall_bypassed(scene: Scene) -> Iterator[Finding]:
         found: list[tuple[Publication, Explanation, Step]] = []
         for publication in scene.publications(family):
             shown = scene.ask_port(publication)
-            if shown is None or shown.verdict != "ACCEPT" or not _forwarded(shown):
+            if shown is None or shown.verdict != "ACCEPT" or not _forwarded(shown) or _on_purpose(shown):
                 continue
             without = scene.ask_port(publication, scene.suppose("no nat", _without_nat))
             leg = without.trace.legs[0] if without else None
@@ -93,6 +93,22 @@ def _of_step(scene: Scene, family: Family, step: Step) -> Evidence:
     if chain is not None and chain.policy == step.verdict:
         return of_policy(chain)
     return Evidence(f"{step.table} {step.chain}", message("policy {verdict}", verdict=step.verdict))
+
+
+def _on_purpose(shown: Explanation) -> bool:
+    """Return whether a rule that is not Docker's accepts a packet for its destination: as `ufw route allow` writes."""
+    accepting = [
+        step.rule
+        for step in shown.trace.legs[0].steps
+        if step.rule is not None and (step.hook, step.table, step.verdict) == ("FORWARD", "filter", "ACCEPT")
+    ]
+    rule = accepting[-1] if accepting else None
+    if rule is None or is_dockers(rule):
+        return False
+    return rule.parameters.destination is not None or any(
+        match.name in ("tcp", "udp", "multiport") or getattr(match, "ctorigdstport", None)
+        for match in rule.matches
+    )
 
 
 def _listed(words: list[str]) -> Message:
@@ -223,26 +239,46 @@ def _without_accept(
     role = docker_role(step.rule) if step.rule is not None else None
     if not (step.policy or (role is not None and role.code == "unpublished")) or step.backend:
         return None
+    if step.table != "filter":
+        return None  # of nftables
     if not scene.rules(family, "filter", "DOCKER") and not scene.jumps(family, "filter", "DOCKER"):
         return None  # docker-rules-flushed reports it
     dnat = [one.rule for one in leg.steps if one.verdict == "DNAT" and one.rule is not None]
+    accepting = scene.accepting_rules(family, publication)[:1]
+    who = {
+        "outside": publication.outside,
+        "name": publication.container.name,
+        "inside": publication.inside,
+    }
     return Finding(
         "published-without-accept",
         message(
+            "{outside} of {name} is published and forwarded, but no packet reaches the rule that accepts {inside}.",
+            **who,
+        )
+        if accepting
+        else message(
             "{outside} of {name} is published and forwarded, but no rule accepts {inside}.",
-            outside=publication.outside,
-            name=publication.container.name,
-            inside=publication.inside,
+            **who,
         ),
-        (*map(of_rule, dnat), _of_step(scene, family, step)),
+        (*map(of_rule, (*dnat, *accepting)), _of_step(scene, family, step)),
         message(
+            "Another program has removed Docker's jump to {chain} from FORWARD, or packets leave FORWARD before it.",
+            chain=accepting[0].chain,
+        )
+        if accepting
+        else message(
             "The DNAT rule exists, but the matching ACCEPT rule in filter DOCKER does not, so the "
             "packet is dropped."
         ),
-        message(
+        message("systemctl restart docker writes Docker's jumps again.")
+        if accepting
+        else message(
             "docker restart {name}, or systemctl restart docker, writes the rule again.",
             name=publication.container.name,
-        ),
+        )
+        if scene.knows_containers
+        else message("systemctl restart docker writes the rule again."),
         shown,
         family,
     )

@@ -234,7 +234,7 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
         for behind in networks_behind(scene, family):
             shown = ask_outside(scene, family, behind)
             if shown is not None:
-                yield from _private(scene, family, behind.interface, shown)
+                yield from _private(scene, family, behind.name, shown)
         for network in scene.docker_networks():
             if network.internal or network.gateway_mode.get(family, "nat") != "nat":
                 continue

@@ -15,7 +15,7 @@ from iptsim.dump.chains import ChainGraph, chain_graph
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
-from iptsim.extensions.constraints import Names
+from iptsim.extensions.constraints import Names, membership
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Evidence, tool_of
 from iptsim.host import fib
@@ -268,6 +268,24 @@ class Scene:
             and to.addresses[0] in addresses
             and (to.ports is None or to.ports[0] <= port.container_port <= to.ports[1])
             and rule.parameters.protocol in (None, port.proto)
+        ]
+
+    def accepting_rules(self, family: Family, publication: Publication) -> list[Rule]:
+        """Return Docker's rules that accept packets for a published port after DNAT."""
+        port, address = publication.port.container_port, publication.container.address(family)
+        return [
+            rule
+            for rule in self.table(family, "filter").rules()
+            if rule.target_name == "ACCEPT"
+            and is_dockers(rule)
+            and rule.parameters.destination is not None
+            and rule.parameters.destination.address == address
+            and rule.parameters.protocol == publication.port.proto
+            and all(
+                membership(one.allowed)(port) is not one.negated
+                for one in rule.conditions_on("dport")
+                if one.allowed
+            )
         ]
 
     # -- addresses ---------------------------------------------------------------------------------

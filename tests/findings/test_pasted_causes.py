@@ -1,0 +1,188 @@
+"""Causes that public problem reports end with, each on such rules, and beside it no false alarm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.findings import Finding
+
+NAT = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+{more}-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+COMMIT
+"""
+FILTER = """\
+*filter
+:INPUT {input} [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-USER - [0:0]
+:ufw-user-forward - [0:0]
+{first}-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+{docker}-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -j RETURN
+{user}-A DOCKER-USER -j RETURN
+COMMIT
+"""
+
+
+def lint(
+    folder: Path,
+    *,
+    nat: str = "",
+    first: str = "",
+    docker: str = "-A FORWARD -o docker0 -j DOCKER\n",
+    user: str = "",
+    policy: str = "ACCEPT",
+) -> dict[str, Finding]:
+    path = folder / "rules"
+    path.write_text(
+        NAT.format(more=nat) + FILTER.format(first=first, docker=docker, user=user, input=policy), "utf-8"
+    )
+    return {one.code: one for one in iptsim.lint(path)}
+
+
+def helps(found: Finding) -> bool:
+    return bool(found.commands) and "usual remedy does not help" not in str(found.remedy)
+
+
+def test_a_masqueraded_subnet_that_the_forward_policy_drops(tmp_path: Path) -> None:
+    """A VPN server beside Docker, of which only the rules are shown."""
+    masquerade = "-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\n"
+    found = lint(tmp_path, nat=masquerade)["forward-drop-hits-others"]
+    assert "10.8.0.0/24" in str(found.title)
+    assert helps(found)
+    assert found.commands[0].startswith("iptables -I DOCKER-USER -s 10.8.0.0/24 ")
+
+
+@pytest.mark.parametrize(
+    ("masquerade", "first"),
+    [
+        # rules accept what comes from there, or from an interface that may lead there
+        (
+            "-s 10.8.0.0/24 -o eth0",
+            "-A FORWARD -s 10.8.0.0/24 -j ACCEPT\n-A FORWARD -d 10.8.0.0/24 -j ACCEPT\n",
+        ),
+        ("-s 10.8.0.0/24 -o eth0", "-A FORWARD -i vpn7 -j ACCEPT\n"),
+        # a bridge that Docker has removed, an outside network, any but one network
+        ("-s 172.20.0.0/16 ! -o br-0123456789ab", ""),
+        ("-s 198.51.100.0/24 -o eth0", ""),
+        ("! -s 10.8.0.0/24 -o eth0", ""),
+    ],
+)
+def test_masqueraded_subnets_that_are_not_cut_off(masquerade: str, first: str, tmp_path: Path) -> None:
+    found = lint(tmp_path, nat=f"-A POSTROUTING {masquerade} -j MASQUERADE\n", first=first)
+    assert "forward-drop-hits-others" not in found
+
+
+def test_a_port_that_a_rule_for_every_packet_refuses(tmp_path: Path) -> None:
+    found = lint(tmp_path, first="-A FORWARD -i eth0 -j REJECT --reject-with icmp-host-prohibited\n")
+    assert str(found["published-refused"].title).endswith("is published, but FORWARD rule 1 refuses it.")
+    assert helps(found["published-refused"])
+
+
+@pytest.mark.parametrize(
+    ("first", "user"),
+    [
+        ("-A FORWARD -d 172.17.0.2/32 -j DROP\n", ""),
+        ("-A FORWARD -p tcp -m tcp --dport 80 -j DROP\n", ""),
+        ("-A FORWARD ! -s 10.0.0.0/8 -i eth0 -j DROP\n", ""),
+        ("-A FORWARD -i eth0 -o docker0 -j DROP\n", ""),
+        ("", "-A DOCKER-USER -i eth0 -j DROP\n"),
+    ],
+)
+def test_ports_that_are_refused_on_purpose(first: str, user: str, tmp_path: Path) -> None:
+    assert "published-refused" not in lint(tmp_path, first=first, user=user)
+
+
+def test_a_jump_of_docker_that_another_program_removed(tmp_path: Path) -> None:
+    found = lint(tmp_path, docker="")["published-without-accept"]
+    assert "no packet reaches the rule that accepts 80/tcp" in str(found.title)
+    assert "docker restart 172" not in str(found.remedy)
+
+
+def test_a_route_rule_opens_a_port_on_purpose(tmp_path: Path) -> None:
+    assert "firewall-bypassed" in lint(tmp_path, policy="DROP")
+    route = (
+        "-A FORWARD -j ufw-user-forward\n"
+        "-A ufw-user-forward -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j ACCEPT\n"
+    )
+    assert "firewall-bypassed" not in lint(tmp_path, policy="DROP", first=route)
+
+
+LISTING = """\
+Chain INPUT (policy ACCEPT)
+num  target     prot opt source               destination
+1    ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0            state RELATED,ESTABLISHED
+{rules}
+Chain OUTPUT (policy ACCEPT)
+num  target     prot opt source               destination
+"""
+REJECT = (
+    "{}    REJECT     all  --  0.0.0.0/0            0.0.0.0/0            reject-with icmp-host-prohibited\n"
+)
+PORT = "{}    ACCEPT     tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:8080\n"
+
+
+def test_an_accept_behind_the_reject_of_a_listing_without_interfaces(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(LISTING.format(rules=REJECT.format(2) + PORT.format(3)))
+    (found,) = iptsim.lint(path)
+    assert found.code == "never-matches"
+    assert "if it names no interface" in str(found.title)
+    assert found.shown is not None
+    assert found.shown.verdict == "DEPENDS"
+    assert helps(found)
+    path.write_text(LISTING.format(rules=PORT.format(2) + REJECT.format(3)))
+    assert not iptsim.lint(path)
+
+
+def test_the_log_says_dropped_but_nothing_drops(tmp_path: Path) -> None:
+    rules = (
+        "*filter\n:INPUT ACCEPT [0:0]\n:LOGGING - [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+        "-A INPUT -j LOGGING\n-A LOGGING -m limit --limit 2/min -j LOG --log-prefix {prefix}\nCOMMIT\n"
+    )
+    path = tmp_path / "rules"
+    path.write_text(rules.format(prefix='"IPTables-Dropped: "'))
+    (found,) = iptsim.lint(path)
+    assert found.code == "logs-only"
+    assert helps(found)
+    path.write_text(rules.format(prefix='"IN: "'))
+    assert not iptsim.lint(path)
+
+
+COUNTED = """\
+Chain INPUT (policy DROP 4312 packets, 261K bytes)
+ pkts bytes target     prot opt in     out     source               destination
+  900  90K ACCEPT     all  --  *      *       0.0.0.0/0            0.0.0.0/0            ctstate RELATED,ESTABLISHED
+    0     0 DROP       udp  --  *      *       0.0.0.0/0            0.0.0.0/0            udp dpt:137
+{drop}
+"""
+
+
+def test_counters_tell_what_has_been_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    drop = "5000 9K DROP tcp -- * * 0.0.0.0/0 0.0.0.0/0 tcp dpt:5432"
+    path.write_text(COUNTED.format(drop=drop))
+    (found,) = [one for one in iptsim.lint(path) if one.code == "counted-drops"]
+    assert "filter INPUT rule 3: 5000 packets" in str(found.title)
+    assert len(found.evidence) == 2
+    assert found.shown is not None
+    assert found.shown.verdict == "DROP"
+    path.write_text(COUNTED.format(drop="").replace("4312", "0"))
+    assert "counted-drops" not in {one.code for one in iptsim.lint(path)}
