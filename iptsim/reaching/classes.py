@@ -204,16 +204,14 @@ class Names:
                 yield name if kind == "container" else "host", fate
         if fate.reaches and not any(kind == "outside" for kind, _ in fate.reaches):
             return
-        addresses = fate.packets.addresses("dst")
+        left = fate.packets.addresses("dst")
         for name, own in self.owned.items():
-            if addresses <= own:
-                yield name, fate
-                return
-            if here := addresses & own:
+            if here := left & own:
                 yield name, _narrowed(space, fate, "dst", here)
-                addresses -= here
-                fate = _narrowed(space, fate, "dst", addresses)
-        yield "", fate
+                left -= here
+                if not left:
+                    return
+        yield "", _narrowed(space, fate, "dst", left)
 
 
 def selected(

@@ -64,7 +64,6 @@ class Fate:
         listening: whether a program listens where they arrive; None if the capture does not show it.
         blocked_at: where they are blocked: hook, table, chain, position of the rule where rules are kept apart, and the
             code of what the kernel itself decided; empty where they are not.
-        witness: one of them, as a batch line.
     """
 
     packets: PacketSet
@@ -81,7 +80,6 @@ class Fate:
     reply: FinalVerdict | None
     listening: bool | None
     blocked_at: BlockedAt
-    witness: dict[str, Any]
     _fates: Fates = field(repr=False)
     _sender: Sender = field(repr=False)
     _traces: tuple[Trace, ...] = field(default=(), repr=False)
@@ -109,6 +107,11 @@ class Fate:
         """What docker-proxy, which receives them, connects to; `*` for a port that is not the same for all."""
         made = [one for _, one in self.passed_on]
         return {} if not made else made[0] if len(made) == 1 else {**made[0], "dport": "*"}
+
+    @cached_property
+    def witness(self) -> dict[str, Any]:
+        """One of the packets, as a batch line."""
+        return self._fates.classes.one(self._sender, self.packets.function)[0]
 
     @cached_property
     def explanation(self) -> Explanation:
@@ -153,7 +156,7 @@ class Fate:
         return bool(self.passed_on) or any("dst" in made for made in self.translated)
 
     def within(self, packets: PacketSet) -> Fate | None:
-        """Return the fate of those of the packets that are in another set, with a witness of its own."""
+        """Return the fate of those of the packets that are in another set."""
         inside = self.packets & packets
         if not inside:
             return None
@@ -164,7 +167,6 @@ class Fate:
             packets=inside,
             parts=tuple((part, made) for own, made in self.parts if (part := own & inside)),
             passed_on=tuple((part, made) for own, made in self.passed_on if (part := own & inside)),
-            witness=self._fates.classes.one(self._sender, inside.function)[0],
         )
 
     def by_arrival(self) -> list[tuple[PacketSet, Mapping[str, str]]]:
@@ -335,7 +337,6 @@ class Fates(Sequence[Fate]):
             replies.pop() if len(replies) == 1 else None,
             listening.pop() if len(listening) == 1 else None,
             _blocked_at(traces[0]) if verdict != "DEPENDS" else (),
-            self.classes.one(sender, packets.function)[0],
             self,
             sender,
         )

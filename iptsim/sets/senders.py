@@ -328,6 +328,15 @@ class Classes:
                     sender, mine, tuple(there), ("container", member.name, delivered.interface), trace
                 )
 
+    @cached_property
+    def _weights(self) -> dict[int, tuple[str, int]]:
+        """The field to which a variable belongs, and the number that it stands for there."""
+        found: dict[int, tuple[str, int]] = {}
+        for key in _CHOSEN:
+            bits = list(self.space.bits(key))
+            found |= {bit: (key, 1 << len(bits) - place) for place, bit in enumerate(bits, 1)}
+        return found
+
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
         """Return one packet of a set, as a batch line and as a set."""
         space, nothing, family = self.space, self.land.bits.false, self.land.family
@@ -363,15 +372,16 @@ class Classes:
 
     def _values(self, packets: Any) -> dict[str, Any]:
         """Return the header of one of some packets."""
-        bits = self.space.engine.pick(packets)
-        found: dict[str, Any] = {}
-        for key in _CHOSEN:
-            number = 0
-            for variable in self.space.bits(key):
-                number = number << 1 | bits.get(variable, False)
-            numbering = self.space.layout.places[key].numbering
-            found[key] = number if numbering is None else numbering.example(number)
-        return found
+        numbers = dict.fromkeys(_CHOSEN, 0)
+        for variable, is_set in self.space.engine.pick(packets).items():
+            if is_set and variable in self._weights:
+                key, weight = self._weights[variable]
+                numbers[key] += weight
+        numberings = ((key, self.space.layout.places[key].numbering) for key in _CHOSEN)
+        return {
+            key: numbers[key] if numbering is None else numbering.example(numbers[key])
+            for key, numbering in numberings
+        }
 
     def _endpoint(self, sender: Sender, source: int) -> str:
         """Return the text of a sender in a question: a container may be called like a keyword."""
