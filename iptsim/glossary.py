@@ -148,8 +148,8 @@ WORDS = (
     Word(
         "docker0", r"\bdocker0\b",
         message(
-            "The bridge of the default Docker network, used by containers that were started without a network of "
-            "their own choice."
+            "The bridge of the default Docker network, used by containers that were started without choosing a "
+            "network."
         ),
     ),
     Word(
@@ -234,7 +234,7 @@ WORDS = (
     Word(
         "ipset", r"\bipsets?\b",
         message(
-            "A named set of addresses or ports, which rules can look packets up in."
+            "A named set of addresses or ports, in which rules can look packets up."
         ),
     ),
     Word(

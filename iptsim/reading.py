@@ -112,7 +112,7 @@ def check_size(size: int, name: str) -> None:
     if size > FILE_LIMIT:
         raise CaptureError(
             message(
-                "{name}: larger than {file_limit}, the most that iptsim reads of one file",
+                "{name}: larger than {file_limit}, the most that iptsim reads from one file",
                 name=name,
                 file_limit=_size(FILE_LIMIT),
             )
@@ -128,7 +128,7 @@ def check_total(total: int, name: str) -> None:
     if total > TOTAL_LIMIT:
         raise CaptureError(
             message(
-                "{name}: contains more than {total_limit}, the most that iptsim reads of a capture",
+                "{name}: contains more than {total_limit}, the most that iptsim reads from a capture",
                 name=name,
                 total_limit=_size(TOTAL_LIMIT),
             )
@@ -172,7 +172,7 @@ def parse_json(data: bytes) -> Any:
     if len(data) > JSON_LIMIT:
         raise ValueError(
             message(
-                "larger than {json_limit}, the most that iptsim reads of a JSON file",
+                "larger than {json_limit}, the most that iptsim reads from a JSON file",
                 json_limit=_size(JSON_LIMIT),
             )
         )

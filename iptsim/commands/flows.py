@@ -59,7 +59,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help=say("go on where an interrupted run with the same arguments stopped"),
+        help=say("continue where an interrupted run with the same arguments stopped"),
     )
     parser.add_argument(
         "--engine", metavar="ENGINE", default="",
@@ -141,7 +141,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if [arguments.source, arguments.against, *arguments.log].count("-") > 1:
         raise UsageError(message("only one of SOURCE, OTHER and LOG can be standard input"))
     if arguments.resume and "-" in arguments.log:
-        raise UsageError(message("--resume cannot go on with standard input"))
+        raise UsageError(message("--resume does not work with standard input"))
 
 
 def _columns(text: str) -> dict[str, str]:

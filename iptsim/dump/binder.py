@@ -314,7 +314,7 @@ class _Getopt:
             raise BindError(
                 message("-{letter} cannot be combined with -{command}", letter=letter, command=plan.command),
                 at,
-                message("one command a line"),
+                message("one command per line"),
             )
         plan.command, plan.command_at = letter, at
         if letter in LISTED:

@@ -53,7 +53,7 @@ def _icc(case: Case) -> Text:
 def _internal(case: Case) -> Text:
     into = case.step.interfaces[1] if case.step is not None else None
     if into is None or into != _bridge_of(case):
-        return message("To give the container a way out, connect it to a network that is not internal.")
+        return message("To give the container external access, connect it to a network that is not internal.")
     if case.sender is not None:
         return message("To allow it, connect the sender to that network.")
     return message(

@@ -113,7 +113,7 @@ REASONS: dict[ReasonCode, Message] = {
         "The frame is addressed to another machine or is a broadcast, and is not forwarded."
     ),
     ReasonCode.NAT_FAILED: message("The packet cannot be translated."),
-    ReasonCode.TTL_EXCEEDED: message("The TTL has run out."),
+    ReasonCode.TTL_EXCEEDED: message("The TTL has expired."),
     ReasonCode.TOO_BIG: message("The packet exceeds the MTU and must not be fragmented."),
     ReasonCode.HAIRPIN_OFF: message("The packet would go back out of the bridge port that it came from."),
     ReasonCode.ISOLATED_PORTS: message("Both bridge ports are isolated from each other."),

@@ -56,6 +56,6 @@ def assumption_of(expected: str, answer: Explanation) -> Text:
     if expected != "open" or answer.verdict != "ACCEPT" or not unknown or delivered is None:
         return ""
     return message(
-        "A program is assumed to listen on {place}: the source does not say; a new `iptsim collect` does.",
+        "A program is assumed to listen on {place}: the source does not show it; a new `iptsim collect` would.",
         place=delivered_text(delivered),
     )

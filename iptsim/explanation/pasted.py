@@ -130,12 +130,12 @@ def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
         return message("it arrived on {name}", name=value) if value else message("the host itself sent it")
     if name == "OUT":
         if value:
-            return message("it is to leave on {name}", name=value)
+            return message("it will leave on {name}", name=value)
         return message("it is for the host itself, so INPUT logged it, not FORWARD or DOCKER-USER")
     if name == "PHYSIN":
-        return message("it came in by this bridge port, so from a container or guest")
+        return message("it came in by this bridge port, so it comes from a container or guest")
     if name == "PHYSOUT":
-        return message("it is to leave by this bridge port, so to a container or guest")
+        return message("it will leave by this bridge port, so it goes to a container or guest")
     if name == "MAC" and value.count(":") == 13:
         return message("from {sender} to {receiver}", sender=value[18:35], receiver=value[:17])
     if name == "SRC":
@@ -166,5 +166,5 @@ def _next(line: LoggedLine) -> Text:
             "The line does not show the rules. Save them on the host and ask again: {command}.",
             command=f"{tool}-save -c > rules.txt; iptsim explain rules.txt --packet 'LINE'",
         ),
-        message("A capture holds the addresses and routes as well: iptsim collect."),
+        message("A capture also contains the addresses and routes: iptsim collect."),
     )

@@ -144,7 +144,7 @@ def check_program(program: Sequence[Instruction]) -> None:
             )
         if kind == _LD and code & 0xE0 == _ABS and k >= _NOTES and (k - _NOTES > _LAST_NOTE or k % 4):
             raise ValueError(
-                message("instruction {place} reads a note on the packet that does not exist", place=place)
+                message("instruction {place} reads ancillary data that does not exist", place=place)
             )
     if program[-1].code & 0x07 != _RET:
         raise ValueError(message("the last instruction does not return"))
@@ -262,7 +262,7 @@ class _Machine:
         if number == _NOTE_XOR_X:
             return _calculate(_XOR, self.accumulator, self.index)
         cpu = self.context.surroundings.fact("cpu") if number == _NOTE_CPU else None
-        self.last_read = message("the kernel's note {number} on the packet", number=number)
+        self.last_read = message("the kernel's ancillary data {number} of the packet", number=number)
         return _Bits(0, 0) if cpu is None else _Bits(cpu)
 
     def jumps(self, code: int, k: int) -> bool:

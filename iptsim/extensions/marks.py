@@ -9,7 +9,7 @@ from iptsim.extensions.values import MARK, MaskedNumber, integer
 from iptsim.languages import Message, message
 
 ALL_BITS = 0xFFFFFFFF
-BITS = Value("a number of 32 bits (0xff)", integer, hex)
+BITS = Value("a 32-bit number (0xff)", integer, hex)
 
 
 def clear_and_flip(mark: int, change: MaskedNumber) -> int:

@@ -35,10 +35,13 @@ def grown(scene: Scene) -> Iterator[Finding]:
         if blocking
         else message("Between the two listings, no rule and no policy blocked a packet."),
         tuple(_evidence(scene, one) for one in ordered[:_SHOWN]),
-        message("These rules and policies met what was tried in between, or other traffic of that time.")
+        message(
+            "These rules and policies matched packets of the attempt in between, or other traffic of that time."
+        )
         if blocking
         else message(
-            "So the rules shown did not block what was tried in between: it did not arrive, or its reply was lost."
+            "So the rules shown did not block the attempt in between: its packets did not arrive, or the reply was "
+            "lost."
         ),
         message("To be sure, ask about the packet: iptsim explain SOURCE --from A --to B:PORT."),
         None,

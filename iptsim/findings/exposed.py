@@ -393,9 +393,7 @@ def _listed(scene: Scene, answer: Reaching, receiver: str, group: list[ReachClas
                 for sources, ports in traffic.values()
             )
         ),
-        message(
-            "Nothing to do if all of this is intended; to see each part of it: iptsim reach SOURCE --open."
-        ),
+        message("Nothing to do if all of this is intended; for details: iptsim reach SOURCE --open."),
         group[0].explanation,
         family,
     )

@@ -140,7 +140,7 @@ CODES: dict[str, Kind] = {
     ),
     "not-masqueraded": Kind(
         "medium",
-        message("Connections leave the host with a private address: replies do not find the way back."),
+        message("Connections leave the host with a private address: replies do not come back."),
     ),
     "direct-routing-blocked": Kind(
         "medium",
@@ -332,8 +332,8 @@ def of_policy(chain: Chain) -> Evidence:
     if counters is None or not counters.packets:
         return Evidence(place_of_chain(chain), message("policy {policy}", policy=policy))
     counted = message_many(
-        "policy {policy}; it has met {count} packet",
-        "policy {policy}; it has met {count} packets",
+        "policy {policy}; it has counted {count} packet",
+        "policy {policy}; it has counted {count} packets",
         counters.packets,
         policy=policy,
     )

@@ -42,8 +42,8 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
             else message("OUTPUT drops the new connections of the host itself."),
             (of_policy(chain),) if policy or step is None or step.rule is None else (of_rule(step.rule),),
             message(
-                "What the host begins (to containers, to DNS, to the internet) is dropped before it leaves. Packets"
-                " of containers are forwarded and do not pass OUTPUT, but docker-proxy's do."
+                "Connections that the host opens (to containers, to DNS, to the internet) are dropped before they "
+                "leave. Packets of containers are forwarded and do not pass OUTPUT, but docker-proxy's do."
             ),
             command,
             shown,

@@ -17,7 +17,7 @@ from iptsim.packet import Family, address_text, protocol_name
 _UNKNOWN = "INTERFACE"
 _NOT_FINAL = message(
     "A packet passes all base chains of a hook. An accept in another one, of Docker, Podman or LXD, is not"
-    " final: this chain drops the packet all the same."
+    " final: this chain still drops the packet."
 )
 
 

@@ -40,8 +40,8 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
             message("INPUT drops the replies to the host's own connections."),
             (decides,) if decides else (),
             message(
-                "No rule of INPUT accepts packets of established connections. The host can send, but hears no reply:"
-                " updates, DNS and docker pull time out."
+                "No rule of INPUT accepts packets of established connections. The host can send, but gets no reply: "
+                "updates, DNS and docker pull time out."
             ),
             f"{command}",
             shown,
@@ -100,8 +100,8 @@ def _replies_dropped(family: Family, chain: Chain, rule: Rule, step: Step, shown
         (of_rule(rule), of_rule(step.rule) if step.rule is not None else of_policy(chain)),
         message_sentences(
             message(
-                "{chain} rule {position} accepts the connection, but no rule of OUTPUT accepts the reply, so the"
-                " client hears nothing.",
+                "{chain} rule {position} accepts the connection, but no rule of OUTPUT accepts the reply, so the "
+                "client gets none.",
                 chain=rule.chain,
                 position=rule.position,
             ),
@@ -283,8 +283,8 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation) -> Ite
         tuple(map(of_rule, near[:3])) or (Evidence("nat POSTROUTING", message("no rule masquerades")),),
         message_sentences(
             message(
-                "Packets leave by {interface} from {source}, a private address. Replies find the way back only if the"
-                " router there has a route to it.",
+                "Packets leave by {interface} from {source}, a private address. Replies come back only if the router "
+                "there has a route to it.",
                 interface=way_out,
                 source=source,
             ),

@@ -189,9 +189,9 @@ def _gain(scene: Scene, family: Family, found: _Spoofed) -> Finding:
         ),
         _evidence(scene, family, found),
         message(
-            "Rules trust these addresses on every interface: with such a source, {ports} is accepted that other "
-            "packets on {interface} may not send. Replies go to the real owner of the address; a single packet, as of "
-            "UDP, needs none.",
+            "Rules trust these addresses on every interface: with such a source, {ports} is accepted, which other "
+            "packets on {interface} may not send. Replies go to the real owner of the address, but a single UDP "
+            "packet needs none.",
             interface=found.interface,
             ports=Traffic.of(found.packets).says(_EVERY),
         ),
@@ -225,7 +225,7 @@ def _evidence(scene: Scene, family: Family, found: _Spoofed) -> tuple[Evidence, 
     value = scene.host.namespace.sysctls.get(name)
     told = [Evidence("sysctl.txt", f"{name} = {value}")] if family == 4 and value is not None else []
     return (*rules, *told) or (
-        Evidence(scene.host.rulesets[family].source, message("no rule about sources")),
+        Evidence(scene.host.rulesets[family].source, message("no rule checks source addresses")),
     )
 
 

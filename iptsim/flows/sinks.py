@@ -147,7 +147,7 @@ class _Parts:
         self._count = position or 0
         if position is None and folder.is_dir() and any(folder.iterdir()):
             raise UsageError(
-                message("{folder} is not empty; remove it, or go on with --resume", folder=str(folder))
+                message("{folder} is not empty; remove it, or continue with --resume", folder=str(folder))
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -74,8 +74,8 @@ def complete(
     if made_up and known:
         host.assumptions.append(
             message(
-                "The interfaces and routes inside {names} were not saved; they are taken from the "
-                "addresses that the engine gave them.",
+                "The interfaces and routes inside {names} were not saved; they are inferred from the addresses that "
+                "the engine assigned.",
                 names=_names(made_up),
             )
         )
@@ -218,7 +218,9 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     if told := addresses_of_routes(host.namespace):
         for name, addresses in told.items():
             _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
-        host.assumptions.append(message("The addresses of the host's interfaces are taken from its routes."))
+        host.assumptions.append(
+            message("The addresses of the host's interfaces are inferred from its routes.")
+        )
         return
     bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
     outside = evidence.outside or next(
@@ -231,7 +233,7 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     )
     host.assumptions.append(
         message(
-            "The host reaches the outside by {outside} and has the address {shown} there.",
+            "The host reaches the outside through {outside} and has the address {shown} there.",
             outside=outside,
             shown=shown,
         )
@@ -349,8 +351,8 @@ def _containers_of_rules(host: Host, evidence: Evidence) -> None:
     if found:
         host.assumptions.append(
             message(
-                "There are containers that rules mention ({names}), called by their addresses; others "
-                "may exist that no rule mentions.",
+                "Rules mention containers, which are named after their addresses ({names}); there may be others that "
+                "no rule mentions.",
                 names=_names(list(found)),
             )
         )
@@ -396,7 +398,7 @@ def _ports(host: Host) -> None:
         )
     if made:
         host.assumptions.append(
-            message("The names of the bridge ports are not known; here they are called veth and a number.")
+            message("The names of the bridge ports are not known; here they are veth and a number.")
         )
 
 

@@ -71,7 +71,7 @@ class Company(Protocol):
         """Return whether a packet is accompanied by others."""
 
     def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
-        """Pass the base chain of a table at the packet's hook. Return None if the packet continues."""
+        """Evaluate the base chain of a table at the packet's hook. Return None if the packet continues."""
 
     def opening(self, packet: Packet) -> Packet:
         """Return the packet that opens a connection, accompanied by those that open the connections of the others."""

@@ -229,7 +229,7 @@ class _Reader:
         """Read the DROP of packets from other hosts to a container's own address."""
         container = self._container(self.rule.parameters.destination)
         why = message(
-            "only {network} itself may send to {container}'s own address; elsewhere use a published port",
+            "only {network} itself may send to {container}'s own address; from elsewhere, use a published port",
             network=self.network,
             container=container,
         )

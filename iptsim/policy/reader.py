@@ -224,7 +224,7 @@ class _Reader:
         for one, span in items:
             if isinstance(one, bool) or not isinstance(one, str | int if numbers else str):
                 raise self._error(
-                    span, message("{key}: {value} is neither text nor a list of texts", key=key, value=brief(one))
+                    span, message("{key}: {value} is neither a string nor a list of strings", key=key, value=brief(one))
                 )  # fmt: skip
             yield str(one).strip(), span
 
@@ -232,7 +232,7 @@ class _Reader:
         value = item.get(key)
         if isinstance(value, list | dict):
             raise self._error(
-                self.document.member(item, key), message("{key}: {value} is not text", key=key, value=brief(value))
+                self.document.member(item, key), message("{key}: {value} is not a string", key=key, value=brief(value))
             )  # fmt: skip
         return "" if value is None else str(value).strip()
 

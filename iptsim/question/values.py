@@ -98,7 +98,7 @@ def truth(value: Any) -> bool:
 def text(value: Any) -> str:
     """Read a text."""
     if not isinstance(value, str):
-        raise UsageError(message("{value} is not text", value=quoted(value)))
+        raise UsageError(message("{value} is not a string", value=quoted(value)))
     return value
 
 
@@ -204,7 +204,7 @@ def mapping(value: Any) -> dict[Any, Any]:
 def identifier(value: Any) -> str | int:
     """Read an id of a question: text, or a number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise UsageError(message("{value} is not text or a number", value=quoted(value)))
+        raise UsageError(message("{value} is neither a string nor a number", value=quoted(value)))
     return value
 
 

@@ -48,7 +48,7 @@ class ReachClass:
 
     @cached_property
     def fate(self) -> Fate:
-        """What happens to the packets; its reason is that for one of them."""
+        """What happens to the packets; the reason in it is for one of them."""
         sample = self.packets & self._preferred or self.packets
         first = next(one for one in self._fates if one.packets & sample)
         found = first.within(sample)

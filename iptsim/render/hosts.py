@@ -52,7 +52,7 @@ def _outliers(outliers: list[dict[str, Any]]) -> Iterator[Text]:
     )
     for one in outliers[:_LISTED]:
         yield Text.assemble("  ", (printable(one["source"]), "bold"), f"  ({printable(one['group'])})")
-        for label, rules in ((say("lacks"), one["missing"]), (say("has alone"), one["further"])):
+        for label, rules in ((say("lacks"), one["missing"]), (say("has in addition"), one["further"])):
             for rule in rules[:_RULES]:
                 yield Text(f"    {label}: {printable(rule or '…')}", no_wrap=True)
             yield from _more(len(rules) - _RULES)
@@ -78,7 +78,7 @@ def hosts_sheets(summary: dict[str, Any], rows: list[dict[str, Any]]) -> list[Sh
         ),
         Sheet(
             say("Outliers"),
-            (say("host"), say("group"), say("lacks"), say("has alone")),
+            (say("host"), say("group"), say("lacks"), say("has in addition")),
             [
                 (one["source"], one["group"], rules(one["missing"]), rules(one["further"]))
                 for one in summary["outliers"]

@@ -106,9 +106,9 @@ class Checked:
         if mending is not None:
             what = mending.proposal.command or mending.proposal.options
             if mending.suffices:
-                yield say("To mend it: {what} ({text})", what=what, text=mending.proposal.text)
+                yield say("To fix it: {what} ({text})", what=what, text=mending.proposal.text)
             else:
-                yield say("For this packet alone: {what} ({text})", what=what, text=mending.proposal.text)
+                yield say("For this packet only: {what} ({text})", what=what, text=mending.proposal.text)
 
     def _offence(self, offence: Offence) -> Iterator[str]:
         lines = offence_lines(offence)

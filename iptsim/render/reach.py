@@ -52,7 +52,7 @@ def _ends_lines(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
     yield Text.assemble((title_text(answer), "bold"), "   ", kind_text(answer))
     shown = [one for one in answer.classes if _is_of_interest(answer, one)] or list(answer.classes)
     if not shown:
-        yield Text(say("Nothing gets in.") if answer.only_open else say("No packet goes this way."))
+        yield Text(say("Nothing gets in.") if answer.only_open else say("No packet takes this path."))
     for (sender, receiver), group in groupby(shown, key=lambda one: (one.sender, one.receiver)):
         yield Text("")
         yield Text(f"{name_text(sender)} → {name_text(receiver)}", "bold")
@@ -184,7 +184,7 @@ def sources_text(answer: Reaching, one: ReachClass) -> str:
 def why_text(one: ReachClass) -> str:
     """Return why a class is treated as it is."""
     if not one.fate.confirmed:
-        return say("Not exact: the packet of the example gets {verdict}.", verdict=one.explanation.verdict)
+        return say("Not exact: the example packet gets {verdict}.", verdict=one.explanation.verdict)
     if one.verdict == "DEPENDS" and one.explanation.verdict != "DEPENDS":
         return say("It depends on {what}.", what=printable(joined("; on ", one.fate.hinges)))
     return printable(one.explanation.reason.text)

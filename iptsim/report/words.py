@@ -75,7 +75,7 @@ REASON_WORDS: dict[str, Message] = {
     "not-joined": message("group not joined"),
     "not-for-host": message("not for this host"),
     "nat-failed": message("cannot be translated"),
-    "ttl-exceeded": message("TTL has run out"),
+    "ttl-exceeded": message("TTL has expired"),
     "too-big": message("larger than the MTU"),
     "hairpin-off": message("hairpin is off"),
     "isolated-ports": message("isolated bridge ports"),

@@ -170,7 +170,7 @@ def _now(space: Space, field: str, allowed: Allowed, before: Rewriting) -> Packe
 
 def _unknown_bits(space: Space, key: str, target: Target, place: Place) -> tuple[Bit, ...]:
     """Return bits that nothing decides."""
-    why = message("what {target} makes of it", target=target.name)
+    why = message("what {target} does to it", target=target.name)
     name = f"{key} of {target.name} {place.rule}"
     found = space.layout.places.get(name) or space.layout.add(name, space.layout.places[key].bits, why)
     return tuple(map(variable_bit, found.variables))

@@ -252,7 +252,7 @@ def test_the_uplink_is_where_a_chain_of_its_own_masquerades(tmp_path: Path) -> N
         "*filter\n:INPUT DROP\n-A INPUT -i lan -j ACCEPT\n-A INPUT -i wan -p tcp --dport 22 -j ACCEPT\nCOMMIT\n"
     )
     host = load_host(tmp_path / "rules")
-    assert any("The host reaches the outside by wan " in one for one in map(str, host.assumptions))
+    assert any("The host reaches the outside through wan " in one for one in map(str, host.assumptions))
 
 
 def test_the_only_tunnel_leads_to_what_gets_the_hosts_address(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ class _Project:
                 return
             if service in visiting:
                 raise self._error(
-                    f"services.{service}.depends_on", message("the services depend on each other in a circle")
+                    f"services.{service}.depends_on", message("the services have circular dependencies")
                 )
             visiting.add(service)
             for other in self._needs(service):

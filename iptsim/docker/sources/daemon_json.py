@@ -91,15 +91,17 @@ def _is_pool(value: Any) -> bool:
 
 _SWITCH = Kind(message("true or false"), _is_switch)
 _NUMBER = Kind(message("a whole number"), _is_number)
-_TEXT = Kind(message("a text in quotes"), _is_text)
+_TEXT = Kind(message("a string in quotes"), _is_text)
 _ADDRESS = Kind(message("an IP address in quotes"), _is_address)
-_TEXTS = Kind(message("a list of texts: {example}", example='["…"]'), _each(_is_text))
+_TEXTS = Kind(message("a list of strings: {example}", example='["…"]'), _each(_is_text))
 _ADDRESSES = Kind(message("a list of IP addresses: {example}", example='["192.0.2.53"]'), _each(_is_address))
-_MAP = Kind(message("an object of texts: {example}", example='{"…": "…"}'), _each_of(_is_text))
+_MAP = Kind(message("an object of strings: {example}", example='{"…": "…"}'), _each_of(_is_text))
 _MAPS = Kind(
     message("an object of objects: {example}", example='{"bridge": {"…": "…"}}'), _each_of(_each_of(_is_text))
 )
-_SWITCHES = Kind(message("an object of switches: {example}", example='{"…": true}'), _each_of(_is_switch))
+_SWITCHES = Kind(
+    message("an object of true or false values: {example}", example='{"…": true}'), _each_of(_is_switch)
+)
 _OBJECT = Kind(message("an object"), lambda value: isinstance(value, dict))
 _POOLS = Kind(
     message("a list of pools: {example}", example='[{"base": "10.0.0.0/8", "size": 24}]'), _each(_is_pool)

@@ -181,9 +181,9 @@ class _Addrtype(Match):
     def says(self) -> Text:
         types = super().says()
         if self.limit_iface_in:
-            return message("{phrase} (on the arriving interface)", phrase=types)
+            return message("{phrase} (on the incoming interface)", phrase=types)
         if self.limit_iface_out:
-            return message("{phrase} (on the leaving interface)", phrase=types)
+            return message("{phrase} (on the outgoing interface)", phrase=types)
         return types
 
 

@@ -24,7 +24,7 @@ class Comment(Match):
             "--comment",
             "comment",
             Value(
-                message("a remark of up to {longest} bytes", longest=_LONGEST),
+                message("a comment of up to {longest} bytes", longest=_LONGEST),
                 _parse,
                 quote,
                 plain="any_text",

@@ -24,7 +24,7 @@ _Side = Literal["original", "reply", "both"]
 _DIRECTIONS: dict[_Side, tuple[Direction, ...]] = {
     "original": ("original",), "reply": ("reply",), "both": ("original", "reply"),
 }  # fmt: skip
-_UNITS = {"packets": message("packets"), "bytes": message("bytes"), "avgpkt": message("bytes a packet")}
+_UNITS = {"packets": message("packets"), "bytes": message("bytes"), "avgpkt": message("bytes per packet")}
 _SIDES = {
     "both": message("both directions"),
     "reply": message("the reply direction"),

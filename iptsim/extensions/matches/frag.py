@@ -85,7 +85,7 @@ class Frag(Match):
             ),
             relation=between,
             phrase=Phrase(
-                "with a fragment identification of {value}", "with a fragment identification not of {value}",
+                "whose fragment identification is {value}", "whose fragment identification is not {value}",
                 range_words,
             ),
             listed=range_lister("id"),

@@ -113,7 +113,7 @@ class Ipv6header(Match):
         elif self.soft:
             how = message("with these headers, and maybe others")
         elif self.negated:
-            how = message("with other headers than these")
+            how = message("with headers other than these")
         else:
             how = message("with just these headers")
         return message("{how}: {headers}", how=how, headers=_listed(self.wanted))

@@ -153,7 +153,7 @@ class Recent(Match):
             shown = address_text(context.packet.family, address(context))
             entries = context.surroundings.recent(self._list)
             if entries is None:
-                return message("what the list {list} holds is not known", list=self._list)
+                return message("the contents of the list {list} are not known", list=self._list)
             ages = entries.get(address(context))
             if ages is None:
                 return message("{shown} is not in the list {list}", shown=shown, list=self._list)
@@ -218,8 +218,8 @@ class Recent(Match):
         seen = not_if(bool(self.negated), listed)
         enters = message_if(
             self.rdest,
-            "entering their destination in the list {list}",
-            "entering their source in the list {list}",
+            "adding their destination to the list {list}",
+            "adding their source to the list {list}",
             list=self._list,
         )
         return {

@@ -55,7 +55,7 @@ class Rpfilter(Match):
             self.invert,
             "whose source is not reached by {way}",
             "whose source is reached by {way}",
-            way=message("some interface") if self.loose else message("the arriving interface"),
+            way=message("some interface") if self.loose else message("the incoming interface"),
         )
 
 

@@ -50,7 +50,7 @@ def _hexadecimal(text: str) -> bytes:
     while at < len(data):
         escaped = data[at : at + 1] == b"\\"
         if escaped and in_block:
-            raise ValueError(message("a hexadecimal block can't hold a backslash"))
+            raise ValueError(message("a hexadecimal block can't contain a backslash"))
         if not escaped and data[at : at + 1] == b"|":
             in_block = not in_block
             while in_block and data[at + 1 : at + 2] == b" ":
@@ -151,7 +151,7 @@ class String(Match):
         shown = self.pattern.decode("latin-1") if _printable(self.pattern) else self.pattern.hex(" ")
         key = ("string", self.pattern, self.from_, self.to, self.icase)
         unknown = Unknown(
-            message("whether the packet's data holds {shown}", shown=shown), "--set payload_hex=...", key
+            message("whether the packet's data contains {shown}", shown=shown), "--set payload_hex=...", key
         )
 
         def test(context: Context) -> Truth:
@@ -161,7 +161,9 @@ class String(Match):
             found = test(context)
             if isinstance(found, Unknown):
                 return message("its data was not stated")
-            return message_if(found, "its data holds {shown}", "its data does not hold {shown}", shown=shown)
+            return message_if(
+                found, "its data contains {shown}", "its data does not contain {shown}", shown=shown
+            )
 
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated), same=key),)
 
@@ -211,8 +213,8 @@ class String(Match):
             )
         return message_if(
             self.negated,
-            "whose data does not hold {shown}{where}",
-            "whose data holds {shown}{where}",
+            "whose data does not contain {shown}{where}",
+            "whose data contains {shown}{where}",
             shown=shown,
             where=where,
         )

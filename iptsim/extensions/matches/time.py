@@ -310,7 +310,7 @@ def _moment(context: Context) -> datetime | None:
             moment = datetime.fromisoformat(moment)
         except ValueError:
             raise UsageError(
-                message("time={moment} is not a moment such as 2024-12-24T18:00:00", moment=moment)
+                message("time={moment} is not a date and time such as 2024-12-24T18:00:00", moment=moment)
             ) from None
     stated: datetime = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     return stated
@@ -333,11 +333,11 @@ def _kernel_moment(context: Context) -> datetime | Unknown:
 def _got(context: Context) -> Text:
     moment = _moment(context)
     if moment is None:
-        return message("the moment is not known")
+        return message("the time is not known")
     return message("it passes at {moment} UTC", moment=f"{moment:%a %Y-%m-%d %H:%M:%S}")
 
 
-_NO_MOMENT = Unknown(message("the moment at which it passes"), "--set time=2024-12-24T18:00:00")
+_NO_MOMENT = Unknown(message("the time at which it passes"), "--set time=2024-12-24T18:00:00")
 _NO_ZONE = Unknown(message("the kernel's time zone"), "--set kernel_timezone=MINUTES")
 
 EXTENSIONS = (Time,)

@@ -65,9 +65,7 @@ class _Tests(Transformer[Token, tuple[U32Test, ...]]):
         _limited(parts, "numbers in a location")
         for step in parts[1:]:
             if step.operator in ("<<", ">>") and step.number > 31:
-                raise ValueError(
-                    message("a number of 32 bits can't be shifted by {number}", number=step.number)
-                )
+                raise ValueError(message("a 32-bit number can't be shifted by {number}", number=step.number))
         return parts[0], tuple(parts[1:])
 
     def test(self, parts: list[Any]) -> U32Test:
@@ -99,7 +97,7 @@ def parse_tests(text: str) -> tuple[U32Test, ...]:
         position: Any = error.pos_in_stream
         at = position or 0
         raise ValueError(
-            message("the u32 test is wrong from character {at} on: {text!r}", at=at + 1, text=text[at:])
+            message("the u32 test is invalid at character {at}: {text!r}", at=at + 1, text=text[at:])
         ) from None
     except VisitError as error:
         raise ValueError(text_of(error.orig_exc)) from None

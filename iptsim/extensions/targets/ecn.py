@@ -25,7 +25,7 @@ class Ecn(Target):
         # three more that iptables accepts without naming them in its help
         Option("--ecn-tcp-ece", "ecn_tcp_ece", _BIT),
         Option("--ecn-tcp-cwr", "ecn_tcp_cwr", _BIT),
-        Option("--ecn-ip-ect", "ecn_ip_ect", integer_value("a number of two bits", 0, 3)),
+        Option("--ecn-ip-ect", "ecn_ip_ect", integer_value("a 2-bit number", 0, 3)),
     )
     family: ClassVar[int | None] = 4
     tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})

@@ -74,7 +74,7 @@ def parse_prefix(text: str, family: int) -> int:
 def _hexadecimal(digits: int) -> Value:
     high = (1 << 4 * digits) - 1
     return Value(
-        message("a number of {digits} bits", digits=4 * digits),
+        message("a {digits}-bit number", digits=4 * digits),
         lambda text: integer(text, 0, high),
         lambda number: f"{number:#0{digits + 2}x}",
     )
@@ -83,7 +83,7 @@ def _hexadecimal(digits: int) -> Value:
 _PREFIX = Value("a prefix length", parse_prefix, needs_family=True)
 _PORT = _hexadecimal(4)
 _WORD = _hexadecimal(8)
-_PROTO = Value("a number of 16 bits", lambda text: integer(text, 0, 0xFFFF), lambda number: f"{number:#04x}")
+_PROTO = Value("a 16-bit number", lambda text: integer(text, 0, 0xFFFF), lambda number: f"{number:#04x}")
 
 
 class Hmark(Target):

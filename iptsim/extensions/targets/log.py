@@ -47,7 +47,7 @@ class Log(Target):
     name: ClassVar[str] = "LOG"
     options: ClassVar[tuple[Option, ...]] = (
         Option(
-            "--log-prefix", "log_prefix", text_value("a text of up to 29 characters", 29),
+            "--log-prefix", "log_prefix", text_value("a string of up to 29 characters", 29),
             phrase=Phrase('write a log line with the prefix "{value}"'),
         ),
         Option("--log-level", "log_level", Value("a log level, 0 to 7 or a name (debug)", parse_level)),

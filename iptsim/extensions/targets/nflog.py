@@ -32,7 +32,7 @@ class Nflog(Target):
 
     name: ClassVar[str] = "NFLOG"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--nflog-prefix", "nflog_prefix", text_value("a text of up to 64 characters", _LONGEST)),
+        Option("--nflog-prefix", "nflog_prefix", text_value("a string of up to 64 characters", _LONGEST)),
         Option("--nflog-group", "nflog_group", integer_value("a netlink group, 0 to 65535", 0, 0xFFFF)),
         Option("--nflog-range", "nflog_range", integer_value("how many bytes to copy")),
         Option("--nflog-size", "nflog_size", integer_value("how many bytes to copy")),
@@ -89,7 +89,7 @@ class Ulog(Target):
 
     name: ClassVar[str] = "ULOG"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--ulog-prefix", "ulog_prefix", text_value("a text of up to 32 characters", 31)),
+        Option("--ulog-prefix", "ulog_prefix", text_value("a string of up to 32 characters", 31)),
         Option("--ulog-nlgroup", "ulog_nlgroup", integer_value("a netlink group, 1 to 32", 1, 32)),
         Option("--ulog-cprange", "ulog_cprange", integer_value("how many bytes to copy, 0 for all")),
         Option(

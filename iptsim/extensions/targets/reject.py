@@ -49,7 +49,7 @@ ANSWERS: dict[Family, dict[str, Answer]] = {
         "icmp6-addr-unreachable": Answer("addr-unreach", (1, 3), message("the address is unreachable")),
         "icmp6-port-unreachable": Answer("port-unreach", (1, 4), message("the port is unreachable")),
         TCP_RESET: Answer(TCP_RESET, None, ""),
-        "icmp6-policy-fail": Answer("policy-fail", (1, 5), message("the policy refuses the source address")),
+        "icmp6-policy-fail": Answer("policy-fail", (1, 5), message("the policy rejects the source address")),
         "icmp6-reject-route": Answer("reject-route", (1, 6), message("the route rejects it")),
     },
 }

@@ -16,7 +16,7 @@ from iptsim.extensions.values import integer
 from iptsim.languages import Text, message
 from iptsim.packet import Context
 
-_BITS = Value("a number of 8 bits (0x10)", lambda text: integer(text, 0, 0xFF), lambda bits: f"{bits:#04x}")
+_BITS = Value("an 8-bit number (0x10)", lambda text: integer(text, 0, 0xFF), lambda bits: f"{bits:#04x}")
 _TABLES = frozenset({"mangle"})
 
 
