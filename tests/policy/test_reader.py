@@ -69,7 +69,10 @@ WRONG = [
     ("expectations: [{expect: open, ports: 80/gre}]", "'80/gre': gre has no ports"),
     ("expectations: [{expect: open, ports: 300/icmp}]", "'300' is not a number from 0 to 255"),
     ("expectations: [{expect: open, ports: 80/tpc}]", "did you mean tcp?"),
-    ("expectations: [{expect: open, ports: [[80]]}]", "ports: [80] is neither a string nor a list of strings"),
+    (
+        "expectations: [{expect: open, ports: [[80]]}]",
+        "ports: [80] is neither a string nor a list of strings",
+    ),
     ("expectations: [{expect: open, severity: hihg}]", "did you mean high?"),
     ("expectations: [{expect: open, from: 10.0.0.0/33}]", "p:1:37: '10.0.0.0/33' is not a network"),
     ("expectations: [{expect: open, from: []}]", "p:1:37: from: the list is empty"),
