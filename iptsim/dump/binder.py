@@ -9,7 +9,6 @@ xtables_find_match and xtables_options_xfrm in libxtables/xtables.c.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from iptsim.dump.extension_names import is_target_name
@@ -39,6 +38,7 @@ from iptsim.extensions.registry import (
 )
 from iptsim.extensions.unknown import UnknownMatch, UnknownTarget
 from iptsim.languages import Text, message, message_joined, message_many, text_of
+from iptsim.suggestions import did_you_mean
 
 #: Chains whose packets have no such interface; rules there cannot match it.
 _WITHOUT = {"in_interface": ("OUTPUT", "POSTROUTING"), "out_interface": ("INPUT", "PREROUTING")}
@@ -473,6 +473,5 @@ class _Getopt:
                     "{homes} has it", "{homes} have it", len(homes), homes=message_joined(" and ", homes)
                 ),
             )
-        near = difflib.get_close_matches(flag, known, 1, 0.75)
-        hint = message("did you mean {near}?", near=near[0]) if near else message("no extension has it")
+        hint = did_you_mean(flag, known, 0.75) or message("no extension has it")
         return BindError(message("unknown option {flag}", flag=flag), at, hint)

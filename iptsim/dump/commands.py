@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 from functools import partial
 
@@ -11,7 +10,8 @@ from iptsim.dump.recipe import Hint
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.extensions.registry import STANDARD, find_target
 from iptsim.extensions.values import any_of
-from iptsim.languages import Message, Text, message
+from iptsim.languages import Text, message
+from iptsim.suggestions import did_you_mean
 
 #: Longest chain name, in bytes (XT_EXTENSION_MAXNAMELEN - 1).
 MAX_CHAIN_NAME = 28
@@ -67,11 +67,11 @@ def find_chain(table: Table, name: str, line: int) -> Chain:
     return chain
 
 
-def chain_hint(table: Table, name: str) -> Message:
+def chain_hint(table: Table, name: str) -> Text:
     """Return a hint about a chain with a similar name."""
-    near = difflib.get_close_matches(name, {*table.chains, *BUILTIN_CHAINS[table.name]}, 1, 0.75)
-    if near:
-        return message("did you mean {near}?", near=near[0])
+    hint = did_you_mean(name, [*BUILTIN_CHAINS[table.name], *table.chains], 0.75)
+    if hint:
+        return hint
     others = tuple(other for other, chains in BUILTIN_CHAINS.items() if name in chains)
     if others:
         return message("{name} is a chain of table {tables}", name=name, tables=any_of(others))

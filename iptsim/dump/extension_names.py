@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 from iptsim.extensions.registry import STANDARD, extension_names
-from iptsim.languages import Text, message
+from iptsim.languages import Text
+from iptsim.suggestions import did_you_mean
 
 
 def is_target_name(name: str) -> bool:
@@ -20,11 +19,9 @@ def target_names() -> list[str]:
 
 def nearest_match(name: str) -> Text:
     """Return a hint about a known match with a similar name, or ""."""
-    near = difflib.get_close_matches(name, extension_names("matches"), 1, 0.7)
-    return message("did you mean {near}?", near=f"-m {near[0]}") if near else ""
+    return did_you_mean(name, extension_names("matches"), 0.7, before="-m ")
 
 
 def nearest_target(name: str) -> Text:
     """Return a hint about a known target with a similar name, or ""."""
-    near = difflib.get_close_matches(name, target_names(), 1, 0.7)
-    return message("did you mean {near}?", near=f"-j {near[0]}") if near else ""
+    return did_you_mean(name, target_names(), 0.7, before="-j ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -14,6 +13,7 @@ from iptsim.extensions.values import bare
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
 from iptsim.shown import Framed, Pictured, Shown, made
+from iptsim.suggestions import with_suggestion
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
@@ -354,13 +354,12 @@ class Ruleset(Pictured):
     def missing_chain(self, chain: str, table: str | None = None) -> Message:
         """Return the error message for a chain that is missing in one table, or in all tables."""
         known = {name for one, entry in self.tables.items() if table in (None, one) for name in entry.chains}
-        near = difflib.get_close_matches(chain, known, 1)
         missing = (
             message("table {table} has no chain {chain}", table=table, chain=chain)
             if table
             else message("no table has a chain {chain}", chain=chain)
         )
-        return message("{missing}; did you mean {near}?", missing=missing, near=near[0]) if near else missing
+        return with_suggestion(missing, chain, known)
 
     def rule(self, table: str, chain: str, position: int) -> Rule:
         """Return a rule by its place.

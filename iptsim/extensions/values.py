@@ -15,9 +15,8 @@ from iptsim.extensions.constraints import Masked
 from iptsim.extensions.services import PORTS
 from iptsim.languages import Text, message, message_joined
 from iptsim.packet import address_text
+from iptsim.suggestions import did_you_mean
 
-#: How alike a word must be to be proposed, from 0 to 1.
-_LIKE = 0.6
 _INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
 
 
@@ -36,13 +35,7 @@ class NoSuchWord(ValueError):
 
     def nearest(self) -> Text:
         """Return a hint at a known word with a similar name, or nothing."""
-        from difflib import SequenceMatcher
-
-        def likeness(name: str) -> float:
-            return SequenceMatcher(None, name.lower(), self.word.lower()).ratio()
-
-        near = max(self.known, key=likeness, default="")
-        return message("did you mean {near}?", near=near) if near and likeness(near) >= _LIKE else ""
+        return did_you_mean(self.word, self.known)
 
 
 def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from iptsim.dump.ruleset import Jump, Rule, Ruleset
@@ -12,6 +11,7 @@ from iptsim.extensions.registry import extension_names, find_match, find_target
 from iptsim.host.namespace import NftChain
 from iptsim.languages import Text, message
 from iptsim.netfilter.nftables import MODULE, assumable
+from iptsim.suggestions import with_suggestion
 
 #: Longest name that an error repeats.
 _SHOWN = 80
@@ -40,11 +40,8 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
     used = {name for found in rulesets for rule in found.rules() for name in rule.extension_names}
     if not kinds and what not in used:
         known = {*extension_names("matches"), *(name.upper() for name in extension_names("targets")), *used}
-        near = difflib.get_close_matches(what[:_SHOWN], known, 1, 0.75)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(
-            message("assume: unknown match or target {what!r}{hint}", what=what[:_SHOWN], hint=hint)
-        )
+        fault = message("assume: unknown match or target {what!r}", what=what[:_SHOWN])
+        raise UsageError(with_suggestion(fault, what, known, likeness=0.75))
     if kinds and all(kind.status == "exact" for kind in kinds):
         raise UsageError(
             message(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
@@ -30,6 +29,7 @@ from iptsim.question.endpoints import KEYWORDS, Address, Internet, Prefix, Resol
 from iptsim.question.endpoints import NodePort as NodePortEndpoint
 from iptsim.question.endpoints import Service as ServiceEndpoint
 from iptsim.reading import brief, read_file
+from iptsim.suggestions import did_you_mean
 from iptsim.yaml_file import Document, read_document
 
 T = TypeVar("T")
@@ -271,12 +271,6 @@ class _Reader:
 
     def _error(self, span: Span, what: Text, hint: Text = "") -> FileSyntaxError:
         return self.document.error(span, what, hint)
-
-
-def did_you_mean(word: object, choices: Sequence[str]) -> Text:
-    """Return a hint with the nearest of several words; "" if none is similar."""
-    near = difflib.get_close_matches(str(word)[: values.LONGEST], choices, 1)
-    return message("did you mean {near}?", near=near[0]) if near else ""
 
 
 def parse_service(text: str) -> Service:

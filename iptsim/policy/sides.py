@@ -12,8 +12,8 @@ from iptsim.host.model import Host
 from iptsim.languages import message
 from iptsim.packet import FAMILIES, Family
 from iptsim.policy.model import Everywhere, Member, Policy
-from iptsim.policy.reader import did_you_mean
 from iptsim.question.endpoints import KEYWORDS, Address, Internet, Loopback, Machine, Named, Prefix
+from iptsim.suggestions import did_you_mean
 
 _LOOPBACK: dict[Family, tuple[int, int]] = {4: (127 << 24, (128 << 24) - 1), 6: (1, 1)}
 

@@ -6,7 +6,6 @@ The command line, a batch line and Python all make a :class:`Question`, which ch
 # ruff: noqa: RUF009 -- _field() makes a dataclass field each time
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field
 from datetime import datetime
@@ -31,6 +30,7 @@ from iptsim.question.endpoints import (
 from iptsim.question.facts import FACTS, RARE_FIELDS, read_fact
 from iptsim.question.values import BITS8, BITS16, BITS32, BITS64
 from iptsim.reading import parse_json
+from iptsim.suggestions import with_suggestion
 
 #: Fields of a question that `--set` does not take: they have options of their own, or parts (`ct.mark`).
 _NOT_SET = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct", "inner"})
@@ -417,13 +417,11 @@ def settable() -> list[str]:
 
 def unknown_field(name: str) -> Message:
     """Return the error for a field that does not exist."""
-    near = difflib.get_close_matches(name[: values.LONGEST], settable(), 1)
-    if near:
-        return message("unknown field {name}; did you mean {near}?", name=values.quoted(name), near=near[0])
-    return message(
-        "unknown field {name}; choose from: {choices}",
-        name=values.quoted(name),
-        choices=", ".join(settable()),
+    return with_suggestion(
+        message("unknown field {name}", name=values.quoted(name)),
+        name,
+        settable(),
+        message("choose from: {choices}", choices=", ".join(settable())),
     )
 
 

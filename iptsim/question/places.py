@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -27,6 +26,7 @@ from iptsim.question.endpoints import (
     Service,
 )
 from iptsim.question.values import quoted
+from iptsim.suggestions import nearest
 
 #: How many names an error lists.
 _LISTED = 12
@@ -264,13 +264,13 @@ def _unknown(host: Host, endpoint: Named) -> Message:
             name=quoted(name),
         )
     known = [*host.containers, *(keyword for keyword, kind in KEYWORDS.items() if kind is not Resolver)]
-    near = difflib.get_close_matches(name[:80], known, 1)
+    near = nearest(name, known)
     listed = ", ".join(known[:_LISTED]) + (", ..." if len(known) > _LISTED else "")
     if near:
         return message(
             "unknown endpoint {name}; did you mean {near}? Choose from: {listed}, or any IP address",
             name=quoted(name),
-            near=near[0],
+            near=near,
             listed=listed,
         )
     return message_if(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, replace
 
 from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.kube_services import node_port, service_port
 from iptsim.host.model import Host
-from iptsim.languages import Message, message, message_if
+from iptsim.languages import Message, message
 from iptsim.packet import Packet, address_text, protocol_name
 from iptsim.question.endpoints import Address, Internet, Loopback, Machine, NodePort, Service
 from iptsim.question.ends import LOOPBACK, Ends
@@ -18,6 +17,7 @@ from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.question.places import InContainer, OnHost, Origin, Outside, place_of, source_place
 from iptsim.question.values import quoted
+from iptsim.suggestions import with_suggestion
 
 
 @dataclass(slots=True)
@@ -174,14 +174,12 @@ def _arriving(host: Host, question: Question) -> Start:
     assert interface is not None
     known = host.namespace.interfaces
     if known and interface not in known and not host.inferred:
-        near = difflib.get_close_matches(interface, list(known), 1)
         raise UsageError(
-            message_if(
-                near,
-                "the host has no interface {name}; did you mean {choices}?",
-                "the host has no interface {name}; choose from: {choices}",
-                name=quoted(interface),
-                choices=", ".join(near or known),
+            with_suggestion(
+                message("the host has no interface {name}", name=quoted(interface)),
+                interface,
+                known,
+                message("choose from: {choices}", choices=", ".join(known)),
             )
         )
     source = place_of(host, endpoint)

@@ -6,7 +6,6 @@ with the value; the caller adds the field.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.services import PORTS
 from iptsim.languages import message, text_of
 from iptsim.packet import TCP_FLAGS
+from iptsim.suggestions import with_suggestion
 
 T = TypeVar("T")
 
@@ -113,15 +113,13 @@ def port(value: Any) -> int:
         return number
     if value in PORTS:
         return PORTS[value]
-    near = difflib.get_close_matches(number[:LONGEST], PORTS, 1, 0.75) if isinstance(number, str) else []
-    if near:
-        raise UsageError(
-            message("{value} is not a port; did you mean {near}?", value=quoted(value), near=near[0])
-        )
     raise UsageError(
-        message(
-            "{value} is not a port; give a number from 0 to 65535 or the name of a service",
-            value=quoted(value),
+        with_suggestion(
+            message("{value} is not a port", value=quoted(value)),
+            number,
+            PORTS if isinstance(number, str) else (),
+            message("give a number from 0 to 65535 or the name of a service"),
+            likeness=0.75,
         )
     )
 

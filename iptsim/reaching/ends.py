@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -33,6 +32,7 @@ from iptsim.question.internet import outside_address
 from iptsim.question.places import InContainer, OnHost, place_of
 from iptsim.question.values import quoted
 from iptsim.reaching.options import pointing
+from iptsim.suggestions import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +217,13 @@ def _unknown(host: Host, name: str) -> Message:
         *host.namespace.interfaces,
     ]
     choices = ", ".join(dict.fromkeys(known))
-    near = difflib.get_close_matches(name[:80], known, 1)
+    near = nearest(name, known)
     if near:
         return message(
             "unknown endpoint, network or interface {name}; did you mean {near}? Choose from: {choices}, or an IP "
             "address or prefix",
             name=quoted(name),
-            near=near[0],
+            near=near,
             choices=choices,
         )
     return message(

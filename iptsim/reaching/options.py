@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from iptsim.languages import Text, message, text_of
 from iptsim.packet import ICMP, ICMPV6, Family
 from iptsim.question import values
 from iptsim.ranges import united
+from iptsim.suggestions import with_suggestion
 
 #: The states that a connection may have.
 STATES = ("new", "established", "related", "invalid", "untracked")
@@ -60,19 +60,11 @@ def read_state(text: str) -> str:
     state = text.lower()
     if state in STATES:
         return state
-    near = difflib.get_close_matches(state[: values.LONGEST], STATES, 1)
+    fault = message("unknown state {state}", state=values.quoted(text))
     with pointing("--state", text):
-        if near:
-            raise UsageError(
-                message(
-                    "unknown state {state}; did you mean {near}?", state=values.quoted(text), near=near[0]
-                )
-            )
         raise UsageError(
-            message(
-                "unknown state {state}; choose from: {choices}",
-                state=values.quoted(text),
-                choices=", ".join(STATES),
+            with_suggestion(
+                fault, state, STATES, message("choose from: {choices}", choices=", ".join(STATES))
             )
         )
     raise AssertionError

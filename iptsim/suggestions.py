@@ -1,0 +1,44 @@
+"""Suggestions for a wrong word: the known word that is most similar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from iptsim.languages import Message, Text, message, message_joined
+
+#: Comparing takes long for long words, and a user mistypes no word of more characters.
+_LONGEST = 80
+
+
+def nearest(word: object, known: Iterable[str], likeness: float = 0.6) -> str:
+    """Return the most similar of some known words, the first of several, in any case; "" if none is similar.
+
+    >>> nearest("intput", ["INPUT", "FORWARD"]), nearest("web", ["INPUT", "FORWARD"])
+    ('INPUT', '')
+
+    Args:
+        word: the wrong word.
+        known: the known words.
+        likeness: how similar the words must be, from 0 to 1 for equal ones.
+    """
+    from difflib import SequenceMatcher
+
+    matcher, found, best = SequenceMatcher(b=str(word)[:_LONGEST].lower()), "", likeness - 1e-9
+    for one in known:
+        matcher.set_seq1(one.lower())
+        if matcher.quick_ratio() > best and (ratio := matcher.ratio()) > best:
+            found, best = one, ratio
+    return found
+
+
+def did_you_mean(word: object, known: Iterable[str], likeness: float = 0.6, *, before: str = "") -> Text:
+    """Return a hint with the most similar known word, after the text `before`; "" if none is similar."""
+    near = nearest(word, known, likeness)
+    return message("did you mean {near}?", near=before + near) if near else ""
+
+
+def with_suggestion(
+    fault: Text, word: object, known: Iterable[str], otherwise: Text = "", likeness: float = 0.6
+) -> Message:
+    """Return an error followed by a hint with the most similar known word, or by other advice if none is similar."""
+    return message_joined("; ", (fault, did_you_mean(word, known, likeness) or otherwise))
