@@ -108,6 +108,19 @@ def read_assignment(text: str) -> dict[str, Any]:
     return found
 
 
+def spoofed_sources(chains: Any, behind: dict[str, Any]) -> dict[str, Any]:
+    """Return by interface which sources FORWARD accepts in a new connection that are not behind the interface."""
+    from iptsim.dump.calls import Node
+    from iptsim.extensions.constraints import named
+
+    accepted = chains.summary(Node("filter", "FORWARD")).packets("ACCEPT").having({"ct.state": "NEW"})
+    pairs = accepted.only("in_interface", "src")
+    return {
+        interface: pairs.where("in_interface", named(interface)).addresses("src") - addresses
+        for interface, addresses in behind.items()
+    }
+
+
 def measure(case: Case, path: Path, behind: Path, engine: Any, began: float) -> dict[str, Any]:
     """Measure a case in this process."""
     from iptsim.extensions.constraints import named
@@ -115,7 +128,6 @@ def measure(case: Case, path: Path, behind: Path, engine: Any, began: float) -> 
     from iptsim.sets.chains import Chains
     from iptsim.sets.classes import address_classes
     from iptsim.sets.space import Space
-    from iptsim.sets.spoofing import spoofed_sources
     from iptsim.sets.traffic import Traffic
     from iptsim.sources import load
 

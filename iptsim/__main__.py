@@ -15,7 +15,10 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 
 class _WithoutPandas:
-    """Finds no pandas: no command needs it, and pyarrow imports it for a quarter of a second where it is installed."""
+    """Finds no pandas, which no command needs: if it is installed, pyarrow would import it for a quarter of a second.
+
+    None in `sys.modules` is not enough: pyarrow would take it for the module.
+    """
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """Raise an error for pandas; leave other modules to the other finders."""

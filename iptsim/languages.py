@@ -394,15 +394,6 @@ def say_as(context: str, template: str, /, **values: object) -> str:
     return _say_as(_current(), context, template, values)
 
 
-def say_if(condition: object, yes: str, no: str, /, **values: object) -> str:
-    """Return what :func:`message_if` makes, in the current language.
-
-    >>> say_if(False, "not from port {port}", "from port {port}", port=80)
-    'from port 80'
-    """
-    return _say(_current(), yes if condition else no, values)
-
-
 def say_many(one: str, many: str, /, count: int, **values: object) -> str:
     """Return what :func:`message_many` makes, in the current language.
 

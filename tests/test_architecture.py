@@ -67,7 +67,7 @@ def test_what_is_loaded_alone_shows_itself() -> None:
 RENDERING = {"render", "pictures", "report", "display", "commands", "cli", "languages"}
 #: The calls that make text of messages.
 TELLING = {
-    "say", "say_as", "say_if", "say_many", "joined", "sentence", "sentences",
+    "say", "say_as", "say_many", "joined", "sentence", "sentences",
 }  # fmt: skip
 
 

@@ -33,7 +33,6 @@ MESSAGES: dict[str, tuple[int, ...]] = {
     "joined": (0,),
     "say_many": (0, 1),
     "say_as": (0, 1),
-    "say_if": (1, 2),
     "marked": (0,),
     "Phrase": (0, 1),
 }

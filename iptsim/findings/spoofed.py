@@ -19,13 +19,12 @@ from iptsim.explanation.classes import shortened
 from iptsim.extensions.constraints import named
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.host.address_regions import unicast_addresses
+from iptsim.host.address_regions import sources_behind, unicast_addresses
 from iptsim.languages import Message, message
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, Family
 from iptsim.reaching.ends import own_addresses
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.packets import PacketSet
-from iptsim.sets.spoofing import sources_behind
 
 #: Packets that are walked to confirm one interface, and addresses that are shown.
 _TRIES, _SHOWN = 12, 5

@@ -83,6 +83,19 @@ def unicast_addresses(host: Host, addresses: AddressSet) -> AddressSet:
     return addresses - _NOT_UNICAST[family] - AddressSet.of(family, broadcasts)
 
 
+def sources_behind(namespace: Namespace, family: Family) -> dict[str, AddressSet]:
+    """Return by interface the addresses to which its routes lead: packets from there have one of them."""
+    found: dict[str, AddressSet] = {}
+    taken = AddressSet(family)
+    routes = [route for route in routes_of(namespace, family) if route.table in ("main", "default")]
+    for route in sorted(routes, key=lambda route: -route.prefix_length):
+        prefix = AddressSet.prefix(family, route.destination, route.prefix_length)
+        for device in filter(None, (route.device, *(hop.device for hop in route.nexthops))):
+            found[device] = found.get(device, AddressSet(family)) | (prefix - taken)
+        taken = taken | prefix
+    return found
+
+
 def known_spans(host: Host, family: Family) -> frozenset[Span]:
     """Return the prefixes that a host knows, as ranges: those of routes, policy rules, networks and owners."""
     key = ("known prefixes", family)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from iptsim.dump.calls import callees, reached_from
 from iptsim.dump.ruleset import Plan, Rule, Ruleset
+from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.extensions.parameters import Parameters
@@ -441,7 +442,12 @@ def _is_for_many(prefix: Prefix) -> bool:
 
 def _is_for_own_packets(rule: Rule) -> bool:
     """Docker without docker-proxy: -A POSTROUTING -o NAME -m addrtype --src-type LOCAL -j MASQUERADE."""
-    return any(match.name == "addrtype" and "--src-type LOCAL" in match.save() for match in rule.matches)
+    return any(
+        isinstance(match, (Addrtype4, Addrtype6))
+        and match.src_type == ("LOCAL",)
+        and "src_type" not in match.negated
+        for match in rule.matches
+    )
 
 
 def _destination_port(rule: Rule) -> int | None:

@@ -93,7 +93,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     ]
     builder = Builder(name)
     shown = [one for one in rules if one not in later]
-    if shown or not _lists_tables(segments_read):
+    if shown or not _lists_base_chains(segments_read):
         rulesets = builder.build(shown or [nothing_shown()])
     else:  # nft lists the tables of iptables, too: there are none
         rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
@@ -126,14 +126,16 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     return host
 
 
-def _lists_tables(segments: Sequence[Segment]) -> bool:
-    """Return whether nft lists base chains of IP that are not iptables'."""
-    return any(segment.form == "nft list ruleset" and '"hook"' in _facts(segment) for segment in segments)
-
-
-def _facts(segment: Segment) -> str:
-    return "".join(
-        data.decode() for piece in segment.pieces if isinstance(piece, Facts) for data in piece.files.values()
+def _lists_base_chains(segments: Iterable[Segment]) -> bool:
+    """Return whether nft lists base chains."""
+    return any(
+        "hook" in entry.get("chain", ())
+        for segment in segments
+        if segment.form == "nft list ruleset"
+        for piece in segment.pieces
+        if isinstance(piece, Facts)
+        for data in piece.files.values()
+        for entry in parse_json(data)["nftables"]
     )
 
 

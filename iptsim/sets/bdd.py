@@ -1,26 +1,13 @@
 """Boolean functions as binary decision diagrams: the interface of an engine.
 
-An engine raises a :class:`MemoryError` when its nodes are used up.
+Its functions are combined by `& | ^ ~`; equal functions are equal objects, with equal hashes. An engine raises a
+:class:`MemoryError` when its nodes are used up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, Self
-
-
-class Function(Protocol):
-    """A Boolean function of an engine; equal ones are equal objects, and hash alike."""
-
-    def __and__(self, other: Any, /) -> Self: ...
-
-    def __or__(self, other: Any, /) -> Self: ...
-
-    def __xor__(self, other: Any, /) -> Self: ...
-
-    def __invert__(self) -> Self: ...
-
-    def __hash__(self) -> int: ...
+from typing import Any, NamedTuple, Protocol
 
 
 class Split(NamedTuple):

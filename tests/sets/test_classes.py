@@ -1,4 +1,4 @@
-"""Address classes and spoofing: by hand, and those that fffuu's README publishes for its example of a DMZ."""
+"""Address classes, and sources behind interfaces: by hand, and as fffuu's README publishes them for its DMZ."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 
 from iptsim.address_sets import AddressSet
 from iptsim.errors import UsageError
+from iptsim.host.address_regions import sources_behind
 from iptsim.host.namespace import Namespace, Route
 from iptsim.sets.chains import Chains
 from iptsim.sets.classes import address_classes
 from iptsim.sets.space import Space
-from iptsim.sets.spoofing import sources_behind, spoofed_sources
 from tests.sets import ENGINES
 from tests.sets.test_chains import program
 
@@ -96,23 +96,6 @@ def test_ipv6() -> None:
 def test_an_unknown_chain(space: Space) -> None:
     with pytest.raises(UsageError, match="table filter has no chain FORWARDS"):
         address_classes(Chains(space, program("-A FORWARD -j DROP")), "filter", "FORWARDS")
-
-
-def test_spoofed_sources(space: Space) -> None:
-    chains = Chains(
-        space,
-        program(
-            "-A FORWARD -i eth0 ! -s 10.0.0.0/8 -j DROP",
-            "-A FORWARD -m state --state ESTABLISHED -j ACCEPT",
-            "-A FORWARD -i eth1 -s 192.168.0.0/16 -j ACCEPT",
-            "-A FORWARD -i eth0 -j ACCEPT",
-            policy="DROP",
-        ),
-    )
-    lan, dmz = AddressSet.read(4, "10.0.0.0/8"), AddressSet.read(4, "192.168.1.0/24")
-    found = spoofed_sources(chains, {"eth0": lan, "eth1": dmz})
-    assert not found["eth0"]
-    assert found["eth1"] == AddressSet.read(4, "192.168.0.0/16") - dmz
 
 
 def test_sources_behind_an_interface_are_those_its_routes_lead_to() -> None:
