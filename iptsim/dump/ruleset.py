@@ -277,8 +277,9 @@ class Chain(Framed):
 
     @property
     def builtin(self) -> bool:
-        """Whether the chain is attached to a hook."""
-        return self.name in BUILTIN_CHAINS.get(self.table, ())
+        """Whether the chain is attached to a hook; in a table of nftables it has a policy then."""
+        names = BUILTIN_CHAINS.get(self.table)
+        return self.policy is not None if names is None else self.name in names
 
     def at(self, position: int) -> Rule | None:
         """Return the rule with a number, or None; placeholders for rules that are not shown have no number."""

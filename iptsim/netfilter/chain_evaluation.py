@@ -24,14 +24,14 @@ _ACCEPTED, _DROPPED = Verdict("ACCEPT"), Verdict("DROP")
 
 def evaluate(kernel: Kernel, context: Context, base: IptablesChain) -> Outcome | None:
     """Evaluate a base chain at the packet's hook. Return None if the packet continues."""
-    company, program, table = kernel.company, base.program, base.table
-    if company is not None and company.leads(context.packet):
-        return company.evaluate(kernel, context, program, table)
-    return evaluate_chain(kernel, context, program, base.chain)
+    return evaluate_chain(kernel, context, base.program, base.chain)
 
 
 def evaluate_chain(kernel: Kernel, context: Context, program: Program, base: Chain) -> Outcome | None:
     """Evaluate a base chain of a program at the packet's hook. Return None if the packet continues."""
+    company = kernel.company
+    if company is not None and company.leads(context.packet):
+        return company.evaluate(kernel, context, program, base)
     context.table, context.backend, context.version = base.table, program.backend, program.version
     begun = len(kernel.passage.steps)
     verdict = _traverse(kernel, context, program, base)

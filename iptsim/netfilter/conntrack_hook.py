@@ -46,6 +46,8 @@ def track(kernel: Kernel, context: Context) -> None:
         context.state = "UNTRACKED"
         return
     context.zone = context.zone.with_mark(context.packet.mark)
+    if forced is not None:
+        _complete(kernel, context, forced)
     found = forced or _find(kernel, context)
     context.state, context.connection, context.direction = found
     if found.connection is None:
@@ -54,6 +56,19 @@ def track(kernel: Kernel, context: Context) -> None:
         conntrack.update(found.connection, context.packet, found.direction)
     if context.helper and found.state == "NEW":
         found.connection.helper = context.helper
+
+
+def _complete(kernel: Kernel, context: Context, stated: State) -> None:
+    """Give a connection of which the question states the state alone the flow of its first packet.
+
+    Its source may have been picked since, by the kernel of the sender.
+    """
+    ct, connection = kernel.world.question.ct, stated.connection
+    if connection is None or stated.direction == "reply" or connection.nat_done:
+        return
+    if ct is None or (ct.orig is None and ct.reply is None):
+        connection.original = context.packet.flow
+        connection.reply = connection.original.reversed()
 
 
 def _find(kernel: Kernel, context: Context) -> State:

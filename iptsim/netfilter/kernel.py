@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from iptsim.dump.ruleset import Chain
 from iptsim.errors import WalkLimitError
 from iptsim.extensions.base import Translation
 from iptsim.host.fib import RouteResult
@@ -70,7 +71,7 @@ class Company(Protocol):
     def leads(self, packet: Packet) -> bool:
         """Return whether a packet is accompanied by others."""
 
-    def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
+    def evaluate(self, kernel: Kernel, context: Context, program: Program, base: Chain) -> Outcome | None:
         """Evaluate the base chain of a table at the packet's hook. Return None if the packet continues."""
 
     def opening(self, packet: Packet) -> Packet:

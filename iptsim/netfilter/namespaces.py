@@ -51,13 +51,24 @@ class Namespaces:
         return [chain for one in self._all() if one.nftables for chain in one.nftables.chains]
 
     def nft_rulesets(self) -> list[Ruleset]:
-        """Return the base chains of nftables whose rules can be evaluated."""
-        programs = (program_of(chain, family) for chain in self.nft_chains() for family in FAMILIES)
-        return [one.program.ruleset for one in programs if one is not None]
+        """Return the rules of all namespaces in base chains of nftables, where they can be evaluated."""
+        return [
+            program.ruleset
+            for namespace in self._all()
+            for family in FAMILIES
+            for program in nft_programs(namespace, family)
+        ]
 
     def _all(self) -> Iterator[Namespace]:
         yield self.host.namespace
         yield from (container.namespace for container in self.host.containers.values())
+
+
+def nft_programs(namespace: Namespace, family: Family) -> list[Program]:
+    """Return the base chains of nftables of a namespace whose rules can be evaluated."""
+    chains = namespace.nftables.chains if namespace.nftables else ()
+    found = (program_of(chain, family) for chain in chains)
+    return [one.program for one in found if one is not None]
 
 
 def _programs(namespace: Namespace) -> dict[int, list[Program]]:

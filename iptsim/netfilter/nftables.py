@@ -91,10 +91,9 @@ def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | N
 def _walkable(kernel: Kernel, context: Context, chain: NftChain) -> NftProgram | None:
     """Return a chain whose rules can be evaluated; None where its effect is decided as a whole.
 
-    Sets of packets are divided by the rules of iptables alone. Before conntrack has looked a packet up, nftables knows
-    no state of it.
+    Before conntrack has looked a packet up, nftables knows no state of it.
     """
-    if kernel.company is not None or not chain.effects or (chain.priority or 0) <= hooks.CONNTRACK_PRIORITY:
+    if not chain.effects or (chain.priority or 0) <= hooks.CONNTRACK_PRIORITY:
         return None
     if kernel.world.assumed_of(assumable(chain), MODULE) is not None:
         return None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import cache, reduce
+from operator import or_
 from typing import Any
 
+from iptsim.extensions.constraints import Ranges
 from iptsim.netfilter import conntrack
-from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, NO_ZONE, SYN, TCP, Packet
-from iptsim.sets.parts import Leader, Part
+from iptsim.packet import ICMP, ICMPV6, NO_ZONE, SYN, TCP, Family, Packet
+from iptsim.ranges import united
+from iptsim.sets.parts import Leader
 from iptsim.sets.reception import OTHER
 from iptsim.sets.translating import Fields
 
@@ -48,26 +52,36 @@ def of_same_first_state(bits: Fields, packet: Leader, *, tcp_loose: bool) -> Any
         return conntrack.first_state(judged, zone=NO_ZONE, tcp_loose=tcp_loose).state
 
     icmp, same, leading = ICMP if packet.family == 4 else ICMPV6, bits.false, state(packet)
+    alike = _icmp_by_state(packet.family).get(leading, ())
     for part in packet.parts:
-        left = part.packets
+        header, left = part.header, part.packets
         for proto in (TCP, icmp, OTHER):
             here = left
             if proto != OTHER:
-                here = left & bits.within("proto", bits.of(part.header, "proto"), proto, proto)
+                here = left & bits.within("proto", bits.of(header, "proto"), proto, proto)
             left &= ~here
-            if state(_judged(bits, packet, part, proto)) == leading:
+            if proto == icmp:
+                own = bits.of(header, "icmp_type")
+                same |= reduce(
+                    or_, (here & bits.within("icmp_type", own, *span) for span in alike), bits.false
+                )
+                continue
+            flags = bits.number(header["tcp_flags"]) if "tcp_flags" in header else SYN
+            if state(replace(packet, proto=proto, tcp_flags=flags or 0)) == leading:
                 same |= here
     return same
 
 
-def _judged(bits: Fields, packet: Leader, part: Part, proto: int) -> Packet:
-    """Return a packet like those of a part, with a protocol: one that opens a connection, if it is not a reply."""
-    header = part.header
-    flags = bits.number(header["tcp_flags"]) if "tcp_flags" in header else SYN
-    kind = min(ICMP_REPLIES[proto]) if proto in ICMP_REPLIES else packet.icmp_type
-    if proto in ICMP_REPLIES and "icmp_type" in header:
-        kind = bits.number(header["icmp_type"][:8])
-    return replace(packet, proto=proto, tcp_flags=flags or 0, icmp_type=kind)
+@cache
+def _icmp_by_state(family: Family) -> dict[str, Ranges]:
+    """Return the types of ICMP, with all codes, by the state of a first packet."""
+    icmp = ICMP if family == 4 else ICMPV6
+    found: dict[str, list[tuple[int, int]]] = {}
+    for kind in range(256):
+        packet = Packet(family, 0, 0, icmp, icmp_type=kind)
+        state = conntrack.first_state(packet, zone=NO_ZONE, tcp_loose=False).state
+        found.setdefault(state, []).append((kind << 8, kind << 8 | 0xFF))
+    return {state: united(kinds) for state, kinds in found.items()}
 
 
 def recognised(bits: Fields, request: Leader, reply: Leader) -> Any:

@@ -9,13 +9,14 @@ addresses of one region. What is left of the class at the end has taken the same
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial, reduce
 from operator import or_
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Chain, Rule
 from iptsim.extensions.base import Translation
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
@@ -26,7 +27,6 @@ from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.program import Program
-from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import MATCHES, Leg
 from iptsim.netfilter.translation import translate
 from iptsim.packet import (
@@ -104,6 +104,8 @@ class ClassWalk:
         #: the parts of the packet that a connection has seen last, by connection
         self._seen: dict[int, tuple[Part, ...]] = {}
         self._overlaps: dict[int, Overlaps[Part]] = {}
+        #: how often a base chain was passed
+        self._passed: Counter[Results] = Counter()
         #: keeps the connections, so that no other gets the same identity
         self._connections: list[Connection] = []
 
@@ -125,13 +127,14 @@ class ClassWalk:
         """Return whether a packet leads a class."""
         return isinstance(packet, Leader)
 
-    def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
+    def evaluate(self, kernel: Kernel, context: Context, program: Program, base: Chain) -> Outcome | None:
         """Evaluate a base chain for the class. Return None if the packets continue."""
-        results = self.land.results(program, table, context.hook)
+        results = self.land.results(program, base, context.hook)
         if results is None:
             return None
         packet = self._joined(context)
-        context.table, context.backend, context.version = table, program.backend, program.version
+        self._passed[results] += 1
+        context.table, context.backend, context.version = base.table, program.backend, program.version
         leading = next(self._options(kernel, context, packet, results, self.leading, lambda _: True))
         result = leading.result
         self.leading &= leading.packets
@@ -140,7 +143,7 @@ class ClassWalk:
         together = [one for one in options if one.effect == leading.effect]
         self.keep(_any(self.bits.false, (one.packets for one in together)))
         if result.kind != "ACCEPT":
-            kernel.add(_blocking(context.hook, result, program, table))
+            kernel.add(result.step(context.hook, program, base))
             return Outcome("REJECT" if result.kind == "REJECT" else "DROP", context=context)
         packet.parts = tuple(self._after(context, one) for one in together)
         self._lead(kernel, context, leading)
@@ -291,7 +294,8 @@ class ClassWalk:
     def _after(self, context: Context, option: Option) -> Part:
         """Return the part of a class behind a base chain."""
         part, result, made = option.part, option.result, option.rewritten
-        header, tracked = dict(part.header), dict(part.tracked)
+        # the leading packet may be marked now, which says nothing of the others
+        header, tracked = {**part.header, "mark": self._mark(part, context)}, dict(part.tracked)
         known = id(context.connection) if context.connection is not None else 0
         for key, bits in self._written(part, context, result):
             if key == "ct.mark":
@@ -368,6 +372,10 @@ class ClassWalk:
             value = self.land.value(places[key], context)
             if value is not None:
                 found[key] = value
+            elif self._passed[results] > 1 and key in self.land.space.anew:
+                # what is decided again for each packet
+                why = places[key].why or ""
+                found[key] = (self.land.decision(("passed", key, self._passed[results]), why),)
         return found
 
     def _at_hook(self, part: Part, context: Context) -> Header:
@@ -381,12 +389,15 @@ class ClassWalk:
         if tracked is None:
             return header
         header["ct.mark"] = tracked.mark
+        values = {"ct.proto": self.bits.of(part.header, "proto")}
         for way, ends in (("orig", tracked.original), ("repl", tracked.reply)):
             for key, bits in zip(Ends._fields, ends, strict=True):
                 name = f"ct.ct{way}{'srcport' if key == 'sport' else 'dstport' if key == 'dport' else key}"
-                place = self.land.space.layout.places.get(name)
-                if place is not None:
-                    header[name] = (*(self.bits.false,) * (place.bits - len(bits)), *bits)
+                values[name] = bits
+        for name, bits in values.items():
+            place = self.land.space.layout.places.get(name)
+            if place is not None:
+                header[name] = (*(self.bits.false,) * (place.bits - len(bits)), *bits)
         return header
 
     def _mark(self, part: Part, context: Context) -> Bits:
@@ -474,18 +485,9 @@ class ClassWalk:
 #: What each part of a class carries with it.
 _CARRIED = frozenset({
     "src", "dst", "sport", "dport", "proto", "tcp_flags", "icmp_type", "length", "mark", "ct.mark",
-    "ct.state=SNAT", "ct.state=DNAT",
+    "ct.state=SNAT", "ct.state=DNAT", "ct.proto",
 })  # fmt: skip
 _OF_CONNECTION = ("ct.ctorig", "ct.ctrepl")
-
-
-def _blocking(hook: str, result: Result, program: Program, table: str) -> Step:
-    """Return the step that drops or rejects a class: with the rule, where rules are kept apart."""
-    if result.rule is None:
-        return Step(hook, result.kind, table, hook)
-    name, position = result.rule
-    chain = program.chain(table, name)
-    return Step(hook, result.kind, table, name, chain.rules[position - 1] if chain is not None else None)
 
 
 def _any(nothing: Any, functions: Iterator[Any]) -> Any:

@@ -7,12 +7,13 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.calls import Node
+from iptsim.dump.ruleset import Chain, Rule
 from iptsim.extensions.matches.conntrack import state_of
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.languages import Text
-from iptsim.netfilter.namespaces import Namespaces
+from iptsim.netfilter.namespaces import Namespaces, nft_programs
 from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Family, Unknown
 from iptsim.sets.chains import Chains, too_many
@@ -68,13 +69,19 @@ class Landscape:
 
     def _rules(self) -> Iterator[Rule]:
         """Yield the rules of the host."""
-        for program in self.namespaces.hooks_of(self.host.namespace).programs(self.family):
+        for program in self._programs():
             yield from program.ruleset.rules()
+
+    def _programs(self) -> Iterator[Program]:
+        """Yield the programs of the host, those of nftables included."""
+        namespace = self.host.namespace
+        yield from self.namespaces.hooks_of(namespace).programs(self.family)
+        yield from nft_programs(namespace, self.family)
 
     @cached_property
     def compared(self) -> list[int]:
         """The first addresses of the ranges that a rule distinguishes."""
-        return compared_addresses(self.namespaces.hooks_of(self.host.namespace).programs(self.family))
+        return compared_addresses(self._programs())
 
     def decision(self, key: Hashable, why: Text) -> Any:
         """Return the function that is true if something undecided holds."""
@@ -87,13 +94,14 @@ class Landscape:
             found = self._within[region, key] = self.space.where(key, self.regions.ranges(region)).function
         return found
 
-    def results(self, program: Program, table: str, hook: str) -> Results | None:
+    def results(self, program: Program, base: Chain, hook: str) -> Results | None:
         """Return what a base chain does; None if it lets every packet continue unchanged."""
-        key = (id(program), table, hook)
+        node = Node(base.table, base.name)
+        key = (id(program), node)
         if key not in self._results:
-            idle = program.is_idle(table, hook) or program.chain(table, hook) is None
+            idle = program.is_idle(*node)
             self._results[key] = (
-                None if idle else results_of(self.chains_of(program), self.regions, table, hook)
+                None if idle else results_of(self.chains_of(program), self.regions, node, hook)
             )
         return self._results[key]
 

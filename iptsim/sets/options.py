@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any, NamedTuple
 
 from iptsim.netfilter.kernel import Kernel
@@ -76,14 +77,24 @@ def translated(
         for made in _by_change(land.bits, whole, ends):
             address = made.ends.dst if wanted.side == "dst" else made.ends.src
             for region, inside in _by_region(land, wanted.side, address, made.packets, ends):
-                known = land.bits.number(made.ends.src), land.bits.number(made.ends.dst)
-                same = land.bits.false
-                if known != (None, None):
-                    same = inside & land.bits.equal(made.ends.src, made.ends.dst)
+                same = _to_itself(land, inside, region, made.ends)
                 for packets_, to_itself in ((inside & ~same, False), (same, True)):
                     if packets_ != land.bits.false:
                         changed = tuple(one != other for one, other in zip(made.ends, ends, strict=True))
                         yield Option(part, packets_, result, made, region, to_itself, changed)
+
+
+def _to_itself(land: Landscape, packets: Any, region: Prefix | None, ends: Ends) -> Any:
+    """Return the packets whose new destination is their source, where one of them is known, or one of a group."""
+    bits = land.bits
+    if bits.number(ends.src) is not None or bits.number(ends.dst) is not None:
+        return packets & bits.equal(ends.src, ends.dst)
+    if region is None or not land.regions.is_group(region):
+        return bits.false
+    # one bit after the other among few addresses: where any two addresses are equal is too large a set
+    return reduce(
+        lambda left, pair: left & ~(pair[0] ^ pair[1]), zip(ends.src, ends.dst, strict=True), packets
+    )
 
 
 def _by_change(bits: Fields, made: Rewritten, before: Ends) -> Iterator[Rewritten]:

@@ -16,6 +16,7 @@ from iptsim.host.namespace import BITS, Namespace, prefix_mask
 from iptsim.host.policy import own_rules
 from iptsim.host.source import labels_decide
 from iptsim.host.tables import routes_of
+from iptsim.netfilter.routing import ALL_ROUTERS6
 from iptsim.packet import Family, parse_address
 
 #: Networks that the kernel itself treats in a special way (routing.py, source.py, replies.py).
@@ -28,6 +29,11 @@ _SPECIAL: dict[Family, tuple[str, ...]] = {
         "::/0", "::/128", "::1/128", "::ffff:0:0/96", "fe80::/10", "fec0::/10", "ff00::/8",
     ),
 }  # fmt: skip
+#: Groups that the kernel itself joins (routing.py): all nodes, all routers.
+_JOINED: dict[Family, tuple[tuple[int, ...], ...]] = {
+    4: (),
+    6: (tuple(0xFF << 120 | scope << 112 | 1 for scope in range(256)), tuple(sorted(ALL_ROUTERS6))),
+}
 #: Networks of global scope that have a label of their own (ip6addrlbl_init_table).
 _LABELLED = ("fc00::/7", "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16", "::/96")
 
@@ -50,7 +56,8 @@ class Regions:
 
     def __init__(self, host: Host, family: Family, alike: Iterable[Sequence[int]] = ()) -> None:
         self.bits = BITS[family]
-        found = set(_prefixes(host, family))
+        groups = [*alike, *_JOINED[family]]
+        found = {*_prefixes(host, family), *(Prefix(one, self.bits) for group in groups for one in group)}
         lengths = sorted({prefix.length for prefix in found}, reverse=True)
         self._by_length = [
             (length, prefix_mask(family, length), {one.address for one in found if one.length == length})
@@ -61,7 +68,7 @@ class Regions:
             if prefix.length:
                 self._children.setdefault(self._above(prefix), []).append(prefix)
         self._groups = {
-            Prefix(group[0], self.bits): [Prefix(address, self.bits) for address in group] for group in alike
+            Prefix(group[0], self.bits): [Prefix(address, self.bits) for address in group] for group in groups
         }
         self._leaders = {one: leader for leader, group in self._groups.items() for one in group}
         self.all = sorted(one for one in found if self._leaders.get(one, one) == one)
@@ -73,6 +80,10 @@ class Regions:
                 found = Prefix(address & mask, length)
                 return self._leaders.get(found, found)
         raise AssertionError("the prefix of length 0 holds every address")
+
+    def is_group(self, region: Prefix) -> bool:
+        """Return whether a region is a group of single addresses."""
+        return region in self._groups
 
     def ranges(self, region: Prefix) -> Ranges:
         """Return the addresses of a region: those of its prefix that are in no longer prefix."""

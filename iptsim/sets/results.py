@@ -7,8 +7,11 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from iptsim.dump.calls import Node
+from iptsim.dump.ruleset import Chain
 from iptsim.extensions.base import Translation
 from iptsim.netfilter.hooks import OUTPUT, PREROUTING
+from iptsim.netfilter.program import Program
+from iptsim.netfilter.steps import Step
 from iptsim.sets.chains import Chains
 from iptsim.sets.overlaps import Overlaps
 from iptsim.sets.regions import Prefix, Regions
@@ -38,6 +41,14 @@ class Result(NamedTuple):
     def alike(self) -> Hashable:
         """A key that is equal for results whose packets may continue together."""
         return self.translation is None, self.kind, self.rule, self.region
+
+    def step(self, hook: str, program: Program, base: Chain) -> Step:
+        """Return the step of packets that a base chain blocks: with the rule, where rules are kept apart."""
+        if self.rule is None:
+            return Step(hook, self.kind, base.table, base.name)
+        name, position = self.rule
+        chain = program.chain(base.table, name)
+        return Step(hook, self.kind, base.table, name, chain.at(position) if chain is not None else None)
 
 
 class Results:
@@ -79,14 +90,14 @@ class Results:
         return ((inside, one) for _, inside, one in found)
 
 
-def results_of(chains: Chains, regions: Regions, table: str, hook: str) -> Results:
-    """Return what a base chain does."""
-    found = list(_results(chains, regions, table, hook))
-    return Results(chains.space.nothing.function, found, chains.tested(Node(table, hook)))
+def results_of(chains: Chains, regions: Regions, node: Node, hook: str) -> Results:
+    """Return what a base chain does at its hook."""
+    found = list(_results(chains, regions, node, hook))
+    return Results(chains.space.nothing.function, found, chains.tested(node))
 
 
-def _results(chains: Chains, regions: Regions, table: str, hook: str) -> Iterator[Result]:
-    for outcome, packets in chains.base(table, hook).outcomes.items():
+def _results(chains: Chains, regions: Regions, node: Node, hook: str) -> Iterator[Result]:
+    for outcome, packets in chains.summary(node).outcomes.items():
         kind = "ACCEPT" if outcome.kind == "TRANSLATE" else outcome.kind
         wanted, region = outcome.translation, None
         if wanted is not None and wanted.netmap is not None:

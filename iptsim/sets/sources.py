@@ -61,11 +61,15 @@ def _parts(
 ) -> Iterator[tuple[Any, int]]:
     """Yield parts of some destinations for each of which one source is picked, with one destination of each."""
     family, first = space.family, ranges[0][0]
-    if family == 6 and is_multicast(6, first) and first & ~_SCOPE == 0xFF << 120:
+    if family == 6 and is_multicast(6, first) and ranges != ((first, first),):
         whole = space.where("dst", ranges).function
         for scope in range(16):
-            group = 0xFF << 120 | scope << 112
-            yield whole & space.where("dst", Masked(group, 0xFF << 120 | _SCOPE)).function, group
+            group = first & ~_SCOPE | scope << 112
+            there = (
+                whole & space.where("dst", Masked(0xFF << 120 | scope << 112, 0xFF << 120 | _SCOPE)).function
+            )
+            if there != space.nothing.function:
+                yield there, group
         return
     starts = {one for one, _ in ranges}
     if family == 6:

@@ -22,10 +22,12 @@ from typing import Any
 
 from iptsim.asking import ask
 from iptsim.dump import loads
-from iptsim.errors import IptsimError
+from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.host import load_host
 from iptsim.host.model import Host
+from iptsim.host.namespace import NftChain, NftRule, NftRuleset
+from iptsim.netfilter.nft_program import program_of
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import Family, address_text
 from iptsim.question.model import Question
@@ -217,9 +219,12 @@ class Maker:
             end = f"[{end}]:{port}" if six else f"{end}:{port}"
         return f"-j {name} {option} {end}", "tcp" if port else None
 
-    def rule(self, table: str, chain: str, hook: str, below: list[str]) -> str:
+    def rule(
+        self, table: str, chain: str, hook: str, below: list[str], kinds: list[str] | None = None
+    ) -> str:
         """Return a rule."""
-        kinds = self.chance.sample(KINDS, self.chance.choice([0, 1, 1, 2, 2, 3]))
+        if kinds is None:
+            kinds = self.chance.sample(KINDS, self.chance.choice([0, 1, 1, 2, 2, 3]))
         matches, proto, modules = [], None, set()
         for kind in kinds:
             text, needed = self.match(hook, kind)
@@ -258,7 +263,19 @@ class Maker:
                 for _ in range(self.chance.choice([0, 0, 1, 2, 3, 4])):
                     lines.append(self.rule(table, chain, hook, below))
             lines.append("COMMIT")
+        for number in range(self.chance.choice([0, 0, 1, 2])):
+            lines += self.foreign(number)
         return lines
+
+    def foreign(self, number: int) -> list[str]:
+        """Return a base chain of nftables: a section that names its hook and priority, and rules of two chains."""
+        hook, policy = self.chance.choice(TABLES["mangle"]), self.chance.choice(["accept", "accept", "drop"])
+        lines = [f"*nft{number} {hook} {self.chance.choice([-180, -10, 0, 10, 120])} {policy}"]
+        for chain, below in (("base", ["own"]), ("own", [])):
+            for _ in range(self.chance.choice([0, 1, 2, 3, 4])):
+                kinds = self.chance.sample(FOREIGN_KINDS, self.chance.choice([0, 1, 1, 2]))
+                lines.append(self.rule("filter", chain, hook, below, kinds))
+        return [*[one for one in lines if "MARK" not in one], "COMMIT"]
 
 
 TABLES = {
@@ -272,6 +289,52 @@ KINDS = [
     "orig", "origport", "ctdir", "mark", "connmark", "type", "type", "range", "physdev", "limit", "statistic", "owner",
     "ttl", "length",
 ]  # fmt: skip
+#: What rules of nftables check that iptables checks as well; a rate stands for what it does not.
+FOREIGN_KINDS = [
+    "src", "dst", "in", "out", "port", "port", "ports", "icmp", "state", "state", "mark", "connmark", "type", "limit",
+]  # fmt: skip
+
+
+def foreign_chains(lines: list[str], family: Family) -> tuple[list[str], tuple[NftChain, ...]]:
+    """Return the lines of iptables, and the base chains of nftables of the others."""
+    own: list[str] = []
+    found, section = [], list[str]()
+    for line in lines:
+        if line.startswith("*nft"):
+            section = [line]
+        elif not section:
+            own.append(line)
+        elif line != "COMMIT":
+            section.append(line)
+        else:
+            found.append(_foreign_chain(section, family))
+            section = []
+    return own, tuple(found)
+
+
+def _foreign_chain(section: list[str], family: Family) -> NftChain:
+    table, hook, priority, policy = section[0].removeprefix("*").split()
+    counts, rules = Counter[str](), []
+    for line in section[1:]:
+        name, words = line.removeprefix("-A ").split(" ", 1)
+        counts[name] += 1
+        hidden = "limit rate" if "-m limit" in words else ""
+        words = words.replace("-m limit --limit 10/sec", "").strip()
+        rules.append(NftRule(name, counts[name], words, hidden, "own" if words.endswith(" own") else ""))
+    chain = NftChain(
+        family="ip" if family == 4 else "ip6",
+        table=table,
+        name="base",
+        type="filter",
+        hook=hook.lower(),
+        priority=int(priority),
+        policy=policy,
+        effects=("drop", "reject"),
+        rules=((family, tuple(rules)),),
+    )
+    if program_of(chain, family) is None:
+        raise UsageError("a chain of nftables without translation")
+    return chain
 
 
 # -- comparing -----------------------------------------------------------------------------------------
@@ -376,6 +439,8 @@ def compare_all(found: Fates, chance: Random, report: Report, most: int, each: i
 
 def check_one(found: Fates, fate: Fate, line: dict[str, Any], here: PacketSet, report: Report) -> str:
     """Compare one packet."""
+    if line["proto"] == "udplite" and not found.land.names_udplite:
+        return ""
     answer = ask(found.simulator, Question(**line))
     report.packets += 1
     report.verdicts[fate.verdict] += 1
@@ -402,7 +467,10 @@ def attempt(name: str, family: Family, lines: list[str], seed: str, report: Repo
     host = captured(name)
     chance = Random(seed)
     state = chance.choice(["new"] * 5 + ["established", "related", "invalid", "untracked"])
-    host.rulesets[family] = loads("\n".join([*lines, ""]), family=family)
+    own, chains = foreign_chains(lines, family)
+    host.rulesets[family] = loads("\n".join([*own, ""]), family=family)
+    known = host.namespace.nftables
+    host.namespace.nftables = NftRuleset(chains=chains, tracked=known.tracked if known else frozenset())
     try:
         return compare(host, family, chance, report, most, state)
     except IptsimError:
@@ -410,6 +478,8 @@ def attempt(name: str, family: Family, lines: list[str], seed: str, report: Repo
     except Exception as error:
         trace = traceback.extract_tb(error.__traceback__)[-1]
         return f"{state} {type(error).__name__}: {error} ({Path(trace.filename).name}:{trace.lineno})"
+    finally:
+        host.namespace.nftables = known
 
 
 def shrunk(name: str, family: Family, lines: list[str], seed: str, most: int, budget: float) -> list[str]:

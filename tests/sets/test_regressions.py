@@ -187,6 +187,75 @@ COMMIT""",
         "eth0",
         6,
     ),
+    "the protocol of a connection": Case(
+        "hosts/podman-netavark",
+        """*filter
+:INPUT ACCEPT
+-A INPUT -m conntrack --ctproto 6 --ctorigdstport 0:1023 -j REJECT
+COMMIT""",
+        "internet",
+    ),
+    "a network that is mapped onto containers, the sender among them": Case(
+        "docker-28.5/published",
+        """*nat
+:PREROUTING ACCEPT
+-A PREROUTING -j NETMAP --to 172.17.0.0/24
+COMMIT""",
+        "client",
+    ),
+    "messages of ICMP that open no connection": Case(
+        "docker-28.5/network-disconnect",
+        """*filter
+:INPUT DROP
+-A INPUT ! -i lo -p icmp -m icmp --icmp-type any -j ACCEPT
+COMMIT""",
+        "app",
+        state="invalid",
+    ),
+    "the group of all nodes": Case(
+        "docker-28.5/forward-off",
+        """*nat
+:PREROUTING ACCEPT
+-A PREROUTING -j NETMAP --to ::1/120
+COMMIT""",
+        "eth0",
+        6,
+        state="established",
+    ),
+    "a rate that the first packet of a connection has met": Case(
+        "docker-28.5/icc-off",
+        """*nat
+:PREROUTING ACCEPT
+-A PREROUTING -p tcp -m conntrack ! --ctstate DNAT -j REDIRECT --to-ports 2000-2003
+COMMIT
+*filter
+:INPUT ACCEPT
+-A INPUT -m conntrack --ctdir ORIGINAL -m limit --limit 10/sec -j DROP
+COMMIT""",
+        "eth0",
+        state="established",
+    ),
+    "packets that go on together, some of them marked": Case(
+        "docker-20.10/host-firewall",
+        """*mangle
+:INPUT ACCEPT
+-A INPUT -p tcp -j MARK --set-xmark 0x1/0x1
+COMMIT
+*filter
+:INPUT DROP
+-A INPUT ! -d 192.0.2.0/24 -m mark ! --mark 0x0 -j ACCEPT
+COMMIT""",
+        "client",
+    ),
+    "the source of the first packet of a related connection": Case(
+        "docker-28.5/two-networks",
+        """*filter
+:OUTPUT ACCEPT
+-A OUTPUT -m conntrack --ctrepldst 172.17.0.1 -j REJECT
+COMMIT""",
+        "host",
+        state="related",
+    ),
 }
 
 
