@@ -272,7 +272,7 @@ def message_as(context: str, template: str, /, **values: Filling) -> Message:
     """Return a short message that means different things in different places, such as "from" over a column.
 
     Args:
-        context: a literal that tells the places apart, for translators alone.
+        context: a literal that distinguishes the places, only for translators.
         template: as for :func:`message`.
         values: as for :func:`message`.
     """

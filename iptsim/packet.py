@@ -105,7 +105,7 @@ def protocol_name(number: int) -> str:
 
 
 class Flow(NamedTuple):
-    """One direction of a connection: the key of conntrack. For ICMP echo, the ports hold the ID."""
+    """One direction of a connection: the key of conntrack. For ICMP echo, the ports contain the ID."""
 
     src: int
     sport: int | None

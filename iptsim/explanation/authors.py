@@ -34,7 +34,7 @@ def author_text(case: Case) -> Text:
 
 
 def why_text(case: Case) -> Text:
-    """Return why the deciding rule was written, a phrase; "" where no known program wrote it."""
+    """Return why the deciding rule was written, as a phrase; "" if no known program wrote it."""
     role = _author(case)[1] if case.step is not None and case.step.rule is not None else None
     return role.why if role is not None else ""
 

@@ -73,7 +73,7 @@ class Case:
 
     @property
     def takes_links(self) -> bool:
-        """Whether links open ports on the bridge that the packet came in by: on the default one alone."""
+        """Whether links open ports on the bridge on which the packet arrived: only on the default bridge."""
         bridge = self.step.interfaces[0] if self.step is not None else None
         network = self.host.network_of_bridge(bridge or "")
         return network is None or network.is_default_bridge

@@ -1,4 +1,4 @@
-"""How an answer with an allowed packet ends: which program receives it, or that nothing listens."""
+"""The end of an answer about an allowed packet: which program receives it, or that nothing listens."""
 
 from __future__ import annotations
 

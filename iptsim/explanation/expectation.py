@@ -50,7 +50,7 @@ def is_refused(answer: Explanation) -> bool:
 
 
 def assumption_of(expected: str, answer: Explanation) -> Text:
-    """Return what "open" assumes about an answer; "" where it is known."""
+    """Return what "open" assumes about an answer; "" if nothing has to be assumed."""
     delivered = answer.trace.opening.delivered
     unknown = answer.trace.listening is None and delivered is not None and delivered.packet.dport is not None
     if expected != "open" or answer.verdict != "ACCEPT" or not unknown or delivered is None:

@@ -1,4 +1,4 @@
-"""The answer to a question, as data: what :mod:`iptsim.render` prints and the JSON contract holds."""
+"""The answer to a question as data, which :mod:`iptsim.render` prints and the JSON output contains."""
 
 from __future__ import annotations
 

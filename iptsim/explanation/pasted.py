@@ -1,4 +1,4 @@
-"""What each logged line of a pasted text says: TRACE lines beside their rules, a LOG line field by field."""
+"""Explains each logged line of a pasted text: TRACE lines with their rules, a LOG line field by field."""
 
 from __future__ import annotations
 

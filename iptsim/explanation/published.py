@@ -120,7 +120,7 @@ def proxied(case: Case) -> Reason:
 
 
 def other_publication_text(case: Case) -> Text:
-    """Return that the port is published, but for another address, protocol or address family."""
+    """Return a sentence if the port is published for another address, protocol or address family; else ""."""
     delivered = case.leg.delivered
     if delivered is None or delivered.kind != "host" or delivered.packet.proto not in PORT_PROTOCOLS:
         return ""

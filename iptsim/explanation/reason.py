@@ -20,8 +20,8 @@ class Reason:
         message: one or more sentences.
         step: the deciding step; None if no rule or policy decides, or if the branches end at
             different ones.
-        leg: the leg that holds it.
-        remedy: how the verdict is usually changed, one sentence; "" if there is no usual way.
+        leg: the leg of that step.
+        remedy: how the verdict is usually changed, in one sentence; "" if there is no usual remedy.
         language: the language of `text` and `advice`.
     """
 

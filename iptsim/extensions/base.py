@@ -1,7 +1,7 @@
 """The parts of a match or target extension: options, a typed model, semantics, wording.
 
 An extension is one module in :mod:`iptsim.extensions.matches` or :mod:`iptsim.extensions.targets`,
-named like the extension in lower case. It holds
+named like the extension in lower case. It contains
 
 * the options, as rows of :class:`Option`: how each is written, read, printed and listed, which field of a packet it
 tests, what it allows there, and its wording, * the model, a frozen pydantic class with one field per option, named like

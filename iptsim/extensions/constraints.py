@@ -216,7 +216,7 @@ class Several:
 
     @property
     def meaning(self) -> tuple[Any, ...]:
-        """What it is: equal for conditions that hold for the same packets."""
+        """A key that is equal for conditions that hold for the same packets."""
         return self.every, tuple(part.meaning for part in self.parts)
 
     def tester(self) -> Callable[[Context], Truth]:

@@ -196,7 +196,7 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
 
 
 def ipv4_only(scene: Scene) -> Iterator[Finding]:
-    """Find ports that are published for IPv4 alone, although the host has an IPv6 address outside."""
+    """Find ports that are published only for IPv4, although the host has an external IPv6 address."""
     outside = scene.outside_interface(6) if {4, 6} <= set(scene.families) else None
     if not scene.knows_containers or outside is None:
         return

@@ -133,7 +133,7 @@ def _member(scene: Scene, family: Family, name: str) -> str | None:
 
 
 def second_address(network: Network) -> str:
-    """Return an address of a network: the second one, where it has more than one."""
+    """Return an address of a network: the second one, if it has more than one."""
     family: Family = 6 if network.family == 6 else 4
     whole = (1 << (32 if family == 4 else 128)) - 1
     address = network.address & network.mask

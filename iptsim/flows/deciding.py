@@ -47,7 +47,7 @@ class Part(NamedTuple):
     Attributes:
         answers: the different answers that occur.
         numbers: the index of each record's answer.
-        alone: how many records were walked individually, because no class surely has the same answer.
+        alone: how many records were walked individually, because no class is certain to have the same answer.
     """
 
     answers: list[Answer]

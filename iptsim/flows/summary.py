@@ -57,7 +57,7 @@ class Sketch:
 
 
 class Summary:
-    """Counts records by what decided about them.
+    """Counts records by the rule, policy or reason that decided.
 
     Attributes:
         records: how many there were.

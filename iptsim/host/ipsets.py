@@ -291,12 +291,12 @@ def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port:
 
 
 def mark_mask(ipset: IpSet) -> int:
-    """Return the bits of a packet's mark that a set's elements hold."""
+    """Return the bits of a packet's mark that the elements of a set contain."""
     return int(ipset.options.get("markmask", "0xffffffff"), 0)
 
 
 def address_mask(ipset: IpSet) -> int:
-    """Return the bits of an address that a set's elements hold (`netmask`, `bitmask`)."""
+    """Return the bits of an address that the elements of a set contain (`netmask`, `bitmask`)."""
     family = ipset.family or 4
     if "bitmask" in ipset.options:
         return parse_address(ipset.options["bitmask"])[1]

@@ -1,4 +1,4 @@
-"""Policy routing rules, as net/core/fib_rules.c with net/ipv4/fib_rules.c and net/ipv6/fib6_rules.c."""
+"""Policy routing rules, as in net/core/fib_rules.c, net/ipv4/fib_rules.c and net/ipv6/fib6_rules.c."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def receive(
     Args:
         kernel: the state of the kernel in the namespace.
         packet: the packet; it is changed on its path.
-        interface: on which it arrives; a bridge port counts as such.
+        interface: the interface on which it arrives; it may be a bridge port.
         next_hop: the address whose MAC the sender put in the frame, when it arrives on a bridge
             port; None: the bridge's own.
         discovered: the sender knows that MAC address already (IPv6).

@@ -1,7 +1,7 @@
 """The state of the kernel in one network namespace, while one branch of a question is followed.
 
-All parts of the walk are handed it: the hooks and their rules, the connections that conntrack knows, and what
-has happened to the packet so far.
+Every part of the walk receives it: the hooks and their rules, the connections that conntrack knows, and what has
+    happened to the packet so far.
 """
 
 from __future__ import annotations

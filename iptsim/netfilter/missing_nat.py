@@ -24,7 +24,7 @@ _MOST = 8
 
 
 class Forwarding(NamedTuple):
-    """A translation that table nat, which is not shown, may hold for a packet.
+    """A translation that table nat, which is not shown, may contain for a packet.
 
     Attributes:
         unknown: what is not known.

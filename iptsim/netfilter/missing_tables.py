@@ -1,6 +1,6 @@
 """Tables that a source does not show: which those are, and which packets Docker's rules there could block.
 
-`iptables-save -t TABLE`, `iptables -S` and pasted excerpts hold only some of the tables. Docker's rules in one table
+`iptables-save -t TABLE`, `iptables -S` and pasted excerpts contain only some of the tables. Docker's rules in one table
 show that it has rules in others: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler (endpoint.go writes the DROP
 in raw PREROUTING for each container, network.go and port.go its twins in nat and filter).
 """
@@ -39,7 +39,7 @@ class Block(NamedTuple):
 
 
 def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:
-    """Return the tables that a source does not show, although they may hold rules.
+    """Return the tables that a source does not show, although they may contain rules.
 
     A dump with several tables was made without `-t`, so tables that it lacks do not exist; only filter always does.
     """

@@ -15,8 +15,8 @@ class Move(NamedTuple):
     """One move of a packet.
 
     Attributes:
-        kind: "enter" for a base chain at its hook, "call" and "goto" for another chain, "return" for the way back to
-            the caller, "done" for a rule that calls no chain, or a policy.
+        kind: "enter" for a base chain at its hook, "call" and "goto" for another chain, "return" for the return to the
+            caller, "done" for a rule that calls no chain, or a policy.
         at: where the packet was: a hook or a chain.
         to: the chain to which it went; for "done", the target as a verdict.
         depth: how many calls deep `at` is.

@@ -69,7 +69,7 @@ class Step:
         return chain if jump in ("JUMP", "GOTO") else ""
 
     def key(self) -> tuple[Any, ...]:
-        """Return what two steps of different ways have in common if they are the same step."""
+        """Return a key that is equal for the same step in different branches."""
         return (
             self.hook,
             self.table,

@@ -35,7 +35,7 @@ class Leg:
         inside: the packet never left its sender's network namespace.
         listening: whether a program listens where a connection's first packet is delivered; None if the capture does
             not show it, and for all other packets.
-        program: the name of that program, "" where it was not saved.
+        program: the name of that program; "" if it was not saved.
     """
 
     direction: Literal["original", "reply"]
@@ -60,7 +60,7 @@ class Leg:
 
     @property
     def ends(self) -> list[Step]:
-        """The steps that blocked the packet: several if its ways end alike, but at different steps."""
+        """The steps that blocked the packet: several if its branches end alike, but at different steps."""
         if self.verdict not in ("DROP", "REJECT"):
             return []
         found = [step for step in self.all_steps if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN")]
@@ -72,7 +72,7 @@ class Leg:
 
     @property
     def deciding(self) -> Step | None:
-        """The step that blocked the packet, None if its ways end at several; its last step if it arrived."""
+        """The step that blocked the packet; None if its branches end at several; its last step if it arrived."""
         if self.verdict in ("DROP", "REJECT"):
             return self.ends[0] if len(self.ends) == 1 else None
         whole = [step for step in self.all_steps if step.code != "policy-routing"]

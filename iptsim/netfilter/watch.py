@@ -53,7 +53,7 @@ class Watch:
     Attributes:
         side: which end it is: the source or the destination of the request.
         address: the address.
-        unsure: rules that check the address in a way that is not data; others may be treated differently.
+        unsure: rules that check the address by code, not data; they may treat other addresses differently.
     """
 
     def __init__(self, host: Host, side: Side, family: Family, address: int) -> None:
@@ -184,7 +184,7 @@ class Watch:
         )
 
     def unsure_note(self) -> Text:
-        """Return which rules check the address in a way that is not data; "" if none does."""
+        """Return which rules check the address by code, not data; "" if none does."""
         rules = self._named(AddressSet(self.family))
         if not rules:
             return ""

@@ -22,7 +22,7 @@ from iptsim.packet import Family, address_text, protocol_name
 
 
 def is_dockers(rule: Rule, host: Host | None = None) -> bool:
-    """Return whether dockerd wrote a rule, also in chains that hold the user's rules as well."""
+    """Return whether dockerd wrote a rule, even in chains that also contain the user's rules."""
     networks = host.networks.values() if host is not None else ()
     return is_written_by_dockerd(rule, {network.bridge for network in networks if network.bridge is not None})
 

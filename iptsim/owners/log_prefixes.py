@@ -1,4 +1,4 @@
-"""Which chain of which program logged a packet, from the prefix in the kernel's log.
+"""The program and chain that logged a packet, from the prefix in the kernel log.
 
 Sources: ufw's before.rules and src/backend_iptables.py; ufw-docker's after.rules; firewalld's ipXtables.py and
 nftables.py (log-denied); Shorewall's LOGFORMAT ("Shorewall:%s:%s:", since 5.1 "%s %s "); csf.pl.

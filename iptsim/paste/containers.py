@@ -1,4 +1,4 @@
-"""Containers of which a text shows names and ports but no addresses, matched with those that its rules mention."""
+"""Containers whose names and ports a text shows, but not their addresses, matched with those that its rules mention."""
 
 from __future__ import annotations
 

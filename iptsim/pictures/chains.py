@@ -1,7 +1,7 @@
 """The chain picture: which chain leads where, hook by hook, and the path of a packet.
 
 It shows the chain graph of :mod:`iptsim.graph`, with one edge for all rules of a chain that lead to the same place, and
-each chain's verdicts beside it.
+the verdicts next to each chain.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Grounds:
 
 
 def families_of(host: Host) -> list[Family]:
-    """Return the address families of which a host has rules."""
+    """Return the address families for which a host has rules."""
     return [family for family in (4, 6) if family in host.rulesets] or [4]
 
 

@@ -31,7 +31,7 @@ def mending(policy: Policy, host: Host, result: Result) -> Mending | None:
     """Return the change with the fewest side effects after which an expectation holds.
 
     Returns:
-        The change; one that helps only the first example packet, if none of those tried makes all hold; None if no
+        The change; one that helps only the first example packet, if no tested change makes all of it hold; None if no
         small change helps.
     """
     if not result.offences:

@@ -46,7 +46,7 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
             for part in (first, *rest[:-1]):
                 place = place.setdefault(part, {})
                 if not isinstance(place, dict):
-                    raise _bad_setting(setting, message("{part} already has a value of its own", part=part))
+                    raise _bad_setting(setting, message("{part} already has a value", part=part))
             place[rest[-1]] = value
         else:
             raise _bad_setting(setting, unknown_field(path))

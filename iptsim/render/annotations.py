@@ -1,7 +1,7 @@
 """Results for programs that show them beside files: SARIF 2.1.0, workflow commands of GitHub Actions, JUnit XML.
 
-A result with a place in a file, a stable code and a severity is an :class:`Annotation`, which each format writes in its
-way.
+A result with a place in a file, a stable code and a severity is an :class:`Annotation`, which each format writes
+differently.
 """
 
 from __future__ import annotations

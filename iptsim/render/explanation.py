@@ -37,7 +37,7 @@ def print_explanation(explanation: Explanation, console: Console, *, level: Leve
     """Print an explanation.
 
     Args:
-        level: "quiet" for the verdict alone, "verbose" for the rules that did not match as well.
+        level: "quiet" for only the verdict, "verbose" to include the rules that did not match.
     """
     with language(explanation.language):
         _print(explanation, console, level)

@@ -38,7 +38,7 @@ class Report:
     Attributes:
         title: a short name of the source.
         sections: what the page shows, as HTML, by the name of the section.
-        data: what the page's script needs beside it, ready for JSON; texts from the source are inert.
+        data: the data for the page's script, ready for JSON; texts from the source are inert.
         picture: the topology as SVG.
         lang: the language of its texts, as HTML names it.
     """

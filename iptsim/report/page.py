@@ -3,8 +3,8 @@
 It is complete without its script, which adds only interaction: a search, the steps of a packet's path, the zoom of the
 map.
 
-The file holds one style sheet and one script of its own, and its Content-Security-Policy names them by their
-hashes: nothing else runs, nothing is fetched, and no text becomes markup (`require-trusted-types-for`). The data of the
+The file contains one style sheet and one script, and its Content-Security-Policy allows only these, by their hashes:
+    nothing else runs, nothing is fetched, and no text becomes markup (`require-trusted-types-for`). The data of the
     source is JSON in an element that browsers do not execute; the script puts it into text nodes.
 """
 

@@ -111,7 +111,7 @@ def connections(
 
 
 def classes_of(pairs: PacketSet) -> AddressClasses:
-    """Return the address classes of a set that depends on source and destination alone."""
+    """Return the address classes of a set that depends only on source and destination."""
     layout = pairs.layout
     to_sources = spans_of(pairs, "dst")
     ids: dict[Any, int] = {}

@@ -28,8 +28,8 @@ class Difference(NamedTuple):
 def differences(before: Fates, after: Fates) -> list[Difference]:
     """Return the packets that two hosts treat differently, in as few sets as possible.
 
-    They are treated differently if the verdict, the place where they arrive, or what nat makes of them differs, for
-    some outcome of what is undecided on both: equal rules decide alike. Senders that only one of the hosts has are not
+    They are treated differently if the verdict, the place of arrival or the translation differs for some outcome of
+        what is undecided on both hosts: equal rules decide alike. Senders that only one of the hosts has are not
         compared.
 
     Raises:

@@ -1,7 +1,7 @@
 """What targets do to sets of packets: which packets continue, where the others end, and what is rewritten.
 
 What a target does to one packet is in `iptsim/extensions/targets/`; here its :meth:`apply` is run on a packet for the
-verdict, and on the bits of the marks for what it makes of each. Sources: as named there.
+verdict, and on the bits of marks for the new marks. Sources: as named there.
 """
 
 from __future__ import annotations

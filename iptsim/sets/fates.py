@@ -51,19 +51,19 @@ class Fate:
         sender: "internet", "host", a container; None for other networks behind an interface.
         iif: the interface on which they arrive; "" if the host or a container sends them.
         verdict: ACCEPT, DROP, REJECT; DEPENDS if something undecided makes a difference.
-        certain: "may" where what is undecided could change the fate of some of the packets, else "must".
+        certain: "may" if something undecided could change the fate of some of the packets, else "must".
         hinges: what is undecided.
         delivered: where the request arrives: the kind ("container", "host", "outside") and the name; None if it does
             not arrive, or arrives at one of several places.
         reaches: the places where it may finally arrive: behind docker-proxy, the container.
         oif: the interface by which they leave the host; None if they do not.
-        parts: the packets by what nat makes of them, as fields and texts ({"dst": "172.17.0.2"}); last those that it
-            does not change. If something is undecided, a packet may be in several of them.
+        parts: the packets by their translation, as fields and texts ({"dst": "172.17.0.2"}); untranslated ones come
+            last. If something is undecided, a packet may be in several of them.
         passed_on: the packets that docker-proxy receives, by what it connects to; empty if it receives none.
         reply: the verdict on the reply; None without a reply.
         listening: whether a program listens where they arrive; None if the capture does not show it.
-        blocked_at: where they are blocked: hook, table, chain, position of the rule where rules are kept apart, and the
-            code of what the kernel itself decided; empty where they are not.
+        blocked_at: where they are blocked: hook, table, chain, the rule's position if rules are kept apart, and the
+            code of a decision of the kernel itself; empty if they are not blocked.
     """
 
     packets: PacketSet
@@ -99,7 +99,7 @@ class Fate:
 
     @property
     def translated(self) -> tuple[Mapping[str, str], ...]:
-        """What nat makes of them, each once: {"dst": "172.17.0.2", "dport": "80"}."""
+        """Their translations, each once: {"dst": "172.17.0.2", "dport": "80"}."""
         return tuple(made for _, made in self.parts if made)
 
     @property
@@ -377,7 +377,7 @@ class Fates(Sequence[Fate]):
         )
 
     def made(self, part: Part) -> tuple[tuple[str, str], ...]:
-        """Return what nat makes of some packets: fields and texts, `*` for one that is not the same for all."""
+        """Return the translation of some packets as fields and texts; `*` for a value that is not the same for all."""
         found = []
         for key in ("src", "sport", "dst", "dport"):
             if key in part.header:
@@ -441,7 +441,7 @@ def fates(
         proto: a protocol's name or number; None for all.
         dport: a destination port, or ranges of them.
         state: "new", "established", "related", "invalid" or "untracked". New packets are those that may open a
-            connection: of TCP those with SYN alone, of ICMP requests.
+            connection: for TCP those with only SYN set, for ICMP requests.
         apart: keep apart what different rules drop or reject.
         verbose: keep rules that did not match in the explanations of witnesses.
 

@@ -84,7 +84,7 @@ class Landscape:
         return compared_addresses(self._programs())
 
     def decision(self, key: Hashable, why: Text) -> Any:
-        """Return the function that is true if something undecided holds."""
+        """Return the function that is true if something undecided is true."""
         return self.space.undecided(key, why).function
 
     def within(self, region: Prefix, key: str) -> Any:

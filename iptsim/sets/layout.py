@@ -160,7 +160,7 @@ class Layout:
     def allowing(self, key: str, allowed: Allowed, why: Text) -> Any:
         """Return the function that is true where a field that a packet has is one of the allowed values.
 
-        None for values of a kind that only an extension understands, or of another kind than the field had before.
+        None for values of a kind that only an extension understands, or of another kind than before in this field.
         """
         if isinstance(allowed, Some):
             return self._some(key, allowed, why)

@@ -113,7 +113,7 @@ class Space:
         return found
 
     def undecided(self, key: Hashable, why: Text) -> PacketSet:
-        """Return the packets for which something undecided holds; equal keys mean the same decision."""
+        """Return the packets for which something undecided is true; equal keys mean the same decision."""
         name = ("undecided", key)
         found = self._conditions.get(name)
         if found is None:

@@ -15,7 +15,7 @@ TABLES = ("mangle", "security", "raw", "filter", "nat")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What made dockerd write a rule; empty where it does not apply.
+    """What made dockerd write a rule; fields that do not apply are empty.
 
     Attributes:
         setting: as a user would give it: "--icc=false", "--publish", or the option of a network other than

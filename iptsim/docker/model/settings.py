@@ -1,6 +1,6 @@
 """Docker's settings as data: the daemon, networks, containers, published ports and links.
 
-The models hold what affects rules. Names follow dockerd(8), daemon.json and the options of
+The models contain only what affects rules. Names follow dockerd(8), daemon.json and the options of
 `docker network create`.
 """
 

@@ -52,7 +52,7 @@ def read_compose(text: str, source: str) -> DockerHost:
 
 
 def read_services(document: Any, source: str, daemon: DockerDaemon) -> DockerHost:
-    """Read what a Compose file holds: mappings and lists.
+    """Read the parsed contents of a Compose file: mappings and lists.
 
     Raises:
         CaptureError: it is invalid; the text names the key.

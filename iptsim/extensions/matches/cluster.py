@@ -35,7 +35,7 @@ def _eight_digits(number: int) -> str:
 
 
 class Cluster(Match):
-    """Whether the connection's original source hashes to this node; without a connection it never holds."""
+    """Whether the connection's original source hashes to this node; without a connection it never matches."""
 
     name: ClassVar[str] = "cluster"
     options: ClassVar[tuple[Option, ...]] = (

@@ -1,4 +1,4 @@
-"""`-m comment`: a remark; it holds for every packet."""
+"""`-m comment`: a comment; it matches every packet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _parse(text: str) -> str:
 
 
 class Comment(Match):
-    """A remark of up to 255 bytes."""
+    """A comment of up to 255 bytes."""
 
     name: ClassVar[str] = "comment"
     options: ClassVar[tuple[Option, ...]] = (

@@ -64,7 +64,7 @@ _TRACKED = Field("ct", lambda context: context.connection is not None, _got)
 
 
 class Connlabel(Match):
-    """One label of the connection, by number or by name; with `--set` it is set, and the match holds."""
+    """One label of the connection, by number or by name; with `--set`, the label is set and the packet matches."""
 
     name: ClassVar[str] = "connlabel"
     options: ClassVar[tuple[Option, ...]] = (

@@ -1,7 +1,7 @@
 """`-m frag`: the Fragment header of IPv6 (net/ipv6/netfilter/ip6t_frag.c).
 
 With connection tracking on, fragments are put together before any rule sees them. A fragment's header
-may be listed as `extension_headers=((44, content),)`, where the content holds offset and flags (two
+may be listed as `extension_headers=((44, content),)`, where the content consists of offset and flags (two
 bytes) and identification (four); otherwise it follows from :attr:`Packet.fragment`. Keys of
 :attr:`Packet.extra` for that case: `fragment_id`.
 """

@@ -1,4 +1,4 @@
-"""`-m hbh` and `-m dst`: IPv6 extension headers that hold options (net/ipv6/netfilter/ip6t_hbh.c).
+"""`-m hbh` and `-m dst`: IPv6 extension headers that contain options (net/ipv6/netfilter/ip6t_hbh.c).
 
 The headers, Hop-by-Hop Options and Destination Options, are given as `extension_headers=((0, content),)` and
 `((60, content),)`, where the content is what follows the header's first two bytes: options as type, length, data.

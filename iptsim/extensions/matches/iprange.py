@@ -16,7 +16,7 @@ from iptsim.packet import address_text
 
 
 class AddressRange(NamedTuple):
-    """Addresses from `first` to `last`, both included; none where `last` comes before `first`."""
+    """Addresses from `first` to `last`, both included; empty if `last` is before `first`."""
 
     family: int
     first: int

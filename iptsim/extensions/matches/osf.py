@@ -14,7 +14,7 @@ from iptsim.packet import SYN, TCP, Context, Unknown
 class Osf(Match):
     """The operating system whose fingerprint a SYN has; other packets never match.
 
-    The kernel knows no `!` here: it matches as if it were not there. With `--log`, any system matches
+    The kernel ignores a `!` here. With `--log`, any system matches
     whose fingerprint is known.
     """
 

@@ -62,7 +62,7 @@ class Element(NamedTuple):
 
 
 class Policy(Match):
-    """The IPsec policy of the packet; `next` holds the elements after the first one."""
+    """The IPsec policy of the packet; `next` contains the elements after the first one."""
 
     name: ClassVar[str] = "policy"
     status: ClassVar[Status] = "given"

@@ -193,7 +193,7 @@ class SegmentHeader(NamedTuple):
 
 
 def segment_header(packet: Packet) -> SegmentHeader | None:
-    """Return a packet's segment routing header; None if the first routing header is of another type, or is bad."""
+    """Return a packet's segment routing header; None if the first routing header has another type or is malformed."""
     headers = extension_headers(packet)
     for index, (number, content) in enumerate(headers):
         if number != ROUTING:

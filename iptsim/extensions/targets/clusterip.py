@@ -1,4 +1,4 @@
-"""`-j CLUSTERIP`: let several hosts share an address (net/ipv4/netfilter/ipt_CLUSTERIP.c, now gone)."""
+"""`-j CLUSTERIP`: let several hosts share an address (net/ipv4/netfilter/ipt_CLUSTERIP.c, removed in Linux 6.3)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset(range(1, 128))}
 
 
 class Selectors(NamedTuple):
-    """What the hash is made of: both address words and both ports, in either order, and the protocol."""
+    """The input of the hash: both address words and both ports, in either order, and the protocol."""
 
     src: int
     dst: int

@@ -66,7 +66,7 @@ class Nflog(Target):
         return self
 
     def save(self) -> str:
-        """Return the options as iptables-save prints them: zeros are defaults, but for the size."""
+        """Return the options as iptables-save prints them: zeros are defaults, except for the size."""
         defaults = ("--nflog-group 0", "--nflog-range 0", "--nflog-threshold 0")
         return " ".join(clause for clause in self.clauses() if clause not in defaults)
 

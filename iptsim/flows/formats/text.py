@@ -86,7 +86,7 @@ def json_line(line: str) -> dict[str, Any] | None:
 
 
 def batch_of(records: list[dict[str, Any]]) -> pa.RecordBatch:
-    """Return records as a batch; a column of different types holds texts."""
+    """Return records as a batch; a column of different types becomes texts."""
     names = dict.fromkeys(name for record in records for name in record)
     return pa.RecordBatch.from_pydict(
         {str(name): _column([record.get(name) for record in records]) for name in names}

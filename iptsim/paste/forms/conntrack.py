@@ -1,4 +1,4 @@
-"""`conntrack -L` and `conntrack -E`: the kernel's connections, each of which gives a packet to ask about.
+"""`conntrack -L` and `conntrack -E`: the kernel's connections; each gives a packet to ask about.
 
 Of several events of a connection, only the last one counts; destroyed connections are ignored.
 """
