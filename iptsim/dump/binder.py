@@ -37,7 +37,8 @@ from iptsim.extensions.registry import (
     find_target,
 )
 from iptsim.extensions.unknown import UnknownMatch, UnknownTarget
-from iptsim.languages import Text, message, message_joined, message_many, text_of
+from iptsim.extensions.values import any_of
+from iptsim.languages import Text, message, text_of
 from iptsim.suggestions import did_you_mean
 
 #: Chains whose packets have no such interface; rules there cannot match it.
@@ -469,9 +470,7 @@ class _Getopt:
             return BindError(
                 message("unknown option {flag}", flag=flag),
                 at,
-                message_many(
-                    "{homes} has it", "{homes} have it", len(homes), homes=message_joined(" and ", homes)
-                ),
+                message("it belongs to {homes}", homes=any_of(tuple(homes))),
             )
         hint = did_you_mean(flag, known, 0.75) or message("no extension has it")
         return BindError(message("unknown option {flag}", flag=flag), at, hint)

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.services import PORTS
-from iptsim.languages import message, text_of
+from iptsim.extensions.values import NoSuchWord
+from iptsim.languages import message, message_joined, text_of
 from iptsim.packet import TCP_FLAGS
 from iptsim.suggestions import with_suggestion
 
@@ -75,11 +76,11 @@ def one_of(*choices: str) -> Callable[[Any], str]:
         word = value.lower() if isinstance(value, str) else value
         if word not in choices:
             raise UsageError(
-                message(
-                    "{value} is not {words} or {last}",
-                    value=quoted(value),
-                    words=", ".join(choices[:-1]),
-                    last=choices[-1],
+                with_suggestion(
+                    message("unknown value {value}", value=quoted(value)),
+                    word,
+                    choices,
+                    message("choose from: {choices}", choices=", ".join(choices)),
                 )
             )
         return str(word)
@@ -138,6 +139,8 @@ def protocol(value: Any) -> str:
     name = str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
     try:
         number = parse_protocol(name)
+    except NoSuchWord as error:
+        raise UsageError(message_joined("; ", (text_of(error), error.nearest()))) from None
     except ValueError as error:
         raise UsageError(text_of(error)) from None
     if number == 0:

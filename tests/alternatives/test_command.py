@@ -71,7 +71,7 @@ def test_other_tables_and_the_other_family(capsys: Capture) -> None:
     ("words", "message"),
     [
         (["--from", "client", "--to", "web"], "no change given"),
-        (["--link", "client:nobody"], "unknown running container 'nobody'"),
+        (["--link", "client:nobody"], "no container 'nobody' is running"),
         (["--delete", "FORWARD", "9"], "chain FORWARD has 2 rules, so there is no rule 9"),
         (["--icc=false", "--from", "client"], "a source and a destination are needed"),
         (["--engine", "19"], "invalid choice"),

@@ -290,7 +290,7 @@ def test_a_bare_dump_can_be_changed() -> None:
     [
         (("nonsense", "1"), "unknown change 'nonsense'; choose from: allow-direct-routing"),
         (("icc", "perhaps"), "--icc: 'perhaps' is neither true nor false"),
-        (("link", "client:nobody"), "unknown running container 'nobody'"),
+        (("link", "client:nobody"), "no container 'nobody' is running"),
         (("publish", "web"), "'web' is not CONTAINER:"),
         # docker-proxy: listen tcp4 192.0.2.99:9000: bind: cannot assign requested address
         (("publish", "web:192.0.2.99:9000:80"), "192.0.2.99 is not an address of the host"),

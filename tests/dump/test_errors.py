@@ -16,7 +16,7 @@ LINES = [
         x:4:17: unknown option --dports
             -A INPUT -p tcp --dports 80 -j ACCEPT
                             ^~~~~~~~
-          -m multiport has it""",
+          it belongs to -m multiport""",
     ),
     (
         "-A INPUT -p tcp --dprot 80 -j ACCEPT",
@@ -205,7 +205,7 @@ LINES = [
         x:4:16: unknown option --set-mark
             -A INPUT -j c1 --set-mark 1
                            ^~~~~~~~~~
-          -j CONNMARK and -j MARK have it""",
+          it belongs to -j CONNMARK or -j MARK""",
     ),
     (
         "-A INPUT -j \x1b[31mred",

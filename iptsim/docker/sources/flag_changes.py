@@ -180,7 +180,7 @@ def _known_container(docker: DockerHost, name: str) -> DockerContainer:
     if found is None:
         known = ", ".join(container.name for container in docker.containers) or "none"
         raise ValueError(
-            message("unknown running container {name!r}; choose from: {known}", name=name, known=known)
+            message("no container {name!r} is running; choose from: {known}", name=name, known=known)
         )
     return found
 
