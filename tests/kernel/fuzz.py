@@ -221,7 +221,8 @@ class _Run:
         answer = self.laboratory.send(more.model_copy(update={"before": ()}), fresh=False)
         lines = connections.count("src=") // 2
         ways: list[Told] = ["after", "after", "table"] if lines else ["after"]
-        if lines == 1 and more.proto in (6, 17) and f"src={more.src} dst={more.dst} " in connections:
+        own = f"src={more.src} dst={more.dst} sport={more.sport} dport={more.dport} "
+        if lines == 1 and more.proto in (6, 17) and own in connections:
             ways.append("line")
         told = self.random.choice(ways)
         self._compare(self._case(more, answer, None, told=told, connections=connections))
