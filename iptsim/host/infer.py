@@ -326,9 +326,14 @@ def _containers_of_rules(host: Host, evidence: Evidence) -> None:
     """Make the containers whose addresses rules mention; the addresses become their names."""
     found: dict[str, Container] = {}
     members = evidence.members if host.networks else {}
+    routers = {
+        (route.gateway_family or route.family, gateway)
+        for route in host.namespace.routes
+        for gateway in (route.gateway, *(hop.gateway for hop in route.nexthops))
+    }
     for member, bridge in members.items():
         network = _network_of(host, member, bridge)
-        if network is None or member.address in network.gateways.values():
+        if network is None or member.address in network.gateways.values() or tuple(member) in routers:
             continue
         subnet = next(one for one in network.subnets if one.covers(*member))
         name = address_text(*member)

@@ -90,10 +90,10 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
 
     Args:
         before: what it was before a base chain.
-        nat: whether that chain was nat, after which only a new destination counts.
+        nat: whether that chain was nat, after which only a new destination of the connection counts.
     """
     packet = context.packet
-    if before == route_key(packet) or (nat and before[1] == packet.dst):
+    if not _translates(context) if nat else before == route_key(packet):
         return None
     found = route_again(kernel, packet)
     if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
@@ -104,6 +104,16 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
         note_policy(kernel, routing.policy_words(found))
     kernel.passage.route = found
     return None
+
+
+def _translates(context: Context) -> bool:
+    """Return whether nat gives the packets of a connection another destination (nf_nat_ipv4_local_fn)."""
+    connection = context.connection
+    if connection is None:
+        return False
+    if context.direction == "original":
+        return connection.original.dst != connection.reply.src
+    return connection.reply.dst != connection.original.src
 
 
 def refused_output(kernel: Kernel, packet: Packet, device: str | None) -> Outcome | None:
