@@ -1,4 +1,4 @@
-"""Every test speaks English and can be interrupted, whatever the locale and the job control of whoever runs it."""
+"""Every test speaks English, can be interrupted and repeated, whatever the locale and the job control of its user."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from collections import Counter
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import settings
+
+# `--hypothesis-profile=default` draws other examples each time
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 for _name in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
     os.environ.pop(_name, None)

@@ -258,6 +258,7 @@ def test_what_does_not_go_together(
     assert fault in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_full_disk_keeps_what_was_found(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reach", str(hosts), "--parquet", "/dev/full"]) == 2
     out, err = capsys.readouterr()

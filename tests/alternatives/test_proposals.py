@@ -165,6 +165,7 @@ def test_where_a_reply_needs_a_rule_as_well_both_are_proposed() -> None:
         assert "RELATED,ESTABLISHED" in proposal.command
 
 
+@pytest.mark.thorough
 def test_what_opens_to_the_internet_is_always_checked() -> None:
     """30 containers: more connections than are checked, but never those from the internet and the host."""
     found = propose("hosts/docker-many", "c02", "c05", dport=80)

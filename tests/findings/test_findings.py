@@ -126,6 +126,7 @@ def test_rules_alone_raise_no_more(capture: str) -> None:
     assert set(found) <= set(EXPECTED.get(capture, [])) | {"firewall-bypassed"}
 
 
+@pytest.mark.thorough
 def test_every_finding_is_whole() -> None:
     for directory in (*CAPTURES.glob("*/*"), *(FIXTURES / "questions").iterdir()):
         for finding in iptsim.lint(directory):

@@ -144,6 +144,7 @@ def test_a_table_of_many_chains_is_cut_and_says_so() -> None:
     assert "DOCKER-FORWARD" in Seen(html).text
 
 
+@pytest.mark.thorough
 def test_reachability_says_verdicts_in_words_or_letters_with_a_legend() -> None:
     few = Seen(iptsim.reachability(CAPTURES / "docker-28.5/published")._repr_html_()).text
     assert "ACCEPT at web" in few

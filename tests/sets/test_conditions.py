@@ -14,7 +14,7 @@ from iptsim.languages import message
 from iptsim.packet import Context, Packet, Unknown
 from iptsim.sets.space import TRACKED, Space
 from tests.extensions.test_constraints import World, conditions, contexts
-from tests.sets import ENGINES, ENGINES_OF_LONG_TESTS
+from tests.sets import ENGINES
 from tests.sets.test_chains import values_of
 
 
@@ -52,7 +52,8 @@ def agrees(space: Space, predicate: Any, context: Context) -> str:
     return str(truth)
 
 
-@pytest.mark.parametrize("engine", ENGINES_OF_LONG_TESTS)
+@pytest.mark.thorough
+@pytest.mark.parametrize("engine", ENGINES)
 def test_sets_and_tests_say_the_same(engine: Any) -> None:
     spaces = {family: Space(family, engine=engine) for family in (4, 6)}
     counts: Counter[str] = Counter()

@@ -79,6 +79,7 @@ def test_decisions_are_left_open(space: Space) -> None:
     assert [str(line) for line in packet_lines(packets, 4)] == ["* → 10.0.0.1"]
 
 
+@pytest.mark.thorough
 def test_what_would_be_millions_of_ranges_is_an_error(space: Space) -> None:
     """The packets that NETMAP sends to one address, whatever network they were for."""
     host_part = space.where("dst", Masked(2, 0xFF))

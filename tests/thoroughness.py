@@ -1,0 +1,16 @@
+"""Which of many like cases every run has: the others are for the thorough tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+
+def first_ones(cases: Iterable[Any], count: int) -> list[Any]:
+    """Return cases for `parametrize`, of which all but the first ones are marked as thorough."""
+    return [
+        case if place < count else pytest.param(case, marks=pytest.mark.thorough)
+        for place, case in enumerate(cases)
+    ]
