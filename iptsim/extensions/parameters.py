@@ -43,9 +43,7 @@ def parse_protocol(text: str) -> int:
     if number is None:
         number = _protocol_of_this_machine(name)
     if number is None:
-        raise NoSuchWord(
-            message("unknown protocol {text!r}; its number works as well", text=text), text, known
-        )
+        raise NoSuchWord(message("unknown protocol {text!r}", text=text), text, known)
     return number
 
 

@@ -15,7 +15,7 @@ from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.services import PORTS
 from iptsim.extensions.values import NoSuchWord
-from iptsim.languages import message, message_joined, text_of
+from iptsim.languages import message, text_of
 from iptsim.packet import TCP_FLAGS
 from iptsim.suggestions import with_suggestion
 
@@ -140,7 +140,8 @@ def protocol(value: Any) -> str:
     try:
         number = parse_protocol(name)
     except NoSuchWord as error:
-        raise UsageError(message_joined("; ", (text_of(error), error.nearest()))) from None
+        advice = message("give its number")
+        raise UsageError(with_suggestion(text_of(error), name, error.known, advice)) from None
     except ValueError as error:
         raise UsageError(text_of(error)) from None
     if number == 0:

@@ -85,7 +85,7 @@ LINES = [
     (
         "-A INPUT -p tpc",
         """\
-        x:4:13: unknown protocol 'tpc'; its number works as well
+        x:4:13: unknown protocol 'tpc'
             -A INPUT -p tpc
                         ^~~
           did you mean tcp?""",
