@@ -228,7 +228,7 @@ _TITLES = {
     ),
     "packets": (
         "Sets of packets",
-        "`PacketSet.frame()`: the packets, as few lines, which exclude each other.",
+        "`PacketSet.frame()`: the packets as a few disjoint lines.",
     ),
     "fates": ("Fates", "`iptsim.fates(host).frame()`: what happens to all packets."),
     "findings": ("Findings", "`iptsim.lint(host).frame()`: likely problems."),

@@ -111,7 +111,7 @@ _NOT_MADE = (
     "* later packets of a DCCP connection;",
     "* marks that CONNMARK in table raw sets after `CT --zone`: the rule's template keeps them from packet to packet;",
     "* replies to ICMP packets that nat with `--random` translates, as their identifier changes;",
-    "* where a packet of a question comes in if `ip rule` decides that and the capture does not tell;",
+    "* where a packet of a question arrives, if `ip rule` decides that and the capture does not show it;",
     "* nat rules of nftables, `ebtables`, eBPF programs, IPsec and flow offloading;",
     "* packets and replies of the host itself if `ip rule` matches protocols or ports: raw sockets have none;",
     "* replies of guests whose gateway is unknown, and replies to a forged address;",
