@@ -79,17 +79,17 @@ def _dropped(
     return Finding(
         "counted-drops",
         message_many(
-            "Most packets that were blocked were blocked by {what}: {count} packet.",
-            "Most packets that were blocked were blocked by {what}: {count} packets.",
+            "Most of the blocked packets were blocked by {what}: {count} packet.",
+            "Most of the blocked packets were blocked by {what}: {count} packets.",
             count,
             what=what,
         ),
         tuple(evidence for _, _, evidence, _ in found[:_SHOWN]),
         message(
-            "The counters tell that these rules and policies have blocked packets since they were set to 0."
+            "According to their counters, these rules and policies have blocked packets since the last reset."
         ),
         message(
-            "List them again while the connection is tried ({command}): the rule whose counter grows blocks it.",
+            "List them again while trying the connection ({command}): the rule whose counter grows blocks it.",
             command=f"{tool_of(family)} -L -n -v",
         ),
         shown

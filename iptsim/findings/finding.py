@@ -89,7 +89,7 @@ CODES: dict[str, Kind] = {
         "high", message("A published port is forwarded, but no Docker rule accepts the packets.")
     ),
     "published-refused": Kind(
-        "high", message("A published port is forwarded, but a rule of FORWARD that names no port refuses it.")
+        "high", message("A published port is forwarded, but a rule of FORWARD that names no port blocks it.")
     ),
     "nat-accept-before-docker": Kind(
         "high", message("Another program's nat rule accepts the packet before Docker can forward it.")
@@ -188,7 +188,7 @@ CODES: dict[str, Kind] = {
     ),
     "counted-drops": Kind(
         "info",
-        message("Of a pasted text: the rules and policies that have blocked packets, by their counters."),
+        message("In a pasted text: the rules and policies that have blocked packets, by their counters."),
     ),
     "not-checked": Kind(
         "info", message("Some rules were not checked for all packets: the sets of packets grew too large.")

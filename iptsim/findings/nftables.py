@@ -84,7 +84,7 @@ def _published(family: Family, publication: Publication, step: Step, shown: Expl
     return Finding(
         "nftables-drops-forwarded",
         message(
-            "The nftables chain {chain} drops what is for the published port {port} ({name}).",
+            "The nftables chain {chain} drops packets to the published port {port} ({name}).",
             chain=chain,
             port=publication.outside,
             name=publication.container.name,

@@ -71,8 +71,8 @@ def _behind_unshown(
     return Finding(
         "never-matches",
         message_many(
-            "{chain} rule {numbers} comes after rule {final}, which blocks every packet, if it names no interface.",
-            "{chain} rules {numbers} come after rule {final}, which blocks every packet, if it names no interface.",
+            "{chain} rule {numbers} comes after rule {final}, which blocks every packet unless it names an interface.",
+            "{chain} rules {numbers} come after rule {final}, which blocks every packet unless it names an interface.",
             len(behind),
             chain="INPUT",
             numbers=message_joined(", ", (str(rule.position) for rule in behind[:_SHOWN])),

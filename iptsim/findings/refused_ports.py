@@ -70,8 +70,8 @@ def _finding(
     return Finding(
         "published-refused",
         message_many(
-            "{ports} is published, but {chain} rule {position} refuses it.",
-            "{ports} are published, but {chain} rule {position} refuses them.",
+            "{ports} is published, but {chain} rule {position} blocks it.",
+            "{ports} are published, but {chain} rule {position} blocks them.",
             len(ports),
             ports=names,
             chain=rule.chain,
@@ -79,12 +79,12 @@ def _finding(
         ),
         (of_rule(rule), *map(of_rule, translating)),
         message(
-            "Docker forwards the port, but its packets meet this rule before one of Docker's accepts them. The rule"
-            " names no network and no port, so it was hardly written for this one."
+            "Docker forwards the port, but its packets reach this rule before a Docker rule accepts them. The rule "
+            "names no network and no port, so it was probably not meant for this port."
         ),
         message("{commands}", commands="; ".join(commands))
         if commands
-        else message("Restart Docker: it puts its rules before those of others."),
+        else message("Restart Docker: it puts its rules before all others."),
         shown,
         family,
         commands,

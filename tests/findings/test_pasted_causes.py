@@ -92,7 +92,7 @@ def test_masqueraded_subnets_that_are_not_cut_off(masquerade: str, first: str, t
 
 def test_a_port_that_a_rule_for_every_packet_refuses(tmp_path: Path) -> None:
     found = lint(tmp_path, first="-A FORWARD -i eth0 -j REJECT --reject-with icmp-host-prohibited\n")
-    assert str(found["published-refused"].title).endswith("is published, but FORWARD rule 1 refuses it.")
+    assert str(found["published-refused"].title).endswith("is published, but FORWARD rule 1 blocks it.")
     assert helps(found["published-refused"])
 
 
@@ -144,7 +144,7 @@ def test_an_accept_behind_the_reject_of_a_listing_without_interfaces(tmp_path: P
     path.write_text(LISTING.format(rules=REJECT.format(2) + PORT.format(3)))
     (found,) = iptsim.lint(path)
     assert found.code == "never-matches"
-    assert "if it names no interface" in str(found.title)
+    assert "unless it names an interface" in str(found.title)
     assert found.shown is not None
     assert found.shown.verdict == "DEPENDS"
     assert helps(found)
