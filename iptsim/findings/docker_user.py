@@ -9,6 +9,7 @@ from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
+from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Publication, Scene
@@ -21,6 +22,10 @@ CHAIN = "DOCKER-USER"
 _SHOWN = 10
 #: Roles of Docker rules that accept no new connections.
 _HARMLESS = frozenset({"answers", "isolation", "internal", "icc-off", "unpublished"})
+
+
+#: Chains in which Docker accepts new connections.
+_ACCEPTING = frozenset({"DOCKER", "DOCKER-FORWARD", "DOCKER-INGRESS"})
 
 
 def asked(scene: Scene) -> Iterator[Finding]:
@@ -56,6 +61,8 @@ def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
     else:
         rules = [rule]
     for one in rules:
+        if is_gap(one.target) and one.chain in _ACCEPTING:
+            return True  # what Docker writes there is known, even where the source does not show it
         role = docker_role(one)
         if one.target_name == "ACCEPT" and (role is None or role.code not in _HARMLESS):
             return True

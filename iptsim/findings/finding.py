@@ -132,6 +132,9 @@ CODES: dict[str, Kind] = {
     "wrong-interface": Kind(
         "high", message("A rule names a network card that the host does not have, instead of its uplink.")
     ),
+    "service-without-endpoints": Kind(
+        "medium", message("A service of Kubernetes has no endpoints, so kube-proxy refuses its connections.")
+    ),
     "hairpin": Kind(
         "medium", message("A port forward does not work for clients in the network of its own target.")
     ),

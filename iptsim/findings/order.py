@@ -25,7 +25,11 @@ def behind_final_rule(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         for name in ("INPUT", "FORWARD", "OUTPUT"):
             chain = scene.table(family, "filter").chains.get(name)
-            final = next((rule for rule in chain.rules if _blocks_all(rule)), None) if chain else None
+            final = (
+                next((rule for rule in chain.rules if _blocks_all(scene, family, rule)), None)
+                if chain
+                else None
+            )
             if chain is None or final is None:
                 continue
             author = authorship(final, scene.host)[0]
@@ -90,8 +94,18 @@ def _behind_unshown(
     )
 
 
-def _blocks_all(rule: Rule) -> bool:
-    return rule.target_name in ("DROP", "REJECT") and is_unconditional(rule)
+def _blocks_all(scene: Scene, family: Family, rule: Rule) -> bool:
+    """Return whether a rule blocks every packet, itself or by a chain that only logs before it blocks."""
+    if not is_unconditional(rule):
+        return False
+    if not isinstance(rule.target, Jump):
+        return rule.target_name in ("DROP", "REJECT")
+    for one in scene.rules(family, rule.table, rule.target.chain):
+        if one.target_name in ("DROP", "REJECT") and is_unconditional(one):
+            return True
+        if one.target_name not in ("", "LOG", "NFLOG", "ULOG"):
+            return False
+    return False
 
 
 def _lets_through(rule: Rule) -> bool:
@@ -105,6 +119,11 @@ def _example(scene: Scene, family: Family, final: Rule, behind: list[Rule]) -> E
         shown = packet_for(scene, family, rule, rule.chain)
         if shown is None and arriving and "in_interface" not in rule.parameters.negated:
             shown = ask_outside(scene, family, Behind(arriving, _guest(scene, family, arriving)))
+        if shown is not None and any(step.rule is final for step in shown.trace.legs[0].all_steps):
+            return shown
+    for network in scene.docker_networks() if final.chain == "FORWARD" else ():
+        bridge = network.bridge or ""
+        shown = ask_outside(scene, family, Behind(bridge, _guest(scene, family, bridge)))
         if shown is not None and any(step.rule is final for step in shown.trace.legs[0].all_steps):
             return shown
     return None

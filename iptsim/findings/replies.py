@@ -229,7 +229,7 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
     """Find networks behind the host whose connections leave it with their own, private address."""
     for family in scene.families:
         nat = scene.host.rulesets[family].tables.get("nat")
-        if nat is None:
+        if nat is None or (scene.host.inferred and not _shows_chain(scene, family, "POSTROUTING")):
             continue  # it may be there, and not be shown
         for behind in networks_behind(scene, family):
             shown = ask_outside(scene, family, behind)
@@ -244,6 +244,11 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
                 shown = scene.ask(container.name, "internet", family, proto="tcp", dport=443)
                 if shown is not None:
                     yield from _private(scene, family, network.bridge or network.name, shown)
+
+
+def _shows_chain(scene: Scene, family: Family, name: str) -> bool:
+    """Return whether the source shows a chain of nat, and no rules of it are missing."""
+    return name in scene.table(family, "nat").chains and scene.shows(family, "nat", name)
 
 
 def _is_routed(scene: Scene, family: Family, bridge: str | None) -> bool:

@@ -16,6 +16,8 @@ from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, single, without_comment
 
 _OTHER_WORDS = re.compile(r"(?:for|LOCAL traffic for) ([a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?) external")
+#: A service whose namespace was taken out of the text.
+_WITHOUT = re.compile(r"(\S+) has no endpoints")
 _ADDRESSES: dict[str, Callable[[str, str], Message]] = {
     "cluster IP": lambda place, service: message(
         "cluster IP {place} of service {service}", place=place, service=service
@@ -51,6 +53,8 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     found = SERVICE.fullmatch(comment)
     if found is not None:
         return _of_service(rule, scope, found["service"], found["rest"] or "")
+    if without := _WITHOUT.fullmatch(comment):
+        return _no_endpoints(rule, without[1], local=False)
     if other := _OTHER_WORDS.search(comment):
         return _external(rule, other[1])
     if rule.chain.startswith("KUBE-EXT-") and (service := _service_of(scope, target)):

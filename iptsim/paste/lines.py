@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from iptsim.errors import CaptureError
@@ -41,6 +42,10 @@ _GAP = re.compile(
 
 #: A command that a sentence mentions.
 _MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ip6?tables)\s[^`]+)`")
+
+
+#: The line before a hunk of a patch: how many lines it has of the old and of the new text.
+_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
 class Line(NamedTuple):
@@ -102,11 +107,28 @@ def lines_of(text: str) -> list[Line]:
     shown = [line for line in raw if line.strip()]
     if len(shown) > 1 and all(line.startswith("+") for line in shown):  # the new lines of a patch
         raw = [line[1:] for line in raw]
+    elif any(map(_HUNK.match, shown)):
+        raw = list(_patched(raw))
     cleaned = map(clean, raw)
     return [
         Line(number, line.rstrip(), line, ended or number < len(raw))
         for number, line in enumerate(cleaned, 1)
     ]
+
+
+def _patched(raw: list[str]) -> Iterator[str]:
+    """Yield the lines that a patch makes, in place of its own; those that it takes out are blank."""
+    old = new = 0
+    for line in raw:
+        if found := _HUNK.match(line):
+            old, new = int(found[1] or 1), int(found[2] or 1)
+            yield f"... {line}"  # lines between the hunks are left out
+        elif (old > 0 or new > 0) and line[:1] in ("+", "-", " ", ""):
+            old, new = old - (line[:1] != "+"), new - (line[:1] != "-")
+            yield "" if line.startswith("-") else line[1:]
+        else:
+            old = new = 0
+            yield line
 
 
 def clean(line: str) -> str:

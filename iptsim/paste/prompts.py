@@ -99,6 +99,8 @@ class Command(NamedTuple):
                 joined = f"{name}=" if name.startswith("--") else name
                 if word.startswith(joined) and word != name and (name.startswith("--") or len(name) == 2):
                     return word[len(joined) :]
+                if len(name) == 2 and re.fullmatch(rf"-[A-Za-z]+{name[1]}", word):  # -nvLt nat
+                    return self.words[place + 1] if place + 1 < len(self.words) else None
         return None
 
 

@@ -381,20 +381,23 @@ class Builder:
 
     def _callers(self, family: Family, table: Table) -> None:
         """Make chains of well-known programs reachable if the built-in chain that calls them is not shown."""
-        for (name, called), caller in CALLERS.items():
+        for (name, called), callers in CALLERS.items():
             chain = table.chains.get(called)
-            if name != table.name or chain is None or caller in table.chains or called in _jumps(table):
+            if name != table.name or chain is None or called in _jumps(table):
                 continue
             if self._references.get((family, name, called)) == 0 or (family, name) in self._files:
                 continue  # a file for iptables-restore is complete
-            home = self._home(table, caller, chain.line)
             # chains of published ports are for packets to the host alone
             local = ("-m", "addrtype", "--dst-type", "LOCAL") if called == "DOCKER" else ()
             words = tuple(Word(word, word, 0, 0) for word in (*local, "-j", called))
             binder = self._binder(self.rulesets[family])
-            self._rule(RuleItem(caller, words, chain.line, f"-j {called}", position=0), table, binder)
-            if name != "nat":
-                home.rules.append(gap(name, caller, chain.line, policy=True))
+            for caller in callers:
+                if caller in table.chains:
+                    continue
+                home = self._home(table, caller, chain.line)
+                self._rule(RuleItem(caller, words, chain.line, f"-j {called}", position=0), table, binder)
+                if name != "nat":
+                    home.rules.append(gap(name, caller, chain.line, policy=True))
 
     def _hide_chains(self, family: Family, table: Table) -> None:
         """Mark the built-in chains of table filter that a text leaves out.

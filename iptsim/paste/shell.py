@@ -12,6 +12,8 @@ from iptsim.paste.prompts import command_of, words_of
 _ASSIGNMENT = re.compile(
     r"\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;]*)\s*(?:#.*)?$"
 )
+#: One before another command, also of what a shell computes.
+_STEP = re.compile(r"([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|\$\([^()]*\)|[^\s;]*)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
 #: Text before commands: of WireGuard, ifupdown, systemd, lists in YAML, numbered steps.
 _LEAD = re.compile(
@@ -84,7 +86,10 @@ class Script:
         if is_down(text):
             return
         for part in _SEPARATED.findall(_unquoted(text[lead.end() :]) if lead["key"] else text[lead.end() :]):
-            typed = self._command(line, part.strip(" &|"))
+            step = part.strip(" &|")
+            if (found := _STEP.fullmatch(step)) and not self.assigns(step):
+                self.variables.pop(found[1], None)
+            typed = self._command(line, step)
             if typed is not None:
                 yield typed
         if re.search(r";\s*(?:fi|done|esac)\s*$", text):

@@ -48,6 +48,30 @@ def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
     return "filter"
 
 
+def tables_of_rules(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """Return rules without a table by their table, as grep prints those of several.
+
+    A rule whose target or chain only one other table has is taken as a rule of that table.
+    """
+    usual = table_of_rules(items)
+    found: dict[str, list[Item]] = {usual: []}
+    for item in items:
+        found.setdefault(_certain(item) or usual, []).append(item)
+    return {table: own for table, own in found.items() if own}
+
+
+def _certain(item: Item) -> str | None:
+    """Return the only table that can have a rule, as far as its chain and target tell."""
+    if not isinstance(item, CommandItem):
+        return None
+    words = [word.text for word in item.words]
+    target = next((following for word, following in pairwise(words) if word == "-j"), "")
+    for table, names in TARGETS.items():
+        if target in names:
+            return table
+    return "nat" if _KUBE_NAT.match(target) or any(map(_KUBE_NAT.match, words[1:2])) else None
+
+
 def table_of_rules(items: Sequence[Item]) -> str:
     """Return the table of rules, inferred from their chains and targets."""
     chains: set[str] = set()

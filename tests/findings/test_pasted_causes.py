@@ -186,3 +186,36 @@ def test_counters_tell_what_has_been_dropped(tmp_path: Path) -> None:
     assert found.shown.verdict == "DROP"
     path.write_text(COUNTED.format(drop="").replace("4312", "0"))
     assert "counted-drops" not in {one.code for one in iptsim.lint(path)}
+
+
+def test_dockers_rules_behind_a_chain_that_rejects_everything(tmp_path: Path) -> None:
+    """As ufw's, with DEFAULT_FORWARD_POLICY="REJECT", where it is enabled after Docker started."""
+    chain = "-A FORWARD -j ufw-reject-forward\n-A ufw-reject-forward {}-j REJECT\n"
+    found = lint(tmp_path, first=chain.format(""))
+    assert "rules 2, 3" in str(found["behind-final-rule"].title)
+    assert helps(found["behind-final-rule"])
+    assert "behind-final-rule" not in lint(tmp_path, first=chain.format("-s 10.0.0.0/8 "))
+
+
+def test_dockers_ingress_chain_before_docker_user(tmp_path: Path) -> None:
+    """What the chain accepts is known, even where only the jumps are shown."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "Chain FORWARD (policy DROP 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 DOCKER-INGRESS  all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+        "    0     0 DOCKER-USER  all  --  *      *       0.0.0.0/0            0.0.0.0/0\n...\n"
+    )
+    assert "docker-user-late" in {one.code for one in iptsim.lint(path)}
+
+
+def test_nat_that_is_cut_before_postrouting_tells_nothing_of_masquerading(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "-P FORWARD ACCEPT\n-A FORWARD -s 10.8.0.0/24 -i tun0 -o eth0 -j ACCEPT\n\n"
+        "$ iptables -t nat -S\n-P PREROUTING ACCEPT\n{more}"
+    )
+    path.write_text(path.read_text().format(more=""))
+    assert "not-masqueraded" not in {one.code for one in iptsim.lint(path)}
+    path.write_text(path.read_text() + "-P POSTROUTING ACCEPT\n")
+    assert "not-masqueraded" in {one.code for one in iptsim.lint(path)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from iptsim.dump.header import read_header, warns_of_legacy
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
@@ -13,7 +14,7 @@ from iptsim.extensions.base import quote
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, command_of, is_prompt, words_of
-from iptsim.paste.tables import family_of_text, table_of_rules
+from iptsim.paste.tables import family_of_text, table_of_rules, tables_of_rules
 
 _TABLE = re.compile(r"\s*\*(filter|nat|mangle|raw|security)\s*$")
 _CHAIN = re.compile(
@@ -31,6 +32,8 @@ _WHOLE = frozenset({"ACCEPT", "DROP", "RETURN", "MASQUERADE", "NOTRACK"})
 _OPTION = re.compile(r"\s*(?:!\s+)?--?[A-Za-z]")
 #: A rule of which only the action is left.
 _CUT_ACTION = re.compile(r"\s*-[AIDRNP]\s*$")
+#: An unreadable line that has options, as a damaged rule does.
+_MAY_BE_RULE = re.compile(r"(?:^|\s)--?[A-Za-z]")
 #: The maximum number of foreign lines between the lines of a dump.
 _BETWEEN = 3
 
@@ -91,14 +94,18 @@ class _Reader:
         elif _COMMENT.match(text) and command_of(text) is None:
             self._comment(text.lstrip(), line)
         elif line.is_gap:
-            if self.open is not None:
-                last = self.open.items[-1] if self.open.items else None
-                chain = last.words[1].text if isinstance(last, CommandItem) and len(last.words) > 1 else None
-                self.open.items.append(GapItem(chain, line.number, text.strip(), later=True))
+            self._gap(line)
             self.at += 1
         else:
             return self._other(line)
         return True
+
+    def _gap(self, line: Line) -> None:
+        """Mark that rules may be missing here, of this chain and of the later ones."""
+        if self.open is not None:
+            last = self.open.items[-1] if self.open.items else None
+            chain = last.words[1].text if isinstance(last, CommandItem) and len(last.words) > 1 else None
+            self.open.items.append(GapItem(chain, line.number, line.text.strip(), later=True))
 
     def _begin(self, table: str, line: Line) -> None:
         self._mark_end()
@@ -184,7 +191,10 @@ class _Reader:
             return False
         following = [one for one in self.lines[self.at + 1 : self.at + 1 + _BETWEEN] if not one.is_blank]
         goes_on = self.open is not None and any(_is_line(one.text) for one in following)
-        if goes_on:
+        if goes_on and _MAY_BE_RULE.search(line.text):
+            self._gap(line)
+            self.at += 1
+        elif goes_on:
             self.unread.append(self.at)
             self.at += 1
         return goes_on
@@ -220,13 +230,15 @@ class _Reader:
         given = self.command.option("-t", "--table") if self.command else None
         self._mark_end()
         self.pieces[-1].cut |= self.named and self.lines[self.last].is_gap
-        for rules in self.pieces:
+        for rules in list(self.pieces):
             rules.family = family
             rules.filtered = self.command.filtered if self.command else ""
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
             rules.printed = not rules.named or self.program is not None or _is_addition(rules)
             if not rules.table:
                 rules.table = given if given in BUILTIN_CHAINS else table_of_rules(rules.items)
+                if rules.fragment and given not in BUILTIN_CHAINS:
+                    self._split(rules)
         form, tables = self._form(), ", ".join(dict.fromkeys(rules.table for rules in self.pieces))
         return Segment(
             form,
@@ -237,6 +249,14 @@ class _Reader:
             self.unread,
             self.pieces[0].table if len(self.pieces) == 1 else None,
         )
+
+    def _split(self, rules: Rules) -> None:
+        """Put rules that only other tables can have into pieces of their own."""
+        for table, items in tables_of_rules(rules.items).items():
+            if table == rules.table:
+                rules.items = items
+            else:
+                self.pieces.insert(self.pieces.index(rules) + 1, replace(rules, table=table, items=items))
 
     def _form(self) -> str:
         six = self.pieces[0].family == 6

@@ -87,6 +87,10 @@ def _listing_follows(lines: list[Line], at: int) -> bool:
     return bool(_HEADING.match(following) or columns_of(following))
 
 
+#: A remark of the one who pasted.
+_ANNOTATION = re.compile(r"\s*(?:#|//|;|<|\^|\(|-+>|=+>|\*\*)")
+
+
 class _Reader:
     """Reads the listing of one table, line by line."""
 
@@ -153,6 +157,8 @@ class _Reader:
             return True
         if is_prompt(text) or text.lstrip().startswith(("*", "-A ", ":")):
             return False
+        if text.startswith("+") and columns_of(text[1:], self.layout) is not None:  # new in a patch
+            line = line._replace(text=text[1:], whole=line.whole[1:])
         return self._rule(line) or self._skip(line)
 
     def _columns(self, line: Line) -> bool:
@@ -221,12 +227,21 @@ class _Reader:
         goes_on = any(_HEADING.match(one.text) or columns_of(one.text, self.layout) for one in following)
         if not goes_on:
             return False
-        if _looks_like_rule(line.text):
+        removed = line.text.startswith("-") and columns_of(line.text[1:], self.layout) is not None
+        if not removed and (_looks_like_rule(line.text) or self._is_within(line)):
             self.order.append(GapItem(self.chain, line.number, line.text.strip()))
         else:
             self.unread.append(self.at)
         self.at += 1
         return True
+
+    def _is_within(self, line: Line) -> bool:
+        """Return whether an unreadable line stands among the rules of a chain and is no comment."""
+        if self.layout is None or _ANNOTATION.match(line.text):
+            return False
+        following = next((one for one in self.lines[self.at + 1 :] if not one.is_blank), None)
+        is_caption = following is not None and _HEADING.match(following.text) is not None
+        return not (is_caption and self.lines[self.at - 1].is_blank)
 
     # -- results ----------------------------------------------------------------------------------
 

@@ -1,0 +1,131 @@
+"""What could not be read among rules never makes an answer more certain; patches show what they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+
+LISTING = """\
+Chain INPUT (policy ACCEPT)
+target     prot opt source               destination
+ACCEPT     tcp  --  10.0.0.0/8           0.0.0.0/0            tcp dpt:22
+{line}
+ACCEPT     tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:80
+
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source               destination
+"""
+DUMP = """\
+the rules of my host:
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT
+{line}
+-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT
+COMMIT
+"""
+
+
+def verdict(folder: Path, text: str, target: str = "host:80") -> str:
+    path = folder / "paste.txt"
+    path.write_text(text)
+    return iptsim.explain(path, "203.0.113.9", target).verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "wanted"),
+    [
+        (LISTING, "the usual drops of our site", "DEPENDS"),
+        (LISTING, "DR0P all 0.0.0.0/0 anywhere", "DEPENDS"),
+        (LISTING, "# the web server:", "ACCEPT"),
+        (LISTING, "<- this one is for ssh", "ACCEPT"),
+        (DUMP, "A INPUT -p tcp --dport 80 -j DROP", "DEPENDS"),
+        (DUMP, "and for the web:", "ACCEPT"),
+    ],
+)
+def test_a_line_among_the_rules(text: str, line: str, wanted: str, tmp_path: Path) -> None:
+    assert verdict(tmp_path, text.format(line=line)) == wanted
+
+
+PATCH = """\
+--- before
++++ after
+@@ -1,{old} +1,{new} @@
+ *filter
+ :INPUT ACCEPT [0:0]
+ :FORWARD ACCEPT [0:0]
+ :OUTPUT ACCEPT [0:0]
+--A INPUT -p tcp -m tcp --dport 80 -j DROP
++-A INPUT -p tcp -m tcp --dport 81 -j DROP
+ COMMIT
+"""
+
+
+def test_a_patch_shows_the_rules_that_it_makes(tmp_path: Path) -> None:
+    text = PATCH.format(old=6, new=6)
+    assert verdict(tmp_path, text) == "ACCEPT"
+    assert verdict(tmp_path, text, "host:81") == "DROP"
+
+
+def test_between_the_hunks_of_a_patch_rules_are_left_out(tmp_path: Path) -> None:
+    start = PATCH.format(old=5, new=5).removesuffix(" COMMIT\n")
+    rest = "@@ -20,2 +20,2 @@\n -A INPUT -p tcp -m tcp --dport 82 -j DROP\n COMMIT\n"
+    assert verdict(tmp_path, start + rest, "host:82") == "DEPENDS"
+    assert verdict(tmp_path, start + rest, "host:81") == "DROP"
+
+
+def test_a_rule_that_a_patch_adds_to_a_listing(tmp_path: Path) -> None:
+    line = "+DROP       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:80"
+    assert "DROP" in {verdict(tmp_path, LISTING.format(line=line))} | _ways(tmp_path / "paste.txt")
+
+
+def _ways(path: Path) -> set[str]:
+    return {way.verdict for way in iptsim.explain(path, "203.0.113.9", "host:80").branches}
+
+
+def test_the_table_among_combined_options(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "$ sudo iptables -nvLt mangle\nChain PREROUTING (policy ACCEPT 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+    )
+    assert list(iptsim.load_host(path).rulesets[4].tables) == ["mangle"]
+
+
+POST_UP = """\
+[Interface]
+PostUp = A=$(ip route | awk '{{print $3}}'); HOME=192.168.0.0/16; iptables -A OUTPUT -d $HOME -j ACCEPT; {more}
+PostUp = iptables -P OUTPUT DROP
+"""
+
+
+def test_variables_that_are_set_before_commands_of_the_same_line(tmp_path: Path) -> None:
+    path = tmp_path / "wg0.conf"
+    path.write_text(POST_UP.format(more="true"))
+    assert iptsim.explain(path, "host", "192.168.7.7:443").verdict == "ACCEPT"
+    assert iptsim.explain(path, "host", "192.0.2.77:443").verdict == "DROP"
+    path.write_text(POST_UP.format(more="HOME=$(cat /etc/home); iptables -I OUTPUT -d $HOME -j DROP"))
+    assert iptsim.explain(path, "host", "192.168.7.7:443").verdict == "DEPENDS"
+
+
+def test_rules_of_several_tables_that_grep_printed(tmp_path: Path) -> None:
+    """Kubernetes refuses a node port without endpoints in filter, and forwards it in nat."""
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "# iptables-save | grep 31218\n"
+        '-A KUBE-SERVICES -p tcp -m comment --comment "default/web:http has no endpoints" -m addrtype --dst-type LOCAL'
+        " -m tcp --dport 31218 -j REJECT --reject-with icmp-port-unreachable\n"
+        '-A KUBE-NODEPORTS -p tcp -m comment --comment "default/web:http" -m tcp --dport 31218 -j KUBE-MARK-MASQ\n'
+    )
+    tables = iptsim.load_host(path).rulesets[4].tables
+    assert "KUBE-SERVICES" in tables["filter"].chains
+    assert "KUBE-NODEPORTS" in tables["nat"].chains
+    assert "KUBE-NODEPORTS" not in tables["filter"].chains
+    (found,) = [one for one in iptsim.lint(path) if one.code == "service-without-endpoints"]
+    assert "default/web:http" in str(found.title)
+    assert found.shown is not None
