@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import networkx as nx
 
 from iptsim.dump.calls import Node
-from iptsim.dump.chains import ChainGraph, chain_graph
+from iptsim.dump.chain_graph import ChainGraph, chain_graph
 from iptsim.dump.checks import refuse
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.extensions.base import Target
-from iptsim.owners.chains import chain_owners
+from iptsim.owners.chain_owners import chain_owners
 
 NodeKind = Literal["hook", "base", "user", "verdict", "missing"]
 EdgeKind = Literal["hook", "jump", "goto", "return", "fall-through", "policy", "verdict", "continue"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from iptsim.asking import ask
 from iptsim.dump.calls import Node
-from iptsim.dump.chains import chain_graph
+from iptsim.dump.chain_graph import chain_graph
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation

@@ -14,7 +14,7 @@ from iptsim.explanation import REASONS
 from iptsim.extensions.base import Extension, Match
 from iptsim.extensions.registry import all_extensions
 from iptsim.findings.finding import CODES
-from iptsim.glossary import WORDS
+from iptsim.glossary import TERMS
 from iptsim.languages import LANGUAGES, language
 from iptsim.render.frames import COLUMNS, DTYPES
 
@@ -185,12 +185,12 @@ With `--teach`, `iptsim explain`, `rules`, `whatif` and `lint` define those of t
 def glossary_table() -> str:
     """Return `docs/glossary.md`, in all languages."""
     rows = []
-    for word in WORDS:
+    for term in TERMS:
         meanings = []
         for name in LANGUAGES:
             with language(name):
-                meanings.append(str(word.meaning))
-        rows.append(f"| {word.term} | {' | '.join(meanings)} |\n")
+                meanings.append(str(term.meaning))
+        rows.append(f"| {term.term} | {' | '.join(meanings)} |\n")
     return _GLOSSARY + "".join(rows)
 
 

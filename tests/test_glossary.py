@@ -10,7 +10,7 @@ import pytest
 
 import iptsim
 from iptsim.cli import main
-from iptsim.glossary import WORDS, words_in
+from iptsim.glossary import TERMS, terms_in
 from iptsim.languages import language
 
 ROOT = Path(__file__).parents[1]
@@ -20,15 +20,15 @@ IDEOGRAPH = re.compile(r"[\u4e00-\u9fff]")
 
 
 def test_each_word_has_a_meaning_in_both_languages() -> None:
-    assert len({word.term for word in WORDS}) == len(WORDS)
-    for word in WORDS:
-        assert str(word.meaning).endswith(".")
+    assert len({term.term for term in TERMS}) == len(TERMS)
+    for term in TERMS:
+        assert str(term.meaning).endswith(".")
         with language("zh-TW"):
-            assert str(word.meaning).endswith("。")
+            assert str(term.meaning).endswith("。")
 
 
 def test_only_words_of_the_answer_are_told() -> None:
-    terms = [word.term for word in iptsim.explain(CAPTURE, "client", "web", dport=80).words()]
+    terms = [term.term for term in iptsim.explain(CAPTURE, "client", "web", dport=80).words()]
     assert {"icc", "link", "DROP", "docker0", "chain"} <= set(terms)
     assert not {"DNAT", "docker-proxy", "MASQUERADE", "hairpin", "REJECT"} & set(terms)
     assert len(terms) == len(set(terms))
@@ -37,13 +37,13 @@ def test_only_words_of_the_answer_are_told() -> None:
 def test_both_languages_tell_of_the_same_words() -> None:
     def terms(lang: str) -> set[str]:
         found = iptsim.explain(CAPTURE, "client", "web", dport=80, lang=lang).words()
-        return {word.term for word in found}
+        return {term.term for term in found}
 
     assert terms("en") == terms("zh-TW")
 
 
 def test_a_part_of_a_word_is_no_word() -> None:
-    assert words_in(["the linkage of benchmarks, unpublishable"]) == []
+    assert terms_in(["the linkage of benchmarks, unpublishable"]) == []
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_commands_teach_below_the_answer(
     main([*command, "--json"])
     without = json.loads(capsys.readouterr().out)
     main([*command, "--json", "--teach", "--lang", "zh-TW"])
-    words = json.loads(capsys.readouterr().out)["teach"]
+    taught_terms = json.loads(capsys.readouterr().out)["teach"]
     assert "teach" not in without
-    assert words
-    assert all(IDEOGRAPH.search(word["meaning"]) for word in words)
+    assert taught_terms
+    assert all(IDEOGRAPH.search(term["meaning"]) for term in taught_terms)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from iptsim import explain
 from iptsim.dump import load, loads
 from iptsim.dump.calls import Node, nesting
-from iptsim.dump.chains import chain_graph
+from iptsim.dump.chain_graph import chain_graph
 from iptsim.errors import RulesetError
 from iptsim.graph import RuleGraph, dangling_jumps, loops, ruleset_graph, unreferenced_chains
 from iptsim.netfilter.path import Move
-from iptsim.owners.chains import ChainOwners
+from iptsim.owners.chain_owners import ChainOwners
 from iptsim.pictures import chains_picture
 from tests.netfilter.hosts import ask, dump, router
 

@@ -4,7 +4,7 @@ from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.comparison import Parting, WhatIf, what_if
 from iptsim.alternatives.proposal import Proposal, Proposals
 from iptsim.alternatives.proposals import proposals
-from iptsim.alternatives.table import Outcome, Shift, shifts
+from iptsim.alternatives.shifts import Outcome, Shift, shifts
 from iptsim.reach import Row
 
 __all__ = [

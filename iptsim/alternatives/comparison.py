@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.alternatives.changes import change_host
-from iptsim.alternatives.table import Shift, shifts
+from iptsim.alternatives.shifts import Shift, shifts
 from iptsim.asking import ask
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
-from iptsim.glossary import Word, words_in
+from iptsim.glossary import Term, terms_in
 from iptsim.host.model import Host
 from iptsim.languages import Message, Text, current_language, language, message, message_joined
 from iptsim.netfilter.steps import Step
@@ -87,9 +87,9 @@ class WhatIf(Framed):
     def __repr__(self) -> str:
         return printable(f"<WhatIf {' '.join(map(change_text, self.changes))}: {self.why}>")
 
-    def words(self) -> list[Word]:
+    def words(self) -> list[Term]:
         """Return the glossary terms that occur in the answer, with their meanings."""
-        return words_in(str(self).split("\n"))
+        return terms_in(str(self).split("\n"))
 
     def as_json(self, verbose: bool = False, *, teach: bool = False) -> dict[str, Any]:
         """Return the answer as JSON, schema `iptsim.whatif/1`.
@@ -101,7 +101,7 @@ class WhatIf(Framed):
         with language(self.language):
             out = self._as_json(verbose)
             if teach:
-                out["teach"] = [word.as_json() for word in self.words()]
+                out["teach"] = [term.as_json() for term in self.words()]
             return out
 
     def _as_json(self, verbose: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iptsim.alternatives.comparison import change_text
-from iptsim.alternatives.table import Shift
+from iptsim.alternatives.shifts import Shift
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.errors import printable
 from iptsim.explanation import Explanation

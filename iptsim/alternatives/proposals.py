@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.proposal import Proposal, Proposals
-from iptsim.alternatives.table import Outcome, Shift, asked_near, outcome_of, outcomes
+from iptsim.alternatives.shifts import Outcome, Shift, asked_near, outcome_of, outcomes
 from iptsim.asking import ask
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.docker.sources.flag_changes import Change
@@ -24,7 +24,7 @@ from iptsim.languages import Message, message
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
 from iptsim.owners.docker import is_dockers
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
 from iptsim.progress import tracked
 from iptsim.question.endpoints import Internet, Machine, parse_endpoint

@@ -227,7 +227,7 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
             )
     if arguments.packet is None:
         return fields
-    from iptsim.paste.asking import fields_of_line
+    from iptsim.paste.packet_from_line import fields_of_line
 
     return {**fields_of_line(arguments.packet), **fields}
 

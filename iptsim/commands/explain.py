@@ -113,9 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
             for line in proposals_lines(found, explanation):
                 console.show(line)
         if arguments.teach:
-            from iptsim.render.glossary import print_words
+            from iptsim.render.glossary import print_terms
 
-            print_words(explanation.words(), console)
+            print_terms(explanation.words(), console)
     return expected(wanted, explanation)
 
 

@@ -111,14 +111,14 @@ def _lint_all(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace, source: str, found: Findings, console: Any) -> None:
     """Print the findings of one source, headed by its name if there are several sources."""
-    from iptsim.glossary import words_in
+    from iptsim.glossary import terms_in
     from iptsim.render.findings import findings_lines
 
     is_one_of_several = len(arguments.source) > 1
     lines = (
         list(findings_lines(found, source, heading=is_one_of_several)) if console or arguments.teach else []
     )
-    words = words_in(line.plain for line in lines) if arguments.teach else []
+    terms = terms_in(line.plain for line in lines) if arguments.teach else []
     if console is None:
         out: dict[str, Any] = {
             "schema": "iptsim.findings/1",
@@ -128,15 +128,15 @@ def _show(arguments: argparse.Namespace, source: str, found: Findings, console: 
         if found.cause is not None:
             out["cause"] = found.cause.as_json()
         if arguments.teach:
-            out["teach"] = [word.as_json() for word in words]
+            out["teach"] = [term.as_json() for term in terms]
         print_json(out)
         return
     for line in lines:
         console.show(line)
     if arguments.teach:
-        from iptsim.render.glossary import print_words
+        from iptsim.render.glossary import print_terms
 
-        print_words(words, console)
+        print_terms(terms, console)
 
 
 def _as_whole(arguments: argparse.Namespace, name: str, found: _Found, errors: dict[str, str]) -> str:

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     for option, given in (("-v", arguments.verbose), ("-x", arguments.exact)):
         if given:
             raise UsageError(message("{option} requires --like-iptables", option=option))
-    from iptsim.glossary import words_in
+    from iptsim.glossary import terms_in
     from iptsim.render.rules import rules_json, rules_lines
 
     host, ruleset = open_rules(arguments)
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         out = rules_json(ruleset, host, table=arguments.table, chain=arguments.chain)
         if arguments.teach:
             lines = rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain)
-            out["teach"] = [word.as_json() for word in words_in(line.plain for line in lines)]
+            out["teach"] = [term.as_json() for term in terms_in(line.plain for line in lines)]
         print_json(out)
         return ANSWERED
     marks = _marks(arguments, host, ruleset)
@@ -85,9 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
         console.show(line)
         shown.append(line.plain)
     if arguments.teach:
-        from iptsim.render.glossary import print_words
+        from iptsim.render.glossary import print_terms
 
-        print_words(words_in(shown), console)
+        print_terms(terms_in(shown), console)
     return ANSWERED
 
 

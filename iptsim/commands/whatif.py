@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         console = output(arguments)
         print_what_if(answer, console)
         if arguments.teach:
-            from iptsim.render.glossary import print_words
+            from iptsim.render.glossary import print_terms
 
-            print_words(answer.words(), console)
+            print_terms(answer.words(), console)
     return ANSWERED

@@ -35,7 +35,7 @@ def refuse(tables: Collection[Table], backend: str) -> None:
     Raises:
         RulesetError: there is a loop, or the nesting is too deep; the message lists the rules with their lines.
     """
-    from iptsim.dump.chains import chain_graph
+    from iptsim.dump.chain_graph import chain_graph
 
     nested = nesting(tables)
     if nested is None:

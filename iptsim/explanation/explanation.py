@@ -11,13 +11,13 @@ from iptsim.explanation.known import known_of
 from iptsim.explanation.pasted import Remark, remarks_of
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.explanation.story import Story, story_of
-from iptsim.glossary import Word, words_in
+from iptsim.glossary import Term, terms_in
 from iptsim.host.model import Host
 from iptsim.languages import Text, current_language, language, message
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Trace
 from iptsim.owners.maker import role_json
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Packet, address_text
 from iptsim.question.endpoints import Internet, Resolver
 from iptsim.question.model import Question
@@ -136,9 +136,9 @@ class Explanation(Pictured):
         asked = [_packet_of(Question(**fields)) for fields in pasted.asked[:1]] if pasted is not None else []
         return remarks_of(self.host) if _packet_of(self.question) in asked else []
 
-    def words(self) -> list[Word]:
+    def words(self) -> list[Term]:
         """Return the terms of the glossary that occur in the answer."""
-        return words_in(str(self).split("\n"))
+        return terms_in(str(self).split("\n"))
 
     def as_json(self, verbose: bool = False, *, teach: bool = False) -> dict[str, Any]:
         """Return the trace in its JSON form, schema `iptsim.trace/1`.
@@ -151,7 +151,7 @@ class Explanation(Pictured):
         with language(self.language):
             out = self._as_json(verbose)
             if teach:
-                out["teach"] = [word.as_json() for word in self.words()]
+                out["teach"] = [term.as_json() for term in self.words()]
             return out
 
     def _as_json(self, verbose: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from iptsim.extensions.hidden import HiddenTarget
 from iptsim.host.model import Host, LoggedLine
 from iptsim.languages import Text, message, message_many, message_sentences
 from iptsim.owners.log_prefixes import logged_by
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 
 #: The limit on TRACE lines in an answer.
 _MOST = 60

@@ -10,7 +10,7 @@ from iptsim.explanation.translation import has_undecided_source
 from iptsim.languages import Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.docker import docker_role
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, protocol_name
 
 

@@ -12,7 +12,7 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_if, message_many
-from iptsim.owners.chains import chain_owners
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family
 
 #: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.

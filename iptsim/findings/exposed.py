@@ -17,7 +17,7 @@ from iptsim.explanation.classes import shortened
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.address_regions import every_public_address, public_addresses
-from iptsim.host.tables import routes_of
+from iptsim.host.routing_tables import routes_of
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.packet import TCP, UDP, Family, address_text, parse_address, protocol_name

@@ -12,7 +12,7 @@ from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.netfilter.steps import Step
-from iptsim.owners.chains import chain_owners
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 

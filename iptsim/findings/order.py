@@ -14,7 +14,7 @@ from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined, message_many
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family, address_text
 
 _SHOWN = 5

@@ -15,7 +15,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_many
-from iptsim.owners.chains import chain_owners
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
 
 #: So many rules are named.

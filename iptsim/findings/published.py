@@ -13,7 +13,7 @@ from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Step
-from iptsim.owners.chains import chain_owners
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import TCP, Family, address_text, protocol_name
 

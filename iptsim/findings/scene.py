@@ -11,7 +11,7 @@ from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump import loads
 from iptsim.dump.calls import Node, hooks_of
-from iptsim.dump.chains import ChainGraph, chain_graph
+from iptsim.dump.chain_graph import ChainGraph, chain_graph
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation

@@ -20,7 +20,7 @@ from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.owners.docker import is_dockers
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family
 from iptsim.sets.traffic import DeadReason, DeadRule, Traffic
 

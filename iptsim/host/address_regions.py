@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from iptsim.address_sets import AddressSet, Span
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
-from iptsim.host.policy import own_rules
-from iptsim.host.tables import routes_of
+from iptsim.host.routing_policy import own_rules
+from iptsim.host.routing_tables import routes_of
 from iptsim.packet import Family
 
 #: Addresses of private networks.

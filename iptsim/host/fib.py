@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from iptsim.host.namespace import Namespace, NextHop, Route, RoutingRule
-from iptsim.host.policy import fitting, own_rules, suppressed
+from iptsim.host.routing_policy import fitting, own_rules, suppressed
+from iptsim.host.routing_tables import LOCAL_AND_MAIN, Flow, Found, hops, needs_device, tables_of
 from iptsim.host.source import is_multicast, select_source
-from iptsim.host.tables import LOCAL_AND_MAIN, Flow, Found, hops, needs_device, tables_of
 from iptsim.packet import Family
 
 LIMITED_BROADCAST = 0xFFFFFFFF
@@ -62,7 +62,7 @@ class RouteResult(NamedTuple):
         return self.gateway if self.gateway_family in (None, family) else None
 
     @property
-    def ways(self) -> tuple[RouteResult, ...]:
+    def by_next_hop(self) -> tuple[RouteResult, ...]:
         """The decision for each next hop that the kernel may pick; a single one if there is no choice."""
         further = (
             self._replace(

@@ -57,7 +57,7 @@ def entrance(kernel: Kernel, packet: Packet, interface: str) -> tuple[str, int |
 def _link_address(kernel: Kernel, packet: Packet, address: int, bridge: str) -> int:
     """Return the next hop to an address on a bridge's link: the address itself, or a gateway."""
     found = fib.lookup(kernel.namespace, packet.family, address)
-    gateway = next((way.gateway_of(packet.family) for way in found.ways if way.device == bridge), None)
+    gateway = next((way.gateway_of(packet.family) for way in found.by_next_hop if way.device == bridge), None)
     return address if gateway is None else gateway
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from iptsim.dump.calls import Node
-from iptsim.dump.chains import ChainGraph
+from iptsim.dump.chain_graph import ChainGraph
 from iptsim.dump.checks import refuse
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Extension, Match, Predicate

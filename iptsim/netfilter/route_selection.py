@@ -18,7 +18,7 @@ RouteKey = tuple[int, int, int, int]
 
 def select_next_hop(kernel: Kernel, found: fib.RouteResult, packet: Packet) -> fib.RouteResult:
     """Return a routing decision with one next hop; of several the kernel picks one by a hash."""
-    ways = found.ways
+    ways = found.by_next_hop
     wanted = kernel.world.fact("next_hop")
     if wanted is not None:
         ways = tuple(way for way in ways if wanted in (way.device, _gateway_text(way))) or ways
@@ -26,7 +26,7 @@ def select_next_hop(kernel: Kernel, found: fib.RouteResult, packet: Packet) -> f
         unknown = Unknown(
             message(
                 "which next hop the kernel picks by its hash of the addresses: {hops}",
-                hops=message_joined(" or ", map(_hop_text, found.ways)),
+                hops=message_joined(" or ", map(_hop_text, found.by_next_hop)),
             ),
             f"--set next_hop={way.device}",
             (found.route, packet.src, packet.dst, way.device, way.gateway),

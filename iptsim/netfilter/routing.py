@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from iptsim.host import fib
 from iptsim.host.namespace import Namespace
-from iptsim.host.policy import conditions, names_no_table_of_its_own
+from iptsim.host.routing_policy import conditions, names_no_table_of_its_own
 from iptsim.languages import Text, message
 from iptsim.packet import Packet
 

@@ -12,13 +12,13 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_many
 from iptsim.netfilter.assumptions import check_assumption
+from iptsim.netfilter.branches import Branches
 from iptsim.netfilter.kernel import Observer
 from iptsim.netfilter.listeners import unsaved
 from iptsim.netfilter.missing_tables import unseen_note
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.watch import Side, Watch
-from iptsim.netfilter.ways import Ways
 from iptsim.packet import FAMILIES, Family
 from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
@@ -95,7 +95,7 @@ class Simulator:
         before = first_packet(host, question.after) if question.after is not None else None
         family = start.packet.family
         watches = tuple(Watch(host, side, family, getattr(start.packet, side)) for side in sides)
-        ways = Ways(self._namespaces, question, start, before, watches, observer)
+        ways = Branches(self._namespaces, question, start, before, watches, observer)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
         missing = [

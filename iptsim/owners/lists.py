@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule
 from iptsim.host.model import Host
 from iptsim.owners.maker import option_of, single
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 
 
 def zones(host: Host) -> dict[str, list[str]]:

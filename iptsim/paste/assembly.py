@@ -17,16 +17,16 @@ from iptsim.host.model import Host, Lines, LoggedLine, Pasted
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.containers import name_containers, settings_of
-from iptsim.paste.evidence import nothing_shown, rules_of
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import decode, lines_of, quoted_commands
+from iptsim.paste.logged_rules import nothing_shown, rules_of
 from iptsim.paste.nft_rules import without_guesses
-from iptsim.paste.nothing import nothing_read
 from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned, Zone
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.settings_host import add_status, host_with
 from iptsim.paste.splitting import split
+from iptsim.paste.unrecognised import nothing_read
 from iptsim.reading import parse_json
 
 #: Files of a capture with rules, as printed by their own tools.

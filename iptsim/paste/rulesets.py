@@ -22,7 +22,7 @@ from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
 from iptsim.paste.callers import CALLERS
-from iptsim.paste.evidence import UNKNOWN
+from iptsim.paste.logged_rules import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 
 #: The number of complaints about one text that are shown.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from iptsim.dump.calls import Node
-from iptsim.dump.chains import chain_graph
+from iptsim.dump.chain_graph import chain_graph
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from iptsim.alternatives import WhatIf
 from iptsim.alternatives.proposal import Proposals
-from iptsim.alternatives.table import Shift
+from iptsim.alternatives.shifts import Shift
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.errors import MissingExtraError

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from iptsim.glossary import Word
+from iptsim.glossary import Term
 from iptsim.languages import say
 from iptsim.render.console import Output
 
 
-def print_words(words: Sequence[Word], console: Output) -> None:
+def print_terms(terms: Sequence[Term], console: Output) -> None:
     """Print terms with their meanings, one per line."""
-    for line in _lines(words):
+    for line in _lines(terms):
         console.show(line)
 
 
-def _lines(words: Sequence[Word]) -> Iterator[Text]:
-    if words:
+def _lines(terms: Sequence[Term]) -> Iterator[Text]:
+    if terms:
         yield Text("")
         yield Text(say("Terms used"), "bold")
-    for word in words:
-        yield Text.assemble("  ", (word.term, "bold"), f"   {word.meaning}")
+    for term in terms:
+        yield Text.assemble("  ", (term.term, "bold"), f"   {term.meaning}")

@@ -9,7 +9,7 @@ from itertools import islice
 from iptsim.alternatives import Proposal, WhatIf
 from iptsim.alternatives.comparison import change_text
 from iptsim.alternatives.proposal import Proposals
-from iptsim.alternatives.table import Outcome
+from iptsim.alternatives.shifts import Outcome
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.explanation import Explanation
@@ -21,7 +21,7 @@ from iptsim.host import Host
 from iptsim.languages import Text, language, message, message_as, message_joined, message_many, say
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
-from iptsim.owners.chains import ChainOwners
+from iptsim.owners.chain_owners import ChainOwners
 from iptsim.reach import Reachability
 from iptsim.reaching import Reaching
 from iptsim.render.endpoints import endpoints_json

@@ -21,7 +21,7 @@ from iptsim.findings import Finding, Findings
 from iptsim.host import Host
 from iptsim.languages import Message, message_as, say
 from iptsim.netfilter.trace import Trace
-from iptsim.owners.chains import ChainOwners
+from iptsim.owners.chain_owners import ChainOwners
 from iptsim.reach import Reach, Reachability
 from iptsim.reaching import Reaching
 from iptsim.render.console import inert

@@ -11,9 +11,9 @@ from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
 from iptsim.languages import joined, say
-from iptsim.owners.chains import ChainOwners, chain_owners
+from iptsim.owners.chain_owners import ChainOwners, chain_owners
 from iptsim.owners.maker import role_json
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 from iptsim.render.marks import NONE, Marks
 
 SCHEMA = "iptsim.rules/1"

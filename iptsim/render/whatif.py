@@ -14,7 +14,7 @@ from rich.text import Text
 
 from iptsim.alternatives import Proposal, WhatIf
 from iptsim.alternatives.comparison import change_text, signature
-from iptsim.alternatives.table import Outcome, outcome_of
+from iptsim.alternatives.shifts import Outcome, outcome_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text

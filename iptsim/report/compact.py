@@ -15,7 +15,7 @@ from iptsim.host import Host
 from iptsim.languages import Text
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.trace import Leg, packet_json
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family, address_text
 from iptsim.pictures.packet_path import packet_paths
 from iptsim.pictures.wiring import wiring_of

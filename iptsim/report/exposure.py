@@ -15,8 +15,8 @@ from iptsim.reaching.exposure import Opening, exposed
 from iptsim.reaching.traffic import Traffic
 from iptsim.render.reach import name_text, sources_text, traffic_text
 from iptsim.report.markup import Content, Markup, code, element, isolated, table, together
+from iptsim.report.outcomes import Outcome, badge, is_open_question, named, outcome_of, reason_words
 from iptsim.report.places import Places
-from iptsim.report.words import Outcome, badge, is_open_question, named, outcome_of, reason_words
 
 #: Open to all, which is worth a warning.
 _OPEN = Outcome("REJECT", "●", message("open"))

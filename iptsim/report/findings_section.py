@@ -8,8 +8,8 @@ from iptsim.errors import printable
 from iptsim.findings import Evidence, Finding
 from iptsim.languages import say
 from iptsim.report.markup import Content, Markup, code, element, isolated, pairs, together
+from iptsim.report.outcomes import OUTCOMES, SEVERITIES, badge
 from iptsim.report.places import Places
-from iptsim.report.words import OUTCOMES, SEVERITIES, badge
 
 
 def counts(findings: Sequence[Finding]) -> list[tuple[str, int]]:

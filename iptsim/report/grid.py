@@ -11,7 +11,7 @@ from iptsim.reaching import ReachClass, Reaching
 from iptsim.reaching.exposure import INTERNET
 from iptsim.render.reach import packets_text, rest_text
 from iptsim.report.compact import Traces
-from iptsim.report.words import outcome_of
+from iptsim.report.outcomes import outcome_of
 
 #: The order of what a cell says.
 _ORDER = {"ACCEPT": 0, "DEPENDS": 1, "REFUSED": 2, "REJECT": 3, "DROP": 3}

@@ -9,8 +9,8 @@ from iptsim.explanation import REASONS
 from iptsim.languages import say
 from iptsim.report.grid import Entry, Grid
 from iptsim.report.markup import Content, Markup, element, isolated, together
+from iptsim.report.outcomes import NAMES, REASON_WORDS, named, outcome_of, reason_words
 from iptsim.report.places import Places
-from iptsim.report.words import NAMES, REASON_WORDS, named, outcome_of, reason_words
 
 
 def matrices(grids: Sequence[Grid], places: Places) -> Markup:

@@ -11,8 +11,8 @@ from iptsim.packet import FAMILIES, Family
 from iptsim.report.exposure import Exposure
 from iptsim.report.findings_section import counts
 from iptsim.report.markup import Content, Markup, element
+from iptsim.report.outcomes import SEVERITIES
 from iptsim.report.policies import has_no_rules, policy_texts, rest_of_input
-from iptsim.report.words import SEVERITIES
 
 
 def overview(host: Host, exposure: Exposure, findings: Sequence[Finding]) -> Markup:

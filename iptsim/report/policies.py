@@ -11,8 +11,8 @@ from iptsim.host import Host
 from iptsim.languages import Text, joined, message, message_many, message_sentences, say, say_many
 from iptsim.packet import FAMILIES, Family, address_text
 from iptsim.report.markup import Markup, code, element, isolated, table, together
+from iptsim.report.outcomes import OUTCOMES, badge
 from iptsim.report.places import Places, is_shown
-from iptsim.report.words import OUTCOMES, badge
 
 CHAINS = ("INPUT", "FORWARD", "OUTPUT")
 _TOOLS: dict[Family, str] = {4: "iptables", 6: "ip6tables"}

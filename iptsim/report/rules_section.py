@@ -10,7 +10,7 @@ from iptsim.dump.ruleset import Chain, Counters, Jump, Rule, Ruleset
 from iptsim.errors import printable
 from iptsim.explanation.places import place_of
 from iptsim.languages import say, say_many
-from iptsim.owners.chains import ChainOwners, chain_owners
+from iptsim.owners.chain_owners import ChainOwners, chain_owners
 from iptsim.report.compact import Traces
 from iptsim.report.markup import Content, Markup, element, isolated, together
 from iptsim.report.places import Places, is_shown

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.host.namespace import BITS, Listener, Namespace
-from iptsim.host.policy import own_rules
-from iptsim.host.tables import routes_of
+from iptsim.host.routing_policy import own_rules
+from iptsim.host.routing_tables import routes_of
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.packet import Family, parse_address
 from iptsim.question.places import is_loopback

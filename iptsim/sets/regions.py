@@ -13,9 +13,9 @@ from typing import NamedTuple
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.model import Host
 from iptsim.host.namespace import BITS, Namespace, prefix_mask
-from iptsim.host.policy import own_rules
+from iptsim.host.routing_policy import own_rules
+from iptsim.host.routing_tables import routes_of
 from iptsim.host.source import labels_decide
-from iptsim.host.tables import routes_of
 from iptsim.netfilter.routing import ALL_ROUTERS6
 from iptsim.packet import Family, parse_address
 

@@ -12,9 +12,9 @@ from iptsim.extensions.constraints import named
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.namespace import Namespace
+from iptsim.netfilter.branches import Branches
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.netfilter.ways import Ways
 from iptsim.packet import (
     ACK,
     ICMP,
@@ -117,7 +117,7 @@ def _proxied(trace: Trace) -> Leg | None:
     return next((leg for leg in found if leg.verdict == "ACCEPT"), None)
 
 
-class _ClassWays(Ways):
+class _ClassBranches(Branches):
     """Follows the way of a class: what is undecided goes as the class says."""
 
     def __init__(self, walk: ClassWalk, *args: Any) -> None:
@@ -282,7 +282,7 @@ class Classes:
         values = {entry.name: getattr(start.packet, entry.name) for entry in fields(Packet)}
         start.packet = Leader(**values, parts=(Part(packets, {"length": self._lengths}),))
         walk = ClassWalk(land, packets, leading, opens=self.state == "new")
-        trace = _ClassWays(walk, land.namespaces, question, start).run(())
+        trace = _ClassBranches(walk, land.namespaces, question, start).run(())
         yield from self._by_arrival(sender, walk.packets, trace)
 
     @cached_property

@@ -11,7 +11,7 @@ import pytest
 import iptsim
 from iptsim import Host
 from iptsim.alternatives import Proposal, change_host, proposals
-from iptsim.alternatives.table import outcome_of
+from iptsim.alternatives.shifts import outcome_of
 from iptsim.netfilter.walk import walk
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"

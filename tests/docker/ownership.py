@@ -13,7 +13,7 @@ from iptsim.docker.dockerd.replay import write
 from iptsim.docker.dockerd.written_rules import WrittenRule
 from iptsim.docker.model.settings import DockerHost
 from iptsim.dump.ruleset import Rule, Ruleset
-from iptsim.owners.chains import chain_owners
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.maker import rule_body
 from iptsim.packet import Family
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.owners.chains import ChainOwners
+from iptsim.owners.chain_owners import ChainOwners
 
 #: Chains as the programs make them; the sources are named in the modules of iptsim.owners.
 CHAINS = {

@@ -12,7 +12,7 @@ from iptsim.dump import loads
 from iptsim.dump.ruleset import Rule
 from iptsim.host import load_host
 from iptsim.host.model import Host
-from iptsim.owners.rules import authorship, policy_role
+from iptsim.owners.rule_owners import authorship, policy_role
 from tests.docker.hosts import FIXTURES
 
 CAPTURED = [

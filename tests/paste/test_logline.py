@@ -10,8 +10,8 @@ from iptsim.errors import UsageError
 from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
-from iptsim.paste.asking import fields_of_line
 from iptsim.paste.assembly import host_of_source
+from iptsim.paste.packet_from_line import fields_of_line
 from iptsim.question.model import Question
 
 BLOCKED = (

@@ -27,7 +27,7 @@ from iptsim.reaching import reach
 from iptsim.reaching.exposure import exposed
 from iptsim.render.reach import sources_text, traffic_text
 from iptsim.report import page, report
-from iptsim.report.words import REASON_WORDS
+from iptsim.report.outcomes import REASON_WORDS
 from iptsim.sources import loads_host
 from tests.report.hosts import PAYLOADS, hostile
 from tests.test_captures import FIXTURES

@@ -14,7 +14,7 @@ from iptsim.extensions.base import quote
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, command_of, is_prompt, words_of
-from iptsim.paste.tables import family_of_text, table_of_rules, tables_of_rules
+from iptsim.paste.table_inference import family_of_text, table_of_rules, tables_of_rules
 
 _TABLE = re.compile(r"\s*\*(filter|nat|mangle|raw|security)\s*$")
 _CHAIN = re.compile(

@@ -25,7 +25,7 @@ from iptsim.paste.lines import Line
 from iptsim.paste.listed import Phrases, read_phrases
 from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, is_prompt
-from iptsim.paste.tables import table_of
+from iptsim.paste.table_inference import table_of
 
 #: The layouts of rules, the most specific first.
 LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")

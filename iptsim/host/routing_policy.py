@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.host.namespace import Namespace, RoutingRule, prefix_mask
-from iptsim.host.tables import TOS_MASK, Flow, Found
+from iptsim.host.routing_tables import TOS_MASK, Flow, Found
 from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import address_text, protocol_name
 

@@ -25,7 +25,7 @@ from iptsim.question.tracking import quote_of, tracking_of
 WAY_LIMIT = 256
 
 
-class Ways:
+class Branches:
     """All branches of a question, each followed in a run of its own.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.host.model import Host
-from iptsim.owners.chains import BUILTIN, all_makers, owners_of, scope_of
+from iptsim.owners.chain_owners import BUILTIN, all_makers, owners_of, scope_of
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role, Scope
 from iptsim.packet import Family
