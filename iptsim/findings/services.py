@@ -11,7 +11,7 @@ from iptsim.findings.behind import second_address
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined, message_many
-from iptsim.owners.rules import authorship
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import PORT_PROTOCOLS, Family, protocol_name
 
 #: So many services are named, and so many rules shown.
