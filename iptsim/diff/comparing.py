@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 
 from iptsim.address_sets import AddressSet
+from iptsim.diff.concerned import concerned
 from iptsim.diff.texts import TextDifference, text_difference
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.host.address_regions import unicast_addresses
@@ -16,7 +17,8 @@ from iptsim.packet import Family
 from iptsim.sets.chains import Chains
 from iptsim.sets.differences import differences
 from iptsim.sets.fates import Fate, Fates, fates
-from iptsim.sets.packets import PacketSet
+from iptsim.sets.landscape import Landscape
+from iptsim.sets.packets import OutsideError, PacketSet
 from iptsim.sets.space import Space, TooManyNodesError
 from iptsim.sets.traffic import Traffic
 
@@ -81,7 +83,7 @@ def compare(before: Host, after: Host) -> Comparison:
     ]
     for family in families:
         space = Space(family)
-        old, new = (fates(host, family, space=space) for host in (before, after))
+        old, new = _fates(comparison, space)
         groups: dict[Hashable, Difference] = {}
         usual = _usual(before, after, space)
         for packets, one, other in differences(old, new):
@@ -97,9 +99,21 @@ def compare(before: Host, after: Host) -> Comparison:
                 else:
                     groups[key] = Difference(family, part, first, second, is_usual)
         comparison.differences += groups.values()
-        comparison.without_effect += _without_effect(old, new)
+        comparison.without_effect += _without_effect(old.land, new.land)
     comparison.differences.sort(key=lambda one: not one.is_usual)
     return comparison
+
+
+def _fates(comparison: Comparison, space: Space) -> tuple[Fates, Fates]:
+    """Return the fates of all packets on both hosts, or of those that the difference may concern."""
+    before, after, family = comparison.before, comparison.after, space.family
+    among = concerned(comparison.texts, before, after, space)
+    if among is not None:
+        with suppress(OutsideError):
+            return fates(before, family, space=space, among=among), fates(
+                after, family, space=space, among=among
+            )
+    return fates(before, family, space=space), fates(after, family, space=space)
 
 
 def _shown_together(fate: Fate) -> Hashable:
@@ -128,11 +142,12 @@ _SPECIAL: dict[Family, tuple[tuple[str, ...], str]] = {
 }
 
 
-def _without_effect(before: Fates, after: Fates) -> Iterator[Rule]:
-    """Yield the rules that no packet matches on the second host, though some did on the first."""
+def _without_effect(before: Landscape, after: Landscape) -> list[Rule]:
+    """Return the rules that no packet matches on the second host, though some did on the first."""
     earlier_rules, rules = (one.host.rulesets.get(before.family) for one in (before, after))
     if earlier_rules is None or rules is None:
-        return
+        return []
+    found = []
     old, new = _chains(before, earlier_rules), _chains(after, rules)
     traffic = cache(partial(_traffic, old))
     for table in rules.tables:
@@ -145,14 +160,20 @@ def _without_effect(before: Fates, after: Fates) -> Iterator[Rule]:
                 if not _is_dead(passing, rule):
                     continue
                 same = [one for one in earlier_rules.rules() if one.text == rule.text]
-                if same and not any(_is_dead(traffic(one.table), one) for one in same):
-                    yield rule
+                alive = [not _is_dead(traffic(one.table), one) for one in same]
+                # of all packets, those that are followed may not be the only ones that match
+                if all(alive) if before.among is None else any(alive):
+                    found += [rule] if same else []
+    if found and before.among is not None:
+        # packets that the difference does not concern may match them
+        return _without_effect(*(Landscape(one.host, one.space) for one in (before, after)))
+    return found
 
 
-def _chains(fates: Fates, ruleset: Ruleset) -> Chains:
+def _chains(land: Landscape, ruleset: Ruleset) -> Chains:
     """Return what the chains of one of the rulesets of a host do."""
-    hooks = fates.land.namespaces.hooks_of(fates.host.namespace)
-    return fates.land.chains_of(next(one for one in hooks.programs(fates.family) if one.ruleset is ruleset))
+    hooks = land.namespaces.hooks_of(land.host.namespace)
+    return land.chains_of(next(one for one in hooks.programs(land.family) if one.ruleset is ruleset))
 
 
 def _traffic(chains: Chains, table: str) -> Traffic | None:

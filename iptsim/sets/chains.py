@@ -43,15 +43,22 @@ class Chains:
         program: the rules.
         known: values of fields that the host determines, such as the contents of ipsets.
         apart: keep outcomes of different rules apart.
+        among: the packets that are summarised; None for all.
 
-    The outcomes of a base chain cover all packets: those that fall through get its policy. Chains that another program
-        in this space has too are not summarised again, unless rules are kept apart.
+    The outcomes of a base chain cover all these packets: those that fall through get its policy. Chains that another
+        program in this space has too are not summarised again, unless rules are kept apart.
     """
 
     def __init__(
-        self, space: Space, program: Program, *, known: Known | None = None, apart: bool = False
+        self,
+        space: Space,
+        program: Program,
+        *,
+        known: Known | None = None,
+        apart: bool = False,
+        among: PacketSet | None = None,
     ) -> None:
-        self.space, self.program, self.apart = space, program, apart
+        self.space, self.program, self.apart, self.among = space, program, apart, among
         everything = space.everything
         merging = program.backend == "nf_tables" and program.version in ("1.8.8", "1.8.9", "1.8.10")
         self.known: Known = {
@@ -77,7 +84,7 @@ class Chains:
         self._others = [
             (one, Alike(one.program, program))
             for one in space.summarised
-            if not apart and not one.apart and one.known == self.known
+            if not apart and not one.apart and (one.known, one.among) == (self.known, among)
         ]
         space.summarised.append(self)
 
@@ -145,7 +152,7 @@ class Chains:
 
     def tested(self, node: Node) -> list[str]:
         """Return the fields and decisions that a chain or its callees test, without decisions that each place makes."""
-        found = set[str]()
+        found = set(self.among.fields) if self.among is not None else set[str]()
         for one in reached_from([node], lambda one: self._called.get(one, ())):
             found |= self._tested.get(one, frozenset())
         return [key for key in self.space.layout.places if key in found]
@@ -177,7 +184,7 @@ class Chains:
             known = other._summaries.get((node, entry))
             if known is None or not alike(node):
                 continue
-            found = Summary(node, entry, self.space.nothing, known.parts, taken_from=known)
+            found = Summary(node, entry, self.space.nothing, self.among, known.parts, taken_from=known)
             times = dict[Summary, int]()
             chain = self.program.chain(*node)
             for rule, sets in zip(chain.rules if chain is not None else (), known.rules, strict=True):
@@ -202,8 +209,8 @@ class Chains:
         return None
 
     def _summarise(self, node: Node, entry: Rewriting) -> Summary:
-        summary = Summary(node, entry, self.space.nothing)
-        here = {entry: self.space.everything}
+        summary = Summary(node, entry, self.space.nothing, self.among)
+        here = {entry: self.space.everything if self.among is None else self.among}
         seen: dict[str, int] = {}
         for prepared in self._prepared(node):
             before = self.space.nodes
@@ -333,6 +340,11 @@ class Chains:
         return chain is not None and chain.builtin
 
     # -- conditions -----------------------------------------------------------------------------------
+
+    def matching(self, node: Node, rule: Rule) -> PacketSet:
+        """Return the packets that satisfy the conditions of a rule of a chain, if nothing was rewritten before."""
+        prepared = next(one for one in self._prepared(node) if one.rule is rule)
+        return self._match(node, prepared, AS_IT_CAME, _Place(rule, {}))
 
     def _match(self, node: Node, prepared: Prepared, rewriting: Rewriting, place: _Place) -> PacketSet:
         """Return the packets that satisfy all conditions of a rule."""

@@ -21,7 +21,7 @@ from iptsim.extensions.base import Translation
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.host.namespace import NftChain
-from iptsim.languages import Text
+from iptsim.languages import Text, message
 from iptsim.netfilter import replies
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.kernel import Kernel
@@ -46,6 +46,7 @@ from iptsim.sets.alike import of_protocol, of_same_first_state, of_same_service,
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.options import Option, may_join, translated
 from iptsim.sets.overlaps import Overlaps
+from iptsim.sets.packets import OutsideError
 from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER, same_reception
 from iptsim.sets.results import Result, Results
@@ -135,7 +136,9 @@ class ClassWalk:
         packet = self._joined(context)
         self._passed[results] += 1
         context.table, context.backend, context.version = base.table, program.backend, program.version
-        leading = next(self._options(kernel, context, packet, results, self.leading, lambda _: True))
+        leading = next(self._options(kernel, context, packet, results, self.leading, lambda _: True), None)
+        if leading is None:
+            raise OutsideError(message("a packet is outside of those that are followed"))
         result = leading.result
         self.leading &= leading.packets
         chosen = partial(may_join, leading)

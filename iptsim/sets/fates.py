@@ -427,6 +427,7 @@ def fates(
     dport: int | Ranges | None = None,
     state: str = "new",
     apart: bool = False,
+    among: PacketSet | None = None,
     verbose: bool = False,
 ) -> Fates:
     """Return the fates of all packets on a host.
@@ -443,11 +444,13 @@ def fates(
         state: "new", "established", "related", "invalid" or "untracked". New packets are those that may open a
             connection: for TCP those with only SYN set, for ICMP requests.
         apart: keep apart what different rules drop or reject.
+        among: only these packets, a set of `space` with their replies; rules are evaluated for no others.
         verbose: keep rules that did not match in the explanations of witnesses.
 
     Raises:
         UsageError: there is no such endpoint, protocol or state.
         TooManyNodesError: the rules need larger sets than the space allows.
+        OutsideError: a packet that is not in `among` comes to a rule.
     """
     if state not in STATES:
         raise UsageError(
@@ -457,8 +460,10 @@ def fates(
         )
     host = host if isinstance(host, Host) else load_host(host)
     space = space or Space(family)
-    land = Landscape(host, space, apart=apart)
+    land = Landscape(host, space, apart=apart, among=among)
     asked = Classes(land, state=state).packets()
+    if among is not None:
+        asked &= among
     if proto is not None:
         number = parse_protocol(str(proto))
         if family == 6 and number == ICMP:

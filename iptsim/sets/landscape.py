@@ -20,7 +20,7 @@ from iptsim.sets.chains import Chains, too_many
 from iptsim.sets.groups import groups_of
 from iptsim.sets.ipset_contents import known_ipsets
 from iptsim.sets.layout import Place
-from iptsim.sets.packets import TooManyNodesError, too_many_nodes
+from iptsim.sets.packets import PacketSet, TooManyNodesError, too_many_nodes
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.results import Results, results_of
 from iptsim.sets.sources import compared_addresses
@@ -39,10 +39,13 @@ class Landscape:
         namespaces: the host's and the containers' hooks.
         bits: reads and makes the bits of fields.
         apart: whether the results of different rules are kept apart.
+        among: the packets that come to any rule; None for all.
     """
 
-    def __init__(self, host: Host, space: Space, *, apart: bool = False) -> None:
-        self.host, self.space, self.apart = host, space, apart
+    def __init__(
+        self, host: Host, space: Space, *, apart: bool = False, among: PacketSet | None = None
+    ) -> None:
+        self.host, self.space, self.apart, self.among = host, space, apart, among
         self.family: Family = space.family
         self.namespaces = Namespaces(host)
         self.groups = groups_of(host, self.namespaces, space.family)
@@ -110,7 +113,9 @@ class Landscape:
         found = self._chains.get(id(program))
         if found is None:
             known = known_ipsets(self.space, program, self.host.ipsets)
-            found = self._chains[id(program)] = Chains(self.space, program, known=known, apart=self.apart)
+            found = self._chains[id(program)] = Chains(
+                self.space, program, known=known, apart=self.apart, among=self.among
+            )
         return found
 
     def pulling(self, changed: Header) -> Callable[[Any], Any]:

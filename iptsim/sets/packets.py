@@ -76,6 +76,10 @@ def too_many_nodes(most: int) -> TooManyNodesError:
     return TooManyNodesError(message("the sets of packets need more than {most} nodes", most=f"{most:,}"))
 
 
+class OutsideError(IptsimError):
+    """A packet comes to rules that are evaluated for others alone."""
+
+
 class TooManyRangesError(IptsimError):
     """A set of packets has more ranges of a field than can be listed."""
 

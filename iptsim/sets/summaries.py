@@ -60,6 +60,7 @@ class Summary:
     Attributes:
         node: the chain.
         entry: the state: the fields that rules rewrote before the chain.
+        among: the packets that are summarised; None for all.
         parts: for each outcome, functions that return packets; computed only on demand, as they are often large.
         rules: its rules, in order.
         taken_from: the summary of an equal chain of another program from which this one was copied.
@@ -68,6 +69,7 @@ class Summary:
     node: Node
     entry: Rewriting
     nothing: PacketSet
+    among: PacketSet | None = None
     parts: dict[Outcome, list[Callable[[], PacketSet]]] = field(default_factory=dict)
     rules: list[RuleSets] = field(default_factory=list)
     taken_from: Summary | None = None
@@ -98,6 +100,8 @@ class Summary:
                 # each packet leaves in one way: these are all that leave in no other
                 others = [one for one in self.parts if one != outcome]
                 found = ~union([self.nothing, *map(self.leaving, others)])
+                if self.among is not None:
+                    found &= self.among
             else:
                 found = union([self.nothing, *(part() for part in parts)])
             self._left[outcome] = found

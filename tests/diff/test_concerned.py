@@ -1,0 +1,105 @@
+"""What a change of rules can concern: following these packets alone finds the same differences as following all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from iptsim.diff import comparing
+from iptsim.diff.comparing import Comparison, compare
+from iptsim.diff.concerned import concerned
+from iptsim.diff.texts import text_difference
+from iptsim.host import load_host
+from iptsim.host.model import Host
+from iptsim.sets.space import Space
+from tests.sets.hunting import Maker, Words
+
+ADDRESSES = ["192.0.2.10", "10.1.0.7", "10.2.0.9", "198.51.100.7"]
+NETWORKS = ["10.1.0.0/16", "10.0.0.0/8", "198.51.100.0/24", "192.0.2.0/24"]
+KINDS = ["src", "dst", "in", "out", "port", "port", "ports", "icmp", "state", "mark", "limit"]
+
+
+def dumps_of(seed: int) -> tuple[str, str]:
+    """A random table filter, and the same with a rule or two of another kind."""
+    chance = Random(f"concerned {seed}")
+    maker = Maker(chance, Words(4, ADDRESSES, NETWORKS, ["eth0", "eth1"]))
+    lines = ["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]", ":own - [0:0]"]
+    for chain in ("INPUT", "FORWARD", "OUTPUT", "own"):
+        below = ["own"] if chain == "FORWARD" else []
+        hook = "FORWARD" if chain == "own" else chain
+        lines += [
+            maker.rule("filter", chain, hook, below, chance.sample(KINDS, 2))
+            for _ in range(chance.randint(2, 6))
+        ]
+    # both track connections
+    lines.append("-A INPUT -m conntrack --ctstate INVALID -j DROP")
+    changed = list(lines)
+    for _ in range(chance.choice([1, 1, 2])):
+        place = chance.choice([number for number, line in enumerate(changed[:-1]) if line.startswith("-A")])
+        chain = changed[place].split()[1]
+        hook = "FORWARD" if chain == "own" else chain
+        other = maker.rule("filter", chain, hook, [], chance.sample(KINDS, 2))
+        changed[place : place + chance.choice([0, 1])] = [other]
+    return "\n".join([*lines, "COMMIT", ""]), "\n".join([*changed, "COMMIT", ""])
+
+
+def router(folder: Path, name: str, dump: str) -> Host:
+    """A host with two interfaces and no containers."""
+    capture = folder / name
+    capture.mkdir()
+    (capture / "iptables-save.txt").write_text(dump)
+    (capture / "ip-addr.json").write_text(
+        '[{"ifindex":2,"ifname":"eth0","flags":["UP"],"addr_info":[{"family":"inet","local":"192.0.2.10",'
+        '"prefixlen":24}]},{"ifindex":3,"ifname":"eth1","flags":["UP"],"addr_info":[{"family":"inet",'
+        '"local":"10.0.0.1","prefixlen":8}]}]'
+    )
+    (capture / "ip-route.json").write_text('[{"dst":"default","gateway":"192.0.2.1","dev":"eth0"}]')
+    (capture / "sysctl.txt").write_text("net.ipv4.ip_forward = 1\n")
+    return load_host(capture)
+
+
+def told(comparison: Comparison) -> set[tuple[object, ...]]:
+    """What differs, apart from the witnesses."""
+    return {
+        (one.before.sender, one.before.iif, one.before.verdict, one.after.verdict, one.packets)
+        for one in comparison.differences
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_differences_are_those_among_all_packets(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = (router(tmp_path, name, dump) for name, dump in zip("ab", dumps_of(seed), strict=True))
+    space, texts = Space(4), text_difference(before, after)
+    monkeypatch.setattr(comparing, "Space", lambda family: space)
+    few = compare(before, after)
+    assert concerned(texts, before, after, space) is not None
+    monkeypatch.setattr(comparing, "concerned", lambda *rest: None)
+    every = compare(before, after)
+    assert told(few) == told(every)
+    assert [one.text for one in few.without_effect] == [one.text for one in every.without_effect]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("-A FORWARD -s 10.1.0.7 -j ACCEPT", "-A FORWARD -s 10.1.0.8 -j DNAT --to-destination 10.2.0.9"),
+        ("-A FORWARD -j ACCEPT", "-A FORWARD -m recent --set --name seen -j ACCEPT"),
+        (":own - [0:0]\n-A FORWARD -j own\n-A own -j DROP", "-A FORWARD -j DROP"),
+        (":FORWARD DROP [0:0]", ":FORWARD ACCEPT [0:0]"),
+    ],
+)
+def test_what_may_concern_other_packets_is_compared_for_all(before: str, after: str, tmp_path: Path) -> None:
+    def dump(rules: str) -> str:
+        policies = "" if "FORWARD DROP" in rules or "FORWARD ACCEPT" in rules else ":FORWARD DROP [0:0]\n"
+        table = "nat" if "DNAT" in rules else "filter"
+        head = f"*nat\n:PREROUTING ACCEPT [0:0]\n{rules.replace('FORWARD', 'PREROUTING')}\nCOMMIT\n"
+        return (
+            f"{head if table == 'nat' else ''}*filter\n{policies}{'' if table == 'nat' else rules}\nCOMMIT\n"
+        )
+
+    one, other = (router(tmp_path, name, dump(rules)) for name, rules in (("a", before), ("b", after)))
+    assert concerned(text_difference(one, other), one, other, Space(4)) is None
