@@ -98,7 +98,7 @@ def test_settings_cover_what_extensions_ask_for() -> None:
     from iptsim.question.facts import FACTS, RARE_FIELDS
 
     source = "\n".join(path.read_text("utf-8") for path in (ROOT / "iptsim/extensions").rglob("*.py"))
-    facts = set(re.findall(r'(?:\bfact\(|\btold\(context, )\s*"(\w+)"', source)) - {"time"}
+    facts = set(re.findall(r'(?:\bfact\(|\bstated\(context, )\s*"(\w+)"', source)) - {"time"}
     extras = set(re.findall(r'\bextra\.get\(\s*"(\w+)"', source))
     assert facts - FACTS.keys() == set()
     assert extras - RARE_FIELDS.keys() == set()

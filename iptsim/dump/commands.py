@@ -10,7 +10,7 @@ from iptsim.dump.recipe import Hint
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.extensions.registry import STANDARD, find_target
 from iptsim.extensions.values import any_of
-from iptsim.languages import Text, message
+from iptsim.languages import Message, Text, message, message_if
 from iptsim.suggestions import did_you_mean
 
 #: Longest chain name, in bytes (XT_EXTENSION_MAXNAMELEN - 1).
@@ -239,14 +239,7 @@ def delete_chain(table: Table, name: str | None) -> None:
     if name is None:
         for chain in [chain for chain in table.chains.values() if not chain.builtin]:
             if chain.rules or chain.name in used:
-                raise CommandError(
-                    message(
-                        "chain {name} is {value}",
-                        name=chain.name,
-                        value="not empty" if chain.rules else "in use",
-                    ),
-                    None,
-                )
+                raise CommandError(_not_deletable(chain), None)
             del table.chains[chain.name]
         return
     found = table.chains.get(name)
@@ -256,10 +249,12 @@ def delete_chain(table: Table, name: str | None) -> None:
             hint=partial(chain_hint, table, name),
         )
     if found.rules or name in used:
-        raise CommandError(
-            message("chain {name} is {value}", name=name, value="not empty" if found.rules else "in use")
-        )
+        raise CommandError(_not_deletable(found))
     del table.chains[name]
+
+
+def _not_deletable(chain: Chain) -> Message:
+    return message_if(chain.rules, "chain {name} is not empty", "chain {name} is in use", name=chain.name)
 
 
 def rename_chain(table: Table, old: str, new: str) -> None:

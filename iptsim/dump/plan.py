@@ -25,8 +25,9 @@ _Key = Callable[[Sequence[str]], Any]
 #: The limit on rules after expanding the address lists of a dump. iptables-save prints each rule on its own
 #: line; only files for iptables-restore have lists, and two lists of 511 addresses make 261,121 rules.
 MAX_LISTED = 10_000
-TOO_MANY = (
-    f"iptsim takes {MAX_LISTED:,} in a dump; name networks or an ipset, or load the file and save the rules"
+TOO_MANY = message(
+    "iptsim takes at most {most:,} in a dump; name networks or an ipset, or load the file and save the rules",
+    most=MAX_LISTED,
 )
 
 

@@ -15,7 +15,7 @@ from iptsim.errors import printable
 from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, Interface, Namespace
-from iptsim.languages import Text
+from iptsim.languages import Text, message_if
 from iptsim.packet import Connection, Family
 from iptsim.shown import Pictured, made
 
@@ -142,7 +142,11 @@ class Pasted:
 
         read = ", ".join(f"{lines(one)} {one.form}" for one in self.segments)
         left = ", ".join(map(lines, self.left_out))
-        return f"read: lines {read}" + (f"; left out: {left}" if left else "")
+        return str(
+            message_if(
+                left, "read: lines {read}; left out: {left}", "read: lines {read}", read=read, left=left
+            )
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data, as in the JSON output."""

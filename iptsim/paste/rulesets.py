@@ -138,7 +138,11 @@ class Builder:
             self._before.setdefault((family, piece.table), table)
             self._warn(
                 line,
-                f"table {piece.table} appears twice (first at line {table.line}); the second one is used",
+                message(
+                    "table {table} appears twice (first at line {line}); the second one is used",
+                    table=piece.table,
+                    line=table.line,
+                ),
             )
             table = None
         elif table is not None and (family, piece.table) in self._broken:
@@ -181,7 +185,7 @@ class Builder:
             try:
                 self._command(item, table, family, binder)
             except CommandError as error:
-                self._warn(item.line, f"{error.message}: {item.text}")
+                self._warn(item.line, message("{error}: {rule}", error=error.message, rule=item.text))
         else:
             self._gap(item, table, family)
 
@@ -292,7 +296,14 @@ class Builder:
         """Make the rules of a line: one per pair of addresses."""
         reading = binder.read(words, item.line)
         for complaint in reading.complaints:
-            self._warn(item.line, f"{complaint}; that part of the rule is taken as unknown: {item.text}")
+            self._warn(
+                item.line,
+                message(
+                    "{complaint}; that part of the rule is assumed to be unknown: {rule}",
+                    complaint=complaint,
+                    rule=item.text,
+                ),
+            )
         unknown: tuple[Match, ...] = (*hidden, *reading.hidden)
         if reading.bound is None:
             models, matches = NOTHING, unknown
@@ -324,7 +335,10 @@ class Builder:
         for rule, _, reason, _ in objections(table, [doubt(rule) for rule in table.rules()]):
             if not rule.refused:
                 rule.refused = reason
-                self._warn(rule.line, f"{reason}; the kernel refuses such a rule, and packets pass it by")
+                self._warn(
+                    rule.line,
+                    message("{reason}; the kernel would reject this rule, so it is ignored", reason=reason),
+                )
 
     # -- what is not shown -------------------------------------------------------------------------
 

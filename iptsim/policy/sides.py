@@ -108,7 +108,7 @@ def _named(policy: Policy, member: Member, value: Named, host: Host, family: Fam
         member.span,
         message(
             "unknown endpoint {name} on {source}; choose from: {choices}",
-            name=member.text, source=host.source or "the host", choices=", ".join(known),
+            name=member.text, source=host.source or message("the host"), choices=", ".join(known),
         ),
         did_you_mean(value.name, known),
     )  # fmt: skip
