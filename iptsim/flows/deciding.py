@@ -82,6 +82,11 @@ def decider_of(host: Host) -> Decider:
     return found
 
 
+def part_of(host: Host, batch: pa.RecordBatch) -> Part:
+    """Return the answers to a batch. Prepared data is cached with the host."""
+    return decider_of(host).part(batch)
+
+
 class Decider:
     """Decides about records on a host.
 

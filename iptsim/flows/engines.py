@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from iptsim.errors import IptsimError, UsageError
-from iptsim.flows.deciding import Part, decider_of
+from iptsim.flows.deciding import Part, part_of
 from iptsim.host.model import Host
 from iptsim.languages import message
 from iptsim.processes import end_with_parent
@@ -27,11 +27,6 @@ Engine = Callable[[Iterable[pa.RecordBatch]], Iterator[list[Part]]]
 _WAITING = 2
 #: How long a scheduler may take to answer.
 _PATIENCE = "10s"
-
-
-def part_of(host: Host, batch: pa.RecordBatch) -> Part:
-    """Return the answers to a batch. Prepared data is cached with the host."""
-    return decider_of(host).part(batch)
 
 
 @contextmanager

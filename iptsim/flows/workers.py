@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from distributed import WorkerPlugin, get_worker
 
-from iptsim.flows.deciding import Part
-from iptsim.flows.engines import part_of
+from iptsim.flows.deciding import Part, part_of
 from iptsim.host.model import Host
 
 if TYPE_CHECKING:

@@ -1,10 +1,9 @@
 """Walks a packet together with all packets that take the same path.
 
-The walk of one packet (`iptsim/netfilter/`) decides everything that the kernel decides outside of the rules. Here the
-packet leads a class of packets: it carries which packets these are, and the current fields of each, as functions of the
-packet as it arrived. At a base chain the class is divided by what the chain does, and the walk continues with the
-packets that are treated like the leading one; wherever the kernel compares an address, the class is reduced to the
-addresses of one region. What is left of the class at the end has taken the same path.
+The walk of one packet (`iptsim/netfilter/`) makes all decisions of the kernel outside the rules. Here the packet leads
+a class: it carries which packets these are, and their current fields as functions of the packet on arrival. A base
+chain divides the class by what it does, and the walk continues with the packets that are treated like the leading one;
+where the kernel compares an address, one region remains. What is left at the end took the same path.
 """
 
 from __future__ import annotations
