@@ -70,6 +70,16 @@ class Landscape:
         """Whether a rule of the host compares Ethernet addresses."""
         return any("mac" in rule.extension_names for rule in self._rules())
 
+    @cached_property
+    def tells_own_addresses(self) -> bool:
+        """Whether a rule of the host tells its addresses apart by the interface that has them, by routes or sockets."""
+        return any(
+            match.name in ("realm", "socket")
+            or any(option.field in ("limit_iface_in", "limit_iface_out") for option, _ in match.given())
+            for rule in self._rules()
+            for match in rule.matches
+        )
+
     def _rules(self) -> Iterator[Rule]:
         """Yield the rules of the host."""
         for program in self._programs():

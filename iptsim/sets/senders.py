@@ -44,6 +44,7 @@ from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER
 from iptsim.sets.regions import Prefix
 from iptsim.sets.sources import by_source, picked
+from iptsim.sets.targets import Targets
 from iptsim.sets.translating import Bits
 
 
@@ -183,6 +184,7 @@ class Classes:
         #: a program that sends there sends to itself
         self._unspecified = land.regions.of(0)
         self._of_groups: dict[Any, list[Class]] = {}
+        self._targets = Targets(land)
         outside = outside_address(land.host, land.family)
         facing = picked(land.host.namespace, land.family, outside)
         #: what a packet that represents others has if it may
@@ -201,36 +203,44 @@ class Classes:
             asked &= ~self._public
         if sender.namespace is None:
             asked &= self.space.where("in_interface", named(sender.interface)).function
-        for target in self.land.regions.all:
-            if sender.namespace is not None and target == self._unspecified:
+        alone = sender.name == "host"
+        regions = ((one,) for one in self.land.regions.all) if alone else self._targets.of(sender.namespace)
+        for targets in regions:
+            if sender.namespace is not None and targets == (self._unspecified,):
                 continue
-            here = asked & self.land.within(target, "dst")
+            here = asked & reduce(or_, (self.land.within(target, "dst") for target in targets))
             if here == nothing:
                 continue
             for source in sender.sources:
                 yield from self._divided(sender, here & self.land.within(source, "src"))
             if sender.namespace is not None:
-                yield from self._of_kernel(sender, sender.namespace, here, target)
+                yield from self._of_kernel(sender, sender.namespace, here, targets)
 
     def _of_kernel(
-        self, sender: Sender, namespace: Namespace, packets: Any, target: Prefix
+        self, sender: Sender, namespace: Namespace, packets: Any, targets: tuple[Prefix, ...]
     ) -> Iterator[Class]:
         """Yield the classes of packets whose source address the sender's kernel picks."""
-        if sender.group and not is_loopback(self.land.family, target.address):
-            yield from self._of_group(sender, namespace, packets, target)
+        if sender.group and not is_loopback(self.land.family, targets[0].address):
+            yield from self._of_group(sender, namespace, packets, targets)
             return
-        ranges, land = self.land.regions.ranges(target), self.land
-        for to, source in by_source(self.space, namespace, ranges, land.compared):
+        for to, source in self._by_source(namespace, targets):
             yield from self._divided(sender, packets & to & self._from(source or 0))
 
+    def _by_source(
+        self, namespace: Namespace, targets: tuple[Prefix, ...]
+    ) -> Iterator[tuple[Any, int | None]]:
+        """Yield the packets to some destinations by the source address that a kernel picks for them."""
+        ranges = tuple(sorted(span for target in targets for span in self.land.regions.ranges(target)))
+        yield from by_source(self.space, namespace, ranges, self.land.compared)
+
     def _of_group(
-        self, sender: Sender, namespace: Namespace, packets: Any, target: Prefix
+        self, sender: Sender, namespace: Namespace, packets: Any, targets: tuple[Prefix, ...]
     ) -> Iterator[Class]:
         """Yield the classes of packets that a container of a group sends, from those of the whole group."""
         key = sender.group, packets
         found = self._of_groups.get(key)
         if found is None:
-            found = self._of_groups[key] = list(self._of_whole_group(sender, namespace, packets, target))
+            found = self._of_groups[key] = list(self._of_whole_group(sender, namespace, packets, targets))
         own = self._from(next(member.address for member in sender.group if member.name == sender.name))
         anyone = self.land.within(self.land.regions.of(sender.group[0].address), "src")
         for one in found:
@@ -242,19 +252,19 @@ class Classes:
                 yield replace(one, sender=sender, packets=mine, arrival=arrival)
 
     def _of_whole_group(
-        self, sender: Sender, namespace: Namespace, packets: Any, target: Prefix
+        self, sender: Sender, namespace: Namespace, packets: Any, targets: tuple[Prefix, ...]
     ) -> Iterator[Class]:
         group, regions = sender.group, self.land.regions
         own = next(member.address for member in group if member.name == sender.name)
         members = {member.address for member in group}
-        ranges, kept = regions.ranges(target), self.land.bits.false
-        for to, source in by_source(self.space, namespace, ranges, self.land.compared):
+        kept = self.land.bits.false
+        for to, source in self._by_source(namespace, targets):
             if source in members:
                 kept |= to
             else:
                 yield from self._divided(sender, packets & to & self._from(source or 0))
         packets &= kept & self.land.within(regions.of(own), "src")
-        if target != regions.of(own):
+        if targets != (regions.of(own),):
             yield from self._divided(sender, packets)
             return
         to_itself = self.land.bits.false

@@ -1,0 +1,69 @@
+"""Regions of destinations that one walk can have together: the host's own addresses, where nothing tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+
+from iptsim.host import fib
+from iptsim.host.namespace import BITS, Namespace
+from iptsim.host.routing_policy import own_rules
+from iptsim.packet import UDP, parse_address
+from iptsim.question.places import is_loopback
+from iptsim.sets.landscape import Landscape
+from iptsim.sets.regions import Prefix
+
+
+class Targets:
+    """Which regions a sender's packets reach alike.
+
+    The host takes a packet to any of its IPv4 addresses, on whatever interface (the weak host model). Its sender tells
+    these addresses apart by its own routes, the host by listening sockets, published ports and policy rules.
+    """
+
+    def __init__(self, land: Landscape) -> None:
+        self._land = land
+        self._own = frozenset(self._alike())
+
+    def of(self, namespace: Namespace | None) -> Iterator[tuple[Prefix, ...]]:
+        """Yield the regions of destinations, together those that are reached alike.
+
+        Args:
+            namespace: the sender's, if it is a container; None for a sender outside.
+        """
+        groups: dict[Hashable, list[Prefix]] = {}
+        for region in self._land.regions.all:
+            groups.setdefault(self._way(namespace, region), []).append(region)
+        yield from map(tuple, groups.values())
+
+    def _way(self, namespace: Namespace | None, region: Prefix) -> Hashable:
+        """Return what regions have in common that are reached alike."""
+        if region not in self._own:
+            return region
+        if namespace is None:
+            return "outside"
+        if own_rules(namespace, self._land.family) is not None:
+            return region
+        found = fib.lookup(namespace, self._land.family, region.address)
+        return (found.route, found.device, found.gateway) if found.gateway is not None else region
+
+    def _alike(self) -> Iterator[Prefix]:
+        """Yield the host's own addresses that the host does not tell apart."""
+        land = self._land
+        host, space = land.host, land.host.namespace
+        if land.family != 4 or own_rules(space, 4) is not None or land.tells_own_addresses:
+            return
+        published = [port for one in host.containers.values() for port in one.published if port.family == 4]
+        engine = host.daemon.engine if host.daemon is not None else None
+        if (
+            engine is not None
+            and not engine.proxy_keeps_address
+            and any(one.proto == UDP for one in published)
+        ):
+            # docker-proxy answers from the address that the route gives
+            return
+        named = {one.address for one in space.listeners or ()}
+        named |= {parse_address(one.host_address)[1] for one in published if one.host_address is not None}
+        for _, own in space.addresses(4):
+            region = Prefix(own.address, BITS[4])
+            if own.address not in named and not is_loopback(4, own.address) and region in land.regions.all:
+                yield region
