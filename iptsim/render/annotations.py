@@ -172,6 +172,9 @@ def _property(text: str) -> str:
 def junit(annotations: Iterable[Annotation], errors: Mapping[str, str] | None = None) -> str:
     """Return JUnit XML: a suite for each source, a test case for each result.
 
+    It has only elements and attributes of junit-10.xsd, by which the xUnit plugin of Jenkins validates: the place of a
+    result in a file is the first line of its text.
+
     Args:
         annotations: the results, including passed ones.
         errors: why a source could not be read, by the source.
@@ -213,13 +216,10 @@ def _case(suite: ElementTree.Element, one: Annotation) -> None:
     case = ElementTree.SubElement(
         suite, "testcase", classname=printable(one.group), name=printable(one.name or one.title)
     )
-    if one.file:
-        case.set("file", printable(one.file))
-        if one.line:
-            case.set("line", str(one.line))
     if not one.passed:
         failure = ElementTree.SubElement(case, "failure", type=one.severity, message=printable(one.title))
-        failure.text = _lines(one.text or one.title)
+        place = f"{one.file}:{one.line}" if one.line else one.file
+        failure.text = _lines("\n".join(filter(None, [place, one.text or one.title])))
 
 
 def _lines(text: str) -> str:

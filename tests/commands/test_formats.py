@@ -86,6 +86,21 @@ def test_junit_counts_what_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"$ iptsim explain {UFW} --from internet --to host:8080" in (failure.text or "")
 
 
+def test_junit_has_no_attributes_that_jenkins_refuses() -> None:
+    """junit-10.xsd of its xUnit plugin, which validates reports, has no `file` and `line`, unlike other readers."""
+    known = {
+        "testsuites": {"name", "tests", "failures", "errors"},
+        "testsuite": {"name", "tests", "failures", "errors", "skipped"},
+        "testcase": {"name", "classname"},
+        "failure": {"type", "message"},
+        "error": {"type", "message"},
+    }
+    failed = Annotation("x", "high", "open", "all of it", "policy.yaml", 7, group="host")
+    root = ElementTree.fromstring(junit([failed], {"missing": "no such file"}))
+    assert [name for one in root.iter() for name in set(one.keys()) - known[one.tag]] == []
+    assert [failure.text for failure in root.iter("failure")] == ["policy.yaml:7\nall of it"]
+
+
 def test_junit_holds_any_text() -> None:
     """XML 1.0 has neither most control characters nor lone surrogates."""
     text = junit([Annotation("x", "low", 'a "<&\x00\ud800', "\x1b[31m]]>", group="\x07")])
