@@ -111,8 +111,8 @@ class _Classes:
             todo += _without(box, alike)
         answer = answer_for_all(self.question, found, unchecked=todo)
         chosen = other_address_note(self.host, watches[0].family) if answer.classes else None
-        told = dict.fromkeys([*answer.assumed, *notes])
-        answer.assumed = [one for one in told if one != chosen]
+        assumptions = dict.fromkeys([*answer.assumed, *notes])
+        answer.assumed = [one for one in assumptions if one != chosen]
         return answer
 
     def _follow(self, question: Question) -> tuple[Explanation, tuple[Watch, ...]]:

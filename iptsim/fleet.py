@@ -91,8 +91,8 @@ def policy_of(host: Host) -> dict[bytes, str]:
                 if chain.policy:
                     texts.append(f":{chain.name} {chain.policy}")
                 for text in texts:
-                    told = f"IPv{family} {table.name} {pattern.sub('HOST', text) if pattern else text}"
-                    found[hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).digest()] = told
+                    line = f"IPv{family} {table.name} {pattern.sub('HOST', text) if pattern else text}"
+                    found[hashlib.blake2b(line.encode("utf-8", "replace"), digest_size=8).digest()] = line
     return found
 
 

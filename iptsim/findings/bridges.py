@@ -26,7 +26,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
                 shown = scene.ask(one.name, place(other, network), family, proto="tcp")
                 if shown is None or shown.verdict != "ACCEPT":
                     continue
-            told = (
+            reason = (
                 f"{name} = {value}"
                 if value is not None
                 else message("{name} does not exist: br_netfilter is not loaded", name=name)
@@ -37,7 +37,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
                     "icc is off on {bridge}, but its containers can talk to each other.",
                     bridge=network.bridge or "",
                 ),
-                (Evidence("sysctl.txt", told),),
+                (Evidence("sysctl.txt", reason),),
                 message(
                     "iptables never sees the packets that the bridge switches between its ports, so Docker's "
                     "DROP rule has no effect on them."

@@ -313,16 +313,16 @@ def replies(scene: Scene) -> Iterator[Finding]:
     """Find rules in DOCKER-USER that drop replies of connections that they allowed."""
     for family in scene.families:
         chains = set(scene.below(family, "filter", CHAIN))
-        told: set[int] = set()
+        reported: set[int] = set()
         for shown in _conversations(scene, family):
             leg = shown.trace.deciding_leg
             step = leg.deciding
             if shown.verdict not in ("DROP", "REJECT") or leg.direction != "reply" or leg.proxy:
                 continue
             rule = step.rule if step is not None else None
-            if rule is None or rule.chain not in chains or id(rule) in told:
+            if rule is None or rule.chain not in chains or id(rule) in reported:
                 continue
-            told.add(id(rule))
+            reported.add(id(rule))
             tool = tool_of(family)
             yield Finding(
                 "docker-user-blocks-replies",

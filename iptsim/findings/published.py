@@ -369,18 +369,18 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
                 continue  # it is intended
             daemon = scene.host.daemon
             if daemon is not None and daemon.iptables is False:
-                told = Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false")
+                cause = Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false")
             elif step is None or step.table is None:
-                told = Evidence(scene.host.rulesets[4].source, message("no rules, so nothing is blocked"))
+                cause = Evidence(scene.host.rulesets[4].source, message("no rules, so nothing is blocked"))
             else:
-                told = _of_step(scene, 4, step)
+                cause = _of_step(scene, 4, step)
             yield Finding(
                 "container-port-open",
                 message(
                     "Unpublished ports of containers on {network} can be reached from outside.",
                     network=called(network),
                 ),
-                (told,),
+                (cause,),
                 message(
                     "Any machine that can send packets for the containers' addresses to this host, such as any "
                     "machine on the link, can reach all their ports."

@@ -222,8 +222,8 @@ def _evidence(scene: Scene, family: Family, found: _Spoofed) -> tuple[Evidence, 
     rules = [of_rule(step.rule) for step in steps if step.rule is not None and step.verdict == "ACCEPT"]
     name = f"net.ipv4.conf.{found.interface}.rp_filter"
     value = scene.host.namespace.sysctls.get(name)
-    told = [Evidence("sysctl.txt", f"{name} = {value}")] if family == 4 and value is not None else []
-    return (*rules, *told) or (
+    settings = [Evidence("sysctl.txt", f"{name} = {value}")] if family == 4 and value is not None else []
+    return (*rules, *settings) or (
         Evidence(scene.host.rulesets[family].source, message("no rule checks source addresses")),
     )
 

@@ -113,8 +113,8 @@ class _Blocks:
         found = self._take(_BLOCK, short=True)
         if not found.strip(b"\0"):
             return None
-        told = _number(found[148:156])
-        if len(found) < _BLOCK or told != sum(found) - sum(found[148:156]) + 8 * ord(" "):
+        expected = _number(found[148:156])
+        if len(found) < _BLOCK or expected != sum(found) - sum(found[148:156]) + 8 * ord(" "):
             raise ValueError(message("the checksum of a member is wrong"))
         return found
 

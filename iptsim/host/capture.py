@@ -334,11 +334,11 @@ class _Reader:
                 ("default-docker", self._text("default-docker", dockerd_options.shell_options) or {})
             )
         if info is not None:
-            told = {
+            given = {
                 "live-restore": info.live_restore,
                 "firewall-backend": info.backend and info.backend.driver,
             }
-            found = {name: value for name, value in told.items() if value is not None}
+            found = {name: value for name, value in given.items() if value is not None}
             sources.append(("docker-info.json", found))
         if info is None and version is None and not any(options for _, options in sources):
             return None

@@ -194,14 +194,14 @@ def container(entry: ContainerEntry, daemon: str) -> Container:
 
 def endpoint(network: str, entry: EndpointEntry) -> Endpoint:
     """Make an endpoint, whose interface and bridge port are not yet known."""
-    told = (
+    settings = (
         (entry.address, entry.prefix_length, entry.gateway),
         (entry.address6, entry.prefix_length6, entry.gateway6),
     )
     addresses: dict[Family, int] = {}
     lengths: dict[Family, int] = {}
     gateways: dict[Family, int] = {}
-    for family, (address, length, gateway) in zip(FAMILIES, told, strict=True):
+    for family, (address, length, gateway) in zip(FAMILIES, settings, strict=True):
         if address:
             addresses[family], lengths[family] = parse_address(address)[1], length
         if gateway:

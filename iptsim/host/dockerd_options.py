@@ -164,9 +164,9 @@ def _pool(given: Any) -> tuple[str, int]:
     Raises:
         ValueError: it is neither.
     """
-    told = dict(part.partition("=")[::2] for part in given.split(",")) if isinstance(given, str) else given
+    values = dict(part.partition("=")[::2] for part in given.split(",")) if isinstance(given, str) else given
     try:
-        pool = PoolEntry.model_validate(told)
+        pool = PoolEntry.model_validate(values)
     except ValidationError as error:
         raise ValueError(
             message(
@@ -204,8 +204,8 @@ def make_daemon(
                 fields[field], origin[field] = value, file
     default = next((network for network in networks if network.is_default_bridge), None)
     if default is not None:
-        told = {"icc": default.icc, "ip_masq": default.masquerade, "host_binding": default.host_binding}
-        for field, value in told.items():
+        values = {"icc": default.icc, "ip_masq": default.masquerade, "host_binding": default.host_binding}
+        for field, value in values.items():
             if field not in fields and value is not None:
                 fields[field], origin[field] = value, "docker-network-inspect.json"
     engine = Engine.of(version or "")

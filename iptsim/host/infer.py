@@ -84,8 +84,8 @@ def complete(
     _docker(host, evidence)
     if host.containers and not INSPECT_FILES & set(known) and known:
         _published(host, evidence)
-    told = {"ip-link.json", "sysctl.txt"} <= set(known)
-    if host.daemon is not None and host.daemon.userland_proxy is False and not told:
+    shown = {"ip-link.json", "sysctl.txt"} <= set(known)
+    if host.daemon is not None and host.daemon.userland_proxy is False and not shown:
         _without_proxy(host, known)
 
 
@@ -215,8 +215,8 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     """Infer the host's interfaces: loopback, an external one, the bridges, and others that rules name."""
     interfaces = host.namespace.interfaces
     interfaces["lo"] = LOOPBACK
-    if told := addresses_of_routes(host.namespace):
-        for name, addresses in told.items():
+    if inferred := addresses_of_routes(host.namespace):
+        for name, addresses in inferred.items():
             _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
         host.assumptions.append(
             message("The addresses of the host's interfaces are inferred from its routes.")

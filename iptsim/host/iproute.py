@@ -109,14 +109,14 @@ def _interface(name: str, by_source: dict[str, LinkEntry], is_master: bool) -> I
     )
 
 
-def _kind(name: str, told: str | None, entries: list[LinkEntry], is_master: bool) -> InterfaceKind:
+def _kind(name: str, reported: str | None, entries: list[LinkEntry], is_master: bool) -> InterfaceKind:
     if any("LOOPBACK" in entry.flags or entry.link_type == "loopback" for entry in entries):
         return "loopback"
-    if told in ("macvtap", "ipvtap"):
-        told = told.replace("vtap", "vlan")
-    if told in _KINDS:
-        return cast(InterfaceKind, told)
-    if told is not None:
+    if reported in ("macvtap", "ipvtap"):
+        reported = reported.replace("vtap", "vlan")
+    if reported in _KINDS:
+        return cast(InterfaceKind, reported)
+    if reported is not None:
         return "other"
     # Without `ip -d link`, the kind shows only in its effects.
     if name.startswith("veth") or any(entry.link_netnsid is not None for entry in entries):

@@ -80,7 +80,7 @@ def _merge_branches(yes: list[Trace], no: list[Trace]) -> list[Trace]:
 
 
 def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
-    """Return the ways within a trace, each told to begin with this decision."""
+    """Return the branches within a trace, each beginning with this decision."""
     taken = replace(decision, value=value)
     if trace.branches:
         return [

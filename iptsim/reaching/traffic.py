@@ -74,12 +74,12 @@ class Traffic:
         if self == asked and len(asked.ports) > len(_NAMED):
             return message("all ports")
         rest = asked - self
-        told = message_joined(", ", _parts(self, asked))
+        listed = message_joined(", ", _parts(self, asked))
         if rest and len(asked.ports) > len(_NAMED):
             parts = _parts(rest, asked, plainly=True)
             others = message("all but {ports}", ports=message_joined(", ", parts))
-            return min(told, others, key=lambda text: len(str(text)))
-        return told
+            return min(listed, others, key=lambda text: len(str(text)))
+        return listed
 
 
 def _parts(traffic: Traffic, asked: Traffic, *, plainly: bool = False) -> Iterator[Text]:

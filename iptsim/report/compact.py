@@ -48,9 +48,9 @@ class Pool:
 
     def text(self, text: Text) -> int:
         """Store a text, made inert, and return its number."""
-        told = str(text)
-        number = self._numbers.get(told)
-        return self.add(told, printable(told)) if number is None else number
+        rendered = str(text)
+        number = self._numbers.get(rendered)
+        return self.add(rendered, printable(rendered)) if number is None else number
 
 
 class Traces:

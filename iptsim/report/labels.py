@@ -146,13 +146,13 @@ def lead(findings: Sequence[Finding], host: Host) -> Markup:
     rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
     chains = [chain for one in rulesets for table in one.tables.values() for chain in table.chains.values()]
     rules = sum(bool(rule.position) for chain in chains for rule in chain.rules)
-    told = say(
+    summary = say(
         "Findings: {findings}. Rules: {rules}, in {chains} chains. Every port and every source was checked.",
         findings=f"{len(findings):,}",
         rules=f"{rules:,}",
         chains=f"{len(chains):,}",
     )
-    return together(told)
+    return together(summary)
 
 
 def foot(host: Host) -> Markup:

@@ -190,17 +190,17 @@ def _rules(one: ListedChain, traces: Traces, places: Places) -> Markup:
 
 
 def _rule(rule: Rule, traces: Traces, places: Places, counted: bool) -> Markup:
-    told = traces.rules.values[traces.rule(rule)]
+    entry = traces.rules.values[traces.rule(rule)]
     address = places.rule(rule) if rule.position else None
     return element(
         "tr",
         element("th.no", element("a", rule.position, href=f"#{address}") if address else "–", scope="row"),
-        element("td", element("span.words", isolated(told["w"])), element("code.spec", told["s"])),
+        element("td", element("span.words", isolated(entry["w"])), element("code.spec", entry["s"])),
         element(
             "td",
-            isolated(_why(told) if rule.position else say("assumed: not in the source")),
+            isolated(_why(entry) if rule.position else say("assumed: not in the source")),
             " ",
-            element("span.tag", told["e"]) if "e" in told else None,
+            element("span.tag", entry["e"]) if "e" in entry else None,
         ),
         element("td.count", _counters(rule.counters)) if counted else None,
         id=address,
@@ -208,10 +208,10 @@ def _rule(rule: Rule, traces: Traces, places: Places, counted: bool) -> Markup:
     )
 
 
-def _why(told: dict[str, Any]) -> str:
-    owner = told["o"]
+def _why(entry: dict[str, Any]) -> str:
+    owner = entry["o"]
     by = say("by hand or by an unknown program") if owner == "user" else say("by {owner}", owner=owner)
-    return f"{by}: {told['y']}" if "y" in told else by
+    return f"{by}: {entry['y']}" if "y" in entry else by
 
 
 def _counters(counters: Counters | None) -> str:

@@ -57,15 +57,15 @@ class PacketLine:
             sender: the name of the sender; where sources are restricted, they follow it.
             names: the names of addresses.
         """
-        told = {name: self._brief(name, names or {}) for name in FIELDS if name in self.values}
-        source = " ".join(filter(None, [sender, told.get("from", "" if sender else "*")]))
-        ends = f"{source} → {told.get('to', '*')}"
-        ports = [told.get("proto", ""), told.get("dports", "")]
-        if "sports" in told:
-            ports.append(f"(from port {told['sports']})")
+        texts = {name: self._brief(name, names or {}) for name in FIELDS if name in self.values}
+        source = " ".join(filter(None, [sender, texts.get("from", "" if sender else "*")]))
+        ends = f"{source} → {texts.get('to', '*')}"
+        ports = [texts.get("proto", ""), texts.get("dports", "")]
+        if "sports" in texts:
+            ports.append(f"(from port {texts['sports']})")
         for name in ("in", "out", "state"):
-            if name in told:
-                ports.append(f"({name} {told[name]})")
+            if name in texts:
+                ports.append(f"({name} {texts[name]})")
         return " ".join(filter(None, [ends, *ports]))
 
     def _brief(self, name: str, names: Mapping[str, str]) -> str:

@@ -172,9 +172,9 @@ class _Project:
         found = []
         for number, pool in enumerate(self._list(ipam.get("config"), f"{key}.ipam.config")):
             place = f"{key}.ipam.config[{number}]"
-            told = self._mapping(pool, place)
+            part = self._mapping(pool, place)
             try:
-                found.append(subnet_of(str(told["subnet"]), str(told.get("gateway") or "")))
+                found.append(subnet_of(str(part["subnet"]), str(part.get("gateway") or "")))
             except (KeyError, ValueError) as error:
                 raise self._error(f"{place}.subnet", complaint(error)) from None
         if not any(subnet.family == 4 for subnet in found):
