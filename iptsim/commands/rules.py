@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             out["teach"] = [term.as_json() for term in terms_in(line.plain for line in lines)]
         print_json(out)
         return ANSWERED
-    marks = _marks(arguments, host, ruleset)
+    marks = _marks(arguments, host)
     console = output(arguments)
     shown = []
     for line in rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain, marks=marks):
@@ -109,7 +109,7 @@ def _list(arguments: argparse.Namespace) -> int:
         numbers=arguments.line_numbers,
         exact=arguments.exact,
     )
-    marks = _marks(arguments, host, ruleset)
+    marks = _marks(arguments, host)
     if marks is None:
         for line in lines:
             sys.stdout.write(f"{line.inert}\n")
@@ -120,7 +120,7 @@ def _list(arguments: argparse.Namespace) -> int:
     return ANSWERED
 
 
-def _marks(arguments: argparse.Namespace, host: Host, ruleset: Ruleset) -> Marks | None:
+def _marks(arguments: argparse.Namespace, host: Host) -> Marks | None:
     """Return the marks of the rules that the packet matches; None without a question."""
     fields = {**question_fields(arguments), "family": arguments.family, "verbose": None}
     fields = {name: value for name, value in fields.items() if value is not None}

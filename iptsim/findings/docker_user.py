@@ -45,7 +45,7 @@ def asked(scene: Scene) -> Iterator[Finding]:
             rule for rule in others if rule.position < jumps[0].position and _may_accept(scene, family, rule)
         ]
         if before:
-            yield _late(scene, family, own, jumps[0], before)
+            yield _late(scene, family, jumps[0], before)
 
 
 def _docker_chains(scene: Scene, family: Family) -> frozenset[str]:
@@ -89,7 +89,7 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
     )
 
 
-def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: list[Rule]) -> Finding:
+def _late(scene: Scene, family: Family, jump: Rule, before: list[Rule]) -> Finding:
     tool = tool_of(family)
     return Finding(
         "docker-user-late",

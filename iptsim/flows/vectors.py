@@ -81,7 +81,7 @@ class VectorChain:
             return found
         words = whole[used]
         if any(len(self._kinds(name).examples) * self.width * 8 > _MATRIX for name, _ in columns):
-            return self._first_of_each(fixed, columns, found)
+            return self._first_of_each(fixed, columns)
         matrices = [(self._matrix(key)[:, used], places) for key, places in columns.items()]
         step = max(_CHUNK // (8 * used.size), 1)
         for begin in range(0, count, step):
@@ -115,9 +115,7 @@ class VectorChain:
         self._matrices[key] = found
         return found
 
-    def _first_of_each(
-        self, fixed: int, columns: Mapping[tuple[str, int], Numbers], found: Numbers
-    ) -> Numbers:
+    def _first_of_each(self, fixed: int, columns: Mapping[tuple[str, int], Numbers]) -> Numbers:
         """Return the same for a chain whose matrices would be too large: by its index, for different packets alone."""
         index = self.rules.index()
         different, places = np.unique(np.stack(list(columns.values())), axis=1, return_inverse=True)

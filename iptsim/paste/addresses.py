@@ -46,14 +46,13 @@ def is_number(text: str, family: Family) -> bool:
     return bool(re.match(r"[0-9a-fA-F:]*[0-9:]", text)) and not re.fullmatch(r"[a-fA-F]+", text)
 
 
-def address_option(flag: str, text: str, family: Family, line: int) -> tuple[list[str], Hidden | None]:
+def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hidden | None]:
     """Return the option for an address in a rule, and its unknown part.
 
     Args:
         flag: "-s" or "-d".
         text: the address as in the listing or the rule; may start with `!`.
         family: of the rule.
-        line: the rule's line; equal names in one line mean the same host.
     """
     negated, bare = text.startswith("!"), text.lstrip("! ")
     if bare in _ANYWHERE and not negated:

@@ -79,7 +79,7 @@ class RuleBinder:
                 return Reading(known, known.run(texts), (), None, ())
         left = _without_remark(list(words))
         hidden: list[Hidden] = []
-        left = _without_variables(left, line, hidden)
+        left = _without_variables(left, hidden)
         complaints: list[Text] = []
         target: HiddenTarget | None = None
         breaks_off = False
@@ -97,7 +97,7 @@ class RuleBinder:
                 part = left[start:end]
                 breaks_off |= end >= len(left)
                 if any(word.text in _JUMPS for word in part) or _behind_jump(left, start):
-                    target, left = self._target(left, line), left[: _jump_at(left)]
+                    target, left = self._target(left), left[: _jump_at(left)]
                 else:
                     left = left[:start] + self._address(part, line, hidden) + left[end:]
                 if not (hidden and hidden[-1].words.startswith(("-s", "-d", "! "))):
@@ -111,7 +111,7 @@ class RuleBinder:
                 and (breaks_off or _ends_in_unknown(texts, plan))
             ):
                 # the target may be in what is missing
-                target = self._target([], line)
+                target = self._target([])
             return Reading(plan, bound, tuple(hidden), target, tuple(complaints))
         text = " ".join(word.raw for word in words[2:])
         complaints.append(message("the rule can't be read"))
@@ -138,7 +138,7 @@ class RuleBinder:
         flag, *values = [word.text for word in part[1 if negated else 0 :]]
         if flag in _ADDRESSES and len(values) == 1:
             text = f"!{values[0]}" if negated else values[0]
-            words, unknown = address_option(_ADDRESSES[flag], text, self.family, line)
+            words, unknown = address_option(_ADDRESSES[flag], text, self.family)
             if unknown is not None:
                 hidden.append(unknown)
                 return []
@@ -147,7 +147,7 @@ class RuleBinder:
         hidden.append(_unknown(" ".join(word.raw for word in part), line))
         return []
 
-    def _target(self, words: list[Word], line: int) -> HiddenTarget:
+    def _target(self, words: list[Word]) -> HiddenTarget:
         at = _jump_at(words)
         name = words[at + 1].text if at + 1 < len(words) else "?"
         rest = " ".join(word.raw for word in words[at + 2 :])
@@ -188,7 +188,7 @@ def _without_remark(words: list[Word]) -> list[Word]:
     return words
 
 
-def _without_variables(words: list[Word], line: int, hidden: list[Hidden]) -> list[Word]:
+def _without_variables(words: list[Word], hidden: list[Hidden]) -> list[Word]:
     """Remove options from a rule whose values only a shell, or the author, knows."""
     kept, place = words[:2], 2
     while place < len(words):

@@ -298,7 +298,7 @@ class Fates(Sequence[Fate]):
         left = union([self.space.nothing, *(packets for _, packets in ways.values())])
         together: dict[Any, list[tuple[Class, PacketSet]]] = {}
         while left:
-            point = self.space.point(_header(left.one(), self.space))
+            point = self.space.point(_header(left.one()))
             here = {key: packets for key, (_, packets) in ways.items() if packets & point}
             inside = reduce(and_, here.values(), left)
             inside -= union([self.space.nothing, *(own for key, (_, own) in ways.items() if key not in here)])
@@ -408,7 +408,7 @@ def _blocked_at(trace: Trace) -> BlockedAt:
     return last.hook, last.table, last.chain, last.rule.position if last.rule is not None else None, last.code
 
 
-def _header(values: Mapping[str, Any], space: Space) -> dict[str, Any]:
+def _header(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of the header among some values."""
     return {key: values[key] for key in ("src", "dst", "proto", "sport", "dport", "tcp_flags", "icmp_type")}
 

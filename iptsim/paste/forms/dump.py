@@ -83,7 +83,7 @@ class _Reader:
         text = line.text
         self.texts.append(text)
         if found := _TABLE.match(text):
-            self._begin(found[1], line)
+            self._begin(found[1])
         elif _COMMIT.match(text):
             self.open = None
             self.at += 1
@@ -107,7 +107,7 @@ class _Reader:
             chain = last.words[1].text if isinstance(last, CommandItem) and len(last.words) > 1 else None
             self.open.items.append(GapItem(chain, line.number, line.text.strip(), later=True))
 
-    def _begin(self, table: str, line: Line) -> None:
+    def _begin(self, table: str) -> None:
         self._mark_end()
         self.open = Rules(table, None, version=self.version, backend=self.backend, named=True)
         self.pieces.append(self.open)

@@ -146,7 +146,7 @@ class _Reader:
     def _other(self, line: Line) -> bool:
         text = line.text
         if _COLUMNS.match(text):
-            return self._columns(line)
+            return self._columns()
         if line.is_gap:
             self.order.append(GapItem(self.chain, line.number, text.strip()))
             self.at += 1
@@ -161,7 +161,7 @@ class _Reader:
             line = line._replace(text=text[1:], whole=line.whole[1:])
         return self._rule(line) or self._skip(line)
 
-    def _columns(self, line: Line) -> bool:
+    def _columns(self) -> bool:
         """Read the names of the columns, which may be wrapped."""
         for more in range(_WRAPPED):
             text = " ".join(one.text for one in self.lines[self.at : self.at + more + 1])
@@ -317,7 +317,7 @@ class _Reader:
         table: str,
     ) -> RuleItem:
         hidden: list[Hidden] = []
-        words = list(_parameters(columns, family, line, hidden))
+        words = list(_parameters(columns, family, hidden))
         for match in phrases.matches:
             words += match
         hidden += [_unread(part) for part in phrases.unread]
@@ -357,10 +357,10 @@ def _unread(part: str) -> Hidden:
     )
 
 
-def _parameters(columns: Columns, family: Family, line: int, hidden: list[Hidden]) -> Iterator[str]:
+def _parameters(columns: Columns, family: Family, hidden: list[Hidden]) -> Iterator[str]:
     """Yield the options in the columns of a rule; unknown conditions go to `hidden`."""
     for flag, text in (("-s", columns.source), ("-d", columns.destination)):
-        words, unknown = address_option(flag, text, family, line)
+        words, unknown = address_option(flag, text, family)
         yield from words
         if unknown is not None:
             hidden.append(unknown)

@@ -144,7 +144,7 @@ class _Reader:
                 words += ["-o" if out else "-i", interface[1]]
             family: Family = 4
             if address != "Anywhere":
-                option, unknown = address_option(flag, address, family, self.lines[at].number)
+                option, unknown = address_option(flag, address, family)
                 words += option
                 hidden += [unknown] if unknown else []
                 if not option and unknown is None:
