@@ -25,7 +25,6 @@ from iptsim.errors import UsageError
 from iptsim.languages import message, say
 
 if TYPE_CHECKING:
-    from iptsim.dump.ruleset import Ruleset
     from iptsim.host import Host
     from iptsim.render.marks import Marks
 
