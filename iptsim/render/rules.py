@@ -96,6 +96,7 @@ def rules_json(
 def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
     """Return a rule as data, with its words and its purpose."""
     owner, role = authorship(rule, host)
+    counted = rule.counters.bytes if rule.counters is not None else None
     return {
         "table": rule.table,
         "chain": rule.chain,
@@ -104,7 +105,8 @@ def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
         "text": rule.text,
         "words": rule_words(rule),
         "packets": rule.counters.packets if rule.counters is not None else None,
-        "octets": rule.counters.bytes if rule.counters is not None else None,
+        "bytes": counted,
+        "octets": counted,
         "owner": owner,
         **role_json(role),
     }
