@@ -20,7 +20,7 @@ from iptsim.netfilter.nftables import pass_bridge
 from iptsim.netfilter.outcome import Outcome, handed_over
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.surroundings import Neighbour
-from iptsim.packet import Context, Packet
+from iptsim.packet import Context, Packet, address_text
 
 #: How many bytes a frame may exceed the MTU of the port that it leaves by: a VLAN tag (is_skb_forwardable).
 _SPARE = 4
@@ -137,7 +137,7 @@ def flood(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
     if target is not None and target.container is not None and target.port in reached:
         return handed_over(reached[target.port], target.container, target.name, bridge)
     last = [*reached.values()][-1]
-    return Outcome("ACCEPT", Delivery("outside", f"the other ports of {bridge}", last, bridge))
+    return Outcome("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), last, bridge))
 
 
 def transmit(kernel: Kernel, context: Context, ports: tuple[str, ...]) -> Outcome | None:
