@@ -126,7 +126,7 @@ def author_advice(case: Case) -> Text:
     if role is None:
         return ""
     packet, port = case.seen, port_text(case.seen)
-    has_port = packet.dport is not None
+    has_port = packet.dport is not None and case.leg.direction != "reply"
     if role.code == "ufw-default" and has_port and case.step is not None:
         command = {"FORWARD": f"ufw route allow proto {port.partition('/')[2]} to "
                    f"{address_text(packet.family, packet.dst)} port {packet.dport}",

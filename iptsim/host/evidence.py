@@ -31,6 +31,7 @@ _OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+")
 #: Conventional names of tunnels.
 _TUNNEL = re.compile(r"(tun|tap|ppp|wg)[-_0-9a-z]*")
 _INTERFACES = frozenset({"in_interface", "out_interface"})
+_TRANSLATING = ("DNAT", "SNAT", "MASQUERADE")
 _LOOPBACK: dict[int, tuple[int, int]] = {4: (0x7F << 24, 8), 6: (1, 128)}
 
 
@@ -114,18 +115,26 @@ class Evidence:
         self._guess_tunnel()
 
     def _guess_tunnel(self) -> None:
-        """Assign the masqueraded subnets that no rule ties to an interface to the only tunnel."""
-        outside = {*self._translated, self.outside}
-        tunnels = [
+        """Assign the masqueraded subnets that no rule ties to an interface to the only tunnel or other inner one."""
+        outside = {*self._translated, self.outside, "lo"}
+        inner = [
             name
             for name in self.interfaces
-            if _TUNNEL.fullmatch(name) and name not in self.links and name not in outside
+            if name not in self.links
+            and name not in self.subnets
+            and name not in outside
+            and not _OUTSIDE.fullmatch(name)
         ]
+        tunnels = [name for name in inner if _TUNNEL.fullmatch(name)] or inner
         placed = {
             prefix for prefixes in (*self.subnets.values(), *self.links.values()) for prefix in prefixes
         }
         free = [prefix for prefix in dict.fromkeys(self._hidden) if prefix not in placed]
-        if len(tunnels) == 1 and free:
+        if len(tunnels) != 1 or not free:
+            return
+        if _BRIDGE.fullmatch(tunnels[0]):
+            self.subnets[tunnels[0]] = free
+        else:
             self.tunnels[tunnels[0]] = free
 
     @property
@@ -224,9 +233,15 @@ class Evidence:
         """Docker: -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE."""
         parameters = rule.parameters
         name = parameters.out_interface
-        if rule.target_name not in ("MASQUERADE", "SNAT") or not name or name.endswith("+"):
+        if rule.target_name not in ("MASQUERADE", "SNAT"):
             return
         prefix = _prefix(parameters, "source")
+        if not name and prefix is not None and parameters.destination == parameters.source:
+            if "destination" in parameters.negated:  # of a bridge for guests: LXD, lxc-net
+                self._hidden.append(prefix)
+            return
+        if not name or name.endswith("+"):
+            return
         if "out_interface" in parameters.negated:
             if prefix is not None:
                 self._add_subnet(self.subnets, name, prefix)
@@ -407,9 +422,9 @@ def _may_tell(rule: Rule) -> bool:
     """Return whether a rule, or any other of its plan, may reveal something about the host."""
     plan, parameters = rule.plan, rule.parameters
     if plan is not None:
-        return bool(plan.fields & _INTERFACES) or plan.target_name in ("DNAT", "SNAT")
+        return bool(plan.fields & _INTERFACES) or plan.target_name in _TRANSLATING
     named = parameters.in_interface is not None or parameters.out_interface is not None
-    return named or rule.target_name in ("DNAT", "SNAT")
+    return named or rule.target_name in _TRANSLATING
 
 
 def _family(number: int) -> Family:

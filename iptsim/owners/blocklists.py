@@ -14,7 +14,10 @@ from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 
 _CROWDSEC = re.compile(r"--match-set (crowdsec6?-blacklists\S*) src")
-_CSF_MARKS = ("LOCALINPUT", "LOGDROPIN")
+#: CSF's own names; two of them tell it, as in a fragment.
+_CSF_MARKS = frozenset(
+    {"LOCALINPUT", "LOCALOUTPUT", "LOGDROPIN", "LOGDROPOUT", "DENYIN", "DENYOUT", "ALLOWIN", "ALLOWOUT"}
+)
 _CSF = re.compile(
     r"(?:LOCAL(?:INPUT|OUTPUT)|LOGDROP(?:IN|OUT)|LOGACCEPT|(?:G?DENY|G?ALLOW|ALLOWDYN|GDYN)(?:IN|OUT)|INVALID|INVDROP"
     r"|SYNFLOOD|UDPFLOOD|PORTFLOOD|CONNLIMIT|CC_[A-Z]+|CCDROP|BLOCK[A-Z]*|SMTPOUTPUT|ICMP(?:IN|OUT)|MESSENGER|DROPIN"
@@ -35,11 +38,11 @@ def _crowdsec(rule: Rule, scope: Scope) -> Role | None:
 
 
 def _csf_claims(name: str, chains: Collection[str]) -> bool:
-    return set(_CSF_MARKS).issubset(chains) and _CSF.fullmatch(name) is not None
+    return len(_CSF_MARKS.intersection(chains)) > 1 and _CSF.fullmatch(name) is not None
 
 
 def _csf(rule: Rule, scope: Scope) -> Role | None:
-    if not scope.chains.issuperset(_CSF_MARKS):
+    if len(_CSF_MARKS & scope.chains) < 2:
         return None
     chain, target, text = rule.chain, rule.target_name, without_comment(rule)
     source = single(option_of(text, "-s"))

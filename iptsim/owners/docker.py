@@ -24,7 +24,8 @@ from iptsim.packet import Family, address_text, protocol_name
 def is_dockers(rule: Rule, host: Host | None = None) -> bool:
     """Return whether dockerd wrote a rule, even in chains that also contain the user's rules."""
     networks = host.networks.values() if host is not None else ()
-    return is_written_by_dockerd(rule, {network.bridge for network in networks if network.bridge is not None})
+    own = {one.bridge for one in networks if one.bridge is not None and one.daemon == "docker"}
+    return is_written_by_dockerd(rule, own)
 
 
 def docker_role(rule: Rule, host: Host | None = None) -> Role | None:

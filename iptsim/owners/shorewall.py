@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import permutations
 
 from iptsim.dump.ruleset import Rule
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, without_comment
 
 _MARKS = ("dynamic", "logdrop", "logreject")
+#: Chains between the zones of Shorewall's examples, as until 4.6: a fragment may show them alone.
+_BETWEEN_USUAL = frozenset(f"{one}2{other}" for one, other in permutations(("net", "fw", "loc", "dmz"), 2))
 _OWN = frozenset({
     "dynamic", "logdrop", "logreject", "logflags", "tcpflags", "smurfs", "sfilter", "shorewall", "reject",
     "Drop", "Reject", "Broadcast", "dropBcast", "allowBcast", "dropNotSyn", "dropInvalid", "blacklst", "blacklog",
@@ -27,8 +30,12 @@ _OTHERS = re.compile(
 
 
 def is_present(chains: Collection[str]) -> bool:
-    """Return whether a table is Shorewall's, by the chains that it always makes."""
-    return "shorewall" in chains or sum(name in chains for name in _MARKS) == len(_MARKS)
+    """Return whether a table is Shorewall's, by the chains that it always makes, or by its usual zones."""
+    return (
+        "shorewall" in chains
+        or sum(name in chains for name in _MARKS) == len(_MARKS)
+        or not _BETWEEN_USUAL.isdisjoint(chains)
+    )
 
 
 def _claims(name: str, chains: Collection[str]) -> bool:

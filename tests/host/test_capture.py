@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import iptsim
 from iptsim.errors import CaptureError
 from iptsim.host import load_host
 from iptsim.host.containers import ExposedPort, Link, PublishedPort
@@ -264,6 +265,16 @@ def test_the_only_tunnel_leads_to_what_gets_the_hosts_address(tmp_path: Path) ->
     (tmp_path / "two").write_text(nat + rules.format(more="-A FORWARD -i tun0 -j ACCEPT\n"))
     assert told in map(str, load_host(tmp_path / "one").assumptions)
     assert told not in map(str, load_host(tmp_path / "two").assumptions)
+
+
+@pytest.mark.parametrize("bridge", ["lxdbr0", "lxcbr0", "incusbr0"])
+def test_the_only_bridge_leads_to_what_gets_the_hosts_address(bridge: str, tmp_path: Path) -> None:
+    """LXD, Incus and lxc-net tie the subnet to the bridge by a comment, if at all."""
+    nat = "*nat\n-A POSTROUTING -s 10.0.3.0/24 ! -d 10.0.3.0/24 -j MASQUERADE\nCOMMIT\n"
+    rules = f"*filter\n:FORWARD DROP\n-A FORWARD -i {bridge} -j ACCEPT\n-A FORWARD -o {bridge} -j ACCEPT\nCOMMIT\n"
+    (tmp_path / "rules").write_text(nat + rules)
+    # the reply finds its way
+    assert iptsim.explain(tmp_path / "rules", "10.0.3.5", "internet:443").verdict == "ACCEPT"
 
 
 def test_a_rule_that_names_a_bridge_with_a_foreign_subnet(tmp_path: Path) -> None:

@@ -158,6 +158,15 @@ WRITTEN = [
     ),
     ("csf", "-A DENYIN -s 203.0.113.9/32 -j DROP", ":LOCALINPUT - [0:0]\n:LOGDROPIN - [0:0]\n:DENYIN - [0:0]\n",
      "CSF denies 203.0.113.9 (csf.deny)"),
+    # fragments
+    ("csf", "-A DENYIN -s 203.0.113.9/32 -j DROP", ":LOCALINPUT - [0:0]\n:DENYIN - [0:0]\n",
+     "CSF denies 203.0.113.9 (csf.deny)"),
+    (
+        "shorewall",
+        "-A net2fw -j DROP",
+        ":net2fw - [0:0]\n",
+        "no rule accepts it, and Shorewall's policy from zone net to zone fw blocks it",
+    ),
     (
         "kubernetes",
         '-A KUBE-POD-FW-ABCDEFGHIJKLMNOP -m comment --comment "rule to REJECT traffic destined for POD name:web-0 '
