@@ -23,6 +23,7 @@ class Targets:
     def __init__(self, land: Landscape) -> None:
         self._land = land
         self._own = frozenset(self._alike())
+        self._interfaces = {own.address: one.name for one, own in land.host.namespace.addresses(4)}
 
     def of(self, namespace: Namespace | None) -> Iterator[tuple[Prefix, ...]]:
         """Yield the regions of destinations, together those that are reached alike.
@@ -44,7 +45,12 @@ class Targets:
         if own_rules(namespace, self._land.family) is not None:
             return region
         found = fib.lookup(namespace, self._land.family, region.address)
-        return (found.route, found.device, found.gateway) if found.gateway is not None else region
+        hop = region.address if found.gateway is None else found.gateway
+        own = self._interfaces.get(hop)
+        if own is None or found.route is None or found.others:
+            return region
+        # the sender's frame goes to the host, whether it has the address itself or is the gateway
+        return own, found.device, found.route.mtu
 
     def _alike(self) -> Iterator[Prefix]:
         """Yield the host's own addresses that the host does not tell apart."""

@@ -30,11 +30,12 @@ def captured() -> Host:
     return load_host(CAPTURES / "docker-28.5/two-networks")
 
 
-def test_the_networks_of_the_sender_are_apart() -> None:
-    """An address on the own link needs no gateway; the others are behind it, on one host (ip_route_input_slow)."""
+def test_by_which_bridge_the_host_gets_them() -> None:
+    """A host takes packets to any of its addresses on any interface (ip_route_input_slow)."""
     assert together(captured(), None) == [{ETH0, BRIDGE, FRONT, BACK}]
-    assert together(captured(), "client") == [{ETH0, FRONT, BACK}]
-    assert together(captured(), "app") == [{ETH0, BRIDGE}]
+    assert together(captured(), "client") == [{ETH0, BRIDGE, FRONT, BACK}]
+    # its default route leads by back
+    assert together(captured(), "app") == [{ETH0, BRIDGE, BACK}]
 
 
 def test_what_tells_them_apart() -> None:
