@@ -886,6 +886,15 @@ def test_recent_unknown() -> None:
     looked = truth(bind("recent --rcheck --name ssh"), packet())
     assert isinstance(looked, Unknown)
     assert str(looked.reason) == "whether 10.1.0.9 is in the recent list ssh"
+    seen = {
+        "--seconds 60": "in the last 60 seconds",
+        "--hitcount 4": "at least 4 times",
+        "--seconds 60 --hitcount 4": "at least 4 times in the last 60 seconds",
+    }
+    for clause, words in seen.items():
+        often = truth(bind(f"recent --rcheck {clause} --name ssh"), packet())
+        assert isinstance(often, Unknown)
+        assert str(often.reason) == f"whether the recent list ssh has seen 10.1.0.9 {words}"
     assert looked.key == truth(bind("recent ! --rcheck --name ssh"), packet()).key  # type: ignore[union-attr]
     updated = truth(bind("recent --update --name ssh"), packet())
     assert isinstance(updated, Unknown)

@@ -130,10 +130,7 @@ class Recent(Match):
             entries = context.surroundings.recent(self._list)
             if entries is None:
                 shown = address_text(context.packet.family, address(context))
-                reason = message(
-                    "whether {address} is in the recent list {list}", address=shown, list=self._list
-                )
-                return self._unknown(reason, address(context))
+                return self._unknown(self._question(shown), address(context))
             ages = entries.get(address(context))
             if ages is None or not self._enough(ages):
                 return negated
@@ -189,6 +186,26 @@ class Recent(Match):
         """Return whether enough packets of an entry are young enough."""
         young = [age for age in ages if not self.seconds or age <= self.seconds]
         return self.remove or len(young) >= max(1, self.hitcount or 0)
+
+    def _question(self, address: str) -> Message:
+        """Return what has to be known of an address to tell whether it matches."""
+        count = self.hitcount or 1
+        if not self.seconds and count == 1:
+            return message("whether {address} is in the recent list {list}", address=address, list=self._list)
+        if not self.seconds:
+            return message(
+                "whether the recent list {list} has seen {address} at least {count} times",
+                address=address, count=count, list=self._list,
+            )  # fmt: skip
+        if count == 1:
+            return message(
+                "whether the recent list {list} has seen {address} in the last {seconds} seconds",
+                address=address, seconds=self.seconds, list=self._list,
+            )  # fmt: skip
+        return message(
+            "whether the recent list {list} has seen {address} at least {count} times in the last {seconds} seconds",
+            address=address, count=count, seconds=self.seconds, list=self._list,
+        )  # fmt: skip
 
     def _unknown(self, reason: Message, address: int) -> Unknown:
         """Return what is not known; only a mere look is repeatable, so only that has a key."""
