@@ -65,7 +65,8 @@ def _keeps(host: Host, family: Family) -> bool:
         return False
     if nftables is not None and any("change" in chain.effects for chain in nftables.chains):
         return False
-    return all(rule.refused or _is_known(rule) for rule in ruleset.rules())
+    # whether the kernel rejects a rule may depend on others
+    return all(not rule.refused and _is_known(rule) for rule in ruleset.rules())
 
 
 def _is_known(rule: Rule) -> bool:
