@@ -77,7 +77,7 @@ def test_docker_opts_as_in_etc_default_docker(write: Callable[[str, str], str]) 
     [
         ('{"icc": "maybe"}', "icc must be true or false"),
         ('{"bip": "10.1"}', "bip: '10.1' is not an address with a prefix length"),
-        ('{"bip": 5}', "bip must be a text"),
+        ('{"bip": 5}', "bip must be a string"),
         ('{"ip": "localhost"}', "ip must be an IP address"),
         ('{"fixed-cidr-v6": "fd00::/200"}', "fixed-cidr-v6: 'fd00::/200' is not a subnet"),
         ('{"dns": "8.8.8.8"}', "dns must be a list"),
@@ -207,9 +207,9 @@ def test_a_compose_file(write: Callable[[str, str], str]) -> None:
             "services: {web: {ports: [{published: 80}]}}",
             "services.web.ports[0]: it has no container port (target)",
         ),
-        ("services: {web: {expose: ['99999']}}", "services.web.expose[0]: '99999': 99999 are not ports"),
+        ("services: {web: {expose: ['99999']}}", "services.web.expose[0]: '99999': 99999 is not within"),
         ("services: {web: {links: [db]}}", "services.web: unknown service db"),
-        ("services: {a: {depends_on: [b]}, b: {depends_on: [a]}}", "the services depend on each other"),
+        ("services: {a: {depends_on: [b]}, b: {depends_on: [a]}}", "the services have circular dependencies"),
         ("services: {web: {networks: [lan]}}", "networks: unknown network lan"),
         (
             "services: {web: {deploy: {replicas: many}}}",
