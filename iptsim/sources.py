@@ -76,7 +76,7 @@ def _host_of(
     if strict or (_is_plain(source) and not extra):
         try:
             host = read_host(source, docker_inspect=docker_inspect, noflush=noflush)
-            if strict or not any(_lacks_chains(ruleset) for ruleset in host.rulesets.values()):
+            if strict or noflush is not None or not any(map(_lacks_chains, host.rulesets.values())):
                 return host
         except (DumpSyntaxError, DumpErrors, CaptureError):
             if strict or not _may_be_pasted(source):
@@ -123,7 +123,14 @@ def _is_plain(source: Source) -> bool:
 
 
 def _lacks_chains(ruleset: Ruleset) -> bool:
-    """Return whether a listing leaves out a built-in chain of table filter, which iptables would have shown."""
+    """Return whether built-in chains are missing that iptables would have shown.
+
+    A listing shows all those of table filter. A table with other chains alone is for iptables-restore --noflush: it
+    comes on top of rules that are not shown.
+    """
+    for one in ruleset.tables.values():
+        if one.chains and not any(chain.builtin for chain in one.chains.values()):
+            return True
     table = ruleset.tables.get("filter")
     return ruleset.listed and table is not None and not set(BUILTIN_CHAINS["filter"]) <= table.chains.keys()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 
 from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.explanation import Explanation
@@ -44,11 +46,17 @@ def behind_final_rule(scene: Scene) -> Iterator[Finding]:
 
 
 def behind_unshown(scene: Scene) -> Iterator[Finding]:
-    """Find rules of INPUT behind a rule that blocks everything, as far as a listing without interfaces shows."""
-    for family in scene.families:
-        rules = scene.rules(family, "filter", "INPUT")
+    """Find rules behind a rule that blocks everything, as far as a listing without interfaces shows.
+
+    In FORWARD, only a REJECT that says host-prohibited counts, as Red Hat's rules end; others may be libvirt's, for a
+    bridge.
+    """
+    for family, name in product(scene.families, ("INPUT", "FORWARD")):
+        rules = scene.rules(family, "filter", name)
         final = next((rule for rule in rules if _blocks_all_shown(rule)), None)
         if final is None or authorship(final, scene.host)[0] != "user":
+            continue
+        if name == "FORWARD" and "-prohibited" not in final.text:
             continue
         behind = [rule for rule in rules[rules.index(final) + 1 :] if rule.target_name == "ACCEPT"]
         shown = _example(scene, family, final, behind) if behind else None
@@ -67,25 +75,31 @@ def _blocks_all_shown(rule: Rule) -> bool:
     )
 
 
+def _without_interfaces(rule: Rule) -> str:
+    """Return a rule's text after its chain, without the interfaces that its listing does not show."""
+    shown = (one for one in rule.matches if not isinstance(one, Hidden) or one.place[:1] != ("interfaces",))
+    return replace(rule, matches=tuple(shown)).text.removeprefix(f"-A {rule.chain} ")
+
+
 def _behind_unshown(
     scene: Scene, family: Family, final: Rule, behind: list[Rule], shown: Explanation
 ) -> Finding:
-    words = scene.shown_words(behind[0])
-    command = f"{tool_of(family)} -I INPUT {final.position} {words}"
+    words = _without_interfaces(behind[0])
+    command = f"{tool_of(family)} -I {final.chain} {final.position} {words}"
     return Finding(
         "never-matches",
         message_many(
             "{chain} rule {numbers} comes after rule {final}, which blocks every packet unless it names an interface.",
             "{chain} rules {numbers} come after rule {final}, which blocks every packet unless it names an interface.",
             len(behind),
-            chain="INPUT",
+            chain=final.chain,
             numbers=message_joined(", ", (str(rule.position) for rule in behind[:_SHOWN])),
             final=final.position,
         ),
         (of_rule(final), *map(of_rule, behind[:_SHOWN])),
         message(
             "Rules are evaluated in order. This listing does not show the interfaces; {command} does.",
-            command=f"{tool_of(family)} -L INPUT -n -v",
+            command=f"{tool_of(family)} -L {final.chain} -n -v",
         ),
         message("Put the rule before it: {command}", command=command),
         shown,
@@ -121,8 +135,8 @@ def _example(scene: Scene, family: Family, final: Rule, behind: list[Rule]) -> E
             shown = ask_outside(scene, family, Behind(arriving, _guest(scene, family, arriving)))
         if shown is not None and any(step.rule is final for step in shown.trace.legs[0].all_steps):
             return shown
-    for network in scene.docker_networks() if final.chain == "FORWARD" else ():
-        bridge = network.bridge or ""
+    bridges = [network.bridge or "" for network in scene.docker_networks()]
+    for bridge in (*bridges, "tun0") if final.chain == "FORWARD" else ():
         shown = ask_outside(scene, family, Behind(bridge, _guest(scene, family, bridge)))
         if shown is not None and any(step.rule is final for step in shown.trace.legs[0].all_steps):
             return shown

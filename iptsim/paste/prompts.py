@@ -146,3 +146,9 @@ def is_prompt(text: str) -> bool:
     """
     found = _PROMPT.match(text)
     return found is not None and "@" in found.group()
+
+
+def grepped(filtered: str) -> str:
+    """Return the plain word in `grep WORD`; empty for anything else."""
+    found = re.fullmatch(r"grep\s+(?:-i\s+|-e\s+|-- )*['\"]?([\w.-]+)['\"]?", filtered)
+    return found[1] if found else ""

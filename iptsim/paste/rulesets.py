@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump import commands
@@ -24,6 +23,7 @@ from iptsim.paste.binding import Reading, RuleBinder
 from iptsim.paste.callers import CALLERS
 from iptsim.paste.logged_rules import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
+from iptsim.paste.prompts import grepped
 
 #: The number of complaints about one text that are shown.
 _MOST = 20
@@ -266,6 +266,12 @@ class Builder:
         elif letter == "E" and len(arguments) > 1:
             commands.rename_chain(table, arguments[0], arguments[1])
         elif letter in "AIDR" and name:
+            base = name.removesuffix("_direct")
+            if base != name and name not in table.chains and base in BUILTIN_CHAINS[table.name]:
+                name, words[1] = (
+                    base,
+                    Word(base, base, 0, 0),
+                )  # the source does not show firewalld's own chains
             chain = self._home(table, name, item.line)
             if letter in "IDR" and len(arguments) > 1 and arguments[1].isdigit():
                 number = words.pop(2).text
@@ -382,7 +388,7 @@ class Builder:
 
     def _open_ends(self, family: Family, table: Table, piece: Rules) -> None:
         """Mark where a fragment or the output of grep may lack rules, and which policies are unknown."""
-        wanted = _grepped(piece.filtered)
+        wanted = grepped(piece.filtered)
         for chain in table.chains.values():
             if piece.filtered and chain.rules and not (wanted and wanted in chain.name):
                 chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
@@ -490,9 +496,3 @@ def _make_unknown(table: Table, name: str) -> None:
 
 def _jumps(table: Table) -> list[str]:
     return list(dict.fromkeys(rule.target.chain for rule in table.rules() if isinstance(rule.target, Jump)))
-
-
-def _grepped(filtered: str) -> str:
-    """Return the plain word in `grep WORD`; empty for anything else."""
-    found = re.fullmatch(r"grep\s+(?:-i\s+|-e\s+|-- )*['\"]?([\w.-]+)['\"]?", filtered)
-    return found[1] if found else ""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import command_of, words_of
 
@@ -19,6 +20,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
 _LEAD = re.compile(
     r"\s*(?:(?P<key>(?:WG_)?(?:POST|PRE)_?(?:UP|DOWN)|ExecStart(?:Pre|Post)?|ExecStop(?:Post)?)\s*[=:]\s*[-@+!]*"
     r"|\[\#\]\s+|\++\s+"
+    r"|\[?\d{4}[-/]\d\d[-/]\d\d[T ]\S+\s+(?:[\w\[\]]+:?\s+)*(?=\S*ip6?tables\s)"
     r"|(?P<if>(?:pre-|post-)?(?:up|down))\s+(?=\S*ip6?tables)|-\s+(?=[\"']?(?:sudo\s+)?\S*ip6?tables)|[0-9]+[.)]\s+"
     r"|(?:then|do|else|\{)\s+)*",
     re.IGNORECASE,
@@ -30,6 +32,10 @@ _CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
 _SEPARATED = re.compile(r"""((?:[^;&|"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|&(?!&)|\|(?!\|))+)""")
 _NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?", re.IGNORECASE)
 _IPTABLES = re.compile(r"(ip6?tables)(?:-legacy|-nft)?")
+
+
+#: Options of `firewall-cmd --direct` that change rules.
+_DIRECT = ("--add-rule", "--remove-rule", "--add-chain", "--passthrough", "--add-passthrough")
 
 
 class Typed(NamedTuple):
@@ -56,6 +62,8 @@ class Script:
     def __init__(self, interface: str | None) -> None:
         self.variables: dict[str, str] = {} if interface is None else {"%i": interface}
         self.depth = 0
+        #: the priorities of firewalld's direct rules, by family, table and chain
+        self.direct: dict[tuple[str, str, str], list[int]] = {}
 
     def assigns(self, text: str) -> bool:
         """Store a variable if a line sets one; return whether it does."""
@@ -101,10 +109,37 @@ class Script:
         if named and self.filled(named[0]) == named[0]:
             part = part.replace(named[0], "ip6tables" if "6" in named[0] else "iptables", 1)
         command = command_of(self.filled(part).lstrip("\"'"))
+        if command is not None and command.program == "firewall-cmd":
+            return self._direct(line, part, command.words)
         if command is None or not _IPTABLES.fullmatch(command.program):
             return None
         words = words_of(command.text)[1:] if "|" in command.text else list(command.words)
         return Typed(command.program, words, line.number, self.depth == 0, part)
+
+    def _direct(self, line: Line, part: str, words: tuple[str, ...]) -> Typed | None:
+        """Return what `firewall-cmd --direct` makes iptables do; None if it changes no rule (firewalld.direct(5))."""
+        action = next((word for word in words if word in _DIRECT), None)
+        if "--direct" not in words or action is None:
+            return None
+        family, *rest = words[words.index(action) + 1 :] or ("",)
+        made: list[str] = []
+        if action.endswith("passthrough"):
+            made = rest
+        elif action == "--add-chain" and len(rest) == 2:
+            made = ["-t", rest[0], "-N", rest[1]]
+        elif len(rest) > 3 and rest[2].lstrip("-").isdigit():
+            table, chain, priority = rest[0], rest[1], int(rest[2])
+            if chain in BUILTIN_CHAINS.get(table, ()):
+                chain += "_direct"
+            placed = self.direct.setdefault((family, table, chain), [])
+            if action == "--add-rule":  # rules of lower priority come first
+                position = 1 + sum(one <= priority for one in placed)
+                placed.append(priority)
+                made = ["-t", table, "-I", chain, str(position), *rest[3:]]
+            else:
+                made = ["-t", table, "-D", chain, *rest[3:]]
+        program = {"ipv4": "iptables", "ipv6": "ip6tables"}.get(family)
+        return Typed(program, made, line.number, self.depth == 0, part) if program and made else None
 
 
 def is_down(text: str) -> bool:

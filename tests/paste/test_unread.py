@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,66 @@ def test_rules_of_several_tables_that_grep_printed(tmp_path: Path) -> None:
     (found,) = [one for one in iptsim.lint(path) if one.code == "service-without-endpoints"]
     assert "default/web:http" in str(found.title)
     assert found.shown is not None
+
+
+def test_a_file_that_only_adds_chains_is_no_whole_host(tmp_path: Path) -> None:
+    """Without built-in chains it is for iptables-restore --noflush: Docker's FORWARD jumps to DOCKER-USER."""
+    path = tmp_path / "after.rules"
+    path.write_text("*filter\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -i eth0 -j DROP\nCOMMIT\n")
+    arriving: Any = {"in": "eth0"}
+    assert iptsim.explain(path, "203.0.113.9", "172.17.0.2:80", **arriving).verdict == "DROP"
+
+
+CUT = """\
+-P INPUT DROP
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-N ufw-after-input
+-N ufw-before-input
+-A INPUT -j ufw-before-input
+-A INPUT -j ufw-after-input
+-A OUTPUT -j ufw-{cut}
+"""
+
+
+@pytest.mark.parametrize(("cut", "wanted"), [("a", "DEPENDS"), ("after-input", "DROP")])
+def test_a_listing_that_is_cut_in_the_name_of_a_chain(cut: str, wanted: str, tmp_path: Path) -> None:
+    assert verdict(tmp_path, CUT.format(cut=cut)) == wanted
+
+
+def test_commands_in_the_log_of_a_program(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(
+        "2026-02-26T17:47:12Z DEBUG [firewall] /usr/sbin/iptables --policy OUTPUT DROP\n"
+        "2026-02-26T17:47:13Z DEBUG [firewall] /usr/sbin/iptables --append OUTPUT -o tun0 -j ACCEPT\n"
+    )
+    assert iptsim.explain(path, "host", "198.51.100.9:443").verdict == "DROP"
+
+
+def test_direct_rules_of_firewalld(tmp_path: Path) -> None:
+    """Lower priorities come first; equal ones in the order in which they were added (firewalld.direct(5))."""
+    path = tmp_path / "paste"
+    add = "firewall-cmd --permanent --direct --add-rule ipv4 filter DOCKER-USER"
+    path.write_text(
+        "firewall-cmd --permanent --direct --add-chain ipv4 filter DOCKER-USER\n"
+        f"{add} 10 -j REJECT -m comment --comment 'all others'\n"
+        f"{add} 1 -j RETURN -s 10.0.0.0/8\n{add} 1 -j RETURN -s 172.16.0.0/12\n"
+        "firewall-cmd --direct --add-rule ipv4 filter INPUT 0 -p tcp --dport 82 -j DROP\n"
+        "firewall-cmd --direct --passthrough ipv4 -A INPUT -p tcp --dport 81 -j DROP\n"
+    )
+    chain = iptsim.load_host(path).rulesets[4].chain("filter", "DOCKER-USER")
+    assert chain is not None
+    assert [rule.target_name for rule in chain.rules] == ["RETURN", "RETURN", "REJECT"]
+    assert "10.0.0.0/8" in chain.rules[0].text
+    assert iptsim.explain(path, "203.0.113.9", "host:81").verdict == "DROP"
+    assert iptsim.explain(path, "203.0.113.9", "host:82").verdict == "DROP"
+
+
+def test_direct_rules_are_where_firewalld_calls_them(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "-P INPUT ACCEPT\n-N INPUT_direct\n-A INPUT -p tcp -m tcp --dport 82 -j ACCEPT\n-A INPUT -j INPUT_direct\n\n"
+        "firewall-cmd --direct --add-rule ipv4 filter INPUT 0 -p tcp --dport 82:83 -j DROP\n"
+    )
+    assert iptsim.explain(path, "203.0.113.9", "host:82").verdict != "DROP"
+    assert iptsim.explain(path, "203.0.113.9", "host:83").verdict == "DROP"

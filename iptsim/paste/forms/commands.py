@@ -17,7 +17,8 @@ from iptsim.paste.shell import Script, Typed, is_down, is_shell
 
 #: A line that may contain such a command.
 _LIKELY = re.compile(
-    r"(?:^|[\s;&|=\"'/({])\$?\{?(?:ip6?tables(?:-legacy|-nft)?|IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?\"?\s+(?=.*-)",
+    r"(?:^|[\s;&|=\"'/({])\$?\{?(?:ip6?tables(?:-legacy|-nft)?|IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?\"?\s+(?=.*-)"
+    r"|firewall-cmd\s.*--direct\s",
     re.IGNORECASE,
 )
 _CHANGES = re.compile(

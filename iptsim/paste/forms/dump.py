@@ -199,6 +199,20 @@ class _Reader:
             self.at += 1
         return goes_on
 
+    def _mark_cut_listing(self) -> None:
+        """Mark the end of `iptables -S` whose last rule leads to no chain: its name is cut, and rules may follow."""
+        rules = self.open
+        items = rules.items if rules is not None else []
+        chains = {item.name for item in items if isinstance(item, ChainItem)}
+        last = items[-1] if items else None
+        if rules is None or rules.named or not isinstance(last, CommandItem):
+            return
+        words = [word.text for word in last.words]
+        is_cut = words[-2:-1] == ["-j"] and words[-1] not in chains and words[0] == "-A"
+        if is_cut and any(name.startswith(words[-1]) for name in chains):
+            items.pop()
+            items.append(GapItem(words[1], last.line, "", later=True))
+
     def _mark_end(self) -> None:
         """Mark the end of a table that lacks its COMMIT: its last line may be cut, and rules may follow."""
         table = self.open
@@ -228,6 +242,7 @@ class _Reader:
         )
         family = family_of_text(program, self.texts)
         given = self.command.option("-t", "--table") if self.command else None
+        self._mark_cut_listing()
         self._mark_end()
         self.pieces[-1].cut |= self.named and self.lines[self.last].is_gap
         for rules in list(self.pieces):
