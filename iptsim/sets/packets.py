@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _Rest = ParamSpec("_Rest")
 _Found = TypeVar("_Found")
-#: A function with more nodes is not read node by node.
-_MANY_NODES = 2000
+#: A function with more nodes for each field, and each decision, is not read node by node: to try each takes less time.
+_MANY_NODES = 100
 #: So many ways through it are followed to find the fields that it depends on.
 _WAYS, _STRAIGHT = 64, 0.98
 #: Ranges of a field's numbers that are listed: NETMAP may leave a range of its own for every value of other bits.
@@ -207,7 +207,7 @@ class PacketSet:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields and decisions that it depends on, in the order of the variables."""
-        if self.layout.engine.size(self.function) > _MANY_NODES:
+        if self.layout.engine.size(self.function) > _MANY_NODES * len(self.layout.places):
             passed = self._passed()
             tested = passed.union(self._tested([key for key in self.layout.places if key not in passed]))
             return tuple(key for key in self.layout.places if key in tested)
