@@ -124,6 +124,7 @@ class Evidence:
             and name not in self.subnets
             and name not in outside
             and not _OUTSIDE.fullmatch(name)
+            and not self.is_dockers(name)
         ]
         tunnels = [name for name in inner if _TUNNEL.fullmatch(name)] or inner
         placed = {

@@ -277,6 +277,14 @@ def test_the_only_bridge_leads_to_what_gets_the_hosts_address(bridge: str, tmp_p
     assert iptsim.explain(tmp_path / "rules", "10.0.3.5", "internet:443").verdict == "ACCEPT"
 
 
+def test_dockers_bridge_does_not_lead_to_the_subnet_of_a_vpn(tmp_path: Path) -> None:
+    nat = "*nat\n-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\nCOMMIT\n"
+    rules = "*filter\n:FORWARD DROP\n:DOCKER -\n-A FORWARD -o docker0 -j DOCKER\nCOMMIT\n"
+    (tmp_path / "rules").write_text(nat + rules)
+    host = iptsim.load_host(tmp_path / "rules")
+    assert not any("10.8.0.0/24" in str(one) and "docker0" in str(one) for one in host.assumptions)
+
+
 def test_a_rule_that_names_a_bridge_with_a_foreign_subnet(tmp_path: Path) -> None:
     # the bridge has an address, and none in that subnet: no network of containers is there
     capture = copy("docker-28.5/icc-on", tmp_path / "c", "docker-*.json", "container-netns.json")
