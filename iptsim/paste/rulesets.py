@@ -267,11 +267,11 @@ class Builder:
             commands.rename_chain(table, arguments[0], arguments[1])
         elif letter in "AIDR" and name:
             base = name.removesuffix("_direct")
-            if base != name and name not in table.chains and base in BUILTIN_CHAINS[table.name]:
-                name, words[1] = (
-                    base,
-                    Word(base, base, 0, 0),
-                )  # the source does not show firewalld's own chains
+            if base != name and base in BUILTIN_CHAINS[table.name] and name not in table.chains:
+                if name in _jumps(table):
+                    self._gap(GapItem(name, item.line, ""), table, family)
+                else:  # firewalld's chain is not shown
+                    name, words[1] = base, Word(base, base, 0, 0)
             chain = self._home(table, name, item.line)
             if letter in "IDR" and len(arguments) > 1 and arguments[1].isdigit():
                 number = words.pop(2).text

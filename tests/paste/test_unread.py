@@ -193,3 +193,6 @@ def test_direct_rules_are_where_firewalld_calls_them(tmp_path: Path) -> None:
     )
     assert iptsim.explain(path, "203.0.113.9", "host:82").verdict != "DROP"
     assert iptsim.explain(path, "203.0.113.9", "host:83").verdict == "DROP"
+    # also where only the jump to firewalld's chain is shown
+    path.write_text(path.read_text().replace("-N INPUT_direct\n", ""))
+    assert iptsim.explain(path, "203.0.113.9", "host:82").verdict != "DROP"
