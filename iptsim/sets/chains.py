@@ -31,6 +31,8 @@ from iptsim.sets.summaries import Outcome, RuleSets, Summary
 
 #: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
 _MOST_STATES = 4096
+#: A condition on one of these fields depends on no other.
+_ALONE = frozenset({"src", "dst", "in_interface", "out_interface"})
 #: So many rules are named where the sets grow too large.
 _WORST = 3
 
@@ -38,15 +40,15 @@ _WORST = 3
 class Chains:
     """The summaries of the chains of one program in one space.
 
+    The outcomes of a base chain cover all packets in question: those that fall through get its policy. Chains that
+    another program in this space has too are not summarised again, unless rules are kept apart.
+
     Args:
         space: the space of the sets.
         program: the rules.
         known: values of fields that the host determines, such as the contents of ipsets.
         apart: keep outcomes of different rules apart.
         among: the packets that are summarised; None for all.
-
-    The outcomes of a base chain cover all these packets: those that fall through get its policy. Chains that another
-        program in this space has too are not summarised again, unless rules are kept apart.
     """
 
     def __init__(
@@ -365,9 +367,17 @@ class Chains:
         if found is None:
             found = self._matches[key] = self._made(predicate, rewriting, (place(), number) if anew else None)
             if found not in self._fields:
-                self._fields[found] = found.fields
+                self._fields[found] = self._fields_of(found, predicate, rewriting)
         self._notes(node, self._fields[found])
         return found
+
+    def _fields_of(self, packets: PacketSet, predicate: Predicate, rewriting: Rewriting) -> tuple[str, ...]:
+        """Return the fields that a condition depends on, if possible without a look at its packets."""
+        constraint = predicate.constraint
+        if rewriting.fields or not isinstance(constraint, Constraint) or constraint.field.key not in _ALONE:
+            return packets.fields
+        known = packets == self.space.everything or not packets
+        return () if known else (constraint.field.key,)
 
     def _made(self, predicate: Predicate, rewriting: Rewriting, place: Hashable) -> PacketSet:
         constraint = predicate.constraint
