@@ -6,6 +6,7 @@ net/ipv6/addrconf.c (without home addresses and optimistic duplicate address det
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Network
 
 from iptsim.host.containers import Subnet
@@ -178,6 +179,7 @@ def _scope6(address: int) -> int:
     return 5 if _SITE_LOCAL.covers(6, address) else _GLOBAL
 
 
+@lru_cache(maxsize=1024)
 def _label6(address: int) -> int:
     return next(label for prefix, label in _LABELS if prefix.covers(6, address))
 
