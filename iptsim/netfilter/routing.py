@@ -19,6 +19,8 @@ MULTICAST4 = range(0xE0000000, 0xF0000000)
 BROADCAST4 = 0xFFFFFFFF
 #: 224.0.0.1, the group of all hosts, which every host is in
 ALL_HOSTS4 = 0xE0000001
+#: ff02::1 and, on the loopback interface alone, ff01::1: the groups of all nodes (ipv6_add_dev, ipv6_rcv)
+ALL_NODES6, OWN_NODE6 = 0xFF02 << 112 | 1, 0xFF01 << 112 | 1
 #: ff01::2, ff02::2 and ff05::2, the groups of all routers, which a host joins when it routes (dev_forward_change)
 ALL_ROUTERS6 = frozenset(scope << 112 | 2 for scope in (0xFF01, 0xFF02, 0xFF05))
 
@@ -244,7 +246,8 @@ def _route_input6(
 ) -> Decision:
     if packet.dst >> 120 == 0xFF:
         own = (
-            packet.dst & ~(0xFF << 112) == 0xFF00 << 112 | 1
+            packet.dst == ALL_NODES6
+            or (packet.dst == OWN_NODE6 and interface == "lo")
             or _solicited(namespace, packet)
             or (packet.dst in ALL_ROUTERS6 and forwarding(namespace, 6, interface))
         )

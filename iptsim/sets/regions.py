@@ -16,7 +16,7 @@ from iptsim.host.namespace import BITS, Namespace, prefix_mask
 from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import routes_of
 from iptsim.host.source import labels_decide
-from iptsim.netfilter.routing import ALL_ROUTERS6
+from iptsim.netfilter.routing import ALL_NODES6, ALL_ROUTERS6, OWN_NODE6
 from iptsim.packet import Family, parse_address
 
 #: Networks that the kernel itself treats in a special way (routing.py, source.py, replies.py).
@@ -32,7 +32,7 @@ _SPECIAL: dict[Family, tuple[str, ...]] = {
 #: Groups that the kernel itself joins (routing.py): all nodes, all routers.
 _JOINED: dict[Family, tuple[tuple[int, ...], ...]] = {
     4: (),
-    6: (tuple(0xFF << 120 | scope << 112 | 1 for scope in range(256)), tuple(sorted(ALL_ROUTERS6))),
+    6: ((OWN_NODE6,), (ALL_NODES6,), tuple(sorted(ALL_ROUTERS6))),
 }
 #: Networks of global scope that have a label of their own (ip6addrlbl_init_table).
 _LABELLED = ("fc00::/7", "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16", "::/96")

@@ -479,6 +479,13 @@ class TestGroups:
         trace = ask(router(rules), sender="a", to="224.0.0.251", proto="udp", dport=5353)
         assert (trace.verdict, len(trace.legs)) == ("ACCEPT", 1)
 
+    @pytest.mark.parametrize("scope", range(2, 16))
+    def test_a_host_is_in_one_group_of_all_nodes(self, scope: int) -> None:
+        """Of packets from another machine to ff0x::1, INPUT counted those to ff02::1 alone."""
+        packet = {"in": "eth0", "src": "2001:db8:1::9", "dst": f"ff0{scope:x}::1", "proto": "udp", "dport": 9}
+        trace = walk(router(dump(filter=FILTER), family=6), Question(**packet))
+        assert trace.verdict == ("ACCEPT" if scope == 2 else "DROP")
+
     @pytest.mark.parametrize(("forwarding", "delivered"), [("1", "host"), ("0", "outside")])
     def test_a_host_that_routes_is_in_the_group_of_all_routers(self, forwarding: str, delivered: str) -> None:
         """`ip maddr` showed ff01::2, ff02::2 and ff05::2 as soon as net.ipv6.conf.all.forwarding was 1."""
