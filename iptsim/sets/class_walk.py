@@ -395,7 +395,7 @@ class ClassWalk:
         for way, ends in (("orig", tracked.original), ("repl", tracked.reply)):
             for key, bits in zip(Ends._fields, ends, strict=True):
                 name = f"ct.ct{way}{'srcport' if key == 'sport' else 'dstport' if key == 'dport' else key}"
-                values[name] = bits
+                values[name] = bits if key in ("src", "dst") else self.bits.port_of_flow(bits)
         for name, bits in values.items():
             place = self.land.space.layout.places.get(name)
             if place is not None:

@@ -13,6 +13,7 @@ from operator import and_
 from typing import Any, NamedTuple
 
 from iptsim.extensions.base import Translation
+from iptsim.extensions.wire import GRE
 from iptsim.languages import Text, message
 from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS, Family
 from iptsim.sets.layout import Layout
@@ -144,6 +145,14 @@ class Fields:
             each = (~(a ^ b) for a, b in zip(reversed(one), reversed(other), strict=True))
             found = self._equal[one, other] = reduce(and_, each, self.true)
         return found
+
+    def port_of_flow(self, bits: Bits) -> Bits:
+        """Return the bits of a port in a flow of conntrack, which is 0 if the protocol has nothing in its place."""
+        others = self.layout.ranges(
+            self.layout.places["proto"], tuple((one, one) for one in (ICMP, GRE, ICMPV6))
+        )
+        kept = self.ported | others
+        return tuple(bit & kept for bit in bits)
 
     def within(self, key: str, bits: Bits, first: int, last: int) -> Any:
         """Return the function that is true where a value is in a range."""

@@ -527,6 +527,14 @@ def test_who_sends_is_there_to_get_the_reply(tmp_path: Path) -> None:
         assert [leg.verdict for leg in trace.legs] == ["ACCEPT", "ACCEPT"]
 
 
+@pytest.mark.parametrize(("proto", "verdict"), [("253", "DROP"), ("icmp", "DEPENDS"), ("tcp", "ACCEPT")])
+def test_the_port_of_protocols_without_ports(proto: str, verdict: str) -> None:
+    """Such a rule counted packets of protocol 253; of a ping, one with 2048 did, its type and code."""
+    rules = dump(filter=FILTER + "-A INPUT -m conntrack --ctorigdstport 0 -j DROP")
+    packet = {"in": "eth0", "src": "10.1.0.9", "dst": "10.1.0.1", "proto": proto, "reply": False}
+    assert walk(router(rules), Question(**packet)).verdict == verdict
+
+
 def test_a_later_fragment_has_no_reply_of_its_own() -> None:
     """The receiver answers the whole packet, of which the fragment tells neither ports nor flags."""
     rules = "*filter\n:FORWARD ACCEPT\n-A FORWARD -p tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP\nCOMMIT\n"

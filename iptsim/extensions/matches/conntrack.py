@@ -33,8 +33,19 @@ from iptsim.extensions.values import (
     parse_host_mask,
     range_text,
 )
+from iptsim.extensions.wire import GRE
 from iptsim.languages import Message, Text, message
-from iptsim.packet import Connection, Context, Flow, Unknown, address_text, protocol_name
+from iptsim.packet import (
+    ICMP,
+    ICMPV6,
+    PORT_PROTOCOLS,
+    Connection,
+    Context,
+    Flow,
+    Unknown,
+    address_text,
+    protocol_name,
+)
 
 #: In the order in which iptables prints them, as are the statuses.
 STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT")
@@ -101,10 +112,16 @@ STATE_WORDS = Phrase("whose connection state is {value}", "whose connection stat
 
 
 def _of_flow(connection: Connection, part: str, reply: bool) -> int | Unknown:
-    """Return an address or port of the original or reply flow."""
+    """Return an address or port of the original or reply flow; see nf_conntrack_tuple.h for those without ports."""
     flow: Flow = connection.reply if reply else connection.original
     number: int | None = getattr(flow, part)
-    return Unknown(message("a port that is picked at random")) if number is None else number
+    if part == "dport" and flow.proto in (ICMP, ICMPV6):
+        return Unknown(message("the type and code of ICMP, which conntrack keeps in place of a port"))
+    if number is not None:
+        return number
+    if flow.proto in (*PORT_PROTOCOLS, ICMP, ICMPV6, GRE):
+        return Unknown(message("a port that is picked at random"))
+    return 0
 
 
 def _got_flow(connection: Connection, part: str, reply: bool, name: Message) -> Text:
