@@ -162,8 +162,8 @@ def _without_effect(before: Landscape, after: Landscape) -> list[Rule]:
                 same = [one for one in earlier_rules.rules() if one.text == rule.text]
                 alive = [not _is_dead(traffic(one.table), one) for one in same]
                 # of all packets, those that are followed may not be the only ones that match
-                if all(alive) if before.among is None else any(alive):
-                    found += [rule] if same else []
+                if same and (all(alive) if before.among is None else any(alive)):
+                    found.append(rule)
     if found and before.among is not None:
         # packets that the difference does not concern may match them
         return _without_effect(*(Landscape(one.host, one.space) for one in (before, after)))

@@ -127,7 +127,7 @@ def unused(scene: Scene) -> Iterator[Finding]:
 
 #: Names of chains whose packets are meant to be blocked, and what the log says of such packets.
 _BLOCKING = re.compile(r"drop|reject|den(y|ied)|block|ban", re.IGNORECASE)
-_LOGS = ("LOG", "NFLOG", "ULOG")
+LOGS = ("LOG", "NFLOG", "ULOG")
 
 
 def logs_only(scene: Scene) -> Iterator[Finding]:
@@ -141,7 +141,7 @@ def logs_only(scene: Scene) -> Iterator[Finding]:
             prefixes = (getattr(rule.target, "log_prefix", None) or "" for rule in chain.rules)
             if not any(map(_BLOCKING.search, (chain.name, *prefixes))):
                 continue
-            if any(rule.target_name not in (*_LOGS, "RETURN") for rule in chain.rules):
+            if any(rule.target_name not in (*LOGS, "RETURN") for rule in chain.rules):
                 continue
             found = _let_through(scene, family, chain, hooks.get(chain.name, ()))
             if found is not None:

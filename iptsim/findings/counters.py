@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule
+from iptsim.explanation.places import place_of
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import Scene
@@ -62,7 +63,7 @@ def dropped(scene: Scene) -> Iterator[Finding]:
                     what = message("the policy of {table} {chain}", table=table.name, chain=chain.name)
                     found.append((count, what, of_policy(chain), None))
                 found += [
-                    (_packets(rule), _place_of(rule), _with_count(rule), rule)
+                    (_packets(rule), place_of(rule), _with_count(rule), rule)
                     for rule in chain.rules
                     if rule.target_name in _BLOCKING and _packets(rule)
                 ]
@@ -101,10 +102,6 @@ def _dropped(
 
 def _packets(counted: Chain | Rule) -> int:
     return counted.counters.packets if counted.counters is not None else 0
-
-
-def _place_of(rule: Rule) -> Message:
-    return message("{table} {chain} rule {number}", table=rule.table, chain=rule.chain, number=rule.position)
 
 
 def _with_count(rule: Rule) -> Evidence:

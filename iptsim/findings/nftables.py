@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.finding import Finding
+from iptsim.findings.published import of_step
 from iptsim.findings.scene import Publication, Scene, place
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
@@ -34,7 +35,7 @@ def forwarded(scene: Scene) -> Iterator[Finding]:
             step = _dropping(shown)
             if step is not None and (step.table, step.chain) not in seen:
                 seen.add((step.table, step.chain))
-                yield _finding(family, name, step, shown)
+                yield _finding(scene, family, name, step, shown)
 
 
 def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, Explanation]]:
@@ -74,10 +75,12 @@ def _published_ports(scene: Scene, family: Family) -> Iterator[Finding]:
         if shown is None or step is None or step.hook != "FORWARD" or (step.table, step.chain) in seen:
             continue
         seen.add((step.table, step.chain))
-        yield _published(family, publication, step, shown)
+        yield _published(scene, family, publication, step, shown)
 
 
-def _published(family: Family, publication: Publication, step: Step, shown: Explanation) -> Finding:
+def _published(
+    scene: Scene, family: Family, publication: Publication, step: Step, shown: Explanation
+) -> Finding:
     chain, address = f"{step.table} {step.chain}", publication.container.address(family) or 0
     to = f"{'ip' if family == 4 else 'ip6'} daddr {address_text(family, address)}"
     port = f"{protocol_name(publication.port.proto)} dport {publication.port.container_port}"
@@ -89,7 +92,7 @@ def _published(family: Family, publication: Publication, step: Step, shown: Expl
             port=publication.outside,
             name=publication.container.name,
         ),
-        (_decides(step),),
+        (of_step(scene, family, step),),
         _NOT_FINAL,
         message("Accept it in this chain, too: {there}", there=f"nft insert rule {chain} {to} {port} accept"),
         shown,
@@ -97,13 +100,7 @@ def _published(family: Family, publication: Publication, step: Step, shown: Expl
     )
 
 
-def _decides(step: Step) -> Evidence:
-    if step.rule is not None:
-        return of_rule(step.rule)
-    return Evidence(f"{step.table} {step.chain}", message("policy {policy}", policy="DROP"))
-
-
-def _finding(family: Family, name: str, step: Step, shown: Explanation) -> Finding:
+def _finding(scene: Scene, family: Family, name: str, step: Step, shown: Explanation) -> Finding:
     chain = f"{step.table} {step.chain}"
     there = f'nft insert rule {chain} iifname "{name}" accept'
     back = f'nft insert rule {chain} oifname "{name}" ct state established,related accept'
@@ -112,7 +109,7 @@ def _finding(family: Family, name: str, step: Step, shown: Explanation) -> Findi
         message("The nftables chain {chain} drops what {name} sends to other hosts.", chain=chain, name=name)
         if name != _UNKNOWN
         else message("The nftables chain {chain} drops what it does not accept itself.", chain=chain),
-        (_decides(step),),
+        (of_step(scene, family, step),),
         _NOT_FINAL,
         message("Accept it in this chain, too: {there}; {back}", there=there, back=back),
         shown,

@@ -10,7 +10,7 @@ from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
-from iptsim.findings.chains import is_unconditional
+from iptsim.findings.chains import LOGS, is_unconditional
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
@@ -117,7 +117,7 @@ def _blocks_all(scene: Scene, family: Family, rule: Rule) -> bool:
     for one in scene.rules(family, rule.table, rule.target.chain):
         if one.target_name in ("DROP", "REJECT") and is_unconditional(one):
             return True
-        if one.target_name not in ("", "LOG", "NFLOG", "ULOG"):
+        if one.target_name not in ("", *LOGS):
             return False
     return False
 

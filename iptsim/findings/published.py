@@ -60,7 +60,7 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
             ports=_listed(ports),
             who=who,
         ),
-        (*(of_rule(rule) for rule in rules), _of_step(scene, family, denying)),
+        (*(of_rule(rule) for rule in rules), of_step(scene, family, denying)),
         message(
             "Docker's DNAT rule in nat PREROUTING redirects the packet to the container, so it passes "
             "FORWARD and never reaches the rules in INPUT."
@@ -86,7 +86,8 @@ def _firewall(scene: Scene, family: Family, denying: Step) -> Text:
     return owner or message("a firewall")
 
 
-def _of_step(scene: Scene, family: Family, step: Step) -> Evidence:
+def of_step(scene: Scene, family: Family, step: Step) -> Evidence:
+    """Return the rule or the policy that blocks a packet, as evidence."""
     if step.rule is not None:
         return of_rule(step.rule)
     chain = scene.table(family, step.table or "").chains.get(step.chain or "")
@@ -261,7 +262,7 @@ def _without_accept(
             "{outside} of {name} is published and forwarded, but no rule accepts {inside}.",
             **who,
         ),
-        (*map(of_rule, (*dnat, *accepting)), _of_step(scene, family, step)),
+        (*map(of_rule, (*dnat, *accepting)), of_step(scene, family, step)),
         message(
             "Another program has removed Docker's jump to {chain} from FORWARD, or packets leave FORWARD before it.",
             chain=accepting[0].chain,
@@ -373,7 +374,7 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
             elif step is None or step.table is None:
                 cause = Evidence(scene.host.rulesets[4].source, message("no rules, so nothing is blocked"))
             else:
-                cause = _of_step(scene, 4, step)
+                cause = of_step(scene, 4, step)
             yield Finding(
                 "container-port-open",
                 message(

@@ -21,6 +21,7 @@ from iptsim.host.namespace import (
     prefix_mask,
 )
 from iptsim.host.routed import addresses_of_routes
+from iptsim.host.routing_tables import hops
 from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.languages import Message, message, message_joined
 from iptsim.packet import Family, address_text
@@ -327,9 +328,9 @@ def _containers_of_rules(host: Host, evidence: Evidence) -> None:
     found: dict[str, Container] = {}
     members = evidence.members if host.networks else {}
     routers = {
-        (route.gateway_family or route.family, gateway)
+        (hop.gateway_family or route.family, hop.gateway)
         for route in host.namespace.routes
-        for gateway in (route.gateway, *(hop.gateway for hop in route.nexthops))
+        for hop in hops(route)
     }
     for member, bridge in members.items():
         network = _network_of(host, member, bridge)

@@ -38,11 +38,15 @@ def _crowdsec(rule: Rule, scope: Scope) -> Role | None:
 
 
 def _csf_claims(name: str, chains: Collection[str]) -> bool:
-    return len(_CSF_MARKS.intersection(chains)) > 1 and _CSF.fullmatch(name) is not None
+    return _has_csf(chains) and _CSF.fullmatch(name) is not None
+
+
+def _has_csf(chains: Collection[str]) -> bool:
+    return len(_CSF_MARKS.intersection(chains)) > 1
 
 
 def _csf(rule: Rule, scope: Scope) -> Role | None:
-    if len(_CSF_MARKS & scope.chains) < 2:
+    if not _has_csf(scope.chains):
         return None
     chain, target, text = rule.chain, rule.target_name, without_comment(rule)
     source = single(option_of(text, "-s"))

@@ -203,11 +203,10 @@ def _other_ways(explanation: Explanation) -> Iterator[Text]:
     yield Text(say("All branches have the same verdict, but not the same outcome:"), "dim")
     for way in explanation.branches[:WAYS_SHOWN]:
         request = way.trace.legs[0]
-        rejected = next((step for step in reversed(request.steps) if step.verdict == "REJECT"), None)
         if request.delivered is not None:
             end = delivered_text(request.delivered)
-        elif request.verdict == "REJECT" and rejected is not None and rejected.rule is not None:
-            end = say("rejected with {answer}", answer=str(rejected.note))
+        elif request.verdict == "REJECT" and (ends := request.ends) and ends[-1].rule is not None:
+            end = say("rejected with {answer}", answer=str(ends[-1].note))
         else:
             end = say("not delivered")
         yield Text(f"  {printable(end)}  {when_text(way.trace.decisions)}", "dim")

@@ -395,11 +395,11 @@ class ClassWalk:
         for way, ends in (("orig", tracked.original), ("repl", tracked.reply)):
             for key, bits in zip(Ends._fields, ends, strict=True):
                 name = f"ct.ct{way}{'srcport' if key == 'sport' else 'dstport' if key == 'dport' else key}"
-                values[name] = bits if key in ("src", "dst") else self.bits.port_of_flow(bits)
+                values[name] = bits
         for name, bits in values.items():
-            place = self.land.space.layout.places.get(name)
-            if place is not None:
-                header[name] = (*(self.bits.false,) * (place.bits - len(bits)), *bits)
+            if (place := self.land.space.layout.places.get(name)) is not None:
+                own = self.bits.port_of_flow(bits) if name.endswith("port") else bits
+                header[name] = (*(self.bits.false,) * (place.bits - len(bits)), *own)
         return header
 
     def _mark(self, part: Part, context: Context) -> Bits:

@@ -203,9 +203,7 @@ class Classes:
             asked &= ~self._public
         if sender.namespace is None:
             asked &= self.space.where("in_interface", named(sender.interface)).function
-        alone = sender.name == "host"
-        regions = ((one,) for one in self.land.regions.all) if alone else self._targets.of(sender.namespace)
-        for targets in regions:
+        for targets in self._targets.of(sender.namespace):
             if sender.namespace is not None and targets == (self._unspecified,):
                 continue
             here = asked & reduce(or_, (self.land.within(target, "dst") for target in targets))

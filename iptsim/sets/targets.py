@@ -29,7 +29,7 @@ class Targets:
         """Yield the regions of destinations, together those that are reached alike.
 
         Args:
-            namespace: the sender's, if it is a container; None for a sender outside.
+            namespace: the sender's; None for a sender outside.
         """
         groups: dict[Hashable, list[Prefix]] = {}
         for region in self._land.regions.all:
@@ -38,7 +38,8 @@ class Targets:
 
     def _way(self, namespace: Namespace | None, region: Prefix) -> Hashable:
         """Return what regions have in common that are reached alike."""
-        if region not in self._own:
+        if region not in self._own or namespace is self._land.host.namespace:
+            # to each of its addresses the host sends from that address
             return region
         if namespace is None:
             return "outside"
@@ -70,6 +71,5 @@ class Targets:
         named = {one.address for one in space.listeners or ()}
         named |= {parse_address(one.host_address)[1] for one in published if one.host_address is not None}
         for _, own in space.addresses(4):
-            region = Prefix(own.address, BITS[4])
-            if own.address not in named and not is_loopback(4, own.address) and region in land.regions.all:
-                yield region
+            if own.address not in named and not is_loopback(4, own.address):
+                yield Prefix(own.address, BITS[4])

@@ -66,6 +66,9 @@ class Fields:
         #: packets of protocols with ports
         protocols = tuple((proto, proto) for proto in sorted(PORT_PROTOCOLS))
         self.ported = layout.ranges(layout.places["proto"], protocols)
+        others = tuple((proto, proto) for proto in (ICMP, GRE, ICMPV6))
+        #: and of those for which conntrack keeps something else in place of a port
+        self._numbered = self.ported | layout.ranges(layout.places["proto"], others)
         self._own: dict[str, Bits] = {}
         self._constants: dict[tuple[str, int], Bits] = {}
         self._spans: dict[tuple[str, int, int], Any] = {}
@@ -148,11 +151,7 @@ class Fields:
 
     def port_of_flow(self, bits: Bits) -> Bits:
         """Return the bits of a port in a flow of conntrack, which is 0 if the protocol has nothing in its place."""
-        others = self.layout.ranges(
-            self.layout.places["proto"], tuple((one, one) for one in (ICMP, GRE, ICMPV6))
-        )
-        kept = self.ported | others
-        return tuple(bit & kept for bit in bits)
+        return tuple(bit & self._numbered for bit in bits)
 
     def within(self, key: str, bits: Bits, first: int, last: int) -> Any:
         """Return the function that is true where a value is in a range."""
