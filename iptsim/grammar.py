@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: The grammars and their start symbols.
 STARTS: dict[str, tuple[str, ...]] = {
     "dump": ("dump", "line"),
+    "failures": ("failure",),
     "iproute": ("link", "address", "route", "nexthop", "rule"),
     "listed": ("match", "target"),
     "listing": ("heading", "columns", "plain", "numbered", "verbose", "numbered_verbose"),

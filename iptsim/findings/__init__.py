@@ -7,6 +7,7 @@ from pathlib import Path
 
 from iptsim.findings import (
     backends,
+    bans,
     bridges,
     chains,
     connections,
@@ -52,6 +53,7 @@ ANALYSES: tuple[Analysis, ...] = (
     docker_user.ports_after_translation,
     docker_user.replies,
     published.firewall_bypassed,
+    bans.not_for_containers,
     published.unreachable_ports,
     refused_ports.refused,
     published.loopback_ports,

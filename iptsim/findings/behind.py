@@ -21,6 +21,10 @@ _NAMES = re.compile(r"(virbr|lxdbr|lxcbr|incusbr|vmbr|br|tun|tap|wg|tailscale|zt
 SOME_GUEST: dict[Family, str] = {4: "10.254.254.2", 6: "fd00:fefe::2"}
 
 
+#: Kinds of interfaces that lead to a LAN; what a paste of `ip addr` names no kind for is other.
+_CARDS = ("physical", "vlan", "bond", "other")
+
+
 class Behind(NamedTuple):
     """A network behind the host.
 
@@ -160,6 +164,57 @@ def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
         if address.covers(candidate) and address.prefix_length <= (30 if family == 4 else 126):
             return address_text(family, candidate)
     return None
+
+
+def lans_behind(scene: Scene, family: Family) -> Iterator[Behind]:
+    """Yield the LANs of further network cards for which the host is the router."""
+    if scene.host.inferred:
+        return  # addresses and interfaces are guesses
+    for interface in scene.host.namespace.interfaces.values():
+        address = _neighbour(scene, family, interface)
+        if address is not None:
+            yield Behind(interface.name, address)
+
+
+def _neighbour(scene: Scene, family: Family, interface: Interface) -> str | None:
+    """Return a machine of a LAN for which the host is the router; else None.
+
+    That an interface has a private subnet does not make the host its router: it may lead to a storage or a backup
+    network. Rules that are not Docker's have to masquerade the subnet where it leaves, or to name the interface.
+    """
+    uplink = scene.outside_interface(family)
+    if interface.kind not in _CARDS or not interface.up or uplink is None or interface is uplink:
+        return None
+    for address in interface.addresses:
+        if (
+            address.family != family
+            or address.scope != "global"
+            or address.prefix_length > (30, 126)[family == 6]
+        ):
+            continue
+        candidate = address.network + 2 + (address.address == address.network + 2)
+        other = address_text(family, candidate)
+        if is_private(family, other) and _is_router(scene, family, interface.name, candidate, uplink.name):
+            return other
+    return None
+
+
+def _is_router(scene: Scene, family: Family, name: str, member: int, uplink: str) -> bool:
+    """Return whether rules that are not Docker's masquerade a member of a LAN, or name the LAN's interface."""
+    masquerades = any(
+        rule.target_name in ("MASQUERADE", "SNAT")
+        and not is_dockers(rule)
+        and not rule.parameters.negated
+        and rule.parameters.out_interface in (None, uplink)
+        and (rule.parameters.source is None or member in rule.parameters.source)
+        and rule.parameters.destination is None
+        for rule in scene.table(family, "nat").rules()
+    )
+    return masquerades or any(
+        name in (rule.parameters.in_interface, rule.parameters.out_interface) and not is_dockers(rule)
+        for chain in scene.below(family, "filter", "FORWARD")
+        for rule in scene.rules(family, "filter", chain)
+    )
 
 
 def ask_outside(scene: Scene, family: Family, behind: Behind) -> Explanation | None:

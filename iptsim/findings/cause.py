@@ -1,4 +1,4 @@
-"""The likeliest cause, if a pasted text contains the packet in question: a log line, a conntrack entry."""
+"""The likeliest cause, if a pasted text contains the packet in question: a log line, a connection that failed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from iptsim.findings.finding import Cause
 from iptsim.findings.scene import Scene
 from iptsim.netfilter.steps import Skipped
 
+#: So many packets are followed.
+_ASKED = 20
 #: So many rules that came close are named.
 _SHOWN = 2
 #: The conditions that a rule may have failed by and still have come close.
@@ -16,14 +18,15 @@ _ADDRESSES = ("-s ", "-d ", "! -s ", "! -d ")
 
 
 def likeliest_cause(scene: Scene) -> Cause | None:
-    """Return why the first packet in a pasted text is blocked, or None."""
+    """Return why the first packet in a pasted text that is blocked is blocked, or None."""
     pasted = scene.host.pasted
-    for fields in pasted.asked if pasted is not None else ():
+    for fields in pasted.asked[:_ASKED] if pasted is not None else ():
         try:
             shown = scene.ask_fields({**fields, "verbose": True})
         except IptsimError:
             continue
-        return Cause(shown, _near(shown)) if shown.verdict in ("DROP", "REJECT") else None
+        if shown.verdict in ("DROP", "REJECT"):
+            return Cause(shown, _near(shown))
     return None
 
 

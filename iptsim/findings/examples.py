@@ -24,7 +24,7 @@ def packet_for(scene: Scene, family: Family, rule: Rule, hook: str) -> Explanati
     source, target = _ends(scene, family, rule, hook)
     if source is None or target is None:
         return None
-    fields: dict[str, Any] = _header(rule)
+    fields: dict[str, Any] = header(rule)
     arriving = parameters.in_interface if "in_interface" not in parameters.negated else None
     if arriving and arriving != "lo" and source == "internet":
         if arriving not in scene.host.namespace.interfaces or scene.host.network_of_bridge(arriving):
@@ -62,7 +62,7 @@ def _inside(family: Family, prefix: Network | None) -> str | None:
     return address_text(family, address if prefix.mask == whole else address | 1)
 
 
-def _header(rule: Rule) -> dict[str, Any]:
+def header(rule: Rule) -> dict[str, Any]:
     """Return the protocol and ports that a rule matches."""
     proto = rule.parameters.protocol or 6
     fields: dict[str, Any] = {"proto": protocol_name(proto)}

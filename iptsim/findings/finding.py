@@ -73,6 +73,10 @@ CODES: dict[str, Kind] = {
     "docker-user-blocks-replies": Kind(
         "high", message("A rule in DOCKER-USER drops the replies of connections that it allows.")
     ),
+    "bans-not-for-containers": Kind(
+        "high",
+        message("INPUT blocks senders, but not their packets to published ports, which never pass INPUT."),
+    ),
     "icc-off-not-enforced": Kind(
         "high", message("icc is off, but iptables does not see the traffic between containers of a bridge.")
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain
 from iptsim.explanation import Explanation
-from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, lans_behind, networks_behind
 from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -31,7 +31,7 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
         if forward is None or forward.policy != "DROP" or not _dockers_policy(scene, family):
             continue
         found = False
-        for behind in networks_behind(scene, family):
+        for behind in (*networks_behind(scene, family), *lans_behind(scene, family)):
             shown = ask_outside(scene, family, behind)
             if shown is not None and _dropped_by_policy(shown, only_request=behind.is_guess):
                 found = True

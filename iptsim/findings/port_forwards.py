@@ -86,7 +86,7 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
             shown = scene.ask("host", forward.at, family, **forward.fields)
             if outside is None or shown is None or not _uses(outside, forward.rule):
                 continue
-            if not _is_translated(shown):
+            if not any(step.verdict in ("DNAT", "REDIRECT") for step in shown.trace.legs[0].all_steps):
                 found.append((forward, shown))
         if found:
             yield _not_for_host(scene, family, found)

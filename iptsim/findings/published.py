@@ -27,9 +27,9 @@ def firewall_bypassed(scene: Scene) -> Iterator[Finding]:
         found: list[tuple[Publication, Explanation, Step]] = []
         for publication in scene.publications(family):
             shown = scene.ask_port(publication)
-            if shown is None or shown.verdict != "ACCEPT" or not _forwarded(shown) or _on_purpose(shown):
+            if shown is None or shown.verdict != "ACCEPT" or not is_forwarded(shown) or is_on_purpose(shown):
                 continue
-            without = scene.ask_port(publication, scene.suppose("no nat", _without_nat))
+            without = scene.ask_port(publication, scene.suppose("no nat", without_nat))
             leg = without.trace.legs[0] if without else None
             step = leg.deciding if leg is not None and leg.verdict in ("DROP", "REJECT") else None
             if step is not None and step.hook == "INPUT" and step.table == "filter":
@@ -96,7 +96,7 @@ def of_step(scene: Scene, family: Family, step: Step) -> Evidence:
     return Evidence(f"{step.table} {step.chain}", message("policy {verdict}", verdict=step.verdict))
 
 
-def _on_purpose(shown: Explanation) -> bool:
+def is_on_purpose(shown: Explanation) -> bool:
     """Return whether a rule that is not Docker's accepts a packet for its destination: as `ufw route allow` writes."""
     accepting = [
         step.rule
@@ -120,14 +120,15 @@ def _listed(words: list[str]) -> Message:
     )
 
 
-def _without_nat(ruleset: Ruleset) -> Ruleset:
+def without_nat(ruleset: Ruleset) -> Ruleset:
     """Return the rules with an empty table nat."""
     table = ruleset.tables.get("nat", Table("nat"))
     chains = {name: replace(chain, rules=[]) for name, chain in table.chains.items()}
     return replace(ruleset, tables={**ruleset.tables, "nat": replace(table, chains=chains)})
 
 
-def _forwarded(shown: Explanation) -> bool:
+def is_forwarded(shown: Explanation) -> bool:
+    """Return whether a packet was forwarded to a container."""
     leg = shown.trace.legs[0]
     forwarded = any(step.hook == "FORWARD" for step in leg.steps)
     return forwarded and leg.delivered is not None and leg.delivered.kind == "container"

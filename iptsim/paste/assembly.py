@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -17,6 +18,7 @@ from iptsim.host.model import Host, Lines, LoggedLine, Pasted
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.containers import name_containers, settings_of
+from iptsim.paste.forms.failures import FORM
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import decode, lines_of, quoted_commands
@@ -29,6 +31,7 @@ from iptsim.paste.splitting import split
 from iptsim.paste.unrecognised import nothing_read
 from iptsim.reading import parse_json
 
+_ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F]*:[0-9a-fA-F:]+")
 #: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
 
@@ -68,7 +71,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             read.append(Lines(text_name, segment.first + 1, segment.last + 1, segment.title, segment.table))
             pieces += _of_family(segment, text_name)
         left += (Lines(text_name, first + 1, last + 1) for first, last in _runs(left_out))
-    if not read:
+    if all(segment.form == FORM for segment in segments_read):  # questions alone
         raise CaptureError(nothing_read(name, decoded))
     for piece in pieces:
         if isinstance(piece, Facts):
@@ -113,7 +116,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         host = host_of(Source(name, {**files, **_daemon_file(daemon)}), rulesets)
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
-    asked = tuple(piece.fields for piece in pieces if isinstance(piece, Ask))
+    asked = (*_asked(segments_read, host, clients=False), *_asked(segments_read, host, clients=True))
     warned = [DumpWarning(piece.text, piece.line) for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
         ruleset.warnings += warned
@@ -124,6 +127,17 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         tuple(read), tuple(left), asked, told, with_rules, builder.listed_twice, tuple(builder.grown())
     )
     return host
+
+
+def _asked(segments: Iterable[Segment], host: Host, *, clients: bool) -> Iterable[dict[str, Any]]:
+    """Return the packets that a text describes: that clients tell of, if it has their ends; or all others."""
+    for segment in segments:
+        for piece in segment.pieces:
+            if not isinstance(piece, Ask) or (segment.form == FORM) is not clients:
+                continue
+            to = piece.fields["to"]
+            if not clients or to in host.containers or to == "localhost" or _ADDRESS.fullmatch(to):
+                yield piece.fields
 
 
 def _lists_base_chains(segments: Iterable[Segment]) -> bool:

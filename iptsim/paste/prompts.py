@@ -148,6 +148,19 @@ def is_prompt(text: str) -> bool:
     return found is not None and "@" in found.group()
 
 
+def prompt_of(text: str) -> str | None:
+    """Return the prompt of a line in which a command was typed, up to the directory; None for another line.
+
+    >>> prompt_of("root@gw:~# exit"), prompt_of("[root@gw ~]# ls"), prompt_of("$ ls"), prompt_of("-A INPUT")
+    ('root@gw', 'root@gw', '$', None)
+    """
+    found = _PROMPT.match(text)
+    if found is None or not text[found.end() :].strip():
+        return None
+    shown = re.search(r"[\w.-]+@[\w.-]+", found.group())
+    return shown.group() if shown else found.group().strip()
+
+
 def grepped(filtered: str) -> str:
     """Return the plain word in `grep WORD`; empty for anything else."""
     found = re.fullmatch(r"grep\s+(?:-i\s+|-e\s+|-- )*['\"]?([\w.-]+)['\"]?", filtered)

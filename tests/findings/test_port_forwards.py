@@ -50,6 +50,60 @@ def codes(findings: list[Finding]) -> set[str]:
     return {one.code for one in findings}
 
 
+def test_a_masquerade_of_everything_forwards_nothing(tmp_path: Path) -> None:
+    """MASQUERADE without an interface also translates what the host sends to itself."""
+    rules = NAT.format(rules=FORWARD.replace("-d 203.0.113.5/32 ", "")).replace(" -o eth0 -j", " -j")
+    assert "port-forward-not-for-host" in codes(lint(tmp_path, ROUTER, rules))
+
+
+BESIDE_DOCKER = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+{nat}-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+{filter}-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A DOCKER-USER -j RETURN
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("nat", "filtered", "cut_off"),
+    [
+        ("-A POSTROUTING -o eth0 -j MASQUERADE\n", "", True),
+        ("-A POSTROUTING -s 192.168.1.0/24 -o eth0 -j MASQUERADE\n", "", True),
+        # there, but not back
+        ("", "-A FORWARD -i eth1 -j ACCEPT\n", True),
+        # no rule shows that the host is the LAN's router: it may lead to storage
+        ("", "", False),
+        ("-A POSTROUTING -s 192.168.9.0/24 -o eth0 -j MASQUERADE\n", "", False),
+        (
+            "-A POSTROUTING -o eth0 -j MASQUERADE\n",
+            "-A FORWARD -i eth1 -j ACCEPT\n-A FORWARD -o eth1 -j ACCEPT\n",
+            False,
+        ),
+    ],
+)
+def test_a_second_lan_behind_dockers_forward_policy(
+    tmp_path: Path, nat: str, filtered: str, cut_off: bool
+) -> None:
+    """The policy DROP that dockerd sets (moby, setup_ip_forwarding.go) is for every packet that is forwarded."""
+    found = lint(tmp_path, ROUTER, "$ iptables-save", BESIDE_DOCKER.format(nat=nat, filter=filtered))
+    others = [one for one in found if one.code == "forward-drop-hits-others"]
+    assert bool(others) is cut_off
+    if others:
+        assert "eth1" in str(others[0].title)
+        assert others[0].commands
+
+
 @pytest.mark.parametrize(
     ("rules", "found"),
     [

@@ -36,6 +36,7 @@ FORMS = (
     "resolv_conf",
     "settings",
     "packet_line",
+    "failures",
     "firewall_cmd",
     "ufw",
 )

@@ -1,0 +1,182 @@
+"""Addresses that INPUT blocks, but that still reach containers: forwarded packets do not pass INPUT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.extensions.matches.set import Set
+from iptsim.findings.behind import is_private, second_address
+from iptsim.findings.examples import header
+from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.published import is_forwarded, is_on_purpose, without_nat
+from iptsim.findings.scene import Scene
+from iptsim.languages import Message, Text, message
+from iptsim.owners.chain_owners import chain_owners
+from iptsim.packet import Family, address_text, protocol_name
+
+#: So many rules are tried, and so many are named.
+_TRIED, _SHOWN = 20, 5
+#: An address that Docker usually gives the first container.
+_SOME_CONTAINER = "172.17.0.2"
+_BLOCKS = ("DROP", "REJECT")
+
+
+class _Ban(NamedTuple):
+    """A rule of INPUT that blocks senders.
+
+    Attributes:
+        sender: an address that it blocks; "internet" for one that may be in its set.
+        words: the condition, for a rule elsewhere.
+    """
+
+    rule: Rule
+    sender: str
+    words: str
+    is_set: bool
+
+
+class _Port(NamedTuple):
+    """A port of a container that others may connect to.
+
+    Attributes:
+        to / fields: the destination and further fields of a packet for it.
+    """
+
+    name: Message
+    to: str
+    proto: str
+    number: int
+    fields: dict[str, Any]
+
+    def ask(self, scene: Scene, family: Family, sender: str) -> Explanation | None:
+        """Walk a packet to it."""
+        return scene.ask(sender, self.to, family, proto=self.proto, dport=self.number, **self.fields)
+
+
+def not_for_containers(scene: Scene) -> Iterator[Finding]:
+    """Find addresses that only INPUT blocks, on a host whose published ports are forwarded to containers."""
+    for family in scene.families:
+        if not scene.has_docker:
+            continue
+        found: list[tuple[_Ban, Message, Explanation]] = []
+        for ban in islice(_bans(scene, family), _TRIED):
+            hit = next(_passing(scene, family, ban), None)
+            if hit is not None:
+                found.append((ban, *hit))
+        if found:
+            yield _finding(scene, family, found)
+
+
+def _bans(scene: Scene, family: Family) -> Iterator[_Ban]:
+    """Yield the rules that block packets by their source address, and that INPUT alone leads to."""
+    hooks = scene.hooks(family, "filter")
+    for rule in scene.table(family, "filter").rules():
+        if hooks.get(rule.chain) != ("INPUT",) or rule.target_name not in _BLOCKS:
+            continue
+        source = rule.parameters.source
+        sets = [one for one in rule.matches if isinstance(one, Set) and _is_of_senders(one)]
+        if source is not None and "source" not in rule.parameters.negated:
+            address = second_address(source)
+            if not is_private(family, address):
+                yield _Ban(rule, address, f"-s {source.short}", False)
+        elif source is None and sets:
+            yield _Ban(rule, "internet", f"-m set --match-set {sets[0].match_set[0]} src", True)
+
+
+def _is_of_senders(match: Set) -> bool:
+    return match.match_set[1] == ("src",) and "match_set" not in match.negated
+
+
+def _passing(scene: Scene, family: Family, ban: _Ban) -> Iterator[tuple[Message, Explanation]]:
+    """Yield the ports of containers that a blocked sender reaches, and would not if INPUT saw the packets."""
+    world = scene.suppose("no nat", without_nat)
+    for port in _ports(scene, family):
+        shown = port.ask(scene, family, ban.sender)
+        if shown is None or not _is_open(shown, port) or is_on_purpose(shown):
+            continue
+        if port.fields and ban.is_set and not ban.rule.conditions_on("dport"):
+            yield port.name, shown  # the rule is for all ports, and which one is published is not known
+            return
+        local = scene.ask(ban.sender, "host", family, world=world, proto=port.proto, dport=port.number)
+        others = scene.ask("internet", "host", family, world=world, proto=port.proto, dport=port.number)
+        if local is None or not _decides(local, ban):
+            continue
+        if ban.is_set or (others is not None and others.verdict != local.verdict):
+            yield port.name, shown
+
+
+def _ports(scene: Scene, family: Family) -> Iterator[_Port]:
+    """Yield the published ports; where only table filter is shown, those that Docker's rules accept."""
+    known = False
+    for one in scene.publications(family):
+        proto, to = protocol_name(one.port.proto), one.port.host_address or "host"
+        if not one.on_loopback:
+            known = True
+            name = message("port {port} of {name}", port=one.outside, name=one.container.name)
+            yield _Port(name, to, proto, one.port.host_port, {})
+    outside = scene.outside_interface(family)
+    if known or outside is None or not scene.jumps(family, "filter", "DOCKER"):
+        return
+    if family == 4 and not scene.shows(family, "filter", "DOCKER"):
+        yield _Port(message("ports of containers"), _SOME_CONTAINER, "tcp", 80, {"in": outside.name})
+    for rule in scene.rules(family, "filter", "DOCKER"):
+        target, fields = rule.parameters.destination, header(rule)
+        if target is not None and rule.target_name == "ACCEPT" and "dport" in fields:
+            address = address_text(family, target.address)
+            name = message("port {port} of {name}", port=f"{fields['dport']}/{fields['proto']}", name=address)
+            yield _Port(name, address, fields["proto"], fields["dport"], {"in": outside.name})
+
+
+def _is_open(shown: Explanation, port: _Port) -> bool:
+    """Return whether a packet reaches a container; where Docker's chains are not shown, whether it may."""
+    if shown.verdict == "DEPENDS":
+        rules = [one.rule for one in shown.trace.hinges if one.rule is not None]
+        return bool(port.fields) and not any(
+            isinstance(match, Set) for rule in rules for match in rule.matches
+        )
+    return shown.verdict == "ACCEPT" and is_forwarded(shown)
+
+
+def _decides(shown: Explanation, ban: _Ban) -> bool:
+    """Return whether a rule blocks a packet, or may, if it is one with a set."""
+    if ban.is_set:
+        return shown.verdict == "DEPENDS" and any(one.rule is ban.rule for one in shown.trace.hinges)
+    step = shown.trace.legs[0].deciding
+    return shown.verdict in _BLOCKS and step is not None and step.rule is ban.rule
+
+
+def _finding(scene: Scene, family: Family, found: list[tuple[_Ban, Message, Explanation]]) -> Finding:
+    ban, port, shown = found[0]
+    where = "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
+    command = f"{tool_of(family)} -I {where} {ban.words} -j {ban.rule.target_name}"
+    return Finding(
+        "bans-not-for-containers",
+        message("Senders that INPUT blocks can still connect to published {port}.", port=port),
+        tuple(of_rule(one.rule) for one, _, _ in found[:_SHOWN]),
+        message(
+            "Packets to a published port are forwarded to the container: they pass FORWARD and never reach the rules"
+            " of INPUT."
+        ),
+        _remedy(scene, family, ban, command),
+        shown,
+        family,
+        # whether a sender is in a set is not known, so a trial shows nothing
+        () if ban.is_set or shown.verdict == "DEPENDS" else (command,),
+    )
+
+
+def _remedy(scene: Scene, family: Family, ban: _Ban, command: str) -> Text:
+    owner = chain_owners(scene.host.rulesets[family]).rule(ban.rule)
+    if owner == "fail2ban":
+        return message("{command}; for later bans set chain = DOCKER-USER in the jail.", command=command)
+    if ban.is_set:
+        return message(
+            "{command}; or let the program that writes the rule insert it there, too (CrowdSec: DOCKER-USER in"
+            " iptables_chains).",
+            command=command,
+        )
+    return command

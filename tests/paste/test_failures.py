@@ -1,0 +1,117 @@
+"""Messages of clients about failed connections become the packet in question, if it is known who sent it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import iptsim
+from iptsim.errors import CaptureError
+from iptsim.host.files import Source
+from iptsim.paste.assembly import host_of_source
+from iptsim.paste.packet_from_line import fields_of_line
+
+RULES = """\
+root@gw:~# iptables -S
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-A OUTPUT -d 10.0.0.5/32 -p tcp -m tcp --dport 5432 -j DROP
+"""
+
+
+def asked(text: str) -> tuple[dict[str, Any], ...]:
+    host = host_of_source(Source("paste", {}, text.encode()))
+    assert host.pasted is not None
+    return tuple(host.pasted.asked)
+
+
+def tcp(to: str, port: int) -> dict[str, Any]:
+    return {"from": "host", "to": to, "proto": "tcp", "dport": port}
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        # lib/connect.c of curl, and its older versions
+        ("curl: (7) Failed to connect to 10.0.0.5 port 80 after 3 ms: Couldn't connect to server", tcp("10.0.0.5", 80)),
+        ("curl: (28) Failed to connect to 10.0.0.5 port 80: Connection timed out", tcp("10.0.0.5", 80)),
+        ("curl: (7) Failed connect to 10.0.0.5:8080; No route to host", tcp("10.0.0.5", 8080)),
+        ("* connect to 127.0.0.1 port 80 failed: Connection refused", tcp("127.0.0.1", 80)),
+        ("ssh: connect to host 10.0.0.5 port 22: Connection timed out", tcp("10.0.0.5", 22)),
+        ("nc: connect to 10.0.0.5 port 5432 (tcp) failed: Connection refused", tcp("10.0.0.5", 5432)),
+        ("Connecting to 10.0.0.5:80... failed: Connection refused.", tcp("10.0.0.5", 80)),
+        (
+            'psql: error: connection to server at "10.0.0.5", port 5432 failed: No route to host',
+            tcp("10.0.0.5", 5432),
+        ),
+        ("Error: dial tcp 10.0.0.5:443: connect: no route to host", tcp("10.0.0.5", 443)),
+        ("Error: connect EHOSTUNREACH 10.0.0.5:3306", tcp("10.0.0.5", 3306)),
+        (
+            ";; communications error to 10.0.0.5#53: timed out",
+            {"from": "host", "to": "10.0.0.5", "proto": "udp", "dport": 53},
+        ),
+        (
+            "PING 10.0.0.5 (10.0.0.5) 56(84) bytes of data.\n\n--- 10.0.0.5 ping statistics ---\n"
+            "3 packets transmitted, 0 received, 100% packet loss, time 2001ms",
+            {"from": "host", "to": "10.0.0.5", "proto": "icmp"},
+        ),
+    ],
+)  # fmt: skip
+def test_a_command_typed_where_the_rules_were_listed(message: str, fields: dict[str, Any]) -> None:
+    """The host is the sender."""
+    assert asked(f"{RULES}root@gw:~# try it\n{message}\n") == (fields,)
+
+
+def test_telnet_names_the_port_in_its_command() -> None:
+    """Its messages name the address alone."""
+    typed = "root@gw:~# telnet 10.0.0.5 5432\nTrying 10.0.0.5...\n"
+    assert asked(f"{RULES}{typed}telnet: Unable to connect to remote host: Connection refused\n") == (
+        tcp("10.0.0.5", 5432),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # in a container, on another machine, or nobody knows where
+        "root@3f2a51b0c8d1:/# curl 10.0.0.5\ncurl: (7) Failed to connect to 10.0.0.5 port 80: Connection refused\n",
+        "me@laptop:~$ curl 10.0.0.5\ncurl: (7) Failed to connect to 10.0.0.5 port 80: Connection refused\n",
+        "\ncurl: (7) Failed to connect to 10.0.0.5 port 80: Connection refused\n".replace("\n", "\n" * 14, 1),
+        # a name that nothing here resolves, and what did not fail
+        "root@gw:~# curl db\ncurl: (7) Failed to connect to db port 80: Connection refused\n",
+        "root@gw:~# ping 10.0.0.5\nPING 10.0.0.5 (10.0.0.5) 56(84) bytes of data.\n2 received, 0% packet loss\n",
+        "root@gw:~# wget x\nConnecting to 10.0.0.5:443... connected.\n",
+    ],
+)
+def test_no_question_where_an_end_is_not_known_or_nothing_failed(text: str) -> None:
+    """A guess would be worse."""
+    assert asked(RULES + text) == ()
+
+
+def test_a_message_that_names_both_ends() -> None:
+    """Go's net package prints the local address of a socket that is connected."""
+    line = "read udp 172.17.0.2:40000->10.0.0.5:53: i/o timeout"
+    both = {"from": "172.17.0.2", "sport": 40000, "to": "10.0.0.5", "proto": "udp", "dport": 53}
+    assert asked(f"{RULES}\n{line}\n") == (both,)
+    assert fields_of_line(line) == both
+
+
+def test_the_likeliest_cause_is_that_of_the_failed_connection(tmp_path: Path) -> None:
+    """Of several, the first one that the rules block."""
+    path = tmp_path / "paste"
+    path.write_text(
+        f"{RULES}root@gw:~# curl 10.0.0.6\ncurl: (7) Failed to connect to 10.0.0.6 port 80: Connection refused\n"
+        "root@gw:~# psql\ncurl: (28) Failed to connect to 10.0.0.5 port 5432: Connection timed out\n"
+    )
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert "OUTPUT rule 1 drops" in str(cause.text)
+
+
+def test_messages_alone_are_no_rules() -> None:
+    """Nothing could be said of them."""
+    with pytest.raises(CaptureError, match="no rules"):
+        asked("read udp 172.17.0.2:40000->10.0.0.5:53: i/o timeout\n")
