@@ -17,7 +17,7 @@ from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_sentence, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.owners.docker import docker_role, network_name
+from iptsim.owners.docker import forwards_port, network_name
 from iptsim.packet import is_icmp_error
 from iptsim.question.model import Question
 
@@ -27,7 +27,7 @@ def accepted(host: Host, question: Question, trace: Trace) -> Reason:
     leg = trace.legs[0]
     steps = accepting(leg)
     case = Case(host, question, trace, leg, steps[0] if len(steps) == 1 else None)
-    forward = next((step for step in leg.steps if _is_forward(step, host) and not step.maybe), None)
+    forward = next((step for step in leg.steps if not step.maybe and _is_forward(step, host)), None)
     bypass = next((step for step in leg.steps if step.code == ReasonCode.BYPASSES_IPTABLES), None)
     if bypass is not None:
         return bypassed(case, bypass)
@@ -70,8 +70,7 @@ def accepting(leg: Leg) -> list[Step]:
 
 def _is_forward(step: Step, host: Host) -> bool:
     """Return whether a step is Docker's forwarding of a published port."""
-    role = docker_role(step.rule, host) if step.rule is not None and step.table == "nat" else None
-    return role is not None and role.code == "port-forward"
+    return step.rule is not None and step.table == "nat" and forwards_port(step.rule, host)
 
 
 # -- Docker's rules --------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -
             index = observer.following(rules, context, index)
         elif not each and rules.is_long:
             index = rules.following(context, index, watched)
-        if index >= len(rules):
+        if index >= rules.count:
             if not callers:
                 return _policy(kernel, context, base)
             rules, index = callers.pop()

@@ -47,14 +47,15 @@ class ChainRules:
 
     def __init__(self, rules: list[Rule], prepare: Callable[[Rule], Prepared], family: int) -> None:
         self._rules: list[Rule | Prepared] = list(rules)
+        self.count = len(rules)
         #: whether an index is worth it
-        self.is_long = len(rules) >= _INDEX_FROM
+        self.is_long = self.count >= _INDEX_FROM
         self._prepare, self.family = prepare, family
         self._evaluated = 0
         self._index: ChainIndex | None = None
 
     def __len__(self) -> int:
-        return len(self._rules)
+        return self.count
 
     def __getitem__(self, position: int) -> Prepared:
         rule = self._rules[position]
@@ -71,12 +72,11 @@ class ChainRules:
 
     def following(self, context: Context, start: int, ignored: frozenset[str]) -> int:
         """Return the first rule from a position on that may match; see :meth:`ChainIndex.following`."""
-        count = len(self._rules)
-        if start >= count or not self.is_long:
+        if start >= self.count or not self.is_long:
             return start
         if self._index is None:
             self._evaluated += 1
-            if self._evaluated < _INDEX_AFTER * count:
+            if self._evaluated < _INDEX_AFTER * self.count:
                 return start
         return self.index().following(context, start, ignored)
 

@@ -6,6 +6,7 @@ The public entry point is :func:`walk`; :class:`Simulator` keeps what is prepare
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any
 
 from iptsim.dump.ruleset import Ruleset
@@ -66,7 +67,7 @@ class Simulator:
 
     def is_current(self) -> bool:
         """Return whether the host still has the rules from which this was made."""
-        return all(one is other for one, other in zip(self._made_from, _parts(self.host), strict=True))
+        return all(map(is_, self._made_from, _parts(self.host)))
 
     def walk(self, question: Question, observer: Observer | None = None) -> Trace:
         """Follow the packet of a question; see :func:`walk`.
@@ -186,8 +187,13 @@ class Simulator:
 
 def _parts(host: Host) -> tuple[object, ...]:
     """Return the parts of a host that are prepared."""
-    rulesets = (held.get(family) for held in (host.rulesets, host.extra_rulesets) for family in FAMILIES)
-    return (*rulesets, host.namespace, host.namespace.nftables, bool(host.conntrack))
+    return (
+        *map(host.rulesets.get, FAMILIES),
+        *map(host.extra_rulesets.get, FAMILIES),
+        host.namespace,
+        host.namespace.nftables,
+        bool(host.conntrack),
+    )
 
 
 def _outside(question: Question) -> tuple[Side, ...]:

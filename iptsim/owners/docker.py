@@ -28,11 +28,23 @@ def is_dockers(rule: Rule, host: Host | None = None) -> bool:
     return is_written_by_dockerd(rule, own)
 
 
-def docker_role(rule: Rule, host: Host | None = None) -> Role | None:
-    """Return why dockerd wrote a rule, None for a rule that it did not write."""
+def forwards_port(rule: Rule, host: Host) -> bool:
+    """Return whether a rule of nat is Docker's forwarding of a published port."""
+    found = _template(rule, host) if isinstance(rule.target, Dnat) else None
+    return found is not None and found[0].role == "port-forward"
+
+
+def _template(rule: Rule, host: Host | None) -> tuple[RuleTemplate, dict[str, str]] | None:
+    """Return the template of a rule of dockerd and the values in its placeholders; None for any other rule."""
     daemon = host.daemon if host is not None else None
     found = template_of(rule, daemon.generation if daemon is not None else None)
-    if found is None or not is_dockers(rule, host):
+    return found if found is not None and is_dockers(rule, host) else None
+
+
+def docker_role(rule: Rule, host: Host | None = None) -> Role | None:
+    """Return why dockerd wrote a rule, None for a rule that it did not write."""
+    found = _template(rule, host)
+    if found is None:
         return None
     reader = _Reader(rule, *found, host)
     simple = _ABOUT_NETWORK.get(reader.template.role)
