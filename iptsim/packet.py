@@ -280,6 +280,17 @@ class Connection:
         """Return an independent copy."""
         return copy.copy(self)
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it is in conntrack's table."""
+        return "CONFIRMED" in self.status
+
+    def carried(self, state: str | None) -> tuple[dict[Direction, int] | None, dict[Direction, int] | None]:
+        """Return the packets and bytes by direction before a packet of this state; None for those that are unknown."""
+        if state == "NEW" and not self.is_confirmed:
+            return {"original": 0, "reply": 0}, {"original": 0, "reply": 0}
+        return self.packets, self.bytes
+
 
 class State(NamedTuple):
     """The state of a packet in conntrack: its ctstate, its entry, and its direction in that connection."""

@@ -144,13 +144,13 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
             continue
         prefixes = list(evidence.subnets.get(bridge, ()))
         source = message("from its rules")
+        if not prefixes:
+            prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
         if existing_only and interface is not None:
             # a rule may name a bridge and a subnet that are no pair
             named, prefixes = prefixes, [one for one in prefixes if _has_subnet(interface, one)]
             if named and not prefixes:
                 continue
-        if not prefixes:
-            prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
         subnets = tuple(
             Subnet(family=family, address=address, prefix_length=length)
             for family, address, length in prefixes

@@ -19,6 +19,7 @@ from iptsim.netfilter.bridge_ports import (
     neighbour_behind,
     settle_port,
 )
+from iptsim.netfilter.conntrack_hook import confirm
 from iptsim.netfilter.hook_evaluation import pass_hook
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_bridge
@@ -72,6 +73,9 @@ def receive(
     if packet.pkttype != "unicast":
         flooded = flood(kernel, context, port)
         outcome = hand_up(kernel, context, bridge)
+        if outcome is None and seen:
+            # its copies share the entry, so it is confirmed before INPUT (br_nf_local_in)
+            confirm(kernel, context)
         return HandedUp(seen, flooded=flooded) if outcome is None else flooded or outcome
     if target is not None:
         return switch(kernel, context, port, target)

@@ -98,6 +98,15 @@ def update(connection: Connection, packet: Packet, direction: Direction) -> None
         connection.status |= {"SEEN_REPLY"}
 
 
+def count(connection: Connection, packet: Packet, state: str | None, direction: Direction) -> None:
+    """Add a packet to the counters of its connection, as far as they are known (nf_ct_acct_add)."""
+    packets, sizes = connection.carried(state)
+    if packets is not None:
+        connection.packets = {**packets, direction: packets[direction] + 1}
+    if sizes is not None:
+        connection.bytes = {**sizes, direction: sizes[direction] + packet.length}
+
+
 def first_state(packet: Packet, *, zone: Zone, tcp_loose: bool) -> State:
     """Return the state of a packet that belongs to no known connection."""
     if packet.proto == ICMPV6 and packet.icmp_type in _ICMPV6_UNTRACKED:

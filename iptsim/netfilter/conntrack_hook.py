@@ -111,7 +111,7 @@ def confirm(kernel: Kernel, context: Context) -> None:
     if context.direction == "reply":
         # the error for a rejected packet does not confirm its connection
         return
-    if connection is not None and "CONFIRMED" not in connection.status:
+    if connection is not None and not connection.is_confirmed:
         connection.status |= {"CONFIRMED"}
         kernel.connections.append(connection)
 

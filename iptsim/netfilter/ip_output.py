@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from iptsim.host import fib
 from iptsim.languages import message
-from iptsim.netfilter import hooks, routing
+from iptsim.netfilter import conntrack, hooks, routing
 from iptsim.netfilter.conntrack_hook import confirm, forget_invalid
 from iptsim.netfilter.hook_evaluation import pass_hook
 from iptsim.netfilter.ip_input import route
@@ -75,6 +75,7 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused
     if rejected.connection is not None:
+        conntrack.count(rejected.connection, rejected.packet, rejected.state, rejected.direction)
         context.connection, context.state = rejected.connection, "RELATED"
         context.direction = "original" if rejected.direction == "reply" else "reply"
     else:

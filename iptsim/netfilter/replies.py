@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from iptsim.host.model import Host
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import (
@@ -91,7 +93,7 @@ def is_sent_bare(host: Host, request: Leg) -> bool:
     Its reply comes back only if the other side has a route to that address.
     """
     delivered, packet = request.delivered, request.packet
-    outside = delivered is not None and delivered.kind == "outside" and delivered.packet.src == packet.src
-    if not outside or not host.is_inside(packet.family, packet.src):
+    if delivered is None or delivered.kind != "outside" or delivered.packet.src != packet.src:
         return False
-    return not host.is_inside(packet.family, packet.dst)
+    is_inside = partial(host.is_inside, packet.family)
+    return is_inside(packet.src) and not is_inside(delivered.packet.dst)

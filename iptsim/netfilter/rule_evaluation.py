@@ -100,6 +100,10 @@ def apply(
         )
     if isinstance(outcome, Unknown):
         outcome = _undecided(kernel, context, target, outcome, prepared)
+    if isinstance(outcome, Translation) and context.connection and context.connection.is_confirmed:
+        # nf_nat_setup_info
+        already = message("its connection is already in conntrack's table, so nat changes nothing")
+        outcome = Verdict("ACCEPT", detail=already)
     note: Text = ""
     if isinstance(outcome, Translation):
         if not translate(kernel, context, outcome):

@@ -10,7 +10,7 @@ from typing import Any
 from iptsim.host import load_host
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, TCP_FLAGS, address_text
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, TCP_FLAGS, address_text, is_icmp_query
 from iptsim.question.model import Question
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, packet
@@ -189,7 +189,7 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
         extra.update(
             tcp_seq=number(transport[4:8], "big"), tcp_ack=number(transport[8:12], "big"), tcp_window=8192
         )
-    elif probe.proto in (ICMP, ICMPV6) and probe.icmp_type in _ECHOES:
+    elif probe.proto in (ICMP, ICMPV6) and is_icmp_query(probe.proto, probe.icmp_type):
         extra.update(icmp_id=number(transport[4:6], "big"), icmp_seq=number(transport[6:8], "big"))
     elif probe.proto == 50:
         extra["esp_spi"] = number(transport[:4], "big")
@@ -210,8 +210,6 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
     return extra
 
 
-#: ICMP types whose header holds an identifier and a number.
-_ECHOES = frozenset({0, 8, 128, 129})
 _CHUNK_NAMES = {0: "DATA", 1: "INIT", 2: "INIT_ACK", 6: "ABORT", 10: "COOKIE_ECHO"}
 
 

@@ -143,11 +143,12 @@ _PORT_RANGE = re.compile(r"--to-ports \d+-\d+|--to-source \S+:\d+-\d+|--random")
 
 
 def _doubt(world: World, probe: Probe) -> Doubt:
-    """Return what iptsim may leave open: chance, memory, an entry's rest of life, what other fragments hold."""
+    """Return what iptsim may leave open: chance, memory, an entry's rest of life, ports that the kernel picks."""
     dump = world.dump + world.other_dump
-    if probe.fragment or world.other_dump or any(word in dump for word in _COUNTED):
+    counted = any(word in dump for word in _COUNTED)
+    if probe.fragment or world.other_dump or counted or _PORT_RANGE.search(dump):
         return "any"
-    some = world.picks_next_hops or _PORT_RANGE.search(dump) or any(f"-m {name} " in dump for name in OPEN)
+    some = world.picks_next_hops or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"
 
 
@@ -188,12 +189,14 @@ def _pretends(world: World, probe: Probe) -> bool:
     """Return whether a packet comes with an address whose reply has no one place.
 
     That is the address of a guest behind another port, or, of a packet of the host, one of a bridge's subnet that it
-    does not have. Where the router is behind a bridge's port, it is any address that the sender does not have.
+    does not have. Where the router is behind a bridge's port, or nat translates the reply on a bridge, the kernel asks
+    for the address, so it is any that the sender does not have.
     """
     if probe.source != "host":
         behind = [guest for guest in world.guests if guest.port == probe.source]
         known = probe.src in [guest.address for guest in behind] or any(guest.router for guest in behind)
-        if behind and not known and any(guest.router for guest in world.guests):
+        asks_for_it = any(guest.router for guest in world.guests) or "*nat" in world.dump + world.other_dump
+        if behind and not known and asks_for_it:
             return True
         return any(
             one.address == probe.src and one.port != probe.source and not one.saved for one in world.guests

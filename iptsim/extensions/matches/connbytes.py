@@ -66,9 +66,7 @@ def _measure(context: Context, mode: _Mode, side: _Side) -> int | Unknown | None
     connection, packet = context.connection, context.packet
     if connection is None:
         return None
-    packets, sizes = connection.packets, connection.bytes
-    if context.state == "NEW" and "CONFIRMED" not in connection.status:
-        packets = sizes = {"original": 0, "reply": 0}
+    packets, sizes = connection.carried(context.state)
     if (packets is None and mode != "bytes") or (sizes is None and mode != "packets"):
         return Unknown(
             message("the {what} that the connection has carried", what=_UNITS[mode]),

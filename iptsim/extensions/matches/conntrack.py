@@ -135,7 +135,7 @@ def _got_flow(connection: Connection, part: str, reply: bool, name: Message) -> 
 def _expires(connection: Connection) -> int | Unknown:
     if connection.expires is not None:
         return connection.expires
-    if "CONFIRMED" not in connection.status:
+    if not connection.is_confirmed:
         # it has no timer yet; the kernel subtracts its clock from the timeout all the same (nf_ct_expires), which
         # gives 0 unless the machine has started a few minutes or some weeks ago
         return Unknown(message("how long the machine has been up"), "--set ct.expires=0")
