@@ -110,7 +110,7 @@ def read_assignment(text: str) -> dict[str, Any]:
 
 def spoofed_sources(chains: Any, behind: dict[str, Any]) -> dict[str, Any]:
     """Return by interface which sources FORWARD accepts in a new connection that are not behind the interface."""
-    from iptsim.dump.calls import Node
+    from iptsim.dump.chain_graph import Node
     from iptsim.extensions.constraints import named
 
     accepted = chains.summary(Node("filter", "FORWARD")).packets("ACCEPT").having({"ct.state": "NEW"})

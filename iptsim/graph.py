@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import networkx as nx
 
-from iptsim.dump.calls import Node
-from iptsim.dump.chain_graph import ChainGraph, chain_graph
-from iptsim.dump.checks import refuse
+from iptsim.dump.chain_graph import ChainGraph, Node
+from iptsim.dump.checks import legal_graph
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.extensions.base import Target
 from iptsim.owners.chain_owners import chain_owners
@@ -60,7 +59,7 @@ def ruleset_graph(ruleset: Ruleset, *, returns: bool = True) -> RuleGraph:
             for rule in chain.rules:
                 _add_rule(graph, rule)
     if returns:
-        calls = chain_graph(ruleset.tables.values())
+        calls = ChainGraph(ruleset.tables.values())
         for table in ruleset.tables.values():
             _add_returns(graph, table, calls)
     return graph
@@ -143,7 +142,7 @@ def _return_destinations(calls: ChainGraph, left: Node) -> list[Node]:
         for rule in calls.callers(node):
             caller = Node(rule.table, rule.chain)
             goto = isinstance(rule.target, Jump) and rule.target.goto
-            if not goto or calls.nodes[caller]["kind"] == "base":
+            if not goto or calls.network.nodes[caller]["kind"] == "base":
                 places[caller] = None
             elif caller not in seen:
                 seen.add(caller)
@@ -156,7 +155,7 @@ def _return_destinations(calls: ChainGraph, left: Node) -> list[Node]:
 
 def chains_of(graph: _Graph) -> ChainGraph:
     """Return the graph of chains on which a graph is based."""
-    return chain_graph(graph.graph["ruleset"].tables.values())
+    return ChainGraph(graph.graph["ruleset"].tables.values())
 
 
 def unreferenced_chains(graph: _Graph) -> list[Node]:
@@ -177,5 +176,4 @@ def loops(ruleset: Ruleset) -> list[list[Node]]:
     Raises:
         RulesetError: a packet can reach one of them, which the kernel does not allow.
     """
-    refuse(ruleset.tables.values(), ruleset.backend)
-    return chain_graph(ruleset.tables.values()).idle_loops()
+    return legal_graph(ruleset.tables.values(), ruleset.backend).idle_loops()

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.asking import ask
-from iptsim.dump.calls import Node
-from iptsim.dump.chain_graph import chain_graph
+from iptsim.dump.chain_graph import ChainGraph
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
@@ -386,9 +385,9 @@ def _named_ports(
     if ruleset is None:
         return []
     found: dict[tuple[int, int], None] = {}
-    calls = chain_graph(one for name, one in ruleset.tables.items() if name == table)
-    for chain in filter(None, map(calls.chain, calls.reached(Node(table, hook)))):
-        for rule in chain.rules:
+    for name in ChainGraph(ruleset.tables.values()).reached(table, hook):
+        chain = ruleset.chain(table, name)
+        for rule in chain.rules if chain is not None else ():
             if targets is not None and rule.target_name not in targets:
                 continue
             for match in rule.matches:

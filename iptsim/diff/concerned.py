@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.diff.texts import TextDifference
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, Ruleset
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.host.model import Host

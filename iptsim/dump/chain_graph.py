@@ -1,135 +1,210 @@
 """Which chain leads where: the graph of chains, on which all other analyses of chains are built.
 
-Its nodes are hooks and chains, its edges are calls with the rules that make them. The part that packets can reach
-from a hook has no loops, because the kernel rejects such rules; unreferenced chains may have loops.
+Its nodes are hooks and chains, its edges are calls. The part that packets can reach from a hook has no loops, because
+the kernel rejects such rules; unreferenced chains may have loops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import networkx as nx
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Table
 
-from iptsim.dump.calls import Node, reached_from
-from iptsim.dump.ruleset import Chain, Rule, Table
+if TYPE_CHECKING:
+    import networkx as nx
 
 ChainKind = Literal["hook", "base", "user", "missing"]
 
+#: The attributes of nodes and edges; as there may be 100,000 of them, they share these.
+_KINDS: dict[ChainKind, Mapping[str, Any]] = {
+    kind: MappingProxyType({"kind": kind}) for kind in ("hook", "base", "user", "missing")
+}
+_CALL: Mapping[str, Any] = MappingProxyType({})
 
-if TYPE_CHECKING:
-    # only the class in the stubs is generic in the type of its nodes
-    _Graph = nx.DiGraph[Node]
-else:
-    _Graph = nx.DiGraph
 
+class Node(NamedTuple):
+    """A node's identity.
 
-class ChainGraph(_Graph):
-    """Hooks, chains and calls; made by :func:`chain_graph`.
-
-    A node has `kind` (see :data:`ChainKind`) and, if the chain exists, `chain`. An edge has `rules`, in the order
-    of the calling chain; edges from hooks have none.
+    Attributes:
+        place: "hook", the table of a chain, or, in the graph of rules, "verdict".
+        name: of the hook, the chain or the verdict (a target's name).
     """
+
+    place: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.place in ("hook", "verdict") else f"{self.place}:{self.name}"
+
+
+class ChainGraph:
+    """The hooks, chains and calls of some tables of a ruleset.
+
+    Every dump that is read needs :meth:`reached`, so no networkx graph is made for it: with 100,000 rules, reading
+    would take a quarter longer. All other questions are answered by networkx.
+
+    Args:
+        tables: the tables; their chains must not change any more.
+    """
+
+    def __init__(self, tables: Iterable[Table]) -> None:
+        self._tables = {table.name: table for table in tables}
+        #: the rules of a chain that call, by the called chain
+        self._calling: dict[Node, dict[str, list[Rule]]] = {}
 
     def chain(self, node: Node) -> Chain | None:
         """Return a node's chain; None for a hook, and for a missing chain."""
-        found: Chain | None = self.nodes[node].get("chain") if node in self else None
+        table = self._tables.get(node.place)
+        return table.chains.get(node.name) if table is not None else None
+
+    def rules(self, caller: Node, callee: Node) -> list[Rule]:
+        """Return the rules of a call, in the order of the calling chain; none for the edge from a hook."""
+        calling = self._calling.get(caller)
+        if calling is None:
+            calling = self._calling[caller] = {}
+            chain = self.chain(caller)
+            for rule in chain.rules if chain is not None else ():
+                if rule.jump is not None:
+                    calling.setdefault(rule.jump.chain, []).append(rule)
+        return calling.get(callee.name, [])
+
+    def reached(self, table: str, *starts: str) -> list[str]:
+        """Return some chains and all that packets can reach from them, nearest first."""
+        home = self._tables.get(table)
+        if home is None:
+            return []
+        todo = [*starts]
+        found = set(todo)
+        for name in todo:
+            for callee in _calls(home, name):
+                if callee not in found:
+                    found.add(callee)
+                    todo.append(callee)
+        return todo
+
+    def reaching_hooks(self, table: str) -> dict[str, tuple[str, ...]]:
+        """Return the hooks from which packets reach each chain of a table, in the order in which they traverse them."""
+        found: dict[str, tuple[str, ...]] = {}
+        for hook in BUILTIN_CHAINS.get(table, ()):
+            if self.chain(Node(table, hook)) is not None:
+                for name in self.reached(table, hook):
+                    found[name] = _and(found.get(name, ()), hook)
         return found
 
-    def hooks(self) -> list[Node]:
-        """Return the hooks."""
-        return [node for node in self if node.place == "hook"]
+    # -- by networkx -------------------------------------------------------------------------------
+
+    @cached_property
+    def network(self) -> nx.DiGraph[Node]:
+        """All hooks, chains and calls. Nodes have the attribute `kind`, see :data:`ChainKind`."""
+        return self._network(lambda chain: True)
+
+    @cached_property
+    def passed(self) -> nx.DiGraph[Node]:
+        """The part of the network that packets can reach."""
+        return self._network(lambda chain: chain.builtin)
+
+    def _network(self, starts: Callable[[Chain], bool]) -> nx.DiGraph[Node]:
+        """Return the graph of some chains, and of those that they call."""
+        import networkx as nx
+
+        # its dictionaries are filled here, as networkx takes twice as long to add edges
+        graph: Any = nx.DiGraph()
+        attributes, succ, pred = graph._node, graph._succ, graph._pred
+
+        def add(node: Node, kind: ChainKind) -> Node:
+            attributes[node], succ[node], pred[node] = _KINDS[kind], {}, {}
+            return node
+
+        for table in self._tables.values():
+            nodes: dict[str, Node] = {}
+            for name, chain in table.chains.items():
+                if starts(chain):
+                    node = nodes[name] = add(Node(table.name, name), "base" if chain.builtin else "user")
+                    if chain.builtin:
+                        hook = Node("hook", name)
+                        if hook not in graph:
+                            add(hook, "hook")
+                        succ[hook][node] = pred[node][hook] = _CALL
+            todo = [*nodes.values()]
+            for caller in todo:
+                callees = succ[caller]
+                for callee in _calls(table, caller.name):
+                    if callee not in nodes:
+                        kind: ChainKind = "user" if callee in table.chains else "missing"
+                        nodes[callee] = add(Node(table.name, callee), kind)
+                        todo.append(nodes[callee])
+                    node = nodes[callee]
+                    callees[node] = pred[node][caller] = _CALL
+        whole: nx.DiGraph[Node] = graph
+        return whole
 
     def callers(self, node: Node) -> list[Rule]:
         """Return the rules that jump to a chain, in the order of the dump."""
-        if node not in self:
+        if node not in self.network:
             return []
-        return [rule for caller, _ in self.in_edges(node) for rule in self.rules(caller, node)]
-
-    def rules(self, caller: Node, callee: Node) -> list[Rule]:
-        """Return the rules of a call, in the order of the calling chain."""
-        rules: list[Rule] = self.edges[caller, callee]["rules"]
-        return rules
-
-    def reached(self, *starts: Node) -> list[Node]:
-        """Return some nodes and all nodes that a packet can reach from them, nearest first."""
-        return reached_from([node for node in starts if node in self], self.successors)
+        return [rule for caller in self.network.predecessors(node) for rule in self.rules(caller, node)]
 
     def unreferenced(self) -> list[Node]:
         """Return the user chains that no rule jumps to: their rules see no packets."""
-        return [node for node in self._of_kind("user") if not self.in_degree(node)]
+        return [node for node in self._of_kind("user") if not self.network.in_degree(node)]
 
     def dangling(self) -> list[Rule]:
         """Return the rules that jump to a missing chain."""
         return [rule for node in self._of_kind("missing") for rule in self.callers(node)]
 
     def _of_kind(self, kind: ChainKind) -> list[Node]:
-        return [node for node in self if self.nodes[node]["kind"] == kind]
+        return [node for node in self.network if self.network.nodes[node]["kind"] == kind]
+
+    def idle_loops(self) -> list[list[Node]]:
+        """Return the groups of chains that call each other."""
+        import networkx as nx
+
+        groups = nx.strongly_connected_components(self.network)
+        return [
+            sorted(group)
+            for group in groups
+            if len(group) > 1 or any(self.network.has_edge(one, one) for one in group)
+        ]
+
+    def nesting(self) -> int | None:
+        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
+        import networkx as nx
+
+        try:
+            generations = sum(1 for _ in nx.topological_generations(self.passed))
+        except nx.NetworkXUnfeasible:
+            return None
+        return max(generations - 2, 0)  # the first two are the hooks and their base chains
 
     def loop(self) -> list[Rule]:
         """Return the rules of one loop that a packet can reach, in order; empty if there is none."""
+        import networkx as nx
+
         try:
-            edges = nx.find_cycle(self, self.hooks())
+            edges = nx.find_cycle(self.passed)
         except nx.NetworkXNoCycle:
             return []
         return [self.rules(*edge[:2])[0] for edge in edges]
 
-    def idle_loops(self) -> list[list[Node]]:
-        """Return the groups of chains that call each other."""
-        groups = nx.strongly_connected_components(self)
-        return [
-            sorted(group)
-            for group in groups
-            if len(group) > 1 or any(self.has_edge(one, one) for one in group)
-        ]
-
     def deepest(self) -> list[Rule]:
         """Return the rules of the path with the deepest nesting of calls; there must be no loop."""
-        way = nx.dag_longest_path(self._passed())
-        return [rule for pair in pairwise(way) for rule in self.rules(*pair)[:1]]
+        import networkx as nx
 
-    def _passed(self) -> nx.DiGraph[Node]:
-        """Return the part that packets can reach."""
-        nodes = self.reached(*self.hooks())
-        return self if len(nodes) == len(self) else nx.DiGraph(self.subgraph(nodes))
-
-    def add_chain(self, node: Node, chain: Chain) -> None:
-        """Add a chain, and its hook if it is built in."""
-        self.add_node(node, kind="base" if chain.builtin else "user", chain=chain)
-        if chain.builtin:
-            hook = Node("hook", chain.name)
-            self.add_node(hook, kind="hook")
-            self.add_edge(hook, node, rules=[])
-
-    def add_call(self, caller: Node, callee: Node, rule: Rule) -> None:
-        """Add a rule that calls a chain."""
-        if not self.has_edge(caller, callee):
-            self.add_edge(caller, callee, rules=[])
-        self.rules(caller, callee).append(rule)
+        path = nx.dag_longest_path(self.passed)
+        return [rule for pair in pairwise(path) for rule in self.rules(*pair)[:1]]
 
 
-def chain_graph(tables: Iterable[Table]) -> ChainGraph:
-    """Return the graph of chains of some tables of a ruleset."""
-    graph = ChainGraph()
-    for table in tables:
-        # all edges share one node object per chain: a dump may have 100,000 calls
-        nodes = {name: Node(table.name, name) for name in table.chains}
-        for name, chain in table.chains.items():
-            graph.add_chain(nodes[name], chain)
-        for name, chain in table.chains.items():
-            for callee, rules in _calls(chain).items():
-                if callee not in nodes:
-                    nodes[callee] = Node(table.name, callee)
-                    graph.add_node(nodes[callee], kind="missing")
-                graph.add_edge(nodes[name], nodes[callee], rules=rules)
-    return graph
+def _calls(table: Table, name: str) -> list[str]:
+    """Return the names of the chains that a chain calls."""
+    chain = table.chains.get(name)
+    return [rule.jump.chain for rule in chain.rules if rule.jump is not None] if chain is not None else []
 
 
-def _calls(chain: Chain) -> dict[str, list[Rule]]:
-    """Return the rules of a chain that jump to other chains, by the names of those."""
-    found: dict[str, list[Rule]] = {}
-    for rule in chain.rules:
-        if rule.jump is not None:
-            found.setdefault(rule.jump.chain, []).append(rule)
-    return found
+@cache
+def _and(hooks: tuple[str, ...], hook: str) -> tuple[str, ...]:
+    """Return hooks with one more; all chains share them."""
+    return (*hooks, hook)

@@ -6,11 +6,12 @@ loaded: xt_check_target and xt_check_match in net/netfilter/x_tables.c. `iptable
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import cache, partial
 from typing import NamedTuple
 
-from iptsim.dump.calls import hooks_of, nesting
-from iptsim.dump.ruleset import Jump, Rule, Table
+from iptsim.dump.chain_graph import ChainGraph
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Table
 from iptsim.errors import RulesetError, printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import format_protocol
@@ -26,8 +27,8 @@ _LISTED = 10
 DEEPEST = {"nf_tables": 15}
 
 
-def refuse(tables: Collection[Table], backend: str) -> None:
-    """Reject chains that call each other in a way that the kernel does not allow.
+def legal_graph(tables: Collection[Table], backend: str) -> ChainGraph:
+    """Return the graph of some tables, in which chains call each other only as the kernel allows.
 
     Both backends reject a loop of jumps and gotos if a packet can reach it from a hook
     (mark_source_chains in net/ipv4/netfilter/ip_tables.c, nft_chain_validate in nf_tables_api.c).
@@ -35,11 +36,10 @@ def refuse(tables: Collection[Table], backend: str) -> None:
     Raises:
         RulesetError: there is a loop, or the nesting is too deep; the message lists the rules with their lines.
     """
-    from iptsim.dump.chain_graph import chain_graph
-
-    nested = nesting(tables)
-    if nested is None:
-        loop = chain_graph(tables).loop()
+    graph = ChainGraph(tables)
+    nesting = graph.nesting()
+    if nesting is None:
+        loop = graph.loop()
         raise RulesetError(
             message(
                 "table {table} has a loop, so the kernel would reject it: {way}{lines}",
@@ -49,8 +49,8 @@ def refuse(tables: Collection[Table], backend: str) -> None:
             )
         )
     deepest = DEEPEST.get(backend)
-    if deepest is not None and nested > deepest:
-        rules = chain_graph(tables).deepest()
+    if deepest is not None and nesting > deepest:
+        rules = graph.deepest()
         raise RulesetError(
             message(
                 "table {table} nests {count} calls from {chain}, but with {backend} the kernel allows "
@@ -64,6 +64,7 @@ def refuse(tables: Collection[Table], backend: str) -> None:
                 lines=_lines(rules),
             )
         )
+    return graph
 
 
 #: The maximum number of rules of a path that are shown.
@@ -124,21 +125,37 @@ def objections(table: Table, doubts: Collection[Doubt]) -> list[Objection]:
         table: the whole table.
         doubts: the rules to check.
     """
-    hooks = hooks_of(table) if doubts else {}
+    graph = ChainGraph([table])
+
+    @cache
+    def reached(hooks: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(graph.reached(table.name, *hooks))
+
+    hooks = cache(partial(graph.reaching_hooks, table.name))
     found: list[Objection] = []
     for extensions, protocol, rules in doubts:
-        #: the hooks from which these extensions may be reached
-        allowed: set[tuple[str, ...]] = set()
+        forbidden = reached(_forbidden_hooks(table, extensions))
+        #: a rule in any other chain has been checked, and all of them are alike
+        valid = False
         for rule in rules:
-            where = hooks.get(rule.chain, ())
-            if where in allowed:
+            misplaced = rule.chain in forbidden
+            if valid and not misplaced:
                 continue
+            where = hooks()[rule.chain] if misplaced else ()
             objected = [one for each in extensions if (one := _objection(each, rule, protocol, where))]
-            if objected:
-                found += objected
-            else:
-                allowed.add(where)
+            found += objected
+            valid = valid or not objected
     return sorted(found, key=lambda objection: objection.rule.line)
+
+
+def _forbidden_hooks(table: Table, extensions: Iterable[Match | Target]) -> tuple[str, ...]:
+    """Return the built-in chains of a table that packets may not take to rules with some extensions."""
+    allowed = [hooks for each in extensions if (hooks := each.allowed_hooks()) is not None]
+    return tuple(
+        hook
+        for hook in BUILTIN_CHAINS[table.name]
+        if hook in table.chains and any(hook not in hooks for hooks in allowed)
+    )
 
 
 def _objection(

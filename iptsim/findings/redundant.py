@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Target
 from iptsim.findings.finding import Finding, of_rule, tool_of

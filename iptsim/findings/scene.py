@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump import loads
-from iptsim.dump.calls import Node, hooks_of
-from iptsim.dump.chain_graph import ChainGraph, chain_graph
+from iptsim.dump.chain_graph import ChainGraph, Node
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
@@ -149,17 +148,17 @@ class Scene:
 
     def below(self, family: Family, table: str, chain: str) -> list[str]:
         """Return a chain and the chains that packets can reach from it."""
-        return [node.name for node in self._calls(family).reached(Node(table, chain))] or [chain]
+        return self._calls(family).reached(table, chain) or [chain]
 
     def hooks(self, family: Family, table: str) -> dict[str, tuple[str, ...]]:
         """Return the built-in chains from which packets reach each chain of a table."""
-        return hooks_of(self.table(family, table))
+        return self._calls(family).reaching_hooks(table)
 
     def _calls(self, family: Family) -> ChainGraph:
         """Return which chain leads where."""
         if family not in self._graphs:
             ruleset = self.host.rulesets.get(family)
-            self._graphs[family] = chain_graph(ruleset.tables.values() if ruleset else ())
+            self._graphs[family] = ChainGraph(ruleset.tables.values() if ruleset else ())
         return self._graphs[family]
 
     # -- Docker ------------------------------------------------------------------------------------

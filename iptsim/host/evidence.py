@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from iptsim.dump.calls import callees, reached_from
+from iptsim.dump.chain_graph import ChainGraph
 from iptsim.dump.ruleset import Plan, Rule, Ruleset
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.matches.tcp import Tcp
@@ -218,10 +218,11 @@ class Evidence:
     def _translating_chains(self, ruleset: Ruleset) -> None:
         """Shorewall: -A POSTROUTING -o eth1 -j eth1_masq, with MASQUERADE rules in that chain."""
         nat = ruleset.tables.get("nat")
-        if nat is None:
+        if nat is None or not self._leaving:
             return
+        calls = ChainGraph([nat])
         for name, first in self._leaving:
-            reached = reached_from([first], callees(nat))
+            reached = calls.reached("nat", first)
             rules = (rule for one in reached if one in nat.chains for rule in nat.chains[one].rules)
             if not _BRIDGE.fullmatch(name) and any(
                 rule.target_name in ("MASQUERADE", "SNAT") and not rule.parameters.out_interface

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.netfilter.steps import Step
 
 MoveKind = Literal["enter", "call", "goto", "return", "done"]

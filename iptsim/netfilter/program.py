@@ -6,9 +6,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import cached_property
 
-from iptsim.dump.calls import Node
-from iptsim.dump.chain_graph import ChainGraph
-from iptsim.dump.checks import refuse
+from iptsim.dump.chain_graph import Node
+from iptsim.dump.checks import legal_graph
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Extension, Match, Predicate
 from iptsim.extensions.constraints import unsteady
@@ -82,19 +81,24 @@ class ChainRules:
 
 
 class Program:
-    """A ruleset ready to run: its chain graph, as far as packets go, and their rules, prepared when first reached.
+    """A ruleset ready to run: its chain graph, and the rules, prepared when a packet first reaches them.
 
     Attributes:
-        graph: the chains that packets have entered, and the calls that led there.
+        graph: which chain leads where.
     """
 
     def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
-        refuse(ruleset.tables.values(), ruleset.backend)
-        self.graph = ChainGraph()
+        self.graph = legal_graph(ruleset.tables.values(), ruleset.backend)
         self.ruleset = ruleset
         self.backend, self.version = ruleset.backend, ruleset.version
         #: whether the kernel tracks connections for these rules
         self.tracks = conntrack_on or conntrack.switched_on(ruleset)
+        #: the base chains that the dump omits: a table of the legacy backend has them all
+        self._implied = {
+            (table, name): Chain(table, name, "ACCEPT")
+            for table in (ruleset.tables if ruleset.backend == "legacy" else ())
+            for name in BUILTIN_CHAINS[table]
+        }
         self._chains: dict[tuple[str, str], ChainRules] = {}
         #: by the identity of the calling rule
         self._called: dict[int, ChainRules] = {}
@@ -107,19 +111,9 @@ class Program:
         return any("physdev" in rule.extension_names for rule in self.ruleset.rules())
 
     def chain(self, table: str, name: str) -> Chain | None:
-        """Return a chain as in the dump, for a packet that enters it: the graph then contains the chain.
-
-        The legacy backend always has all base chains of a table, even those that the dump omits.
-        """
-        graph, node = self.graph, Node(table, name)
-        if node not in graph:
-            found = self.ruleset.chain(table, name)
-            if found is None and self.backend == "legacy" and table in self.ruleset.tables:
-                found = Chain(table, name, "ACCEPT") if name in BUILTIN_CHAINS[table] else None
-            if found is None:
-                return None
-            graph.add_chain(node, found)
-        return graph.chain(node)
+        """Return a chain as in the dump, or a base chain that the kernel has without it."""
+        found = self.graph.chain(Node(table, name))
+        return self._implied.get((table, name)) if found is None else found
 
     def called(self, rule: Rule, jump: Jump) -> ChainRules | None:
         """Return the rules of the chain that a rule calls; None if there is no such chain."""
@@ -128,7 +122,6 @@ class Program:
             chain = self.chain(rule.table, jump.chain)
             if chain is None:
                 return None
-            self.graph.add_call(Node(rule.table, rule.chain), Node(chain.table, chain.name), rule)
             found = self._called[id(rule)] = self.rules(chain)
         return found
 
@@ -141,12 +134,11 @@ class Program:
         """Return whether a base chain leaves every packet as it is: it only accepts, counts and logs."""
         key = (table, hook)
         if key not in self._idle:
-            chain = self.chain(table, hook)
-            self._idle[key] = chain is None or self._is_idle(chain, set())
+            reached = (self.chain(table, name) for name in self.graph.reached(table, hook))
+            self._idle[key] = all(self._is_idle(chain) for chain in reached if chain is not None)
         return self._idle[key]
 
-    def _is_idle(self, chain: Chain, seen: set[str]) -> bool:
-        seen.add(chain.name)
+    def _is_idle(self, chain: Chain) -> bool:
         if (chain.policy or "ACCEPT") != "ACCEPT":
             return False
         for prepared in map(self._prepare, chain.rules):
@@ -155,11 +147,6 @@ class Program:
                 return False
             if not prepared.quiet and target is not None and target.name not in ("ACCEPT", "RETURN"):
                 return False
-            jump = prepared.jump
-            if jump is not None and jump.chain not in seen:
-                called = self.chain(chain.table, jump.chain)
-                if called is not None and not self._is_idle(called, seen):
-                    return False
         return True
 
     def rules(self, chain: Chain) -> ChainRules:

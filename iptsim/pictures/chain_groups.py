@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.graph import RuleGraph
 from iptsim.languages import say
 

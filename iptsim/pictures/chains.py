@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.graph import RuleGraph, ruleset_graph

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from iptsim.dump.calls import Node
-from iptsim.dump.chain_graph import chain_graph
+from iptsim.dump.chain_graph import ChainGraph, Node
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
@@ -43,7 +42,7 @@ class _Tree:
     ) -> None:
         self.ruleset, self.visited = ruleset, visited
         self.counters, self.only_path = counters, only_path
-        self.calls = chain_graph(ruleset.tables.values())
+        self.calls = ChainGraph(ruleset.tables.values())
         self.many = sum(len(table.chains) for table in ruleset.tables.values()) > FREE
         self.walked = {(source, position) for source, _, position in visited.walked} if visited else set()
         self.idle = {(source, position) for source, _, position in visited.idle} if visited else set()
@@ -148,8 +147,7 @@ class _Tree:
     def _alike(self, table: Table, rules: list[Rule], shown: set[str]) -> str:
         """Return one line for jumps to chains of similar names, and note that these and their callees are shown."""
         names = {rule.target_name for rule in rules}
-        reached = self.calls.reached(*(Node(table.name, name) for name in names - shown))
-        shown.update(node.name for node in reached)
+        shown.update(self.calls.reached(table.name, *(names - shown)))
         where = f"{rules[0].position}-{rules[-1].position} → {printable(pattern(rules[0].target_name))}"
         remark = say("not expanded")
         return f"{where} x{len(names)}   ({remark}){self._count_and_mark(rules)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.explanation.story import Effect, LegVisit

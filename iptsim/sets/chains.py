@@ -14,7 +14,7 @@ from functools import partial, reduce
 from operator import and_
 from typing import Any
 
-from iptsim.dump.calls import Node, reached_from
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import Constraint, Several
@@ -155,13 +155,22 @@ class Chains:
     def tested(self, node: Node) -> list[str]:
         """Return the fields and decisions that a chain or its callees test, without decisions that each place makes."""
         found = set(self.among.fields) if self.among is not None else set[str]()
-        for one in reached_from([node], lambda one: self._called.get(one, ())):
+        for one in self._with_called(node):
             found |= self._tested.get(one, frozenset())
         return [key for key in self.space.layout.places if key in found]
 
     def decisions(self, node: Node) -> frozenset[str]:
         """Return the keys of what is undecided in a summarised chain, or in one that it calls."""
         return frozenset(self.tested(node)) - self.space.layout.header
+
+    def _with_called(self, node: Node) -> Iterable[Node]:
+        """Return a summarised chain, and those into which its packets went."""
+        found, todo = {node}, [node]
+        for one in todo:
+            new = self._called.get(one, set()) - found
+            found |= new
+            todo += new
+        return found
 
     def _prepared(self, node: Node) -> Iterator[Prepared]:
         chain = self.program.chain(*node)

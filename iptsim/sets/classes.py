@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from iptsim.address_sets import AddressSet
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Masked, named
 from iptsim.languages import message

@@ -7,7 +7,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.extensions.matches.conntrack import state_of
 from iptsim.extensions.wire import UDPLITE

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Translation
 from iptsim.sets.packets import PacketSet, union

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
 from iptsim.extensions.constraints import named
 from iptsim.sets.chains import Chains

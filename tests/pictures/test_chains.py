@@ -12,7 +12,7 @@ import pytest
 import iptsim
 from benchmarks.kube import dump as kube
 from iptsim.dump import loads
-from iptsim.dump.calls import Node
+from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import UsageError
 from iptsim.pictures import ENDINGS, Picture, chains_picture, topology_picture
