@@ -7,6 +7,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.findings.finding import Cause
 from iptsim.findings.scene import Scene
+from iptsim.languages import Text
 from iptsim.netfilter.steps import Skipped
 
 #: So many packets are followed.
@@ -27,7 +28,19 @@ def likeliest_cause(scene: Scene) -> Cause | None:
             continue
         if shown.verdict in ("DROP", "REJECT"):
             return Cause(shown, _near(shown))
+        for branch in shown.branches:
+            if (guess := _guess(branch)) is not None:
+                return Cause(branch, guess=guess)
     return None
+
+
+def _guess(branch: Explanation) -> Text | None:
+    """Return what a branch is based on, if that is one thing that the source does not show, and a rule blocks it."""
+    decisions, step = branch.trace.decisions, branch.reason.step
+    if branch.verdict not in ("DROP", "REJECT") or len(decisions) != 1 or decisions[0].rule is not None:
+        return None
+    shown = step is not None and (step.policy or step.rule is not None)
+    return decisions[0].words if shown and decisions[0].value else None
 
 
 def _near(shown: Explanation) -> tuple[Skipped, ...]:

@@ -152,7 +152,9 @@ def after_return(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         rules = scene.rules(family, "filter", CHAIN)
         end = next((rule for rule in rules if is_dockers(rule)), None)
-        behind = rules[end.position :] if end is not None else []
+        behind = (
+            [rule for rule in rules[end.position :] if not is_gap(rule.target)] if end is not None else []
+        )
         if end is None or not behind:
             continue
         tool = tool_of(family)

@@ -287,15 +287,18 @@ class Cause(NamedTuple):
     Attributes:
         shown: the packet, walked.
         near: rules that accept such packets, but from or to other addresses.
+        guess: what has to be so, a clause, if the source does not show it.
     """
 
     shown: Explanation
     near: tuple[Skipped, ...] = ()
+    guess: Text = ""
 
     @property
     def text(self) -> Message:
         """The cause in sentences."""
-        return message_sentences(self.shown.reason.message, *map(_comes_near, self.near))
+        guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
+        return message_sentences(self.shown.reason.message, *map(_comes_near, self.near), guess)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data; `shown` is a trace, schema `iptsim.trace/1`."""

@@ -6,12 +6,18 @@ container (moby cmd/docker-proxy). nat rules usually take packets away before th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from iptsim.dump.ruleset import Ruleset
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
+from iptsim.languages import Text, message
+from iptsim.netfilter.missing_nat import has_proxy, published_ports
+from iptsim.netfilter.missing_tables import WHOLE, unseen_tables
 from iptsim.netfilter.steps import Delivery
-from iptsim.packet import Family, parse_address
+from iptsim.packet import Family, Unknown, address_text, endpoint_text, parse_address, protocol_name
+from iptsim.question.places import is_loopback
 
 #: Programs that connect to the container of a published port; ss prints 15 characters of a name.
 PROXIES = ("docker-proxy", "rootlesskit")
@@ -33,6 +39,20 @@ class Behind(NamedTuple):
     answers_from_any: bool
 
 
+class Proxying(NamedTuple):
+    """A connection of docker-proxy to a container, for a packet of which table nat, which is not shown, would tell.
+
+    Attributes:
+        unknown: what is not known.
+        words: a clause that is true if docker-proxy connects.
+        behind: where it connects to.
+    """
+
+    unknown: Unknown
+    words: Text
+    behind: Behind
+
+
 def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Behind | None:
     """Return where docker-proxy connects to for a packet that the host received; None if it does not get the packet.
 
@@ -43,7 +63,7 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
         return None
     daemon = host.daemon
     engine = daemon.engine if daemon is not None else None
-    if daemon is not None and daemon.userland_proxy is False:
+    if not has_proxy(host):
         return None
     packet = delivered.packet
     for container in host.containers.values():
@@ -65,6 +85,45 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
             any_source = old and port.host_address is None
             return Behind(container.name, family, address, port.container_port, port.proto, any_source)
     return None
+
+
+def unseen_proxies(host: Host, rulesets: list[Ruleset], delivered: Delivery) -> Iterator[Proxying]:
+    """Yield how docker-proxy, if table nat is not shown, may take what is sent to a loopback address of the host.
+
+    Args:
+        host: the host.
+        rulesets: its rules of the packet's family.
+        delivered: where the packet arrived.
+    """
+    packet = delivered.packet
+    known = any(container.id for container in host.containers.values())
+    if delivered.kind != "host" or known or "nat" not in unseen_tables(rulesets):
+        return
+    if not is_loopback(packet.family, packet.dst) or not has_proxy(host) or packet.dport is None:
+        return
+    for target in published_ports(rulesets, packet):
+        address = address_text(packet.family, target.address)
+        owner = host.owner_of(packet.family, target.address)
+        yield Proxying(
+            Unknown(
+                message("the rules in table nat, which show for which ports docker-proxy listens"),
+                WHOLE[packet.family],
+                ("docker-proxy", packet.proto, packet.dport, target),
+            ),
+            message(
+                "docker-proxy, whose rules in table nat are not shown, passes {port} of the host on to {container}",
+                port=f"{protocol_name(packet.proto)}/{packet.dport}",
+                container=endpoint_text(packet.family, target.address, target.port),
+            ),
+            Behind(
+                owner[0].name if isinstance(owner, tuple) else address,
+                packet.family,
+                target.address,
+                target.port,
+                packet.proto,
+                answers_from_any=False,
+            ),
+        )
 
 
 def _address(host: Host, container: Container, family: Family) -> int | None:

@@ -44,6 +44,7 @@ def legs_of(run: Run) -> list[Leg]:
     behind = None
     if request.listening is not False:
         behind = docker_proxy.answered_by_proxy(run.host, request.delivered, request.program)
+        behind = behind or _unseen_proxy(run, request.delivered)
     if behind is None:
         legs.append(_reply(run, request, reply))
         return legs
@@ -55,6 +56,16 @@ def legs_of(run: Run) -> list[Leg]:
             return [request, *second, reply_leg]
         return [request, *second]
     return [request, _reply(run, request, reply), *second]
+
+
+def _unseen_proxy(run: Run, delivered: Delivery) -> docker_proxy.Behind | None:
+    """Follow the ways on which docker-proxy, of which a table nat that is not shown would tell, passes a packet on."""
+    kernel = run.kernel
+    rulesets = [program.ruleset for program in kernel.hooks.programs(delivered.packet.family)]
+    for found in docker_proxy.unseen_proxies(run.host, rulesets, delivered):
+        if kernel.choices.choose(found.unknown, "unseen", found.words):
+            return found.behind
+    return None
 
 
 def _second_connection(run: Run, behind: docker_proxy.Behind, request: Packet) -> list[Leg]:

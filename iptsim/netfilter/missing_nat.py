@@ -17,7 +17,8 @@ from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.missing_tables import WHOLE, unseen_chains, unseen_tables
-from iptsim.packet import Context, Family, Unknown, address_text, protocol_name
+from iptsim.packet import Context, Family, Packet, Unknown, endpoint_text, protocol_name
+from iptsim.question.places import is_loopback
 
 #: So many containers are considered as the target of one packet.
 _MOST = 8
@@ -37,7 +38,7 @@ class Forwarding(NamedTuple):
     wanted: Translation
 
 
-class _Target(NamedTuple):
+class Target(NamedTuple):
     """A container's address, its published port, and its bridge if known."""
 
     address: int
@@ -56,8 +57,8 @@ def unseen_forwardings(host: Host, rulesets: list[Ruleset], context: Context) ->
     packet = context.packet
     if packet.dport is None or not _may_forward(host, rulesets, context):
         return
-    proxied = _has_proxy(host)
-    for target in _targets(host, rulesets, context)[:_MOST]:
+    proxied = has_proxy(host)
+    for target in _targets(host, rulesets, context):
         if proxied and target.bridge is not None and target.bridge == context.in_interface:
             continue
         yield _forwarding(packet.family, target, packet.proto, packet.dport)
@@ -75,11 +76,11 @@ def _may_forward(host: Host, rulesets: list[Ruleset], context: Context) -> bool:
     if fib.lookup(host.namespace, packet.family, packet.dst).type != "local":
         return False
     # what is sent to a loopback address is left to docker-proxy
-    loopback = packet.dst >> 24 == 127 if packet.family == 4 else packet.dst == 1
-    return not (loopback and _has_proxy(host))
+    return not (is_loopback(packet.family, packet.dst) and has_proxy(host))
 
 
-def _has_proxy(host: Host) -> bool:
+def has_proxy(host: Host) -> bool:
+    """Return whether docker-proxy listens for published ports, unless the daemon says otherwise."""
     return host.daemon is None or host.daemon.userland_proxy is not False
 
 
@@ -106,9 +107,8 @@ def _docker_rules(rulesets: list[Ruleset]) -> Iterator[Rule]:
             yield from ruleset.tables["filter"].chains["DOCKER"].rules
 
 
-def _forwarding(family: Family, target: _Target, proto: int, port: int) -> Forwarding:
-    address = address_text(family, target.address)
-    container = f"{address}:{target.port}" if family == 4 else f"[{address}]:{target.port}"
+def _forwarding(family: Family, target: Target, proto: int, port: int) -> Forwarding:
+    container = endpoint_text(family, target.address, target.port)
     wanted = Translation("DNAT", "dst", (target.address, target.address), (target.port, target.port))
     return Forwarding(
         Unknown(
@@ -125,13 +125,13 @@ def _forwarding(family: Family, target: _Target, proto: int, port: int) -> Forwa
     )
 
 
-def _targets(host: Host, rulesets: list[Ruleset], context: Context) -> list[_Target]:
+def _targets(host: Host, rulesets: list[Ruleset], context: Context) -> list[Target]:
     """Return the containers to which a packet to the host may be forwarded, those with the same port first."""
     packet = context.packet
     engine = [container for container in host.containers.values() if container.id]
     if engine:
         return [
-            _Target(address, port.container_port, host.networks[endpoint.network].bridge)
+            Target(address, port.container_port, host.networks[endpoint.network].bridge)
             for container in engine
             for port in container.published
             if (port.family, port.proto, port.host_port) == (packet.family, packet.proto, packet.dport)
@@ -140,13 +140,18 @@ def _targets(host: Host, rulesets: list[Ruleset], context: Context) -> list[_Tar
             for family, address in endpoint.addresses.items()
             if family == packet.family
         ]
+    return published_ports(rulesets, packet)
+
+
+def published_ports(rulesets: list[Ruleset], packet: Packet) -> list[Target]:
+    """Return the published ports of a packet's protocol, those with its own number first."""
     found = [
         target for rule in _docker_rules(rulesets) if (target := _published(rule, packet.proto)) is not None
     ]
-    return sorted(dict.fromkeys(found), key=lambda target: target.port != packet.dport)
+    return sorted(dict.fromkeys(found), key=lambda target: target.port != packet.dport)[:_MOST]
 
 
-def _published(rule: Rule, proto: int) -> _Target | None:
+def _published(rule: Rule, proto: int) -> Target | None:
     """Return the port for which Docker wrote a rule: `-d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp --dport 80`."""
     parameters = rule.parameters
     destination = parameters.destination
@@ -158,4 +163,4 @@ def _published(rule: Rule, proto: int) -> _Target | None:
     (allowed,) = ports
     if not isinstance(allowed, tuple) or len(allowed) != 1 or allowed[0][0] != allowed[0][1]:
         return None
-    return _Target(destination.address, allowed[0][0], parameters.out_interface)
+    return Target(destination.address, allowed[0][0], parameters.out_interface)

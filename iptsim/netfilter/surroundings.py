@@ -174,6 +174,7 @@ class World:
         packet, interface = context.packet, context.in_interface or "lo"
         if interface == "lo" or packet.pkttype == "loopback":
             return True
+        headers = packet.extension_headers
         return fib.reverse_path(
             self.namespace,
             packet.family,
@@ -183,7 +184,8 @@ class World:
             destination=packet.dst,
             mark=packet.mark if validmark else 0,
             tos=packet.tos,
-            proto=packet.proto,
+            # the protocol that the IPv6 header itself names (rpfilter_lookup_reverse6)
+            proto=headers[0][0] if headers else packet.proto,
             accept_local=accept_local,
         )
 

@@ -48,6 +48,14 @@ def test_only_the_direction_that_is_blocked_gets_a_rule() -> None:
     assert "-i eth0 -o lxdbr0 -m conntrack" in str(finding.remedy)
 
 
+def test_rules_that_a_cut_text_lacks_are_not_behind_the_return(tmp_path: Path) -> None:
+    path = tmp_path / "cut.txt"
+    text = (FIXTURES / "captures/docker-26.1/published/iptables-save.txt").read_text()
+    filter_ = text[text.index("*filter") :]
+    path.write_text(filter_[: filter_.index("COMMIT")])
+    assert not [one for one in iptsim.lint(path) if one.code == "docker-user-after-return"]
+
+
 def test_all_rules_behind_the_return_are_moved_in_their_order() -> None:
     host = iptsim.load_host(FIXTURES / "captures/docker-26.1/published")
     lines = "".join(f"-A DOCKER-USER -p tcp -m tcp --dport {port} -j DROP\n" for port in (1, 2, 80))

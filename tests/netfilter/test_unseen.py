@@ -102,6 +102,25 @@ def test_nat_alone(sender: str, target: str, verdict: str, tmp_path: Path) -> No
         assert "table filter" in answer.reason.text
 
 
+def test_docker_proxy_listens_where_nat_would_tell(tmp_path: Path) -> None:
+    """On localhost docker-proxy takes published ports; the whole dump says that 8080 of the host is one of them."""
+    text = (CAPTURES / "docker-28.5/published/iptables-save.txt").read_text()
+    start = text.index("*filter")
+    filter_ = text[start : text.index("COMMIT", start)]
+    closed = filter_.replace(":OUTPUT ACCEPT", ":OUTPUT DROP") + "-A OUTPUT -o lo -j ACCEPT\n"
+    whole, alone = tmp_path / "whole.txt", tmp_path / "filter.txt"
+    whole.write_text(text.replace(filter_, closed))
+    alone.write_text(f"{closed}COMMIT\n")
+    known, answer = (iptsim.explain(path, "host", "127.0.0.1:8080") for path in (whole, alone))
+    assert (known.verdict, known.trace.deciding_leg.proxy) == ("DROP", True)
+    assert answer.verdict == "DEPENDS"
+    assert "table nat" in answer.reason.text
+    assert {branch.reason.text for branch in answer.branches if branch.verdict == "DROP"} == {
+        known.reason.text
+    }
+    assert iptsim.explain(whole, "host", "127.0.0.1:22").verdict == "ACCEPT"
+
+
 #: nat DOCKER has the twins of these rules: port 8080 of the host leads to web's port 80
 FILTER_CLOSED = """\
 *filter

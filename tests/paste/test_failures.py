@@ -111,6 +111,31 @@ def test_the_likeliest_cause_is_that_of_the_failed_connection(tmp_path: Path) ->
     assert "OUTPUT rule 1 drops" in str(cause.text)
 
 
+def test_a_likely_cause_may_be_what_the_text_does_not_show(tmp_path: Path) -> None:
+    """A published port is reached on localhost by docker-proxy, of which only table nat would tell."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "$ sudo iptables -nvL\n"
+        "Chain INPUT (policy ACCEPT 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n\n"
+        "Chain FORWARD (policy DROP 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 DOCKER     all  --  *      docker0  0.0.0.0/0            0.0.0.0/0\n\n"
+        "Chain OUTPUT (policy DROP 6 packets, 360 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "3017K  529M ACCEPT     all  --  *      lo      0.0.0.0/0            0.0.0.0/0\n\n"
+        "Chain DOCKER (1 references)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 ACCEPT     tcp  --  !docker0 docker0  0.0.0.0/0            172.17.0.2           tcp dpt:9200\n\n"
+        "$ curl http://127.0.0.1:9200\n"
+        "curl: (28) Failed to connect to 127.0.0.1 port 9200: Connection timed out\n"
+    )
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert "the policy of filter OUTPUT" in str(cause.text)
+    assert "passes tcp/9200 of the host on to 172.17.0.2:9200" in str(cause.text)
+
+
 def test_messages_alone_are_no_rules() -> None:
     """Nothing could be said of them."""
     with pytest.raises(CaptureError, match="no rules"):
