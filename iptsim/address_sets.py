@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network, summarize_address_range
 
-from iptsim.packet import Family, address_text
+from iptsim.packet import BITS, Family, address_text
 from iptsim.ranges import complement, united
 
 Span = tuple[int, int]
@@ -121,4 +121,4 @@ def union(family: Family, sets: Iterable[AddressSet]) -> AddressSet:
 
 
 def _last(family: Family) -> int:
-    return (1 << (32 if family == 4 else 128)) - 1
+    return (1 << BITS[family]) - 1

@@ -19,6 +19,8 @@ from iptsim.languages import Text, message
 
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, Family] = (4, 6)
+#: The bits of an address.
+BITS: dict[int, int] = {4: 32, 6: 128}
 Direction = Literal["original", "reply"]
 
 #: Protocols by the names that iptables prints, from netbase's /etc/protocols.
@@ -50,6 +52,16 @@ FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 TCP_FLAGS: dict[str, int] = {
     "FIN": FIN, "SYN": SYN, "RST": RST, "PSH": PSH, "ACK": ACK, "URG": URG, "ECE": ECE, "CWR": CWR,
 }  # fmt: skip
+
+
+def is_loopback(family: int, address: int) -> bool:
+    """Return whether an address is a loopback address."""
+    return address >> 24 == 127 if family == 4 else address == 1
+
+
+def is_multicast(family: int, address: int) -> bool:
+    """Return whether an address is a multicast group."""
+    return address >> 28 == 0xE if family == 4 else address >> 120 == 0xFF
 
 
 @lru_cache(maxsize=65536)

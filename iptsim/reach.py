@@ -28,7 +28,7 @@ from iptsim.host.port_runs import PortRuns
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator, simulator_of
-from iptsim.packet import TCP, UDP, Family, protocol_name
+from iptsim.packet import TCP, UDP, Family, is_loopback, protocol_name
 from iptsim.progress import tracked
 from iptsim.question.endpoints import KEYWORDS
 from iptsim.question.model import Question
@@ -369,13 +369,10 @@ def _heard(namespace: Namespace, family: Family) -> list[tuple[int, int]]:
     found = {
         (listener.proto, listener.port)
         for listener in namespace.listeners or ()
-        if listener.families.get(family, False) is not False and not _is_loopback(family, listener.address)
+        if listener.families.get(family, False) is not False
+        and not (listener.address is not None and is_loopback(family, listener.address))
     }
     return sorted(found)[:_HEARD]
-
-
-def _is_loopback(family: Family, address: int | None) -> bool:
-    return address is not None and (address >> 24 == 127 if family == 4 else address == 1)
 
 
 def _named_ports(

@@ -16,7 +16,7 @@ from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, prefix_mask
-from iptsim.packet import FAMILIES, Family
+from iptsim.packet import BITS, FAMILIES, Family
 
 #: The rules that dockerd adds in a container on a user-defined network (libnetwork/resolver_unix.go). The
 #: resolver's ports are random; these are placeholders.
@@ -325,7 +325,7 @@ def _with(namespace: Namespace, endpoint: Endpoint) -> Namespace:
             InterfaceAddress(
                 family=family,
                 address=address,
-                prefix_length=endpoint.prefix_lengths.get(family, 32 if family == 4 else 128),
+                prefix_length=endpoint.prefix_lengths.get(family, BITS[family]),
                 broadcast=_broadcast(address, endpoint.prefix_lengths.get(4, 32)) if family == 4 else None,
             )
             for family, address in endpoint.addresses.items()

@@ -25,7 +25,7 @@ from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
 from iptsim.owners.docker import is_dockers
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
+from iptsim.packet import BITS, PORT_PROTOCOLS, Packet, address_text, protocol_name
 from iptsim.progress import tracked
 from iptsim.question.endpoints import Internet, Machine, parse_endpoint
 from iptsim.question.model import Question
@@ -418,7 +418,7 @@ class _Scene:
         """Return conditions that match this packet; in DOCKER-USER, published ports by their original port."""
         packet, family = self.packet, self.packet.family
         translated = any("dst" in step.changes for step in self.request.steps)
-        length = 32 if family == 4 else 128
+        length = BITS[family]
         parts = []
         outside = self.sender is None and self.host.owner_of(family, packet.src) is None
         interface = next((step.interfaces[0] for step in self.request.steps if step.interfaces[0]), None)

@@ -223,6 +223,11 @@ class Rule(_Read):
         return self._text
 
     @property
+    def specification(self) -> str:
+        """The text after the chain, a rule-specification in terms of iptables(8): `-p tcp -j ACCEPT`."""
+        return self.text.removeprefix(f"-A {bare(self.chain)}").lstrip()
+
+    @property
     def extension_names(self) -> frozenset[str]:
         """The names of its matches and of its target, unless that is a chain; found without making the models."""
         if self.plan is not None:

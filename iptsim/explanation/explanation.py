@@ -18,7 +18,7 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Trace
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import Packet, address_text
+from iptsim.packet import Packet, address_text, is_loopback
 from iptsim.question.endpoints import Internet, Resolver
 from iptsim.question.model import Question
 from iptsim.question.options import line_of
@@ -262,7 +262,7 @@ def _target(host: Host, question: Question, leg: Leg) -> str:
     owner = host.owner_of(packet.family, packet.dst)
     if isinstance(owner, tuple):
         return _end(owner[0].name, packet, packet.dst)
-    if leg.inside and (packet.dst >> 24 == 127 if packet.family == 4 else packet.dst == 1):
+    if leg.inside and is_loopback(packet.family, packet.dst):
         return _end(leg.sender, packet, packet.dst)
     if owner == "host":
         return _end("host", packet, packet.dst)

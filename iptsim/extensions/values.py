@@ -14,7 +14,7 @@ from iptsim.extensions.base import Value, quote
 from iptsim.extensions.constraints import Masked
 from iptsim.extensions.services import PORTS
 from iptsim.languages import Text, message, message_joined
-from iptsim.packet import address_text
+from iptsim.packet import BITS, address_text
 from iptsim.suggestions import did_you_mean
 
 _INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
@@ -77,7 +77,7 @@ class Network(NamedTuple):
 
     def __str__(self) -> str:
         text = address_text(self.family, self.address)
-        length = prefix_length(self.mask, 32 if self.family == 4 else 128)
+        length = prefix_length(self.mask, BITS[self.family])
         return f"{text}/{address_text(self.family, self.mask) if length is None else length}"
 
     @property
@@ -108,7 +108,7 @@ def parse_network(text: str, family: int) -> Network:
         ValueError: not an address of that family.
     """
     address, slash, mask_text = text.partition("/")
-    width = 32 if family == 4 else 128
+    width = BITS[family]
     if not slash:
         mask = (1 << width) - 1
     elif mask_text.isascii() and mask_text.isdigit():

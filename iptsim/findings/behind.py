@@ -12,7 +12,7 @@ from iptsim.extensions.values import Network
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import Interface
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, address_text, parse_address
+from iptsim.packet import BITS, Family, address_text, parse_address
 
 #: Names of interfaces that lead to guests or through a tunnel: of libvirt, LXD, LXC, Incus, Proxmox, OpenVPN,
 #: WireGuard, Tailscale, ZeroTier, pppd, and of bridges in general.
@@ -139,7 +139,7 @@ def _member(scene: Scene, family: Family, name: str) -> str | None:
 def second_address(network: Network) -> str:
     """Return an address of a network: the second one, if it has more than one."""
     family: Family = 6 if network.family == 6 else 4
-    whole = (1 << (32 if family == 4 else 128)) - 1
+    whole = (1 << BITS[family]) - 1
     address = network.address & network.mask
     return address_text(family, address if network.mask == whole else address + 2)
 

@@ -8,7 +8,7 @@ from iptsim.findings.behind import is_private
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
-from iptsim.packet import Connection, Family, address_text, protocol_name
+from iptsim.packet import BITS, Connection, Family, address_text, protocol_name
 
 
 def not_translated(scene: Scene) -> Iterator[Finding]:
@@ -28,7 +28,7 @@ def not_translated(scene: Scene) -> Iterator[Finding]:
 def _are_alike(one: Connection, other: Connection) -> bool:
     """Return whether two connections go to the same service, from the same private range."""
     keys = [(c.family, c.original.proto, c.original.dst, c.original.dport) for c in (one, other)]
-    width = 32 if one.family == 4 else 128
+    width = BITS[one.family]
     shared = width - (one.original.src ^ other.original.src).bit_length()
     return keys[0] == keys[1] and shared >= width // 4
 

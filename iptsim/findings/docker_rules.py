@@ -120,7 +120,7 @@ def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
     there = {(rule.table, rule.chain, rule.text) for rule in scene.host.rulesets[family].rules()}
     for rule in rules_for(docker, family).rules():
         if rule.target_name == "DROP" and (rule.table, rule.chain, rule.text) not in there:
-            words = rule.text.removeprefix(f"-A {rule.chain} ")
+            words = rule.specification
             role = docker_role(rule, scene.host)
             if role is not None:
                 lacks = message("no rule {words} ({why})", words=words, why=role.why)

@@ -162,8 +162,10 @@ def after_return(scene: Scene) -> Iterator[Finding]:
         commands = tuple(
             command
             for number, rule in enumerate(behind, end.position)
-            for words in [rule.text.removeprefix(f"-A {CHAIN} ")]
-            for command in (f"{tool} -D {CHAIN} {rule.position}", f"{tool} -I {CHAIN} {number} {words}")
+            for command in (
+                f"{tool} -D {CHAIN} {rule.position}",
+                f"{tool} -I {CHAIN} {number} {rule.specification}",
+            )
         )
         yield Finding(
             "docker-user-after-return",

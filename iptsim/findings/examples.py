@@ -9,7 +9,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
 from iptsim.extensions.values import Network
 from iptsim.findings.scene import Scene
-from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
+from iptsim.packet import BITS, PORT_PROTOCOLS, Family, address_text, protocol_name
 
 
 def packet_for(scene: Scene, family: Family, rule: Rule, hook: str) -> Explanation | None:
@@ -57,7 +57,7 @@ def _inside(family: Family, prefix: Network | None) -> str | None:
     """Return an address in a network, but not the first one unless it is the only one."""
     if prefix is None:
         return None
-    whole = (1 << (32 if family == 4 else 128)) - 1
+    whole = (1 << BITS[family]) - 1
     address = prefix.address & prefix.mask
     return address_text(family, address if prefix.mask == whole else address | 1)
 

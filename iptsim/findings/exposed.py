@@ -20,8 +20,7 @@ from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.routing_tables import routes_of
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
-from iptsim.packet import TCP, UDP, Family, address_text, parse_address, protocol_name
-from iptsim.question.places import is_loopback
+from iptsim.packet import TCP, UDP, Family, address_text, is_loopback, parse_address, protocol_name
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, Reaching, reach
 from iptsim.reaching.traffic import Traffic

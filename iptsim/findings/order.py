@@ -8,6 +8,7 @@ from itertools import product
 
 from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import LOGS, is_unconditional
@@ -64,21 +65,25 @@ def behind_unshown(scene: Scene) -> Iterator[Finding]:
             yield _behind_unshown(scene, family, final, behind, shown)
 
 
+def _hides_interfaces(match: Match) -> bool:
+    """Return whether a match represents the interfaces that a listing does not show."""
+    return isinstance(match, Hidden) and match.place[:1] == ("interfaces",)
+
+
 def _blocks_all_shown(rule: Rule) -> bool:
     """Return whether a rule blocks every packet, if it names no interface, which its listing does not show."""
-    hidden = [match for match in rule.matches if isinstance(match, Hidden)]
     return (
         rule.target_name in ("DROP", "REJECT")
         and not rule.parameters.predicates()
-        and len(rule.matches) == len(hidden) == 1
-        and hidden[0].place[:1] == ("interfaces",)
+        and len(rule.matches) == 1
+        and _hides_interfaces(rule.matches[0])
     )
 
 
 def _without_interfaces(rule: Rule) -> str:
     """Return a rule's text after its chain, without the interfaces that its listing does not show."""
-    shown = (one for one in rule.matches if not isinstance(one, Hidden) or one.place[:1] != ("interfaces",))
-    return replace(rule, matches=tuple(shown)).text.removeprefix(f"-A {rule.chain} ")
+    shown = tuple(match for match in rule.matches if not _hides_interfaces(match))
+    return replace(rule, matches=shown).specification
 
 
 def _behind_unshown(
@@ -156,8 +161,10 @@ def _finding(
     scene: Scene, family: Family, chain: Chain, final: Rule, behind: list[Rule], shown: Explanation
 ) -> Finding:
     tool = tool_of(family)
-    last = final.text.removeprefix(f"-A {chain.name} ")
-    commands = (f"{tool} -D {chain.name} {final.position}", f"{tool} -A {chain.name} {last}")
+    commands = (
+        f"{tool} -D {chain.name} {final.position}",
+        f"{tool} -A {chain.name} {final.specification}",
+    )
     return Finding(
         "behind-final-rule",
         message_many(

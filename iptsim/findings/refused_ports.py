@@ -96,8 +96,7 @@ def _remedy(
 ) -> tuple[str, ...]:
     """Return the commands that let the port's packets through: the rule moved to the end, or one before it."""
     tool = tool_of(family)
-    words = rule.text.removeprefix(f"-A {rule.chain} ")
-    moved = (f"{tool} -D {rule.chain} {rule.position}", f"{tool} -A {rule.chain} {words}")
+    moved = (f"{tool} -D {rule.chain} {rule.position}", f"{tool} -A {rule.chain} {rule.specification}")
     address = address_text(family, publication.container.address(family) or 0)
     proto, port = protocol_name(publication.port.proto), publication.port.container_port
     there = f"{tool} -I FORWARD -d {address} -p {proto} --dport {port} -j ACCEPT"

@@ -26,7 +26,7 @@ from iptsim.languages import message
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, address_text, parse_address, protocol_name
+from iptsim.packet import Family, address_text, is_loopback, parse_address, protocol_name
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.sets.chains import Chains
@@ -71,8 +71,7 @@ class Publication(NamedTuple):
         """Whether it is published for the host itself only."""
         if self.port.host_address is None:
             return False
-        family, address = parse_address(self.port.host_address)
-        return address >> 24 == 127 if family == 4 else address == 1
+        return is_loopback(*parse_address(self.port.host_address))
 
 
 def place(container: Container, network: Network) -> str:
@@ -140,7 +139,7 @@ class Scene:
     def shown_words(self, rule: Rule) -> str:
         """Return a rule's text after its chain, without the parts that the source does not show."""
         shown = tuple(match for match in rule.matches if not isinstance(match, Hidden))
-        return replace(rule, matches=shown).text.removeprefix(f"-A {rule.chain} ")
+        return replace(rule, matches=shown).specification
 
     def jumps(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules that jump to a chain."""

@@ -235,8 +235,7 @@ def _insertion(dead: _Dead, differing: Sequence[Rule], tool: str) -> str:
     if dead.reason != "hidden" or not differing or not before:
         return ""
     place = f"-t {first.table} " if first.table != "filter" else ""
-    words = differing[0].text.removeprefix(f"-A {first.chain} ")
-    return f"{tool} {place}-I {first.chain} {min(before)} {words}"
+    return f"{tool} {place}-I {first.chain} {min(before)} {differing[0].specification}"
 
 
 def _numbers(rules: Sequence[Rule]) -> Text:

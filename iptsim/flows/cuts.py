@@ -22,9 +22,9 @@ from iptsim.extensions.constraints import Constraint, Masked, Several
 from iptsim.extensions.nat import NatRange
 from iptsim.host.address_regions import known_spans
 from iptsim.host.model import Host
-from iptsim.host.namespace import BITS, Namespace, prefix_mask
+from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.netfilter.chain_index import WIDTHS, ranges_of
-from iptsim.packet import FAMILIES, Family, parse_address
+from iptsim.packet import BITS, FAMILIES, Family, parse_address
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.internet import outside_address
 

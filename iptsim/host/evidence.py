@@ -18,8 +18,8 @@ from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.targets.dnat import Dnat, Snat
 from iptsim.extensions.values import Network, prefix_length
 from iptsim.host.containers import PublishedPort
-from iptsim.host.namespace import BITS, prefix_mask
-from iptsim.packet import Family, address_text
+from iptsim.host.namespace import prefix_mask
+from iptsim.packet import BITS, Family, address_text
 
 #: Chains that dockerd creates, and the names it gives bridges.
 _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")

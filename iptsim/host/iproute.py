@@ -18,7 +18,6 @@ from iptsim.host.foreign import (
     converted,
 )
 from iptsim.host.namespace import (
-    BITS,
     Forwarding,
     Interface,
     InterfaceAddress,
@@ -32,7 +31,7 @@ from iptsim.host.namespace import (
     check_prefix_length,
 )
 from iptsim.languages import message
-from iptsim.packet import PROTOCOLS, Family, parse_address
+from iptsim.packet import BITS, PROTOCOLS, Family, parse_address
 from iptsim.reading import brief
 
 #: Names that ip gives to values of the TOS byte (/etc/iproute2/rt_dsfield).

@@ -13,9 +13,22 @@ from typing import Any
 from iptsim.address_sets import AddressSet, union
 from iptsim.host.ipset_members import ADDRESSES, RANGE_LIMIT, Members
 from iptsim.host.model import IpSet
-from iptsim.host.namespace import BITS, check_prefix_length, prefix_mask
+from iptsim.host.namespace import check_prefix_length, prefix_mask
 from iptsim.languages import message, text_of
-from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet, Truth, Unknown, parse_address
+from iptsim.packet import (
+    BITS,
+    ICMP,
+    ICMPV6,
+    SCTP,
+    TCP,
+    UDP,
+    Context,
+    Family,
+    Packet,
+    Truth,
+    Unknown,
+    parse_address,
+)
 from iptsim.reading import brief
 
 UDPLITE = 136

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from iptsim.languages import message
-from iptsim.packet import Family
+from iptsim.packet import BITS, Family
 from iptsim.reading import brief
 
 InterfaceKind = Literal[
@@ -25,9 +25,6 @@ RouteType = Literal[
     "unicast", "local", "broadcast", "multicast", "anycast", "unreachable", "prohibit", "blackhole", "throw",
 ]  # fmt: skip
 RuleAction = Literal["to_table", "goto", "nop", "unreachable", "prohibit", "blackhole"]
-
-#: Address length in bits by family.
-BITS: dict[int, int] = {4: 32, 6: 128}
 
 
 def prefix_mask(family: int, length: int) -> int:

@@ -6,7 +6,8 @@ Each address has a route of type local to itself in the local table, and its sub
 
 from __future__ import annotations
 
-from iptsim.host.namespace import BITS, InterfaceAddress, Namespace, Route
+from iptsim.host.namespace import InterfaceAddress, Namespace, Route
+from iptsim.packet import BITS
 
 _LINK_LOCAL6 = 0xFE80
 

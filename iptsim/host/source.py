@@ -10,8 +10,8 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 
 from iptsim.host.containers import Subnet
-from iptsim.host.namespace import BITS, Interface, InterfaceAddress, Namespace
-from iptsim.packet import Family
+from iptsim.host.namespace import Interface, InterfaceAddress, Namespace
+from iptsim.packet import BITS, Family, is_multicast
 
 #: The kernel's numbers of IPv4 scopes; a smaller number means a wider scope.
 SCOPES4 = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
@@ -37,11 +37,6 @@ _LABELS = tuple(
 #: Link and site: for a destination with one of these scopes, REDIRECT uses an address of the same scope.
 _NARROW_SCOPES = frozenset({2, 5})
 _GLOBAL = 14
-
-
-def is_multicast(family: int, address: int) -> bool:
-    """Return whether an address is a multicast group."""
-    return address >> 28 == 0xE if family == 4 else address >> 120 == 0xFF
 
 
 def is_link_local(family: int, address: int) -> bool:

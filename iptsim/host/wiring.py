@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, Network, Subnet
 from iptsim.host.model import Host
-from iptsim.host.namespace import BITS, Interface, InterfaceAddress, Namespace, prefix_mask
-from iptsim.packet import FAMILIES, Family
+from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, prefix_mask
+from iptsim.packet import BITS, FAMILIES, Family
 
 LOOPBACK = Interface(
     name="lo",

@@ -16,8 +16,15 @@ from iptsim.languages import Text, message
 from iptsim.netfilter.missing_nat import has_proxy, published_ports
 from iptsim.netfilter.missing_tables import WHOLE, unseen_tables
 from iptsim.netfilter.steps import Delivery
-from iptsim.packet import Family, Unknown, address_text, endpoint_text, parse_address, protocol_name
-from iptsim.question.places import is_loopback
+from iptsim.packet import (
+    Family,
+    Unknown,
+    address_text,
+    endpoint_text,
+    is_loopback,
+    parse_address,
+    protocol_name,
+)
 
 #: Programs that connect to the container of a published port; ss prints 15 characters of a name.
 PROXIES = ("docker-proxy", "rootlesskit")

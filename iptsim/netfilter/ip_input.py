@@ -6,7 +6,6 @@ Sources: ip_rcv and ip_rcv_finish (net/ipv4/ip_input.c), ip6_rcv_core (net/ipv6/
 from __future__ import annotations
 
 from iptsim.host.namespace import Interface
-from iptsim.host.source import is_multicast
 from iptsim.languages import message
 from iptsim.netfilter import bridge_input, hooks
 from iptsim.netfilter.bridge_input import HandedUp
@@ -19,7 +18,7 @@ from iptsim.netfilter.local_delivery import deliver, is_joined
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, route_input
-from iptsim.packet import Context, Packet
+from iptsim.packet import Context, Packet, is_multicast
 
 
 def receive(

@@ -17,8 +17,7 @@ from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.missing_tables import WHOLE, unseen_chains, unseen_tables
-from iptsim.packet import Context, Family, Packet, Unknown, endpoint_text, protocol_name
-from iptsim.question.places import is_loopback
+from iptsim.packet import Context, Family, Packet, Unknown, endpoint_text, is_loopback, protocol_name
 
 #: So many containers are considered as the target of one packet.
 _MOST = 8

@@ -20,10 +20,9 @@ from iptsim.packet import Context, Truth, Unknown
 
 def _passed_by(rule: Rule) -> Condition:
     """Return the condition of a rule that the kernel would reject: it never matches."""
-    words = rule.text.removeprefix(f"-A {rule.chain} ")
     return Condition(
         Predicate(
-            words,
+            rule.specification,
             lambda context: False,
             lambda context: message("the kernel would reject it: {why}", why=rule.refused),
         ),

@@ -12,7 +12,7 @@ from iptsim.host import fib
 from iptsim.host.namespace import Namespace
 from iptsim.host.routing_policy import conditions, names_no_table_of_its_own
 from iptsim.languages import Text, message
-from iptsim.packet import Packet
+from iptsim.packet import Packet, is_multicast
 
 LOOPBACK4 = range(0x7F000000, 0x80000000)
 MULTICAST4 = range(0xE0000000, 0xF0000000)
@@ -244,7 +244,7 @@ def _solicited(namespace: Namespace, packet: Packet) -> bool:
 def _route_input6(
     namespace: Namespace, packet: Packet, interface: str, next_hop: NextHop, joined: bool
 ) -> Decision:
-    if packet.dst >> 120 == 0xFF:
+    if is_multicast(6, packet.dst):
         own = (
             packet.dst == ALL_NODES6
             or (packet.dst == OWN_NODE6 and interface == "lo")

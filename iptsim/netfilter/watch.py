@@ -22,7 +22,7 @@ from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.program import ChainRules
-from iptsim.packet import Context, Family, address_text
+from iptsim.packet import BITS, Context, Family, address_text
 
 Side = Literal["src", "dst"]
 #: How many rules a sentence names.
@@ -231,7 +231,7 @@ def _addresses(family: Family, constraint: Constraint) -> AddressSet | None:
     """Return the addresses that satisfy a constraint on one; None if their mask has holes."""
     allowed = constraint.allowed
     if isinstance(allowed, Masked):
-        bits = 32 if family == 4 else 128
+        bits = BITS[family]
         length = allowed.mask.bit_count()
         if allowed.mask != ((1 << length) - 1) << (bits - length):
             return None

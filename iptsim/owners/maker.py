@@ -109,14 +109,9 @@ def comment_of(rule: Rule) -> str:
     return next((str(getattr(match, "comment", "")) for match in rule.matches if match.name == "comment"), "")
 
 
-def rule_body(rule: Rule) -> str:
-    """Return a rule's text without `-A CHAIN`."""
-    return rule.text.removeprefix(f"-A {rule.chain}").lstrip()
-
-
 def without_comment(rule: Rule) -> str:
     """Return a rule's text without `-A CHAIN` and without its comment."""
-    return re.sub(r'-m comment --comment ("(?:[^"\\]|\\.)*"|\S+) ?', "", rule_body(rule)).strip()
+    return re.sub(r'-m comment --comment ("(?:[^"\\]|\\.)*"|\S+) ?', "", rule.specification).strip()
 
 
 def single(prefix: str) -> str:

@@ -79,7 +79,7 @@ def _target(rule: Rule) -> str:
 
 def _conditions(rule: Rule) -> str:
     """Return a rule's conditions, without comments."""
-    text = rule.text.removeprefix(f"-A {rule.chain}").partition(f" -j {rule.target_name}")[0]
+    text = f" {rule.specification}".partition(f" -j {rule.target_name}")[0]
     text = re.sub(r'-m comment --comment ("[^"]*"|\S+)', "", text)
     return re.sub(r"\s+", " ", text).strip() or say("everything")
 

@@ -197,7 +197,7 @@ def _legend() -> str:
 
 def _when(rule: Rule) -> str:
     """Return a rule's conditions as the dump has them."""
-    words = rule.text.removeprefix(f"-A {rule.chain}")
+    words = f" {rule.specification}"
     for flag in (" -j ", " -g "):
         words = words.partition(flag + rule.target_name)[0] if rule.target_name else words
     return f"   {printable(words.strip())}" if words.strip() else ""

@@ -6,7 +6,7 @@ from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.packet import Family, address_text, parse_address
+from iptsim.packet import Family, address_text, is_loopback, parse_address
 from iptsim.question.endpoints import Address, Endpoint, Internet, Loopback, Resolver
 from iptsim.question.internet import other_address_note, outside_address
 from iptsim.question.model import Question, check_family
@@ -15,7 +15,6 @@ from iptsim.question.places import (
     OnHost,
     Place,
     destination_place,
-    is_loopback,
     shared_network_note,
     unresolved_note,
 )

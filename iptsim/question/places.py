@@ -11,7 +11,7 @@ from iptsim.host import containers
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_if
-from iptsim.packet import Family
+from iptsim.packet import Family, is_loopback
 from iptsim.question.endpoints import (
     KEYWORDS,
     Address,
@@ -134,11 +134,6 @@ def destination_place(host: Host, endpoint: Endpoint, source: Place) -> Place:
         if len(called) == 1:
             return _shared_place(host, InContainer(called.popitem()[1]))
     return place_of(host, endpoint)
-
-
-def is_loopback(family: Family, address: int) -> bool:
-    """Return whether an address is a loopback address."""
-    return address >> 24 == 127 if family == 4 else address == 1
 
 
 def _shared_place(host: Host, place: InContainer) -> InContainer | OnHost:

@@ -22,8 +22,8 @@ _SINGLE = 3
 
 
 def spec(rule: Rule) -> str:
-    """Return a rule's text without `-A CHAIN`."""
-    return rule.text.removeprefix(f"-A {rule.chain}").strip() or say("(every packet)")
+    """Return a rule's specification, or words for an empty one."""
+    return rule.specification or say("(every packet)")
 
 
 def backend_of(step: Step) -> str:

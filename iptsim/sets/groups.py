@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
-from iptsim.host.namespace import BITS, Listener, Namespace
+from iptsim.host.namespace import Listener, Namespace
 from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import routes_of
 from iptsim.netfilter.namespaces import Namespaces
-from iptsim.packet import Family, parse_address
-from iptsim.question.places import is_loopback
+from iptsim.packet import BITS, Family, is_loopback, parse_address
 
 #: Matches, and parts of the types of ipsets, that tell containers apart by more than their addresses.
 _TELLING = frozenset({"physdev", "mac"})

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.model import Host
-from iptsim.host.namespace import BITS, Namespace, prefix_mask
+from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import routes_of
 from iptsim.host.source import labels_decide
 from iptsim.netfilter.routing import ALL_NODES6, ALL_ROUTERS6, OWN_NODE6
-from iptsim.packet import Family, parse_address
+from iptsim.packet import BITS, Family, parse_address
 
 #: Networks that the kernel itself treats in a special way (routing.py, source.py, replies.py).
 _SPECIAL: dict[Family, tuple[str, ...]] = {

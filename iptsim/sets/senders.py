@@ -26,6 +26,7 @@ from iptsim.packet import (
     Connection,
     Packet,
     address_text,
+    is_loopback,
     protocol_name,
     syn_options,
     usual_length,
@@ -34,7 +35,6 @@ from iptsim.question.endpoints import KEYWORDS
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
-from iptsim.question.places import is_loopback
 from iptsim.question.start import first_packet
 from iptsim.sets.class_walk import ClassWalk, Decisions
 from iptsim.sets.groups import Group

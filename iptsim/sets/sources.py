@@ -12,10 +12,9 @@ from typing import Any
 
 from iptsim.extensions.constraints import Allowed, Constraint, Masked, Ranges, Several
 from iptsim.host import fib
-from iptsim.host.namespace import BITS, Namespace, prefix_mask
-from iptsim.host.source import is_multicast
+from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.netfilter.program import Program
-from iptsim.packet import Family
+from iptsim.packet import BITS, Family, is_multicast
 from iptsim.ranges import complement, united
 from iptsim.sets.space import Space
 

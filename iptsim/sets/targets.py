@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 
 from iptsim.host import fib
-from iptsim.host.namespace import BITS, Namespace
+from iptsim.host.namespace import Namespace
 from iptsim.host.routing_policy import own_rules
-from iptsim.packet import UDP, parse_address
-from iptsim.question.places import is_loopback
+from iptsim.packet import BITS, UDP, is_loopback, parse_address
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.regions import Prefix
 

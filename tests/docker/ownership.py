@@ -14,7 +14,6 @@ from iptsim.docker.dockerd.written_rules import WrittenRule
 from iptsim.docker.model.settings import DockerHost
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.owners.maker import rule_body
 from iptsim.packet import Family
 
 
@@ -62,7 +61,7 @@ def owners(ruleset: Ruleset, docker: DockerHost) -> Ownerships:
     bridges = {network.bridge for network in docker.networks}
     found = []
     for rule in reversed(list(ruleset.rules())):
-        key = rule.table, rule.chain, rule_body(rule)
+        key = rule.table, rule.chain, rule.specification
         if key in wanted:
             wanted.remove(key)
             found.append(Ownership(rule, "docker", written=made[key]))

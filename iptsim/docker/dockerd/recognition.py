@@ -47,11 +47,6 @@ def _facts(table: str, chain: str, generation: str | None) -> tuple[RuleTemplate
     return tuple({template.text: template for template in found[::-1]}.values())[::-1]
 
 
-def _body(rule: Rule) -> str:
-    """Return a rule's text without `-A CHAIN`."""
-    return rule.text.removeprefix(f"-A {rule.chain}").lstrip()
-
-
 def template_of(rule: Rule, generation: str | None = None) -> tuple[RuleTemplate, dict[str, str]] | None:
     """Return the template that a rule matches and the values in its placeholders; None if Docker did not write it.
 
@@ -59,7 +54,7 @@ def template_of(rule: Rule, generation: str | None = None) -> tuple[RuleTemplate
         rule: the rule.
         generation: preferred if templates of several generations match; None: the newest.
     """
-    return _template(rule.table, rule.chain, _body(rule), generation)
+    return _template(rule.table, rule.chain, rule.specification, generation)
 
 
 @lru_cache(maxsize=1 << 14)

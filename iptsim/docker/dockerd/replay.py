@@ -15,7 +15,7 @@ from iptsim.docker.dockerd.templates import RuleTemplate
 from iptsim.docker.dockerd.written_rules import Origin, WrittenRule, WrittenRules
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Ingress, Publication
 from iptsim.host.containers import Endpoint, Link
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.packet import BITS, Family, address_text, protocol_name
 
 _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
@@ -207,7 +207,7 @@ class _Replay:
         self._apply(self.layout.endpoint, met, values, origin)
 
     def _host_address(self, address: int) -> str:
-        return f"{address_text(self.family, address)}/{32 if self.family == 4 else 128}"
+        return f"{address_text(self.family, address)}/{BITS[self.family]}"
 
     def _ports(self, container: DockerContainer, endpoint: Endpoint, network: DockerNetwork) -> None:
         address = endpoint.address(self.family)

@@ -12,7 +12,7 @@ from iptsim.extensions.constraints import Constraint, Field, Names
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import NoSuchWord, any_of
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Packet, Unknown, address_text
+from iptsim.packet import Context, Packet, Unknown, address_text, is_multicast
 
 #: In the order in which iptables prints them.
 TYPES = (
@@ -87,7 +87,7 @@ def _own_type(packet: Packet, side: str) -> str:
     address = getattr(packet, side)
     if address == 0:
         return "UNSPEC"
-    return "MULTICAST" if address >> 120 == 0xFF else "UNICAST"
+    return "MULTICAST" if is_multicast(6, address) else "UNICAST"
 
 
 def _type_of(context: Context, side: str, limit: str, own: str) -> str | Unknown:

@@ -16,11 +16,11 @@ from iptsim.extensions.constraints import Constraint, Field, named, undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value, one_address, prefix_length
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Unknown
+from iptsim.packet import BITS, Unknown
 
 
 def _parse_mask(text: str, family: int) -> int:
-    width = 32 if family == 4 else 128
+    width = BITS[family]
     if text.isascii() and text.isdigit():
         length = int(text)
         if length > width:

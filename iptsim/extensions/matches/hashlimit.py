@@ -18,7 +18,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import HASHLIMIT_SCALE, Rate, parse_ticks, rate_from_ticks
 from iptsim.extensions.values import bare_value, integer, integer_value
 from iptsim.languages import Message, Text, marked, message, message_if, message_joined
-from iptsim.packet import Unknown
+from iptsim.packet import BITS, Unknown
 
 _UNITS = {"m": 1 << 20, "k": 1 << 10, "": 1}
 _ALL_ONES = 0xFFFFFFFF
@@ -116,7 +116,7 @@ def _parse_mode(text: str) -> tuple[str, ...] | None:
 
 
 def _parse_mask(text: str, family: int) -> int | None:
-    width = 32 if family == 4 else 128
+    width = BITS[family]
     length = integer(text, 0, width)
     return None if length == width else length
 

@@ -9,7 +9,7 @@ from iptsim.extensions.constraints import Field, look
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import NoSuchWord
 from iptsim.languages import Text, message
-from iptsim.packet import Context
+from iptsim.packet import Context, is_multicast
 
 _TYPES = {
     "unicast": "unicast", "host": "unicast", "broadcast": "broadcast", "bcast": "broadcast",
@@ -35,8 +35,7 @@ def _seen(context: Context) -> str:
     seen = str(look(context, "pkttype"))
     if seen == "loopback":
         packet = context.packet
-        multicast = packet.dst >> 28 == 0xE if packet.family == 4 else packet.dst >> 120 == 0xFF
-        return "multicast" if multicast else "broadcast"
+        return "multicast" if is_multicast(packet.family, packet.dst) else "broadcast"
     return seen
 
 

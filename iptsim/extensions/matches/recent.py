@@ -15,7 +15,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.phrases import not_if
 from iptsim.extensions.values import bare, integer_value, one_address
 from iptsim.languages import Message, Text, message, message_if, message_joined
-from iptsim.packet import Context, Truth, Unknown, address_text
+from iptsim.packet import BITS, Context, Truth, Unknown, address_text
 
 _DEFAULT_NAME = "DEFAULT"
 _ACTIONS = ("set", "rcheck", "update", "remove")
@@ -38,7 +38,7 @@ def _mask(text: str, family: int) -> tuple[int, int]:
 
 def whole_mask(family: int) -> tuple[int, int]:
     """Return the mask that keeps an address as it is."""
-    return family, (1 << (32 if family == 4 else 128)) - 1
+    return family, (1 << BITS[family]) - 1
 
 
 class Recent(Match):

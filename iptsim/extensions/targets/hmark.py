@@ -13,7 +13,7 @@ from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, integer_value, one_address, prefix_length
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Packet, Unknown
+from iptsim.packet import BITS, ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Packet, Unknown
 
 MEMBERS = ("ct", "src", "dst", "sport", "dport", "proto", "spi")
 #: The option that each member but "ct" sets.
@@ -64,7 +64,7 @@ def parse_prefix(text: str, family: int) -> int:
     Raises:
         ValueError: neither.
     """
-    width = 32 if family == 4 else 128
+    width = BITS[family]
     if text.isascii() and text.isdigit():
         return min(int(text), width)
     length = prefix_length(one_address(text, family), width)

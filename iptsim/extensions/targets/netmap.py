@@ -7,7 +7,7 @@ from typing import ClassVar
 from iptsim.extensions.base import Option, Target, Translation, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import Network, parse_network, prefix_length
-from iptsim.packet import Context
+from iptsim.packet import BITS, Context
 
 
 def parse_to(text: str, family: int) -> Network:
@@ -17,7 +17,7 @@ def parse_to(text: str, family: int) -> Network:
         ValueError: not an address or network of that family.
     """
     network = parse_network(text, family)
-    width = 32 if family == 4 else 128
+    width = BITS[family]
     if prefix_length(network.mask, width) is None:
         return network._replace(mask=(1 << width) - 1)
     return network
