@@ -268,8 +268,9 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
 def collector_paused() -> Iterator[None]:
     """Pause garbage collection while many long-lived objects are created.
 
-    In a process that gives one answer, these are exempt from collection afterwards. Not in other processes, such as a
-    program that calls :func:`iptsim.cli.main` many times: hosts contain cycles, and would never be freed.
+    In a process that gives one answer, these are exempt from collection afterwards, which becomes rare: large answers
+    create millions of objects that all live until the end. Not in other processes, such as a program that calls
+    :func:`iptsim.cli.main` many times: hosts contain cycles, and would never be freed.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -278,6 +279,7 @@ def collector_paused() -> Iterator[None]:
     finally:
         if gives_one_answer:
             gc.freeze()
+            gc.set_threshold(200_000, 50, 50)
         if was_on:
             gc.enable()
 

@@ -8,9 +8,10 @@ its calls: a rule is dead if none of them reaches it and matches, in any of thes
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from operator import and_
 from typing import Any
 
@@ -72,10 +73,12 @@ class Chains:
         }
         self._summaries: dict[tuple[Node, Rewriting], Summary] = {}
         self._reads: dict[Node, frozenset[str]] = {}
+        self._bases: dict[Node, bool] = {}
         self._matches: dict[Hashable, PacketSet] = {}
         self._fields: dict[PacketSet, tuple[str, ...]] = {}
         self._effects: dict[Hashable, list[Effect]] = {}
-        self._calls: dict[Summary, int] = {}
+        #: by chain: the rules that call it, in each base chain and in all other chains, with their numbers
+        self._sites: dict[tuple[Node, Node | None], dict[tuple[Node, int], int]] = {}
         self._anew: dict[tuple[Summary, Outcome], list[str]] = {}
         self._may_be_anew: dict[Summary, frozenset[str]] = {}
         self._tested: dict[Node, set[str]] = {}
@@ -155,13 +158,22 @@ class Chains:
     def tested(self, node: Node) -> list[str]:
         """Return the fields and decisions that a chain or its callees test, without decisions that each place makes."""
         found = set(self.among.fields) if self.among is not None else set[str]()
-        for one in self._with_called(node):
-            found |= self._tested.get(one, frozenset())
+        found |= self._tested_in(node)
         return [key for key in self.space.layout.places if key in found]
 
     def decisions(self, node: Node) -> frozenset[str]:
         """Return the keys of what is undecided in a summarised chain, or in one that it calls."""
-        return frozenset(self.tested(node)) - self.space.layout.header
+        found = frozenset(self._tested_in(node))
+        if self.among is not None:
+            found |= frozenset(self.among.fields)
+        return found - self.space.layout.header
+
+    def _tested_in(self, node: Node) -> set[str]:
+        """Return the fields and decisions that a chain or its callees test."""
+        found = set[str]()
+        for one in self._with_called(node):
+            found |= self._tested.get(one, frozenset())
+        return found
 
     def _with_called(self, node: Node) -> Iterable[Node]:
         """Return a summarised chain, and those into which its packets went."""
@@ -196,16 +208,16 @@ class Chains:
             if known is None or not alike(node):
                 continue
             found = Summary(node, entry, self.space.nothing, self.among, known.parts, taken_from=known)
-            times = dict[Summary, int]()
+            inside = set[Node]()
             chain = self.program.chain(*node)
             for rule, sets in zip(chain.rules if chain is not None else (), known.rules, strict=True):
                 calls = dict[Rewriting, Summary]()
                 for rewriting, called in sets.calls.items():
                     mine = calls[rewriting] = self.summary(called.node, called.entry)
-                    times[mine] = times.get(mine, self._calls.get(mine, 0)) + 1
+                    inside.add(mine.node)
                     # what is decided again each time has to be decided for the same time
                     later = (
-                        times[mine] != sets.times[rewriting]
+                        self._time(node, rule, mine.node) != sets.times[rewriting]
                         and other.decisions(called.node) & self.space.anew
                     )
                     if later or mine.taken_from is not called:
@@ -213,9 +225,8 @@ class Chains:
                 found.rules.append(
                     RuleSets(rule, sets.reaches, sets.matches, sets.takes, calls, sets.times, sets.stays)
                 )
-            self._calls.update(times)
             self._notes(node, other._tested.get(node, ()))
-            self._called.setdefault(node, set()).update(one.node for one in times)
+            self._called.setdefault(node, set()).update(inside)
             return found
         return None
 
@@ -282,7 +293,13 @@ class Chains:
         assert jump is not None
         called = sets.calls[rewriting] = self.summary(Node(summary.node.place, jump.chain), rewriting)
         self._called.setdefault(summary.node, set()).add(called.node)
-        times = sets.times[rewriting] = self._calls[called] = self._calls.get(called, 0) + 1
+        times = sets.times[rewriting] = self._time(summary.node, prepared.rule, called.node)
+        if times > 1 and self.space.anew:
+            for key in self.decisions(called.node) & self.space.anew:
+                for number in self.space.bits(key):
+                    again = self._again(called, number, times).fields
+                    self.space.anew.update(again)
+                    self._notes(summary.node, again)
         for outcome in called.parts:
             now = rewriting.then(self.space.layout, dict(outcome.rewriting.fields))
             if outcome.kind != "RETURN":
@@ -301,15 +318,42 @@ class Chains:
         packets = called.leaving(outcome)
         if times > 1 and self.space.anew and packets:
             # what the chain decides is decided again
-            layout = self.space.layout
             packets = packets.substituted(
                 {
-                    number: self.space.undecided(("again", number, times), layout.places[key].why or "")
+                    number: self._again(called, number, times)
                     for key in self._anew_in(called, outcome)
                     for number in self.space.bits(key)
                 }
             )
         return taken & packets
+
+    def _again(self, called: Summary, number: int, times: int) -> PacketSet:
+        """Return a decision of a chain, given by its variable, as it is made in a later call."""
+        why = self.space.layout.place_of(number).why or ""
+        return self.space.undecided(("again", number, called.node, times), why)
+
+    def _time(self, caller: Node, rule: Rule, called: Node) -> int:
+        """Return which call of a chain a rule makes, counted from 1.
+
+        A packet may pass several calls on its way through one base chain. What it meets there again at another hook
+        is decided again by the walk.
+        """
+        base = caller if self._is_base(caller) else None
+        sites = self._sites.setdefault((called, base), {})
+        number = sites.setdefault((caller, rule.position), len(sites) + 1)
+        return number if base is None else number + self._inner_calls[called]
+
+    @cached_property
+    def _inner_calls(self) -> Counter[Node]:
+        """How many rules call each chain from chains that are not base chains."""
+        return Counter(
+            Node(rule.table, rule.jump.chain)
+            for table in self.program.ruleset.tables.values()
+            for chain in table.chains.values()
+            if not chain.builtin
+            for rule in chain.rules
+            if rule.jump is not None and not rule.refused
+        )
 
     def _notes(self, node: Node, fields: Iterable[str]) -> None:
         """Note that a chain tests some fields."""
@@ -326,14 +370,16 @@ class Chains:
     ) -> None:
         target, taken = prepared.target, sets.takes[rewriting]
         assert target is not None
-        key = (id(target), rewriting, place() if target.status != "exact" or target.changes else None)
-        if key not in self._effects:
+        before = rewriting.only(touched(target)) if rewriting.fields else rewriting
+        key = (id(target), before, place() if target.status != "exact" or target.changes else None)
+        found = self._effects.get(key)
+        if found is None:
             hook = summary.node.name if self._is_base(summary.node) else "PREROUTING"
             stands = Place(hook, summary.node.place, key[2])
-            self._effects[key] = effects(self.space, target, stands, rewriting)
-        going_on = [effect.when for effect in self._effects[key] if effect.kind == "CONTINUE"]
+            found = self._effects[key] = effects(self.space, target, stands, before)
+        going_on = [effect.when for effect in found if effect.kind == "CONTINUE"]
         sets.stays[rewriting] = union([self.space.nothing, *going_on])
-        for effect in self._effects[key]:
+        for effect in found:
             if effect.when != self.space.everything:
                 self._notes(summary.node, effect.when.fields)
             part = taken & effect.when
@@ -347,8 +393,11 @@ class Chains:
                 summary.end(Outcome(effect.kind, now, effect.translation, apart), part)
 
     def _is_base(self, node: Node) -> bool:
-        chain = self.program.chain(*node)
-        return chain is not None and chain.builtin
+        found = self._bases.get(node)
+        if found is None:
+            chain = self.program.chain(*node)
+            found = self._bases[node] = chain is not None and chain.builtin
+        return found
 
     # -- conditions -----------------------------------------------------------------------------------
 
@@ -370,38 +419,46 @@ class Chains:
     def _condition(
         self, node: Node, predicate: Predicate, rewriting: Rewriting, place: _Place, number: int
     ) -> PacketSet:
-        anew = _decides(predicate)
-        key = (id(predicate), rewriting, (place(), number) if anew else None)
+        stands = (place(), number) if _decides(predicate) else None
+        # where the addresses were rewritten, the same condition is another decision
+        moved = rewriting.only(("src", "dst")) if predicate.constraint is None else AS_IT_CAME
+        key = (id(predicate), moved, stands)
         found = self._matches.get(key)
         if found is None:
-            found = self._matches[key] = self._made(predicate, rewriting, (place(), number) if anew else None)
+            found = self._matches[key] = self._made(predicate, moved, stands)
             if found not in self._fields:
-                self._fields[found] = self._fields_of(found, predicate, rewriting)
+                self._fields[found] = self._fields_of(found, predicate)
+        if rewriting.fields and not rewriting.changed.isdisjoint(self._fields[found]):
+            found = self._rewritten(found, rewriting)
         self._notes(node, self._fields[found])
         return found
 
-    def _fields_of(self, packets: PacketSet, predicate: Predicate, rewriting: Rewriting) -> tuple[str, ...]:
+    def _rewritten(self, packets: PacketSet, rewriting: Rewriting) -> PacketSet:
+        """Return the packets that are in a set after fields were rewritten."""
+        key = (packets, rewriting)
+        found = self._matches.get(key)
+        if found is None:
+            found = self._matches[key] = packets.substituted(rewriting.replacements(self.space.layout))
+            if found not in self._fields:
+                self._fields[found] = found.fields
+        return found
+
+    def _fields_of(self, packets: PacketSet, predicate: Predicate) -> tuple[str, ...]:
         """Return the fields that a condition depends on, if possible without a look at its packets."""
         constraint = predicate.constraint
-        if rewriting.fields or not isinstance(constraint, Constraint) or constraint.field.key not in _ALONE:
+        if not isinstance(constraint, Constraint) or constraint.field.key not in _ALONE:
             return packets.fields
         known = packets == self.space.everything or not packets
         return () if known else (constraint.field.key,)
 
-    def _made(self, predicate: Predicate, rewriting: Rewriting, place: Hashable) -> PacketSet:
-        constraint = predicate.constraint
-        if constraint is not None:
-            found = self.space.condition(constraint, known=self.known, place=place)
-        else:
-            why = message("whether {condition} matches", condition=predicate.text.removeprefix("! "))
-            # where the addresses were rewritten, the same condition is another decision
-            moved = rewriting.only(("src", "dst"))
-            same = (*predicate.same, moved) if predicate.same else ()
-            found = self.space.decided_by(
-                self.space.decision(same, why, place), partial(_unnegated, predicate)
-            )
-            found = ~found if predicate.negated else found
-        return found.substituted(rewriting.replacements(self.space.layout))
+    def _made(self, predicate: Predicate, moved: Rewriting, place: Hashable) -> PacketSet:
+        """Return the packets that satisfy a condition before anything is rewritten."""
+        if predicate.constraint is not None:
+            return self.space.condition(predicate.constraint, known=self.known, place=place)
+        why = message("whether {condition} matches", condition=predicate.text.removeprefix("! "))
+        same = (*predicate.same, moved) if predicate.same else ()
+        found = self.space.decided_by(self.space.decision(same, why, place), partial(_unnegated, predicate))
+        return ~found if predicate.negated else found
 
     def _anew_in(self, summary: Summary, outcome: Outcome) -> list[str]:
         """Return what is decided again each time that a packet passes a chain, and that an outcome depends on."""

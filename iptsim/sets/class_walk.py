@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields, replace
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from typing import Any
 
 from iptsim.dump.ruleset import Chain, Rule
@@ -43,8 +42,8 @@ from iptsim.packet import (
 )
 from iptsim.sets.alike import of_protocol, of_same_first_state, of_same_service, recognised
 from iptsim.sets.landscape import Landscape
-from iptsim.sets.options import Option, may_join, translated
-from iptsim.sets.overlaps import Overlaps
+from iptsim.sets.options import Option, from_pool, may_join, translated
+from iptsim.sets.overlaps import Overlaps, any_of
 from iptsim.sets.packets import OutsideError
 from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER, same_reception
@@ -104,8 +103,8 @@ class ClassWalk:
         #: the parts of the packet that a connection has seen last, by connection
         self._seen: dict[int, tuple[Part, ...]] = {}
         self._overlaps: dict[int, Overlaps[Part]] = {}
-        #: how often a base chain was passed
-        self._passed: Counter[Results] = Counter()
+        #: how often the rules that decide something anew for each packet were passed, by the decision
+        self._passed: Counter[str] = Counter()
         #: keeps the connections, so that no other gets the same identity
         self._connections: list[Connection] = []
 
@@ -133,7 +132,7 @@ class ClassWalk:
         if results is None:
             return None
         packet = self._joined(context)
-        self._passed[results] += 1
+        self._passed.update(self.land.space.anew.intersection(results.fields))
         context.table, context.backend, context.version = base.table, program.backend, program.version
         leading = next(self._options(kernel, context, packet, results, self.leading, lambda _: True), None)
         if leading is None:
@@ -141,9 +140,9 @@ class ClassWalk:
         result = leading.result
         self.leading &= leading.packets
         chosen = partial(may_join, leading)
-        options = self._options(kernel, context, packet, results, self.packets, chosen)
+        options = self._options(kernel, context, packet, results, self.packets, chosen, pooled=True)
         together = [one for one in options if one.effect == leading.effect]
-        self.keep(_any(self.bits.false, (one.packets for one in together)))
+        self.keep(any_of(self.bits.false, (one.packets for one in together)))
         if result.kind != "ACCEPT":
             kernel.add(result.step(context.hook, program, base))
             return Outcome("REJECT" if result.kind == "REJECT" else "DROP", context=context)
@@ -233,7 +232,7 @@ class ClassWalk:
                     here |= inside & bits.within("dport", port_bits, first, last)
             parts.append(replace(part, packets=here))
         packet.parts = tuple(parts)
-        self.keep(_any(bits.false, (part.packets for part in parts)))
+        self.keep(any_of(bits.false, (part.packets for part in parts)))
 
     def passed_on(self, request: Packet, packet: Packet) -> Packet:
         """Return docker-proxy's packet, accompanied by those for other ports that it forwards at the same distance."""
@@ -274,6 +273,8 @@ class ClassWalk:
         results: Results,
         packets: Any,
         chosen: Callable[[Result], bool],
+        *,
+        pooled: bool = False,
     ) -> Iterator[Option]:
         """Yield what a base chain does to some of the packets, as far as these results count."""
         shared = self._shared(context, results)
@@ -287,9 +288,12 @@ class ClassWalk:
                 for key in results.fields
                 if (bits := shared.get(key) or header.get(key)) is not None
             }
-            for inside, result in results.of(here, self.land.pulling(changed), chosen):
+            now, alone = self.land.pulling(changed), not pooled or part.pooled is not None
+            for inside, result, pool in results.of(here, now, chosen, pooled=not alone):
                 if result.translation is None or context.connection is None:
                     yield Option(part, inside, result)
+                elif pool is not None:
+                    yield from from_pool(self.land, part, inside, result, pool, now)
                 else:
                     yield from translated(self.land, kernel, context, part, inside, result)
 
@@ -305,7 +309,7 @@ class ClassWalk:
                     tracked[known] = replace(tracked[known], mark=bits)
             elif key != "ct.state":
                 header[key] = bits
-        changed = Part(option.packets, header, tracked)
+        changed = Part(option.packets, header, tracked, option.pooled or part.pooled)
         if made is None or result.translation is None:
             return changed
         return self._renewed(changed, made._replace(packets=option.packets), result.translation.side, known)
@@ -315,7 +319,7 @@ class ClassWalk:
         tracked = dict(part.tracked)
         if made.ends != self.bits.ends(part.header):
             tracked[known] = renewed(tracked[known], side, made.ends)
-        return Part(made.packets, with_ends(self.bits, part.header, made.ends), tracked)
+        return Part(made.packets, with_ends(self.bits, part.header, made.ends), tracked, part.pooled)
 
     def _written(self, part: Part, context: Context, result: Result) -> Iterator[tuple[str, Bits]]:
         """Yield the fields that rules have written, in terms of the packet as it arrived."""
@@ -374,10 +378,10 @@ class ClassWalk:
             value = self.land.value(places[key], context)
             if value is not None:
                 found[key] = value
-            elif self._passed[results] > 1 and key in self.land.space.anew:
+            elif self._passed[key] > 1:
                 # what is decided again for each packet
                 why = places[key].why or ""
-                found[key] = (self.land.decision(("passed", key, self._passed[results]), why),)
+                found[key] = (self.land.decision(("passed", key, self._passed[key]), why),)
         return found
 
     def _at_hook(self, part: Part, context: Context) -> Header:
@@ -490,11 +494,3 @@ _CARRIED = frozenset({
     "ct.state=SNAT", "ct.state=DNAT", "ct.proto",
 })  # fmt: skip
 _OF_CONNECTION = ("ct.ctorig", "ct.ctrepl")
-
-
-def _any(nothing: Any, functions: Iterator[Any]) -> Any:
-    """Return where one of some functions is true; joined in pairs, so that the parts stay small."""
-    found = list(functions)
-    while len(found) > 1:
-        found = [reduce(or_, found[at : at + 2]) for at in range(0, len(found), 2)]
-    return found[0] if found else nothing

@@ -72,7 +72,7 @@ def _ways_of(fates: Fates, one: Class) -> Iterator[tuple[Any, Any]]:
     if trace.verdict != "ACCEPT" or not one.parts:
         yield (trace.verdict, place), one.packets
         return
-    for part in one.parts:
+    for part in one.divided:
         yield (trace.verdict, place, fates.made(part)), one.packets & part.packets
 
 

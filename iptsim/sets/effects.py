@@ -92,8 +92,12 @@ def effects(space: Space, target: Target, place: Place, before: Rewriting) -> li
 
 def touched(target: Target) -> frozenset[str]:
     """Return the fields that a target may change, or whose value determines its effect."""
+    if target.name == "CONNMARK":
+        return frozenset({*_CHANGED, "ct.state"})
     if target.name in _BITWISE or target.name == "TPROXY":
         return frozenset(_CHANGED)
+    if target.name == "SYNPROXY":
+        return frozenset({"tcp_flags"})
     if target.name in _OPAQUE:
         return frozenset({_OPAQUE[target.name]})
     return frozenset({"ct.state"}) if isinstance(target, Ct | Notrack) else frozenset()

@@ -346,7 +346,7 @@ class Fates(Sequence[Fate]):
         found: dict[tuple[tuple[str, str], ...], PacketSet] = {}
         for one, own in group:
             left = own & PacketSet(self.space.layout, one.packets).may
-            for part in one.parts:
+            for part in one.divided:
                 packets = left & PacketSet(self.space.layout, part.packets).may
                 made = self.made(part)
                 found[made] = found.get(made, self.space.nothing) | packets
@@ -364,7 +364,7 @@ class Fates(Sequence[Fate]):
                 continue
             address, further = one.proxied
             left = own & PacketSet(self.space.layout, one.packets).may
-            for part in one.parts:
+            for part in one.divided:
                 packets = left & PacketSet(self.space.layout, part.packets).may
                 number = bits.number(part.header["dport"]) if "dport" in part.header else None
                 ranges = packets.ranges("dport") if number is None else ((number, number),)

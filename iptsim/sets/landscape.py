@@ -114,7 +114,7 @@ class Landscape:
         if key not in self._results:
             idle = program.is_idle(*node)
             self._results[key] = (
-                None if idle else results_of(self.chains_of(program), self.regions, node, hook)
+                None if idle else results_of(self.chains_of(program), self.bits, self.regions, node, hook)
             )
         return self._results[key]
 

@@ -11,6 +11,7 @@ from iptsim.netfilter.translation import own_address
 from iptsim.packet import Context
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.parts import Part
+from iptsim.sets.pools import Now, Pool, Pooled, pooled
 from iptsim.sets.regions import Prefix
 from iptsim.sets.results import Result
 from iptsim.sets.translating import Bits, Ends, Fields, Rewritten, translations
@@ -25,6 +26,7 @@ class Option(NamedTuple):
         region: the region of the new address.
         same: whether the new destination is the source itself.
         changed: the addresses and ports that a translation really changes; conntrack counts it only then.
+        pooled: how the new addresses were chosen, if they are not all the same.
     """
 
     part: Part
@@ -34,6 +36,7 @@ class Option(NamedTuple):
     region: Prefix | None = None
     same: bool = False
     changed: tuple[bool, ...] = ()
+    pooled: Pooled | None = None
 
     @property
     def effect(self) -> tuple[Any, ...]:
@@ -55,8 +58,12 @@ class Option(NamedTuple):
 def may_join(leading: Option, result: Result) -> bool:
     """Return whether packets with a result may continue with the leading ones, judging by :attr:`Result.alike`."""
     other = leading.result
-    if (result.kind, result.rule) != (other.kind, other.rule) and result.translation is None:
-        return result.kind == other.kind == "ACCEPT"
+    if result.translation is None:
+        if other.translation is not None:
+            return False
+        return (result.kind, result.rule) == (other.kind, other.rule) or result.kind == other.kind == "ACCEPT"
+    if other.translation is None and other.kind == "ACCEPT":
+        return False
     return result.region is None or leading.region is None or result.region == leading.region
 
 
@@ -82,6 +89,19 @@ def translated(
                     if packets_ != land.bits.false:
                         changed = tuple(one != other for one, other in zip(made.ends, ends, strict=True))
                         yield Option(part, packets_, result, made, region, to_itself, changed)
+
+
+def from_pool(
+    land: Landscape, part: Part, packets: Any, result: Result, pool: Pool, now: Now
+) -> Iterator[Option]:
+    """Yield what the translations of a pool do to packets, as :func:`translated` does for one translation."""
+    ends = land.bits.ends(part.header)
+    for made, same in pooled(pool, packets, ends, now):
+        changed = tuple(one != other for one, other in zip(made.ends, ends, strict=True))
+        kept = getattr(made.ends, pool.side) == getattr(ends, pool.side)
+        region = None if kept else result.region
+        how = Pooled(pool, now, made.ends)
+        yield Option(part, made.packets, result, made, region, same, changed, how)
 
 
 def _to_itself(land: Landscape, packets: Any, region: Prefix | None, ends: Ends) -> Any:

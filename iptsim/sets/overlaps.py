@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any, Generic, TypeVar
 
 _Owner = TypeVar("_Owner")
+
+
+def any_of(nothing: Any, functions: Iterable[Any]) -> Any:
+    """Return where one of some functions is true; joined in pairs, so that the parts stay small."""
+    found = list(functions)
+    while len(found) > 1:
+        found = [reduce(or_, found[at : at + 2]) for at in range(0, len(found), 2)]
+    return found[0] if found else nothing
+
+
 #: So many sets are tried one by one.
 _FEW = 4
 

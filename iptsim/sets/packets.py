@@ -340,7 +340,9 @@ class PacketSet:
 
 def union(sets: Sequence[PacketSet]) -> PacketSet:
     """Return the union of one or more sets. They are united pairwise, which keeps intermediate results small."""
-    left = list(sets)
+    left = [one for one in sets if one] if len(sets) > 1 else list(sets)
+    if not left:
+        return sets[0]
     while len(left) > 1:
         left = [left[at] | left[at + 1] if at + 1 < len(left) else left[at] for at in range(0, len(left), 2)]
     return left[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any
 
 from iptsim.packet import Packet
+from iptsim.sets.pools import Pooled
 from iptsim.sets.translating import Header, Tracked
 
 
@@ -19,11 +20,33 @@ class Part:
         packets: the packets, as a function of the packet as it arrived and of what is undecided.
         header: the fields that differ from those on arrival.
         tracked: the connections of the packets, by that of the leading packet.
+        pooled: how their new addresses, which are not all the same, were chosen.
     """
 
     packets: Any
     header: Header
     tracked: Mapping[int, Tracked] = field(default_factory=dict)
+    pooled: Pooled | None = None
+
+
+def unfolded(part: Part) -> Iterator[Part]:
+    """Yield the packets of a part by their new address and port."""
+    if part.pooled is None:
+        yield part
+        return
+    pool, ends = part.pooled.pool, part.pooled.ends
+    keys = [
+        key
+        for key in (pool.side, pool.port_key)
+        if key in part.header and part.header[key] == getattr(ends, key)
+    ]
+    for packets, choice in pool.overlaps.of(part.packets, part.pooled.now):
+        values = {pool.side: choice.address, pool.port_key: choice.port}
+        header = dict(part.header)
+        header |= {
+            key: pool.bits.constant(key, number) for key in keys if (number := values[key]) is not None
+        }
+        yield replace(part, packets=packets, header=header, pooled=None)
 
 
 @dataclass(slots=True)

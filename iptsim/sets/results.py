@@ -14,8 +14,13 @@ from iptsim.netfilter.program import Program
 from iptsim.netfilter.steps import Step
 from iptsim.sets.chains import Chains
 from iptsim.sets.overlaps import Overlaps
+from iptsim.sets.pools import Choice, Pool
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.rewriting import Rewriting
+from iptsim.sets.translating import Ends, Fields
+
+#: So many results that differ only in the new address are followed together.
+MANY = 64
 
 
 class Result(NamedTuple):
@@ -51,49 +56,115 @@ class Result(NamedTuple):
         return Step(hook, self.kind, base.table, name, chain.at(position) if chain is not None else None)
 
 
+#: Results in the order of the chain, each with its packets.
+_Sets = list[tuple[Any, tuple[int, Result]]]
+
+
 class Results:
     """What a base chain does.
 
     Args:
-        nothing: the empty set.
+        bits: the fields of the space.
         results: all of its results.
         fields: the fields and decisions that their packets may depend on.
     """
 
-    def __init__(self, nothing: Any, results: Sequence[Result], fields: Sequence[str]) -> None:
-        self.fields = tuple(fields)
-        groups: dict[Hashable, list[tuple[Any, tuple[int, Result]]]] = {}
+    def __init__(self, bits: Fields, results: Sequence[Result], fields: Sequence[str]) -> None:
+        groups: dict[Hashable, _Sets] = {}
         for number, one in enumerate(results):
             groups.setdefault(one.alike, []).append((one.packets, (number, one)))
-        self._groups = [(group[0][1][1], Overlaps(nothing, group)) for group in groups.values()]
+        self._groups = [_Group(bits, sets) for sets in groups.values()]
+        pooled = any(group.pools for group in self._groups)
+        self.fields = tuple(dict.fromkeys((*fields, *Ends._fields)) if pooled else fields)
 
     def __bool__(self) -> bool:
         return bool(self._groups)
 
     def of(
-        self, packets: Any, now: Callable[[Any], Any], chosen: Callable[[Result], bool]
-    ) -> Iterator[tuple[Any, Result]]:
+        self,
+        packets: Any,
+        now: Callable[[Any], Any],
+        chosen: Callable[[Result], bool],
+        *,
+        pooled: bool = False,
+    ) -> Iterator[tuple[Any, Result, Pool | None]]:
         """Yield the results for some packets, each with the packets to which it applies.
 
         Args:
             packets: the packets, as they arrived.
             now: returns the packets, as they arrived, that are in a set when they enter the chain.
             chosen: returns whether a result counts; called once for results that are alike.
+            pooled: yield one of the results that differ only in the new address, with the pool of all of them.
         """
         found = [
-            (number, inside, one)
-            for example, group in self._groups
-            if chosen(example)
-            for inside, (number, one) in group.of(packets, now)
+            one
+            for group in self._groups
+            if chosen(group.example)
+            for one in (group.pooled if pooled else group.each)(packets, now)
         ]
         found.sort(key=itemgetter(0))
-        return ((inside, one) for _, inside, one in found)
+        return ((inside, one, pool) for _, inside, one, pool in found)
 
 
-def results_of(chains: Chains, regions: Regions, node: Node, hook: str) -> Results:
+class _Group:
+    """Results that are alike."""
+
+    def __init__(self, bits: Fields, sets: _Sets) -> None:
+        self._bits, self.example = bits, sets[0][1][1]
+        self._every = Overlaps(bits.false, sets)
+        pools: dict[Hashable, _Sets] = {}
+        for packets, (number, one) in sets:
+            pools.setdefault(_pool_of(one), []).append((packets, (number, one)))
+        alone = [one for key, many in pools.items() if key is None or len(many) < MANY for one in many]
+        #: the first result of each pool, with its number
+        self.pools = [
+            (*many[0][1], Pool(bits, one.translation.side, list(map(_choice, many))))
+            for key, many in pools.items()
+            if key is not None and len(many) >= MANY and (one := many[0][1][1]).translation is not None
+        ]
+        self._others = Overlaps(bits.false, alone) if self.pools else self._every
+
+    def each(self, packets: Any, now: Callable[[Any], Any]) -> Iterator[tuple[int, Any, Result, Pool | None]]:
+        """Yield the results one by one."""
+        for inside, (number, one) in self._every.of(packets, now):
+            yield number, inside, one, None
+
+    def pooled(
+        self, packets: Any, now: Callable[[Any], Any]
+    ) -> Iterator[tuple[int, Any, Result, Pool | None]]:
+        """Yield the results, those of a pool together."""
+        for inside, (number, one) in self._others.of(packets, now):
+            yield number, inside, one, None
+        for number, one, pool in self.pools:
+            inside = packets & now(pool.packets)
+            if inside != self._bits.false:
+                yield number, inside, one, pool
+
+
+def _pool_of(result: Result) -> Hashable:
+    """Return what results have in common that differ only in the new address and port; None for others."""
+    wanted = result.translation
+    if wanted is None or wanted.addresses is None or wanted.addresses[0] != wanted.addresses[1]:
+        return None
+    if wanted.netmap is not None or wanted.base_port is not None or wanted.random:
+        return None
+    if wanted.ports is not None and wanted.ports[0] != wanted.ports[1]:
+        return None
+    return result.rewriting, wanted.side, wanted.ports is None
+
+
+def _choice(one: tuple[Any, tuple[int, Result]]) -> Choice:
+    packets, (_, result) = one
+    wanted = result.translation
+    assert wanted is not None
+    assert wanted.addresses is not None
+    return Choice(packets, wanted.addresses[0], None if wanted.ports is None else wanted.ports[0])
+
+
+def results_of(chains: Chains, bits: Fields, regions: Regions, node: Node, hook: str) -> Results:
     """Return what a base chain does at its hook."""
     found = list(_results(chains, regions, node, hook))
-    return Results(chains.space.nothing.function, found, chains.tested(node))
+    return Results(bits, found, chains.tested(node))
 
 
 def _results(chains: Chains, regions: Regions, node: Node, hook: str) -> Iterator[Result]:

@@ -38,6 +38,11 @@ class Rewriting(NamedTuple):
         changed = {key: value for key, value in bits.items() if value != own_bits(layout, key)}
         return cls(tuple(sorted(changed.items())))
 
+    @property
+    def changed(self) -> frozenset[str]:
+        """The fields that differ."""
+        return frozenset(key for key, _ in self.fields)
+
     def bits(self, layout: Layout, field: str) -> tuple[Bit, ...]:
         """Return the current bits of a field."""
         return dict(self.fields).get(field) or own_bits(layout, field)

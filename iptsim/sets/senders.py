@@ -40,7 +40,7 @@ from iptsim.sets.class_walk import ClassWalk, Decisions
 from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet
-from iptsim.sets.parts import Leader, Part
+from iptsim.sets.parts import Leader, Part, unfolded
 from iptsim.sets.reception import OTHER
 from iptsim.sets.regions import Prefix
 from iptsim.sets.sources import by_source, picked
@@ -93,6 +93,12 @@ class Class:
     parts: tuple[Part, ...]
     arrival: Arrival | None
     trace: Trace
+
+    @property
+    def divided(self) -> Iterator[Part]:
+        """The parts, divided by their new addresses and ports."""
+        for part in self.parts:
+            yield from unfolded(part)
 
     @property
     def end(self) -> tuple[str, str] | None:

@@ -347,3 +347,28 @@ def test_a_chain_of_another_ruleset_is_not_summarised_again() -> None:
     assert [rule.rule for rule in other.rules] == [
         rule for rule in after.program.ruleset.rules() if rule.chain == "FORWARD"
     ]
+
+
+@pytest.mark.parametrize("called", ["C", "D"])
+def test_a_chance_is_taken_anew_in_each_call_whatever_was_marked_before(called: str, space: Space) -> None:
+    """Each time a packet comes to `-m statistic`, it is asked again (net/netfilter/xt_statistic.c)."""
+    rules = program(
+        "-A FORWARD -j MARK --set-xmark 0x0/0xffffffff",
+        f"-A FORWARD -j {called}",
+        "-A FORWARD -m mark ! --mark 0x1/0x1 -j ACCEPT",
+        f"-A FORWARD -j {called}",
+        "-A FORWARD -m mark --mark 0x1/0x1 -j DROP",
+        "-A C -m statistic --mode random --probability 0.5 -j MARK --set-xmark 0x1/0x0",
+        "-A D -j C",
+        table="mangle",
+    )
+    forward = Chains(space, rules).base("mangle", "FORWARD")
+    assert forward.packets("DROP").may == forward.packets("ACCEPT").may == space.everything
+
+
+def test_hooks_share_the_decisions_of_a_chain_that_each_calls_once(space: Space) -> None:
+    rules = program(
+        "-A INPUT -j C", "-A FORWARD -j C", "-A C -m statistic --mode random --probability 0.5 -j DROP"
+    )
+    chains = Chains(space, rules)
+    assert chains.base("filter", "INPUT").outcomes == chains.base("filter", "FORWARD").outcomes

@@ -1,0 +1,162 @@
+"""Translations that differ only in the new address and port, done at once, such as those to the pods of a cluster.
+
+Each bit of the new address is a function of the packet. Only who reads the new address divides the packets by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from iptsim.sets.overlaps import Overlaps, any_of
+from iptsim.sets.translating import Bits, Ends, Fields, Rewritten
+
+#: A function of the packets as they enter the chain, converted into one of the packets as they arrived.
+Now = Callable[[Any], Any]
+
+
+class Choice(NamedTuple):
+    """One of the translations.
+
+    Attributes:
+        packets: the packets to which it happens, as they enter the chain: a function.
+        address / port: the new ones; no port if it is kept.
+    """
+
+    packets: Any
+    address: int
+    port: int | None
+
+
+class Pool:
+    """Translations of one side that differ only in the new address and port, each for other packets.
+
+    Args:
+        bits: the fields of the space.
+        side: the side that they change.
+        choices: the translations.
+    """
+
+    def __init__(self, bits: Fields, side: Literal["src", "dst"], choices: Sequence[Choice]) -> None:
+        self.bits, self.side, self.choices = bits, side, tuple(choices)
+        self.port_key = "dport" if side == "dst" else "sport"
+
+    @cached_property
+    def overlaps(self) -> Overlaps[Choice]:
+        """Finds the translations of some packets."""
+        return Overlaps(self.bits.false, [(one.packets, one) for one in self.choices])
+
+    @cached_property
+    def _made(self) -> tuple[Any, Bits]:
+        """All packets, and the bits of their new address and port."""
+        constant = self.bits.constant
+        level = [
+            (one.packets, constant(self.side, one.address) + constant(self.port_key, one.port or 0))
+            for one in self.choices
+        ]
+        while len(level) > 1:
+            level = [
+                _joined(*level[at : at + 2]) if at + 1 < len(level) else level[at]
+                for at in range(0, len(level), 2)
+            ]
+        return level[0]
+
+    @property
+    def packets(self) -> Any:
+        """All packets that are translated."""
+        return self._made[0]
+
+    def ends(self, before: Ends, now: Now) -> Ends:
+        """Return the new addresses and ports of packets."""
+        made = tuple(bit if bit in (self.bits.true, self.bits.false) else now(bit) for bit in self._made[1])
+        width = self.bits.layout.places[self.side].bits
+        found = before._replace(**{self.side: made[:width]})
+        if self.choices[0].port is not None:
+            found = found._replace(**{self.port_key: made[width:]})
+        return found
+
+    @cached_property
+    def kept_address(self) -> Any:
+        """The packets that have the new address already."""
+        return self._having(self.side)
+
+    @cached_property
+    def kept_port(self) -> Any:
+        """The packets that have the new port already."""
+        return self._having(self.port_key)
+
+    @cached_property
+    def to_itself(self) -> Any:
+        """The packets whose new address is that of their other end."""
+        return self._having("src" if self.side == "dst" else "dst")
+
+    def _having(self, key: str) -> Any:
+        """Return the packets whose field has the new value."""
+        bits, found = self.bits, []
+        for one in self.choices:
+            number = one.port if key == self.port_key else one.address
+            if number is not None:
+                found.append(one.packets & bits.within(key, bits.own(key), number, number))
+        return any_of(bits.false, (inside for inside in found if inside != bits.false))
+
+
+def pooled(pool: Pool, packets: Any, before: Ends, now: Now) -> Iterator[tuple[Rewritten, bool]]:
+    """Yield what a pool makes of packets, by what it changes of them, and whether they go to their own source."""
+    bits = pool.bits
+    made = pool.ends(before, now)
+    ported = [packets]
+    if pool.choices[0].port is not None:
+        ported = [packets & bits.ported]
+        others = packets & ~bits.ported
+        if others != bits.false:
+            yield from _by_change(
+                pool, others, before, made._replace(**{pool.port_key: getattr(before, pool.port_key)}), now
+            )
+    for inside in ported:
+        yield from _by_change(pool, inside, before, made, now)
+
+
+def _by_change(
+    pool: Pool, packets: Any, before: Ends, made: Ends, now: Now
+) -> Iterator[tuple[Rewritten, bool]]:
+    """Divide packets by what changes of them: what fits already stays (nf_nat_setup_info)."""
+    nothing = pool.bits.false
+    kept = now(pool.kept_address) & packets
+    for here, has_address in ((packets & ~kept, False), (kept, True)):
+        if here == nothing:
+            continue
+        ends = made._replace(**{pool.side: getattr(before, pool.side)}) if has_address else made
+        fits = nothing
+        if getattr(ends, pool.port_key) != getattr(before, pool.port_key):
+            fits = now(pool.kept_port) & here
+        for inside, has_port in ((here & ~fits, False), (fits, True)):
+            if has_port:
+                ends = ends._replace(**{pool.port_key: getattr(before, pool.port_key)})
+            itself = nothing if has_address else now(pool.to_itself) & inside
+            for part, to_itself in ((inside & ~itself, False), (itself, True)):
+                if part != nothing:
+                    yield Rewritten(part, ends), to_itself
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """How a part of a class was translated by a pool.
+
+    Attributes:
+        pool: the pool.
+        now: converts its functions into those of the packets as they arrived.
+        ends: the addresses and ports that it made.
+    """
+
+    pool: Pool
+    now: Now
+    ends: Ends
+
+
+def _joined(one: tuple[Any, Bits], other: tuple[Any, Bits]) -> tuple[Any, Bits]:
+    """Return the packets of two, and their bits."""
+    pairs = zip(one[1], other[1], strict=True)
+    bits = tuple(bit if bit == also else (one[0] & bit) | (other[0] & also) for bit, also in pairs)
+    return one[0] | other[0], bits
