@@ -37,6 +37,16 @@ def did_you_mean(word: object, known: Iterable[str], likeness: float = 0.6, *, b
     return message("did you mean {near}?", near=before + near) if near else ""
 
 
+def choose_from(fault: Text, word: object, known: Iterable[str], choices: Text) -> Message:
+    """Return an error followed by the most similar known word, if any, and by what can be chosen instead."""
+    near = nearest(word, known)
+    if near:
+        return message(
+            "{fault}; did you mean {near}? Choose from: {choices}", fault=fault, near=near, choices=choices
+        )
+    return message("{fault}; choose from: {choices}", fault=fault, choices=choices)
+
+
 def with_suggestion(
     fault: Text, word: object, known: Iterable[str], otherwise: Text = "", likeness: float = 0.6
 ) -> Message:

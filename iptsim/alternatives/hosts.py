@@ -12,7 +12,7 @@ from dataclasses import replace
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, published_ports
-from iptsim.host.connected import connected_routes, default_route
+from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, prefix_mask

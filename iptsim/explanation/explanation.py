@@ -7,9 +7,9 @@ from typing import Any
 
 from iptsim.address_sets import AddressSet
 from iptsim.errors import printable
-from iptsim.explanation.known import known_of
 from iptsim.explanation.pasted import Remark, remarks_of
 from iptsim.explanation.reasons import Reason, reason_of
+from iptsim.explanation.route_and_connection import route_and_connection
 from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Term, terms_in
 from iptsim.host.model import Host
@@ -224,7 +224,7 @@ def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
         )
         for name in sorted(trace.consulted)
     )
-    assumed.extend(known_of(host, packet))
+    assumed.extend(route_and_connection(host, packet))
     branches = [explain_trace(host, question, branch) for branch in trace.branches]
     return Explanation(
         trace.verdict,

@@ -12,7 +12,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
-from iptsim.host import docker_inspect, dockerd_options, flows, infer, iproute, nftables
+from iptsim.host import docker_inspect, dockerd_options, infer, iproute, nftables
+from iptsim.host.conntrack_entries import conntrack_entries, recent_lists
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.files import FILES, Source, read_source
 from iptsim.host.foreign import (
@@ -188,8 +189,8 @@ class _Reader:
                 converted(found, partial(docker_inspect.add_members, host.containers))
         host.daemon = self._daemon(host)
         host.ipsets = self._text("ipset-save.txt", read_ipsets)
-        host.conntrack = self._text("conntrack.txt", lambda text: list(flows.conntrack_entries(text))) or []
-        host.recent = self._text("xt-recent.txt", flows.recent_lists)
+        host.conntrack = self._text("conntrack.txt", lambda text: list(conntrack_entries(text))) or []
+        host.recent = self._text("xt-recent.txt", recent_lists)
         infer.complete(host, self.source.files, self._guests())
         host.namespace.nftables = self._nftables(host)
         return host

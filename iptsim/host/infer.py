@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from iptsim.host.connected import connected_routes, default_route
+from iptsim.host.addresses_of_routes import addresses_of_routes
+from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
 from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.dockerd import DockerDaemon
@@ -20,7 +21,6 @@ from iptsim.host.namespace import (
     Namespace,
     prefix_mask,
 )
-from iptsim.host.routed import addresses_of_routes
 from iptsim.host.routing_tables import hops
 from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.languages import Message, message, message_joined

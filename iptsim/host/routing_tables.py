@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from iptsim.host.connected import connected_routes
+from iptsim.host.connected_routes import connected_routes
 from iptsim.host.namespace import Namespace, NextHop, Route, prefix_mask
-from iptsim.host.source import is_link_local
+from iptsim.host.source_address import is_link_local
 from iptsim.packet import Family, is_multicast
 
 #: Bits of the TOS that IPv4 routes and rules compare (IPTOS_RT_MASK).

@@ -5,7 +5,7 @@ Sources: ip_forward (net/ipv4/ip_forward.c), ip6_forward (net/ipv6/ip6_output.c)
 
 from __future__ import annotations
 
-from iptsim.host.source import is_link_local
+from iptsim.host.source_address import is_link_local
 from iptsim.languages import message
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.conntrack_hook import confirm

@@ -8,7 +8,7 @@ from __future__ import annotations
 from iptsim.extensions.targets.reject import ANSWERS, TCP_RESET
 from iptsim.host import fib
 from iptsim.host.model import Host
-from iptsim.host.source import is_link_local, select_source
+from iptsim.host.source_address import is_link_local, select_source
 from iptsim.netfilter.hooks import INPUT
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_error
 

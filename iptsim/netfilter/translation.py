@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iptsim.extensions.base import Translation
-from iptsim.host.source import facing_address, select_source
+from iptsim.host.source_address import facing_address, select_source
 from iptsim.netfilter import hooks, nat
 from iptsim.netfilter.kernel import Kernel
 from iptsim.packet import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iptsim.errors import UsageError
-from iptsim.host.flows import entry_of_line
+from iptsim.host.conntrack_entries import entry_of_line
 from iptsim.languages import message, text_of
 from iptsim.packet import ICMP, ICMPV6
 from iptsim.question.endpoints import Address, split_port

@@ -26,7 +26,7 @@ from iptsim.question.endpoints import (
     Service,
 )
 from iptsim.question.values import quoted
-from iptsim.suggestions import nearest
+from iptsim.suggestions import choose_from
 
 #: How many names an error lists.
 _LISTED = 12
@@ -258,20 +258,17 @@ def _unknown(host: Host, endpoint: Named) -> Message:
             "{name} is an interface of the host; give an address, or the interface of arrival with -i",
             name=quoted(name),
         )
-    known = [*host.containers, *(keyword for keyword, kind in KEYWORDS.items() if kind is not Resolver)]
-    near = nearest(name, known)
+    known = endpoint_names(host)
     listed = ", ".join(known[:_LISTED]) + (", ..." if len(known) > _LISTED else "")
-    if near:
-        return message(
-            "unknown endpoint {name}; did you mean {near}? Choose from: {listed}, or any IP address",
-            name=quoted(name),
-            near=near,
-            listed=listed,
-        )
-    return message_if(
+    choices = message_if(
         "." in name,
-        "unknown endpoint {name}; choose from: {listed}, or any IP address (names of other hosts are not looked up)",
-        "unknown endpoint {name}; choose from: {listed}, or any IP address",
-        name=quoted(name),
+        "{listed}, or any IP address (names of other hosts are not looked up)",
+        "{listed}, or any IP address",
         listed=listed,
     )
+    return choose_from(message("unknown endpoint {name}", name=quoted(name)), name, known, choices)
+
+
+def endpoint_names(host: Host) -> list[str]:
+    """Return the names of endpoints, as a source may use them: containers, `host`, `localhost`, `internet`."""
+    return [*host.containers, *(keyword for keyword, kind in KEYWORDS.items() if kind is not Resolver)]

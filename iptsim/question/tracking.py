@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from iptsim.errors import UsageError
-from iptsim.host.flows import entry_of_line
+from iptsim.host.conntrack_entries import entry_of_line
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
 from iptsim.packet import (

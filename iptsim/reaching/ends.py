@@ -29,10 +29,10 @@ from iptsim.question.endpoints import (
     split_port,
 )
 from iptsim.question.internet import outside_address
-from iptsim.question.places import InContainer, OnHost, place_of
+from iptsim.question.places import InContainer, OnHost, endpoint_names, place_of
 from iptsim.question.values import quoted
 from iptsim.reaching.options import pointing
-from iptsim.suggestions import nearest
+from iptsim.suggestions import choose_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,23 +211,10 @@ def names_within(host: Host, addresses: AddressSet) -> list[str]:
 def _unknown(host: Host, name: str) -> Message:
     """Return the error for a name that the host does not have."""
     known = [
-        *host.containers,
-        *(keyword for keyword, kind in KEYWORDS.items() if kind is not Resolver),
+        *endpoint_names(host),
         *(one.name for one in host.networks.values() if one.subnets),
         *host.namespace.interfaces,
     ]
-    choices = ", ".join(dict.fromkeys(known))
-    near = nearest(name, known)
-    if near:
-        return message(
-            "unknown endpoint, network or interface {name}; did you mean {near}? Choose from: {choices}, or an IP "
-            "address or prefix",
-            name=quoted(name),
-            near=near,
-            choices=choices,
-        )
-    return message(
-        "unknown endpoint, network or interface {name}; choose from: {choices}, or an IP address or prefix",
-        name=quoted(name),
-        choices=choices,
-    )
+    fault = message("unknown endpoint, network or interface {name}", name=quoted(name))
+    listed = ", ".join(dict.fromkeys(known))
+    return choose_from(fault, name, known, message("{listed}, or an IP address or prefix", listed=listed))

@@ -13,6 +13,7 @@ from iptsim.languages import page_language
 from iptsim.packet import FAMILIES, Family
 from iptsim.pictures import topology_picture
 from iptsim.reaching import Reaching, reach
+from iptsim.report.anchors import Anchors
 from iptsim.report.compact import Traces
 from iptsim.report.exposure import exposure_of, exposure_section
 from iptsim.report.findings_section import findings_section
@@ -23,7 +24,6 @@ from iptsim.report.labels import foot, lead, texts
 from iptsim.report.markup import Markup
 from iptsim.report.matrix import matrices
 from iptsim.report.overview import overview
-from iptsim.report.places import Places
 from iptsim.report.policies import policies_section
 from iptsim.report.rules_section import listed, rules_section
 
@@ -58,8 +58,8 @@ def report(host: Host) -> Report:
         WalkLimitError: the rules have too many branches.
     """
     map_family: Family = 6 if 4 not in host.rulesets and 6 in host.rulesets else 4
-    traces, places = Traces(host, map_family), Places(host)
-    rulesets = listed(places, RULES)
+    traces, anchors = Traces(host, map_family), Anchors(host)
+    rulesets = listed(anchors, RULES)
     verbose = not any(one.left_out for ruleset in rulesets for one in ruleset.chains)
     found = (_answer(host, family, verbose) for family in FAMILIES)
     answers = [one for one in found if one is not None]
@@ -78,12 +78,12 @@ def report(host: Host) -> Report:
     sections = {
         "lead": lead(findings, host),
         "overview": overview(host, exposure, findings),
-        "open": exposure_section(exposure, host.source, places),
-        "findings": findings_section(findings, host.source, places),
-        "policies": policies_section(host, places),
-        "reach": matrices(grids, places),
+        "open": exposure_section(exposure, host.source, anchors),
+        "findings": findings_section(findings, host.source, anchors),
+        "policies": policies_section(host, anchors),
+        "reach": matrices(grids, anchors),
         "host": host_section(facts),
-        "rules": rules_section(rulesets, traces, places),
+        "rules": rules_section(rulesets, traces, anchors),
         "foot": foot(host),
     }
     codes = {trace["r"] for trace in traces.traces.values if "r" in trace}

@@ -14,9 +14,9 @@ from iptsim.reaching import ReachClass, Reaching
 from iptsim.reaching.exposure import Opening, exposed
 from iptsim.reaching.traffic import Traffic
 from iptsim.render.reach import name_text, sources_text, traffic_text
+from iptsim.report.anchors import Anchors
 from iptsim.report.markup import Content, Markup, code, element, isolated, table, together
 from iptsim.report.outcomes import Outcome, badge, is_open_question, named, outcome_of, reason_words
-from iptsim.report.places import Places
 
 #: Open to all, which is worth a warning.
 _OPEN = Outcome("REJECT", "●", message("open"))
@@ -118,14 +118,14 @@ def exposure_of(answers: Sequence[Reaching]) -> Exposure:
     return Exposure(tuple(exposed(*answers)), is_known)
 
 
-def exposure_section(exposure: Exposure, source: str, places: Places) -> Markup:
+def exposure_section(exposure: Exposure, source: str, anchors: Anchors) -> Markup:
     """Return the section: a sentence, a table of what is open, and the command that shows the same."""
     summary = element("p", exposure.summary())
     if not exposure.found:
         return summary
     both = len({one.answer.family for one in exposure.found}) > 1
     heads = [say("Ports"), say("Open to"), say("Leads to"), say("State"), say("Why")]
-    rows = (_row(line, families if both else ()) for line, families in _lines(exposure, places).items())
+    rows = (_row(line, families if both else ()) for line, families in _lines(exposure, anchors).items())
     return together(
         summary,
         table(heads, rows, say("Open to the internet"), stacks=True),
@@ -150,11 +150,11 @@ class _Line(NamedTuple):
     receivers: tuple[str, ...] = ()
 
 
-def _lines(exposure: Exposure, places: Places) -> dict[_Line, list[int]]:
+def _lines(exposure: Exposure, anchors: Anchors) -> dict[_Line, list[int]]:
     """Return the rows with their address families; what is alike for some receivers, or families, is one row."""
     receivers: dict[tuple[int, _Line], list[str]] = {}
     for opening in exposure.found:
-        line = _line(opening, places)
+        line = _line(opening, anchors)
         receivers.setdefault((opening.answer.family, line), []).append(_where(opening.one))
     found: dict[_Line, list[int]] = {}
     for (family, line), names in receivers.items():
@@ -162,7 +162,7 @@ def _lines(exposure: Exposure, places: Places) -> dict[_Line, list[int]]:
     return found
 
 
-def _line(opening: Opening, places: Places) -> _Line:
+def _line(opening: Opening, anchors: Anchors) -> _Line:
     answer, one = opening.answer, opening.one
     return _Line(
         isolated(traffic_text(answer, one)),
@@ -170,7 +170,7 @@ def _line(opening: Opening, places: Places) -> _Line:
         opening.needs_route and not one.is_forwarded and one.receiver != "",
         together(element("span.list.soft", text) for text in _translated(one)),
         badge(_OPEN if one.is_open else outcome_of(one), _state(one)),
-        together(reason_words(one), element("span.list.soft", _decision(one, places))),
+        together(reason_words(one), element("span.list.soft", _decision(one, anchors))),
     )
 
 
@@ -194,11 +194,11 @@ def _row(line: _Line, families: Sequence[int]) -> Markup:
     )
 
 
-def _decision(one: ReachClass, places: Places) -> Content:
+def _decision(one: ReachClass, anchors: Anchors) -> Content:
     """Return what decides, as a link to it; or what an undecided match is about."""
     if is_open_question(one):
         return joined("; ", one.fate.hinges)
-    address = places.decision(one.explanation)
+    address = anchors.decision(one.explanation)
     place = isolated(one.decides) if one.decides else None
     return element("a", place, href=f"#{address}") if address else place
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from iptsim.errors import printable
 from iptsim.findings import Evidence, Finding
 from iptsim.languages import say
+from iptsim.report.anchors import Anchors
 from iptsim.report.markup import Content, Markup, code, element, isolated, pairs, together
 from iptsim.report.outcomes import OUTCOMES, SEVERITIES, badge
-from iptsim.report.places import Places
 
 
 def counts(findings: Sequence[Finding]) -> list[tuple[str, int]]:
@@ -18,15 +18,15 @@ def counts(findings: Sequence[Finding]) -> list[tuple[str, int]]:
     return [(name, count) for name, count in found.items() if count]
 
 
-def findings_section(findings: Sequence[Finding], source: str, places: Places) -> Markup:
+def findings_section(findings: Sequence[Finding], source: str, anchors: Anchors) -> Markup:
     """Return the findings under the headings of their severities; each leads to its rules and its packet."""
     if not findings:
         return element("p", say("No problems found."))
-    return together(_severity(name, count, findings, source, places) for name, count in counts(findings))
+    return together(_severity(name, count, findings, source, anchors) for name, count in counts(findings))
 
 
 def _severity(
-    name: str, count: int, findings: Sequence[Finding], source: str, places: Places
+    name: str, count: int, findings: Sequence[Finding], source: str, anchors: Anchors
 ) -> Iterator[Markup]:
     yield element(
         f"h3.severity.v-{name}",
@@ -35,10 +35,10 @@ def _severity(
     )  # fmt: skip
     for number, finding in enumerate(findings):
         if finding.severity == name:
-            yield _finding(number, finding, source, places)
+            yield _finding(number, finding, source, anchors)
 
 
-def _finding(number: int, finding: Finding, source: str, places: Places) -> Markup:
+def _finding(number: int, finding: Finding, source: str, anchors: Anchors) -> Markup:
     named = finding.family == 6 and "IPv6" not in str(finding.title)
     return element(
         f"article.finding.v-{finding.severity}",
@@ -46,7 +46,7 @@ def _finding(number: int, finding: Finding, source: str, places: Places) -> Mark
         element("p", isolated(finding.consequence)),
         pairs(
             (say("Remedy"), isolated(finding.remedy)),
-            (say("Shown by"), [_evidence(item, places) for item in finding.evidence]),
+            (say("Shown by"), [_evidence(item, anchors) for item in finding.evidence]),
             (say("For example"), list(_example(number, finding, source))),
             (
                 say("Code"),
@@ -58,8 +58,8 @@ def _finding(number: int, finding: Finding, source: str, places: Places) -> Mark
     )
 
 
-def _evidence(item: Evidence, places: Places) -> Markup:
-    address = places.rule(item.rule)
+def _evidence(item: Evidence, anchors: Anchors) -> Markup:
+    address = anchors.rule(item.rule)
     place = element("a", isolated(item.place), href=f"#{address}") if address else isolated(item.place)
     return element("div.evidence", place, code(printable(item.text)))
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from iptsim.explanation import REASONS
 from iptsim.languages import say
+from iptsim.report.anchors import Anchors
 from iptsim.report.grid import Entry, Grid
 from iptsim.report.markup import Content, Markup, element, isolated, together
 from iptsim.report.outcomes import NAMES, REASON_WORDS, named, outcome_of, reason_words
-from iptsim.report.places import Places
 
 
-def matrices(grids: Sequence[Grid], places: Places) -> Markup:
+def matrices(grids: Sequence[Grid], anchors: Anchors) -> Markup:
     """Return the tables of all address families, with the reasons that occur in them."""
     if not grids:
         return element("p", say("There are no endpoints."))
@@ -25,21 +25,21 @@ def matrices(grids: Sequence[Grid], places: Places) -> Markup:
                 "ports, and why."
             ),
         ),
-        (_family(grid, places, several=len(grids) > 1) for grid in grids),
+        (_family(grid, anchors, several=len(grids) > 1) for grid in grids),
         _reasons(grids),
     )
 
 
-def _family(grid: Grid, places: Places, *, several: bool) -> Iterator[Markup]:
+def _family(grid: Grid, anchors: Anchors, *, several: bool) -> Iterator[Markup]:
     family = grid.answer.family
     title = say("Reachability over IPv{family}", family=family)
     if several:
         yield element("h3", f"IPv{family}")
     senders, receivers = grid.folded()
-    yield _table(grid, places, senders, receivers, title, f"grid-{family}")
+    yield _table(grid, anchors, senders, receivers, title, f"grid-{family}")
     if len(senders) < len(grid.senders) or len(receivers) < len(grid.receivers):
         whole = _table(
-            grid, places, [[name] for name in grid.senders], [[name] for name in grid.receivers], title,
+            grid, anchors, [[name] for name in grid.senders], [[name] for name in grid.receivers], title,
             f"grid-all-{family}",
         )  # fmt: skip
         yield element("details.more", element("summary", say("Each container separately")), whole)
@@ -47,7 +47,7 @@ def _family(grid: Grid, places: Places, *, several: bool) -> Iterator[Markup]:
 
 def _table(
     grid: Grid,
-    places: Places,
+    anchors: Anchors,
     senders: Sequence[Sequence[str]],
     receivers: Sequence[Sequence[str]],
     title: str,
@@ -59,7 +59,7 @@ def _table(
         element(
             "tr",
             element("th", _names(group), scope="row"),
-            (_cell(places, grid.cell(group, names)) for names in receivers),
+            (_cell(anchors, grid.cell(group, names)) for names in receivers),
         )
         for group in senders
     )
@@ -77,18 +77,18 @@ def _names(names: Sequence[str]) -> Content:
     return element("details", element("summary", isolated(named(names))), isolated(", ".join(names[2:])))
 
 
-def _cell(places: Places, entries: Sequence[Entry]) -> Markup:
+def _cell(anchors: Anchors, entries: Sequence[Entry]) -> Markup:
     if not entries:
         return element(
             "td.self", element("span", "–", aria_hidden="true"), element("span.hidden", say("itself"))
         )
     last = outcome_of(entries[-1].one).tone
-    return element(f"td.v-{last}", (_entry(places, entry) for entry in entries))
+    return element(f"td.v-{last}", (_entry(anchors, entry) for entry in entries))
 
 
-def _entry(places: Places, entry: Entry) -> Markup:
+def _entry(anchors: Anchors, entry: Entry) -> Markup:
     outcome = outcome_of(entry.one)
-    address = places.decision(entry.shown_by.explanation)
+    address = anchors.decision(entry.shown_by.explanation)
     return element(
         f"a.v-{outcome.tone}",
         element("b", outcome.word),

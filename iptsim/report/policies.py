@@ -10,9 +10,9 @@ from iptsim.findings.chains import is_unconditional
 from iptsim.host import Host
 from iptsim.languages import Text, joined, message, message_many, message_sentences, say, say_many
 from iptsim.packet import FAMILIES, Family, address_text
+from iptsim.report.anchors import Anchors, is_shown
 from iptsim.report.markup import Markup, code, element, isolated, table, together
 from iptsim.report.outcomes import OUTCOMES, badge
-from iptsim.report.places import Places, is_shown
 
 CHAINS = ("INPUT", "FORWARD", "OUTPUT")
 _TOOLS: dict[Family, str] = {4: "iptables", 6: "ip6tables"}
@@ -51,7 +51,7 @@ def rest_of_input(host: Host, family: Family) -> str:
     return rest(chain)[0] if chain is not None else ""
 
 
-def policies_section(host: Host, places: Places) -> Markup:
+def policies_section(host: Host, anchors: Anchors) -> Markup:
     """Return the section: the policies, chains of nftables beside them, and IPv6."""
     families = [family for family in FAMILIES if policy_texts(host, family)]
     what = {
@@ -63,7 +63,7 @@ def policies_section(host: Host, places: Places) -> Markup:
         element(
             "tr",
             element("th", code(name), element("span.list.soft", what[name]), scope="row"),
-            (element("td", _policy(host, family, name, places)) for family in families),
+            (element("td", _policy(host, family, name, anchors)) for family in families),
         )
         for name in CHAINS
     )
@@ -82,7 +82,7 @@ def policies_section(host: Host, places: Places) -> Markup:
     )
 
 
-def _policy(host: Host, family: Family, name: str, places: Places) -> Iterator[Markup | str]:
+def _policy(host: Host, family: Family, name: str, anchors: Anchors) -> Iterator[Markup | str]:
     chain = shown_chain(host, family, name)
     if chain is None:
         yield say("not shown")
@@ -90,7 +90,7 @@ def _policy(host: Host, family: Family, name: str, places: Places) -> Iterator[M
     verdict, rule = rest(chain)
     yield badge(OUTCOMES[verdict if verdict in OUTCOMES else ""], verdict)
     if rule is not None:
-        address = places.rule(rule)
+        address = anchors.rule(rule)
         text = say("rule {number} matches all others", number=rule.position)
         yield element("span.list", element("a", text, href=f"#{address}") if address else text)
         yield element(

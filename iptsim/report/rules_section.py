@@ -11,9 +11,9 @@ from iptsim.errors import printable
 from iptsim.explanation.places import place_of
 from iptsim.languages import say, say_many
 from iptsim.owners.chain_owners import ChainOwners, chain_owners
+from iptsim.report.anchors import Anchors, is_shown
 from iptsim.report.compact import Traces
 from iptsim.report.markup import Content, Markup, element, isolated, together
-from iptsim.report.places import Places, is_shown
 
 #: With more rules, chains are folded at first.
 OPEN_AT_FIRST = 400
@@ -71,11 +71,11 @@ class ListedRuleset:
         }
 
 
-def listed(places: Places, room: int) -> list[ListedRuleset]:
+def listed(anchors: Anchors, room: int) -> list[ListedRuleset]:
     """Return the rulesets that a page lists, limited to a number of rules, and record their addresses."""
     found = []
-    both = len(places.rulesets) > len({ruleset.family for ruleset in places.rulesets.values()})
-    for kind, ruleset in places.rulesets.items():
+    both = len(anchors.rulesets) > len({ruleset.family for ruleset in anchors.rulesets.values()})
+    for kind, ruleset in anchors.rulesets.items():
         title = say("IPv{family}", family=ruleset.family)
         if both:
             backend = "nft" if ruleset.backend == "nf_tables" else ruleset.backend
@@ -89,21 +89,21 @@ def listed(places: Places, room: int) -> list[ListedRuleset]:
             for chain in table.chains.values():
                 rules = chain.rules[:room]
                 room -= len(rules)
-                places.list_rules(kind, rules)
+                anchors.list_rules(kind, rules)
                 chains.append(ListedChain(chain, rules, callers.get((table.name, chain.name), ())))
         found.append(ListedRuleset(kind, title, ruleset, chains))
     return found
 
 
-def rules_section(rulesets: Sequence[ListedRuleset], traces: Traces, places: Places) -> Markup:
+def rules_section(rulesets: Sequence[ListedRuleset], traces: Traces, anchors: Anchors) -> Markup:
     """Return the section."""
     if not rulesets:
         return element("p", say("The source contains no rules."))
     count = sum(len(one.rules) for ruleset in rulesets for one in ruleset.chains)
-    return together(_ruleset(one, traces, places, count <= OPEN_AT_FIRST) for one in rulesets)
+    return together(_ruleset(one, traces, anchors, count <= OPEN_AT_FIRST) for one in rulesets)
 
 
-def _ruleset(listed_: ListedRuleset, traces: Traces, places: Places, is_open: bool) -> Iterator[Markup]:
+def _ruleset(listed_: ListedRuleset, traces: Traces, anchors: Anchors, is_open: bool) -> Iterator[Markup]:
     ruleset = listed_.ruleset
     yield element("h3", listed_.title)
     if ruleset.warnings:
@@ -114,11 +114,11 @@ def _ruleset(listed_: ListedRuleset, traces: Traces, places: Places, is_open: bo
         if one.chain.table != table:
             table = one.chain.table
             yield element("h4", table)
-        yield _chain(one, ruleset, owners, traces, places, is_open)
+        yield _chain(one, ruleset, owners, traces, anchors, is_open)
 
 
 def _chain(
-    one: ListedChain, ruleset: Ruleset, owners: ChainOwners, traces: Traces, places: Places, is_open: bool
+    one: ListedChain, ruleset: Ruleset, owners: ChainOwners, traces: Traces, anchors: Anchors, is_open: bool
 ) -> Markup:
     chain = one.chain
     count = len(chain.rules)
@@ -131,14 +131,14 @@ def _chain(
         element("span.soft", say_many("{count} rule", "{count} rules", count) if count else say("no rules")),
         element("span.soft", _counters(chain.counters)) if chain.builtin and chain.counters else None,
         # here, since what is within an element that Tab skips is skipped as well: `details` takes no tabindex
-        id=places.chain(ruleset, chain.table, chain.name),
+        id=anchors.chain(ruleset, chain.table, chain.name),
     )
     return element(
         f"details.chain{'' if count else '.empty'}",
         summary,
-        _callers(one, places),
+        _callers(one, anchors),
         element("p.soft", _left_out(one.left_out)) if one.left_out else None,
-        _rules(one, traces, places) if one.rules else None,
+        _rules(one, traces, anchors) if one.rules else None,
         open=is_open and count > 0,
     )
 
@@ -152,19 +152,19 @@ def _about(chain: Chain, owners: ChainOwners) -> str:
     return say("created by {owner}", owner=owner)
 
 
-def _callers(one: ListedChain, places: Places) -> Markup | None:
+def _callers(one: ListedChain, anchors: Anchors) -> Markup | None:
     if not one.callers:
         return None if one.chain.builtin else element("p.soft", say("No rule jumps here."))
     links: list[Content] = []
     for rule in one.callers[:_CALLERS]:
-        links += [", " if links else " ", rule_link(rule, places)]
+        links += [", " if links else " ", rule_link(rule, anchors)]
     return element("p.soft", say("Called from"), links, ", …" if len(one.callers) > _CALLERS else None)
 
 
-def rule_link(rule: Rule, places: Places) -> Markup:
+def rule_link(rule: Rule, anchors: Anchors) -> Markup:
     """Return the place of a rule as a link to it."""
     text = printable(place_of(rule))
-    address = places.rule(rule)
+    address = anchors.rule(rule)
     return element("a", isolated(text), href=f"#{address}") if address else isolated(text)
 
 
@@ -175,7 +175,7 @@ def _left_out(count: int) -> str:
     )
 
 
-def _rules(one: ListedChain, traces: Traces, places: Places) -> Markup:
+def _rules(one: ListedChain, traces: Traces, anchors: Anchors) -> Markup:
     counted = any(rule.counters is not None for rule in one.rules)
     heads = [say("No."), say("Rule"), say("Purpose"), *([say("Counters")] if counted else [])]
     return element(
@@ -185,13 +185,13 @@ def _rules(one: ListedChain, traces: Traces, places: Places) -> Markup:
             element("col.count") if counted else None,
         ),
         element("thead", element("tr", (element("th", head, scope="col") for head in heads))),
-        element("tbody", (_rule(rule, traces, places, counted) for rule in one.rules)),
+        element("tbody", (_rule(rule, traces, anchors, counted) for rule in one.rules)),
     )  # fmt: skip
 
 
-def _rule(rule: Rule, traces: Traces, places: Places, counted: bool) -> Markup:
+def _rule(rule: Rule, traces: Traces, anchors: Anchors, counted: bool) -> Markup:
     entry = traces.rules.values[traces.rule(rule)]
-    address = places.rule(rule) if rule.position else None
+    address = anchors.rule(rule) if rule.position else None
     return element(
         "tr",
         element("th.no", element("a", rule.position, href=f"#{address}") if address else "–", scope="row"),

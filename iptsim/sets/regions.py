@@ -15,7 +15,7 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import routes_of
-from iptsim.host.source import labels_decide
+from iptsim.host.source_address import labels_decide
 from iptsim.netfilter.routing import ALL_NODES6, ALL_ROUTERS6, OWN_NODE6
 from iptsim.packet import BITS, Family, parse_address
 

@@ -15,7 +15,7 @@ from iptsim.docker.dockerd.port_order import publications
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.addressing import subnet_of
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
-from iptsim.host.connected import connected_routes, default_route
+from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import (
     Container,
     Endpoint,

@@ -16,7 +16,7 @@ from iptsim.flows.columns import Places, ipv4_numbers
 from iptsim.flows.cuts import Kinds
 from iptsim.flows.deciding import SCHEMA, decider_of
 from iptsim.host.capture import load_host
-from iptsim.host.flows import conntrack_entries
+from iptsim.host.conntrack_entries import conntrack_entries
 from tests.flows.comparing import addresses_in, batch_of, differences, random_records, varied_records
 from tests.netfilter.random_rules import beside_nftables, random_fields, random_host
 from tests.thoroughness import first_ones

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from iptsim.host.connected import connected_routes
+from iptsim.host.connected_routes import connected_routes
 from iptsim.host.fib import RouteResult, lookup, source_address
 from iptsim.host.namespace import Namespace, Route
 from iptsim.packet import Family, address_text, parse_address

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.host import dockerd_options, flows, iproute
+from iptsim.host import dockerd_options, iproute
+from iptsim.host.conntrack_entries import conntrack_entries, recent_lists
 from iptsim.host.foreign import RouteEntry, RuleEntry
 from iptsim.host.ipsets import contains, read_ipsets
 from iptsim.languages import message
@@ -21,7 +22,7 @@ conntrack v1.4.7 (conntrack-tools): 4 flow entries have been shown.
 
 
 def test_conntrack() -> None:
-    published, question, ping, ftp = flows.conntrack_entries(CONNTRACK)
+    published, question, ping, ftp = conntrack_entries(CONNTRACK)
     one = published.connection
     assert one.original == Flow(0xC6336407, 40000, 0xC000020A, 8080, 6)
     assert one.reply == Flow(0xAC110002, 80, 0xC6336407, 40000, 6)
@@ -44,9 +45,9 @@ src=127.0.0.1 ttl: 64 last_seen: 4295418040 oldest_pkt: 4 4295417960, 4295417960
 
 
 def test_recent_lists() -> None:
-    lists = flows.recent_lists(RECENT)
+    lists = recent_lists(RECENT)
     assert lists == {"ping": {0x7F000001: [75.0, 75.0, 75.32, 75.32]}, "empty": {}}
-    without = flows.recent_lists("\n".join(RECENT.splitlines()[1:]))
+    without = recent_lists("\n".join(RECENT.splitlines()[1:]))
     assert without["ping"][0x7F000001] == [0.0, 0.0, 0.32, 0.32]
 
 

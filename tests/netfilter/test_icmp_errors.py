@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from iptsim.errors import UsageError
-from iptsim.host.flows import conntrack_entries
+from iptsim.host.conntrack_entries import conntrack_entries
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import address_text

@@ -7,7 +7,7 @@ import pytest
 from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.host import load_host
-from iptsim.host.flows import conntrack_entries
+from iptsim.host.conntrack_entries import conntrack_entries
 from iptsim.netfilter.walk import walk
 from iptsim.question.model import Question
 from tests.netfilter.hosts import router

@@ -6,7 +6,7 @@ import pytest
 
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace
-from iptsim.host.source import labels_decide, select_source
+from iptsim.host.source_address import labels_decide, select_source
 from iptsim.packet import parse_address
 from iptsim.sets.regions import Prefix, Regions
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from iptsim.host.flows import conntrack_entries
+from iptsim.host.conntrack_entries import conntrack_entries
 from iptsim.languages import message, text_of
 from iptsim.packet import PORT_PROTOCOLS, address_text
 from iptsim.paste.forms.logline import Record, question_of

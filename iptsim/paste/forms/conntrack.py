@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from iptsim.host.flows import conntrack_entries
+from iptsim.host.conntrack_entries import conntrack_entries
 from iptsim.packet import PORT_PROTOCOLS, address_text
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Facts, Piece, Segment

@@ -11,7 +11,7 @@ from iptsim.languages import Message, message
 from iptsim.packet import Flow, Packet, address_text
 
 
-def known_of(host: Host, packet: Packet) -> Iterator[Message]:
+def route_and_connection(host: Host, packet: Packet) -> Iterator[Message]:
     """Yield sentences on what the source shows about a packet."""
     if host.pasted is None:
         return

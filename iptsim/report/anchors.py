@@ -12,7 +12,7 @@ from iptsim.packet import FAMILIES
 from iptsim.report.markup import link
 
 
-class Places:
+class Anchors:
     """Where a page shows the chains and rules of a host.
 
     Attributes:
