@@ -67,7 +67,7 @@ def clean(text: str, complaints: Complaints, lenient: bool) -> str:
         if not lenient:
             line = text[text.rfind("\n", 0, at) + 1 : at]
             raise DumpSyntaxError(
-                message("the line ends with a carriage return, as Windows tools write"),
+                message("the line ends with a carriage return, as written by Windows tools"),
                 Span(complaints.source, number, len(line), len(line) + 1),
                 line,
                 message(

@@ -20,7 +20,7 @@ def delivered_text(delivered: Delivery) -> str:
 
 
 def listening_text(host: Host, trace: Trace) -> Text:
-    """Return whether a program listens where the connection ends; "" if that is unknown."""
+    """Return a sentence on whether a program listens where the connection ends; "" if that is unknown."""
     leg = trace.opening
     delivered = leg.delivered
     if delivered is None or leg.listening is None:

@@ -47,7 +47,7 @@ def icmp_value(names: Names, expected: Text) -> Value:
         exact = [name for name in found if len(name) == len(text)] or found
         if not exact:
             raise NoSuchWord(
-                message("unknown ICMP type {text!r}; a name, a number or type/code is needed", text=text),
+                message("unknown ICMP type {text!r}; give a name, a number or TYPE/CODE", text=text),
                 text,
                 names,
             )
@@ -78,7 +78,7 @@ def icmp_text(names: Names, number: int, code: int | None) -> str:
 
 
 class IcmpMatch(Match):
-    """A match on the type and code of ICMP; it never matches a later fragment, which has neither, `!` or not."""
+    """A match on the type and code of ICMP. A later fragment has neither, so it never matches, even with `!`."""
 
     #: the protocol's number, and the names of its types
     protocol: ClassVar[int]

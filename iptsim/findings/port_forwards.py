@@ -277,7 +277,7 @@ def _candidates(scene: Scene, family: Family, rules: list[Rule]) -> Iterator[Exp
 
 
 def _sender(scene: Scene, family: Family, network: Network) -> tuple[str, dict[str, Any]]:
-    """Return a container of a network, else an address of its subnet and the bridge by which that arrives."""
+    """Return a container of a network, else an address of its subnet and the bridge where its packets arrive."""
     for container in scene.members(network, family)[:1]:
         return container.name, {}
     for subnet in network.subnets:

@@ -140,7 +140,7 @@ class _Csv(_Lines):
 
 
 class _Parts:
-    """A folder of Parquet files, one a batch."""
+    """A folder of Parquet files, one per batch."""
 
     def __init__(self, folder: Path, position: int | None) -> None:
         self._folder = folder

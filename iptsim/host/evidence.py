@@ -451,7 +451,7 @@ def _is_loopback(prefix: Prefix) -> bool:
 
 
 def _is_for_many(prefix: Prefix) -> bool:
-    """Return whether an address is of a group, of all hosts, or the last one of a usual subnet."""
+    """Return whether an address is a multicast group, the broadcast address, or the last address of a usual subnet."""
     if prefix.family == 6:
         return prefix.address >> 120 == 0xFF
     return prefix.address >> 28 >= 0xE or prefix.address & 0xFF in (0, 0xFF)

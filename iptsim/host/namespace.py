@@ -73,7 +73,7 @@ def check_interface_name(name: str) -> str:
     if not _INTERFACE_NAME.fullmatch(name) or len(name.encode()) > 15 or name in (".", ".."):
         raise ValueError(
             message(
-                "{name} is not the name of an interface: 1 to 15 characters without spaces, quotes, / and :",
+                "{name} is not a valid interface name: use 1 to 15 characters, without spaces, quotes, / or :",
                 name=brief(name),
             )
         )

@@ -48,7 +48,7 @@ def read_listeners(text: str) -> tuple[Listener, ...]:
         except (ValueError, IndexError) as error:
             raise ValueError(
                 message(
-                    "line {number} is not a line of ss ({error}): {line!r}",
+                    "line {number} is not output of ss ({error}): {line!r}",
                     number=number,
                     error=text_of(error),
                     line=line[:80],

@@ -44,7 +44,7 @@ def _text(text: str) -> str:
 
 
 def _n(number: float) -> str:
-    """Return a number in short."""
+    """Return a number without needless digits."""
     text = f"{number:.1f}"
     return text.removesuffix(".0")
 

@@ -53,7 +53,7 @@ def _bounded(
 
 
 def _combining(operation: Callable[[Any, Any], Any]) -> Callable[[PacketSet, PacketSet], PacketSet]:
-    """Return the operation of two sets that an operation of their functions makes."""
+    """Return the operation on sets that corresponds to an operation on their functions."""
 
     def combined(self: PacketSet, other: PacketSet) -> PacketSet:
         layout = self.layout
@@ -300,7 +300,7 @@ class PacketSet:
         return {key: _value(place, bits) for key, place in self.layout.places.items()}
 
     def witness(self) -> dict[str, Any]:
-        """Return one packet of the set as a batch line, if possible one of TCP.
+        """Return one packet of the set as a batch line, preferably a TCP packet.
 
         Raises:
             UsageError: the set is empty.

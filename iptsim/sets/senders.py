@@ -288,7 +288,7 @@ class Classes:
                 left &= ~found.packets
 
     def _classes(self, sender: Sender, packets: Any) -> Iterator[Class]:
-        """Yield the packets that go the same way as one of some packets, by where they arrive."""
+        """Yield, by place of arrival, the packets that take the same path as one of the given packets."""
         land = self.land
         line, leading = self.one(sender, packets)
         question = Question(**line)

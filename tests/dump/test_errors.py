@@ -304,7 +304,7 @@ def test_refused(line: str) -> None:
         ("COMMIT\n", "x:1:1: COMMIT without a table"),
         (":INPUT ACCEPT [0:0]\n", "x:1:1: a chain outside a table"),
         ("*filter\nCOMMIT\n-A INPUT\n", "x:3:1: a rule outside a table"),
-        ("*filter\r\nCOMMIT\r\n", "x:1:8: the line ends with a carriage return, as Windows tools write"),
+        ("*filter\r\nCOMMIT\r\n", "x:1:8: the line ends with a carriage return, as written by Windows tools"),
         ("\ufeff*filter\nCOMMIT\n", "x:1:1: the text begins with a byte order mark"),
         ("*filter\n\0\nCOMMIT\n", "x:2:1: a NUL character: this is not text"),
         ("*filter\n" + "x" * 11000 + "\nCOMMIT\n", "x:2:10240: the line is longer than the 10239 characters"),

@@ -82,7 +82,7 @@ def test_long_files(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
          "[0].addr_info[0]: 99 is not a prefix length of IPv4"),
         ("ip-addr.json", [{"ifname": "a", "addr_info": [{"family": "inet6", "local": "10.0.0.1"}]}],
          "[0].addr_info[0]: 10.0.0.1 is not an address of the family inet6"),
-        ("ip-addr.json", [{"ifname": "eth0 -j ACCEPT"}], "[0].ifname: 'eth0 -j ACCEPT' is not the name"),
+        ("ip-addr.json", [{"ifname": "eth0 -j ACCEPT"}], "[0].ifname: 'eth0 -j ACCEPT' is not a valid interface name"),
         ("ip-route.json", [{"dst": "default"}, {"dst": "10.0.0.0/8", "prefsrc": "fd00::1"}],
          "[1]: prefsrc: fd00::1 is not an IPv4 address"),
         ("ip-route.json", [{"dst": "10.0.0.0/-1"}], "[0]: -1 is not a prefix length of IPv4"),
@@ -124,7 +124,7 @@ def test_names_of_interfaces(name: str, taken: bool) -> None:
     if taken:
         assert check_interface_name(name) == name
     else:
-        with pytest.raises(ValueError, match="is not the name of an interface"):
+        with pytest.raises(ValueError, match="is not a valid interface name"):
             check_interface_name(name)
 
 

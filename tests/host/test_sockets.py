@@ -85,7 +85,7 @@ def test_the_most_specific_socket_gets_it() -> None:
     "line", ["bash: line 1: ss: command not found", "tcp LISTEN 0 0 0.0.0.0:ssh 0.0.0.0:*", "tcp LISTEN"]
 )
 def test_what_is_not_of_ss_is_an_error(line: str) -> None:
-    with pytest.raises(ValueError, match="line 1 is not a line of ss"):
+    with pytest.raises(ValueError, match="line 1 is not output of ss"):
         read_listeners(line + "\n")
 
 

@@ -69,7 +69,7 @@ def _field(fact: str, read: Callable[[Any], Any]) -> Field:
 class Cgroup(Match):
     """The control group of the local process that sent the packet, or will get it.
 
-    Without a socket it never matches, `!` or not.
+    Without a socket it never matches, with or without `!`.
     """
 
     name: ClassVar[str] = "cgroup"

@@ -18,7 +18,7 @@ _MARK = connection_value(
 
 
 class Connmark(Match):
-    """The connection's mark; without a connection it never matches, `!` or not."""
+    """The connection's mark; without a connection it never matches, with or without `!`."""
 
     name: ClassVar[str] = "connmark"
     options: ClassVar[tuple[Option, ...]] = (

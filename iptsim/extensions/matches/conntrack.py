@@ -207,8 +207,8 @@ def _flow_option(name: str, part: str, called: Message) -> Option:
 class Conntrack(Match):
     """State, direction and original or reply addresses of the packet's connection.
 
-    For a packet without an entry, the kernel evaluates only `--ctstate`; without that option, nothing matches, `!` or
-    not.
+    For a packet without an entry, the kernel evaluates only `--ctstate`; without that option, nothing matches, with or
+    without `!`.
     """
 
     name: ClassVar[str] = "conntrack"

@@ -36,7 +36,7 @@ class Limit(Match):
         return self.limit or _DEFAULT_RATE, burst
 
     def clauses(self) -> list[str]:
-        """Return the rate, also where it is the default, and a burst that is not the default."""
+        """Return the rate, even if it is the default, and the burst unless it is the default."""
         rate, burst = self._kept
         update = {"limit": rate, "limit_burst": None if burst == _DEFAULT_BURST else burst}
         return super(Limit, self.model_copy(update=update)).clauses()

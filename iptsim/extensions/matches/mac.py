@@ -49,7 +49,7 @@ _NOT_STATED = Unknown(message("the Ethernet address of the sender"), "--set src_
 
 
 class Mac(Match):
-    """The source address of the Ethernet frame; a packet without one never matches, `!` or not."""
+    """The source address of the Ethernet frame; a packet without one never matches, with or without `!`."""
 
     name: ClassVar[str] = "mac"
     options: ClassVar[tuple[Option, ...]] = (

@@ -64,7 +64,7 @@ _ANY_TYPE = Field("mh_any_type", lambda context: None if context.packet.is_later
 
 
 class Mh(Match):
-    """The mobility header's type; a later fragment never matches, `!` or not."""
+    """The mobility header's type; a later fragment never matches, with or without `!`."""
 
     name: ClassVar[str] = "mh"
     family: ClassVar[int | None] = 6

@@ -109,7 +109,7 @@ class Physdev(Match):
 def _with_known_ports(one: Predicate) -> Predicate:
     """Return a condition on the name of a port for packets of which only the other port is known, or none.
 
-    Of the first, every name is that of the incoming port and none that of the outgoing one, `!` or not; the
+    Of the first, every name is that of the incoming port and none that of the outgoing one, with or without `!`; the
     others satisfy the negated condition.
     """
     constraint, negated = one.constraint, one.negated

@@ -118,7 +118,7 @@ _ADDRESSES = Value(
 
 
 class Rt(Match):
-    """The routing header; a packet without one never matches, `!` or not."""
+    """The routing header; a packet without one never matches, with or without `!`."""
 
     name: ClassVar[str] = "rt"
     family: ClassVar[int | None] = 6
@@ -267,7 +267,7 @@ def _segment_option(name: str, called: Message) -> Option:
 
 
 class Srh(Match):
-    """The segment routing header; a packet without one never matches, `!` or not."""
+    """The segment routing header; a packet without one never matches, with or without `!`."""
 
     name: ClassVar[str] = "srh"
     family: ClassVar[int | None] = 6

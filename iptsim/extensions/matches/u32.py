@@ -47,7 +47,7 @@ class U32Test(NamedTuple):
 
 
 class _Tests(Transformer[Token, tuple[U32Test, ...]]):
-    """Makes tests of what the grammar finds, and holds them to iptables' limits."""
+    """Builds the tests from the parse tree, within the limits of iptables."""
 
     def NUMBER(self, token: Token) -> int:  # noqa: N802 - the name of the terminal
         return integer(str(token))

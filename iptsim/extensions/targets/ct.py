@@ -40,7 +40,7 @@ def _events(*known: str) -> Value:
                 )
         return tuple(event for event in known if event in words)
 
-    return Value(message("events among {choices}", choices=", ".join(known)), parse, ",".join)
+    return Value(message("a list of events ({choices})", choices=", ".join(known)), parse, ",".join)
 
 
 _ZONE = Value("a zone's number, or mark", parse_zone)

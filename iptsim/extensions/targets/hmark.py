@@ -242,7 +242,7 @@ class Hmark(Target):
 
     @property
     def _port_mask(self) -> int:
-        """The bits that count of both ports, the source port's first; or those of the SPI."""
+        """The relevant bits of both ports, source port first, or of the SPI."""
         masks = self._masks
         ports = masks.get("hmark_sport_mask", 0) << 16 | masks.get("hmark_dport_mask", 0)
         return masks.get("hmark_spi_mask", ports)

@@ -44,7 +44,7 @@ class Tos(Target):
 
     @property
     def change(self) -> TosValue:
-        """The bits to flip, and the mask of those to clear before, as iptables stores all forms."""
+        """The bits to flip, and the mask of those to clear first: the form in which iptables stores all options."""
         if self.set_tos is not None:
             return self.set_tos
         if self.and_tos is not None:

@@ -287,7 +287,7 @@ def _vpc_state(proto: str | None, flags: str | None) -> str | None:
 
 
 def _nfdump_state(proto: str | None, flags: str | None) -> str | None:
-    """Return the state of a flow: one of TCP without SYN began earlier."""
+    """Return the state of a flow: a TCP flow without SYN began earlier."""
     if (proto or "").upper() not in ("TCP", "6") or not flags:
         return None
     if flags.startswith("0x"):
