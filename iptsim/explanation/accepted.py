@@ -13,8 +13,10 @@ from iptsim.explanation.places import place_of
 from iptsim.explanation.published import forwarded, other_publication_text, proxied
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.translation import astray_text, destination_change_text, source_text
+from iptsim.extensions.hidden import is_gap
 from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_sentence, message_sentences
+from iptsim.netfilter.hooks import NAT_SIDE
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.owners.docker import forwards_port, network_name
@@ -180,7 +182,9 @@ _BY_ROLE: dict[str, Callable[[Case], tuple[ReasonCode, Message]]] = {
 
 def _by_policy(case: Case) -> Reason:
     step = case.step
-    if step is None:
+    if hidden := _hidden_translation(case):
+        text = hidden
+    elif step is None:
         text = message("No rule blocks it.")
     elif any(step.rule is not None and step.verdict != "CONTINUE" for step in case.leg.steps):
         text = message(
@@ -210,6 +214,19 @@ def _by_policy(case: Case) -> Reason:
         source_text(case),
     )
     return Reason(ReasonCode.POLICY_ACCEPT, text, step, case.leg)
+
+
+def _hidden_translation(case: Case) -> Message | None:
+    """Return what is not known if a chain of nat is not shown and no table that filters is; else None."""
+    for step in case.leg.steps:
+        is_hidden = step.table == "nat" and step.rule is not None and is_gap(step.rule.target)
+        if is_hidden and NAT_SIDE.get(step.hook) == "dst":
+            return message(
+                "No rule that is shown blocks it. The rules of nat {chain} are not shown; they may send it to another"
+                " destination.",
+                chain=step.chain or "",
+            )
+    return None
 
 
 def _accept_text(case: Case) -> Message:

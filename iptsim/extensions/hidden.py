@@ -30,6 +30,7 @@ class Hidden(Match):
         reason: what is not known, as a phrase that follows "depends on".
         settle: the command that would show it.
         place: hidden conditions with equal places have the same result.
+        told: what is not known, as words that complete "packets ..."; "" for its text in the rule.
     """
 
     #: no `-m` loads it
@@ -40,6 +41,7 @@ class Hidden(Match):
     reason: InstanceOf[Message]
     settle: InstanceOf[Message] | str = ""
     place: tuple[Any, ...] = ()
+    told: InstanceOf[Message] | str = ""
 
     def save(self) -> str:
         """Return its text in the rule."""
@@ -58,8 +60,8 @@ class Hidden(Match):
         return f" {self.words}"
 
     def says(self) -> Text:
-        """Return its text in the rule."""
-        return message("that match {condition}", condition=self.words)
+        """Return what is not known of the packets."""
+        return self.told or message("that match {condition}", condition=self.words)
 
 
 class HiddenAddress(Hidden):

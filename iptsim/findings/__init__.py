@@ -46,12 +46,14 @@ __all__ = ["ANALYSES", "AUDITS", "CODES", "Evidence", "Finding", "Findings", "li
 Analysis = Callable[[Scene], Iterator[Finding]]
 ANALYSES: tuple[Analysis, ...] = (
     docker_rules.flushed,
+    docker_rules.failed,
     docker_rules.stale,
     docker_user.asked,
     docker_user.after_return,
     docker_user.host_ports,
     docker_user.ports_after_translation,
     docker_user.replies,
+    docker_user.outgoing,
     published.firewall_bypassed,
     bans.not_for_containers,
     published.unreachable_ports,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
+from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.sources.host import docker_host
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import quote
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
+from iptsim.host.model import FailedCommand
 from iptsim.languages import message, message_many, message_sentences
 from iptsim.owners.docker import docker_role
 from iptsim.packet import Family, address_text
@@ -51,6 +56,54 @@ def flushed(scene: Scene) -> Iterator[Finding]:
             shown,
             family,
         )
+
+
+#: What iptables prints if a chain that a rule is for, or jumps to, does not exist.
+_NO_CHAIN = re.compile(r"No chain/target/match by that name|does not exist|Couldn't load target")
+#: So many lines of a log are named.
+_LINES = 3
+
+
+def failed(scene: Scene) -> Iterator[Finding]:
+    """Find commands of dockerd that failed, by a pasted log, because a chain of Docker does not exist."""
+    pasted = scene.host.pasted
+    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _lacks(one)) is not None]
+    if not found:
+        return
+    first, chain = found[0]
+    yield Finding(
+        "docker-rules-flushed",
+        message("Docker could not write a rule, because its chain {chain} does not exist.", chain=chain),
+        tuple(
+            Evidence(
+                message("line {line}", line=one.line),
+                f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
+            )
+            for one, _ in found[:_LINES]
+        ),
+        message(
+            "dockerd creates its chains when it starts. Another program, such as firewalld, iptables-restore or a"
+            " script that flushes the tables, has removed them since."
+        ),
+        message(
+            "systemctl restart docker creates them again. To keep them, start or reload the other firewall before"
+            " Docker."
+        ),
+        None,
+        6 if first.program == "ip6tables" else 4,
+    )
+
+
+def _lacks(one: FailedCommand) -> str | None:
+    """Return the chain of Docker, with its table, whose absence made a command fail; None for other failures."""
+    words = one.words
+    if not _NO_CHAIN.search(one.why):
+        return None
+    table = next((after for word, after in pairwise(words) if word in ("-t", "--table")), "filter")
+    adds = next((after for word, after in pairwise(words) if word in ("-A", "-I")), None)
+    jumps = next((after for word, after in pairwise(words) if word == "-j"), "")
+    name = next((name for name in (jumps, adds) if name in DOCKER_CHAINS), None)
+    return f"{table} {name}" if adds is not None and name is not None else None
 
 
 def _expects_rules(scene: Scene, family: Family) -> bool:

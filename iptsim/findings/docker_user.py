@@ -12,6 +12,7 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
+from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import docker_role, is_dockers
@@ -342,6 +343,64 @@ def replies(scene: Scene) -> Iterator[Finding]:
                 family,
                 (f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",),
             )
+
+
+def outgoing(scene: Scene) -> Iterator[Finding]:
+    """Find rules in DOCKER-USER that are for no interface and no sender, and so also drop what containers send."""
+    for family in scene.families:
+        if not scene.jumps(family, "filter", CHAIN):
+            continue
+        for sender, fields in _senders(scene, family):
+            shown = scene.ask(sender, "internet", family, proto="tcp", dport=443, **fields)
+            step = shown.trace.legs[0].deciding if shown is not None else None
+            rule = step.rule if step is not None else None
+            if (
+                shown is None
+                or shown.verdict not in ("DROP", "REJECT")
+                or rule is None
+                or rule.chain != CHAIN
+            ):
+                continue
+            if rule.matches or rule.parameters.in_interface or rule.parameters.source:
+                continue  # for some packets, on purpose
+            yield _drops_outgoing(scene, family, rule, shown)
+            break
+
+
+def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield containers; where none is known, an address that Docker usually gives the first one."""
+    known = [one for network in scene.docker_networks() for one in scene.members(network, family)[:1]]
+    yield from ((container.name, {}) for container in known)
+    if not known and family == 4 and scene.host.inferred:
+        yield "172.17.0.2", {"in": "docker0"}
+
+
+def _drops_outgoing(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
+    outside = scene.outside_interface(family)
+    tool, way_out = tool_of(family), outside.name if outside else "eth0"
+    commands = (
+        f"{tool} -I {CHAIN} ! -i {way_out} -j RETURN",
+        f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+    )
+    after = outcome(scene, family, commands, shown)
+    return Finding(
+        "docker-user-drops-outgoing",
+        message(
+            "{chain} rule {position} also drops what containers send.",
+            chain=rule.chain,
+            position=rule.position,
+        ),
+        (of_rule(rule),),
+        message(
+            "All forwarded packets pass DOCKER-USER, in both directions. The rule names no interface, so it also drops"
+            " the containers' own connections and their replies."
+        ),
+        "; ".join(commands),
+        shown,
+        family,
+        # if rules are not shown, they may still block it
+        () if after is not None and after.verdict == "DEPENDS" else commands,
+    )
 
 
 def _conversations(scene: Scene, family: Family) -> Iterator[Explanation]:

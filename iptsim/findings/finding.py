@@ -139,6 +139,9 @@ CODES: dict[str, Kind] = {
     "service-without-endpoints": Kind(
         "medium", message("A service of Kubernetes has no endpoints, so kube-proxy refuses its connections.")
     ),
+    "docker-user-drops-outgoing": Kind(
+        "medium", message("A rule in DOCKER-USER for all packets also drops what containers send.")
+    ),
     "hairpin": Kind(
         "medium", message("A port forward does not work for clients in the network of its own target.")
     ),

@@ -36,7 +36,7 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
             if shown is not None and _dropped_by_policy(shown, only_request=behind.is_guess):
                 found = True
                 yield _cuts_off(scene, family, forward, behind, shown)
-        if not found and scene.host.inferred and _may_hit_others(scene, family, forward):
+        if not found and _shows_rules(scene) and _may_hit_others(scene, family, forward):
             shown = ask_outside(scene, family, _ANYBODY[family])
             if shown is not None and _dropped_by_policy(shown, only_request=True):
                 yield _cuts_off_others(scene, family, forward, shown)
@@ -47,13 +47,25 @@ def _dockers_policy(scene: Scene, family: Family) -> bool:
     return scene.has_docker and any(is_dockers(rule) for rule in scene.rules(family, "filter", "FORWARD"))
 
 
+def _shows_rules(scene: Scene) -> bool:
+    """Return whether the source shows rules, but not the interfaces: neither a capture nor settings of Docker alone."""
+    pasted = scene.host.pasted
+    return scene.host.inferred and (pasted is None or pasted.with_rules)
+
+
 def _may_hit_others(scene: Scene, family: Family, forward: Chain) -> bool:
     """Return whether others than Docker need forwarding: the policy has met packets, or there are chains of others."""
-    if forward.counters is None or forward.counters.packets:
+    if forward.counters is None or forward.counters.packets or _just_loaded(scene, forward):
         return True
     owners = chain_owners(scene.host.rulesets[family])
     found = {owners.chain(name) for name in scene.table(family, "filter").chains}
     return bool(found & _FORWARDERS) or ("kubernetes" in found and not _accepts_for_pods(scene, family))
+
+
+def _just_loaded(scene: Scene, forward: Chain) -> bool:
+    """Return whether a pasted listing has counted nothing in FORWARD yet, which proves nothing."""
+    counters = [rule.counters for rule in forward.rules]
+    return scene.host.pasted is not None and all(one is not None and not one.packets for one in counters)
 
 
 def _accepts_for_pods(scene: Scene, family: Family) -> bool:

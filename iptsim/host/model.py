@@ -95,6 +95,21 @@ class LoggedLine(NamedTuple):
     rule: str = ""
 
 
+class FailedCommand(NamedTuple):
+    """A command of iptables that a pasted log says has failed.
+
+    Attributes:
+        program: "iptables" or "ip6tables".
+        words: its arguments.
+        why: what the program printed.
+    """
+
+    line: int
+    program: str
+    words: tuple[str, ...]
+    why: str
+
+
 class Grown(NamedTuple):
     """A counter that grew between two listings of the same chain in a pasted text.
 
@@ -122,6 +137,7 @@ class Pasted:
         with_rules: it shows rules, besides those that logged lines prove.
         listed_twice: it shows a table twice, with counters.
         grown: the counters that grew in between.
+        failed: commands that a log says have failed.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -131,6 +147,7 @@ class Pasted:
     with_rules: bool = False
     listed_twice: bool = False
     grown: tuple[Grown, ...] = ()
+    failed: tuple[FailedCommand, ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -6,7 +6,7 @@ import re
 
 from iptsim.extensions.hidden import Hidden, HiddenAddress
 from iptsim.extensions.values import NETWORK
-from iptsim.languages import message
+from iptsim.languages import Message, message
 from iptsim.packet import Family
 
 _ANYWHERE = frozenset({"anywhere", "0.0.0.0/0", "::/0", "default", "0/0"})
@@ -64,6 +64,7 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
         return words, None
     redacted = _known_bytes(name) if family == 4 else None
     shown = " ".join([*(["!"] if negated else []), flag, bare])
+    told = "" if negated else _told(flag, bare)
     if redacted is not None:
         address, mask = redacted
         if slash and length.isdigit() and int(length) < 32:
@@ -78,13 +79,19 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
             address=address,
             mask=mask,
             negated=frozenset({"address"} if negated else ()),
+            told=told,
         )
     return [], Hidden(
         words=shown,
         reason=message("the address of {name}", name=bare),
         settle=message("the same listing with -n, or {command}", command=SHOW),
         place=("name", bare, flag, negated),
+        told=told,
     )
+
+
+def _told(flag: str, text: str) -> Message:
+    return message("from {value}", value=text) if flag == "-s" else message("to {value}", value=text)
 
 
 def _known_bytes(text: str) -> tuple[int, int] | None:

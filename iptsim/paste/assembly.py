@@ -14,7 +14,7 @@ from iptsim.errors import CaptureError
 from iptsim.extensions.base import quote
 from iptsim.host.capture import host_of
 from iptsim.host.files import FILES, LISTINGS, Source
-from iptsim.host.model import Host, Lines, LoggedLine, Pasted
+from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, Pasted
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.containers import name_containers, settings_of
@@ -24,7 +24,19 @@ from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import decode, lines_of, quoted_commands
 from iptsim.paste.logged_rules import nothing_shown, rules_of
 from iptsim.paste.nft_rules import without_guesses
-from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned, Zone
+from iptsim.paste.pieces import (
+    Ask,
+    Facts,
+    Failed,
+    Listed,
+    Logged,
+    Resolver,
+    Rules,
+    Segment,
+    Settings,
+    Warned,
+    Zone,
+)
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.settings_host import add_status, host_with
 from iptsim.paste.splitting import split
@@ -123,8 +135,9 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     told = tuple(_logged_line(piece) for piece in logged)
+    grown, failed = tuple(builder.grown()), tuple(_failed(segments_read))
     host.pasted = Pasted(
-        tuple(read), tuple(left), asked, told, with_rules, builder.listed_twice, tuple(builder.grown())
+        tuple(read), tuple(left), asked, told, with_rules, builder.listed_twice, grown, failed
     )
     return host
 
@@ -138,6 +151,12 @@ def _asked(segments: Iterable[Segment], host: Host, *, clients: bool) -> Iterabl
             to = piece.fields["to"]
             if not clients or to in host.containers or to == "localhost" or _ADDRESS.fullmatch(to):
                 yield piece.fields
+
+
+def _failed(segments: Iterable[Segment]) -> Iterable[FailedCommand]:
+    for piece in (piece for segment in segments for piece in segment.pieces):
+        if isinstance(piece, Failed):
+            yield FailedCommand(piece.line, piece.program, piece.words, piece.why)
 
 
 def _lists_base_chains(segments: Iterable[Segment]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from iptsim.errors import CaptureError
@@ -46,6 +47,11 @@ _MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ip6?tables)\s[^`]+)`")
 
 #: The line before a hunk of a patch: how many lines it has of the old and of the new text.
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+
+
+#: The name of a service before each line of its log, and the smallest number of lines that show it is one.
+_SERVICE = re.compile(r"[a-z0-9][\w.-]* +\| ")
+_LOGGED = 3
 
 
 class Line(NamedTuple):
@@ -109,11 +115,18 @@ def lines_of(text: str) -> list[Line]:
         raw = [line[1:] for line in raw]
     elif any(map(_HUNK.match, shown)):
         raw = list(_patched(raw))
-    cleaned = map(clean, raw)
+    cleaned = map(clean, _without_service(raw))
     return [
         Line(number, line.rstrip(), line, ended or number < len(raw))
         for number, line in enumerate(cleaned, 1)
     ]
+
+
+def _without_service(raw: list[str]) -> Iterator[str]:
+    """Yield the lines without the name of a service before them, as docker compose prints logs."""
+    for start, run in groupby(raw, lambda line: found.group() if (found := _SERVICE.match(line)) else ""):
+        lines = list(run)
+        yield from (line.removeprefix(start) for line in lines) if len(lines) >= _LOGGED else lines
 
 
 def _patched(raw: list[str]) -> Iterator[str]:

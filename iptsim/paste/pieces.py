@@ -245,6 +245,22 @@ class Resolver:
 
 
 @dataclass(slots=True)
+class Failed:
+    """A command that a log says has failed.
+
+    Attributes:
+        program: "iptables" or "ip6tables".
+        words: its arguments.
+        why: what the program printed.
+    """
+
+    program: str
+    words: tuple[str, ...]
+    why: str
+    line: int
+
+
+@dataclass(slots=True)
 class Warned:
     """Something unusual in the text, to pass on as a warning."""
 
@@ -252,7 +268,7 @@ class Warned:
     line: int
 
 
-Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Resolver | Warned
+Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Resolver | Failed | Warned
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump import commands
 from iptsim.dump.checks import doubt, objections
-from iptsim.dump.commands import CommandError
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, DumpWarning, Jump, Rule, Ruleset, Table
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Match, Target
@@ -24,6 +23,7 @@ from iptsim.paste.callers import CALLERS
 from iptsim.paste.logged_rules import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import grepped
+from iptsim.paste.table_inference import may_stand_in
 
 #: The number of complaints about one text that are shown.
 _MOST = 20
@@ -184,7 +184,7 @@ class Builder:
         elif isinstance(item, CommandItem):
             try:
                 self._command(item, table, family, binder)
-            except CommandError as error:
+            except commands.CommandError as error:
                 self._warn(item.line, message("{error}: {rule}", error=error.message, rule=item.text))
         else:
             self._gap(item, table, family)
@@ -243,7 +243,7 @@ class Builder:
         """Apply a command.
 
         Raises:
-            CommandError: it cannot be applied.
+            commands.CommandError: it cannot be applied.
         """
         words = list(item.words)
         letter = _LETTERS.get(words[0].text, words[0].text[1:2])
@@ -371,7 +371,8 @@ class Builder:
             return
         binder = self._binder(self.rulesets[family])
         for name in _ANY_CHAIN.get(table.name, BUILTIN_CHAINS[table.name]):
-            if name in table.chains:
+            fitting = [item for item in items if may_stand_in(name, item, family)]
+            if name in table.chains or not fitting:
                 continue
             chain = self._home(table, name, items[0].line)
             chain.rules.append(gap(table.name, name, items[0].line))
@@ -380,8 +381,9 @@ class Builder:
                 reason=message("the chain of the rule, which is not shown"),
                 settle=SHOW,
                 place=("chain", name),
+                told=message("if the rule is in this chain"),
             )
-            for item in items:
+            for item in fitting:
                 placed = item._replace(chain=name, hidden=(*item.hidden, unknown))
                 self._rule(placed, table, binder)
             chain.rules.append(gap(table.name, name, items[-1].line, policy=True))

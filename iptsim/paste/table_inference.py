@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from iptsim.dump.header import guess_family
+from iptsim.extensions.registry import find_target
 from iptsim.packet import Family
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem
 
@@ -70,6 +71,13 @@ def _certain(item: Item) -> str | None:
         if target in names:
             return table
     return "nat" if _KUBE_NAT.match(target) or any(map(_KUBE_NAT.match, words[1:2])) else None
+
+
+def may_stand_in(chain: str, item: RuleItem, family: Family) -> bool:
+    """Return whether the kernel accepts a rule's target in a built-in chain."""
+    words = [word.text for word in item.words]
+    target = find_target(next((following for word, following in pairwise(words) if word == "-j"), ""), family)
+    return target is None or target.hooks is None or chain in target.hooks
 
 
 def table_of_rules(items: Sequence[Item]) -> str:

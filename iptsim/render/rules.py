@@ -156,7 +156,7 @@ def chain_lines(
         mark = marks.of(rule) if marks is not None else NONE
         yield Text.assemble((mark, "bold"), f"{rule.position or '':4}  ", (printable(rule.text), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
-        why = why_text(rule, host)
+        why = why_text(rule, host) if rule.position else say("assumed: not in the source")
         yield Text.assemble(" " * _INDENT, (f"{printable(why)}{_counted(rule.counters)}", "dim"))
 
 

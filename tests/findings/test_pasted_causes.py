@@ -240,3 +240,50 @@ def test_rules_behind_the_last_reject_of_forward(how: str, found: bool, tmp_path
     remedies = [str(one.remedy) for one in iptsim.lint(path) if one.code == "never-matches"]
     assert bool(remedies) is found
     assert all("-s 10.42.0.0/16 -j ACCEPT" in one for one in remedies)
+
+
+@pytest.mark.parametrize(
+    ("user", "found"),
+    [
+        ("-A DOCKER-USER -s 192.168.1.0/24 -j ACCEPT\n-A DOCKER-USER -j DROP\n", True),
+        # for what comes from outside, for one port, for one container
+        ("-A DOCKER-USER -i eth0 -j DROP\n", False),
+        ("-A DOCKER-USER -p tcp -m tcp --dport 443 -j DROP\n", False),
+        ("-A DOCKER-USER -s 172.17.0.2/32 -j DROP\n", False),
+        ("-A DOCKER-USER -i docker0 -j ACCEPT\n-A DOCKER-USER -j DROP\n", False),
+    ],
+)
+def test_a_drop_in_docker_user_for_both_directions(user: str, found: bool, tmp_path: Path) -> None:
+    """All forwarded packets pass DOCKER-USER (Docker's documentation of packet filtering)."""
+    shown = lint(tmp_path, user=user).get("docker-user-drops-outgoing")
+    assert (shown is not None) is found
+    if shown is not None:
+        assert helps(shown)
+
+
+FRESH = """\
+Chain FORWARD (policy DROP {policy} packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+ {rule:4}     0 DOCKER-USER  all  --  *      *       0.0.0.0/0            0.0.0.0/0
+    0     0 ACCEPT     all  --  *      docker0  0.0.0.0/0            0.0.0.0/0            ctstate RELATED,ESTABLISHED
+    0     0 ACCEPT     all  --  docker0 !docker0  0.0.0.0/0            0.0.0.0/0
+
+Chain DOCKER-USER (1 references)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 RETURN     all  --  *      *       0.0.0.0/0            0.0.0.0/0
+"""
+
+
+@pytest.mark.parametrize(("policy", "rule", "found"), [(0, 0, True), (9, 9, True), (0, 9, False)])
+def test_counters_of_dockers_forward_policy(policy: int, rule: int, found: bool, tmp_path: Path) -> None:
+    """Packets were forwarded, and the policy dropped none: then it is not what drops them."""
+    path = tmp_path / "listing"
+    path.write_text(FRESH.format(policy=policy, rule=rule))
+    assert ("forward-drop" in {one.code for one in iptsim.lint(path)}) is found
+
+
+def test_settings_show_no_policy(tmp_path: Path) -> None:
+    """Nothing is found about rules that the text does not show."""
+    path = tmp_path / "run"
+    path.write_text("docker run -d -p 80:80 nginx\n")
+    assert not iptsim.lint(path)

@@ -19,6 +19,7 @@ Find = Callable[[list[Line], int, Command | None], Segment | None]
 #: The modules of the forms, the most specific first.
 FORMS = (
     "logline",
+    "failed_commands",
     "conntrack",
     "commands",
     "nft_trace",

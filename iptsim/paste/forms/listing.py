@@ -37,6 +37,8 @@ _ANY_INTERFACE = ("*", "any")
 _WRAPPED = 4
 #: A line with at least this many characters may have been wrapped by a terminal.
 _FULL = 72
+#: An address in a listing.
+_END = re.compile(r"!?(?:anywhere|[\dxX.*]+\.[\dxX.*/]+|[0-9a-fA-F]*:[0-9a-fA-F:/]*)")
 _IPV4 = re.compile(r"!?\d+\.\d+\.\d+\.\d+")
 _ICMP6 = ("ipv6-icmp", "icmpv6", "58")
 
@@ -65,11 +67,20 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     listed = command is not None and is_listing(command)
     text = lines[at].text
     begins = _HEADING.match(text) or _COLUMNS.match(text) or (listed and columns_of(text) is not None)
+    begins = begins or _is_row(text)
     if not begins and not (warns_of_legacy(text.lstrip()) and _listing_follows(lines, at)):
         return None
     reader = _Reader(lines, at, command)
     reader.read()
     return reader.segment()
+
+
+def _is_row(text: str) -> bool:
+    """Return whether a line that stands alone is a rule of a listing: it has a known target, and addresses."""
+    columns = columns_of(text)
+    if columns is None or find_target(columns.target, 4) is None:
+        return False
+    return all(_END.fullmatch(end) for end in (columns.source, columns.destination))
 
 
 def is_listing(command: Command) -> bool:
@@ -87,6 +98,8 @@ def _listing_follows(lines: list[Line], at: int) -> bool:
     return bool(_HEADING.match(following) or columns_of(following))
 
 
+#: The end of an address before a word: no word that a terminal broke.
+_GLUED = re.compile(r"[0-9][g-wyzG-WYZ]|[0-9][A-Za-z][g-wyzG-WYZ]")
 #: A remark of the one who pasted.
 _ANNOTATION = re.compile(r"\s*(?:#|//|;|<|\^|\(|-+>|=+>|\*\*)")
 
@@ -152,6 +165,8 @@ class _Reader:
             self.at += 1
             return True
         if warns_of_legacy(text.lstrip()):
+            if self.rules and _listing_follows(self.lines, self.at):
+                return False  # every run of iptables prints the warning once, so another listing begins
             self.warned.append(Warned(text.strip(), line.number))
             self.at += 1
             return True
@@ -197,17 +212,17 @@ class _Reader:
     def _joined(self, line: Line) -> Iterator[tuple[int, str]]:
         """Yield a line alone and joined with possible wrapped lines: their number, and the text."""
         yield 0, line.text
-        direct, spaced = line.whole, line.text
+        direct, spaced, glued = line.whole, line.text, False
         for more in range(1, _WRAPPED):
             if not self._may_go_on(self.at + more):
                 return
             following = self.lines[self.at + more]
+            glued = glued or _GLUED.search(direct[-1:] + self._unindented(following.whole)[:2]) is not None
             direct += self._unindented(following.whole)
             spaced = f"{spaced} {self._unindented(following.text)}"
             # a terminal breaks words at the end of a line, people and mail programs break between words
-            yield from (
-                (more, text) for text in ((direct, spaced) if len(line.whole) >= _FULL else (spaced, direct))
-            )
+            texts = (direct, spaced) if len(line.whole) >= _FULL else (spaced, direct)
+            yield from ((more, text) for text in texts if text is spaced or not glued)
 
     def _unindented(self, text: str) -> str:
         return text[min(self.indent, len(text) - len(text.lstrip())) :]
@@ -218,6 +233,8 @@ class _Reader:
             return False
         line = self.lines[at]
         if line.is_blank or line.is_gap or _HEADING.match(line.text) or _COLUMNS.match(line.text):
+            return False
+        if warns_of_legacy(line.text.lstrip()):
             return False
         return columns_of(line.text, self.layout) is None and not is_prompt(line.text)
 
@@ -328,6 +345,7 @@ class _Reader:
                     reason=message("the interfaces of the rule, which -L shows only with -v"),
                     settle=message("iptables -L -n -v, or {command}", command=SHOW),
                     place=("interfaces", table, chain, line),
+                    told=message("on interfaces that are not shown"),
                 )
             )
         if columns.target:

@@ -1,0 +1,62 @@
+"""Commands of iptables that failed, as the logs of dockerd and firewalld show them: they change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+
+#: daemon/libnetwork/iptables of moby wraps iptables' own message so
+DOCKERD = (
+    "docker: Error response from daemon: driver failed programming external connectivity on endpoint web (0bb5fa80):"
+    "  (iptables failed: iptables --wait -t nat -A DOCKER -p tcp -d 0/0 --dport 80 -j DNAT --to-destination"
+    " 172.17.0.2:80 ! -i docker0: iptables: No chain/target/match by that name.\n (exit status 1)).\n"
+)
+FIREWALLD = (
+    "ERROR: COMMAND_FAILED: '/sbin/iptables -w -t nat {action} PREROUTING -m addrtype --dst-type LOCAL -j {to}'"
+    " failed: iptables v1.4.21: Couldn't load target `{to}':No such file or directory"
+    " Try `iptables -h' or 'iptables --help' for more information.\n"
+)
+MISSING = (
+    "WARNING: COMMAND_FAILED: '/usr/sbin/iptables -w2 -t filter -C FORWARD -i br0 -o br0 -j ACCEPT' failed:"
+    " iptables: Bad rule (does a matching rule exist in that chain?).\n"
+)
+
+
+def lint(folder: Path, text: str) -> list[str]:
+    path = folder / "log.txt"
+    path.write_text(text)
+    return [f"{one.code}: {one.title}" for one in iptsim.lint(path)]
+
+
+@pytest.mark.parametrize("log", [DOCKERD, FIREWALLD.format(action="-A", to="DOCKER")])
+def test_a_chain_of_docker_that_does_not_exist(tmp_path: Path, log: str) -> None:
+    """The kernel reports ENOENT for a missing chain, iptables its own words."""
+    assert lint(tmp_path, log) == [
+        "docker-rules-flushed: Docker could not write a rule, because its chain nat DOCKER does not exist."
+    ]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        MISSING,  # dockerd looks whether its rule is there
+        FIREWALLD.format(action="-C", to="DOCKER"),
+        FIREWALLD.format(action="-A", to="MINE"),
+    ],
+)
+def test_failures_that_are_no_fault_of_docker(tmp_path: Path, log: str) -> None:
+    """They are read, and nothing is found."""
+    assert lint(tmp_path, log) == []
+
+
+def test_a_failed_command_is_not_applied(tmp_path: Path) -> None:
+    """Beside rules, it is no rule."""
+    path = tmp_path / "paste.txt"
+    path.write_text(f"*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\nCOMMIT\n\n{DOCKERD}")
+    host = iptsim.load_host(path)
+    assert not list(host.rulesets[4].rules())
+    assert host.pasted is not None
+    assert [form.form for form in host.pasted.segments][-1] == "failed iptables commands"

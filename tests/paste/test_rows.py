@@ -1,0 +1,79 @@
+"""Rows of a listing that stand alone, as grep and logs show them: their table and chain are inferred or unknown."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.errors import CaptureError
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
+from iptsim.paste.assembly import host_of_source
+from iptsim.question.model import Question
+
+LEGACY = "# Warning: iptables-legacy tables present, use iptables-legacy to see them"
+MASQUERADE = "MASQUERADE all -- 10.0.70.0/24 anywhere"
+DROP = "0 0 DROP 0 -- * * 10.0.71.0/24 172.25.255.0/24"
+LOG = "\n".join(f"vpn-1  | {line}" for line in ("started", LEGACY, MASQUERADE, LEGACY, DROP, "ready")) + "\n"
+
+
+def read(text: str) -> Host:
+    return host_of_source(Source("paste", {}, text.encode()))
+
+
+def test_rows_in_the_log_of_a_service() -> None:
+    """Docker compose prints the service before each line; iptables prints its warning once per run."""
+    tables = read(LOG).rulesets[4].tables
+    assert set(tables) == {"nat", "filter"}
+    dropped = Question(sender="10.0.71.6", to="172.25.255.9", proto="tcp", dport=80)
+    assert walk(read(LOG), dropped).verdict == "DEPENDS"  # the chain is not shown
+
+
+def test_a_target_is_not_placed_where_the_kernel_refuses_it() -> None:
+    """MASQUERADE is for POSTROUTING alone (iptables-extensions(8))."""
+    nat = read(f"$ iptables -t nat -L | grep MASQ\n{MASQUERADE}\n").rulesets[4].tables["nat"]
+    assert [rule.chain for rule in nat.rules() if rule.target_name == "MASQUERADE"] == ["POSTROUTING"]
+
+
+@pytest.mark.parametrize(
+    ("row", "family"),
+    [
+        ("0     0 MASQUERADE  all      *      !br-1  fd00:dead:beef::/48  ::/0", 6),  # ip6tables has no column opt
+        ("REJECT     all  --  xx.xx.xx.xx  anywhere             reject-with icmp-port-unreachable", 4),
+        ("   12   720 DROP       tcp  --  eth0   *       203.0.113.0/24       0.0.0.0/0            tcp dpt:22", 4),
+    ],
+)  # fmt: skip
+def test_a_row_without_anything_around_it(row: str, family: int) -> None:
+    """A target, a protocol and two addresses are enough to know it."""
+    assert family in read(f"{row}\n").rulesets
+
+
+@pytest.mark.parametrize(
+    "text", ["DROP all I think 10.0.0.1", "ACCEPT tcp -- from anywhere", "LOG all the things"]
+)
+def test_words_that_are_no_row(text: str) -> None:
+    """Two addresses are needed."""
+    with pytest.raises(CaptureError):
+        read(f"{text}\n")
+
+
+def test_a_prompt_without_a_machine() -> None:
+    """As in `root# iptables ...`."""
+    rules = read("root# iptables -t nat -N PROXY\nroot# iptables -t nat -A PROXY -d 10.0.0.0/8 -j RETURN\n")
+    assert [rule.chain for rule in rules.rulesets[4].rules()] == ["PROXY"]
+
+
+def test_a_chain_of_nat_that_is_not_shown_is_told() -> None:
+    """No table that filters is shown, so nothing blocks the packet, wherever it is sent."""
+    text = (
+        "Chain PREROUTING (policy ACCEPT)\ntarget     prot opt source               destination\n"
+        "HOSTPORTS  all  --  0.0.0.0/0            0.0.0.0/0            ADDRTYPE match dst-type LOCAL\n\n"
+        "Chain POSTROUTING (policy ACCEPT)\ntarget     prot opt source               destination\n"
+    )
+    host = read(text)
+    from iptsim.asking import ask
+    from iptsim.netfilter.walk import simulator_of
+
+    shown = ask(simulator_of(host), Question(sender="203.0.113.9", to="host", proto="tcp", dport=80))
+    assert shown.verdict == "ACCEPT"
+    assert "The rules of nat HOSTPORTS are not shown" in str(shown.reason.message)
