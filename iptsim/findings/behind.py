@@ -115,12 +115,15 @@ def _names_others(scene: Scene, family: Family) -> bool:
 def _is_known(scene: Scene, family: Family, name: str) -> bool:
     """Return whether an interface is Docker's, leads outside, or has addresses that tell more."""
     interface = scene.host.namespace.interfaces.get(name)
-    if (
-        scene.host.network_of_bridge(name) is not None
-        or scene.outside_interface(family) is interface is not None
-    ):
+    if _is_of_engine(scene, name) or scene.outside_interface(family) is interface is not None:
         return True
     return not scene.host.inferred and (interface is None or bool(interface.addresses))
+
+
+def _is_of_engine(scene: Scene, bridge: str) -> bool:
+    """Return whether a bridge is that of a container engine's network."""
+    network = scene.host.network_of_bridge(bridge)
+    return network is not None and bool(network.daemon)
 
 
 def _member(scene: Scene, family: Family, name: str) -> str | None:
@@ -148,10 +151,7 @@ def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
     """Return a machine behind a bridge or tunnel that is not Docker's, by name or address; else None."""
     if interface.kind not in ("bridge", "wireguard", "tun") or not interface.up:
         return None
-    if (
-        scene.host.network_of_bridge(interface.name) is not None
-        or scene.outside_interface(family) is interface
-    ):
+    if _is_of_engine(scene, interface.name) or scene.outside_interface(family) is interface:
         return None
     for address in interface.addresses:
         if address.family != family or address.scope != "global" or address.peer is not None:

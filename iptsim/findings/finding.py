@@ -126,6 +126,9 @@ CODES: dict[str, Kind] = {
     "input-drops-replies": Kind(
         "high", message("The rules of INPUT drop the replies to connections of the host itself.")
     ),
+    "guests-without-names": Kind(
+        "high", message("The rules of INPUT block what guests ask the host's name server on their bridge.")
+    ),
     "route-localnet": Kind("high", message("The host accepts packets to 127.0.0.0/8 from the network.")),
     "accept-all": Kind(
         "high", message("A rule accepts every packet, so the rules after it are never evaluated.")

@@ -232,6 +232,8 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
         if nat is None or (scene.host.inferred and not _shows_chain(scene, family, "POSTROUTING")):
             continue  # it may be there, and not be shown
         for behind in networks_behind(scene, family):
+            if scene.host.network_of_bridge(behind.interface) is not None:
+                continue  # its program writes no rule if the network is routed, as in libvirt
             shown = ask_outside(scene, family, behind)
             if shown is not None:
                 yield from _private(scene, family, behind.name, shown)

@@ -1,0 +1,80 @@
+"""What guests need of the host itself: names and addresses, which a program listens for on their bridge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from iptsim.explanation import Explanation
+from iptsim.findings.behind import Behind, networks_behind
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.scene import Scene
+from iptsim.languages import message, message_sentences
+from iptsim.packet import UDP, Family, address_text
+
+#: Bridges on which libvirt, LXD, Incus and LXC run dnsmasq, and Podman (not on its default network) aardvark-dns.
+_SERVED = re.compile(r"(virbr|lxdbr|incusbr|lxcbr)[0-9]+|podman[1-9][0-9]*")
+_DNS = 53
+
+
+def unserved(scene: Scene) -> Iterator[Finding]:
+    """Find bridges of guests whose questions to the host's name server are blocked in INPUT."""
+    for family in scene.families:
+        for behind in networks_behind(scene, family):
+            if not _SERVED.fullmatch(behind.interface) or not _may_listen(scene):
+                continue
+            shown = _asks_for_name(scene, family, behind)
+            if shown is not None and _is_blocked_in_input(shown):
+                yield _finding(scene, family, behind, shown)
+
+
+def _may_listen(scene: Scene) -> bool:
+    """Return whether a program of the host listens for DNS, as far as the source says."""
+    listeners = scene.host.namespace.listeners
+    return listeners is None or any((one.proto, one.port) == (UDP, _DNS) for one in listeners)
+
+
+def _asks_for_name(scene: Scene, family: Family, behind: Behind) -> Explanation | None:
+    """Walk a DNS query of a guest to the bridge's own address."""
+    interface = scene.host.namespace.interfaces.get(behind.interface)
+    own = [one.address for one in interface.addresses if one.family == family] if interface else []
+    to = address_text(family, own[0]) if own else "host"
+    given = {} if behind.address in scene.host.containers else {"in": behind.interface}
+    return scene.ask(behind.address, to, family, proto="udp", dport=_DNS, **given)
+
+
+def _is_blocked_in_input(shown: Explanation) -> bool:
+    request = shown.trace.legs[0]
+    step = request.deciding
+    return request.verdict in ("DROP", "REJECT") and step is not None and step.hook == "INPUT"
+
+
+def _finding(scene: Scene, family: Family, behind: Behind, shown: Explanation) -> Finding:
+    step = shown.trace.legs[0].deciding
+    chains = scene.table(family, "filter").chains
+    name = behind.interface
+    command = f"{tool_of(family)} -I INPUT -i {name} -p udp -m multiport --dports 53,67 -j ACCEPT"
+    evidence: tuple[Evidence, ...] = ()
+    if step is not None and step.rule is not None:
+        evidence = (of_rule(step.rule),)
+    elif step is not None and step.policy and "INPUT" in chains:
+        evidence = (of_policy(chains["INPUT"]),)
+    return Finding(
+        "guests-without-names",
+        message("INPUT blocks the DNS queries of the guests on {name} to the host.", name=name),
+        evidence,
+        message(
+            "A program of the host listens on {name} and gives the guests names and addresses (dnsmasq, aardvark-dns). "
+            "Their queries are for the host itself, so the rules of INPUT apply, not those of FORWARD.",
+            name=name,
+        ),
+        message_sentences(
+            message("{commands}.", commands=command),
+            message("With ufw: ufw allow in on {name}.", name=name)
+            if any(chain.startswith("ufw-") for chain in chains)
+            else "",
+        ),
+        shown,
+        family,
+        (command,),
+    )
