@@ -143,6 +143,17 @@ def add_plain(parser: Any) -> None:
     )
 
 
+def add_output(parser: Any) -> None:
+    """Add the option for the file to write to."""
+    parser.add_argument(
+        "-o",
+        dest="output",
+        metavar="FILE",
+        default="-",
+        help=say("write to this file, completely or not at all (default: -, standard output)"),
+    )
+
+
 def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any:
     """Add the options that ask about a packet, and return their group.
 

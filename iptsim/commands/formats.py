@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+from iptsim.commands.common import add_output
 from iptsim.errors import UsageError
 from iptsim.languages import say
 
@@ -41,13 +42,7 @@ def add_formats(parser: Any, *formats: str) -> None:
         group.add_argument(
             "--json", dest="format", action="store_const", const="json", help=say("short for --format json")
         )
-    group.add_argument(
-        "-o",
-        dest="output",
-        metavar="FILE",
-        default="-",
-        help=say("write to this file, completely or not at all (default: -, standard output)"),
-    )
+    add_output(group)
     for name in _BESIDE:
         if name in formats:
             group.add_argument(

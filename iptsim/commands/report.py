@@ -6,7 +6,14 @@ import argparse
 import os
 from typing import Any
 
-from iptsim.commands.common import ANSWERED, add_command, add_source, collector_paused, open_source
+from iptsim.commands.common import (
+    ANSWERED,
+    add_command,
+    add_output,
+    add_source,
+    collector_paused,
+    open_source,
+)
 from iptsim.errors import UsageError
 from iptsim.languages import message, say
 
@@ -22,13 +29,7 @@ def add(commands: Any) -> None:
         commands, "report", run, say("write an HTML report about a host"), epilog=str(_EPILOG)
     )
     add_source(parser)
-    parser.add_argument(
-        "-o",
-        dest="output",
-        metavar="FILE",
-        default="-",
-        help=say("write to this file, completely or not at all (default: -, standard output)"),
-    )
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

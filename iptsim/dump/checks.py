@@ -161,7 +161,7 @@ def _forbidden_hooks(table: Table, extensions: Iterable[Match | Target]) -> tupl
 def _objection(
     extension: Match | Target, rule: Rule, protocol: int | None, hooks: tuple[str, ...]
 ) -> Objection | None:
-    tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
+    tables = extension.allowed_tables()
     if tables is not None and rule.table not in tables:
         reason = message(
             "{name} works only in table {tables}", name=_name(extension), tables=any_of(tuple(sorted(tables)))

@@ -194,8 +194,7 @@ def _limits_itself(extension: type[Extension]) -> bool:
     """Return whether an extension's options restrict where it is allowed."""
     if extension is Parameters:
         return False
-    kind = Target if issubclass(extension, Target) else Match
-    return any(getattr(extension, name, None) is not getattr(kind, name, None) for name in _LIMITS)
+    return any(getattr(extension, name) is not getattr(Extension, name) for name in _LIMITS)
 
 
 def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
@@ -205,7 +204,7 @@ def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
         extension: a match or target of the rule.
         protocol: the protocol that the rule matches, without `!`.
     """
-    tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
+    tables = extension.allowed_tables()
     protocols = extension.allowed_protocols()
     return (
         tables is not None

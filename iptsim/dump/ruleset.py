@@ -240,6 +240,11 @@ class Rule(_Read):
         line = getattr(self, "_line", None)
         return line is not None and line == getattr(other, "_line", None)
 
+    @property
+    def is_unconditional(self) -> bool:
+        """Whether it matches every packet."""
+        return not self.parameters.predicates() and not any(match.predicates() for match in self.matches)
+
     def conditions_on(self, field: str) -> list[Predicate]:
         """Return the conditions of its matches on one field, such as "dport"."""
         return [one for match in self.matches for one in match.predicates() if one.field == field]

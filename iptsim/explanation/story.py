@@ -13,7 +13,6 @@ from functools import cache
 from itertools import groupby
 from typing import Literal
 
-from iptsim.dump.ruleset import Rule
 from iptsim.languages import Message, message
 from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.steps import Step
@@ -288,8 +287,4 @@ def _effect(step: Step) -> Effect:
         return Effect.NONE
     if step.verdict != "RETURN":
         return Effect.ACTED
-    return Effect.RETURNED if step.rule is not None and not _is_for_all(step.rule) else Effect.NONE
-
-
-def _is_for_all(rule: Rule) -> bool:
-    return not rule.parameters.predicates() and not any(match.predicates() for match in rule.matches)
+    return Effect.RETURNED if step.rule is not None and not step.rule.is_unconditional else Effect.NONE

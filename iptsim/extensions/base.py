@@ -141,6 +141,11 @@ class Option(NamedTuple):
         return self.value.format(value) if self.value else ""
 
 
+#: Which limits of an extension iptables itself checks: it rejects a rule that breaks them, while others
+#: only make the kernel reject the loading. "protocols, negated too": `! -p tcp` names tcp as well.
+Insists = Literal["tables", "protocols", "protocols, negated too"] | None
+
+
 class Given(NamedTuple):
     """An option in a rule: the row, its value, whether a `!` precedes it."""
 
@@ -153,7 +158,8 @@ class Extension(BaseModel):
     """The options that one `-m NAME` or `-j NAME` was given.
 
     A field is None (or False) where its option was not given. `negated` names the fields whose option
-    has a `!` before it.
+    has a `!` before it. `tables`, `hooks` and `protocols` say where the kernel accepts it (None: anywhere): in
+    which tables, at which hooks, with which `-p` (by number). `insists` says which of them iptables itself checks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -163,6 +169,10 @@ class Extension(BaseModel):
     #: 4 or 6 where the extension exists for one family only
     family: ClassVar[int | None] = None
     status: ClassVar[Status] = "exact"
+    tables: ClassVar[frozenset[str] | None] = None
+    hooks: ClassVar[frozenset[str] | None] = None
+    protocols: ClassVar[frozenset[int] | None] = None
+    insists: ClassVar[Insists] = None
     #: beside these protocols, whether its options go together and where it can stand depend on which options are
     #: given, and not on their values, though it checks both itself
     alike_beside: ClassVar[frozenset[int]] = frozenset()
@@ -182,6 +192,18 @@ class Extension(BaseModel):
     def changes_memory(self) -> frozenset[Hashable]:
         """The state that it changes and that outlives a packet; see :class:`Predicate`."""
         return frozenset()
+
+    def allowed_tables(self) -> frozenset[str] | None:
+        """Return the tables in which the kernel accepts it with these options; None for any."""
+        return self.tables
+
+    def allowed_hooks(self) -> frozenset[str] | None:
+        """Return the hooks at which the kernel accepts it with these options; None for any."""
+        return self.hooks
+
+    def allowed_protocols(self) -> frozenset[int] | None:
+        """Return the protocols of which the rule must name one with these options; None for any."""
+        return self.protocols
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
@@ -342,34 +364,13 @@ def fact_predicate(
     return Predicate(text, lambda context: negate(test(context)), got, negated=True, same=same)
 
 
-#: Which limits of an extension iptables itself checks: it rejects a rule that breaks them, while others
-#: only make the kernel reject the loading. "protocols, negated too": `! -p tcp` names tcp as well.
-Insists = Literal["tables", "protocols", "protocols, negated too"] | None
-
-
 class Match(Extension):
-    """A `-m NAME` with its options.
+    """A `-m NAME` with its options."""
 
-    `tables`, `hooks` and `protocols` say where the kernel accepts it (None: anywhere): in which tables, at
-    which hooks, with which `-p` (by number). `insists` says which of them iptables itself checks.
-    """
-
-    tables: ClassVar[frozenset[str] | None] = None
-    hooks: ClassVar[frozenset[str] | None] = None
-    protocols: ClassVar[frozenset[int] | None] = None
-    insists: ClassVar[Insists] = None
     #: the fields whose conditions the kernel tests first, where it is not the order of `options`
     tested: ClassVar[tuple[str, ...]] = ()
     #: whether the packet has what the match is about: the condition where no option is one
     presence: ClassVar[Field | None] = None
-
-    def allowed_hooks(self) -> frozenset[str] | None:
-        """Return the hooks at which the kernel accepts it with these options; None for any."""
-        return self.hooks
-
-    def allowed_protocols(self) -> frozenset[int] | None:
-        """Return the protocols of which the rule must name one with these options; None for any."""
-        return self.protocols
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the conditions, in the order in which the kernel tests them; all must hold."""
@@ -436,33 +437,15 @@ class Translation(NamedTuple):
 class Target(Extension):
     """A `-j NAME` with its options.
 
-    `tables`, `hooks` and `protocols` say where the kernel accepts it (None: anywhere): in which tables, at
-    which hooks, with which `-p` (by number); `insists` says which of them iptables itself checks.
     `changes` says whether it alters the packet, the connection or the surroundings, so that a rule with
     an undecided match and this target makes a difference. `terminal` says that no later rule of the
     chain is evaluated.
     """
 
-    tables: ClassVar[frozenset[str] | None] = None
-    hooks: ClassVar[frozenset[str] | None] = None
-    protocols: ClassVar[frozenset[int] | None] = None
-    insists: ClassVar[Insists] = None
     changes: ClassVar[bool] = True
     terminal: ClassVar[bool] = False
     #: the target that a listing shows instead of this name; empty for the target's own name
     listed_name: ClassVar[str] = ""
-
-    def allowed_tables(self) -> frozenset[str] | None:
-        """Return the tables in which the kernel accepts it with these options; None for any."""
-        return self.tables
-
-    def allowed_hooks(self) -> frozenset[str] | None:
-        """Return the hooks at which the kernel accepts it with these options; None for any."""
-        return self.hooks
-
-    def allowed_protocols(self) -> frozenset[int] | None:
-        """Return the protocols of which the rule must name one with these options; None for any."""
-        return self.protocols
 
     def apply(self, context: Context) -> Verdict | Translation | Unknown:
         """Apply the target to the packet in `context` like the kernel, and return the result; by default, continue."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Predicate, Status, Target, constrained
+from iptsim.extensions.base import Extension, Match, Predicate, Status, Target, constrained
 from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare
@@ -12,8 +12,8 @@ from iptsim.languages import Text, message
 from iptsim.packet import Context, Unknown
 
 
-class UnknownMatch(Match):
-    """A `-m NAME` that cannot be decided."""
+class _Unknown(Extension):
+    """What is kept of an extension: its name and its words."""
 
     status: ClassVar[Status] = "unknown"
 
@@ -26,6 +26,14 @@ class UnknownMatch(Match):
     def save(self) -> str:
         """Return the words as they were."""
         return " ".join(self.words)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return the words as they were: how iptables lists them is not known."""
+        return f" {self.save()}" if self.words else ""
+
+
+class UnknownMatch(_Unknown, Match):
+    """A `-m NAME` that cannot be decided."""
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return one condition that is unknown."""
@@ -36,39 +44,19 @@ class UnknownMatch(Match):
         got = message("iptsim does not know -m {name}", name=self.name)
         return (constrained(text, undecided(f"-m {self.name}", unknown, got)),)
 
-    def lists(self, form: ListingForm) -> str:
-        """Return the words as they were: how iptables lists them is not known."""
-        return f" {self.save()}" if self.words else ""
-
     def says(self) -> Text:
         """Return the name."""
         return message("that match -m {name}", name=self.name)
 
 
-class UnknownTarget(Target):
+class UnknownTarget(_Unknown, Target):
     """A `-j NAME` with an unknown effect."""
-
-    status: ClassVar[Status] = "unknown"
-
-    #: as the rule gives it; each of these has one of its own
-    name: str  # type: ignore[misc]
-
-    #: the options as the dump writes them, quotes included
-    words: tuple[str, ...] = ()
-
-    def save(self) -> str:
-        """Return the words as they were."""
-        return " ".join(self.words)
 
     def apply(self, context: Context) -> Unknown:
         """Return that the effect is unknown."""
         return Unknown(
             message("-j {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
         )
-
-    def lists(self, form: ListingForm) -> str:
-        """Return the words as they were: how iptables lists them is not known."""
-        return f" {self.save()}" if self.words else ""
 
     def says(self) -> Text:
         """Return the name."""

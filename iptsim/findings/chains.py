@@ -20,20 +20,15 @@ _GATES = ("INPUT", "FORWARD", "DOCKER-USER")
 _SHOWN = 5
 
 
-def is_unconditional(rule: Rule) -> bool:
-    """Return whether a rule matches every packet."""
-    return not rule.parameters.predicates() and not any(match.predicates() for match in rule.matches)
-
-
 def accepts_all(rule: Rule) -> bool:
     """Return whether a rule accepts every packet in one of the chains that protect the host."""
     gate = rule.table == "filter" and rule.chain in _GATES
-    return gate and rule.target_name == "ACCEPT" and is_unconditional(rule)
+    return gate and rule.target_name == "ACCEPT" and rule.is_unconditional
 
 
 def _ends(rule: Rule) -> bool:
     """Return whether no packet continues after a rule."""
-    return is_unconditional(rule) and rule.target_name in ("ACCEPT", "DROP", "REJECT", "RETURN")
+    return rule.is_unconditional and rule.target_name in ("ACCEPT", "DROP", "REJECT", "RETURN")
 
 
 def accept_all(scene: Scene) -> Iterator[Finding]:

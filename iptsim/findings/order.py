@@ -11,7 +11,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
-from iptsim.findings.chains import LOGS, is_unconditional
+from iptsim.findings.chains import LOGS
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
@@ -115,12 +115,12 @@ def _behind_unshown(
 
 def _blocks_all(scene: Scene, family: Family, rule: Rule) -> bool:
     """Return whether a rule blocks every packet, itself or by a chain that only logs before it blocks."""
-    if not is_unconditional(rule):
+    if not rule.is_unconditional:
         return False
     if not isinstance(rule.target, Jump):
         return rule.target_name in ("DROP", "REJECT")
     for one in scene.rules(family, rule.table, rule.target.chain):
-        if one.target_name in ("DROP", "REJECT") and is_unconditional(one):
+        if one.target_name in ("DROP", "REJECT") and one.is_unconditional:
             return True
         if one.target_name not in ("", *LOGS):
             return False

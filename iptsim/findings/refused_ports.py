@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.findings.chains import is_unconditional
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Publication, Scene
@@ -42,7 +41,7 @@ def _blocking(scene: Scene, family: Family, shown: Explanation) -> Rule | None:
         return None
     if rule.chain in scene.below(family, "filter", "DOCKER-USER"):
         return None  # where an administrator restricts published ports
-    if rule.chain == "FORWARD" and is_unconditional(rule):
+    if rule.chain == "FORWARD" and rule.is_unconditional:
         return None  # behind-final-rule reports it
     callers = [one.rule for one in leg.steps if one.rule is not None and one.rule.jump is not None]
     return rule if all(map(_is_general, (rule, *(one for one in callers if one.table == "filter")))) else None

@@ -113,10 +113,7 @@ def route_input(
     if packet.dst in MULTICAST4:
         bad = _bad_source_of_group(namespace, packet, interface) if joined else None
         return bad or _multicast(joined)
-    found = fib.lookup(
-        namespace, 4, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
-        sport=packet.sport, dport=packet.dport, tos=packet.tos,
-    )  # fmt: skip
+    found = _lookup(namespace, packet, interface)
     if found.type == "broadcast":
         bad = _bad_source_of_group(namespace, packet, interface)
         return bad or Decision("local", policy=policy_words(found))
@@ -241,6 +238,14 @@ def _solicited(namespace: Namespace, packet: Packet) -> bool:
     )
 
 
+def _lookup(namespace: Namespace, packet: Packet, interface: str) -> fib.RouteResult:
+    """Return the route of a packet that arrived on an interface."""
+    return fib.lookup(
+        namespace, packet.family, packet.dst, source=packet.src, iif=interface, mark=packet.mark,
+        proto=packet.proto, sport=packet.sport, dport=packet.dport, tos=packet.tos,
+    )  # fmt: skip
+
+
 def _route_input6(
     namespace: Namespace, packet: Packet, interface: str, next_hop: NextHop, joined: bool
 ) -> Decision:
@@ -252,10 +257,7 @@ def _route_input6(
             or (packet.dst in ALL_ROUTERS6 and forwarding(namespace, 6, interface))
         )
         return _multicast(own or joined)
-    found = fib.lookup(
-        namespace, 6, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
-        sport=packet.sport, dport=packet.dport, tos=packet.tos,
-    )  # fmt: skip
+    found = _lookup(namespace, packet, interface)
     if found.type in ("local", "anycast"):
         return Decision("local", policy=policy_words(found))
     if not forwarding(namespace, 6, interface):

@@ -137,3 +137,8 @@ class Output(Console):
     def on_broken_pipe(self) -> NoReturn:
         """Let the command line handle a closed pipe."""
         raise BrokenPipeError
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text padded to a number of columns; ideographs take two."""
+    return text + " " * (width - cell_len(text))

@@ -16,6 +16,7 @@ from iptsim.host.port_runs import SHORTEST
 from iptsim.languages import say
 from iptsim.owners.lists import jails, zones
 from iptsim.packet import FAMILIES, TCP, address_text, protocol_name
+from iptsim.render.console import padded
 
 
 def endpoints_json(host: Host) -> dict[str, Any]:
@@ -85,8 +86,8 @@ def endpoints_lines(host: Host) -> Iterator[Text]:
     for name, where, more in rows:
         yield Text.assemble(
             "  ",
-            (_padded(printable(name), width), "bold"),
-            f"  {_padded(printable(where), middle)}  ",
+            (padded(printable(name), width), "bold"),
+            f"  {padded(printable(where), middle)}  ",
             (printable(more), "dim"),
         )
     yield Text(say("and any IP address. Examples:"))
@@ -109,11 +110,6 @@ def _program_rows(host: Host) -> Iterator[tuple[str, str, str]]:
     for jail, banned in jails(host).items():
         where = ", ".join(banned) or say("no address banned")
         yield say("jail {jail}", jail=jail), where, say("fail2ban; ask with --from ADDRESS")
-
-
-def _padded(text: str, width: int) -> str:
-    """Return a text padded to a number of columns; ideographs take two."""
-    return text + " " * (width - cell_len(text))
 
 
 def _examples(host: Host) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from iptsim.question.options import explain_options
 from iptsim.reaching import Cell, ReachClass, Reaching
 from iptsim.reaching.exposure import exposed
 from iptsim.reaching.matrix import Matrix, matrix_of
+from iptsim.render.console import padded
 from iptsim.render.sheets import Sheet
 from iptsim.render.visits_text import COLOURS
 
@@ -236,13 +237,13 @@ def matrix_lines(answer: Reaching) -> Iterator[Text]:
     yield Text(
         "  "
         + " " * lead
-        + "".join(f"  {_padded(name, width)}" for name, width in zip(names, widths, strict=True)),
+        + "".join(f"  {padded(name, width)}" for name, width in zip(names, widths, strict=True)),
         "dim",
     )
     for name, row in zip(names, cells, strict=True):
-        line = Text(f"  {_padded(name, lead)}", "bold")
+        line = Text(f"  {padded(name, lead)}", "bold")
         for cell, width in zip(row, widths, strict=True):
-            line.append(f"  {_padded(cell, width)}", "not bold")
+            line.append(f"  {padded(cell, width)}", "not bold")
         line.rstrip()
         yield line
 
@@ -277,10 +278,6 @@ def cell_text(answer: Reaching, cell: Cell) -> str:
     if cell.unsure:
         parts.append(f"{cell.unsure.says(answer.asked)}?")
     return ", ".join(parts) or "-"
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - cell_len(text))
 
 
 # -- tables ----------------------------------------------------------------------------------------

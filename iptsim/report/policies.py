@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule, Ruleset
 from iptsim.errors import printable
-from iptsim.findings.chains import is_unconditional
 from iptsim.host import Host
 from iptsim.languages import Text, joined, message, message_many, message_sentences, say, say_many
 from iptsim.packet import FAMILIES, Family, address_text
@@ -40,7 +39,7 @@ def has_no_rules(host: Host, family: Family) -> bool:
 def rest(chain: Chain) -> tuple[str, Rule | None]:
     """Return the target for packets that no other rule decides about, and its rule; None for the policy."""
     last = chain.rules[-1] if chain.rules else None
-    if last is not None and last.target_name in ("ACCEPT", "DROP", "REJECT") and is_unconditional(last):
+    if last is not None and last.target_name in ("ACCEPT", "DROP", "REJECT") and last.is_unconditional:
         return last.target_name, last
     return chain.policy or "ACCEPT", None
 
