@@ -1,7 +1,7 @@
 """The packets that a change of some rules can concern, where that is known without following any.
 
 Packets that no changed rule matches, and whose replies none matches, pass both rulesets alike: a rule that does not
-match does nothing. That holds for the packets as they arrive where nothing rewrites addresses or ports on their path.
+match does nothing. Where nat translates packets on their path, that holds for all forms that they take.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.diff.texts import TextDifference
+from iptsim.diff.translated import TARGETS, Nat
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, Ruleset
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.host.model import Host
 from iptsim.packet import ICMP, ICMPV6, Family
+from iptsim.sets.chains import Among
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.space import Space
 
-#: Targets that leave addresses, ports and the protocol of a packet as they are.
-_KEEPING = frozenset({
+#: Targets that leave addresses, ports and the protocol of a packet as they are, and those of which nat is known.
+_KEEPING = TARGETS | frozenset({
     "", "ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "MARK", "CONNMARK", "SECMARK",
     "CONNSECMARK", "CT", "NOTRACK", "TOS", "DSCP", "ECN", "TTL", "HL", "TCPMSS", "CHECKSUM", "CLASSIFY",
 })  # fmt: skip
@@ -29,13 +31,13 @@ _OF_RULES = frozenset({"counters", "comments", "order", "rules"})
 _SWAPPED = (("src", "dst"), ("dst", "src"), ("sport", "dport"), ("dport", "sport"))
 
 
-def concerned(texts: TextDifference, before: Host, after: Host, space: Space) -> PacketSet | None:
+def concerned(texts: TextDifference, before: Host, after: Host, space: Space) -> Among | None:
     """Return the packets that a difference of rules may concern; None if that can't be told in advance.
 
     Args:
         texts: the differences between two hosts.
         before / after: the hosts.
-        space: of the set.
+        space: of the sets.
     """
     family = space.family
     if not _OF_RULES.issuperset(texts.kinds) or not all(_keeps(host, family) for host in (before, after)):
@@ -48,18 +50,37 @@ def concerned(texts: TextDifference, before: Host, after: Host, space: Space) ->
     alike = (old.tracks, old.names_ports, old.version) == (new.tracks, new.names_ports, new.version)
     if not alike or _shape(old.ruleset) != _shape(new.ruleset) or old.changed_memories | new.changed_memories:
         return None
-    found = [space.nothing]
+    nats = Nat(lands[0], old), Nat(lands[1], new)
+    #: what changed rules see: of nat, before and after the translation of the destination; of other tables
+    arriving, leaving, others = [space.nothing], [space.nothing], [space.nothing]
     for change in texts.chains:
-        if change.family == family:
-            node = Node(change.table, change.chain)
-            found += (lands[0].chains_of(old).matching(node, rule) for rule in change.removed)
-            found += (lands[1].chains_of(new).matching(node, rule) for rule in (*change.added, *change.moved))
-    matched = union(found).only("src", "dst", "sport", "dport", "proto")
-    return union([matched, _swapped(matched), *_reported(matched)])
+        if change.family != family:
+            continue
+        node = Node(change.table, change.chain)
+        for nat, rules in zip(nats, (change.removed, (*change.added, *change.moved)), strict=True):
+            sets = nat.matched(node, rules)
+            if change.table != "nat":
+                others += sets
+            else:
+                sides = nat.sides(node)
+                arriving += sets if "dst" in sides else ()
+                leaving += sets if "src" in sides else ()
+    return _followed(nats, union(arriving), union(leaving), union(others))
+
+
+def _followed(nats: tuple[Nat, Nat], arriving: PacketSet, leaving: PacketSet, others: PacketSet) -> Among:
+    """Return the packets that changed rules see, as they are sent and in all forms that they take on their way."""
+    nothing = others - others
+    seen = union([others, _swapped(others), *_reported(others)])
+    seen = union([seen, *(nat.before_leaving(seen) for nat in nats)]) | leaving
+    asked = union([nothing, seen, arriving, *(before for nat in nats for before in nat.before(seen))])
+    opening = union([asked, *(after for nat in nats for after in nat.after(asked))])
+    every = union([opening, *(nat.after_leaving(opening) for nat in nats)])
+    return Among(asked, opening, every | _swapped(every))
 
 
 def _keeps(host: Host, family: Family) -> bool:
-    """Return whether packets keep their addresses and ports on a host, as far as rules and programs can tell."""
+    """Return whether packets keep their addresses and ports on a host, or get others by rules that can be read."""
     ruleset, nftables = host.rulesets.get(family), host.namespace.nftables
     if ruleset is None or host.extra_rulesets.get(family) or host.containers or host.networks:
         return False
@@ -70,7 +91,7 @@ def _keeps(host: Host, family: Family) -> bool:
 
 
 def _is_known(rule: Rule) -> bool:
-    """Return whether a rule leaves addresses and ports alone; two that are not shown in full may be different."""
+    """Return whether it is known what a rule does to addresses and ports; two cut in a text may be different."""
     if rule.plan is None and (
         isinstance(rule.target, HiddenTarget) or any(isinstance(one, Hidden) for one in rule.matches)
     ):

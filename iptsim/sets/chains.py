@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial, reduce
 from operator import and_
-from typing import Any
+from typing import Any, NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
@@ -38,6 +38,24 @@ _ALONE = frozenset({"src", "dst", "in_interface", "out_interface"})
 _WORST = 3
 
 
+class Among(NamedTuple):
+    """Packets that are followed where others do not matter, in each form in which rules may see them.
+
+    Attributes:
+        asked: the packets as they are sent.
+        opening: those that open connections, before and after the translation of their destination: what nat sees.
+        every: these, and what is left of them after all translations, and their replies.
+    """
+
+    asked: PacketSet
+    opening: PacketSet
+    every: PacketSet
+
+    def at(self, table: str) -> PacketSet:
+        """Return what the rules of a table may see."""
+        return self.opening if table == "nat" else self.every
+
+
 class Chains:
     """The summaries of the chains of one program in one space.
 
@@ -59,7 +77,7 @@ class Chains:
         *,
         known: Known | None = None,
         apart: bool = False,
-        among: PacketSet | None = None,
+        among: Among | None = None,
     ) -> None:
         self.space, self.program, self.apart, self.among = space, program, apart, among
         everything = space.everything
@@ -143,7 +161,7 @@ class Chains:
         if found is None:
             chain = self.program.chain(*node)
             keys = {"src", "dst"}
-            for prepared in self._prepared(node) if chain is not None else ():
+            for prepared in self.prepared(node) if chain is not None else ():
                 for condition in prepared.conditions:
                     keys.update(_keys(condition.predicate.constraint))
                 if prepared.target is not None:
@@ -157,15 +175,16 @@ class Chains:
 
     def tested(self, node: Node) -> list[str]:
         """Return the fields and decisions that a chain or its callees test, without decisions that each place makes."""
-        found = set(self.among.fields) if self.among is not None else set[str]()
-        found |= self._tested_in(node)
+        found = self._tested_in(node)
+        if self.among is not None:
+            found.update(self.among.at(node.place).fields)
         return [key for key in self.space.layout.places if key in found]
 
     def decisions(self, node: Node) -> frozenset[str]:
         """Return the keys of what is undecided in a summarised chain, or in one that it calls."""
         found = frozenset(self._tested_in(node))
         if self.among is not None:
-            found |= frozenset(self.among.fields)
+            found |= frozenset(self.among.at(node.place).fields)
         return found - self.space.layout.header
 
     def _tested_in(self, node: Node) -> set[str]:
@@ -184,7 +203,8 @@ class Chains:
             todo += new
         return found
 
-    def _prepared(self, node: Node) -> Iterator[Prepared]:
+    def prepared(self, node: Node) -> Iterator[Prepared]:
+        """Yield the rules of a chain; none of a chain that is missing."""
         chain = self.program.chain(*node)
         if chain is not None:
             rules = self.program.rules(chain)
@@ -207,7 +227,7 @@ class Chains:
             known = other._summaries.get((node, entry))
             if known is None or not alike(node):
                 continue
-            found = Summary(node, entry, self.space.nothing, self.among, known.parts, taken_from=known)
+            found = Summary(node, entry, self.space.nothing, known.among, known.parts, taken_from=known)
             inside = set[Node]()
             chain = self.program.chain(*node)
             for rule, sets in zip(chain.rules if chain is not None else (), known.rules, strict=True):
@@ -231,10 +251,11 @@ class Chains:
         return None
 
     def _summarise(self, node: Node, entry: Rewriting) -> Summary:
-        summary = Summary(node, entry, self.space.nothing, self.among)
-        here = {entry: self.space.everything if self.among is None else self.among}
+        among = self.among.at(node.place) if self.among is not None else None
+        summary = Summary(node, entry, self.space.nothing, among)
+        here = {entry: self.space.everything if among is None else among}
         seen: dict[str, int] = {}
-        for prepared in self._prepared(node):
+        for prepared in self.prepared(node):
             before = self.space.nodes
             here = self._pass(summary, prepared, here, seen)
             rule = prepared.rule
@@ -401,10 +422,9 @@ class Chains:
 
     # -- conditions -----------------------------------------------------------------------------------
 
-    def matching(self, node: Node, rule: Rule) -> PacketSet:
+    def matching(self, node: Node, prepared: Prepared) -> PacketSet:
         """Return the packets that satisfy the conditions of a rule of a chain, if nothing was rewritten before."""
-        prepared = next(one for one in self._prepared(node) if one.rule is rule)
-        return self._match(node, prepared, AS_IT_CAME, _Place(rule, {}))
+        return self._match(node, prepared, AS_IT_CAME, _Place(prepared.rule, {}))
 
     def _match(self, node: Node, prepared: Prepared, rewriting: Rewriting, place: _Place) -> PacketSet:
         """Return the packets that satisfy all conditions of a rule."""

@@ -26,6 +26,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
 from iptsim.question.model import Question
 from iptsim.sets.addressed import addressed
+from iptsim.sets.chains import Among
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.parts import Part
@@ -427,7 +428,7 @@ def fates(
     dport: int | Ranges | None = None,
     state: str = "new",
     apart: bool = False,
-    among: PacketSet | None = None,
+    among: Among | None = None,
     verbose: bool = False,
 ) -> Fates:
     """Return the fates of all packets on a host.
@@ -444,7 +445,7 @@ def fates(
         state: "new", "established", "related", "invalid" or "untracked". New packets are those that may open a
             connection: for TCP those with only SYN set, for ICMP requests.
         apart: keep apart what different rules drop or reject.
-        among: only these packets, a set of `space` with their replies; rules are evaluated for no others.
+        among: only these packets, sets of `space`; rules are evaluated for no others.
         verbose: keep rules that did not match in the explanations of witnesses.
 
     Raises:
@@ -463,7 +464,7 @@ def fates(
     land = Landscape(host, space, apart=apart, among=among)
     asked = Classes(land, state=state).packets()
     if among is not None:
-        asked &= among
+        asked &= among.asked
     if proto is not None:
         number = parse_protocol(str(proto))
         if family == 6 and number == ICMP:

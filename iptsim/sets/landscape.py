@@ -16,11 +16,11 @@ from iptsim.languages import Text
 from iptsim.netfilter.namespaces import Namespaces, nft_programs
 from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Family, Unknown
-from iptsim.sets.chains import Chains, too_many
+from iptsim.sets.chains import Among, Chains, too_many
 from iptsim.sets.groups import groups_of
 from iptsim.sets.ipset_contents import known_ipsets
 from iptsim.sets.layout import Place
-from iptsim.sets.packets import PacketSet, TooManyNodesError, too_many_nodes
+from iptsim.sets.packets import TooManyNodesError, too_many_nodes
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.results import Results, results_of
 from iptsim.sets.sources import compared_addresses
@@ -42,9 +42,7 @@ class Landscape:
         among: the packets that come to any rule; None for all.
     """
 
-    def __init__(
-        self, host: Host, space: Space, *, apart: bool = False, among: PacketSet | None = None
-    ) -> None:
+    def __init__(self, host: Host, space: Space, *, apart: bool = False, among: Among | None = None) -> None:
         self.host, self.space, self.apart, self.among = host, space, apart, among
         self.family: Family = space.family
         self.namespaces = Namespaces(host)

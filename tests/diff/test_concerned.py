@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -14,7 +15,7 @@ from iptsim.diff.texts import text_difference
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.sets.space import Space
-from tests.sets.hunting import Maker, Words
+from tests.sets.hunting import TABLES, Maker, Words
 
 ADDRESSES = ["192.0.2.10", "10.1.0.7", "10.2.0.9", "198.51.100.7"]
 NETWORKS = ["10.1.0.0/16", "10.0.0.0/8", "198.51.100.0/24", "192.0.2.0/24"]
@@ -45,6 +46,40 @@ def dumps_of(seed: int) -> tuple[str, str]:
     return "\n".join([*lines, "COMMIT", ""]), "\n".join([*changed, "COMMIT", ""])
 
 
+def dumps_with_nat(seed: int) -> tuple[str, str]:
+    """Random tables nat and filter, and the same with another rule or two in one of them."""
+    chance = Random(f"translated {seed}")
+    maker = Maker(chance, Words(4, ADDRESSES, NETWORKS, ["eth0", "eth1"]))
+    lines, homes = [], {"mine": "PREROUTING", "own": "FORWARD"}
+    for table, hooks, own in (("nat", TABLES["nat"], "mine"), ("filter", TABLES["filter"], "own")):
+        lines += [f"*{table}", *(f":{hook} ACCEPT [0:0]" for hook in hooks), f":{own} - [0:0]"]
+        for chain in (*hooks, own):
+            below = [own] if chain == homes[own] else []
+            for _ in range(chance.randint(1, 4)):
+                kinds = chance.sample(KINDS, 2)
+                lines.append(maker.rule(table, chain, homes.get(chain, chain), below, kinds))
+        if table == "filter":
+            lines.append("-A INPUT -m conntrack --ctstate INVALID -j DROP")
+        lines.append("COMMIT")
+    lines = [line for line in lines if "NETMAP" not in line]
+    changed = list(lines)
+    nat = chance.random() < 0.6
+    for _ in range(chance.choice([1, 1, 2])):
+        end = changed.index("COMMIT")
+        rules = [
+            number
+            for number, line in enumerate(changed)
+            if line.startswith("-A") and (number < end) is nat and "INVALID" not in line
+        ]
+        place = chance.choice(rules)
+        chain = changed[place].split()[1]
+        hook, table = homes.get(chain, chain), "nat" if nat else "filter"
+        other = maker.rule(table, chain, hook, [], chance.sample(KINDS, 2))
+        if "NETMAP" not in other:
+            changed[place : place + chance.choice([0, 1])] = [other]
+    return "\n".join([*lines, ""]), "\n".join([*changed, ""])
+
+
 def router(folder: Path, name: str, dump: str) -> Host:
     """A host with two interfaces and no containers."""
     capture = folder / name
@@ -69,10 +104,11 @@ def told(comparison: Comparison) -> set[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("made", [dumps_of, dumps_with_nat])
 def test_the_differences_are_those_among_all_packets(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Callable[[int], tuple[str, str]], seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, after = (router(tmp_path, name, dump) for name, dump in zip("ab", dumps_of(seed), strict=True))
+    before, after = (router(tmp_path, name, dump) for name, dump in zip("ab", made(seed), strict=True))
     space, texts = Space(4), text_difference(before, after)
     monkeypatch.setattr(comparing, "Space", lambda family: space)
     few = compare(before, after)

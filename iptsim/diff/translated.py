@@ -1,0 +1,197 @@
+"""The addresses and ports that some packets have on their way through nat, before and after each translation.
+
+These sets may be too large, never too small: a rule counts for all packets that its own conditions and those of the
+rules that call its chain allow, whatever earlier rules do with them, and fields other than addresses, ports and the
+protocol may have any value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+from iptsim.dump.chain_graph import Node
+from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import Translation
+from iptsim.extensions.constraints import Ranges
+from iptsim.netfilter.prepared import Prepared
+from iptsim.netfilter.program import Program
+from iptsim.packet import PORT_PROTOCOLS, Family
+from iptsim.ranges import united
+from iptsim.sets.effects import Place, effects
+from iptsim.sets.landscape import Landscape
+from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.rewriting import AS_IT_CAME
+
+#: The targets that translate packets as read here.
+TARGETS = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
+#: What identifies a connection.
+FLOW = ("src", "dst", "sport", "dport", "proto")
+#: A host's addresses in itself: 127.0.0.0/8, ::1.
+_LOOPBACK: dict[Family, tuple[int, int]] = {4: (0x7F000000, 0x7FFFFFFF), 6: (1, 1)}
+#: Callers of a chain whose conditions are read; if there are more, any packet may enter it.
+_MOST_CALLERS = 100
+
+
+class _Rule(NamedTuple):
+    """A rule of nat that translates.
+
+    Attributes:
+        node: its chain.
+        prepared: the rule.
+        wanted: its translation.
+    """
+
+    node: Node
+    prepared: Prepared
+    wanted: Translation
+
+
+class Nat:
+    """What table nat of a host does to the addresses and ports of packets.
+
+    Args:
+        land: the host.
+        program: its rules.
+    """
+
+    def __init__(self, land: Landscape, program: Program) -> None:
+        self._land, self._program, self._space = land, program, land.space
+        self._chains = land.chains_of(program)
+        self._matching: dict[int, PacketSet] = {}
+        self._entering: dict[Node, PacketSet] = {}
+
+    def matched(self, node: Node, rules: Iterable[Rule]) -> list[PacketSet]:
+        """Return which packets may come to some rules of a chain and match them, with the fields of `FLOW` alone."""
+        wanted = {id(rule) for rule in rules}
+        entering = self.entering(node)
+        return [
+            entering & self.matching(node, prepared)
+            for prepared in self._chains.prepared(node)
+            if id(prepared.rule) in wanted
+        ]
+
+    def matching(self, node: Node, prepared: Prepared) -> PacketSet:
+        """Return the packets that satisfy the conditions of a rule."""
+        key = id(prepared.rule)
+        found = self._matching.get(key)
+        if found is None:
+            found = self._matching[key] = self._chains.matching(node, prepared).only(*FLOW)
+        return found
+
+    def entering(self, node: Node) -> PacketSet:
+        """Return the packets that may enter a chain."""
+        found = self._entering.get(node)
+        if found is None:
+            chain = self._program.chain(*node)
+            callers = self._callers(node.place).get(node.name, [])
+            if (chain is not None and chain.builtin) or len(callers) > _MOST_CALLERS:
+                found = self._space.everything
+            else:
+                parts = (self.entering(one) & self.matching(one, prepared) for one, prepared in callers)
+                found = union([self._space.nothing, *parts])
+            self._entering[node] = found
+        return found
+
+    def sides(self, node: Node) -> frozenset[str]:
+        """Return which side of packets the rules of a chain of nat may translate: "dst", "src" or both."""
+        hooks = self._program.graph.reaching_hooks("nat").get(node.name, ())
+        return frozenset("dst" if hook in ("PREROUTING", "OUTPUT") else "src" for hook in hooks)
+
+    def before(self, packets: PacketSet) -> Iterator[PacketSet]:
+        """Yield the packets that may be among some after their destination was translated."""
+        for rule in self._rules:
+            if rule.wanted.side == "dst" and (made := packets & self._place(rule.wanted)):
+                entered = self.entering(rule.node) & self.matching(rule.node, rule.prepared)
+                yield entered & made.without("dst", "dport")
+
+    def before_leaving(self, packets: PacketSet) -> PacketSet:
+        """Return the packets that may be among some after their source was translated."""
+        return (packets & self._sources).without("src", "sport")
+
+    def after(self, packets: PacketSet) -> Iterator[PacketSet]:
+        """Yield what packets may be after their destination was translated."""
+        seen: dict[Node, PacketSet] = {}
+        todo = [(Node("nat", hook), packets) for hook in ("PREROUTING", "OUTPUT")]
+        while todo:
+            node, here = todo.pop()
+            known = seen.get(node, self._space.nothing)
+            here -= known
+            if not here:
+                continue
+            seen[node] = known | here
+            for prepared in self._chains.prepared(node):
+                inside = here & self.matching(node, prepared)
+                if not inside:
+                    continue
+                if prepared.jump is not None:
+                    todo.append((Node("nat", prepared.jump.chain), inside))
+                elif (wanted := self._wanted(node, prepared)) is not None and wanted.side == "dst":
+                    changed = ("dst",) if wanted.ports is None and not wanted.random else ("dst", "dport")
+                    yield inside.without(*changed) & self._place(wanted)
+
+    def after_leaving(self, packets: PacketSet) -> PacketSet:
+        """Return what packets may be after their source was translated."""
+        return packets.without("src", "sport") & self._sources
+
+    # -- the rules of nat -----------------------------------------------------------------------------
+
+    @cached_property
+    def _rules(self) -> list[_Rule]:
+        table = self._program.ruleset.tables.get("nat")
+        nodes = [Node("nat", name) for name in table.chains] if table is not None else []
+        return [
+            _Rule(node, prepared, wanted)
+            for node in nodes
+            for prepared in self._chains.prepared(node)
+            if (wanted := self._wanted(node, prepared)) is not None
+        ]
+
+    def _wanted(self, node: Node, prepared: Prepared) -> Translation | None:
+        """Return the translation that a rule requests."""
+        if prepared.target is None or prepared.target.name not in TARGETS:
+            return None
+        place = Place("PREROUTING", node.place, None)
+        found = effects(self._space, prepared.target, place, AS_IT_CAME)
+        return next((one.translation for one in found if one.translation is not None), None)
+
+    def _place(self, wanted: Translation) -> PacketSet:
+        """Return all packets with the destination that a translation gives."""
+        found = self._space.where("dst", (wanted.addresses,) if wanted.addresses is not None else self._own)
+        if wanted.ports is None:
+            return found
+        ported = self._space.where("proto", tuple((one, one) for one in sorted(PORT_PROTOCOLS)))
+        return found & (self._space.where("dport", (wanted.ports,)) | ~ported)
+
+    @cached_property
+    def _own(self) -> Ranges:
+        """The host's own addresses."""
+        family = self._space.family
+        own = (one.address for _, one in self._land.host.namespace.addresses(family))
+        return united((_LOOPBACK[family], *((one, one) for one in own)))
+
+    @cached_property
+    def _sources(self) -> PacketSet:
+        """All packets with a source that a translation may give."""
+        wanted = [one.wanted for one in self._rules if one.wanted.side == "src"]
+        if not wanted:
+            return self._space.nothing
+        ranges = [one.addresses for one in wanted if one.addresses is not None]
+        return self._space.where("src", united((*ranges, *self._own)))
+
+    def _callers(self, table: str) -> dict[str, list[tuple[Node, Prepared]]]:
+        """Return by chain the rules that call it."""
+        if table not in self._called_by:
+            found: dict[str, list[tuple[Node, Prepared]]] = {}
+            for name in self._program.ruleset.tables[table].chains:
+                node = Node(table, name)
+                for prepared in self._chains.prepared(node):
+                    if prepared.jump is not None:
+                        found.setdefault(prepared.jump.chain, []).append((node, prepared))
+            self._called_by[table] = found
+        return self._called_by[table]
+
+    @cached_property
+    def _called_by(self) -> dict[str, dict[str, list[tuple[Node, Prepared]]]]:
+        return {}
