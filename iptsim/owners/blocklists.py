@@ -61,7 +61,9 @@ def _csf(rule: Rule, scope: Scope) -> Role | None:
     if chain in ("LOGDROPOUT", "DROPOUT") and target in ("DROP", "REJECT"):
         return Role("csf-default-out", message("no port list of CSF allows it (TCP_OUT, UDP_OUT)"))
     if chain in ("INVALID", "INVDROP"):
-        return Role("csf-invalid", message("CSF drops packets that conntrack finds invalid (PACKET_FILTER)"))
+        return Role(
+            "csf-invalid", message("CSF drops packets that fit no known connection (INVALID, PACKET_FILTER)")
+        )
     if chain in ("SYNFLOOD", "UDPFLOOD", "PORTFLOOD", "CONNLIMIT"):
         return Role("csf-flood", message("CSF limits floods ({name})", name=chain))
     port = port_of(text)

@@ -148,7 +148,9 @@ def _builtin(rule: Rule) -> Role | None:
             why = message("firewalld accepts packets of established connections")
         return Role("firewalld-established", why)
     if text == "-m conntrack --ctstate INVALID -j DROP":
-        return Role("firewalld-invalid", message("firewalld drops packets that conntrack finds invalid"))
+        return Role(
+            "firewalld-invalid", message("firewalld drops packets that fit no known connection (INVALID)")
+        )
     if text in ("-i lo -j ACCEPT", "-o lo -j ACCEPT"):
         return Role("firewalld-loopback", message("firewalld accepts all traffic on the loopback interface"))
     return None

@@ -223,7 +223,9 @@ def _of_chain(rule: Rule, text: str) -> Role | None:
         return Role("kube-firewall", message("the kubelet drops packets from elsewhere to 127.0.0.0/8"))
     if chain == "KUBE-FORWARD":
         if target == "DROP":
-            return Role("kube-forward", message("kube-proxy drops packets that conntrack finds invalid"))
+            return Role(
+                "kube-forward", message("kube-proxy drops packets that fit no known connection (INVALID)")
+            )
         if "--mark" in text:
             return Role(
                 "kube-forward",

@@ -89,7 +89,7 @@ def _of_network(rule: Rule, text: str, scope: Scope, into: str, out_of: str) -> 
         )
     if target == "REJECT" and out_of:
         if _accepts(rule, scope, "-i", out_of):
-            why = message("only addresses of its own subnet may leave {bridge}", bridge=out_of)
+            why = message("guests on {bridge} may only send from addresses of its subnet", bridge=out_of)
         else:
             why = message("the network on {bridge} is isolated, so its guests cannot leave it", bridge=out_of)
         return "libvirt-blocked-out", why
@@ -100,7 +100,7 @@ def _of_network(rule: Rule, text: str, scope: Scope, into: str, out_of: str) -> 
                 "the network on {bridge} is behind NAT, so only replies reach its guests", bridge=into
             )
         elif accepted:
-            why = message("only packets to its own subnet may enter {bridge}", bridge=into)
+            why = message("only packets for addresses of its subnet may enter {bridge}", bridge=into)
         else:
             why = message("the network on {bridge} is isolated, so its guests cannot be reached", bridge=into)
         return "libvirt-blocked-in", why

@@ -39,7 +39,9 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
         return Role("netavark-masquerade", message("masquerades traffic leaving the network"))
     if chain == "NETAVARK_FORWARD":
         if "INVALID" in text:
-            return Role("netavark-invalid", message("netavark drops packets that conntrack finds invalid"))
+            return Role(
+                "netavark-invalid", message("netavark drops packets that fit no known connection (INVALID)")
+            )
         if "--ctstate" in text:
             why = message("replies may reach containers on {subnet}", subnet=subnet)
             return Role("netavark-replies", why)

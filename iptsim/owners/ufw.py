@@ -65,7 +65,7 @@ def _before(rule: Rule) -> Role | None:
     if states and "ESTABLISHED" in states[1]:
         why = message("before.rules accept packets of established connections")
     elif states and states[1] == "INVALID":
-        why = message("before.rules drop packets that conntrack finds invalid")
+        why = message("before.rules drop packets that fit no known connection (INVALID)")
     elif " lo " in f"{text} " and ("-i lo" in text or "-o lo" in text):
         why = message("before.rules accept all traffic on the loopback interface")
     elif "icmp" in text:

@@ -25,19 +25,25 @@ def _tailscale(rule: Rule, scope: Scope) -> Role | None:
         return None
     text = without_comment(rule)
     if target == "DROP" and option_of(text, "-s") in _TAILNET and "-i" in text.split():
-        why = message("addresses of the tailnet may only arrive on tailscale0")
+        why = message("packets from addresses of the tailnet must arrive on tailscale0")
         return Role("tailscale-spoofed", why)
     if target == "DROP" and option_of(text, "-o") and "--ctstate" in text.split():
         why = message("Tailscale's stateful filtering: no new connections from here into the tailnet")
         return Role("tailscale-stateful", why)
     if target == "DROP" and option_of(text, "-o"):
-        return Role("tailscale-spoofed", message("addresses of the tailnet are not forwarded into it"))
+        return Role(
+            "tailscale-spoofed",
+            message("packets from addresses of the tailnet are not forwarded back into it"),
+        )
     if target == "RETURN":
         return Role("tailscale-chromeos", message("100.115.92.0/23 belongs to ChromeOS, not to the tailnet"))
     if target == "MARK":
         return Role("tailscale-mark", message("marks packets that come from the tailnet"))
     if target == "MASQUERADE":
-        return Role("tailscale-masquerade", message("masquerades packets of subnet routes and exit nodes"))
+        return Role(
+            "tailscale-masquerade",
+            message("masquerades what the tailnet sends through this host (subnet routes, exit node)"),
+        )
     if target == "ACCEPT" and chain == "ts-forward":
         why = (
             message("forwards packets that come from the tailnet (subnet routes, exit node)")

@@ -120,7 +120,7 @@ WRITTEN = [
         "tailscale",
         "-A ts-input -s 100.64.0.0/10 ! -i tailscale0 -j DROP",
         ":ts-input - [0:0]\n",
-        "addresses of the tailnet may only arrive on tailscale0",
+        "packets from addresses of the tailnet must arrive on tailscale0",
     ),
     (
         "tailscale",

@@ -13,6 +13,13 @@ from iptsim.languages import Text, message_if
 def _says(mark: MaskedNumber, negated: bool) -> Text:
     if mark.mask == 0xFFFFFFFF:
         return message_if(negated, "not marked {value}", "marked {value}", value=str(mark))
+    if mark.value == mark.mask and mark.mask.bit_count() == 1:
+        return message_if(
+            negated,
+            "whose mark does not have the bit {mask:#x}",
+            "whose mark has the bit {mask:#x}",
+            mask=mark.mask,
+        )
     return message_if(
         negated,
         "whose mark is not {value:#x} in the bits {mask:#x}",

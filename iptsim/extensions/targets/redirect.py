@@ -56,7 +56,7 @@ class Masquerade(_ToHost):
         Option(
             "--to-ports", "to_ports", NAT_PORTS, listed=" masq ports: {value}",
             phrase=Phrase(
-                "change the source to the address of the outgoing interface, its port to {value}", show=range_words
+                "change the source to the address of the outgoing interface, with a port of {value}", show=range_words
             ),
         ),
         Option("--random", "random", listed=" random"),
