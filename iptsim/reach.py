@@ -335,7 +335,6 @@ def _own(host: Host) -> list[Container]:
 
 
 def _name(container: Container) -> str:
-    """Return the name of a container in a question."""
     if container.name in KEYWORDS:
         return f"{container.name}@{next(iter(container.endpoints))}"
     return container.name
@@ -396,7 +395,6 @@ def _named_ports(
 
 
 def _destination_ports(match: object) -> Ranges:
-    """Return the destination ports that a match tests."""
     if isinstance(match, Tcp | Udp) and "destination_port" not in match.negated:
         return (match.destination_port,) if match.destination_port is not None else ()
     if isinstance(match, Multiport) and not match.negated:

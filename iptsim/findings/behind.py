@@ -47,7 +47,7 @@ class Behind(NamedTuple):
 
     @property
     def arriving(self) -> str:
-        """The condition of a rule that matches what comes from there."""
+        """The condition of a rule that matches packets from there."""
         return f"-s {self.subnet}" if self.subnet else f"-i {self.interface}"
 
     @property

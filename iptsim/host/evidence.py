@@ -335,7 +335,7 @@ class Evidence:
 class _Members:
     """The addresses that the rules treat as containers'.
 
-    Most hosts with many rules forward to addresses of other hosts, so such rules are read when they are asked about.
+    Most hosts with many rules forward to addresses of other hosts, so such rules are read on demand.
 
     Attributes:
         placed: whether a rule may name the bridge of one.

@@ -222,7 +222,6 @@ def _field(conditions: list[_Condition], count: int, width: int) -> FieldIndex:
 
 
 def _bits(positions: Iterable[int], count: int) -> int:
-    """Return positions as bits."""
     marks = bytearray(count // 8 + 1)
     for position in positions:
         marks[position >> 3] |= 1 << (position & 7)

@@ -186,7 +186,6 @@ class Simulator:
 
 
 def _parts(host: Host) -> tuple[object, ...]:
-    """Return the parts of a host that are prepared."""
     return (
         *map(host.rulesets.get, FAMILIES),
         *map(host.extra_rulesets.get, FAMILIES),

@@ -70,7 +70,6 @@ def _rulesets(host: Host) -> Iterator[Ruleset]:
 
 
 def _ruleset_of(rule: Rule, host: Host | None) -> Ruleset | None:
-    """Return the ruleset of a host that holds a rule."""
     for ruleset in _rulesets(host) if host is not None else ():
         chain = ruleset.chain(rule.table, rule.chain)
         if chain is not None and chain.at(rule.position) is rule:

@@ -89,7 +89,6 @@ class _Writer:
         return out, y + 4 if out else 0.0
 
     def _legend(self, width: float, top: float) -> tuple[list[str], float]:
-        """Return the legend, and its height."""
         out: list[str] = []
         x, y = _MARGIN, top + 12
         for sample in self.drawing.legend:

@@ -231,7 +231,6 @@ def aligned(was: LegVisit | None, now: LegVisit | None) -> Iterator[tuple[Step |
 
 
 def _step(step: Step | None) -> Padding | Text:
-    """Return the cell of a step."""
     if step is None:
         return Text("")
     text = result_text(step)

@@ -100,7 +100,7 @@ DOCKER     all  --  anywhere             anywhere
 
 
 def test_a_listing_without_the_chains_of_docker(tmp_path: Path) -> None:
-    """Whatever port is published there, the set is not asked for it."""
+    """Whatever port is published there, the set does not match it."""
     assert found(tmp_path, LISTING.format(forward="")) is not None
     asked = (
         "DROP       all  --  anywhere             anywhere             match-set crowdsec-blacklists src\n"

@@ -654,7 +654,7 @@ def test_output_may_accept_replies_to_a_name(tmp_path: Path) -> None:
     found = one(iptsim.lint(tmp_path / "paste.txt"), "output-drops-replies")
     assert found.shown is not None
     assert found.shown.verdict == "DEPENDS"
-    # whom a user is, no name can tell
+    # a name does not tell which user it is
     owned = text.replace("-d example.com", "-m owner --uid-owner 33")
     (tmp_path / "paste.txt").write_text(owned)
     assert "output-drops-replies" not in codes(iptsim.lint(tmp_path / "paste.txt"))
