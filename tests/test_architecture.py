@@ -93,6 +93,12 @@ def test_every_module_says_what_it_is() -> None:
     assert [path for path in modules if not path.read_text("utf-8").startswith(('"""', 'r"""'))] == []
 
 
+def test_every_part_is_in_the_table_of_contents() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    parts = [path for path in (ROOT / "iptsim").iterdir() if not path.name.startswith(("__", "py.typed"))]
+    assert [path.name for path in parts if f"`iptsim/{path.name}{'/' * path.is_dir()}`" not in table] == []
+
+
 def test_settings_cover_what_extensions_ask_for() -> None:
     """`--set` takes every fact and every rare header field that an extension or the walk looks up."""
     from iptsim.question.facts import FACTS, RARE_FIELDS
