@@ -20,6 +20,7 @@ from iptsim.reaching.ends import End, Target, family_of, read_source, read_targe
 from iptsim.reaching.options import read_ports, read_protocol, read_state
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.fates import Fate, fates
+from iptsim.sets.lines import WIDENED
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.space import Space
 from iptsim.shown import Framed
@@ -169,19 +170,23 @@ class Reaching(Framed):
 
     def assumed(self, classes: Iterable[ReachClass]) -> list[Text]:
         """Return what all answers about some classes assume, except assumptions about single packets."""
+        classes = list(classes)
         found = [one.explanation.assumed for one in classes]
         if not found:
             return list(self.host.assumptions)
-        return [one for one in found[0] if all(one in others for others in found)]
+        widened = [WIDENED] if any(one.packets.layout.widened for one in classes) else []
+        return [*(one for one in found[0] if all(one in others for others in found)), *widened]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data, schema `iptsim.reach/1`."""
+        # only their lines show whether addresses are widened
+        classes = [line for one in self.classes for line in one.as_json()]
         return {
             "schema": SCHEMA,
             "family": self.family,
             "state": self.state,
             "assumptions": list(map(str, self.assumed(self.classes[:_ASSUMING]))),
-            "classes": [line for one in self.classes for line in one.as_json()],
+            "classes": classes,
         }
 
 

@@ -20,7 +20,7 @@ from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.ends import End, container_addresses, own_addresses
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.fates import Fate
-from iptsim.sets.lines import PacketLine, packet_lines
+from iptsim.sets.lines import PacketLine, addresses_of, packet_lines, widened
 from iptsim.sets.numbering import Words
 from iptsim.sets.packets import FieldValues, PacketSet, union
 from iptsim.sets.space import Space
@@ -126,12 +126,12 @@ class ReachClass:
     @cached_property
     def sources(self) -> AddressSet:
         """The addresses that the packets come from."""
-        return self.packets.addresses("src")
+        return addresses_of(self.packets, "src")
 
     @cached_property
     def destinations(self) -> AddressSet:
         """The addresses that the packets are sent to, before any NAT."""
-        return self.packets.addresses("dst")
+        return addresses_of(self.packets, "dst")
 
     def within(self, proto: int, ports: Ranges) -> ReachClass:
         """Return the packets of a protocol to these destination ports; without ports, all of the protocol."""
@@ -204,14 +204,17 @@ class Names:
                 yield name if kind == "container" else "host", fate
         if fate.reaches and not any(kind == "outside" for kind, _ in fate.reaches):
             return
-        left = fate.packets.addresses("dst")
+        left = addresses_of(fate.packets, "dst")
         for name, own in self.owned.items():
             if here := left & own:
-                yield name, _narrowed(space, fate, "dst", here)
+                # where addresses are widened, the fate may have no packets to these
+                if (part := _narrowed(space, fate, "dst", here)) is not None:
+                    yield name, part
                 left -= here
                 if not left:
                     return
-        yield "", _narrowed(space, fate, "dst", left)
+        if (part := _narrowed(space, fate, "dst", left)) is not None:
+            yield "", part
 
 
 def selected(
@@ -232,14 +235,12 @@ def selected(
     return found
 
 
-def _narrowed(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate:
-    found = fate.within(space.where(key, addresses.spans))
-    assert found is not None
-    return found
+def _narrowed(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate | None:
+    return fate.within(space.where(key, addresses.spans))
 
 
 def _within(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate | None:
-    if fate.packets.addresses(key) <= addresses:
+    if addresses_of(fate.packets, key) <= addresses:
         return fate
     return fate.within(fate.packets & space.where(key, addresses.spans))
 
@@ -278,7 +279,7 @@ def _traffics(packets: PacketSet) -> tuple[Traffic, Traffic]:
 def _by_source(packets: PacketSet) -> list[PacketSet]:
     """Return a set divided by protocol and port, so that the packets of each part come from the same addresses."""
     space_of: dict[Any, list[PacketSet]] = {}
-    for line in packets.may.lines("proto", "dport", "src"):
+    for line in widened(packets.may, lambda packets: packets.lines("proto", "dport", "src")):
         part = _limited(_limited(packets, "proto", line), "dport", line)
         space_of.setdefault(line.get("src"), []).append(part)
     if len(space_of) == 1:

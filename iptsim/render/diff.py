@@ -21,7 +21,7 @@ from iptsim.render.policy import names_of, witness_options
 from iptsim.render.sheets import Sheet
 from iptsim.render.visits_text import COLOURS
 from iptsim.sets.fates import Fate
-from iptsim.sets.lines import PacketLine, packet_lines
+from iptsim.sets.lines import WIDENED, PacketLine, packet_lines
 
 SCHEMA = "iptsim.diff/1"
 _INDENT = "  "
@@ -80,12 +80,14 @@ class Diff:
             return say("Nothing differs: no packet is treated differently.")
         what = joined(", ", (_KINDS[kind] for kind in kinds))
         if not self.comparison.is_same:
+            widened = any(one.packets.layout.widened for one in self.comparison.differences)
+            remark = f" {WIDENED}" if widened else ""
             count = len(self.comparison.differences) + self.comparison.left_out
             return say_many(
                 "{count} class of packets is treated differently. What differs in the sources: {what}.",
                 "{count} classes of packets are treated differently. What differs in the sources: {what}.",
                 count, what=what,
-            )  # fmt: skip
+            ) + remark  # fmt: skip
         if set(kinds) <= {"counters", "comments", "order"}:
             return say("Only these differ: {what}. No packet is treated differently.", what=what)
         return say("What differs: {what}. Still, no packet is treated differently.", what=what)
@@ -152,6 +154,8 @@ class Diff:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON, schema `iptsim.diff/1`."""
         comparison = self.comparison
+        # only these show whether addresses are widened, which the summary tells
+        classes = [self._class_json(one) for one in comparison.differences]
         return {
             "schema": SCHEMA,
             "before": self.names[0],
@@ -160,7 +164,7 @@ class Diff:
             "same": comparison.is_same,
             "summary": self.summary(),
             "kinds": list(comparison.texts.kinds),
-            "classes": [self._class_json(one) for one in comparison.differences],
+            "classes": classes,
             "left_out": comparison.left_out,
             "chains": [_chain_json(one) for one in comparison.texts.chains],
             "without_effect": [_rule_json(rule) for rule in comparison.without_effect],

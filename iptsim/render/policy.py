@@ -23,7 +23,7 @@ from iptsim.render.annotations import Annotation
 from iptsim.render.findings import file_of
 from iptsim.render.sheets import Sheet
 from iptsim.sets.fates import Fate
-from iptsim.sets.lines import PacketLine, packet_lines
+from iptsim.sets.lines import WIDENED, PacketLine, packet_lines
 from iptsim.sets.numbering import Words
 
 SCHEMA = "iptsim.check/1"
@@ -117,6 +117,8 @@ class Checked:
             yield f"{self._shown(offence, line)}: {verdict}"
         if len(lines) > _LINES:
             yield say("and {count} more lines", count=len(lines) - _LINES)
+        if offence.packets.layout.widened:
+            yield str(WIDENED)
         for hinge in offence.fate.hinges:
             yield say("This depends on {what}.", what=hinge)
         step = offence.fate.reason.step

@@ -89,12 +89,14 @@ class Layout:
         engine: holds the functions.
         most_nodes: the maximum number of nodes.
         places: the fields with variables by key, in the order of the variables.
+        widened: whether more addresses were listed than a set has, see :func:`iptsim.sets.lines.widened`.
     """
 
     family: Family
     engine: Engine
     most_nodes: int
     places: dict[str, Place] = field(default_factory=dict)
+    widened: bool = False
     #: the ranges of the numbers that fields have in functions, once asked for
     ranges_in: dict[tuple[str, Any], Ranges] = field(default_factory=dict)
     _owners: list[Place] = field(default_factory=list)

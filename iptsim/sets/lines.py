@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from iptsim.address_sets import AddressSet
+from iptsim.languages import message
 from iptsim.packet import ICMP, ICMPV6, Family, protocol_name
 from iptsim.ranges import complement, united
 from iptsim.sets.numbering import Words
-from iptsim.sets.packets import FieldValues, PacketSet
+from iptsim.sets.packets import FieldValues, PacketSet, TooManyRangesError
 
+_Found = TypeVar("_Found")
+
+#: What to say where addresses were widened.
+WIDENED = message(
+    "Rules look at single bits of addresses. Where too many ranges result, the addresses shown for packets include "
+    "others, whose packets may be treated differently; examples are exact."
+)
 #: The fields of a line, by their names in JSON, in the order in which they are shown.
 FIELDS = {
     "from": "src",
@@ -110,13 +119,43 @@ class PacketLine:
 def packet_lines(packets: PacketSet, family: Family) -> list[PacketLine]:
     """Return a set of packets as disjoint lines, as few as can be found quickly.
 
-    Fields that no line shows may have any value that occurs.
+    Fields that no line shows may have any value that occurs. Addresses may be widened, see :func:`widened`.
     """
     names = {key: name for name, key in FIELDS.items()}
     lines = [
-        {names[key]: values for key, values in line.items()} for line in packets.may.lines(*FIELDS.values())
+        {names[key]: values for key, values in line.items()}
+        for line in widened(packets.may, lambda packets: packets.lines(*FIELDS.values()))
     ]
     return [PacketLine(family, line) for line in _merged(lines)]
+
+
+def addresses_of(packets: PacketSet, field: str) -> AddressSet:
+    """Return the addresses that a field has in a set; they may be widened, see :func:`widened`."""
+    return widened(packets, lambda packets: packets.addresses(field))
+
+
+def widened(packets: PacketSet, find: Callable[[PacketSet], _Found]) -> _Found:
+    """Return what a function finds about a set; if its addresses are too many ranges to list, about a larger set.
+
+    That happens where rules look at the lower bits of addresses and not at the higher ones, as NETMAP of any address
+    makes them do. The lowest bits of the larger set's addresses may have any value; `layout.widened` then is true.
+
+    Raises:
+        TooManyRangesError: even that has too many ranges.
+    """
+    layout, step = packets.layout, 8
+    try:
+        return find(packets)
+    except TooManyRangesError as error:
+        failure = error
+    for count in range(step, layout.places["dst"].bits + 1, step):
+        for keys in (("dst",), ("src",), ("src", "dst")):
+            free = (number for key in keys for number in layout.places[key].variables[-count:])
+            with suppress(TooManyRangesError):
+                found = find(packets.without_bits(layout.engine.cube(free)))
+                layout.widened = True
+                return found
+    raise failure
 
 
 def _merged(lines: list[dict[str, FieldValues]]) -> list[dict[str, FieldValues]]:

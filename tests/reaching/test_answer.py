@@ -210,3 +210,22 @@ def test_groups_of_addresses(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "10.0.0.0/8" in capsys.readouterr().out
     assert main([*asked[:2], "--classes", "--chain", "NONE"]) == 2
     assert main([*asked[:2], "--classes", "--dport", "80,81"]) == 2
+
+
+@pytest.mark.thorough
+def test_of_addresses_that_netmap_maps_by_their_last_bits_more_are_shown_and_it_is_said(
+    tmp_path: Path,
+) -> None:
+    """Without `-d`, NETMAP maps every address to the one with the same last bits (net/netfilter/xt_NETMAP.c)."""
+    source = tmp_path / "dump.txt"
+    source.write_text(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j NETMAP --to 10.5.0.0/24\nCOMMIT\n"
+        "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -d 10.5.0.7/32 -j DROP\nCOMMIT\n"
+    )
+    found = reach(source, "internet").as_json()
+    dropped = [
+        one for one in found["classes"] if one["verdict"] == "DROP" and "1.0.0.0-9.255.255.255" in one["to"]
+    ]
+    assert dropped
+    assert all(one["witness"]["dst"].endswith(".7") for one in dropped)
+    assert any("single bits of addresses" in text for text in found["assumptions"])

@@ -80,11 +80,16 @@ def test_decisions_are_left_open(space: Space) -> None:
 
 
 @pytest.mark.thorough
-def test_what_would_be_millions_of_ranges_is_an_error(space: Space) -> None:
-    """The packets that NETMAP sends to one address, whatever network they were for."""
+def test_what_would_be_millions_of_ranges_is_widened(space: Space) -> None:
+    """The packets that NETMAP sends to one address, whatever network they were for: its own bits are left out."""
     host_part = space.where("dst", Masked(2, 0xFF))
     with pytest.raises(TooManyRangesError, match="more than 300,000 ranges of dst"):
-        packet_lines(host_part, 4)
+        host_part.addresses("dst")
+    assert not space.layout.widened
+    half = host_part & space.where("dst", ((0, 0x7FFFFFFF),)) & space.where("proto", ((6, 6),))
+    (line,) = packet_lines(half, 4)
+    assert str(line) == "* → 0.0.0.0/1 tcp"
+    assert space.layout.widened
     near = host_part & space.where("dst", ((0x0A000000, 0x0A0003FF),))
     (line,) = packet_lines(near, 4)
     assert str(line) == "* → 10.0.0.2,10.0.1.2,10.0.2.2,10.0.3.2"
