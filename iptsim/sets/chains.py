@@ -27,7 +27,7 @@ from iptsim.sets.effects import Effect, Place, effects, touched
 from iptsim.sets.packets import PacketSet, too_many_nodes, union
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 from iptsim.sets.sharing import Alike
-from iptsim.sets.space import Known, Space, TooManyNodesError
+from iptsim.sets.space import FLOW_PORTS, Known, Space, TooManyNodesError
 from iptsim.sets.summaries import Outcome, RuleSets, Summary
 
 #: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
@@ -559,4 +559,4 @@ def _decides(predicate: Predicate) -> bool:
 def _unsteady(constraint: Constraint | Several) -> bool:
     if isinstance(constraint, Several):
         return any(map(_unsteady, constraint.parts))
-    return not constraint.field.steady
+    return not constraint.field.steady or constraint.field.key in FLOW_PORTS

@@ -14,6 +14,7 @@ from typing import Any
 
 from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Several, Some, membership, named
 from iptsim.extensions.ports import NATIVE_PORTS
+from iptsim.extensions.wire import GRE
 from iptsim.languages import Text, message
 from iptsim.packet import ICMP, ICMPV6, Context, Family, Truth, Unknown
 from iptsim.sets.engines import MOST_NODES, EngineName, make_engine
@@ -32,6 +33,9 @@ PLAIN = frozenset({"src", "dst", "in_interface", "out_interface", "proto"})
 _TRANSPORT = frozenset({"sport", "dport", "tcp_flags", "tcp_options", "icmp_type"})
 #: Fields that only packets of a local program have.
 _OWNERS = frozenset({"uid", "gid", "other_groups"})
+#: The ports of a connection, and the protocols for which conntrack keeps another number in their place.
+FLOW_PORTS = frozenset(f"ct.ct{way}{end}port" for way in ("orig", "repl") for end in ("src", "dst"))
+_NUMBERED = tuple((proto, proto) for proto in (ICMP, GRE, ICMPV6))
 #: Fields of a connection that not every connection has.
 _OPTIONAL = frozenset({"ct.master_helper"})
 #: Fields that are true for every packet.
@@ -211,6 +215,11 @@ class Space:
             return self.decision((), decision(key), None if place is None else (place, key, allowed))
         found = self.where(key, allowed)
         self._read_by(field, allowed, found)
+        if key in FLOW_PORTS:
+            # what is in place of a port is unknown, and asked for each time
+            others = self.where("ct.proto", _NUMBERED)
+            unknown = self.decision((), decision(key), None if place is None else (place, key, allowed))
+            return found - others | (others & unknown)
         if field is NATIVE_PORTS.get(key) and _backend(known) == "nf_tables":
             # the data of a later fragment counts as its ports
             later = self._later(known)

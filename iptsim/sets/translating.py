@@ -13,7 +13,6 @@ from operator import and_
 from typing import Any, NamedTuple
 
 from iptsim.extensions.base import Translation
-from iptsim.extensions.wire import GRE
 from iptsim.languages import Text, message
 from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS, Family
 from iptsim.sets.layout import Layout
@@ -66,9 +65,6 @@ class Fields:
         #: packets of protocols with ports
         protocols = tuple((proto, proto) for proto in sorted(PORT_PROTOCOLS))
         self.ported = layout.ranges(layout.places["proto"], protocols)
-        others = tuple((proto, proto) for proto in (ICMP, GRE, ICMPV6))
-        #: and of those for which conntrack keeps something else in place of a port
-        self._numbered = self.ported | layout.ranges(layout.places["proto"], others)
         self._own: dict[str, Bits] = {}
         self._constants: dict[tuple[str, int], Bits] = {}
         self._spans: dict[tuple[str, int, int], Any] = {}
@@ -150,8 +146,8 @@ class Fields:
         return found
 
     def port_of_flow(self, bits: Bits) -> Bits:
-        """Return the bits of a port in a flow of conntrack, which is 0 if the protocol has nothing in its place."""
-        return tuple(bit & self._numbered for bit in bits)
+        """Return the bits of a port in a flow of conntrack: 0 if the protocol has no ports."""
+        return tuple(bit & self.ported for bit in bits)
 
     def within(self, key: str, bits: Bits, first: int, last: int) -> Any:
         """Return the function that is true where a value is in a range."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from iptsim.dump import loads
+from iptsim.extensions.parameters import parse_protocol
 from iptsim.host import load_host
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
@@ -47,6 +48,41 @@ COMMIT""",
 -A PREROUTING -i eth0 -p tcp -j DNAT --to-destination 172.17.0.3:80
 COMMIT""",
         "internet",
+    ),
+    "what conntrack keeps in place of the ports of ICMP and GRE": Case(
+        "docker-28.5/published",
+        """*filter
+:INPUT ACCEPT
+-A INPUT -m conntrack --ctorigdstport 2048 -j DROP
+-A INPUT -m conntrack ! --ctorigsrcport 7 -j ACCEPT
+-A INPUT -j DROP
+COMMIT""",
+        "internet",
+    ),
+    "a list of recent packets that rules ask several times, by the address of each end": Case(
+        "docker-28.5/published",
+        """*filter
+:INPUT ACCEPT
+:OUTPUT ACCEPT
+:FORWARD ACCEPT
+-A INPUT -m recent --rcheck --name X --mask 255.255.255.0 --rsource -j DROP
+-A INPUT -m recent --rcheck --name X --rsource -j ACCEPT
+-A FORWARD -m recent --rcheck --name X --rsource -j ACCEPT
+-A FORWARD -m recent ! --rcheck --name X --rsource -j ACCEPT
+-A FORWARD -j DROP
+-A OUTPUT -m recent --rcheck --name X --rdest -j DROP
+COMMIT""",
+        "internet",
+    ),
+    "a list of recent packets that rules change": Case(
+        "docker-28.5/published",
+        """*filter
+:INPUT ACCEPT
+-A INPUT -p tcp -m recent --set --name X --rsource
+-A INPUT -p tcp -m recent --update --seconds 60 --hitcount 4 --name X --rsource -j DROP
+-A INPUT -m recent --rcheck --name X --rsource -j REJECT
+COMMIT""",
+        "client",
     ),
     "a rule that translates or does not": Case(
         "docker-28.5/published",
@@ -322,3 +358,20 @@ def test_ports_that_docker_proxy_passes_on_alike_are_one_fate_unless_a_rule_tell
     ports = {packets.ranges("dport")[0][0]: int(made["dport"]) for packets, made in passed.by_arrival()}
     assert ports == expected
     assert passed.proxied == {"dst": "172.17.0.2", "dport": "*"}
+
+
+@pytest.mark.parametrize("proto", ["icmp", "gre"])
+def test_what_is_in_place_of_a_port_is_unknown(proto: str) -> None:
+    """Conntrack keeps the type, the code and the identifier of ICMP, and keys of GRE (nf_conntrack_tuple.h)."""
+    found = fates_of(CASES["what conntrack keeps in place of the ports of ICMP and GRE"])
+    here = [one for one in found if one.packets.where("proto", ((parse_protocol(proto),) * 2,))]
+    own = [one for one in here if one.reaches == (("host", "host"),)]
+    assert own
+    assert {one.verdict for one in own} == {"DEPENDS"}
+
+
+def test_a_list_that_two_rules_ask_of_one_address_is_one_decision() -> None:
+    found = fates_of(
+        CASES["a list of recent packets that rules ask several times, by the address of each end"]
+    )
+    assert not [one for one in found if one.passes_through and one.verdict == "DEPENDS"]
