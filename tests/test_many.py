@@ -238,8 +238,8 @@ def test_each_before_and_after_a_change(hosts: Path, capsys: pytest.CaptureFixtu
     [
         (["diff", "a"], "--against BASELINE"),
         (["diff", "a", "b", "c"], "--against BASELINE"),
-        (["diff", "a", "--against", "b", "--policy", "INPUT=DROP"], "--against does not go with changes"),
-        (["reach", "a", "--classes", "--summary"], "--summary does not go with --classes"),
+        (["diff", "a", "--against", "b", "--policy", "INPUT=DROP"], "--against cannot be used with changes"),
+        (["reach", "a", "--classes", "--summary"], "--summary cannot be used with --classes"),
         (["reach", "a", "--engine", "dask"], "need --summary or --parquet"),
         (["lint", "a", "--summary", "--engine", "spark"], "unknown engine 'spark'"),
         (["lint", "a", "--summary", "--jobs=-1"], "not a number of processes"),

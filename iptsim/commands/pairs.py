@@ -76,7 +76,7 @@ def pairs_of(given: Sequence[str], against: str | None, *, changed: bool) -> Pai
         CaptureError: a list cannot be read.
     """
     if against is not None and changed:
-        raise UsageError(message("--against does not go with changes"))
+        raise UsageError(message("--against cannot be used with changes"))
     if against is not None:
         return Pairs(sources_of(given), True, against)
     sources = sources_of(given) if changed else []

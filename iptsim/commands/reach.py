@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _summarise(arguments: argparse.Namespace) -> int:
     if arguments.classes:
-        raise UsageError(message("--summary does not go with --classes"))
+        raise UsageError(message("--summary cannot be used with --classes"))
     asked = {
         "to": arguments.to,
         "proto": arguments.proto,
