@@ -27,7 +27,7 @@ _LITERAL = re.compile(r'[^\s"\\]+')
 _ANY = "any_text"
 #: A line of another shape.
 _OTHER = r"[^\n]+\n?|\n"
-#: The pattern is made again after so many lines for each shape in it, with the shapes of at least so many lines.
+#: The pattern is made again after this many lines per shape in it, from the shapes with at least this many lines.
 _LINES, _ENOUGH = 50, 8
 #: The limits on the shapes in the pattern, and on the words of such a shape.
 _MAX_SHAPES, _MAX_WORDS = 128, 60

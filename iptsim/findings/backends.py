@@ -17,7 +17,7 @@ from iptsim.packet import Family, protocol_name
 
 #: How a port is published on all IPv4 addresses.
 _EVERY_ADDRESS = (None, "0.0.0.0")  # noqa: S104 - only compared
-#: So many ports are named.
+#: At most this many ports are named.
 _SHOWN = 5
 #: The checked ports of the host: services that a firewall often protects, and an unused port.
 _PORTS = (SOME_PORT, 22, 80, 443, 3306)

@@ -18,7 +18,7 @@ from iptsim.languages import Message, Text, message
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family, address_text, protocol_name
 
-#: So many rules are tried, and so many are named.
+#: At most this many rules are tried, and at most as many named.
 _TRIED, _SHOWN = 20, 5
 #: An address that Docker usually gives the first container.
 _SOME_CONTAINER = "172.17.0.2"

@@ -10,9 +10,9 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import Text
 from iptsim.netfilter.steps import Skipped
 
-#: So many packets are followed.
+#: At most this many packets are followed.
 _ASKED = 20
-#: So many rules that came close are named.
+#: At most this many rules that came close are named.
 _SHOWN = 2
 #: The conditions that a rule may have failed by and still have come close.
 _ADDRESSES = ("-s ", "-d ", "! -s ", "! -d ")

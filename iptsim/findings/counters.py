@@ -13,7 +13,7 @@ from iptsim.host.model import Grown
 from iptsim.languages import Message, message, message_many
 from iptsim.packet import Family
 
-#: So many counters are named.
+#: At most this many counters are named.
 _SHOWN = 8
 _BLOCKING = ("DROP", "REJECT")
 

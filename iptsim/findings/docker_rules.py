@@ -60,7 +60,7 @@ def flushed(scene: Scene) -> Iterator[Finding]:
 
 #: What iptables prints if a chain that a rule is for, or jumps to, does not exist.
 _NO_CHAIN = re.compile(r"No chain/target/match by that name|does not exist|Couldn't load target")
-#: So many lines of a log are named.
+#: At most this many lines of a log are named.
 _LINES = 3
 
 

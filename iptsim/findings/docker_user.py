@@ -19,7 +19,7 @@ from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import Family, address_text
 
 CHAIN = "DOCKER-USER"
-#: So many rules are listed.
+#: At most this many rules are listed.
 _SHOWN = 10
 #: Roles of Docker rules that accept no new connections.
 _HARMLESS = frozenset({"answers", "isolation", "internal", "icc-off", "unpublished"})

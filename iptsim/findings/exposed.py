@@ -62,9 +62,9 @@ SERVICES: dict[tuple[int, int], str] = {
     (TCP, 27017): "MongoDB",
 }
 _PORTS = frozenset(port for _, port in SERVICES)
-#: A rule that names more ports than so many does not show what is on each of them.
+#: A rule that names more ports than this does not show what is on each of them.
 _FEW = 16
-#: So many rules are shown.
+#: At most this many rules are shown.
 _SHOWN = 5
 
 

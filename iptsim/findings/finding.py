@@ -33,7 +33,7 @@ class Kind(NamedTuple):
     meaning: Message
 
 
-#: All codes, the gravest first. `docs/findings.md` is made from this table.
+#: All codes, most serious first. `docs/findings.md` is made from this table.
 CODES: dict[str, Kind] = {
     "firewall-bypassed": Kind(
         "critical",

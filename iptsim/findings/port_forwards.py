@@ -18,7 +18,7 @@ from iptsim.languages import message, message_many
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
 
-#: So many rules are named.
+#: At most this many rules are named.
 _SHOWN = 5
 
 

@@ -36,7 +36,7 @@ from iptsim.sets.traffic import Traffic
 
 #: A port that is rarely used.
 SOME_PORT = 9999
-#: So many rules are few for the sets of packets.
+#: Rulesets with fewer rules than this are small for sets of packets.
 _FEW = 1000
 
 

@@ -14,7 +14,7 @@ from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import PORT_PROTOCOLS, Family, protocol_name
 
-#: So many services are named, and so many rules shown.
+#: At most this many services, and rules, are shown.
 _SHOWN = 5
 
 

@@ -19,7 +19,7 @@ _ENDS = (("src", "from"), ("dst", "to"))
 #: Columns that are only handed on to the result.
 PASSED_ON = frozenset({"id", "error"})
 
-#: So many addresses are read at once: what is computed of them fits into the processor's cache.
+#: At most this many addresses are read at once: what is computed of them fits into the processor's cache.
 _AT_ONCE = 1 << 14
 #: Most blocks of 256 parts in a table.
 _BLOCKS = 1 << 14

@@ -168,7 +168,9 @@ def _from_bytes(name: str, data: bytes, any_text: bool) -> Source:
         why = message(" ({fault})", fault=fault) if isinstance(fault, Message) else ""
         raise CaptureError(
             message(
-                "{name}: the archive is damaged{why}; create it again, or give its contents", name=name, why=why
+                "{name}: the archive is damaged{why}; create it again, or give its contents",
+                name=name,
+                why=why,
             )
         ) from None
     return _checked(Source(name, files, texts=texts))

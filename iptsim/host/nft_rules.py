@@ -52,7 +52,7 @@ _ICMPV6 = {
 #: Protocols with ports, by nft's names.
 _TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
-#: So many alternatives of a rule are written out; ports of one `-m multiport`.
+#: At most this many alternatives of a rule are written out; ports of one `-m multiport`.
 _MOST, _PORTS = 512, 7
 #: A condition that no packet of the family meets, and one that all do.
 _NEVER: list[str] = []

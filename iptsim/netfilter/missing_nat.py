@@ -19,7 +19,7 @@ from iptsim.netfilter import hooks
 from iptsim.netfilter.missing_tables import WHOLE, unseen_chains, unseen_tables
 from iptsim.packet import Context, Family, Packet, Unknown, endpoint_text, is_loopback, protocol_name
 
-#: So many containers are considered as the target of one packet.
+#: At most this many containers are considered as the target of one packet.
 _MOST = 8
 
 

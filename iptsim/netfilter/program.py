@@ -30,7 +30,7 @@ def _passed_by(rule: Rule) -> Condition:
     )
 
 
-#: A shorter chain is faster without an index; a longer one gets it when so many times its rules were evaluated.
+#: A shorter chain is faster without an index; a longer one gets one after this many evaluations per rule.
 _INDEX_FROM, _INDEX_AFTER = 24, 3
 
 

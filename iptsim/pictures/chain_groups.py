@@ -15,9 +15,9 @@ from iptsim.dump.chain_graph import Node
 from iptsim.graph import RuleGraph
 from iptsim.languages import say
 
-#: Up to so many chains are drawn one by one; more are grouped, until there are at most so many nodes.
+#: Up to this many chains are drawn one by one; more are grouped, until there are at most this many nodes.
 FREE, MOST = 70, 120
-#: So many nodes are kept if grouping is not enough, besides those that are never grouped.
+#: At most this many nodes are kept if grouping is not enough, besides those that are never grouped.
 _KEPT = 60
 #: The smallest group.
 _FEWEST = 3

@@ -23,7 +23,7 @@ _LABEL = (
     '<<table border="0" cellborder="0" cellpadding="0" cellspacing="0" fixedsize="true" width="{}" height="15">'
     "<tr><td></td></tr></table>>"
 )
-#: From so many edges on, dot optimizes less.
+#: From this many edges on, dot optimizes less.
 _MANY = 200
 
 

@@ -19,7 +19,7 @@ from iptsim.pictures.visited import VisitedChains
 _WALKED, _IDLE = "●", "○"
 #: Chains nested deeper are not indented further; a number shows their depth.
 _DEEPEST = 40
-#: Up to so many jumps in a row to chains of similar names have lines of their own, if there are many chains.
+#: Up to this many jumps in a row to chains of similar names have lines of their own, if there are many chains.
 _SINGLE = 4
 
 

@@ -17,7 +17,7 @@ from iptsim.sets.fates import Fate
 
 #: How many outliers and errors, and rules of each outlier, are listed as text.
 _LISTED, _RULES = 20, 5
-#: Up to so many ranges of ports of a host are counted one by one.
+#: Up to this many ranges of ports of a host are counted one by one.
 _APART = 40
 
 

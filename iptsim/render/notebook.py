@@ -47,7 +47,7 @@ from iptsim.render.whatif import EFFECTS, aligned, legs_of_both, side_effects
 
 #: How many rules and answers are shown; the frame has them all.
 _RULES_SHOWN = 300
-#: Up to so many findings are shown unfolded.
+#: Up to this many findings are shown unfolded.
 _FINDINGS_OPEN = 3
 
 

@@ -23,7 +23,7 @@ from iptsim.render.visits_text import COLOURS
 
 #: How wide a matrix may be; wider ones are lists.
 _WIDEST = 110
-#: Up to so many names of a group are shown.
+#: Up to this many names of a group are shown.
 _NAMES = 4
 _INDENT = "        "
 #: The columns of tables.

@@ -9,7 +9,7 @@ from iptsim.reach import Reach, Reachability
 from iptsim.render.html import Html, Piece, badge, element, row, table
 from iptsim.render.plain import left_out_text, outcome_text
 
-#: Up to so many senders, the cells have the reasons.
+#: Up to this many senders, the cells have the reasons.
 _SENDERS_WIDE = 8
 
 

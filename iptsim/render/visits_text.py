@@ -17,7 +17,7 @@ from iptsim.netfilter.steps import Skipped, Step
 COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
 INDENT = 2
 _HOOK_WIDTH = 13
-#: Up to so many jumps in a row without effect have lines of their own; more are folded into one.
+#: Up to this many jumps in a row without effect have lines of their own; more are folded into one.
 _SINGLE = 3
 
 

@@ -20,7 +20,7 @@ from iptsim.report.outcomes import Outcome, badge, is_open_question, named, outc
 
 #: Open to all, which is worth a warning.
 _OPEN = Outcome("REJECT", "●", message("open"))
-#: Up to so many translations of one row are shown.
+#: Up to this many translations of one row are shown.
 _TRANSLATIONS = 4
 
 
@@ -29,7 +29,7 @@ class Exposure:
     """What the internet can reach on a host.
 
     Attributes:
-        found: what gets in, the gravest first.
+        found: what gets in, most serious first.
         is_known: whether the source shows how packets from the internet arrive.
     """
 

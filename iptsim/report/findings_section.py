@@ -13,7 +13,7 @@ from iptsim.report.outcomes import OUTCOMES, SEVERITIES, badge
 
 
 def counts(findings: Sequence[Finding]) -> list[tuple[str, int]]:
-    """Return how many findings there are of each severity that occurs, the gravest first."""
+    """Return how many findings there are of each severity that occurs, most serious first."""
     found = {name: sum(1 for one in findings if one.severity == name) for name in SEVERITIES}
     return [(name, count) for name, count in found.items() if count]
 

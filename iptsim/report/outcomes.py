@@ -9,7 +9,7 @@ from iptsim.languages import Message, message, message_as, say
 from iptsim.reaching import ReachClass
 from iptsim.report.markup import Markup, element
 
-#: Up to so many names are written out; of more, the first two and the number of the others.
+#: Up to this many names are written out; of more, the first two and the number of the others.
 NAMES = 3
 
 

@@ -18,7 +18,7 @@ def any_of(nothing: Any, functions: Iterable[Any]) -> Any:
     return found[0] if found else nothing
 
 
-#: So many sets are tried one by one.
+#: At most this many sets are tried one by one.
 _FEW = 4
 
 

@@ -25,7 +25,7 @@ _Rest = ParamSpec("_Rest")
 _Found = TypeVar("_Found")
 #: A function with more nodes for each field, and each decision, is not read node by node: to try each takes less time.
 _MANY_NODES = 100
-#: So many ways through it are followed to find the fields that it depends on.
+#: At most this many ways through it are followed to find the fields that it depends on.
 _WAYS, _STRAIGHT = 64, 0.98
 #: Ranges of a field's numbers that are listed: NETMAP may leave a range of its own for every value of other bits.
 _MOST_RANGES = 300_000

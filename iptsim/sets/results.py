@@ -19,7 +19,7 @@ from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.rewriting import Rewriting
 from iptsim.sets.translating import Ends, Fields
 
-#: So many results that differ only in the new address are followed together.
+#: At most this many results that differ only in the new address are followed together.
 MANY = 64
 
 

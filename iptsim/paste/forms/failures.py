@@ -15,7 +15,7 @@ from iptsim.paste.prompts import Command, command_of, prompt_of
 
 #: The name of the form.
 FORM = "a failed connection"
-#: So many lines may lie between a command and its message.
+#: At most this many lines may lie between a command and its message.
 _FAR = 12
 _MESSAGE = re.compile(
     r"\b(?:failed (?:to )?connect to|connect(?:ing|ion)? to|dial (?:tcp|udp)|read udp|connect E[A-Z]+|"
