@@ -268,6 +268,7 @@ class Connection:
         accounting: bytes and packets so far by direction, if known (`-m connbytes`).
         nat_done: the settled translations ("src", "dst"), for which no nat chain is evaluated again.
         masqueraded_on: the interface by which it left when MASQUERADE translated it.
+        tcp_state: the state of a TCP connection, if conntrack has seen it begin or its line says so.
     """
 
     family: Family
@@ -287,6 +288,7 @@ class Connection:
     bytes: dict[Direction, int] | None = None
     nat_done: frozenset[str] = frozenset()
     masqueraded_on: str | None = None
+    tcp_state: str | None = None
 
     def copy(self) -> Connection:
         """Return an independent copy."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from iptsim.errors import UsageError
 from iptsim.host.model import ConntrackEntry
 from iptsim.languages import message, text_of
-from iptsim.packet import PROTOCOLS, Connection, Direction, Flow, Zone, parse_address
+from iptsim.packet import PROTOCOLS, TCP, Connection, Direction, Flow, Zone, parse_address
 from iptsim.reading import brief
 
 #: Words of a conntrack line that are not flags.
@@ -82,6 +82,7 @@ def _entry(line: str) -> ConntrackEntry:
             packets=_counts(one, two, "packets"),
             bytes=_counts(one, two, "bytes"),
             nat_done=frozenset({"src", "dst"}),
+            tcp_state=state if proto == TCP else None,
         ),
         state,
         timeout,

@@ -10,6 +10,7 @@ from iptsim.extensions.hidden import HiddenTarget
 from iptsim.extensions.targets.ct import Ct
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.extensions.wire import GRE, UDPLITE
+from iptsim.netfilter import tcp_states
 from iptsim.packet import (
     ACK,
     FIN,
@@ -85,11 +86,14 @@ def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | N
 
 
 def update(connection: Connection, packet: Packet, direction: Direction) -> None:
-    """Update the status of a connection by one of its packets: SEEN_REPLY and ASSURED.
+    """Update a connection by one of its packets: the state of TCP, SEEN_REPLY and ASSURED.
 
     A packet after the first reply makes GRE and UDP-Lite ASSURED, and TCP if it completes the handshake (tcp_packet,
     gre_packet, udplite_packet). UDP becomes ASSURED only after two seconds.
     """
+    if connection.tcp_state is not None:
+        found = tcp_states.next_state(connection.tcp_state, direction, packet.tcp_flags)
+        connection.tcp_state = found or connection.tcp_state
     if "SEEN_REPLY" in connection.status:
         handshake = packet.proto == TCP and direction == "original" and packet.tcp_flags & _STEPS == ACK
         if handshake or packet.proto in (GRE, UDPLITE):
@@ -114,7 +118,8 @@ def first_state(packet: Packet, *, zone: Zone, tcp_loose: bool) -> State:
     if is_icmp_error(packet) or not _may_open(packet, tcp_loose):
         return State("INVALID", None)
     flow = packet.flow
-    return State("NEW", Connection(packet.family, flow, flow.reversed(), zone=zone))
+    begun = tcp_states.NONE if packet.proto == TCP and packet.fragment is None else None
+    return State("NEW", Connection(packet.family, flow, flow.reversed(), zone=zone, tcp_state=begun))
 
 
 def _may_open(packet: Packet, tcp_loose: bool) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from iptsim.extensions.wire import UDPLITE
 from iptsim.languages import message
-from iptsim.netfilter import conntrack, hooks
+from iptsim.netfilter import conntrack, hooks, tcp_states
 from iptsim.netfilter.hooks import Hook
 from iptsim.netfilter.kernel import Kernel
-from iptsim.packet import NO_ZONE, Context, Packet, State, find_quoted, is_icmp_error
+from iptsim.packet import NO_ZONE, TCP, Context, Packet, State, find_quoted, is_icmp_error
 
 #: Protocol number of the IPv6 fragment header, and its length in bytes.
 FRAGMENT, FRAGMENT_HEADER = 44, 8
@@ -52,7 +52,7 @@ def track(kernel: Kernel, context: Context) -> None:
     context.state, context.connection, context.direction = found
     if found.connection is None:
         return
-    if found.state == "ESTABLISHED":
+    if not is_icmp_error(context.packet):
         conntrack.update(found.connection, context.packet, found.direction)
     if context.helper and found.state == "NEW":
         found.connection.helper = context.helper
@@ -84,11 +84,34 @@ def _find(kernel: Kernel, context: Context) -> State:
     else:
         found = conntrack.find(packet, kernel.connections, context.zone)
     if found is not None:
-        return found
+        return State("INVALID", None) if _does_not_fit(kernel, packet, found) else found
     loose = sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
     if kernel.company is not None:
         kernel.company.begins(packet, tcp_loose=loose)
     return conntrack.first_state(packet, zone=context.zone, tcp_loose=loose)
+
+
+def _does_not_fit(kernel: Kernel, packet: Packet, found: State) -> bool:
+    """Return whether a TCP packet is invalid in the state of its connection, and note it.
+
+    Flags that the question leaves open say nothing, unless it gives the earlier packet.
+    """
+    stated = "tcp_flags" not in packet.defaults or kernel.world.question.after is not None
+    if packet.proto != TCP or not stated or found.connection is None or packet.fragment is not None:
+        return False
+    state, flags = found.connection.tcp_state, packet.tcp_flags
+    if not tcp_states.is_valid(flags):
+        return True
+    if state is None or tcp_states.next_state(state, found.direction, flags) is not None:
+        return False
+    kernel.notes.append(
+        message(
+            "conntrack calls the packet INVALID: its connection is in the state {state}, in which such a packet does "
+            "not fit.",
+            state=state,
+        )
+    )
+    return True
 
 
 def _find_quoted(kernel: Kernel, context: Context) -> State | None:
