@@ -377,7 +377,7 @@ def _heard(namespace: Namespace, family: Family) -> list[tuple[int, int]]:
 def _named_ports(
     ruleset: Ruleset | None, table: str, hook: str, targets: frozenset[str] | None = None
 ) -> list[tuple[str, int]]:
-    """Return the ports that rules below a built-in chain name, those with some targets only; for a range, its first."""
+    """Return the ports in rules below a built-in chain, or only in those with some targets; of a range, the first."""
     if ruleset is None:
         return []
     found: dict[tuple[int, int], None] = {}

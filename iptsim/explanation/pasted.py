@@ -125,7 +125,7 @@ def _logger(line: LoggedLine) -> Text:
 
 
 def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
-    """Return what a field means, "" where it is of no use."""
+    """Return what a field means; "" if that does not help."""
     if name == "IN":
         return message("it arrived on {name}", name=value) if value else message("the host itself sent it")
     if name == "OUT":

@@ -45,7 +45,7 @@ class MarkChange(Target):
 
     @property
     def change(self) -> MaskedNumber | None:
-        """The bits to clear and to flip, as iptables stores all five forms; None for none of them."""
+        """The bits to clear and to flip, to which iptables reduces all five options; None without any of them."""
         if self.set_xmark is not None:
             return self.set_xmark
         if self.set_mark is not None:

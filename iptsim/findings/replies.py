@@ -311,7 +311,7 @@ def _is_hairpin(rule: Rule) -> bool:
 
 
 def _private_source(scene: Scene, family: Family, shown: Explanation) -> str | None:
-    """Return the private address, none of the uplink's network, with which a packet leaves the host for outside."""
+    """Return the private source address, outside the uplink's network, with which a packet leaves the host."""
     leg, outside = shown.trace.legs[0], scene.outside_interface(family)
     if leg.verdict != "ACCEPT" or leg.delivered is None or outside is None:
         return None

@@ -371,7 +371,7 @@ class _Batch:
 
 
 def _combined(columns: list[_Int]) -> _Int:
-    """Return columns of numbers from NONE as one column: equal where all are equal."""
+    """Combine columns of numbers (from NONE) into one, which is equal exactly where all of them are equal."""
     found = columns[0] + 1
     size = int(found.max()) + 1 if len(found) else 1
     for column in columns[1:]:

@@ -83,7 +83,7 @@ class Traffic:
 
 
 def _parts(traffic: Traffic, asked: Traffic, *, plainly: bool = False) -> Iterator[Text]:
-    """Yield a text for each protocol, the usual ones first; those without a name of their own may be one.
+    """Yield a text for each protocol, the usual ones first; protocols without a name may share one.
 
     Args:
         plainly: do not name the ports that a protocol lacks instead of its ports.

@@ -137,7 +137,7 @@ class Grid:
         return {pair: tuple(entry.shown for entry in entries) for pair, entries in self.entries.items()}
 
     def _alike_senders(self, one: str, other: str) -> bool:
-        """Return whether two containers reach the same; an endpoint to itself equals any other."""
+        """Return whether two containers reach the same endpoints, apart from themselves."""
         return not _APART & {one, other} and all(
             self._shown[one, to] == self._shown[other, to] for to in self.receivers if to not in (one, other)
         )

@@ -36,7 +36,7 @@ class Targets:
         yield from map(tuple, groups.values())
 
     def _way(self, namespace: Namespace | None, region: Prefix) -> Hashable:
-        """Return what regions have in common that are reached alike."""
+        """Return a key that is equal for regions that are reached alike."""
         if region not in self._own or namespace is self._land.host.namespace:
             # to each of its addresses the host sends from that address
             return region

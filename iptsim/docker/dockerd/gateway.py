@@ -17,8 +17,8 @@ def joins(docker: DockerHost) -> list[tuple[DockerContainer, Endpoint]]:
 def gateways(docker: DockerHost, container: DockerContainer) -> dict[Family, Endpoint]:
     """Return the endpoint with the default route by family; published ports are forwarded to it.
 
-    It is the one with the highest priority, then with gateways in both families, then whose network's name
-    comes first; internal networks have none (Endpoint.Less in libnetwork/sandbox.go). Before 28, IPv4 decides
+    The order of preference: the highest priority, gateways in both families, the first network by name. Internal
+    networks have none (Endpoint.Less in libnetwork/sandbox.go). Before 28, IPv4 decides
     for both families (selectGatewayEndpoint of 28).
     """
     candidates: list[tuple[int, int, str, Endpoint, list[Family]]] = []

@@ -125,7 +125,7 @@ class Set(Target):
         return self
 
     def allowed_tables(self) -> frozenset[str] | None:
-        """Return mangle where something is mapped."""
+        """Return only mangle if something is mapped."""
         return None if self.map_set is None else frozenset({"mangle"})
 
     def allowed_hooks(self) -> frozenset[str] | None:
