@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce, wraps
 from operator import and_, or_, xor
 from random import Random
@@ -29,6 +29,10 @@ _MANY_NODES = 100
 _WAYS, _STRAIGHT = 64, 0.98
 #: Ranges of a field's numbers that are listed: NETMAP may leave a range of its own for every value of other bits.
 _MOST_RANGES = 300_000
+#: Lists of at most so many ranges are kept for other sets that have them in common.
+_FEW_RANGES = 32
+#: A range of a field's numbers, and what the other fields must be there.
+_Span = tuple[int, int, Any]
 #: The values of a field: numbers as ranges, or names.
 FieldValues = Ranges | Words
 
@@ -355,22 +359,26 @@ def _value(place: Place, bits: Mapping[int, bool]) -> Any:
     return number if place.numbering is None else place.numbering.example(number)
 
 
-def _spans(layout: Layout, function: Any, place: Place) -> list[tuple[int, int, Any]]:
+def _spans(layout: Layout, function: Any, place: Place) -> list[_Span]:
     """Return the ranges of a field's numbers, each with the rest of a function that starts with the field."""
-    split, known = layout.engine.split, dict[tuple[Any, int], list[tuple[int, int, Any]]]()
+    split, known, small = layout.engine.split, dict[tuple[Any, int], list[_Span]](), layout.small_spans
     end = place.first + place.bits
 
-    def spans(rest: Any, variable: int) -> list[tuple[int, int, Any]]:
+    def spans(rest: Any, variable: int) -> list[_Span]:
         """Return the ranges of the bits from a variable on, from 0."""
-        step = split(rest)
-        if variable == end or step is None or step.variable >= end:
-            return [(0, (1 << end - variable) - 1, rest)]
-        found = known.get((rest, variable))
+        if variable == end:
+            return [(0, 0, rest)]
+        key = rest, variable
+        found = small.get(key) or known.get(key)
         if found is None:
+            step = split(rest)
+            if step is None or step.variable >= end:
+                return [(0, (1 << end - variable) - 1, rest)]
             high, low = (step.high, step.low) if step.variable == variable else (rest, rest)
             half = 1 << end - variable - 1
-            upper = ((first + half, last + half, one) for first, last, one in spans(high, variable + 1))
-            found = known[rest, variable] = _merged([*spans(low, variable + 1), *upper])
+            upper = [(first + half, last + half, one) for first, last, one in spans(high, variable + 1)]
+            found = _merged(spans(low, variable + 1), upper)
+            (small if len(found) <= _FEW_RANGES else known)[key] = found
             if len(found) > _MOST_RANGES:
                 raise TooManyRangesError(
                     message(
@@ -396,14 +404,10 @@ def spans_of(packets: PacketSet, field: str) -> list[tuple[int, int, Any]]:
     return _spans(packets.layout, packets.function, packets.layout.places[field])
 
 
-def _merged(spans: Iterable[tuple[int, int, Any]]) -> list[tuple[int, int, Any]]:
-    found: list[tuple[int, int, Any]] = []
-    for first, last, rest in spans:
-        if found and found[-1][2] == rest:
-            found[-1] = found[-1][0], last, rest
-        else:
-            found.append((first, last, rest))
-    return found
+def _merged(lower: list[_Span], upper: list[_Span]) -> list[_Span]:
+    """Return ranges and those that follow them, where two that touch may be one."""
+    (first, _, rest), (_, last, other) = lower[-1], upper[0]
+    return [*lower[:-1], (first, last, rest), *upper[1:]] if rest == other else lower + upper
 
 
 def _combinations(layout: Layout, function: Any, above: dict[str, Ranges]) -> Iterator[dict[str, Ranges]]:

@@ -93,3 +93,11 @@ def test_what_would_be_millions_of_ranges_is_widened(space: Space) -> None:
     near = host_part & space.where("dst", ((0x0A000000, 0x0A0003FF),))
     (line,) = packet_lines(near, 4)
     assert str(line) == "* → 10.0.0.2,10.0.1.2,10.0.2.2,10.0.3.2"
+
+
+def test_lines_of_sets_that_have_parts_in_common(space: Space) -> None:
+    """What is known of the ranges of one field is not taken for another's."""
+    some = space.where("proto", ((6, 6), (17, 17)))
+    assert str(*packet_lines(some, 4)) == "* → * tcp,udp"
+    assert str(*packet_lines(some & to(space, 1), 4)) == "* → 10.0.0.1 tcp,udp"
+    assert str(*packet_lines(some, 4)) == "* → * tcp,udp"
