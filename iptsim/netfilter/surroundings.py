@@ -148,6 +148,8 @@ class World:
         free = self._free_ports(bridge)
         if free:
             return Neighbour(None, name, free[0] if len(free) == 1 else None, free)
+        if self.host.inferred:
+            return Neighbour(None, name, None, sends=True)  # there may be containers that no rule mentions
         network = self.host.network_of_bridge(bridge)
         inside = network is not None and network.covers(family, address) and self.host.containers
         if inside or (behind_ports and self.namespace.ports(bridge)):

@@ -436,7 +436,7 @@ class Builder:
     ) -> Rule:
         """Make the placeholder for a chain without rules; OUTPUT is assumed to accept the host's replies."""
         hidden = gap(table.name, chain.name, line, hidden_chain=hidden_chain)
-        if (table.name, chain.name) != ("filter", "OUTPUT"):
+        if (table.name, chain.name) != ("filter", "OUTPUT") or chain.policy == "DROP":
             return hidden
         words = tuple(Word(word, word, 0, 0) for word in _NO_REPLY)
         item = RuleItem(chain.name, words, line, hidden.text, position=0)

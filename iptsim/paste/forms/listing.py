@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import NamedTuple
-
-from lark import Token, Tree
-from lark.exceptions import UnexpectedInput
 
 from iptsim.dump.header import warns_of_legacy
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
+from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
-from iptsim.extensions.parameters import ANY_PROTOCOL, parse_protocol
+from iptsim.extensions.parameters import ANY_PROTOCOL
 from iptsim.extensions.registry import find_target
-from iptsim.grammar import parser
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW, address_option
 from iptsim.paste.lines import Line
 from iptsim.paste.listed import Phrases, read_phrases
+from iptsim.paste.listing_lines import Columns, columns_of, heading_of, is_row, layout_of
 from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, is_prompt
 from iptsim.paste.table_inference import table_of
 
-#: The layouts of rules, the most specific first.
-LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
-_UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _HEADING = re.compile(r"\s*Chain \S+ \(")
 _COLUMNS = re.compile(r"\s*(?:num\s+)?(?:pkts\s+bytes\s+)?target\s+prot\b")
 _ANY_INTERFACE = ("*", "any")
@@ -37,50 +29,20 @@ _ANY_INTERFACE = ("*", "any")
 _WRAPPED = 4
 #: A line with at least this many characters may have been wrapped by a terminal.
 _FULL = 72
-#: An address in a listing.
-_END = re.compile(r"!?(?:anywhere|[\dxX.*]+\.[\dxX.*/]+|[0-9a-fA-F]*:[0-9a-fA-F:/]*)")
 _IPV4 = re.compile(r"!?\d+\.\d+\.\d+\.\d+")
 _ICMP6 = ("ipv6-icmp", "icmpv6", "58")
 
 
-class Columns(NamedTuple):
-    """The columns of a rule, as printed.
-
-    Attributes:
-        interfaces: in and out; None if the listing was made without -v.
-        rest: what follows the addresses.
-    """
-
-    position: int | None
-    counters: Counters | None
-    target: str
-    protocol: str
-    options: str
-    interfaces: tuple[str, str] | None
-    source: str
-    destination: str
-    rest: str
-
-
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the listing of a table that starts at a line, or None."""
-    listed = command is not None and is_listing(command)
     text = lines[at].text
-    begins = _HEADING.match(text) or _COLUMNS.match(text) or (listed and columns_of(text) is not None)
-    begins = begins or _is_row(text)
+    listed = command is not None and is_listing(command) and columns_of(text) is not None
+    begins = _HEADING.match(text) or _COLUMNS.match(text) or listed or is_row(text)
     if not begins and not (warns_of_legacy(text.lstrip()) and _listing_follows(lines, at)):
         return None
     reader = _Reader(lines, at, command)
     reader.read()
     return reader.segment()
-
-
-def _is_row(text: str) -> bool:
-    """Return whether a line that stands alone is a rule of a listing: it has a known target, and addresses."""
-    columns = columns_of(text)
-    if columns is None or find_target(columns.target, 4) is None:
-        return False
-    return all(_END.fullmatch(end) for end in (columns.source, columns.destination))
 
 
 def is_listing(command: Command) -> bool:
@@ -232,9 +194,10 @@ class _Reader:
         if at >= len(self.lines):
             return False
         line = self.lines[at]
-        if line.is_blank or line.is_gap or _HEADING.match(line.text) or _COLUMNS.match(line.text):
-            return False
-        if warns_of_legacy(line.text.lstrip()):
+        no_rest = (
+            _HEADING.match(line.text) or _COLUMNS.match(line.text) or warns_of_legacy(line.text.lstrip())
+        )
+        if line.is_blank or line.is_gap or no_rest:
             return False
         return columns_of(line.text, self.layout) is None and not is_prompt(line.text)
 
@@ -271,6 +234,8 @@ class _Reader:
             if isinstance(self.order[-1], int):
                 self.order.pop()  # its end may be missing
             self.order.append(GapItem(self.chain, self.lines[self.last].number, ""))
+        elif self._row_follows():
+            self.order.append(GapItem(self.chain, self.lines[self.last + 1].number, ""))
         if self.command and "legacy" in self.command.program:
             rules.backend = "legacy"
         for item in self.order:
@@ -297,6 +262,15 @@ class _Reader:
         expected = set(BUILTIN_CHAINS[table]) - ({"INPUT"} if table == "nat" else set())
         jumps = {columns.target for columns, *_ in self.rules if columns.target}
         return not expected <= shown or any(_leads_on(one, 4) and one not in shown for one in jumps)
+
+    def _row_follows(self) -> bool:
+        """Return whether the listing ends within a chain, at a rule of which only the beginning is there."""
+        if self.chain is None or self.last + 1 >= len(self.lines):
+            return False
+        line = self.lines[self.last + 1]
+        if line.is_blank or is_prompt(line.text) or _ANNOTATION.match(line.text):
+            return False
+        return not line.ended or _looks_like_rule(line.text)
 
     def _flags(self, verbose: bool) -> str:
         flags = " -n" if any("0.0.0.0/0" in text or "::/0" in text for text in self.texts) else ""
@@ -400,92 +374,3 @@ def _looks_like_rule(text: str) -> bool:
     return len(words) > 3 and (
         "--" in words or sum(word in ("anywhere", "0.0.0.0/0", "::/0") for word in words) > 1
     )
-
-
-# -- single lines --------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def _parsed(text: str, start: str) -> Tree[Token] | None:
-    try:
-        return parser("listing").parse(text, start=start)
-    except UnexpectedInput:
-        return None
-
-
-def heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None] | None:
-    """Return a chain's name, and its policy with counters or its number of references; None for another line."""
-    tree = _parsed(text.strip(), "heading")
-    if tree is None:
-        return None
-    name, what = tree.children
-    assert isinstance(what, Tree)
-    tokens = [str(token) for token in what.children]
-    if what.data == "references":
-        return str(name), None, None, int(tokens[0]) if tokens and tokens[0].isdigit() else None
-    counters = Counters(_number(tokens[1]), _number(tokens[2])) if len(tokens) > 2 else None
-    return str(name), tokens[0], counters, None
-
-
-def layout_of(text: str) -> str | None:
-    """Return the layout of the rules below the names of the columns; None for another line."""
-    tree = _parsed(text.strip(), "columns")
-    if tree is None:
-        return None
-    shown = {child.data for child in tree.children if isinstance(child, Tree)}
-    if ("counters" in shown) is not ("interfaces" in shown):
-        return None
-    return (
-        "_".join(name for name, part in (("numbered", "numbers"), ("verbose", "counters")) if part in shown)
-        or "plain"
-    )
-
-
-def columns_of(text: str, layout: str | None = None) -> Columns | None:
-    """Return the columns of a rule; without a layout, try each of them."""
-    for start in (layout,) if layout else LAYOUTS:
-        tree = _parsed(text.strip(), start)
-        if tree is None:
-            continue
-        columns = _columns(tree, start)
-        if _is_protocol(columns.protocol):
-            return columns
-    return None
-
-
-def _columns(tree: Tree[Token], layout: str) -> Columns:
-    *numbers, rule = tree.children
-    assert isinstance(rule, Tree)
-    figures = [_number(str(number)) for number in numbers]
-    position = figures.pop(0) if layout.startswith("numbered") else None
-    words = list(rule.children)
-    rest = str(words.pop()) if words[-1].type == "REST" else ""  # type: ignore[union-attr]
-    texts = [str(word) for word in words]
-    target = texts.pop(0) if rule.data == "targeted" else ""
-    options = next((str(word) for word in words if word.type == "OPT"), "")  # type: ignore[union-attr]
-    if options:
-        texts.remove(options)
-    protocol, *between, source, destination = texts
-    return Columns(
-        position,
-        Counters(*figures) if figures else None,
-        target,
-        protocol,
-        options,
-        (between[0], between[1]) if between else None,
-        source,
-        destination,
-        rest,
-    )
-
-
-def _is_protocol(text: str) -> bool:
-    try:
-        parse_protocol(text.lstrip("!"))
-    except ValueError:
-        return False
-    return True
-
-
-def _number(text: str) -> int:
-    return int(text[:-1]) * _UNITS[text[-1]] if text[-1] in _UNITS else int(text)

@@ -1,0 +1,137 @@
+"""Single lines of a listing of `iptables -L`: the heading of a chain, the names of the columns, a rule."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from iptsim.dump.ruleset import Counters
+from iptsim.extensions.parameters import parse_protocol
+from iptsim.extensions.registry import find_target
+from iptsim.grammar import parser
+
+#: The layouts of rules, the most specific first.
+LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
+_UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+#: What a row begins with, and an address in it.
+_ROW = re.compile(r"\s*(?:\d+\s+)?(?:\d+[KMGT]?\s+\d+[KMGT]?\s+)?[A-Z]{2,}\s+!?(?:[a-z][\w-]*|\d+)\s")
+_END = re.compile(r"!?(?:anywhere|[\dxX.*]+\.[\dxX.*/]+|[0-9a-fA-F]*:[0-9a-fA-F:/]*)")
+
+
+class Columns(NamedTuple):
+    """The columns of a rule, as printed.
+
+    Attributes:
+        interfaces: in and out; None if the listing was made without -v.
+        rest: what follows the addresses.
+    """
+
+    position: int | None
+    counters: Counters | None
+    target: str
+    protocol: str
+    options: str
+    interfaces: tuple[str, str] | None
+    source: str
+    destination: str
+    rest: str
+
+
+def is_row(text: str) -> bool:
+    """Return whether a line that stands alone is a rule of a listing: it has a known target, and addresses."""
+    columns = columns_of(text) if _ROW.match(text) else None
+    return (
+        columns is not None
+        and find_target(columns.target, 4) is not None
+        and all(_END.fullmatch(end) for end in (columns.source, columns.destination))
+    )
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str, start: str) -> Tree[Token] | None:
+    try:
+        return parser("listing").parse(text, start=start)
+    except UnexpectedInput:
+        return None
+
+
+def heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None] | None:
+    """Return a chain's name, and its policy with counters or its number of references; None for another line."""
+    tree = _parsed(text.strip(), "heading")
+    if tree is None:
+        return None
+    name, what = tree.children
+    assert isinstance(what, Tree)
+    tokens = [str(token) for token in what.children]
+    if what.data == "references":
+        return str(name), None, None, int(tokens[0]) if tokens and tokens[0].isdigit() else None
+    counters = Counters(_number(tokens[1]), _number(tokens[2])) if len(tokens) > 2 else None
+    return str(name), tokens[0], counters, None
+
+
+def layout_of(text: str) -> str | None:
+    """Return the layout of the rules below the names of the columns; None for another line."""
+    tree = _parsed(text.strip(), "columns")
+    if tree is None:
+        return None
+    shown = {child.data for child in tree.children if isinstance(child, Tree)}
+    if ("counters" in shown) is not ("interfaces" in shown):
+        return None
+    return (
+        "_".join(name for name, part in (("numbered", "numbers"), ("verbose", "counters")) if part in shown)
+        or "plain"
+    )
+
+
+def columns_of(text: str, layout: str | None = None) -> Columns | None:
+    """Return the columns of a rule; without a layout, try each of them."""
+    for start in (layout,) if layout else LAYOUTS:
+        tree = _parsed(text.strip(), start)
+        if tree is None:
+            continue
+        columns = _columns(tree, start)
+        if _is_protocol(columns.protocol):
+            return columns
+    return None
+
+
+def _columns(tree: Tree[Token], layout: str) -> Columns:
+    *numbers, rule = tree.children
+    assert isinstance(rule, Tree)
+    figures = [_number(str(number)) for number in numbers]
+    position = figures.pop(0) if layout.startswith("numbered") else None
+    words = list(rule.children)
+    rest = str(words.pop()) if words[-1].type == "REST" else ""  # type: ignore[union-attr]
+    texts = [str(word) for word in words]
+    target = texts.pop(0) if rule.data == "targeted" else ""
+    options = next((str(word) for word in words if word.type == "OPT"), "")  # type: ignore[union-attr]
+    if options:
+        texts.remove(options)
+    protocol, *between, source, destination = texts
+    return Columns(
+        position,
+        Counters(*figures) if figures else None,
+        target,
+        protocol,
+        options,
+        (between[0], between[1]) if between else None,
+        source,
+        destination,
+        rest,
+    )
+
+
+def _is_protocol(text: str) -> bool:
+    try:
+        parse_protocol(text.lstrip("!"))
+    except ValueError:
+        return False
+    return True
+
+
+def _number(text: str) -> int:
+    return int(text[:-1]) * _UNITS[text[-1]] if text[-1] in _UNITS else int(text)
