@@ -93,6 +93,11 @@ def test_every_module_says_what_it_is() -> None:
     assert [path for path in modules if not path.read_text("utf-8").startswith(('"""', 'r"""'))] == []
 
 
+def test_no_module_has_more_than_500_lines() -> None:
+    lines = {path: path.read_text("utf-8").count("\n") for path in (ROOT / "iptsim").rglob("*.py")}
+    assert [path.name for path, count in lines.items() if count > 500] == []
+
+
 def test_every_part_is_in_the_table_of_contents() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     parts = [path for path in (ROOT / "iptsim").iterdir() if not path.name.startswith(("__", "py.typed"))]

@@ -17,23 +17,20 @@ from typing import Any, NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import Constraint, Several
 from iptsim.languages import message, message_joined
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
-from iptsim.packet import Context, Truth, negate
 from iptsim.sets.effects import Effect, Place, effects, touched
 from iptsim.sets.packets import PacketSet, too_many_nodes, union
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
+from iptsim.sets.rule_conditions import RuleConditions, RulePlace
 from iptsim.sets.sharing import Alike
-from iptsim.sets.space import FLOW_PORTS, Known, Space, TooManyNodesError
+from iptsim.sets.space import Known, Space, TooManyNodesError
 from iptsim.sets.summaries import Outcome, RuleSets, Summary
 
 #: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
 _MOST_STATES = 4096
-#: A condition on one of these fields depends on no other.
-_ALONE = frozenset({"src", "dst", "in_interface", "out_interface"})
 #: So many rules are named where the sets grow too large.
 _WORST = 3
 
@@ -92,8 +89,7 @@ class Chains:
         self._summaries: dict[tuple[Node, Rewriting], Summary] = {}
         self._reads: dict[Node, frozenset[str]] = {}
         self._bases: dict[Node, bool] = {}
-        self._matches: dict[Hashable, PacketSet] = {}
-        self._fields: dict[PacketSet, tuple[str, ...]] = {}
+        self._conditions = RuleConditions(space, self.known)
         self._effects: dict[Hashable, list[Effect]] = {}
         #: by chain: the rules that call it, in each base chain and in all other chains, with their numbers
         self._sites: dict[tuple[Node, Node | None], dict[tuple[Node, int], int]] = {}
@@ -284,7 +280,7 @@ class Chains:
         """Let packets pass a rule; return those that reach the next one."""
         sets = RuleSets(prepared.rule, here)
         summary.rules.append(sets)
-        place = _Place(prepared.rule, seen)
+        place = RulePlace(prepared.rule, seen)
         after: dict[Rewriting, PacketSet] = {}
         if not here:
             sets.matches[summary.entry] = self._match(summary.node, prepared, summary.entry, place)
@@ -386,7 +382,7 @@ class Chains:
         sets: RuleSets,
         prepared: Prepared,
         rewriting: Rewriting,
-        place: _Place,
+        place: RulePlace,
         after: dict[Rewriting, PacketSet],
     ) -> None:
         target, taken = prepared.target, sets.takes[rewriting]
@@ -424,61 +420,18 @@ class Chains:
 
     def matching(self, node: Node, prepared: Prepared) -> PacketSet:
         """Return the packets that satisfy the conditions of a rule of a chain, if nothing was rewritten before."""
-        return self._match(node, prepared, AS_IT_CAME, _Place(prepared.rule, {}))
+        return self._match(node, prepared, AS_IT_CAME, RulePlace(prepared.rule, {}))
 
-    def _match(self, node: Node, prepared: Prepared, rewriting: Rewriting, place: _Place) -> PacketSet:
+    def _match(self, node: Node, prepared: Prepared, rewriting: Rewriting, place: RulePlace) -> PacketSet:
         """Return the packets that satisfy all conditions of a rule."""
         if prepared.rule.refused:
             return self.space.nothing
-        sets = [
-            self._condition(node, condition.predicate, rewriting, place, number)
-            for number, condition in enumerate(prepared.conditions)
-        ]
+        sets = []
+        for number, condition in enumerate(prepared.conditions):
+            found = self._conditions.satisfying(condition.predicate, rewriting, place, number)
+            self._notes(node, self._conditions.fields[found])
+            sets.append(found)
         return reduce(and_, sets) if sets else self.space.everything
-
-    def _condition(
-        self, node: Node, predicate: Predicate, rewriting: Rewriting, place: _Place, number: int
-    ) -> PacketSet:
-        stands = (place(), number) if _decides(predicate) else None
-        # where the addresses were rewritten, the same condition is another decision
-        moved = rewriting.only(("src", "dst")) if predicate.constraint is None else AS_IT_CAME
-        key = (id(predicate), moved, stands)
-        found = self._matches.get(key)
-        if found is None:
-            found = self._matches[key] = self._made(predicate, moved, stands)
-            if found not in self._fields:
-                self._fields[found] = self._fields_of(found, predicate)
-        if rewriting.fields and not rewriting.changed.isdisjoint(self._fields[found]):
-            found = self._rewritten(found, rewriting)
-        self._notes(node, self._fields[found])
-        return found
-
-    def _rewritten(self, packets: PacketSet, rewriting: Rewriting) -> PacketSet:
-        """Return the packets that are in a set after fields were rewritten."""
-        key = (packets, rewriting)
-        found = self._matches.get(key)
-        if found is None:
-            found = self._matches[key] = packets.substituted(rewriting.replacements(self.space.layout))
-            if found not in self._fields:
-                self._fields[found] = found.fields
-        return found
-
-    def _fields_of(self, packets: PacketSet, predicate: Predicate) -> tuple[str, ...]:
-        """Return the fields that a condition depends on, if possible without a look at its packets."""
-        constraint = predicate.constraint
-        if not isinstance(constraint, Constraint) or constraint.field.key not in _ALONE:
-            return packets.fields
-        known = packets == self.space.everything or not packets
-        return () if known else (constraint.field.key,)
-
-    def _made(self, predicate: Predicate, moved: Rewriting, place: Hashable) -> PacketSet:
-        """Return the packets that satisfy a condition before anything is rewritten."""
-        if predicate.constraint is not None:
-            return self.space.condition(predicate.constraint, known=self.known, place=place)
-        why = message("whether {condition} matches", condition=predicate.text.removeprefix("! "))
-        same = (*predicate.same, moved) if predicate.same else ()
-        found = self.space.decided_by(self.space.decision(same, why, place), partial(_unnegated, predicate))
-        return ~found if predicate.negated else found
 
     def _anew_in(self, summary: Summary, outcome: Outcome) -> list[str]:
         """Return what is decided again each time that a packet passes a chain, and that an outcome depends on."""
@@ -515,21 +468,6 @@ def too_many(chains: Iterable[Chains]) -> TooManyNodesError:
     )
 
 
-class _Place:
-    """A name of a rule that does not depend on its line: its chain, its text, and which one of equal texts it is."""
-
-    def __init__(self, rule: Rule, seen: dict[str, int]) -> None:
-        self._rule, self._seen = rule, seen
-        self._name: Hashable = None
-
-    def __call__(self) -> Hashable:
-        if self._name is None:
-            rule = self._rule
-            number = self._seen[rule.text] = self._seen.get(rule.text, 0) + 1
-            self._name = rule.table, rule.chain, rule.text, number
-        return self._name
-
-
 def _add(sets: dict[Any, PacketSet], key: Any, packets: PacketSet) -> None:
     if packets:
         known = sets.get(key)
@@ -543,20 +481,3 @@ def _keys(constraint: Constraint | Several | None) -> Iterator[str]:
             yield from _keys(part)
     elif constraint is not None:
         yield constraint.field.key
-
-
-def _unnegated(predicate: Predicate, context: Context) -> Truth:
-    """Return whether what a condition is about holds, without its `!`."""
-    truth = predicate.test(context)
-    return negate(truth) if predicate.negated else truth
-
-
-def _decides(predicate: Predicate) -> bool:
-    """Return whether a condition may be decided separately at each place."""
-    return predicate.constraint is None or _unsteady(predicate.constraint)
-
-
-def _unsteady(constraint: Constraint | Several) -> bool:
-    if isinstance(constraint, Several):
-        return any(map(_unsteady, constraint.parts))
-    return not constraint.field.steady or constraint.field.key in FLOW_PORTS

@@ -1,0 +1,119 @@
+"""The conditions of rules as sets of packets, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import partial
+
+from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import Predicate
+from iptsim.extensions.constraints import Constraint, Several
+from iptsim.languages import message
+from iptsim.packet import Context, Truth, negate
+from iptsim.sets.packets import PacketSet
+from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
+from iptsim.sets.space import FLOW_PORTS, Known, Space
+
+#: A condition on one of these fields depends on no other.
+_ALONE = frozenset({"src", "dst", "in_interface", "out_interface"})
+
+
+class RulePlace:
+    """A name of a rule that does not depend on its line: its chain, its text, and which one of equal texts it is."""
+
+    def __init__(self, rule: Rule, seen: dict[str, int]) -> None:
+        self._rule, self._seen = rule, seen
+        self._name: Hashable = None
+
+    def __call__(self) -> Hashable:
+        """Return the name, made when it is first needed."""
+        if self._name is None:
+            rule = self._rule
+            number = self._seen[rule.text] = self._seen.get(rule.text, 0) + 1
+            self._name = rule.table, rule.chain, rule.text, number
+        return self._name
+
+
+class RuleConditions:
+    """The packets that satisfy the conditions of a program's rules.
+
+    Args:
+        space: the space of the sets.
+        known: values of fields that the host determines.
+
+    Attributes:
+        fields: the fields that each set depends on.
+    """
+
+    def __init__(self, space: Space, known: Known) -> None:
+        self._space, self._known = space, known
+        self._matches: dict[Hashable, PacketSet] = {}
+        self.fields: dict[PacketSet, tuple[str, ...]] = {}
+
+    def satisfying(
+        self, predicate: Predicate, rewriting: Rewriting, place: RulePlace, number: int
+    ) -> PacketSet:
+        """Return the packets that satisfy a condition.
+
+        Args:
+            predicate: the condition.
+            rewriting: the fields that rules have changed before.
+            place: of the rule.
+            number: of the condition in the rule.
+        """
+        decided_at = (place(), number) if _decides(predicate) else None
+        # where the addresses were rewritten, the same condition is another decision
+        moved = rewriting.only(("src", "dst")) if predicate.constraint is None else AS_IT_CAME
+        key = (id(predicate), moved, decided_at)
+        found = self._matches.get(key)
+        if found is None:
+            found = self._matches[key] = self._made(predicate, moved, decided_at)
+            if found not in self.fields:
+                self.fields[found] = self._fields_of(found, predicate)
+        if rewriting.fields and not rewriting.changed.isdisjoint(self.fields[found]):
+            found = self._rewritten(found, rewriting)
+        return found
+
+    def _rewritten(self, packets: PacketSet, rewriting: Rewriting) -> PacketSet:
+        """Return the packets that are in a set after fields were rewritten."""
+        key = (packets, rewriting)
+        found = self._matches.get(key)
+        if found is None:
+            found = self._matches[key] = packets.substituted(rewriting.replacements(self._space.layout))
+            if found not in self.fields:
+                self.fields[found] = found.fields
+        return found
+
+    def _fields_of(self, packets: PacketSet, predicate: Predicate) -> tuple[str, ...]:
+        """Return the fields that a condition depends on, if possible without a look at its packets."""
+        constraint = predicate.constraint
+        if not isinstance(constraint, Constraint) or constraint.field.key not in _ALONE:
+            return packets.fields
+        known = packets == self._space.everything or not packets
+        return () if known else (constraint.field.key,)
+
+    def _made(self, predicate: Predicate, moved: Rewriting, place: Hashable) -> PacketSet:
+        """Return the packets that satisfy a condition before anything is rewritten."""
+        if predicate.constraint is not None:
+            return self._space.condition(predicate.constraint, known=self._known, place=place)
+        why = message("whether {condition} matches", condition=predicate.text.removeprefix("! "))
+        same = (*predicate.same, moved) if predicate.same else ()
+        found = self._space.decided_by(self._space.decision(same, why, place), partial(_unnegated, predicate))
+        return ~found if predicate.negated else found
+
+
+def _unnegated(predicate: Predicate, context: Context) -> Truth:
+    """Return whether what a condition is about holds, without its `!`."""
+    truth = predicate.test(context)
+    return negate(truth) if predicate.negated else truth
+
+
+def _decides(predicate: Predicate) -> bool:
+    """Return whether a condition may be decided separately at each place."""
+    return predicate.constraint is None or _unsteady(predicate.constraint)
+
+
+def _unsteady(constraint: Constraint | Several) -> bool:
+    if isinstance(constraint, Several):
+        return any(map(_unsteady, constraint.parts))
+    return not constraint.field.steady or constraint.field.key in FLOW_PORTS
