@@ -242,8 +242,10 @@ class _Run:
         probe = made.model_copy(update={"source": source})
         if not can_be_sent(self.world, probe) or (probe.src == probe.dst and not probe.local):
             return
+        # the sender has to find its receiver first
+        found = self.laboratory.discovers(probe)
         answer, back = observe(self.laboratory, probe)
-        self._compare(self._case(probe, answer, back, asked=asked.fields))
+        self._compare(self._case(probe, answer._replace(discovered=found), back, asked=asked.fields))
 
 
 _REMEMBERING = tuple(f"-m {name} " for name in OPEN)
