@@ -12,11 +12,11 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
 from iptsim.packet import Family
-from iptsim.sets.packets import PacketSet
+from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.summaries import RuleSets
 
-#: Later rules that are compared with a rule.
-_WINDOW = 50
+#: Later rules that are compared with a rule, and how many of them at once.
+_WINDOW, _BLOCK = 50, 8
 _ENDS = frozenset({"ACCEPT", "DROP", "REJECT"})
 
 
@@ -27,14 +27,19 @@ def redundant(scene: Scene) -> Iterator[Finding]:
             for name in scene.hooks(family, traffic.table):
                 rules = traffic.chains.summary(Node(traffic.table, name)).rules
                 matches = list(map(_match, rules))
+                blocks = [_together(matches[at : at + _BLOCK]) for at in range(0, len(matches), _BLOCK)]
                 for number, sets in enumerate(rules):
-                    later = _same_later(sets, rules, matches, number + 1)
+                    later = _same_later(sets, rules, matches, blocks, number + 1)
                     if later is not None and is_chosen(sets.rule, scene) and traffic.taken(sets.rule):
                         yield _finding(family, sets.rule, later)
 
 
 def _same_later(
-    sets: RuleSets, rules: Sequence[RuleSets], matches: Sequence[PacketSet | None], first: int
+    sets: RuleSets,
+    rules: Sequence[RuleSets],
+    matches: Sequence[PacketSet | None],
+    blocks: Sequence[PacketSet | None],
+    first: int,
 ) -> Rule | None:
     """Return the rule that would do the same with all packets of a rule, if no other one gets any of them before.
 
@@ -42,6 +47,7 @@ def _same_later(
         sets: the rule.
         rules: of its chain.
         matches: what matches each of them.
+        blocks: what matches any of so many of them, for a look at all of these at once.
         first: where the rules after it begin.
     """
     target = sets.rule.target
@@ -50,13 +56,25 @@ def _same_later(
     (taken,) = sets.takes.values()
     if not taken:
         return None
-    for place in range(first, min(first + _WINDOW, len(rules))):
+    place, end = first, min(first + _WINDOW, len(rules))
+    while place < end:
+        block = blocks[place // _BLOCK] if place % _BLOCK == 0 else None
+        if block is not None and not taken.meets(block):
+            place += _BLOCK
+            continue
         match, other = matches[place], rules[place].rule
         if match is None:
             return None
         if taken.meets(match):
             return other if other.target == target and taken <= match else None
+        place += 1
     return None
+
+
+def _together(matches: Sequence[PacketSet | None]) -> PacketSet | None:
+    """Return what matches any of some rules; None if that of one is not known."""
+    known = [match for match in matches if match is not None]
+    return union(known) if len(known) == len(matches) else None
 
 
 def _match(sets: RuleSets) -> PacketSet | None:
