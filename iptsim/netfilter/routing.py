@@ -29,6 +29,10 @@ ALL_ROUTERS6 = frozenset(scope << 112 | 2 for scope in (0xFF01, 0xFF02, 0xFF05))
 NextHop = Callable[[fib.RouteResult, Packet], fib.RouteResult]
 
 
+#: Protocol number of the authentication header.
+_AH = 51
+
+
 class Decision(NamedTuple):
     """Where a packet goes after PREROUTING.
 
@@ -239,10 +243,17 @@ def _solicited(namespace: Namespace, packet: Packet) -> bool:
 
 
 def _lookup(namespace: Namespace, packet: Packet, interface: str) -> fib.RouteResult:
-    """Return the route of a packet that arrived on an interface."""
+    """Return the route of a packet that arrived on an interface.
+
+    The flow dissector, which finds the protocol and the ports for policy rules, stops at an authentication header.
+    """
+    if any(kind == _AH for kind, _ in packet.extension_headers):
+        proto, sport, dport = _AH, None, None
+    else:
+        proto, sport, dport = packet.proto, packet.sport, packet.dport
     return fib.lookup(
         namespace, packet.family, packet.dst, source=packet.src, iif=interface, mark=packet.mark,
-        proto=packet.proto, sport=packet.sport, dport=packet.dport, tos=packet.tos,
+        proto=proto, sport=sport, dport=dport, tos=packet.tos,
     )  # fmt: skip
 
 

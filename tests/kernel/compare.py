@@ -267,12 +267,14 @@ def _delivery_differences(leg: Leg, observation: Observation, picks: bool) -> li
         return [
             f"delivery: iptsim to {delivered.kind} {delivered.name}, kernel{_place(observation)} elsewhere"
         ]
-    if not picks and (found := _place_differences(delivered, observation)):
+    maybe = any(step.maybe for step in leg.steps)
+    # ways that end alike may differ here
+    if not picks and not maybe and (found := _place_differences(delivered, observation)):
         return found
     if delivered.packet.family == 6 and delivered.packet.fragment:
         # a trace shows too little of a later IPv6 fragment
         return []
-    if any(step.maybe for step in leg.steps):
+    if maybe:
         return _header_differences(delivered.packet, header, fields_too=False)
     last = observation.sightings[-1] if observation.sightings else None
     # what HMARK looks at in a reply is not known, and in an ICMP error it looks at the packet that is quoted
@@ -336,6 +338,7 @@ def _answer_differences(legs: list[Leg], observation: Observation, undecided: bo
     ):
         # it looks at the packet that an ICMP error quotes
         return []
+    undecided = undecided or (expected is not None and any(step.maybe for step in expected.steps))
     if expected is None:
         return [f"answer: kernel {caused[0].header}, iptsim none"] if caused else []
     silent = expected.verdict == "ACCEPT" and not expected.steps
