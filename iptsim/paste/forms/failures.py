@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from lark import Token, Tree
@@ -61,7 +63,10 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
                 fields["proto"] = "icmpv6"
             return fields, last
     message = _MESSAGE.search(text)
-    fields = _parsed(message.group()) if message and command_of(text) is None else {}
+    if message is None or command_of(text) is not None:
+        return None
+    # nothing is asked of a message if it is not known who sent the packet
+    fields = _parsed(message.group()) if "->" in text or _typed_on_host(lines, at) else {}
     return (fields, at) if fields else None
 
 
@@ -110,8 +115,28 @@ def _typed_on_host(lines: list[Line], at: int) -> bool:
     for index in range(at, max(at - _FAR, -1), -1):
         own = prompt_of(lines[index].text)
         if own is not None:
-            return any(prompt_of(line.text) == own and _is_of_host(line.text) for line in lines)
+            return own in _prompts_of_host(_Same(lines))
     return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Same:
+    """Lines as the key of a cache: two are equal if they are the same list."""
+
+    lines: list[Line]
+
+    def __hash__(self) -> int:
+        return id(self.lines)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.lines is self.lines
+
+
+@lru_cache(maxsize=1)
+def _prompts_of_host(of: _Same) -> frozenset[str]:
+    """Return the prompts after which programs were typed that are run on the host itself."""
+    found = (prompt_of(line.text) for line in of.lines if _is_of_host(line.text))
+    return frozenset(prompt for prompt in found if prompt is not None)
 
 
 def _is_of_host(text: str) -> bool:
