@@ -23,6 +23,7 @@ from iptsim.extensions.nat import NatRange
 from iptsim.host.address_regions import known_spans
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, prefix_mask
+from iptsim.host.routing_tables import hops
 from iptsim.netfilter.chain_index import WIDTHS, ranges_of
 from iptsim.packet import BITS, FAMILIES, Family, parse_address
 from iptsim.question.header import DEFAULT_SPORT
@@ -208,8 +209,7 @@ def _mark_namespace(marks: _Marks, namespace: Namespace) -> None:
             marks.address(own.family, own.broadcast)
     for route in namespace.routes:
         marks.address(route.family, route.source)
-        marks.address(route.gateway_family or route.family, route.gateway)
-        for hop in route.nexthops:
+        for hop in hops(route):
             marks.address(hop.gateway_family or route.family, hop.gateway)
     for rule in namespace.rules:
         for span in (rule.sport, rule.dport):

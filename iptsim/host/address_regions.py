@@ -8,7 +8,7 @@ from iptsim.address_sets import AddressSet, Span
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.host.routing_policy import own_rules
-from iptsim.host.routing_tables import routes_of
+from iptsim.host.routing_tables import hops, routes_of
 from iptsim.packet import Family
 
 #: Addresses of private networks.
@@ -90,7 +90,7 @@ def sources_behind(namespace: Namespace, family: Family) -> dict[str, AddressSet
     routes = [route for route in routes_of(namespace, family) if route.table in ("main", "default")]
     for route in sorted(routes, key=lambda route: -route.prefix_length):
         prefix = AddressSet.prefix(family, route.destination, route.prefix_length)
-        for device in filter(None, (route.device, *(hop.device for hop in route.nexthops))):
+        for device in filter(None, (hop.device for hop in hops(route))):
             found[device] = found.get(device, AddressSet(family)) | (prefix - taken)
         taken = taken | prefix
     return found

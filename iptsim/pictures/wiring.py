@@ -9,6 +9,7 @@ from typing import Literal
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, Namespace
+from iptsim.host.routing_tables import hops
 from iptsim.languages import say
 from iptsim.packet import Family, address_text, protocol_name
 
@@ -433,11 +434,9 @@ def _default_gateways(namespace: Namespace, family: Family) -> dict[str, str]:
     for route in namespace.routes:
         if route.family != family or route.prefix_length or route.type != "unicast" or route.destination:
             continue
-        for device, gateway, gateway_family in (
-            (route.device, route.gateway, route.gateway_family),
-            *((hop.device, hop.gateway, hop.gateway_family) for hop in route.nexthops),
-        ):
-            if device is not None:
-                text = address_text(gateway_family or family, gateway) if gateway is not None else ""
-                found.setdefault(device, text)
+        for hop in hops(route):
+            if hop.device is not None:
+                known = hop.gateway is not None
+                text = address_text(hop.gateway_family or family, hop.gateway) if known else ""
+                found.setdefault(hop.device, text)
     return found

@@ -9,7 +9,7 @@ from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener, Namespace
 from iptsim.host.routing_policy import own_rules
-from iptsim.host.routing_tables import routes_of
+from iptsim.host.routing_tables import hops, routes_of
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.packet import BITS, Family, is_loopback, parse_address
 
@@ -69,9 +69,7 @@ def _named(host: Host, family: Family) -> Iterator[int]:
     """Yield the addresses that something outside of the rules names: as a gateway, in a route or a policy rule."""
     for namespace in (host.namespace, *(one.namespace for one in host.containers.values())):
         for route in routes_of(namespace, family):
-            yield from (
-                hop for hop in (route.gateway, *(one.gateway for one in route.nexthops)) if hop is not None
-            )
+            yield from (hop.gateway for hop in hops(route) if hop.gateway is not None)
             if route.prefix_length == BITS[family] and route.type != "local":
                 yield route.destination
         for rule in own_rules(namespace, family) or ():

@@ -14,7 +14,7 @@ from iptsim.extensions.constraints import Ranges
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.host.routing_policy import own_rules
-from iptsim.host.routing_tables import routes_of
+from iptsim.host.routing_tables import hops, routes_of
 from iptsim.host.source_address import labels_decide
 from iptsim.netfilter.routing import ALL_NODES6, ALL_ROUTERS6, OWN_NODE6
 from iptsim.packet import BITS, Family, parse_address
@@ -133,8 +133,8 @@ def _of_namespace(namespace: Namespace, family: Family) -> Iterator[Prefix]:
         yield _network(family, route.destination, route.prefix_length)
         if route.from_address is not None:
             yield _network(family, route.from_address, route.from_length)
-        hops = (route.gateway, *(hop.gateway for hop in route.nexthops))
-        yield from _single(family, (hop for hop in hops if hop is not None and hop >> BITS[family] == 0))
+        ways = (hop for hop in hops(route) if hop.gateway_family in (None, family))
+        yield from _single(family, (hop.gateway for hop in ways))
     for _, own in namespace.addresses(family):
         yield _network(family, own.address, own.prefix_length)
         yield from _single(family, (own.address, own.broadcast, own.peer))
