@@ -42,7 +42,7 @@ from iptsim.packet import (
 )
 from iptsim.sets.alike import of_protocol, of_same_first_state, of_same_service, recognised
 from iptsim.sets.landscape import Landscape
-from iptsim.sets.options import Option, from_pool, may_join, translated
+from iptsim.sets.options import Option, from_pool, is_open, may_join, translated
 from iptsim.sets.overlaps import Overlaps, any_of
 from iptsim.sets.packets import OutsideError
 from iptsim.sets.parts import Leader, Part
@@ -134,12 +134,12 @@ class ClassWalk:
         packet = self._joined(context)
         self._passed.update(self.land.space.anew.intersection(results.fields))
         context.table, context.backend, context.version = base.table, program.backend, program.version
-        leading = next(self._options(kernel, context, packet, results, self.leading, lambda _: True), None)
+        leading = next(self._options(kernel, context, packet, results, self.leading), None)
         if leading is None:
             raise OutsideError(message("a packet is outside of those that are followed"))
         result = leading.result
         self.leading &= leading.packets
-        chosen = partial(may_join, leading)
+        chosen = partial(may_join, leading) if is_open(context) else None
         options = self._options(kernel, context, packet, results, self.packets, chosen, pooled=True)
         together = [one for one in options if one.effect == leading.effect]
         self.keep(any_of(self.bits.false, (one.packets for one in together)))
@@ -272,7 +272,7 @@ class ClassWalk:
         packet: Leader,
         results: Results,
         packets: Any,
-        chosen: Callable[[Result], bool],
+        chosen: Callable[[Result], bool] | None = None,
         *,
         pooled: bool = False,
     ) -> Iterator[Option]:
@@ -292,6 +292,9 @@ class ClassWalk:
             for inside, result, pool in results.of(here, now, chosen, pooled=not alone):
                 if result.translation is None or context.connection is None:
                     yield Option(part, inside, result)
+                elif not is_open(context):
+                    # nf_nat_setup_info
+                    yield Option(part, inside, result._replace(translation=None))
                 elif pool is not None:
                     yield from from_pool(self.land, part, inside, result, pool, now)
                 else:

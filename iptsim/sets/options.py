@@ -67,6 +67,11 @@ def may_join(leading: Option, result: Result) -> bool:
     return result.region is None or leading.region is None or result.region == leading.region
 
 
+def is_open(context: Context) -> bool:
+    """Return whether nat may still translate the connection of a packet: it is not in conntrack's table yet."""
+    return context.connection is None or not context.connection.is_confirmed
+
+
 def translated(
     land: Landscape, kernel: Kernel, context: Context, part: Part, packets: Any, result: Result
 ) -> Iterator[Option]:

@@ -84,7 +84,7 @@ class Results:
         self,
         packets: Any,
         now: Callable[[Any], Any],
-        chosen: Callable[[Result], bool],
+        chosen: Callable[[Result], bool] | None,
         *,
         pooled: bool = False,
     ) -> Iterator[tuple[Any, Result, Pool | None]]:
@@ -93,13 +93,13 @@ class Results:
         Args:
             packets: the packets, as they arrived.
             now: returns the packets, as they arrived, that are in a set when they enter the chain.
-            chosen: returns whether a result counts; called once for results that are alike.
+            chosen: returns whether a result counts, called once for results that are alike; None for all.
             pooled: yield one of the results that differ only in the new address, with the pool of all of them.
         """
         found = [
             one
             for group in self._groups
-            if chosen(group.example)
+            if chosen is None or chosen(group.example)
             for one in (group.pooled if pooled else group.each)(packets, now)
         ]
         found.sort(key=itemgetter(0))

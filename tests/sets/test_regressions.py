@@ -49,6 +49,24 @@ COMMIT""",
 COMMIT""",
         "internet",
     ),
+    "packets to a group, whose connection is in conntrack's table before INPUT": Case(
+        "hosts/libvirt",
+        """*nat
+:INPUT ACCEPT
+-A INPUT ! -i virbr0 -m limit --limit 10/sec -j SNAT --to-source 192.0.2.10-192.0.2.13
+-A INPUT -p tcp -m tcp --dport 53 -j SNAT --to-source 192.168.122.11:80
+-A INPUT -p tcp -j SNAT --to-source 192.168.150.1:2000-2003
+COMMIT
+*filter
+:OUTPUT DROP
+:FORWARD ACCEPT
+-A FORWARD -p tcp -m tcp --sport 1024:65535 -j REJECT
+-A OUTPUT -d 192.168.130.1 -j DROP
+-A OUTPUT -m statistic --mode random --probability 0.5 -j RETURN
+COMMIT""",
+        "dev",
+        state="established",
+    ),
     "what conntrack keeps in place of the ports of ICMP and GRE": Case(
         "docker-28.5/published",
         """*filter
@@ -375,3 +393,12 @@ def test_a_list_that_two_rules_ask_of_one_address_is_one_decision() -> None:
         CASES["a list of recent packets that rules ask several times, by the address of each end"]
     )
     assert not [one for one in found if one.passes_through and one.verdict == "DEPENDS"]
+
+
+def test_nat_changes_nothing_of_a_connection_that_is_in_conntracks_table() -> None:
+    """nf_nat_setup_info does nothing for a confirmed connection, and that of a flooded packet is (br_nf_local_in)."""
+    found = fates_of(CASES["packets to a group, whose connection is in conntrack's table before INPUT"])
+    group = found.space.where("dst", ((0xE0000001, 0xE0000001),))
+    here = [part for one in found if (part := one.within(group)) is not None]
+    assert here
+    assert not any(one.translated for one in here)
