@@ -110,7 +110,7 @@ def lookup(
 
 
 def _keep(namespace: Namespace, key: object, value: object) -> None:
-    """Keep what was found out about a namespace, and no more than fits."""
+    """Cache a value about a namespace; a full cache is cleared first."""
     if len(namespace.cache) > CACHE_SIZE:
         namespace.cache.clear()
     namespace.cache[key] = value

@@ -73,7 +73,7 @@ def _says(reference: SetReference, negated: bool) -> Text:
 
 
 class Set(Match):
-    """Addresses, ports and the like of the packet are in an ipset."""
+    """The packet's addresses, ports or similar fields are in an ipset."""
 
     name: ClassVar[str] = "set"
     status: ClassVar[Status] = "given"
