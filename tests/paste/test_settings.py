@@ -87,3 +87,10 @@ def test_a_quoted_compose_file_with_tabs() -> None:
     pytest.importorskip("yaml")
     host = read("> > services:\n> >   web:\n> > \timage: nginx\n> > \tports:\n> > \t  - 8080:80\n")
     assert verdict(host, "internet", "host:8080") == "ACCEPT"
+
+
+def test_podman_makes_no_host_of_docker() -> None:
+    """Its network stack sets no policy in FORWARD, and jumps to no DOCKER-USER (netavark)."""
+    host = read("$ podman run -d --name web -p 8080:80 nginx\n$ sudo iptables -P INPUT DROP\n")
+    assert host.containers == {}
+    assert [one.code for one in lint(host) if one.code.startswith(("forward", "docker"))] == []

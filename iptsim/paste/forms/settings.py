@@ -38,11 +38,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if _COMPOSE.match(text):
         return _compose(lines, at)
     typed = command_of(text)
-    return (
-        _commands(lines, at)
-        if typed is not None and typed.program in ("docker", "podman", "dockerd")
-        else None
-    )
+    # podman takes the same options, but writes other rules
+    is_dockers = typed is not None and typed.program in ("docker", "dockerd")
+    return _commands(lines, at) if is_dockers else None
 
 
 def _daemon(lines: list[Line], at: int) -> Segment | None:
