@@ -62,7 +62,7 @@ class Binder:
             line: the words. A value joined to its option (`--dport=80`) is split off in place.
 
         Raises:
-            BindError: a word is not allowed in its place.
+            BindError: a word is not allowed at its position.
         """
         plan = _Getopt(self.form.family, line).run()
         plan.jumps = self._jumps[plan.goto]
@@ -154,7 +154,7 @@ class _Getopt:
         return plan
 
     def _stray(self, at: int) -> BindError:
-        """Explain a word in a place where only an option is allowed."""
+        """Explain a word where only an option is allowed."""
         word = self.words[at]
         before = self.words[at - 1] if at else ""
         if at - 1 in self.taken and before[:1] == "-":

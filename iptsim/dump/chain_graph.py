@@ -206,5 +206,5 @@ def _calls(table: Table, name: str) -> list[str]:
 
 @cache
 def _and(hooks: tuple[str, ...], hook: str) -> tuple[str, ...]:
-    """Return hooks with one more; all chains share them."""
+    """Return the hooks plus one more; cached, so that chains share the tuples."""
     return (*hooks, hook)

@@ -1,4 +1,4 @@
-"""Finds rules that the kernel rejects: loops, calls nested too deeply, targets and matches in wrong places.
+"""Finds rules that the kernel rejects: loops, calls nested too deeply, misplaced targets and matches.
 
 Most errors in a single rule (wrong table, hook or protocol) are found only by the kernel, when the rules are really
 loaded: xt_check_target and xt_check_match in net/netfilter/x_tables.c. `iptables-restore --test` accepts such rules.
@@ -135,7 +135,7 @@ def objections(table: Table, doubts: Collection[Doubt]) -> list[Objection]:
     found: list[Objection] = []
     for extensions, protocol, rules in doubts:
         forbidden = reached(_forbidden_hooks(table, extensions))
-        #: a rule in any other chain has been checked, and all of them are alike
+        #: a rule in another chain is valid, and so are all others there, as they are alike
         valid = False
         for rule in rules:
             misplaced = rule.chain in forbidden
@@ -149,7 +149,7 @@ def objections(table: Table, doubts: Collection[Doubt]) -> list[Objection]:
 
 
 def _forbidden_hooks(table: Table, extensions: Iterable[Match | Target]) -> tuple[str, ...]:
-    """Return the built-in chains of a table that packets may not take to rules with some extensions."""
+    """Return the built-in chains of a table from which packets must not reach rules with some extensions."""
     allowed = [hooks for each in extensions if (hooks := each.allowed_hooks()) is not None]
     return tuple(
         hook

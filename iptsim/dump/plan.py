@@ -32,7 +32,7 @@ TOO_MANY = message(
 
 
 class BindError(Exception):
-    """A word is not allowed in its place.
+    """A word is not allowed at its position.
 
     Attributes:
         message: what is wrong.
@@ -92,7 +92,7 @@ class Step:
     recipe: Recipe = field(init=False)
 
     def cook_by(self, recipe: Recipe) -> None:
-        """Set how the values are read, and their places."""
+        """Set how the values are read, and where they are in the line."""
         self.recipe = recipe
         indexes = self.indexes()
         if indexes:
@@ -141,7 +141,7 @@ class Step:
             raise self.error(error) from None
 
     def error(self, error: Misread) -> BindError:
-        """Give an error its place in the line."""
+        """Add the position in the line to an error."""
         if error.value is not None:
             return BindError(error.message, self.indexes()[error.value], error.hint, error.item, error.column)
         return BindError(error.message, self.clauses[-1].at if self.clauses else self.at, error.hint)

@@ -102,8 +102,7 @@ class Recipe:
     def can_wait(self, protocol: int | None) -> bool:
         """Return whether a model can be made later, on first use.
 
-        The compatibility of its values, and the places where the rule is allowed, must be the same for all lines of
-        the shape.
+        Whether its values are compatible, and where the rule is allowed, must be the same for all lines of the shape.
 
         Args:
             protocol: the protocol that the rule matches, without `!`.

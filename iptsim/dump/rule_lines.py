@@ -23,7 +23,7 @@ from iptsim.languages import message
 
 #: Limits of iptables-restore: bytes of a word, words of a line.
 MAX_WORD, MAX_WORDS = 1023, 250
-#: A line of so many characters has no more bytes than a word may have.
+#: A line of up to this many characters has no more bytes than a word may have.
 _SHORT = MAX_WORD // 4
 #: The words of a chain's declaration: :NAME POLICY [packets:bytes].
 _DECLARATION = 3

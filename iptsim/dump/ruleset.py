@@ -84,7 +84,7 @@ class Plan(Protocol):
     """How to read the lines of one shape (:class:`iptsim.dump.plan.Plan`): rules of the same plan differ in values.
 
     Attributes:
-        fields: the parameters that are given, such as "source"; those that match everything are not made.
+        fields: the parameters that are given, such as "source", without those that match everything.
         names: of the matches and of the target, unless it is a chain.
         target_name: the target's; empty without a target, and for a chain.
     """
@@ -236,7 +236,7 @@ class Rule(_Read):
         return frozenset(names | {self.target.name} if isinstance(self.target, Target) else names)
 
     def is_written_like(self, other: Rule) -> bool:
-        """Return whether both were read from equal lines of dumps; they mean the same if their versions are."""
+        """Return whether both were read from equal lines, which mean the same to equal versions of iptables."""
         line = getattr(self, "_line", None)
         return line is not None and line == getattr(other, "_line", None)
 
@@ -251,7 +251,7 @@ class Rule(_Read):
 
     @property
     def span(self) -> Span:
-        """The place of the rule in its source."""
+        """The position of the rule in its source."""
         return Span(self.source, self.line, 0, len(self.text))
 
     @property
@@ -373,7 +373,7 @@ class Ruleset(Pictured):
         return with_suggestion(missing, chain, known)
 
     def rule(self, table: str, chain: str, position: int) -> Rule:
-        """Return a rule by its place.
+        """Return a rule by table, chain and position.
 
         Raises:
             RulesetError: there is no such rule.

@@ -16,7 +16,7 @@ from iptsim.dump.plan import Plan
 from iptsim.extensions.base import Match, Target
 from iptsim.grammar import pattern, terminal
 
-#: A bare word that is no option, and a word that may be in quotes; neither has escapes.
+#: A bare word that is not an option, and a word that may be in quotes; neither has escapes.
 _BARE = r'[^-!\s"][^\s"]*'
 _WORD = rf'{_BARE}|"[^"\\\n]*"'
 #: The name of a chain in its declaration: a bare word of ASCII. Ranges up to U+10FFFF take long to compile.

@@ -1,6 +1,6 @@
 """What the rules of a dump reveal about their host: bridges and their subnets, containers, ports.
 
-Docker, Podman, libvirt and similar software write rules of well-known forms, quoted at each place.
+Docker, Podman, libvirt and similar software write rules of well-known forms, quoted below where they are read.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Evidence:
 
     Attributes:
         subnets: by bridge, in the order of the rules.
-        links: the subnets behind each other interface.
+        links: the subnets behind every other interface.
         tunnels: likewise, but guessed: masqueraded subnets are assigned to the only tunnel.
         host_addresses: addresses of the host itself.
         interfaces: names of all interfaces, in the order of the rules.
@@ -89,7 +89,7 @@ class Evidence:
         self.ruled_by_docker: set[str] = set()
         self.userland_proxy: bool | None = None
         self._translated: dict[str, None] = {}
-        #: chains of nat for what leaves by an interface
+        #: nat chains for packets that leave by an interface
         self._leaving: list[tuple[str, str]] = []
         self._weak: dict[str, list[Prefix]] = {}
         self._hidden: list[Prefix] = []
@@ -115,7 +115,7 @@ class Evidence:
         self._guess_tunnel()
 
     def _guess_tunnel(self) -> None:
-        """Assign the masqueraded subnets that no rule ties to an interface to the only tunnel or other inner one."""
+        """Assign masqueraded subnets without a known interface to the only tunnel or other internal interface."""
         outside = {*self._translated, self.outside, "lo"}
         inner = [
             name

@@ -98,7 +98,7 @@ def lookup(
     the interface to which the sending socket is bound. Packets without an owner `uid` count as root's.
     """
     if own_rules(namespace, family) is None:
-        # only policy rules look at the rest
+        # only policy rules check the other fields
         flow = Flow(destination, source, iif, oif, tos=tos)
     else:
         flow = Flow(destination, source, iif, oif, mark, proto, sport, dport, tos, uid)

@@ -56,7 +56,7 @@ FILES: dict[str, str] = {
 }
 #: A capture may be in a top-level directory of its archive.
 DEPTH = 2
-#: How many other files of a folder or archive are looked at.
+#: The maximum number of other files of a folder or archive that are read.
 TEXTS = 100
 #: The files with listings of rules, for captures without a dump.
 LISTINGS = tuple(name for name in FILES if name.endswith("tables-listing.txt"))

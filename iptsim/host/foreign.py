@@ -78,7 +78,7 @@ def model_fault(fault: Mapping[str, Any]) -> Text:
     return message_of(template, **context) if template else str(fault["msg"])
 
 
-#: What pydantic says of a value that has the wrong type or size, by its codes.
+#: Pydantic's messages about values of the wrong type or size, by error code.
 _MODEL_FAULTS = {
     "missing": marked("Field required"),
     "extra_forbidden": marked("Extra inputs are not permitted"),

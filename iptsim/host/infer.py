@@ -147,7 +147,7 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
         if not prefixes:
             prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
         if existing_only and interface is not None:
-            # a rule may name a bridge and a subnet that are no pair
+            # a rule may name a bridge and a subnet that do not belong together
             named, prefixes = prefixes, [one for one in prefixes if _has_subnet(interface, one)]
             if named and not prefixes:
                 continue

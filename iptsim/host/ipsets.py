@@ -201,7 +201,7 @@ def contains(
     if element is None or isinstance(element, Unknown):
         return element or False
     found = own.find(dict(enumerate(element)))
-    # types without networks know no holes and take no notice of the option (ip_set_enomatch)
+    # types without networks have no holes and ignore the option (ip_set_enomatch)
     holes = options.get("return_nomatch") and "net" in own.parts
     return found is False if holes else found is True
 

@@ -44,7 +44,7 @@ class ServicePort:
 
     @property
     def name(self) -> str:
-        """The service without its namespace's port: "default/web"."""
+        """The service without the name of its port: "default/web"."""
         return self.service.partition(":")[0]
 
     @property

@@ -54,7 +54,7 @@ class ConntrackEntry:
 
 
 class Lines(NamedTuple):
-    """Consecutive lines of a pasted text that have one form, or none.
+    """Consecutive lines of a pasted text that have the same form, or no known form.
 
     Attributes:
         file: the text's name.
@@ -134,7 +134,7 @@ class Pasted:
         left_out: the lines that were not.
         asked: the packets that the text describes, as fields of a batch line.
         logged: the lines in which the kernel logged a packet.
-        with_rules: it shows rules, besides those that logged lines prove.
+        with_rules: it shows rules, not only those that logged lines prove.
         listed_twice: it shows a table twice, with counters.
         grown: the counters that grew in between.
         failed: commands that a log says have failed.
@@ -197,7 +197,7 @@ class Host(Pictured):
         inferred: there was only a dump; host and containers were inferred from its rules.
         source: the path from which it was read.
         pasted: how it was read; None for a plain dump or capture.
-        prepared: a cache of what is made from it for questions.
+        prepared: a cache of data derived from it for questions.
     """
 
     namespace: Namespace = field(default_factory=Namespace)
@@ -216,7 +216,7 @@ class Host(Pictured):
     prepared: Any = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is copied and pickled: everything but what is made from it again."""
+        """Return what is copied and pickled: everything except the cache."""
         return {**self.__dict__, "prepared": None}
 
     def __repr__(self) -> str:

@@ -52,9 +52,9 @@ _ICMPV6 = {
 #: Protocols with ports, by nft's names.
 _TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
-#: At most this many alternatives of a rule are written out; ports of one `-m multiport`.
+#: The maximum number of alternatives of a rule, and of ports in one `-m multiport`.
 _MOST, _PORTS = 512, 7
-#: A condition that no packet of the family meets, and one that all do.
+#: A condition that no packet of the family satisfies, and one that every packet satisfies.
 _NEVER: list[str] = []
 _ALWAYS = [""]
 
@@ -96,7 +96,7 @@ class Translator:
 
 
 def _growing(names: list[str]) -> Iterator[str]:
-    """Yield the names, and those that are added meanwhile."""
+    """Yield the names, including those that are added during iteration."""
     at = 0
     while at < len(names):
         yield names[at]
@@ -108,7 +108,7 @@ class _Rule:
 
     def __init__(self, table: Translator, family: Family) -> None:
         self.table, self.family = table, family
-        #: for each condition the options of which one has to hold
+        #: for each condition, alternative options, one of which must match
         self.conditions: list[list[str]] = []
         self.hidden: list[str] = []
         self.protocols: list[str] | None = None
@@ -194,7 +194,7 @@ class _Rule:
         return found
 
     def _imply_protocol(self, key: Mapping[str, Any]) -> None:
-        """Keep the packets of the protocol whose port a map looks up."""
+        """Restrict the rule to the protocol whose port a map looks up."""
         payload = key.get("payload")
         if isinstance(payload, Mapping) and payload.get("protocol") in _TRANSPORTS:
             self._only([payload["protocol"]])
@@ -211,7 +211,7 @@ class _Rule:
             self.conditions.append(options)
 
     def _options(self, left: Any, op: str, right: Any) -> list[str] | None:
-        """Return the options of which one has to hold: none if no packet meets them; None if they are not known."""
+        """Return alternative options, one of which must match: empty if no packet can match, None if unknown."""
         if not isinstance(left, Mapping) or op not in ("==", "!=", "in"):
             return None
         (kind, about), *more = left.items() if left else (("", None),)
@@ -246,7 +246,7 @@ class _Rule:
         return list(right) if isinstance(right, list) else [right]
 
     def _only(self, names: Iterable[str]) -> None:
-        """Keep the packets of some protocols."""
+        """Restrict the rule to some protocols."""
         wanted = list(names)
         known = self.protocols
         self.protocols = wanted if known is None else [name for name in known if name in wanted]

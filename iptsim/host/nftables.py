@@ -39,7 +39,7 @@ _FAMILIES: dict[str, frozenset[Family]] = {
     "inet": frozenset({4, 6}),
 }
 
-#: Hooks of IP, and flags of sets whose elements come and go.
+#: Hooks of IP, and flags of sets whose elements change over time.
 _HOOKS = frozenset({"prerouting", "input", "forward", "output", "postrouting"})
 _CHANGING = frozenset({"dynamic", "timeout"})
 
@@ -162,7 +162,7 @@ def _devices(value: str | list[str] | None) -> tuple[str, ...]:
 
 
 def _keys(value: Any) -> Iterator[str]:
-    """Yield all names of objects in a statement."""
+    """Yield the keys of all JSON objects in a statement."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield str(key)

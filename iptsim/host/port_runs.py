@@ -1,7 +1,7 @@
 """Ranges of published ports that no rule and no listening program distinguishes.
 
-A published range (FTP, RTP) may have thousands of ports, with rules that differ only in the number. The answer for one
-of them applies to all, so only one is checked.
+A published range (FTP, RTP) may have thousands of ports, with rules that differ only in the port number. The answer
+for one of them applies to all, so only one is checked.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _score6(
 def _rank6(
     interface: Interface, address: InterfaceAddress, device: str | None, wanted: int
 ) -> tuple[int, bool, bool]:
-    """Rank a candidate by the rules before that about labels, for a destination of a scope."""
+    """Rank a candidate by the rules that precede the one about labels, for a destination of the given scope."""
     own = _scope6(address.address)
     return -own if own >= wanted else own - 128, not address.deprecated, interface.name == device
 

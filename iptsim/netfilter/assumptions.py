@@ -1,4 +1,4 @@
-"""Checks the assumptions of a question against the rules: one that can decide nothing is a mistake."""
+"""Checks the assumptions of a question against the rules: an assumption that can never have an effect is an error."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _check_place(what: str, rulesets: list[Ruleset]) -> None:
 
 
 def _kinds(name: str) -> list[type[Match] | type[Target]]:
-    """Return the extensions of a name, of both families."""
+    """Return the extensions with a name, for both address families."""
     kinds = [find(name, family) for find in (find_match, find_target) for family in (4, 6)]
     return [kind for kind in kinds if kind is not None]
 

@@ -21,7 +21,7 @@ from iptsim.question.model import Question
 from iptsim.question.start import Start
 from iptsim.question.tracking import quote_of, tracking_of
 
-#: How many ways of an undecided ruleset are followed.
+#: The maximum number of branches that are followed.
 WAY_LIMIT = 256
 
 
@@ -29,8 +29,8 @@ class Branches:
     """All branches of a question, each followed in a run of its own.
 
     Attributes:
-        before: the first packet of `after`.
-        watches: see the rules that the packets meet.
+        before: the earlier packet that the question gives as `after`.
+        watches: record the rules that the packets traverse.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Branches:
                 )
                 if note not in self.notes:
                     self.notes.append(note)
-                # how the other ways end is unknown
+                # how the other branches end is unknown
                 return replace(trace, verdict="DEPENDS", hinges=trace.hinges or [taken[index]])
             other = self.explore((*(decision.value for decision in taken[:index]), not taken[index].value))
             trace = merge(trace, other, taken[index], index)
@@ -116,14 +116,14 @@ class Branches:
 
 
 def _verdict(legs: list[Leg]) -> FinalVerdict:
-    """Return the verdict of the whole: that of the first leg that did not arrive."""
+    """Return the overall verdict: that of the first leg that did not arrive."""
     if legs[0].verdict == "REJECT":
         return "REJECT"
     return next((leg.verdict for leg in legs if leg.verdict != "ACCEPT"), "ACCEPT")
 
 
 def _way_back(start: Start, request: Leg) -> Text:
-    """Return what is assumed if a packet leaves with an address that only this host knows."""
+    """Return the assumption that there is a route back, for a packet that leaves with an internal address."""
     source = address_text(request.packet.family, request.packet.src)
     return message(
         "{target} has a route back to {source}, as no rule changes the source of the request.",

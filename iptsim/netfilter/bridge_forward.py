@@ -110,7 +110,8 @@ def _pass_unseen_by_iptables(
 def flood(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
     """Send a broadcast or multicast frame out of all other ports.
 
-    Returns where a copy arrives, else that one was rejected (its sender gets the error); None if all are dropped.
+    Returns the outcome of a copy that arrives, else of one that is rejected (its sender gets the error); None if all
+    are dropped.
     """
     packet, bridge = context.packet, port.master or ""
     seen = bridge_netfilter(kernel, packet.family)

@@ -34,7 +34,7 @@ class HandedUp(NamedTuple):
     Attributes:
         seen: PREROUTING has seen it on the bridge already.
         entered: the interface that IP takes as the input interface, if it is not the bridge.
-        flooded: where a copy of a flooded frame arrived, or that one was rejected.
+        flooded: the outcome of a copy of a flooded frame that arrived or was rejected.
     """
 
     seen: bool
@@ -97,7 +97,7 @@ def _after_dnat(kernel: Kernel, context: Context, port: Interface) -> Outcome | 
         return kernel.drop(decision.code, decision.note)
     if decision.kind == "forward" and decision.device == bridge:
         return _switch_to(kernel, context, port, decision.gateway or packet.dst)
-    # from here on the frame is the host's, however it was addressed
+    # from here on the frame is for the host, whatever its destination MAC address
     packet.pkttype = "unicast"
     # it has a route already, and IPv6 takes its device as the input interface (ip6_rcv_core)
     return hand_up(kernel, context, bridge) or HandedUp(True, entered=decision.device)

@@ -31,7 +31,7 @@ def bridge_netfilter(kernel: Kernel, family: int) -> bool:
 
 
 def entrance(kernel: Kernel, packet: Packet, interface: str) -> tuple[str, int | None]:
-    """Return the interface that a packet from outside comes in by, and the next hop whose MAC its frame has.
+    """Return the interface on which a packet from outside arrives, and the next hop whose MAC its frame carries.
 
     For a bridge the interface is the port that its sender is behind; a next hop of None is the host.
     """
@@ -65,8 +65,8 @@ def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str, port: str) -
     """Return the next hop that a sender on a bridge's link puts into its frame; None: the host.
 
     A neighbour in the same subnet gets the frame directly. A destination behind another gateway on the same link
-    is sent to that gateway, and a host without an address on the bridge cannot be the gateway. A gateway behind
-    the port that the frame comes in by would have got it without the host, so that frame is the host's.
+    is sent to that gateway, and a host without an address on the bridge cannot be the gateway. A gateway behind the
+    port on which the frame arrives would have received it directly, so such a frame is for the host.
     """
     family, target = packet.family, packet.dst
     if packet.dst_mac is not None or packet.pkttype != "unicast":
@@ -113,7 +113,7 @@ def settle_port(kernel: Kernel, ports: tuple[str, ...], target: str, bridge: str
 
 
 def _tells_apart(kernel: Kernel, ports: tuple[str, ...]) -> bool:
-    """Return whether it matters, to a rule or to the bridge, which of several ports it is."""
+    """Return whether a rule or the bridge treats the possible ports differently."""
     interfaces = kernel.namespace.interfaces
     kinds = {
         (port.isolated, port.hairpin, port.mtu)
@@ -142,7 +142,7 @@ def addressee(kernel: Kernel, packet: Packet, port: Interface, next_hop: int | N
 
 
 def neighbour_behind(kernel: Kernel, packet: Packet, next_hop: int, bridge: str) -> Neighbour:
-    """Return the neighbour on a bridge with an address; outside, behind an unknown port, if nothing else is known."""
+    """Return the neighbour on a bridge that has an address; by default, a machine outside behind an unknown port."""
     found = kernel.world.neighbour(packet.family, next_hop, bridge, behind_ports=True)
     return found or Neighbour(None, address_text(packet.family, next_hop), None, ())
 
@@ -156,7 +156,7 @@ def _own_macs(kernel: Kernel, bridge: str) -> set[str]:
 
 
 def is_of_other_port(kernel: Kernel, packet: Packet, port: Interface) -> bool:
-    """Return whether a frame has the MAC address of a port that it did not come in by (eth_type_trans)."""
+    """Return whether a frame is addressed to the MAC of a port other than the one it arrived on (eth_type_trans)."""
     taken = (kernel.namespace.interfaces[port.master or ""].mac, port.mac)
     known = [mac.lower() for mac in taken if mac is not None]
     return packet.dst_mac is not None and packet.dst_mac.lower() not in known

@@ -116,15 +116,15 @@ def _call(
 
 
 def _evaluates_each(kernel: Kernel, context: Context) -> bool:
-    """Return whether each rule must be evaluated: an answer may list those that do not match, and unused assumptions.
+    """Return whether each rule must be evaluated: the answer lists rules that do not match, or checks assumptions.
 
-    Of a fragment, the conditions on one field may read different places.
+    In a fragment, conditions on the same field may read different bytes.
     """
     return kernel.verbose or bool(kernel.world.question.assume) or context.packet.fragment is not None
 
 
 def _watched(kernel: Kernel, context: Context) -> frozenset[str]:
-    """Return the fields whose conditions are to be evaluated although they do not match."""
+    """Return the fields whose conditions must be evaluated even if they do not match."""
     if not kernel.watches:
         return frozenset()
     sides = ("src", "dst")

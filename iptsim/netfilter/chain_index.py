@@ -23,12 +23,12 @@ from iptsim.ranges import complement, within
 _INDEXED = frozenset({
     "src", "dst", "sport", "dport", "proto", "in_interface", "out_interface", "ct.state", "mark", "tcp_flags",
 })  # fmt: skip
-#: Of how many values of a field the rules are remembered, and how many bytes all of them may take.
+#: For how many values of a field the rules are cached, and how many bytes the cache may take.
 _VALUES, _BYTES = 4096, 8 << 20
-#: Up to this many rules of a prefix are held one by one, more as bits.
+#: Up to this many rules of a prefix are stored as positions, more as a bit set.
 _FEW = 4
 
-#: A field, and which condition on it this is within a rule.
+#: A field, and the number of a condition among those of a rule on that field.
 _Key = tuple[str, int]
 
 
@@ -65,7 +65,7 @@ class ChainIndex:
             key: _field(list(alike.values()), count, WIDTHS[family].get(key[0], 0))
             for key, alike in conditions.items()
         }
-        #: field -> those that every rule with a condition on both tests before it
+        #: field -> the fields tested earlier by every rule that tests both
         self._earlier = {
             key: [other for other in self.fields if other != key and other not in later.get(key, ())]
             for key in self.fields
@@ -96,7 +96,7 @@ class ChainIndex:
         return start + (allowed & -allowed).bit_length() - 1 if allowed else self.count
 
     def _readers(self, key: _Key, found: dict[_Key, int]) -> int:
-        """Return the rules that evaluate their condition on a field, if they have one."""
+        """Return the rules that may evaluate a condition on a field: those that no earlier field excludes."""
         bits = self._everything
         for other in self._earlier[key]:
             bits &= found.get(other, bits)
@@ -170,7 +170,7 @@ class FieldIndex:
 
 
 class _NumberIndex(FieldIndex):
-    """The same for a field with many numbers: conditions are found by the prefixes of a number.
+    """An index of a field with many possible numbers: conditions are looked up by the prefixes of a number.
 
     Args:
         width: of the numbers, in bits.
@@ -211,7 +211,7 @@ class _NumberIndex(FieldIndex):
         return found
 
 
-#: The bits of the fields that have many numbers.
+#: The width in bits of the fields with many possible numbers, by family.
 WIDTHS: dict[int, dict[str, int]] = {
     family: {"src": bits, "dst": bits, "sport": 16, "dport": 16} for family, bits in ((4, 32), (6, 128))
 }
@@ -229,15 +229,15 @@ def _bits(positions: Iterable[int], count: int) -> int:
 
 
 def _packed(positions: list[int], count: int) -> tuple[int, ...] | int:
-    """Return a few positions as they are, many as bits."""
+    """Return a few positions as they are, many as a bit set."""
     return tuple(positions) if len(positions) <= _FEW else _bits(positions, count)
 
 
 def _prefixes(constraint: Constraint, width: int) -> list[tuple[int, int]] | None:
-    """Return the numbers that satisfy a condition as prefixes; None if they are no ranges.
+    """Return the numbers that satisfy a condition as prefixes; None if they do not form ranges.
 
     Returns:
-        Of each prefix its value, without the bits that are free, and the number of those.
+        For each prefix, its value shifted right by the number of free bits, and that number.
     """
     ranges = ranges_of(constraint, width)
     return None if ranges is None else [prefix for low, high in ranges for prefix in _of_range(low, high)]

@@ -17,7 +17,7 @@ class Choices:
     def __init__(self, plan: tuple[bool, ...] = ()) -> None:
         self.plan = plan
         self.decisions: list[Decision] = []
-        #: what is decided the same way for the rest of the walk
+        #: the decisions that hold for the rest of the walk, by key
         self.settled: dict[Any, bool] = {}
 
     def take(

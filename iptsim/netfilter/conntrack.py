@@ -38,9 +38,9 @@ USERS = frozenset({
     "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "CLUSTERIP",
 })  # fmt: skip
 _ICMP_REDIRECT = 5
-#: The flags that tell the steps of a TCP connection.
+#: The flags that distinguish the steps of a TCP connection.
 _STEPS = FIN | SYN | RST | ACK
-#: Multicast listeners and routers, and neighbour discovery but for redirects: conntrack leaves them untracked.
+#: Types that conntrack leaves untracked: multicast listeners and routers, neighbour discovery except redirects.
 _ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 143, 151, 152})
 
 
@@ -103,7 +103,7 @@ def update(connection: Connection, packet: Packet, direction: Direction) -> None
 
 
 def count(connection: Connection, packet: Packet, state: str | None, direction: Direction) -> None:
-    """Add a packet to the counters of its connection, as far as they are known (nf_ct_acct_add)."""
+    """Add a packet to the counters of its connection, if they are known (nf_ct_acct_add)."""
     packets, sizes = connection.carried(state)
     if packets is not None:
         connection.packets = {**packets, direction: packets[direction] + 1}

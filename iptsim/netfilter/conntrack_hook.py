@@ -59,9 +59,9 @@ def track(kernel: Kernel, context: Context) -> None:
 
 
 def _complete(kernel: Kernel, context: Context, stated: State) -> None:
-    """Give a connection of which the question states the state alone the flow of its first packet.
+    """Set the flow of a connection of which the question states only the state, from its first packet.
 
-    Its source may have been picked since, by the kernel of the sender.
+    The sender's kernel may only now have picked the source address.
     """
     ct, connection = kernel.world.question.ct, stated.connection
     if connection is None or stated.direction == "reply" or connection.nat_done:
@@ -77,7 +77,7 @@ def _find(kernel: Kernel, context: Context) -> State:
         if kernel.company is not None:
             kernel.company.verified(packet)
         if packet.proto == UDPLITE:
-            # the checksum is verified as if it were one of UDP, and so never right (udplite_error)
+            # the checksum is verified as UDP's would be, so it is never correct (udplite_error)
             return State("INVALID", None)
     if is_icmp_error(packet):
         found = _find_quoted(kernel, context)
@@ -94,7 +94,7 @@ def _find(kernel: Kernel, context: Context) -> State:
 def _does_not_fit(kernel: Kernel, packet: Packet, found: State) -> bool:
     """Return whether a TCP packet is invalid in the state of its connection, and note it.
 
-    Flags that the question leaves open say nothing, unless it gives the earlier packet.
+    Flags that the question does not state prove nothing, unless it gives the earlier packet.
     """
     stated = "tcp_flags" not in packet.defaults or kernel.world.question.after is not None
     if packet.proto != TCP or not stated or found.connection is None or packet.fragment is not None:
@@ -142,7 +142,7 @@ def confirm(kernel: Kernel, context: Context) -> None:
 def forget_invalid(kernel: Kernel, context: Context) -> None:
     """Have conntrack look up an INVALID packet, which has no entry, again when it next arrives."""
     if context.state == "INVALID":
-        # a state that the question gave it stays
+        # a state given by the question is kept
         if kernel.stated is not None:
             kernel.world.force(kernel.stated)
         context.state, context.template, context.zone = None, context.inherits, NO_ZONE

@@ -47,7 +47,7 @@ class Behind(NamedTuple):
 
 
 class Proxying(NamedTuple):
-    """A connection of docker-proxy to a container, for a packet of which table nat, which is not shown, would tell.
+    """A connection that docker-proxy may open to a container; that depends on table nat, which is not shown.
 
     Attributes:
         unknown: what is not known.
@@ -95,7 +95,7 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
 
 
 def unseen_proxies(host: Host, rulesets: list[Ruleset], delivered: Delivery) -> Iterator[Proxying]:
-    """Yield how docker-proxy, if table nat is not shown, may take what is sent to a loopback address of the host.
+    """Yield how docker-proxy may handle a packet to a loopback address of the host if table nat is not shown.
 
     Args:
         host: the host.

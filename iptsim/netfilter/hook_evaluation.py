@@ -1,4 +1,4 @@
-"""Passing a hook: its base chains in order, with connection tracking, nat, and a new route after those of OUTPUT.
+"""Passing a hook: its base chains in order, with connection tracking, nat, and rerouting after OUTPUT.
 
 Sources: nf_hook_slow (net/netfilter/core.c), net/ipv4/netfilter.c, and measurements.
 """
@@ -64,7 +64,7 @@ def _may_reroute(entry: Registered) -> bool:
 
 
 def _pass_unseen(kernel: Kernel, context: Context) -> Outcome | None:
-    """Follow both ways if a table that the source does not show may block the packet."""
+    """Follow both branches if a table that the source does not show may block the packet."""
     flow = context.packet.flow
     if not kernel.is_host or any(flow == one.reply for one in kernel.connections):
         return None

@@ -16,7 +16,7 @@ from iptsim.netfilter.program import Program
 
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"
 
-#: Where connection tracking is in the order (NF_IP_PRI_CONNTRACK).
+#: The priority of connection tracking (NF_IP_PRI_CONNTRACK).
 CONNTRACK_PRIORITY = -200
 #: The tables of iptables at each hook.
 TABLES: dict[str, tuple[str, ...]] = {
@@ -39,7 +39,7 @@ class IptablesChain(NamedTuple):
         priority: where it is in the order.
         table: raw, mangle, nat, filter or security.
         program: the rules with that table, and which backend wrote them.
-        chain: the chain as the dump has it.
+        chain: the chain as in the dump.
     """
 
     priority: int
@@ -52,7 +52,7 @@ class NftablesChain(NamedTuple):
     """A base chain of nftables that iptables did not create.
 
     Attributes:
-        priority: where it is in the order; the first place if it was not saved.
+        priority: its priority at the hook; the lowest possible if it was not saved.
         chain: the chain.
     """
 
@@ -73,7 +73,7 @@ class KernelFunction(NamedTuple):
     name: Literal["conntrack", "nat"]
 
 
-#: A base chain, by who wrote it.
+#: A base chain of iptables or of nftables.
 BaseChain: TypeAlias = IptablesChain | NftablesChain
 #: Whatever is registered at a hook.
 Registered: TypeAlias = BaseChain | KernelFunction
@@ -89,7 +89,7 @@ class Hook(NamedTuple):
             registered later; then the first program.
         nat: the nat chains, in the order in which nat runs them (nf_nat_inet_fn).
         tracks: whether conntrack is switched on.
-        lacks_table: no rules show the table that could block packets here: raw at PREROUTING, filter at FORWARD.
+        lacks_table: the table that could block packets here (raw at PREROUTING, filter at FORWARD) is not shown.
     """
 
     name: str

@@ -75,12 +75,12 @@ def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outco
 
 
 def _enter_from_bridge(kernel: Kernel, context: Context, frame: HandedUp) -> Outcome:
-    """Take in what a bridge hands up; of a flooded frame, what happened to its copies may count."""
+    """Receive a frame that a bridge hands up; if it was flooded, the outcome of another copy may count instead."""
     outcome = _enter(kernel, context, seen=frame.seen, entered=frame.entered)
     flooded = frame.flooded
     if outcome.verdict == "ACCEPT" or flooded is None:
         return outcome
-    # a rule of the host that drops its own copy says more than those that reject the others
+    # a rule that drops the host's own copy explains more than one that rejects another copy
     dropped_by_rule = kernel.passage.steps[-1].table is not None
     return outcome if flooded.verdict == "REJECT" and dropped_by_rule else flooded
 
@@ -101,7 +101,7 @@ def _is_for_others(packet: Packet, interface: Interface | None) -> bool:
 
 
 def _refused_before_rules(kernel: Kernel, packet: Packet) -> Outcome | None:
-    """Drop what ip6_rcv_core refuses before any hook: multicast or loopback sources, loopback targets."""
+    """Drop what ip6_rcv_core refuses before any hook: multicast or loopback sources, loopback destinations."""
     if packet.family == 6 and (is_multicast(6, packet.src) or packet.src == 1 or packet.dst == 1):
         note = message(
             "the kernel drops it before any rule: a multicast or loopback address is not valid there"

@@ -57,8 +57,8 @@ def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome
 def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome:
     """Follow the packet that REJECT sends back; it belongs to the rejected packet's connection."""
     context = kernel.context(packet)
-    # a reset keeps its source; an error has one before it is routed if the rejected packet was for an address
-    # of the host, in IPv6 also if that came in by an interface (icmp_send, icmp6_send)
+    # a reset keeps its source; an ICMP error has a source before routing if the rejected packet was for an address of
+    # the host, in IPv6 also if it arrived on an interface (icmp_send, icmp6_send)
     settled = (
         packet.proto == TCP
         or packet.src == rejected.packet.dst
@@ -68,7 +68,7 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
     if found is None or found.device is None:
         return kernel.drop("no-route", message("there is no route back to the sender"))
     if not settled:
-        # it is the one of the next hop that was picked
+        # the source belongs to the next hop that was picked
         source = fib.source_address(kernel.namespace, packet.family, found, packet.dst)
         packet.src = packet.src if source is None else source
     kernel.passage.sent = packet.copy()
@@ -80,8 +80,7 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
         context.direction = "original" if rejected.direction == "reply" else "reply"
     else:
         packet.quoted = rejected.packet.flow
-        # the error for an untracked packet inherits that there is no entry: CT does nothing then, but
-        # conntrack looks it up
+        # the error for an untracked packet inherits its state, so CT does nothing, but conntrack looks the error up
         context.template = context.inherits = rejected.state == "UNTRACKED"
     return _output(kernel, context, found)
 
@@ -119,7 +118,7 @@ def _loop_back(kernel: Kernel, context: Context) -> Outcome:
     forget_invalid(kernel, context)
     outcome = pass_hook(kernel, context, hooks.PREROUTING)
     if outcome is None and kernel.passage.translated:
-        # the route that it came with no longer fits
+        # its earlier route no longer applies
         return route(kernel, context)
     return outcome or deliver(kernel, context)
 

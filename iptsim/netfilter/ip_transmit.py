@@ -41,7 +41,7 @@ def transmit(kernel: Kernel, context: Context, gateway: int | None) -> Outcome:
 
 
 def carriers(kernel: Kernel, name: str) -> list[str]:
-    """Return an interface and those that carry its frames: of a VLAN its parent, of a bond its ports."""
+    """Return an interface and those that carry its frames: for a VLAN its parent, for a bond its ports."""
     interface = kernel.namespace.interfaces.get(name)
     found = [name]
     if interface is not None and interface.kind == "vlan" and interface.parent:

@@ -27,9 +27,9 @@ from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.watch import Watch
 from iptsim.packet import Connection, Context, Packet, State
 
-#: Rules that may be evaluated for one question, all ways together.
+#: The maximum number of rules evaluated for one question, over all branches.
 RULE_LIMIT = 5_000_000
-#: Steps that one packet may take: a real path takes tens to hundreds.
+#: The maximum number of steps of one packet; a real path has tens to hundreds.
 STEP_LIMIT = 20_000
 
 
@@ -56,7 +56,7 @@ class Budget:
 
 
 class Observer(Protocol):
-    """Follows which rules a walk evaluates, and itself picks those that may match."""
+    """Observes which rules a walk evaluates, and selects those that may match."""
 
     def following(self, rules: ChainRules, context: Context, start: int) -> int:
         """Return the first rule of a chain from a position on that may match; the number of rules if none may."""
@@ -135,8 +135,8 @@ class Kernel:
         choices: decides what is undecided.
         budget: how many more rules may be evaluated.
         verbose: whether rules that did not match are recorded.
-        watches: see the rules that packets meet, to find the addresses that they treat alike.
-        observer: follows the evaluation of the rules; None for nothing.
+        watches: record the rules that packets traverse, to find the addresses that they treat alike.
+        observer: observes the evaluation of the rules, if any.
         connections: those that conntrack knows.
         consulted: packet fields that a rule checked while they held a default.
         notes: the assumptions made, as sentences.

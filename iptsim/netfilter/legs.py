@@ -59,7 +59,7 @@ def legs_of(run: Run) -> list[Leg]:
 
 
 def _unseen_proxy(run: Run, delivered: Delivery) -> docker_proxy.Behind | None:
-    """Follow the ways on which docker-proxy, of which a table nat that is not shown would tell, passes a packet on."""
+    """Follow the branches on which docker-proxy may pass a packet on, if table nat is not shown."""
     kernel = run.kernel
     rulesets = [program.ruleset for program in kernel.hooks.programs(delivered.packet.family)]
     for found in docker_proxy.unseen_proxies(run.host, rulesets, delivered):
@@ -102,7 +102,7 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False)
     assert delivered is not None
     if run.kernel.company is not None:
         packet = run.kernel.company.answering(delivered.packet, packet)
-    # an address that SNAT made up is on no other machine
+    # no other machine has an address that exists only through SNAT
     if packet.dst == request.packet.src and _is_direct(run, delivered, packet):
         leg = Leg("reply", delivered.name, packet, delivered=Delivery("outside", request.sender, packet))
     else:
@@ -116,13 +116,13 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False)
 
 
 def _is_direct(run: Run, delivered: Delivery, reply: Packet) -> bool:
-    """Return whether a machine replies to another one on its own link, so that the reply does not pass the host."""
+    """Return whether the reply goes to a machine on the same link, and so does not pass the host."""
     if delivered.kind != "outside" or delivered.interface is None:
         return False
     interface = run.host.namespace.interfaces.get(delivered.interface)
     return (
         interface is not None
-        and interface.kind != "bridge"  # the host's own bridge takes the reply to its rules
+        and interface.kind != "bridge"  # on the host's own bridge, its rules see the reply
         and run.host.owner_of(reply.family, reply.dst) is None
         and any(
             address.family == reply.family and address.covers(reply.src) and address.covers(reply.dst)

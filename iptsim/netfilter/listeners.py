@@ -65,7 +65,7 @@ def _opens(question: Question, packet: Packet) -> bool:
 
 
 def unsaved(host: Host, trace: Trace) -> list[Text]:
-    """Return in one sentence what is assumed of nftables and of listening programs, if they were not saved."""
+    """Return in one sentence what is assumed about nftables and listening programs, if they were not saved."""
     end = trace.opening.delivered
     is_local = end is not None and end.kind != "outside" and end.packet.proto in (TCP, UDP)
     unlisted = end.name if is_local and end is not None and namespace_at(host, end).listeners is None else ""

@@ -29,7 +29,7 @@ def _same_delivery(one: Trace, other: Trace) -> bool:
                 leg.delivered.packet.dport,
                 leg.delivered.packet.src,
                 leg.delivered.packet.sport,
-                # two REJECT rules may answer differently
+                # two REJECT rules may send different replies
                 leg.delivered.packet.proto,
                 leg.delivered.packet.icmp_type,
                 leg.delivered.packet.icmp_code,
@@ -70,7 +70,7 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
 
 
 def _merge_branches(yes: list[Trace], no: list[Trace]) -> list[Trace]:
-    """Make one list of the ways on both sides of a decision that makes no difference."""
+    """Combine the branches on both sides of a decision that makes no difference."""
     if len(yes) != len(no) or not all(alike(left, right) for left, right in zip(yes, no, strict=True)):
         return [*yes, *no]
     return [
@@ -93,7 +93,7 @@ def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
 
 
 def _either_maybe(yes: list[Step], no: list[Step]) -> list[Step]:
-    """Return the same steps of two legs; what is "maybe" in one of them is so in both."""
+    """Return the same steps of two legs; a step that is "maybe" in one of them is "maybe" in the result."""
     return [
         replace(one, maybe=True) if other.maybe and not one.maybe else one
         for one, other in zip(yes, no, strict=True)

@@ -1,8 +1,8 @@
-"""Published ports where the source does not show table nat: Docker's rules in table filter prove that it has some.
+"""Published ports where the source does not show table nat: Docker's rules in table filter prove that they exist.
 
 For every published port, dockerd writes an ACCEPT to the container's address into filter DOCKER, and its twin, the
 DNAT, into nat DOCKER: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler/port.go (setPerPortForwarding,
-setPerPortDNAT). The twin's port on the host is not in the ACCEPT; it may be any.
+setPerPortDNAT). The ACCEPT does not name the port on the host; it may be any.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Target(NamedTuple):
 
 
 def unseen_forwardings(host: Host, rulesets: list[Ruleset], context: Context) -> Iterator[Forwarding]:
-    """Yield how Docker's rules in table nat, if it is not shown, may forward a new connection to a container.
+    """Yield how Docker's rules in a table nat that is not shown may forward a new connection to a container.
 
     Args:
         host: the host.

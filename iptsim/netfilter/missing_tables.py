@@ -25,12 +25,12 @@ WHOLE = {4: message("save all tables: iptables-save -c"), 6: message("save all t
 
 
 class Block(NamedTuple):
-    """A packet that rules which are not shown may block.
+    """The possibility that rules that are not shown block a packet.
 
     Attributes:
         unknown: what is not known.
         words: a clause that is true if they block it.
-        note: a sentence about the packet then.
+        note: a sentence about the blocked packet.
     """
 
     unknown: Unknown
@@ -60,7 +60,7 @@ def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
         for chain in table.chains.values()
         if any(not is_gap(rule.target) for rule in chain.rules)
         or (chain.declared and not chain.rules)
-        or (chain.rules and name != "filter")  # unknown rules, which are not assumed away
+        or (chain.rules and name != "filter")  # unknown rules, which must not be ignored
     }
     tables = {name for ruleset in found for name in ruleset.tables}
     return [
@@ -74,7 +74,7 @@ def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
 
 
 def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
-    """Return what is assumed of tables and chains that a source does not show; "" if it shows all."""
+    """Return what is assumed about tables and chains that a source does not show; "" if it shows all."""
     found = list(rulesets)
     tables = unseen_tables(found)
     chains = unseen_chains(found)
@@ -172,7 +172,7 @@ def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | No
 
 
 def _rules_beside(rulesets: list[Ruleset], table: str, chain: str) -> list[Rule]:
-    """Return the rules of a table, where it has a chain of Docker."""
+    """Return the rules of a table if it contains one of Docker's chains."""
     return [
         rule
         for ruleset in rulesets
@@ -196,7 +196,7 @@ def _is_protected(rules: list[Rule], bridge: str) -> bool:
 
 
 def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
-    """Return how table filter could block a forwarded packet, where nat shows that Docker wrote one."""
+    """Return how table filter could block a forwarded packet, if nat shows that Docker wrote rules there."""
     if any("filter" in ruleset.tables for ruleset in rulesets) or context.state in ("ESTABLISHED", "RELATED"):
         return None
     nat = _rules_beside(rulesets, "nat", "DOCKER")
@@ -230,7 +230,7 @@ def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block |
 
 
 def _bridges(nat: list[Rule]) -> set[str]:
-    """Return the bridges that Docker's nat rules name: those of networks with a way out."""
+    """Return the bridges that Docker's nat rules name: those of networks with external access."""
     found = set()
     for rule in nat:
         parameters = rule.parameters

@@ -23,7 +23,7 @@ def set_up(
 
     Args:
         connection: is changed.
-        packet: the packet whose host part NETMAP keeps, whatever the address in its connection.
+        packet: the packet; NETMAP keeps the host part of its address, whatever its connection's address is.
         wanted: what the nat target requests.
         new_address: first and last address to choose from, None to keep the packet's.
         others: the connections that conntrack knows.
@@ -97,8 +97,8 @@ def _fits(wanted: Translation, address: int, port: int | None, addresses: tuple[
 def _choose_port(port: int | None, wanted: Translation) -> int | None:
     """Pick the port: DNAT takes the first of a range, deterministically; SNAT keeps it or picks at random.
 
-    In a shifted range it is as far from the first port as the packet's own is from the base: a number of
-    16 bits, so that below the base it starts again at the top (nf_nat_l4proto_unique_tuple).
+    In a shifted range, its offset from the first port is the packet's own port minus the base port, modulo 2**16
+    (nf_nat_l4proto_unique_tuple).
     """
     if wanted.ports is None:
         # a destination port changes only if the rule names ports
@@ -175,7 +175,7 @@ def _is_gre(header: bytes) -> bool:
 
 
 def translate(packet: Packet, connection: Connection, side: str, direction: str) -> bool:
-    """Rewrite one side ("src" or "dst") of a packet as its connection's entry says.
+    """Rewrite one side ("src" or "dst") of a packet according to its connection's entry.
 
     Returns False for a packet that cannot be rewritten: a GRE header that is short or of unknown version.
     """

@@ -58,7 +58,7 @@ def _evaluate(
 
 
 def _forward_unseen(kernel: Kernel, context: Context) -> None:
-    """Follow the ways on which rules of a table nat that is not shown forward a connection to a container."""
+    """Follow the branches on which a table nat that is not shown forwards a connection to a container."""
     company = kernel.company
     rulesets = [program.ruleset for program in kernel.hooks.programs(context.packet.family)]
     forwardings = list(unseen_forwardings(kernel.host, rulesets, context))
@@ -76,13 +76,13 @@ def _forward_unseen(kernel: Kernel, context: Context) -> None:
 def _rewrite(
     kernel: Kernel, context: Context, connection: Connection, side: str, hook: Hook
 ) -> Outcome | None:
-    """Rewrite a packet as the entry of its connection says, or drop it if that is impossible."""
+    """Rewrite a packet according to its connection's entry, or drop it if that is impossible."""
     packet = context.packet
     if _is_translated(connection) and conntrack.is_icmp_redirect(packet):
-        # nf_nat_icmp_reply_translation: the route in it is not the sender's
+        # nf_nat_icmp_reply_translation: the route in it does not apply to the sender
         note = message("the kernel drops ICMP redirects for translated connections")
         return kernel.drop("nat-failed", note, hook.name)
-    # a sum that was right when the packet came in stays right: the kernel keeps that of the whole packet
+    # a checksum that was correct on arrival stays correct: the kernel keeps the sum of the whole packet
     verified = kernel.passage.sent is None
     if (
         packet.checksum_error

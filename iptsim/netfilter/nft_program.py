@@ -70,7 +70,7 @@ def _dump(rules: Iterable[NftRule], names: list[str]) -> str:
 
 
 def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftChain) -> Rule:
-    """Return a rule at its place in nftables, with its unknown conditions."""
+    """Return a rule with its position in nftables and its unknown conditions."""
     target = rule.target
     if isinstance(target, Jump):
         target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)

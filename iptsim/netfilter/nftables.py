@@ -105,7 +105,7 @@ def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: Te
 
 
 def _effect(kernel: Kernel, chain: NftChain) -> NftEffect | None:
-    """Decide what a chain does to the packets of this question, to all of them alike."""
+    """Decide what a chain does to the packets of this question; it is the same for all of them."""
     assumed = kernel.world.assumed_of(assumable(chain), MODULE)
     if assumed:
         return None

@@ -110,7 +110,7 @@ class Program:
         return any("physdev" in rule.extension_names for rule in self.ruleset.rules())
 
     def chain(self, table: str, name: str) -> Chain | None:
-        """Return a chain as in the dump, or a base chain that the kernel has without it."""
+        """Return a chain as in the dump, or a base chain that the dump omits although it exists."""
         found = self.graph.chain(Node(table, name))
         return self._implied.get((table, name)) if found is None else found
 
@@ -180,7 +180,7 @@ class Program:
         return found
 
     def _remembering(self, predicate: Predicate) -> Predicate:
-        """Return a condition; where a rule changes what it looks at, it may hold another time for the same packet."""
+        """Return a condition; if rules change the state it checks, its result for the same packet may change."""
         if predicate.memory is None or predicate.memory not in self.changed_memories:
             return predicate
         if predicate.constraint is not None:

@@ -14,7 +14,7 @@ from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_
 
 #: What an ICMP error keeps of the rejected packet's TOS (IPTOS_TOS_MASK), and its own precedence (icmp_send).
 _TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0
-#: The only ICMP types that Linux does not take for errors (icmp_pointers[]); ICMPv6 types from there on.
+#: The only ICMP types that Linux does not treat as errors (icmp_pointers[]); the first such type of ICMPv6.
 _ICMP_MESSAGES, _FIRST_ICMPV6_MESSAGE = frozenset({0, 8, 13, 14, 15, 16, 17, 18}), 128
 #: Protocols without a checksum over the whole packet, which REJECT would verify: GRE, ESP, AH, SCTP, UDP-Lite.
 _UNVERIFIED = frozenset({47, 50, 51, 132, 136})

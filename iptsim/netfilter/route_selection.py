@@ -12,7 +12,7 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.packet import Context, Packet, Unknown, address_text
 
-#: What routing depends on and OUTPUT may change: source, destination, mark, TOS.
+#: The fields that routing depends on and OUTPUT may change: source, destination, mark, TOS.
 RouteKey = tuple[int, int, int, int]
 
 

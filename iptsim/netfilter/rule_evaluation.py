@@ -150,7 +150,7 @@ def _undecided(
     ):
         return Verdict("ACCEPT", detail=unknown.reason)
     if translates and not stated and not _is_filtered(kernel, context):
-        return Verdict("ACCEPT", detail=unknown.reason)  # wherever it is sent to
+        return Verdict("ACCEPT", detail=unknown.reason)  # whatever its new destination
     return Verdict("DROP", detail=unknown.reason)
 
 

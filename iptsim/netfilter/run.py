@@ -37,7 +37,7 @@ class Run:
         return self.namespaces.host
 
     def ask(self, question: Question) -> None:
-        """Make the rules check the facts of a question from now on."""
+        """From now on, let the rules check the facts of this question."""
         for kernel in (self.kernel, *self.containers.values()):
             kernel.world.question = question
 

@@ -35,7 +35,7 @@ class Neighbour:
 
     @property
     def ports(self) -> tuple[str, ...]:
-        """The port if it is known, else all that it may be."""
+        """The port if it is known, else all candidates."""
         return self.candidates if self.port is None else (self.port,)
 
 
@@ -124,7 +124,7 @@ class World:
         )
         port = self.namespace.learnt(mac, device)
         if port is None and (family, address, device) in self._heard:
-            # the neighbour table is what the kernel goes by; senders that it does not have are where they send from
+            # the kernel uses the neighbour table; a sender missing from it is behind the port it sends from
             return Neighbour(None, name, self._heard[family, address, device], sends=True)
         return self._behind(device, name, port, family, address, behind_ports)
 

@@ -1,7 +1,7 @@
 """The state of a TCP connection in conntrack, and the packets that do not fit it.
 
 Source: tcp_conntracks, get_conntrack_index and tcp_valid_flags in net/netfilter/nf_conntrack_proto_tcp.c. Sequence
-numbers are taken to be in the window.
+numbers are assumed to be in the window.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def is_valid(flags: int) -> bool:
 def next_state(state: str, direction: Direction, flags: int) -> str | None:
     """Return the state of a connection after a packet; None if the packet is invalid in this state.
 
-    A state of which nothing is known remains.
+    An unknown state stays unknown.
     """
     if state not in _STATES:
         return state

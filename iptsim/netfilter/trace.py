@@ -65,7 +65,7 @@ class Leg:
             return []
         found = [step for step in self.all_steps if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN")]
         if self.verdict == "REJECT":
-            # of a flooded frame, what rejects a copy; the host may drop its own afterwards
+            # for a flooded frame, the step that rejects a copy; the host may drop its own copy afterwards
             found = [step for step in found if step.verdict == "REJECT"] or found
         firm = [step for step in found if not step.maybe]
         return firm[-1:] or found
@@ -152,9 +152,9 @@ class Trace(Framed):
     """The result of one walk, as data.
 
     Attributes:
-        verdict: of the whole: DROP or REJECT also when only the reply is lost.
+        verdict: the overall verdict: DROP or REJECT also if only the reply is lost.
         legs: in the order in which the packets are sent.
-        branches: one trace for each way in which undecided matches can go, if these ways end differently.
+        branches: one trace for each combination of results of the undecided matches, if they end differently.
         decisions: how the undecided matches were decided on this branch.
         hinges: the undecided matches on which the verdict hinges.
         consulted: packet fields that a rule checked while they held a default.

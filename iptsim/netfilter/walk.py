@@ -25,7 +25,7 @@ from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 
-#: How many of the rules that the kernel would reject an answer lists.
+#: At most this many of the rules that the kernel would reject are listed in an answer.
 _REFUSED_SHOWN = 5
 
 
@@ -52,7 +52,7 @@ class Simulator:
     """A host prepared for many questions; between them, the host must not change.
 
     Attributes:
-        kept: a cache of what else is made from the host, by name.
+        kept: a cache of other data derived from the host, by name.
     """
 
     def __init__(self, host: Host) -> None:

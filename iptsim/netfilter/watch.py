@@ -25,7 +25,7 @@ from iptsim.netfilter.program import ChainRules
 from iptsim.packet import BITS, Context, Family, address_text
 
 Side = Literal["src", "dst"]
-#: How many rules a sentence names.
+#: The maximum number of rules that a sentence names.
 _SHOWN = 3
 #: Fields of a packet and its connection that hold an address.
 _FIELDS = frozenset({"src", "dst", "ct.ctorigsrc", "ct.ctorigdst", "ct.ctreplsrc", "ct.ctrepldst"})
@@ -39,7 +39,7 @@ class _Seen:
 
     Attributes:
         condition: the first condition on it.
-        matching: the addresses for which the rule matches, or one of the like rules around it.
+        matching: the addresses for which the rule, or one of the similar rules next to it, matches.
     """
 
     rule: Rule
@@ -117,7 +117,7 @@ class Watch:
             matching &= allowed
         self._seen[id(rule)] = seen = _Seen(rule, selecting[0][0], matching)
         if self.address in matching and len(selecting) == 1:
-            # of like rules one after the other it does not matter which one matches
+            # it does not matter which of several consecutive similar rules matches
             like = _like(self.family, rules, index, selecting[0][0])
             seen.matching = union(self.family, [matching, *(own for _, own in like)])
             for other, _ in like:
@@ -131,7 +131,7 @@ class Watch:
         return _addresses(self.family, constraint) if constraint is not None else None
 
     def _has_holes(self, context: Context, condition: Condition) -> bool:
-        """Return whether a condition on the address has a mask that is no prefix."""
+        """Return whether a condition on the address has a mask that is not a prefix."""
         constraint = self._constraint(context, condition)
         return constraint is not None and _addresses(self.family, constraint) is None
 
@@ -204,7 +204,7 @@ class Watch:
         )
 
     def _named(self, others: AddressSet, unsure: Iterable[tuple[Rule, Condition]] | None = None) -> Text:
-        """Return the rules that tell some addresses apart from the packet's, and those that may; "" for none."""
+        """Name the rules that treat some addresses differently from the packet's, and those that may; "" for none."""
         found = [
             f"{rule.table} {rule.chain} {rule.position} ({condition.predicate.text})"
             for rule, condition in (
@@ -220,7 +220,7 @@ class Watch:
         return rules
 
     def _telling(self, others: AddressSet) -> Iterator[tuple[Rule, Condition]]:
-        """Yield the rules that tell some addresses apart from the packet's."""
+        """Yield the rules that treat some addresses differently from the packet's."""
         for seen in self._seen.values():
             apart = ~seen.matching if self.address in seen.matching else seen.matching
             if apart & others:
@@ -246,7 +246,7 @@ def _addresses(family: Family, constraint: Constraint) -> AddressSet | None:
 def _like(
     family: Family, rules: ChainRules, index: int, selecting: Condition
 ) -> list[tuple[Rule, AddressSet]]:
-    """Return the rules around one that differ from it in the address alone, and the addresses of each."""
+    """Return the adjacent rules that differ from a rule only in the address, and the addresses of each."""
     own = rules[index]
     constraint = selecting.predicate.constraint
     ends = own.jump is not None or (own.target is not None and own.target.terminal)
@@ -271,7 +271,7 @@ def _like(
 
 
 def _shape(prepared: Prepared, field: str) -> tuple[object, ...]:
-    """Return what a rule is but for its one condition on an address."""
+    """Return a rule's contents except for its condition on an address, to compare rules."""
     conditions = [one.predicate for one in prepared.conditions]
     return (
         prepared.target,

@@ -20,7 +20,7 @@ def take_port(fields: dict[str, Any]) -> None:
     """Move a port from the destination ("web:80") to its own field.
 
     Raises:
-        UsageError: both fields give a port, and not the same.
+        UsageError: the two fields give different ports.
     """
     fields["to"], port = split_port(fields["to"])
     if port is None:

@@ -70,7 +70,7 @@ def _field(
 
 
 def _read(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the values of fields; one that is None is as if not given.
+    """Read the values of fields; None counts as not given.
 
     Raises:
         UsageError: a value is not valid; the text names the field.
@@ -427,7 +427,7 @@ def unknown_field(name: str) -> Message:
 
 @cache
 def _defaults() -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
-    """Return of each field of a question its name, its default, and what makes that."""
+    """Return the name, default and default factory of each field of a question."""
     return tuple(
         (name, one.default, None if one.default_factory is MISSING else one.default_factory)
         for name, one in _fields(Question).items()

@@ -69,7 +69,7 @@ class Outside:
 
 #: Where a packet starts.
 Origin: TypeAlias = InContainer | OnHost | Outside
-#: An endpoint as a host knows it: containers and the host are found, the others mean the same everywhere.
+#: An endpoint on a host: containers and the host itself are looked up; the others mean the same everywhere.
 Place: TypeAlias = InContainer | OnHost | Loopback | Internet | Resolver | Address
 
 
@@ -169,7 +169,7 @@ def _called(host: Host, name: str) -> Iterator[Container]:
                 yield found[0]
 
 
-# -- what is said about names ----------------------------------------------------------------------
+# -- notes and errors about names ----------------------------------------------------------------------
 
 
 def shared_network_note(host: Host, endpoint: Endpoint, place: Place) -> Iterator[Message]:

@@ -97,7 +97,7 @@ def _from_host(ends: Ends, source: OnHost | Loopback, packet: Packet, target_nam
 
 
 def _send_to_itself(ends: Ends, packet: Packet) -> None:
-    """Send what has the unspecified address to the sender's own in IPv4, if it is settled, else to the loopback one.
+    """Send a packet for the unspecified address to the sender's own IPv4 address if that is known, else to loopback.
 
     Sources: ip_route_output_key_hash_rcu, tcp_v6_connect.
     """
