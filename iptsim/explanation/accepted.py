@@ -217,7 +217,7 @@ def _by_policy(case: Case) -> Reason:
 
 
 def _hidden_translation(case: Case) -> Message | None:
-    """Return what is not known if a chain of nat is not shown and no table that filters is; else None."""
+    """Return a note about the destination if a nat chain that the packet passes is not shown; else None."""
     for step in case.leg.steps:
         is_hidden = step.table == "nat" and step.rule is not None and is_gap(step.rule.target)
         if is_hidden and NAT_SIDE.get(step.hook) == "dst":

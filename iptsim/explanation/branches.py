@@ -9,7 +9,7 @@ from iptsim.languages import Text, message, message_joined, message_sentence, me
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision, Leg, Trace
 
-#: How many undecided matches a sentence names.
+#: The maximum number of undecided matches that a sentence names.
 _SHOWN = 3
 
 
@@ -39,7 +39,7 @@ def depends(trace: Trace) -> Reason:
 
 
 def _rewritten(trace: Trace) -> Reason:
-    """Return why the fate of a packet that an nftables chain changed is unknown."""
+    """Return why it is unknown what happens to a packet that an nftables chain changed."""
     leg = trace.deciding_leg
     step = leg.deciding
     text = message_sentence(step.note) if step is not None else ""

@@ -16,7 +16,7 @@ from iptsim.netfilter.steps import Delivery
 from iptsim.question.endpoints import Prefix
 from iptsim.question.model import Question
 
-#: How many ranges of addresses a sentence names.
+#: The maximum number of address ranges that a sentence names.
 _SHOWN = 3
 
 
@@ -51,7 +51,7 @@ def answer_for_all(
 
 
 def _merged(found: Iterable[AddressClass], *, rest: bool) -> list[AddressClass]:
-    """Return the classes with those united that are treated alike, the largest last."""
+    """Return the classes, with those that are treated alike merged, the largest last."""
     alike: dict[Any, list[AddressClass]] = {}
     for one in found:
         alike.setdefault((_treatment(one.explanation), one.destination), []).append(one)
@@ -67,7 +67,7 @@ def _merged(found: Iterable[AddressClass], *, rest: bool) -> list[AddressClass]:
 
 
 def _united(group: list[AddressClass], sets: Sequence[AddressSet | None], end: str) -> AddressClass:
-    """Return classes that differ at one end only as one, with the answer for the largest."""
+    """Merge classes that differ only at one end; the result has the answer for the largest."""
     known = [one for one in sets if one is not None]
     largest = max(group, key=_size)
     if not known:
@@ -109,7 +109,7 @@ def _text(
     by_verdict: dict[str, list[AddressClass]] = {}
     for one in classes:
         by_verdict.setdefault(one.explanation.verdict, []).append(one)
-    # what is treated like the rest goes without saying
+    # classes with the same verdict as the rest are part of "all other addresses"
     groups = sorted(by_verdict.items(), key=lambda group: group[1][-1] is classes[-1])
     parts = [
         message(

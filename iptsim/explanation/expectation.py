@@ -8,7 +8,7 @@ from iptsim.explanation.explanation import Explanation
 from iptsim.languages import Text, message
 
 _VERDICTS = ("accept", "drop", "reject", "depends")
-#: "open": the request and its reply pass, and nothing says that no program listens; "refused": they pass, but no
+#: "open": the request and its reply pass, and nothing shows that no program listens; "refused": they pass, but no
 #: program listens; "closed": the packet or its reply is blocked, or the connection is refused.
 EXPECTATIONS = (*_VERDICTS, "open", "refused", "closed")
 

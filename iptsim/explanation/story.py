@@ -267,14 +267,14 @@ def _visits(steps: list[Step]) -> list[Visit]:
 
 
 def _spread(visit: Visit | None, effect: Effect) -> None:
-    """Add an effect to a visit and to those that led to it."""
+    """Add an effect to a visit and to all visits above it."""
     while visit is not None and (both := _joined(visit.effect, effect)) is not visit.effect:
         visit.effect, visit = both, visit.parent
 
 
 @cache
 def _joined(one: Effect, other: Effect) -> Effect:
-    """Join effects; flags take long to do so."""
+    """Combine two effects; cached, because operations on flags are slow."""
     return one | other
 
 

@@ -1,4 +1,4 @@
-"""What an accepted packet's addresses become: its destination, and the source that the other side sees."""
+"""How the addresses of an accepted packet are translated: its destination, and the source that the other side sees."""
 
 from __future__ import annotations
 

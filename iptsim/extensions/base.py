@@ -141,8 +141,8 @@ class Option(NamedTuple):
         return self.value.format(value) if self.value else ""
 
 
-#: Which limits of an extension iptables itself checks: it rejects a rule that breaks them, while others
-#: only make the kernel reject the loading. "protocols, negated too": `! -p tcp` names tcp as well.
+#: Which limits of an extension iptables itself checks, rejecting a rule that breaks them; all others are checked only
+#: by the kernel, when the rules are loaded. "protocols, negated too": `! -p tcp` names tcp as well.
 Insists = Literal["tables", "protocols", "protocols, negated too"] | None
 
 
@@ -173,17 +173,17 @@ class Extension(BaseModel):
     hooks: ClassVar[frozenset[str] | None] = None
     protocols: ClassVar[frozenset[int] | None] = None
     insists: ClassVar[Insists] = None
-    #: beside these protocols, whether its options go together and where it can stand depend on which options are
-    #: given, and not on their values, though it checks both itself
+    #: with one of these protocols, whether its options are compatible and where it is allowed depends only on which
+    #: options are given, not on their values, although it has checks of its own
     alike_beside: ClassVar[frozenset[int]] = frozenset()
-    #: what a listing has before the options, and the words that come before theirs
+    #: the text before the options in a listing, and the words before theirs in its wording
     listed: ClassVar[str] = ""
     lead: ClassVar[Text] = ""
-    #: the words where no option has any
+    #: its wording if no option has any
     alone: ClassVar[Text] = ""
     #: the text between the words of two options, itself a message
     joint: ClassVar[str] = " "
-    #: the fields whose words come first, where it is not the order of `options`
+    #: the fields whose words come first, if that is not the order of `options`
     said: ClassVar[tuple[str, ...]] = ()
 
     negated: frozenset[str] = frozenset()
@@ -367,9 +367,9 @@ def fact_predicate(
 class Match(Extension):
     """A `-m NAME` with its options."""
 
-    #: the fields whose conditions the kernel tests first, where it is not the order of `options`
+    #: the fields whose conditions the kernel tests first, if that is not the order of `options`
     tested: ClassVar[tuple[str, ...]] = ()
-    #: whether the packet has what the match is about: the condition where no option is one
+    #: whether the packet has what the match is about: the condition if no option is one
     presence: ClassVar[Field | None] = None
 
     def predicates(self) -> tuple[Predicate, ...]:

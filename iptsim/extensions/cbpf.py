@@ -40,7 +40,7 @@ _ALLOWED = frozenset(
     + [_LDX | _IMM, _LDX | _MEM, _LDX | _LEN, _LDX | _MSH | 0x10]
     + [_JMP | test | source for test in (_JEQ, _JGT, _JGE, _JSET) for source in (0, _X)]
 )
-#: Offsets that do not mean the packet's data: the kernel's notes on it, its network and link-layer header.
+#: Special offsets: the packet's metadata in the kernel, its network header and its link-layer header.
 _NOTES, _NETWORK, _LINK = (offset & _ALL for offset in (-0x1000, -0x100000, -0x200000))
 _NOTE_PROTOCOL, _NOTE_PKTTYPE, _NOTE_MARK, _NOTE_CPU, _NOTE_XOR_X = 0, 4, 20, 36, 40
 _LAST_NOTE = 60
@@ -58,7 +58,7 @@ class Instruction(NamedTuple):
 
 
 class _Bits(NamedTuple):
-    """A number of 32 bits of which those in `known` are sure; the others are 0 in `value`."""
+    """A 32-bit number of which only the bits in `known` are known; the others are 0 in `value`."""
 
     value: int
     known: int = _ALL
@@ -251,7 +251,7 @@ class _Machine:
         return _Bits(value, known | ~((1 << 8 * size) - 1) & _ALL)
 
     def note(self, number: int) -> _Bits:
-        """Return one of the kernel's notes on the packet."""
+        """Return one item of the packet's metadata in the kernel."""
         packet = self.context.packet
         if number == _NOTE_PROTOCOL:
             return _Bits(_ETHERTYPES[packet.family])

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Connection, Context, Truth, Unknown
 
-#: Integers: those from a first to a last, both included; from one that is greater than the last, none.
+#: The integers from a first to a last, both included; none if the first is greater than the last.
 Ranges = tuple[tuple[int, int], ...]
 
 
@@ -120,7 +120,7 @@ def fact_field(name: str, unknown: Unknown, got: Callable[[Any], Text], read: Ca
     return Field(f"fact.{name}", value, lambda context: got(context.surroundings.fact(name)))
 
 
-#: What there is to say of a packet without a connection.
+#: The packet's side in words, for a packet without a connection.
 NOT_TRACKED = message("it belongs to no tracked connection")
 
 
@@ -350,5 +350,5 @@ def some_member(members: tuple[Any, ...]) -> Some:
     return Some(frozenset(members))
 
 
-#: Greater than every number of a packet.
+#: No number in a packet is greater.
 _GREATEST = (1 << 128) - 1

@@ -30,7 +30,7 @@ def number_field(
     """Make a field that is a number of a rare header.
 
     Args:
-        key: of :attr:`Packet.extra`, named in what would decide it.
+        key: the key in :attr:`Packet.extra`, named in the hint on what would decide the match.
         name: the number in plain words, for "its {name} is {value}".
         find: the number; None if it was not stated.
         has_header: whether the packet has that header at all.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-#: The last version whose listings are known, in whose form a dump is listed that names no version.
+#: The last version whose listings are known; it is assumed for a dump that names no version.
 NEWEST = (1, 8, 13)
 WHOLE_PORTS = (0, 0xFFFF)
 
@@ -71,7 +71,7 @@ _NEGATED = re.compile(r"\[([^]|]*)(?:\|([^]]*))?\]")
 
 
 def listed(template: str, text: str, value: object, negated: bool) -> str:
-    """Fill a template of what a listing has for an option.
+    """Fill the template for an option's text in a listing.
 
     Args:
         template: `{value}` is replaced by `text`, `{raw}` by the value without quotes; a part in brackets appears only

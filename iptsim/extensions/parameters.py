@@ -92,7 +92,7 @@ INTERFACE = Value(
 PROTOCOL = Value("a protocol name or number (tcp, udp, icmp, 47)", parse_protocol, format_protocol)
 
 
-#: The place of a fragment in its packet.
+#: The position of a fragment in its packet.
 _PLACES = {"first": message("first"), "middle": message("middle"), "last": message("last")}
 
 
@@ -146,7 +146,7 @@ def _got_fragment(context: Context) -> Text:
     return message("it is a {place} fragment", place=_PLACES[place]) if place else message("it is whole")
 
 
-#: The place of the packet among fragments; "whole" for none.
+#: Which fragment the packet is; "whole" if it is not a fragment.
 _FRAGMENT = Field("fragment", lambda context: context.packet.fragment or "whole", _got_fragment)
 _LATER = Names(frozenset({"middle", "last"}))
 

@@ -25,7 +25,7 @@ def _port(context: Context, field: str) -> int | Unknown | None:
 def _native_port(context: Context, field: str) -> int | Unknown | None:
     """Return a port as iptables-nft makes the kernel read it.
 
-    The test is native: it reads the place where a whole packet has its ports, so that a later fragment's data counts.
+    The test is native: it reads the bytes where a whole packet has its ports, which are data in a later fragment.
     The legacy backend checks for fragments.
     """
     if not context.packet.is_later_fragment or context.backend != "nf_tables":
@@ -48,7 +48,7 @@ def got_port(context: Context, field: str) -> Text:
     )
 
 
-#: What is not known of a port that the kernel picks.
+#: What is unknown about a port that the kernel picks.
 _PICKED = {
     "sport": Unknown(message("the source port, which is picked at random"), "--set sport=N", ("sport",)),
     "dport": Unknown(message("the destination port, which is picked at random"), "--set dport=N", ("dport",)),
@@ -135,8 +135,8 @@ _BACKEND = Field("backend", lambda context: context.backend, _got_backend)
 
 # -- two negated ports ----------------------------------------------------------------------------------
 
-#: Releases of iptables-nft that load `! --sport A ! --dport B` as one comparison of both ports, so that only
-#: packets with both of them are left out (add_nft_tcpudp; mended in 1.8.11).
+#: Releases of iptables-nft that load `! --sport A ! --dport B` as one comparison of both ports, so that only packets
+#: with both of them are excluded (add_nft_tcpudp; fixed in 1.8.11).
 _MERGING = frozenset({"1.8.8", "1.8.9", "1.8.10"})
 
 

@@ -12,7 +12,7 @@ from iptsim.extensions.base import Value
 from iptsim.languages import Message, message
 
 _SECONDS = {"day": 86400, "hour": 3600, "min": 60, "sec": 1}
-#: The units as they may be written, whole or cut short.
+#: The units as they may be written, in full or abbreviated.
 _WRITTEN = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 #: Ticks in a second: of limit and of hashlimit's first revision, and of hashlimit since Linux 4.9.
 LIMIT_SCALE = 10_000
@@ -57,7 +57,7 @@ def parse_ticks(text: str, scale: int) -> tuple[int, int]:
 
     Args:
         text: `10`, `10/s`, `3/minute` and so on; the default unit is a second.
-        scale: ticks in a second; it bounds the greatest rate.
+        scale: ticks in a second; it limits the rate.
 
     Raises:
         ValueError: not a rate, a rate of zero, or faster than the kernel can count.

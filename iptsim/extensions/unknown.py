@@ -17,7 +17,7 @@ class _Unknown(Extension):
 
     status: ClassVar[Status] = "unknown"
 
-    #: as the rule gives it; each of these has one of its own
+    #: as the rule gives it; unlike other extensions, each instance has its own
     name: str  # type: ignore[misc]
 
     #: the options as the dump writes them, quotes included

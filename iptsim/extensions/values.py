@@ -21,7 +21,7 @@ _INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
 
 
 class NoSuchWord(ValueError):
-    """A word that is not one of those allowed there.
+    """A word that is not among the allowed ones.
 
     Attributes:
         word: the word; in a comma-separated list, only the wrong item.
@@ -34,7 +34,7 @@ class NoSuchWord(ValueError):
         self.known = known
 
     def nearest(self) -> Text:
-        """Return a hint at a known word with a similar name, or nothing."""
+        """Return a hint with a similar known word, or ""."""
         return did_you_mean(self.word, self.known)
 
 
@@ -126,7 +126,7 @@ def parse_network(text: str, family: int) -> Network:
 def _looked_up(text: str, family: int) -> int:
     """Read an address as iptables does for `-s` and `-d`: the resolver reads it, also hex and octal.
 
-    What is not four decimal numbers is padded with zeros behind, then read as inet_aton(3) does, then
+    A text other than four decimal numbers is first padded with trailing zeros and read as inet_aton(3) does, then read
     without the padding (xtables_ipparse_multiple in libxtables, getaddrinfo(3)).
 
     Raises:
@@ -183,7 +183,7 @@ def one_address(text: str, family: int) -> int:
             return int(ipaddress.IPv6Address(text))
         parts = text.split(".")
         if 0 < len(parts) < 4 and all(part.isascii() and part.isdigit() for part in parts):
-            # xtables pads "10" and "10.1" with zeros behind (numeric_to_ipaddr)
+            # xtables pads "10" and "10.1" with trailing zeros (numeric_to_ipaddr)
             text = ".".join(parts + ["0"] * (4 - len(parts)))
         return int(ipaddress.IPv4Address(text))
     except ValueError:
@@ -317,7 +317,7 @@ def range_text(pair: tuple[int, int], joiner: str = ":") -> str:
 PORT_RANGE = Value(
     "a port or a range of ports (80, 1024:65535, http)", port_range, range_text, form="port_range"
 )
-#: Some matches accept ranges that end before they start, up to iptables 1.8.10 (mended in 1.8.11).
+#: Some matches accept ranges that end before they start, up to iptables 1.8.10 (fixed in 1.8.11).
 ANY_PORT_RANGE = Value(PORT_RANGE.expected, any_port_range, range_text)
 
 
@@ -419,7 +419,7 @@ def choice(expected: Text, choices: tuple[str, ...]) -> Value:
 
 
 def choices(expected: Text, known: tuple[str, ...]) -> Value:
-    """Make the value of an option that takes a comma list of known words.
+    """Make the value of an option that takes a comma-separated list of known words.
 
     Args:
         expected: what belongs there.

@@ -61,7 +61,7 @@ class _Writer:
         self.fields: list[str] = []
 
     def put(self, value: int | None, size: int, mask: int = -1, field: str = "") -> None:
-        """Add a number of `size` bytes; None, or bits outside `mask`, are open."""
+        """Add a number of `size` bytes; None, or bits outside `mask`, are unknown."""
         known = 0 if value is None else mask & (1 << 8 * size) - 1
         self.data += ((value or 0) & known).to_bytes(size, "big")
         self.known += known.to_bytes(size, "big")
@@ -74,13 +74,13 @@ class _Writer:
         self.fields += [field] * len(data)
 
     def append(self, other: _Writer) -> None:
-        """Add what another one has collected."""
+        """Append what another writer has collected."""
         self.data += other.data
         self.known += other.known
         self.fields += other.fields
 
     def finish(self, length: int) -> WireBytes:
-        """Return what was collected, with open bytes up to a length."""
+        """Return what was collected, padded with unknown bytes to a length."""
         self.put(None, max(0, length - len(self.data)), field="payload")
         return WireBytes(bytes(self.data), bytes(self.known), tuple(self.fields))
 
@@ -118,7 +118,7 @@ def transport_offset(packet: Packet) -> int:
 
 
 def _total(packet: Packet, content: int) -> int:
-    """Return the packet's length; a stated payload beats a length that was left open."""
+    """Return the packet's length; a stated payload takes precedence over an unstated length."""
     if packet.payload and "length" in packet.defaults and "payload" not in packet.defaults:
         return content
     return max(packet.length, content)
@@ -129,7 +129,7 @@ def _fragment_bits(packet: Packet, shift: int, more: int) -> tuple[int, int]:
 
     Args:
         packet: the fragment.
-        shift: the place of the offset's lowest bit.
+        shift: the position of the offset's lowest bit.
         more: the bit for more fragments to follow.
     """
     offset = packet.extra.get("fragment_offset", 0 if packet.fragment == "first" else None)
@@ -198,7 +198,7 @@ def _put_extensions(writer: _Writer, packet: Packet) -> int:
         writer.put(length, 1)
         writer.raw(content.ljust(size - 2, b"\0"))
     if len(headers) > len(packet.extension_headers):
-        # the fragment header that was not listed: its offset and identification may be open
+        # the fragment header that was not listed: its offset and identification may be unknown
         writer.known[-6:-4] = _fragment_bits(packet, 3, 1)[1].to_bytes(2, "big")
         if "fragment_id" not in packet.extra:
             writer.known[-4:] = bytes(4)
@@ -216,7 +216,7 @@ def _transport(packet: Packet, length: int) -> _Writer:
     if proto == TCP:
         _put_tcp(writer, packet)
     elif proto == UDP:
-        # a first fragment carries the length of the whole datagram, which is open
+        # a first fragment carries the length of the whole datagram, which is unknown
         writer.put(None if packet.fragment else length, 2, field="length")
         writer.put(None, 2)
     elif proto == UDPLITE:

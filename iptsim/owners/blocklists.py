@@ -14,7 +14,7 @@ from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 
 _CROWDSEC = re.compile(r"--match-set (crowdsec6?-blacklists\S*) src")
-#: CSF's own names; two of them tell it, as in a fragment.
+#: Chains that only CSF has; two of them identify it, even in a fragment.
 _CSF_MARKS = frozenset(
     {"LOCALINPUT", "LOCALOUTPUT", "LOGDROPIN", "LOGDROPOUT", "DENYIN", "DENYOUT", "ALLOWIN", "ALLOWOUT"}
 )

@@ -19,7 +19,7 @@ _DISPATCH = (
 )
 _STEPS = r"_(?P<step>pre|log|deny|allow|post)"
 _OF_ZONE = re.compile(rf"(?P<hook>IN|OUT|FWDI|FWDO|FWD|PRE|POST)_(?P<zone>.+?)(?:{_STEPS})?")
-#: The chains of a zone of which at least one proves that a name is one's.
+#: Endings of a zone's chains; at least one such chain proves that the name is a zone's or policy's.
 _PROOFS = ("_allow", "_deny", "_log")
 _BUILTIN = ("INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING")
 

@@ -16,7 +16,7 @@ from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, single, without_comment
 
 _OTHER_WORDS = re.compile(r"(?:for|LOCAL traffic for) ([a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?) external")
-#: A service whose namespace was taken out of the text.
+#: A comment in which the service's namespace was removed.
 _WITHOUT = re.compile(r"(\S+) has no endpoints")
 _ADDRESSES: dict[str, Callable[[str, str], Message]] = {
     "cluster IP": lambda place, service: message(
@@ -122,7 +122,7 @@ def _no_endpoints(rule: Rule, service: str, *, local: bool) -> Role:
 
 
 def _endpoint(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:
-    """Read the choice of one endpoint: which of how many, by chance or by session affinity."""
+    """Read the selection of one endpoint: its number among all, at random or by session affinity."""
     recent = next((match for match in rule.matches if match.name == "recent"), None)
     if recent is not None:
         seconds = re.search(r"--seconds (\d+)", rule.text)

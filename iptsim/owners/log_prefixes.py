@@ -44,7 +44,7 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
 
 
 def logged_by(prefix: str) -> Message | None:
-    """Return who logged a packet with a prefix, a sentence; None for an unknown prefix."""
+    """Return a sentence on who logged a packet with a prefix; None for an unknown prefix."""
     for pattern, made in _PREFIXES:
         found = re.search(pattern, prefix)
         if found is not None:

@@ -16,7 +16,7 @@ from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, without_comment
 
 _MARKS = ("dynamic", "logdrop", "logreject")
-#: Chains between the zones of Shorewall's examples, as until 4.6: a fragment may show them alone.
+#: Chains between the zones of Shorewall's examples, as named until 4.6: a fragment may show only these.
 _BETWEEN_USUAL = frozenset(f"{one}2{other}" for one, other in permutations(("net", "fw", "loc", "dmz"), 2))
 _OWN = frozenset({
     "dynamic", "logdrop", "logreject", "logflags", "tcpflags", "smurfs", "sfilter", "shorewall", "reject",

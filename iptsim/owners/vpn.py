@@ -94,5 +94,5 @@ def _tunnel(rule: Rule, scope: Scope) -> Role | None:
 
 
 TAILSCALE = Maker("tailscale", r"ts-.+", role=_tailscale)
-#: These rules are the user's, of whatever program the tunnel is.
+#: These rules are the user's, whatever program the tunnel belongs to.
 TUNNEL = Maker("user", "", role=_tunnel)

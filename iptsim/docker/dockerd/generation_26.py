@@ -28,7 +28,7 @@ INTERNAL = (
            "subnet internal ipv6", "internal", "--internal"),
 )  # fmt: skip
 
-#: Roles that a network without address translation (gateway mode "routed", since 27) does without.
+#: Roles of rules that a network without address translation (gateway mode "routed", since 27) does not have.
 _TRANSLATION = frozenset({"masquerade", "own-bridge"})
 
 

@@ -79,7 +79,7 @@ class _Place(NamedTuple):
 
 
 def _less(one: _Place, other: _Place) -> bool:
-    """Compare as portMapSorter.Less does, which may hold both ways."""
+    """Compare as portMapSorter.Less does, where each of two may be less than the other."""
     if one.host_port > other.host_port or one.port > other.port:
         return True
     return one.port == other.port and one.proto == _TCP

@@ -251,8 +251,8 @@ class _Replay:
         """Open the ports of the containers that this one has links to.
 
         Links of others to this container were opened when they started. Where it restarts while they run,
-        dockerd means to open them again, but mistakes the last of its own links for them (the parents in
-        addLinks of daemon/container_operations_unix.go), and opens its ports to that container.
+        dockerd tries to open them again, but mistakes the last of its own links for them (the parents in addLinks of
+        daemon/container_operations_unix.go), and opens its ports to that container.
         """
         targets = [(link, self.docker.container(link.target)) for link in container.links]
         linked = [

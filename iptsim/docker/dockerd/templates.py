@@ -1,4 +1,4 @@
-"""Templates of the rules that dockerd writes: their places, texts, and the settings that cause them."""
+"""Templates of the rules that dockerd writes: their tables and chains, texts, and the settings that cause them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iptsim.host.docker_engine import Generation
 #: the rule to the top.
 Operation = Literal["append", "insert", "top"]
 
-#: What each placeholder may be filled with, to recognise such rules in a dump.
+#: The values that each placeholder may have, to recognise such rules in a dump.
 _ADDRESS = r"[0-9a-f.:]+/(?:32|128)"
 _VALUES = {
     "bridge": r"\S+",
@@ -51,7 +51,7 @@ class RuleTemplate:
 
     Attributes:
         operation: how dockerd adds it to the chain.
-        table / chain: its place.
+        table / chain: where it belongs.
         text: as iptables-save prints it after `-A CHAIN`, with placeholders in braces.
         when: its conditions, all of which must be met; "!" negates one: "masquerade !routed".
         role: its purpose, one of the codes of :mod:`iptsim.owners.docker`.

@@ -37,7 +37,7 @@ class WrittenRule:
     """A rule that dockerd writes.
 
     Attributes:
-        table / chain: its place.
+        table / chain: where it is.
         text: as iptables-save prints it after `-A CHAIN`.
         template: the template from which it was made.
         origin: what made dockerd write it.

@@ -29,7 +29,8 @@ from iptsim.yaml_file import read_yaml
 
 #: The first port that Linux assigns on its own (net.ipv4.ip_local_port_range).
 FIRST_FREE_PORT = 32768
-#: Most containers of a file: a Linux bridge takes 1,024 ports (BR_MAX_PORTS in net/bridge/br_private.h).
+#: The maximum number of containers of a file: a Linux bridge takes 1,024 ports (BR_MAX_PORTS in
+#: net/bridge/br_private.h).
 CONTAINER_LIMIT = 1024
 #: The network of `network_mode: bridge`; a network of the file cannot have this name.
 _DEFAULT_BRIDGE = ""

@@ -137,7 +137,7 @@ _KEYS = {
     _MAPS: "default-network-opts",
     _OBJECT: "builder default-ulimits nri-opts runtimes",
     _POOLS: "default-address-pools",
-    # old keys, and names of flags that the file does not have: accepted without effect
+    # obsolete keys, and flags that are not keys of the file: accepted without effect
     _ANY: (
         "add-runtime allow-nondistributable-artifacts authorization-plugin cdi-spec-dir"
         " cluster-store-opt containerd-plugins-namespace default-address-pool default-network-opt default-ulimit"

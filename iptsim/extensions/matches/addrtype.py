@@ -41,7 +41,7 @@ _WORDS = {
 def _parse(text: str, family: int) -> tuple[str, ...]:
     found = set()
     for word in text.split(","):
-        # a name may be cut short; the first that fits counts
+        # a name may be abbreviated; the first that fits counts
         name = next((name for name in TYPES if word and name.startswith(word.upper())), None)
         if name is None:
             raise NoSuchWord(
@@ -91,7 +91,7 @@ def _own_type(packet: Packet, side: str) -> str:
 
 
 def _type_of(context: Context, side: str, limit: str, own: str) -> str | Unknown:
-    """Return the type of an address whose own type is `own`; nothing for another one."""
+    """Return the routed type of an address if its own type is `own`, else an empty text."""
     return "" if own and _own_type(context.packet, side) != own else _routed_type(context, side, limit)
 
 
@@ -110,7 +110,7 @@ def _got(context: Context, side: str, limit: str) -> Text:
 def _condition(side: str, limit: str, types: tuple[str, ...], negated: bool, *, ipv6: bool) -> Constraint:
     """Return the condition on the type of an address.
 
-    For IPv6, of the types that the address alone decides each must hold; of the others, one.
+    For IPv6, every type that the address alone decides must match, and at least one of the others.
     """
     got = partial(_got, side=side, limit=limit)
     own = [name for name in types if name in _BY_ADDRESS6] if ipv6 else []

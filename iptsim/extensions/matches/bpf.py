@@ -77,7 +77,7 @@ class Bpf(Match):
     def lists(self, form: ListingForm) -> str:
         if self.bytecode is None:
             return f"match bpf pinned {self.object_pinned}"
-        # iptables prints the string's end as well
+        # iptables prints the string's terminating NUL as well
         return f"match bpf {program_text(self.bytecode).partition(',')[2]}\0"
 
     def says(self) -> Text:

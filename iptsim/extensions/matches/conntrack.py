@@ -66,7 +66,7 @@ def state_of(context: Context) -> str:
 
 
 def _states(context: Context) -> frozenset[str]:
-    """Return the packet's state; SNAT and DNAT look at the connection."""
+    """Return the packet's state, with SNAT and DNAT if the connection is translated."""
     status = context.connection.status & _TRANSLATED if context.connection else frozenset()
     return status | {state_of(context)}
 
@@ -169,7 +169,7 @@ _EXPIRES = connection_value(
     "expires",
     _expires,
     lambda connection: message("its connection expires in {expires}", expires=str(connection.expires)),
-    steady=False,  # it is another one for each packet
+    steady=False,  # it changes with each packet
 )
 _DIRECTION = Field(
     "ct.direction",

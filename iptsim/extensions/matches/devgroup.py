@@ -50,7 +50,7 @@ def _parse(text: str) -> DeviceGroup:
 
 
 _GROUP = Value("a group's number, with or without /mask, or its name", _parse)
-#: For each option, the interface and the hooks that have one.
+#: For each option, the interface and the hooks at which a packet has one.
 _SIDES = {
     "src_group": ("in_interface", frozenset({"PREROUTING", "INPUT", "FORWARD"})),
     "dst_group": ("out_interface", frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})),
@@ -70,14 +70,14 @@ def _group(context: Context, side: str) -> str | int | None:
     return groups.get(getattr(context, side))
 
 
-#: The number of a group that has another name than the one in the rule.
+#: Stands in for the number of a group whose name differs from the one in the rule.
 _OTHER = -1
 
 
 def _read(context: Context, side: str, by_name: bool, other: int | None) -> int | str | Unknown | None:
     """Return the group of an interface: its number, or with `by_name` its name.
 
-    What number a name means is known for the default group alone; for others it is `other`, None for unknown.
+    Only the number of the default group's name is known; other names get the number `other`, or None for unknown.
     """
     interface = getattr(context, side)
     if interface is None:

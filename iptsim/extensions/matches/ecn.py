@@ -16,7 +16,7 @@ from iptsim.extensions.wire import transport_offset, wire_bytes
 from iptsim.languages import Message, Text, message, message_if, message_joined
 from iptsim.packet import CWR, ECE, TCP, Context, Unknown
 
-#: Of a TCP header, in bytes.
+#: The offset of the flags in a TCP header and the header's size, in bytes.
 _FLAGS_OFFSET, _HEADER_SIZE = 13, 20
 #: What the two ECN bits of the IP header mean (RFC 3168).
 _ECT = ("Not-ECT", "ECT(1)", "ECT(0)", "CE")

@@ -73,7 +73,7 @@ _FLAGS = Field("fragment_bits", _bits, _got_bits)
 
 
 class Frag(Match):
-    """Identification, reserved bits, place and more-fragments flag; the kernel ignores `--fraglen`."""
+    """Identification, reserved bits, first fragment or not, more-fragments flag; the kernel ignores `--fraglen`."""
 
     name: ClassVar[str] = "frag"
     family: ClassVar[int | None] = 6

@@ -243,7 +243,7 @@ class Hashlimit(Match):
     def lists(self, form: ListingForm) -> str:
         rate, expire = self.hashlimit_upto or self.hashlimit_above, self.hashlimit_htable_expire
         if self.hashlimit_rate_match and isinstance(rate, Rate):
-            # listed is what fits in the interval, and an expiry that is not that rate's
+            # the listing shows the rate per interval, and the expiry if that rate does not imply it
             expire = expire or rate.unit_seconds * 1000
             ticks = HASHLIMIT_SCALE * rate.unit_seconds // rate.amount
             rate = rate_from_ticks(ticks * (self.hashlimit_rate_interval or 1), HASHLIMIT_SCALE)

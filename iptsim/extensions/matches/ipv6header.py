@@ -26,7 +26,7 @@ _NAMES = {
 _BITS = {
     HOP_BY_HOP: 128, DESTINATION: 64, ROUTING: 32, FRAGMENT: 16, AH: 8, ESP: 4, _NONE: 2, _UPPER: 1,
 }  # fmt: skip
-#: The bit of any header that has none.
+#: The bit for all headers without a bit of their own.
 _OTHER = 256
 _WORDS = {
     HOP_BY_HOP: message("hop-by-hop options"), DESTINATION: message("destination options"), ROUTING: message("routing"),

@@ -14,7 +14,7 @@ from iptsim.packet import Context, Unknown
 
 
 def parse_mac(text: str) -> str:
-    """Read an Ethernet address; a byte may have one digit. Capitals stay if all letters are.
+    """Read an Ethernet address; a byte may have one digit. Upper case is kept if all letters are upper case.
 
     Raises:
         ValueError: not six bytes.
@@ -66,7 +66,7 @@ class Mac(Match):
     mac_source: str
 
     def kept_by(self, form: ListingForm) -> Mac:
-        """Return it in small letters, as iptables prints it since 1.8.7; before, it printed capitals."""
+        """Return it in lower case, as iptables prints it since 1.8.7; earlier versions print upper case."""
         return (
             self.model_copy(update={"mac_source": self.mac_source.lower()}) if form.since(1, 8, 7) else self
         )

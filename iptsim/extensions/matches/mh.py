@@ -59,7 +59,7 @@ def _got(context: Context) -> Text:
 
 
 _NO_TYPE = Unknown(message("the type of its mobility header"), "--set mh_type=N")
-#: The type as far as it matters where every type is right.
+#: The type, for a rule that allows every type: only whether the packet has one matters.
 _ANY_TYPE = Field("mh_any_type", lambda context: None if context.packet.is_later_fragment else 0, _got)
 
 

@@ -32,7 +32,7 @@ _LAST_ID = 0xFFFFFFFE
 
 
 def _owner(text: str) -> tuple[int, int] | str:
-    """Read an id, a range of ids (with `-` or `:`), or a name; a name stays, but root is 0."""
+    """Read an id, a range of ids (with `-` or `:`), or a name; a name is kept, but root is 0."""
     if not text[:1].isdigit():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.$-]*", text):
             raise ValueError(message("{text!r} is neither an id, a range of ids nor a name", text=text))
@@ -109,7 +109,7 @@ _NOT_STATED = {
 _SOCKET = Field("local_socket", lambda context: context.packet.local_socket, _got_socket)
 _UID, _GID = (Field(name, partial(_read_id, name=name), partial(_got_id, name=name)) for name in _NOT_STATED)
 _NO_GROUPS = Unknown(message("the supplementary groups of the program that sends it"), "--assume owner=yes")
-#: The further groups of the process, which no dump and no packet states.
+#: The supplementary groups of the process, which neither a dump nor a packet shows.
 _OTHER_GROUPS = Field("other_groups", _read_other_groups, _GID.got)
 
 

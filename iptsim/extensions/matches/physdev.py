@@ -109,8 +109,8 @@ class Physdev(Match):
 def _with_known_ports(one: Predicate) -> Predicate:
     """Return a condition on the name of a port for packets of which only the other port is known, or none.
 
-    Of the first, every name is that of the incoming port and none that of the outgoing one, with or without `!`; the
-    others satisfy the negated condition.
+    In the first case, every name matches the incoming port and none the outgoing one, with or without `!`; packets
+    without any port satisfy the negated condition.
     """
     constraint, negated = one.constraint, one.negated
     assert isinstance(constraint, Constraint)

@@ -162,7 +162,7 @@ class Recent(Match):
             )
 
         if self.set:
-            # it always holds; the list remembers, as in the kernel
+            # it always matches, and the kernel remembers the address
             always = Constraint(Field("recent.set", lambda context: True, got), named(True), negated)
             return (replace(constrained(self.save(), always), effect=enter),)
         same = (self._repeatable, side, self.mask) if self.rcheck else ()
@@ -174,12 +174,12 @@ class Recent(Match):
 
     @property
     def changes_memory(self) -> frozenset[Hashable]:
-        # with --reap, xt_recent.c also takes out an entry that is too old
+        # with --reap, xt_recent.c also removes an entry that is too old
         return frozenset() if self.rcheck and not self.reap else frozenset({self._memory})
 
     @property
     def _repeatable(self) -> tuple[Any, ...]:
-        """What decides whether an address is in the list, where a look changes nothing."""
+        """A key of the options that decide a lookup, for a rule that does not change the list."""
         return "recent", self._list, self.seconds, self.hitcount, self.rttl
 
     def _enough(self, ages: list[float]) -> bool:
@@ -188,7 +188,7 @@ class Recent(Match):
         return self.remove or len(young) >= max(1, self.hitcount or 0)
 
     def _question(self, address: str) -> Message:
-        """Return what has to be known of an address to tell whether it matches."""
+        """Return what must be known about an address to decide the match."""
         count = self.hitcount or 1
         if not self.seconds and count == 1:
             return message("whether {address} is in the recent list {list}", address=address, list=self._list)
@@ -208,7 +208,7 @@ class Recent(Match):
         )  # fmt: skip
 
     def _unknown(self, reason: Message, address: int) -> Unknown:
-        """Return what is not known; only a mere look is repeatable, so only that has a key."""
+        """Return what is unknown, with a key only if the lookup is repeatable: if it does not change the list."""
         key = (*self._repeatable, address) if self.rcheck else ()
         return Unknown(reason, "--assume recent=yes", key)
 

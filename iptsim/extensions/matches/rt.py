@@ -64,7 +64,7 @@ def _addresses_of(data: bytes) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class InOrder:
-    """Sequences that have these items in this order, with others before, between and behind them."""
+    """Sequences that contain these items in this order, possibly with others before, between and after them."""
 
     items: tuple[int, ...]
 
@@ -203,7 +203,7 @@ def segment_header(packet: Packet) -> SegmentHeader | None:
         if data[0] != _SEGMENT_ROUTING or data[1] > data[2]:
             return None
         following = headers[index + 1][0] if index + 1 < len(headers) else packet.proto
-        # the kernel compares the tag as it lies in memory: on almost every machine with its bytes swapped
+        # the kernel compares the tag as it is in memory: on almost every machine with its bytes swapped
         tag = int.from_bytes(data[4:6], "little")
         return SegmentHeader(following, size // 8 - 1, data[1], data[2], tag, _addresses_of(data))
     return None

@@ -3,7 +3,7 @@
 Keys of :attr:`Packet.extra`: `sctp_chunks`, the names of the packet's chunks in order, each with the flags
 that are set, if any: `("INIT",)`, `("SACK", "DATA:BE")`, or in one text with commas. Without it, a packet
 that opens an association carries INIT. `dccp_type`, a name such as "REQUEST" or its number; `dccp_options`, the
-numbers of the options present (a text with commas will do).
+numbers of the options present (or a comma-separated text).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class SetReference(NamedTuple):
 
 
 def set_reference(name: str, directions: str) -> SetReference:
-    """Read a set's name and its comma list of `src` and `dst`.
+    """Read a set's name and its comma-separated list of `src` and `dst`.
 
     Raises:
         ValueError: name too long, or another direction, or too many.
@@ -38,7 +38,7 @@ def set_reference(name: str, directions: str) -> SetReference:
         raise ValueError(
             message("the name of a set has 1 to {longest_name} characters", longest_name=_LONGEST_NAME)
         )
-    # iptables compares the first three letters alone
+    # iptables compares only the first three letters
     found = tuple(direction[:3] for direction in directions.split(","))
     if any(direction not in ("src", "dst") for direction in found):
         raise ValueError(

@@ -34,7 +34,7 @@ class Probability(NamedTuple):
 
 
 def _probability(text: str) -> Probability:
-    """Read a probability; digits as some version of iptables prints them (six, or eleven) stay."""
+    """Read a probability; digits as some version of iptables prints them (six, or eleven) are kept."""
     try:
         number = float(text)
     except ValueError:

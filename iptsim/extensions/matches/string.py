@@ -21,7 +21,7 @@ from iptsim.packet import Context, Truth, Unknown
 
 _LONGEST = 128
 _LAST_OFFSET = 65535
-#: Bytes of a pattern that open header fields may well hold by chance.
+#: The maximum number of bytes of a pattern that unstated header fields may equal by chance.
 _BY_CHANCE = 2
 #: Upper case by the kernel's toupper(), for Latin-1.
 _UPPER = bytes(
@@ -168,7 +168,7 @@ class String(Match):
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated), same=key),)
 
     def _search(self, context: Context, unknown: Unknown) -> Truth:
-        """Try the pattern at each offset: bytes that are open may be any."""
+        """Try the pattern at each offset; unknown bytes may have any value."""
         data, known, fields = wire_bytes(context.packet)
         pattern = self.pattern.translate(_UPPER) if self.icase else self.pattern
         shown = data.translate(_UPPER) if self.icase else data
@@ -186,7 +186,7 @@ class String(Match):
         return unknown if possible else False
 
     def _may_be(self, data: int, known: int, wanted: int) -> bool:
-        """Return whether a byte with these known bits can be the wanted one."""
+        """Return whether a byte with these known bits may equal the wanted one."""
         if known == 0:
             return True
         if not self.icase:

@@ -27,7 +27,7 @@ class TcpFlags(NamedTuple):
     set: int
 
 
-#: The place of the flags in a TCP header, in bytes.
+#: The offset of the flags in a TCP header, in bytes.
 _FLAGS_AT = 13
 
 
@@ -65,7 +65,7 @@ _SYN_ONLY = TcpFlags(FIN | SYN | RST | ACK, SYN)
 def _flags_seen(context: Context) -> int | Unknown | None:
     """Return the flags, which a later fragment lacks.
 
-    There the nf_tables backend reads the place where a TCP header has them; legacy matches nothing.
+    For a later fragment, nf_tables reads the byte at the offset of the flags; the legacy backend matches nothing.
     """
     if not context.packet.is_later_fragment:
         flags: int = look(context, "tcp_flags")

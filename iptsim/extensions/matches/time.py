@@ -39,7 +39,7 @@ def _date(text: str) -> datetime:
     """Read `YYYY[-MM[-DD[Thh[:mm[:ss]]]]]`; a day that the month lacks runs over, as in mktime(3)."""
     found = _DATE.fullmatch(text)
     if found:
-        # a part that is left out is the first of its kind; an empty one is 0, as strtoul(3) reads it
+        # an omitted part has its lowest value; an empty one is 0, as strtoul(3) reads it
         groups = zip(found.groups(), _FIRSTS, strict=True)
         parts = [first if part is None else int(part or 0) for part, first in groups]
         if all(part <= last for part, last in zip(parts, _LASTS, strict=True)) and parts[0] >= 1970:

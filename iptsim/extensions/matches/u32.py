@@ -204,7 +204,7 @@ def _holds(test: U32Test, data: WireBytes, context: Context) -> bool | None:
 
 
 def _may_lie(low: int, high: int, value: int, known: int) -> bool:
-    """Return whether a number with these known bits can lie between `low` and `high`."""
+    """Return whether a number with these known bits may be between `low` and `high`."""
     least = _least(low, value, known)
     return least is not None and least <= high
 

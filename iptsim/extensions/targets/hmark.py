@@ -40,7 +40,7 @@ class Selectors(NamedTuple):
 
 
 def parse_tuple(text: str) -> tuple[str, ...]:
-    """Read a comma list of members, each in full or abbreviated.
+    """Read a comma-separated list of members, each in full or abbreviated.
 
     Raises:
         ValueError: an unknown member.

@@ -13,7 +13,7 @@ from iptsim.extensions.values import integer_value, number_range, range_text, ra
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Context, Unknown
 
-#: The end of a range without one (since iptables 1.8.11; before, one later).
+#: The last queue of an open-ended range (since iptables 1.8.11; one more before that).
 _LAST_OPEN = 65534
 
 

@@ -31,7 +31,7 @@ class _ToHost(Target):
 
 
 class Redirect(_ToHost):
-    """Change the destination to the arrival interface's address, for local senders to the loopback one."""
+    """Change the destination to the arrival interface's address, or for local senders to the loopback address."""
 
     name: ClassVar[str] = "REDIRECT"
     options: ClassVar[tuple[Option, ...]] = (

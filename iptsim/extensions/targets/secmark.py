@@ -39,7 +39,7 @@ class Secmark(Target):
 
 
 class Connsecmark(Target):
-    """Copy the security mark between packet and connection, unless the other has one."""
+    """Copy the security mark from the packet to the connection or back, unless the other side already has one."""
 
     name: ClassVar[str] = "CONNSECMARK"
     options: ClassVar[tuple[Option, ...]] = (

@@ -17,7 +17,7 @@ from iptsim.packet import Context, Unknown
 
 _MOST_DIRECTIONS = 6
 _LONGEST_NAME = 31
-#: The greatest timeout that iptables accepts; the kernel cuts it to some 24 days.
+#: The greatest timeout that iptables accepts; the kernel limits it to about 24 days.
 _LONGEST_TIMEOUT = 0xFFFFFFFE
 
 

@@ -21,7 +21,7 @@ class _PrefixTranslation(Target):
     )
     family: ClassVar[int | None] = 6
     tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
-    #: the address whose prefix is replaced, and what is said of one that cannot be
+    #: the address whose prefix is replaced, and the note on a packet whose prefix cannot be
     side: ClassVar[Literal["src", "dst"]]
     failure: ClassVar[Message]
 

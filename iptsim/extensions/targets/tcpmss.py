@@ -18,7 +18,7 @@ from iptsim.packet import TCP, Context
 _MSS, _MSS_LENGTH, _LONGEST_OPTIONS = 2, 4, 40
 #: Bytes of the IP and TCP headers, which a path MTU includes.
 _HEADERS = {4: 40, 6: 60}
-#: What TCP assumes of a peer that announces nothing.
+#: The segment size that TCP assumes for a peer that announces none.
 _UNANNOUNCED = {4: 536, 6: 1220}
 
 

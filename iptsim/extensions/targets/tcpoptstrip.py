@@ -17,7 +17,7 @@ _NOP = 1
 
 
 def parse_options(text: str) -> tuple[int, ...]:
-    """Read a comma list of TCP options, by number or name.
+    """Read a comma-separated list of TCP options, by number or name.
 
     Raises:
         ValueError: an unknown name, a number that is not an option, or a repeated option.
