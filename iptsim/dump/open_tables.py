@@ -34,7 +34,7 @@ class Tables:
         skipping: the open block is being skipped.
         comments: the comment lines since the last table.
         policies: the policy words in chain lines that the grammar has parsed; they determine the shape.
-        edited: the open table's rules were not only appended.
+        edited: rules of the open table were not only appended, but also inserted, replaced or deleted.
     """
 
     def __init__(self, ruleset: Ruleset, complaints: Complaints, onto: bool, wanted: str | None) -> None:

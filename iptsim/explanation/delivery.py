@@ -75,7 +75,7 @@ def _full_place(delivered: Delivery) -> str:
 
 
 def _bound_elsewhere(host: Host, delivered: Delivery) -> Text:
-    """Return that programs listen on that port, but only on other addresses."""
+    """Return a sentence if programs listen on that port only on other addresses; else ""."""
     packet = delivered.packet
     places = {
         _bound(listener)

@@ -64,7 +64,7 @@ def _input_rules(case: Case) -> Text:
 
 
 def _missed_by_port(case: Case) -> Text:
-    """Return that a rule in DOCKER-USER checks the original port, which DNAT has replaced."""
+    """Return a sentence if a rule in DOCKER-USER checks the original port, which DNAT has replaced; else ""."""
     delivered, original = case.leg.delivered, case.packet.dport
     if delivered is None or original is None or delivered.packet.dport == original:
         return ""

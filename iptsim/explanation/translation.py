@@ -35,7 +35,7 @@ def has_undecided_source(case: Case) -> bool:
 
 
 def astray_text(case: Case) -> Text:
-    """Return that a packet to another container leaves the host instead, if it does."""
+    """Return a sentence if a packet to another container leaves the host instead; else ""."""
     delivered, target = case.leg.delivered, case.owner(case.packet.dst)
     if delivered is None or delivered.kind != "outside" or target is None:
         return ""

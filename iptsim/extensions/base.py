@@ -266,7 +266,7 @@ class Extension(BaseModel):
         return f"! {words}" if option.field in self.negated else words
 
     def bang(self, field: str, mark: str = "!") -> str:
-        """Return `mark` where a `!` precedes the option of a field, else nothing."""
+        """Return `mark` if a `!` precedes the option of a field, else an empty text."""
         return mark if field in self.negated else ""
 
     def lists(self, form: ListingForm) -> str:

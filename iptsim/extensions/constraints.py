@@ -204,7 +204,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """Several conditions that form one.
+    """Several conditions combined into one.
 
     Attributes:
         parts: the conditions.

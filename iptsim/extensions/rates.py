@@ -88,7 +88,7 @@ def parse_ticks(text: str, scale: int) -> tuple[int, int]:
 
 
 def rate_from_ticks(ticks: int, scale: int) -> Rate:
-    """Return the rate in the unit that iptables chooses: the smallest whose rest stays below its amount."""
+    """Return the rate in the unit that iptables chooses: the smallest whose remainder does not exceed the amount."""
     chosen = "day"
     for unit in ("hour", "min", "sec"):
         span = scale * _SECONDS[unit]

@@ -1,4 +1,4 @@
-"""Finds an extension by its name, as after `-m` or `-j`, as xtables finds its plug-ins.
+"""Finds an extension by its name after `-m` or `-j`, as xtables finds its plug-ins.
 
 The module's file name is the extension's name in lower case; modules load on first use, so a dump loads only the
 extensions that it uses.

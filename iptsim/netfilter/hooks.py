@@ -36,7 +36,7 @@ class IptablesChain(NamedTuple):
     """A base chain of iptables: the built-in chain of a table.
 
     Attributes:
-        priority: where it is in the order.
+        priority: its priority at the hook; entries with a lower one are called first.
         table: raw, mangle, nat, filter or security.
         program: the rules with that table, and which backend wrote them.
         chain: the chain as in the dump.
@@ -64,7 +64,7 @@ class KernelFunction(NamedTuple):
     """What the kernel itself registers at a hook.
 
     Attributes:
-        priority: where it is in the order.
+        priority: its priority at the hook; entries with a lower one are called first.
         name: "conntrack": looks the packet up, or creates a new connection; "nat": all nat chains together, as
             the kernel has them behind one function (nf_nat_register_fn).
     """

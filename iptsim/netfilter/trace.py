@@ -156,7 +156,7 @@ class Trace(Framed):
         legs: in the order in which the packets are sent.
         branches: one trace for each combination of results of the undecided matches, if they end differently.
         decisions: how the undecided matches were decided on this branch.
-        hinges: the undecided matches on which the verdict hinges.
+        hinges: the undecided matches on which the verdict depends.
         consulted: packet fields that a rule checked while they held a default.
         assumptions: what was assumed, as sentences.
     """

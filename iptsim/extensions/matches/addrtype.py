@@ -194,7 +194,7 @@ class Addrtype4(_Addrtype):
 
 
 class Addrtype6(_Addrtype):
-    """The same, for IPv6."""
+    """Address types of an IPv6 packet's source and destination."""
 
     family: ClassVar[int | None] = 6
 

@@ -23,8 +23,8 @@ _MOST_NODES = 32
 def node(address: int, family: int, nodes: int, seed: int) -> int:
     """Return the node, from 0, that a source address belongs to.
 
-    The kernel reads network byte order as a number of the host, assumed to be a little-endian
-    one, as all common machines are.
+    The kernel reads the bytes in network order as a native number; the host is assumed to be little-endian, as all
+    common machines are.
     """
     first = address.to_bytes(4 if family == 4 else 16, "big")[:4]
     return jhash_words([int.from_bytes(first, "little")], seed) * nodes >> 32

@@ -116,13 +116,13 @@ class _Connlimit(Match):
 
 
 class Connlimit4(_Connlimit):
-    """The same, for IPv4."""
+    """The connections that an IPv4 source or destination, or the network around it, has at once."""
 
     family: ClassVar[int | None] = 4
 
 
 class Connlimit6(_Connlimit):
-    """The same, for IPv6."""
+    """The connections that an IPv6 source or destination, or the network around it, has at once."""
 
     family: ClassVar[int | None] = 6
 

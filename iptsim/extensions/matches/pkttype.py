@@ -28,7 +28,7 @@ def _parse(text: str) -> str:
 
 
 def _seen(context: Context) -> str:
-    """Return the type that the kernel has noted: nothing but unicast before the packet left or came in."""
+    """Return the packet's type in the kernel: always unicast until a packet of this host leaves."""
     sent_here = context.in_interface is None and not context.bridged
     if context.hook == "OUTPUT" or (context.hook == "POSTROUTING" and sent_here):
         return "unicast"

@@ -107,7 +107,7 @@ class Recent(Match):
         return next(action for action in _ACTIONS if getattr(self, action))
 
     def clauses(self) -> list[str]:
-        """Return the options, list name and side also where they are the default, as iptables does."""
+        """Return the options, including list name and side even if they are the defaults, as iptables does."""
         shown = self.model_copy(
             update={"list_name": self._list, "rsource": not self.rdest, "hitcount": self.hitcount or None}
         )

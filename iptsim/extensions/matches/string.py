@@ -122,7 +122,7 @@ class String(Match):
         return self
 
     def kept_by(self, form: ListingForm) -> String:
-        """Return it with the end that the version prints: before 1.8.9 all but 0, then all but the last."""
+        """Return it with the `--to` that the version prints: before 1.8.9 all but 0, since then all but 65535."""
         last = _LAST_OFFSET if self.to is None else self.to
         return self.model_copy(
             update={"to": None if last == (_LAST_OFFSET if form.since(1, 8, 9) else 0) else last}

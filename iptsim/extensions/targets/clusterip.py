@@ -72,7 +72,7 @@ class Clusterip(Target):
         return words if self.hash_init is not None else f"{words} --hash-init 0"
 
     def apply(self, context: Context) -> Verdict | Unknown:
-        # which nodes this host serves can change at any time; a fact says whether it does
+        # which nodes this host serves can change at any time; the question may state whether it serves this connection
         if context.connection is None:
             return Verdict("DROP", detail=message("no connection"))
         if context.packet.proto == ICMP and context.state == "RELATED":

@@ -292,7 +292,7 @@ class Hmark(Target):
 
 
 class Hmark6(Hmark):
-    """The same, for IPv6."""
+    """Spread IPv6 packets over a range of marks."""
 
     family: ClassVar[int | None] = 6
 

@@ -119,7 +119,7 @@ class Reject(Target):
 
 
 class Reject6(Reject):
-    """The same, for IPv6."""
+    """Drop an IPv6 packet and send an error to its sender."""
 
     family: ClassVar[int | None] = 6
     default: ClassVar[str] = "icmp6-port-unreachable"

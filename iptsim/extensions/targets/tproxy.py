@@ -91,7 +91,7 @@ class Tproxy(Target):
 
 
 class Tproxy6(Tproxy):
-    """The same, for IPv6."""
+    """Give an IPv6 packet to the transparent socket that serves it, and mark it; drop it if there is none."""
 
     nowhere: ClassVar[Address] = Address(6, 0)
     family: ClassVar[int | None] = 6
