@@ -1,4 +1,4 @@
-"""How sentences name places in the rules."""
+"""How sentences name rules and policies."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def load_host(
         noflush: a file with rules to add to those of the source, as `iptables-restore --noflush` does.
 
     Raises:
-        CaptureError: something is missing or damaged; the message names the file and the place.
+        CaptureError: something is missing or damaged; the message names the file and the position in it.
         DumpSyntaxError: iptables-restore would reject a line of the dump.
         DumpErrors: it would reject several lines.
     """

@@ -338,7 +338,7 @@ class _Members:
     Most hosts with many rules forward to addresses of other hosts, so such rules are read on demand.
 
     Attributes:
-        placed: whether a rule may name the bridge of one.
+        placed: whether a rule may name the bridge of such an address.
         bridges, published, exposed: as :attr:`Evidence.members` and so on; see :meth:`all`.
     """
 

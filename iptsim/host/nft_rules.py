@@ -37,7 +37,7 @@ REJECTS: dict[Family, dict[str, str]] = {
         "admin-prohibited": "icmp6-adm-prohibited",
     },
 }
-#: Types of ICMP by nft's names, where a rule may check the type alone.
+#: ICMP types that a rule may check without a code, by nft's names.
 _ICMP = {
     "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
     "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,

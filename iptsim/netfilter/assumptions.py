@@ -18,7 +18,7 @@ _SHOWN = 80
 
 
 def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftChain]) -> Text:
-    """Check an assumption that decided nothing on a packet's path.
+    """Check an assumption that had no effect on a packet's path.
 
     Args:
         what: the name of a match or target, TABLE:CHAIN:N, or FAMILY:TABLE:CHAIN of nftables.

@@ -113,7 +113,7 @@ def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block
     Args:
         host: the host.
         rulesets: its rules of the packet's family.
-        context: the packet at the hook, before raw PREROUTING or behind the other tables of FORWARD.
+        context: the packet at the hook, before raw PREROUTING or after the other tables of FORWARD.
     """
     daemon = host.daemon
     if daemon is not None and daemon.iptables is False:

@@ -118,7 +118,7 @@ def _is_translated(connection: Connection) -> bool:
 def _is_there(kernel: Kernel, context: Context) -> bool:
     """Return whether the kernel translates packets of a translated connection: as long as there is any nat chain.
 
-    A dump alone may have been saved without its table nat, and nftables may have nat chains of its own.
+    A bare dump may lack table nat, and nftables may have nat chains of its own.
     """
     if kernel.host.inferred or _has_table(kernel, context):
         return True

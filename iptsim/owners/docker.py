@@ -70,7 +70,7 @@ _JUMPS = {
     "DOCKER-INGRESS": message("leads to the published ports of swarm services"),
 }
 
-#: By role: the phrases that say nothing but the network.
+#: By role: the phrases that name only the network.
 _ABOUT_NETWORK: dict[str, Callable[[str], Message]] = {
     "icc-off": lambda network: message(
         "containers on {network} may not connect to each other: icc is off", network=network
