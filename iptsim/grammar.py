@@ -155,8 +155,6 @@ def check_form(start: str, text: str) -> None:
         at: int = len(text) if ended else position
         rest = text[at:]
         raise Malformed(
-            message("{rest!r} does not belong here", rest=rest)
-            if rest
-            else message("the value ends too early"),
+            message("unexpected {rest!r}", rest=rest) if rest else message("the value is incomplete"),
             at,
         ) from None

@@ -190,7 +190,8 @@ class _Reader:
             self.open.append(_Node([] if kind[0] == "S" else {}, event.anchor, event.start_mark))
             if len(self.open) > DEPTH_LIMIT:
                 raise self._error(
-                    event.start_mark, message("nested more than {depth_limit} deep", depth_limit=DEPTH_LIMIT)
+                    event.start_mark,
+                    message("nested more than {depth_limit} levels deep", depth_limit=DEPTH_LIMIT),
                 )
         elif kind in ("SequenceEndEvent", "MappingEndEvent"):
             node = self.open.pop()
@@ -223,7 +224,8 @@ class _Reader:
             )
         if len(self.open) + depth > DEPTH_LIMIT:
             raise self._error(
-                event.start_mark, message("nested more than {depth_limit} deep", depth_limit=DEPTH_LIMIT)
+                event.start_mark,
+                message("nested more than {depth_limit} levels deep", depth_limit=DEPTH_LIMIT),
             )
         place = self.document.span(start or event.start_mark, event.end_mark)
         if isinstance(node.value, list):
@@ -246,7 +248,7 @@ class _Reader:
         if key == "<<":
             mappings = value if isinstance(value, list) else [value]
             if not all(isinstance(mapping, dict) for mapping in mappings):
-                raise self._error(event.start_mark, message("only mappings can be merged by <<"))
+                raise self._error(event.start_mark, message("only mappings can be merged with <<"))
             node.merged += mappings
         elif key in node.value:
             raise self._error(event.start_mark, message("duplicate key {key}", key=brief(key)))

@@ -506,9 +506,9 @@ def test_lines_are_whole_however_they_come(pieces: list[bytes]) -> None:
         ((*ASK, "--assume", "filter:NOPE:1=yes"), "unknown rule filter:NOPE:1"),
         (
             (*ASK, "--assume", "filter:DOCKER-FORWARD:4=no"),
-            "nothing to assume about rule filter:DOCKER-FORWARD:4",
+            "the result of rule filter:DOCKER-FORWARD:4 cannot be assumed",
         ),
-        ((*ASK, "--assume", "conntrack=no"), "nothing to assume about conntrack"),
+        ((*ASK, "--assume", "conntrack=no"), "the result of conntrack cannot be assumed"),
     ],
 )
 def test_what_makes_no_sense_is_refused(capsys: Capture, words: tuple[str, ...], message: str) -> None:

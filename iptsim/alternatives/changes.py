@@ -146,7 +146,7 @@ def _sysctl(host: Host, value: str, family: Family) -> Host:
     name, text = name.strip(), text.strip()
     present = host.namespace.sysctl(name, "0")
     if _NUMBERS.fullmatch(present) and not _NUMBERS.fullmatch(text):
-        raise ValueError(message("{name} is a number, not {text}", name=name, text=repr(text)))
+        raise ValueError(message("{name} must be a number, not {text}", name=name, text=repr(text)))
     return _with_sysctls(host, {name: text})
 
 
@@ -227,7 +227,7 @@ def _delete(host: Host, value: str, family: Family) -> Host:
     name, _, text = rest.partition(" ")
     ruleset, chain = _chain(host, family, table, name)
     if not text.strip().isdecimal():
-        raise ValueError(message("expected a chain and the number of a rule, such as FORWARD 3"))
+        raise ValueError(message("expected a chain and a rule number, such as FORWARD 3"))
     number = int(text)
     if not 1 <= number <= len(chain.rules):
         raise ValueError(

@@ -230,7 +230,7 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
         if fields.setdefault(name, value) != value:
             raise UsageError(
                 message(
-                    "--set {name}={value} contradicts another option, which says {fields}",
+                    "--set {name}={value} contradicts another option, which gives {fields}",
                     name=name,
                     value=value,
                     fields=fields[name],

@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.only_path and (arguments.topology or not asks_about_packet(fields)):
         raise UsageError(
             message(
-                "--only-path requires a packet, such as --from client --to web:80, and a picture of chains"
+                "--only-path requires a packet, such as --from client --to web:80, and cannot be used with --topology"
             )
         )
     host = open_source(arguments)

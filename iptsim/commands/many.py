@@ -53,7 +53,7 @@ def wants_summary(arguments: argparse.Namespace) -> bool:
     if arguments.summary or arguments.parquet:
         return True
     if arguments.work_engine or arguments.jobs:
-        raise UsageError(message("--jobs and a Dask cluster need --summary or --parquet"))
+        raise UsageError(message("--jobs and a Dask cluster require --summary or --parquet"))
     return False
 
 
@@ -97,7 +97,7 @@ def summarise(
 
     if arguments.format not in _FORMATS:
         raise UsageError(
-            message("--summary has no format {name!r}; choose from: {choices}", name=arguments.format,
+            message("--summary: unknown format {name!r}; choose from: {choices}", name=arguments.format,
                     choices=", ".join(_FORMATS))
         )  # fmt: skip
     if arguments.parquet:

@@ -49,7 +49,7 @@ class Pairs:
         for folder in (self.first, self.other):
             if name_of(source) not in _by_name(folder):
                 raise CaptureError(
-                    message("{folder}: there is no {name}", folder=folder, name=name_of(source))
+                    message("{folder} contains no {name}", folder=folder, name=name_of(source))
                 )
         return _by_name(self.first)[name_of(source)]
 

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     for source in sources:
         for name, data in _members(source, alone=len(sources) == 1):
             if name in files:
-                raise UsageError(message("{name} is given twice; redact one at a time", name=name))
+                raise UsageError(message("two sources contain {name}; redact them one at a time", name=name))
             files[name] = data
     done = redact_files(key_of(arguments.key or secrets.token_hex()), files)
     if len(sources) == 1 and sources[0].dump is not None:

@@ -64,7 +64,9 @@ def each(
     if kind not in ("", "dask"):
         raise UsageError(message("unknown engine {name!r}; choose from: dask, dask=ADDRESS", name=engine))
     if jobs < 0:
-        raise UsageError(message("--jobs {count}: not a number of processes", count=jobs))
+        raise UsageError(
+            message("--jobs {count}: must not be negative; 0 means one process per processor", count=jobs)
+        )
     jobs = jobs or os.cpu_count() or 1
     if kind == "dask":
         done = _on_cluster(sources, work, address, jobs)

@@ -186,9 +186,9 @@ class _Getopt:
                 return
             names = ", ".join(f"--{full}" for full in error.names)
             raise BindError(
-                message("--{name} is short for several options", name=name),
+                message("--{name} is an ambiguous abbreviation", name=name),
                 at,
-                message("they are {names}", names=names),
+                message("it can mean {names}", names=names),
             ) from None
         if found is None:
             if not self._unknown_option(at, negated):
@@ -216,7 +216,7 @@ class _Getopt:
         if rest:
             if word[1:] in LONG or any(word[1:] in long_options(extension) for extension in all_extensions()):
                 raise BindError(
-                    message("{word} is written with two dashes", word=word),
+                    message("{word} needs two dashes", word=word),
                     at,
                     message("write -{word}", word=word),
                 )

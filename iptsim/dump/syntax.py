@@ -136,7 +136,7 @@ def _explain(text: str, error: Exception, source: str, number: int) -> DumpSynta
     hint: Text = message("expected {what}", what=any_of(hints)) if hints else ""
     if start >= len(text):
         return found(message("the line ends too early"), hint)
-    return found(message("{rest!r} does not belong here", rest=text[start:end]), hint)
+    return found(message("unexpected {rest!r}", rest=text[start:end]), hint)
 
 
 def open_quote(text: str) -> int | None:

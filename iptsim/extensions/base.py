@@ -217,7 +217,7 @@ class Extension(BaseModel):
         for option, value, inverted in given:
             if option.field in fields:
                 raise ValueError(
-                    message("{flag} is given twice, or with an option that excludes it", flag=option.flag)
+                    message("{flag} is given twice, or conflicts with another option", flag=option.flag)
                 )
             fields[option.field] = value
             if inverted:

@@ -88,7 +88,7 @@ def parse_program(text: str) -> tuple[Instruction, ...]:
     if len(parts) != int(count_text):
         raise ValueError(
             message(
-                "the program has {count} instructions, but starts with the number {count_text}",
+                "the program has {count} instructions, but its length is given as {count_text}",
                 count=len(parts),
                 count_text=count_text,
             )
@@ -125,21 +125,23 @@ def check_program(program: Sequence[Instruction]) -> None:
         kind, operation = code & 0x07, code & 0xF0
         if code not in _ALLOWED:
             raise ValueError(
-                message("instruction {place} has the unknown code {code}", place=place, code=code)
+                message("instruction {place} has an unknown code, {code}", place=place, code=code)
             )
         if kind == _JMP and (k if operation == _JA else max(jt, jf)) >= left:
-            raise ValueError(message("instruction {place} jumps out of the program", place=place))
+            raise ValueError(message("instruction {place} jumps past the end of the program", place=place))
         if code in (_ALU | _DIV, _ALU | _MOD) and k == 0:
             raise ValueError(message("instruction {place} divides by 0", place=place))
         if code in (_ALU | _LSH, _ALU | _RSH) and k >= 32:
-            raise ValueError(message("instruction {place} shifts by {k} bits", place=place, k=k))
+            raise ValueError(
+                message("instruction {place} shifts by {k} bits; at most 31 are allowed", place=place, k=k)
+            )
         if code in (_LD | _MEM, _LDX | _MEM, _ST, _STX) and k >= _WORDS_OF_MEMORY:
             raise ValueError(
                 message(
-                    "instruction {place} uses word {k} of a memory of {words_of_memory}",
+                    "instruction {place} uses memory word {k}; there are only words 0 to {last}",
                     place=place,
                     k=k,
-                    words_of_memory=_WORDS_OF_MEMORY,
+                    last=_WORDS_OF_MEMORY - 1,
                 )
             )
         if kind == _LD and code & 0xE0 == _ABS and k >= _NOTES and (k - _NOTES > _LAST_NOTE or k % 4):
@@ -147,7 +149,7 @@ def check_program(program: Sequence[Instruction]) -> None:
                 message("instruction {place} reads ancillary data that does not exist", place=place)
             )
     if program[-1].code & 0x07 != _RET:
-        raise ValueError(message("the last instruction does not return"))
+        raise ValueError(message("the last instruction is not a return"))
     _check_memory(program)
 
 
@@ -161,9 +163,7 @@ def _check_memory(program: Sequence[Instruction]) -> None:
             here |= 1 << k
         elif code in (_LD | _MEM, _LDX | _MEM) and not here >> k & 1:
             raise ValueError(
-                message(
-                    "instruction {place} reads word {k} of the memory before it is written", place=place, k=k
-                )
+                message("instruction {place} reads memory word {k} before it is written", place=place, k=k)
             )
         elif code & 0x07 == _JMP:
             for jump in (k,) if code == _JMP | _JA else (jt, jf):

@@ -41,7 +41,7 @@ def demand_one(extension: Extension, *fields: str) -> None:
             message("{name} needs one of {flags}", name=extension.name, flags=_flags(extension, fields))
         )
     if len(found) > 1:
-        raise ValueError(message("{flags} exclude each other", flags=_flags(extension, found)))
+        raise ValueError(message("{flags} are mutually exclusive", flags=_flags(extension, found)))
 
 
 def _flags(extension: Extension, fields: tuple[str, ...] | list[str]) -> str:

@@ -62,7 +62,7 @@ def parse_ports(text: str) -> tuple[tuple[int, int], int | None]:
     if low > high:
         raise ValueError(message("the port range {text} ends before it starts", text=text))
     if slash and not dash:
-        raise ValueError(message("only a range of ports can be shifted, not {span}", span=span))
+        raise ValueError(message("only a port range can be shifted, not {span}", span=span))
     return (low, high), port(base) if slash else None
 
 
@@ -74,7 +74,7 @@ def parse_plain_ports(text: str) -> tuple[int, int]:
     """
     ports, base = parse_ports(text)
     if base is not None:
-        raise ValueError(message("shifted ranges of ports work with DNAT only"))
+        raise ValueError(message("shifted port ranges work only with DNAT"))
     return ports
 
 
@@ -107,7 +107,7 @@ def parse_nat_range(text: str, family: int) -> NatRange:
     """
     wanted = _parse_range(text, family)
     if wanted.base_port == 0:
-        raise ValueError(message("a range of ports can't be shifted from port 0"))
+        raise ValueError(message("a shifted port range can't start from port 0"))
     return wanted
 
 

@@ -81,7 +81,10 @@ def parse_ticks(text: str, scale: int) -> tuple[int, int]:
     if ticks == 0:
         raise ValueError(
             message(
-                "{text} is too fast: at most {scale} a {name}", text=text, scale=scale * seconds, name=name
+                "the rate {text} is too high; at most {scale} per {name}",
+                text=text,
+                scale=scale * seconds,
+                name=name,
             )
         )
     return ticks, seconds

@@ -115,7 +115,7 @@ def parse_network(text: str, family: int) -> Network:
         length = int(mask_text)
         if length > width:
             raise ValueError(
-                message("the prefix length {length} is over {width}", length=length, width=width)
+                message("the prefix length {length} is greater than {width}", length=length, width=width)
             )
         mask = ((1 << length) - 1) << (width - length)
     else:

@@ -192,7 +192,7 @@ CODES: dict[str, Kind] = {
     ),
     "never-matches": Kind(
         "low",
-        message("A rule never matches: no packet is left for it, or its conditions exclude each other."),
+        message("A rule never matches: no packet is left for it, or its conditions contradict each other."),
     ),
     "unreferenced-chain": Kind("low", message("A chain has rules, but nothing jumps to it.")),
     "empty-chain": Kind("low", message("A rule jumps to a chain that has no rules.")),

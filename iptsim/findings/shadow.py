@@ -130,8 +130,8 @@ def _title(dead: _Dead) -> Message:
     count = len(dead.rules)
     if dead.reason == "contradiction":
         return message_many(
-            "{table} {chain} rule {numbers} never matches: its conditions exclude each other.",
-            "{table} {chain} rules {numbers} never match: their conditions exclude each other.",
+            "{table} {chain} rule {numbers} never matches: its conditions contradict each other.",
+            "{table} {chain} rules {numbers} never match: their conditions contradict each other.",
             count, **where,
         )  # fmt: skip
     if dead.reason == "not-entered":

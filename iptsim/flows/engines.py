@@ -44,7 +44,9 @@ def engine_of(name: str, hosts: list[Host]) -> Iterator[Engine]:
         yield lambda batches: ([part_of(host, batch) for host in hosts] for batch in batches)
     elif kind == "processes":
         if value and not value.isdigit():
-            raise UsageError(message("--engine processes={value}: not a number of processes", value=value))
+            raise UsageError(
+                message("--engine processes={value}: not a valid number of processes", value=value)
+            )
         with _processes(hosts, int(value or 0) or os.cpu_count() or 1) as engine:
             yield engine
     elif kind == "dask":
@@ -100,9 +102,7 @@ def _processes(hosts: list[Host], count: int) -> Iterator[Engine]:
             yield from _in_order(batches, submit, count * _WAITING)
         except BrokenProcessPool:
             raise IptsimError(
-                message(
-                    "a process of --engine processes ended; what is written can be continued with --resume"
-                )
+                message("a worker process died; continue from the results so far with --resume")
             ) from None
 
     try:
@@ -174,7 +174,7 @@ def _on_cluster(client: Any, hosts: list[Host]) -> Engine:
         except (KilledWorker, OSError) as error:
             raise IptsimError(
                 message(
-                    "the Dask cluster failed: {error}; what is written can be continued with --resume",
+                    "the Dask cluster failed: {error}; continue from the results so far with --resume",
                     error=str(error),
                 )
             ) from None

@@ -125,7 +125,10 @@ class Output:
             raise UsageError(message("nothing to resume: there is no {note}", note=str(self._note))) from None
         if noted.get("about") != self._about:
             raise UsageError(
-                message("{note} is about another source, other logs or options", note=str(self._note))
+                message(
+                    "{note} belongs to a run with another source, other logs or other options",
+                    note=str(self._note),
+                )
             )
         return noted
 

@@ -133,7 +133,7 @@ class _Blocks:
         check_total(self.total, self.archive)
         found = self.stream.read(size)
         if len(found) < size and not short:
-            raise EOFError(message("it ends too early"))
+            raise EOFError(message("it is truncated"))
         return found
 
 

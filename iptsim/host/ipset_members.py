@@ -180,7 +180,7 @@ class Members:
             given.append("")  # bitmap:ip,mac: any MAC address, until the first packet fixes it
         if len(given) != len(self.parts):
             raise ValueError(
-                message("{text!r} does not consist of {choices}", text=text, choices=",".join(self.parts))
+                message("{text!r} is not of the form {choices}", text=text, choices=",".join(self.parts))
             )
         read = [list(self._part(part, value, options)) for part, value in zip(self.parts, given, strict=True)]
         for combination in product(*read):
@@ -199,7 +199,7 @@ class Members:
             name = text.removeprefix("physdev:")
             yield _NO_LENGTH, InterfaceName(name, "wildcard" in options, name != text)
         else:
-            raise ValueError(message("no type of set has a {part!r}", part=part))
+            raise ValueError(message("no set type has a part {part!r}", part=part))
 
     def find(self, element: Mapping[int, Any]) -> bool | None:
         """Look an element up.
@@ -341,7 +341,7 @@ def address_prefixes(text: str, family: int) -> Iterator[tuple[int, int]]:
         own, address = parse_address(base)
         bits = int(length) if slash else BITS[own]
         if not 0 <= bits <= BITS[own]:
-            raise ValueError(message("{text!r} has no prefix length of IPv{own}", text=text, own=own))
+            raise ValueError(message("{text!r} has no valid IPv{own} prefix length", text=text, own=own))
         found.append((bits, address & prefix_mask(own, bits), own))
     for bits, address, version in found:
         if version != family:
@@ -381,7 +381,7 @@ def ports(text: str, *, with_protocol: bool) -> Iterator[Hashable]:
         name, rest = "tcp", text
     proto = int(name) if name.isdigit() else PROTOCOLS.get(name.lower(), 58 if name == "icmpv6" else -1)
     if proto < 0:
-        raise ValueError(message("{name!r} is not a known protocol", name=name))
+        raise ValueError(message("unknown protocol {name!r}", name=name))
     if proto in (ICMP, ICMPV6) and colon:
         yield proto, _icmp(rest, NAMES if proto == ICMP else NAMES6)
         return

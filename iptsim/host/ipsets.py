@@ -111,7 +111,7 @@ def _check_lists(
             if member in lists:
                 raise ValueError(
                     message(
-                        "the set {name} of type {list} can't contain {member}, which is a list, too",
+                        "the set {name} of type {list} can't contain {member}, which is a list as well",
                         name=brief(name),
                         list=LIST,
                         member=brief(member),

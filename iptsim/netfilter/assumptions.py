@@ -45,8 +45,8 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
     if kinds and all(kind.status == "exact" for kind in kinds):
         raise UsageError(
             message(
-                "assume: nothing to assume about {what}: the packet and the host decide it; describe them "
-                "with --set",
+                "assume: the result of {what} cannot be assumed: it follows from the packet and the host; "
+                "describe those with --set",
                 what=what,
             )
         )
@@ -66,7 +66,7 @@ def _check_place(what: str, rulesets: list[Ruleset]) -> None:
     if not rules:
         raise UsageError(
             message(
-                "assume: unknown rule {what}; write a rule as TABLE:CHAIN:N, a chain of nftables as "
+                "assume: unknown rule {what}; write a rule as TABLE:CHAIN:N, or an nftables chain as "
                 "FAMILY:TABLE:CHAIN",
                 what=what[:_SHOWN],
             )
@@ -74,8 +74,8 @@ def _check_place(what: str, rulesets: list[Ruleset]) -> None:
     if all(part.status == "exact" for rule in rules for part in _parts(rule)):
         raise UsageError(
             message(
-                "assume: nothing to assume about rule {what}: the packet and the host decide whether it "
-                "matches ({text})",
+                "assume: the result of rule {what} cannot be assumed: it follows from the packet and the host "
+                "({text})",
                 what=what[:_SHOWN],
                 text=rules[0].text[:_SHOWN],
             )

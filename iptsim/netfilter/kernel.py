@@ -49,7 +49,7 @@ class Budget:
         if self.left < 0:
             raise WalkLimitError(
                 message(
-                    "the walk evaluated more than {rule_limit:,} rules: the ruleset branches without bound",
+                    "the walk evaluated more than {rule_limit:,} rules: the ruleset has too many paths",
                     rule_limit=RULE_LIMIT,
                 )
             )
@@ -198,7 +198,7 @@ class Kernel:
         if len(passage.steps) > STEP_LIMIT:
             raise WalkLimitError(
                 message(
-                    "one packet takes more than {step_limit:,} steps: the ruleset branches without bound",
+                    "one packet takes more than {step_limit:,} steps: the chains call each other too often",
                     step_limit=STEP_LIMIT,
                 )
             )

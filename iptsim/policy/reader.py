@@ -88,7 +88,7 @@ class _Reader:
         if not found:
             raise self._error(
                 Span(self.document.source, 1),
-                message("the policy expects nothing: it needs 'expectations' or 'defaults'"),
+                message("the policy has no expectations; add 'expectations' or 'defaults'"),
             )
         return Policy(self.document.source, tuple(found), self.document)
 

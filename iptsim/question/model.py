@@ -344,7 +344,7 @@ class Question:
         if self.after is None:
             return
         if self.after.after is not None:
-            raise UsageError(message("after: the earlier packet can't have an earlier one itself"))
+            raise UsageError(message("after: the earlier packet can't have an 'after' of its own"))
         if self.state is not None or self.ct is not None or self.conntrack is not None:
             raise UsageError(
                 message(

@@ -87,7 +87,7 @@ def read_assumptions(texts: Iterable[str]) -> dict[str, bool]:
         if ":" in what and not _is_place(what):
             raise UsageError(
                 message(
-                    "--assume {text}: write a rule as TABLE:CHAIN:N, as in filter:INPUT:7, and a chain of nftables as "
+                    "--assume {text}: write a rule as TABLE:CHAIN:N, as in filter:INPUT:7, or an nftables chain as "
                     "FAMILY:TABLE:CHAIN, as in inet:fw:input",
                     text=text,
                 )

@@ -80,7 +80,9 @@ def place_of(host: Host, endpoint: Endpoint) -> Place:
         UsageError: the host has no container of that name, or the container is not running.
     """
     if isinstance(endpoint, Prefix):
-        raise UsageError(message("{network} is many addresses; give one of them here", network=str(endpoint)))
+        raise UsageError(
+            message("{network} covers many addresses; give one of them here", network=str(endpoint))
+        )
     if isinstance(endpoint, Machine | NodePort):
         return OnHost()
     assert not isinstance(endpoint, Service)  # its address is already known

@@ -146,7 +146,7 @@ def protocol(value: Any) -> str:
         raise UsageError(text_of(error)) from None
     if number == 0:
         raise UsageError(
-            message("{value} is not one protocol; give tcp, udp, icmp or a number", value=quoted(name))
+            message("{value} is not a single protocol; give tcp, udp, icmp or a number", value=quoted(name))
         )
     return name
 

@@ -136,7 +136,7 @@ class ClassWalk:
         context.table, context.backend, context.version = base.table, program.backend, program.version
         leading = next(self._options(kernel, context, packet, results, self.leading), None)
         if leading is None:
-            raise OutsideError(message("a packet is outside of those that are followed"))
+            raise OutsideError(message("a packet is not among those that are followed"))
         result = leading.result
         self.leading &= leading.packets
         chosen = partial(may_join, leading) if is_open(context) else None

@@ -100,9 +100,7 @@ class Numbering:
             region = self._region(name) if isinstance(name, str) else ""
             number, last = self._free[region]
             if number == last:
-                raise UsageError(
-                    message("there are too many different names, such as {name}", name=str(name))
-                )
+                raise UsageError(message("too many different names, such as {name}", name=str(name)))
             self._numbers[name] = number
             self._free[region] = number + 1, last
         return number
@@ -116,8 +114,6 @@ class Numbering:
         first, last = self._free[region]
         count = min(_RESERVED, (last - first + 1) // 2)
         if not count:
-            raise UsageError(
-                message("there are too many different names, such as {name}", name=beginning + "+")
-            )
+            raise UsageError(message("too many different names, such as {name}", name=beginning + "+"))
         self._free[region] = first, last - count
         self._free[beginning] = last - count + 1, last

@@ -382,8 +382,8 @@ def _spans(layout: Layout, function: Any, place: Place) -> list[_Span]:
             if len(found) > _MOST_RANGES:
                 raise TooManyRangesError(
                     message(
-                        "the packets have more than {most} ranges of {field}: some of its bits are free, others are "
-                        "not. Ask about one network",
+                        "the packets have more than {most} separate ranges of {field}; narrow the question to one "
+                        "network",
                         most=f"{_MOST_RANGES:,}",
                         field=place.key,
                     )

@@ -19,8 +19,8 @@ from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import Rewriting
 from iptsim.sets.summaries import RuleSets, Summary
 
-#: The reasons why a rule is dead: its conditions exclude each other; no packet enters its chain; none that it is about
-#: does; earlier rules take them all.
+#: The reasons why a rule is dead: its conditions contradict each other; no packet enters its chain; none that it is
+#: about does; earlier rules take them all.
 DeadReason = Literal["contradiction", "unreached", "not-entered", "hidden"]
 #: Earlier rules of which all pairs are tried before a set is put together rule by rule.
 _PAIRS = 80

@@ -306,9 +306,9 @@ def test_a_bare_dump_can_be_changed() -> None:
         (("insert", "DOCKER-USER -j DORP"), "iptsim does not know -j DORP"),
         (("insert", "DOCKER-USER --dprot 80 -j DROP"), "--dprot"),
         (("delete", "FORWARD 7"), "chain FORWARD has 2 rules, so there is no rule 7"),
-        (("delete", "FORWARD"), "expected a chain and the number of a rule"),
+        (("delete", "FORWARD"), "expected a chain and a rule number"),
         (("sysctl", "net.ipv4.ip_forward"), "expected NAME=VALUE"),
-        (("sysctl", "net.ipv4.ip_forward=yes"), "net.ipv4.ip_forward is a number, not 'yes'"),
+        (("sysctl", "net.ipv4.ip_forward=yes"), "net.ipv4.ip_forward must be a number, not 'yes'"),
         (("engine", "19.03"), "unknown engine '19.03'; choose from: "),
     ],
 )

@@ -103,7 +103,7 @@ def test_ip6tables_has_the_default_of_the_engine(two: DockerHost) -> None:
         ("publish", "web:80", "--publish: 'web:80' has no host port"),
         ("publish", "missing:1:2", "no container 'missing' is running; choose from: "),
         ("publish", "web:8080:81", "host port 8080 is taken by web"),
-        ("publish", "web:99999:80", "99999 is not within 1 to 65535"),
+        ("publish", "web:99999:80", "99999 is not between 1 and 65535"),
         ("publish", "web:1:80/icmp", "unknown protocol 'icmp'; choose from: tcp, udp, sctp"),
         ("publish", "web:1-3:1-2", "publishes 2 ports on 3"),
         ("unpublish", "web:99", "web has no such published port"),

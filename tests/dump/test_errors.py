@@ -29,15 +29,15 @@ LINES = [
     (
         "-A INPUT -m conntrack --ctstat NEW",
         """\
-        x:4:23: --ctstat is short for several options
+        x:4:23: --ctstat is an ambiguous abbreviation
             -A INPUT -m conntrack --ctstat NEW
                                   ^~~~~~~~
-          they are --ctstate, --ctstatus""",
+          it can mean --ctstate, --ctstatus""",
     ),
     (
         "-A INPUT -p tcp -dport 80",
         """\
-        x:4:17: -dport is written with two dashes
+        x:4:17: -dport needs two dashes
             -A INPUT -p tcp -dport 80
                             ^~~~~~
           write --dport""",
@@ -309,7 +309,7 @@ def test_refused(line: str) -> None:
         ("*filter\n\0\nCOMMIT\n", "x:2:1: a NUL character: this is not text"),
         ("*filter\n" + "x" * 11000 + "\nCOMMIT\n", "x:2:10240: the line is longer than the 10239 characters"),
         ("*filter\n-A INPUT" + " -4" * 300 + "\nCOMMIT\n", "x:2:754: the line has more than 250 words"),
-        ("hello\n", "x:1:1: 'hello' does not belong here"),
+        ("hello\n", "x:1:1: unexpected 'hello'"),
         ("\nChain INPUT (policy ACCEPT)\ntarget prot opt\n", "x:2:1: this is the output of iptables -L"),
         ("*nat\nCOMMIT\n-P INPUT ACCEPT\n", "x:3:1: a rule outside a table"),
         ("-P INPUT ACCEPT\n-N a\n*nat\nCOMMIT\n-P INPUT DROP\n", "x:5:1: a rule outside a table"),

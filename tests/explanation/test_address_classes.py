@@ -192,7 +192,7 @@ def test_batch_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_command_about_one_packet_asks_for_one_address(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["whatif", str(ICC_OFF), "--icc=true", "--from", "10.0.0.0/8", "--to", "web:80"]) == 2
-    assert "10.0.0.0/8 is many addresses; give one of them here" in capsys.readouterr().err
+    assert "10.0.0.0/8 covers many addresses; give one of them here" in capsys.readouterr().err
     with pytest.raises(UsageError):
         iptsim.explain(ICC_OFF, "10.0.0.0/33", "web:80")
 

@@ -172,10 +172,10 @@ class TestPrinting:
                 "-m cluster --cluster-total-nodes 2 --cluster-local-node 3 --cluster-hash-seed 5",
                 "the local node is not among the 2 nodes",
             ),
-            ('-m bpf --bytecode "1,48 0 0 9"', "the last instruction does not return"),
+            ('-m bpf --bytecode "1,48 0 0 9"', "the last instruction is not a return"),
             (
                 '-m bpf --bytecode "4,0 0 0 1,97 0 0 2,22 0 0 0,22 0 0 0"',
-                "instruction 1 reads word 2 of the memory before it is written",
+                "instruction 1 reads memory word 2 before it is written",
             ),
         ],
     )

@@ -271,7 +271,7 @@ def test_keeps_the_form_that_was_written(clause: str, written: list[str]) -> Non
 def test_error_names_what_is_missing() -> None:
     with pytest.raises(ValueError, match="MARK needs one of --set-xmark, --set-mark"):
         make("MARK")
-    with pytest.raises(ValueError, match="--set-mark, --or-mark exclude each other"):
+    with pytest.raises(ValueError, match="--set-mark, --or-mark are mutually exclusive"):
         make("MARK --set-mark 1 --or-mark 2")
     with pytest.raises(ValueError, match="TEE needs --gateway"):
         make("TEE --oif eth0")

@@ -147,7 +147,7 @@ def test_lists_of_recent(text: str, capture: Path) -> None:
 def test_lists_in_lists_are_refused() -> None:
     """The tool ipset says: Sets with list:set type cannot be added to the set."""
     for member in ("a", "b"):
-        with pytest.raises(ValueError, match=f"can't contain '{member}', which is a list, too"):
+        with pytest.raises(ValueError, match=f"can't contain '{member}', which is a list as well"):
             read_ipsets(f"create a list:set\ncreate b list:set\nadd a {member}\n")
 
 
@@ -218,14 +218,14 @@ def test_a_whole_compose_file(tmp_path: Path) -> None:
          + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
          + "services: *i\n", "more than 100,000 values, aliases expanded"),
         ("a: &a {x: 1}\nservices: &s\n  <<: [*s]\n", ":3:8: unknown alias *s"),
-        ("services: " + "[" * 500 + "]" * 500, "nested more than 100 deep"),
+        ("services: " + "[" * 500 + "]" * 500, "nested more than 100 levels deep"),
         ("services: {a: 1, a: 2}", "duplicate key 'a'"),
         ("services: {[a]: 1}", "cannot be a key"),
         ("services: {<<: 7}", "only mappings can be merged"),
         ("--- {}\n--- {}\n", "the file has a second document"),
-        ("services: {web: {deploy: {replicas: 1e9}}}", "services.web.deploy.replicas: '1e9' is not a number"),
+        ("services: {web: {deploy: {replicas: 1e9}}}", "replicas: '1e9' is not a valid number of containers"),
         ("services: {web: {deploy: {replicas: 1000000000}}}", "more than 1,024 containers"),
-        ("services: {web: {deploy: {replicas: true}}}", "True is not a number of containers"),
+        ("services: {web: {deploy: {replicas: true}}}", "True is not a valid number of containers"),
         ("services: {web: {networks: [n]}}\nnetworks: {n: {driver_opts: "
          "{com.docker.network.bridge.name: br0 -j ACCEPT}}}", "networks.n.driver_opts: bridge: 'br0 -j ACCEPT'"),
         ("services: {web: {networks: [n]}}\nnetworks: {n: {driver_opts: "

@@ -29,7 +29,7 @@ def _checked_address(text: str) -> str:
     """Return an address as a rule takes it, without a zone (`%eth0`)."""
     address = ip_address(text)
     if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise ValueError(message("{text!r} has a zone, which rules do not accept", text=text))
+        raise ValueError(message("{text!r} has a zone; remove it, as rules do not accept one", text=text))
     return str(address)
 
 

@@ -109,7 +109,7 @@ class _Project:
         made = {default.name: default} if default is not None else {}
         used = {name for service in self.services for name in self._places(service)}
         for name in sorted(used - self.given.keys() - {"default", _DEFAULT_BRIDGE}):
-            raise self._error("networks", message("unknown network {name}, which a service uses", name=name))
+            raise self._error("networks", message("a service uses the undefined network {name}", name=name))
         for name in sorted(used - {_DEFAULT_BRIDGE}):
             network = self._network(name, [*made.values(), *self.networks.values()])
             if network is not None:
@@ -221,7 +221,8 @@ class _Project:
         count = entry.get("scale", deploy.get("replicas", 1))
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise self._error(
-                f"{key}.deploy.replicas", message("{count} is not a number of containers", count=brief(count))
+                f"{key}.deploy.replicas",
+                message("{count} is not a valid number of containers", count=brief(count)),
             )
         self.containers += count
         if self.containers > CONTAINER_LIMIT:

@@ -198,7 +198,10 @@ def _publish(docker: DockerHost, value: str) -> DockerHost:
     new = read_publish(rest)
     if any(publication.host_port == 0 for publication in new):
         raise ValueError(
-            message("{value!r} has no host port; the engine would choose one at random", value=value)
+            message(
+                "{value!r} has no host port; give one, since the engine would choose it at random",
+                value=value,
+            )
         )
     for publication in new:
         for other in docker.containers:

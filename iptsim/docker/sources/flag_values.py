@@ -119,5 +119,5 @@ def _range(ports: str, text: str) -> range:
     first = int(found[1])
     last = int(found[2] or first)
     if not 1 <= first <= last <= 65535:
-        raise ValueError(message("{text!r}: {ports} is not within 1 to 65535", text=text, ports=ports))
+        raise ValueError(message("{text!r}: {ports} is not between 1 and 65535", text=text, ports=ports))
     return range(first, last + 1)

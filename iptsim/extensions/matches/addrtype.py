@@ -154,7 +154,7 @@ class _Addrtype(Match):
         if self.src_type is None and self.dst_type is None:
             raise ValueError(message("addrtype needs --src-type or --dst-type"))
         if self.limit_iface_in and self.limit_iface_out:
-            raise ValueError(message("--limit-iface-in and --limit-iface-out exclude each other"))
+            raise ValueError(message("--limit-iface-in and --limit-iface-out are mutually exclusive"))
         return self
 
     @property

@@ -21,7 +21,7 @@ def _parse(text: str) -> int | str:
     if text[:1].isdigit():
         return integer(text, 0, 127)
     if not text:
-        raise ValueError(message("the label's name is empty"))
+        raise ValueError(message("the label name is empty"))
     return text
 
 

@@ -25,12 +25,12 @@ def _parse_mask(text: str, family: int) -> int:
         length = int(text)
         if length > width:
             raise ValueError(
-                message("the prefix length {length} is over {width}", length=length, width=width)
+                message("the prefix length {length} is greater than {width}", length=length, width=width)
             )
         return length
     found = prefix_length(one_address(text, family), width)
     if found is None:
-        raise ValueError(message("the mask {text} has holes", text=text))
+        raise ValueError(message("the mask {text} is not contiguous", text=text))
     return found
 
 

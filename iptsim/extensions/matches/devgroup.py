@@ -45,7 +45,7 @@ def _parse(text: str) -> DeviceGroup:
     if text[:1].isdigit():
         return DeviceGroup(*masked_number(text))
     if not text:
-        raise ValueError(message("the group's name is empty"))
+        raise ValueError(message("the group name is empty"))
     return DeviceGroup(_KNOWN.get(text), name=text)
 
 

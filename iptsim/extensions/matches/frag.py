@@ -127,7 +127,7 @@ class Frag(Match):
     @model_validator(mode="after")
     def _complete(self) -> Frag:
         if self.fragmore and self.fraglast:
-            raise ValueError(message("--fragmore and --fraglast exclude each other"))
+            raise ValueError(message("--fragmore and --fraglast are mutually exclusive"))
         return self
 
 

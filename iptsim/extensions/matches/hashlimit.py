@@ -291,14 +291,14 @@ def _store_packets(fields: dict[str, Any], limit: _Written) -> Rate:
     if fields.get("hashlimit_rate_match"):
         ticks //= limit.seconds
         if ticks == 0:
-            raise ValueError(message("the rate is too fast for --hashlimit-rate-match"))
+            raise ValueError(message("the rate is too high for --hashlimit-rate-match"))
         interval = interval or limit.seconds
         fields["hashlimit_rate_interval"] = None if interval == 1 else interval
     rate = rate_from_ticks(ticks, HASHLIMIT_SCALE)
     burst = fields.setdefault("hashlimit_burst", _DEFAULT_BURST)
     if burst > _MOST_BURST:
         raise ValueError(
-            message("the burst {burst} is over {most_burst} packets", burst=burst, most_burst=_MOST_BURST)
+            message("the burst {burst} exceeds {most_burst} packets", burst=burst, most_burst=_MOST_BURST)
         )
     fields["hashlimit_htable_expire"] = None if expire == rate.unit_seconds * 1000 else expire
     return rate
@@ -312,7 +312,7 @@ def _store_bytes(fields: dict[str, Any], limit: ByteRate) -> None:
         if burst < limit.amount:
             raise ValueError(
                 message(
-                    "the burst of {burst} bytes is below the limit of {amount} in a second",
+                    "the burst of {burst} bytes is less than the limit of {amount} per second",
                     burst=burst,
                     amount=limit.amount,
                 )

@@ -51,9 +51,7 @@ def _parse_option(text: str) -> HeaderOption:
 def _parse(text: str) -> tuple[HeaderOption, ...]:
     found = tuple(_parse_option(word) for word in text.split(","))
     if len(found) > _MOST:
-        raise ValueError(
-            message("{count} options; at most {most} are possible", count=len(found), most=_MOST)
-        )
+        raise ValueError(message("{count} options; at most {most} are allowed", count=len(found), most=_MOST))
     return found
 
 

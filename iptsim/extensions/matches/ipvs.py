@@ -101,7 +101,9 @@ class Ipvs(Match):
         if not self.clauses():
             raise ValueError(message("ipvs needs an option, such as --ipvs"))
         if "ipvs" in self.negated and len(self.clauses()) > 1:
-            raise ValueError(message("! --ipvs excludes the other options, which need an IPVS connection"))
+            raise ValueError(
+                message("! --ipvs can't be combined with the other options, which need an IPVS connection")
+            )
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:

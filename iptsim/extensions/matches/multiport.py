@@ -29,7 +29,7 @@ def _parse(text: str) -> Ranges:
         ports.append((low, high))
         count += 2 if colon else 1
     if count > _MOST:
-        raise ValueError(message("more than {most} ports, a range counting as two", most=_MOST))
+        raise ValueError(message("more than {most} ports (a range counts as two)", most=_MOST))
     return tuple(ports)
 
 

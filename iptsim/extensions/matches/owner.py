@@ -35,7 +35,7 @@ def _owner(text: str) -> tuple[int, int] | str:
     """Read an id, a range of ids (with `-` or `:`), or a name; a name is kept, but root is 0."""
     if not text[:1].isdigit():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.$-]*", text):
-            raise ValueError(message("{text!r} is neither an id, a range of ids nor a name", text=text))
+            raise ValueError(message("{text!r} is not an ID, a range of IDs or a name", text=text))
         return (0, 0) if text == "root" else text
     first, separator, last = re.fullmatch(r"([^:-]*)([:-]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     low = integer(first, 0, _LAST_ID)
@@ -149,7 +149,7 @@ class Owner(Match):
         fields = super().gather(given)
         written = list(fields)
         if "suppl_groups" in written and "gid_owner" not in written[: written.index("suppl_groups")]:
-            raise ValueError(message("--suppl-groups needs --gid-owner before it"))
+            raise ValueError(message("--suppl-groups must follow --gid-owner"))
         return fields
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ def _bytes_per_second(text: str) -> int:
     by_bytes = (found[3] or "bit").lower() == "bps"
     rate = int(float(found[1]) * _PREFIXES[prefix] * (8 if by_bytes else 1) / 8)
     if rate > _LAST:
-        raise ValueError(message("{text} is more than {last} bytes a second", text=text, last=_LAST))
+        raise ValueError(message("{text} is more than {last} bytes per second", text=text, last=_LAST))
     return rate
 
 

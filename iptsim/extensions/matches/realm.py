@@ -26,7 +26,7 @@ def _parse(text: str) -> MaskedNumber | str:
     if text[:1].isdigit():
         return masked_number(text)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", text):
-        raise ValueError(message("{text!r} is neither a realm's number nor a name", text=text))
+        raise ValueError(message("{text!r} is neither a realm number nor a realm name", text=text))
     return text
 
 

@@ -24,7 +24,7 @@ _ACTIONS = ("set", "rcheck", "update", "remove")
 def _name(text: str) -> str:
     if not 0 < len(text.encode()) < 200 or "/" in text:
         raise ValueError(
-            message("a list's name has 1 to 199 characters and no slash: it becomes a file's name")
+            message("a list name must have 1 to 199 characters and no slash: it becomes a file name")
         )
     return text
 

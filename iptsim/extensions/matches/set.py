@@ -36,7 +36,7 @@ def set_reference(name: str, directions: str) -> SetReference:
     """
     if not 0 < len(name.encode()) <= _LONGEST_NAME:
         raise ValueError(
-            message("the name of a set has 1 to {longest_name} characters", longest_name=_LONGEST_NAME)
+            message("a set name must have 1 to {longest_name} characters", longest_name=_LONGEST_NAME)
         )
     # iptables compares only the first three letters
     found = tuple(direction[:3] for direction in directions.split(","))
@@ -110,7 +110,7 @@ class Set(Match):
             if len(given(self, *fields)) > 1:
                 raise ValueError(
                     message(
-                        "--{counted}-eq, --{counted}-lt and --{counted}-gt exclude each other",
+                        "--{counted}-eq, --{counted}-lt and --{counted}-gt are mutually exclusive",
                         counted=counted,
                     )
                 )

@@ -65,10 +65,14 @@ class Statistic(Match):
     @model_validator(mode="after")
     def _check(self) -> Statistic:
         if self.mode == "random" and (self.probability is None or self.every or self.packet is not None):
-            raise ValueError(message("--mode random needs --probability, without --every and --packet"))
+            raise ValueError(
+                message("--mode random needs --probability, and takes neither --every nor --packet")
+            )
         if self.mode == "nth":
             if self.every is None or self.packet is None or self.probability is not None:
-                raise ValueError(message("--mode nth needs --every and --packet, without --probability"))
+                raise ValueError(
+                    message("--mode nth needs --every and --packet, and does not take --probability")
+                )
             if self.packet >= self.every:
                 raise ValueError(
                     message("--packet must be below {every}, the number after --every", every=self.every)

@@ -31,7 +31,7 @@ _UPPER = bytes(
 
 def _limited(pattern: bytes) -> bytes:
     if not 0 < len(pattern) <= _LONGEST:
-        raise ValueError(message("a pattern has 1 to {longest} characters", longest=_LONGEST))
+        raise ValueError(message("a pattern must have 1 to {longest} characters", longest=_LONGEST))
     return pattern
 
 
@@ -66,7 +66,9 @@ def _hexadecimal(text: str) -> bytes:
         elif in_block:
             pair = data[at : at + 2].decode("latin-1")
             if at + 2 >= len(data):
-                raise ValueError(message("a hexadecimal block has pairs of digits and ends with |"))
+                raise ValueError(
+                    message("a hexadecimal block must consist of pairs of digits and end with |")
+                )
             if any(digit not in "0123456789abcdefABCDEF" for digit in pair):
                 raise ValueError(message("{pair!r} is not a pair of hexadecimal digits", pair=pair))
             found.append(int(pair, 16))

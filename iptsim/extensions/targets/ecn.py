@@ -39,7 +39,9 @@ class Ecn(Target):
     def _something(self) -> Ecn:
         tcp = given(self, "ecn_tcp_ece", "ecn_tcp_cwr")
         if self.ecn_tcp_remove and tcp:
-            raise ValueError(message("--ecn-tcp-remove excludes --ecn-tcp-ece and --ecn-tcp-cwr"))
+            raise ValueError(
+                message("--ecn-tcp-remove can't be combined with --ecn-tcp-ece or --ecn-tcp-cwr")
+            )
         if not (self.ecn_tcp_remove or tcp or self.ecn_ip_ect is not None):
             raise ValueError(message("ECN needs an operation: --ecn-tcp-remove"))
         return self

@@ -130,15 +130,15 @@ class Hmark(Target):
         for member in self.hmark_tuple or ():
             if member != "ct" and given(self, _SETS[member]):
                 raise ValueError(
-                    message("{member} in --hmark-tuple and its mask exclude each other", member=member)
+                    message("{member} in --hmark-tuple and its mask are mutually exclusive", member=member)
                 )
         masks = self._masks
         if "hmark_spi_mask" in masks and ("hmark_sport_mask" in masks or "hmark_dport_mask" in masks):
-            raise ValueError(message("--hmark-spi-mask and a mask for a port exclude each other"))
+            raise ValueError(message("--hmark-spi-mask and a port mask are mutually exclusive"))
         if self.hmark_spi is not None and given(self, "hmark_sport", "hmark_dport"):
-            raise ValueError(message("--hmark-spi excludes --hmark-sport and --hmark-dport"))
+            raise ValueError(message("--hmark-spi can't be combined with --hmark-sport or --hmark-dport"))
         if not (masks or self._of_connection or given(self, "hmark_sport", "hmark_dport", "hmark_spi")):
-            raise ValueError(message("HMARK needs --hmark-tuple, or a prefix or mask for what to hash"))
+            raise ValueError(message("HMARK needs --hmark-tuple, or a prefix or mask of a field to hash"))
         return self
 
     @property

@@ -85,7 +85,7 @@ class Connmark(MarkChange):
             self, "set_xmark", "set_mark", "and_mark", "or_mark", "xor_mark", "save_mark", "restore_mark"
         )
         if self.mask is not None and given(self, "nfmask", "ctmask"):
-            raise ValueError(message("--mask excludes --nfmask and --ctmask"))
+            raise ValueError(message("--mask can't be combined with --nfmask or --ctmask"))
         return self
 
     @property

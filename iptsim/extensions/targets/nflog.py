@@ -52,7 +52,7 @@ class Nflog(Target):
     @model_validator(mode="after")
     def _one_size(self) -> Nflog:
         if self.nflog_range is not None and self.nflog_size is not None:
-            raise ValueError(message("--nflog-range and --nflog-size exclude each other"))
+            raise ValueError(message("--nflog-range and --nflog-size are mutually exclusive"))
         return self
 
     def kept_by(self, form: ListingForm) -> Nflog:

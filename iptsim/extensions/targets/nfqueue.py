@@ -56,7 +56,7 @@ class Nfqueue(Target):
     @model_validator(mode="after")
     def _one_queue(self) -> Nfqueue:
         if self.queue_num is not None and self.queue_balance is not None:
-            raise ValueError(message("--queue-num and --queue-balance exclude each other"))
+            raise ValueError(message("--queue-num and --queue-balance are mutually exclusive"))
         if self.queue_cpu_fanout and self.queue_balance is None:
             raise ValueError(message("--queue-cpu-fanout needs --queue-balance"))
         return self

@@ -34,7 +34,7 @@ class _Exact:
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
         if 0 < len(data) < size:
-            raise EOFError(str(message("it ends within a packet")))
+            raise EOFError(str(message("it ends in the middle of a packet")))
         return data
 
 
@@ -58,7 +58,7 @@ def records(stream: IO[bytes], begin: bytes) -> Iterator[dict[str, Any]]:
         reader = kind.Reader(_Exact(stream))
         link = reader.datalink()
         if link != _ETHERNET and link not in _HEADERS:
-            raise UsageError(message("the link type {link} of the capture is not known", link=link))
+            raise UsageError(message("the capture has the unknown link type {link}", link=link))
         for _, data in reader:
             record = _record(data, link, known)
             if record is not None:
