@@ -40,7 +40,7 @@ from iptsim.spacing import add_spaced
 if TYPE_CHECKING:
     from gettext import GNUTranslations
 
-#: The languages that answers can be told in.
+#: The languages in which answers can be given.
 LANGUAGES = ("en", "zh-TW")
 #: Where the catalogues are: `zh_TW/LC_MESSAGES/iptsim.po` and `.mo`.
 LOCALES = Path(__file__).parent / "locales"
@@ -327,7 +327,7 @@ def message_of(template: str, /, **values: Filling) -> Message:
     return _Plain(template, _kept(values))
 
 
-#: What int(), float() and unpacking say of values that do not fit.
+#: What int(), float() and unpacking say about invalid values.
 _NO_NUMBER = re.compile(
     r"(?:invalid literal for int\(\) with base \d+|could not convert string to float): (.*)", re.DOTALL
 )

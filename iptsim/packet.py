@@ -469,6 +469,6 @@ class Context:
 
         Packets of the host itself do not, nor do the copies of its own broadcasts.
         """
-        # a packet that a bridge switches has no input interface in POSTROUTING, and its frame all the same
+        # a packet that a bridge switches has no input interface in POSTROUTING, but still has its frame
         own = self.in_interface is None and self.physical_in is None
         return own or self.in_interface == "lo" or self.packet.pkttype == "loopback"

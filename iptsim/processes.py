@@ -9,7 +9,7 @@ from threading import Thread
 
 
 def end_with_parent() -> None:
-    """End this worker process as soon as its parent has ended, however that was.
+    """End this worker process as soon as its parent has ended, for whatever reason.
 
     A worker of :mod:`concurrent.futures` waits for work at a pipe that it holds open itself, so it would wait forever.
     """

@@ -154,7 +154,7 @@ class Redactor:
         return result
 
     def _decide(self, family: int, prefix: int, depth: int) -> int:
-        """Return whether the bit that follows a prefix is turned round."""
+        """Return whether the bit that follows a prefix is flipped."""
         width = _WIDTH[family]
         if depth >= self._depth[family] or _is_kept(family, prefix, depth):
             return 0

@@ -39,7 +39,7 @@ MOST, MOST_ASKED = 8, 600
 class _Candidate:
     changes: tuple[Change, ...]
     text: Message
-    #: the port of the host at which the target is reached then
+    #: the host port at which the target is then reached
     host_port: int | None = None
 
 

@@ -54,7 +54,7 @@ def add_formats(parser: Any, *formats: str) -> None:
 
 
 class _Beside(argparse.Action):
-    """The file of another format; standard output can only hold one, which is then this."""
+    """The option for the file of a further format; with "-", this format is printed instead."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None

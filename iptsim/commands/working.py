@@ -125,7 +125,7 @@ def _in_processes(sources: Sequence[str], work: Callable[[str], T], jobs: int) -
                 tasks.popleft()
                 yield from found
         except BrokenProcessPool:
-            # one of the chunks under way ended its process; which source did shows when they are done one by one
+            # a source of the current chunks ended its process; running them one by one shows which
             yield from _one_by_one([source for chunk, _ in tasks for source in chunk], work)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -220,7 +220,7 @@ def _with_client(client: Any, sources: Sequence[str], work: Callable[[str], T]) 
         except killed_worker():
             chunk, _ = tasks.popleft()
             if len(chunk) > 1:
-                # which source ended the workers shows when each is a task of its own
+                # running each source as its own task shows which one ended the workers
                 tasks.extendleft([([source], submit([source])) for source in reversed(chunk)])
             else:
                 yield Result(chunk[0], None, str(_ENDED))

@@ -135,7 +135,7 @@ def _usual(before: Host, after: Host, space: Space) -> PacketSet:
     return space.where("src", found.spans) & space.where("dst", found.spans)
 
 
-#: Networks whose addresses are seldom meant, and the loopback address that is.
+#: Networks whose addresses are rarely meant, and the one loopback address that is.
 _SPECIAL: dict[Family, tuple[tuple[str, ...], str]] = {
     4: (("169.254.0.0/16", "240.0.0.0/4"), "127.0.0.1/32"),
     6: (("fe80::/10", "fec0::/10", "::/96", "::ffff:0:0/96"), "::1/128"),

@@ -20,14 +20,14 @@ from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.space import Space
 
-#: Targets that leave addresses, ports and the protocol of a packet as they are, and those of which nat is known.
+#: Targets that leave addresses, ports and the protocol of a packet as they are, and those whose translation is known.
 _KEEPING = TARGETS | frozenset({
     "", "ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "MARK", "CONNMARK", "SECMARK",
     "CONNSECMARK", "CT", "NOTRACK", "TOS", "DSCP", "ECN", "TTL", "HL", "TCPMSS", "CHECKSUM", "CLASSIFY",
 })  # fmt: skip
 #: Differences that leave all chains and policies in place.
 _OF_RULES = frozenset({"counters", "comments", "order", "rules"})
-#: What a reply has from its request.
+#: What a reply takes from its request.
 _SWAPPED = (("src", "dst"), ("dst", "src"), ("sport", "dport"), ("dport", "sport"))
 
 
@@ -91,7 +91,7 @@ def _keeps(host: Host, family: Family) -> bool:
 
 
 def _is_known(rule: Rule) -> bool:
-    """Return whether it is known what a rule does to addresses and ports; two cut in a text may be different."""
+    """Return whether it is known what a rule does to addresses and ports; two rules that a text cuts off may differ."""
     if rule.plan is None and (
         isinstance(rule.target, HiddenTarget) or any(isinstance(one, Hidden) for one in rule.matches)
     ):

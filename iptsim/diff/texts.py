@@ -19,7 +19,7 @@ from iptsim.packet import Family
 #: What may differ, the least first.
 Kind = Literal["counters", "comments", "order", "rules", "policies", "chains", "host"]
 KINDS: tuple[Kind, ...] = ("counters", "comments", "order", "rules", "policies", "chains", "host")
-#: Differences of these kinds alone make none to a packet.
+#: Differences of only these kinds affect no packet.
 _HARMLESS = frozenset({"counters", "comments"})
 _COMMENT = re.compile(r' -m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+)')
 #: Rules between the first and the last difference of a chain that are aligned; of more, only their number is compared.
@@ -88,7 +88,7 @@ def text_difference(before: Host, after: Host) -> TextDifference:
     return TextDifference(tuple(kind for kind in KINDS if kind in kinds), tuple(changes))
 
 
-#: What two hosts have of their own: names, caches, and what is made of the rest.
+#: Attributes that are not compared: names, caches, and data derived from the others.
 _OWN = frozenset({"rulesets", "extra_rulesets", "source", "pasted", "assumptions", "cache", "prepared"})
 
 
@@ -120,7 +120,7 @@ def _compared(before: Ruleset, after: Ruleset) -> Iterator[tuple[ChainChange | N
         old, new = before.tables.get(name), after.tables.get(name)
         one, other = old or Table(name), new or Table(name)
         if old is None or new is None:
-            # an empty table is what a missing one is
+            # an empty table is equivalent to a missing one
             yield None, {"chains"} if any((old or new or one).rules()) else set()
         elif one.comments != other.comments:
             yield None, {"comments"}
@@ -163,7 +163,7 @@ def _chain(
 
 
 def _differing(before: list[Rule], after: list[Rule]) -> tuple[list[Rule], list[Rule]]:
-    """Return the rules of two chains without those at their beginning and end that are written alike."""
+    """Return the rules of two chains without the identical ones at their beginning and end."""
     shorter = min(len(before), len(after))
     start = end = 0
     while start < shorter and before[start].is_written_like(after[start]):

@@ -28,7 +28,7 @@ from iptsim.sets.rewriting import AS_IT_CAME
 TARGETS = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
 #: What identifies a connection.
 FLOW = ("src", "dst", "sport", "dport", "proto")
-#: A host's addresses in itself: 127.0.0.0/8, ::1.
+#: The loopback addresses: 127.0.0.0/8, ::1.
 _LOOPBACK: dict[Family, tuple[int, int]] = {4: (0x7F000000, 0x7FFFFFFF), 6: (1, 1)}
 #: Callers of a chain whose conditions are read; if there are more, any packet may enter it.
 _MOST_CALLERS = 100
@@ -100,14 +100,14 @@ class Nat:
         return frozenset("dst" if hook in ("PREROUTING", "OUTPUT") else "src" for hook in hooks)
 
     def before(self, packets: PacketSet) -> Iterator[PacketSet]:
-        """Yield the packets that may be among some after their destination was translated."""
+        """Yield the packets that may be among given ones after their destination was translated."""
         for rule in self._rules:
             if rule.wanted.side == "dst" and (made := packets & self._place(rule.wanted)):
                 entered = self.entering(rule.node) & self.matching(rule.node, rule.prepared)
                 yield entered & made.without("dst", "dport")
 
     def before_leaving(self, packets: PacketSet) -> PacketSet:
-        """Return the packets that may be among some after their source was translated."""
+        """Return the packets that may be among given ones after their source was translated."""
         return (packets & self._sources).without("src", "sport")
 
     def after(self, packets: PacketSet) -> Iterator[PacketSet]:

@@ -98,7 +98,7 @@ ANALYSES: tuple[Analysis, ...] = (
     redundant.redundant,
     spoofed.gains,
 )
-#: What is no problem by itself, but belongs in an audit.
+#: Findings that are not problems in themselves, but belong in an audit.
 AUDITS: tuple[Analysis, ...] = (exposed.inventory, spoofed.unchecked)
 
 

@@ -98,7 +98,7 @@ def _backend(ruleset: Ruleset) -> str:
 
 def _warning(ruleset: Ruleset) -> str | None:
     comments = [line for table in ruleset.tables.values() for line in table.comments]
-    # a pasted listing has the comment among what was odd in it, behind "line 1: "
+    # in a pasted listing, the comment is among the warnings, after "line 1: "
     odd = [str(warning).partition(": ")[2] for warning in ruleset.warnings]
     return next((line for line in (*comments, *ruleset.trailer, *odd) if warns_of_legacy(line)), None)
 

@@ -72,7 +72,7 @@ def not_for_containers(scene: Scene) -> Iterator[Finding]:
 
 
 def _bans(scene: Scene, family: Family) -> Iterator[_Ban]:
-    """Yield the rules that block packets by their source address, and that INPUT alone leads to."""
+    """Yield the rules that block packets by their source address, and that are reached only from INPUT."""
     hooks = scene.hooks(family, "filter")
     for rule in scene.table(family, "filter").rules():
         if hooks.get(rule.chain) != ("INPUT",) or rule.target_name not in _BLOCKS:
@@ -92,14 +92,14 @@ def _is_of_senders(match: Set) -> bool:
 
 
 def _passing(scene: Scene, family: Family, ban: _Ban) -> Iterator[tuple[Message, Explanation]]:
-    """Yield the ports of containers that a blocked sender reaches, and would not if INPUT saw the packets."""
+    """Yield the ports of containers that a blocked sender reaches, but would not if the packets passed INPUT."""
     world = scene.suppose("no nat", without_nat)
     for port in _ports(scene, family):
         shown = port.ask(scene, family, ban.sender)
         if shown is None or not _is_open(shown, port) or is_on_purpose(shown):
             continue
         if port.fields and ban.is_set and not ban.rule.conditions_on("dport"):
-            yield port.name, shown  # the rule is for all ports, and which one is published is not known
+            yield port.name, shown  # the rule matches all ports, and it is unknown which one is published
             return
         local = scene.ask(ban.sender, "host", family, world=world, proto=port.proto, dport=port.number)
         others = scene.ask("internet", "host", family, world=world, proto=port.proto, dport=port.number)
@@ -142,7 +142,7 @@ def _is_open(shown: Explanation, port: _Port) -> bool:
 
 
 def _decides(shown: Explanation, ban: _Ban) -> bool:
-    """Return whether a rule blocks a packet, or may, if it is one with a set."""
+    """Return whether a rule blocks a packet, or may, if the rule checks a set."""
     if ban.is_set:
         return shown.verdict == "DEPENDS" and any(one.rule is ban.rule for one in shown.trace.hinges)
     step = shown.trace.legs[0].deciding
@@ -164,7 +164,7 @@ def _finding(scene: Scene, family: Family, found: list[tuple[_Ban, Message, Expl
         _remedy(scene, family, ban, command),
         shown,
         family,
-        # whether a sender is in a set is not known, so a trial shows nothing
+        # it is unknown whether a sender is in the set, so a trial shows nothing
         () if ban.is_set or shown.verdict == "DEPENDS" else (command,),
     )
 

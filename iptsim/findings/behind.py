@@ -21,7 +21,7 @@ _NAMES = re.compile(r"(virbr|lxdbr|lxcbr|incusbr|vmbr|br|tun|tap|wg|tailscale|zt
 SOME_GUEST: dict[Family, str] = {4: "10.254.254.2", 6: "fd00:fefe::2"}
 
 
-#: Kinds of interfaces that lead to a LAN; what a paste of `ip addr` names no kind for is other.
+#: Kinds of interfaces that lead to a LAN; "other" if a paste of `ip addr` does not show the kind.
 _CARDS = ("physical", "vlan", "bond", "other")
 
 
@@ -42,17 +42,17 @@ class Behind(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What to call it: its subnet, where the interface is not known."""
+        """Its name in texts: the interface, or the subnet if the interface is unknown."""
         return self.subnet or self.interface
 
     @property
     def arriving(self) -> str:
-        """The condition of a rule that matches packets from there."""
+        """The condition of a rule that matches packets coming from there."""
         return f"-s {self.subnet}" if self.subnet else f"-i {self.interface}"
 
     @property
     def leaving(self) -> str:
-        """The condition of a rule that matches what goes there."""
+        """The condition of a rule that matches packets going there."""
         return f"-d {self.subnet}" if self.subnet else f"-o {self.interface}"
 
     @property
@@ -93,13 +93,13 @@ def _masqueraded(scene: Scene, family: Family) -> Iterator[Behind]:
         if str(source) in seen or is_dockers_own or not is_private(family, address):
             continue
         if rule.parameters.out_interface is not None and "out_interface" in rule.parameters.negated:
-            continue  # of a bridge, as programs for guests write it
+            continue  # for a bridge, as programs that run guests write it
         seen.add(str(source))
         yield Behind("tun0", address, rule, str(source))
 
 
 def _names_others(scene: Scene, family: Family) -> bool:
-    """Return whether rules accept what arrives by an interface of which nothing else is known."""
+    """Return whether rules accept packets from an interface about which nothing else is known."""
     outside = scene.outside_interface(family)
     return any(
         rule.target_name == "ACCEPT"
@@ -113,7 +113,7 @@ def _names_others(scene: Scene, family: Family) -> bool:
 
 
 def _is_known(scene: Scene, family: Family, name: str) -> bool:
-    """Return whether an interface is Docker's, leads outside, or has addresses that tell more."""
+    """Return whether an interface is Docker's, leads outside, or has known addresses."""
     interface = scene.host.namespace.interfaces.get(name)
     if _is_of_engine(scene, name) or scene.outside_interface(family) is interface is not None:
         return True
@@ -121,13 +121,13 @@ def _is_known(scene: Scene, family: Family, name: str) -> bool:
 
 
 def _is_of_engine(scene: Scene, bridge: str) -> bool:
-    """Return whether a bridge is that of a container engine's network."""
+    """Return whether a bridge belongs to a network of a container engine."""
     network = scene.host.network_of_bridge(bridge)
     return network is not None and bool(network.daemon)
 
 
 def _member(scene: Scene, family: Family, name: str) -> str | None:
-    """Return an address that a rule of FORWARD accepts from an interface or leads back to, if any does."""
+    """Return an address that a rule of FORWARD accepts from or to an interface, if there is one."""
     for rule in scene.table(family, "filter").rules():
         source = rule.parameters.source
         if (
@@ -179,8 +179,8 @@ def lans_behind(scene: Scene, family: Family) -> Iterator[Behind]:
 def _neighbour(scene: Scene, family: Family, interface: Interface) -> str | None:
     """Return a machine of a LAN for which the host is the router; else None.
 
-    That an interface has a private subnet does not make the host its router: it may lead to a storage or a backup
-    network. Rules that are not Docker's have to masquerade the subnet where it leaves, or to name the interface.
+    A private subnet on an interface does not make the host its router: it may be a storage or backup network. Rules
+    other than Docker's must masquerade the subnet or name the interface.
     """
     uplink = scene.outside_interface(family)
     if interface.kind not in _CARDS or not interface.up or uplink is None or interface is uplink:

@@ -14,7 +14,7 @@ from iptsim.netfilter.steps import Skipped
 _ASKED = 20
 #: At most this many rules that came close are named.
 _SHOWN = 2
-#: The conditions that a rule may have failed by and still have come close.
+#: A rule that failed only because of these conditions came close.
 _ADDRESSES = ("-s ", "-d ", "! -s ", "! -d ")
 
 
@@ -44,7 +44,7 @@ def _guess(branch: Explanation) -> Text | None:
 
 
 def _near(shown: Explanation) -> tuple[Skipped, ...]:
-    """Return the rules that would have accepted the packet, had its addresses been others."""
+    """Return the rules that would have accepted the packet if its addresses had been different."""
     leg = shown.trace.deciding_leg
     skipped = [*(one for step in leg.steps for one in step.skipped), *leg.skipped]
     near = [

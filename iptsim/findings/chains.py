@@ -100,7 +100,7 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
 
 
 def unused(scene: Scene) -> Iterator[Finding]:
-    """Find hand-made chains that no rule jumps to."""
+    """Find hand-written chains that no rule jumps to."""
     for family in scene.families:
         owners = chain_owners(scene.host.rulesets[family])
         for table in scene.host.rulesets[family].tables.values():
@@ -120,13 +120,13 @@ def unused(scene: Scene) -> Iterator[Finding]:
                 yield _unused(scene, family, chain)
 
 
-#: Names of chains whose packets are meant to be blocked, and what the log says of such packets.
+#: Names of chains whose packets are meant to be blocked, and words in the log about such packets.
 _BLOCKING = re.compile(r"drop|reject|den(y|ied)|block|ban", re.IGNORECASE)
 LOGS = ("LOG", "NFLOG", "ULOG")
 
 
 def logs_only(scene: Scene) -> Iterator[Finding]:
-    """Find hand-made chains that are named for blocking, or log so, but only log: the packet returns and continues."""
+    """Find hand-written chains whose name or log prefix says that they block, although they only log and return."""
     for family in scene.families:
         owners = chain_owners(scene.host.rulesets[family])
         hooks = scene.hooks(family, "filter")
@@ -214,7 +214,7 @@ def _hook_for(chain: Chain) -> str:
 
 
 def empty(scene: Scene) -> Iterator[Finding]:
-    """Find jumps to hand-made chains that have no rules."""
+    """Find jumps to hand-written chains that have no rules."""
     for family in scene.families:
         owners = chain_owners(scene.host.rulesets[family])
         for table in scene.host.rulesets[family].tables.values():

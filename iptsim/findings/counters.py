@@ -1,4 +1,4 @@
-"""Counters in a pasted text: which rules blocked packets, and of two listings which counters grew."""
+"""Counters in a pasted text: which rules blocked packets, and which counters grew between two listings."""
 
 from __future__ import annotations
 

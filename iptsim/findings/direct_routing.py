@@ -51,7 +51,7 @@ def blocked(scene: Scene) -> Iterator[Finding]:
 
 
 def _protects(rule: Rule) -> bool:
-    """Return whether a rule drops packets to an address that come by another interface than one."""
+    """Return whether a rule drops packets to an address unless they arrive on a certain interface."""
     parameters = rule.parameters
     return (
         rule.chain == "PREROUTING"

@@ -65,7 +65,7 @@ _LINES = 3
 
 
 def failed(scene: Scene) -> Iterator[Finding]:
-    """Find commands of dockerd that failed, by a pasted log, because a chain of Docker does not exist."""
+    """Find, in a pasted log, commands of dockerd that failed because a chain of Docker does not exist."""
     pasted = scene.host.pasted
     found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _lacks(one)) is not None]
     if not found:

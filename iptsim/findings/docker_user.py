@@ -39,7 +39,7 @@ def asked(scene: Scene) -> Iterator[Finding]:
         others = [rule for rule in scene.rules(family, "filter", "FORWARD") if is_dockers(rule)]
         if not jumps:
             alone = scene.rules(family, "filter", "FORWARD") and not _docker_chains(scene, family) - {CHAIN}
-            if others or (own and alone):  # else docker-rules-flushed says it
+            if others or (own and alone):  # otherwise docker-rules-flushed reports it
                 yield _not_asked(scene, family, own)
             continue
         before = [
@@ -108,7 +108,7 @@ def _late(scene: Scene, family: Family, jump: Rule, before: list[Rule]) -> Findi
 
 
 def _against(scene: Scene, family: Family, world: str) -> Explanation | None:
-    """Return a packet that passes here, but not if DOCKER-USER is evaluated properly."""
+    """Return a packet that passes now, but would not if DOCKER-USER were evaluated properly."""
     for publication in scene.publications(family):
         shown, other = scene.ask_port(publication), scene.ask_port(publication, world)
         if _differ(shown, other):
@@ -346,7 +346,7 @@ def replies(scene: Scene) -> Iterator[Finding]:
 
 
 def outgoing(scene: Scene) -> Iterator[Finding]:
-    """Find rules in DOCKER-USER that are for no interface and no sender, and so also drop what containers send."""
+    """Find rules in DOCKER-USER that name neither an interface nor a source, and so also drop what containers send."""
     for family in scene.families:
         if not scene.jumps(family, "filter", CHAIN):
             continue
@@ -362,7 +362,7 @@ def outgoing(scene: Scene) -> Iterator[Finding]:
             ):
                 continue
             if rule.matches or rule.parameters.in_interface or rule.parameters.source:
-                continue  # for some packets, on purpose
+                continue  # it is meant for only some packets
             yield _drops_outgoing(scene, family, rule, shown)
             break
 

@@ -125,7 +125,7 @@ def _candidates(scene: Scene, family: Family) -> set[int]:
 
 
 def _named(scene: Scene, family: Family) -> set[tuple[int, int]]:
-    """Return the protocols and ports of services that rules name, or at which programs of the host listen."""
+    """Return the protocols and ports of services that rules name, or on which programs of the host listen."""
     found = {(one.proto, one.port) for one in scene.host.namespace.listeners or ()}
     for rule in scene.table(family, "filter").rules():
         found |= {(proto, port) for port in _named_ports(rule) for proto in _protocols(rule)}
@@ -157,8 +157,7 @@ def _may_be_open(scene: Scene, family: Family, proto: int, port: int, *, nat: bo
     """Return whether INPUT or FORWARD may accept a port from most of the internet.
 
     Args:
-        nat: as packets arrive there after nat has changed their destination; otherwise only public addresses count in
-            FORWARD.
+        nat: the destination may have been changed by nat; otherwise, only public addresses count in FORWARD.
     """
     filter_ = next((one for one in scene.traffic(family) if one.table == "filter"), None)
     outside = scene.outside_interface(family)
@@ -233,7 +232,7 @@ def _from_internet(scene: Scene, family: Family, ports: Iterable[int]) -> Fates 
 
 
 def _open(fates_: Fates) -> Iterator[Fate]:
-    """Yield what certainly gets in, and is not refused by the machine where it arrives."""
+    """Yield the packets that certainly get in and are not refused by the machine where they arrive."""
     for fate in fates_:
         outside = fate.oif == fate.iif and fate.passes_through
         if fate.verdict == "ACCEPT" and fate.listening is not False and not outside:

@@ -293,7 +293,7 @@ class Cause(NamedTuple):
     Attributes:
         shown: the packet, walked.
         near: rules that accept such packets, but from or to other addresses.
-        guess: what has to be so, a clause, if the source does not show it.
+        guess: the condition that must hold, as a clause, if the source does not show it.
     """
 
     shown: Explanation

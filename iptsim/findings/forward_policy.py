@@ -16,7 +16,7 @@ from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
-#: Stands for what is forwarded for others, where the source does not show the host's interfaces.
+#: Represents the forwarded traffic of others, where the source does not show the host's interfaces.
 _ANYBODY: dict[Family, Behind] = {4: Behind("tun0", SOME_GUEST[4]), 6: Behind("tun0", SOME_GUEST[6])}
 
 
@@ -54,7 +54,7 @@ def _shows_rules(scene: Scene) -> bool:
 
 
 def _may_hit_others(scene: Scene, family: Family, forward: Chain) -> bool:
-    """Return whether others than Docker need forwarding: the policy has met packets, or there are chains of others."""
+    """Return whether other programs than Docker need forwarding: the policy has met packets, or they have chains."""
     if forward.counters is None or forward.counters.packets or _just_loaded(scene, forward):
         return True
     owners = chain_owners(scene.host.rulesets[family])
@@ -78,7 +78,7 @@ def _accepts_for_pods(scene: Scene, family: Family) -> bool:
 
 
 def _dropped_by_policy(shown: Explanation, *, only_request: bool) -> bool:
-    """Return whether the policy of FORWARD drops a packet, or may, where something is not known.
+    """Return whether the policy of FORWARD drops a packet, or may drop it, if something is unknown.
 
     Args:
         only_request: ignore the reply, because there is no route to a placeholder source.
@@ -98,7 +98,7 @@ def _is_policy(step: Step) -> bool:
 
 
 def _counted(forward: Chain) -> Message | str:
-    """Return how many packets the policy has dropped, if the source counts them."""
+    """Return how many packets the policy has dropped, if the source has counters."""
     if forward.counters is None or not forward.counters.packets:
         return ""
     return message_many(

@@ -1,4 +1,4 @@
-"""What guests need of the host itself: names and addresses, which a program listens for on their bridge."""
+"""What guests need from the host itself: DNS and DHCP, which a program on the host serves on their bridge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DNS = 53
 
 
 def unserved(scene: Scene) -> Iterator[Finding]:
-    """Find bridges of guests whose questions to the host's name server are blocked in INPUT."""
+    """Find bridges of guests whose queries to the host's name server are blocked in INPUT."""
     for family in scene.families:
         for behind in networks_behind(scene, family):
             if not _SERVED.fullmatch(behind.interface) or not _may_listen(scene):
@@ -29,7 +29,7 @@ def unserved(scene: Scene) -> Iterator[Finding]:
 
 
 def _may_listen(scene: Scene) -> bool:
-    """Return whether a program of the host listens for DNS, as far as the source says."""
+    """Return whether a program of the host listens for DNS, as far as the source shows."""
     listeners = scene.host.namespace.listeners
     return listeners is None or any((one.proto, one.port) == (UDP, _DNS) for one in listeners)
 

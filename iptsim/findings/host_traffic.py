@@ -12,7 +12,7 @@ from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
-#: Ports of services that most hosts use: web, secure web, names.
+#: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))
 
 
@@ -63,7 +63,7 @@ def _dropped_in_output(shown: Explanation) -> bool:
 
 
 def redirected(scene: Scene) -> Iterator[Finding]:
-    """Find rules of PREROUTING that take connections to every destination, those of containers too."""
+    """Find rules of PREROUTING that redirect connections to every destination, including those of containers."""
     for family in scene.families:
         if not scene.has_docker:
             continue

@@ -60,7 +60,7 @@ def _missing(scene: Scene, rule: Rule) -> str:
 def _example(
     scene: Scene, family: Family, rules: list[Rule], name: str, uplink: str
 ) -> tuple[Explanation, tuple[str, ...]] | None:
-    """Return a packet that a rule would treat otherwise if it named the uplink, and the command that makes it do so."""
+    """Return a packet that a rule would treat differently if it named the uplink, and the command to change it."""
     tool, hooks = tool_of(family), scene.hooks(family, "filter")
     for rule in rules:
         words = re.sub(rf"(?<= -[io] ){re.escape(name)}(?= |$)", uplink, rule.text).removeprefix("-A ")

@@ -14,7 +14,7 @@ from iptsim.languages import message
 from iptsim.netfilter.steps import Step
 from iptsim.packet import Family, address_text, protocol_name
 
-#: Stands for the interface of a network behind the host, where the source shows none.
+#: A placeholder for the interface of a network behind the host, where the source shows none.
 _UNKNOWN = "INTERFACE"
 _NOT_FINAL = message(
     "A packet passes all base chains of a hook. An accept in another one, of Docker, Podman or LXD, is not"
@@ -23,7 +23,7 @@ _NOT_FINAL = message(
 
 
 def forwarded(scene: Scene) -> Iterator[Finding]:
-    """Find base chains of nftables that drop what is for published ports, or what is sent from behind the host."""
+    """Find base chains of nftables that drop packets to published ports, or packets from behind the host."""
     nftables = scene.host.namespace.nftables
     chains = nftables.chains if nftables is not None else ()
     if not any(chain.hook == "forward" and chain.effects for chain in chains):
@@ -67,7 +67,7 @@ def _dropping(shown: Explanation) -> Step | None:
 
 
 def _published_ports(scene: Scene, family: Family) -> Iterator[Finding]:
-    """Yield a finding for each chain that drops what is for a published port."""
+    """Yield a finding for each chain that drops packets to a published port."""
     seen: set[tuple[str | None, str | None]] = set()
     for publication in scene.publications(family):
         shown = scene.ask_port(publication)

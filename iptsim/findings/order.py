@@ -132,7 +132,7 @@ def _lets_through(rule: Rule) -> bool:
 
 
 def _example(scene: Scene, family: Family, final: Rule, behind: list[Rule]) -> Explanation | None:
-    """Return a packet of one of the rules, as the final rule blocks it."""
+    """Return a packet that one of the rules matches, but the final rule blocks."""
     for rule in behind:
         arriving = rule.parameters.in_interface
         shown = packet_for(scene, family, rule, rule.chain)

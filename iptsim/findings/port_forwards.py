@@ -38,7 +38,7 @@ class _Forward(NamedTuple):
 
 
 def hairpin(scene: Scene) -> Iterator[Finding]:
-    """Find port forwards to a machine whose neighbours get no reply: it answers them without the host."""
+    """Find port forwards to a machine whose neighbours get no reply: it replies to them directly."""
     for family in scene.families:
         for forward in _forwards(scene, family):
             found = fib.lookup(scene.host.namespace, family, forward.target)

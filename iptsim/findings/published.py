@@ -97,7 +97,7 @@ def of_step(scene: Scene, family: Family, step: Step) -> Evidence:
 
 
 def is_on_purpose(shown: Explanation) -> bool:
-    """Return whether a rule that is not Docker's accepts a packet for its destination: as `ufw route allow` writes."""
+    """Return whether a rule that is not Docker's accepts a packet by its destination, as `ufw route allow` does."""
     accepting = [
         step.rule
         for step in shown.trace.legs[0].steps

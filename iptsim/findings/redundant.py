@@ -41,14 +41,14 @@ def _same_later(
     blocks: Sequence[PacketSet | None],
     first: int,
 ) -> Rule | None:
-    """Return the rule that would do the same with all packets of a rule, if no other one gets any of them before.
+    """Return the later rule that would do the same with all packets of a rule, if no rule between takes any of them.
 
     Args:
         sets: the rule.
         rules: of its chain.
         matches: what matches each of them.
-        blocks: what matches any of so many of them, for a look at all of these at once.
-        first: where the rules after it begin.
+        blocks: what matches any rule of each block of rules, so that whole blocks can be skipped.
+        first: the index of the first rule after it.
     """
     target = sets.rule.target
     if not isinstance(target, Target) or target.name not in _ENDS or len(sets.takes) != 1:

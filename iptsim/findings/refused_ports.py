@@ -1,4 +1,4 @@
-"""Published ports that another program's rule of FORWARD refuses, whatever it is that arrives."""
+"""Published ports that another program's rule of FORWARD blocks together with all other traffic."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from iptsim.languages import message, message_many
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, protocol_name
 
-#: Matches that say nothing of where a packet goes.
+#: Matches that say nothing about where a packet goes.
 _ANY_DESTINATION = ("conntrack", "state", "comment", "limit", "")
 
 
 def refused(scene: Scene) -> Iterator[Finding]:
-    """Find published ports that a rule of FORWARD blocks without naming them: not on purpose, it seems."""
+    """Find published ports that a rule of FORWARD blocks without naming them, apparently not on purpose."""
     for family in scene.families:
         found: dict[int, tuple[Rule, list[tuple[Publication, Explanation]]]] = {}
         for publication in scene.publications(family):

@@ -83,7 +83,7 @@ def _dead_rules(scene: Scene, traffic: Traffic) -> list[_Dead]:
 
 
 def _is_repeated(dead: DeadRule) -> bool:
-    """Return whether one of Docker's rules is there twice: dockerd never writes one again that it finds."""
+    """Return whether one of Docker's rules is there twice: dockerd never adds a rule that already exists."""
     return is_dockers(dead.rule) and any(rule.text == dead.rule.text for rule in dead.hidden_by)
 
 
@@ -120,7 +120,7 @@ def _finding(scene: Scene, family: Family, dead: _Dead, hooks: Sequence[str]) ->
 def _first_place(
     scene: Scene, family: Family, dead: _Dead, differing: Sequence[Rule], shown: Explanation | None
 ) -> tuple[str, ...]:
-    """Return the command that puts a rule before those that hide it, if that changes what the packet gets."""
+    """Return the command that puts a rule before those that hide it, if that changes what happens to the packet."""
     insert = _insertion(dead, differing, tool_of(family))
     return first_that_mends(scene, family, [(insert,)], shown) if insert and shown is not None else ()
 
@@ -205,7 +205,7 @@ def _effect(dead: _Dead, differing: Sequence[Rule]) -> Message:
 
 
 def _counted(dead: _Dead) -> Iterator[Message]:
-    """Yield what the counters tell: a rule that has counted packets was not always dead."""
+    """Yield what the counters show: a rule that has counted packets was not always dead."""
     for rule in dead.rules:
         if rule.counters is not None and rule.counters.packets:
             yield message_many(

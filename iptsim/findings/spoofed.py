@@ -68,7 +68,7 @@ def _spoofed(scene: Scene, *, only_gains: bool) -> Iterator[tuple[Family, _Spoof
     """Yield what interfaces accept from addresses that are not behind them, confirmed by a packet.
 
     Args:
-        only_gains: what they would accept from the addresses behind them as well is left out.
+        only_gains: leave out what they would also accept from the addresses behind them.
     """
     if scene.host.inferred:
         return  # the routes are a guess
@@ -164,7 +164,7 @@ def _confirmed(
 
 
 def _usual(packets: PacketSet, icmp: int) -> PacketSet:
-    """Return the packets that make the best example: those of UDP, where one packet is enough."""
+    """Return the packets that make the best example: UDP packets, since one is enough."""
     for key, values in (("proto", (UDP, TCP, icmp)), ("dport", (_DNS, SOME_PORT))):
         for value in values:
             found = packets.where(key, ((value, value),))

@@ -13,7 +13,7 @@ from iptsim.flows.deciding import Part, result_batch
 
 #: Records shown of each group.
 _SAMPLES = 3
-#: What the columns of the other ruleset begin with.
+#: The prefix of the other ruleset's columns.
 _OTHER = "other_"
 
 #: Verdict, code, table, chain, rule, line, text, and what NAT changes.

@@ -63,7 +63,7 @@ class Answer:
 
 @dataclass(slots=True)
 class _Node:
-    """A walk: its answer, what it asked, and the walks of those for which one of these had another result."""
+    """A walk: its answer, the checks it made, and the walks of the records for which a check had another result."""
 
     answer: int
     asked: list[Asked]
@@ -156,7 +156,7 @@ class Classes:
         Args:
             fields: those of its question.
             begin: how many questions its class has in common with the one it left.
-            given: the columns that it has; None for a record that stands for itself alone.
+            given: the columns that it has; None for a record that represents only itself.
         """
         self.walks += 1
         asked: list[Asked] = []
@@ -236,7 +236,7 @@ def _translated(leg: Leg) -> Packet | None:
 
 
 def _changed(before: Packet, after: Packet, address: str, port: str) -> tuple[str | None, int | None]:
-    """Return an address and a port where they are no longer what they were; a port that is picked at random is None."""
+    """Return an address and a port where they have changed; a port that is picked at random is None."""
     old, new = getattr(before, address), getattr(after, address)
     ports = getattr(before, port), getattr(after, port)
     same = before.family == after.family and (old == new or old == 0)

@@ -19,9 +19,9 @@ _ENDS = (("src", "from"), ("dst", "to"))
 #: Columns that are only handed on to the result.
 PASSED_ON = frozenset({"id", "error"})
 
-#: At most this many addresses are read at once: what is computed of them fits into the processor's cache.
+#: At most this many addresses are read at once: the intermediate results fit into the processor's cache.
 _AT_ONCE = 1 << 14
-#: Most blocks of 256 parts in a table.
+#: The maximum number of blocks in a table; each has 256 parts.
 _BLOCKS = 1 << 14
 
 _Int = NDArray[np.int64]
@@ -137,7 +137,7 @@ class Reader:
         place[good] = self._places.of(numbers[good])
         others = np.flatnonzero(~good)
         if others.size:
-            # IPv6 and names: few of them are different
+            # IPv6 and names: there are few distinct ones
             coded = values.take(pa.array(others)).dictionary_encode()
             found = [self._other(text) for text in coded.dictionary.to_pylist()]
             which = coded.indices.fill_null(NONE).to_numpy(zero_copy_only=False)
@@ -180,7 +180,7 @@ def _nothing(count: int) -> Side:
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
-    """Return a column without the dictionary that it may have; None if there is none, or it is empty."""
+    """Return a column, decoded if it is dictionary-encoded; None if it is missing or empty."""
     if name not in batch.schema.names:
         return None
     values = batch.column(name)
@@ -211,7 +211,7 @@ def _ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
         return numbers, good
     offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + count + 1]
     first, last = int(offsets[0]), int(offsets[-1])
-    # there are two bytes before that of the first digit
+    # padding, since up to three bytes before the end of a number are read
     part = np.zeros(last - first + 3, np.uint8)
     part[3:] = np.frombuffer(data_buffer, np.uint8)[first:last]
     starts, ends = offsets[:-1] - first, offsets[1:] - first
@@ -246,20 +246,20 @@ def _are_within(dots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArra
     return bool((dots[::3] >= starts).all() and (dots[2::3] < ends).all())
 
 
-#: The least number of so many digits; no number has none, or more than three.
+#: The least number with so many digits; no valid number has none, or more than three.
 _LEAST = np.array([1000, 0, 10, 100, 1000], np.uint16)
 
 
 def _byte_numbers(
     part: NDArray[np.uint8], begin: NDArray[np.int32], end: NDArray[np.int32]
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-    """Return the numbers between places of texts, and which of them are bytes.
+    """Return the numbers between positions in the texts, and which of them are valid bytes.
 
     Args:
-        part: the bytes of the texts, behind three others.
+        part: the bytes of the texts, preceded by three others.
     """
     length, zero = end - begin, np.uint8(ord("0"))
-    # others than digits are 10 and more, as numbers without a sign
+    # as unsigned numbers, characters other than digits give 10 or more
     ones, tens, hundreds = part.take(end + 2) - zero, part.take(end + 1) - zero, part.take(end) - zero
     tens *= length > 1
     hundreds *= length > 2

@@ -40,7 +40,7 @@ _SPECIAL: dict[Family, tuple[str, ...]] = {
 }  # fmt: skip
 #: The first 104 bits of the groups to which neighbours are solicited (RFC 4291, section 2.7.1).
 SOLICITED = 0xFF0200000000000000000001FF
-#: Ports that a packet gets where none is given, and of services that containers have themselves.
+#: Ports that a packet gets by default, and those of services inside containers.
 _PORTS = (0, 53, 80, DEFAULT_SPORT)
 _PORT = re.compile(r"^(?:\w+:)?(\d+)(?:-(\d+))?$")
 
@@ -103,18 +103,18 @@ class _Marks:
         self.ports: set[tuple[int, int]] = set()
 
     def address(self, family: Family, first: int | None, last: int | None = None) -> None:
-        """Tell the addresses from a first to a last apart from all others."""
+        """Distinguish the addresses from a first to a last from all others."""
         if first is not None:
             self.addresses[family].add((first, first if last is None else last))
 
     def prefix(self, family: Family, address: int | None, length: int) -> None:
-        """Tell the addresses of a prefix apart from all others."""
+        """Distinguish the addresses of a prefix from all others."""
         if address is not None:
             first = address & prefix_mask(family, length)
             self.address(family, first, first | (1 << BITS[family] - length) - 1)
 
     def network(self, text: str) -> None:
-        """Tell the addresses of a network apart; any other text is left out."""
+        """Distinguish the addresses of a network from all others; a text that is not a network is ignored."""
         try:
             network = ip_network(text.partition("%")[0], strict=False)
         except ValueError:
@@ -123,7 +123,7 @@ class _Marks:
         self.address(family, int(network.network_address), int(network.broadcast_address))
 
     def port(self, first: int | None, last: int | None = None) -> None:
-        """Tell the ports from a first to a last apart from all others."""
+        """Distinguish the ports from a first to a last from all others."""
         if first is not None:
             self.ports.add((first, first if last is None else last))
 
@@ -171,7 +171,7 @@ def _mark_host(marks: _Marks, host: Host) -> None:
     for family in FAMILIES:
         for first, last in known_spans(host, family):
             marks.address(family, first, last)
-        # what a destination may be by chance
+        # a record may happen to have this address as its destination
         marks.address(family, outside_address(host, family))
     containers = list(host.containers.values())
     for namespace in (host.namespace, *(one.namespace for one in containers)):
@@ -195,10 +195,10 @@ def _mark_host(marks: _Marks, host: Host) -> None:
 
 
 def _mark_namespace(marks: _Marks, namespace: Namespace) -> None:
-    """Tell apart the addresses and ports that a namespace knows besides its prefixes."""
+    """Distinguish the addresses and ports that a namespace knows besides its prefixes."""
     for interface in namespace.interfaces.values():
         for own in interface.addresses:
-            # of IPv6 the kernel compares sources by how much they have in common with the destination
+            # for IPv6, the kernel prefers the source that shares the longest prefix with the destination
             for length in range(BITS[6] + 1) if own.family == 6 else (own.prefix_length,):
                 marks.prefix(own.family, own.address, length)
             if own.family == 6:
@@ -227,7 +227,7 @@ def _mark_namespace(marks: _Marks, namespace: Namespace) -> None:
 
 
 def _mark_target(marks: _Marks, target: Target) -> None:
-    """Tell apart what a target may write into a packet."""
+    """Distinguish the values that a target may write into a packet."""
     for _, value in target.given():
         if isinstance(value, NatRange):
             if value.addresses:
@@ -285,7 +285,7 @@ def has_gaps(constraint: Constraint, family: int) -> bool:
 
 
 def _mark_member(marks: _Marks, text: str) -> None:
-    """Tell apart the address, the network, the range or the ports in an element of a set."""
+    """Distinguish the address, the network, the range or the ports in an element of a set."""
     found = _PORT.match(text)
     if found:
         marks.port(int(found[1]) & 0xFFFF, int(found[2] or found[1]) & 0xFFFF)

@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-#: Of how many walks, and how many different values and answers, so much is kept that memory stays bounded.
+#: The most walks, and the most distinct values and answers, that are kept, so that memory stays bounded.
 _WALKS, _KEPT = 50_000, 1 << 20
 _Int = NDArray[np.int64]
 
@@ -109,14 +109,14 @@ class Decider:
         self._steps = _steps(simulator)
 
     def _begin(self) -> None:
-        """Begin without classes and codes."""
+        """Start without classes and codes."""
         self.classes = Classes(self._simulator, self._fine)
         self._reader = Reader(self._fine)
         self._codes: dict[str, Codes] = {}
         self._rest = Codes()
 
     def _is_full(self) -> bool:
-        """Return whether so much is kept of the records so far that it is better forgotten."""
+        """Return whether so much has been kept about earlier records that it should be discarded."""
         codes = [self._rest, self._reader.names, *self._codes.values()]
         classes = self.classes
         kept = sum(len(one.known) for one in codes) + len(classes.answers)
@@ -309,7 +309,7 @@ class _Batch:
         return numbers, sum(map(len, alone))
 
     def _walk_alone(self, records: _Int, rest: _Int, numbers: _Int) -> None:
-        """Walk records each of which may go its own way; equal ones are walked once."""
+        """Walk records each of which may take its own path; equal ones are walked once."""
         columns = [rest[records]]
         for side in self._sides.values():
             columns += [side.family[records].astype(np.int64), side.value[records]]
@@ -334,7 +334,7 @@ class _Batch:
             if name in ("src", "dst", "from", "to") and name not in both:
                 continue
             if name in ("sport", "dport"):
-                # what is no port is part of the rest, for the error
+                # an invalid port counts as part of the rest, for the error
                 odd = (self._ports[name][1] == NONE) & values.is_valid().to_numpy(zero_copy_only=False)
                 if not odd.any():
                     continue
@@ -385,7 +385,7 @@ def _combined(columns: list[_Int]) -> _Int:
 
 
 def _different(numbers: _Int) -> tuple[_Int, _Int]:
-    """Return the first place of each different number, and for each number which of them it is."""
+    """Return the index of the first occurrence of each distinct number, and for each number which of them it is."""
     coded = pa.array(numbers).dictionary_encode()
     which = coded.indices.to_numpy().astype(np.int64)
     first = np.empty(len(coded.dictionary), np.int64)
@@ -394,7 +394,7 @@ def _different(numbers: _Int) -> tuple[_Int, _Int]:
 
 
 def _grouped(numbers: _Int) -> tuple[_Int, list[slice]]:
-    """Return the places of numbers in an order in which equal ones are together, and the parts of equal ones."""
+    """Return the indexes of numbers in an order that puts equal ones together, and the groups of equal ones."""
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     bounds = np.flatnonzero(np.diff(ordered)) + 1

@@ -21,7 +21,7 @@ from iptsim.host.model import Host
 from iptsim.languages import message
 from iptsim.processes import end_with_parent
 
-#: Decides about batches on several hosts: for each batch a part for each host.
+#: Decides about batches on several hosts: returns, for each batch, a part for each host.
 Engine = Callable[[Iterable[pa.RecordBatch]], Iterator[list[Part]]]
 #: Batches that wait for each process.
 _WAITING = 2

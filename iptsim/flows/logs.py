@@ -79,7 +79,7 @@ def _batches(name: str, mapped: Mapping[str, str], size: int) -> Iterator[pa.Rec
 
 
 class _Unpacked(io.RawIOBase):
-    """What is in a gzip file; where it is damaged, it ends with the last whole line.
+    """The contents of a gzip file; if the file is damaged, they end with the last whole line.
 
     Attributes:
         fault: what is wrong with it.
@@ -98,7 +98,7 @@ class _Unpacked(io.RawIOBase):
             self._fill()
         end = min(len(self._held), len(buffer))
         if self._more:
-            # the begin of a line stays here until its end is known, unless the line is longer than the buffer
+            # the beginning of a line stays here until its end is known, unless the line is longer than the buffer
             end = self._held.rfind(b"\n", 0, end) + 1 or end
         buffer[:end], self._held = self._held[:end], self._held[end:]
         return end
@@ -171,7 +171,7 @@ def _read(stream: io.BufferedReader, read: text.Line) -> Iterator[text.Fields]:
 
 
 def _json_reader(first: bytes, mapped: Mapping[str, str]) -> text.Line:
-    """Return what reads a line of JSON; that of Zeek has names of its own."""
+    """Return the function that reads a line of JSON; Zeek has its own field names."""
     zeek = b'"id.orig_h"' in first
     known = tables.field_names()
 

@@ -20,7 +20,7 @@ from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.program import ChainRules
 from iptsim.packet import Context, Packet, Unknown
 
-#: Fields of conditions that say the same of all packets of a coarse class that went the same way so far.
+#: Fields of conditions with the same result for all packets of a coarse class that took the same path so far.
 _SAME = frozenset({
     "proto", "in_interface", "out_interface", "ct.state", "mark", "tcp_flags", "tcp_options", "fragment", "ttl", "tos",
     "length", "icmp_type", "pkttype", "src_mac", "local_socket", "uid", "gid", "other_groups", "physical_in",
@@ -185,7 +185,7 @@ class Observed:
     def _column(self, name: str, packet: Packet) -> str | None:
         """Return the column of the record that a field of the packet has; None for another value.
 
-        What else can be written into a packet is a coarse class of its own, so that equal values are no chance.
+        What else can be written into a packet is a coarse class of its own, so that equal values are not a coincidence.
         """
         ways = self._ways.get(name)
         if not ways or packet.family != self._packet.family:
@@ -225,7 +225,7 @@ class Questions:
 
 
 def _kind(condition: Condition, family: int) -> str:
-    """Return whether a condition says the same of all packets ("same"), of all of a kind ("asked"), or neither."""
+    """Return whether a condition has the same result for all packets ("same"), all of a kind ("asked"), or neither."""
     if condition.predicate.effect is not None:
         return "uneven"
     return _kind_of(condition.predicate.constraint, family)

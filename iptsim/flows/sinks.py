@@ -51,7 +51,7 @@ def open_sink(name: str, position: int | None) -> Sink:
     if ending not in (".csv", ".jsonl"):
         raise UsageError(message("{name}: unknown format; choose from: .parquet, .csv, .jsonl", name=name))
     try:
-        # without a buffer: what is written is there
+        # unbuffered, so that what is written is in the file
         file = open(name, "r+b" if position is not None else "wb", buffering=0)  # noqa: SIM115 -- closed by the sink
     except OSError as error:
         raise _cannot_write(name, error) from None
@@ -89,7 +89,7 @@ class _Lines:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except BaseException as error:
-            # no half of a line stays: the disk is full, or Ctrl-C came
+            # leave no partial line when the disk is full, or on Ctrl-C
             with suppress(OSError):
                 self._file.truncate(self._position)
             if isinstance(error, OSError):

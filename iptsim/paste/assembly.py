@@ -83,7 +83,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             read.append(Lines(text_name, segment.first + 1, segment.last + 1, segment.title, segment.table))
             pieces += _of_family(segment, text_name)
         left += (Lines(text_name, first + 1, last + 1) for first, last in _runs(left_out))
-    if all(segment.form == FORM for segment in segments_read):  # questions alone
+    if all(segment.form == FORM for segment in segments_read):  # only questions
         raise CaptureError(nothing_read(name, decoded))
     for piece in pieces:
         if isinstance(piece, Facts):
@@ -102,7 +102,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     if not runs and not by_rules and not files:
         settings += settings_of(listed)
     with_commands = bool(runs) and all(piece.status or piece.commands for piece in rules)
-    # commands behind those of Docker change its rules
+    # commands after those of Docker change its rules
     later = [
         one for one in rules if with_commands and one.commands and pieces.index(one) > pieces.index(runs[0])
     ]
@@ -110,7 +110,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     shown = [one for one in rules if one not in later]
     if shown or not _lists_base_chains(segments_read):
         rulesets = builder.build(shown or [nothing_shown()])
-    else:  # nft lists the tables of iptables, too: there are none
+    else:  # nft would also list the tables of iptables, so there are none
         rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
     if settings and not files and (with_commands or not by_rules):
         host = host_with(settings, name)
@@ -143,7 +143,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
 
 
 def _asked(segments: Iterable[Segment], host: Host, *, clients: bool) -> Iterable[dict[str, Any]]:
-    """Return the packets that a text describes: that clients tell of, if it has their ends; or all others."""
+    """Return the packets that a text describes: those of failed connections, if their ends are known; or all others."""
     for segment in segments:
         for piece in segment.pieces:
             if not isinstance(piece, Ask) or (segment.form == FORM) is not clients:

@@ -246,7 +246,7 @@ class Resolver:
 
 @dataclass(slots=True)
 class Failed:
-    """A command that a log says has failed.
+    """A command that failed according to a log.
 
     Attributes:
         program: "iptables" or "ip6tables".

@@ -31,7 +31,7 @@ _LETTERS = {
     "--append": "A", "--insert": "I", "--delete": "D", "--replace": "R", "--new-chain": "N", "--new": "N",
     "--policy": "P", "--flush": "F", "--delete-chain": "X", "--rename-chain": "E", "--zero": "Z", "--check": "C",
 }  # fmt: skip
-#: What tells other packets from replies.
+#: What distinguishes other packets from replies.
 _NO_REPLY = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 NOTHING: tuple[Parameters, ...] = (Parameters(),)
 #: Chains to which a rule without a chain may belong.

@@ -13,7 +13,7 @@ from iptsim.paste.prompts import command_of, words_of
 _ASSIGNMENT = re.compile(
     r"\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;]*)\s*(?:#.*)?$"
 )
-#: One before another command, also of what a shell computes.
+#: An assignment before another command; its value may be a command substitution.
 _STEP = re.compile(r"([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|\$\([^()]*\)|[^\s;]*)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
 #: Text before commands: of WireGuard, ifupdown, systemd, lists in YAML, numbered steps.

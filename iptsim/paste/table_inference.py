@@ -62,7 +62,7 @@ def tables_of_rules(items: Sequence[Item]) -> dict[str, list[Item]]:
 
 
 def _certain(item: Item) -> str | None:
-    """Return the only table that can have a rule, as far as its chain and target tell."""
+    """Return the only table that can have a rule, as far as its chain and target show."""
     if not isinstance(item, CommandItem):
         return None
     words = [word.text for word in item.words]

@@ -41,7 +41,7 @@ def _destination(host: Host, rule: Rule) -> str:
 
 
 def _ports(rule: Rule) -> str:
-    """Return the destination ports that a rule is for, as the dump has them; "" without any."""
+    """Return the destination ports that a rule matches, as written in the dump; "" if it names none."""
     for match in rule.matches:
         if (
             isinstance(match, Multiport)

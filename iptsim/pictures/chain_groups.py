@@ -46,7 +46,7 @@ class Folded:
 
 
 def fold(graph: RuleGraph, keep: set[Node]) -> dict[Node, Folded]:
-    """Return for each chain of a graph the node that it is drawn as.
+    """Return, for each chain of a graph, the node that represents it.
 
     Args:
         graph: the graph of a ruleset.

@@ -58,7 +58,7 @@ class Picture:
     def __init__(
         self, drawing: Callable[[], Drawing], placement: Callable[[], Placement], text: Callable[[], str]
     ) -> None:
-        """Take the functions that draw it, place it and write it as text, called on use.
+        """Create it from functions that draw it, place it and write it as text, each called on first use.
 
         Its language is the one in force now.
         """
@@ -106,7 +106,7 @@ class Picture:
         return mermaid(self.drawing)
 
     def dot(self) -> str:
-        """Return it in Graphviz' language."""
+        """Return it as Graphviz DOT."""
         return dot(self.drawing)
 
     def html(self) -> str:
@@ -163,7 +163,7 @@ class Picture:
 
 
 def _format_of(path: str | Path) -> str:
-    """Return the format that a file's extension means."""
+    """Return the format for a file's extension."""
     if path == "-":
         return "text"
     ending = Path(path).suffix.lower()

@@ -65,7 +65,7 @@ def has_ideographs(text: str) -> bool:
 
 @cache
 def _draws_ideographs() -> bool:
-    """Return whether resvg finds a font with Chinese characters: they look otherwise than one that no font has."""
+    """Return whether resvg finds a font with Chinese characters: they look different from one that no font has."""
     return _drawn(_one_sign("\u4e2d"), 1) != _drawn(_one_sign("\U0010fffd"), 1)
 
 

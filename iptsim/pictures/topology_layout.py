@@ -281,7 +281,7 @@ class _Layout:
         return [Point(start.x, first), Point(x, first), Point(x, last), Point(end.x, last)]
 
     def _over_aisle(self, edge: Edge, aisle: str, walked: bool) -> list[Point]:
-        """Draw between a hook and what stands left or right of the hooks."""
+        """Draw between a hook and what is left or right of the hooks."""
         hook, other = (edge.source, edge.target) if self._is_hook(edge.source) else (edge.target, edge.source)
         box = self.nodes[other]
         wall = self.placement.groups["netfilter"][0]

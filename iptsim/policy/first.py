@@ -27,7 +27,7 @@ _MOST_NETWORKS = 12
 _PLAIN = re.compile(r"[A-Za-z][\w./@-]*|[0-9]+(?:[./-][\w./-]+)?", re.ASCII)
 #: Addresses that are not the host's, the containers' or the internet's.
 _ELSEWHERE = "elsewhere"
-#: Texts that YAML takes for something else.
+#: Strings that YAML would read as something else.
 _OTHER = re.compile(r"(?i)true|false|null|yes|no|on|off|0[xo]\w*")
 #: The first lines of a policy.
 _HEAD = """\

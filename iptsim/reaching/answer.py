@@ -27,7 +27,7 @@ from iptsim.shown import Framed
 from iptsim.sources import load_host
 
 SCHEMA = "iptsim.reach/1"
-#: How many answers about single packets tell what all of them assume.
+#: How many single-packet answers are examined to find the assumptions that all share.
 _ASSUMING = 20
 #: Senders and receivers that come first, in this order.
 _FIRST = {"internet": 0, "host": 1}
@@ -159,7 +159,7 @@ class Reaching(Framed):
         return short
 
     def _name_of(self, address: str) -> str:
-        """Return the endpoint that means an address in a question, if one does; else the address."""
+        """Return the endpoint that denotes an address in a question, if there is one; else the address."""
         number = parse_address(address)[1]
         if number == usual_host_address(self.host, self.family):
             return "host"

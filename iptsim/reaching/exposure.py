@@ -14,7 +14,7 @@ from iptsim.reaching.traffic import Traffic
 from iptsim.sets.packets import union
 
 INTERNET = "internet"
-#: The ports of a range up to this length are looked at one by one.
+#: The ports of a range up to this length are examined one by one.
 _SHORT = 16
 #: A class of more ports and ranges is not divided.
 _PARTS = 64

@@ -105,8 +105,8 @@ class Output(Console):
     """Standard output; colours only on a terminal, and `NO_COLOR` respected.
 
     Args:
-        asked: the words of the command line, for an answer as text for a ticket: without colours, in ASCII except for
-            names, no line over 78 columns, preceded by the command; None for normal output.
+        asked: the words of the command line, for an answer as plain text for a ticket: without colours, in ASCII except
+            for names, no line over 78 columns, preceded by the command; None for normal output.
         program: name and version of the program, for that text.
     """
 

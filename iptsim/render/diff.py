@@ -116,7 +116,7 @@ class Diff:
         packets = difference.packets
         if fate.iif:
             return packet_lines(packets, difference.family), ""
-        # a container or the host: its name says its address
+        # a container or the host: its name implies its address
         return packet_lines(packets.without("src"), difference.family), fate.sender or ""
 
     @cached_property
@@ -154,7 +154,7 @@ class Diff:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON, schema `iptsim.diff/1`."""
         comparison = self.comparison
-        # only these show whether addresses are widened, which the summary tells
+        # only these show whether addresses are widened, which the summary mentions
         classes = [self._class_json(one) for one in comparison.differences]
         return {
             "schema": SCHEMA,

@@ -15,7 +15,7 @@ from iptsim.languages import Message, Text
 #: Elements without content.
 _VOID = frozenset({"br", "col", "meta"})
 
-#: JupyterLab's variables follow its theme; elsewhere everything is made of the text's own colour. The class stands
+#: JupyterLab's variables follow its theme; elsewhere everything is made of the text's own colour. The class appears
 #: twice to outweigh JupyterLab's rules for tables and code. The verdicts' colours hold a contrast of 4.5 or more with
 #: their white text on any ground.
 STYLE = """

@@ -93,7 +93,7 @@ class Checked:
             yield Text(f"{_INDENT}{printable(text)}", no_wrap=text.startswith("$ "))
 
     def _details(self, number: int, result: Result) -> Iterator[str]:
-        """Yield what is wrong, in lines: the packets, what decides, an example, what would mend it."""
+        """Yield what is wrong, in lines: the packets, what decides, an example, what would fix it."""
         if not result.offences:
             yield say("There are no such packets on this host: an endpoint has no address, or does not run.")
             return
@@ -149,7 +149,7 @@ class Checked:
         return text
 
     def _from_internet(self, line: PacketLine) -> tuple[PacketLine, str]:
-        """Return a line without the interface, and its sources as what of the internet is not among them."""
+        """Return a line without the interface, and its sources as the internet except those not among them."""
         values = {name: found for name, found in line.values.items() if name != "in"}
         spans = values.get("from")
         if isinstance(spans, tuple) and not isinstance(spans, Words):

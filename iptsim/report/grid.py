@@ -13,7 +13,7 @@ from iptsim.render.reach import packets_text, rest_text
 from iptsim.report.compact import Traces
 from iptsim.report.outcomes import outcome_of
 
-#: The order of what a cell says.
+#: The order of the entries in a cell.
 _ORDER = {"ACCEPT": 0, "DEPENDS": 1, "REFUSED": 2, "REJECT": 3, "DROP": 3}
 #: With more classes, containers that differ in their addresses alone share one explanation: twenty and more containers.
 SHARED = 500
@@ -90,7 +90,7 @@ class Grid:
         return tuple(found)
 
     def _kind(self, one: ReachClass) -> Hashable:
-        """Return what classes have in common of which one explanation is shown; each has its own on small hosts."""
+        """Return a key that is equal for classes that share one explanation; on small hosts, each class has its own."""
         if len(self.answer.classes) <= SHARED:
             return id(one)
         containers = self.answer.host.containers

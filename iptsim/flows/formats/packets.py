@@ -14,7 +14,7 @@ from iptsim.packet import ACK, PORT_PROTOCOLS, SYN, TCP, TCP_FLAGS
 
 #: Connections that are remembered; the oldest are forgotten first.
 _REMEMBERED = 1 << 20
-#: Link types (pcap-linktype(7)) -> the place of the network layer's header; None: of Ethernet.
+#: Link types (pcap-linktype(7)) -> the offset of the network layer's header.
 _ETHERNET, _LINUX_COOKED, _LINUX_COOKED2 = 1, 113, 276
 _HEADERS = {0: 4, 12: 0, 14: 0, 101: 0, 108: 4, 228: 0, 229: 0, _LINUX_COOKED: 16, _LINUX_COOKED2: 20}
 _VLANS = (0x8100, 0x88A8, 0x9100)
@@ -26,7 +26,7 @@ PCAPNG = b"\x0a\x0d\x0d\x0a"
 
 
 class _Exact:
-    """A stream whose parts are all there, or it is damaged: dpkt takes half a packet for a packet."""
+    """A stream that raises an error on a short read: dpkt would accept part of a packet as a packet."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

@@ -149,7 +149,7 @@ def _mapped(
 
 
 class _Joined(io.RawIOBase):
-    """A line that was read already, and the rest of its stream."""
+    """A stream whose first line was already read, with that line put back."""
 
     def __init__(self, begin: bytes, rest: IO[bytes]) -> None:
         self._begin, self._rest = begin, rest
@@ -194,7 +194,7 @@ def _tables(
                 text=first[:80],
             )
             wrong.append({"error": str(text)})
-            # a quote that is not closed takes in what follows
+            # an unclosed quote swallows what follows
             wrong.extend({"error": str(message("a quote before this row is not closed"))} for _ in others)
         return "skip"
 
@@ -267,7 +267,7 @@ def _with_flows(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _without_flags(
     batch: pa.RecordBatch, state: Callable[[str | None, str | None], str | None]
 ) -> pa.RecordBatch:
-    """Return a batch with the state that TCP flags tell instead of them."""
+    """Return a batch in which the TCP flags are replaced by the state that they imply."""
     if "flags" not in batch.schema.names:
         return batch
     texts = (batch.column(name).cast(pa.string()).fill_null("") for name in ("proto", "flags"))

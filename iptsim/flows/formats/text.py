@@ -43,7 +43,7 @@ def kernel_line(line: str) -> dict[str, Any] | None:
     found = _FIELDS.search(line)
     if found is None or "SRC=" not in line:
         return None
-    # what an ICMP error quotes is in brackets
+    # the packet that an ICMP error quotes is in brackets
     own = found[0].partition(" [")[0]
     pairs: dict[str, str] = {}
     for name, value in _PAIR.findall(own):

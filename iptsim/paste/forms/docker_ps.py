@@ -10,7 +10,7 @@ from iptsim.paste.prompts import Command
 
 _HEADING = re.compile(r"\s*(?:CONTAINER ID\s+IMAGE|NAME\s+(?:IMAGE\s+)?COMMAND)\b.*\bPORTS\b")
 _ROW = re.compile(r"\s*(?P<id>[0-9a-f]{12})(?:[0-9a-f]{52})?\s+(?P<image>\S+)\s")
-#: Compose has the name first and the service behind the command.
+#: Compose has the name first and the service after the command.
 _COMPOSE_ROW = re.compile(r"\s*(?P<name>[\w.-]+)\s+(?P<image>\S+)?\s*[\"'“].*?[\"'”]\s")
 _STATUS = re.compile(r"\b(?:Up|Exited|Created|Restarting|Paused|Dead|Exit \d+|running|exited)\b")
 _PUBLISHED = re.compile(

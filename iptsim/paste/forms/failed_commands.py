@@ -1,4 +1,4 @@
-"""Commands of iptables that a log says have failed: as dockerd and firewalld print them. They changed nothing."""
+"""iptables commands that failed according to a log, as dockerd and firewalld print them. They changed nothing."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _OF_HOST = frozenset(
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the failed connection that a line tells of, with those after it; None for other lines."""
+    """Return the failed connection that a line reports, with those after it; None for other lines."""
     found = _told(lines, at)
     if found is None:
         return None
@@ -65,7 +65,7 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
     message = _MESSAGE.search(text)
     if message is None or command_of(text) is not None:
         return None
-    # nothing is asked of a message if it is not known who sent the packet
+    # a message without a known sender gives no question
     fields = _parsed(message.group()) if "->" in text or _typed_on_host(lines, at) else {}
     return (fields, at) if fields else None
 

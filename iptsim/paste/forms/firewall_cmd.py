@@ -62,7 +62,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def _zone(lines: list[Line], at: int, command: Command | None) -> tuple[Zone | None, int]:
-    """Return the zone that starts at a line, and the line behind it."""
+    """Return the zone that starts at a line, and the index of the line after it."""
     heading = _ZONE.match(lines[at].text)
     if heading is None or at + 1 >= len(lines) or not _FIELD.match(lines[at + 1].text):
         return None, at
@@ -116,7 +116,7 @@ class _Writer:
         self.line = zones[0].line
 
     def rules(self) -> list[Rules]:
-        """Return table filter, of whose FORWARD nothing is shown, and table nat."""
+        """Return table filter, whose FORWARD chain is not shown, and table nat."""
         items: list[Item] = [ChainItem("INPUT", "ACCEPT", None, self.line)]
         state = "RELATED,ESTABLISHED,DNAT"
         items += [

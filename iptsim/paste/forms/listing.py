@@ -62,7 +62,7 @@ def _listing_follows(lines: list[Line], at: int) -> bool:
 
 #: The end of an address before a word: no word that a terminal broke.
 _GLUED = re.compile(r"[0-9][g-wyzG-WYZ]|[0-9][A-Za-z][g-wyzG-WYZ]")
-#: A remark of the one who pasted.
+#: A remark by the person who pasted.
 _ANNOTATION = re.compile(r"\s*(?:#|//|;|<|\^|\(|-+>|=+>|\*\*)")
 
 
@@ -134,7 +134,7 @@ class _Reader:
             return True
         if is_prompt(text) or text.lstrip().startswith(("*", "-A ", ":")):
             return False
-        if text.startswith("+") and columns_of(text[1:], self.layout) is not None:  # new in a patch
+        if text.startswith("+") and columns_of(text[1:], self.layout) is not None:  # added by a patch
             line = line._replace(text=text[1:], whole=line.whole[1:])
         return self._rule(line) or self._skip(line)
 
@@ -216,7 +216,7 @@ class _Reader:
         return True
 
     def _is_within(self, line: Line) -> bool:
-        """Return whether an unreadable line stands among the rules of a chain and is no comment."""
+        """Return whether an unreadable line is among the rules of a chain and is not a comment."""
         if self.layout is None or _ANNOTATION.match(line.text):
             return False
         following = next((one for one in self.lines[self.at + 1 :] if not one.is_blank), None)

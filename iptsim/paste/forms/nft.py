@@ -140,7 +140,7 @@ class _Reader:
             self.table, self.chain, self.depth = (found["family"] or "ip", found["name"]), None, 1
             self.objects.append({"table": {"family": self.table[0], "name": self.table[1]}})
         elif self.table is None and _CHAIN.match(text):
-            # a part of a table, whose line is not shown
+            # an excerpt of a table without the line that names it
             self.table, self.depth = ("ip", _table_of(self.lines[self.at :])), 1
             return self._line(line)
         elif self.table is None:

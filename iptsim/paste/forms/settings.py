@@ -57,7 +57,7 @@ def _daemon(lines: list[Line], at: int) -> Segment | None:
 
 
 def _compose(lines: list[Line], at: int) -> Segment | None:
-    """Return a Compose file: as many lines as are one, of those that YAML can hold."""
+    """Return the Compose file that starts at a line: the longest run of lines that can be YAML."""
     end = at
     while end < len(lines) and re.match(r"\s*$|\s+\S|#|[\w.-]+\s*:|- ", lines[end].text):
         end += 1
