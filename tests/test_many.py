@@ -215,7 +215,7 @@ def test_two_directories_are_compared_by_name(
     assert main(["diff", str(hosts), str(after), "--json"]) == 2
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     errors = {Path(one["source"]).name: one["error"] for one in lines if "error" in one}
-    assert "there is no web02" in errors["web02.txt"]
+    assert "contains no web02" in errors["web02.txt"]
     assert [Path(one["after"]).name for one in lines if not one.get("same", True)] == ["db1.txt"]
 
 
@@ -240,9 +240,9 @@ def test_each_before_and_after_a_change(hosts: Path, capsys: pytest.CaptureFixtu
         (["diff", "a", "b", "c"], "--against BASELINE"),
         (["diff", "a", "--against", "b", "--policy", "INPUT=DROP"], "--against cannot be used with changes"),
         (["reach", "a", "--classes", "--summary"], "--summary cannot be used with --classes"),
-        (["reach", "a", "--engine", "dask"], "need --summary or --parquet"),
+        (["reach", "a", "--engine", "dask"], "require --summary or --parquet"),
         (["lint", "a", "--summary", "--engine", "spark"], "unknown engine 'spark'"),
-        (["lint", "a", "--summary", "--jobs=-1"], "not a number of processes"),
+        (["lint", "a", "--summary", "--jobs=-1"], "must not be negative"),
         (["lint", "a", "--parquet", "/nowhere/rows.parquet"], "/nowhere: no such directory"),
         (["check", "p", "a", "--summary"], "p: No such file"),
     ],

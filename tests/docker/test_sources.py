@@ -207,13 +207,13 @@ def test_a_compose_file(write: Callable[[str, str], str]) -> None:
             "services: {web: {ports: [{published: 80}]}}",
             "services.web.ports[0]: it has no container port (target)",
         ),
-        ("services: {web: {expose: ['99999']}}", "services.web.expose[0]: '99999': 99999 is not within"),
+        ("services: {web: {expose: ['99999']}}", "services.web.expose[0]: '99999': 99999 is not between"),
         ("services: {web: {links: [db]}}", "services.web: unknown service db"),
         ("services: {a: {depends_on: [b]}, b: {depends_on: [a]}}", "the services have circular dependencies"),
-        ("services: {web: {networks: [lan]}}", "networks: unknown network lan"),
+        ("services: {web: {networks: [lan]}}", "networks: a service uses the undefined network lan"),
         (
             "services: {web: {deploy: {replicas: many}}}",
-            "services.web.deploy.replicas: 'many' is not a number",
+            "services.web.deploy.replicas: 'many' is not a valid number",
         ),
         (
             "services: {web: {networks: [n]}}\nnetworks: {n: {ipam: {config: [{subnet: 10.0}]}}}",

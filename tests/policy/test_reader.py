@@ -81,7 +81,7 @@ WRONG = [
     ("expectations: [{expect: open, name: [x]}]", "name: ['x'] is not a string"),
     ("expectations: {expect: open}", "p:1:15: expectations: expected a list of expectations"),
     ("expectations: [open]", "p:1:16: expected a mapping with the key 'expect'"),
-    ("expectations: []", "the policy expects nothing"),
+    ("expectations: []", "the policy has no expectations"),
     ("groups: [a]", "groups: expected a mapping of names to lists of networks"),
     ("groups: {a: [b], b: [a]}", "group 'a' contains itself"),
     ("groups: {host: 10.0.0.1}", "p:1:10: 'host' is an endpoint and cannot be the name of a group"),

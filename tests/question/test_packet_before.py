@@ -86,7 +86,7 @@ def test_another_connection_is_new() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"after": {**FIRST, "after": FIRST}}, "the earlier packet can't have an earlier one itself"),
+        ({"after": {**FIRST, "after": FIRST}}, "the earlier packet can't have an 'after' of its own"),
         ({"after": FIRST, "state": "established"}, "leave out state"),
         ({"after": "{"}, "after: "),
         ({"after": "[" * 100_000}, "after: "),
