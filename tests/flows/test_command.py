@@ -231,7 +231,7 @@ def test_another_run_is_not_continued(
         json.dumps({"about": {}, "done": 0, "position": 0, "columns": [], "state": {}})
     )
     assert main(["flows", PUBLISHED, log, "-o", file, "--resume"]) == 2
-    assert "about another source" in capsys.readouterr().err
+    assert "with another source" in capsys.readouterr().err
 
 
 def test_the_sketch_is_never_off_by_more_than_it_says() -> None:
