@@ -98,6 +98,7 @@ def test_what_is_known_of_the_host(tmp_path: Path) -> None:
     assert text_difference(before, after).kinds == ("host",)
 
 
+@pytest.mark.thorough
 def test_long_chains_are_compared_quickly(tmp_path: Path) -> None:
     """Twenty thousand rules of which one was moved from the beginning to the end."""
     rules = [f"-A INPUT -s 10.{n >> 8}.{n & 255}.0/24 -j DROP\n" for n in range(20_000)]
