@@ -29,9 +29,9 @@ from iptsim.sets.sharing import Alike
 from iptsim.sets.space import Known, Space, TooManyNodesError
 from iptsim.sets.summaries import Outcome, RuleSets, Summary
 
-#: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
+#: The maximum number of combinations of rewritten fields in one chain.
 _MOST_STATES = 4096
-#: So many rules are named where the sets grow too large.
+#: The number of rules that an error about sets that grow too large names.
 _WORST = 3
 
 

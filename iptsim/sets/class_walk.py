@@ -303,7 +303,7 @@ class ClassWalk:
     def _after(self, context: Context, option: Option) -> Part:
         """Return the part of a class behind a base chain."""
         part, result, made = option.part, option.result, option.rewritten
-        # the leading packet may be marked now, which says nothing of the others
+        # the mark is that of the walked packet; the other packets of the class may have another one
         header, tracked = {**part.header, "mark": self._mark(part, context)}, dict(part.tracked)
         known = id(context.connection) if context.connection is not None else 0
         for key, bits in self._written(part, context, result):

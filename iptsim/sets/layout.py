@@ -200,7 +200,7 @@ class Layout:
         return self.add(key, _WIDE, why) if isinstance(allowed, tuple | Masked) else None
 
     def _some(self, key: str, allowed: Some, why: Text) -> Any:
-        """Return where a value has one of some members; each is a variable, where they don't exclude each other."""
+        """Return the packets with at least one of some values; values that are not mutually exclusive are variables."""
         place = self.places.get(key)
         alone = allowed.members & frozenset(place.values) if place else frozenset[Any]()
         found = self.ranges(place, place.codes(alone)) if place and alone else self.engine.false

@@ -219,7 +219,7 @@ class PacketSet:
         return tuple(dict.fromkeys(self.layout.place_of(variable).key for variable in sorted(variables)))
 
     def _passed(self) -> set[str]:
-        """Return fields that it depends on: those on some ways through it."""
+        """Return some of the fields that it depends on: those that random paths through it test."""
         engine, layout, found = self.layout.engine, self.layout, set[str]()
         turns = Random(0)  # noqa: S311
         for _ in range(_WAYS):

@@ -68,7 +68,7 @@ class Sender:
     group: Group = ()
 
 
-#: A hardware address for packets from those that no rule names.
+#: The hardware address of a sender whose address no rule names.
 _OTHER_MAC = "02:00:00:00:00:00"
 #: The fields of the header that a packet is chosen by.
 _CHOSEN = ("src", "dst", "proto", "sport", "dport", "tcp_flags", "icmp_type", "src_mac")
