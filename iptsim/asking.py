@@ -168,7 +168,7 @@ def _alike(watches: Iterable[Watch], box: _Box) -> _Box:
 
 
 def _without(box: _Box, alike: _Box) -> Iterator[_Box]:
-    """Yield what is left of a box, as boxes."""
+    """Yield disjoint boxes that together are a box without another one inside it."""
     for place, (whole, part) in enumerate(zip(box, alike, strict=True)):
         if rest := whole - part:
             yield (*alike[:place], rest, *box[place + 1 :])

@@ -7,7 +7,7 @@ _CLOSING, _OPENING = frozenset(",.:;)]}%…"), frozenset("([{")
 
 
 def add_spaced(parts: list[str], text: str, *, literal: bool = False) -> None:
-    """Add a piece; the space at a seam follows what meets there, ideographs or letters.
+    """Add a piece; whether a space separates it from the text before depends on the two characters that meet.
 
     Only spaces of the message itself are changed: literal pieces never come from a dump.
     """

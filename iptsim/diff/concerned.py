@@ -105,7 +105,7 @@ def _shape(ruleset: Ruleset) -> dict[str, set[str]]:
 
 
 def _swapped(packets: PacketSet) -> PacketSet:
-    """Return the packets whose replies are among some."""
+    """Return the packets whose replies are in a set: source and destination are exchanged."""
     layout = packets.layout
     return packets.substituted(
         {

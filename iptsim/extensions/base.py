@@ -4,8 +4,8 @@ An extension is one module in :mod:`iptsim.extensions.matches` or :mod:`iptsim.e
 named like the extension in lower case. It contains
 
 * the options, as rows of :class:`Option`: how each is written, read, printed and listed, which field of a packet it
-tests, what it allows there, and its wording, * the model, a frozen pydantic class with one field per option, named like
-the option.
+  tests, what it allows there, and its wording,
+* the model, a frozen pydantic class with one field per option, named like the option.
 
 The conditions of a match (:meth:`Match.predicates`), its wording (:meth:`Extension.says`) and its form in a listing
 (:meth:`Extension.lists`) follow from the rows; an extension overrides them only if its rows cannot express them. What a

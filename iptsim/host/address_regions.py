@@ -84,7 +84,7 @@ def unicast_addresses(host: Host, addresses: AddressSet) -> AddressSet:
 
 
 def sources_behind(namespace: Namespace, family: Family) -> dict[str, AddressSet]:
-    """Return by interface the addresses to which its routes lead: packets from there have one of them."""
+    """Return, by interface, the addresses that its routes lead to: the sources that packets arriving there may have."""
     found: dict[str, AddressSet] = {}
     taken = AddressSet(family)
     routes = [route for route in routes_of(namespace, family) if route.table in ("main", "default")]

@@ -70,7 +70,7 @@ class Landscape:
 
     @cached_property
     def tells_own_addresses(self) -> bool:
-        """Whether a rule of the host tells its addresses apart by the interface that has them, by routes or sockets."""
+        """Whether a rule treats the host's own addresses differently, by their interfaces, routes or sockets."""
         return any(
             match.name in ("realm", "socket")
             or any(option.field in ("limit_iface_in", "limit_iface_out") for option, _ in match.given())

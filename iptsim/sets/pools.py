@@ -50,7 +50,7 @@ class Pool:
 
     @cached_property
     def _made(self) -> tuple[Any, Bits]:
-        """All packets, and the bits of their new address and port."""
+        """The packets of all translations, and the bits of the new address and port as functions of the packet."""
         constant = self.bits.constant
         level = [
             (one.packets, constant(self.side, one.address) + constant(self.port_key, one.port or 0))

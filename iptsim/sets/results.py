@@ -44,7 +44,7 @@ class Result(NamedTuple):
 
     @property
     def alike(self) -> Hashable:
-        """A key that is equal for results whose packets may continue together."""
+        """A key: results with equal keys need not be followed separately."""
         return self.translation is None, self.kind, self.rule, self.region
 
     def step(self, hook: str, program: Program, base: Chain) -> Step:

@@ -125,7 +125,7 @@ def _proxied(trace: Trace) -> Leg | None:
 
 
 class _ClassBranches(Branches):
-    """Follows the way of a class: what is undecided goes as the class says."""
+    """The branches of a walk, reduced to that of a class: its packets determine what is undecided."""
 
     def __init__(self, walk: ClassWalk, *args: Any) -> None:
         super().__init__(*args)

@@ -35,7 +35,7 @@ class Ends(NamedTuple):
     dport: Bits
 
     def reversed(self) -> Ends:
-        """Return those of the other direction."""
+        """Return the ends of packets in the other direction."""
         return Ends(self.dst, self.dport, self.src, self.sport)
 
 
