@@ -240,6 +240,7 @@ def _fields(kind: str, value: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _fields(str(within[name]), one)
 
 
+@pytest.mark.thorough
 def test_what_is_printed_is_as_documented_and_as_its_schema_says(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

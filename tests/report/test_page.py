@@ -266,6 +266,7 @@ def test_what_is_open_to_the_internet_is_what_the_rules_accept() -> None:
     assert next(row for row in rows if row[0] == "tcp/22 IPv4")[3] == "? depends"
 
 
+@pytest.mark.thorough
 def test_the_report_says_what_reach_says() -> None:
     source = FIXTURES / "hosts/firewalld"
     answer = reach(load_host(source), family=4, apart=True)
