@@ -282,6 +282,7 @@ def edge_of(graph: RuleGraph, move: Move) -> tuple[Node, Node, str | int]:
     question=st.sampled_from(QUESTIONS),
     limit=st.booleans(),
 )
+@pytest.mark.thorough
 def test_every_walk_is_a_path(
     filter_rules: str, mangle_rules: str, question: dict[str, str], limit: bool
 ) -> None:

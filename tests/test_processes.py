@@ -37,6 +37,7 @@ def is_there(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("way", ["ends", "waits"])
+@pytest.mark.thorough
 def test_workers_end_with_their_parent(way: str, tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)

@@ -30,6 +30,7 @@ def test_icc_off_cuts_containers_off_from_each_other(capsys: pytest.CaptureFixtu
     assert all(one["sender"] != "internet" for one in answer["classes"])
 
 
+@pytest.mark.thorough
 def test_an_upgrade_of_docker(capsys: pytest.CaptureFixture[str]) -> None:
     """Docker 28 closes container addresses and ports of 127.0.0.1 to the link (moby 28.0, release notes)."""
     assert main(["diff", "fixtures/captures/docker-20.10/published", "--engine", "28", "--json"]) == 1

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 
 from iptsim.docker.dockerd.gateway import gateways
@@ -89,6 +90,7 @@ def answers_are_refused(docker: DockerHost, network: DockerNetwork, family: Fami
 
 @few
 @given(docker=setups())
+@pytest.mark.thorough
 def test_with_icc_all_of_a_network_talk_on_all_ports(docker: DockerHost) -> None:
     """But in IPv6, 20.10 drops neighbour discovery on internal networks: it is not for their subnet."""
     simulator = Simulator(machine(docker))
@@ -107,6 +109,7 @@ def test_with_icc_all_of_a_network_talk_on_all_ports(docker: DockerHost) -> None
 
 @more
 @given(docker=setups())
+@pytest.mark.thorough
 def test_without_icc_links_alone_connect_a_network(docker: DockerHost) -> None:
     """A link opens exposed ports, in IPv4, on the default bridge if that leads the client outside.
 
@@ -194,6 +197,7 @@ def test_internal_networks_have_no_way_in_or_out(docker: DockerHost) -> None:
 
 @more
 @given(docker=setups())
+@pytest.mark.thorough
 def test_published_ports_are_open_from_outside(docker: DockerHost) -> None:
     """Unless bound to another address, of which loopback is one; icc and masquerading don't matter.
 

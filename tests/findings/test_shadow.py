@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import product
 from random import Random
 
+import pytest
+
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Rule
 from iptsim.host.model import Host
@@ -62,6 +64,7 @@ def matches(rule: Rule, context: Context) -> bool:
     return all(condition.test(context) is True for condition in conditions)
 
 
+@pytest.mark.thorough
 def test_what_is_said_to_be_dead_is_hidden() -> None:
     """Each packet that a dead rule matches is matched by one of the rules that are said to hide it."""
     clauses = [" ".join(filter(None, words)) for words in product(*CLAUSES.values())]

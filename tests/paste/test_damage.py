@@ -182,6 +182,7 @@ _CASES = (
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(*_CASES)
+@pytest.mark.thorough
 def test_pasted_rules_give_no_other_verdict(seed: int, form: str, damages: list[str]) -> None:
     check(seed, form, damages)
 

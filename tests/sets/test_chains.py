@@ -315,6 +315,7 @@ def test_packets_walk_as_the_sets_say(engine: Any, dump: str, packets: list[Cont
 @pytest.mark.parametrize("engine", ENGINES_OF_LONG_TESTS)
 @settings(max_examples=60, deadline=None)
 @given(dump=made_rulesets(), data=st.data())
+@pytest.mark.thorough
 def test_summaries_of_another_ruleset_are_those_that_would_be_made(
     engine: Any, dump: str, data: st.DataObject
 ) -> None:

@@ -83,6 +83,7 @@ def test_packets_of_other_states_walk_as_their_fate_says(state: str) -> None:
         assert ask(found.simulator, Question(**line)).verdict == fate.verdict, line
 
 
+@pytest.mark.thorough
 def test_both_engines_find_the_same() -> None:
     pytest.importorskip("oxidd")
     host = load_host(CAPTURES / "docker-28.5/icc-off-link")
@@ -95,6 +96,7 @@ def test_both_engines_find_the_same() -> None:
 
 
 @pytest.mark.parametrize(("capture", "family"), SAMPLE)
+@pytest.mark.thorough
 def test_each_packet_has_one_fate(capture: str, family: Family) -> None:
     found = all_fates(capture, family)
     for sender, left in found.asked:

@@ -84,6 +84,7 @@ def packets(random: Random) -> Context:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.thorough
 def test_the_set_and_the_lookup_say_the_same(engine: Any) -> None:
     space, ipsets, random = Space(4, engine=engine), read_ipsets(SAVED), Random(1)
     for name, directions in ASKED:
