@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.matches.set import Set
-from iptsim.findings.behind import is_private, second_address
+from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.published import is_forwarded, is_on_purpose, without_nat
@@ -20,8 +20,6 @@ from iptsim.packet import Family, address_text, protocol_name
 
 #: At most this many rules are tried, and at most as many named.
 _TRIED, _SHOWN = 20, 5
-#: An address that Docker usually gives the first container.
-_SOME_CONTAINER = "172.17.0.2"
 _BLOCKS = ("DROP", "REJECT")
 
 
@@ -122,7 +120,7 @@ def _ports(scene: Scene, family: Family) -> Iterator[_Port]:
     if known or outside is None or not scene.jumps(family, "filter", "DOCKER"):
         return
     if family == 4 and not scene.shows(family, "filter", "DOCKER"):
-        yield _Port(message("ports of containers"), _SOME_CONTAINER, "tcp", 80, {"in": outside.name})
+        yield _Port(message("ports of containers"), SOME_CONTAINER, "tcp", 80, {"in": outside.name})
     for rule in scene.rules(family, "filter", "DOCKER"):
         target, fields = rule.parameters.destination, header(rule)
         if target is not None and rule.target_name == "ACCEPT" and "dport" in fields:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.values import Network
 from iptsim.findings.scene import Scene
-from iptsim.host.namespace import Interface
+from iptsim.host.namespace import Interface, InterfaceAddress
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import BITS, Family, address_text, parse_address
 
@@ -21,6 +21,8 @@ _NAMES = re.compile(r"(virbr|lxdbr|lxcbr|incusbr|vmbr|br|tun|tap|wg|tailscale|zt
 SOME_GUEST: dict[Family, str] = {4: "10.254.254.2", 6: "fd00:fefe::2"}
 
 
+#: The address that Docker usually gives the first container.
+SOME_CONTAINER = "172.17.0.2"
 #: Kinds of interfaces that lead to a LAN; "other" if a paste of `ip addr` does not show the kind.
 _CARDS = ("physical", "vlan", "bond", "other")
 
@@ -160,10 +162,17 @@ def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
             own = container.address(family)
             if container.running and own is not None and address.covers(own):
                 return container.name
-        candidate = address.network + 2 + (address.address == address.network + 2)
-        if address.covers(candidate) and address.prefix_length <= (30 if family == 4 else 126):
+        candidate = _other_machine(address)
+        if candidate is not None:
             return address_text(family, candidate)
     return None
+
+
+def _other_machine(address: InterfaceAddress) -> int | None:
+    """Return the address of another machine in the subnet of an interface; None if there is no room for any."""
+    if address.prefix_length > BITS[address.family] - 2:
+        return None
+    return address.network + 2 + (address.address == address.network + 2)
 
 
 def lans_behind(scene: Scene, family: Family) -> Iterator[Behind]:
@@ -186,13 +195,9 @@ def _neighbour(scene: Scene, family: Family, interface: Interface) -> str | None
     if interface.kind not in _CARDS or not interface.up or uplink is None or interface is uplink:
         return None
     for address in interface.addresses:
-        if (
-            address.family != family
-            or address.scope != "global"
-            or address.prefix_length > (30, 126)[family == 6]
-        ):
+        candidate = _other_machine(address)
+        if address.family != family or address.scope != "global" or candidate is None:
             continue
-        candidate = address.network + 2 + (address.address == address.network + 2)
         other = address_text(family, candidate)
         if is_private(family, other) and _is_router(scene, family, interface.name, candidate, uplink.name):
             return other
@@ -219,9 +224,13 @@ def _is_router(scene: Scene, family: Family, name: str, member: int, uplink: str
 
 def ask_outside(scene: Scene, family: Family, behind: Behind) -> Explanation | None:
     """Walk a packet from a network behind the host to the internet."""
-    is_address = re.fullmatch(r"[0-9a-fA-F:.]+", behind.address)
-    fields = {"in": behind.interface} if is_address else {}
-    return scene.ask(behind.address, "internet", family, proto="tcp", dport=443, **fields)
+    return ask_from(scene, family, behind, "internet", proto="tcp", dport=443)
+
+
+def ask_from(scene: Scene, family: Family, behind: Behind, to: str, **fields: Any) -> Explanation | None:
+    """Walk a packet from a network behind the host."""
+    arriving = {} if behind.address in scene.host.containers else {"in": behind.interface}
+    return scene.ask(behind.address, to, family, **arriving, **fields)
 
 
 def is_private(family: Family, text: str) -> bool:

@@ -11,6 +11,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
+from iptsim.findings.behind import SOME_CONTAINER
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Publication, Scene
@@ -328,7 +329,7 @@ def replies(scene: Scene) -> Iterator[Finding]:
             if rule is None or rule.chain not in chains or id(rule) in reported:
                 continue
             reported.add(id(rule))
-            tool = tool_of(family)
+            command = _let_replies_pass(family)
             yield Finding(
                 "docker-user-blocks-replies",
                 message(
@@ -338,11 +339,15 @@ def replies(scene: Scene) -> Iterator[Finding]:
                 ),
                 (of_rule(rule),),
                 message("The first packet of the connection is accepted, but the rule drops the reply."),
-                f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+                command,
                 shown,
                 family,
-                (f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",),
+                (command,),
             )
+
+
+def _let_replies_pass(family: Family) -> str:
+    return f"{tool_of(family)} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
 
 
 def outgoing(scene: Scene) -> Iterator[Finding]:
@@ -372,16 +377,13 @@ def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, dict[str, str]
     known = [one for network in scene.docker_networks() for one in scene.members(network, family)[:1]]
     yield from ((container.name, {}) for container in known)
     if not known and family == 4 and scene.host.inferred:
-        yield "172.17.0.2", {"in": "docker0"}
+        yield SOME_CONTAINER, {"in": "docker0"}
 
 
 def _drops_outgoing(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
     outside = scene.outside_interface(family)
-    tool, way_out = tool_of(family), outside.name if outside else "eth0"
-    commands = (
-        f"{tool} -I {CHAIN} ! -i {way_out} -j RETURN",
-        f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
-    )
+    way_out = outside.name if outside else "eth0"
+    commands = (f"{tool_of(family)} -I {CHAIN} ! -i {way_out} -j RETURN", _let_replies_pass(family))
     after = outcome(scene, family, commands, shown)
     return Finding(
         "docker-user-drops-outgoing",

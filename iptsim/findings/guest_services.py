@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from iptsim.explanation import Explanation
-from iptsim.findings.behind import Behind, networks_behind
+from iptsim.findings.behind import Behind, ask_from, networks_behind
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_sentences
@@ -39,8 +39,7 @@ def _asks_for_name(scene: Scene, family: Family, behind: Behind) -> Explanation 
     interface = scene.host.namespace.interfaces.get(behind.interface)
     own = [one.address for one in interface.addresses if one.family == family] if interface else []
     to = address_text(family, own[0]) if own else "host"
-    given = {} if behind.address in scene.host.containers else {"in": behind.interface}
-    return scene.ask(behind.address, to, family, proto="udp", dport=_DNS, **given)
+    return ask_from(scene, family, behind, to, proto="udp", dport=_DNS)
 
 
 def _is_blocked_in_input(shown: Explanation) -> bool:

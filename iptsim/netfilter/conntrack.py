@@ -20,7 +20,6 @@ from iptsim.packet import (
     SCTP,
     SYN,
     TCP,
-    URG,
     Connection,
     Direction,
     Packet,
@@ -127,7 +126,7 @@ def _may_open(packet: Packet, tcp_loose: bool) -> bool:
     if packet.fragment in ("middle", "last"):
         return True
     if packet.proto == TCP:
-        return _tcp_may_open(packet.tcp_flags & 0x3F, tcp_loose)
+        return tcp_states.may_open(packet.tcp_flags, loose=tcp_loose)
     if packet.proto in (ICMP, ICMPV6):
         return is_icmp_request(packet)
     if packet.proto == SCTP:
@@ -136,16 +135,3 @@ def _may_open(packet: Packet, tcp_loose: bool) -> bool:
             "INIT"
         ]
     return True
-
-
-_PSH = 8
-
-
-def _tcp_may_open(flags: int, loose: bool) -> bool:
-    """Judge flags as tcp_new and the table of valid combinations do; PSH does not count."""
-    core = flags & ~_PSH
-    if core == SYN:
-        return True
-    if core == SYN | URG:
-        return True
-    return loose and core in (ACK, ACK | URG) and not flags & (FIN | RST)

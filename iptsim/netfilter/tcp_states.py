@@ -44,6 +44,12 @@ def is_valid(flags: int) -> bool:
     return flags & _COUNT in _VALID
 
 
+def may_open(flags: int, *, loose: bool) -> bool:
+    """Return whether a packet without an entry may begin one (tcp_new); `loose`: also in the middle of a connection."""
+    begun = next_state(NONE, "original", flags) if is_valid(flags) else None
+    return begun == "SYN_SENT" or (loose and begun is not None)
+
+
 def next_state(state: str, direction: Direction, flags: int) -> str | None:
     """Return the state of a connection after a packet; None if the packet is invalid in this state.
 
