@@ -129,9 +129,9 @@ FAULTS = (
     ),
     Fault(
         "an ACK without a connection is invalid",
-        "netfilter/conntrack.py",
-        "return loose and",
-        "return False and",
+        "netfilter/tcp_states.py",
+        "(loose and begun",
+        "(False and begun",
     ),
 )
 
