@@ -234,6 +234,13 @@ def is_icmp_request(packet: Packet) -> bool:
     return packet.icmp_type in ICMP_REPLIES.get(packet.proto, {})
 
 
+def query_of(packet: Packet) -> tuple[int, int] | None:
+    """Return the type and code of an ICMP request, by which conntrack knows it and its replies; None for all others."""
+    if packet.icmp_type is None or not is_icmp_request(packet):
+        return None
+    return packet.icmp_type, packet.icmp_code or 0
+
+
 def is_icmp_query(proto: int, icmp_type: int) -> bool:
     """Return whether an ICMP type is a request or the reply to one: conntrack can invert it."""
     replies = ICMP_REPLIES.get(proto, {})
@@ -269,6 +276,7 @@ class Connection:
         nat_done: the settled translations ("src", "dst"), for which no nat chain is evaluated again.
         masqueraded_on: the interface by which it left when MASQUERADE translated it.
         tcp_state: the state of a TCP connection, if conntrack has seen it begin or its line says so.
+        icmp: the type and code of its first packet, if it is one of ICMP's requests and they are known.
     """
 
     family: Family
@@ -289,6 +297,7 @@ class Connection:
     nat_done: frozenset[str] = frozenset()
     masqueraded_on: str | None = None
     tcp_state: str | None = None
+    icmp: tuple[int, int] | None = None
 
     def copy(self) -> Connection:
         """Return an independent copy."""

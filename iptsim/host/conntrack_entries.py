@@ -83,6 +83,7 @@ def _entry(line: str) -> ConntrackEntry:
             bytes=_counts(one, two, "bytes"),
             nat_done=frozenset({"src", "dst"}),
             tcp_state=state if proto == TCP else None,
+            icmp=(int(one["type"]), int(one["code"])) if {"type", "code"} <= one.keys() else None,
         ),
         state,
         timeout,

@@ -15,6 +15,7 @@ from iptsim.packet import (
     ACK,
     FIN,
     ICMP,
+    ICMP_REPLIES,
     ICMPV6,
     RST,
     SCTP,
@@ -27,6 +28,7 @@ from iptsim.packet import (
     Zone,
     is_icmp_error,
     is_icmp_request,
+    query_of,
 )
 
 #: Matches and targets that make the kernel switch connection tracking on; CT does so too, unless all it
@@ -67,21 +69,33 @@ def is_icmp_redirect(packet: Packet) -> bool:
 def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | None:
     """Return the state of a packet that belongs to a known connection, None for any other.
 
-    Zones are compared for the direction in which the packet would go (nf_ct_key_equal). In a ping to oneself, both
-    directions have the same addresses; the ICMP type tells them apart.
+    Zones are compared for the direction in which the packet would go (nf_ct_key_equal). The ICMP type and code belong
+    to the flow as well; in a ping to oneself, they alone tell the directions apart.
     """
     flow = packet.flow
     for connection in connections:
         if connection.family != packet.family:
             continue
-        answers = flow != connection.original or not is_icmp_request(packet)
+        asks, answers = _sides(packet, connection)
         if answers and flow == connection.reply and zone.reply == connection.zone.reply:
             return State("ESTABLISHED", connection, "reply")
-        if flow == connection.original and zone.original == connection.zone.original:
+        if asks and flow == connection.original and zone.original == connection.zone.original:
             if "SEEN_REPLY" in connection.status:
                 return State("ESTABLISHED", connection)
             return State("RELATED" if connection.related else "NEW", connection)
     return None
+
+
+def _sides(packet: Packet, connection: Connection) -> tuple[bool, bool]:
+    """Return whether a packet may be of a connection's original direction, and of its replies, by ICMP type."""
+    if packet.proto not in ICMP_REPLIES:
+        return True, True
+    if connection.icmp is None:
+        return True, packet.flow != connection.original or not is_icmp_request(packet)
+    icmp_type, code = connection.icmp
+    if (packet.icmp_code or 0) != code:
+        return False, False
+    return packet.icmp_type == icmp_type, packet.icmp_type == ICMP_REPLIES[packet.proto].get(icmp_type)
 
 
 def update(connection: Connection, packet: Packet, direction: Direction) -> None:
@@ -118,7 +132,10 @@ def first_state(packet: Packet, *, zone: Zone, tcp_loose: bool) -> State:
         return State("INVALID", None)
     flow = packet.flow
     begun = tcp_states.NONE if packet.proto == TCP and packet.fragment is None else None
-    return State("NEW", Connection(packet.family, flow, flow.reversed(), zone=zone, tcp_state=begun))
+    opened = Connection(
+        packet.family, flow, flow.reversed(), zone=zone, tcp_state=begun, icmp=query_of(packet)
+    )
+    return State("NEW", opened)
 
 
 def _may_open(packet: Packet, tcp_loose: bool) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from iptsim.errors import UsageError
 from iptsim.host.conntrack_entries import entry_of_line
 from iptsim.languages import message, text_of
-from iptsim.packet import ICMP, ICMPV6
+from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6
 from iptsim.question.endpoints import Address, split_port
 
 #: Names of the protocols that have ICMP types.
@@ -48,6 +48,10 @@ def take_entry(fields: dict[str, Any]) -> None:
         if flow.proto in (ICMP, ICMPV6):
             del entry["sport"], entry["dport"]
             fields["extra"] = {"icmp_id": flow.sport, **(fields.get("extra") or {})}
+            if connection.icmp is not None:
+                asked, code = connection.icmp
+                replied = ICMP_REPLIES[flow.proto].get(asked)
+                entry.update(icmp_type=asked if flow is connection.original else replied, icmp_code=code)
         stated = {name: fields[name] for name in ENDS_OF_ENTRY if fields.get(name) is not None}
         if all(entry.get(name) == value for name, value in stated.items()):
             break

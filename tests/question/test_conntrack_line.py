@@ -92,3 +92,9 @@ def test_whether_a_translated_connection_is_translated_hangs_on_a_nat_chain() ->
     trace = walk(host, Question(**{**reply, "icmp_id": 4660}))
     assert [way.verdict for way in trace.branches] == ["ACCEPT", "DROP"]
     assert [decision.match for decision in trace.hinges] == ["nat"]
+
+
+@pytest.mark.parametrize(("end", "icmp_type"), [({"src": "10.2.0.9"}, 8), ({"src": "10.1.0.9"}, 0)])
+def test_a_ping_given_as_a_line_is_the_request_or_the_reply(end: dict[str, str], icmp_type: int) -> None:
+    question = Question(**{**end, "in": "eth0", "conntrack": PING})
+    assert (question.icmp_type, question.icmp_code) == (icmp_type, 0)
