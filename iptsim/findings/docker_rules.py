@@ -116,14 +116,33 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
         return True
     if family == 4 and "DOCKER-ISOLATION-STAGE-1" in chains:
         return True  # the same chain in IPv6 stays empty until there is a network with IPv6
+    if _chain_not_found(scene) and chains:
+        return True
     running = any(scene.members(network, family) for network in scene.docker_networks())
     return scene.knows_containers and running and scene.docker_writes(family)
+
+
+def _chain_not_found(scene: Scene) -> bool:
+    """Return whether a search for Docker's chains, in all tables, found others of them, but not DOCKER."""
+    pasted = scene.host.pasted
+    if pasted is None or "docker" not in {word.lower() for word in pasted.searched}:
+        return False
+    chains = {
+        name
+        for family in scene.families
+        for table in scene.host.rulesets[family].tables.values()
+        for name in table.chains
+    }
+    return "DOCKER" not in chains and bool(chains & DOCKER_CHAINS)
 
 
 def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     """Yield descriptions of rules that Docker needs but the dump lacks."""
     networks = _active(scene, family)
     nat, chains = scene.table(family, "nat").chains, scene.table(family, "filter").chains
+    if _chain_not_found(scene):
+        yield Evidence("nat, filter", message("no chain {chain}", chain="DOCKER"))
+        return
     if networks or "DOCKER" in nat:
         for hook in ("PREROUTING", "OUTPUT"):
             if scene.shows(family, "nat", hook) and not any(

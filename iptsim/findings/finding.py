@@ -159,6 +159,10 @@ CODES: dict[str, Kind] = {
         "medium",
         message("Docker drops packets to a container's own address that do not arrive on its bridge."),
     ),
+    "larger-than-uplink": Kind(
+        "medium",
+        message("Containers may send larger packets than the uplink carries: connections can hang."),
+    ),
     "ipv6-rules-not-enabled": Kind(
         "medium",
         message("Containers have IPv6 addresses, but Docker before 27 writes no IPv6 rules for them."),
@@ -185,7 +189,11 @@ CODES: dict[str, Kind] = {
         "low", message("A rule in DOCKER-USER names a port: it is the container's, not the published one.")
     ),
     "forward-drop": Kind(
-        "low", message("Docker set FORWARD to DROP, and no rule accepts what is forwarded for others.")
+        "low", message("The FORWARD policy is DROP, and no rule accepts what is forwarded for others.")
+    ),
+    "host-closed-to-containers": Kind(
+        "low",
+        message("The rules of INPUT block what containers send to services and published ports of the host."),
     ),
     "nftables-forward-drop": Kind(
         "low", message("A base chain of nftables drops what is forwarded, unless its own rules accept it.")
@@ -196,8 +204,11 @@ CODES: dict[str, Kind] = {
     ),
     "unreferenced-chain": Kind("low", message("A chain has rules, but nothing jumps to it.")),
     "empty-chain": Kind("low", message("A rule jumps to a chain that has no rules.")),
+    "output-drops-some": Kind(
+        "info", message("The rules of OUTPUT block packets of the host itself to some addresses.")
+    ),
     "redundant-rule": Kind(
-        "info", message("A rule changes nothing: a later rule does the same with all its packets.")
+        "info", message("A rule changes nothing: another rule does the same with all its packets.")
     ),
     "counted-drops": Kind(
         "info",

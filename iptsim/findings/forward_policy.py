@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain
+from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, lans_behind, networks_behind
+from iptsim.findings.examples import states_of
 from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -28,7 +29,11 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
     """Find bridges, tunnels and guests of other programs whose traffic only the policy of FORWARD drops."""
     for family in scene.families:
         forward = scene.table(family, "filter").chains.get("FORWARD")
-        if forward is None or forward.policy != "DROP" or not _dockers_policy(scene, family):
+        if forward is None or forward.policy != "DROP":
+            continue
+        if not _dockers_policy(scene, family):
+            if scene.host.pasted is not None and not _accepts_any(scene, family):
+                yield _drops_all(family, forward)
             continue
         found = False
         for behind in (*networks_behind(scene, family), *lans_behind(scene, family)):
@@ -45,6 +50,44 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
 def _dockers_policy(scene: Scene, family: Family) -> bool:
     """Return whether Docker's rules are in FORWARD, so that Docker set the policy, or relies on it."""
     return scene.has_docker and any(is_dockers(rule) for rule in scene.rules(family, "filter", "FORWARD"))
+
+
+def _accepts_any(scene: Scene, family: Family) -> bool:
+    """Return whether a rule that the source shows may accept a new connection that is forwarded."""
+    return any(
+        isinstance(rule.target, Jump) or (rule.target_name == "ACCEPT" and not _for_replies(rule))
+        for rule in scene.rules(family, "filter", "FORWARD")
+    )
+
+
+def _for_replies(rule: Rule) -> bool:
+    states = [states_of(match) for match in rule.matches]
+    return any("ESTABLISHED" in one and "NEW" not in one for one in states)
+
+
+def _drops_all(family: Family, forward: Chain) -> Finding:
+    """Return the finding about a policy that drops all that is forwarded, as far as the source shows."""
+    tool = tool_of(family)
+    return Finding(
+        "forward-drop",
+        message("The FORWARD policy is DROP, and no rule shown accepts new connections that are forwarded."),
+        (of_policy(forward),),
+        message_sentences(
+            message(
+                "Packets of containers, guests and VPN clients to other hosts are forwarded, and so are those to"
+                " published ports. Docker sets this policy when it enables forwarding."
+            ),
+            _counted(forward),
+        ),
+        message(
+            "Accept the traffic in both directions: {tool} -I {chain} -i INTERFACE -j ACCEPT; {tool} -I"
+            " {chain} -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT.",
+            tool=tool,
+            chain="FORWARD",
+        ),
+        None,
+        family,
+    )
 
 
 def _shows_rules(scene: Scene) -> bool:

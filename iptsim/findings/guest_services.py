@@ -24,7 +24,7 @@ def unserved(scene: Scene) -> Iterator[Finding]:
             if not _SERVED.fullmatch(behind.interface) or not _may_listen(scene):
                 continue
             shown = _asks_for_name(scene, family, behind)
-            if shown is not None and _is_blocked_in_input(shown):
+            if shown is not None and blocked_in_input(shown):
                 yield _finding(scene, family, behind, shown)
 
 
@@ -42,26 +42,29 @@ def _asks_for_name(scene: Scene, family: Family, behind: Behind) -> Explanation 
     return ask_from(scene, family, behind, to, proto="udp", dport=_DNS)
 
 
-def _is_blocked_in_input(shown: Explanation) -> bool:
+def blocked_in_input(shown: Explanation) -> bool:
+    """Return whether INPUT blocks a packet to the host."""
     request = shown.trace.legs[0]
     step = request.deciding
     return request.verdict in ("DROP", "REJECT") and step is not None and step.hook == "INPUT"
 
 
-def _finding(scene: Scene, family: Family, behind: Behind, shown: Explanation) -> Finding:
+def decider_in_input(scene: Scene, family: Family, shown: Explanation) -> tuple[Evidence, ...]:
+    """Return the rule or the policy of INPUT that blocks a packet."""
     step = shown.trace.legs[0].deciding
-    chains = scene.table(family, "filter").chains
+    chain = scene.table(family, "filter").chains.get("INPUT")
+    if step is not None and step.rule is not None:
+        return (of_rule(step.rule),)
+    return (of_policy(chain),) if step is not None and step.policy and chain is not None else ()
+
+
+def _finding(scene: Scene, family: Family, behind: Behind, shown: Explanation) -> Finding:
     name = behind.interface
     command = f"{tool_of(family)} -I INPUT -i {name} -p udp -m multiport --dports 53,67 -j ACCEPT"
-    evidence: tuple[Evidence, ...] = ()
-    if step is not None and step.rule is not None:
-        evidence = (of_rule(step.rule),)
-    elif step is not None and step.policy and "INPUT" in chains:
-        evidence = (of_policy(chains["INPUT"]),)
     return Finding(
         "guests-without-names",
         message("INPUT blocks the DNS queries of the guests on {name} to the host.", name=name),
-        evidence,
+        decider_in_input(scene, family, shown),
         message(
             "A program of the host listens on {name} and gives the guests names and addresses (dnsmasq, aardvark-dns). "
             "Their queries are for the host itself, so the rules of INPUT apply, not those of FORWARD.",
@@ -70,7 +73,7 @@ def _finding(scene: Scene, family: Family, behind: Behind, shown: Explanation) -
         message_sentences(
             message("{commands}.", commands=command),
             message("With ufw: ufw allow in on {name}.", name=name)
-            if any(chain.startswith("ufw-") for chain in chains)
+            if any(chain.startswith("ufw-") for chain in scene.table(family, "filter").chains)
             else "",
         ),
         shown,

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family
+from iptsim.packet import Family, is_loopback, is_multicast
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))
+#: At most this many rules are named.
+_SHOWN = 5
 
 
 def output_drop(scene: Scene) -> Iterator[Finding]:
@@ -60,6 +63,56 @@ def _dropped_in_output(shown: Explanation) -> bool:
         and step is not None
         and (step.hook, step.table) == ("OUTPUT", "filter")
     )
+
+
+def drops_some(scene: Scene) -> Iterator[Finding]:
+    """Find the destinations to which the rules of OUTPUT drop what the host sends."""
+    for family in scene.families:
+        hooks = scene.hooks(family, "filter")
+        found: list[tuple[Rule, Explanation]] = []
+        for rule in scene.table(family, "filter").rules():
+            if len(found) == _SHOWN or hooks.get(rule.chain) != ("OUTPUT",) or not _is_for_destination(rule):
+                continue
+            shown = packet_for(scene, family, rule, "OUTPUT")
+            step = shown.trace.legs[0].deciding if shown is not None else None
+            if shown is not None and step is not None and step.rule is rule:
+                found.append((rule, shown))
+        if found:
+            yield _drops_some(family, found)
+
+
+def _is_for_destination(rule: Rule) -> bool:
+    """Return whether a rule blocks packets to some hosts of other networks."""
+    to = rule.parameters.destination
+    if rule.target_name not in ("DROP", "REJECT") or to is None or "destination" in rule.parameters.negated:
+        return False
+    address, family = to.address & to.mask, to.family
+    return bool(to.mask) and not (is_multicast(family, address) or is_loopback(family, address))
+
+
+def _drops_some(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
+    rule, shown = found[0]
+    networks = dict.fromkeys(_destination(one) for one, _ in found)
+    command = f"{tool_of(family)} -D {rule.chain} {rule.position}"
+    return Finding(
+        "output-drops-some",
+        message("OUTPUT blocks packets of the host itself to {networks}.", networks=", ".join(networks)),
+        tuple(of_rule(one) for one, _ in found),
+        message("The host's own programs cannot connect there. Packets of containers do not pass OUTPUT."),
+        message("If that is not intended: {command}", command=command),
+        shown,
+        family,
+        (command,),
+    )
+
+
+def _destination(rule: Rule) -> str:
+    """Return to which network, and to which port there, a rule blocks packets."""
+    network, fields = rule.parameters.destination, header(rule)
+    to = network.short if network is not None else ""
+    if rule.parameters.protocol is None:
+        return to
+    return f"{to} ({fields['proto']}/{fields['dport']})" if "dport" in fields else f"{to} ({fields['proto']})"
 
 
 def redirected(scene: Scene) -> Iterator[Finding]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Target
+from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
-from iptsim.findings.shadow import is_chosen
-from iptsim.languages import message
+from iptsim.findings.shadow import is_chosen, numbers_of
+from iptsim.languages import message, message_many
 from iptsim.packet import Family
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.summaries import RuleSets
@@ -32,6 +33,87 @@ def redundant(scene: Scene) -> Iterator[Finding]:
                     later = _same_later(sets, rules, matches, blocks, number + 1)
                     if later is not None and is_chosen(sets.rule, scene) and traffic.taken(sets.rule):
                         yield _finding(family, sets.rule, later)
+
+
+#: Targets that end a chain for a packet.
+_ENDING = _ENDS | {"RETURN", "DNAT", "SNAT", "MASQUERADE", "REDIRECT"}
+#: Chains whose rules are known to be plain even where the source does not show them.
+_DOCKERS = frozenset({"DOCKER", "DOCKER-INGRESS"})
+#: Targets between two jumps that leave a packet as it is.
+_HARMLESS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG", ""})
+
+
+def repeated_jumps(scene: Scene) -> Iterator[Finding]:
+    """Find jumps to a chain through which an earlier jump has sent the same packets already."""
+    for family in scene.families:
+        for table in scene.host.rulesets[family].tables.values():
+            if any(isinstance(match, Hidden) for rule in table.rules() for match in rule.matches):
+                continue  # a listing without interfaces
+            for chain in table.chains.values():
+                for earlier, again in _again(chain.rules).values():
+                    if earlier.jump is not None and _is_plain(scene, family, table.name, earlier.jump.chain):
+                        yield _repeats(family, earlier, again)
+
+
+def _again(rules: Sequence[Rule]) -> dict[int, tuple[Rule, list[Rule]]]:
+    """Return the jumps of a chain after which later jumps to the same chain match only packets that they matched."""
+    seen: dict[str, list[Rule]] = {}
+    found: dict[int, tuple[Rule, list[Rule]]] = {}
+    for rule in rules:
+        if rule.jump is not None and not rule.jump.goto:
+            before = seen.setdefault(rule.jump.chain, [])
+            earlier = next((one for one in before if _includes(one, rule)), None)
+            if earlier is not None and rule.position:
+                found.setdefault(id(earlier), (earlier, []))[1].append(rule)
+            before.append(rule)
+        elif rule.jump is None and rule.target_name not in _HARMLESS:
+            seen.clear()
+    return found
+
+
+def _includes(rule: Rule, other: Rule) -> bool:
+    """Return whether a rule matches every packet that another matches: it has some of the same conditions."""
+    ours, theirs = _conditions(rule), _conditions(other)
+    return all(one in theirs for one in ours) and not any(match.status != "exact" for match in rule.matches)
+
+
+def _conditions(rule: Rule) -> list[object]:
+    parameters = rule.parameters
+    set_ = parameters.model_dump(exclude_defaults=True, exclude={"negated"})
+    return [*((name, value, name in parameters.negated) for name, value in set_.items()), *rule.matches]
+
+
+def _is_plain(scene: Scene, family: Family, table: str, name: str) -> bool:
+    """Return whether a packet that returns from a chain would do so again: Docker's port chains, if not shown, too."""
+    rules = [rule for chain in scene.below(family, table, name) for rule in scene.rules(family, table, chain)]
+    if all(is_gap(rule.target) for rule in rules):
+        return name in _DOCKERS
+    return all(rule.target_name in _ENDING or rule.jump is not None for rule in rules) and not any(
+        match.status != "exact" for rule in rules for match in rule.matches
+    )
+
+
+def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
+    table = f"-t {earlier.table} " if earlier.table != "filter" else ""
+    to = earlier.jump.chain if earlier.jump is not None else ""
+    return Finding(
+        "redundant-rule",
+        message_many(
+            "{table} {chain} rule {numbers} changes nothing: rule {earlier} sends all its packets to {to} before.",
+            "{table} {chain} rules {numbers} change nothing: rule {earlier} sends all their packets to {to} before.",
+            len(again),
+            table=earlier.table, chain=earlier.chain, numbers=numbers_of(again), earlier=earlier.position, to=to,
+        ),
+        (of_rule(earlier), *map(of_rule, again)),
+        message(
+            "Packets that come back from {to} meet the same rules there again. Rules that should limit what is sent"
+            " there have no effect as long as rule {earlier} stands before them.",
+            to=to, earlier=earlier.position,
+        ),
+        "; ".join(f"{tool_of(family)} {table}-D {one.chain} {one.position}" for one in reversed(again)),
+        None,
+        family,
+    )  # fmt: skip
 
 
 def _same_later(

@@ -131,6 +131,9 @@ def none_counted(scene: Scene) -> Iterator[Finding]:
             ):
                 yield _none_came_back(scene, family, rule, back, shown)
                 break
+            if shown is None and (back := _mirror(rules, rule)) is not None:
+                yield _none_came_back(scene, family, rule, back, None)
+                break
 
 
 def _lets_out(rule: Rule) -> bool:
@@ -144,6 +147,35 @@ def _lets_out(rule: Rule) -> bool:
     return source or (arriving and not both)
 
 
+def _mirror(rules: list[Rule], rule: Rule) -> Rule | None:
+    """Return the rule for replies the other way between two interfaces, if neither it nor one before counted any."""
+    there = (rule.parameters.in_interface, rule.parameters.out_interface)
+    if rule.parameters.negated or None in there:
+        return None
+    for one in rules:
+        back = (one.parameters.out_interface, one.parameters.in_interface)
+        if one.parameters.negated:
+            back = (None, None)
+        if back == there and _is_for_replies(one):
+            return None if one.counters is None or one.counters.packets else one
+        if one.counters is None:
+            return None
+        if one.counters.packets and all(map(_may_be, back, there)):
+            return None
+    return None
+
+
+def _may_be(name: str | None, interface: str | None) -> bool:
+    """Return whether the name in a rule, perhaps a pattern, may include an interface."""
+    return name is None or name == interface or name.endswith("+")
+
+
+def _is_for_replies(rule: Rule) -> bool:
+    """Return whether a rule accepts packets of established connections only."""
+    states = {state for match in rule.matches for state in states_of(match)}
+    return rule.target_name == "ACCEPT" and "ESTABLISHED" in states and "NEW" not in states
+
+
 def _reply_rule(shown: Explanation) -> Rule | None:
     """Return the rule of FORWARD that accepts the reply to a packet, if one for established connections does."""
     if len(shown.trace.legs) < 2 or shown.trace.legs[1].verdict != "ACCEPT":
@@ -155,7 +187,9 @@ def _reply_rule(shown: Explanation) -> Rule | None:
     return None
 
 
-def _none_came_back(scene: Scene, family: Family, rule: Rule, back: Rule, shown: Explanation) -> Finding:
+def _none_came_back(
+    scene: Scene, family: Family, rule: Rule, back: Rule, shown: Explanation | None
+) -> Finding:
     packets = rule.counters.packets if rule.counters else 0
     network: Text = str(rule.parameters.source or rule.parameters.in_interface)
     is_shown = "nat" in scene.host.rulesets[family].tables

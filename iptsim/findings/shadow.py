@@ -126,7 +126,7 @@ def _first_place(
 
 
 def _title(dead: _Dead) -> Message:
-    where = {"table": dead.first.table, "chain": dead.first.chain, "numbers": _numbers(dead.rules)}
+    where = {"table": dead.first.table, "chain": dead.first.chain, "numbers": numbers_of(dead.rules)}
     count = len(dead.rules)
     if dead.reason == "contradiction":
         return message_many(
@@ -162,7 +162,7 @@ def _title(dead: _Dead) -> Message:
 def _takers(dead: _Dead) -> Text:
     """Return the rules that hide others: "rules 2 and 5", or with their chains."""
     if all(rule.chain == dead.first.chain for rule in dead.hiders):
-        return message("rules {numbers}", numbers=_numbers(dead.hiders))
+        return message("rules {numbers}", numbers=numbers_of(dead.hiders))
     return message_joined(", ", map(place_of, dead.hiders))
 
 
@@ -238,7 +238,7 @@ def _insertion(dead: _Dead, differing: Sequence[Rule], tool: str) -> str:
     return f"{tool} {place}-I {first.chain} {min(before)} {differing[0].specification}"
 
 
-def _numbers(rules: Sequence[Rule]) -> Text:
+def numbers_of(rules: Sequence[Rule]) -> Text:
     """Return the positions of rules: "4, 5 and 7", shortened if there are many."""
     shown = [str(rule.position) for rule in rules[:_SHOWN]]
     if len(rules) > _SHOWN:

@@ -138,6 +138,7 @@ class Pasted:
         listed_twice: it shows a table twice, with counters.
         grown: the counters that grew in between.
         failed: commands that a log says have failed.
+        searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -148,6 +149,7 @@ class Pasted:
     listed_twice: bool = False
     grown: tuple[Grown, ...] = ()
     failed: tuple[FailedCommand, ...] = ()
+    searched: frozenset[str] = frozenset()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -136,8 +136,9 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     told = tuple(_logged_line(piece) for piece in logged)
     grown, failed = tuple(builder.grown()), tuple(_failed(segments_read))
+    searched = frozenset(piece.searched for piece in rules if piece.searched)
     host.pasted = Pasted(
-        tuple(read), tuple(left), asked, told, with_rules, builder.listed_twice, grown, failed
+        tuple(read), tuple(left), asked, told, with_rules, builder.listed_twice, grown, failed, searched
     )
     return host
 

@@ -89,6 +89,7 @@ class Rules:
         backend: "nf_tables" or "legacy", or None if unknown.
         version: of iptables, or None if unknown.
         filtered: the filter through which the output was piped, so that any rule may be missing.
+        searched: the word of which it shows all lines of all tables, as `iptables-save | grep WORD` does.
         cut: the last table of a dump that was cut off; other tables may follow.
         traced: the rules that TRACE shows: the packet matched no other ones between them.
         status: made from the output of a firewall's own command (ufw, firewalld), without the rules of other programs.
@@ -105,6 +106,7 @@ class Rules:
     backend: str | None = None
     version: str | None = None
     filtered: str = ""
+    searched: str = ""
     cut: bool = False
     broken: bool = False
     printed: bool = False

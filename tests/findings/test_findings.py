@@ -22,8 +22,8 @@ EXPECTED = {
     "docker-28.5/published-no-proxy": ["not-published-ipv6"],
     "docker-28.5/two-networks-no-proxy": ["not-published-ipv6"],
     # INPUT refuses all but 22 and 443, and only for IPv4; 8080 is published
-    "docker-20.10/host-firewall": ["firewall-bypassed", "ipv6-open"],
-    "docker-28.5/host-firewall": ["firewall-bypassed", "ipv6-open"],
+    "docker-20.10/host-firewall": ["firewall-bypassed", "ipv6-open", "host-closed-to-containers"],
+    "docker-28.5/host-firewall": ["firewall-bypassed", "ipv6-open", "host-closed-to-containers"],
     # no rules at all
     "docker-20.10/iptables-off": ["container-port-open"],
     "docker-28.5/iptables-off": ["container-port-open"],
@@ -43,8 +43,9 @@ EXPECTED = {
     "hosts/kube": ["service-without-endpoints"],
     # two DNAT rules of the set-up in PREROUTING, none in OUTPUT
     "hosts/libvirt": ["port-forward-not-for-host"],
-    # ufw blocks 8080, Docker publishes it
-    "hosts/ufw-docker-28.5": ["firewall-bypassed"],
+    # ufw blocks 8080, Docker publishes it; `ufw deny out to 168.95.1.1`
+    "hosts/ufw-docker-28.5": ["firewall-bypassed", "host-closed-to-containers", "output-drops-some"],
+    "hosts/ufw": ["output-drops-some"],
 }
 ALL = sorted(str(file.parent.relative_to(CAPTURES)) for file in CAPTURES.rglob("iptables-save.txt"))
 

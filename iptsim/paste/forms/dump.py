@@ -13,7 +13,7 @@ from iptsim.errors import DumpSyntaxError
 from iptsim.extensions.base import quote
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned
-from iptsim.paste.prompts import Command, command_of, is_prompt, words_of
+from iptsim.paste.prompts import Command, command_of, grepped, is_prompt, words_of
 from iptsim.paste.table_inference import family_of_text, table_of_rules, tables_of_rules
 
 _TABLE = re.compile(r"\s*\*(filter|nat|mangle|raw|security)\s*$")
@@ -267,6 +267,8 @@ class _Reader:
         for rules in list(self.pieces):
             rules.family = family
             rules.filtered = self.command.filtered if self.command else ""
+            if program is not None and program.endswith("tables-save") and given is None:
+                rules.searched = grepped(rules.filtered)
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
             rules.printed = not rules.named or self.program is not None or _is_addition(rules)
             if not rules.table:

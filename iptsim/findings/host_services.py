@@ -1,0 +1,116 @@
+"""What containers send to the host itself: to its services, and to published ports that docker-proxy answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from iptsim.explanation import Explanation
+from iptsim.findings.finding import Finding, tool_of
+from iptsim.findings.guest_services import blocked_in_input, decider_in_input
+from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
+from iptsim.host.containers import Network
+from iptsim.languages import Message, message, message_joined, message_sentences
+from iptsim.packet import BITS, Family, address_text
+
+_SHOWN = 5
+
+
+def closed_to_containers(scene: Scene) -> Iterator[Finding]:
+    """Find hosts whose INPUT blocks containers: from a published port that others reach, or from all other ports.
+
+    That containers reach no other port is a finding in a pasted text only: elsewhere it is as a firewall should be.
+    """
+    for family in scene.families:
+        networks = [one for one in scene.docker_networks() if _sender(scene, family, one)]
+        for publication in scene.publications(family):
+            found = _published(scene, family, publication, networks)
+            if found is not None:
+                yield found
+                break
+        else:
+            blocked = [
+                (network, shown)
+                for network in (networks if scene.host.pasted is not None else ())
+                for shown in [_asks(scene, family, network, "tcp", SOME_PORT)]
+                if shown is not None and _blocks(shown)
+            ]
+            if blocked:
+                title = message(
+                    "INPUT blocks what containers send to the host: its services cannot be reached from {names}.",
+                    names=message_joined(", ", [called(one) for one, _ in blocked[:_SHOWN]]),
+                )
+                yield _finding(scene, family, title, *blocked[0])
+
+
+def _published(
+    scene: Scene, family: Family, publication: Publication, networks: list[Network]
+) -> Finding | None:
+    """Return the finding about a published port that is open from outside, but not from the host's own containers."""
+    outside = scene.ask_port(publication)
+    if outside is None or outside.verdict != "ACCEPT":
+        return None
+    port = publication.port
+    for network in networks:
+        shown = _asks(scene, family, network, publication.inside.partition("/")[2], port.host_port)
+        if shown is not None and _blocks(shown):
+            title = message(
+                "{outside} ({name}) is open from outside, but INPUT blocks it for containers of {network}.",
+                outside=publication.outside,
+                name=publication.container.name,
+                network=called(network),
+            )
+            return _finding(scene, family, title, network, shown)
+    return None
+
+
+def _blocks(shown: Explanation) -> bool:
+    """Return whether a rule of iptables in INPUT blocks a packet, or the policy."""
+    step = shown.trace.legs[0].deciding
+    return blocked_in_input(shown) and step is not None and step.table == "filter" and not step.backend
+
+
+def _sender(scene: Scene, family: Family, network: Network) -> str:
+    """Return a container of a network, or an address in it; "" if it has none of the family."""
+    members = scene.members(network, family)
+    if members:
+        return members[0].name
+    subnet = next((one for one in network.subnets if one.family == family), None)
+    if subnet is None or network.internal or BITS[family] - subnet.prefix_length < 3:
+        return ""
+    return address_text(family, subnet.address + 5)
+
+
+def _asks(scene: Scene, family: Family, network: Network, proto: str, port: int) -> Explanation | None:
+    """Walk a packet from a network to the host's address on its bridge."""
+    interface = scene.host.namespace.interfaces.get(network.bridge or "")
+    own = [one.address for one in interface.addresses if one.family == family] if interface else []
+    sender = _sender(scene, family, network)
+    arriving: dict[str, Any] = {} if sender in scene.host.containers else {"in": network.bridge}
+    to = address_text(family, own[0]) if own else "host"
+    return scene.ask(sender, to, family, proto=proto, dport=port, **arriving)
+
+
+def _finding(scene: Scene, family: Family, title: Message, network: Network, shown: Explanation) -> Finding:
+    asked = shown.question
+    command = (
+        f"{tool_of(family)} -I INPUT -i {network.bridge} -p {asked.proto} --dport {asked.dport} -j ACCEPT"
+    )
+    return Finding(
+        "host-closed-to-containers",
+        title,
+        decider_in_input(scene, family, shown),
+        message(
+            "Packets of a container to an address of the host pass INPUT, not FORWARD: those to services of the host, "
+            "to its name server, and to ports published for other networks, which docker-proxy answers."
+        ),
+        message_sentences(
+            message("{commands}.", commands=command),
+            message("With ufw: ufw allow in on {name}.", name=network.bridge or "")
+            if any(chain.startswith("ufw-") for chain in scene.table(family, "filter").chains)
+            else "",
+        ),
+        shown,
+        family,
+        (command,),
+    )

@@ -1,0 +1,230 @@
+"""Causes of the second rank: what only a part of the traffic meets, each with its counterpart without a finding."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.findings import Finding
+
+CAPTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
+
+
+def lint(folder: Path, text: str) -> dict[str, Finding]:
+    path = folder / "paste"
+    path.write_text(text, "utf-8")
+    return {one.code: one for one in iptsim.lint(path)}
+
+
+def with_size(folder: Path, sizes: dict[str, int], mangle: str = "") -> dict[str, Finding]:
+    """Return the findings of a host whose interfaces have other MTUs."""
+    capture = folder / "capture"
+    shutil.copytree(CAPTURES / "docker-28.5/published", capture)
+    for name in ("ip-link.json", "ip-addr.json"):
+        path = capture / name
+        if path.exists():
+            links = json.loads(path.read_text("utf-8"))
+            for link in links:
+                link["mtu"] = sizes.get(link["ifname"], link["mtu"])
+            path.write_text(json.dumps(links), "utf-8")
+    if mangle:
+        path = capture / "iptables-save.txt"
+        path.write_text(
+            f"*mangle\n:FORWARD ACCEPT [0:0]\n{mangle}\nCOMMIT\n" + path.read_text("utf-8"), "utf-8"
+        )
+    return {one.code: one for one in iptsim.lint(capture)}
+
+
+def test_an_uplink_that_carries_less_than_the_bridge(tmp_path: Path) -> None:
+    """The MTU of a cloud's or tunnel's link, of which Docker's bridges know nothing (moby 3.9 and later)."""
+    found = with_size(tmp_path, {"eth0": 1450})["larger-than-uplink"]
+    assert "1500" in str(found.title)
+    assert "1450" in str(found.title)
+    assert found.shown is not None
+    assert found.shown.verdict == "DROP"
+    assert '"mtu": 1450' in str(found.remedy)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mangle"),
+    [
+        ({}, ""),
+        ({"eth0": 9000}, ""),
+        (
+            {"eth0": 1450},
+            "[0:0] -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+        ),
+    ],
+)
+def test_no_smaller_uplink_or_a_lower_segment_size(
+    sizes: dict[str, int], mangle: str, tmp_path: Path
+) -> None:
+    assert "larger-than-uplink" not in with_size(tmp_path, sizes, mangle)
+
+
+HOST = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+{nat}COMMIT
+*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+{input}-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+{output}COMMIT
+"""
+PUBLISHED = "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n"
+
+
+def host(*, nat: str = "", accept: str = "", output: str = "") -> str:
+    return HOST.format(nat=nat, input=accept, output=output)
+
+
+def test_a_published_port_that_containers_do_not_reach(tmp_path: Path) -> None:
+    """Docker's DNAT rule leaves out the container's own bridge, so docker-proxy in INPUT is to answer."""
+    found = lint(tmp_path, host(nat=PUBLISHED))["host-closed-to-containers"]
+    assert "8080/tcp" in str(found.title)
+    assert found.commands == ("iptables -I INPUT -i docker0 -p tcp --dport 8080 -j ACCEPT",)
+    assert "usual remedy does not help" not in str(found.remedy)
+
+
+@pytest.mark.parametrize(
+    "accept", ["-A INPUT -i docker0 -j ACCEPT\n", "-A INPUT -s 172.16.0.0/12 -j ACCEPT\n"]
+)
+def test_containers_that_may_ask_the_host(accept: str, tmp_path: Path) -> None:
+    assert "host-closed-to-containers" not in lint(tmp_path, host(nat=PUBLISHED, accept=accept))
+
+
+def test_services_of_the_host_matter_in_a_report_of_a_problem_only(tmp_path: Path) -> None:
+    """A host that closes its ports to containers is as a firewall should be, unless somebody asks why."""
+    assert "host-closed-to-containers" not in lint(tmp_path, host())
+    asked = "My container cannot reach the host, see below.\n\n```\n" + host() + "```\n"
+    assert "docker0" in str(lint(tmp_path, asked)["host-closed-to-containers"].title)
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        ("-A OUTPUT -d 203.0.113.7/32 -j DROP\n", True),
+        ("-A OUTPUT -d 203.0.113.0/24 -p tcp -m tcp --dport 25 -j REJECT\n", True),
+        ("-A OUTPUT ! -d 203.0.113.0/24 -j DROP\n", False),
+        ("-A OUTPUT -d 224.0.0.0/4 -j DROP\n", False),
+        ("-A OUTPUT -j ACCEPT\n-A OUTPUT -d 203.0.113.7/32 -j DROP\n", False),
+    ],
+)
+def test_destinations_that_output_blocks(output: str, found: bool, tmp_path: Path) -> None:
+    assert ("output-drops-some" in lint(tmp_path, host(output=output))) is found
+
+
+FORWARD = """\
+$ sudo ip6tables -L
+Chain FORWARD (policy {policy})
+target     prot opt source               destination
+{rule}
+"""
+ACCEPT = "ACCEPT     all      anywhere             anywhere"
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule", "found"), [("DROP", "", True), ("DROP", ACCEPT, False), ("ACCEPT", "", False)]
+)
+def test_a_forward_policy_without_rules(policy: str, rule: str, found: bool, tmp_path: Path) -> None:
+    assert ("forward-drop" in lint(tmp_path, FORWARD.format(policy=policy, rule=rule))) is found
+
+
+INGRESS = "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER-INGRESS - [0:0]\n{}COMMIT\n"
+ANY, SOME = "-A PREROUTING -j DOCKER-INGRESS\n", "-A PREROUTING -s 10.0.0.0/8 -j DOCKER-INGRESS\n"
+MARKS = "-A PREROUTING -j HERE\n{between}-A PREROUTING -s 10.0.0.0/8 -j HERE\n-A HERE -p tcp {matches}-j {target}\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"), [(ANY + SOME, True), (SOME + ANY, False), (SOME + SOME, True), (ANY, False)]
+)
+def test_jumps_that_an_earlier_jump_leaves_nothing_to_do(rules: str, found: bool, tmp_path: Path) -> None:
+    assert ("redundant-rule" in lint(tmp_path, INGRESS.format(rules))) is found
+
+
+@pytest.mark.parametrize(
+    ("between", "matches", "target", "found"),
+    [
+        ("", "", "ACCEPT", True),
+        # the second visit may differ
+        ("", "-m limit --limit 1/sec ", "ACCEPT", False),
+        ("-A PREROUTING -j MARK --set-mark 1\n", "", "ACCEPT", False),
+        ("", "", "MARK --set-mark 1", False),
+    ],
+)
+def test_chains_that_may_treat_a_packet_differently_again(
+    between: str, matches: str, target: str, found: bool, tmp_path: Path
+) -> None:
+    rules = MARKS.format(between=between, matches=matches, target=target)
+    text = f"*mangle\n:PREROUTING ACCEPT [0:0]\n:HERE - [0:0]\n{rules}COMMIT\n"
+    shown = lint(tmp_path, text).get("redundant-rule")
+    assert (shown is not None and "HERE before" in str(shown.title)) is found
+
+
+def test_a_listing_without_interfaces_tells_no_jumps_apart(tmp_path: Path) -> None:
+    """Docker jumps to DOCKER once for each bridge; `-L` without `-v` shows these jumps as equal."""
+    head = "target     prot opt source               destination\n"
+    jump = "DOCKER     all  --  anywhere             anywhere\nACCEPT     all  --  anywhere             anywhere\n"
+    text = f"Chain FORWARD (policy DROP)\n{head}{jump}{jump}\nChain DOCKER (2 references)\n{head}"
+    assert "redundant-rule" not in lint(tmp_path, text)
+
+
+TWO_WAYS = """\
+Chain FORWARD (policy DROP 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+{first}    {back}     0 ACCEPT     all  --  ens3   ppp+    0.0.0.0/0            0.0.0.0/0            ctstate ESTABLISHED
+  199 14157 ACCEPT     all  --  ppp+   ens3    0.0.0.0/0            0.0.0.0/0
+"""
+OTHER = "   80  9157 ACCEPT     all  --  {}   *       0.0.0.0/0            0.0.0.0/0            ctstate ESTABLISHED\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "back", "found"),
+    [("", 0, True), ("", 7, False), (OTHER.format("ens3"), 0, False), (OTHER.format("ens9"), 0, True)],
+)
+def test_a_pair_of_rules_of_which_one_counted_nothing(
+    first: str, back: int, found: bool, tmp_path: Path
+) -> None:
+    shown = lint(tmp_path, TWO_WAYS.format(first=first, back=back)).get("replies-not-counted")
+    assert (shown is not None) is found
+    if shown is not None:
+        assert "199" in str(shown.title)
+
+
+SEARCH = """\
+$ sudo iptables-save | grep {word}
+{own}:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A DOCKER-USER -j RETURN
+"""
+
+
+@pytest.mark.parametrize(
+    ("word", "own", "found"),
+    [
+        ("DOCKER", "", True),
+        ("-i docker", "", True),
+        ("DOCKER", ":DOCKER - [0:0]\n", False),
+        ("FORWARD", "", False),
+    ],
+)
+def test_a_search_that_did_not_find_dockers_chain(word: str, own: str, found: bool, tmp_path: Path) -> None:
+    """`iptables-save | grep DOCKER` prints every line of every table with that word."""
+    shown = lint(tmp_path, SEARCH.format(word=word, own=own)).get("docker-rules-flushed")
+    assert (shown is not None and "no chain DOCKER" in str(shown.evidence[0].text)) is found
