@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from random import Random
 
-from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
+from iptsim.packet import ACK, ICMP, ICMP_REPLIES, ICMPV6, RST, SYN, TCP, is_icmp_query
 from tests.kernel.description import Probe, World
 from tests.kernel.frames import packet
 from tests.kernel.observation import Arrival, Observation
@@ -100,6 +100,11 @@ def later(
         opened = back is not None and back.verdict == "ACCEPT"
         goes_on = probe.proto == TCP and (opened or not probe.tcp_flags & SYN)
         flags = {"tcp_flags": random.choice((ACK, ACK | 8, ACK | 1, RST | ACK))} if goes_on else {}
+        if probe.proto in ICMP_REPLIES and random.random() < 0.5:
+            # with the identifier of the connection, but of another one
+            flags = random.choice(
+                ({"icmp_code": 1}, {"icmp_type": random.choice([*ICMP_REPLIES[probe.proto]])})
+            )
         return probe.model_copy(update={**flags, "before": before})
     if kind < 0.7 or back is None:
         return _error(random, world, probe, first, before)
@@ -116,7 +121,8 @@ def _error(
         source, header = arrival.interface, arrival.header
     else:
         return None
-    if header.proto in _ERRORLESS or world.is_group(header.dst) or world.is_group(header.src):
+    echo = header.proto in ICMP_REPLIES and is_icmp_query(header.proto, probe.icmp_type)
+    if (header.proto in _ERRORLESS and not echo) or world.is_group(header.dst) or world.is_group(header.src):
         return None
     same = {"before": (), "replies": False, "connection": None, "src_mac": None, "dst_mac": None}
     arrived = {"src": header.src, "dst": header.dst, "sport": header.sport, "dport": header.dport}
