@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +56,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files with what identifies their owner replaced."""
+    import secrets
+
     from iptsim.host.files import read_source
     from iptsim.redaction import key_of, redact_files
     from iptsim.saving import save

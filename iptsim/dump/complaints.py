@@ -24,14 +24,16 @@ class Complaints:
     Args:
         source: the file's name.
         warnings: receives the warnings.
+        one_is_enough: whether it is pointless to continue after an error.
 
     Attributes:
         text: the whole text.
         named: the subjects of warnings that are given only once: "family", and unknown extensions as in the rule.
     """
 
-    def __init__(self, source: str, warnings: list[DumpWarning]) -> None:
+    def __init__(self, source: str, warnings: list[DumpWarning], *, one_is_enough: bool = False) -> None:
         self.source = source
+        self.one_is_enough = one_is_enough
         self.warnings = warnings
         self.text = ""
         self.errors: list[DumpSyntaxError] = []
@@ -49,7 +51,7 @@ class Complaints:
     @property
     def enough(self) -> bool:
         """Whether there are so many errors that it is pointless to continue."""
-        return self.more_errors >= MAX_COUNTED
+        return self.more_errors >= MAX_COUNTED or (self.one_is_enough and bool(self.errors))
 
     def error(
         self, message: Text, number: int, columns: tuple[int, int] | None = None, hint: Hint = ""

@@ -59,6 +59,7 @@ def loads(
     lenient: bool = False,
     table: str | None = None,
     onto: Ruleset | None = None,
+    one_is_enough: bool = False,
 ) -> Ruleset:
     """Read a dump from a text.
 
@@ -71,26 +72,33 @@ def loads(
         table: the table of an `iptables -S` listing; by default, inferred from its chains with a policy.
         onto: existing rules: the text is applied to a copy of them, as `iptables-restore --noflush` does, and
             the result contains both.
+        one_is_enough: stop at the first line that iptables-restore would reject.
 
     Raises:
         DumpSyntaxError: iptables-restore would reject a line.
         DumpErrors: it would reject several lines.
     """
-    return _Reader(source, family, lenient, table, onto).read(text)
+    return _Reader(source, family, lenient, table, onto, one_is_enough).read(text)
 
 
 class _Reader:
     """The state of one reading."""
 
     def __init__(
-        self, source: str, family: Family | None, lenient: bool, table: str | None, onto: Ruleset | None
+        self,
+        source: str,
+        family: Family | None,
+        lenient: bool,
+        table: str | None,
+        onto: Ruleset | None,
+        one_is_enough: bool,
     ) -> None:
         self.source = source
         self.wanted = onto.family if onto else family
         self.onto = onto is not None
         self.lenient = lenient
         self.ruleset = commands.copy(onto) if onto else Ruleset(source=source)
-        self.complaints = Complaints(source, self.ruleset.warnings)
+        self.complaints = Complaints(source, self.ruleset.warnings, one_is_enough=one_is_enough)
         self.tables = Tables(self.ruleset, self.complaints, self.onto, table)
         #: lines that do not belong in a dump were skipped
         self.skipped = False

@@ -74,13 +74,17 @@ def read_host(
     lenient: bool = False,
     docker_inspect: str | Path | None = None,
     noflush: str | Path | None = None,
+    one_is_enough: bool = False,
 ) -> Host:
-    """Read a host from the files found at a path, as :func:`load_host` does."""
+    """Read a host from the files found at a path, as :func:`load_host` does.
+
+    With `one_is_enough`, reading a dump stops at the first line that iptables-restore would reject.
+    """
     if docker_inspect is not None:
         source = _with_containers(source, Path(docker_inspect))
     if source.dump is None:
         return _Reader(source, lenient, noflush).read()
-    ruleset = _ruleset(source.dump, source.name, None, lenient)
+    ruleset = _ruleset(source.dump, source.name, None, lenient, one_is_enough=one_is_enough)
     if not ruleset.tables:
         raise CaptureError(
             message(
@@ -115,12 +119,20 @@ def _with_containers(source: Source, path: Path) -> Source:
     return source._replace(files=files, dump=None)
 
 
-def _ruleset(data: bytes, source: str, family: Family | None, lenient: bool) -> Ruleset:
+def _ruleset(
+    data: bytes, source: str, family: Family | None, lenient: bool, *, one_is_enough: bool = False
+) -> Ruleset:
     # Imported here, because the grammar takes time to load, and not every reader of hosts needs it.
     from iptsim.dump.reader import loads
     from iptsim.dump.text import decode
 
-    return loads(decode(data, source, lenient), source=source, family=family, lenient=lenient)
+    return loads(
+        decode(data, source, lenient),
+        source=source,
+        family=family,
+        lenient=lenient,
+        one_is_enough=one_is_enough,
+    )
 
 
 def _on_top(rulesets: Mapping[Family, Ruleset], path: str | Path, lenient: bool) -> Ruleset:

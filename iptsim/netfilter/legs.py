@@ -12,6 +12,7 @@ from iptsim.netfilter.sending import send, send_from
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import Packet, address_text, endpoint_text
+from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.places import OnHost
 
 
@@ -74,7 +75,7 @@ def _second_connection(run: Run, behind: docker_proxy.Behind, request: Packet) -
         0,
         behind.address,
         behind.proto,
-        sport=run.start.packet.sport,
+        sport=DEFAULT_SPORT,
         dport=behind.port,
         tcp_flags=run.start.packet.tcp_flags,
         defaults=frozenset({"sport"}),

@@ -140,7 +140,8 @@ class Program:
     def _is_idle(self, chain: Chain) -> bool:
         if (chain.policy or "ACCEPT") != "ACCEPT":
             return False
-        for prepared in map(self._prepare, chain.rules):
+        rules = self.rules(chain)
+        for prepared in (rules[place] for place in range(len(rules))):
             target = prepared.target
             if any(condition.predicate.effect for condition in prepared.conditions):
                 return False

@@ -73,21 +73,21 @@ class RuleBinder:
             line: its line.
         """
         texts = [word.text for word in words]
-        known = self._plans.get(tuple(map(self._keep.get, texts)))
-        if known is not None and _PLAIN.fullmatch("".join(texts)):
-            with suppress(BindError):
-                return Reading(known, known.run(texts), (), None, ())
+        known = self._known(texts)
+        if known is not None:
+            return Reading(*known, (), None, ())
         left = _without_remark(list(words))
         hidden: list[Hidden] = []
         left = _without_variables(left, hidden)
         complaints: list[Text] = []
         target: HiddenTarget | None = None
         breaks_off = False
+        #: where the last unreadable option stood
+        removed = -1
         for _ in range(_MOST):
             line_words = list(left)
             try:
-                plan = self.binder.plan(line_words)
-                bound = plan.run([word.text for word in line_words])
+                plan, bound = self._plan(line_words)
             except BindError as error:
                 if len(line_words) != len(left):
                     left = line_words  # a value joined to its option has been split off
@@ -95,16 +95,23 @@ class RuleBinder:
                 if start <= 1:
                     break
                 part = left[start:end]
+                if end == removed and part[0].text in ("-m", "--match"):
+                    # it lacks only the option that could not be read
+                    name = " ".join(word.raw for word in part)
+                    hidden[-1] = _unknown(f"{name} {hidden[-1].words}", line)
+                    left, removed = left[:start] + left[end:], start
+                    continue
                 breaks_off |= end >= len(left)
                 if any(word.text in _JUMPS for word in part) or _behind_jump(left, start):
                     target, left = self._target(left), left[: _jump_at(left)]
                 else:
-                    left = left[:start] + self._address(part, line, hidden) + left[end:]
+                    read = self._address(part, line, hidden)
+                    left, removed = left[:start] + read + left[end:], -1 if read else start
                 if not (hidden and hidden[-1].words.startswith(("-s", "-d", "! "))):
                     complaints.append(error.message)
                 continue
-            if line_words == list(words) and not hidden and plan.cacheable and not plan.counters:
-                self._remember(plan, texts)
+            if line_words == left and target is None and plan.cacheable and not plan.counters:
+                self._remember(plan, [word.text for word in left])
             if (
                 target is None
                 and _jump_at(words) == len(words)
@@ -124,6 +131,26 @@ class RuleBinder:
             ),
             tuple(complaints),
         )  # fmt: skip
+
+    def _plan(self, words: list[Word]) -> tuple[Plan, Bound]:
+        """Return how to read the words of a rule, and what they mean; words joined to an option are split off.
+
+        Raises:
+            BindError: they are not valid.
+        """
+        known = self._known([word.text for word in words])
+        if known is not None:
+            return known
+        plan = self.binder.plan(words)
+        return plan, plan.run([word.text for word in words])
+
+    def _known(self, texts: Sequence[str]) -> tuple[Plan, Bound] | None:
+        """Return the same by the plan of an earlier rule of the same shape; None if there was none."""
+        known = self._plans.get(tuple(map(self._keep.get, texts)))
+        if known is not None and _PLAIN.fullmatch("".join(texts)):
+            with suppress(BindError):
+                return known, known.run(texts)
+        return None
 
     def _remember(self, plan: Plan, texts: Sequence[str]) -> None:
         """Read further rules of the same shape by the same plan."""

@@ -325,11 +325,10 @@ def made(
 
 def _order(one: ReachClass) -> tuple[Any, ...]:
     """Return the place of a class: by sender and receiver, then those of few packets first."""
-    ports = tuple(one.traffic.ports.items())
     ends = _rank(one.sender), _rank(one.receiver)
     # a container sends from the address that its kernel picks
     sources = one.sources if one.sender in ("", "internet") else AddressSet(one.packets.layout.family)
-    return *ends, one.traffic.size, ports, sources.size, sources.spans, one.verdict
+    return *ends, one.traffic.size, one.traffic.items, sources.size, sources.spans, one.verdict
 
 
 def _rank(name: str) -> tuple[int, str]:

@@ -73,7 +73,7 @@ class ReachClass:
             self.is_refused,
             self.is_forwarded,
             self.sources if self.sender in ("", "internet") else None,
-            tuple(self.traffic.ports.items()),
+            self.traffic.items,
         )
 
     @property

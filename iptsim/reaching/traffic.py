@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message, message_joined, message_many
@@ -20,7 +21,7 @@ _ALL_PORTS: Ranges = ((0, 0xFFFF),)
 _NO_PORTS: Ranges = ((0, 0),)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Traffic:
     """Protocols, each with its destination ports.
 
@@ -60,7 +61,12 @@ class Traffic:
             }
         )
 
-    @property
+    @cached_property
+    def items(self) -> tuple[tuple[int, Ranges], ...]:
+        """The protocols, each with its ports."""
+        return tuple(self.ports.items())
+
+    @cached_property
     def size(self) -> int:
         """The number of ports, where a protocol without ports counts as one."""
         return sum(last - first + 1 for spans in self.ports.values() for first, last in spans)

@@ -40,7 +40,7 @@ def groups_of(host: Host, namespaces: Namespaces, family: Family) -> list[Group]
     They are on one network only, with equal ports, routes, settings and listening programs, and without rules of their
     own except for loopback addresses (Docker's resolver).
     """
-    if _tells_apart(host, namespaces):
+    if len(host.containers) < 2 or _tells_apart(host, namespaces):
         return []
     named = frozenset(_named(host, family))
     found: dict[Hashable, list[Member]] = {}

@@ -107,7 +107,7 @@ class Layout:
     _bytes: dict[tuple[int, int, int], Any] = field(default_factory=dict)
     _cubes: dict[tuple[str, ...], Any] = field(default_factory=dict)
     _others: dict[tuple[str, ...], tuple[int, Any]] = field(default_factory=dict)
-    _undecided: tuple[int, Any] = (-1, None)
+    _undecided: dict[frozenset[str], tuple[int, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, bits in _HEADER:
@@ -147,13 +147,23 @@ class Layout:
             self._others[key] = count, found
         return found
 
-    def undecided(self) -> Any:
-        """Return the variables of everything that is not a header field, in the form that the engine takes."""
+    def undecided(self, kept: frozenset[str] = frozenset()) -> Any:
+        """Return the variables of everything that is not a header field, in the form that the engine takes.
+
+        Args:
+            kept: what is left out.
+        """
         count = len(self._owners)
-        if self._undecided[0] != count:
-            numbers = (number for number, place in enumerate(self._owners) if place.why is not None)
-            self._undecided = count, self.engine.cube(numbers)
-        return self._undecided[1]
+        known, found = self._undecided.get(kept, (-1, None))
+        if known != count:
+            numbers = (
+                number
+                for number, place in enumerate(self._owners)
+                if place.why is not None and place.key not in kept
+            )
+            found = self.engine.cube(numbers)
+            self._undecided[kept] = count, found
+        return found
 
     def place_of(self, variable: int) -> Place:
         """Return the field that a variable belongs to."""

@@ -51,17 +51,15 @@ class Pool:
     @cached_property
     def _made(self) -> tuple[Any, Bits]:
         """The packets of all translations, and the bits of the new address and port as functions of the packet."""
-        constant = self.bits.constant
-        level = [
-            (one.packets, constant(self.side, one.address) + constant(self.port_key, one.port or 0))
-            for one in self.choices
-        ]
+        layout = self.bits.layout
+        width = layout.places[self.port_key].bits
+        level = [_Made(one.packets, one.address << width | (one.port or 0), {}) for one in self.choices]
         while len(level) > 1:
             level = [
-                _joined(*level[at : at + 2]) if at + 1 < len(level) else level[at]
+                level[at].joined(level[at + 1]) if at + 1 < len(level) else level[at]
                 for at in range(0, len(level), 2)
             ]
-        return level[0]
+        return level[0].packets, level[0].bits(self.bits, layout.places[self.side].bits + width)
 
     @property
     def packets(self) -> Any:
@@ -155,8 +153,42 @@ class Pooled:
     ends: Ends
 
 
-def _joined(one: tuple[Any, Bits], other: tuple[Any, Bits]) -> tuple[Any, Bits]:
-    """Return the packets of two, and their bits."""
-    pairs = zip(one[1], other[1], strict=True)
-    bits = tuple(bit if bit == also else (one[0] & bit) | (other[0] & also) for bit, also in pairs)
-    return one[0] | other[0], bits
+class _Made(NamedTuple):
+    """What some translations make.
+
+    Attributes:
+        packets: the packets to which they happen.
+        number: the new address and port as one number, the same for all packets but for the bits in `other`.
+        other: the bits that are not the same for all, by their weight: where each is set.
+    """
+
+    packets: Any
+    number: int
+    other: dict[int, Any]
+
+    def joined(self, more: _Made) -> _Made:
+        """Return what these translations and others make; they happen to other packets."""
+        differ = self.number ^ more.number
+        weights = {*self.other, *more.other}
+        while differ:
+            weights.add(differ & -differ)
+            differ &= differ - 1
+        bits = {weight: self._set(weight, more) for weight in weights}
+        return _Made(self.packets | more.packets, self.number, bits)
+
+    def _set(self, weight: int, more: _Made) -> Any:
+        """Return the packets for which a bit is set, after these translations or others."""
+        own, others = self._where(weight), more._where(weight)
+        if own is None or others is None:
+            return others if own is None else own
+        return own | others
+
+    def _where(self, weight: int) -> Any | None:
+        """Return the packets for which a bit is set; None for no packets."""
+        return self.other.get(weight, self.packets if self.number & weight else None)
+
+    def bits(self, fields: Fields, count: int) -> Bits:
+        """Return the bits, the highest first."""
+        weights = (1 << place for place in reversed(range(count)))
+        constants = fields.false, fields.true
+        return tuple(self.other.get(weight, constants[self.number & weight != 0]) for weight in weights)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import combinations
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
@@ -69,7 +69,6 @@ class Traffic:
         self.bases = {hook: chains.base(table, hook) for hook in hooks}
         self._calls: dict[Summary, list[Call]] = {}
         #: what a chain tests as well -> all that is undecided beside it, as the engine takes it
-        self._forgotten: dict[frozenset[str], Any] = {}
         self._entered: dict[Summary, PacketSet] = {}
         with chains.bounded():
             for summary in self._callers_first():
@@ -160,14 +159,7 @@ class Traffic:
         """Return packets without what was decided about them before, apart from what a chain tests as well."""
         # what is decided again is another decision there
         kept = self.chains.decisions(node) - self.space.anew
-        if kept not in self._forgotten:
-            layout = self.space.layout
-            places = (
-                place for key, place in layout.places.items() if place.why is not None and key not in kept
-            )
-            numbers = (number for place in places for number in place.variables)
-            self._forgotten[kept] = layout.engine.cube(numbers)
-        return packets.without_bits(self._forgotten[kept])
+        return packets.without_bits(self.space.layout.undecided(kept))
 
     def at_hook(self, hook: str) -> PacketSet:
         """Return the packets that the kernel can have at a hook in this table."""

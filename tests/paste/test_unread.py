@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.extensions.hidden import Hidden
 
 LISTING = """\
 Chain INPUT (policy ACCEPT)
@@ -196,3 +197,17 @@ def test_direct_rules_are_where_firewalld_calls_them(tmp_path: Path) -> None:
     # also where only the jump to firewalld's chain is shown
     path.write_text(path.read_text().replace("-N INPUT_direct\n", ""))
     assert iptsim.explain(path, "203.0.113.9", "host:82").verdict != "DROP"
+
+
+def test_a_match_without_its_unreadable_option_is_one_condition(tmp_path: Path) -> None:
+    path = tmp_path / "anonymised.txt"
+    line = "-A INPUT -s 10.0.0.7/32 -p tcp -m mac --mac-source XX:XX:XX:XX:XX:XX -m tcp --dport 80 -j DROP"
+    path.write_text(DUMP.format(line=line))
+    host = iptsim.load_host(path)
+    rule = host.rulesets[4].tables["filter"].chains["INPUT"].rules[1]
+    unread = [match.words for match in rule.matches if isinstance(match, Hidden)]
+    assert unread == ["-m mac --mac-source XX:XX:XX:XX:XX:XX"]
+    assert sum("XX:XX" in str(one) for one in host.rulesets[4].warnings) == 1
+    answer = iptsim.explain(host, "10.0.0.7", "host:80")
+    assert answer.verdict == "DEPENDS"
+    assert len(answer.trace.hinges) == 1

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from iptsim.asking import ask
 from iptsim.dump import loads
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.host import load_host
@@ -310,6 +311,16 @@ COMMIT""",
         "host",
         state="related",
     ),
+    "a rule that compares the source port of docker-proxy's connection": Case(
+        "docker-28.5/bridge-nf-off",
+        """*filter
+:INPUT ACCEPT
+:OUTPUT ACCEPT
+-A INPUT -p tcp -m multiport --sports 443,8000:8100 -m limit --limit 10/sec -j REJECT
+-A OUTPUT -p tcp -m tcp --sport 0:1023 -j DROP
+COMMIT""",
+        "web",
+    ),
 }
 
 
@@ -376,6 +387,17 @@ def test_ports_that_docker_proxy_passes_on_alike_are_one_fate_unless_a_rule_tell
     ports = {packets.ranges("dport")[0][0]: int(made["dport"]) for packets, made in passed.by_arrival()}
     assert ports == expected
     assert passed.proxied == {"dst": "172.17.0.2", "dport": "*"}
+
+
+def test_docker_proxy_connects_from_a_port_of_its_own() -> None:
+    """Its socket is not bound, so that the kernel picks the port (moby cmd/docker-proxy/tcp_proxy_linux.go)."""
+    found = fates_of(CASES["a rule that compares the source port of docker-proxy's connection"])
+    for sport in (443, 1000, 40001):
+        asked = Question(
+            **{"from": "web", "dst": "172.17.0.1", "proto": "tcp", "sport": sport, "dport": 8080}
+        )
+        legs = ask(found.simulator, asked).trace.legs
+        assert [leg.packet.sport for leg in legs if leg.proxy and leg.direction == "original"] == [40000]
 
 
 @pytest.mark.parametrize("proto", ["icmp", "gre"])
