@@ -155,13 +155,14 @@ def _undecided(
 
 
 def _precedes_nat(kernel: Kernel, context: Context) -> bool:
-    """Return whether PREROUTING has rules before nat."""
+    """Return whether PREROUTING has rules before nat, or may have some."""
     tables = [
         program.ruleset.tables.get(name)
         for program in kernel.hooks.programs(context.packet.family)
         for name in ("raw", "mangle")
     ]
-    return any(table is not None and table.chains[hooks.PREROUTING].rules for table in tables)
+    chains = [table.chains.get(hooks.PREROUTING) for table in tables if table is not None]
+    return any(chain is None or chain.rules for chain in chains)
 
 
 def _is_filtered(kernel: Kernel, context: Context) -> bool:

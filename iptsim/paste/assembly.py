@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address
 from itertools import groupby
 from typing import Any
 
@@ -13,15 +14,16 @@ from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
 from iptsim.extensions.base import quote
 from iptsim.host.capture import host_of
+from iptsim.host.containers import Subnet
 from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, Pasted
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.containers import name_containers, settings_of
-from iptsim.paste.forms.failures import FORM
+from iptsim.paste.forms.failures import FORM, ON_DEFAULT
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
-from iptsim.paste.lines import decode, lines_of, quoted_commands
+from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
 from iptsim.paste.logged_rules import nothing_shown, rules_of
 from iptsim.paste.nft_rules import without_guesses
 from iptsim.paste.pieces import (
@@ -75,14 +77,17 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     for text_name, text in decoded.items():
         lines = lines_of(text)
         segments, left_out = split(lines)
-        if not segments and len(decoded) == 1:
-            segments, _ = split(quoted_commands(lines))
+        for others in (quoted_commands, commented) if len(decoded) == 1 else ():
+            if segments:
+                break
+            segments, _ = split(others(lines))
             left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
         segments_read += segments
         for segment in segments:
-            read.append(Lines(text_name, segment.first + 1, segment.last + 1, segment.title, segment.table))
+            first, last = lines[segment.first].number, lines[segment.last].number
+            read.append(Lines(text_name, first, last, segment.title, segment.table))
             pieces += _of_family(segment, text_name)
-        left += (Lines(text_name, first + 1, last + 1) for first, last in _runs(left_out))
+        left += (Lines(text_name, lines[first].number, lines[last].number) for first, last in _runs(left_out))
     if all(segment.form == FORM for segment in segments_read):  # only questions
         raise CaptureError(nothing_read(name, decoded))
     for piece in pieces:
@@ -128,7 +133,10 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         host = host_of(Source(name, {**files, **_daemon_file(daemon)}), rulesets)
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
-    asked = (*_asked(segments_read, host, clients=False), *_asked(segments_read, host, clients=True))
+    asked = (
+        *_asked(segments_read, host, listed, clients=False),
+        *_asked(segments_read, host, listed, clients=True),
+    )
     warned = [DumpWarning(piece.text, piece.line) for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
         ruleset.warnings += warned
@@ -143,15 +151,62 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     return host
 
 
-def _asked(segments: Iterable[Segment], host: Host, *, clients: bool) -> Iterable[dict[str, Any]]:
+def _asked(
+    segments: Iterable[Segment], host: Host, listed: Sequence[Listed], *, clients: bool
+) -> Iterable[dict[str, Any]]:
     """Return the packets that a text describes: those of failed connections, if their ends are known; or all others."""
     for segment in segments:
         for piece in segment.pieces:
             if not isinstance(piece, Ask) or (segment.form == FORM) is not clients:
                 continue
-            to = piece.fields["to"]
+            to, sender = piece.fields["to"], {}
+            if piece.container is not None:
+                name = _sender(host, piece.container, listed)
+                if name is None or to == "localhost" or to.startswith("127."):
+                    continue  # of the container itself
+                sender = {"from": name}
             if not clients or to in host.containers or to == "localhost" or _ADDRESS.fullmatch(to):
-                yield piece.fields
+                yield {**piece.fields, **sender}
+
+
+def _sender(host: Host, wanted: str, listed: Iterable[Listed]) -> str | None:
+    """Return a container, by its name or the start of its ID; or the subnet that must be its own; None if unknown."""
+    names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
+    for name in (wanted, *names):
+        if name in host.containers:
+            return name
+    known = [one.name for one in host.containers.values() if wanted and one.id.startswith(wanted)]
+    if known:
+        return known[0]
+    subnets = [
+        subnet
+        for network in host.networks.values()
+        if network.bridge is not None and (wanted != ON_DEFAULT or network.bridge == "docker0")
+        for subnet in network.subnets
+        if subnet.family == 4
+    ]
+    return _any_of(subnets[0], host) if len(subnets) == 1 else None
+
+
+def _any_of(subnet: Subnet, host: Host) -> str | None:
+    """Return an address of a subnet that stands for all of its containers; None if rules tell their packets apart."""
+    for rule in host.rulesets[4].rules() if 4 in host.rulesets else ():
+        of, to = (_option(rule.text, flag) for flag in ("-s", "-d"))
+        if of is None or of == to or of == str(subnet):  # `-s X -d X`: of a container to itself
+            continue
+        address, _, length = of.partition("/")
+        if subnet.covers(4, int(IPv4Address(address))) and int(length or 32) > subnet.prefix_length:
+            return None
+    first = subnet.address + 2
+    host.assumptions.append(
+        message("The container that sends it is assumed to be {address}.", address=str(IPv4Address(first)))
+    )
+    return str(IPv4Address(first))
+
+
+def _option(text: str, flag: str) -> str | None:
+    found = re.search(rf"(?:^|\s){flag} ([0-9.]+(?:/[0-9]+)?)(?=\s|$)", text)
+    return found[1] if found else None
 
 
 def _failed(segments: Iterable[Segment]) -> Iterable[FailedCommand]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from itertools import groupby
 from typing import NamedTuple
 
 from iptsim.errors import CaptureError
 from iptsim.languages import message
+from iptsim.paste.prefixes import is_rule, without_comments, without_prefixes
 
 #: Blanks that a shell does not recognize, and zero-width characters.
 _BLANKS = str.maketrans(
@@ -24,15 +24,23 @@ _BLANKS = str.maketrans(
 )
 #: Word processors' replacements for the two dashes of a long option, and the one of a short option.
 _LONG_DASH = re.compile(r"(?:(?<=\s)|^)[–—]-?(?=[A-Za-z][A-Za-z-])")
+#: Their replacement for two dashes alone, as in a listing's column `opt`.
+_TWO_DASHES = re.compile(r"(?<=\s)[–—](?=\s)")
 _DASH = re.compile(r"[–—]")
 _ESCAPES = re.compile(
     r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][0-9A-B]|[\x00-\x08\x0b-\x0d\x0e-\x1f\x7f]"
 )
+#: Colours whose first character, which is invisible, was lost.
+_COLOUR = re.compile(r"\^?\[\d{1,2}(?:;\d{1,3})*m")
+_COLOURS = re.compile(r"\^?\[(?:\d{1,2}(?:;\d{1,3})*)?[mK](?![a-z])")
+_TAG = re.compile(r"</?(?:br|p|div|span|li|pre|code)(?:\s[^<>]*)?/?>|\[/?code\]", re.IGNORECASE)
+#: Emphasis of a whole line.
+_BOLD = re.compile(r"\s*\*\*(.*\S.*)\*\*\s*")
 _QUOTE = re.compile(r"^\s*(?:> ?)+")
 _FENCE = re.compile(
     r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
 )
-_ENTITY = re.compile(r"&(?:gt|lt|amp|quot|nbsp|#[0-9]+|#x[0-9a-fA-F]+);")
+_ENTITY = re.compile(r"&(?:gt|lt|amp|quot|apos|nbsp|ndash|mdash|hellip|#[0-9]+|#x[0-9a-fA-F]+);")
 #: A line that marks an omission.
 _GAP = re.compile(
     r"(?:\s*\d+\s)?\W*(?:\.{3,}|(?:some |more |other |rest |lines? )*"
@@ -49,9 +57,8 @@ _MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ip6?tables)\s[^`]+)`")
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
-#: The name of a service before each line of its log, and the smallest number of lines that show it is one.
-_SERVICE = re.compile(r"[a-z0-9][\w.-]* +\| ")
-_LOGGED = 3
+#: At most this many prefixes precede a line.
+_PREFIXES = 3
 
 
 class Line(NamedTuple):
@@ -115,18 +122,44 @@ def lines_of(text: str) -> list[Line]:
         raw = [line[1:] for line in raw]
     elif any(map(_HUNK.match, shown)):
         raw = list(_patched(raw))
-    cleaned = map(clean, _without_service(raw))
+    numbered = [(number, part) for number, line in enumerate(raw, 1) for part in _unescaped(line)]
+    cleaned = _bared([clean(line) for _, line in numbered])
     return [
         Line(number, line.rstrip(), line, ended or number < len(raw))
-        for number, line in enumerate(cleaned, 1)
+        for (number, _), line in zip(numbered, cleaned, strict=True)
     ]
 
 
-def _without_service(raw: list[str]) -> Iterator[str]:
-    """Yield the lines without the name of a service before them, as docker compose prints logs."""
-    for start, run in groupby(raw, lambda line: found.group() if (found := _SERVICE.match(line)) else ""):
-        lines = list(run)
-        yield from (line.removeprefix(start) for line in lines) if len(lines) >= _LOGGED else lines
+def _bared(cleaned: list[str]) -> list[str]:
+    """Return cleaned lines without the prefixes of runs."""
+    for _ in range(_PREFIXES):
+        stripped = without_prefixes(cleaned)
+        if stripped == cleaned:
+            break
+        cleaned = [clean(line) for line in stripped]
+    return cleaned
+
+
+def _unescaped(line: str) -> list[str]:
+    """Return the lines of a dump that a program logged as one line."""
+    parts = line.split("\\n") if "\\n" in line else [line]
+    if len(parts) <= 2 or not any(map(is_rule, parts)):
+        return [line]
+    if '"*' in parts[0]:  # of a field of a log, as kube-proxy writes it
+        parts[0] = parts[0][parts[0].index('"*') + 1 :]
+        parts[-1] = parts[-1].partition('"')[0]
+    return [part.replace('\\"', '"') for part in parts]
+
+
+def commented(lines: list[Line]) -> list[Line]:
+    """Return the lines of comments that hold rules, in place of all lines."""
+    texts = [line.whole for line in lines]
+    for _ in range(_PREFIXES):
+        inner = without_comments(texts)
+        if not any(inner):
+            break
+        texts = _bared([clean(text) for text in inner])
+    return [line._replace(text=text.rstrip(), whole=text) for line, text in zip(lines, texts, strict=True)]
 
 
 def _patched(raw: list[str]) -> Iterator[str]:
@@ -150,20 +183,27 @@ def clean(line: str) -> str:
     >>> clean("> –A INPUT —dport 80 -m comment --comment “web”")
     '-A INPUT --dport 80 -m comment --comment "web"'
     """
-    if line.isascii() and not set(line) & _SUSPICIOUS:
+    if line.isascii() and "**" not in line and not set(line) & _SUSPICIOUS:
         return line
-    line = _ESCAPES.sub("", line).translate(_BLANKS)
-    line = _DASH.sub("-", _LONG_DASH.sub("--", line))
-    if "&" in line:
-        line = _ENTITY.sub(lambda found: html.unescape(found[0]).replace("\xa0", " "), line)
+    line = _ESCAPES.sub("", line)
+    if "[" in line and _COLOUR.search(line):
+        line = _COLOURS.sub("", line)
+    line = _ENTITY.sub(lambda found: html.unescape(found[0]), line) if "&" in line else line
+    line = _TWO_DASHES.sub("--", _LONG_DASH.sub("--", line.translate(_BLANKS)))
+    line = _DASH.sub("-", line)
     line = _QUOTE.sub("", line, count=1)
     if _FENCE.fullmatch(line):
         return ""
+    line = _TAG.sub("", line)
+    start = len(line) - len(line.lstrip())
+    line = line[:start] + line[start:].replace("\t", " ")
     if "```" in line:
         line = line.replace("```", "")
+    if (bold := _BOLD.fullmatch(line)) is not None:
+        line = bold[1]
     inline = line.count("`") == 2 and line.lstrip()[:1] == line.rstrip()[-1:] == "`"
     return line.strip("` ") if inline else line.strip("`") if line.count("`") == 1 else line
 
 
 #: A line needs cleaning only if it contains one of these characters.
-_SUSPICIOUS = frozenset({">", "`", "~", "[", "<", "&", "\x1b", *map(chr, range(0x20)), "\x7f"}) - {"\t"}
+_SUSPICIOUS = frozenset({">", "`", "~", "[", "<", "&", "\x7f", *map(chr, range(0x20))})

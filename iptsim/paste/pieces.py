@@ -133,10 +133,12 @@ class Ask:
     Attributes:
         fields: the fields.
         line: its line.
+        container: the name or ID of the container that sends it; "" for one that is not named, None for none.
     """
 
     fields: dict[str, Any]
     line: int
+    container: str | None = None
 
 
 class Visit(NamedTuple):

@@ -66,6 +66,7 @@ _PROMPT = re.compile(
         | [a-z][\w.-]*[#$]\s+                      # root#
         | bash-[0-9.]+[#$]\s*
         | sh-[0-9.]+[#$]\s*
+        | Every\s[0-9.]+s:\s+                    # watch
     )""",
     re.VERBOSE,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -96,6 +98,18 @@ def _wrapped_by_the_terminal(random: Random, text: str) -> str:
     return "".join(f"{part}\n" for parts in cut for part in parts)
 
 
+def _each(changed: Callable[[int, str], str]) -> Callable[[Random, str], str]:
+    """Return the damage that changes each line of a text."""
+    return lambda random, text: "".join(
+        f"{changed(number, line)}\n" for number, line in enumerate(text.splitlines(), 1)
+    )
+
+
+def _continued(random: Random, text: str) -> str:
+    """Return a text whose rules go on in the next line, after a backslash."""
+    return re.sub(r"(?m)^(-A .{20,60}) (?=-j )", r"\1 \\\n    ", text)
+
+
 def _wrapped_between_words(random: Random, text: str) -> str:
     lines = []
     for line in text.splitlines():
@@ -144,6 +158,29 @@ DAMAGES: dict[str, Callable[[Random, str], str]] = {
     "U+00A0 alone": lambda random, text: text.replace(" ", "\u00a0"),
     "single blanks": lambda random, text: re.sub(r" {2,}", " ", text),
     "no trailing blanks": lambda random, text: "".join(f"{line.rstrip()}\n" for line in text.splitlines()),
+    "numbered": _each(lambda number, line: f"{number:6}\t{line}"),
+    "numbered with colons": _each(lambda number, line: f"{number}: {line}"),
+    "coloured": lambda random, text: text.replace("ACCEPT", "\x1b[1;32mACCEPT\x1b[0m"),
+    "coloured without escapes": lambda random, text: text.replace("ACCEPT", "[1;32mACCEPT[0m"),
+    "tabs": lambda random, text: re.sub(r"(?<=\S) +(?=\S)", "\t", text),
+    "HTML": _each(lambda number, line: f"{html.escape(line)}<br />"),
+    "typographic": lambda random, text: re.sub(r'"([^"\n]*)"', "“\\1”", text).replace("--", "—"),
+    "quoted twice": _each(lambda number, line: f">> {line}"),
+    "of a forum": lambda random, text: f"Code: Select all\n\n{text}\nThanks\n",
+    "tagged": lambda random, text: f"<details><summary>rules</summary>\n<pre>{text}</pre>\n</details>\n",
+    "watched": lambda random, text: f"Every 2.0s: iptables -nvL       gw: Sat Nov 28 10:00:00 2026\n\n{text}",
+    "added by a patch": _each(lambda number, line: f"+{line}"),
+    "logged by journald": _each(
+        lambda number, line: f"Nov 28 10:00:{number % 60:02} gw rules.sh[81]: {line}"
+    ),
+    "logged by docker": _each(lambda number, line: f"2026-11-28T10:00:{number % 60:02}.123456789Z {line}"),
+    "logged by kubectl": _each(lambda number, line: f"[pod/fw-7d9f/main] {line}"),
+    "logged as one line": lambda random, text: json.dumps(text) + "\n",
+    "a list of Ansible": lambda random, text: f'"stdout_lines": {json.dumps(text.splitlines(), indent=4)}\n',
+    "commented": _each(lambda number, line: f"# {line}"),
+    "commented in C": _each(lambda number, line: f"// {line}"),
+    "bold": _each(lambda number, line: f"**{line}**" if line else line),
+    "continued": _continued,
     "wrapped by the terminal": _wrapped_by_the_terminal,
     "wrapped between words": _wrapped_between_words,
     "dots": _with_dots,

@@ -91,6 +91,60 @@ def test_no_question_where_an_end_is_not_known_or_nothing_failed(text: str) -> N
     assert asked(RULES + text) == ()
 
 
+DOCKER = """\
+root@gw:~# iptables -S
+-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i docker0 -o docker0 -j ACCEPT
+root@gw:~# iptables -t nat -S
+-P PREROUTING ACCEPT
+-P OUTPUT ACCEPT
+-P POSTROUTING ACCEPT
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+"""
+REFUSED = "curl: (7) Failed to connect to 10.0.0.5 port 80: Connection refused\n"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "root@3f2a51b0c8d1:/# curl 10.0.0.5\n",
+        "root@gw:~# docker exec -it web sh\n/ # curl 10.0.0.5\n",
+        "root@gw:~# docker exec -u root web curl 10.0.0.5\n",
+        "root@gw:~# docker run --rm curlimages/curl 10.0.0.5\n",
+    ],
+)
+def test_a_command_typed_in_a_container(typed: str) -> None:
+    """The container is the sender; here it can only be on the one network that the rules mention."""
+    assert asked(DOCKER + typed + REFUSED) == ({**tcp("10.0.0.5", 80), "from": "172.17.0.2"},)
+
+
+@pytest.mark.parametrize(
+    ("rules", "typed"),
+    [
+        # another network, the container itself, and a rule for a single container
+        ("", "root@gw:~# docker run --net=backend curlimages/curl 10.0.0.5\n"),
+        ("-A POSTROUTING -s 172.18.0.0/16 ! -o br-0a1b2c3d4e5f -j MASQUERADE\n", "root@3f2a51b0c8d1:/# curl 10.0.0.5\n"),
+        ("-A POSTROUTING -s 172.17.0.3/32 -j RETURN\n", "root@3f2a51b0c8d1:/# curl 10.0.0.5\n"),
+    ],
+)  # fmt: skip
+def test_no_question_where_the_container_is_not_known(rules: str, typed: str) -> None:
+    """Its network, or its address, could decide."""
+    assert asked(DOCKER + rules + typed + REFUSED) == ()
+
+
+def test_a_container_that_is_listed_by_its_id() -> None:
+    """Docker makes the start of the ID the container's host name."""
+    inspected = (
+        'root@gw:~# docker inspect web\n[{"Id": "3f2a51b0c8d1aa", "Name": "/web", "State": {"Running": true}, '
+        '"NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.7", "IPPrefixLen": 16}}}}]\n'
+    )
+    typed = "root@3f2a51b0c8d1:/# curl 10.0.0.5\n"
+    assert asked(DOCKER + inspected + typed + REFUSED) == ({**tcp("10.0.0.5", 80), "from": "web"},)
+
+
 def test_a_message_that_names_both_ends() -> None:
     """Go's net package prints the local address of a socket that is connected."""
     line = "read udp 172.17.0.2:40000->10.0.0.5:53: i/o timeout"

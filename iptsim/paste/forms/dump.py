@@ -38,6 +38,8 @@ _OPTION = re.compile(r"\s*(?:!\s+)?--?[A-Za-z]")
 _CUT_ACTION = re.compile(r"\s*-[AIDRNP]\s*$")
 #: An unreadable line that has options, as a damaged rule does.
 _MAY_BE_RULE = re.compile(r"(?:^|\s)--?[A-Za-z]")
+#: The maximum number of lines of a wrapped rule.
+_WRAPPED = 8
 #: The maximum number of foreign lines between the lines of a dump.
 _BETWEEN = 3
 
@@ -144,8 +146,9 @@ class _Reader:
         rules = self._opened()
         text = line.text
         end = self.at + 1
-        while end < len(self.lines) and end - self.at < 4 and self._goes_on(text, self.lines[end]):
+        while end < len(self.lines) and end - self.at < _WRAPPED and self._goes_on(text, self.lines[end]):
             joint = "" if _cut_inside(text, self.lines[end].text) else " "
+            text = text.removesuffix("\\")
             text += joint + self.lines[end].text.lstrip()
             end += 1
         if end > self.at + 1:
@@ -175,7 +178,7 @@ class _Reader:
             return False
         if is_prompt(line.text) or command_of(line.text) is not None:
             return False
-        if text.count('"') % 2:
+        if text.count('"') % 2 or text.endswith("\\"):
             return True
         if _OPTION.match(line.text):
             return not _CUT_ACTION.match(line.text)

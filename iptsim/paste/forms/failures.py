@@ -30,6 +30,12 @@ _LOST = re.compile(
 )
 _TELNET = re.compile(r".*[#$%>]\s*telnet\s+(?P<to>\S+)\s+(?P<port>\d+)\s*$")
 _REFUSED = re.compile(r"Unable to connect|Connection (?:refused|timed out)|No route to host")
+#: The prompts of a shell in a container: Docker's ID of the container as the host's name, or busybox.
+_SHELL = re.compile(r"\w+@[0-9a-f]{12}|/[^\s@]* ?[#$]")
+#: Options of `docker exec` with a value.
+_WITH_VALUE = frozenset({"-u", "--user", "-e", "--env", "-w", "--workdir", "--env-file", "--detach-keys"})
+#: A new container on the default network, without a name.
+ON_DEFAULT = "docker run"
 #: Programs that are run on the host itself.
 _OF_HOST = frozenset(
     {"ufw", "docker", "podman", "firewall-cmd", "conntrack", "nft", "iptables-save", "systemctl"}
@@ -42,9 +48,14 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if found is None:
         return None
     fields, last = found
-    if "from" not in fields and _typed_on_host(lines, at):
-        fields["from"] = "host"
-    return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number)]) if "from" in fields else None
+    container = None
+    if "from" not in fields:
+        container = _container(lines, at)
+        if container is None and _typed_on_host(lines, at):
+            fields["from"] = "host"
+    if "from" not in fields and container is None:
+        return None
+    return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container)])
 
 
 def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
@@ -66,7 +77,8 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
     if message is None or command_of(text) is not None:
         return None
     # a message without a known sender gives no question
-    fields = _parsed(message.group()) if "->" in text or _typed_on_host(lines, at) else {}
+    known = "->" in text or _container(lines, at) is not None or _typed_on_host(lines, at)
+    fields = _parsed(message.group()) if known else {}
     return (fields, at) if fields else None
 
 
@@ -110,11 +122,50 @@ def _end(tree: Tree[Token]) -> tuple[str, int | None]:
     return address.strip("[]"), int(port)
 
 
+def _container(lines: list[Line], at: int) -> str | None:
+    """Return the name or ID of the container in which a command was typed, "" if unknown; None if in no container."""
+    for index in range(at, max(at - _FAR, -1), -1):
+        text = lines[index].text
+        prompt = prompt_of(text)
+        if prompt is None:
+            continue
+        entered = _entered(text)
+        if entered is not None:  # the command itself, or a shell without a prompt
+            return entered or None
+        if _SHELL.fullmatch(prompt) is None or prompt in _prompts_of_host(_Same(lines)):
+            return None
+        ident = prompt.partition("@")[2]
+        shells = (_entered(line.text) for line in reversed(lines[:index]))
+        return next((name for name in shells if name), ident)
+    return None
+
+
+def _entered(text: str) -> str | None:
+    """Return the container in which a command runs a program, "" if its name or network is unknown; else None."""
+    command = command_of(text)
+    if command is None or command.program not in ("docker", "podman"):
+        return None
+    words = list(command.words)
+    if words[:1] == ["exec"]:
+        left = words[1:]
+        while left and left[0].startswith("-"):
+            left = left[2 if left[0] in _WITH_VALUE else 1 :]
+        return left[0] if left else ""
+    if words[:1] == ["run"] and not {"-d", "--detach"} & set(words):
+        network = command.option("--network", "--net") or "bridge"
+        if network == "host":
+            return None
+        return (command.option("--name") or ON_DEFAULT) if network == "bridge" else ""
+    return None
+
+
 def _typed_on_host(lines: list[Line], at: int) -> bool:
     """Return whether a command was typed on the machine on which the rules were listed."""
     for index in range(at, max(at - _FAR, -1), -1):
         own = prompt_of(lines[index].text)
         if own is not None:
+            if _entered(lines[index].text) is not None:
+                return False
             return own in _prompts_of_host(_Same(lines))
     return False
 
