@@ -1,6 +1,7 @@
 # make demo        explain one packet on a real capture
 # make test        run the tests that need neither root, nor a browser, nor the network
 # make test-all    run all tests, with coverage: the thorough ones, those of the kernel, the browser, the documents, the wheel too
+# make static      check format, types and the order of imports
 # make wheel-test  check that the wheel works outside the repository
 # make docs        build the documentation site in site/
 # make benchmark   measure the speed on this machine
@@ -30,14 +31,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 demo: $(VENV)/.installed
 	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
 
-test: $(VENV)/.test static
+test: $(VENV)/.test
 	$(BIN)/pytest $(PYTEST) -m '$(FAST)'
 
 test-all: $(VENV)/.dev static docs wheel-test
 	$(BIN)/pytest $(PYTEST) -m '$(BARE)' --cov
 	$(BIN)/pytest $(PYTEST) -m 'not ($(BARE))'
 
-static: $(VENV)/.test
+static: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
