@@ -139,7 +139,7 @@ _COUNTED = ("--ctexpire", "--packets-", "--bytes-")
 
 
 #: A source port that the kernel picks from a range: iptsim leaves it open, even to rules that no port of it matches.
-_PORT_RANGE = re.compile(r"--to-ports \d+-\d+|--to-source \S+:\d+-\d+|--random")
+_PORT_RANGE = re.compile(r"--to-ports \d+-\d+|--to-source \S*:\d+-\d+|--random")
 
 
 def _doubt(world: World, probe: Probe) -> Doubt:
