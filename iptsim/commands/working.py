@@ -195,7 +195,7 @@ def _with_client(client: Any, sources: Sequence[str], work: Callable[[str], T]) 
     from asyncio import CancelledError
     from concurrent.futures import CancelledError as FutureCancelledError
 
-    from iptsim.flows.engines import killed_worker
+    from iptsim.flows.engines import killed_worker, result_of
 
     # the workers may run elsewhere
     places = {source: os.path.abspath(source) if os.path.exists(source) else source for source in sources}
@@ -216,18 +216,19 @@ def _with_client(client: Any, sources: Sequence[str], work: Callable[[str], T]) 
             while chunks and len(tasks) < waiting:
                 tasks.append((chunks[0], submit(chunks[0])))
                 chunks.popleft()
-            found = tasks[0][1].result()
+            chunk, task = tasks[0]
+            found = result_of(client, task or submit(chunk))
         except killed_worker():
-            chunk, _ = tasks.popleft()
+            tasks.popleft()
             if len(chunk) > 1:
-                # running each source as its own task shows which one ended the workers
-                tasks.extendleft([([source], submit([source])) for source in reversed(chunk)])
+                # running the sources one after another shows which one ends the workers
+                tasks.extendleft(([source], None) for source in reversed(chunk))
             else:
                 yield Result(chunk[0], None, str(_ENDED))
         except (OSError, CancelledError, FutureCancelledError, RuntimeError) as error:
             failed = message("the Dask cluster failed: {error}", error=str(error) or type(error).__name__)
         else:
-            chunk, _ = tasks.popleft()
+            tasks.popleft()
             yield from named(chunk, found)
     for chunk in (*(chunk for chunk, _ in tasks), *chunks):
         yield from (Result(source, None, str(failed)) for source in chunk)

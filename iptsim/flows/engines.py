@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
@@ -27,6 +28,10 @@ Engine = Callable[[Iterable[pa.RecordBatch]], Iterator[list[Part]]]
 _WAITING = 2
 #: How long a scheduler may take to answer.
 _PATIENCE = "10s"
+#: How many times that long a cluster may be without any worker.
+_ALONE = 3
+#: The size of a task up to which Dask says nothing.
+_LARGEST_TASK = "1GB"
 
 
 @contextmanager
@@ -61,16 +66,19 @@ def engine_of(name: str, hosts: list[Host]) -> Iterator[Engine]:
 
 
 def _in_order(
-    batches: Iterable[pa.RecordBatch], submit: Callable[[pa.RecordBatch], Any], waiting: int
+    batches: Iterable[pa.RecordBatch],
+    submit: Callable[[pa.RecordBatch], Any],
+    result: Callable[[Any], list[Part]],
+    waiting: int,
 ) -> Iterator[list[Part]]:
     """Yield the results of tasks in the order of the batches; only some batches are in memory at once."""
     tasks: deque[Any] = deque()
     for batch in batches:
         tasks.append(submit(batch))
         if len(tasks) >= waiting:
-            yield tasks.popleft().result()
+            yield result(tasks.popleft())
     while tasks:
-        yield tasks.popleft().result()
+        yield result(tasks.popleft())
 
 
 # -- processes of this machine ---------------------------------------------------------------------
@@ -99,7 +107,7 @@ def _processes(hosts: list[Host], count: int) -> Iterator[Engine]:
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Part]]:
         try:
-            yield from _in_order(batches, submit, count * _WAITING)
+            yield from _in_order(batches, submit, Future.result, count * _WAITING)
         except BrokenProcessPool:
             raise IptsimError(
                 message("a worker process died; continue from the results so far with --resume")
@@ -148,6 +156,21 @@ def client_of(address: str, *, workers: int | None = None) -> Iterator[Any]:
             cluster.close()
 
 
+def result_of(client: Any, task: Any) -> Any:
+    """Wait for a task of a cluster, and return its result.
+
+    Raises:
+        OSError: the cluster is without workers; tasks would wait for ever.
+    """
+    alone = 0
+    while alone < _ALONE:
+        try:
+            return task.result(timeout=_PATIENCE)
+        except TimeoutError:
+            alone = 0 if client.scheduler_info(n_workers=-1)["workers"] else alone + 1
+    raise OSError(str(message("it has no workers")))
+
+
 def killed_worker() -> type[Exception]:
     """Return the error for a task that killed all workers that tried it."""
     from distributed import KilledWorker
@@ -156,6 +179,7 @@ def killed_worker() -> type[Exception]:
 
 
 def _on_cluster(client: Any, hosts: list[Host]) -> Engine:
+    from dask import config
     from distributed import KilledWorker
 
     from iptsim.flows.workers import HostsOfWorker, name_of, work
@@ -165,12 +189,14 @@ def _on_cluster(client: Any, hosts: list[Host]) -> Engine:
     client.register_plugin(HostsOfWorker(data), name=name)
 
     def submit(batch: pa.RecordBatch) -> Any:
-        return client.submit(work, name, batch, pure=False, retries=2)
+        # a batch goes with its task, so that another worker can do it if one dies; Dask would warn of its size
+        with config.set({"distributed.admin.large-graph-warning-threshold": _LARGEST_TASK}):
+            return client.submit(work, name, batch, pure=False, retries=2)
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Part]]:
         workers = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
         try:
-            yield from _in_order(batches, submit, workers * _WAITING)
+            yield from _in_order(batches, submit, partial(result_of, client), workers * _WAITING)
         except (KilledWorker, OSError) as error:
             raise IptsimError(
                 message(

@@ -37,7 +37,9 @@ def hosts_lines(summary: dict[str, Any]) -> Iterator[Text]:
             say_many("{count:,} source cannot be read", "{count:,} sources cannot be read", count), "bold red"
         )
         for one in summary["errors"][:_LISTED]:
-            yield Text(f"  {printable(one['source'])}: {printable(one['error'].splitlines()[0])}")
+            source, error = one["source"], one["error"].splitlines()[0]
+            # most errors name the file themselves
+            yield Text(f"  {printable(error if error.startswith(source) else f'{source}: {error}')}")
         yield from _more(count - _LISTED)
 
 

@@ -76,6 +76,17 @@ def test_a_killed_worker_loses_and_doubles_nothing(batches: list[pa.RecordBatch]
 
 
 @pytest.mark.thorough
+@pytest.mark.filterwarnings("error:Sending large graph")
+def test_large_batches_cause_no_warning(batches: list[pa.RecordBatch], cluster: Any) -> None:
+    whole = pa.Table.from_batches([batches[0]] * 7000).combine_chunks()
+    (batch,) = whole.to_batches()
+    assert batch.nbytes > 11_000_000
+    with engine_of(f"dask={cluster.scheduler_address}", [load_host(PUBLISHED)]) as decide:
+        ((part,),) = decide([batch])
+    assert len(part.numbers) == batch.num_rows
+
+
+@pytest.mark.thorough
 def test_the_command_on_a_cluster(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "read_log", lambda name, columns: logs.read_log(name, columns, 50))
     records = random_records(Random(3), addresses_in(PUBLISHED), 180)
