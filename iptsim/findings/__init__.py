@@ -79,6 +79,7 @@ ANALYSES: tuple[Analysis, ...] = (
     guest_services.unserved,
     host_services.closed_to_containers,
     host_traffic.output_drop,
+    host_traffic.loopback_dropped,
     host_traffic.drops_some,
     host_traffic.redirected,
     order.behind_final_rule,

@@ -71,9 +71,16 @@ def failed(scene: Scene) -> Iterator[Finding]:
     if not found:
         return
     first, chain = found[0]
+    lost = not first.caller
     yield Finding(
         "docker-rules-flushed",
-        message("Docker could not write a rule, because its chain {chain} does not exist.", chain=chain),
+        message("Docker could not write a rule, because its chain {chain} does not exist.", chain=chain)
+        if lost
+        else message(
+            "{caller} could not add its rule, because Docker's chain {chain} does not exist where it looks.",
+            caller=first.caller,
+            chain=chain,
+        ),
         tuple(
             Evidence(
                 message("line {line}", line=one.line),
@@ -84,10 +91,21 @@ def failed(scene: Scene) -> Iterator[Finding]:
         message(
             "dockerd creates its chains when it starts. Another program, such as firewalld, iptables-restore or a"
             " script that flushes the tables, has removed them since."
+        )
+        if lost
+        else message(
+            "dockerd creates its chains when it starts, with the iptables of the host. An iptables in a container may"
+            " use the other backend (legacy or nf_tables), which has no such chain; or Docker had not started yet."
         ),
         message(
             "systemctl restart docker creates them again. To keep them, start or reload the other firewall before"
             " Docker."
+        )
+        if lost
+        else message(
+            "Compare iptables --version on the host and where {caller} runs, and use the same backend; start {caller}"
+            " after Docker.",
+            caller=first.caller,
         ),
         None,
         6 if first.program == "ip6tables" else 4,
@@ -116,10 +134,21 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
         return True
     if family == 4 and "DOCKER-ISOLATION-STAGE-1" in chains:
         return True  # the same chain in IPv6 stays empty until there is a network with IPv6
-    if _chain_not_found(scene) and chains:
+    if (_chain_not_found(scene) and chains) or _is_flushed(scene, family):
         return True
     running = any(scene.members(network, family) for network in scene.docker_networks())
     return scene.knows_containers and running and scene.docker_writes(family)
+
+
+def _is_flushed(scene: Scene, family: Family) -> bool:
+    """Return whether a source without containers shows nat's DOCKER, empty, and nothing that jumps there.
+
+    `iptables -t nat -F` leaves it so: it removes rules, but no chains.
+    """
+    if scene.knows_containers or "DOCKER" not in scene.table(family, "nat").chains:
+        return False
+    hooks = ("PREROUTING", "OUTPUT")
+    return not scene.jumps(family, "nat", "DOCKER") and all(scene.shows(family, "nat", one) for one in hooks)
 
 
 def _chain_not_found(scene: Scene) -> bool:

@@ -126,6 +126,9 @@ CODES: dict[str, Kind] = {
     "input-drops-replies": Kind(
         "high", message("The rules of INPUT drop the replies to connections of the host itself.")
     ),
+    "input-drops-loopback": Kind(
+        "high", message("The rules of INPUT drop the connections of the host to itself.")
+    ),
     "guests-without-names": Kind(
         "high", message("The rules of INPUT block what guests ask the host's name server on their bridge.")
     ),

@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, is_loopback, is_multicast
@@ -63,6 +63,32 @@ def _dropped_in_output(shown: Explanation) -> bool:
         and step is not None
         and (step.hook, step.table) == ("OUTPUT", "filter")
     )
+
+
+def loopback_dropped(scene: Scene) -> Iterator[Finding]:
+    """Find hosts whose INPUT drops what their programs send to each other by the loopback interface."""
+    for family in scene.families:
+        chain = scene.table(family, "filter").chains.get("INPUT")
+        shown = scene.ask_past_output("localhost", "localhost", family, proto="tcp", dport=SOME_PORT)
+        step = shown.trace.legs[0].deciding if shown is not None else None
+        if chain is None or shown is None or shown.verdict not in ("DROP", "REJECT") or step is None:
+            continue
+        if (step.hook, step.table) != ("INPUT", "filter") or step.backend:
+            continue
+        command = f"{tool_of(family)} -I INPUT -i lo -j ACCEPT"
+        yield Finding(
+            "input-drops-loopback",
+            message("INPUT drops the connections of the host to itself."),
+            (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
+            message(
+                "Packets to 127.0.0.1 and to the host's own addresses arrive on lo and pass INPUT. No rule accepts "
+                "them, so programs do not reach each other: a local name server, a database, ports of docker-proxy."
+            ),
+            command,
+            shown if scene.shows(family, "filter", "OUTPUT") else None,
+            family,
+            (command,),
+        )
 
 
 def drops_some(scene: Scene) -> Iterator[Finding]:

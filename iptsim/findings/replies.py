@@ -20,34 +20,40 @@ from iptsim.packet import ICMP, ICMPV6, Family, address_text
 def dropped_in_input(scene: Scene) -> Iterator[Finding]:
     """Find hosts whose own connections get no reply, because INPUT drops it."""
     for family in scene.families:
-        shown = scene.ask("host", "internet", family, proto="tcp", dport=443)
-        if shown is None or len(shown.trace.legs) < 2 or shown.trace.legs[0].verdict != "ACCEPT":
-            continue
-        reply = shown.trace.legs[1]
-        step = reply.deciding
-        if (
-            reply.verdict not in ("DROP", "REJECT")
-            or step is None
-            or step.hook != "INPUT"
-            or step.table is None
-        ):
-            continue
-        chain = scene.table(family, "filter").chains.get("INPUT")
-        command = f"{tool_of(family)} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-        decides = of_rule(step.rule) if step.rule else of_policy(chain) if chain else None
-        yield Finding(
-            "input-drops-replies",
-            message("INPUT drops the replies to the host's own connections."),
-            (decides,) if decides else (),
-            message(
-                "No rule of INPUT accepts packets of established connections. The host can send, but gets no reply: "
-                "updates, DNS and docker pull time out."
-            ),
-            f"{command}",
-            shown,
-            family,
-            (command,),
-        )
+        shown = scene.ask_past_output("host", "internet", family, proto="tcp", dport=443)
+        if shown is not None and (step := _reply_dropped(shown)) is not None:
+            is_shown = scene.shows(family, "filter", "OUTPUT")
+            yield _drops_replies(scene, family, step, shown if is_shown else None)
+
+
+def _reply_dropped(shown: Explanation) -> Step | None:
+    """Return the step of INPUT that drops the reply to an accepted packet of the host."""
+    if len(shown.trace.legs) < 2 or shown.trace.legs[0].verdict != "ACCEPT":
+        return None
+    reply = shown.trace.legs[1]
+    step = reply.deciding
+    if reply.verdict not in ("DROP", "REJECT") or step is None or step.hook != "INPUT" or step.table is None:
+        return None
+    return step
+
+
+def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation | None) -> Finding:
+    chain = scene.table(family, "filter").chains.get("INPUT")
+    command = f"{tool_of(family)} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    decides = of_rule(step.rule) if step.rule else of_policy(chain) if chain else None
+    return Finding(
+        "input-drops-replies",
+        message("INPUT drops the replies to the host's own connections."),
+        (decides,) if decides else (),
+        message(
+            "No rule of INPUT accepts packets of established connections. The host can send, but gets no reply: "
+            "updates, DNS and docker pull time out."
+        ),
+        f"{command}",
+        shown,
+        family,
+        (command,),
+    )
 
 
 def dropped_in_output(scene: Scene) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump import loads
 from iptsim.dump.chain_graph import ChainGraph, Node
-from iptsim.dump.ruleset import Rule, Ruleset, Table
+from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Names, membership
@@ -110,8 +110,10 @@ class Scene:
 
     def shows(self, family: Family, table: str, chain: str = "") -> bool:
         """Return whether the source shows a table, or all rules of a chain; a capture shows all that there are."""
+        if not self.host.inferred and self.host.pasted is None:
+            return True
         hidden = any(is_gap(rule.target) for rule in self.rules(family, table, chain))
-        return not self.host.inferred or (table in self.host.rulesets[family].tables and not hidden)
+        return table in self.host.rulesets[family].tables and not hidden
 
     def rules(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules of a chain, or none if there is no such chain."""
@@ -362,6 +364,17 @@ class Scene:
         except UsageError:
             return None
 
+    def ask_past_output(self, sender: str, to: str, family: Family, **fields: Any) -> Explanation | None:
+        """Walk a packet of the host, as if OUTPUT accepted it if the source does not show OUTPUT.
+
+        None if the source does not show all rules of INPUT either.
+        """
+        if not self.shows(family, "filter", "INPUT"):
+            return None
+        open_there = "" if self.shows(family, "filter", "OUTPUT") else "OUTPUT accepts"
+        world = self.suppose(open_there, _with_open_output)
+        return self.ask(sender, to, family, world=world, **fields)
+
     def ask_fields(self, fields: dict[str, Any]) -> Explanation:
         """Walk a packet given by the fields of a batch line.
 
@@ -379,6 +392,13 @@ class Scene:
         port = publication.port
         proto, to = protocol_name(port.proto), port.host_address or "host"
         return self.ask(sender, to, port.family, world=world, proto=proto, dport=port.host_port)
+
+
+def _with_open_output(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset whose OUTPUT accepts all packets."""
+    filtering = ruleset.tables.get("filter") or Table("filter")
+    chains = {**filtering.chains, "OUTPUT": Chain("filter", "OUTPUT", "ACCEPT")}
+    return replace(ruleset, tables={**ruleset.tables, "filter": replace(filtering, chains=chains)})
 
 
 def _run(family: Family, host: Host, command: str) -> Host:

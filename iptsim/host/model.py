@@ -102,12 +102,14 @@ class FailedCommand(NamedTuple):
         program: "iptables" or "ip6tables".
         words: its arguments.
         why: what the program printed.
+        caller: the program that ran it, if it is not Docker or firewalld.
     """
 
     line: int
     program: str
     words: tuple[str, ...]
     why: str
+    caller: str = ""
 
 
 class Grown(NamedTuple):

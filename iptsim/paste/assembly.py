@@ -212,7 +212,7 @@ def _option(text: str, flag: str) -> str | None:
 def _failed(segments: Iterable[Segment]) -> Iterable[FailedCommand]:
     for piece in (piece for segment in segments for piece in segment.pieces):
         if isinstance(piece, Failed):
-            yield FailedCommand(piece.line, piece.program, piece.words, piece.why)
+            yield FailedCommand(piece.line, piece.program, piece.words, piece.why, piece.caller)
 
 
 def _lists_base_chains(segments: Iterable[Segment]) -> bool:

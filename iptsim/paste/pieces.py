@@ -256,12 +256,14 @@ class Failed:
         program: "iptables" or "ip6tables".
         words: its arguments.
         why: what the program printed.
+        caller: the program that ran it, if it is not Docker or firewalld.
     """
 
     program: str
     words: tuple[str, ...]
     why: str
     line: int
+    caller: str = ""
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
-from iptsim.paste.callers import CALLERS
+from iptsim.paste.callers import CALLERS, conditions_of_jump
 from iptsim.paste.logged_rules import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import grepped
@@ -409,15 +409,15 @@ class Builder:
                 continue
             if self._references.get((family, name, called)) == 0 or (family, name) in self._files:
                 continue  # a file for iptables-restore is complete
-            # chains of published ports are for packets to the host alone
-            local = ("-m", "addrtype", "--dst-type", "LOCAL") if called == "DOCKER" else ()
-            words = tuple(Word(word, word, 0, 0) for word in (*local, "-j", called))
+            options, hidden = conditions_of_jump(name, called)
+            words = tuple(Word(word, word, 0, 0) for word in (*options, "-j", called))
             binder = self._binder(self.rulesets[family])
             for caller in callers:
                 if caller in table.chains:
                     continue
                 home = self._home(table, caller, chain.line)
-                self._rule(RuleItem(caller, words, chain.line, f"-j {called}", position=0), table, binder)
+                jump = RuleItem(caller, words, chain.line, f"-j {called}", position=0, hidden=hidden)
+                self._rule(jump, table, binder)
                 if name != "nat":
                     home.rules.append(gap(name, caller, chain.line, policy=True))
 

@@ -228,3 +228,47 @@ def test_a_search_that_did_not_find_dockers_chain(word: str, own: str, found: bo
     """`iptables-save | grep DOCKER` prints every line of every table with that word."""
     shown = lint(tmp_path, SEARCH.format(word=word, own=own)).get("docker-rules-flushed")
     assert (shown is not None and "no chain DOCKER" in str(shown.evidence[0].text)) is found
+
+
+EMPTY = "Chain {} (policy ACCEPT)\ntarget     prot opt source               destination\n{}\n"
+JUMP = "DOCKER     all  --  anywhere             anywhere             ADDRTYPE match dst-type LOCAL\n"
+OWN = "Chain DOCKER ({} references)\ntarget     prot opt source               destination\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (EMPTY.format("PREROUTING", "") + EMPTY.format("OUTPUT", "") + OWN.format(0), True),
+        (EMPTY.format("PREROUTING", JUMP) + EMPTY.format("OUTPUT", JUMP) + OWN.format(2), False),
+        # what is not shown may jump there
+        (EMPTY.format("POSTROUTING", "") + OWN.format(1), False),
+    ],
+)
+def test_flushing_leaves_chains_without_jumps(text: str, found: bool, tmp_path: Path) -> None:
+    """`iptables -F` removes rules, and leaves the chains (iptables(8))."""
+    assert ("docker-rules-flushed" in lint(tmp_path, f"$ iptables -t nat -L\n{text}")) is found
+
+
+INPUT = "-P INPUT DROP\n{}-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+REPLIES, LOOPBACK = "-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n", "-A INPUT -i lo -j ACCEPT\n"
+
+
+@pytest.mark.parametrize("accepts", ["", REPLIES, LOOPBACK, LOOPBACK + REPLIES])
+def test_what_an_input_that_drops_by_default_must_accept(accepts: str, tmp_path: Path) -> None:
+    """Replies, even though OUTPUT is not shown; and the host's connections to itself."""
+    found = lint(tmp_path, f"$ iptables -S INPUT\n{INPUT.format(accepts)}")
+    assert ("input-drops-replies" in found) is (REPLIES not in accepts)
+    assert ("input-drops-loopback" in found) is (LOOPBACK not in accepts)
+
+
+def test_a_few_rules_of_input_show_no_start_of_it(tmp_path: Path) -> None:
+    """Rules that accept replies may stand before them."""
+    assert not lint(
+        tmp_path, "Then I commented out this one:\n\n-A INPUT -j REJECT --reject-with icmp-host-prohibited\n"
+    )
+
+
+def test_a_rule_inserted_into_dockers_chain(tmp_path: Path) -> None:
+    """Each is inserted before the one typed above it, so the last stands first and takes all."""
+    text = "iptables -I DOCKER -s 10.0.0.0/8 -j ACCEPT\niptables -I DOCKER -j DROP\n"
+    assert "rule 1 handles all its packets" in str(lint(tmp_path, text)["never-matches"].title)

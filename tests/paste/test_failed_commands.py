@@ -1,4 +1,4 @@
-"""Commands of iptables that failed, as the logs of dockerd and firewalld show them: they change nothing."""
+"""Commands of iptables that failed, as the logs of dockerd, firewalld and fail2ban show them: they change nothing."""
 
 from __future__ import annotations
 
@@ -60,3 +60,31 @@ def test_a_failed_command_is_not_applied(tmp_path: Path) -> None:
     assert not list(host.rulesets[4].rules())
     assert host.pasted is not None
     assert [form.form for form in host.pasted.segments][-1] == "failed iptables commands"
+
+
+#: fail2ban.utils logs the commands of an action, then what they printed
+FAIL2BAN = """\
+2024-05-05 18:11:31,101 fail2ban.utils          [1]: ERROR   7f8ea4dd1ed0 -- exec: iptables -w -N f2b-web
+iptables -w -A f2b-web -j RETURN
+iptables -w -I {chain} -p tcp -m multiport --dports http,https -j f2b-web
+2024-05-05 18:11:31,101 fail2ban.utils          [1]: ERROR   7f8ea4dd1ed0 -- stderr: 'iptables: Chain already exists.'
+2024-05-05 18:11:31,101 fail2ban.utils          [1]: ERROR   7f8ea4dd1ed0 -- stderr: 'iptables: {why}'
+2024-05-05 18:11:31,101 fail2ban.utils          [1]: ERROR   7f8ea4dd1ed0 -- returned 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("chain", "why", "found"),
+    [
+        ("DOCKER-USER", "No chain/target/match by that name.", True),
+        ("INPUT", "No chain/target/match by that name.", False),
+        ("DOCKER-USER", "Permission denied (you must be root).", False),
+    ],
+)
+def test_fail2ban_without_dockers_chain(tmp_path: Path, chain: str, why: str, found: bool) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text(FAIL2BAN.format(chain=chain, why=why))
+    titles = [str(one.title) for one in iptsim.lint(path) if one.code == "docker-rules-flushed"]
+    assert titles == found * [
+        "fail2ban could not add its rule, because Docker's chain filter DOCKER-USER does not exist where it looks."
+    ]

@@ -1,8 +1,9 @@
-"""iptables commands that failed according to a log, as dockerd and firewalld print them. They changed nothing."""
+"""iptables commands that failed according to a log, as dockerd, firewalld and fail2ban print them."""
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Failed, Segment
@@ -15,8 +16,16 @@ _FAILED = re.compile(
 _REST = re.compile(r"\s*\(?exit status \d+\)*\.?\s*$")
 
 
+#: How fail2ban logs the commands of an action, and what they printed (fail2ban/server/utils.py).
+_EXEC = re.compile(r"fail2ban\.utils\s.*? -- exec: (?P<commands>.*)")
+_STDERR = re.compile(r"fail2ban\.utils\s.*? -- stderr: ['\"](?P<why>.*?)['\"]?$")
+_IPTABLES = re.compile(r"\b(?P<program>ip6?tables)\s+(?P<words>-[^;|&{}>]*)")
+
+
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the failed commands that start at a line, or None."""
+    if _EXEC.search(lines[at].text):
+        return _of_fail2ban(lines, at)
     found: list[Failed] = []
     end = at
     while end < len(lines):
@@ -33,3 +42,39 @@ def _of(failed: re.Match[str], line: Line) -> Failed:
     words = tuple(words_of(failed["words"]))
     why = failed["why"].partition("Try `ip")[0].strip()
     return Failed(failed["program"], words, why, line.number)
+
+
+def _of_fail2ban(lines: list[Line], at: int) -> Segment | None:
+    """Return the commands of an action of which one failed because a chain does not exist.
+
+    fail2ban prints the messages after all commands: this one is about a command that adds a rule to a chain that no
+    other command has created.
+    """
+    commands: list[tuple[str, tuple[str, ...], int]] = []
+    end = at
+    while end < len(lines) and (end == at or "fail2ban." not in lines[end].text) and not lines[end].is_blank:
+        executed = _EXEC.search(lines[end].text)
+        text = executed["commands"] if executed else lines[end].text
+        commands += [
+            (one["program"], tuple(words_of(one["words"])), lines[end].number)
+            for one in _IPTABLES.finditer(text)
+        ]
+        end += 1
+    why = ""
+    while end < len(lines) and (printed := _STDERR.search(lines[end].text)):
+        why = printed["why"] if "No chain/target/match" in printed["why"] else why
+        end += 1
+    made = {word for _, words, _ in commands if "-N" in words for word in words}
+    failed = [
+        Failed(program, words, why, number, "fail2ban")
+        for program, words, number in commands
+        if why and any(flag in words for flag in ("-A", "-I")) and not made & set(_added_to(words))
+    ]
+    return (
+        Segment("failed commands", "failed iptables commands", at, end - 1, list(failed)) if failed else None
+    )
+
+
+def _added_to(words: tuple[str, ...]) -> list[str]:
+    """Return the chain to which a command adds a rule."""
+    return [after for word, after in pairwise(words) if word in ("-A", "-I")]
