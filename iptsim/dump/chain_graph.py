@@ -44,9 +44,8 @@ class Node(NamedTuple):
 class ChainGraph:
     """The hooks, chains and calls of some tables of a ruleset.
 
-    Every dump that is read needs :meth:`reached` and :meth:`nesting`, so no networkx graph is made for them: with
-    100,000 rules, reading would take a quarter longer, and importing networkx takes as long as reading a small dump.
-    All other questions are answered by networkx.
+    Every dump that is read needs :meth:`reached`, so no networkx graph is made for it: with 100,000 rules, reading
+    would take a quarter longer. All other questions are answered by networkx.
 
     Args:
         tables: the tables; their chains must not change any more.
@@ -95,16 +94,6 @@ class ChainGraph:
                 for name in self.reached(table, hook):
                     found[name] = _and(found.get(name, ()), hook)
         return found
-
-    def nesting(self) -> int | None:
-        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
-        deepest = 0
-        for table in self._tables.values():
-            found = _nesting(table)
-            if found is None:
-                return None
-            deepest = max(deepest, found)
-        return deepest
 
     # -- by networkx -------------------------------------------------------------------------------
 
@@ -181,6 +170,16 @@ class ChainGraph:
             if len(group) > 1 or any(self.network.has_edge(one, one) for one in group)
         ]
 
+    def nesting(self) -> int | None:
+        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
+        import networkx as nx
+
+        try:
+            generations = sum(1 for _ in nx.topological_generations(self.passed))
+        except nx.NetworkXUnfeasible:
+            return None
+        return max(generations - 2, 0)  # the first two are the hooks and their base chains
+
     def loop(self) -> list[Rule]:
         """Return the rules of one loop that a packet can reach, in order; empty if there is none."""
         import networkx as nx
@@ -203,27 +202,6 @@ def _calls(table: Table, name: str) -> list[str]:
     """Return the names of the chains that a chain calls."""
     chain = table.chains.get(name)
     return [rule.jump.chain for rule in chain.rules if rule.jump is not None] if chain is not None else []
-
-
-def _nesting(table: Table) -> int | None:
-    """Return the maximum nesting of calls from the base chains of a table; None if there is a loop."""
-    callees: dict[str, set[str]] = {}
-    #: by chain, once that of all its callees is known; the other keys of `callees` are on the way to the last chain
-    levels: dict[str, int] = {}
-    bases = [name for name, chain in table.chains.items() if chain.builtin]
-    todo = [*bases]
-    while todo:
-        name = todo[-1]
-        if name not in callees:
-            called = callees[name] = set(_calls(table, name))
-            if any(one in callees and one not in levels for one in called):
-                return None
-            todo += called - levels.keys()
-            continue
-        todo.pop()
-        if name not in levels:
-            levels[name] = 1 + max((levels[one] for one in callees[name]), default=-1)
-    return max((levels[name] for name in bases), default=0)
 
 
 @cache
