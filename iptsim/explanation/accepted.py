@@ -234,7 +234,9 @@ def _accept_text(case: Case) -> Message:
     assert step is not None
     assert step.rule is not None
     place, packets, why = place_of(step.rule), packets_text(step.rule), why_text(case)
-    if why:
+    if is_gap(step.rule.target):
+        text = message("Rules of {place} that are not shown let it pass.", place=place)
+    elif why:
         text = message("{place} accepts {packets}: {why}.", place=place, packets=packets, why=why)
     else:
         text = message("{place} accepts {packets}.", place=place, packets=packets)

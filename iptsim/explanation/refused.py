@@ -21,6 +21,7 @@ from iptsim.explanation.codes import REASONS, ReasonCode
 from iptsim.explanation.lost import lost
 from iptsim.explanation.places import place_of
 from iptsim.explanation.reason import Reason
+from iptsim.extensions.hidden import HiddenTarget, is_gap
 from iptsim.host.model import Host
 from iptsim.languages import (
     Message,
@@ -83,7 +84,11 @@ def _refused(case: Case) -> Reason:
             place=place, packets=packets_text(rule), note=step.note or step.verdict,
         )  # fmt: skip
         return Reason(ReasonCode.QUEUED, text, step, leg)
-    if step.verdict == "DROP" and step.note:
+    if is_gap(rule.target):
+        text = message("Rules of {place} that are not shown block it.", place=place)
+    elif isinstance(rule.target, HiddenTarget):
+        text = message("{place} blocks it, if that is {what}.", place=place, what=rule.target.reason)
+    elif step.verdict == "DROP" and step.note:
         text = message("{place} drops the packet: {note}.", place=place, note=step.note)
     elif why:
         text = message("{place} drops {packets}: {why}.", place=place, packets=packets_text(rule), why=why)

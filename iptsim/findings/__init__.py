@@ -100,6 +100,8 @@ ANALYSES: tuple[Analysis, ...] = (
     counters.grown,
     counters.dropped,
     chains.empty,
+    chains.nat_empty,
+    exposed.closed,
     shadow.never_matching,
     redundant.redundant,
     redundant.repeated_jumps,

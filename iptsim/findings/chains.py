@@ -243,3 +243,30 @@ def empty(scene: Scene) -> Iterator[Finding]:
                     None,
                     family,
                 )
+
+
+def nat_empty(scene: Scene) -> Iterator[Finding]:
+    """Tell, of a pasted text, that table nat has no rules."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        nat = scene.table(family, "nat")
+        whole = all(
+            name in nat.chains and scene.shows(family, "nat", name) for name in ("PREROUTING", "POSTROUTING")
+        )
+        if not whole or any(True for _ in nat.rules()) or any(not one.builtin for one in nat.chains.values()):
+            continue
+        yield Finding(
+            "nat-empty",
+            message("Table nat has no rules, so the host translates no addresses."),
+            tuple(of_policy(nat.chains[name]) for name in ("PREROUTING", "POSTROUTING")),
+            message(
+                "Nothing masquerades what containers, guests or VPN clients send to the outside, and no port is"
+                " forwarded to them. Docker writes rules there, unless iptables is false in its settings, or another"
+                " program has removed them."
+            ),
+            message(
+                "For Docker: remove iptables=false, and systemctl restart docker. For others: {command}",
+                command=f"{tool_of(family)} -t nat -A POSTROUTING -s NETWORK -o UPLINK -j MASQUERADE",
+            ),
+            None,
+            family,
+        )

@@ -351,7 +351,7 @@ def _let_replies_pass(family: Family) -> str:
 
 
 def outgoing(scene: Scene) -> Iterator[Finding]:
-    """Find rules in DOCKER-USER that name neither an interface nor a source, and so also drop what containers send."""
+    """Find rules in DOCKER-USER that block what containers send: for any interface, and all sources or all but some."""
     for family in scene.families:
         if not scene.jumps(family, "filter", CHAIN):
             continue
@@ -366,7 +366,8 @@ def outgoing(scene: Scene) -> Iterator[Finding]:
                 or rule.chain != CHAIN
             ):
                 continue
-            if rule.matches or rule.parameters.in_interface or rule.parameters.source:
+            named = rule.parameters.source is not None and "source" not in rule.parameters.negated
+            if rule.matches or rule.parameters.in_interface or named:
                 continue  # it is meant for only some packets
             yield _drops_outgoing(scene, family, rule, shown)
             break

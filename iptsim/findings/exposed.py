@@ -14,8 +14,8 @@ from iptsim.address_sets import AddressSet
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
-from iptsim.findings.scene import Scene
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.routing_tables import routes_of
 from iptsim.languages import Message, message, message_sentences
@@ -334,6 +334,57 @@ def _remedy(scene: Scene, one: _Open) -> Message:
     return message(
         "Let the service listen on 127.0.0.1 or an internal address only, or accept only some networks, with -s in the "
         "rule that accepts it."
+    )
+
+
+# -- in pasted texts -------------------------------------------------------------------------------
+
+
+def closed(scene: Scene) -> Iterator[Finding]:
+    """Tell, of a pasted text, what INPUT accepts from outside, if it blocks all other new connections to the host."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        if not scene.shows(family, "filter", "INPUT"):
+            continue
+        asked = [
+            scene.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
+        ]
+        blocked = [one for one in asked if one is not None and _blocked_in_input(one)]
+        if len(blocked) < len(asked):
+            continue
+        opened = reach(scene.host, "internet", family=family).opened
+        every = Traffic()
+        for one in opened.classes:
+            every = every | one.traffic if one.is_open and one.receiver == "host" else every
+        step, chain = blocked[0].trace.legs[0].deciding, scene.table(family, "filter").chains["INPUT"]
+        yield Finding(
+            "closed-by-default",
+            message(
+                "INPUT blocks new connections from outside, except: {ports}.", ports=every.says(opened.asked)
+            )
+            if every
+            else message("INPUT blocks all new connections from outside."),
+            (of_rule(step.rule) if step is not None and step.rule is not None else of_policy(chain),),
+            message(
+                "If a service of the host does not answer, no rule accepts its port. Packets to containers and guests"
+                " are forwarded, and do not pass INPUT."
+            ),
+            message(
+                "To open a port: {command}",
+                command=f"{tool_of(family)} -I INPUT -p PROTOCOL --dport PORT -j ACCEPT",
+            ),
+            blocked[0],
+            family,
+        )
+
+
+def _blocked_in_input(shown: Explanation) -> bool:
+    request = shown.trace.legs[0]
+    step = request.deciding
+    return (
+        request.verdict in ("DROP", "REJECT")
+        and step is not None
+        and step.hook == "INPUT"
+        and not step.backend
     )
 
 

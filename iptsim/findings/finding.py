@@ -217,6 +217,11 @@ CODES: dict[str, Kind] = {
         "info",
         message("In a pasted text: the rules and policies that have blocked packets, by their counters."),
     ),
+    "nat-empty": Kind("info", message("In a pasted text: table nat has no rules.")),
+    "closed-by-default": Kind(
+        "info",
+        message("In a pasted text: what INPUT accepts from outside, if it blocks all other new connections."),
+    ),
     "not-checked": Kind(
         "info", message("Some rules were not checked for all packets: the sets of packets grew too large.")
     ),

@@ -272,3 +272,49 @@ def test_a_rule_inserted_into_dockers_chain(tmp_path: Path) -> None:
     """Each is inserted before the one typed above it, so the last stands first and takes all."""
     text = "iptables -I DOCKER -s 10.0.0.0/8 -j ACCEPT\niptables -I DOCKER -j DROP\n"
     assert "rule 1 handles all its packets" in str(lint(tmp_path, text)["never-matches"].title)
+
+
+def test_the_time_of_a_logged_packet_is_not_in_its_prefix(tmp_path: Path) -> None:
+    """`dmesg -T` prints the time of day before the prefix."""
+    path = tmp_path / "log"
+    path.write_text(
+        "[Wed Sep 11 16:27:54 2024] DROP [FWD]: IN=br1 OUT=eth0 SRC=10.0.0.2 DST=192.0.2.9 LEN=73 PROTO=UDP"
+        " SPT=5604 DPT=53 LEN=53\n"
+    )
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert 'the prefix "DROP [FWD]:"' in str(cause.text)
+
+
+@pytest.mark.parametrize(
+    ("accepts", "except_"), [("", ""), ("-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n", "tcp/22,8080")]
+)
+def test_what_a_closed_input_accepts(accepts: str, except_: str, tmp_path: Path) -> None:
+    rules = accepts + (INPUT.format(accepts) if accepts else "-P INPUT DROP\n")
+    title = str(lint(tmp_path, f"$ iptables -S INPUT\n{rules}")["closed-by-default"].title)
+    assert title == (
+        f"INPUT blocks new connections from outside, except: {except_}."
+        if except_
+        else "INPUT blocks all new connections from outside."
+    )
+
+
+def test_an_input_that_accepts_by_default_is_not_closed(tmp_path: Path) -> None:
+    text = "$ iptables -S INPUT\n-P INPUT ACCEPT\n-A INPUT -p tcp -m tcp --dport 23 -j DROP\n"
+    assert "closed-by-default" not in lint(tmp_path, text)
+
+
+@pytest.mark.parametrize(("more", "found"), [("", True), (OWN.format(0), False)])
+def test_an_empty_nat(more: str, found: bool, tmp_path: Path) -> None:
+    """With Docker's chain in it, its rules have been flushed."""
+    chains = "".join(EMPTY.format(name, "") for name in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"))
+    assert ("nat-empty" in lint(tmp_path, f"$ iptables -t nat -L\n{chains}{more}")) is found
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"), [("! -s 192.168.0.0/24", True), ("-s 192.168.0.0/24", False), ("! -i docker0", False)]
+)
+def test_docker_user_for_all_sources_but_some(rule: str, found: bool, tmp_path: Path) -> None:
+    """Containers send from an address that is not among those of the LAN."""
+    text = f"iptables -I DOCKER-USER {rule} -j DROP\n"
+    assert ("docker-user-drops-outgoing" in lint(tmp_path, text)) is found

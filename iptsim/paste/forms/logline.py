@@ -17,7 +17,10 @@ from iptsim.paste.prompts import Command
 
 _LINE = re.compile(r"(?P<before>.*?)(?P<fields>\bIN=\S* OUT=\S*(?: .*)?$)")
 #: The text before a rule's own prefix: the time, the machine, the timestamp of the ring buffer.
-_STAMP = re.compile(r"^.*?(?:kernel:\s*)?(?:\[\s*[0-9]+\.[0-9]+\]\s*)|^.*?\bkernel:\s*|^<[0-9]+>")
+_STAMP = re.compile(
+    r"^.*?(?:kernel:\s*)?(?:\[\s*[0-9]+\.[0-9]+\]\s*)|^.*?\bkernel:\s*|^<[0-9]+>"
+    r"|^\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]+ [0-9]{4}\]\s*"  # dmesg -T
+)
 _TRACE = re.compile(
     r"TRACE: (?P<table>raw|mangle|nat|filter|security):(?P<chain>[^\s:]+):(?P<kind>rule|policy|return):(?P<number>\d+)"
 )
