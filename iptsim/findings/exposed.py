@@ -341,7 +341,7 @@ def _remedy(scene: Scene, one: _Open) -> Message:
 
 
 def closed(scene: Scene) -> Iterator[Finding]:
-    """Tell, of a pasted text, what INPUT accepts from outside, if it blocks all other new connections to the host."""
+    """Tell, of a pasted text, what INPUT accepts from the internet, if it blocks all other new connections."""
     for family in scene.families if scene.host.pasted is not None else ():
         if not scene.shows(family, "filter", "INPUT"):
             continue
@@ -352,21 +352,33 @@ def closed(scene: Scene) -> Iterator[Finding]:
         if len(blocked) < len(asked):
             continue
         opened = reach(scene.host, "internet", family=family).opened
-        every = Traffic()
+        every, unsure = Traffic(), Traffic()
         for one in opened.classes:
-            every = every | one.traffic if one.is_open and one.receiver == "host" else every
+            if one.receiver == "host" and one.is_open:
+                every = every | one.traffic
+            elif one.receiver == "host" and one.verdict == "DEPENDS":
+                unsure = unsure | one.traffic
         step, chain = blocked[0].trace.legs[0].deciding, scene.table(family, "filter").chains["INPUT"]
         yield Finding(
             "closed-by-default",
             message(
-                "INPUT blocks new connections from outside, except: {ports}.", ports=every.says(opened.asked)
+                "INPUT blocks new connections from the internet, except: {ports}.",
+                ports=every.says(opened.asked),
             )
             if every
-            else message("INPUT blocks all new connections from outside."),
+            else message("INPUT blocks new connections from the internet."),
             (of_rule(step.rule) if step is not None and step.rule is not None else of_policy(chain),),
-            message(
-                "If a service of the host does not answer, no rule accepts its port. Packets to containers and guests"
-                " are forwarded, and do not pass INPUT."
+            message_sentences(
+                message(
+                    "Whether it accepts {ports} depends on what is not shown.",
+                    ports=unsure.says(opened.asked),
+                )
+                if unsure
+                else "",
+                message(
+                    "If a service of the host does not answer, no rule accepts its port. Packets to containers and"
+                    " guests are forwarded, and do not pass INPUT."
+                ),
             ),
             message(
                 "To open a port: {command}",

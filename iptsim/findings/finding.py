@@ -220,7 +220,9 @@ CODES: dict[str, Kind] = {
     "nat-empty": Kind("info", message("In a pasted text: table nat has no rules.")),
     "closed-by-default": Kind(
         "info",
-        message("In a pasted text: what INPUT accepts from outside, if it blocks all other new connections."),
+        message(
+            "In a pasted text: what INPUT accepts from the internet, if it blocks all other new connections."
+        ),
     ),
     "not-checked": Kind(
         "info", message("Some rules were not checked for all packets: the sets of packets grew too large.")

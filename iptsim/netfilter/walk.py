@@ -20,13 +20,17 @@ from iptsim.netfilter.missing_tables import unseen_note
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.watch import Side, Watch
+from iptsim.netfilter.way_back import with_way_back
 from iptsim.packet import FAMILIES, Family
 from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
-from iptsim.question.start import first_packet
+from iptsim.question.places import Outside
+from iptsim.question.start import Start, first_packet
 
 #: At most this many of the rules that the kernel would reject are listed in an answer.
 _REFUSED_SHOWN = 5
+#: At most this many senders behind an interface are kept with a host that routes to them.
+_KEPT = 100
 
 
 def walk(host: Host, question: Question) -> Trace:
@@ -64,6 +68,7 @@ class Simulator:
         self._idle: dict[str, Text] = {}
         self._made_from = _parts(host)
         self.kept: dict[str, Any] = {}
+        self._behind: dict[tuple[str, Family, int], Simulator | None] = {}
 
     def is_current(self) -> bool:
         """Return whether the host still has the rules from which this was made."""
@@ -93,6 +98,8 @@ class Simulator:
         """
         host = self.host
         start = first_packet(host, question)
+        if (other := self._with_way_back(start)) is not None:
+            return other.walk_watched(question, sides, observer)
         before = first_packet(host, question.after) if question.after is not None else None
         family = start.packet.family
         watches = tuple(Watch(host, side, family, getattr(start.packet, side)) for side in sides)
@@ -108,6 +115,18 @@ class Simulator:
         missing += unsaved(host, trace)
         trace.assumptions = list(dict.fromkeys([*host.assumptions, *missing, *start.notes, *ways.notes]))
         return trace, watches
+
+    def _with_way_back(self, start: Start) -> Simulator | None:
+        """Return a simulator of the host with a route to the sender; None if it needs none."""
+        if not self.host.inferred or not isinstance(start.origin, Outside):
+            return None
+        key = (start.origin.interface, start.packet.family, start.packet.src)
+        if key not in self._behind:
+            other = with_way_back(self.host, start)
+            if len(self._behind) >= _KEPT:
+                self._behind.clear()
+            self._behind[key] = Simulator(other) if other is not None else None
+        return self._behind[key]
 
     def rulesets(self) -> list[Ruleset]:
         """Return the rules of the host and of its containers, with those of nftables that are evaluated."""

@@ -293,9 +293,9 @@ def test_what_a_closed_input_accepts(accepts: str, except_: str, tmp_path: Path)
     rules = accepts + (INPUT.format(accepts) if accepts else "-P INPUT DROP\n")
     title = str(lint(tmp_path, f"$ iptables -S INPUT\n{rules}")["closed-by-default"].title)
     assert title == (
-        f"INPUT blocks new connections from outside, except: {except_}."
+        f"INPUT blocks new connections from the internet, except: {except_}."
         if except_
-        else "INPUT blocks all new connections from outside."
+        else "INPUT blocks new connections from the internet."
     )
 
 

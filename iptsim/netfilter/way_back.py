@@ -1,0 +1,47 @@
+"""The network behind an interface, where the source shows only that a packet arrives there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from iptsim.host import fib
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, Route
+from iptsim.languages import message
+from iptsim.packet import BITS, address_text
+from iptsim.question.internet import outside_address
+from iptsim.question.places import Outside
+from iptsim.question.start import Start
+
+
+def with_way_back(host: Host, start: Start) -> Host | None:
+    """Return a host that sends replies by the interface on which the packet arrives; None if the host does so already.
+
+    In an inferred host nothing else may show the subnet of a bridge or tunnel: replies would take the default route.
+    """
+    if not host.inferred or not isinstance(start.origin, Outside):
+        return None
+    name, family, address = start.origin.interface, start.packet.family, start.packet.src
+    namespace = host.namespace
+    interface = namespace.interfaces.get(name) or Interface(name=name)
+    if any(one.family == family for one in interface.addresses):
+        return None
+    back = fib.lookup(namespace, family, address)
+    outside = fib.lookup(namespace, family, outside_address(host, family)).device
+    if back.type != "unicast" or back.device == name or back.device != outside:
+        return None
+    route = Route(
+        family=family, prefix_length=BITS[family], destination=address, device=name, scope="link", metric=1
+    )
+    note = message(
+        "{address} is behind {interface}, on which its packet arrives.",
+        address=address_text(family, address),
+        interface=name,
+    )
+    changed = replace(
+        namespace,
+        interfaces={**namespace.interfaces, name: interface},
+        routes=[*namespace.routes, route],
+        cache={},
+    )
+    return replace(host, namespace=changed, assumptions=[*host.assumptions, note])

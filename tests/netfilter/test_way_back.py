@@ -1,0 +1,53 @@
+"""Replies go back by the interface on which a packet is said to arrive, if nothing else shows what is behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+
+RULES = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+{back}-A FORWARD -i lxdbr0 -j ACCEPT
+COMMIT
+"""
+BACK = "-A FORWARD -o lxdbr0 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(("back", "verdict"), [(BACK, "ACCEPT"), ("", "DROP")])
+def test_a_bridge_of_unknown_subnet(back: str, verdict: str, tmp_path: Path) -> None:
+    """The rules of LXD: what comes from its bridge, and what goes there."""
+    path = tmp_path / "rules"
+    path.write_text(RULES.format(back=back))
+    answer = iptsim.explain(path, "10.5.5.5", "internet", in_interface="lxdbr0", dport=443)
+    assert answer.verdict == verdict
+    assert answer.trace.legs[1].direction == "reply"
+    assert any("10.5.5.5 is behind lxdbr0" in str(one) for one in answer.trace.assumptions)
+
+
+def test_a_known_subnet_counts_more(tmp_path: Path) -> None:
+    """The reply to a sender that is not in Docker's subnet does not go to docker0."""
+    path = tmp_path / "rules"
+    path.write_text(
+        "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\nCOMMIT\n"
+    )
+    answer = iptsim.explain(path, "10.5.5.5", "internet", in_interface="docker0", dport=443)
+    assert not any("is behind docker0" in str(one) for one in answer.trace.assumptions)
+
+
+def test_many_senders_do_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "rules"
+    path.write_text(RULES.format(back=BACK))
+    host = iptsim.load_host(path)
+    verdicts = {
+        iptsim.explain(
+            host, f"10.5.{number // 250}.{number % 250 + 1}", "internet", in_interface="lxdbr0"
+        ).verdict
+        for number in range(120)
+    }
+    assert verdicts == {"ACCEPT"}
