@@ -36,6 +36,8 @@ _COLOURS = re.compile(r"\^?\[(?:\d{1,2}(?:;\d{1,3})*)?[mK](?![a-z])")
 _TAG = re.compile(r"</?(?:br|p|div|span|li|pre|code)(?:\s[^<>]*)?/?>|\[/?code\]", re.IGNORECASE)
 #: Emphasis of a whole line.
 _BOLD = re.compile(r"\s*\*\*(.*\S.*)\*\*\s*")
+#: A line of a dump as code, with a remark behind it.
+_CODE = re.compile(r"\s*`([*:]\w[^`]*|-[AIPNFX]\b[^`]*|COMMIT)`\s*[-:(#].*")
 _QUOTE = re.compile(r"^\s*(?:> ?)+")
 _FENCE = re.compile(
     r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
@@ -201,6 +203,8 @@ def clean(line: str) -> str:
         line = line.replace("```", "")
     if (bold := _BOLD.fullmatch(line)) is not None:
         line = bold[1]
+    if (code := _CODE.fullmatch(line)) is not None:
+        return code[1]
     inline = line.count("`") == 2 and line.lstrip()[:1] == line.rstrip()[-1:] == "`"
     return line.strip("` ") if inline else line.strip("`") if line.count("`") == 1 else line
 

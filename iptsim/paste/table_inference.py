@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 from iptsim.dump.header import guess_family
@@ -26,18 +26,22 @@ _OF_NAT = frozenset(
 _KUBE_NAT = re.compile(r"KUBE-(?:MARK-MASQ|MARK-DROP|(?:SVC|SEP|XLB|EXT|SVL|FW)-)")
 
 
-def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
+def table_of(chains: Collection[str], targets: Iterable[str]) -> str:
     """Return the table to which chains and targets belong.
 
     Args:
-        chains: names of built-in chains in the text.
+        chains: names of built-in chains in the text, in a tuple if they are listed in their order.
         targets: names after `-j`.
     """
     shown, used = set(chains), set(targets)
     if "POSTROUTING" in shown:
         return "mangle" if "FORWARD" in shown else "nat"
     if {"FORWARD", "INPUT"} & shown:
-        return "mangle" if "PREROUTING" in shown else "filter"
+        if "PREROUTING" not in shown:
+            return "filter"
+        # mangle is listed with FORWARD before OUTPUT; only nat jumps to some chains
+        without = chains == ("PREROUTING", "INPUT", "OUTPUT")
+        return "nat" if without or ("FORWARD" not in shown and _only_nat(used)) else "mangle"
     for table, names in TARGETS.items():
         if names & used:
             return table
@@ -47,6 +51,11 @@ def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
         # nat is rarely used without one of its own targets or a chain of Docker or kube-proxy
         return "nat" if _OF_NAT & used or (not used and "OUTPUT" not in shown) else "raw"
     return "filter"
+
+
+def _only_nat(targets: set[str]) -> bool:
+    """Return whether one of the targets can only be in nat's PREROUTING or OUTPUT."""
+    return bool((TARGETS["nat"] | _OF_NAT) & targets) or any(map(_KUBE_NAT.match, targets))
 
 
 def tables_of_rules(items: Sequence[Item]) -> dict[str, list[Item]]:

@@ -108,3 +108,25 @@ def test_a_dump_that_was_cut_off_may_have_had_other_tables() -> None:
     question = {"in": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10", "dport": 80}
     assert verdict(text, **question) == "ACCEPT"
     assert verdict(text + "...\n", **question) == "DEPENDS"
+
+
+def test_lines_of_a_dump_as_code_with_remarks() -> None:
+    text = (
+        "At the top of my file:\n\n`*nat` - the table\n`:PREROUTING ACCEPT [0:0]` - as it was\n"
+        "`-A PREROUTING -i eth0 -p tcp --dport 2222 -j DNAT --to-destination 10.6.0.2:22`\n`COMMIT` (the end)\n"
+    )
+    assert rules(text, "nat") == [
+        "-A PREROUTING -i eth0 -p tcp -m tcp --dport 2222 -j DNAT --to-destination 10.6.0.2:22"
+    ]
+
+
+@pytest.mark.parametrize("mark", ["#", "# ", "// ", "; "])
+def test_a_dump_in_a_comment(mark: str) -> None:
+    """It is a quotation, unless the text has other rules: then it was switched off."""
+    dump = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    quoted = "".join(f"{mark}{line}\n" for line in dump.splitlines())
+    assert verdict(f"My rules were:\n\n{quoted}", sender="203.0.113.9", to="host", dport=80) == "DROP"
+    assert (
+        verdict(dump.replace("DROP", "ACCEPT") + quoted, sender="203.0.113.9", to="host", dport=80)
+        == "ACCEPT"
+    )

@@ -168,6 +168,7 @@ def test_an_unknown_phrase_stays_in_the_rule() -> None:
         (("INPUT", "FORWARD", "OUTPUT"), "filter"),
         (("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"), "nat"),
         (("PREROUTING", "OUTPUT", "POSTROUTING"), "nat"),
+        (("PREROUTING", "INPUT", "OUTPUT"), "nat"),  # cut off: mangle would show FORWARD before OUTPUT
         (("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"), "mangle"),
     ],
 )

@@ -119,3 +119,34 @@ def test_a_packet_that_input_logged_was_for_the_host() -> None:
     assert found.legs[0].steps[-1].hook == "INPUT"
     broadcast = read(BLOCKED.replace("DST=192.0.2.10", "DST=198.51.100.255"))
     assert broadcast.owner_of(4, (198 << 24) + (51 << 16) + (100 << 8) + 255) != "host"
+
+
+TRACED = (
+    "TRACE: {place} IN=docker0 OUT=eth0 MAC=02:42 SRC=172.17.0.4 DST=192.0.2.53 LEN=51 TTL=64 ID=9 PROTO=UDP SPT=4000 "
+    "DPT=53 LEN=31\n"
+)
+
+
+def test_a_trace_line_that_breaks_off_before_its_addresses() -> None:
+    """It names its rule, and belongs to the packet of the line before if what it shows of it is the same."""
+    text = (
+        TRACED.format(place="filter:FORWARD:rule:1") + "TRACE: filter:OWN:rule:7 IN=docker0 OUT=eth0 MAC=02:4"
+    )
+    pasted = read(text).pasted
+    assert pasted is not None
+    assert [line.place for line in pasted.logged] == [
+        ("filter", "FORWARD", "rule", 1),
+        ("filter", "OWN", "rule", 7),
+    ]
+    pasted = read(text.replace("OWN:rule:7 IN=docker0", "OWN:rule:7 IN=docker1")).pasted
+    assert pasted is not None
+    assert len(pasted.logged) == 1
+
+
+def test_a_port_in_which_a_line_breaks_off() -> None:
+    """It may be the start of a longer one."""
+    line = "[UFW BLOCK] IN=eth0 OUT= SRC=203.0.113.9 DST=192.0.2.10 PROTO=TCP SPT=4000 DPT=80"
+    for text, port in ((f"{line}\n", 80), (line, None)):
+        pasted = read(text).pasted
+        assert pasted is not None
+        assert pasted.asked[0].get("dport") == port

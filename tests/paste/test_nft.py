@@ -143,3 +143,14 @@ def test_a_trace_decides_for_its_packet() -> None:
     assert host.pasted is not None
     assert host.pasted.asked[0]["assume"] == {"inet:firewalld:filter_FORWARD": False}
     assert walk(host, Question(**host.pasted.asked[0])).verdict == "REJECT"
+
+
+def test_the_packet_of_a_trace_is_the_first_one_shown() -> None:
+    """Later lines may show it after a translation, or break off."""
+    packet = 'packet: iif "eth0" oif "br0" ip saddr 203.0.113.9 ip daddr 172.19.0.2 ip protocol tcp tcp sport'
+    host = read(
+        f"trace id 6d9a826f inet fw4 mangle_forward {packet} 39771 tcp dport 80 tcp flags == syn\n"
+        f"trace id 6d9a826f inet fw4 forward {packet} 397"
+    )
+    assert host.pasted is not None
+    assert [(one["sport"], one["dport"]) for one in host.pasted.asked] == [(39771, 80)]

@@ -295,7 +295,7 @@ class _Reader:
         given = self.command.option("-t", "--table") if self.command else None
         if given in BUILTIN_CHAINS:
             return given or ""
-        return table_of(self.builtin, (columns.target for columns, *_ in self.rules))
+        return table_of(tuple(self.builtin), (columns.target for columns, *_ in self.rules))
 
     def _item(
         self,

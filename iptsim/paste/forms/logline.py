@@ -24,6 +24,8 @@ _STAMP = re.compile(
 _TRACE = re.compile(
     r"TRACE: (?P<table>raw|mangle|nat|filter|security):(?P<chain>[^\s:]+):(?P<kind>rule|policy|return):(?P<number>\d+)"
 )
+#: The last value of a line that breaks off may be cut, too; the kernel writes others after these.
+_CUT_VALUE = re.compile(r"\s(?:SRC|DST|SPT|DPT|TYPE|CODE)=\S*$")
 #: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf.
 _VERDICTS = (
     ("REJECT", re.compile(r"reject", re.IGNORECASE)),
@@ -78,7 +80,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the logged lines that start at a line, or None."""
     records: list[tuple[Record, int]] = []
     end = at
-    while end < len(lines) and (record := record_of(lines[end].text)) is not None:
+    while end < len(lines) and (record := _read(lines[end], records[-1][0] if records else None)) is not None:
         records.append((record, lines[end].number))
         end += 1
     if not records:
@@ -106,6 +108,27 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         )
     form = "TRACE lines" if traced else "kernel log lines" if len(records) > 1 else "kernel log line"
     return Segment(form, form, at, end - 1, list(pieces))
+
+
+def _read(line: Line, before: Record | None) -> Record | None:
+    """Return the contents of a logged line; of one that breaks off, only what is certain."""
+    if line.ended:
+        return record_of(line.text)
+    text = _CUT_VALUE.sub("", line.text)
+    return record_of(text) or (_cut_short(text, before) if before is not None else None)
+
+
+def _cut_short(text: str, before: Record) -> Record | None:
+    """Return a TRACE line that breaks off before its addresses, if all of it fits the packet of the line before."""
+    traced = re.search(_TRACE.pattern + r"\s", text)
+    if traced is None or before.visit is None or traced["table"] not in BUILTIN_CHAINS:
+        return None
+    shown = (word.partition("=") for word in text[traced.end() :].split()[:-1])
+    if any(before.pairs.get(key) != value for key, _, value in shown):
+        return None
+    return before._replace(
+        visit=Visit(traced["table"], traced["chain"], traced["kind"], int(traced["number"]))
+    )
 
 
 def record_of(text: str) -> Record | None:

@@ -50,7 +50,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     ends = [one for one in found if one.result in ("drop", "queue", "stolen")]
     pieces: list[Piece] = [Facts({"nft-ruleset.json": json.dumps({"nftables": _objects(found)}).encode()})]
-    packets = {one.identity: one for one in found if one.packet}
+    packets = {one.identity: one for one in reversed(found) if one.packet}  # as it arrived
     for one in packets.values():
         fields = _question(one.packet)
         own = [end for end in ends if end.identity == one.identity]
