@@ -158,6 +158,17 @@ def test_a_listing_that_is_cut_in_the_name_of_a_chain(cut: str, wanted: str, tmp
     assert verdict(tmp_path, CUT.format(cut=cut)) == wanted
 
 
+@pytest.mark.parametrize(("cut", "wanted"), [("ACCE", "DEPENDS"), ("ACCEPT", "ACCEPT"), ("RETURN", "DROP")])
+def test_a_listing_that_is_cut_in_the_name_of_a_target(cut: str, wanted: str, tmp_path: Path) -> None:
+    """`iptables -S` declares every chain with -N, so no jump leads to another one; and rules may follow."""
+    path = tmp_path / "paste"
+    path.write_text(
+        f"-P FORWARD DROP\n-N mine\n-A FORWARD -j mine\n-A FORWARD -j ACCEPT -i lo\n-A mine -j {cut}\n"
+    )
+    arriving: Any = {"in": "eth0"}
+    assert iptsim.explain(path, "203.0.113.9", "172.17.0.2:80", **arriving).verdict == wanted
+
+
 def test_commands_in_the_log_of_a_program(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text(

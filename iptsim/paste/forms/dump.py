@@ -229,7 +229,9 @@ class _Reader:
         words = [word.text for word in last.words] if isinstance(last, CommandItem) else []
         if words[:1] != ["-A"]:
             return
-        known = chains if ended else {*chains, *_TARGETS}
+        # with -N, which declares every chain
+        whole = any(isinstance(item, ChainItem) and item.policy is None for item in items)
+        known = {*chains, *_TARGETS} if whole or not ended else chains
         cut = words[-2:-1] == ["-j"] and words[-1] not in {*chains, *_TARGETS}
         if len(words) == 1 or (cut and any(name.startswith(words[-1]) for name in known)):
             items.pop()
