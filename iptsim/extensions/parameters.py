@@ -23,10 +23,9 @@ AH = 51
 #: Names that iptables accepts besides those it prints (xtables_chain_protos in libxtables).
 _OTHER_NAMES = {"all": 0, "icmpv6": 58, "ipv6-mh": 135, "mh": 135}
 
+_KNOWN = {**_OTHER_NAMES, **PROTOCOLS}
 #: The words for any protocol.
-ANY_PROTOCOL = frozenset(
-    {"0", *(name for name, number in {**_OTHER_NAMES, **PROTOCOLS}.items() if not number)}
-)
+ANY_PROTOCOL = frozenset({"0", *(name for name, number in _KNOWN.items() if not number)})
 
 
 def parse_protocol(text: str) -> int:
@@ -38,12 +37,11 @@ def parse_protocol(text: str) -> int:
     name = text.lower()
     if name[:1].isdigit():
         return integer(name, 0, 255)
-    known = {**_OTHER_NAMES, **PROTOCOLS}
-    number = known.get(name)
+    number = _KNOWN.get(name)
     if number is None:
         number = _protocol_of_this_machine(name)
     if number is None:
-        raise NoSuchWord(message("unknown protocol {text!r}", text=text), text, known)
+        raise NoSuchWord(message("unknown protocol {text!r}", text=text), text, _KNOWN)
     return number
 
 

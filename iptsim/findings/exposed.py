@@ -127,7 +127,10 @@ def _candidates(scene: Scene, family: Family) -> set[int]:
 def _named(scene: Scene, family: Family) -> set[tuple[int, int]]:
     """Return the protocols and ports of services that rules name, or on which programs of the host listen."""
     found = {(one.proto, one.port) for one in scene.host.namespace.listeners or ()}
-    for rule in scene.table(family, "filter").rules():
+    # the reader makes equal matches one object
+    rules = scene.table(family, "filter").rules()
+    different = {(rule.parameters.protocol, *map(id, rule.matches)): rule for rule in rules}
+    for rule in different.values():
         found |= {(proto, port) for port in _named_ports(rule) for proto in _protocols(rule)}
     return found & SERVICES.keys()
 

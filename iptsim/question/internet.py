@@ -54,9 +54,14 @@ def outside_address(host: Host, family: Family) -> int:
 def _find(host: Host, family: Family) -> int:
     every = [parse_address(text)[1] for text in (*_DOCUMENTED[family], *_SPREAD[family])]
     free = [address for address in every if host.owner_of(family, address) is None]
-    routed = [address for address in free if _by_default(host, family, address)]
-    candidates = routed or free[: len(_DOCUMENTED[family])]
     rulesets = [one[family] for one in (host.rulesets, host.extra_rulesets) if family in one]
+    routed = []
+    for address in free:
+        if _by_default(host, family, address):
+            if not _is_named(host, family, rulesets, address):
+                return address
+            routed.append(address)
+    candidates = routed or free[: len(_DOCUMENTED[family])]
     return next((one for one in candidates if not _is_named(host, family, rulesets, one)), candidates[0])
 
 
