@@ -52,7 +52,8 @@ _WITHIN: dict[str, dict[str, str | None]] = {
     "check": {"expectations": "checked"},
     "checked": {"offences": "offence", "mending": "mending"},
     "offence": {"packets": "packets", "reason": "reason", "delivered": "whither", "witness": None},
-    "diff": {"classes": "differing", "chains": "chain_change", "without_effect": "placed"},
+    "diff": {"classes": "differing", "chains": "chain_change", "without_effect": "placed", "by_chain": "through_chain"},
+    "through_chain": {"packets": "packets"},
     "differing": {"packets": "packets", "before": "treatment", "after": "treatment", "witness": None},
     "treatment": {"reason": "reason", "delivered": "whither"},
     "chain_change": {"removed": "placed", "added": "placed", "moved": "placed"},
@@ -223,8 +224,11 @@ def _two_dumps(folder: Path) -> Iterator[Path]:
     ):
         if name == "b":
             lines = ["-A INPUT -s 10.0.0.1 -j DROP", "-A INPUT -p udp --sport 67 -j DROP", *lines]
+        # nothing shows which networks are behind eth1.96
+        state = "NEW" if name == "b" else "NEW,ESTABLISHED"
+        behind = [":FORWARD DROP [0:0]", f"-A FORWARD -o eth1.96 -m state --state {state} -j ACCEPT"]
         path = folder / name
-        path.write_text("\n".join(["*filter", f":INPUT {policy} [0:0]", *lines, "COMMIT", ""]))
+        path.write_text("\n".join(["*filter", f":INPUT {policy} [0:0]", *lines, *behind, "COMMIT", ""]))
         yield path
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 
 from iptsim.address_sets import AddressSet
+from iptsim.diff.by_chain import ChainDifference, chain_differences, through, unplaced
 from iptsim.diff.concerned import concerned
 from iptsim.diff.texts import TextDifference, text_difference
 from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.extensions.constraints import named
 from iptsim.host.address_regions import unicast_addresses
 from iptsim.host.model import Host
 from iptsim.packet import Family
@@ -35,6 +37,7 @@ class Difference:
         packets: all of them.
         before / after: what happens to them; each with a witness of its own.
         is_usual: whether both ends are addresses of single machines, not broadcast, multicast or link-local ones.
+        state: the state of their connections; others than new ones are compared if all new ones are treated alike.
     """
 
     family: Family
@@ -42,6 +45,7 @@ class Difference:
     before: Fate
     after: Fate
     is_usual: bool
+    state: str = "new"
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class Comparison:
         differences: the packets that are treated differently.
         left_out: the number of further classes of such packets.
         without_effect: rules that no packet matches on the second host, though some did on the first.
+        by_chain: the packets that base chains treat differently and that arrive on or leave by interfaces of which the
+            sources do not show the networks.
     """
 
     before: Host
@@ -62,11 +68,12 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     left_out: int = 0
     without_effect: list[Rule] = field(default_factory=list)
+    by_chain: list[ChainDifference] = field(default_factory=list)
 
     @property
     def is_same(self) -> bool:
         """Whether no packet is treated differently."""
-        return not self.differences
+        return not self.differences and not self.by_chain
 
 
 def compare(before: Host, after: Host) -> Comparison:
@@ -83,37 +90,55 @@ def compare(before: Host, after: Host) -> Comparison:
     ]
     for family in families:
         space = Space(family)
-        old, new = _fates(comparison, space)
-        groups: dict[Hashable, Difference] = {}
-        usual = _usual(before, after, space)
-        for packets, one, other in differences(old, new):
-            for is_usual, part in ((True, packets & usual), (False, packets - usual)):
-                first, second = one.within(part), other.within(part)
-                if first is None or second is None:
-                    continue
-                key = is_usual, _shown_together(first), _shown_together(second)
-                if (known := groups.get(key)) is not None:
-                    known.packets |= part
-                elif len(comparison.differences) + len(groups) >= MOST:
-                    comparison.left_out += 1
-                else:
-                    groups[key] = Difference(family, part, first, second, is_usual)
-        comparison.differences += groups.values()
+        old, new = _fates(comparison, space, "new")
+        _add(comparison, old, new)
+        for state in _OTHER_STATES:
+            if comparison.differences:
+                break
+            within = space.where("ct.state", named(state.upper()))
+            if any(one.table != "nat" for one in chain_differences(old.land, new.land, within)):
+                _add(comparison, *_fates(comparison, space, state))
+        if names := unplaced(before, after):
+            comparison.by_chain += chain_differences(old.land, new.land, through(space, names))
         comparison.without_effect += _without_effect(old.land, new.land)
     comparison.differences.sort(key=lambda one: not one.is_usual)
     return comparison
 
 
-def _fates(comparison: Comparison, space: Space) -> tuple[Fates, Fates]:
-    """Return the fates of all packets on both hosts, or of those that the difference may concern."""
+#: The states of the packets that open no connection.
+_OTHER_STATES = ("invalid", "established", "related", "untracked")
+
+
+def _add(comparison: Comparison, old: Fates, new: Fates) -> None:
+    """Add the packets of a state that both hosts treat differently."""
+    space = old.space
+    groups: dict[Hashable, Difference] = {}
+    usual = _usual(comparison.before, comparison.after, space)
+    for packets, one, other in differences(old, new):
+        for is_usual, part in ((True, packets & usual), (False, packets - usual)):
+            first, second = one.within(part), other.within(part)
+            if first is None or second is None:
+                continue
+            key = is_usual, _shown_together(first), _shown_together(second)
+            if (known := groups.get(key)) is not None:
+                known.packets |= part
+            elif len(comparison.differences) + len(groups) >= MOST:
+                comparison.left_out += 1
+            else:
+                groups[key] = Difference(space.family, part, first, second, is_usual, old.state)
+    comparison.differences += groups.values()
+
+
+def _fates(comparison: Comparison, space: Space, state: str) -> tuple[Fates, Fates]:
+    """Return the fates of all packets of a state on both hosts, or of those that the difference may concern."""
     before, after, family = comparison.before, comparison.after, space.family
     among = concerned(comparison.texts, before, after, space)
     if among is not None:
         with suppress(OutsideError):
-            return fates(before, family, space=space, among=among), fates(
-                after, family, space=space, among=among
+            return fates(before, family, space=space, state=state, among=among), fates(
+                after, family, space=space, state=state, among=among
             )
-    return fates(before, family, space=space), fates(after, family, space=space)
+    return fates(before, family, space=space, state=state), fates(after, family, space=space, state=state)
 
 
 def _shown_together(fate: Fate) -> Hashable:

@@ -70,6 +70,7 @@ class Diff:
                 odd,
             )
             yield Text(text, "dim")
+        yield from self._by_chain()
         yield Text(self.summary(), "bold")
         yield from self._without_effect()
 
@@ -83,6 +84,12 @@ class Diff:
             widened = any(one.packets.layout.widened for one in self.comparison.differences)
             remark = f" {WIDENED}" if widened else ""
             count = len(self.comparison.differences) + self.comparison.left_out
+            if not count:
+                return say(
+                    "Packets through interfaces whose networks the sources do not show are treated differently. "
+                    "What differs in the sources: {what}.",
+                    what=what,
+                )
             return say_many(
                 "{count} class of packets is treated differently. What differs in the sources: {what}.",
                 "{count} classes of packets are treated differently. What differs in the sources: {what}.",
@@ -122,6 +129,23 @@ class Diff:
     @cached_property
     def _names(self) -> dict[str, str]:
         return {**names_of(self.comparison.before), **names_of(self.comparison.after)}
+
+    def _by_chain(self) -> Iterator[Text]:
+        found = self.comparison.by_chain
+        if found:
+            text = say(
+                "Where the sources do not show which networks are behind an interface, single chains are compared:"
+            )
+            yield Text(text)
+        for one in found[:_CLASSES]:
+            lines = packet_lines(one.packets, one.family)
+            for line in lines[:_LINES]:
+                yield Text(printable(line.text("", self._names)), "bold")
+            if len(lines) > _LINES:
+                yield Text(say("and {count} more lines", count=len(lines) - _LINES), "dim")
+            how = say("(marked, tracked or translated otherwise)") if one.before == one.after else ""
+            yield Text(f"{_INDENT}{one.table} {one.chain}: {one.before} → {one.after} {how}".rstrip())
+            yield Text("")
 
     def _without_effect(self) -> Iterator[Text]:
         rules = self.comparison.without_effect
@@ -168,12 +192,24 @@ class Diff:
             "left_out": comparison.left_out,
             "chains": [_chain_json(one) for one in comparison.texts.chains],
             "without_effect": [_rule_json(rule) for rule in comparison.without_effect],
+            "by_chain": [
+                {
+                    "family": one.family,
+                    "table": one.table,
+                    "chain": one.chain,
+                    "packets": [line.as_json() for line in packet_lines(one.packets, one.family)],
+                    "before": one.before,
+                    "after": one.after,
+                }
+                for one in comparison.by_chain
+            ],
         }
 
     def _class_json(self, difference: Difference) -> dict[str, Any]:
         before, after = (_fate_json(fate) for _, fate in _both(difference))
         return {
             "family": difference.family,
+            "state": difference.state,
             "sender": difference.before.sender or difference.after.sender,
             "packets": [line.as_json() for line in packet_lines(difference.packets, difference.family)],
             "before": before,
@@ -189,6 +225,10 @@ class Diff:
             lines, sender = self._packets(difference)
             cells = [f"{fate.verdict}: {_why(fate)}" for _, fate in _both(difference)]
             rows.append(("\n".join(line.text(sender, self._names) for line in lines), *cells))
+        for part in self.comparison.by_chain:
+            place = f"{part.table} {part.chain}"
+            shown = "\n".join(line.text("", self._names) for line in packet_lines(part.packets, part.family))
+            rows.append((shown, f"{place}: {part.before}", f"{place}: {part.after}"))
         columns = [say("Packets"), say("Before"), say("After")]
         return Sheet(f"{self.names[0]} → {self.names[1]}", columns, rows, (self.summary(),))
 

@@ -133,6 +133,8 @@ def difference_labels(comparison: Comparison) -> list[str]:
             found[f"{_name(sender)} → {_name(receiver)}: {verdicts}"] = None
     if comparison.differences and not found:
         found[say("only broadcast, multicast, link-local or reserved addresses")] = None
+    for part in comparison.by_chain:
+        found[f"{part.table} {part.chain}: {part.before} → {part.after}"] = None
     return list(found)
 
 

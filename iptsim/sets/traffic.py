@@ -17,6 +17,7 @@ from iptsim.extensions.constraints import named
 from iptsim.sets.chains import Chains
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import Rewriting
+from iptsim.sets.space import Space
 from iptsim.sets.summaries import RuleSets, Summary
 
 #: The reasons why a rule is dead: its conditions contradict each other; no packet enters its chain; none that it is
@@ -163,21 +164,7 @@ class Traffic:
 
     def at_hook(self, hook: str) -> PacketSet:
         """Return the packets that the kernel can have at a hook in this table."""
-        space = self.space
-        no_input = space.where("in_interface", named(""))
-        no_output = space.where("out_interface", named(""))
-        found = {
-            "PREROUTING": no_output - no_input,
-            "INPUT": no_output - no_input,
-            "FORWARD": ~(no_input | no_output),
-            "OUTPUT": no_input - no_output,
-            "POSTROUTING": ~no_output,
-        }[hook]
-        if hook in ("PREROUTING", "INPUT", "FORWARD"):
-            found -= space.where("local_socket", named(True))
-        if self.table == "raw":
-            # conntrack has not seen them yet
-            found &= space.where("ct.state", named("INVALID"))
+        found = at_hook(self.space, self.table, hook)
         return found if self.within is None else found & self.within
 
     # -- rules ----------------------------------------------------------------------------------------
@@ -236,6 +223,25 @@ class Traffic:
             wanted = packets & caller.rules[call.place].matches[call.rewriting] & self.entered(caller)
             if wanted:
                 yield wanted, [*own, *_removing(caller.rules[: call.place], call.rewriting)]
+
+
+def at_hook(space: Space, table: str, hook: str) -> PacketSet:
+    """Return the packets that the kernel can have at a hook in a table."""
+    no_input = space.where("in_interface", named(""))
+    no_output = space.where("out_interface", named(""))
+    found = {
+        "PREROUTING": no_output - no_input,
+        "INPUT": no_output - no_input,
+        "FORWARD": ~(no_input | no_output),
+        "OUTPUT": no_input - no_output,
+        "POSTROUTING": ~no_output,
+    }[hook]
+    if hook in ("PREROUTING", "INPUT", "FORWARD"):
+        found -= space.where("local_socket", named(True))
+    if table == "raw":
+        # conntrack has not seen them yet
+        found &= space.where("ct.state", named("INVALID"))
+    return found
 
 
 def _is_same(one: Rule, other: Rule) -> bool:

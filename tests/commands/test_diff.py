@@ -101,3 +101,62 @@ def test_rules_that_lose_their_effect(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_bad_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", *words]) == 2
     assert capsys.readouterr().out == ""
+
+
+ROUTER = """*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:to_dmz - [0:0]
+-A FORWARD -o eth1.96 -j to_dmz
+-A FORWARD -i eth1.96 -j ACCEPT
+-A to_dmz -p tcp -m tcp --dport 22 -j ACCEPT
+COMMIT
+"""
+
+
+def test_chains_are_compared_for_interfaces_whose_networks_are_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (("a", ROUTER), ("b", ROUTER.replace("--dport 22", "--dport 22:23"))):
+        (tmp_path / name).write_text(text)
+    assert main(["diff", str(tmp_path / "a"), str(tmp_path / "b"), "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["same"] is False
+    assert answer["classes"] == []
+    (only,) = answer["by_chain"]
+    assert (only["table"], only["chain"], only["before"], only["after"]) == (
+        "filter",
+        "FORWARD",
+        "DROP",
+        "ACCEPT",
+    )
+    (packets,) = only["packets"]
+    assert (packets["out"], packets["proto"], packets["dports"]) == (["eth1.96"], ["tcp"], ["23"])
+    assert main(["diff", str(tmp_path / "a"), str(tmp_path / "b")]) == 1
+    assert "filter FORWARD: DROP → ACCEPT" in capsys.readouterr().out
+    # the same in other words
+    two = ROUTER.replace(
+        "-i eth1.96 -j ACCEPT", "-i eth1.96 -p tcp -j ACCEPT\n-A FORWARD -i eth1.96 -j ACCEPT"
+    )
+    (tmp_path / "b").write_text(two)
+    assert main(["diff", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+
+
+def test_packets_of_other_states_are_compared_if_new_ones_are_treated_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A packet that fits no connection is INVALID, and may come from anybody (nf_conntrack_in)."""
+    invalid = "-A INPUT -m conntrack --ctstate INVALID -j DROP\n"
+    rules = RULES.replace("[2:80]", f"{invalid}[2:80]")
+    (tmp_path / "a").write_text(rules)
+    assert compared_files(tmp_path / "a", tmp_path, rules.replace(invalid, "")) == 1
+    answer = json.loads(capsys.readouterr().out)
+    states = {(one["state"], one["before"]["verdict"], one["after"]["verdict"]) for one in answer["classes"]}
+    assert states == {("invalid", "DROP", "ACCEPT")}
+    assert all("--state invalid" in command for one in answer["classes"] for command in one["commands"])
+
+
+def compared_files(first: Path, folder: Path, other: str) -> int:
+    (folder / "other").write_text(other)
+    return main(["diff", str(first), str(folder / "other"), "--json"])
