@@ -73,6 +73,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     left: list[Lines] = []
     pieces: list[object] = []
     segments_read: list[Segment] = []
+    in_comments = False
     decoded = {text_name: decode(data, text_name) for text_name, data in texts.items()}
     for text_name, text in decoded.items():
         lines = lines_of(text)
@@ -81,6 +82,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             if segments:
                 break
             segments, _ = split(others(lines))
+            in_comments = others is commented and bool(segments)
             left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
         segments_read += segments
         for segment in segments:
@@ -131,6 +133,10 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     else:
         daemon = merged(settings).daemon if settings else {}
         host = host_of(Source(name, {**files, **_daemon_file(daemon)}), rulesets)
+    if in_comments:
+        host.assumptions.append(
+            message("All rules are in comments; they are taken as quoted, not as switched off.")
+        )
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     asked = (

@@ -125,7 +125,9 @@ def test_a_dump_in_a_comment(mark: str) -> None:
     """It is a quotation, unless the text has other rules: then it was switched off."""
     dump = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
     quoted = "".join(f"{mark}{line}\n" for line in dump.splitlines())
-    assert verdict(f"My rules were:\n\n{quoted}", sender="203.0.113.9", to="host", dport=80) == "DROP"
+    text = f"My rules were:\n\n{quoted}"
+    assert verdict(text, sender="203.0.113.9", to="host", dport=80) == "DROP"
+    assert any("comments" in str(one) for one in read(text).assumptions)
     assert (
         verdict(dump.replace("DROP", "ACCEPT") + quoted, sender="203.0.113.9", to="host", dport=80)
         == "ACCEPT"
