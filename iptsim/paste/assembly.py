@@ -13,12 +13,14 @@ from typing import Any
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
 from iptsim.extensions.base import quote
+from iptsim.host import fib
 from iptsim.host.capture import host_of
 from iptsim.host.containers import Subnet
 from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, Pasted
+from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message
-from iptsim.packet import Family
+from iptsim.packet import BITS, Family, parse_address
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.forms.failures import FORM, ON_DEFAULT
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
@@ -137,6 +139,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")
         )
+    if host.inferred:
+        _route_as_logged(host, logged)
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     asked = (
@@ -155,6 +159,30 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         tuple(read), tuple(left), asked, told, with_rules, builder.listed_twice, grown, failed, searched
     )
     return host
+
+
+def _route_as_logged(host: Host, logged: Iterable[Logged]) -> None:
+    """Route destinations by the interface by which logged packets leave (OUT=), if only a guess says otherwise."""
+    namespace = host.namespace
+    for one in logged:
+        out, to = dict(one.pairs).get("OUT", ""), one.fields.get("to", "")
+        found = namespace.interfaces.get(out)
+        if one.hook != "FORWARD" or not out or not _ADDRESS.fullmatch(to) or (found and found.addresses):
+            continue
+        family, address = parse_address(to)
+        if fib.lookup(namespace, family, address).device != out:
+            namespace.interfaces.setdefault(out, Interface(name=out))
+            namespace.routes.append(
+                Route(
+                    family=family,
+                    prefix_length=BITS[family],
+                    destination=address,
+                    device=out,
+                    scope="link",
+                    metric=1,
+                )
+            )
+            namespace.cache.clear()
 
 
 def _asked(

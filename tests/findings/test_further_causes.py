@@ -278,7 +278,7 @@ def test_the_time_of_a_logged_packet_is_not_in_its_prefix(tmp_path: Path) -> Non
     """`dmesg -T` prints the time of day before the prefix."""
     path = tmp_path / "log"
     path.write_text(
-        "[Wed Sep 11 16:27:54 2024] DROP [FWD]: IN=br1 OUT=eth0 SRC=10.0.0.2 DST=192.0.2.9 LEN=73 PROTO=UDP"
+        "[Wed Sep 11 16:27:54 2024] DROP [FWD]: IN=br1 OUT=mac0 SRC=10.0.0.2 DST=192.0.2.9 LEN=73 PROTO=UDP"
         " SPT=5604 DPT=53 LEN=53\n"
     )
     cause = iptsim.lint(path).cause
