@@ -124,6 +124,8 @@ def _in_processes(sources: Sequence[str], work: Callable[[str], T], jobs: int) -
                 found = tasks[0][1].result()
                 tasks.popleft()
                 yield from found
+            # once its processes have ended, nothing of it is left over when the program ends
+            pool.shutdown()
         except BrokenProcessPool:
             # a source of the current chunks ended its process; running them one by one shows which
             yield from _one_by_one([source for chunk, _ in tasks for source in chunk], work)

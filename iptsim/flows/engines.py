@@ -115,6 +115,8 @@ def _processes(hosts: list[Host], count: int) -> Iterator[Engine]:
 
     try:
         yield run
+        # once its processes have ended, nothing of it is left over when the program ends
+        pool.shutdown()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
