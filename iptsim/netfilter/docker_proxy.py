@@ -13,8 +13,8 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.languages import Text, message
+from iptsim.netfilter.excerpts import WHOLE, unseen_tables
 from iptsim.netfilter.missing_nat import has_proxy, published_ports
-from iptsim.netfilter.missing_tables import WHOLE, unseen_tables
 from iptsim.netfilter.steps import Delivery
 from iptsim.packet import (
     Family,

@@ -16,7 +16,7 @@ from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
-from iptsim.netfilter.missing_tables import WHOLE, unseen_chains, unseen_tables
+from iptsim.netfilter.excerpts import WHOLE, unseen_chains, unseen_tables
 from iptsim.packet import Context, Family, Packet, Unknown, endpoint_text, is_loopback, protocol_name
 
 #: At most this many containers are considered as the target of one packet.

@@ -1,27 +1,20 @@
-"""Tables that a source does not show: which those are, and which packets Docker's rules there could block.
+"""Which packets Docker's rules could block in tables that a source does not show.
 
-`iptables-save -t TABLE`, `iptables -S` and pasted excerpts contain only some of the tables. Docker's rules in one table
-show that it has rules in others: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler (endpoint.go writes the DROP
-in raw PREROUTING for each container, network.go and port.go its twins in nat and filter).
+Docker's rules in one table show that it has rules in others: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler
+(endpoint.go writes the DROP in raw PREROUTING for each container, network.go and port.go its twins in nat and filter).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, Ruleset
-from iptsim.extensions.hidden import is_gap
+from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.host import fib
 from iptsim.host.model import Host
-from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
+from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
+from iptsim.netfilter.excerpts import WHOLE, unseen_tables
 from iptsim.packet import Context, Unknown, address_text
-
-#: The tables that rules are usually in, in the order in which a packet meets them.
-_TABLES = ("raw", "mangle", "nat", "filter")
-#: The command that shows all of them.
-WHOLE = {4: message("save all tables: iptables-save -c"), 6: message("save all tables: ip6tables-save -c")}
 
 
 class Block(NamedTuple):
@@ -36,75 +29,6 @@ class Block(NamedTuple):
     unknown: Unknown
     words: Text
     note: Text
-
-
-def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:
-    """Return the tables that a source does not show, although they may contain rules.
-
-    A dump with several tables was made without `-t`, so tables that it lacks do not exist; only filter always does.
-    """
-    found = list(rulesets)
-    shown = {table for ruleset in found for table in ruleset.tables}
-    if len(shown) == 1 or any(ruleset.listed for ruleset in found):
-        return [table for table in _TABLES if table not in shown]
-    return ["filter"] if shown and "filter" not in shown else []
-
-
-def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
-    """Return the built-in chains, as table and name, that listings of their tables leave out."""
-    found = [ruleset for ruleset in rulesets if ruleset.listed]
-    shown = {
-        (name, chain.name)
-        for ruleset in found
-        for name, table in ruleset.tables.items()
-        for chain in table.chains.values()
-        if any(not is_gap(rule.target) for rule in chain.rules)
-        or (chain.declared and not chain.rules)
-        or (chain.rules and name != "filter")  # unknown rules, which must not be ignored
-    }
-    tables = {name for ruleset in found for name in ruleset.tables}
-    return [
-        (table, chain)
-        for table in _TABLES
-        if table in tables
-        for chain in BUILTIN_CHAINS[table]
-        # before Linux 2.6.36, nat had no INPUT
-        if (table, chain) not in shown and (table, chain) != ("nat", "INPUT")
-    ]
-
-
-def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
-    """Return what is assumed about tables and chains that a source does not show; "" if it shows all."""
-    found = list(rulesets)
-    tables = unseen_tables(found)
-    chains = unseen_chains(found)
-    others = [f"{table} {chain}" for table, chain in chains if table != "filter"]
-    notes: list[Message] = []
-    if tables:
-        notes.append(
-            message_many(
-                "The source does not show table {tables}; it is assumed to be empty.",
-                "The source does not show tables {tables}; they are assumed to be empty.",
-                len(tables),
-                tables=message_joined(", ", tables),
-            )
-        )
-    if others:
-        notes.append(
-            message_many(
-                "The source does not show chain {chains}; it is assumed to be empty.",
-                "The source does not show chains {chains}; they are assumed to be empty.",
-                len(others),
-                chains=message_joined(", ", others),
-            )
-        )
-    if ("filter", "OUTPUT") in chains:
-        notes.append(
-            message(
-                "The source does not show chain filter OUTPUT; it is assumed to accept the host's replies."
-            )
-        )
-    return message_sentences(*notes) if notes else ""
 
 
 def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:

@@ -10,6 +10,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, NftChain
+from iptsim.netfilter.excerpts import unseen_tables
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.nft_program import program_of
 from iptsim.netfilter.program import Program
@@ -21,9 +22,12 @@ class Namespaces:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        tracked = bool(host.conntrack)
+        sources = (host.rulesets, host.extra_rulesets)
+        # the rules of tables that are not shown switch it on wherever there is nat
+        partial = host.inferred and any(unseen_tables(shown.values()) for shown in sources)
+        tracked = partial or bool(host.conntrack)
         programs: dict[int, list[Program]] = {}
-        for rulesets in (host.rulesets, host.extra_rulesets):
+        for rulesets in sources:
             for family, ruleset in rulesets.items():
                 programs.setdefault(family, []).append(Program(ruleset, conntrack_on=tracked))
         self._of_host = Hooks(programs, host.namespace.nftables)

@@ -14,9 +14,9 @@ from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_many
 from iptsim.netfilter.assumptions import check_assumption
 from iptsim.netfilter.branches import Branches
+from iptsim.netfilter.excerpts import unseen_note
 from iptsim.netfilter.kernel import Observer
 from iptsim.netfilter.listeners import unsaved
-from iptsim.netfilter.missing_tables import unseen_note
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.watch import Side, Watch

@@ -176,3 +176,11 @@ def test_the_engine_tells_which_ports_are_published(tmp_path: Path) -> None:
     assert published.verdict == "DEPENDS"
     assert len(published.branches) == 2
     assert iptsim.explain(capture, "internet", "host:9999").verdict == "DROP"
+
+
+def test_nat_rules_that_translate_nothing_are_seen_in_an_excerpt(tmp_path: Path) -> None:
+    """Whether connections are tracked is up to the tables that it does not show; only then does the kernel ask nat."""
+    path = tmp_path / "commands"
+    path.write_text("iptables -t nat -A POSTROUTING -d 172.16.0.0/12 -j RETURN\n")
+    answer = iptsim.explain(path, "172.17.0.2", "172.18.0.3:80")
+    assert [step.chain for leg in answer.trace.legs for step in leg.steps if step.rule] == ["POSTROUTING"]
