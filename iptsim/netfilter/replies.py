@@ -32,12 +32,9 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
     echo reply; to anything else, a packet of the same protocol with addresses and ports swapped. A datagram that
     no program waits for gets an ICMP error instead, which is not followed. A multicast group sends nothing
     itself: a member replies from its own address, in a connection of its own. Only ICMPv6 replies to a ping of a
-    group. TCP discards what comes in a broadcast or multicast frame (tcp_v4_rcv). A later fragment has no reply of
-    its own: the reply is to the whole packet, which is unknown.
+    group. A later fragment has no reply of its own: the reply is to the whole packet, which is unknown.
     """
     if packet.fragment in ("middle", "last") or _is_for_group(packet):
-        return None
-    if packet.proto == TCP and packet.pkttype != "unicast":
         return None
     reply = Packet(
         packet.family,

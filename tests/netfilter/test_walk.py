@@ -542,10 +542,3 @@ def test_a_later_fragment_has_no_reply_of_its_own() -> None:
     trace = walk(router(rules), Question(**packet))
     assert [len(branch.legs) for branch in trace.branches] == [1, 1]
     assert not trace.consulted
-
-
-def test_tcp_to_a_broadcast_address_gets_no_answer() -> None:
-    """TCP discards it after INPUT, so that neither a program nor docker-proxy sees it (tcp_v4_rcv)."""
-    host = load_host("fixtures/captures/docker-28.5/published")
-    trace = walk(host, Question(**{"from": "client", "to": "172.17.255.255:8080"}))
-    assert [(leg.direction, leg.proxy, leg.verdict) for leg in trace.legs] == [("original", False, "ACCEPT")]
