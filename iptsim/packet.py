@@ -183,6 +183,8 @@ class Packet:
     fragment: str | None = None
     #: IPv6 extension headers before the transport header, as (protocol number, content) pairs
     extension_headers: tuple[tuple[int, bytes], ...] = ()
+    #: whether IPv6 may be fragmented on the way (ignore_df): conntrack has removed its fragment header on a bridge
+    may_be_split: bool = False
     #: SPI of ESP/AH, verification tag and chunks of SCTP, type of DCCP ... by the option's name
     extra: dict[str, Any] = field(default_factory=dict)
     mark: int = 0

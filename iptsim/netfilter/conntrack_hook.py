@@ -27,12 +27,17 @@ def defragment(kernel: Kernel, context: Context, hook: Hook) -> None:
             note = message("the kernel reassembles the fragments first; rules see the whole packet")
             kernel.note(hook.name, "CONTINUE", note, "defragmented")
     if hook.tracks and first and packet.extension_headers:
-        _join_atomic_fragment(packet)
+        _join_atomic_fragment(packet, bridged=context.physical_in is not None)
 
 
-def _join_atomic_fragment(packet: Packet) -> None:
-    """Remove the fragment header of an unfragmented packet, as conntrack does (nf_ct_frag6_gather)."""
+def _join_atomic_fragment(packet: Packet, *, bridged: bool) -> None:
+    """Remove the fragment header of an unfragmented packet, as conntrack does (nf_ct_frag6_gather).
+
+    A router still drops it if it is too big for the next link (ip6_pkt_too_big). One that came in by a bridge port is
+    fragmented instead, whether it is switched or forwarded (measured).
+    """
     kept = tuple(header for header in packet.extension_headers if header[0] != FRAGMENT)
+    packet.may_be_split |= bridged and kept != packet.extension_headers
     packet.length -= FRAGMENT_HEADER * (len(packet.extension_headers) - len(kept))
     packet.extension_headers = kept
 

@@ -13,7 +13,7 @@ def is_too_big(kernel: Kernel, packet: Packet, mtu: int | None) -> bool:
     if mtu is None or packet.length <= mtu or "length" in packet.defaults:
         return False
     if packet.family == 6:
-        return True
+        return not packet.may_be_split
     if "ip_df" in packet.extra:
         return bool(packet.extra["ip_df"])
     unknown = Unknown(
