@@ -208,7 +208,8 @@ CODES: dict[str, Kind] = {
     "unreferenced-chain": Kind("low", message("A chain has rules, but nothing jumps to it.")),
     "empty-chain": Kind("low", message("A rule jumps to a chain that has no rules.")),
     "output-drops-some": Kind(
-        "info", message("The rules of OUTPUT block packets of the host itself to some addresses.")
+        "info",
+        message("In a pasted text: the rules of OUTPUT block packets of the host itself to some addresses."),
     ),
     "redundant-rule": Kind(
         "info", message("A rule changes nothing: another rule does the same with all its packets.")

@@ -92,7 +92,9 @@ def loopback_dropped(scene: Scene) -> Iterator[Finding]:
 
 
 def drops_some(scene: Scene) -> Iterator[Finding]:
-    """Find the destinations to which the rules of OUTPUT drop what the host sends."""
+    """Find the destinations to which the rules of OUTPUT drop what the host sends, if the text tells of a problem."""
+    if scene.host.pasted is None:
+        return
     for family in scene.families:
         hooks = scene.hooks(family, "filter")
         found: list[tuple[Rule, Explanation]] = []

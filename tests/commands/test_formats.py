@@ -20,6 +20,7 @@ from iptsim.render.sheets import Sheet, comma_separated, markdown
 ROOT = Path(__file__).parents[2]
 UFW = "fixtures/captures/hosts/ufw-docker-28.5"
 CLEAN = "fixtures/captures/docker-28.5/icc-on"
+FOUND = ["firewall-bypassed", "host-closed-to-containers"]
 SARIF = Draft202012Validator(json.loads((ROOT / "tests/sarif.json").read_text("utf-8")))
 
 
@@ -37,7 +38,8 @@ def test_sarif_points_at_the_line_of_the_dump(capsys: pytest.CaptureFixture[str]
     log = json.loads(printed(capsys, "lint", UFW, CLEAN, "--format", "sarif"))
     assert [error.message for error in SARIF.iter_errors(log)] == []
     (run,) = log["runs"]
-    (result,) = run["results"]
+    result = run["results"][0]
+    assert [one["ruleId"] for one in run["results"]] == FOUND
     assert (
         run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == "firewall-bypassed"
     )
@@ -78,8 +80,8 @@ def test_junit_counts_what_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
     root = ElementTree.fromstring(
         printed(capsys, "lint", UFW, CLEAN, "missing", "--format", "junit", status=2)
     )
-    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "1", "1")
-    assert [len(suite.findall("testcase")) for suite in root] == [1, 1, 1]
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("4", "2", "1")
+    assert [len(suite.findall("testcase")) for suite in root] == [len(FOUND), 1, 1]
     assert [suite.get("name") for suite in root] == [UFW, CLEAN, "missing"]
     failure = root.find("testsuite/testcase/failure")
     assert failure is not None
@@ -111,7 +113,7 @@ def test_junit_holds_any_text() -> None:
 
 def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(printed(capsys, "lint", UFW, CLEAN, "--format", "csv"))))
-    assert [(row["Source"], row["Code"]) for row in rows] == [(UFW, "firewall-bypassed")]
+    assert [(row["Source"], row["Code"]) for row in rows] == [(UFW, code) for code in FOUND]
     text = printed(capsys, "lint", UFW, CLEAN, "--format", "markdown")
     heads = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert heads == [UFW, CLEAN]

@@ -127,7 +127,9 @@ def test_services_of_the_host_matter_in_a_report_of_a_problem_only(tmp_path: Pat
     ],
 )
 def test_destinations_that_output_blocks(output: str, found: bool, tmp_path: Path) -> None:
-    assert ("output-drops-some" in lint(tmp_path, host(output=output))) is found
+    asked = "The host cannot send mail, see below.\n\n```\n" + host(output=output) + "```\n"
+    assert ("output-drops-some" in lint(tmp_path, asked)) is found
+    assert "output-drops-some" not in lint(tmp_path, host(output=output))
 
 
 FORWARD = """\

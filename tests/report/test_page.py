@@ -314,7 +314,10 @@ def test_the_sentence_on_what_is_open(dump: str, said: str, tmp_path: Path) -> N
 def test_findings_stand_under_their_severity() -> None:
     text = made(FIXTURES / "hosts/ufw-docker-28.5")
     section = text[text.index('<section id="findings"') : text.index('<section id="policies"')]
-    assert re.findall(r"</span> (\w+)<span class=\"soft\"> \((\d+)\)", section) == [("critical", "1")]
+    assert re.findall(r"</span> (\w+)<span class=\"soft\"> \((\d+)\)", section) == [
+        ("critical", "1"),
+        ("low", "1"),
+    ]
     assert section.count('<article class="finding v-critical"') == 1
     assert 'id="finding/0"' in section
     assert re.findall(r'href="#(rule/[^"]+)"', section) == ["rule/4/nat/DOCKER/2", "rule/4/filter/DOCKER/2"]
