@@ -77,6 +77,12 @@ def header(rule: Rule) -> dict[str, Any]:
     return fields
 
 
+def is_for_replies(rule: Rule) -> bool:
+    """Return whether a rule matches packets of established connections, but no new ones."""
+    states = map(states_of, rule.matches)
+    return any("ESTABLISHED" in one and "NEW" not in one for one in states)
+
+
 def states_of(match: Match) -> tuple[str, ...]:
     """Return the connection states that `-m conntrack` or `-m state` names; empty for any other match."""
     return getattr(match, "ctstate", None) or getattr(match, "state", None) or ()

@@ -14,7 +14,7 @@ from iptsim.address_sets import AddressSet
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, blocked_at, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.routing_tables import routes_of
@@ -351,7 +351,11 @@ def closed(scene: Scene) -> Iterator[Finding]:
         asked = [
             scene.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
         ]
-        blocked = [one for one in asked if one is not None and _blocked_in_input(one)]
+        blocked = [
+            (one, step)
+            for one in asked
+            if one is not None and (step := blocked_at(one, "INPUT")) is not None and not step.backend
+        ]
         if len(blocked) < len(asked):
             continue
         opened = reach(scene.host, "internet", family=family).opened
@@ -361,7 +365,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
                 every = every | one.traffic
             elif one.receiver == "host" and one.verdict == "DEPENDS":
                 unsure = unsure | one.traffic
-        step, chain = blocked[0].trace.legs[0].deciding, scene.table(family, "filter").chains["INPUT"]
+        (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
         yield Finding(
             "closed-by-default",
             message(
@@ -370,7 +374,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
             )
             if every
             else message("INPUT blocks new connections from the internet."),
-            (of_rule(step.rule) if step is not None and step.rule is not None else of_policy(chain),),
+            (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
             message_sentences(
                 message(
                     "Whether it accepts {ports} depends on what is not shown.",
@@ -387,20 +391,9 @@ def closed(scene: Scene) -> Iterator[Finding]:
                 "To open a port: {command}",
                 command=f"{tool_of(family)} -I INPUT -p PROTOCOL --dport PORT -j ACCEPT",
             ),
-            blocked[0],
+            shown,
             family,
         )
-
-
-def _blocked_in_input(shown: Explanation) -> bool:
-    request = shown.trace.legs[0]
-    step = request.deciding
-    return (
-        request.verdict in ("DROP", "REJECT")
-        and step is not None
-        and step.hook == "INPUT"
-        and not step.backend
-    )
 
 
 # -- with --audit ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.languages import Message, Text, message, message_many, message_sentences
-from iptsim.netfilter.steps import Skipped
+from iptsim.netfilter.steps import Skipped, Step
 from iptsim.packet import Family
 from iptsim.question.options import explain_options, line_of
 from iptsim.shown import Framed, Shown
@@ -362,6 +362,15 @@ def of_rule(rule: Rule) -> Evidence:
     if rule.line:
         place = message("{place} (line {line})", place=place, line=rule.line)
     return Evidence(place, rule.text, rule)
+
+
+def blocked_at(shown: Explanation, hook: str) -> Step | None:
+    """Return the step of a hook at which a packet is blocked; None if nothing blocks it there."""
+    request = shown.trace.legs[0]
+    step = request.deciding
+    if step is None or step.hook != hook or request.verdict not in ("DROP", "REJECT"):
+        return None
+    return step
 
 
 def of_policy(chain: Chain) -> Evidence:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Jump, Rule
+from iptsim.dump.ruleset import Chain, Jump
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, lans_behind, networks_behind
-from iptsim.findings.examples import states_of
+from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -55,14 +55,9 @@ def _dockers_policy(scene: Scene, family: Family) -> bool:
 def _accepts_any(scene: Scene, family: Family) -> bool:
     """Return whether a rule that the source shows may accept a new connection that is forwarded."""
     return any(
-        isinstance(rule.target, Jump) or (rule.target_name == "ACCEPT" and not _for_replies(rule))
+        isinstance(rule.target, Jump) or (rule.target_name == "ACCEPT" and not is_for_replies(rule))
         for rule in scene.rules(family, "filter", "FORWARD")
     )
-
-
-def _for_replies(rule: Rule) -> bool:
-    states = [states_of(match) for match in rule.matches]
-    return any("ESTABLISHED" in one and "NEW" not in one for one in states)
 
 
 def _drops_all(family: Family, forward: Chain) -> Finding:

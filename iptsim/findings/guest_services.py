@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import Behind, ask_from, networks_behind
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, blocked_at, of_policy, of_rule, tool_of
 from iptsim.findings.scene import Scene
-from iptsim.languages import message, message_sentences
-from iptsim.packet import UDP, Family, address_text
+from iptsim.languages import Text, message, message_sentences
+from iptsim.packet import UDP, Family
 
 #: Bridges on which libvirt, LXD, Incus and LXC run dnsmasq, and Podman (not on its default network) aardvark-dns.
 _SERVED = re.compile(r"(virbr|lxdbr|incusbr|lxcbr)[0-9]+|podman[1-9][0-9]*")
@@ -24,7 +24,7 @@ def unserved(scene: Scene) -> Iterator[Finding]:
             if not _SERVED.fullmatch(behind.interface) or not _may_listen(scene):
                 continue
             shown = _asks_for_name(scene, family, behind)
-            if shown is not None and blocked_in_input(shown):
+            if shown is not None and blocked_at(shown, "INPUT") is not None:
                 yield _finding(scene, family, behind, shown)
 
 
@@ -36,17 +36,8 @@ def _may_listen(scene: Scene) -> bool:
 
 def _asks_for_name(scene: Scene, family: Family, behind: Behind) -> Explanation | None:
     """Walk a DNS query of a guest to the bridge's own address."""
-    interface = scene.host.namespace.interfaces.get(behind.interface)
-    own = [one.address for one in interface.addresses if one.family == family] if interface else []
-    to = address_text(family, own[0]) if own else "host"
+    to = scene.address_on(behind.interface, family)
     return ask_from(scene, family, behind, to, proto="udp", dport=_DNS)
-
-
-def blocked_in_input(shown: Explanation) -> bool:
-    """Return whether INPUT blocks a packet to the host."""
-    request = shown.trace.legs[0]
-    step = request.deciding
-    return request.verdict in ("DROP", "REJECT") and step is not None and step.hook == "INPUT"
 
 
 def decider_in_input(scene: Scene, family: Family, shown: Explanation) -> tuple[Evidence, ...]:
@@ -56,6 +47,16 @@ def decider_in_input(scene: Scene, family: Family, shown: Explanation) -> tuple[
     if step is not None and step.rule is not None:
         return (of_rule(step.rule),)
     return (of_policy(chain),) if step is not None and step.policy and chain is not None else ()
+
+
+def opening(scene: Scene, family: Family, interface: str, command: str) -> Text:
+    """Return the remedy that opens INPUT to an interface: a command, and that of ufw if ufw is in use."""
+    return message_sentences(
+        message("{commands}.", commands=command),
+        message("With ufw: ufw allow in on {name}.", name=interface)
+        if any(chain.startswith("ufw-") for chain in scene.table(family, "filter").chains)
+        else "",
+    )
 
 
 def _finding(scene: Scene, family: Family, behind: Behind, shown: Explanation) -> Finding:
@@ -70,12 +71,7 @@ def _finding(scene: Scene, family: Family, behind: Behind, shown: Explanation) -
             "Their queries are for the host itself, so the rules of INPUT apply, not those of FORWARD.",
             name=name,
         ),
-        message_sentences(
-            message("{commands}.", commands=command),
-            message("With ufw: ufw allow in on {name}.", name=name)
-            if any(chain.startswith("ufw-") for chain in scene.table(family, "filter").chains)
-            else "",
-        ),
+        opening(scene, family, name, command),
         shown,
         family,
         (command,),

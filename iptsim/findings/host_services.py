@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Finding, tool_of
-from iptsim.findings.guest_services import blocked_in_input, decider_in_input
+from iptsim.findings.finding import Finding, blocked_at, tool_of
+from iptsim.findings.guest_services import decider_in_input, opening
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
 from iptsim.host.containers import Network
-from iptsim.languages import Message, message, message_joined, message_sentences
+from iptsim.languages import Message, message, message_joined
 from iptsim.packet import BITS, Family, address_text
 
 _SHOWN = 5
@@ -66,8 +66,8 @@ def _published(
 
 def _blocks(shown: Explanation) -> bool:
     """Return whether a rule of iptables in INPUT blocks a packet, or the policy."""
-    step = shown.trace.legs[0].deciding
-    return blocked_in_input(shown) and step is not None and step.table == "filter" and not step.backend
+    step = blocked_at(shown, "INPUT")
+    return step is not None and step.table == "filter" and not step.backend
 
 
 def _sender(scene: Scene, family: Family, network: Network) -> str:
@@ -83,11 +83,9 @@ def _sender(scene: Scene, family: Family, network: Network) -> str:
 
 def _asks(scene: Scene, family: Family, network: Network, proto: str, port: int) -> Explanation | None:
     """Walk a packet from a network to the host's address on its bridge."""
-    interface = scene.host.namespace.interfaces.get(network.bridge or "")
-    own = [one.address for one in interface.addresses if one.family == family] if interface else []
     sender = _sender(scene, family, network)
     arriving: dict[str, Any] = {} if sender in scene.host.containers else {"in": network.bridge}
-    to = address_text(family, own[0]) if own else "host"
+    to = scene.address_on(network.bridge or "", family)
     return scene.ask(sender, to, family, proto=proto, dport=port, **arriving)
 
 
@@ -104,12 +102,7 @@ def _finding(scene: Scene, family: Family, title: Message, network: Network, sho
             "Packets of a container to an address of the host pass INPUT, not FORWARD: those to services of the host, "
             "to its name server, and to ports published for other networks, which docker-proxy answers."
         ),
-        message_sentences(
-            message("{commands}.", commands=command),
-            message("With ufw: ufw allow in on {name}.", name=network.bridge or "")
-            if any(chain.startswith("ufw-") for chain in scene.table(family, "filter").chains)
-            else "",
-        ),
+        opening(scene, family, network.bridge or "", command),
         shown,
         family,
         (command,),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.examples import header, packet_for
-from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Finding, blocked_at, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
@@ -56,13 +56,8 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
 
 
 def _dropped_in_output(shown: Explanation) -> bool:
-    leg = shown.trace.legs[0]
-    step = leg.deciding
-    return (
-        leg.verdict in ("DROP", "REJECT")
-        and step is not None
-        and (step.hook, step.table) == ("OUTPUT", "filter")
-    )
+    step = blocked_at(shown, "OUTPUT")
+    return step is not None and step.table == "filter"
 
 
 def loopback_dropped(scene: Scene) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import ask_outside, is_private, networks_behind, second_address
-from iptsim.findings.examples import packet_for, states_of
+from iptsim.findings.examples import is_for_replies, packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
@@ -49,7 +49,7 @@ def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation 
             "No rule of INPUT accepts packets of established connections. The host can send, but gets no reply: "
             "updates, DNS and docker pull time out."
         ),
-        f"{command}",
+        command,
         shown,
         family,
         (command,),
@@ -162,7 +162,7 @@ def _mirror(rules: list[Rule], rule: Rule) -> Rule | None:
         back = (one.parameters.out_interface, one.parameters.in_interface)
         if one.parameters.negated:
             back = (None, None)
-        if back == there and _is_for_replies(one):
+        if back == there and one.target_name == "ACCEPT" and is_for_replies(one):
             return None if one.counters is None or one.counters.packets else one
         if one.counters is None:
             return None
@@ -176,20 +176,14 @@ def _may_be(name: str | None, interface: str | None) -> bool:
     return name is None or name == interface or name.endswith("+")
 
 
-def _is_for_replies(rule: Rule) -> bool:
-    """Return whether a rule accepts packets of established connections only."""
-    states = {state for match in rule.matches for state in states_of(match)}
-    return rule.target_name == "ACCEPT" and "ESTABLISHED" in states and "NEW" not in states
-
-
 def _reply_rule(shown: Explanation) -> Rule | None:
     """Return the rule of FORWARD that accepts the reply to a packet, if one for established connections does."""
     if len(shown.trace.legs) < 2 or shown.trace.legs[1].verdict != "ACCEPT":
         return None
     for step in shown.trace.legs[1].all_steps:
         if step.hook == "FORWARD" and step.table == "filter" and step.verdict == "ACCEPT" and step.rule:
-            is_for_replies = any("ESTABLISHED" in states_of(match) for match in step.rule.matches)
-            return step.rule if is_for_replies else None
+            let_in_by_state = any("ESTABLISHED" in states_of(match) for match in step.rule.matches)
+            return step.rule if let_in_by_state else None
     return None
 
 

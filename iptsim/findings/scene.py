@@ -364,6 +364,12 @@ class Scene:
         except UsageError:
             return None
 
+    def address_on(self, interface: str, family: Family) -> str:
+        """Return the host's first address on an interface, or "host" if the source shows none."""
+        found = self.host.namespace.interfaces.get(interface)
+        own = [one.address for one in found.addresses if one.family == family] if found is not None else []
+        return address_text(family, own[0]) if own else "host"
+
     def ask_past_output(self, sender: str, to: str, family: Family, **fields: Any) -> Explanation | None:
         """Walk a packet of the host, as if OUTPUT accepted it if the source does not show OUTPUT.
 

@@ -225,22 +225,16 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed]) -> str | None:
 def _any_of(subnet: Subnet, host: Host) -> str | None:
     """Return an address of a subnet that stands for all of its containers; None if rules tell their packets apart."""
     for rule in host.rulesets[4].rules() if 4 in host.rulesets else ():
-        of, to = (_option(rule.text, flag) for flag in ("-s", "-d"))
-        if of is None or of == to or of == str(subnet):  # `-s X -d X`: of a container to itself
+        of = rule.parameters.source
+        if of is None or of == rule.parameters.destination:  # `-s X -d X`: of a container to itself
             continue
-        address, _, length = of.partition("/")
-        if subnet.covers(4, int(IPv4Address(address))) and int(length or 32) > subnet.prefix_length:
+        if subnet.covers(4, of.address) and of.mask.bit_count() > subnet.prefix_length:
             return None
     first = subnet.address + 2
     host.assumptions.append(
         message("The container that sends it is assumed to be {address}.", address=str(IPv4Address(first)))
     )
     return str(IPv4Address(first))
-
-
-def _option(text: str, flag: str) -> str | None:
-    found = re.search(rf"(?:^|\s){flag} ([0-9.]+(?:/[0-9]+)?)(?=\s|$)", text)
-    return found[1] if found else None
 
 
 def _failed(segments: Iterable[Segment]) -> Iterable[FailedCommand]:
