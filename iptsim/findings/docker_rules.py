@@ -71,44 +71,60 @@ def failed(scene: Scene) -> Iterator[Finding]:
     if not found:
         return
     first, chain = found[0]
-    lost = not first.caller
-    yield Finding(
+    evidence = tuple(
+        Evidence(
+            message("line {line}", line=one.line),
+            f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
+        )
+        for one, _ in found[:_LINES]
+    )
+    family: Family = 6 if first.program == "ip6tables" else 4
+    if first.caller:
+        yield _other_program_failed(first.caller, chain, evidence, family)
+    else:
+        yield _docker_failed(chain, evidence, family)
+
+
+def _docker_failed(chain: str, evidence: tuple[Evidence, ...], family: Family) -> Finding:
+    """Return the finding about a command of dockerd: another program has removed the chain."""
+    return Finding(
         "docker-rules-flushed",
-        message("Docker could not write a rule, because its chain {chain} does not exist.", chain=chain)
-        if lost
-        else message(
-            "{caller} could not add its rule, because Docker's chain {chain} does not exist where it looks.",
-            caller=first.caller,
-            chain=chain,
-        ),
-        tuple(
-            Evidence(
-                message("line {line}", line=one.line),
-                f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
-            )
-            for one, _ in found[:_LINES]
-        ),
+        message("Docker could not write a rule, because its chain {chain} does not exist.", chain=chain),
+        evidence,
         message(
             "dockerd creates its chains when it starts. Another program, such as firewalld, iptables-restore or a"
             " script that flushes the tables, has removed them since."
-        )
-        if lost
-        else message(
-            "dockerd creates its chains when it starts, with the iptables of the host. An iptables in a container may"
-            " use the other backend (legacy or nf_tables), which has no such chain; or Docker had not started yet."
         ),
         message(
             "systemctl restart docker creates them again. To keep them, start or reload the other firewall before"
             " Docker."
-        )
-        if lost
-        else message(
-            "Compare iptables --version on the host and where {caller} runs, and use the same backend; start {caller}"
-            " after Docker.",
-            caller=first.caller,
         ),
         None,
-        6 if first.program == "ip6tables" else 4,
+        family,
+    )
+
+
+def _other_program_failed(caller: str, chain: str, evidence: tuple[Evidence, ...], family: Family) -> Finding:
+    """Return the finding about a command of another program: it sees other rules than Docker, or came first."""
+    return Finding(
+        "docker-rules-flushed",
+        message(
+            "{caller} could not add its rule, because Docker's chain {chain} does not exist where it looks.",
+            caller=caller,
+            chain=chain,
+        ),
+        evidence,
+        message(
+            "dockerd creates its chains when it starts, with the iptables of the host. An iptables in a container may"
+            " use the other backend (legacy or nf_tables), which has no such chain; or Docker had not started yet."
+        ),
+        message(
+            "Compare iptables --version on the host and where {caller} runs, and use the same backend; start {caller}"
+            " after Docker.",
+            caller=caller,
+        ),
+        None,
+        family,
     )
 
 

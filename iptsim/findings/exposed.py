@@ -14,8 +14,8 @@ from iptsim.address_sets import AddressSet
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
-from iptsim.findings.finding import Evidence, Finding, blocked_at, of_policy, of_rule, tool_of
-from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.scene import Scene
 from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.routing_tables import routes_of
 from iptsim.languages import Message, message, message_sentences
@@ -338,62 +338,6 @@ def _remedy(scene: Scene, one: _Open) -> Message:
         "Let the service listen on 127.0.0.1 or an internal address only, or accept only some networks, with -s in the "
         "rule that accepts it."
     )
-
-
-# -- in pasted texts -------------------------------------------------------------------------------
-
-
-def closed(scene: Scene) -> Iterator[Finding]:
-    """Tell, of a pasted text, what INPUT accepts from the internet, if it blocks all other new connections."""
-    for family in scene.families if scene.host.pasted is not None else ():
-        if not scene.shows(family, "filter", "INPUT"):
-            continue
-        asked = [
-            scene.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
-        ]
-        blocked = [
-            (one, step)
-            for one in asked
-            if one is not None and (step := blocked_at(one, "INPUT")) is not None and not step.backend
-        ]
-        if len(blocked) < len(asked):
-            continue
-        opened = reach(scene.host, "internet", family=family).opened
-        every, unsure = Traffic(), Traffic()
-        for one in opened.classes:
-            if one.receiver == "host" and one.is_open:
-                every = every | one.traffic
-            elif one.receiver == "host" and one.verdict == "DEPENDS":
-                unsure = unsure | one.traffic
-        (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
-        yield Finding(
-            "closed-by-default",
-            message(
-                "INPUT blocks new connections from the internet, except: {ports}.",
-                ports=every.says(opened.asked),
-            )
-            if every
-            else message("INPUT blocks new connections from the internet."),
-            (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
-            message_sentences(
-                message(
-                    "Whether it accepts {ports} depends on what is not shown.",
-                    ports=unsure.says(opened.asked),
-                )
-                if unsure
-                else "",
-                message(
-                    "If a service of the host does not answer, no rule accepts its port. Packets to containers and"
-                    " guests are forwarded, and do not pass INPUT."
-                ),
-            ),
-            message(
-                "To open a port: {command}",
-                command=f"{tool_of(family)} -I INPUT -p PROTOCOL --dport PORT -j ACCEPT",
-            ),
-            shown,
-            family,
-        )
 
 
 # -- with --audit ----------------------------------------------------------------------------------

@@ -104,6 +104,13 @@ CODES: dict[str, Kind] = {
     "notrack-stops-nat": Kind(
         "high", message("A rule in table raw turns tracking off for packets that nat should translate.")
     ),
+    "dnat-to-loopback": Kind(
+        "high",
+        message("A port forward leads to 127.0.0.0/8, where the kernel routes no packets from outside."),
+    ),
+    "forward-names-old-port": Kind(
+        "high", message("A rule of FORWARD is for the port that a port forward has already replaced.")
+    ),
     "nftables-drops-forwarded": Kind(
         "high",
         message("A base chain of nftables drops forwarded packets that the rules of iptables let pass."),
@@ -129,6 +136,10 @@ CODES: dict[str, Kind] = {
     "input-drops-loopback": Kind(
         "high", message("The rules of INPUT drop the connections of the host to itself.")
     ),
+    "neighbour-discovery-blocked": Kind(
+        "high",
+        message("The IPv6 rules of INPUT block neighbour discovery, without which IPv6 does not work."),
+    ),
     "guests-without-names": Kind(
         "high", message("The rules of INPUT block what guests ask the host's name server on their bridge.")
     ),
@@ -141,6 +152,14 @@ CODES: dict[str, Kind] = {
     ),
     "wrong-interface": Kind(
         "high", message("A rule names a network card that the host does not have, instead of its uplink.")
+    ),
+    "rejected-rule": Kind("high", message("The kernel rejects a rule, so it does not exist.")),
+    "rate-limit-inverted": Kind(
+        "medium", message("A rule blocks packets up to a rate, and lets those beyond it pass.")
+    ),
+    "redirect-takes-own": Kind(
+        "medium",
+        message("A REDIRECT or DNAT in OUTPUT also catches what the program sends that it leads to."),
     ),
     "service-without-endpoints": Kind(
         "medium", message("A service of Kubernetes has no endpoints, so kube-proxy refuses its connections.")

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.findings.behind import is_private
 from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import Finding, blocked_at, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, is_loopback, is_multicast
+from iptsim.packet import Family, address_text, is_loopback, is_multicast
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))
@@ -65,10 +66,8 @@ def loopback_dropped(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         chain = scene.table(family, "filter").chains.get("INPUT")
         shown = scene.ask_past_output("localhost", "localhost", family, proto="tcp", dport=SOME_PORT)
-        step = shown.trace.legs[0].deciding if shown is not None else None
-        if chain is None or shown is None or shown.verdict not in ("DROP", "REJECT") or step is None:
-            continue
-        if (step.hook, step.table) != ("INPUT", "filter") or step.backend:
+        step = blocked_at(shown, "INPUT") if shown is not None else None
+        if chain is None or step is None or step.table != "filter" or step.backend:
             continue
         command = f"{tool_of(family)} -I INPUT -i lo -j ACCEPT"
         yield Finding(
@@ -188,6 +187,64 @@ def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
         message(
             "To catch only packets for this host: {command}",
             command=f"{tool} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}",
+        ),
+        shown,
+        family,
+    )
+
+
+def redirects_itself(scene: Scene) -> Iterator[Finding]:
+    """Find rules of OUTPUT that redirect a port of all hosts, and except no program: also the one that they lead to."""
+    for family in scene.families:
+        rules = scene.rules(family, "nat", "OUTPUT")
+        for rule in rules:
+            if not _is_proxied(rule) or any(map(_excepts, rules[: rules.index(rule)])):
+                continue
+            fields = header(rule)
+            shown = scene.ask("host", "internet", family, **fields) if "dport" in fields else None
+            if shown is None or shown.trace.branches:
+                continue
+            if any(step.rule is rule for step in shown.trace.legs[0].all_steps):
+                yield _redirects_itself(family, rule, shown)
+
+
+def _is_proxied(rule: Rule) -> bool:
+    """Return whether a rule leads to a program of the host, whatever destination and sender a packet has."""
+    to = getattr(rule.target, "to_destination", None)
+    local = to is not None and to.addresses is not None and is_loopback(4, to.addresses[0])
+    return _takes_everything(rule) and (rule.target_name == "REDIRECT" or local)
+
+
+def _excepts(rule: Rule) -> bool:
+    """Return whether a rule may except what a proxy sends: it ends the chain for some hosts of other networks."""
+    to = rule.parameters.destination
+    family: Family = 4 if to is None or to.family == 4 else 6
+    address = (to.address & to.mask) if to is not None else None
+    inside = address is not None and (
+        is_loopback(family, address)
+        or is_multicast(family, address)
+        or is_private(family, address_text(family, address))
+    )
+    return rule.target_name in ("RETURN", "ACCEPT") and not inside
+
+
+def _redirects_itself(family: Family, rule: Rule, shown: Explanation) -> Finding:
+    tool = tool_of(family)
+    return Finding(
+        "redirect-takes-own",
+        message(
+            "nat OUTPUT rule {position} redirects what every program of the host sends to port {port}.",
+            position=rule.position,
+            port=shown.question.dport or "",
+        ),
+        (of_rule(rule),),
+        message(
+            "Also the connections of the program that it leads to: what a proxy or a name server asks of other hosts"
+            " on this port comes back to itself."
+        ),
+        message(
+            "Except its user first: {command}",
+            command=f"{tool} -t nat -I OUTPUT {rule.position} -m owner --uid-owner USER -j RETURN",
         ),
         shown,
         family,

@@ -22,7 +22,7 @@ from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
 _SHOWN = 5
 
 
-class _Forward(NamedTuple):
+class Forward(NamedTuple):
     """A DNAT rule that a person wrote for a port of the host.
 
     Attributes:
@@ -40,18 +40,18 @@ class _Forward(NamedTuple):
 def hairpin(scene: Scene) -> Iterator[Finding]:
     """Find port forwards to a machine whose neighbours get no reply: it replies to them directly."""
     for family in scene.families:
-        for forward in _forwards(scene, family):
+        for forward in forwards(scene, family):
             found = fib.lookup(scene.host.namespace, family, forward.target)
             client = _neighbour(scene, family, forward.target, found.device)
             if client is None or found.gateway is not None or found.device is None:
                 continue
             shown = scene.ask(client, forward.at, family, **{"in": found.device}, **forward.fields)
-            if shown is None or shown.reason.code != "reply-not-recognised" or not _uses(shown, forward.rule):
+            if shown is None or shown.reason.code != "reply-not-recognised" or not uses(shown, forward.rule):
                 continue
             yield _hairpin(scene, family, forward, shown, found.device)
 
 
-def _hairpin(scene: Scene, family: Family, forward: _Forward, shown: Explanation, device: str) -> Finding:
+def _hairpin(scene: Scene, family: Family, forward: Forward, shown: Explanation, device: str) -> Finding:
     target = address_text(family, forward.target)
     network = next(
         f"{address_text(family, address.network)}/{address.prefix_length}"
@@ -78,13 +78,13 @@ def _hairpin(scene: Scene, family: Family, forward: _Forward, shown: Explanation
 def not_for_host(scene: Scene) -> Iterator[Finding]:
     """Find port forwards that the host's own connections do not use: PREROUTING does not see them."""
     for family in scene.families:
-        found: list[tuple[_Forward, Explanation]] = []
-        for forward in _forwards(scene, family):
+        found: list[tuple[Forward, Explanation]] = []
+        for forward in forwards(scene, family):
             if forward.rule.parameters.in_interface is not None:
                 continue  # for packets from outside, on purpose
             outside = scene.ask("internet", forward.at, family, **forward.fields)
             shown = scene.ask("host", forward.at, family, **forward.fields)
-            if outside is None or shown is None or not _uses(outside, forward.rule):
+            if outside is None or shown is None or not uses(outside, forward.rule):
                 continue
             if not any(step.verdict in ("DNAT", "REDIRECT") for step in shown.trace.legs[0].all_steps):
                 found.append((forward, shown))
@@ -92,7 +92,7 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
             yield _not_for_host(scene, family, found)
 
 
-def _not_for_host(scene: Scene, family: Family, found: list[tuple[_Forward, Explanation]]) -> Finding:
+def _not_for_host(scene: Scene, family: Family, found: list[tuple[Forward, Explanation]]) -> Finding:
     forward, shown = found[0]
     words = scene.shown_words(forward.rule)
     command = f"{tool_of(family)} -t nat -A OUTPUT -m addrtype --dst-type LOCAL {words}"
@@ -195,7 +195,7 @@ def ingress_gone(scene: Scene) -> Iterator[Finding]:
 # -- the forwards of a host ----------------------------------------------------------------------------------
 
 
-def _forwards(scene: Scene, family: Family) -> Iterator[_Forward]:
+def forwards(scene: Scene, family: Family) -> Iterator[Forward]:
     """Yield the rules by which a person forwards a port of the host to one address."""
     owners = chain_owners(scene.host.rulesets[family])
     hooks = scene.hooks(family, "nat")
@@ -216,7 +216,7 @@ def _forwards(scene: Scene, family: Family) -> Iterator[_Forward]:
         ):
             continue
         if scene.host.owner_of(family, addresses[0]) != "host":
-            yield _Forward(rule, addresses[0], _own_address(scene, family, rule), fields)
+            yield Forward(rule, addresses[0], _own_address(scene, family, rule), fields)
 
 
 def _own_address(scene: Scene, family: Family, rule: Rule) -> str:
@@ -266,7 +266,7 @@ def _candidates(scene: Scene, family: Family, rules: list[Rule]) -> Iterator[Exp
     for publication in scene.publications(family):
         if (shown := scene.ask_port(publication)) is not None:
             yield shown
-    for forward in _forwards(scene, family):
+    for forward in forwards(scene, family):
         if (shown := scene.ask("internet", forward.at, family, **forward.fields)) is not None:
             yield shown
     for network in scene.host.networks.values():
@@ -309,5 +309,6 @@ def _is_translated(shown: Explanation) -> bool:
     )
 
 
-def _uses(shown: Explanation, rule: Rule) -> bool:
+def uses(shown: Explanation, rule: Rule) -> bool:
+    """Return whether a rule matched a packet."""
     return any(step.rule is rule for step in shown.trace.legs[0].all_steps)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.hidden import Hidden
 from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
@@ -75,6 +76,8 @@ def _dead_rules(scene: Scene, traffic: Traffic) -> list[_Dead]:
             continue
         if not is_chosen(one.rule, scene) and not _is_repeated(one):
             continue
+        if any(isinstance(match, Hidden) and match.place[:1] == ("chain",) for match in one.rule.matches):
+            continue  # it may be in another chain
         if any(accepts_all(rule) or _ends_docker_user(rule) for rule in one.hidden_by):
             continue  # there is a finding about that rule
         key = (one.reason, one.rule.chain, *map(id, one.hidden_by))

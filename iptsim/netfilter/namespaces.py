@@ -24,12 +24,17 @@ class Namespaces:
         self.host = host
         sources = (host.rulesets, host.extra_rulesets)
         # the rules of tables that are not shown switch it on wherever there is nat
-        partial = host.inferred and any(unseen_tables(shown.values()) for shown in sources)
-        tracked = partial or bool(host.conntrack)
+        tracked = {
+            family
+            for shown in sources
+            for family, ruleset in shown.items()
+            if host.inferred and unseen_tables((ruleset,))
+        }
+        tracked |= {entry.connection.family for entry in host.conntrack}
         programs: dict[int, list[Program]] = {}
         for rulesets in sources:
             for family, ruleset in rulesets.items():
-                programs.setdefault(family, []).append(Program(ruleset, conntrack_on=tracked))
+                programs.setdefault(family, []).append(Program(ruleset, conntrack_on=family in tracked))
         self._of_host = Hooks(programs, host.namespace.nftables)
         self._of_containers: dict[str, Hooks] = {}
 

@@ -42,6 +42,7 @@ def with_way_back(host: Host, start: Start) -> Host | None:
         namespace,
         interfaces={**namespace.interfaces, name: interface},
         routes=[*namespace.routes, route],
-        cache={},
+        # "internet" stays the same address, although another route than the default one now leads to it
+        cache={("outside", family): outside_address(host, family)},
     )
     return replace(host, namespace=changed, assumptions=[*host.assumptions, note])

@@ -51,3 +51,11 @@ def test_many_senders_do_not_fill_the_memory(tmp_path: Path) -> None:
         for number in range(120)
     }
     assert verdicts == {"ACCEPT"}
+
+
+def test_the_internet_behind_an_interface_stays_one_address(tmp_path: Path) -> None:
+    """The route to it must not make another address of the internet the one in question."""
+    path = tmp_path / "paste"
+    path.write_text("iptables -t nat -A PREROUTING -i ppp0 -p tcp --dport 80 -j DNAT --to 10.9.0.7\n")
+    shown = iptsim.explain(path, sender="internet", to="host", in_interface="ppp0", dport=80)
+    assert sum("behind ppp0" in str(one) for one in shown.trace.assumptions) == 1

@@ -1,0 +1,75 @@
+"""Rate limits that are the wrong way round: they drop what keeps to the rate, and let the flood pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
+from iptsim.extensions.base import Match
+from iptsim.findings.examples import packet_for
+from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.scene import Scene
+from iptsim.findings.shadow import is_chosen
+from iptsim.languages import message
+from iptsim.packet import Family
+
+
+def inverted(scene: Scene) -> Iterator[Finding]:
+    """Find rules that block packets up to a rate, where those beyond it are accepted."""
+    for family in scene.families:
+        for rule in scene.table(family, "filter").rules():
+            if rule.target_name not in ("DROP", "REJECT") or not any(map(_is_up_to_rate, rule.matches)):
+                continue
+            if rule.refused or not is_chosen(rule, scene):
+                continue
+            for hook in scene.hooks(family, "filter").get(rule.chain, ()):
+                shown = packet_for(scene, family, rule, hook)
+                if shown is not None and _lets_the_rest_pass(shown, rule):
+                    yield _finding(scene, family, rule, shown)
+                    break
+
+
+def _is_up_to_rate(match: Match) -> bool:
+    """Return whether a match holds while a rate is not exceeded, as -m limit and --hashlimit-upto do."""
+    if match.negated:
+        return False
+    return match.name == "limit" or (match.name == "hashlimit" and "--hashlimit-above" not in match.save())
+
+
+def _lets_the_rest_pass(shown: Explanation, rule: Rule) -> bool:
+    """Return whether the rate alone decides: the rule blocks what keeps to it, and the rest is accepted."""
+    decided = {id(one.rule) for branch in shown.branches for one in branch.trace.decisions}
+    if shown.verdict != "DEPENDS" or decided != {id(rule)}:
+        return False
+    blocked = [one for one in shown.branches if one.verdict != "ACCEPT"]
+    return len(blocked) < len(shown.branches) and all(
+        one.reason.step is not None and one.reason.step.rule is rule for one in blocked
+    )
+
+
+def _finding(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
+    rest = replace(rule, matches=tuple(one for one in rule.matches if not _is_up_to_rate(one)))
+    limited, blocked = rule.specification, rest.specification
+    accepted = limited.rpartition(f"-j {rule.target_name}")[0] + "-j ACCEPT"
+    tool, number = tool_of(family), rule.position
+    return Finding(
+        "rate-limit-inverted",
+        message(
+            "{place} blocks packets while they keep to its rate, and lets those beyond it pass.",
+            place=place_of(rule),
+        ),
+        (of_rule(rule),),
+        message(
+            "A rate limit matches as long as the rate is not exceeded. So the first packets are blocked, and a flood"
+            " is not."
+        ),
+        message(
+            "Accept what keeps to the rate, and block the rest: {commands}",
+            commands=f"{tool} -R {rule.chain} {number} {accepted}; {tool} -I {rule.chain} {number + 1} {blocked}",
+        ),
+        shown,
+        family,
+    )

@@ -1,0 +1,151 @@
+"""Port forwards whose packets stop after the translation: at the kernel's routing, or at a rule for the old port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
+from iptsim.extensions.constraints import membership
+from iptsim.extensions.targets.dnat import Dnat
+from iptsim.findings.behind import SOME_GUEST
+from iptsim.findings.examples import header
+from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
+from iptsim.findings.port_forwards import Forward, forwards, uses
+from iptsim.findings.scene import Scene
+from iptsim.languages import message
+from iptsim.owners.chain_owners import chain_owners
+from iptsim.packet import Family, address_text, is_loopback
+
+
+def to_loopback(scene: Scene) -> Iterator[Finding]:
+    """Find DNAT rules for packets from other machines to 127.0.0.0/8, which the kernel does not route."""
+    if 4 not in scene.families:
+        return
+    hooks = scene.hooks(4, "nat")
+    owners = chain_owners(scene.host.rulesets[4])
+    for rule in scene.table(4, "nat").rules():
+        addresses = rule.target.to_destination.addresses if isinstance(rule.target, Dnat) else None
+        if addresses is None or not is_loopback(4, addresses[0]) or owners.rule(rule) != "user":
+            continue
+        if "PREROUTING" not in hooks.get(rule.chain, ()):
+            continue
+        shown = _arrives(scene, 4, rule, "host", header(rule))
+        if shown is not None and shown.verdict == "DROP" and shown.reason.code == "martian":
+            yield _to_loopback(scene, rule, addresses[0], shown)
+
+
+def _arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str, Any]) -> Explanation | None:
+    """Walk a packet from another machine that a rule of PREROUTING matches; None if none was found."""
+    name = rule.parameters.in_interface
+    named = name is not None and "in_interface" not in rule.parameters.negated and not name.endswith("+")
+    arriving: dict[str, Any] = {"in": name} if named else {}
+    for sender in ("internet", SOME_GUEST[family]):
+        shown = scene.ask(sender, to, family, **fields, **arriving)
+        if shown is not None and uses(shown, rule):
+            return shown
+    return None
+
+
+def _to_loopback(scene: Scene, rule: Rule, address: int, shown: Explanation) -> Finding:
+    step = next(one for one in shown.trace.legs[0].steps if one.rule is rule)
+    interface = step.interfaces[0] or "all"
+    sysctl = f"net.ipv4.conf.{interface}.route_localnet"
+    sysctls = scene.host.namespace.sysctls
+    known = [name for name in (sysctl, "net.ipv4.conf.all.route_localnet") if name in sysctls]
+    command = f"sysctl -w {sysctl}=1"
+    return Finding(
+        "dnat-to-loopback",
+        message(
+            "{place} sends packets of other machines to {address}, where the kernel does not route them.",
+            place=place_of(rule),
+            address=address_text(4, address),
+        ),
+        (of_rule(rule), *(Evidence("sysctl.txt", f"{name} = {sysctls[name]}") for name in known)),
+        message(
+            "A packet for 127.0.0.0/8 that arrived on another interface than lo is dropped, unless route_localnet is on"
+            " for that interface. It is off by default."
+        ),
+        message(
+            "{command}; or let the service listen on an address of the host, with REDIRECT instead of DNAT.",
+            command=command,
+        ),
+        shown,
+        4,
+        (command,),
+    )
+
+
+def old_ports(scene: Scene) -> Iterator[Finding]:
+    """Find rules of FORWARD for the port of a port forward, which DNAT has already replaced by another."""
+    for family in scene.families:
+        hooks = scene.hooks(family, "filter")
+        accepting = [
+            rule
+            for rule in scene.table(family, "filter").rules()
+            if rule.target_name == "ACCEPT" and hooks.get(rule.chain) == ("FORWARD",)
+        ]
+        for forward in forwards(scene, family) if accepting else ():
+            new = _new_port(forward)
+            if new is None:
+                continue
+            meant = [rule for rule in accepting if _is_for(rule, forward, forward.fields["dport"])]
+            if not meant or any(_is_for(rule, forward, new) for rule in accepting):
+                continue
+            shown = _arrives(scene, family, forward.rule, forward.at, forward.fields)
+            if shown is None or uses(shown, meant[0]) or not _needs_rule(scene, shown):
+                continue
+            yield _old_port(family, forward, meant[0], new, shown)
+
+
+def _new_port(forward: Forward) -> int | None:
+    """Return the port that DNAT writes, if it is another one."""
+    target = forward.rule.target
+    ports = target.to_destination.ports if isinstance(target, Dnat) else None
+    return ports[0] if ports is not None and ports[0] == ports[1] != forward.fields["dport"] else None
+
+
+def _is_for(rule: Rule, forward: Forward, port: int) -> bool:
+    """Return whether a rule names the target of a port forward, and a port there."""
+    network, ports = rule.parameters.destination, rule.conditions_on("dport")
+    if network is None or not network.mask or "destination" in rule.parameters.negated:
+        return False
+    if forward.target not in network or not ports:
+        return False
+    return all(membership(one.allowed)(port) is not one.negated for one in ports if one.allowed)
+
+
+def _needs_rule(scene: Scene, shown: Explanation) -> bool:
+    """Return whether FORWARD blocks a packet; or, of a text that tells of a problem, whether no rule accepts it."""
+    request = shown.trace.legs[0]
+    step = request.deciding
+    if step is None or (step.hook, step.table) != ("FORWARD", "filter"):
+        return False
+    return request.verdict in ("DROP", "REJECT") or (scene.host.pasted is not None and step.policy)
+
+
+def _old_port(family: Family, forward: Forward, rule: Rule, new: int, shown: Explanation) -> Finding:
+    old = forward.fields["dport"]
+    words = rule.specification.replace(f"--dport {old}", f"--dport {new}")
+    command = f"{tool_of(family)} -R {rule.chain} {rule.position} {words}"
+    return Finding(
+        "forward-names-old-port",
+        message(
+            "{place} is for port {old}, but the packets that are forwarded to {target} have port {new} there.",
+            place=place_of(rule),
+            old=old,
+            new=new,
+            target=address_text(family, forward.target),
+        ),
+        (of_rule(forward.rule), of_rule(rule)),
+        message(
+            "DNAT in PREROUTING comes before FORWARD and has changed address and port. So the rule does not match these"
+            " packets, and no other rule accepts them."
+        ),
+        command if words != rule.specification else message("Name port {new} in the rule.", new=new),
+        shown,
+        family,
+        (command,) if words != rule.specification and shown.verdict in ("DROP", "REJECT") else (),
+    )
