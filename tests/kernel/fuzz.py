@@ -230,8 +230,8 @@ class _Run:
     def _ask(self) -> None:
         """Ask a question as people do, and send the packet that iptsim makes of it."""
         asked = ask(self.random, self.book.scene)
-        if self.world.ip_rules and not asked.source:
-            # where it comes from, policy routing leaves to guesses
+        if (self.world.ip_rules or self.world.picks_next_hops) and not asked.source:
+            # where it comes from, policy routing and several next hops leave to guesses
             return
         try:
             made = probe_of(self.iptsim.answer(asked.fields), "host")
