@@ -118,6 +118,10 @@ class Tracked:
         )
 
 
+#: The trace number in OUTPUT of a packet that came from outside.
+_OUTSIDE = -1
+
+
 @dataclass
 class Tracer:
     """Sorts events into packets.
@@ -141,12 +145,12 @@ class Tracer:
     _by_trace: dict[int, Tracked] = field(default_factory=dict)
     _hooks: dict[int, str] = field(default_factory=dict)
     _cookies: set[int] = field(default_factory=set)
-    _local: set[int] = field(default_factory=set)
+    _outputs: dict[int, int] = field(default_factory=dict)
 
     def expect(self, cookie: int, *, local: bool) -> None:
         """Announce a packet that is about to be sent."""
         self._cookies = {cookie}
-        self._local = {cookie} if local else set()
+        self._outputs = {} if local else {cookie: _OUTSIDE}
         self.packets.clear()
         self.others.clear()
         self._by_trace.clear()
@@ -165,8 +169,8 @@ class Tracer:
         cookie = header.cookie
         if cookie not in self._cookies:
             return self.others.setdefault(trace, self._looped(hook) or Tracked())
-        if cookie not in self._local and table == OWN_TABLE and hook == "OUTPUT":
-            # what came from outside does not pass OUTPUT: this is the clone of a TEE rule
+        if table == OWN_TABLE and hook == "OUTPUT" and self._outputs.setdefault(cookie, trace) != trace:
+            # what came from outside does not pass OUTPUT, nor does a second packet of the host: the clone of a TEE rule
             return self.packets.setdefault(-cookie, Tracked())
         known = self._by_trace.get(trace)
         if known is not None and known is self.packets.get(-cookie):
@@ -244,7 +248,11 @@ class Tracer:
         hook = HOOKS[packet[_LOG_HEADER][2]]
         if header.cookie not in self._cookies:
             return
-        cloned = header.cookie not in self._local and -header.cookie in self.packets and hook == "OUTPUT"
+        cloned = (
+            self._outputs.get(header.cookie) == _OUTSIDE
+            and -header.cookie in self.packets
+            and hook == "OUTPUT"
+        )
         owner = self.packets.setdefault(-header.cookie if cloned else header.cookie, Tracked())
         if number <= len(self.chains.targets.get((table, chain), ())):
             verdict = self.chains.verdict(table, chain, number)
