@@ -369,10 +369,22 @@ def _network_of(host: Host, member: Member, bridge: str | None) -> Network | Non
     return next((network for network in fitting if network.bridge == bridge), fitting[0] if fitting else None)
 
 
+def _learnt_ports(host: Host) -> None:
+    """Assign the bridge ports that the neighbour table and the bridges know to be those of containers."""
+    for container in host.containers.values():
+        for name, endpoint in container.endpoints.items():
+            bridge = host.networks[name].bridge if name in host.networks else None
+            if endpoint.bridge_port is None and bridge is not None:
+                ports = (host.namespace.port_towards(*one, bridge) for one in endpoint.addresses.items())
+                port = next(filter(None, ports), None)
+                container.endpoints[name] = endpoint.model_copy(update={"bridge_port": port})
+
+
 def _ports(host: Host) -> None:
     """Assign bridge ports to containers if the capture does not show them; invent ports if there are too few."""
     made, guessed = False, []
     interfaces = host.namespace.interfaces
+    _learnt_ports(host)
     for network in host.networks.values():
         if network.bridge not in interfaces:
             continue

@@ -352,6 +352,15 @@ class Namespace:
         fitting = (one for one in self.forwarding if one.mac == mac and bridge in (None, one.bridge))
         return next((one.port for one in fitting if not one.local), None)
 
+    def port_towards(self, family: int, address: int, bridge: str) -> str | None:
+        """Return the bridge port behind which the neighbour table and the bridge have an address, None if unknown."""
+        macs = (
+            one.mac
+            for one in self.neighbours
+            if (one.family, one.address, one.device) == (family, address, bridge) and one.mac
+        )
+        return self.learnt(next(macs, None), bridge)
+
     def nameservers(self) -> list[str]:
         """Return the resolvers of resolv.conf, in order."""
         lines = (line.split() for line in (self.resolv_conf or "").splitlines())

@@ -33,7 +33,9 @@ def rejection(context: Context, kind: str, host: Host) -> Packet | None:
         host: whose rule rejects the packet.
     """
     packet = context.packet
-    if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
+    # what a bridge switches has the bridge's own route, which is to no group (nf_send_reset, icmp_send: rt_flags)
+    routed = not (packet.family == 4 and context.bridged)
+    if routed and fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
         return None
     if packet.checksum_error and packet.proto not in _UNVERIFIED and not _was_verified(context, kind):
         return None

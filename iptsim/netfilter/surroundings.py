@@ -108,21 +108,14 @@ class World:
         if isinstance(owner, tuple):
             container, endpoint = owner
             port = endpoint.bridge_port if endpoint else None
+            port = port or self.namespace.port_towards(family, address, device)
             return Neighbour(
                 container, container.name, port, self._free_ports(device) if port is None else ()
             )
         interface = self.namespace.interfaces.get(device)
         if interface is None or interface.kind != "bridge":
             return Neighbour(None, name, None)
-        mac = next(
-            (
-                one.mac
-                for one in self.namespace.neighbours
-                if (one.family, one.address, one.device) == (family, address, device) and one.mac
-            ),
-            None,
-        )
-        port = self.namespace.learnt(mac, device)
+        port = self.namespace.port_towards(family, address, device)
         if port is None and (family, address, device) in self._heard:
             # the kernel uses the neighbour table; a sender missing from it is behind the port it sends from
             return Neighbour(None, name, self._heard[family, address, device], sends=True)
