@@ -18,9 +18,12 @@ BIN    := $(VENV)/bin
 DEMO   := fixtures/captures/docker-28.5/icc-off
 N      ?= 2000
 # pytest's own options, e.g. make test PYTEST='-k graph'
-PYTEST ?= -n auto
+PYTEST ?= -n auto --dist worksteal
 BARE   := not kernel and not browser and not documents
 FAST   := $(BARE) and not thorough
+
+# many tests start a process, which would compile all modules each time
+unexport PYTHONDONTWRITEBYTECODE
 
 # pin the versions of everything that is installed, including build tools
 export PIP_CONSTRAINT = $(CURDIR)/constraints.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -22,8 +23,17 @@ os.environ["LC_ALL"] = "C.UTF-8"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# hosts that tests share stay until the end: the collector need not look at all of them again and again
+gc.set_threshold(50_000, 20, 50)
+
 #: `python -m tests.notebooks` needs what only the tests of documents install.
 collect_ignore = [] if find_spec("nbclient") else ["notebooks.py"]
+
+
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves from the collector, too."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

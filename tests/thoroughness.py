@@ -8,6 +8,14 @@ from typing import Any
 import pytest
 
 
+def every_nth(cases: Iterable[Any], step: int) -> list[Any]:
+    """Return cases for `parametrize`, of which all but each nth are marked as thorough: neighbours are alike."""
+    return [
+        pytest.param(case, marks=pytest.mark.thorough) if place % step else case
+        for place, case in enumerate(cases)
+    ]
+
+
 def first_ones(cases: Iterable[Any], count: int) -> list[Any]:
     """Return cases for `parametrize`, of which all but the first ones are marked as thorough."""
     return [

@@ -158,8 +158,8 @@ def _on_top(rulesets: Mapping[Family, Ruleset], path: str | Path, lenient: bool)
 
 
 @cache
-def _list_of(kind: type[E]) -> TypeAdapter[list[E]]:
-    return TypeAdapter(list[kind])  # type: ignore[valid-type]
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 class _Reader:
@@ -234,7 +234,7 @@ class _Reader:
         except (ValueError, LookupError) as error:
             raise self._error(name, complaint(error)) from None
 
-    def _json(self, name: str, adapter: TypeAdapter[T]) -> T | None:
+    def _json(self, name: str, kind: type[T]) -> T | None:
         """Return the contents of a JSON file, or None if it is missing or empty."""
         data = self.source.files.get(name)
         if not data or not data.strip():
@@ -242,15 +242,16 @@ class _Reader:
         with self._in(name):
             value = parse_json(data)
         try:
-            return adapter.validate_python(value)
+            found: T = _adapter(kind).validate_python(value)  # type: ignore[arg-type]
         except ValidationError as error:
             what = complaint(error)
             if not error.errors()[0]["loc"]:
                 what = message("the whole file: {what}", what=what)
             raise self._error(name, what) from None
+        return found
 
     def _entries(self, name: str, kind: type[E]) -> list[E]:
-        return self._json(name, _list_of(kind)) or []
+        return self._json(name, list[kind]) or []  # type: ignore[valid-type]
 
     def _error(self, name: str, what: Text) -> CaptureError:
         return CaptureError(
@@ -315,7 +316,7 @@ class _Reader:
         rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
         if "nft-ruleset.json" not in self.source.files:
             return nftables.hinted(rulesets, host.daemon)
-        entry = self._json("nft-ruleset.json", TypeAdapter(nftables.RulesetEntry))
+        entry = self._json("nft-ruleset.json", nftables.RulesetEntry)
         found = NftRuleset() if entry is None else nftables.read_nftables(entry)
         return nftables.without_iptables(found, rulesets)
 
@@ -331,14 +332,14 @@ class _Reader:
 
     def _guests(self) -> dict[str, Namespace]:
         with self._in("container-netns.json") as name:
-            entries = self._json(name, TypeAdapter(dict[str, GuestEntry])) or {}
+            entries = self._json(name, dict[str, GuestEntry]) or {}
             return {guest: _guest(guest, entry) for guest, entry in entries.items()}
 
     def _daemon(self, host: Host) -> DockerDaemon | None:
-        info = self._json("docker-info.json", TypeAdapter(dockerd_options.InfoEntry))
+        info = self._json("docker-info.json", dockerd_options.InfoEntry)
         version = self._text("docker-version.txt", dockerd_options.engine_version)
         command = self._text("dockerd-cmdline.txt", lambda text: dockerd_options.options_of(text.split()))
-        settings = self._json("daemon.json", TypeAdapter(dict[str, Any])) or {}
+        settings = self._json("daemon.json", dict[str, Any]) or {}
         with self._in("daemon.json") as name:
             sources = [("dockerd-cmdline.txt", command or {}), (name, dockerd_options.file_options(settings))]
         if command is None:

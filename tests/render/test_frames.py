@@ -27,6 +27,7 @@ def answer(host: iptsim.Host) -> iptsim.Explanation:
     return iptsim.explain(host, "client", "web", dport=80)
 
 
+@pytest.fixture(scope="module")
 def framed(host: iptsim.Host, answer: iptsim.Explanation) -> dict[str, Any]:
     return {
         "rules": host.rulesets[4],
@@ -44,10 +45,8 @@ def framed(host: iptsim.Host, answer: iptsim.Explanation) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_columns_and_types_are_the_documented_ones(
-    name: str, host: iptsim.Host, answer: iptsim.Explanation
-) -> None:
-    found = frame(framed(host, answer)[name])
+def test_columns_and_types_are_the_documented_ones(name: str, framed: dict[str, Any]) -> None:
+    found = frame(framed[name])
     assert list(found.columns) == list(COLUMNS[name])
     assert [str(dtype) for dtype in found.dtypes] == [
         DTYPES[column.kind] for column in COLUMNS[name].values()
