@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: The grammars and their start symbols.
 STARTS: dict[str, tuple[str, ...]] = {
+    "complaints": ("complaint",),
     "dump": ("dump", "line"),
     "failures": ("failure",),
     "iproute": ("link", "address", "route", "nexthop", "rule"),

@@ -6,8 +6,10 @@ Each address has a route of type local to itself in the local table, and its sub
 
 from __future__ import annotations
 
+from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress, Namespace, Route
-from iptsim.packet import BITS
+from iptsim.languages import message
+from iptsim.packet import BITS, address_text
 
 _LINK_LOCAL6 = 0xFE80
 
@@ -28,6 +30,33 @@ def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress
         )
         found.setdefault(route.device or "", []).append(address)
     return found or _by_preferred_source(namespace)
+
+
+def assume_addresses(host: Host) -> None:
+    """Give an address to each interface of which only the subnet is known: the last one that is not a gateway.
+
+    `route -n` shows no preferred sources; an interface with a subnet has an address in it nevertheless.
+    """
+    namespace = host.namespace
+    gateways = {(route.family, route.gateway) for route in namespace.routes}
+    for route in namespace.routes:
+        device = namespace.interfaces.get(route.device or "")
+        host_bits = BITS[route.family] - route.prefix_length
+        if device is None or device.addresses or route.family != 4 or host_bits < 2:
+            continue
+        if route.type != "unicast" or route.gateway is not None or not route.prefix_length:
+            continue
+        last = route.destination + (1 << host_bits) - 2
+        address = next(one for one in range(last, route.destination, -1) if (4, one) not in gateways)
+        own = InterfaceAddress(family=4, address=address, prefix_length=route.prefix_length)
+        namespace.interfaces[device.name] = device.model_copy(update={"addresses": (own,)})
+        host.assumptions.append(
+            message(
+                "The address of {name} is not shown; it is assumed to be {address}.",
+                name=device.name,
+                address=address_text(4, address),
+            )
+        )
 
 
 def _by_preferred_source(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:

@@ -103,7 +103,7 @@ def read_host(
 def host_of(source: Source, rulesets: Mapping[Family, Ruleset]) -> Host:
     """Return the host of rules that have been read, and of the other files of a capture."""
     host = _Reader(source, False, None, rulesets).read()
-    host.inferred = not {"ip-addr.json", "ip-link.json"} & set(source.files)
+    host.inferred = host.inferred or not {"ip-addr.json", "ip-link.json"} & set(source.files)
     return host
 
 

@@ -5,9 +5,9 @@ Everything that is assumed here becomes a sentence in :attr:`Host.assumptions`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
-from iptsim.host.addresses_of_routes import addresses_of_routes
+from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
 from iptsim.host.docker_engine import generation_of_chains
@@ -22,6 +22,7 @@ from iptsim.host.namespace import (
     prefix_mask,
 )
 from iptsim.host.routing_tables import hops
+from iptsim.host.unknown_parameters import assume_parameters
 from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.languages import Message, message, message_joined
 from iptsim.packet import Family, address_text
@@ -30,13 +31,6 @@ from iptsim.packet import Family, address_text
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
 #: The subnet that Docker gives its default bridge.
 DOCKER0 = Prefix(4, 0xAC110000, 16)
-#: The usual parameters of a host with containers.
-SYSCTLS = {
-    "net.ipv4.ip_forward": "1",
-    "net.ipv6.conf.all.forwarding": "1",
-    "net.bridge.bridge-nf-call-iptables": "1",
-    "net.bridge.bridge-nf-call-ip6tables": "1",
-}
 #: Files that list containers or other guests.
 INSPECT_FILES = frozenset({"docker-inspect.json", "podman-inspect.json"})
 GUEST_FILES = INSPECT_FILES | {"container-netns.json"}
@@ -58,7 +52,9 @@ def complete(
         guests: the saved namespaces, by container.
     """
     evidence = Evidence(host.rulesets.values())
-    with_addresses = "ip-addr.json" in known
+    kinds = {one.kind for one in host.namespace.interfaces.values()}
+    host.inferred |= bool(kinds) and "loopback" not in kinds  # every host has one: the list is only a part
+    with_addresses = "ip-addr.json" in known and not host.inferred
     if not NETWORK_FILES & set(known):
         if host.containers:
             _networks_of_endpoints(host, evidence)
@@ -81,7 +77,7 @@ def complete(
             )
         )
     _ports(host)
-    _parameters(host, known)
+    assume_parameters(host, known)
     _docker(host, evidence)
     if host.containers and not INSPECT_FILES & set(known) and known:
         _published(host, evidence)
@@ -222,6 +218,7 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
         host.assumptions.append(
             message("The addresses of the host's interfaces are inferred from its routes.")
         )
+        assume_addresses(host)
         return
     bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
     outside = evidence.outside or next(
@@ -285,8 +282,10 @@ def _outside_addresses(host: Host, evidence: Evidence) -> list[InterfaceAddress]
 def _place(
     interfaces: dict[str, Interface], name: str, kind: InterfaceKind, addresses: list[InterfaceAddress]
 ) -> None:
-    """Give an interface its addresses; create the interface if `ip link` did not list it."""
+    """Give an interface its addresses if none are known; create the interface if `ip link` did not list it."""
     known = interfaces.get(name) or Interface(name=name, index=len(interfaces) + 1, kind=kind)
+    if known.addresses:
+        return
     interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
 
 
@@ -452,35 +451,6 @@ def _without_proxy(host: Host, known: Collection[str]) -> None:
             network = host.networks.get(endpoint.network)
             if network is not None and network.bridge and "sysctl.txt" not in known:
                 host.namespace.sysctls[f"net.ipv4.conf.{network.bridge}.route_localnet"] = "1"
-
-
-def _parameters(host: Host, known: Iterable[str]) -> None:
-    if "sysctl.txt" in known:
-        _other_parameters(host)
-        return
-    host.namespace.sysctls = {**SYSCTLS, **host.namespace.sysctls}
-    host.assumptions.append(
-        message(
-            "The host forwards packets (ip_forward=1) and lets iptables see bridged ones "
-            "(bridge-nf-call-iptables=1); rp_filter and route_localnet are off."
-        )
-    )
-
-
-def _other_parameters(host: Host) -> None:
-    """Assume the parameters that an excerpt of sysctl leaves out; a capture shows rp_filter of each interface."""
-    shown = host.namespace.sysctls
-    if not shown or any(name.endswith(".rp_filter") for name in shown):
-        return
-    assumed = {name: value for name, value in SYSCTLS.items() if name not in shown}
-    if assumed:
-        host.namespace.sysctls = {**assumed, **shown}
-        host.assumptions.append(
-            message(
-                "Kernel parameters that the source does not show are assumed: {parameters}.",
-                parameters=message_joined(", ", (f"{name}={value}" for name, value in assumed.items())),
-            )
-        )
 
 
 def _docker(host: Host, evidence: Evidence) -> None:

@@ -22,7 +22,7 @@ from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message
 from iptsim.packet import BITS, Family, parse_address
 from iptsim.paste.containers import name_containers, settings_of
-from iptsim.paste.forms.failures import FORM, ON_DEFAULT
+from iptsim.paste.forms import complaints, failures
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
@@ -47,6 +47,8 @@ from iptsim.paste.splitting import split
 from iptsim.paste.unrecognised import nothing_read
 from iptsim.reading import parse_json
 
+#: Forms that say which connection failed for somebody.
+_CLIENTS = (failures.FORM, complaints.FORM)
 _ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F]*:[0-9a-fA-F:]+")
 #: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
@@ -92,7 +94,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             read.append(Lines(text_name, first, last, segment.title, segment.table))
             pieces += _of_family(segment, text_name)
         left += (Lines(text_name, lines[first].number, lines[last].number) for first, last in _runs(left_out))
-    if all(segment.form == FORM for segment in segments_read):  # only questions
+    if all(segment.form in _CLIENTS for segment in segments_read):  # only questions
         raise CaptureError(nothing_read(name, decoded))
     for piece in pieces:
         if isinstance(piece, Facts):
@@ -191,7 +193,7 @@ def _asked(
     """Return the packets that a text describes: those of failed connections, if their ends are known; or all others."""
     for segment in segments:
         for piece in segment.pieces:
-            if not isinstance(piece, Ask) or (segment.form == FORM) is not clients:
+            if not isinstance(piece, Ask) or (segment.form in _CLIENTS) is not clients:
                 continue
             to, sender = piece.fields["to"], {}
             if piece.container is not None:
@@ -199,7 +201,7 @@ def _asked(
                 if name is None or to == "localhost" or to.startswith("127."):
                     continue  # of the container itself
                 sender = {"from": name}
-            if not clients or to in host.containers or to == "localhost" or _ADDRESS.fullmatch(to):
+            if not clients or to in host.containers or to in ("localhost", "host") or _ADDRESS.fullmatch(to):
                 yield {**piece.fields, **sender}
 
 
@@ -215,7 +217,7 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed]) -> str | None:
     subnets = [
         subnet
         for network in host.networks.values()
-        if network.bridge is not None and (wanted != ON_DEFAULT or network.bridge == "docker0")
+        if network.bridge is not None and (wanted != failures.ON_DEFAULT or network.bridge == "docker0")
         for subnet in network.subnets
         if subnet.family == 4
     ]

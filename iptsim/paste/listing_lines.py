@@ -20,6 +20,8 @@ _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 #: What a row begins with, and an address in it.
 _ROW = re.compile(r"\s*(?:\d+\s+)?(?:\d+[KMGT]?\s+\d+[KMGT]?\s+)?[A-Z]{2,}\s+!?(?:[a-z][\w-]*|\d+)\s")
 _END = re.compile(r"!?(?:anywhere|[\dxX.*]+\.[\dxX.*/]+|[0-9a-fA-F]*:[0-9a-fA-F:/]*)")
+#: A placeholder or a name for an address, but no word of a sentence.
+_NAME = re.compile(r"!?(?:[A-Z][A-Z0-9_-]{2,}|[\w-]+(?:\.[\w-]+)+)")
 
 
 class Columns(NamedTuple):
@@ -42,13 +44,15 @@ class Columns(NamedTuple):
 
 
 def is_row(text: str) -> bool:
-    """Return whether a line that stands alone is a rule of a listing: it has a known target, and addresses."""
+    """Return whether a line that stands alone is a rule of a listing: it has a known target, and addresses.
+
+    One end may be a name or a placeholder.
+    """
     columns = columns_of(text) if _ROW.match(text) else None
-    return (
-        columns is not None
-        and find_target(columns.target, 4) is not None
-        and all(_END.fullmatch(end) for end in (columns.source, columns.destination))
-    )
+    if columns is None or find_target(columns.target, 4) is None:
+        return False
+    unknown = [end for end in (columns.source, columns.destination) if not _END.fullmatch(end)]
+    return len(unknown) < 2 and all(map(_NAME.fullmatch, unknown))
 
 
 @lru_cache(maxsize=4096)

@@ -99,9 +99,8 @@ class Traffic:
             before = theirs.chain(self.table, name)
             rules = before.rules if before is not None else []
             places = self._alike_in(other, name)
-            for rule in chain.rules:
-                at = rule.position - 1
-                same = places is not None and 0 <= at < len(rules) and _is_same(rules[at], rule)
+            for at, rule in enumerate(chain.rules):
+                same = places is not None and at < len(rules) and _is_same(rules[at], rule)
                 if not same or any(
                     one.rules[at].takes != known.rules[at].takes for one, known in places or ()
                 ):
@@ -176,9 +175,17 @@ class Traffic:
             found.setdefault(summary.node.name, []).append(summary)
         return found
 
+    def _place(self, rule: Rule) -> int:
+        """Return the index of a rule in its chain: in a pasted text, it may differ from the rule's number."""
+        rules = self.chains.program.ruleset.tables[self.table].chains[rule.chain].rules
+        at = rule.position - 1
+        if 0 <= at < len(rules) and rules[at] is rule:
+            return at
+        return next((place for place, one in enumerate(rules) if one is rule), at)
+
     def _places(self, rule: Rule) -> Iterator[tuple[Summary, RuleSets]]:
         for summary in self._summaries.get(rule.chain, ()):
-            yield summary, summary.rules[rule.position - 1]
+            yield summary, summary.rules[self._place(rule)]
 
     def _is_alive(self, rule: Rule) -> bool:
         return any(
@@ -202,7 +209,7 @@ class Traffic:
             return DeadRule(rule, "contradiction")
         hiding: dict[int, Rule] = {}
         for summary, rewriting, packets in wanted:
-            for missed, takers in self._chances(summary, rule.position - 1, rewriting, packets):
+            for missed, takers in self._chances(summary, self._place(rule), rewriting, packets):
                 hiding.update({id(taker): taker for taker in smallest_cover(missed, takers)})
         if hiding:
             return DeadRule(rule, "hidden", tuple(hiding.values()))

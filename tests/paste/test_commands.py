@@ -68,3 +68,16 @@ def test_a_text_of_added_lines() -> None:
         "-A INPUT ...",
         "-A OUTPUT ...",
     ]
+
+
+def test_a_root_command_whose_output_follows_is_no_comment() -> None:
+    """The heading in bold, and further down a command without a prompt, as of a script."""
+    text = (
+        "**# iptables -L -n --line-numbers**\n```\nChain INPUT (policy ACCEPT)\n"
+        "num  target     prot opt source               destination\n"
+        "1    ACCEPT     icmp --  0.0.0.0/0            0.0.0.0/0\n"
+        "2    REJECT     all  --  0.0.0.0/0            0.0.0.0/0            reject-with icmp-port-unreachable\n"
+        "```\nThen I removed it:\n**iptables -D INPUT 2**\n"
+    )
+    assert rules(text)[0] == "-A INPUT -p icmp -i ? -o ? -j ACCEPT"
+    assert not any("REJECT" in rule for rule in rules(text))

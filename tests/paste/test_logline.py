@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import iptsim
 from iptsim.errors import UsageError
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -150,3 +152,12 @@ def test_a_port_in_which_a_line_breaks_off() -> None:
         pasted = read(text).pasted
         assert pasted is not None
         assert pasted.asked[0].get("dport") == port
+
+
+def test_rules_that_only_a_trace_shows_are_compared(tmp_path: Path) -> None:
+    """A rule's number is not its place among those that are known."""
+    path = tmp_path / "paste"
+    before_routing = TRACED.replace("OUT=eth0", "OUT=")
+    places = ("mangle:PREROUTING:rule:4", "mangle:OWN:rule:3")
+    path.write_text("".join(before_routing.format(place=place) for place in places))
+    assert iptsim.lint(path) == []

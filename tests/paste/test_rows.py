@@ -40,6 +40,7 @@ def test_a_target_is_not_placed_where_the_kernel_refuses_it() -> None:
     [
         ("0     0 MASQUERADE  all      *      !br-1  fd00:dead:beef::/48  ::/0", 6),  # ip6tables has no column opt
         ("REJECT     all  --  xx.xx.xx.xx  anywhere             reject-with icmp-port-unreachable", 4),
+        ("DNAT       tcp  --  anywhere             MY_IP      tcp dpt:8080 to:10.0.0.5:80", 4),
         ("   12   720 DROP       tcp  --  eth0   *       203.0.113.0/24       0.0.0.0/0            tcp dpt:22", 4),
     ],
 )  # fmt: skip

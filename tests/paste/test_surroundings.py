@@ -190,3 +190,48 @@ def test_routes_alone_tell_of_interfaces(tmp_path: Path) -> None:
     ]
     answer = iptsim.explain(host, "10.13.13.2", "8.8.8.8", dport=443).as_json()
     assert answer["legs"][0]["delivered"]["interface"] == "eth1"
+
+
+def test_an_interface_with_a_subnet_has_an_address_in_it(tmp_path: Path) -> None:
+    """`route -n` shows no addresses: MASQUERADE has one, though it is not known which."""
+    path = tmp_path / "paste.txt"
+    path.write_text("""Kernel IP routing table
+Destination     Gateway         Genmask         Flags Metric Ref    Use Iface
+0.0.0.0         10.0.1.254      0.0.0.0         UG    0      0        0 ens18
+10.0.1.0        0.0.0.0         255.255.255.0   U     0      0        0 ens18
+10.8.0.0        0.0.0.0         255.255.255.0   U     0      0        0 tun0
+# iptables -t nat -A POSTROUTING -s 10.8.0.0/24 -o ens18 -j MASQUERADE
+""")
+    answer = iptsim.explain(path, "10.8.0.2", "10.0.1.20", dport=22)
+    assert answer.verdict == "ACCEPT"
+    assert "The address of ens18 is not shown; it is assumed to be 10.0.1.253." in map(
+        str, answer.assumptions
+    )
+
+
+def test_a_list_of_interfaces_without_the_loopback_is_a_part(tmp_path: Path) -> None:
+    """It was cut off: a packet may arrive on an interface that it does not show."""
+    host = read(
+        tmp_path,
+        "docker0   Link encap:Ethernet  HWaddr 02:42:ac:11:00:01",
+        "          inet addr:172.17.0.1  Bcast:0.0.0.0  Mask:255.255.0.0",
+    )
+    answer = iptsim.explain(host, "10.8.0.6", "8.8.8.8", dport=443, **{"in": "tun0"})
+    assert answer.verdict == "ACCEPT"
+    assert [address_text(4, one.address) for one in host.namespace.interfaces["docker0"].addresses] == [
+        "172.17.0.1"
+    ]
+
+
+def test_the_interfaces_of_another_system_are_not_the_hosts(tmp_path: Path) -> None:
+    """As macOS and the BSDs print them."""
+    host = read(
+        tmp_path,
+        "$ ifconfig en0",
+        "en0: flags=8863<UP,BROADCAST,SMART,RUNNING,SIMPLEX,MULTICAST> mtu 1500",
+        "\tether 52:54:00:12:34:56",
+        "\tinet 192.168.64.7 netmask 0xffffff00 broadcast 192.168.64.255",
+        "",
+    )
+    assert "ifconfig" not in forms(host)
+    assert "en0" not in host.namespace.interfaces

@@ -38,6 +38,7 @@ FORMS = (
     "settings",
     "packet_line",
     "failures",
+    "complaints",
     "firewall_cmd",
     "ufw",
 )

@@ -28,6 +28,8 @@ _CHANGES = re.compile(
 _UNPROMPTED = re.compile(
     r"#!|\s*(?:sudo\s+)?(?:/\S*/)?ip6?tables\s.*-[AIPNFDX]\s|\s*\$\{?IP6?T", re.IGNORECASE
 )
+#: The first line of what `iptables -L` and `iptables -S` print.
+_OUTPUT = re.compile(r"Chain \S+ \(|-P [A-Z]+ [A-Z]+$")
 #: The maximum number of other lines between the commands of a script.
 _BETWEEN = 12
 _WIREGUARD = re.compile(r"\b(wg\d+|[\w-]+(?=\.conf\b))")
@@ -105,8 +107,14 @@ class _Reader:
         return first
 
     def _is_comment(self, text: str) -> bool:
-        """Return whether a line is a comment: `# iptables ...` is one in a script, elsewhere a root command."""
-        return text.lstrip().startswith("#") and (self.is_script or not text.lstrip().startswith("# "))
+        """Return whether a line is a comment: `# iptables ...` is one in a script, elsewhere a root command.
+
+        A command whose output follows is no comment, either.
+        """
+        if not text.lstrip().startswith("#"):
+            return False
+        following = next((line.text for line in self.lines[self.at :] if not line.is_blank), "")
+        return not text.lstrip().startswith("# ") or (self.is_script and not _OUTPUT.match(following))
 
     def _continued(self) -> str:
         """Return a line with its continuation lines, and move past them."""

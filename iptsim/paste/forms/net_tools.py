@@ -22,6 +22,8 @@ _HARDWARE = re.compile(r"(?:ether|HWaddr) ([0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5})
 _FLAGS = re.compile(
     r"\s+((?:UP|BROADCAST|RUNNING|MULTICAST|LOOPBACK|POINTOPOINT|NOARP)(?: [A-Z]+)*)\s+MTU:(\d+)"
 )
+#: How macOS and the BSDs print netmasks: the output is not of the host.
+_OF_BSD = re.compile(r"\s+inet \S+ (?:--> \S+ )?netmask 0x")
 _ROUTES = re.compile(r"\s*(?:Kernel IP routing table|Destination\s+Gateway\s+Genmask)")
 _ROUTE = re.compile(
     r"\s*(default|\d+\.\d+\.\d+\.\d+)\s+(\S+)\s+(\d+\.\d+\.\d+\.\d+)\s+([A-Z!]+)\s+(?:\d+\s+){2,3}(\S+)\s*$"
@@ -36,7 +38,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     return _routes(lines, at) if _ROUTES.match(text) else None
 
 
-def _interfaces(lines: list[Line], at: int) -> Segment:
+def _interfaces(lines: list[Line], at: int) -> Segment | None:
     entries: list[dict[str, Any]] = []
     first = last = at
     while at < len(lines):
@@ -46,6 +48,8 @@ def _interfaces(lines: list[Line], at: int) -> Segment:
             entries.append(_interface(begins))
         elif not lines[at].is_blank and not text.startswith((" ", "\t")):
             break
+        if _OF_BSD.match(text):
+            return None
         if not lines[at].is_blank:
             _detail(entries[-1], text)
             last = at

@@ -1,0 +1,51 @@
+"""The kernel parameters that a source does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from iptsim.host.model import Host
+from iptsim.languages import message, message_joined
+
+#: The usual parameters of a host with containers.
+_SYSCTLS = {
+    "net.ipv4.ip_forward": "1",
+    "net.ipv6.conf.all.forwarding": "1",
+    "net.bridge.bridge-nf-call-iptables": "1",
+    "net.bridge.bridge-nf-call-ip6tables": "1",
+}
+
+
+def assume_parameters(host: Host, known: Iterable[str]) -> None:
+    """Assume usual parameters: all of them, or those that an excerpt of sysctl leaves out.
+
+    Args:
+        host: the host.
+        known: the names of the files in the capture.
+    """
+    if "sysctl.txt" in known:
+        _other_parameters(host)
+        return
+    host.namespace.sysctls = {**_SYSCTLS, **host.namespace.sysctls}
+    host.assumptions.append(
+        message(
+            "The host forwards packets (ip_forward=1) and lets iptables see bridged ones "
+            "(bridge-nf-call-iptables=1); rp_filter and route_localnet are off."
+        )
+    )
+
+
+def _other_parameters(host: Host) -> None:
+    """Assume the parameters that an excerpt of sysctl leaves out; a capture shows rp_filter of each interface."""
+    shown = host.namespace.sysctls
+    if not shown or any(name.endswith(".rp_filter") for name in shown):
+        return
+    assumed = {name: value for name, value in _SYSCTLS.items() if name not in shown}
+    if assumed:
+        host.namespace.sysctls = {**assumed, **shown}
+        host.assumptions.append(
+            message(
+                "Kernel parameters that the source does not show are assumed: {parameters}.",
+                parameters=message_joined(", ", (f"{name}={value}" for name, value in assumed.items())),
+            )
+        )

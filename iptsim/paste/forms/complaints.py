@@ -1,0 +1,118 @@
+"""Sentences that say which connection fails: "I can't reach 10.8.0.1 from 192.168.1.5 on port 80".
+
+Only a sentence that names both ends, and the port unless it is about a ping, is taken as the question; no sentence
+that tells a wish, a condition, or how it once was.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from iptsim.grammar import parser
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Ask, Segment
+from iptsim.paste.prompts import Command, command_of
+
+#: The name of the form.
+FORM = "a sentence about a failed connection"
+_LIKELY = re.compile(
+    r"\b(?:can(?:'t|not| not| no longer)|(?:un)?able to|fails? to)\b"
+    r"|\bdo(?:es)?(?:n't| not) (?:reach|ping|connect|manage)\b"
+    r"|\b(?:ping|connect\w*|traffic|requests?|packets?|curl|telnet)\b.*\bfrom\b",
+    re.IGNORECASE,
+)
+#: Words of sentences that do not say how it is now.
+_OTHERWISE = re.compile(
+    r"\b(?:should|shall|want|wish|would|like to|so that|prevent|must|ensure|make sure|if|unless|without|until|before"
+    r"|previously|earlier|used to|was|were|had|could(?:n't)?|disabl\w*|flush\w*|stop\w*|turn\w* off|no longer need"
+    r"|not only|work(?:s|ed) (?:again|now|fine))\b",
+    re.IGNORECASE,
+)
+_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[^a-z0-9])|(?<=[:;])\s+")
+#: Where a clause may begin: where it comes from, the address of the sender, what fails.
+_BEGINS = re.compile(
+    r"\bfrom\b|\b(?:ping|connect(?:ions?|ing)|traffic|requests?|packets?|curl|telnet)\b"
+    r"|\b(?:can(?:'t|not| not| no longer)|(?:am |are |is )?unable|(?:am|are|is)(?:n't| not) able)\b"
+    r"|\b(?:do(?:es)?(?:n't| not)|fails? to)\b"
+    r"|(?:\d{1,3}\.){3}\d{1,3}|\b(?:(?:the|my) )?(?:host\b|container [\w.-]|[\w.-]+ container\b)",
+    re.IGNORECASE,
+)
+_PORTS = {"http": 80, "https": 443}
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the question that the sentences of a line tell, or None; a sentence may go on in the next line."""
+    text = lines[at].text
+    if command_of(text) is not None:
+        return None
+    following = lines[at + 1].text if at + 1 < len(lines) else ""
+    for last, whole in ((at, text), (at + 1, f"{text} {following.strip()}")):
+        if last > at and (not following.strip() or text.rstrip()[-1:] in ".:!?" or command_of(following)):
+            break
+        for sentence in _SENTENCES.split(whole):
+            if _LIKELY.search(sentence) and not _OTHERWISE.search(sentence):
+                told = _told(sentence)
+                if told is not None:
+                    fields, container = told
+                    return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container)])
+    return None
+
+
+def _told(sentence: str) -> tuple[dict[str, Any], str | None] | None:
+    """Return the packet that a sentence is about, and the container that sends it."""
+    for begins in _BEGINS.finditer(sentence):
+        try:
+            tree = parser("complaints").parse(sentence[begins.start() :], start="complaint")
+        except UnexpectedInput:
+            continue
+        return _question(tree, sentence)
+    return None
+
+
+def _question(tree: Tree[Token], sentence: str) -> tuple[dict[str, Any], str | None] | None:
+    sender = next(tree.find_data("sender"))
+    to = next(tree.find_data("to"))
+    source, _, container = _end(sender)
+    destination, port, named = _end(to)
+    stated = [*to.children[:1], *(one for part in tree.find_data("detail") for one in part.children)]
+    words = [str(one).lower() for one in stated if isinstance(one, Token)]
+    numbers = [int(number) for word in words for number in re.findall(r"\d+", word)]
+    ping = any(one.children for one in tree.find_pred(lambda part: part.data in ("verb", "noun")))
+    if source == destination or len({*numbers, *([port] if port else [])}) > 1:
+        return None
+    fields: dict[str, Any] = {"to": named or destination}
+    if container is None:
+        fields["from"] = source
+    if ping:
+        fields["proto"] = "icmpv6" if ":" in destination else "icmp"
+        return None if numbers or port else (fields, container)
+    if not (numbers or port):
+        return None
+    udp = any("udp" in word for word in words) or re.search(r"\budp\b", sentence, re.IGNORECASE)
+    return {**fields, "proto": "udp" if udp else "tcp", "dport": port or numbers[0]}, container
+
+
+def _end(place: Tree[Token]) -> tuple[str, int | None, str | None]:
+    """Return an end: its address or keyword, its port, the name of the container that it is."""
+    token = next(one for one in next(place.find_data("end")).children if isinstance(one, Token))
+    text = str(token)
+    match token.type:
+        case "ADDRESS_PORT":
+            address, _, port = text.rpartition(":")
+            return address.strip("[]"), int(port), None
+        case "URL":
+            scheme, _, rest = text.lower().partition("://")
+            found = re.match(r"([\d.]+)(?::(\d+))?", rest)
+            assert found is not None
+            return found[1], int(found[2] or _PORTS[scheme]), None
+        case "HOST":
+            return ("localhost" if "local" in text.lower() else "host"), None, None
+        case "OUTSIDE":
+            return "internet", None, None
+        case "CONTAINER":
+            return "", None, re.sub(r"^(?:the )?container |^the | container$", "", text, flags=re.IGNORECASE)
+    return text, None, None

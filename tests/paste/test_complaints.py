@@ -1,0 +1,90 @@
+"""Sentences that say which connection fails become the packet in question, if nothing in them is open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import iptsim
+from iptsim.errors import CaptureError
+from iptsim.host.files import Source
+from iptsim.paste.assembly import host_of_source
+
+RULES = """
+root@gw:~# iptables -S
+-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-A FORWARD -i eth0 -o eth1 -p tcp -m tcp --dport 443 -j ACCEPT
+"""
+
+
+def asked(text: str) -> list[dict[str, Any]]:
+    host = host_of_source(Source("paste", {}, text.encode()))
+    assert host.pasted is not None
+    return list(host.pasted.asked)
+
+
+def packet(sender: str, to: str, port: int | None, proto: str = "tcp") -> dict[str, Any]:
+    return {"from": sender, "to": to, "proto": proto, **({"dport": port} if port else {})}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "fields"),
+    [
+        ("I can't reach 10.8.0.1 from 192.168.1.5 on port 80", packet("192.168.1.5", "10.8.0.1", 80)),
+        ("We cannot connect to port 5432 of 10.0.0.5 from the host.", packet("host", "10.0.0.5", 5432)),
+        ("From my PC (10.9.0.5) I'm not able to open http://10.8.0.1:8080", packet("10.9.0.5", "10.8.0.1", 8080)),
+        ("From 192.168.1.5 we can no longer access https://10.8.0.1/login", packet("192.168.1.5", "10.8.0.1", 443)),
+        ("The container 172.18.0.3 cannot ping 172.18.0.1", packet("172.18.0.3", "172.18.0.1", None, "icmp")),
+        ("A ping from 10.8.0.2 to 192.168.1.10 fails", packet("10.8.0.2", "192.168.1.10", None, "icmp")),
+        ("I can't ping 2001:db8::5 from 2001:db8::6", packet("2001:db8::6", "2001:db8::5", None, "icmpv6")),
+        ("Since today I'm unable to reach port 80 on 10.0.0.5 from outside", packet("internet", "10.0.0.5", 80)),
+        ("DNS requests from 172.17.0.2 to 8.8.8.8 on udp port 53 time out", packet("172.17.0.2", "8.8.8.8", 53, "udp")),
+        ("All connections from 10.8.0.2 to 10.0.0.5 on 443/tcp are refused.", packet("10.8.0.2", "10.0.0.5", 443)),
+        ("10.0.0.1 can't reach\n10.0.0.2:443 at all.", packet("10.0.0.1", "10.0.0.2", 443)),
+    ],
+)  # fmt: skip
+def test_a_sentence_that_names_both_ends_and_the_port_is_the_question(
+    sentence: str, fields: dict[str, Any]
+) -> None:
+    assert asked(sentence + "\n" + RULES) == [fields]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "I can reach 10.8.0.1 from 192.168.1.5 on port 80",
+        "I can't reach 10.8.0.1 on port 80",  # from where?
+        "I can't reach 10.8.0.1 from 192.168.1.5",  # which port?
+        "I want that users can't reach 10.8.0.1 from 192.168.1.5 on port 80",
+        "Users should not be able to reach 10.8.0.1 from 192.168.1.5 on port 80",
+        "Without this rule I can't reach 10.8.0.1 from 192.168.1.5 on port 80",
+        "I couldn't reach 10.8.0.1 from 192.168.1.5 on port 80, now it works",
+        "If I flush it, I can't reach 10.8.0.1 from 192.168.1.5 on port 80",
+        "I can't reach 10.0.0.0/24 from 192.168.1.5 on port 80",  # not one address
+        "I can't reach 10.8.0.1:80 from 192.168.1.5 on port 8080",  # which of the two?
+        "from 10.0.0.2 I can reach 10.0.0.3 but I can't ping 10.0.0.4",
+        "I can't ping from A to B",
+        "the container shop cannot reach 10.0.0.5:5432",  # no such container is known
+    ],
+)
+def test_a_sentence_that_leaves_something_open_is_no_question(sentence: str) -> None:
+    assert asked(sentence + "\n" + RULES) == []
+
+
+def test_what_was_taken_is_said_and_decided() -> None:
+    told = "I can't reach 10.8.0.1 from 192.168.1.5 on port 80."
+    host = host_of_source(Source("paste", {}, (told + "\n" + RULES).encode()))
+    assert host.pasted is not None
+    assert host.pasted.summary().startswith(
+        "read: lines 1 a sentence about a failed connection, 3-7 iptables -S"
+    )
+    answer = iptsim.explain(host, **host.pasted.asked[0])
+    assert answer.verdict == "DROP"
+
+
+def test_a_question_alone_is_nothing_to_read() -> None:
+    with pytest.raises(CaptureError, match="no rules and no data about a host"):
+        asked("I can't reach 10.8.0.1 from 192.168.1.5 on port 80.\n")
