@@ -14,6 +14,8 @@ from iptsim.packet import address_text
 _SENT_TO = frozenset({
     "kube-service", "kube-node-port", "netavark-published-port", "cni-host-port",
 })  # fmt: skip
+#: Roles of rules to which other rules of the program lead, each for a reason of its own.
+_SHARED_ENDS = frozenset({"csf-default", "csf-default-out"})
 _ENDPOINTS = frozenset({"kube-endpoint", "kube-affinity"})
 
 
@@ -45,8 +47,21 @@ def _author(case: Case) -> tuple[str, Role | None]:
         return "", None
     if step.rule is not None:
         owner, role = authorship(step.rule, case.host)
+        if role is None or role.code in _SHARED_ENDS:
+            role = _callers_role(case, step, owner) or role
         return owner, role if owner != "docker" else None
     return policy_role(case.host, case.packet.family, step.table, step.chain or "") or ("", None)
+
+
+def _callers_role(case: Case, step: Step, owner: str) -> Role | None:
+    """Return the role of the rule that led to a chain in which a program ends the path of packets for any reason."""
+    steps = case.leg.steps
+    before = steps[: steps.index(step)] if step in steps else []
+    caller = next((one for one in reversed(before) if one.called == step.chain), None)
+    if caller is None or caller.rule is None:
+        return None
+    found, role = authorship(caller.rule, case.host)
+    return role if found == owner and role is not None and not role.code.endswith("-plumbing") else None
 
 
 def _log_text(case: Case, step: Step) -> Text:

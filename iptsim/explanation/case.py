@@ -132,7 +132,12 @@ def packets_text(rule: Rule) -> Text:
     if parameters.protocol and "protocol" not in parameters.negated:
         protocol = format_protocol(parameters.protocol)
         parameters = parameters.model_copy(update={"protocol": None})
-    phrases = (parameters.says(), *(match.says() for match in rule.matches))
+    unread = [match.unread for match in rule.matches if match.unread]
+    phrases = (
+        parameters.says(),
+        *(match.says() for match in rule.matches if not match.unread),
+        message("that match {condition}", condition=message_joined(" and ", unread)) if unread else "",
+    )
     which = message_joined(" ", filter(None, phrases))
     if protocol and which:
         return message("{protocol} packets {which}", protocol=protocol, which=which)

@@ -372,6 +372,11 @@ class Match(Extension):
     #: whether the packet has what the match is about: the condition if no option is one
     presence: ClassVar[Field | None] = None
 
+    @property
+    def unread(self) -> Text:
+        """Its text in the rule, if its meaning is not known; else empty."""
+        return ""
+
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the conditions, in the order in which the kernel tests them; all must hold."""
         found = tuple(

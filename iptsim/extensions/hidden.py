@@ -59,6 +59,11 @@ class Hidden(Match):
         """Return its text in the rule."""
         return f" {self.words}"
 
+    @property
+    def unread(self) -> Text:
+        """Its text in the rule, unless there are words for it."""
+        return "" if self.told else self.words
+
     def says(self) -> Text:
         """Return what is not known of the packets."""
         return self.told or message("that match {condition}", condition=self.words)

@@ -44,9 +44,14 @@ class UnknownMatch(_Unknown, Match):
         got = message("iptsim does not know -m {name}", name=self.name)
         return (constrained(text, undecided(f"-m {self.name}", unknown, got)),)
 
+    @property
+    def unread(self) -> Text:
+        """Its name in the rule."""
+        return f"-m {self.name}"
+
     def says(self) -> Text:
         """Return the name."""
-        return message("that match -m {name}", name=self.name)
+        return message("that match {condition}", condition=self.unread)
 
 
 class UnknownTarget(_Unknown, Target):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.findings.finding import Cause
 from iptsim.findings.scene import Scene
-from iptsim.languages import Text
+from iptsim.host.model import Pasted
+from iptsim.languages import Text, message, message_sentences
 from iptsim.netfilter.steps import Skipped
 
+#: The words of log prefixes that say that a packet was blocked.
+_BLOCKED = re.compile(r"block|drop|den(?:y|ied)|reject|refus", re.IGNORECASE)
 #: At most this many packets are followed.
 _ASKED = 20
 #: At most this many rules that came close are named.
@@ -19,8 +25,12 @@ _ADDRESSES = ("-s ", "-d ", "! -s ", "! -d ")
 
 
 def likeliest_cause(scene: Scene) -> Cause | None:
-    """Return why the first packet in a pasted text that is blocked is blocked, or None."""
+    """Return why the first packet in a pasted text that is blocked is blocked.
+
+    If none is, return what it depends on, or that the rules accept what was blocked; None if nothing was.
+    """
     pasted = scene.host.pasted
+    open_: Cause | None = None
     for fields in pasted.asked[:_ASKED] if pasted is not None else ():
         try:
             shown = scene.ask_fields({**fields, "verbose": True})
@@ -31,7 +41,39 @@ def likeliest_cause(scene: Scene) -> Cause | None:
         for branch in shown.branches:
             if (guess := _guess(branch)) is not None:
                 return Cause(branch, guess=guess)
-    return None
+        if open_ is None and pasted is not None:
+            open_ = _not_blocked(shown, fields, pasted)
+    return open_
+
+
+def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> Cause | None:
+    """Return what a text shows of a packet that was blocked, but that its rules do not certainly block."""
+    logged = next((one for one in pasted.logged if one.fields == fields), None)
+    if fields not in pasted.tried and (logged is None or not _BLOCKED.search(logged.prefix)):
+        return None
+    if shown.verdict == "DEPENDS":
+        return Cause(shown)
+    if not pasted.with_rules:
+        return None
+    if logged is None:
+        return Cause(shown, allowed=message("The rules that are shown allow the connection that failed."))
+    reply = {"SYN", "ACK"} <= {*logged.flags}
+    return Cause(
+        shown,
+        allowed=message_sentences(
+            message(
+                "The rules that are shown accept the packet of line {line}, so the rule that logged it is not among"
+                " them, or comes before them.",
+                line=logged.line,
+            ),
+            message(
+                "The packet (SYN, ACK) is a reply: no rule before it accepted ESTABLISHED, or conntrack did not know"
+                " the connection."
+            )
+            if reply
+            else "",
+        ),
+    )
 
 
 def _guess(branch: Explanation) -> Text | None:

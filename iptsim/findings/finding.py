@@ -335,17 +335,19 @@ class Cause(NamedTuple):
         shown: the packet, walked.
         near: rules that accept such packets, but from or to other addresses.
         guess: the condition that must hold, as a clause, if the source does not show it.
+        allowed: what follows if the rules accept the packet although it was blocked.
     """
 
     shown: Explanation
     near: tuple[Skipped, ...] = ()
     guess: Text = ""
+    allowed: Text = ""
 
     @property
     def text(self) -> Message:
         """The cause in sentences."""
         guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
-        return message_sentences(self.shown.reason.message, *map(_comes_near, self.near), guess)
+        return message_sentences(self.allowed, self.shown.reason.message, *map(_comes_near, self.near), guess)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data; `shown` is a trace, schema `iptsim.trace/1`."""

@@ -141,6 +141,7 @@ class Pasted:
         grown: the counters that grew in between.
         failed: commands that a log says have failed.
         searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
+        tried: those of the packets asked about that began a connection which failed.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -152,6 +153,7 @@ class Pasted:
     grown: tuple[Grown, ...] = ()
     failed: tuple[FailedCommand, ...] = ()
     searched: frozenset[str] = frozenset()
+    tried: tuple[dict[str, Any], ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.host import fib
+from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message
@@ -30,9 +31,9 @@ def with_way_back(host: Host, start: Start) -> Host | None:
     outside = fib.lookup(namespace, family, outside_address(host, family)).device
     if back.type != "unicast" or back.device == name or back.device != outside:
         return None
-    route = Route(
-        family=family, prefix_length=BITS[family], destination=address, device=name, scope="link", metric=1
-    )
+    # what the internet sends arrives there, whatever the address: the guess about the uplink was wrong
+    length, network = (0, 0) if address in public_addresses(host, family) else (BITS[family], address)
+    route = Route(family=family, prefix_length=length, destination=network, device=name, scope="link")
     note = message(
         "{address} is behind {interface}, on which its packet arrives.",
         address=address_text(family, address),
@@ -41,7 +42,7 @@ def with_way_back(host: Host, start: Start) -> Host | None:
     changed = replace(
         namespace,
         interfaces={**namespace.interfaces, name: interface},
-        routes=[*namespace.routes, route],
+        routes=[route, *namespace.routes],
         # "internet" stays the same address, although another route than the default one now leads to it
         cache={("outside", family): outside_address(host, family)},
     )

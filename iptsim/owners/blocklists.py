@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Chain, Rule
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 
@@ -49,9 +49,13 @@ def _csf(rule: Rule, scope: Scope) -> Role | None:
     if not _has_csf(scope.chains):
         return None
     chain, target, text = rule.chain, rule.target_name, without_comment(rule)
-    source = single(option_of(text, "-s"))
+    source, target_address = single(option_of(text, "-s")), single(option_of(text, "-d"))
     if chain in ("DENYIN", "GDENYIN"):
         return Role("csf-denied", message("CSF denies {address} (csf.deny)", address=source))
+    if chain in ("DENYOUT", "GDENYOUT"):
+        return Role("csf-denied", message("CSF denies {address} (csf.deny)", address=target_address))
+    if chain in ("ALLOWOUT", "GALLOWOUT", "ALLOWDYNOUT"):
+        return Role("csf-allowed", message("CSF allows {address} (csf.allow)", address=target_address))
     if chain in ("ALLOWIN", "GALLOWIN", "ALLOWDYNIN"):
         return Role("csf-allowed", message("CSF allows {address} (csf.allow)", address=source))
     if chain.startswith("CC_") and target in ("DROP", "CCDROP", "REJECT"):
@@ -77,4 +81,14 @@ def _csf(rule: Rule, scope: Scope) -> Role | None:
 
 
 CROWDSEC = Maker("crowdsec", r"CROWDSEC_.+", role=_crowdsec)
-CSF = Maker("csf", "", claims=_csf_claims, role=_csf)
+
+
+def _csf_policy(chain: Chain, scope: Scope) -> Role | None:
+    if not _has_csf(scope.chains) or chain.table != "filter" or chain.policy != "DROP":
+        return None
+    if chain.name == "FORWARD":
+        return Role("csf-policy", message("CSF sets this policy, and has no rules for forwarded packets"))
+    return Role("csf-policy", message("CSF sets this policy"))
+
+
+CSF = Maker("csf", "", claims=_csf_claims, role=_csf, policy=_csf_policy)

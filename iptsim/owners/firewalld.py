@@ -21,6 +21,8 @@ _STEPS = r"_(?P<step>pre|log|deny|allow|post)"
 _OF_ZONE = re.compile(rf"(?P<hook>IN|OUT|FWDI|FWDO|FWD|PRE|POST)_(?P<zone>.+?)(?:{_STEPS})?")
 #: Endings of a zone's chains; at least one such chain proves that the name is a zone's or policy's.
 _PROOFS = ("_allow", "_deny", "_log")
+#: The zone that dockerd (since 20.10) creates for the bridges of its networks.
+_DOCKERS_ZONE = "docker"
 _BUILTIN = ("INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING")
 
 
@@ -92,7 +94,7 @@ def _of_zone(rule: Rule, hook: str, zone: str, step: str | None, is_policy: bool
         return Role("firewalld-plumbing", message("the steps of {kind}", kind=kind), about=about)
     if step in ("allow", "deny", "pre", "post", "log"):
         return Role(*_step(kind, step, text, target, hook), about=about)
-    return Role(*_target(kind, text, target, hook), about=about)
+    return Role(*_target(kind, zone, text, target, hook), about=about)
 
 
 def _step(kind: Message, step: str, text: str, target: str, hook: str) -> tuple[str, Message]:
@@ -116,10 +118,14 @@ def _step(kind: Message, step: str, text: str, target: str, hook: str) -> tuple[
     return "firewalld-allow", message("{kind} allows it", kind=kind)
 
 
-def _target(kind: Message, text: str, target: str, hook: str) -> tuple[str, Message]:
+def _target(kind: Message, zone: str, text: str, target: str, hook: str) -> tuple[str, Message]:
     """Read the rules at the end of a zone's own chain: its target."""
     if target == "ACCEPT" and re.search(r"-p (?:icmp|ipv6-icmp)", text):
         return "firewalld-icmp", message("{kind} accepts ICMP", kind=kind)
+    if target == "ACCEPT" and zone == _DOCKERS_ZONE:
+        return "firewalld-target", message(
+            "dockerd puts its bridges into {kind}, whose target is ACCEPT", kind=kind
+        )
     if target == "ACCEPT":
         return "firewalld-target", message("the target of {kind} is ACCEPT", kind=kind)
     if target == "LOG":

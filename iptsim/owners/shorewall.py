@@ -29,6 +29,10 @@ _OTHERS = re.compile(
 )
 
 
+#: Rules at the end of the built-in chains.
+_ENDS = ("-j DROP", "-j reject", "-g reject", "-j Drop", "-j Reject")
+
+
 def is_present(chains: Collection[str]) -> bool:
     """Return whether a table is Shorewall's, by the chains that it always makes, or by its usual zones."""
     return (
@@ -69,12 +73,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
         return Role("shorewall-dynamic", message("the dynamic blacklist (shorewall drop, reject)"))
     if rule.chain == "sfilter" or target == "sfilter":
         return Role("shorewall-sfilter", message("drops packets with spoofed sources (sfilter)"))
-    if rule.chain in ("INPUT", "FORWARD", "OUTPUT") and text in (
-        "-j DROP",
-        "-j reject",
-        "-j Drop",
-        "-j Reject",
-    ):
+    if rule.chain in ("INPUT", "FORWARD", "OUTPUT") and text in _ENDS:
         return Role("shorewall-default", message("Shorewall blocks packets that belong to no pair of zones"))
     return None
 
@@ -106,7 +105,7 @@ def _between(rule: Rule, source: str, to: str) -> Role | None:
         return Role("shorewall-broadcast", why, about=about)
     if target == "LOG":
         return Role("shorewall-log", message("Shorewall logs packets that the policy blocks"), about=about)
-    if target == "ACCEPT" or refuses:
+    if target == "ACCEPT" or refuses or target.startswith("~log"):
         macro = comment_of(rule)
         if macro:
             why = message(

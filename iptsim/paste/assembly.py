@@ -145,10 +145,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         _route_as_logged(host, logged)
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
-    asked = (
-        *_asked(segments_read, host, listed, clients=False),
-        *_asked(segments_read, host, listed, clients=True),
-    )
+    tried = tuple(_asked(segments_read, host, listed, clients=True))
+    asked = (*_asked(segments_read, host, listed, clients=False), *tried)
     warned = [DumpWarning(piece.text, piece.line) for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
         ruleset.warnings += warned
@@ -158,7 +156,16 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     grown, failed = tuple(builder.grown()), tuple(_failed(segments_read))
     searched = frozenset(piece.searched for piece in rules if piece.searched)
     host.pasted = Pasted(
-        tuple(read), tuple(left), asked, told, with_rules, builder.listed_twice, grown, failed, searched
+        tuple(read),
+        tuple(left),
+        asked,
+        told,
+        with_rules,
+        builder.listed_twice,
+        grown,
+        failed,
+        searched,
+        tried,
     )
     return host
 

@@ -59,3 +59,11 @@ def test_the_internet_behind_an_interface_stays_one_address(tmp_path: Path) -> N
     path.write_text("iptables -t nat -A PREROUTING -i ppp0 -p tcp --dport 80 -j DNAT --to 10.9.0.7\n")
     shown = iptsim.explain(path, sender="internet", to="host", in_interface="ppp0", dport=80)
     assert sum("behind ppp0" in str(one) for one in shown.trace.assumptions) == 1
+
+
+def test_the_whole_internet_is_behind_the_interface_where_it_arrives(tmp_path: Path) -> None:
+    """Its addresses are treated alike, although the rules name another interface as the likely uplink."""
+    path = tmp_path / "rules"
+    path.write_text("*filter\n:INPUT DROP [0:0]\n-A INPUT -i eth1 -j ACCEPT\nCOMMIT\n")
+    answer = iptsim.explain(path, "internet", "host", in_interface="eth0", dport=443)
+    assert answer.verdict == "DROP"

@@ -194,3 +194,44 @@ def test_messages_alone_are_no_rules() -> None:
     """Nothing could be said of them."""
     with pytest.raises(CaptureError, match="no rules"):
         asked("read udp 172.17.0.2:40000->10.0.0.5:53: i/o timeout\n")
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("-A OUTPUT -j ACCEPT", "The rules that are shown allow the connection that failed."),
+        ("-A OUTPUT -m limit --limit 5/min -j DROP", "It depends on whether the rate limit"),
+    ],
+)
+def test_of_a_failed_connection_that_no_rule_certainly_blocks(rule: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        f"root@gw:~# iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n{rule}\n"
+        "root@gw:~# curl 10.0.0.6\ncurl: (28) Failed to connect to 10.0.0.6 port 80: Connection timed out\n"
+    )
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert str(cause.text).startswith(says)
+
+
+LOGGED = (
+    "kernel: dropped: IN=eth0 OUT= MAC= SRC=203.0.113.7 DST=192.0.2.10 LEN=44 TOS=0x00 PREC=0x00 TTL=60 ID=1 DF"
+    " PROTO=TCP SPT=443 DPT=40100 WINDOW=8192 RES=0x00 {flags} URGP=0\n"
+)
+
+
+@pytest.mark.parametrize(("flags", "reply"), [("SYN", False), ("ACK SYN", True)])
+def test_of_a_logged_packet_that_the_rules_accept(flags: str, reply: bool, tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text("iptables -A INPUT -p tcp -j ACCEPT\n\n" + LOGGED.format(flags=flags))
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert "accept the packet of line 3" in str(cause.text)
+    assert ("is a reply" in str(cause.text)) is reply
+
+
+def test_without_rules_a_logged_packet_has_no_cause(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(LOGGED.format(flags="SYN"))
+    cause = iptsim.lint(path).cause
+    assert cause is None or "are shown" not in str(cause.text)
