@@ -97,16 +97,19 @@ lock: $(VENV)/.dev
 	    --all-extras --no-annotate --no-header pyproject.toml -; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.made: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iptsim needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.made
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.test: $(VENV)/.installed
+$(VENV)/.test: $(VENV)/.made
 	$(BIN)/pip install --quiet --editable '.[test]'
-	touch $@
+	touch $(VENV)/.installed $@
 
-$(VENV)/.dev: $(VENV)/.test
+$(VENV)/.dev: $(VENV)/.made
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	touch $@
+	touch $(VENV)/.installed $(VENV)/.test $@
