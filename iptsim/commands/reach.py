@@ -247,7 +247,7 @@ def _classes(arguments: argparse.Namespace, host: Host) -> AddressClasses:
     from iptsim.reaching.options import read_classes
     from iptsim.sets.chains import Chains
     from iptsim.sets.classes import address_classes
-    from iptsim.sets.ipset_contents import known_ipsets
+    from iptsim.sets.saved_contents import known_contents
     from iptsim.sets.space import Space
 
     family: Family = arguments.family or 4
@@ -255,7 +255,7 @@ def _classes(arguments: argparse.Namespace, host: Host) -> AddressClasses:
     arguments.table = table
     rules = Program(rules_of(host, arguments, family))
     space = Space(family)
-    chains = Chains(space, rules, known=known_ipsets(space, rules, host.ipsets))
+    chains = Chains(space, rules, known=known_contents(space, rules, host))
     return address_classes(chains, table, chain, proto=proto, dport=port, unknown=arguments.unknown)
 
 

@@ -17,12 +17,12 @@ from iptsim.packet import (
     TCP,
     UDP,
     Packet,
+    is_multicast,
     syn_options,
     usual_length,
 )
 
 _BROADCAST = 0xFFFFFFFF
-_MULTICAST = 0xE  # the first four bits of an IPv4 group
 
 
 def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
@@ -31,8 +31,8 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
     The reply to a SYN is SYN,ACK, or RST,ACK if no program listens (tcp_v4_send_reset); to an echo request, the
     echo reply; to anything else, a packet of the same protocol with addresses and ports swapped. A datagram that
     no program waits for gets an ICMP error instead, which is not followed. A multicast group sends nothing
-    itself: a member replies from its own address, in a connection of its own. Only ICMPv6 replies to a ping of a
-    group. A later fragment has no reply of its own: the reply is to the whole packet, which is unknown.
+    itself: a member replies from its own address, in a connection of its own (icmpv6_echo_reply: also to a ping).
+    A later fragment has no reply of its own: the reply is to the whole packet, which is unknown.
     """
     if packet.fragment in ("middle", "last") or _is_for_group(packet):
         return None
@@ -55,10 +55,9 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
 
 
 def _is_for_group(packet: Packet) -> bool:
-    """Return whether a packet is a broadcast, or multicast to which the kernel itself does not reply."""
-    if packet.family == 4:
-        return packet.dst == _BROADCAST or packet.dst >> 28 == _MULTICAST
-    return packet.dst >> 120 == 0xFF and packet.proto != ICMPV6
+    """Return whether a packet is a broadcast or multicast."""
+    is_broadcast = packet.family == 4 and packet.dst == _BROADCAST
+    return is_broadcast or is_multicast(packet.family, packet.dst)
 
 
 def _tcp_reply(packet: Packet, reply: Packet, listening: bool | None) -> Packet | None:

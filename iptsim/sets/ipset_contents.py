@@ -6,7 +6,7 @@ How an element is made from a packet, and which element decides, follows `iptsim
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -38,7 +38,7 @@ def known_ipsets(space: Space, program: Program, ipsets: Mapping[str, IpSet] | N
     if not ipsets:
         return {}
     rules = list(program.ruleset.rules())
-    found: dict[str, list[tuple[bool, PacketSet]]] = {}
+    found: dict[Hashable, list[tuple[bool, PacketSet]]] = {}
     for match in (match for rule in rules for match in rule.matches if isinstance(match, Set)):
         name, directions = match.match_set
         for key in _keys(match):

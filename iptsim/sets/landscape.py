@@ -18,11 +18,11 @@ from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Family, Unknown
 from iptsim.sets.chains import Among, Chains, too_many
 from iptsim.sets.groups import groups_of
-from iptsim.sets.ipset_contents import known_ipsets
 from iptsim.sets.layout import Place
 from iptsim.sets.packets import TooManyNodesError, too_many_nodes
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.results import Results, results_of
+from iptsim.sets.saved_contents import known_contents
 from iptsim.sets.sources import compared_addresses
 from iptsim.sets.space import Space
 from iptsim.sets.translating import Bits, Fields, Header
@@ -120,7 +120,7 @@ class Landscape:
         """Return what the chains of a program do."""
         found = self._chains.get(id(program))
         if found is None:
-            known = known_ipsets(self.space, program, self.host.ipsets)
+            known = known_contents(self.space, program, self.host)
             found = self._chains[id(program)] = Chains(
                 self.space, program, known=known, apart=self.apart, among=self.among
             )

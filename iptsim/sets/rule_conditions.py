@@ -96,6 +96,9 @@ class RuleConditions:
         """Return the packets that satisfy a condition before anything is rewritten."""
         if predicate.constraint is not None:
             return self._space.condition(predicate.constraint, known=self._known, place=place)
+        if predicate.same in self._known:
+            holds = dict(self._known[predicate.same])[True]
+            return ~holds if predicate.negated else holds
         why = message("whether {condition} matches", condition=predicate.text.removeprefix("! "))
         same = (*predicate.same, moved) if predicate.same else ()
         found = self._space.decided_by(self._space.decision(same, why, place), partial(_unnegated, predicate))

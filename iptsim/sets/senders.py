@@ -11,7 +11,9 @@ from typing import Any
 from iptsim.extensions.constraints import named
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
+from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
+from iptsim.languages import Message, message
 from iptsim.netfilter.branches import Branches
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.trace import Leg, Trace
@@ -36,6 +38,7 @@ from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
+from iptsim.question.values import quoted
 from iptsim.sets.class_walk import ClassWalk, Decisions
 from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
@@ -174,6 +177,26 @@ def _is_full(land: Landscape, device: str) -> bool:
     ports = {port.name for port in land.host.namespace.ports(device)}
     interface = land.host.namespace.interfaces.get(device)
     return interface is not None and interface.kind == "bridge" and bool(ports) and ports <= taken
+
+
+def nobody_behind(host: Host, interface: str) -> Message:
+    """Return the error for an interface behind which no other machines are known."""
+    bridged = [
+        one.name
+        for one in host.containers.values()
+        if any(network.bridge == interface for name in one.endpoints if (network := host.networks.get(name)))
+    ]
+    if bridged:
+        return message(
+            "only containers are behind {interface}; name one of them instead: {containers}",
+            interface=quoted(interface),
+            containers=", ".join(bridged),
+        )
+    return message(
+        "nothing shows which networks are behind {interface}: give a network or an address instead, or add the "
+        "output of `ip address` and `ip route` to the source (`--with FILE`)",
+        interface=quoted(interface),
+    )
 
 
 class Classes:

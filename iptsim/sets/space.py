@@ -21,8 +21,9 @@ from iptsim.sets.engines import MOST_NODES, EngineName, make_engine
 from iptsim.sets.layout import Layout, decision
 from iptsim.sets.packets import PacketSet, TooManyNodesError, too_many_nodes
 
-#: The values of a field and the packets that have each, where something other than the header decides it.
-Known = Mapping[str, Sequence[tuple[Any, PacketSet]]]
+#: The values of a field, or the results of a lookup (:attr:`Predicate.same`), and the packets that have each, where
+#: something other than the header decides it.
+Known = Mapping[Hashable, Sequence[tuple[Any, PacketSet]]]
 
 _LATER = Names(frozenset({"middle", "last"}))
 #: The states of packets that belong to a connection.

@@ -479,6 +479,13 @@ class TestGroups:
         trace = ask(router(rules), sender="a", to="224.0.0.251", proto="udp", dport=5353)
         assert (trace.verdict, len(trace.legs)) == ("ACCEPT", 1)
 
+    @pytest.mark.parametrize("group", ["ff02::1", "ff02::1:2", "ff05::2"])
+    def test_members_reply_to_a_ping_of_an_ipv6_group_from_their_own_addresses(self, group: str) -> None:
+        """RFC 4443, 4.2: the source of an Echo Reply to a group is a unicast address of the replying interface."""
+        host = router(dump(filter=FILTER), family=6)
+        trace = ask(host, sender="host", to=group, proto="icmpv6", icmp_type=128)
+        assert (trace.verdict, len(trace.legs)) == ("ACCEPT", 1)
+
     @pytest.mark.parametrize("scope", range(2, 16))
     def test_a_host_is_in_one_group_of_all_nodes(self, scope: int) -> None:
         """Of packets from another machine to ff0x::1, INPUT counted those to ff02::1 alone."""

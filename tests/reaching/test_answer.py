@@ -177,6 +177,18 @@ def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  --from clinet\n         ^~~~~~\n" in told
 
 
+@pytest.mark.parametrize(
+    ("interface", "said"),
+    [
+        ("docker0", "only containers are behind 'docker0'; name one of them"),
+        ("lo", "behind 'lo': give a network"),
+    ],
+)
+def test_an_interface_behind_which_no_other_machines_are_known(interface: str, said: str) -> None:
+    with pytest.raises(iptsim.IptsimError, match=said):
+        reach(PUBLISHED, interface)
+
+
 def test_the_family_is_that_of_the_addresses(capsys: pytest.CaptureFixture[str]) -> None:
     assert reach(FIXTURES / "docker-28.5/ipv6", "2001:db8::1", "web").family == 6
     assert main(["reach", str(PUBLISHED), "-6", "--from", "client"]) == 2

@@ -12,7 +12,7 @@ from iptsim.extensions.hidden import HiddenAddress
 from iptsim.extensions.parameters import AH
 from iptsim.languages import message
 from iptsim.packet import Context, Packet, Unknown
-from iptsim.sets.space import TRACKED, Space
+from iptsim.sets.space import TRACKED, Known, Space
 from tests.extensions.test_constraints import World, conditions, contexts
 from tests.sets import ENGINES
 from tests.sets.test_chains import values_of
@@ -37,7 +37,7 @@ def agrees(space: Space, predicate: Any, context: Context) -> str:
     """Compare the set with the test; return what the test said, and "open" where the set leaves something undecided."""
     backend = "nf_tables" if context.backend == "nf_tables" else "legacy"
     merging = backend == "nf_tables" and context.version == "1.8.9"
-    known: dict[str, Any] = {
+    known: Known = {
         "backend": [(backend, space.everything)],
         "merges_ports": [(merging, space.everything)],
     }

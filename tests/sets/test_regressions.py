@@ -14,7 +14,7 @@ from iptsim.dump import loads
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.host import load_host
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import Family
+from iptsim.packet import Family, parse_address
 from iptsim.question.model import Question
 from iptsim.sets.fates import Fates, fates
 from tests.host.test_port_runs import with_range
@@ -415,6 +415,36 @@ def test_a_list_that_two_rules_ask_of_one_address_is_one_decision() -> None:
         CASES["a list of recent packets that rules ask several times, by the address of each end"]
     )
     assert not [one for one in found if one.passes_through and one.verdict == "DEPENDS"]
+
+
+@pytest.mark.parametrize("sender", ["internet", "client", "host"])
+def test_a_saved_list_of_recent_packets_decides_unless_rules_change_it(sender: str) -> None:
+    rules = """*filter
+:INPUT ACCEPT
+:FORWARD ACCEPT
+:OUTPUT ACCEPT
+-A INPUT -m recent --rcheck --seconds 60 --hitcount 2 --name X --rsource -j DROP
+-A INPUT -m recent ! --rcheck --name X --mask 255.255.255.0 --rsource -j REJECT
+-A FORWARD -m recent --rcheck --seconds 5 --name X --rsource -j DROP
+-A OUTPUT -m recent --rcheck --name X --rdest -j DROP
+-A OUTPUT -m recent --rcheck --name EMPTY --rdest -j REJECT
+COMMIT
+"""
+    host = load_host(CAPTURES / "docker-28.5/published")
+    seen = {
+        "198.51.100.7": [1.0, 50.0, 90.0],
+        "203.0.113.9": [3.0, 70.0],
+        "198.51.100.0": [9.0],
+        "172.17.0.3": [2.0],
+    }
+    host.recent = {"X": {parse_address(address)[1]: ages for address, ages in seen.items()}}
+    host.rulesets[4] = loads(f"{rules}{NAT}COMMIT\n")
+    found, report = fates(host, senders=[sender]), Report()
+    assert compare_all(found, Random(20261129), report, 60, 4) == ""
+    assert "DEPENDS" not in {one.verdict for one in found}
+    changed = rules.replace("COMMIT", "-A OUTPUT -p tcp -m recent --set --name X --rdest\nCOMMIT")
+    host.rulesets[4] = loads(f"{changed}{NAT}COMMIT\n")
+    assert "DEPENDS" in {one.verdict for one in fates(host, senders=[sender])}
 
 
 def test_nat_changes_nothing_of_a_connection_that_is_in_conntracks_table() -> None:

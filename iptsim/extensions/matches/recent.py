@@ -99,7 +99,8 @@ class Recent(Match):
         return self.model_copy(update={"mask": whole_mask(form.family)})
 
     @property
-    def _list(self) -> str:
+    def remembered_in(self) -> str:
+        """The name of the list."""
         return self.list_name or _DEFAULT_NAME
 
     @property
@@ -109,7 +110,11 @@ class Recent(Match):
     def clauses(self) -> list[str]:
         """Return the options, including list name and side even if they are the defaults, as iptables does."""
         shown = self.model_copy(
-            update={"list_name": self._list, "rsource": not self.rdest, "hitcount": self.hitcount or None}
+            update={
+                "list_name": self.remembered_in,
+                "rsource": not self.rdest,
+                "hitcount": self.hitcount or None,
+            }
         )
         return super(Recent, shown).clauses()
 
@@ -122,17 +127,17 @@ class Recent(Match):
             return found & self.mask[1] if self.mask else found
 
         def enter(context: Context) -> None:
-            entries = context.surroundings.recent(self._list)
+            entries = context.surroundings.recent(self.remembered_in)
             if entries is not None:
                 entries.setdefault(address(context), []).insert(0, 0.0)
 
         def test(context: Context) -> Truth:
-            entries = context.surroundings.recent(self._list)
+            entries = context.surroundings.recent(self.remembered_in)
             if entries is None:
                 shown = address_text(context.packet.family, address(context))
                 return self._unknown(self._question(shown), address(context))
             ages = entries.get(address(context))
-            if ages is None or not self._enough(ages):
+            if ages is None or not self.enough(ages):
                 return negated
             if self.update:
                 ages.insert(0, 0.0)
@@ -141,19 +146,21 @@ class Recent(Match):
             if self.rttl:
                 shown = address_text(context.packet.family, address(context))
                 reason = message(
-                    "the TTL that {address} had when it entered list {list}", address=shown, list=self._list
+                    "the TTL that {address} had when it entered list {list}",
+                    address=shown,
+                    list=self.remembered_in,
                 )
                 return self._unknown(reason, address(context))
             return not negated
 
         def got(context: Context) -> Text:
             shown = address_text(context.packet.family, address(context))
-            entries = context.surroundings.recent(self._list)
+            entries = context.surroundings.recent(self.remembered_in)
             if entries is None:
-                return message("the contents of the list {list} are not known", list=self._list)
+                return message("the contents of the list {list} are not known", list=self.remembered_in)
             ages = entries.get(address(context))
             if ages is None:
-                return message("{shown} is not in the list {list}", shown=shown, list=self._list)
+                return message("{shown} is not in the list {list}", shown=shown, list=self.remembered_in)
             return message(
                 "{shown} was seen {ages} times, last {ages2:g} seconds ago",
                 shown=shown,
@@ -170,7 +177,7 @@ class Recent(Match):
 
     @property
     def _memory(self) -> tuple[str, str]:
-        return "recent", self._list
+        return "recent", self.remembered_in
 
     @property
     def changes_memory(self) -> frozenset[Hashable]:
@@ -180,9 +187,9 @@ class Recent(Match):
     @property
     def _repeatable(self) -> tuple[Any, ...]:
         """A key of the options that decide a lookup, for a rule that does not change the list."""
-        return "recent", self._list, self.seconds, self.hitcount, self.rttl
+        return "recent", self.remembered_in, self.seconds, self.hitcount, self.rttl
 
-    def _enough(self, ages: list[float]) -> bool:
+    def enough(self, ages: list[float]) -> bool:
         """Return whether enough packets of an entry are young enough."""
         young = [age for age in ages if not self.seconds or age <= self.seconds]
         return self.remove or len(young) >= max(1, self.hitcount or 0)
@@ -191,20 +198,22 @@ class Recent(Match):
         """Return what must be known about an address to decide the match."""
         count = self.hitcount or 1
         if not self.seconds and count == 1:
-            return message("whether {address} is in the recent list {list}", address=address, list=self._list)
+            return message(
+                "whether {address} is in the recent list {list}", address=address, list=self.remembered_in
+            )
         if not self.seconds:
             return message(
                 "whether the recent list {list} has seen {address} at least {count} times",
-                address=address, count=count, list=self._list,
+                address=address, count=count, list=self.remembered_in,
             )  # fmt: skip
         if count == 1:
             return message(
                 "whether the recent list {list} has seen {address} in the last {seconds} seconds",
-                address=address, seconds=self.seconds, list=self._list,
+                address=address, seconds=self.seconds, list=self.remembered_in,
             )  # fmt: skip
         return message(
             "whether the recent list {list} has seen {address} at least {count} times in the last {seconds} seconds",
-            address=address, count=count, seconds=self.seconds, list=self._list,
+            address=address, count=count, seconds=self.seconds, list=self.remembered_in,
         )  # fmt: skip
 
     def _unknown(self, reason: Message, address: int) -> Unknown:
@@ -221,7 +230,7 @@ class Recent(Match):
         text += " TTL-Match" if self.rttl else ""
         mask = self.mask or whole_mask(form.family)
         side = "dest" if self.rdest else "source"
-        return f"{text} name: {self._list} side: {side} mask: {address_text(*mask)}"
+        return f"{text} name: {self.remembered_in} side: {side} mask: {address_text(*mask)}"
 
     def says(self) -> Text:
         limits = []
@@ -237,7 +246,7 @@ class Recent(Match):
             self.rdest,
             "adding their destination to the list {list}",
             "adding their source to the list {list}",
-            list=self._list,
+            list=self.remembered_in,
         )
         return {
             "set": message("never, but {phrase}", phrase=enters) if self.negated else enters,
@@ -246,21 +255,21 @@ class Recent(Match):
                 "whose destination is {seen} in the list {list}",
                 "whose source is {seen} in the list {list}",
                 seen=seen,
-                list=self._list,
+                list=self.remembered_in,
             ),
             "update": message_if(
                 self.rdest,
                 "whose destination is {seen} in the list {list}, which is then updated",
                 "whose source is {seen} in the list {list}, which is then updated",
                 seen=seen,
-                list=self._list,
+                list=self.remembered_in,
             ),
             "remove": message_if(
                 self.rdest,
                 "whose destination is {seen} in the list {list}, and is then removed from it",
                 "whose source is {seen} in the list {list}, and is then removed from it",
                 seen=seen,
-                list=self._list,
+                list=self.remembered_in,
             ),
         }[self._action]
 
