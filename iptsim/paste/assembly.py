@@ -147,6 +147,10 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     tried = tuple(_asked(segments_read, host, listed, clients=True))
     asked = (*_asked(segments_read, host, listed, clients=False), *tried)
+    if any("PROTO" not in dict(one.pairs) for one in logged):
+        host.assumptions.append(
+            message("The kernel's log does not show the protocol; it is assumed to be TCP.")
+        )
     warned = [DumpWarning(piece.text, piece.line) for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
         ruleset.warnings += warned

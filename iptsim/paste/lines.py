@@ -55,6 +55,12 @@ _GAP = re.compile(
 _MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ip6?tables)\s[^`]+)`")
 
 
+#: A command within a sentence, up to its target and that one's options.
+_SPOKEN = re.compile(
+    r"(?<![\w/.-])((?:sudo\s+)?ip6?tables(?:\s+-t\s+\w+)?\s+-[AI]\s+[\w-]+(?:\s+\d+)?"
+    r"(?:\s+(?:!\s+)?-{1,2}[a-z][\w-]*(?:\s+(?:\"[^\"]*\"|[^\s\"-]\S*))?)*?"
+    r"\s+-j\s+[A-Z][\w-]*(?:\s+--[a-z][\w-]*\s+[\w.:/-]*\w)*)"
+)
 #: The line before a hunk of a patch: how many lines it has of the old and of the new text.
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
@@ -89,11 +95,11 @@ class Line(NamedTuple):
 
 
 def quoted_commands(lines: list[Line]) -> list[Line]:
-    """Return the commands that sentences mention between backticks, in place of their lines."""
+    """Return the commands that sentences mention, between backticks or not, in place of their lines."""
     return [
         line._replace(text=found[1], whole=found[1]) if found else line._replace(text="", whole="")
         for line in lines
-        for found in [_MENTIONED.search(line.text)]
+        for found in [_MENTIONED.search(line.text) or _SPOKEN.search(line.text)]
     ]
 
 

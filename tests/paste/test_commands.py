@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from iptsim.errors import CaptureError
 from iptsim.host.files import Source
 from iptsim.paste.assembly import host_of_source
 
@@ -81,3 +84,25 @@ def test_a_root_command_whose_output_follows_is_no_comment() -> None:
     )
     assert rules(text)[0] == "-A INPUT -p icmp -i ? -o ? -j ACCEPT"
     assert not any("REJECT" in rule for rule in rules(text))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "rule"),
+    [
+        (
+            "I tried this: iptables -A DOCKER-USER -p tcp --dport 4150 -j DROP does not close it.",
+            "-A DOCKER-USER -p tcp -m tcp --dport 4150 -j DROP",
+        ),
+        (
+            "So I ran sudo iptables -I INPUT 1 ! -i lo -j REJECT --reject-with tcp-reset, without success.",
+            "-A INPUT ! -i lo -j REJECT --reject-with tcp-reset",
+        ),
+    ],
+)
+def test_a_command_within_a_sentence_ends_with_its_target(sentence: str, rule: str) -> None:
+    assert rule in rules(sentence)
+
+
+def test_a_sentence_about_a_command_is_no_command() -> None:
+    with pytest.raises(CaptureError):
+        rules("What iptables -A INPUT does, I know, but not what -j DROP means.")

@@ -161,3 +161,10 @@ def test_rules_that_only_a_trace_shows_are_compared(tmp_path: Path) -> None:
     places = ("mangle:PREROUTING:rule:4", "mangle:OWN:rule:3")
     path.write_text("".join(before_routing.format(place=place) for place in places))
     assert iptsim.lint(path) == []
+
+
+def test_a_line_without_a_protocol_is_told() -> None:
+    line = "kernel: [dropped] IN=eth0 OUT= SRC=203.0.113.9 DST=192.0.2.10 LEN=60 TTL=52 ID=7"
+    told = "The kernel's log does not show the protocol; it is assumed to be TCP."
+    assert told in map(str, read(line).assumptions)
+    assert told not in map(str, read(BLOCKED).assumptions)
