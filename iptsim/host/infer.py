@@ -25,7 +25,7 @@ from iptsim.host.routing_tables import hops
 from iptsim.host.unknown_parameters import assume_parameters
 from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.languages import Message, message, message_joined
-from iptsim.packet import Family, address_text
+from iptsim.packet import BITS, Family, address_text
 
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
@@ -274,9 +274,25 @@ def _outside_addresses(host: Host, evidence: Evidence) -> list[InterfaceAddress]
         own = [address for address in evidence.host_addresses if address.family == family]
         own = [address for address in own if not any(n.covers(*address) for n in host.networks.values())]
         length = OUTSIDE[family][1]
+        if not own and (shared := _in_shared_lan(host, family)) is not None:
+            found.append(shared)
+            continue
         for address in own or [Member(family, OUTSIDE[family][0])]:
             found.append(InterfaceAddress(family=family, address=address.address, prefix_length=length))
     return found
+
+
+def _in_shared_lan(host: Host, family: Family) -> InterfaceAddress | None:
+    """Return an address in the LAN that containers share with the host by macvlan or ipvlan; a VLAN is another LAN."""
+    for network in host.networks.values():
+        if network.driver not in ("macvlan", "ipvlan") or "." in network.options.get("parent", ""):
+            continue
+        for subnet in network.subnets:
+            if subnet.family == family and subnet.prefix_length <= BITS[family] - 2:
+                last = subnet.address + (1 << (BITS[family] - subnet.prefix_length)) - 2
+                address = last - 1 if last == subnet.gateway else last
+                return InterfaceAddress(family=family, address=address, prefix_length=subnet.prefix_length)
+    return None
 
 
 def _place(

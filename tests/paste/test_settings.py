@@ -94,3 +94,33 @@ def test_podman_makes_no_host_of_docker() -> None:
     host = read("$ podman run -d --name web -p 8080:80 nginx\n$ sudo iptables -P INPUT DROP\n")
     assert host.containers == {}
     assert [one.code for one in lint(host) if one.code.startswith(("forward", "docker"))] == []
+
+
+MACVLAN = """\
+docker network create -d macvlan --subnet=10.9.0.0/24 --gateway=10.9.0.1 -o parent={parent} lan
+docker run -d --net=lan --ip=10.9.0.20 --name web -p 8080:80 nginx
+"""
+
+
+def test_a_container_on_macvlan_cannot_reach_its_own_host() -> None:
+    """Neither way, as Docker's documentation on macvlan says; others in the LAN reach it past the host's rules."""
+    host = read(MACVLAN.format(parent="eth0"))
+    assert [verdict(host, *ends) for ends in (("host", "web:80"), ("web", "host:22"))] == ["DROP", "DROP"]
+    assert verdict(host, "10.9.0.30", "10.9.0.20:80") == "ACCEPT"
+    assert host.containers["web"].published == []  # the driver publishes no ports
+
+
+def test_another_vlan_is_reached_through_its_router() -> None:
+    assert verdict(read(MACVLAN.format(parent="eth0.50")), "host", "web:80") == "ACCEPT"
+
+
+def test_macvlan_in_a_compose_file() -> None:
+    pytest.importorskip("yaml")
+    host = read(
+        "services:\n  hole:\n    image: hole\n    container_name: hole\n"
+        "    networks:\n      lan:\n        ipv4_address: 10.9.0.53\n"
+        "networks:\n  lan:\n    driver: macvlan\n    driver_opts:\n      parent: eth0\n    ipam:\n      config:\n"
+        "        - subnet: 10.9.0.0/24\n"
+    )
+    assert verdict(host, "host", "hole:53") == "DROP"
+    assert verdict(host, "hole", "192.0.2.53:53") == "ACCEPT"

@@ -40,10 +40,12 @@ InterfaceName = Annotated[str, AfterValidator(check_interface_name)]
 
 
 class DockerNetwork(Frozen):
-    """A network of the bridge driver.
+    """A network of the bridge driver, or of one that bypasses the host.
 
     Attributes:
-        bridge: name of its bridge interface.
+        bridge: name of its bridge interface; without meaning for other drivers.
+        driver: "bridge", "macvlan" or "ipvlan".
+        parent: the host's interface by which the other drivers reach the LAN; "" if not given.
         icc: `enable_icc`: its containers may connect to each other.
         masquerade: `enable_ip_masquerade`: traffic leaving it is masqueraded.
         internal: `--internal`: it is cut off from the outside.
@@ -67,6 +69,8 @@ class DockerNetwork(Frozen):
     snat: dict[Family, HostAddress] = Field(default_factory=dict)
     bare: bool = False
     default: bool = False
+    driver: str = "bridge"
+    parent: str = ""
 
     def subnet(self, family: Family) -> Subnet | None:
         """Return its subnet of a family, or None."""
@@ -118,6 +122,7 @@ class DockerContainer(Frozen):
 
     Attributes:
         endpoints: in networks of the bridge driver, in the order in which it joined them.
+        apart: in networks of drivers that bypass the host; they have no rules.
         published: in the order of the command line.
         exposed: by the image or `--expose`; published ports are exposed too.
         links: the containers that it may reach, with their aliases.
@@ -125,6 +130,7 @@ class DockerContainer(Frozen):
 
     name: str
     endpoints: tuple[Endpoint, ...] = ()
+    apart: tuple[Endpoint, ...] = ()
     published: tuple[Publication, ...] = ()
     exposed: tuple[ExposedPort, ...] = ()
     links: tuple[Link, ...] = ()
@@ -169,6 +175,7 @@ class DockerHost(Frozen):
 
     daemon: DockerDaemon = DockerDaemon()
     networks: tuple[DockerNetwork, ...] = ()
+    apart: tuple[DockerNetwork, ...] = ()
     containers: tuple[DockerContainer, ...] = ()
     joins: tuple[tuple[str, str], ...] = ()
     opened: tuple[str, ...] = ()

@@ -27,6 +27,8 @@ from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
 from iptsim.yaml_file import read_yaml
 
+#: Drivers whose containers are in the host's own LAN.
+_BYPASSING = ("macvlan", "ipvlan")
 #: The first port that Linux assigns on its own (net.ipv4.ip_local_port_range).
 FIRST_FREE_PORT = 32768
 #: The maximum number of containers of a file: a Linux bridge takes 1,024 ports (BR_MAX_PORTS in
@@ -84,6 +86,8 @@ class _Project:
         folder = Path(source).absolute().parent.name
         self.name = str(top.get("name") or re.sub(r"[^a-z0-9_-]", "", folder.lower()) or "project")
         self.networks: dict[str, DockerNetwork] = {}
+        #: those of drivers that bypass the host
+        self.apart: dict[str, DockerNetwork] = {}
         self.taken: dict[str, set[int]] = {}
         self.next_port = FIRST_FREE_PORT
         self.containers = 0
@@ -113,14 +117,15 @@ class _Project:
         for name in sorted(used - {_DEFAULT_BRIDGE}):
             network = self._network(name, [*made.values(), *self.networks.values()])
             if network is not None:
-                self.networks[name] = network
+                (self.networks if network.driver == "bridge" else self.apart)[name] = network
         if default is not None:
             self.networks[_DEFAULT_BRIDGE] = default
         containers = tuple(
             container for service in self._start_order() for container in self._containers(service)
         )
         networks = (*made.values(), *(n for name, n in self.networks.items() if name != _DEFAULT_BRIDGE))
-        return DockerHost(daemon=self.daemon, networks=networks, containers=containers)
+        apart = tuple(self.apart.values())
+        return DockerHost(daemon=self.daemon, networks=networks, containers=containers, apart=apart)
 
     # -- networks ----------------------------------------------------------------------------------
 
@@ -139,9 +144,10 @@ class _Project:
         return {name: self._mapping(place or {}, f"{key}.networks.{name}") for name, place in found.items()}
 
     def _network(self, name: str, others: list[DockerNetwork]) -> DockerNetwork | None:
-        """Make a network; None for a driver without a bridge."""
+        """Make a network; None for a driver whose containers have no addresses that are known here."""
         entry, key = self.given.get(name, {}), f"networks.{name}"
-        if str(entry.get("driver", "bridge")) != "bridge":
+        driver = str(entry.get("driver", "bridge"))
+        if driver not in ("bridge", *_BYPASSING):
             return None
         own = str(entry.get("name") or (name if entry.get("external") else f"{self.name}_{name}"))
         options = self._mapping(entry.get("driver_opts") or {}, f"{key}.driver_opts")
@@ -150,10 +156,12 @@ class _Project:
             "name": own,
             "bridge": settings.get(f"{BRIDGE_OPTION}name") or bridge_name(own),
             "subnets": tuple(self._subnets(entry, key, others)),
+            "driver": driver,
+            "parent": settings.get("parent", ""),
             "internal": self._truth(entry.get("internal", False), f"{key}.internal"),
         }
         try:
-            return DockerNetwork(**fields, **read_options(settings))
+            return DockerNetwork(**fields, **(read_options(settings) if driver == "bridge" else {}))
         except OptionError as error:
             raise self._error(f"{key}.driver_opts.{error.option}", text_of(error)) from None
         except ValidationError as error:
@@ -234,15 +242,16 @@ class _Project:
             name = str(entry.get("container_name") or f"{self.name}-{service}-{number}")
             yield DockerContainer(
                 name=name,
-                endpoints=tuple(self._endpoints(service)),
+                endpoints=tuple(self._endpoints(service, self.networks)),
+                apart=tuple(self._endpoints(service, self.apart)),
                 published=tuple(self._published(entry, key)),
                 exposed=tuple(self._exposed(entry, key)),
                 links=tuple(self._links(entry, key)),
             )
 
-    def _endpoints(self, service: str) -> Iterator[Endpoint]:
+    def _endpoints(self, service: str, networks: Mapping[str, DockerNetwork]) -> Iterator[Endpoint]:
         for name, place in self._places(service).items():
-            network = self.networks.get(name)
+            network = networks.get(name)
             if network is None:
                 continue
             key = f"services.{service}.networks.{name}"

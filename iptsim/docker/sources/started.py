@@ -28,8 +28,9 @@ def started(docker: DockerHost, source: str) -> Host:
         networks={
             network.name: Network(
                 name=network.name,
+                driver=network.driver,
                 daemon="docker",
-                bridge=network.bridge,
+                bridge=network.bridge if network.driver == "bridge" else None,
                 subnets=network.subnets,
                 internal=network.internal,
                 icc=network.icc,
@@ -37,8 +38,9 @@ def started(docker: DockerHost, source: str) -> Host:
                 gateway_mode=dict(network.gateway_mode),
                 host_binding=network.host_binding,
                 is_default_bridge=network.default,
+                options={"parent": network.parent} if network.parent else {},
             )
-            for network in docker.networks
+            for network in (*docker.networks, *docker.apart)
         },
         containers={container.name: _container(docker, container) for container in docker.containers},
         daemon=docker.daemon,
@@ -55,11 +57,15 @@ def started(docker: DockerHost, source: str) -> Host:
 
 
 def _container(docker: DockerHost, container: DockerContainer) -> Container:
-    first = next((endpoint.network for endpoint in container.endpoints), "bridge")
+    endpoints = (*container.endpoints, *container.apart)
+    first = next((endpoint.network for endpoint in endpoints), "bridge")
     return Container(
         name=container.name,
-        endpoints={endpoint.network: _endpoint(docker, endpoint) for endpoint in container.endpoints},
-        published=list(published_ports(container.published)),
+        endpoints={endpoint.network: _endpoint(docker, endpoint) for endpoint in endpoints},
+        # ports of containers that are on no bridge are not published
+        published=[]
+        if container.apart and not container.endpoints
+        else list(published_ports(container.published)),
         exposed=list(container.exposed),
         links=list(container.links),
         network_mode=first,
@@ -69,7 +75,7 @@ def _container(docker: DockerHost, container: DockerContainer) -> Container:
 
 def _endpoint(docker: DockerHost, endpoint: Endpoint) -> Endpoint:
     """Return an endpoint with the prefix lengths and gateways that its network gives it."""
-    network = docker.network(endpoint.network)
+    network = next((one for one in (*docker.networks, *docker.apart) if one.name == endpoint.network), None)
     if network is None:
         return endpoint
     lengths: dict[Family, int] = {}

@@ -28,6 +28,8 @@ _COMPOSE = re.compile(r"(?:version|services|networks|name|x-[\w-]+)\s*:")
 _FLAGS = re.compile(
     r"-[ditP]+$|--(?:detach|interactive|tty|rm|privileged|init|read-only|publish-all|no-healthcheck)(?:=.*)?$"
 )
+#: Those of `docker network create`, where -d is the driver.
+_NETWORK_FLAGS = re.compile(r"--(?:attachable|config-only|ingress|internal|ipv[46])(?:=.*)?$")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -124,14 +126,14 @@ def _takes(typed: Command, settings: Settings) -> bool:
     return False
 
 
-def _options(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+def _options(words: list[str], flags: re.Pattern[str] = _FLAGS) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the options of a command and the words after them."""
     options: list[tuple[str, str]] = []
     left = list(words)
     while left and left[0].startswith("-"):
         word = left.pop(0)
         name, equals, value = word.partition("=")
-        if _FLAGS.match(word):
+        if flags.match(word):
             options.append((name, ""))
         elif equals:
             options.append((name, value))
@@ -158,14 +160,19 @@ def _run(words: list[str], settings: Settings) -> bool:
         service["network_mode"] = network
     elif network and network not in ("bridge", "default"):
         del service["network_mode"]
-        service["networks"] = [network]
+        addresses = {
+            f"ipv{6 if '6' in flag else 4}_address": given[flag]
+            for flag in ("--ip", "--ip6")
+            if flag in given
+        }
+        service["networks"] = {network: addresses}
         settings.networks.setdefault(network, {"name": network})
     settings.services[name] = service
     return True
 
 
 def _network(words: list[str], settings: Settings) -> bool:
-    options, behind = _options([*words[:-1]])
+    options, behind = _options([*words[:-1]], _NETWORK_FLAGS)
     name = words[-1] if words and not words[-1].startswith("-") else behind[0] if behind else ""
     if not name:
         return False
@@ -197,5 +204,6 @@ def merged(found: list[Settings]) -> Settings:
     for one in found:
         whole.daemon |= one.daemon
         whole.services |= one.services
-        whole.networks |= one.networks
+        for name, network in one.networks.items():
+            whole.networks[name] = {**(whole.networks.get(name) or {}), **(network or {})}
     return whole
