@@ -181,16 +181,22 @@ def _is_full(land: Landscape, device: str) -> bool:
 
 def nobody_behind(host: Host, interface: str) -> Message:
     """Return the error for an interface behind which no other machines are known."""
-    bridged = [
-        one.name
-        for one in host.containers.values()
-        if any(network.bridge == interface for name in one.endpoints if (network := host.networks.get(name)))
+    if interface == "lo":
+        return message(
+            "only the host itself sends through {interface}; use host", interface=quoted(interface)
+        )
+    behind = [
+        container.name
+        for container in host.containers.values()
+        for name, endpoint in container.endpoints.items()
+        if interface == endpoint.bridge_port
+        or ((network := host.networks.get(name)) is not None and interface == network.bridge)
     ]
-    if bridged:
+    if behind:
         return message(
             "only containers are behind {interface}; name one of them instead: {containers}",
             interface=quoted(interface),
-            containers=", ".join(bridged),
+            containers=", ".join(dict.fromkeys(behind)),
         )
     return message(
         "nothing shows which networks are behind {interface}: give a network or an address instead, or add the "

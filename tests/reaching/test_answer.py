@@ -181,7 +181,8 @@ def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     ("interface", "said"),
     [
         ("docker0", "only containers are behind 'docker0'; name one of them"),
-        ("lo", "behind 'lo': give a network"),
+        ("lo", "only the host itself sends through 'lo'; use host"),
+        ("vethef1a8ce", "only containers are behind 'vethef1a8ce'; name one of them instead: web"),
     ],
 )
 def test_an_interface_behind_which_no_other_machines_are_known(interface: str, said: str) -> None:
