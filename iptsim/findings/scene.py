@@ -112,8 +112,12 @@ class Scene:
         """Return whether the source shows a table, or all rules of a chain; a capture shows all that there are."""
         if not self.host.inferred and self.host.pasted is None:
             return True
-        hidden = any(is_gap(rule.target) for rule in self.rules(family, table, chain))
-        return table in self.host.rulesets[family].tables and not hidden
+        ruleset = self.host.rulesets[family]
+        found = ruleset.tables.get(table)
+        # a listing may show some chains only
+        if found is None or (chain and ruleset.listed and chain not in found.chains):
+            return False
+        return not any(is_gap(rule.target) for rule in self.rules(family, table, chain))
 
     def rules(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules of a chain, or none if there is no such chain."""

@@ -249,3 +249,57 @@ def test_a_closed_host_says_what_icmp_it_accepts(rule: str, says: str, tmp_path:
     rules = f"-A INPUT {rule} -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"
     found = lint(tmp_path, "Why?\n\n" + LIMITED.format(policy="DROP", rules=rules))["closed-by-default"]
     assert str(found.title).endswith(f"except: tcp/22, {says}.")
+
+
+TWICE = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+{rules}
+COMMIT
+"""
+FIRST = "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.17.0.9:80"
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        FIRST.replace("0.9:80", "0.5:80"),
+        FIRST.replace("0.9:80", "0.5:80").replace("docker0", "br-0123456789ab"),
+    ],
+)
+def test_a_port_that_is_forwarded_twice(second: str, tmp_path: Path) -> None:
+    """DNAT ends nat for the packet, so the first rule decides."""
+    found = lint(tmp_path, TWICE.format(rules=f"{FIRST}\n{second}"))["forwarded-twice"]
+    assert "172.17.0.9:80 gets all its packets" in str(found.title)
+    assert found.shown is not None
+    assert "172.17.0.9:80" in found.shown.reason.text
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        FIRST,
+        FIRST.replace("0.9:80", "0.5:80").replace("9000", "9001"),
+        FIRST.replace("0.9:80", "0.5:80").replace("tcp", "udp"),
+        FIRST.replace("0.9:80", "0.5:80").replace("-A DOCKER", "-A DOCKER -d 192.0.2.11/32"),
+    ],
+)
+def test_ports_that_are_forwarded_once(second: str, tmp_path: Path) -> None:
+    assert "forwarded-twice" not in lint(tmp_path, TWICE.format(rules=f"{FIRST}\n{second}"))
+
+
+PARTLY_LISTED = """\
+Chain POSTROUTING (policy ACCEPT)
+target     prot opt source               destination
+MASQUERADE  all  --  172.17.0.0/16        anywhere
+
+Chain DOCKER (2 references)
+target     prot opt source               destination
+DNAT       tcp  --  anywhere             anywhere             tcp dpt:9000 to:172.17.0.9:80
+"""
+
+
+def test_no_jump_is_missing_in_a_chain_that_a_listing_leaves_out(tmp_path: Path) -> None:
+    assert "docker-rules-flushed" not in lint(tmp_path, PARTLY_LISTED)
