@@ -1,16 +1,19 @@
-"""Measures how many questions per second `iptsim explain --batch` answers, including start-up."""
+"""Measures how many questions per second `iptsim explain --batch` answers, including start-up.
+
+Times are those of the processor, as in :mod:`benchmarks.load`, so that a busy machine does not count.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from benchmarks.load import seconds
 
 ROOT = Path(__file__).parent.parent
 CAPTURE = ROOT / "fixtures/captures/docker-28.5/published"
@@ -33,11 +36,9 @@ def questions(count: int) -> Iterator[str]:
         yield json.dumps(question) + "\n"
 
 
-def seconds(*words: str) -> float:
-    """Return how long a command takes, start-up included."""
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "iptsim", *words], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - began
+def spent(*words: str) -> float:
+    """Return the processor's time for a command, in seconds, start-up included."""
+    return seconds([sys.executable, "-m", "iptsim", *words])[0]
 
 
 def main() -> None:
@@ -45,12 +46,12 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    print(f"iptsim --help: {min(seconds('--help') for _ in range(arguments.runs)) * 1000:.0f} ms")
+    print(f"iptsim --help: {min(spent('--help') for _ in range(arguments.runs)) * 1000:.0f} ms")
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.writelines(questions(arguments.questions))
         file.flush()
         words = ("explain", str(CAPTURE), "--batch", file.name, "--json")
-        best = min(seconds(*words) for _ in range(arguments.runs))
+        best = min(spent(*words) for _ in range(arguments.runs))
     print(f"{arguments.questions:,} questions: {best:.2f} s, {arguments.questions / best:,.0f} a second")
 
 
