@@ -52,8 +52,9 @@ def complete(
         guests: the saved namespaces, by container.
     """
     evidence = Evidence(host.rulesets.values())
-    kinds = {one.kind for one in host.namespace.interfaces.values()}
-    host.inferred |= bool(kinds) and "loopback" not in kinds  # every host has one: the list is only a part
+    interfaces = host.namespace.interfaces
+    loopback = "lo" in interfaces or any(one.kind == "loopback" for one in interfaces.values())
+    host.inferred |= bool(interfaces) and not loopback  # every host has one: the list is only a part
     with_addresses = "ip-addr.json" in known and not host.inferred
     if not NETWORK_FILES & set(known):
         if host.containers:
