@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import networkx as nx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -198,18 +197,6 @@ def test_chains_that_no_packet_comes_to_may_nest_deeper() -> None:
     rules = nested(30, "j").replace("-A INPUT -j C0\n", "")
     ruleset = loads(dump(filter=HEAD + rules))
     assert legal_graph(ruleset.tables.values(), ruleset.backend).nesting() == 0
-
-
-@given(st.sets(st.tuples(st.integers(-1, 5), st.integers(0, 5)), max_size=14))
-def test_the_nesting_is_the_longest_path_of_the_network(calls: set[tuple[int, int]]) -> None:
-    """The number -1 stands for INPUT."""
-    chains = "".join(f":C{number} - [0:0]\n" for number in range(6))
-    names = {-1: "INPUT"} | {number: f"C{number}" for number in range(6)}
-    rules = "".join(f"-A {names[caller]} -j {names[callee]}\n" for caller, callee in sorted(calls))
-    graph = ChainGraph(loads(dump(filter=HEAD + chains + rules)).tables.values())
-    loop = not nx.is_directed_acyclic_graph(graph.passed)
-    # the first edge leads from the hook to its base chain
-    assert graph.nesting() == (None if loop else max(nx.dag_longest_path_length(graph.passed) - 1, 0))
 
 
 def test_very_deep_rules_need_no_recursion() -> None:
