@@ -266,7 +266,7 @@ class _Reader:
             return read()
         except NoSuchWord as error:
             raise self._error(span, text_of(error), error.nearest()) from None
-        except IptsimError as error:
+        except (IptsimError, ValueError) as error:
             raise self._error(span, text_of(error)) from None
 
     def _error(self, span: Span, what: Text, hint: Text = "") -> FileSyntaxError:
@@ -281,13 +281,18 @@ def parse_service(text: str) -> Service:
 
     Raises:
         UsageError: the text is none of these.
-        NoSuchWord: there is no such protocol.
+        ValueError: there is no such protocol.
     """
     if text == "any":
         return ANY_SERVICE
     ports, slash, name = text.partition("/")
     if not slash and text.lower() in PROTOCOLS and text not in PORTS:
         return Service(parse_protocol(text))
+    if slash and ports.strip().lower() in PROTOCOLS:
+        turned = f"{name.strip()}/{ports.strip()}"
+        raise UsageError(
+            message("{text}: the port comes first: {turned}", text=values.quoted(text), turned=turned)
+        )
     proto = parse_protocol(name.strip()) if slash else TCP
     if proto in (ICMP, ICMPV6):
         number = values.whole(values.BITS8)(ports.strip())

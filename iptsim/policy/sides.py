@@ -13,6 +13,7 @@ from iptsim.languages import message
 from iptsim.packet import FAMILIES, Family
 from iptsim.policy.model import Everywhere, Member, Policy
 from iptsim.question.endpoints import KEYWORDS, Address, Internet, Loopback, Machine, Named, Prefix
+from iptsim.question.places import named_container
 from iptsim.suggestions import did_you_mean
 
 _LOOPBACK: dict[Family, tuple[int, int]] = {4: (127 << 24, (128 << 24) - 1), 6: (1, 1)}
@@ -84,7 +85,8 @@ def _network(value: Address | Prefix, host: Host, family: Family) -> Ends | None
 
 
 def _named(policy: Policy, member: Member, value: Named, host: Host, family: Family) -> Ends | None:
-    found = host.container(str(value))
+    network = host.networks.get(value.name) if not value.network else None
+    found = named_container(host, str(value)) if network is None else host.container(str(value))
     if found is not None:
         container, endpoint = found
         own = [endpoint.address(family)] if endpoint is not None else addresses_of(container, family)
@@ -93,8 +95,7 @@ def _named(policy: Policy, member: Member, value: Named, host: Host, family: Fam
             return None
         # docker-proxy connects to it by IPv4 for clients that use IPv6
         return Ends(container.name, spans, frozenset({("container", container.name)}))
-    network = host.networks.get(value.name)
-    if network is not None and not value.network:
+    if network is not None:
         spans = tuple(
             (subnet.address & ~rest, subnet.address | rest)
             for subnet in network.subnets

@@ -87,7 +87,7 @@ def place_of(host: Host, endpoint: Endpoint) -> Place:
         return OnHost()
     assert not isinstance(endpoint, Service)  # its address is already known
     if isinstance(endpoint, Named):
-        found = host.container(str(endpoint))
+        found = named_container(host, str(endpoint))
         if found is None:
             raise UsageError(_unknown(host, endpoint))
         return _shared_place(host, InContainer(*found))
@@ -131,10 +131,6 @@ def destination_place(host: Host, endpoint: Endpoint, source: Place) -> Place:
                 place = container.endpoints.get(network)
                 if place is not None and name in place.aliases:
                     return InContainer(container, place)
-    if not known:
-        called = {container.name: container for container in _called(host, name)}
-        if len(called) == 1:
-            return _shared_place(host, InContainer(called.popitem()[1]))
     return place_of(host, endpoint)
 
 
@@ -161,6 +157,15 @@ def _shared_place(host: Host, place: InContainer) -> InContainer | OnHost:
     return place
 
 
+def named_container(host: Host, name: str) -> tuple[Container, containers.Endpoint | None] | None:
+    """Find a container as :meth:`Host.container` does, else the only one that others know by the name.
+
+    In a Compose file, that is the name of the service.
+    """
+    called = {container.name: container for container in _called(host, name)}
+    return host.container(name) or ((called.popitem()[1], None) if len(called) == 1 else None)
+
+
 def _called(host: Host, name: str) -> Iterator[Container]:
     """Yield the containers that another one knows by a name: an alias in a network, or a link's."""
     for container in host.containers.values():
@@ -176,7 +181,7 @@ def _called(host: Host, name: str) -> Iterator[Container]:
 
 def shared_network_note(host: Host, endpoint: Endpoint, place: Place) -> Iterator[Message]:
     """Yield a note if a container has no network namespace of its own."""
-    asked = host.container(str(endpoint)) if isinstance(endpoint, Named) else None
+    asked = named_container(host, str(endpoint)) if isinstance(endpoint, Named) else None
     if asked is None:
         return
     found = asked[0]
@@ -245,6 +250,13 @@ def _unknown(host: Host, endpoint: Named) -> Message:
             name=found[0].name,
             network=quoted(endpoint.network),
             networks=", ".join(found[0].endpoints),
+        )
+    called = dict.fromkeys(container.name for container in _called(host, name))
+    if called:
+        return message(
+            "{name} is the name of several containers; choose one: {members}",
+            name=quoted(name),
+            members=", ".join([*called][:_LISTED]),
         )
     if name in host.networks:
         members = [one.name for one in host.containers.values() if name in one.endpoints]

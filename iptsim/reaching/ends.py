@@ -29,7 +29,7 @@ from iptsim.question.endpoints import (
     split_port,
 )
 from iptsim.question.internet import outside_address
-from iptsim.question.places import InContainer, OnHost, endpoint_names, place_of
+from iptsim.question.places import InContainer, OnHost, endpoint_names, named_container, place_of
 from iptsim.question.values import quoted
 from iptsim.reaching.options import pointing
 from iptsim.suggestions import choose_from
@@ -124,7 +124,7 @@ def _end(host: Host, family: Family, text: str, name: str) -> End:
     if _is_network(host, name):
         return _of_network(host, family, text, name)
     endpoint = parse_endpoint(name)
-    if isinstance(endpoint, Named) and host.container(str(endpoint)) is None:
+    if isinstance(endpoint, Named) and named_container(host, str(endpoint)) is None:
         raise UsageError(_unknown(host, name))
     return _of_endpoint(host, family, text, endpoint)
 

@@ -69,6 +69,8 @@ WRONG = [
     ("expectations: [{expect: open, ports: 80/gre}]", "'80/gre': gre has no ports"),
     ("expectations: [{expect: open, ports: 300/icmp}]", "'300' is not a number from 0 to 255"),
     ("expectations: [{expect: open, ports: 80/tpc}]", "did you mean tcp?"),
+    ("expectations: [{expect: open, ports: 80/300}]", "p:1:38: 300 is not between 0 and 255"),
+    ("expectations: [{expect: open, ports: tcp/80}]", "p:1:38: 'tcp/80': the port comes first: 80/tcp"),
     (
         "expectations: [{expect: open, ports: [[80]]}]",
         "ports: [80] is neither a string nor a list of strings",

@@ -13,6 +13,7 @@ import pytest
 import iptsim
 from iptsim import Explanation, Host
 from iptsim.errors import UsageError
+from iptsim.reaching import reach
 from tests.netfilter.hosts import ask, dump, router
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
@@ -64,12 +65,26 @@ def test_an_alias_of_another_network_still_names_its_container() -> None:
     )
 
 
+def test_the_name_of_a_service_names_its_container(tmp_path: Path) -> None:
+    """Compose gives every container its service's name as an alias in the networks of the project."""
+    (tmp_path / "compose.yml").write_text("services:\n  web: {image: nginx}\n  db: {image: postgres}\n")
+    host = iptsim.load_host(tmp_path / "compose.yml")
+    web, db = (next(name for name in host.containers if f"-{service}-" in name) for service in ("web", "db"))
+
+    answer = iptsim.explain(host, "web", "db", dport=5432)
+    assert answer.trace.legs[0].sender == web
+    assert answer.target.startswith(f"{db} ")
+    assert {one.sender for one in reach(host, "web", "db").classes} == {web}
+
+
 def test_an_alias_of_two_containers_names_neither() -> None:
     host = iptsim.load_host(FIXTURES / "docker-20.10/two-networks")
     for name in ("db", "app"):
         container = host.containers[name]
         container.endpoints["back"] = container.endpoints["back"].model_copy(update={"aliases": ("same",)})
-    with pytest.raises(iptsim.IptsimError, match="unknown endpoint 'same'"):
+    with pytest.raises(
+        iptsim.IptsimError, match="'same' is the name of several containers; choose one: app, db"
+    ):
         iptsim.explain(host, "client", "same")
 
 
