@@ -38,6 +38,13 @@ _TAG = re.compile(r"</?(?:br|p|div|span|li|pre|code)(?:\s[^<>]*)?/?>|\[/?code\]"
 _BOLD = re.compile(r"\s*\*\*(.*\S.*)\*\*\s*")
 #: A line of a dump as code, with a remark behind it.
 _CODE = re.compile(r"\s*`([*:]\w[^`]*|-[AIPNFX]\b[^`]*|COMMIT)`\s*[-:(#].*")
+#: A rule or a command as a string, such as one of a list in YAML or in a program.
+_STRING = re.compile(
+    r"\s*(?:- +)?(?:"
+    r"\"(?P<double>(?:sudo )?(?:(?:/\S*/)?ip6?tables|-[AI]) (?:[^\"\\]|\\.)*)\""
+    r"|'(?P<single>(?:sudo )?(?:(?:/\S*/)?ip6?tables|-[AI]) [^']*)'"
+    r")\s*[,;]?\s*"
+)
 _QUOTE = re.compile(r"^\s*(?:> ?)+")
 _FENCE = re.compile(
     r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
@@ -192,7 +199,7 @@ def clean(line: str) -> str:
     '-A INPUT --dport 80 -m comment --comment "web"'
     """
     if line.isascii() and "**" not in line and not set(line) & _SUSPICIOUS:
-        return line
+        return _without_string(line)
     line = _ESCAPES.sub("", line)
     if "[" in line and _COLOUR.search(line):
         line = _COLOURS.sub("", line)
@@ -212,7 +219,16 @@ def clean(line: str) -> str:
     if (code := _CODE.fullmatch(line)) is not None:
         return code[1]
     inline = line.count("`") == 2 and line.lstrip()[:1] == line.rstrip()[-1:] == "`"
-    return line.strip("` ") if inline else line.strip("`") if line.count("`") == 1 else line
+    line = line.strip("` ") if inline else line.strip("`") if line.count("`") == 1 else line
+    return _without_string(line)
+
+
+def _without_string(line: str) -> str:
+    """Return a line that is a rule or a command as a string without its quotation marks."""
+    found = _STRING.fullmatch(line)
+    if found is None:
+        return line
+    return found["single"] or found["double"].replace('\\"', '"')
 
 
 #: A line needs cleaning only if it contains one of these characters.

@@ -57,6 +57,20 @@ def test_post_up_in_quotes_and_in_variables() -> None:
     assert rules(f"      - WG_POST_UP={up}\n      - WG_POST_DOWN={down}\n") == wanted
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"iptables -A INPUT -m comment --comment \\"the web\\" -j DROP"',
+        "  - '/sbin/iptables -A INPUT -m comment --comment \"the web\" -j DROP'",
+        '    "sudo iptables -A INPUT -m comment --comment \\"the web\\" -j DROP",',
+        "“-A INPUT -m comment --comment 'the web' -j DROP”",
+    ],
+)
+def test_a_rule_as_a_string(line: str) -> None:
+    """As in lists of YAML and of programs, and in sentences."""
+    assert '-A INPUT -m comment --comment "the web" -j DROP' in rules(f"{line}\n")
+
+
 def test_commands_that_a_program_shows_before_it_runs_them() -> None:
     """wg-quick writes [#] before each command, sh -x a plus."""
     assert rules("[#] ip link add wg0 type wireguard\n[#] iptables -A FORWARD -i wg0 -j ACCEPT; true\n") == [
