@@ -405,6 +405,9 @@ class Surroundings(Protocol):
     def fact(self, name: str) -> Any:
         """Return a fact from the question or the capture (e.g. "time", "cpu"), or None."""
 
+    def path_mtu(self, context: Context) -> int | None:
+        """Return the smaller MTU of the routes to both ends of a packet, None if unknown."""
+
     def recent(self, name: str) -> dict[int, list[float]] | None:
         """Return the entries of a `-m recent` list (address -> ages in seconds), None if unknown.
 

@@ -242,6 +242,26 @@ class World:
             return {interface.name: interface.group for interface in self.namespace.interfaces.values()}
         return None
 
+    def path_mtu(self, context: Context) -> int | None:
+        """Return the smaller MTU of the routes to both ends (tcpmss_mangle_packet), None if unknown.
+
+        The question may state it, as the kernel may have learnt a smaller one on the way.
+        """
+        stated = self.fact("path_mtu")
+        if stated is not None:
+            return int(stated)
+        packet = context.packet
+        there = self._mtu(context, packet.dst, context.out_interface)
+        back = self._mtu(context, packet.src)
+        return there if there is None or back is None else min(there, back)
+
+    def _mtu(self, context: Context, address: int, device: str | None = None) -> int | None:
+        """Return the MTU of the route to an address, or of the device that is used instead of its own."""
+        found = fib.lookup(self.namespace, context.packet.family, address)
+        own = found.route.mtu if found.route is not None and device in (None, found.device) else None
+        interface = self.namespace.interfaces.get(device or found.device or "")
+        return own or (interface.mtu if interface is not None else None)
+
     def recent(self, name: str) -> dict[int, list[float]] | None:
         """Return the entries of a `-m recent` list, None if they were not saved."""
         if self.host.recent is None:

@@ -48,7 +48,7 @@ class Nothing:
     """Surroundings of which nothing is known; implements :class:`iptsim.packet.Surroundings`."""
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("fact", "recent"):
+        if name in ("fact", "path_mtu", "recent"):
             return lambda name: None
         if name == "change_set":
             return lambda *what, overwrite=False: True

@@ -54,6 +54,9 @@ class World:
     def fact(self, name: str) -> Any:
         return self.facts.get(name)
 
+    def path_mtu(self, context: Context) -> int | None:
+        return None
+
     def recent(self, name: str) -> dict[int, list[float]] | None:
         return {} if self.truth is True else None
 

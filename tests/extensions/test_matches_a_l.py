@@ -208,6 +208,9 @@ class Surroundings:
     def fact(self, name: str) -> Any:
         return self.facts.get(name)
 
+    def path_mtu(self, context: Context) -> int | None:
+        return self.facts.get("path_mtu")
+
     def recent(self, name: str) -> dict[int, list[float]] | None:
         raise NotImplementedError
 

@@ -73,6 +73,9 @@ class World:
     def fact(self, name: str) -> Any:
         return self.facts.get(name)
 
+    def path_mtu(self, context: Context) -> int | None:
+        return self.facts.get("path_mtu")
+
     def recent(self, name: str) -> dict[int, list[float]] | None:
         lists: dict[str, dict[int, list[float]]] | None = self.known.get("recent")
         return None if lists is None else lists.get(name, {})

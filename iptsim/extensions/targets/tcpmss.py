@@ -54,18 +54,17 @@ class Tcpmss(Target):
         return "--clamp-mss-to-pmtu" if self.set_mss is None else f"--set-mss {self.set_mss}"
 
     def apply(self, context: Context) -> Verdict:
-        # the fact `path_mtu` is the smaller MTU of the routes to both ends
         packet = context.packet
         if packet.is_later_fragment:
             return CONTINUE
         wanted = self.set_mss
         if wanted is None:
-            mtu = context.surroundings.fact("path_mtu")
+            mtu = context.surroundings.path_mtu(context)
             if mtu is None:
                 return Verdict(
                     "CONTINUE", detail=message("the path's MTU is not known; the segment size is unchanged")
                 )
-            wanted = int(mtu) - _HEADERS[packet.family]
+            wanted = mtu - _HEADERS[packet.family]
             if wanted <= 0:
                 return Verdict("DROP", detail=message("the path's MTU is too small for TCP"))
         options = look(context, "tcp_options")
