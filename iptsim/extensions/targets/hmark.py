@@ -27,6 +27,8 @@ _LISTED_NUMBERS = (
     "hmark_proto_mask", "hmark_rnd",
 )  # fmt: skip
 _ESP, _AH = 50, 51
+#: Where the SPI is in the content of an authentication header.
+_SPI = slice(2, 6)
 _ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset(range(1, 128))}
 
 
@@ -209,22 +211,26 @@ class Hmark(Target):
     def _of_packet(self, context: Context) -> Selectors | Unknown:
         """Return what a packet gives, or for an ICMP error the packet that it quotes."""
         packet = context.packet
-        errors = _ERRORS.get(packet.proto, frozenset())
+        # an authentication header is the last that the kernel looks for (IP6_FH_F_AUTH)
+        authentication = next((data for number, data in packet.extension_headers if number == _AH), None)
+        errors = _ERRORS.get(packet.proto, frozenset()) if authentication is None else frozenset()
         if errors and packet.fragment is None and look(context, "icmp_type") in errors:
             return Unknown(message("the packet that the ICMP error quotes"))
         ports: int | Unknown = 0
         if packet.fragment is None:
-            ports = self._packet_ports(packet)
+            ports = self._packet_ports(packet, authentication)
         if isinstance(ports, Unknown):
             return ports
         return Selectors(
             self._word(packet.src, "hmark_src_prefix"),
             self._word(packet.dst, "hmark_dst_prefix"),
             ports,
-            packet.proto,
+            packet.proto if authentication is None else _AH,
         )
 
-    def _packet_ports(self, packet: Packet) -> int | Unknown:
+    def _packet_ports(self, packet: Packet, authentication: bytes | None) -> int | Unknown:
+        if authentication is not None:
+            return self._in_order(int.from_bytes(authentication[_SPI], "big"))
         if packet.proto in PORT_PROTOCOLS:
             return self._ports(packet.sport, packet.dport)
         if packet.proto in (_ESP, _AH):
