@@ -47,7 +47,10 @@ def assume_addresses(host: Host) -> None:
         if route.type != "unicast" or route.gateway is not None or not route.prefix_length:
             continue
         last = route.destination + (1 << host_bits) - 2
-        address = next(one for one in range(last, route.destination, -1) if (4, one) not in gateways)
+        free = (one for one in range(last, route.destination, -1) if (4, one) not in gateways)
+        address = next(free, None)
+        if address is None:
+            continue
         own = InterfaceAddress(family=4, address=address, prefix_length=route.prefix_length)
         namespace.interfaces[device.name] = device.model_copy(update={"addresses": (own,)})
         host.assumptions.append(

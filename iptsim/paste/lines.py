@@ -74,6 +74,9 @@ _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 #: At most this many prefixes precede a line.
 _PREFIXES = 3
+#: Characters that a line has at most, unless it is JSON or the elements of a set: what is longer nobody typed or saved.
+_LONGEST = 5_000
+_LONG = re.compile(r"\s*(?:[{\[\"]|elements = )")
 
 
 class Line(NamedTuple):
@@ -137,7 +140,11 @@ def lines_of(text: str) -> list[Line]:
         raw = [line[1:] for line in raw]
     elif any(map(_HUNK.match, shown)):
         raw = list(_patched(raw))
-    numbered = [(number, part) for number, line in enumerate(raw, 1) for part in _unescaped(line)]
+    numbered = [
+        (number, part if len(part) <= _LONGEST or _LONG.match(part) else "...")
+        for number, line in enumerate(raw, 1)
+        for part in _unescaped(line)
+    ]
     cleaned = _bared([clean(line) for _, line in numbered])
     return [
         Line(number, line.rstrip(), line, ended or number < len(raw))

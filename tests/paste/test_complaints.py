@@ -58,6 +58,11 @@ def test_a_sentence_that_names_both_ends_and_the_port_is_the_question(
         "I can reach 10.8.0.1 from 192.168.1.5 on port 80",
         "I can't reach 10.8.0.1 on port 80",  # from where?
         "I can't reach 10.8.0.1 from 192.168.1.5",  # which port?
+        "I can't reach 10.8.0.1 from 192.168.1.5 on port 99999",
+        "I can't reach 999.8.0.1 from 192.168.1.5 on port 80",
+        # no person writes so much
+        "can't reach ping from " * 20_000,
+        "ping " * 40_000,
         "I want that users can't reach 10.8.0.1 from 192.168.1.5 on port 80",
         "Users should not be able to reach 10.8.0.1 from 192.168.1.5 on port 80",
         "Without this rule I can't reach 10.8.0.1 from 192.168.1.5 on port 80",

@@ -209,6 +209,18 @@ Destination     Gateway         Genmask         Flags Metric Ref    Use Iface
     )
 
 
+def test_an_interface_whose_subnet_is_full_of_routers_gets_no_address(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text("""Kernel IP routing table
+Destination     Gateway         Genmask         Flags Metric Ref    Use Iface
+0.0.0.0         10.0.0.1        0.0.0.0         UG    0      0        0 eth0
+10.9.0.0        10.0.0.2        255.255.0.0     UG    0      0        0 eth0
+10.0.0.0        0.0.0.0         255.255.255.252 U     0      0        0 eth0
+# iptables -P FORWARD DROP
+""")
+    assert not iptsim.load_host(path).namespace.interfaces["eth0"].addresses
+
+
 def test_a_list_of_interfaces_without_the_loopback_is_a_part(tmp_path: Path) -> None:
     """It was cut off: a packet may arrive on an interface that it does not show."""
     host = read(

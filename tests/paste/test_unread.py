@@ -9,6 +9,8 @@ import pytest
 
 import iptsim
 from iptsim.extensions.hidden import Hidden
+from iptsim.host.files import Source
+from iptsim.paste.assembly import host_of_source
 
 LISTING = """\
 Chain INPUT (policy ACCEPT)
@@ -222,3 +224,15 @@ def test_a_match_without_its_unreadable_option_is_one_condition(tmp_path: Path) 
     answer = iptsim.explain(host, "10.0.0.7", "host:80")
     assert answer.verdict == "DEPENDS"
     assert len(answer.trace.hinges) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["so iptables -A INPUT ", "`iptables -F` ", "fail2ban.utils x -- exec: ", "ping from 10.0.0.1 ", "-a "],
+)
+def test_a_line_longer_than_any_that_was_typed_is_a_gap(words: str) -> None:
+    """No form looks at it; it would take hours."""
+    text = f"-A INPUT -i lo -j ACCEPT\n{words * 20_000}\n-A INPUT -j DROP\n"
+    host = host_of_source(Source("paste", {}, text.encode()))
+    rules = [rule.text for rule in host.rulesets[4].tables["filter"].rules()]
+    assert rules.index("-A INPUT -i lo -j ACCEPT") + 1 < rules.index("-A INPUT -j DROP")

@@ -151,7 +151,13 @@ class _Reader:
 
 def _is_prose(text: str) -> bool:
     """Tell whether commands are only mentioned in a sentence: "I ran `iptables -F` twice"."""
-    return re.search(r"\w.*\s`[^`]+`|`[^`]+`\s.*\w", text) is not None
+    words = [found.start() for found in re.finditer(r"\w", text)]
+    return any(
+        (words[0] < code.start() and text[code.start() - 1].isspace())
+        or (words[-1] > code.end() and text[code.end()].isspace())
+        for code in re.finditer(r"`[^`]+`", text)
+        if words
+    )
 
 
 def _perhaps(typed: Typed) -> Hidden:

@@ -7,12 +7,14 @@ that tells a wish, a condition, or how it once was.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any
 
 from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
+from iptsim.packet import parse_address
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of
@@ -42,6 +44,8 @@ _BEGINS = re.compile(
     re.IGNORECASE,
 )
 _PORTS = {"http": 80, "https": 443}
+#: Characters that sentences of people have at most, and places in one where a clause may begin.
+_LONGEST, _BEGINNINGS = 1000, 20
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -52,6 +56,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     following = lines[at + 1].text if at + 1 < len(lines) else ""
     for last, whole in ((at, text), (at + 1, f"{text} {following.strip()}")):
         if last > at and (not following.strip() or text.rstrip()[-1:] in ".:!?" or command_of(following)):
+            break
+        if len(whole) > _LONGEST:
             break
         for sentence in _SENTENCES.split(whole):
             if _LIKELY.search(sentence) and not _OTHERWISE.search(sentence):
@@ -64,7 +70,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 def _told(sentence: str) -> tuple[dict[str, Any], str | None] | None:
     """Return the packet that a sentence is about, and the container that sends it."""
-    for begins in _BEGINS.finditer(sentence):
+    for begins in islice(_BEGINS.finditer(sentence), _BEGINNINGS):
         try:
             tree = parser("complaints").parse(sentence[begins.start() :], start="complaint")
         except UnexpectedInput:
@@ -82,7 +88,10 @@ def _question(tree: Tree[Token], sentence: str) -> tuple[dict[str, Any], str | N
     words = [str(one).lower() for one in stated if isinstance(one, Token)]
     numbers = [int(number) for word in words for number in re.findall(r"\d+", word)]
     ping = any(one.children for one in tree.find_pred(lambda part: part.data in ("verb", "noun")))
-    if source == destination or len({*numbers, *([port] if port else [])}) > 1:
+    ports = {*numbers, *([port] if port else [])}
+    if source == destination or len(ports) > 1 or max(ports, default=0) > 0xFFFF:
+        return None
+    if not all(name is not None or _is_end(end) for end, name in ((source, container), (destination, named))):
         return None
     fields: dict[str, Any] = {"to": named or destination}
     if container is None:
@@ -94,6 +103,17 @@ def _question(tree: Tree[Token], sentence: str) -> tuple[dict[str, Any], str | N
         return None
     udp = any("udp" in word for word in words) or re.search(r"\budp\b", sentence, re.IGNORECASE)
     return {**fields, "proto": "udp" if udp else "tcp", "dport": port or numbers[0]}, container
+
+
+def _is_end(text: str) -> bool:
+    """Return whether a text is the host, the internet, or an address that exists: not 999.8.0.1."""
+    if text in ("host", "internet", "localhost"):
+        return True
+    try:
+        parse_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _end(place: Tree[Token]) -> tuple[str, int | None, str | None]:
