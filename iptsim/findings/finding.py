@@ -397,6 +397,17 @@ def blocked_at(shown: Explanation, hook: str) -> Step | None:
     return step
 
 
+def filtered_at(shown: Explanation, hook: str) -> Step | None:
+    """Return the step of a hook's table filter at which iptables blocks a packet; None if nothing does there."""
+    step = blocked_at(shown, hook)
+    return step if step is not None and step.table == "filter" and not step.backend else None
+
+
+def uses(shown: Explanation, rule: Rule) -> bool:
+    """Return whether a rule matched a packet."""
+    return any(step.rule is rule for step in shown.trace.legs[0].all_steps)
+
+
 def of_policy(chain: Chain) -> Evidence:
     """Return the policy of a built-in chain as evidence."""
     policy, counters = chain.policy or "ACCEPT", chain.counters

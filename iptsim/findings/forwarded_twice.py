@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Finding, of_rule, tool_of
-from iptsim.findings.port_forwards import uses
+from iptsim.findings.finding import Finding, of_rule, tool_of, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import Family, address_text

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Finding, blocked_at, tool_of
+from iptsim.findings.finding import Finding, filtered_at, tool_of
 from iptsim.findings.guest_services import decider_in_input, opening
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
 from iptsim.host.containers import Network
@@ -33,7 +33,7 @@ def closed_to_containers(scene: Scene) -> Iterator[Finding]:
                 (network, shown)
                 for network in (networks if scene.host.pasted is not None else ())
                 for shown in [_asks(scene, family, network, "tcp", SOME_PORT)]
-                if shown is not None and _blocks(shown)
+                if shown is not None and filtered_at(shown, "INPUT") is not None
             ]
             if blocked:
                 title = message(
@@ -53,7 +53,7 @@ def _published(
     port = publication.port
     for network in networks:
         shown = _asks(scene, family, network, publication.inside.partition("/")[2], port.host_port)
-        if shown is not None and _blocks(shown):
+        if shown is not None and filtered_at(shown, "INPUT") is not None:
             title = message(
                 "{outside} ({name}) is open from outside, but INPUT blocks it for containers of {network}.",
                 outside=publication.outside,
@@ -62,12 +62,6 @@ def _published(
             )
             return _finding(scene, family, title, network, shown)
     return None
-
-
-def _blocks(shown: Explanation) -> bool:
-    """Return whether a rule of iptables in INPUT blocks a packet, or the policy."""
-    step = blocked_at(shown, "INPUT")
-    return step is not None and step.table == "filter" and not step.backend
 
 
 def _sender(scene: Scene, family: Family, network: Network) -> str:

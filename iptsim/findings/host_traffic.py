@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import is_private
 from iptsim.findings.examples import header, packet_for
-from iptsim.findings.finding import Finding, blocked_at, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Finding, blocked_at, filtered_at, of_policy, of_rule, tool_of, uses
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
@@ -66,8 +66,8 @@ def loopback_dropped(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         chain = scene.table(family, "filter").chains.get("INPUT")
         shown = scene.ask_past_output("localhost", "localhost", family, proto="tcp", dport=SOME_PORT)
-        step = blocked_at(shown, "INPUT") if shown is not None else None
-        if chain is None or step is None or step.table != "filter" or step.backend:
+        step = filtered_at(shown, "INPUT") if shown is not None else None
+        if chain is None or step is None:
             continue
         command = f"{tool_of(family)} -I INPUT -i lo -j ACCEPT"
         yield Finding(
@@ -168,7 +168,7 @@ def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
             port = dport[0] if isinstance(dport, tuple) else 80
             proto = "udp" if ports is not None and ports.name == "udp" else "tcp"
             shown = shown or scene.ask(container.name, "internet", family, proto=proto, dport=port)
-    if shown is not None and not any(step.rule is rule for step in shown.trace.legs[0].all_steps):
+    if shown is not None and not uses(shown, rule):
         shown = None
     words = scene.shown_words(rule)
     tool = tool_of(family)
@@ -202,9 +202,7 @@ def redirects_itself(scene: Scene) -> Iterator[Finding]:
                 continue
             fields = header(rule)
             shown = scene.ask("host", "internet", family, **fields) if "dport" in fields else None
-            if shown is None or shown.trace.branches:
-                continue
-            if any(step.rule is rule for step in shown.trace.legs[0].all_steps):
+            if shown is not None and not shown.trace.branches and uses(shown, rule):
                 yield _redirects_itself(family, rule, shown)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Finding, blocked_at, tool_of
+from iptsim.findings.finding import Finding, filtered_at, tool_of
 from iptsim.findings.guest_services import decider_in_input
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
@@ -23,7 +23,7 @@ def discovery_blocked(scene: Scene) -> Iterator[Finding]:
     blocked = [
         shown
         for kind in (_SOLICITATION, _ADVERTISEMENT)
-        if (shown := _asks(scene, outside.name, kind)) is not None and _is_blocked(shown)
+        if (shown := _asks(scene, outside.name, kind)) is not None and filtered_at(shown, "INPUT") is not None
     ]
     if len(blocked) < 2:
         return
@@ -49,8 +49,3 @@ def _asks(scene: Scene, interface: str, kind: int) -> Explanation | None:
     """Walk a message of neighbour discovery from another machine of a link to the host; its hop limit is always 255."""
     arriving: dict[str, Any] = {"in": interface}
     return scene.ask("fe80::1234", "host", 6, proto="icmpv6", icmp_type=kind, ttl=255, **arriving)
-
-
-def _is_blocked(shown: Explanation) -> bool:
-    step = blocked_at(shown, "INPUT")
-    return step is not None and step.table == "filter" and not step.backend

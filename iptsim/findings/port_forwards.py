@@ -10,7 +10,7 @@ from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.explanation import Explanation
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.finding import Finding, of_rule, tool_of, uses
 from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.containers import Network
@@ -307,8 +307,3 @@ def _is_translated(shown: Explanation) -> bool:
         for trace in (shown.trace, *shown.trace.branches)
         for step in trace.legs[0].all_steps
     )
-
-
-def uses(shown: Explanation, rule: Rule) -> bool:
-    """Return whether a rule matched a packet."""
-    return any(step.rule is rule for step in shown.trace.legs[0].all_steps)

@@ -9,7 +9,7 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import ask_outside, is_private, networks_behind, second_address
 from iptsim.findings.examples import is_for_replies, packet_for, states_of
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of, uses
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_many, message_sentences
@@ -255,8 +255,7 @@ def _out(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
     if not sender:
         return None
     shown = scene.ask(sender, "internet", family, proto="tcp", dport=443, **fields)
-    passed = shown is not None and any(step.rule is rule for step in shown.trace.legs[0].all_steps)
-    return shown if passed else None
+    return shown if shown is not None and uses(shown, rule) else None
 
 
 def not_masqueraded(scene: Scene) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import second_address
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.rule_owners import authorship
@@ -77,6 +77,6 @@ def _refused(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
     to = second_address(wanted) if wanted is not None else "host"
     for sender in ("internet", "host"):
         shown = scene.ask(sender, to, family, **fields)
-        if shown is not None and any(step.rule is rule for step in shown.trace.legs[0].all_steps):
+        if shown is not None and uses(shown, rule):
             return shown
     return None

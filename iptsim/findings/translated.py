@@ -12,8 +12,8 @@ from iptsim.extensions.constraints import membership
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
-from iptsim.findings.port_forwards import Forward, forwards, uses
+from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of, uses
+from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.chain_owners import chain_owners

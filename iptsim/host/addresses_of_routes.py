@@ -6,10 +6,12 @@ Each address has a route of type local to itself in the local table, and its sub
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress, Namespace, Route
 from iptsim.languages import message
-from iptsim.packet import BITS, address_text
+from iptsim.packet import BITS, Family, address_text
 
 _LINK_LOCAL6 = 0xFE80
 
@@ -38,28 +40,38 @@ def assume_addresses(host: Host) -> None:
     `route -n` shows no preferred sources; an interface with a subnet has an address in it nevertheless.
     """
     namespace = host.namespace
-    gateways = {(route.family, route.gateway) for route in namespace.routes}
+    gateways = {
+        route.gateway for route in namespace.routes if route.gateway is not None and route.family == 4
+    }
     for route in namespace.routes:
         device = namespace.interfaces.get(route.device or "")
-        host_bits = BITS[route.family] - route.prefix_length
-        if device is None or device.addresses or route.family != 4 or host_bits < 2:
+        if device is None or device.addresses or route.family != 4:
             continue
         if route.type != "unicast" or route.gateway is not None or not route.prefix_length:
             continue
-        last = route.destination + (1 << host_bits) - 2
-        free = (one for one in range(last, route.destination, -1) if (4, one) not in gateways)
-        address = next(free, None)
-        if address is None:
+        own = last_free_address(4, route.destination, route.prefix_length, gateways)
+        if own is None:
             continue
-        own = InterfaceAddress(family=4, address=address, prefix_length=route.prefix_length)
         namespace.interfaces[device.name] = device.model_copy(update={"addresses": (own,)})
         host.assumptions.append(
             message(
                 "The address of {name} is not shown; it is assumed to be {address}.",
                 name=device.name,
-                address=address_text(4, address),
+                address=address_text(4, own.address),
             )
         )
+
+
+def last_free_address(
+    family: Family, network: int, prefix_length: int, taken: Collection[int]
+) -> InterfaceAddress | None:
+    """Return the last address of machines in a subnet that is not taken, None if there is none."""
+    last = network + (1 << BITS[family] - prefix_length) - 2
+    free = (one for one in range(last, network, -1) if one not in taken)
+    address = next(free, None)
+    if address is None:
+        return None
+    return InterfaceAddress(family=family, address=address, prefix_length=prefix_length)
 
 
 def _by_preferred_source(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:

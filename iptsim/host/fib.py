@@ -57,6 +57,11 @@ class RouteResult(NamedTuple):
             return "ENETUNREACH"
         return _ERRORS.get(self.type)
 
+    @property
+    def mtu(self) -> int | None:
+        """The MTU of the route, None for that of its device."""
+        return self.route.mtu if self.route is not None else None
+
     def gateway_of(self, family: int) -> int | None:
         """Return the gateway if its address has the given family, else None."""
         return self.gateway if self.gateway_family in (None, family) else None

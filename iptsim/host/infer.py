@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses
+from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
 from iptsim.host.docker_engine import generation_of_chains
@@ -25,7 +25,7 @@ from iptsim.host.routing_tables import hops
 from iptsim.host.unknown_parameters import assume_parameters
 from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.languages import Message, message, message_joined
-from iptsim.packet import BITS, Family, address_text
+from iptsim.packet import Family, address_text
 
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
@@ -289,10 +289,11 @@ def _in_shared_lan(host: Host, family: Family) -> InterfaceAddress | None:
         if network.driver not in ("macvlan", "ipvlan") or "." in network.options.get("parent", ""):
             continue
         for subnet in network.subnets:
-            if subnet.family == family and subnet.prefix_length <= BITS[family] - 2:
-                last = subnet.address + (1 << (BITS[family] - subnet.prefix_length)) - 2
-                address = last - 1 if last == subnet.gateway else last
-                return InterfaceAddress(family=family, address=address, prefix_length=subnet.prefix_length)
+            if subnet.family == family:
+                taken = () if subnet.gateway is None else (subnet.gateway,)
+                own = last_free_address(family, subnet.address, subnet.prefix_length, taken)
+                if own is not None:
+                    return own
     return None
 
 
@@ -392,8 +393,8 @@ def _learnt_ports(host: Host) -> None:
             bridge = host.networks[name].bridge if name in host.networks else None
             if endpoint.bridge_port is None and bridge is not None:
                 ports = (host.namespace.port_towards(*one, bridge) for one in endpoint.addresses.items())
-                port = next(filter(None, ports), None)
-                container.endpoints[name] = endpoint.model_copy(update={"bridge_port": port})
+                if (port := next(filter(None, ports), None)) is not None:
+                    container.endpoints[name] = endpoint.model_copy(update={"bridge_port": port})
 
 
 def _ports(host: Host) -> None:

@@ -48,7 +48,7 @@ def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome
         return refused
     note_policy(kernel, routing.policy_words(found))
     interface = kernel.namespace.interfaces.get(found.device or "")
-    mtu = routing.mtu_of(found) or (interface.mtu if interface is not None else None)
+    mtu = found.mtu or (interface.mtu if interface is not None else None)
     if packet.extra.get("ip_df") and is_too_big(kernel, packet, mtu):
         return drop_too_big(kernel, packet, mtu)
     return _output(kernel, context, found)

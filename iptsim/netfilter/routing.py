@@ -67,11 +67,6 @@ def policy_words(found: fib.RouteResult) -> Text:
     )
 
 
-def mtu_of(found: fib.RouteResult) -> int | None:
-    """Return the MTU of a route, None for that of its device."""
-    return found.route.mtu if found.route is not None else None
-
-
 def drop(code: str, note: Text) -> Decision:
     """Make the decision to drop."""
     return Decision("drop", code=code, note=note)
@@ -130,7 +125,7 @@ def route_input(
         return failure
     way = next_hop(found, packet)
     return _bad_source(namespace, packet, interface, out=way.device) or Decision(
-        "forward", way.device, way.gateway_of(4), mtu_of(found), policy=policy_words(found)
+        "forward", way.device, way.gateway_of(4), found.mtu, policy=policy_words(found)
     )
 
 
@@ -279,4 +274,4 @@ def _route_input6(
     if failure is not None:
         return failure
     way = next_hop(found, packet)
-    return Decision("forward", way.device, way.gateway_of(6), mtu_of(found), policy=policy_words(found))
+    return Decision("forward", way.device, way.gateway_of(6), found.mtu, policy=policy_words(found))

@@ -258,7 +258,7 @@ class World:
     def _mtu(self, context: Context, address: int, device: str | None = None) -> int | None:
         """Return the MTU of the route to an address, or of the device that is used instead of its own."""
         found = fib.lookup(self.namespace, context.packet.family, address)
-        own = found.route.mtu if found.route is not None and device in (None, found.device) else None
+        own = found.mtu if device in (None, found.device) else None
         interface = self.namespace.interfaces.get(device or found.device or "")
         return own or (interface.mtu if interface is not None else None)
 

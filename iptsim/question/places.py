@@ -162,8 +162,11 @@ def named_container(host: Host, name: str) -> tuple[Container, containers.Endpoi
 
     In a Compose file, that is the name of the service.
     """
+    found = host.container(name)
+    if found is not None:
+        return found
     called = {container.name: container for container in _called(host, name)}
-    return host.container(name) or ((called.popitem()[1], None) if len(called) == 1 else None)
+    return (called.popitem()[1], None) if len(called) == 1 else None
 
 
 def _called(host: Host, name: str) -> Iterator[Container]:

@@ -50,7 +50,7 @@ class Targets:
         if own is None or found.route is None or found.others:
             return region
         # the sender's frame goes to the host, whether it has the address itself or is the gateway
-        return own, found.device, found.route.mtu
+        return own, found.device, found.mtu
 
     def _alike(self) -> Iterator[Prefix]:
         """Yield the host's own addresses that the host does not tell apart."""
