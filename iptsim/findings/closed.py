@@ -1,4 +1,4 @@
-"""What INPUT accepts from the internet, in a text that tells of a problem: the port that is missing there."""
+"""What INPUT accepts from the internet, in a pasted text about a problem: the missing port."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ECHO = {ICMP: 8, ICMPV6: 128}
 
 
 def closed(scene: Scene) -> Iterator[Finding]:
-    """Tell, of a pasted text, what INPUT accepts from the internet, if it blocks all other new connections."""
+    """Say, for a pasted text, what INPUT accepts from the internet, if it blocks all other new connections."""
     for family in scene.families if scene.host.pasted is not None else ():
         if not scene.shows(family, "filter", "INPUT"):
             continue

@@ -86,7 +86,7 @@ def loopback_dropped(scene: Scene) -> Iterator[Finding]:
 
 
 def drops_some(scene: Scene) -> Iterator[Finding]:
-    """Find the destinations to which the rules of OUTPUT drop what the host sends, if the text tells of a problem."""
+    """Find the destinations to which the rules of OUTPUT drop what the host sends, if the text is about a problem."""
     if scene.host.pasted is None:
         return
     for family in scene.families:

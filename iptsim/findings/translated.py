@@ -118,7 +118,7 @@ def _is_for(rule: Rule, forward: Forward, port: int) -> bool:
 
 
 def _needs_rule(scene: Scene, shown: Explanation) -> bool:
-    """Return whether FORWARD blocks a packet; or, of a text that tells of a problem, whether no rule accepts it."""
+    """Return whether FORWARD blocks a packet; or, in a text about a problem, whether no rule accepts it."""
     request = shown.trace.legs[0]
     step = request.deciding
     if step is None or (step.hook, step.table) != ("FORWARD", "filter"):

@@ -74,7 +74,7 @@ _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 #: At most this many prefixes precede a line.
 _PREFIXES = 3
-#: Characters that a line has at most, unless it is JSON or the elements of a set: what is longer nobody typed or saved.
+#: Characters that a line has at most, unless it is JSON or the elements of a set: people type and save shorter ones.
 _LONGEST = 5_000
 _LONG = re.compile(r"\s*(?:[{\[\"]|elements = )")
 

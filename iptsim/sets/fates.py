@@ -30,7 +30,7 @@ from iptsim.sets.chains import Among
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.parts import Part
-from iptsim.sets.senders import Class, Classes, Sender, nobody_behind, senders_of
+from iptsim.sets.senders import Class, Classes, Sender, no_machines_behind, senders_of
 from iptsim.sets.space import Space
 from iptsim.shown import made
 from iptsim.sources import load_host
@@ -486,7 +486,7 @@ def fates(
             chosen += [(one, asked) for one in known]
             continue
         if name in host.namespace.interfaces and host.container(name) is None:
-            raise UsageError(nobody_behind(host, name))
+            raise UsageError(no_machines_behind(host, name))
         packets = asked & addressed(space, host, name, "src")
         chosen += [(one, packets) for one in everyone if one.name != "host"]
     return Fates(land, chosen, state=state, verbose=verbose)

@@ -179,8 +179,8 @@ def _is_full(land: Landscape, device: str) -> bool:
     return interface is not None and interface.kind == "bridge" and bool(ports) and ports <= taken
 
 
-def nobody_behind(host: Host, interface: str) -> Message:
-    """Return the error for an interface behind which no other machines are known."""
+def no_machines_behind(host: Host, interface: str) -> Message:
+    """Return the error for an interface without known machines behind it."""
     if interface == "lo":
         return message(
             "only the host itself sends through {interface}; use host", interface=quoted(interface)

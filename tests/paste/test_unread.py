@@ -231,7 +231,7 @@ def test_a_match_without_its_unreadable_option_is_one_condition(tmp_path: Path) 
     ["so iptables -A INPUT ", "`iptables -F` ", "fail2ban.utils x -- exec: ", "ping from 10.0.0.1 ", "-a "],
 )
 def test_a_line_longer_than_any_that_was_typed_is_a_gap(words: str) -> None:
-    """No form looks at it; it would take hours."""
+    """No form is tried on it; that would take hours."""
     text = f"-A INPUT -i lo -j ACCEPT\n{words * 20_000}\n-A INPUT -j DROP\n"
     host = host_of_source(Source("paste", {}, text.encode()))
     rules = [rule.text for rule in host.rulesets[4].tables["filter"].rules()]

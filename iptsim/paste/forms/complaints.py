@@ -1,7 +1,7 @@
 """Sentences that say which connection fails: "I can't reach 10.8.0.1 from 192.168.1.5 on port 80".
 
 Only a sentence that names both ends, and the port unless it is about a ping, is taken as the question; no sentence
-that tells a wish, a condition, or how it once was.
+about a wish, a condition, or how it once was.
 """
 
 from __future__ import annotations
