@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, place
 from iptsim.languages import message
 
@@ -50,4 +50,40 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
                 shown,
                 family,
                 (f"sysctl -w {name}=1",),
+            )
+
+
+def icc_unchecked(scene: Scene) -> Iterator[Finding]:
+    """Say, for a pasted text with a rule between containers of a bridge, that the kernel may not ask iptables there."""
+    pasted = scene.host.pasted
+    if pasted is None or not scene.host.inferred or any("sysctl" in one.form for one in pasted.segments):
+        return
+    for family in scene.families:
+        name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
+        bridges = {network.bridge for network in scene.docker_networks()}
+        rules = [
+            rule
+            for rule in scene.table(family, "filter").rules()
+            if rule.target_name in ("DROP", "REJECT")
+            and rule.parameters.in_interface in bridges
+            and rule.parameters.in_interface == rule.parameters.out_interface
+            and not rule.parameters.negated
+        ]
+        if rules:
+            yield Finding(
+                "icc-off-unchecked",
+                message(
+                    "Whether containers of {bridge} can talk to each other depends on br_netfilter, not on the rules"
+                    " alone.",
+                    bridge=rules[0].parameters.in_interface or "",
+                ),
+                tuple(map(of_rule, rules[:3])),
+                message(
+                    "The packets of containers on one bridge are switched, and pass iptables only if the module"
+                    " br_netfilter is loaded and {name} is 1. Then rules for links must come before this one.",
+                    name=name,
+                ),
+                message("To see it: {command}", command=f"sysctl {name}"),
+                None,
+                family,
             )

@@ -73,6 +73,12 @@ CODES: dict[str, Kind] = {
     "docker-user-blocks-replies": Kind(
         "high", message("A rule in DOCKER-USER drops the replies of connections that it allows.")
     ),
+    "forward-rules-late": Kind(
+        "high",
+        message(
+            "Rules of FORWARD that restrict containers come after Docker's, which accept the packets first."
+        ),
+    ),
     "bans-not-for-containers": Kind(
         "high",
         message("INPUT blocks senders, but not their packets to published ports, which never pass INPUT."),
@@ -141,7 +147,7 @@ CODES: dict[str, Kind] = {
     ),
     "neighbour-discovery-blocked": Kind(
         "high",
-        message("The IPv6 rules of INPUT block neighbour discovery, without which IPv6 does not work."),
+        message("The IPv6 rules block neighbour discovery, without which IPv6 does not work."),
     ),
     "guests-without-names": Kind(
         "high", message("The rules of INPUT block what guests ask the host's name server on their bridge.")
@@ -159,6 +165,13 @@ CODES: dict[str, Kind] = {
     "rejected-rule": Kind("high", message("The kernel rejects a rule, so it does not exist.")),
     "rate-limit-inverted": Kind(
         "medium", message("A rule blocks packets up to a rate, and lets those beyond it pass.")
+    ),
+    "wrong-chain": Kind(
+        "medium", message("A rule of INPUT is for packets that the host forwards, which never pass INPUT.")
+    ),
+    "misspelt-interface": Kind(
+        "medium",
+        message("A rule names an interface that differs by one letter, or its number, from another."),
     ),
     "redirect-takes-own": Kind(
         "medium",
@@ -229,6 +242,36 @@ CODES: dict[str, Kind] = {
     ),
     "unreferenced-chain": Kind("low", message("A chain has rules, but nothing jumps to it.")),
     "empty-chain": Kind("low", message("A rule jumps to a chain that has no rules.")),
+    "docker-user-private-sources": Kind(
+        "info", message("In a pasted text: DOCKER-USER lets all private addresses past its restrictions.")
+    ),
+    "icc-off-unchecked": Kind(
+        "info",
+        message(
+            "In a pasted text: a rule between containers of one bridge, which br_netfilter must be loaded for."
+        ),
+    ),
+    "limit-sees-first-only": Kind(
+        "info",
+        message(
+            "In a pasted text: a limit for pings comes after a rule that accepts established connections."
+        ),
+    ),
+    "masquerades-some": Kind(
+        "info", message("In a pasted text: the subnets and interfaces for which the rules masquerade.")
+    ),
+    "neighbour-discovery-logged": Kind(
+        "info",
+        message("In a pasted text: the firewall has logged, so probably blocked, neighbour discovery."),
+    ),
+    "redirect-takes-every-host": Kind(
+        "info",
+        message("In a pasted text: a REDIRECT or DNAT takes a port of every host, not only of this one."),
+    ),
+    "forward-closed": Kind(
+        "info",
+        message("In a pasted text: rules of FORWARD that block all that an interface sends or gets."),
+    ),
     "output-drops-some": Kind(
         "info",
         message("In a pasted text: the rules of OUTPUT block packets of the host itself to some addresses."),

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import Family, address_text
@@ -62,12 +64,25 @@ def _twice(scene: Scene, family: Family, first: Rule, second: Rule) -> Finding:
             " docker ps shows which."
         ),
         message(
+            "If it is the first: {command}. Or restart Docker, which writes its rules again.",
+            command=f"{tool_of(family)} -t nat -D {first.chain} {first.position}",
+        )
+        if shown is not None and _gets_it(scene, family, first, second, shown)
+        else message(
             "If it is the first, delete its rule ({command} shows the numbers), or restart Docker, which writes its"
             " rules again.",
             command=f"{tool_of(family)} -t nat -L DOCKER -n --line-numbers",
         ),
         shown,
         family,
+    )
+
+
+def _gets_it(scene: Scene, family: Family, first: Rule, second: Rule, shown: Explanation) -> bool:
+    """Return whether a packet goes where the second rule sends it if the first one is deleted."""
+    after = outcome(scene, family, [f"{tool_of(family)} -t nat -D {first.chain} {first.position}"], shown)
+    return after is not None and any(
+        step.rule is not None and step.rule.target == second.target for step in after.trace.legs[0].all_steps
     )
 
 

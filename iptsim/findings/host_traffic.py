@@ -1,4 +1,4 @@
-"""The host's own connections, dropped in OUTPUT; and those of containers, redirected on the host."""
+"""The host's own connections, dropped in OUTPUT or, to itself, in INPUT."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.findings.behind import is_private
 from iptsim.findings.examples import header, packet_for
-from iptsim.findings.finding import Finding, blocked_at, filtered_at, of_policy, of_rule, tool_of, uses
+from iptsim.findings.finding import Finding, blocked_at, filtered_at, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
-from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, address_text, is_loopback, is_multicast
+from iptsim.packet import Family, is_loopback, is_multicast
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))
@@ -135,115 +133,3 @@ def _destination(rule: Rule) -> str:
     if rule.parameters.protocol is None:
         return to
     return f"{to} ({fields['proto']}/{fields['dport']})" if "dport" in fields else f"{to} ({fields['proto']})"
-
-
-def redirected(scene: Scene) -> Iterator[Finding]:
-    """Find rules of PREROUTING that redirect connections to every destination, including those of containers."""
-    for family in scene.families:
-        if not scene.has_docker:
-            continue
-        for rule in scene.rules(family, "nat", "PREROUTING"):
-            if _takes_everything(rule):
-                yield _redirects(scene, family, rule)
-
-
-def _takes_everything(rule: Rule) -> bool:
-    """Return whether a rule translates the destination, whatever destination and interface a packet has."""
-    parameters = rule.parameters
-    if rule.target_name not in ("REDIRECT", "DNAT") or parameters.destination is not None or is_dockers(rule):
-        return False
-    if parameters.in_interface is not None or parameters.source is not None:
-        return False
-    return not any(
-        match.name in ("addrtype", "set", "mark", "connmark", "iprange", "socket") for match in rule.matches
-    )
-
-
-def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
-    ports = next((match for match in rule.matches if match.name in ("tcp", "udp")), None)
-    dport = getattr(ports, "dport", None)
-    shown = None
-    for network in scene.docker_networks():
-        for container in scene.members(network, family)[:1]:
-            port = dport[0] if isinstance(dport, tuple) else 80
-            proto = "udp" if ports is not None and ports.name == "udp" else "tcp"
-            shown = shown or scene.ask(container.name, "internet", family, proto=proto, dport=port)
-    if shown is not None and not uses(shown, rule):
-        shown = None
-    words = scene.shown_words(rule)
-    tool = tool_of(family)
-    return Finding(
-        "redirect-takes-forwarded",
-        message(
-            "nat PREROUTING rule {position} also catches what containers send to other hosts: {words}",
-            position=rule.position,
-            words=words,
-        ),
-        (of_rule(rule),),
-        message(
-            "PREROUTING sees every packet that arrives, also those for other hosts, and the rule names no destination."
-            " So connections of containers to any host end where this rule sends them."
-        ),
-        message(
-            "To catch only packets for this host: {command}",
-            command=f"{tool} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}",
-        ),
-        shown,
-        family,
-    )
-
-
-def redirects_itself(scene: Scene) -> Iterator[Finding]:
-    """Find rules of OUTPUT that redirect a port of all hosts, and except no program: also the one that they lead to."""
-    for family in scene.families:
-        rules = scene.rules(family, "nat", "OUTPUT")
-        for rule in rules:
-            if not _is_proxied(rule) or any(map(_excepts, rules[: rules.index(rule)])):
-                continue
-            fields = header(rule)
-            shown = scene.ask("host", "internet", family, **fields) if "dport" in fields else None
-            if shown is not None and not shown.trace.branches and uses(shown, rule):
-                yield _redirects_itself(family, rule, shown)
-
-
-def _is_proxied(rule: Rule) -> bool:
-    """Return whether a rule leads to a program of the host, whatever destination and sender a packet has."""
-    to = getattr(rule.target, "to_destination", None)
-    local = to is not None and to.addresses is not None and is_loopback(4, to.addresses[0])
-    return _takes_everything(rule) and (rule.target_name == "REDIRECT" or local)
-
-
-def _excepts(rule: Rule) -> bool:
-    """Return whether a rule may except what a proxy sends: it ends the chain for some hosts of other networks."""
-    to = rule.parameters.destination
-    family: Family = 4 if to is None or to.family == 4 else 6
-    address = (to.address & to.mask) if to is not None else None
-    inside = address is not None and (
-        is_loopback(family, address)
-        or is_multicast(family, address)
-        or is_private(family, address_text(family, address))
-    )
-    return rule.target_name in ("RETURN", "ACCEPT") and not inside
-
-
-def _redirects_itself(family: Family, rule: Rule, shown: Explanation) -> Finding:
-    tool = tool_of(family)
-    return Finding(
-        "redirect-takes-own",
-        message(
-            "nat OUTPUT rule {position} redirects what every program of the host sends to port {port}.",
-            position=rule.position,
-            port=shown.question.dport or "",
-        ),
-        (of_rule(rule),),
-        message(
-            "Also the connections of the program that it leads to: what a proxy or a name server asks of other hosts"
-            " on this port comes back to itself."
-        ),
-        message(
-            "Except its user first: {command}",
-            command=f"{tool} -t nat -I OUTPUT {rule.position} -m owner --uid-owner USER -j RETURN",
-        ),
-        shown,
-        family,
-    )

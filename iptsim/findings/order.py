@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
+from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
@@ -21,6 +22,7 @@ from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family, address_text
 
 _SHOWN = 5
+_TRANSLATING = ("SNAT", "DNAT", "MASQUERADE", "REDIRECT")
 
 
 def behind_final_rule(scene: Scene) -> Iterator[Finding]:
@@ -49,15 +51,15 @@ def behind_final_rule(scene: Scene) -> Iterator[Finding]:
 def behind_unshown(scene: Scene) -> Iterator[Finding]:
     """Find rules behind a rule that blocks everything, as far as a listing without interfaces shows.
 
-    In FORWARD, only a REJECT that says host-prohibited counts, as Red Hat's rules end; others may be libvirt's, for a
-    bridge.
+    In FORWARD, libvirt writes such rules for bridges, two for each; so a rule that has a double does not count.
     """
     for family, name in product(scene.families, ("INPUT", "FORWARD")):
         rules = scene.rules(family, "filter", name)
-        final = next((rule for rule in rules if _blocks_all_shown(rule)), None)
+        final = next((rule for rule in rules if blocks_all_unshown(rule)), None)
         if final is None or authorship(final, scene.host)[0] != "user":
             continue
-        if name == "FORWARD" and "-prohibited" not in final.text:
+        doubles = sum(blocks_all_unshown(rule) and rule.target == final.target for rule in rules)
+        if name == "FORWARD" and doubles > 1:
             continue
         behind = [rule for rule in rules[rules.index(final) + 1 :] if rule.target_name == "ACCEPT"]
         shown = _example(scene, family, final, behind) if behind else None
@@ -70,13 +72,63 @@ def _hides_interfaces(match: Match) -> bool:
     return isinstance(match, Hidden) and match.place[:1] == ("interfaces",)
 
 
-def _blocks_all_shown(rule: Rule) -> bool:
+def blocks_all_unshown(rule: Rule) -> bool:
     """Return whether a rule blocks every packet, if it names no interface, which its listing does not show."""
     return (
         rule.target_name in ("DROP", "REJECT")
         and not rule.parameters.predicates()
         and len(rule.matches) == 1
         and _hides_interfaces(rule.matches[0])
+    )
+
+
+def alike_unshown(scene: Scene) -> Iterator[Finding]:
+    """Find rules of nat with the conditions of an earlier one, as far as a listing without interfaces shows them."""
+    for family in scene.families:
+        for chain in scene.table(family, "nat").chains.values():
+            if chain.name in DOCKER_CHAINS:
+                continue  # forwarded-twice
+            first: dict[str, Rule] = {}
+            behind: dict[int, list[Rule]] = {}
+            for rule in chain.rules:
+                if rule.target_name not in _TRANSLATING or not any(map(_hides_interfaces, rule.matches)):
+                    continue
+                if authorship(rule, scene.host)[0] != "user":
+                    continue
+                words = _without_interfaces(rule).partition("-j ")[0]
+                earlier = first.setdefault(words, rule)
+                if earlier is not rule and earlier.target != rule.target:
+                    behind.setdefault(id(earlier), []).append(rule)
+            for rule in first.values():
+                if id(rule) in behind:
+                    yield _alike(family, rule, behind[id(rule)])
+
+
+def _alike(family: Family, first: Rule, behind: list[Rule]) -> Finding:
+    tool = tool_of(family)
+    return Finding(
+        "never-matches",
+        message_many(
+            "nat {chain} rule {numbers} has the conditions of rule {first}, which takes all its packets, unless their"
+            " interfaces differ.",
+            "nat {chain} rules {numbers} have the conditions of rule {first}, which takes all their packets, unless"
+            " their interfaces differ.",
+            len(behind),
+            chain=first.chain,
+            numbers=message_joined(", ", (str(rule.position) for rule in behind[:_SHOWN])),
+            first=first.position,
+        ),
+        (of_rule(first), *map(of_rule, behind[:_SHOWN])),
+        message(
+            "The first rule of nat that matches decides. This listing does not show the interfaces; {command} does.",
+            command=f"{tool} -t nat -L {first.chain} -n -v",
+        ),
+        message(
+            "Delete the one that is wrong: {command}",
+            command=f"{tool} -t nat -D {first.chain} {first.position}",
+        ),
+        None,
+        family,
     )
 
 

@@ -11,23 +11,28 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.base import Match
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
 from iptsim.packet import Family
+
+_BLOCKING = ("DROP", "REJECT")
 
 
 def inverted(scene: Scene) -> Iterator[Finding]:
     """Find rules that block packets up to a rate, where those beyond it are accepted."""
     for family in scene.families:
         for rule in scene.table(family, "filter").rules():
-            if rule.target_name not in ("DROP", "REJECT") or not any(map(_is_up_to_rate, rule.matches)):
+            if rule.target_name not in _BLOCKING or not any(map(_is_up_to_rate, rule.matches)):
                 continue
             if rule.refused or not is_chosen(rule, scene):
                 continue
             for hook in scene.hooks(family, "filter").get(rule.chain, ()):
                 shown = packet_for(scene, family, rule, hook)
-                if shown is not None and _lets_the_rest_pass(shown, rule):
+                if shown is not None and (
+                    _lets_the_rest_pass(shown, rule) or _is_last_shown(scene, family, rule)
+                ):
                     yield _finding(scene, family, rule, shown)
                     break
 
@@ -50,11 +55,26 @@ def _lets_the_rest_pass(shown: Explanation, rule: Rule) -> bool:
     )
 
 
+def _is_last_shown(scene: Scene, family: Family, rule: Rule) -> bool:
+    """Return whether a pasted text shows no rule of the chain that may block the rest, but not the whole chain."""
+    if scene.host.pasted is None or scene.shows(family, "filter", rule.chain):
+        return False
+    rules = scene.rules(family, "filter", rule.chain)
+    return not any(
+        one.position and (one.target_name in _BLOCKING or one.jump is not None)
+        for one in rules[rules.index(rule) + 1 :]
+    )
+
+
 def _finding(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
     rest = replace(rule, matches=tuple(one for one in rule.matches if not _is_up_to_rate(one)))
     limited, blocked = rule.specification, rest.specification
     accepted = limited.rpartition(f"-j {rule.target_name}")[0] + "-j ACCEPT"
     tool, number = tool_of(family), rule.position
+    commands = (
+        f"{tool} -R {rule.chain} {number} {accepted}",
+        f"{tool} -I {rule.chain} {number + 1} {blocked}",
+    )
     return Finding(
         "rate-limit-inverted",
         message(
@@ -66,10 +86,27 @@ def _finding(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Fi
             "A rate limit matches as long as the rate is not exceeded. So the first packets are blocked, and a flood"
             " is not."
         ),
-        message(
-            "Accept what keeps to the rate, and block the rest: {commands}",
-            commands=f"{tool} -R {rule.chain} {number} {accepted}; {tool} -I {rule.chain} {number + 1} {blocked}",
-        ),
+        message("Accept what keeps to the rate, and block the rest: {commands}", commands="; ".join(commands))
+        if _blocks_the_rest(scene, family, rule, shown, commands)
+        else message("Write the limit into a rule that accepts, and block the rest behind it."),
         shown,
         family,
     )
+
+
+def _blocks_the_rest(
+    scene: Scene, family: Family, rule: Rule, shown: Explanation, commands: tuple[str, ...]
+) -> bool:
+    """Return whether, after commands, the packet is accepted or blocked by the two rules that they write."""
+    after = outcome(scene, family, commands, shown)
+    if after is None or after.verdict != "DEPENDS":
+        return False
+    places = (rule.position, rule.position + 1)
+    decided = {
+        (one.verdict == "ACCEPT", one.reason.step.rule.position)
+        for one in after.branches
+        if one.reason.step is not None
+        and one.reason.step.rule is not None
+        and one.reason.step.rule.chain == rule.chain
+    }
+    return {(True, places[0]), (False, places[1])} <= decided

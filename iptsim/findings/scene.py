@@ -177,11 +177,15 @@ class Scene:
         )  # fmt: skip
         if self.host.daemon is not None or any(name in DOCKER_CHAINS for name in chains):
             return True
-        # a listing may show the jump alone
+        # a listing may show the jump alone, or the rules of FORWARD
         return any(
             rule.target_name in DOCKER_CHAINS
             for family in self.families for table, hook in (("nat", "PREROUTING"), ("filter", "FORWARD"))
             for rule in self.rules(family, table, hook)
+        ) or any(
+            is_dockers(rule)
+            for family in (self.families if self.host.pasted is not None else ())
+            for rule in self.rules(family, "filter", "FORWARD")
         )  # fmt: skip
 
     @cached_property

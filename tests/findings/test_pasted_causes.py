@@ -224,19 +224,26 @@ def test_nat_that_is_cut_before_postrouting_tells_nothing_of_masquerading(tmp_pa
 HEADED = """\
 Chain FORWARD (policy ACCEPT)
 target     prot opt source               destination
-REJECT     all  --  anywhere             anywhere             reject-with {how}
-ACCEPT     all  --  10.42.0.0/16         anywhere
+{rejects}ACCEPT     all  --  10.42.0.0/16         anywhere
 
 Chain OUTPUT (policy ACCEPT)
 target     prot opt source               destination
 """
 
 
-@pytest.mark.parametrize(("how", "found"), [("icmp-host-prohibited", True), ("icmp-port-unreachable", False)])
-def test_rules_behind_the_last_reject_of_forward(how: str, found: bool, tmp_path: Path) -> None:
-    """Red Hat's own rules end with host-prohibited; libvirt's REJECT is for a bridge, which -L alone does not show."""
+@pytest.mark.parametrize(
+    ("how", "count", "found"),
+    [
+        ("icmp-host-prohibited", 1, True),
+        ("icmp-port-unreachable", 1, True),
+        ("icmp-port-unreachable", 2, False),
+    ],
+)
+def test_rules_behind_the_last_reject_of_forward(how: str, count: int, found: bool, tmp_path: Path) -> None:
+    """Libvirt writes two rules for each of its bridges, which -L alone does not show; a firewall ends with one."""
     path = tmp_path / "paste"
-    path.write_text(HEADED.format(how=how))
+    row = f"REJECT     all  --  anywhere             anywhere             reject-with {how}\n"
+    path.write_text(HEADED.format(rejects=row * count))
     remedies = [str(one.remedy) for one in iptsim.lint(path) if one.code == "never-matches"]
     assert bool(remedies) is found
     assert all("-s 10.42.0.0/16 -j ACCEPT" in one for one in remedies)

@@ -1,0 +1,110 @@
+"""What FORWARD refuses to an interface, in a pasted text about a problem: libvirt's pair of REJECT, a closed bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.order import blocks_all_unshown
+from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.scene import Scene
+from iptsim.languages import message, message_joined
+from iptsim.owners.docker import is_dockers
+from iptsim.packet import Family
+
+_BLOCKING = ("DROP", "REJECT")
+#: At most this many rules are named.
+_SHOWN = 5
+_IN_ORDER = message(
+    "Rules are evaluated in order, so rules that are appended behind these have no effect. libvirt writes such rules"
+    " for the bridge of each of its networks."
+)
+
+
+def closed(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules of FORWARD that block all that comes from an interface or goes to it."""
+    if scene.host.pasted is None:
+        return
+    for family in scene.families:
+        found: dict[str, list[Rule]] = {}
+        for rule in scene.table(family, "filter").rules():
+            name = _closes(rule)
+            if name and scene.hooks(family, "filter").get(rule.chain) == ("FORWARD",):
+                found.setdefault(name, []).append(rule)
+        for name, rules in found.items():
+            yield _finding(scene, family, name, rules)
+        unshown = [rule for rule in scene.rules(family, "filter", "FORWARD") if blocks_all_unshown(rule)]
+        if len(unshown) > 1 and not found:
+            yield _unshown(family, unshown)
+
+
+def _closes(rule: Rule) -> str:
+    """Return the interface to or from which a rule blocks everything; "" for other rules."""
+    parameters = rule.parameters
+    names = [one for one in (parameters.in_interface, parameters.out_interface) if one is not None]
+    if rule.target_name not in _BLOCKING or len(names) != 1 or is_dockers(rule):
+        return ""
+    if parameters.negated or parameters.source is not None or parameters.destination is not None:
+        return ""
+    if parameters.protocol is not None or any(match.predicates() for match in rule.matches):
+        return ""
+    return names[0]
+
+
+def _unshown(family: Family, rules: list[Rule]) -> Finding:
+    return Finding(
+        "forward-closed",
+        message(
+            "FORWARD rules {numbers} block everything, probably of an interface that this listing does not show.",
+            numbers=message_joined(", ", (str(rule.position) for rule in rules[:_SHOWN])),
+        ),
+        tuple(map(of_rule, rules[:_SHOWN])),
+        _IN_ORDER,
+        message("To see the interfaces: {command}", command=f"{tool_of(family)} -L FORWARD -n -v"),
+        None,
+        family,
+    )
+
+
+def _finding(scene: Scene, family: Family, name: str, rules: list[Rule]) -> Finding:
+    tool = tool_of(family)
+    shown = _blocked(scene, family, name, rules)
+    there, back = (
+        f"{tool} -I FORWARD -i {name} -j ACCEPT",
+        f"{tool} -I FORWARD -o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    )
+    return Finding(
+        "forward-closed",
+        message(
+            "FORWARD blocks what is forwarded from or to {name}, unless an earlier rule accepts it.",
+            name=name,
+        )
+        if len({rule.parameters.in_interface for rule in rules}) > 1
+        else message(
+            "FORWARD blocks what is forwarded from {name}, unless an earlier rule accepts it.", name=name
+        )
+        if rules[0].parameters.in_interface is not None
+        else message(
+            "FORWARD blocks what is forwarded to {name}, unless an earlier rule accepts it.", name=name
+        ),
+        tuple(map(of_rule, rules[:_SHOWN])),
+        _IN_ORDER,
+        message("Insert rules before them: {commands}", commands=message_joined("; ", (there, back))),
+        shown,
+        family,
+        first_that_mends(scene, family, [(there, back)], shown) if shown is not None else (),
+    )
+
+
+def _blocked(scene: Scene, family: Family, name: str, rules: list[Rule]) -> Explanation | None:
+    """Return a packet from behind the interface to the internet that one of the rules blocks."""
+    behind = next((one for one in networks_behind(scene, family) if one.interface == name), None)
+    shown = ask_outside(
+        scene, family, behind or Behind(name.rstrip("+") + "0" * name.endswith("+"), SOME_GUEST[family])
+    )
+    if shown is None:
+        return None
+    return shown if any(step.rule in rules for leg in shown.trace.legs for step in leg.all_steps) else None

@@ -1,0 +1,82 @@
+"""Names of interfaces in rules that look misspelt: etn0 beside eth0, or wlan without its number beside wlan0."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule
+from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.scene import Scene
+from iptsim.languages import message
+from iptsim.packet import Family
+
+#: What the kernel, udev and usual programs call interfaces, before the number.
+_KINDS = re.compile(
+    r"(?:eth|en[opsx]|eno|wl[opsx]?|wlan|ww[ps]?|wwan|usb|ib|ppp|tun|tap|wg|br|docker|veth|virbr|vnet|lxdbr|lxcbr|vmbr"
+    r"|bond|team|dummy|ifb|sit|gre|ip6tnl|ipip|vlan|vxlan|vti|ipsec|xfrm|ath|ra|rmnet|bat|cni|tailscale|zt|nebula|ap"
+    r"|mon|venet|vmnet|vboxnet|podman|incusbr|flannel|cali|weave|lan|wan|uplink|internal|external|dmz)"
+    r"[-.]?[0-9]"
+)
+
+
+def names(scene: Scene) -> Iterator[Finding]:
+    """Find names of interfaces in rules that differ by one letter from another, or lack its number."""
+    known = scene.host.namespace.interfaces if not scene.host.inferred else {}
+    for family in scene.families:
+        found: dict[str, list[Rule]] = {}
+        for table in scene.host.rulesets[family].tables.values():
+            for rule in table.rules():
+                for name in (rule.parameters.in_interface, rule.parameters.out_interface):
+                    if name and rule.position:
+                        found.setdefault(name, []).append(rule)
+        for name, rules in found.items():
+            meant = _meant(name, [*found, *known]) if name not in known and not name.endswith("+") else ""
+            if meant:
+                yield _finding(family, name, meant, rules)
+
+
+def _meant(name: str, others: list[str]) -> str:
+    """Return the interface whose name was probably meant; "" if the name looks right."""
+    if _KINDS.match(name):
+        return ""
+    for other in others:
+        if not _KINDS.match(other) or other == name:
+            continue
+        if re.fullmatch(rf"{re.escape(name)}[0-9]+", other) and name.isalpha():
+            return other
+        if _differ_in_one_letter(name, other):
+            return other
+    return ""
+
+
+def _differ_in_one_letter(one: str, other: str) -> bool:
+    """Return whether one letter was replaced by another, or two neighbours were exchanged."""
+    if len(one) != len(other):
+        return False
+    places = [place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    letters = all(one[place].isalpha() and other[place].isalpha() for place in places)
+    if len(places) == 2:
+        first, second = places
+        return letters and second == first + 1 and one[first] == other[second] and one[second] == other[first]
+    return letters and len(places) == 1
+
+
+def _finding(family: Family, name: str, meant: str, rules: list[Rule]) -> Finding:
+    rule = rules[0]
+    words = re.sub(rf"(?<= -[io] ){re.escape(name)}(?= |$)", meant, f" {rule.specification}").lstrip()
+    table = "" if rule.table == "filter" else f"-t {rule.table} "
+    return Finding(
+        "misspelt-interface",
+        message("A rule names the interface {name}; others say {meant}.", name=name, meant=meant),
+        tuple(map(of_rule, rules[:5])),
+        message(
+            "iptables accepts any name, also of an interface that does not exist. The rule then matches no packet."
+        ),
+        message(
+            "If it is a typing error: {command}",
+            command=f"{tool_of(family)} {table}-R {rule.chain} {rule.position} {words}",
+        ),
+        None,
+        family,
+    )

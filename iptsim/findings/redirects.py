@@ -1,0 +1,200 @@
+"""Redirects that take more than they are for: connections to other hosts, and those of the program they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.behind import SOME_GUEST, is_private
+from iptsim.findings.examples import header
+from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.scene import Scene
+from iptsim.languages import message
+from iptsim.owners.docker import is_dockers
+from iptsim.packet import Family, address_text, is_loopback, is_multicast
+
+_HTTPS = 443
+#: A user ID that no program of the host has.
+_SOME_USER = 64999
+#: At most this many rules are named.
+_SHOWN = 5
+
+
+def from_containers(scene: Scene) -> Iterator[Finding]:
+    """Find rules of PREROUTING that redirect connections to every destination, including those of containers."""
+    for family in scene.families:
+        if not scene.has_docker:
+            continue
+        for rule in scene.rules(family, "nat", "PREROUTING"):
+            if _takes_everything(rule):
+                yield _redirects(scene, family, rule)
+
+
+def of_every_host(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text without Docker, rules of PREROUTING that take a port whatever host it is for."""
+    if scene.host.pasted is None or scene.has_docker:
+        return
+    for family in scene.families:
+        found: list[tuple[Rule, Explanation]] = []
+        for rule in scene.rules(family, "nat", "PREROUTING"):
+            fields = header(rule)
+            if not _takes_everything(rule, with_exceptions=True) or "dport" not in fields:
+                continue
+            shown = scene.ask(SOME_GUEST[family], "internet", family, **fields, **{"in": "tun0"})
+            if shown is not None and uses(shown, rule):
+                found.append((rule, shown))
+        if found:
+            yield _takes_every_host(scene, family, found)
+
+
+def _takes_every_host(scene: Scene, family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
+    rule, shown = found[0]
+    ports = dict.fromkeys(f"{one.question.proto}/{one.question.dport}" for _, one in found)
+    words = scene.shown_words(rule)
+    return Finding(
+        "redirect-takes-every-host",
+        message(
+            "nat PREROUTING takes every packet to {ports} that arrives, whatever host it is for.",
+            ports=", ".join(ports),
+        ),
+        tuple(of_rule(one) for one, _ in found[:_SHOWN]),
+        message(
+            "So it also takes what the machines behind the host send to other hosts. That is right for a transparent"
+            " proxy, not for a port forward."
+        ),
+        message(
+            "To take only packets for this host: {command}",
+            command=f"{tool_of(family)} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}",
+        ),
+        shown,
+        family,
+    )
+
+
+def _takes_everything(rule: Rule, *, with_exceptions: bool = False) -> bool:
+    """Return whether a rule translates the destination, whatever destination and interface a packet has.
+
+    Args:
+        with_exceptions: also if it excepts some destinations.
+    """
+    parameters = rule.parameters
+    if rule.target_name not in ("REDIRECT", "DNAT") or is_dockers(rule):
+        return False
+    if parameters.destination is not None and not (with_exceptions and "destination" in parameters.negated):
+        return False
+    if parameters.in_interface is not None or parameters.source is not None:
+        return False
+    return not any(
+        match.name in ("addrtype", "set", "mark", "connmark", "iprange", "socket") for match in rule.matches
+    )
+
+
+def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
+    ports = next((match for match in rule.matches if match.name in ("tcp", "udp")), None)
+    dport = getattr(ports, "dport", None)
+    shown = None
+    for network in scene.docker_networks():
+        for container in scene.members(network, family)[:1]:
+            port = dport[0] if isinstance(dport, tuple) else 80
+            proto = "udp" if ports is not None and ports.name == "udp" else "tcp"
+            shown = shown or scene.ask(container.name, "internet", family, proto=proto, dport=port)
+    if shown is not None and not uses(shown, rule):
+        shown = None
+    words = scene.shown_words(rule)
+    tool = tool_of(family)
+    return Finding(
+        "redirect-takes-forwarded",
+        message(
+            "nat PREROUTING rule {position} also catches what containers send to other hosts: {words}",
+            position=rule.position,
+            words=words,
+        ),
+        (of_rule(rule),),
+        message(
+            "PREROUTING sees every packet that arrives, also those for other hosts, and the rule names no destination."
+            " So connections of containers to any host end where this rule sends them."
+        ),
+        message(
+            "To catch only packets for this host: {command}",
+            command=f"{tool} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}",
+        ),
+        shown,
+        family,
+    )
+
+
+def its_own(scene: Scene) -> Iterator[Finding]:
+    """Find rules of OUTPUT that redirect a port of all hosts, and except no program: also the one that they lead to."""
+    for family in scene.families:
+        rules = scene.rules(family, "nat", "OUTPUT")
+        for rule in rules:
+            if not _is_proxied(rule) or any(map(_excepts, rules[: rules.index(rule)])):
+                continue
+            fields = {"dport": _HTTPS, **header(rule)}
+            shown = scene.ask("host", "internet", family, **fields)
+            if shown is not None and not shown.trace.branches and uses(shown, rule):
+                yield _takes_its_own(scene, family, rule, shown)
+
+
+def _is_proxied(rule: Rule) -> bool:
+    """Return whether a rule leads to a program of the host, whatever destination and sender a packet has."""
+    to = getattr(rule.target, "to_destination", None)
+    local = to is not None and to.addresses is not None and is_loopback(4, to.addresses[0])
+    return _takes_everything(rule) and (rule.target_name == "REDIRECT" or local)
+
+
+def _excepts(rule: Rule) -> bool:
+    """Return whether a rule may except what a proxy sends: it ends the chain for some hosts of other networks."""
+    to = rule.parameters.destination
+    family: Family = 4 if to is None or to.family == 4 else 6
+    address = (to.address & to.mask) if to is not None else None
+    inside = address is not None and (
+        is_loopback(family, address)
+        or is_multicast(family, address)
+        or is_private(family, address_text(family, address))
+    )
+    return rule.target_name in ("RETURN", "ACCEPT") and not inside
+
+
+def _takes_its_own(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
+    command = f"{tool_of(family)} -t nat -I OUTPUT {rule.position} -m owner --uid-owner USER -j RETURN"
+    return Finding(
+        "redirect-takes-own",
+        message(
+            "nat OUTPUT rule {position} redirects what every program of the host sends to port {port}.",
+            position=rule.position,
+            port=shown.question.dport or "",
+        )
+        if rule.conditions_on("dport")
+        else message(
+            "nat OUTPUT rule {position} redirects what every program of the host sends.",
+            position=rule.position,
+        ),
+        (of_rule(rule),),
+        message(
+            "Also the connections of the program that it leads to: what a proxy or a name server asks of other hosts"
+            " comes back to itself."
+        ),
+        message("Except its user first: {command}", command=command)
+        if _excepts_user(scene, family, rule, shown, command)
+        else message("Except the user or the destinations of that program before this rule."),
+        shown,
+        family,
+    )
+
+
+def _excepts_user(scene: Scene, family: Family, rule: Rule, shown: Explanation, command: str) -> bool:
+    """Return whether the packet of a user is no longer redirected after the command for this user."""
+    world = scene.after(family, [command.replace("USER", str(_SOME_USER))])
+    asked = shown.question
+    after = (
+        scene.ask(
+            "host", "internet", family, world=world, proto=asked.proto, dport=asked.dport, uid=_SOME_USER
+        )
+        if world is not None
+        else None
+    )
+    return after is not None and not any(
+        step.verdict in ("REDIRECT", "DNAT") for step in after.trace.legs[0].all_steps
+    )

@@ -1,0 +1,298 @@
+"""Causes that many problem reports end with, each on such rules, and beside it rules without the finding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.findings import Finding
+
+
+def lint(folder: Path, text: str) -> dict[str, Finding]:
+    path = folder / "paste"
+    path.write_text(text, "utf-8")
+    return {one.code: one for one in iptsim.lint(path)}
+
+
+DOCKER = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-USER - [0:0]
+{input}{first}-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD -i docker0 -o docker0 -j {icc}
+{last}-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -j RETURN
+{user}-A DOCKER-USER -j RETURN
+COMMIT
+"""
+
+
+def docker(**rules: str) -> str:
+    return DOCKER.format(**{"input": "", "first": "", "last": "", "user": "", "icc": "ACCEPT", **rules})
+
+
+# -- rules behind Docker's ------------------------------------------------------------------------
+
+BAN = "-s 203.0.113.9/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP"
+
+
+def test_a_rule_of_forward_behind_docker_s_accept(tmp_path: Path) -> None:
+    """docs.docker.com/engine/network/packet-filtering-firewalls: rules of FORWARD come after Docker's."""
+    found = lint(tmp_path, docker(last=f"-A FORWARD {BAN}\n"))["forward-rules-late"]
+    assert found.shown is not None
+    assert found.shown.verdict == "ACCEPT"
+    assert found.commands == (f"iptables -I DOCKER-USER {BAN}",)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"first": f"-A FORWARD {BAN}\n"},
+        {"user": f"-A DOCKER-USER {BAN}\n"},
+        {"last": "-A FORWARD -j DROP\n"},
+        {"last": "-A FORWARD -s 203.0.113.9/32 -d 192.168.77.5/32 -j DROP\n"},
+        {"last": "-A FORWARD -i wg0 -j ACCEPT\n"},
+    ],
+)
+def test_no_rule_of_forward_is_too_late(rules: dict[str, str], tmp_path: Path) -> None:
+    assert "forward-rules-late" not in lint(tmp_path, docker(**rules))
+
+
+# -- the wrong chain ------------------------------------------------------------------------------
+
+
+def test_a_rule_of_input_for_the_target_of_a_port_forward(tmp_path: Path) -> None:
+    """iptables(8): INPUT is "for packets destined to local sockets"; DNAT made them packets for another machine."""
+    found = lint(
+        tmp_path,
+        "iptables -P FORWARD DROP\n"
+        "iptables -t nat -A PREROUTING -p tcp --dport 8080 -j DNAT --to-destination 10.8.0.2:8080\n"
+        "iptables -A INPUT -p tcp -d 10.8.0.2 --dport 8080 -j ACCEPT\n",
+    )["wrong-chain"]
+    assert "10.8.0.2" in str(found.title)
+    assert found.shown is not None
+    assert "INPUT" not in {step.hook for step in found.shown.trace.legs[0].all_steps}
+    assert "-I FORWARD -d 10.8.0.2/32" in str(found.remedy)
+
+
+def test_a_rule_of_input_for_a_container(tmp_path: Path) -> None:
+    found = lint(tmp_path, docker(input="-A INPUT -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j DROP\n"))
+    assert found["wrong-chain"].commands
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["-A INPUT -d 172.17.0.1/32 -j DROP\n", "-A INPUT -d 203.0.113.7/32 -j DROP\n", "-A INPUT -j DROP\n"],
+)
+def test_a_rule_of_input_for_an_address_that_may_be_the_host_s(rule: str, tmp_path: Path) -> None:
+    assert "wrong-chain" not in lint(tmp_path, docker(input=rule))
+
+
+# -- DOCKER-USER and bridges ----------------------------------------------------------------------
+
+PRIVATE = "".join(
+    f"-A DOCKER-USER -s {one} -j RETURN\n" for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+)
+
+
+def test_all_private_senders_pass_docker_user(tmp_path: Path) -> None:
+    text = "Why is it still open?\n\n" + docker(user=PRIVATE + "-A DOCKER-USER -j DROP\n")
+    found = lint(tmp_path, text)["docker-user-private-sources"]
+    assert "192.168.0.0/16" in str(found.title)
+    assert found.shown is not None
+    assert found.shown.verdict == "ACCEPT"
+
+
+def test_the_networks_of_containers_pass_docker_user(tmp_path: Path) -> None:
+    text = "Why?\n\n" + docker(user="-A DOCKER-USER -s 172.17.0.0/16 -j RETURN\n")
+    assert "docker-user-private-sources" not in lint(tmp_path, text)
+
+
+def test_a_rule_between_containers_needs_br_netfilter(tmp_path: Path) -> None:
+    assert "icc-off-unchecked" in lint(tmp_path, "They still talk:\n\n" + docker(icc="DROP"))
+    settled = "# sysctl net.bridge.bridge-nf-call-iptables\nnet.bridge.bridge-nf-call-iptables = 1\n\n"
+    assert "icc-off-unchecked" not in lint(tmp_path, settled + docker(icc="DROP"))
+    assert "icc-off-unchecked" not in lint(tmp_path, "They talk:\n\n" + docker())
+
+
+ISOLATION = """\
+Chain DOCKER-ISOLATION-STAGE-1 (1 references)
+ pkts bytes target     prot opt in     out     source               destination
+{first}  796 53728 DROP       0    --  *      br-73d147f51290 !fd00:1::/64  ::/0
+ 5388  388K DROP       0    --  br-73d147f51290 *       ::/0                !fd00:1::/64
+"""
+
+
+def test_an_internal_network_blocks_neighbour_discovery(tmp_path: Path) -> None:
+    """RFC 4861, 4.3: a solicitation goes to the solicited-node multicast address, in ff02::/16."""
+    found = lint(tmp_path, ISOLATION.format(first=""))["neighbour-discovery-blocked"]
+    assert found.family == 6
+    accepts = "    0     0 ACCEPT     0    --  br-73d147f51290 br-73d147f51290  ::/0  ::/0\n"
+    assert "neighbour-discovery-blocked" not in lint(tmp_path, ISOLATION.format(first=accepts))
+
+
+def test_a_logged_neighbour_solicitation(tmp_path: Path) -> None:
+    line = (
+        "kernel: OUT-world: IN= OUT=eth0 MAC= SRC=2001:db8::7 DST=ff02::1:ff00:9 LEN=72 TC=0 HOPLIMIT=255 FLOWLBL=0"
+        " PROTO=ICMPv6 TYPE={kind} CODE=0\n"
+    )
+    found = lint(tmp_path, line.format(kind=135))["neighbour-discovery-logged"]
+    assert "eth0" in str(found.title)
+    assert "neighbour-discovery-logged" not in lint(tmp_path, line.format(kind=128))
+
+
+# -- FORWARD and POSTROUTING of other hosts -------------------------------------------------------
+
+LIBVIRT = """\
+That prevents my rules from working:
+
+-A FORWARD -o virbr0 -j REJECT --reject-with icmp-port-unreachable
+-A FORWARD -i virbr0 -j REJECT --reject-with icmp-port-unreachable
+"""
+
+
+def test_forward_is_closed_to_a_bridge(tmp_path: Path) -> None:
+    found = lint(tmp_path, LIBVIRT)["forward-closed"]
+    assert "virbr0" in str(found.title)
+    assert found.shown is not None
+    assert found.shown.verdict == "REJECT"
+    assert found.commands[0] == "iptables -I FORWARD -i virbr0 -j ACCEPT"
+    assert "forward-closed" not in lint(tmp_path, LIBVIRT.replace("virbr0 -j", "virbr0 -d 10.9.0.0/24 -j"))
+
+
+def test_forward_is_closed_to_an_interface_that_is_not_shown(tmp_path: Path) -> None:
+    rows = "REJECT     all  --  anywhere   anywhere   reject-with icmp-port-unreachable\n"
+    head = "Chain FORWARD (policy ACCEPT)\ntarget     prot opt source               destination\n"
+    assert "forward-closed" in lint(tmp_path, head + 2 * rows)
+    # a single one is probably for all interfaces
+    accept = "ACCEPT     all  --  anywhere   anywhere\n"
+    assert "never-matches" in lint(tmp_path, head + rows + accept)
+
+
+MASQUERADE = """\
+Clients have no internet any more:
+
+# iptables -t nat -S
+-P PREROUTING ACCEPT
+-P INPUT ACCEPT
+-P OUTPUT ACCEPT
+-P POSTROUTING ACCEPT
+-A POSTROUTING {words}-j MASQUERADE
+"""
+
+
+def test_masquerading_for_one_subnet_and_interface(tmp_path: Path) -> None:
+    found = lint(tmp_path, MASQUERADE.format(words="-s 10.8.0.0/24 -o wlan0 "))["masquerades-some"]
+    assert "what 10.8.0.0/24 sends by wlan0" in str(found.title)
+    assert found.shown is not None
+    assert not any(step.verdict == "MASQUERADE" for step in found.shown.trace.legs[0].all_steps)
+    assert "masquerades-some" not in lint(tmp_path, MASQUERADE.format(words=""))
+
+
+SNAT = """\
+Chain POSTROUTING (policy ACCEPT)
+target     prot opt source               destination
+SNAT       all  --  10.8.0.0/24         !10.8.0.0/24          to:192.0.2.1
+SNAT       all  --  {source}         !10.8.0.0/24          to:{to}
+"""
+
+
+def test_a_second_translation_of_the_same_packets(tmp_path: Path) -> None:
+    found = lint(tmp_path, SNAT.format(source="10.8.0.0/24", to="192.0.2.2"))["never-matches"]
+    assert "rule 2" in str(found.title)
+    assert "unless" in str(found.title)
+    assert "never-matches" not in lint(tmp_path, SNAT.format(source="10.9.0.0/24", to="192.0.2.2"))
+
+
+# -- small mistakes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("etn0", "eth0"), ("ehtO0", ""), ("teh0", "eth0"), ("eht0", "eth0"), ("eth", "eth0")]
+)
+def test_a_misspelt_interface(name: str, meant: str, tmp_path: Path) -> None:
+    found = lint(tmp_path, f"-A INPUT -i eth0 -j ACCEPT\n-A OUTPUT -o {name} -j DROP\n")
+    assert ("misspelt-interface" in found) == bool(meant)
+    if meant:
+        assert f"{name}; others say {meant}" in str(found["misspelt-interface"].title)
+
+
+@pytest.mark.parametrize("name", ["eth1", "eth+", "ens3", "eno1", "mybridge", "wg0"])
+def test_an_interface_with_its_own_name(name: str, tmp_path: Path) -> None:
+    found = lint(
+        tmp_path, f"-A INPUT -i eth0 -j ACCEPT\n-A INPUT -i ens2 -j ACCEPT\n-A OUTPUT -o {name} -j DROP\n"
+    )
+    assert "misspelt-interface" not in found
+
+
+PINGS = """\
+iptables -A INPUT {first}
+iptables -A INPUT {second}
+iptables -A INPUT -p icmp -j DROP
+"""
+ESTABLISHED = "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+LIMIT = "-p icmp -m limit --limit 6/minute -j ACCEPT"
+
+
+def test_a_limit_behind_established(tmp_path: Path) -> None:
+    """Conntrack keeps an ICMP entry by its identifier: later echo requests of a ping are ESTABLISHED."""
+    found = lint(tmp_path, PINGS.format(first=ESTABLISHED, second=LIMIT))["limit-sees-first-only"]
+    assert found.shown is not None
+    assert found.shown.verdict == "ACCEPT"
+    assert "limit-sees-first-only" not in lint(tmp_path, PINGS.format(first=LIMIT, second=ESTABLISHED))
+
+
+def test_a_redirect_of_every_host_s_port(tmp_path: Path) -> None:
+    rule = (
+        "iptables -t nat -A PREROUTING {words}-p udp --dport 53 -j DNAT --to-destination 192.168.1.1:5353\n"
+    )
+    found = lint(tmp_path, rule.format(words=""))["redirect-takes-every-host"]
+    assert found.shown is not None
+    assert "udp/53" in str(found.title)
+    for words in ("-i eth0 ", "-d 192.0.2.10 "):
+        assert "redirect-takes-every-host" not in lint(tmp_path, rule.format(words=words))
+
+
+def test_a_redirect_of_all_tcp_takes_its_own(tmp_path: Path) -> None:
+    rule = "iptables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 7892\n"
+    found = lint(tmp_path, rule)["redirect-takes-own"]
+    assert "--uid-owner USER" in str(found.remedy)
+    spared = "iptables -t nat -A OUTPUT -m owner --uid-owner 1000 -j RETURN\n"
+    assert "redirect-takes-own" not in lint(tmp_path, spared + rule)
+
+
+def test_a_rejected_rule_in_the_chain_where_it_works(tmp_path: Path) -> None:
+    """xt_MASQUERADE's checkentry: POSTROUTING only."""
+    found = lint(tmp_path, "iptables -t nat -A PREROUTING -j MASQUERADE\n")["rejected-rule"]
+    assert "iptables -t nat -A POSTROUTING -j MASQUERADE" in str(found.remedy)
+
+
+def test_containers_and_input_of_a_host_with_rules_of_docker_only_in_forward(tmp_path: Path) -> None:
+    text = (
+        "-P FORWARD ACCEPT\n-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+        "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n-A FORWARD -i docker0 -o docker0 -j ACCEPT\n"
+        "-P INPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j {target}\n"
+    )
+    text = "My rules:\n\n" + text
+    assert "host-closed-to-containers" in lint(tmp_path, text.format(target="REJECT"))
+    assert "host-closed-to-containers" not in lint(tmp_path, text.format(target="ACCEPT"))
