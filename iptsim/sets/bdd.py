@@ -6,7 +6,7 @@ Its functions are combined by `& | ^ ~`; equal functions are equal objects, with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 
@@ -61,8 +61,8 @@ class Engine(Protocol):
     def exists(self, function: Any, cube: Any) -> Any:
         """Return the function that is true if another is true for some values of the variables of a cube."""
 
-    def substitute(self, function: Any, replacements: Mapping[int, Any]) -> Any:
-        """Return a function with variables replaced by functions, all at once."""
+    def substitution(self, replacements: Mapping[int, Any]) -> Callable[[Any], Any]:
+        """Return the operation that replaces variables of a function by functions, all at once."""
 
     def size(self, function: Any) -> int:
         """Return the number of nodes of one function."""

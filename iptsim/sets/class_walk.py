@@ -14,18 +14,16 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.ruleset import Chain
 from iptsim.extensions.base import Translation
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
-from iptsim.host.namespace import NftChain
 from iptsim.languages import Text, message
 from iptsim.netfilter import replies
-from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.program import Program
-from iptsim.netfilter.trace import MATCHES, Leg
+from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.translation import translate
 from iptsim.packet import (
     ACK,
@@ -37,10 +35,10 @@ from iptsim.packet import (
     Connection,
     Context,
     Packet,
-    Unknown,
     usual_length,
 )
 from iptsim.sets.alike import of_protocol, of_same_first_state, of_same_service, recognised
+from iptsim.sets.blocked import Blocked
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.options import Option, from_pool, is_open, may_join, translated
 from iptsim.sets.overlaps import Overlaps, any_of
@@ -62,31 +60,6 @@ from iptsim.sets.translating import (
 )
 
 
-class Decisions(Choices):
-    """Decides what is undecided outside the rules, with one variable per decision; the class is reduced accordingly."""
-
-    def __init__(self, walk: ClassWalk) -> None:
-        super().__init__()
-        self._walk = walk
-        self._counts: dict[str, int] = {}
-
-    def take(
-        self,
-        unknown: Unknown,
-        what: str,
-        words: Text = MATCHES,
-        *,
-        rule: Rule | None = None,
-        otherwise: Text = "",
-        chain: NftChain | None = None,
-    ) -> bool:
-        """Return how something is decided for the packets of the class."""
-        self._counts[what] = number = self._counts.get(what, 0) + 1
-        key = (what, chain, *unknown.key[1:]) if chain is not None else (what, number)
-        self.plan = (*self.plan, self._walk.decide(key, unknown.reason))
-        return super().take(unknown, what, words, rule=rule, otherwise=otherwise, chain=chain)
-
-
 class ClassWalk:
     """A class of packets that accompanies the walk of its leading packet.
 
@@ -94,12 +67,14 @@ class ClassWalk:
         packets: the class: the packets, as they arrived, that have taken the same path so far.
         leading: those among them that do not differ from the leading packet in any field.
         opens: whether the packets open a connection.
+        blocked: which rules block them.
     """
 
     def __init__(self, land: Landscape, packets: Any, leading: Any, *, opens: bool = True) -> None:
         self.land, self.bits, self.opens = land, land.bits, opens
         self.packets, self.leading = packets, leading
         self.nothing = land.bits.false
+        self.blocked = Blocked(self.nothing)
         #: the parts of the packet that a connection has seen last, by connection
         self._seen: dict[int, tuple[Part, ...]] = {}
         self._overlaps: dict[int, Overlaps[Part]] = {}
@@ -144,7 +119,9 @@ class ClassWalk:
         together = [one for one in options if one.effect == leading.effect]
         self.keep(any_of(self.bits.false, (one.packets for one in together)))
         if result.kind != "ACCEPT":
-            kernel.add(result.step(context.hook, program, base))
+            steps = {one.result.rule: one.result.step(context.hook, program, base) for one in together}
+            kernel.add(steps[result.rule])
+            self.blocked.add(steps[result.rule], [(one.packets, steps[one.result.rule]) for one in together])
             return Outcome("REJECT" if result.kind == "REJECT" else "DROP", context=context)
         packet.parts = tuple(self._after(context, one) for one in together)
         self._lead(kernel, context, leading)

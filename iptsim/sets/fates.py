@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
-from operator import and_
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +26,7 @@ from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
 from iptsim.question.model import Question
 from iptsim.sets.addressed import addressed
 from iptsim.sets.chains import Among
+from iptsim.sets.crossing import crossed
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.parts import Part
@@ -201,6 +201,7 @@ class Fates(Sequence[Fate]):
         self.simulator = Simulator(land.host)
         #: by sender: the ways that its packets go, with what is undecided
         self.ways: dict[tuple[str | None, str], list[Class]] = {}
+        self._undecided: dict[Any, tuple[Text, ...]] = {}
         try:
             found = [fate for sender, packets in asked for fate in self._from(sender, packets)]
         except (MemoryError, TooManyNodesError):
@@ -285,31 +286,37 @@ class Fates(Sequence[Fate]):
     def _of(self, sender: Sender, classes: list[Class]) -> Iterator[Fate]:
         groups: dict[Any, list[tuple[Class, PacketSet]]] = {}
         # what is undecided takes the packets of these one way or another
-        ways: dict[Any, tuple[list[Class], PacketSet]] = {}
+        ways: dict[Any, list[tuple[Class, PacketSet]]] = {}
         for one in classes:
             packets = PacketSet(self.space.layout, one.packets)
-            if packets.may == packets:
-                groups.setdefault(_kind(one), []).append((one, packets))
-                continue
-            alike, known = ways.get(key := (_kind(one), packets.hinges), ([], self.space.nothing))
-            ways[key] = [*alike, one], known | packets.may
+            may = packets.may
+            if may == packets:
+                groups.setdefault((_kind(one), _blocked_at(one.trace)), []).append((one, packets))
+            else:
+                ways.setdefault((_kind(one), self._hinges(one)), []).append((one, may))
         for group in groups.values():
             found = self._fate(sender, group, group[0][0].trace.verdict)
             yield replace(found, _traces=tuple(one.trace for one, _ in group))
-        left = union([self.space.nothing, *(packets for _, packets in ways.values())])
-        together: dict[Any, list[tuple[Class, PacketSet]]] = {}
-        while left:
-            point = self.space.point(_header(left.one()))
-            here = {key: packets for key, (_, packets) in ways.items() if packets & point}
-            inside = reduce(and_, here.values(), left)
-            inside -= union([self.space.nothing, *(own for key, (_, own) in ways.items() if key not in here)])
-            left -= inside
-            verdicts = {kind[0] for kind, *_ in here}
-            same = frozenset((kind, hinges if len(verdicts) > 1 else ()) for kind, hinges in here)
-            together.setdefault(same, []).extend((one, inside) for key in here for one in ways[key][0])
-        for group in together.values():
-            verdicts = {one.trace.verdict for one, _ in group}
-            yield self._fate(sender, group, verdicts.pop() if len(verdicts) == 1 else "DEPENDS")
+        # whatever happens to these, their verdict is the same, but not what blocks them
+        firm: dict[Any, list[tuple[Class, PacketSet]]] = {}
+        for here, inside in crossed(self.space, ways):
+            group = [(one, part) for key in here for one, may in ways[key] if (part := may & inside)]
+            verdicts = {kind[0] for kind, _ in here}
+            if len(verdicts) > 1:
+                yield self._fate(sender, group, "DEPENDS")
+            else:
+                for one, part in group:
+                    firm.setdefault((_kind(one), _blocked_at(one.trace)), []).append((one, part))
+        for here, inside in crossed(self.space, firm):
+            group = [(one, part) for key in here for one, own in firm[key] if (part := own & inside)]
+            yield self._fate(sender, group, group[0][0].trace.verdict)
+
+    def _hinges(self, one: Class) -> tuple[Text, ...]:
+        """Return what is undecided about the packets of a class."""
+        found = self._undecided.get(one.packets)
+        if found is None:
+            found = self._undecided[one.packets] = PacketSet(self.space.layout, one.packets).hinges
+        return found
 
     def _fate(self, sender: Sender, group: list[tuple[Class, PacketSet]], verdict: FinalVerdict) -> Fate:
         packets = union([own for _, own in group])
@@ -321,7 +328,7 @@ class Fates(Sequence[Fate]):
         listening = {trace.listening for trace in traces}
         hinges: dict[str, Text] = {}
         for one, _ in group if verdict == "DEPENDS" else ():
-            for hinge in PacketSet(self.space.layout, one.packets).hinges:
+            for hinge in self._hinges(one):
                 hinges.setdefault(str(hinge), hinge)
         return Fate(
             packets,
@@ -390,14 +397,13 @@ class Fates(Sequence[Fate]):
 
 
 def _kind(one: Class) -> tuple[Any, ...]:
-    """Return what classes have in common to be one fate."""
+    """Return what classes have in common to be one fate, apart from where they are blocked."""
     trace = one.trace
     fields = frozenset(
         key for part in one.parts for key in part.header if key in ("src", "dst", "sport", "dport")
     )
     verdicts = tuple(leg.verdict for leg in trace.legs)
-    blocked = _blocked_at(trace)
-    return trace.verdict, verdicts, one.arrival, one.end, one.proxied, blocked, fields, trace.listening
+    return trace.verdict, verdicts, one.arrival, one.end, one.proxied, fields, trace.listening
 
 
 def _blocked_at(trace: Trace) -> BlockedAt:
@@ -407,11 +413,6 @@ def _blocked_at(trace: Trace) -> BlockedAt:
         return ()
     last = steps[-1]
     return last.hook, last.table, last.chain, last.rule.position if last.rule is not None else None, last.code
-
-
-def _header(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of the header among some values."""
-    return {key: values[key] for key in ("src", "dst", "proto", "sport", "dport", "tcp_flags", "icmp_type")}
 
 
 # -- asking ----------------------------------------------------------------------------------------------

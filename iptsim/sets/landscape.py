@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -52,7 +52,7 @@ class Landscape:
         )
         self.bits = Fields(space.layout, self.decision)
         self._results: dict[Hashable, Results | None] = {}
-        self._pulled: dict[Hashable, Any] = {}
+        self._pulled: dict[Hashable, Callable[[Any], Any]] = {}
         self._within: dict[Hashable, Any] = {}
         self._chains: dict[int, Chains] = {}
         #: who receives packets, by where they are delivered; see :mod:`iptsim.sets.reception`
@@ -129,15 +129,10 @@ class Landscape:
     def pulling(self, changed: Header) -> Callable[[Any], Any]:
         """Return a function that finds the packets, as they arrived, that are in a set after fields have changed."""
         fields = tuple(changed.items())
-
-        def pulled(packets: Any) -> Any:
-            known = packets, fields
-            found = self._pulled.get(known)
-            if found is None:
-                found = self._pulled[known] = self.bits.replaced(packets, changed)
-            return found
-
-        return pulled
+        found = self._pulled.get(fields)
+        if found is None:
+            found = self._pulled[fields] = cache(self.bits.replacing(changed))
+        return found
 
     def too_many(self) -> TooManyNodesError:
         """Return the error that the sets need too many nodes; it names the rules that create most of them."""

@@ -7,7 +7,7 @@ The order matters: sets of packets stay small if the addresses that rules compar
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -222,6 +222,15 @@ class Layout:
     def variable(self, number: int) -> Any:
         """Return the function of one variable."""
         return self._literals[number][0]
+
+    def point(self, bits: Mapping[int, bool]) -> Any:
+        """Return the function that is true for one header, given by its variables; those left out are false."""
+        found = self.engine.true
+        for key in reversed(self.places):
+            if key in self.header:
+                for number in reversed(self.places[key].variables):
+                    found = self._literals[number][not bits.get(number, False)] & found
+        return found
 
     def masked(self, place: Place, allowed: Masked) -> Any:
         """Return the function that is true where the number of a field has certain bits."""

@@ -42,6 +42,8 @@ class Option(NamedTuple):
     def effect(self) -> tuple[Any, ...]:
         """What packets must have in common to continue together."""
         result = self.result
+        if result.kind != "ACCEPT":
+            return (result.kind,)
         side = result.translation.side if result.translation is not None else ""
         written = tuple(one for one in result.rewriting.fields if one[0] not in ("mark", "ct.mark"))
         return (
@@ -51,7 +53,6 @@ class Option(NamedTuple):
             self.same,
             self.changed,
             written,
-            result.rule if result.kind != "ACCEPT" else None,
         )
 
 
@@ -61,7 +62,7 @@ def may_join(leading: Option, result: Result) -> bool:
     if result.translation is None:
         if other.translation is not None:
             return False
-        return (result.kind, result.rule) == (other.kind, other.rule) or result.kind == other.kind == "ACCEPT"
+        return result.kind == other.kind
     if other.translation is None and other.kind == "ACCEPT":
         return False
     return result.region is None or leading.region is None or result.region == leading.region

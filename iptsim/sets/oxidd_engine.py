@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from oxidd.bcdd import BCDDFunction, BCDDManager
+from oxidd.util import BooleanOperator
 
 from iptsim.sets.bdd import Split
 
@@ -81,9 +82,27 @@ class OxiddEngine:
         """Return the function that is true if another is true for some values of the variables of a cube."""
         return function.exists(cube)
 
-    def substitute(self, function: BCDDFunction, replacements: Mapping[int, BCDDFunction]) -> BCDDFunction:
-        """Return a function with variables replaced by functions, all at once."""
-        return function.substitute(BCDDFunction.make_substitution(replacements.items()))
+    def substitution(
+        self, replacements: Mapping[int, BCDDFunction]
+    ) -> Callable[[BCDDFunction], BCDDFunction]:
+        """Return the operation that replaces variables of a function by functions, all at once.
+
+        Where constants replace variables, a function is made smaller first: a substitution visits all its nodes.
+        """
+        true, false, variable = self.true, self.false, self._manager.var
+        fixed = {number: one == true for number, one in replacements.items() if one in (true, false)}
+        others = [(number, one) for number, one in replacements.items() if number not in fixed]
+        values = true
+        for number in sorted(fixed, reverse=True):
+            values = (variable(number) if fixed[number] else ~variable(number)) & values
+        gone, swapped = self.cube(fixed), BCDDFunction.make_substitution(others) if others else None
+
+        def substitute(function: BCDDFunction) -> BCDDFunction:
+            if fixed:
+                function = function.apply_exists(BooleanOperator.AND, values, gone)
+            return function if swapped is None else function.substitute(swapped)
+
+        return substitute
 
     def size(self, function: BCDDFunction) -> int:
         """Return the number of nodes of one function."""

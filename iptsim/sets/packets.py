@@ -178,7 +178,7 @@ class PacketSet:
         if not replacements:
             return self
         functions = {number: packets.function for number, packets in replacements.items()}
-        return PacketSet(self.layout, self.layout.engine.substitute(self.function, functions))
+        return PacketSet(self.layout, self.layout.engine.substitution(functions)(self.function))
 
     @_bounded
     def at(self, field: str, value: int, mask: int | None = None) -> PacketSet:
@@ -195,7 +195,7 @@ class PacketSet:
             for bit, number in enumerate(reversed(place.variables))
             if mask is None or mask >> bit & 1
         }
-        return PacketSet(self.layout, engine.substitute(self.function, bits))
+        return PacketSet(self.layout, engine.substitution(bits)(self.function))
 
     def having(self, values: Mapping[str, Any]) -> PacketSet:
         """Return the packets that would be in the set with these values of fields."""
@@ -302,6 +302,16 @@ class PacketSet:
             raise UsageError(message("the set of packets is empty"))
         bits = self.layout.engine.pick(self.function)
         return {key: _value(place, bits) for key, place in self.layout.places.items()}
+
+    def sample(self) -> PacketSet:
+        """Return one packet of the set, with every outcome of what is undecided about it.
+
+        Raises:
+            UsageError: the set is empty.
+        """
+        if not self:
+            raise UsageError(message("the set of packets is empty"))
+        return PacketSet(self.layout, self.layout.point(self.layout.engine.pick(self.function)))
 
     def witness(self) -> dict[str, Any]:
         """Return one packet of the set as a batch line, preferably a TCP packet.

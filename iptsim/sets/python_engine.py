@@ -155,12 +155,12 @@ class PythonEngine:
         def step(number: int, high: int, low: int) -> int:
             return self._both(high ^ 1, low ^ 1) ^ 1 if number in gone else self._node(number, high, low)
 
-        return self._rebuilt(function, last, step, signed=True)
+        return self._rebuilt(function, last, step, {}, signed=True)
 
-    def substitute(
-        self, function: PythonFunction, replacements: Mapping[int, PythonFunction]
-    ) -> PythonFunction:
-        """Return a function with variables replaced by functions, all at once."""
+    def substitution(
+        self, replacements: Mapping[int, PythonFunction]
+    ) -> Callable[[PythonFunction], PythonFunction]:
+        """Return the operation that replaces variables of a function by functions, all at once."""
         by = {number: replacement.edge for number, replacement in replacements.items()}
         last = max(by, default=-1)
 
@@ -168,7 +168,8 @@ class PythonEngine:
             test = by[number] if number in by else self._node(number, _TRUE, _FALSE)
             return self._both(self._both(test, high) ^ 1, self._both(test ^ 1, low) ^ 1) ^ 1
 
-        return self._rebuilt(function, last, step, signed=False)
+        fixed = {number: edge for number, edge in by.items() if edge in (_TRUE, _FALSE)}
+        return lambda function: self._rebuilt(function, last, step, fixed, signed=False)
 
     def size(self, function: PythonFunction) -> int:
         """Return the number of nodes of one function."""
@@ -207,11 +208,18 @@ class PythonEngine:
         return node << 1
 
     def _rebuilt(
-        self, function: PythonFunction, last: int, step: Callable[[int, int, int], int], *, signed: bool
+        self,
+        function: PythonFunction,
+        last: int,
+        step: Callable[[int, int, int], int],
+        fixed: Mapping[int, int],
+        *,
+        signed: bool,
     ) -> PythonFunction:
         """Return a function made again from its end: each variable up to `last` by a step.
 
         Args:
+            fixed: variables of which only one half is needed: the edge of their value.
             signed: the complement of a function is not made of its complemented halves.
         """
         variables, highs, lows = self._variable, self._high, self._low
@@ -220,6 +228,10 @@ class PythonEngine:
         def rebuild(edge: int) -> int:
             node = edge >> 1
             number = variables[node]
+            while number in fixed:
+                edge = (lows if fixed[number] else highs)[node] ^ edge & 1
+                node = edge >> 1
+                number = variables[node]
             if number > last:
                 return edge
             complement = edge & 1

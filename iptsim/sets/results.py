@@ -44,8 +44,8 @@ class Result(NamedTuple):
 
     @property
     def alike(self) -> Hashable:
-        """A key: results with equal keys need not be followed separately."""
-        return self.translation is None, self.kind, self.rule, self.region
+        """A key: results with equal keys may be followed together; see :mod:`iptsim.sets.blocked`."""
+        return self.translation is None, self.kind, self.region
 
     def step(self, hook: str, program: Program, base: Chain) -> Step:
         """Return the step of packets that a base chain blocks: with the rule, where rules are kept apart."""

@@ -39,7 +39,8 @@ from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 from iptsim.question.values import quoted
-from iptsim.sets.class_walk import ClassWalk, Decisions
+from iptsim.sets.class_walk import ClassWalk
+from iptsim.sets.decisions import Decisions
 from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet
@@ -137,7 +138,7 @@ class _ClassBranches(Branches):
     def kernel(self, plan: tuple[bool, ...], known: tuple[Connection, ...]) -> Kernel:
         """Return the state of the host's kernel before the first packet."""
         kernel = super().kernel(plan, known)
-        kernel.choices, kernel.company = Decisions(self._walk), self._walk
+        kernel.choices, kernel.company = Decisions(self._walk.decide), self._walk
         return kernel
 
 
@@ -326,7 +327,8 @@ class Classes:
         start.packet = Leader(**values, parts=(Part(packets, {"length": self._lengths}),))
         walk = ClassWalk(land, packets, leading, opens=self.state == "new")
         trace = _ClassBranches(walk, land.namespaces, question, start).run(())
-        yield from self._by_arrival(sender, walk.packets, trace)
+        for inside, blocked in walk.blocked.divided(walk.packets, trace):
+            yield from self._by_arrival(sender, inside, blocked)
 
     @cached_property
     def _lengths(self) -> Bits:

@@ -159,11 +159,15 @@ class Fields:
 
     def replaced(self, function: Any, header: Header) -> Any:
         """Convert a function of the current packet into one of the packet as it arrived."""
+        return self.replacing(header)(function)
+
+    def replacing(self, header: Header) -> Callable[[Any], Any]:
+        """Return the operation of :meth:`replaced` for one header."""
         changed = {}
         for key, bits in header.items():
             for number, bit in zip(self.layout.places[key].variables, bits, strict=True):
                 changed[number] = bit
-        return self.layout.engine.substitute(function, changed) if changed else function
+        return self.layout.engine.substitution(changed)
 
     def fresh(self, key: str, name: Hashable, why: Text) -> Bits:
         """Return new bits whose values are unknown."""

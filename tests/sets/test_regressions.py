@@ -19,6 +19,7 @@ from iptsim.question.model import Question
 from iptsim.sets.fates import Fates, fates
 from tests.host.test_port_runs import with_range
 from tests.sets.hunting import CAPTURES, Report, compare_all
+from tests.sets.test_fates import some
 
 
 class Case(NamedTuple):
@@ -362,6 +363,42 @@ def test_what_different_rules_drop_can_be_kept_apart() -> None:
         found = fates(host, senders=["client"], targets=["198.51.100.7"], apart=apart)
         assert [fate.verdict for fate in found] == ["DROP"] * expected
         assert len({str(fate.decides) for fate in found}) == expected
+
+
+#: Rules of called chains block requests and replies, some by chance.
+BLOCKING = """*filter
+:FORWARD DROP
+:sources - [0:0]
+:replies - [0:0]
+-A FORWARD -m conntrack --ctstate ESTABLISHED -j replies
+-A FORWARD -i docker0 -j sources
+-A replies -p tcp -m tcp --sport 81 -j DROP
+-A replies -p udp -j DROP
+-A replies -m limit --limit 1/sec -j ACCEPT
+-A sources -p tcp -m tcp --dport 80 -j DROP
+-A sources -p tcp -m tcp --dport 22 -j REJECT
+-A sources -p udp -m udp --dport 53 -j DROP
+-A sources -p icmp -j DROP
+-A sources -j ACCEPT
+COMMIT
+"""
+
+
+def test_the_rule_that_blocks_packets_is_that_of_their_walk() -> None:
+    host, chance = load_host(CAPTURES / "docker-28.5/published"), Random(20261129)
+    host.rulesets[4] = loads(BLOCKING)
+    found = fates(host, senders=["client"], targets=["198.51.100.0/24"], apart=True)
+    simulator, blocked_by = Simulator(host), set()
+    for fate in (one for one in found if one.verdict in ("DROP", "REJECT")):
+        for _ in range(5):
+            line, _ = found.classes.one(fate._sender, some(fate.packets, chance).function)
+            step = ask(simulator, Question(**line)).trace.deciding_leg.deciding
+            assert step is not None, line
+            walked = (step.chain, step.rule.position if step.rule is not None else None)
+            assert fate.blocked_at[2:4] == walked, line
+            blocked_by.add(walked)
+    assert blocked_by == {("replies", 1), ("replies", 2), *(("sources", number) for number in range(1, 5))}
+    assert any(fate.verdict == "DEPENDS" for fate in found)
 
 
 def test_ports_that_docker_proxy_passes_on_alike_are_one_fate_unless_a_rule_tells_them_apart(
