@@ -19,6 +19,7 @@ from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW, address_option
 from iptsim.paste.listed import REMARK
+from iptsim.paste.placeholders import is_cut, is_no_interface, is_placeholder
 
 #: With more unreadable parts than this, the whole rule is unreadable.
 _MOST = 24
@@ -27,13 +28,29 @@ _MOST_PLANS = 8192
 #: Words without placeholders, remarks and quotes.
 _PLAIN = re.compile(r"(?:[\w.,:!+=-]|/(?!/))*", re.ASCII)
 _ADDRESSES = {"-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destination": "-d", "--dst": "-d"}
-#: Placeholders for values that a shell would fill in, or that were left out.
-_VARIABLE = re.compile(r"\$[A-Za-z_{(0-9]|`|%i$|^<[^>]*>$|\{\{")
 #: Options whose values are free text, or set the rule's target.
 _FREE = frozenset(
     {"--comment", "--log-prefix", "--nflog-prefix", "-j", "-g", "--jump", "--goto", "-m", "--match"}
 )
 _JUMPS = frozenset({"-j", "--jump", "-g", "--goto"})
+_INTERFACES = frozenset({"-i", "--in-interface", "-o", "--out-interface"})
+#: Options of a rule itself, whatever its matches and target are.
+_OWN = frozenset({*_ADDRESSES, *_INTERFACES, "-m", "--match", "-p", "--protocol", "-f", "!"})
+#: Options that need a value.
+_VALUED = frozenset(
+    {
+        *_ADDRESSES,
+        *_INTERFACES,
+        "-p",
+        "--protocol",
+        "--dport",
+        "--sport",
+        "--dports",
+        "--sports",
+        "--ctstate",
+        "--state",
+    }
+)
 #: Options that were renamed in later versions.
 _OLD = {"--destination-port": "--dport", "--source-port": "--sport", "--to": "--to-destination"}
 
@@ -80,8 +97,8 @@ class RuleBinder:
         hidden: list[Hidden] = []
         left = _without_variables(left, hidden)
         complaints: list[Text] = []
-        target: HiddenTarget | None = None
-        breaks_off = False
+        left, target = self._unknown_target(left)
+        breaks_off = texts[-1] in _VALUED or any(map(is_cut, texts))
         #: where the last unreadable option stood
         removed = -1
         for _ in range(_MOST):
@@ -174,6 +191,20 @@ class RuleBinder:
         hidden.append(_unknown(" ".join(word.raw for word in part), line))
         return []
 
+    def _unknown_target(self, words: list[Word]) -> tuple[list[Word], HiddenTarget | None]:
+        """Return a rule without its target, and the target, if one of the target's options has a placeholder."""
+        start = _jump_at(words)
+        end = start + 2
+        while end < len(words) and words[end].text not in _OWN:
+            end += 1
+        options = words[start + 2 : end]
+        if any(
+            is_placeholder(word.text) and before.text not in _FREE
+            for before, word in zip(words[start + 1 :], options, strict=False)
+        ):
+            return words[:start] + words[end:], self._target(words[:end])
+        return words, None
+
     def _target(self, words: list[Word]) -> HiddenTarget:
         at = _jump_at(words)
         name = words[at + 1].text if at + 1 < len(words) else "?"
@@ -216,26 +247,42 @@ def _without_remark(words: list[Word]) -> list[Word]:
 
 
 def _without_variables(words: list[Word], hidden: list[Hidden]) -> list[Word]:
-    """Remove options from a rule whose values only a shell, or the author, knows."""
+    """Remove from a rule what only a shell, or the author, knows: placeholders, and what was cut out."""
     kept, place = words[:2], 2
+    jump = _jump_at(words)
     while place < len(words):
+        if is_cut(words[place].text):
+            hidden.append(_not_known(words[place].text))
+            place += 1
+            continue
         _, end = _clause(words, place + (words[place].text == "!"))
         part = words[place : max(end, place + 1)]
+        while len(part) > 1 and is_cut(part[-1].text) and not _begins(part[-2]):
+            part.pop()
         options = {word.text for word in part[:2]}
-        if not options & _FREE and any(_VARIABLE.search(word.text) for word in part[1:]):
-            text = " ".join(word.text for word in part)
-            hidden.append(
-                Hidden(
-                    words=text,
-                    reason=message("the value of {words}", words=text),
-                    settle=SHOW,
-                    place=("variable", text),
-                )
-            )
+        of_target = jump < place and words[place].text not in _OWN
+        if not options & _FREE and not of_target and _has_placeholder(part):
+            hidden.append(_not_known(" ".join(word.text for word in part)))
         else:
             kept += part
         place += len(part)
     return kept
+
+
+def _has_placeholder(part: list[Word]) -> bool:
+    """Return whether an option has a placeholder as its value, or a value that was taken out."""
+    option = part[1 if part[0].text == "!" else 0].text
+    values = [word.text for word in part if word.text not in ("!", option)]
+    if not values and option in _VALUED:
+        return True
+    if option in _INTERFACES and any(map(is_no_interface, values)):
+        return True
+    return any(is_placeholder(value) or is_cut(value) for value in values)
+
+
+def _not_known(text: str) -> Hidden:
+    reason = message("the value of {words}", words=text)
+    return Hidden(words=text, reason=reason, settle=SHOW, place=("variable", text))
 
 
 def _jump_at(words: Sequence[Word]) -> int:
@@ -245,8 +292,7 @@ def _jump_at(words: Sequence[Word]) -> int:
 def _behind_jump(words: Sequence[Word], at: int) -> bool:
     """Return whether a part belongs to the target: it follows the target, and is not an option of the rule itself."""
     jump = _jump_at(words)
-    own = {"-m", "-p", "-s", "-d", "-i", "-o", "-f", *_ADDRESSES}
-    return jump < at and not any(word.text in own for word in words[at : at + 2])
+    return jump < at and not any(word.text in _OWN for word in words[at : at + 2])
 
 
 def _clause(words: Sequence[Word], at: int) -> tuple[int, int]:

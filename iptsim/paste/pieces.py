@@ -116,7 +116,7 @@ class Rules:
     @property
     def commands(self) -> bool:
         """Whether it consists only of commands that change existing rules."""
-        return not self.whole and all(isinstance(item, CommandItem) for item in self.items)
+        return not self.whole and all(isinstance(item, CommandItem | GapItem) for item in self.items)
 
 
 @dataclass(slots=True)

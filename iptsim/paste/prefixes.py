@@ -13,6 +13,8 @@ _RULE = re.compile(
     r"|:\S+ (?:ACCEPT|DROP|-)(?: \[|\s*$)|(?:\[\d+:\d+\] )?-[AIP] [\w-]+ -*\w)"
 )
 _COMMAND = re.compile(r"^(?:\S*[#$] |\[#\] )?(?:sudo )?ip6?tables(?:-save)?(?: |$)")
+#: What every text with such a line has in it.
+_ANY = re.compile(r"tables|Chain |-[AIP] |:\S+ (?:ACCEPT|DROP|-)|\*(?:filter|nat|mangle|raw|security)")
 #: Fewer lines than this have nothing in common.
 _SOME = 3
 
@@ -49,6 +51,8 @@ def is_rule(text: str) -> bool:
 def without_prefixes(lines: list[str]) -> list[str]:
     """Return lines without the prefixes that all lines of a run have, if there are rules behind them."""
     lines = list(_without_service(lines))
+    if not _ANY.search("\n".join(lines)):
+        return lines
     for form in _PREFIXES:
         lines = [new for _, new in _replaced(lines, _behind(form), _RULE, _COMMAND)]
     lines = [new for _, new in _replaced(lines, _numbered(), _RULE, _COMMAND)]

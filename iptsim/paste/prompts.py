@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
+from functools import lru_cache
 from typing import NamedTuple
+
+from iptsim.paste.placeholders import protected
 
 #: Programs whose output or effect is read; only these may follow a prompt.
 PROGRAMS = frozenset(
@@ -74,6 +76,16 @@ _SUDO = re.compile(
     r"(?:\s*(?:sudo|doas)(?:\s+-[A-Za-z]+|\s+--)*\s+|\s*(?:time|exec|nice)\s+|\s*[A-Z_]+=\S*\s+(?=\S))*"
 )
 
+_STRINGS = r"\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\"'\\]"
+_QUOTING = re.compile(r"[\"'\\#]")
+_QUOTED = re.compile(r"\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>[^']*)'|\\(?P<one>.)", re.DOTALL)
+#: A word, or a comment, which starts like one.
+_PART = r"[^\s\"'\\]|\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'"
+_WORD = re.compile(rf"\s*(?:#.*|(?P<word>(?:{_PART})+))(?=\s|$)", re.DOTALL)
+#: A command up to a pipe; and up to the next command, or a redirection.
+_PIPED = re.compile(rf"(?:[^|\"'\\]|{_STRINGS})*")
+_OWN = re.compile(rf"(?:[^;&>\"'\\]|&(?!&)|{_STRINGS})*")
+
 
 class Command(NamedTuple):
     """A command line.
@@ -106,6 +118,7 @@ class Command(NamedTuple):
         return None
 
 
+@lru_cache(maxsize=4096)
 def command_of(text: str) -> Command | None:
     """Return the command in a line, with or without a prompt; None for any other line."""
     found = _PROMPT.match(text)
@@ -123,9 +136,13 @@ def command_of(text: str) -> Command | None:
 
 
 def _command(program: str, rest: str, prompted: bool, text: str) -> Command:
-    own, pipe, filtered = rest.partition("|")
-    own = re.split(r"\s*(?:;|&&|\d?>>?)\s*", own, maxsplit=1)[0] if program not in ("nft",) else own
-    return Command(program, tuple(words_of(own)), prompted, filtered.strip() if pipe else "", text.strip())
+    rest = protected(rest)
+    piped = _PIPED.match(rest)
+    own = rest[: piped.end()] if piped else rest
+    filtered = rest[len(own) :].lstrip("|").strip()
+    if program != "nft" and (found := _OWN.match(own)):
+        own = re.sub(r"\s\d$", "", found.group()) if own[found.end() :].startswith(">") else found.group()
+    return Command(program, tuple(words_of(own)), prompted, filtered, text.strip())
 
 
 def words_of(text: str) -> list[str]:
@@ -134,10 +151,25 @@ def words_of(text: str) -> list[str]:
     >>> words_of("-A INPUT --comment 'a b' # why")
     ['-A', 'INPUT', '--comment', 'a b']
     """
-    try:
-        return shlex.split(text, comments=True)
-    except ValueError:
+    if not _QUOTING.search(text):
         return text.split()
+    words, end = [], 0
+    while found := _WORD.match(text, end):
+        if found["word"] is None:  # a comment
+            break
+        words.append(_QUOTED.sub(_bare, found["word"]))
+        end = found.end()
+    else:
+        if text[end:].strip():
+            return text.split()
+    return words
+
+
+def _bare(quoted: re.Match[str]) -> str:
+    """Return the characters of a part of a word in quotation marks."""
+    if quoted["double"] is not None:
+        return re.sub(r"\\([\"\\])", r"\1", quoted["double"])
+    return quoted["single"] if quoted["single"] is not None else quoted["one"]
 
 
 def is_prompt(text: str) -> bool:

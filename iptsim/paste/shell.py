@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.paste.lines import Line
-from iptsim.paste.prompts import command_of, words_of
+from iptsim.paste.prompts import command_of
 
 _ASSIGNMENT = re.compile(
     r"\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;]*)\s*(?:#.*)?$"
@@ -93,7 +94,7 @@ class Script:
         assert lead is not None
         if is_down(text):
             return
-        for part in _SEPARATED.findall(_unquoted(text[lead.end() :]) if lead["key"] else text[lead.end() :]):
+        for part in _parts(_unquoted(text[lead.end() :]) if lead["key"] else text[lead.end() :]):
             step = part.strip(" &|")
             if (found := _STEP.fullmatch(step)) and not self.assigns(step):
                 self.variables.pop(found[1], None)
@@ -113,8 +114,7 @@ class Script:
             return self._direct(line, part, command.words)
         if command is None or not _IPTABLES.fullmatch(command.program):
             return None
-        words = words_of(command.text)[1:] if "|" in command.text else list(command.words)
-        return Typed(command.program, words, line.number, self.depth == 0, part)
+        return Typed(command.program, list(command.words), line.number, self.depth == 0, part)
 
     def _direct(self, line: Line, part: str, words: tuple[str, ...]) -> Typed | None:
         """Return what `firewall-cmd --direct` makes iptables do; None if it changes no rule (firewalld.direct(5))."""
@@ -140,6 +140,12 @@ class Script:
                 made = ["-t", table, "-D", chain, *rest[3:]]
         program = {"ipv4": "iptables", "ipv6": "ip6tables"}.get(family)
         return Typed(program, made, line.number, self.depth == 0, part) if program and made else None
+
+
+@lru_cache(maxsize=1024)
+def _parts(text: str) -> tuple[str, ...]:
+    """Return the commands of a line."""
+    return tuple(_SEPARATED.findall(text))
 
 
 def is_down(text: str) -> bool:

@@ -26,7 +26,8 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
                 segment.first = min(segment.first, typed_at)
             if segments:
                 segment.first = max(segment.first, segments[-1].last + 1)
-            left_out = [index for index in left_out if index < segment.first or index in segment.unread]
+            while left_out and left_out[-1] >= segment.first:
+                left_out.pop()
             segments.append(segment)
             _note_break(lines, segment)
             left_out += segment.unread

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import ClassVar
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.dump.words import Word
@@ -11,8 +13,9 @@ from iptsim.extensions.hidden import Hidden
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import CommandItem, Piece, Rules, Segment
-from iptsim.paste.prompts import Command
+from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment
+from iptsim.paste.placeholders import is_cut
+from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.shell import Script, Typed, is_down, is_shell
 
 #: A line that may contain such a command.
@@ -32,6 +35,22 @@ _UNPROMPTED = re.compile(
 _OUTPUT = re.compile(r"Chain \S+ \(|-P [A-Z]+ [A-Z]+$")
 #: The maximum number of other lines between the commands of a script.
 _BETWEEN = 12
+#: A command without the name of its program, with its table or directly below another command.
+_BARE = re.compile(r"\s*-t\s+(?:filter|nat|mangle|raw|security)\s+-[AIDRNPF]\s+\S")
+_BARE_RULE = re.compile(r"\s*-[AI]\s+[\w-]+\s+(?:\d+\s+)?(?:!\s+)?-")
+#: The rest of a command that was wrapped: further options, or words before the target.
+_REST = re.compile(r"\s*(?:!\s+)?(?!-t\s)-{1,2}[a-z]|\s*(?:\S+\s+){1,6}-[jg]\s")
+_ACTION = re.compile(r"\s-[AIDRNPFXEZLS](?=\s|$)|\s--(?:append|insert|delete|replace|policy|new|flush|list)")
+_ADDS = re.compile(r"\s(?:-[AIR]|--append|--insert|--replace)\s+[\w-]+\s")
+_FINISHED = re.compile(r"\s(?:-[jg]|--jump|--goto)\s")
+#: The maximum number of lines of a wrapped command.
+_WRAPPED = 4
+#: A command in quotation marks before further words of a sentence.
+_QUOTED = re.compile(
+    r"([\"'])(?:sudo\s+)?(?:/[^\s\"']*/)?ip6?tables\s[^\"']*\1[,.:]?\s+(?!then\b|do\b)[A-Za-z]"
+)
+#: A line that only marks omitted ones.
+_GAP_ALONE = re.compile(r"\W*(?:\.{3,}|snip(?:ped)?|truncated|omitted|cut|etc)\W*", re.IGNORECASE)
 _WIREGUARD = re.compile(r"\b(wg\d+|[\w-]+(?=\.conf\b))")
 
 
@@ -39,7 +58,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the commands that start at a line, or None."""
     text = lines[at].text
     script = text.startswith("#!") and "sh" in text
-    if not script and not _LIKELY.search(text) and not _sets_program(text):
+    if not script and not _LIKELY.search(text) and not _sets_program(text) and not _BARE.match(text):
         return None
     reader = _Reader(lines, at)
     reader.read()
@@ -50,15 +69,48 @@ def _sets_program(text: str) -> bool:
     return re.match(r"\s*(?:export\s+)?\w+=\S*ip6?tables\b", text) is not None
 
 
+class _Text:
+    """What concerns all commands of a text."""
+
+    _last: ClassVar[_Text | None] = None
+
+    def __init__(self, lines: list[Line]) -> None:
+        self.lines = lines
+        self.is_script = any(_UNPROMPTED.match(line.text) for line in lines)
+        self.interface = _interface(lines)
+        self._script, self._seen = Script(self.interface), 0
+
+    @classmethod
+    def of(cls, lines: list[Line]) -> _Text:
+        """Return it; that of the last text is kept, as each of its lines may ask."""
+        known = cls._last
+        if known is None or known.lines is not lines:
+            known = cls._last = cls(lines)
+        return known
+
+    def variables(self, at: int) -> dict[str, str]:
+        """Return the variables that the lines above one set."""
+        if at < self._seen:
+            self._script, self._seen = Script(self.interface), 0
+        for line in self.lines[self._seen : at]:
+            self._script.assigns(line.text)
+        self._seen = at
+        return self._script.variables
+
+
 class _Reader:
     """Reads the commands of one script or session."""
 
     def __init__(self, lines: list[Line], at: int) -> None:
-        self.lines, self.at, self.last = lines, at, at
-        self.script = Script(_interface(lines))
-        self.is_script = any(_UNPROMPTED.match(line.text) for line in lines)
+        self.lines, self.begun, self.at, self.last = lines, at, at, at
+        around = _Text.of(lines)
+        self.script = Script(around.interface)
+        self.script.variables |= around.variables(at)
+        self.is_script = around.is_script
         self.first = self._before(at)
         self.typed: list[Typed] = []
+        #: the lines of marks of omitted commands, and how many commands come before each
+        self.gaps: list[tuple[int, Line]] = []
         self.unread: list[int] = []
 
     def read(self) -> None:
@@ -71,6 +123,9 @@ class _Reader:
                 [] if self._is_comment(text) or _is_prose(text) else list(self.script.commands(line, text))
             )
             changing = [one for one in found if any(_CHANGES.fullmatch(word) for word in one.words)]
+            if (line.is_gap and self.typed) or (found and not changing and _is_cut(found)):
+                self._gap(line)
+                continue
             if found and not changing and not self.typed:
                 return  # it lists rules, and what follows is its output
             if found and not changing:
@@ -85,9 +140,17 @@ class _Reader:
                 skipped += not line.is_blank
             elif self.typed and not self._follow():
                 return
+            elif not self.typed and begun == self.begun and self.last == begun:
+                return  # it only mentions a command
             else:
                 other.append(begun)
                 skipped += 1
+
+    def _gap(self, line: Line) -> None:
+        """Note that commands may be missing, if some follow or the line says nothing else."""
+        if _GAP_ALONE.fullmatch(line.text) or _LIKELY.search(line.text) or self._follow():
+            self.gaps.append((len(self.typed), line))
+            self.last = self.at - 1
 
     def _before(self, at: int) -> int:
         """Read the lines of a script above its first command; return where they start."""
@@ -100,8 +163,6 @@ class _Reader:
             first -= 1
         while first < at and self.lines[first].is_blank:
             first += 1
-        for line in self.lines[:at]:
-            self.script.assigns(line.text)
         for line in self.lines[first:at]:
             list(self.script.commands(line, line.text))
         return first
@@ -117,13 +178,36 @@ class _Reader:
         return not text.lstrip().startswith("# ") or (self.is_script and not _OUTPUT.match(following))
 
     def _continued(self) -> str:
-        """Return a line with its continuation lines, and move past them."""
-        text = self.lines[self.at].text
+        """Return a line with its continuation lines and its wrapped rest, and move past them."""
+        first = self.at
+        parts = [self.lines[first].text]
         self.at += 1
-        while text.endswith("\\") and self.at < len(self.lines):
-            text = text[:-1] + " " + self.lines[self.at].text.lstrip()
+        while self.at < len(self.lines) and parts[-1].endswith("\\"):
+            parts[-1] = parts[-1][:-1]
+            parts.append(self.lines[self.at].text.lstrip())
+            self.at += 1
+        text = " ".join(parts)
+        if self._is_bare(first, text):
+            text = f"iptables {text.lstrip()}"
+        while self.at - first < _WRAPPED and self._is_wrapped(text):
+            text += f" {self.lines[self.at].text.lstrip()}"
             self.at += 1
         return text
+
+    def _is_bare(self, at: int, text: str) -> bool:
+        """Return whether a line is a command without its program."""
+        return bool(_BARE.match(text)) or bool(self.typed and self.last == at - 1 and _BARE_RULE.match(text))
+
+    def _is_wrapped(self, text: str) -> bool:
+        """Return whether the next line is the rest of a command that has no target yet."""
+        if not _LIKELY.search(text) or _FINISHED.search(text) or self.at >= len(self.lines):
+            return False
+        line = self.lines[self.at]
+        if line.is_blank or line.is_gap or _LIKELY.search(line.text) or command_of(line.text) is not None:
+            return False
+        if _ACTION.search(text) is None:
+            return _BARE.match(f"-t filter {line.text.lstrip()}") is not None
+        return _ADDS.search(text) is not None and _REST.match(line.text) is not None
 
     def _follow(self) -> bool:
         """Return whether further commands follow in the next lines."""
@@ -131,26 +215,53 @@ class _Reader:
 
     def segment(self) -> Segment:
         pieces: list[Piece] = []
-        for typed in self.typed:
+        chains: dict[tuple[str, Family, str], None] = {}
+        gaps = list(self.gaps)
+        for place, typed in enumerate(self.typed):
+            while gaps and gaps[0][0] <= place:
+                self._add_gap(pieces, chains, gaps.pop(0)[1])
             family: Family = 6 if typed.program.startswith("ip6") else 4
             table, words = _table(typed.words)
             if table not in BUILTIN_CHAINS or not words:
                 continue
-            last = pieces[-1] if pieces else None
-            if not isinstance(last, Rules) or (last.table, last.family) != (table, family):
-                last = Rules(table, family, whole=False)
-                pieces.append(last)
             hidden = () if typed.sure else (_perhaps(typed),)
             made = tuple(Word(quote(word), word, 0, 0) for word in words)
-            last.items.append(CommandItem(made, typed.line, typed.text, hidden=hidden))
+            _rules_in(pieces, table, family).items.append(
+                CommandItem(made, typed.line, typed.text, hidden=hidden)
+            )
+            if len(words) > 1 and not words[1].startswith("-"):
+                chains[table, family, words[1]] = None
+        for _, line in gaps:
+            self._add_gap(pieces, chains, line)
         tables = ", ".join(dict.fromkeys(piece.table for piece in pieces if isinstance(piece, Rules)))
         return Segment(
             "iptables commands", f"iptables commands ({tables})", self.first, self.last, pieces, self.unread
         )
 
+    def _add_gap(self, pieces: list[Piece], chains: Iterable[tuple[str, Family, str]], line: Line) -> None:
+        """Mark that rules may be missing in the chains that the commands before name."""
+        for table, family, chain in chains:
+            _rules_in(pieces, table, family).items.append(GapItem(chain, line.number, line.text.strip()))
+
+
+def _rules_in(pieces: list[Piece], table: str, family: Family) -> Rules:
+    """Return the last piece, if it is of a table, or a new one."""
+    last = pieces[-1] if pieces else None
+    if not isinstance(last, Rules) or (last.table, last.family) != (table, family):
+        last = Rules(table, family, whole=False)
+        pieces.append(last)
+    return last
+
+
+def _is_cut(found: list[Typed]) -> bool:
+    """Return whether commands are such of which the beginning was cut out: `iptables ... -j DROP`."""
+    return any(is_cut(word) for one in found for word in one.words[:3])
+
 
 def _is_prose(text: str) -> bool:
     """Tell whether commands are only mentioned in a sentence: "I ran `iptables -F` twice"."""
+    if _QUOTED.search(text):
+        return True
     words = [found.start() for found in re.finditer(r"\w", text)]
     return any(
         (words[0] < code.start() and text[code.start() - 1].isspace())

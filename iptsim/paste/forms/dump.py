@@ -13,6 +13,7 @@ from iptsim.errors import DumpSyntaxError
 from iptsim.extensions.base import quote
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned
+from iptsim.paste.placeholders import protected
 from iptsim.paste.prompts import Command, command_of, grepped, is_prompt, words_of
 from iptsim.paste.table_inference import family_of_text, table_of_rules, tables_of_rules
 
@@ -318,6 +319,7 @@ def _is_addition(rules: Rules) -> bool:
 
 def words_of_rule(text: str) -> list[Word]:
     """Return the words of a rule, split like iptables-restore does, else like a shell."""
+    text = protected(text)
     try:
         line = read_line(text.strip(), "", 1)
     except DumpSyntaxError:

@@ -29,7 +29,7 @@ _HOOKS = ("input", "forward", "output", "prerouting", "postrouting")
 _ANYTHING: list[dict[str, Any]] = [{"drop": None}, {"match": None}, {"unread": None}]
 #: A command for a table that is not one of iptables.
 _NATIVE = re.compile(
-    r"\s*[\"'$#]*\s*(?:sudo\s+)?(?:nft\s+)?['\"]?(?:add|insert|create|flush)\s+(?P<what>table|chain|rule)\s+"
+    r"\s*(?:[\"'$#]+\s*)?(?:sudo\s+)?(?:nft\s+)?['\"]?(?:add|insert|create|flush)\s+(?P<what>table|chain|rule)\s+"
     r"(?P<family>inet|ip6?|bridge)\s+(?P<table>[\w.-]+)(?:\s+(?P<chain>[\w.-]+)(?P<rest>.*)|[\s\"',;]*)$"
 )
 _COMMAND = re.compile(

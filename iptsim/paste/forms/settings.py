@@ -191,8 +191,12 @@ def _network(words: list[str], settings: Settings) -> bool:
     return True
 
 
+#: With more services than this, a free name is not searched from the first one on.
+_SEARCHED = 100
+
+
 def _free(name: str, services: dict[str, Any]) -> str:
-    number = 1
+    number = 1 if len(services) < _SEARCHED else len(services)
     while (free := name if number == 1 else f"{name}-{number}") in services:
         number += 1
     return free

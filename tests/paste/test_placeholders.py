@@ -1,0 +1,70 @@
+"""Placeholders, cuts and wrapped lines in commands: what is missing is unknown, all else is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.host.files import Source
+from iptsim.netfilter.walk import walk
+from iptsim.paste.assembly import host_of_source
+from iptsim.question.model import Question
+
+
+def verdict(text: str, **question: object) -> str:
+    host = host_of_source(Source("pasted", {}, text.encode()))
+    return walk(host, Question(**{"proto": "tcp", **question})).verdict
+
+
+@pytest.mark.parametrize("value", ["<port>", "$PORT", "[your port]", "YOUR_PORT", "{{ port }}"])
+def test_a_placeholder_for_a_port_is_unknown_and_the_rule_keeps_its_target(value: str) -> None:
+    text = f"iptables -P INPUT DROP\niptables -A INPUT -p tcp --dport {value} -j ACCEPT\n"
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert verdict(text, **packet, proto="tcp", dport=80) == "DEPENDS"
+    assert verdict(text, **packet, proto="udp", dport=80) == "DROP"
+
+
+@pytest.mark.parametrize(
+    "option", ["-s <your ip>", "-s $IP", "-s YOUR_IP", "-s ", "-i <interface>", "-i ethX"]
+)
+def test_a_placeholder_for_an_address_or_an_interface_is_unknown(option: str) -> None:
+    text = f"iptables -P INPUT DROP\niptables -A INPUT {option} -p tcp --dport 22 -j ACCEPT\n"
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert verdict(text, **packet, dport=22) == "DEPENDS"
+    assert verdict(text, **packet, dport=80) == "DROP"
+
+
+@pytest.mark.parametrize("mark", ["...", "[snip]", "iptables ... -j ACCEPT", "# ... and others"])
+def test_commands_that_were_cut_out_may_decide(mark: str) -> None:
+    text = f"iptables -P INPUT DROP\n{mark}\niptables -A INPUT -p tcp --dport 80 -j ACCEPT\n"
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert verdict(text, **packet, dport=443) == "DEPENDS"
+
+
+def test_what_was_cut_out_of_a_command_is_unknown() -> None:
+    text = "iptables -P INPUT DROP\niptables -A INPUT -i eth0 ... -j ACCEPT\n"
+    packet = {"src": "8.8.8.8", "dst": "192.0.2.10", "dport": 80}
+    assert verdict(text, **packet, in_interface="eth0") == "DEPENDS"
+    assert verdict(text, **packet, in_interface="eth1") == "DROP"
+
+
+def test_commands_without_the_name_of_the_program() -> None:
+    text = (
+        "iptables -P INPUT DROP\n-t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT --to-ports 8080\n"
+        "-A INPUT -p tcp --dport 8080 -j ACCEPT\n"
+    )
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert verdict(text, **packet, dport=80) == "ACCEPT"
+    assert verdict(text, **packet, dport=81) == "DROP"
+
+
+def test_a_wrapped_command() -> None:
+    text = "iptables -P INPUT DROP\niptables -A INPUT -p tcp -m tcp\n  --dport 80 -j ACCEPT\n"
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert verdict(text, **packet, dport=80) == "ACCEPT"
+    assert verdict(text, **packet, dport=81) == "DROP"
+
+
+def test_commands_that_a_sentence_quotes_are_no_commands() -> None:
+    text = 'iptables -P INPUT DROP\n"iptables -A INPUT -j ACCEPT" and "iptables -L" did not help.\n'
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert verdict(text, **packet, dport=80) == "DROP"
