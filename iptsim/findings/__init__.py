@@ -64,6 +64,7 @@ Analysis = Callable[[Scene], Iterator[Finding]]
 ANALYSES: tuple[Analysis, ...] = (
     docker_rules.flushed,
     docker_rules.failed,
+    docker_rules.reloaded,
     docker_rules.stale,
     forwarded_twice.twice,
     docker_user.asked,

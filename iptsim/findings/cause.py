@@ -10,12 +10,14 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.findings.finding import Cause
 from iptsim.findings.scene import Scene
-from iptsim.host.model import Pasted
-from iptsim.languages import Text, message, message_sentences
+from iptsim.host.model import LoggedLine, Pasted
+from iptsim.languages import Message, Text, message, message_sentences
 from iptsim.netfilter.steps import Skipped
 
 #: The words of log prefixes that say that a packet was blocked.
 _BLOCKED = re.compile(r"block|drop|den(?:y|ied)|reject|refus", re.IGNORECASE)
+#: Those of prefixes that say that it was not, or that every packet is logged.
+_SEEN = re.compile(r"accept|allow|permit|pass|audit|seen|trace|test|debug", re.IGNORECASE)
 #: At most this many packets are followed.
 _ASKED = 20
 #: At most this many rules that came close are named.
@@ -48,7 +50,9 @@ def likeliest_cause(scene: Scene) -> Cause | None:
 
 def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> Cause | None:
     """Return what a text shows of a packet that was blocked, but that its rules do not certainly block."""
-    logged = next((one for one in pasted.logged if one.fields == fields), None)
+    logged = next((one for one in pasted.logged if one.fields == fields and one.place is None), None)
+    if logged is not None and not (pasted.with_rules or pasted.tried or _SEEN.search(logged.prefix)):
+        return Cause(shown, allowed=_only_logged(logged), alone=True)
     if fields not in pasted.tried and (logged is None or not _BLOCKED.search(logged.prefix)):
         return None
     if shown.verdict == "DEPENDS":
@@ -73,6 +77,16 @@ def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> 
             if reply
             else "",
         ),
+    )
+
+
+def _only_logged(logged: LoggedLine) -> Message:
+    """Return what a log line says of a packet where no rules are shown."""
+    return message(
+        "A rule of {hook} logged the packet of line {line}. Most firewalls log what they drop: then no rule before it"
+        " accepted the packet.",
+        hook=logged.hook,
+        line=logged.line,
     )
 
 

@@ -85,6 +85,31 @@ def failed(scene: Scene) -> Iterator[Finding]:
         yield _docker_failed(chain, evidence, family)
 
 
+def reloaded(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text with containers and no rules, a command that loaded other rules after Docker started."""
+    pasted = scene.host.pasted
+    if pasted is None or pasted.with_rules or not pasted.reloads or not scene.docker_networks():
+        return
+    first = pasted.reloads[0]
+    yield Finding(
+        "docker-rules-flushed",
+        message("{command} replaced all rules, also those that Docker needs.", command=first.command),
+        tuple(
+            Evidence(message("line {line}", line=one.line), one.command) for one in pasted.reloads[:_LINES]
+        ),
+        message(
+            "dockerd does not notice. Until it writes its rules again, containers do not reach other networks, and"
+            " published ports are not forwarded."
+        ),
+        message(
+            "systemctl restart docker writes them again. Load other rules with iptables-restore "
+            "--noflush, and before Docker starts."
+        ),
+        None,
+        scene.families[0],
+    )
+
+
 def _docker_failed(chain: str, evidence: tuple[Evidence, ...], family: Family) -> Finding:
     """Return the finding about a command of dockerd: another program has removed the chain."""
     return Finding(

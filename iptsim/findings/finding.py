@@ -382,16 +382,20 @@ class Cause(NamedTuple):
         near: rules that accept such packets, but from or to other addresses.
         guess: the condition that must hold, as a clause, if the source does not show it.
         allowed: what follows if the rules accept the packet although it was blocked.
+        alone: say only that, because the source shows no rules.
     """
 
     shown: Explanation
     near: tuple[Skipped, ...] = ()
     guess: Text = ""
     allowed: Text = ""
+    alone: bool = False
 
     @property
     def text(self) -> Message:
         """The cause in sentences."""
+        if self.alone:
+            return message_sentences(self.allowed)
         guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
         return message_sentences(self.allowed, self.shown.reason.message, *map(_comes_near, self.near), guess)
 

@@ -95,6 +95,18 @@ class LoggedLine(NamedTuple):
     rule: str = ""
 
 
+class Reload(NamedTuple):
+    """A command in a pasted text that loads other rules in place of all.
+
+    Attributes:
+        line: its number.
+        command: "systemctl restart iptables".
+    """
+
+    line: int
+    command: str
+
+
 class FailedCommand(NamedTuple):
     """A command of iptables that a pasted log says has failed.
 
@@ -142,6 +154,7 @@ class Pasted:
         failed: commands that a log says have failed.
         searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
         tried: those of the packets asked about that began a connection which failed.
+        reloads: the commands that loaded other rules, and after which Docker was not restarted.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -154,6 +167,7 @@ class Pasted:
     failed: tuple[FailedCommand, ...] = ()
     searched: frozenset[str] = frozenset()
     tried: tuple[dict[str, Any], ...] = ()
+    reloads: tuple[Reload, ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

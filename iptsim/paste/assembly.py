@@ -41,6 +41,7 @@ from iptsim.paste.pieces import (
     Warned,
     Zone,
 )
+from iptsim.paste.reloads import reloads
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.settings_host import add_status, host_with
 from iptsim.paste.splitting import split
@@ -170,6 +171,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         failed,
         searched,
         tried,
+        tuple(one for text in decoded.values() for one in reloads(lines_of(text))),
     )
     return host
 

@@ -296,3 +296,54 @@ def test_containers_and_input_of_a_host_with_rules_of_docker_only_in_forward(tmp
     text = "My rules:\n\n" + text
     assert "host-closed-to-containers" in lint(tmp_path, text.format(target="REJECT"))
     assert "host-closed-to-containers" not in lint(tmp_path, text.format(target="ACCEPT"))
+
+
+# -- other rules loaded ---------------------------------------------------------------------------
+
+RUN = "$ sudo docker run -d --name web -p 8080:80 nginx\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "systemctl restart iptables",
+        "service iptables restart",
+        "iptables-restore < /etc/iptables/rules.v4",
+        "netfilter-persistent reload",
+    ],
+)
+def test_a_command_that_replaces_docker_s_rules(command: str, tmp_path: Path) -> None:
+    """Moby 12294: the service iptables of Red Hat loads its own file; dockerd does not notice."""
+    found = lint(tmp_path, f"{RUN}$ sudo {command}\n")["docker-rules-flushed"]
+    assert command in str(found.title)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{RUN}$ sudo systemctl restart iptables\n$ sudo systemctl restart docker\n",
+        f"$ sudo systemctl restart iptables\n$ sudo apt-get -y install docker-ce\n{RUN}",
+        f"{RUN}$ sudo iptables-restore --noflush < more\n",
+        f"{RUN}$ sudo systemctl status iptables\n",
+        "$ sudo systemctl restart iptables\n$ sudo iptables -A INPUT -j DROP\n",
+    ],
+)
+def test_no_command_that_replaces_docker_s_rules(text: str, tmp_path: Path) -> None:
+    assert "docker-rules-flushed" not in lint(tmp_path, text)
+
+
+# -- log lines without rules ----------------------------------------------------------------------
+
+LOGGED = (
+    "kernel: {prefix}IN=eth0 OUT= SRC=192.0.2.7 DST=192.0.2.1 LEN=60 TOS=0x00 "
+    "PREC=0x00 TTL=64 ID=1 DF PROTO=TCP SPT=40000 DPT=5432 WINDOW=64240 RES=0x00 SYN URGP=0\n"
+)
+
+
+def test_of_a_logged_packet_without_rules_the_hook_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(LOGGED.format(prefix="IN-world:"), "utf-8")
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert "A rule of INPUT logged the packet of line 1." in str(cause.text)
+    assert str(cause.text).endswith("no rule before it accepted the packet.")

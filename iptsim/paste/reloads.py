@@ -1,0 +1,36 @@
+"""Commands in a pasted text that load other rules in place of all: a firewall's service, iptables-restore."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from iptsim.host.model import Reload
+from iptsim.paste.lines import Line
+
+_AT = r"(?:^|[#$;&|`>]\s*|\bsudo\s+)"
+_SERVICE = r"(?:ip6?tables|netfilter-persistent|iptables-persistent|nftables)"
+#: dockerd itself writes its rules again when firewalld is reloaded.
+_RELOADS = re.compile(
+    rf"{_AT}(?P<command>"
+    rf"systemctl\s+(?:re)?(?:start|load)\s+{_SERVICE}(?:\.service)?\b"
+    rf"|(?:service\s+|/etc/init\.d/){_SERVICE}\s+(?:re|force-re)?(?:start|load)\b"
+    r"|netfilter-persistent\s+(?:re)?(?:start|load)\b"
+    r"|ip6?tables-restore\b(?!.*(?:\s-n\b|--noflush))(?=\s*(?:-\w+\s+)*[<\w/.-]).*"
+    r")"
+)
+_DOCKER = re.compile(
+    rf"{_AT}(?:systemctl\s+(?:re)?start\s+docker\b|(?:service\s+|/etc/init\.d/)docker\s+(?:re)?start\b|dockerd\b"
+    r"|(?:apt|apt-get|yum|dnf)\s+(?:-\S+\s+)*install\s.*\bdocker|reboot\b)"
+)
+
+
+def reloads(lines: Iterable[Line]) -> Iterator[Reload]:
+    """Yield the commands that replace all rules and that no later (re)start or installation of Docker follows."""
+    found: list[Reload] = []
+    for line in lines:
+        if _DOCKER.search(line.text):
+            found = []
+        elif (match := _RELOADS.search(line.text)) is not None:
+            found.append(Reload(line.number, match["command"].strip("` ")))
+    yield from found
