@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -28,7 +29,7 @@ from iptsim.host.foreign import (
 )
 from iptsim.host.ipsets import read_ipsets
 from iptsim.host.model import Host
-from iptsim.host.namespace import Namespace, NftRuleset, Route
+from iptsim.host.namespace import InterfaceAddress, Namespace, NftRuleset, Route
 from iptsim.host.sockets import read_listeners
 from iptsim.languages import Text, message
 from iptsim.packet import Family
@@ -100,9 +101,19 @@ def read_host(
     return host
 
 
-def host_of(source: Source, rulesets: Mapping[Family, Ruleset]) -> Host:
-    """Return the host of rules that have been read, and of the other files of a capture."""
-    host = _Reader(source, False, None, rulesets).read()
+def host_of(
+    source: Source,
+    rulesets: Mapping[Family, Ruleset],
+    own: Mapping[str, Sequence[InterfaceAddress]] = MappingProxyType({}),
+) -> Host:
+    """Return the host of rules that have been read, and of the other files of a capture.
+
+    Args:
+        source: the files.
+        rulesets: the rules.
+        own: addresses that must be the host's, by the interface on which packets to them arrive.
+    """
+    host = _Reader(source, False, None, rulesets, own).read()
     host.inferred = host.inferred or not {"ip-addr.json", "ip-link.json"} & set(source.files)
     return host
 
@@ -171,8 +182,10 @@ class _Reader:
         lenient: bool,
         noflush: str | Path | None,
         rulesets: Mapping[Family, Ruleset] | None = None,
+        own: Mapping[str, Sequence[InterfaceAddress]] = MappingProxyType({}),
     ) -> None:
         self.source = source
+        self.own = own
         self.lenient = lenient
         self.noflush = noflush
         self.known_rulesets = rulesets
@@ -203,7 +216,7 @@ class _Reader:
         host.ipsets = self._text("ipset-save.txt", read_ipsets)
         host.conntrack = self._text("conntrack.txt", lambda text: list(conntrack_entries(text))) or []
         host.recent = self._text("xt-recent.txt", recent_lists)
-        infer.complete(host, self.source.files, self._guests())
+        infer.complete(host, self.source.files, self._guests(), self.own)
         host.namespace.nftables = self._nftables(host)
         return host
 

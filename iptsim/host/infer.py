@@ -5,30 +5,28 @@ Everything that is assumed here becomes a sentence in :attr:`Host.assumptions`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
-from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
 from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.evidence import Evidence, Member, Prefix
+from iptsim.host.inferred_interfaces import infer_interfaces
 from iptsim.host.model import Host
 from iptsim.host.namespace import (
     Interface,
     InterfaceAddress,
-    InterfaceKind,
     Namespace,
     prefix_mask,
 )
 from iptsim.host.routing_tables import hops
 from iptsim.host.unknown_parameters import assume_parameters
-from iptsim.host.wiring import LOOPBACK, wire
+from iptsim.host.wiring import wire
 from iptsim.languages import Message, message, message_joined
 from iptsim.packet import Family, address_text
 
-#: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
-OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
 #: The subnet that Docker gives its default bridge.
 DOCKER0 = Prefix(4, 0xAC110000, 16)
 #: Files that list containers or other guests.
@@ -43,6 +41,7 @@ def complete(
     host: Host,
     known: Collection[str],
     guests: Mapping[str, Namespace] | None = None,
+    own: Mapping[str, Sequence[InterfaceAddress]] = MappingProxyType({}),
 ) -> None:
     """Fill in what is missing, and wire containers to bridges.
 
@@ -50,6 +49,7 @@ def complete(
         host: the host as read from its files.
         known: the names of the files in the capture.
         guests: the saved namespaces, by container.
+        own: addresses that must be the host's, by the interface on which packets to them arrive.
     """
     evidence = Evidence(host.rulesets.values())
     interfaces = host.namespace.interfaces
@@ -63,7 +63,7 @@ def complete(
             _networks_of_rules(host, evidence, existing_only=with_addresses)
     _gateways(host)
     if not with_addresses:
-        _interfaces(host, evidence)
+        infer_interfaces(host, evidence, own)
     if "ip-route.json" not in known:
         _default_routes(host)
     if not GUEST_FILES & set(known):
@@ -207,112 +207,6 @@ def _gateways(host: Host) -> None:
                 subnet = subnet.model_copy(update={"gateway": own})
             subnets.append(subnet)
         host.networks[name] = network.model_copy(update={"subnets": tuple(subnets)})
-
-
-def _interfaces(host: Host, evidence: Evidence) -> None:
-    """Infer the host's interfaces: loopback, an external one, the bridges, and others that rules name."""
-    interfaces = host.namespace.interfaces
-    interfaces["lo"] = LOOPBACK
-    if inferred := addresses_of_routes(host.namespace):
-        for name, addresses in inferred.items():
-            _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
-        host.assumptions.append(
-            message("The addresses of the host's interfaces are inferred from its routes.")
-        )
-        assume_addresses(host)
-        return
-    bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
-    outside = evidence.outside or next(
-        (name for name, one in interfaces.items() if one.kind == "physical"), "eth0"
-    )
-    addresses = _outside_addresses(host, evidence)
-    _place(interfaces, outside, "physical", addresses)
-    shown = message_joined(
-        " and ", (f"{address_text(a.family, a.address)}/{a.prefix_length}" for a in addresses)
-    )
-    host.assumptions.append(
-        message(
-            "The host reaches the outside through {outside} and has the address {shown} there.",
-            outside=outside,
-            shown=shown,
-        )
-    )
-    for name, network in bridges.items():
-        gateways = [
-            InterfaceAddress(family=subnet.family, address=subnet.gateway, prefix_length=subnet.prefix_length)
-            for subnet in network.subnets
-            if subnet.gateway is not None
-        ]
-        _place(interfaces, name, "bridge", gateways)
-    for name in evidence.interfaces:
-        if name == outside or name in bridges or name == "lo":
-            continue
-        guessed = evidence.tunnels.get(name, [])
-        links = evidence.links.get(name, guessed)
-        firsts = [
-            InterfaceAddress(family=f, address=first + 1, prefix_length=length) for f, first, length in links
-        ]
-        _place(interfaces, name, _kind(name), firsts)
-        behind = message_joined(" and ", map(str, links))
-        host.assumptions.append(
-            message(
-                "{name} leads to {behind}: a guess, because rules masquerade the traffic from there.",
-                name=name,
-                behind=behind,
-            )
-            if guessed
-            else message("According to the rules, {name} leads to {behind}.", name=name, behind=behind)
-            if behind
-            else message("Rules name {name}, which has no address.", name=name)
-        )
-
-
-def _outside_addresses(host: Host, evidence: Evidence) -> list[InterfaceAddress]:
-    """Return the host's external addresses: those that rules translate to or forward from, else example addresses."""
-    families: list[Family] = sorted({4, *host.rulesets})
-    found = []
-    for family in families:
-        own = [address for address in evidence.host_addresses if address.family == family]
-        own = [address for address in own if not any(n.covers(*address) for n in host.networks.values())]
-        length = OUTSIDE[family][1]
-        if not own and (shared := _in_shared_lan(host, family)) is not None:
-            found.append(shared)
-            continue
-        for address in own or [Member(family, OUTSIDE[family][0])]:
-            found.append(InterfaceAddress(family=family, address=address.address, prefix_length=length))
-    return found
-
-
-def _in_shared_lan(host: Host, family: Family) -> InterfaceAddress | None:
-    """Return an address in the LAN that containers share with the host by macvlan or ipvlan; a VLAN is another LAN."""
-    for network in host.networks.values():
-        if network.driver not in ("macvlan", "ipvlan") or "." in network.options.get("parent", ""):
-            continue
-        for subnet in network.subnets:
-            if subnet.family == family:
-                taken = () if subnet.gateway is None else (subnet.gateway,)
-                own = last_free_address(family, subnet.address, subnet.prefix_length, taken)
-                if own is not None:
-                    return own
-    return None
-
-
-def _place(
-    interfaces: dict[str, Interface], name: str, kind: InterfaceKind, addresses: list[InterfaceAddress]
-) -> None:
-    """Give an interface its addresses if none are known; create the interface if `ip link` did not list it."""
-    known = interfaces.get(name) or Interface(name=name, index=len(interfaces) + 1, kind=kind)
-    if known.addresses:
-        return
-    interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
-
-
-def _kind(name: str) -> InterfaceKind:
-    kinds: tuple[tuple[str, InterfaceKind], ...] = (
-        ("tun", "tun"), ("tap", "tun"), ("ppp", "tun"), ("wg", "wireguard"), ("veth", "veth"),
-        ("bond", "bond"), ("vxlan", "vxlan"), ("eth", "physical"), ("en", "physical"), ("wl", "physical"),
-    )  # fmt: skip
-    return next((kind for start, kind in kinds if name.startswith(start)), "other")
 
 
 def _default_routes(host: Host) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -13,19 +12,18 @@ from typing import Any
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
 from iptsim.extensions.base import quote
-from iptsim.host import fib
 from iptsim.host.capture import host_of
 from iptsim.host.containers import Subnet
 from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, Pasted
-from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message
-from iptsim.packet import BITS, Family, parse_address
+from iptsim.packet import Family
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.forms import complaints, failures
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
+from iptsim.paste.logged_addresses import ADDRESS, own_addresses, route_as_logged
 from iptsim.paste.logged_rules import nothing_shown, rules_of
 from iptsim.paste.nft_rules import without_guesses
 from iptsim.paste.pieces import (
@@ -50,7 +48,6 @@ from iptsim.reading import parse_json
 
 #: Forms that say which connection failed for somebody.
 _CLIENTS = (failures.FORM, complaints.FORM)
-_ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F]*:[0-9a-fA-F:]+")
 #: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
 
@@ -137,13 +134,14 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         rulesets = host.rulesets
     else:
         daemon = merged(settings).daemon if settings else {}
-        host = host_of(Source(name, {**files, **_daemon_file(daemon)}), rulesets)
+        source = Source(name, {**files, **_daemon_file(daemon)})
+        host = host_of(source, rulesets, own_addresses(logged, rules))
     if in_comments:
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")
         )
     if host.inferred:
-        _route_as_logged(host, logged)
+        route_as_logged(host, logged)
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     tried = tuple(_asked(segments_read, host, listed, clients=True))
@@ -176,30 +174,6 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     return host
 
 
-def _route_as_logged(host: Host, logged: Iterable[Logged]) -> None:
-    """Route destinations by the interface by which logged packets leave (OUT=), if only a guess says otherwise."""
-    namespace = host.namespace
-    for one in logged:
-        out, to = dict(one.pairs).get("OUT", ""), one.fields.get("to", "")
-        found = namespace.interfaces.get(out)
-        if one.hook != "FORWARD" or not out or not _ADDRESS.fullmatch(to) or (found and found.addresses):
-            continue
-        family, address = parse_address(to)
-        if fib.lookup(namespace, family, address).device != out:
-            namespace.interfaces.setdefault(out, Interface(name=out))
-            namespace.routes.append(
-                Route(
-                    family=family,
-                    prefix_length=BITS[family],
-                    destination=address,
-                    device=out,
-                    scope="link",
-                    metric=1,
-                )
-            )
-            namespace.cache.clear()
-
-
 def _asked(
     segments: Iterable[Segment], host: Host, listed: Sequence[Listed], *, clients: bool
 ) -> Iterable[dict[str, Any]]:
@@ -214,7 +188,7 @@ def _asked(
                 if name is None or to == "localhost" or to.startswith("127."):
                     continue  # of the container itself
                 sender = {"from": name}
-            if not clients or to in host.containers or to in ("localhost", "host") or _ADDRESS.fullmatch(to):
+            if not clients or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
                 yield {**piece.fields, **sender}
 
 

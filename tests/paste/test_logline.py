@@ -12,6 +12,7 @@ from iptsim.errors import UsageError
 from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
+from iptsim.packet import parse_address
 from iptsim.paste.assembly import host_of_source
 from iptsim.paste.packet_from_line import fields_of_line
 from iptsim.question.model import Question
@@ -168,3 +169,55 @@ def test_a_line_without_a_protocol_is_told() -> None:
     told = "The kernel's log does not show the protocol; it is assumed to be TCP."
     assert told in map(str, read(line).assumptions)
     assert told not in map(str, read(BLOCKED).assumptions)
+
+
+def logged(
+    line: str, rules: str = "-P INPUT DROP\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+) -> tuple[str, str | None]:
+    """Return the verdict and the deciding chain for the packet of a logged line beside rules."""
+    host = read(f"{rules}\n{line}\n")
+    assert host.pasted is not None
+    trace = walk(host, Question(**host.pasted.asked[0]))
+    step = trace.deciding_leg.deciding
+    assert step is not None
+    return trace.verdict, step.chain
+
+
+@pytest.mark.parametrize("device", ["eth0", "enp3s0", "docker0", "wg0", "br0"])
+def test_a_line_without_an_interface_to_leave_by_is_about_a_packet_to_the_host(device: str) -> None:
+    """Man page iptables-extensions(8), LOG; the kernel logs no OUT= only before routing and in INPUT."""
+    line = f"[IPT] IN={device} OUT= SRC=192.168.7.33 DST=192.168.7.12 PROTO=TCP SPT=40000 DPT=80 SYN"
+    assert logged(line) == ("DROP", "INPUT")
+
+
+def test_a_line_with_the_mac_of_all_machines_is_about_a_broadcast() -> None:
+    mac = "MAC=ff:ff:ff:ff:ff:ff:00:11:22:33:44:55:08:00"
+    line = f"[IPT] IN=eth0 OUT= {mac} SRC=192.168.7.254 DST=192.168.7.255 PROTO=UDP SPT=138 DPT=138"
+    host = read(f"-P INPUT DROP\n-P FORWARD ACCEPT\n\n{line}\n")
+    own = {one.address for _, one in host.namespace.addresses(4)}
+    assert parse_address("192.168.7.255")[1] not in own
+    assert parse_address("192.168.7.254")[1] not in own  # the sender's
+    assert logged(line) == ("DROP", "INPUT")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        '*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j LOG --log-prefix "[IPT] "\nCOMMIT\n',
+        '-t nat -A PREROUTING -j LOG --log-prefix "[IPT] "\n',
+    ],
+)
+def test_a_line_logged_before_routing_does_not_say_whose_address_it_is(before: str) -> None:
+    before = before if before.startswith("*") else f"iptables {before}"
+    line = "[IPT] IN=eth0 OUT= SRC=192.168.7.33 DST=192.168.9.12 PROTO=TCP SPT=40000 DPT=80 SYN"
+    rules = f"{before}*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    assert logged(line, rules) == ("ACCEPT", "FORWARD")
+
+
+def test_interfaces_get_the_addresses_of_packets_that_arrived_there() -> None:
+    """The LAN of an inner interface is not where the default route leads."""
+    line = "[IPT] IN=eth1 OUT= SRC=192.168.7.33 DST=192.168.7.12 PROTO=TCP SPT=40000 DPT=80 SYN"
+    host = read(f"-P INPUT DROP\n-P FORWARD DROP\n-A FORWARD -i eth1 -o eth0 -j ACCEPT\n\n{line}\n")
+    own = {(one.name, address.address) for one, address in host.namespace.addresses(4)}
+    assert ("eth1", parse_address("192.168.7.12")[1]) in own
+    assert "The kernel's log shows that eth1 has the address 192.168.7.12/24." in map(str, host.assumptions)

@@ -1,0 +1,147 @@
+"""The interfaces and addresses of a host whose `ip addr` is not saved, from its rules, its routes and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
+from iptsim.host.evidence import Evidence, Member
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind
+from iptsim.host.wiring import LOOPBACK
+from iptsim.languages import Message, message, message_joined
+from iptsim.packet import Family, address_text
+
+#: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
+OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
+
+
+def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[InterfaceAddress]]) -> None:
+    """Infer the interfaces of a host: loopback, an external one, bridges, and others that rules or logged packets name.
+
+    Args:
+        host: the host, with its networks; gets the interfaces, and a sentence for each assumption.
+        evidence: what its rules reveal.
+        own: addresses that must be the host's, by the interface on which packets to them arrive.
+    """
+    interfaces = host.namespace.interfaces
+    interfaces["lo"] = LOOPBACK
+    if inferred := addresses_of_routes(host.namespace):
+        for name, addresses in inferred.items():
+            _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
+        host.assumptions.append(
+            message("The addresses of the host's interfaces are inferred from its routes.")
+        )
+        assume_addresses(host)
+        return
+    bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
+    outside = evidence.outside or next(
+        (name for name, one in interfaces.items() if one.kind == "physical"),
+        next((name for name in own if _kind(name) == "physical"), "eth0"),
+    )
+    # the host also answers for its addresses on other interfaces, such as bridges, so those do not tell whose they are
+    inner = {name: addresses for name, addresses in own.items() if name != outside and _kind(name) != "other"}
+    addresses = _outside_addresses(
+        host, evidence, [one for name, addresses in own.items() if name not in inner for one in addresses]
+    )
+    _place(interfaces, outside, "physical", addresses)
+    host.assumptions.append(
+        message(
+            "The host reaches the outside through {outside} and has the address {shown} there.",
+            outside=outside,
+            shown=_shown(addresses),
+        )
+    )
+    for name, network in bridges.items():
+        gateways = [
+            InterfaceAddress(family=subnet.family, address=subnet.gateway, prefix_length=subnet.prefix_length)
+            for subnet in network.subnets
+            if subnet.gateway is not None
+        ]
+        _place(interfaces, name, "bridge", gateways)
+    for name in dict.fromkeys((*evidence.interfaces, *inner)):
+        if name == outside or name in bridges or name == "lo":
+            continue
+        guessed = evidence.tunnels.get(name, [])
+        links = evidence.links.get(name, guessed)
+        firsts = [
+            InterfaceAddress(family=f, address=first + 1, prefix_length=length) for f, first, length in links
+        ]
+        _place(interfaces, name, _kind(name), [*inner.get(name, firsts)])
+        if name in inner:
+            told = message(
+                "The kernel's log shows that {name} has the address {shown}.",
+                name=name,
+                shown=_shown(inner[name]),
+            )
+            host.assumptions.append(told)
+            continue
+        behind = message_joined(" and ", map(str, links))
+        host.assumptions.append(
+            message(
+                "{name} leads to {behind}: a guess, because rules masquerade the traffic from there.",
+                name=name,
+                behind=behind,
+            )
+            if guessed
+            else message("According to the rules, {name} leads to {behind}.", name=name, behind=behind)
+            if behind
+            else message("Rules name {name}, which has no address.", name=name)
+        )
+
+
+def _shown(addresses: Iterable[InterfaceAddress]) -> Message:
+    return message_joined(
+        " and ", (f"{address_text(one.family, one.address)}/{one.prefix_length}" for one in addresses)
+    )
+
+
+def _outside_addresses(
+    host: Host, evidence: Evidence, told: Iterable[InterfaceAddress]
+) -> list[InterfaceAddress]:
+    """Return the host's external addresses: those of its log and its rules, else example addresses."""
+    families: list[Family] = sorted({4, *host.rulesets})
+    found = []
+    for family in families:
+        known = [*evidence.host_addresses, *(Member(one.family, one.address) for one in told)]
+        own = [address for address in dict.fromkeys(known) if address.family == family]
+        own = [address for address in own if not any(n.covers(*address) for n in host.networks.values())]
+        length = OUTSIDE[family][1]
+        if not own and (shared := _in_shared_lan(host, family)) is not None:
+            found.append(shared)
+            continue
+        for address in own or [Member(family, OUTSIDE[family][0])]:
+            found.append(InterfaceAddress(family=family, address=address.address, prefix_length=length))
+    return found
+
+
+def _in_shared_lan(host: Host, family: Family) -> InterfaceAddress | None:
+    """Return an address in the LAN that containers share with the host by macvlan or ipvlan; a VLAN is another LAN."""
+    for network in host.networks.values():
+        if network.driver not in ("macvlan", "ipvlan") or "." in network.options.get("parent", ""):
+            continue
+        for subnet in network.subnets:
+            if subnet.family == family:
+                taken = () if subnet.gateway is None else (subnet.gateway,)
+                own = last_free_address(family, subnet.address, subnet.prefix_length, taken)
+                if own is not None:
+                    return own
+    return None
+
+
+def _place(
+    interfaces: dict[str, Interface], name: str, kind: InterfaceKind, addresses: list[InterfaceAddress]
+) -> None:
+    """Give an interface its addresses if none are known; create the interface if `ip link` did not list it."""
+    known = interfaces.get(name) or Interface(name=name, index=len(interfaces) + 1, kind=kind)
+    if known.addresses:
+        return
+    interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
+
+
+def _kind(name: str) -> InterfaceKind:
+    kinds: tuple[tuple[str, InterfaceKind], ...] = (
+        ("tun", "tun"), ("tap", "tun"), ("ppp", "tun"), ("wg", "wireguard"), ("veth", "veth"),
+        ("bond", "bond"), ("vxlan", "vxlan"), ("eth", "physical"), ("en", "physical"), ("wl", "physical"),
+    )  # fmt: skip
+    return next((kind for start, kind in kinds if name.startswith(start)), "other")

@@ -1,0 +1,94 @@
+"""What logged packets prove about a host whose addresses and routes are not shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from iptsim.host import fib
+from iptsim.host.addresses_of_routes import last_free_address
+from iptsim.host.inferred_interfaces import OUTSIDE
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, InterfaceAddress, Route
+from iptsim.packet import BITS, parse_address
+from iptsim.paste.pieces import CommandItem, Logged, RuleItem, Rules
+
+ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F]*:[0-9a-fA-F:]+")
+
+
+def own_addresses(logged: Iterable[Logged], rules: Sequence[Rules]) -> Mapping[str, list[InterfaceAddress]]:
+    """Return addresses of the host, by the interface on which logged packets to them arrived.
+
+    INPUT, whose packets leave by no interface (`OUT=`), sees only packets to the host. For a packet to a broadcast
+    address, the last free address of its subnet is assumed.
+    """
+    found: dict[str, list[InterfaceAddress]] = {}
+    for one in logged:
+        device, to = one.fields.get("in", ""), one.fields["to"]
+        if one.hook != "INPUT" or not device or not ADDRESS.fullmatch(to) or _before_routing(one, rules):
+            continue
+        family, address = parse_address(to)
+        length = OUTSIDE[family][1]
+        own: InterfaceAddress | None
+        if not _is_for_many(one):
+            own = InterfaceAddress(family=family, address=address, prefix_length=length)
+        elif family == 4 and address >> 28 < 0xE and address & 0xFF == 0xFF:
+            sender = one.fields["from"]
+            taken = [parse_address(sender)[1]] if ADDRESS.fullmatch(sender) else []
+            own = last_free_address(family, address & ~0xFF, length, taken)
+        else:
+            continue
+        addresses = found.setdefault(device, [])
+        if own is not None and own not in addresses:
+            addresses.append(own)
+    return found
+
+
+def route_as_logged(host: Host, logged: Iterable[Logged]) -> None:
+    """Route destinations by the interface by which logged packets leave (OUT=), if only a guess says otherwise."""
+    namespace = host.namespace
+    for one in logged:
+        out, to = dict(one.pairs).get("OUT", ""), one.fields.get("to", "")
+        found = namespace.interfaces.get(out)
+        if one.hook != "FORWARD" or not out or not ADDRESS.fullmatch(to) or (found and found.addresses):
+            continue
+        family, address = parse_address(to)
+        if fib.lookup(namespace, family, address).device != out:
+            namespace.interfaces.setdefault(out, Interface(name=out))
+            namespace.routes.append(
+                Route(
+                    family=family,
+                    prefix_length=BITS[family],
+                    destination=address,
+                    device=out,
+                    scope="link",
+                    metric=1,
+                )
+            )
+            namespace.cache.clear()
+
+
+def _before_routing(one: Logged, rules: Iterable[Rules]) -> bool:
+    """Return whether PREROUTING may have logged a packet, whose lines show no interface by which it leaves, either."""
+    if one.visit is not None:
+        return one.visit.table != "filter" and one.visit.chain != "INPUT"
+    return bool(one.prefix) and any(
+        isinstance(item, RuleItem | CommandItem)
+        and any(word.text.strip() == one.prefix for word in item.words)
+        for table in rules
+        if table.table != "filter"
+        for item in table.items
+    )
+
+
+def _is_for_many(one: Logged) -> bool:
+    """Return whether a packet is for a multicast group or a broadcast address, according to its MAC or IP address."""
+    family, address = parse_address(one.fields["to"])
+    receiver = dict(one.pairs).get("MAC", "")[:2]
+    try:
+        shared = bool(int(receiver, 16) & 1)
+    except ValueError:
+        shared = False
+    return shared or (
+        address >> 120 == 0xFF if family == 6 else address >> 28 >= 0xE or address & 0xFF == 0xFF
+    )
