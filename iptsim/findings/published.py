@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.explanation import Explanation
@@ -13,6 +13,7 @@ from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Trace
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import TCP, Family, address_text, protocol_name
@@ -24,40 +25,70 @@ _SOME_NETWORK: dict[Family, str] = {4: "198.18.0.0/24", 6: "fd00:5a5a::/64"}
 def firewall_bypassed(scene: Scene) -> Iterator[Finding]:
     """Find published ports that INPUT denies, which forwarded packets never reach."""
     for family in scene.families:
-        found: list[tuple[Publication, Explanation, Step]] = []
+        found: list[_Bypassed] = []
         for publication in scene.publications(family):
             shown = scene.ask_port(publication)
-            if shown is None or shown.verdict != "ACCEPT" or not is_forwarded(shown) or is_on_purpose(shown):
+            if shown is None or not (_is_open(shown) or _may_be_open(scene, family, shown)):
                 continue
             without = scene.ask_port(publication, scene.suppose("no nat", without_nat))
-            leg = without.trace.legs[0] if without else None
-            step = leg.deciding if leg is not None and leg.verdict in ("DROP", "REJECT") else None
-            if step is not None and step.hook == "INPUT" and step.table == "filter":
-                found.append((publication, shown, step))
-        if found:
-            yield _bypassed(scene, family, found)
+            step = _denying(without.trace, certain=shown.verdict == "ACCEPT") if without else None
+            if step is not None:
+                found.append(_Bypassed(publication, shown, step))
+        certain = [one for one in found if one.shown.verdict == "ACCEPT"]
+        if certain:
+            yield _bypassed(scene, family, certain)
+        elif found:
+            yield _perhaps_bypassed(scene, family, found)
 
 
-def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Explanation, Step]]) -> Finding:
+class _Bypassed(NamedTuple):
+    """A published port, a packet to it, and the step of INPUT that would block the packet if it were not forwarded."""
+
+    publication: Publication
+    shown: Explanation
+    denying: Step
+
+
+def _denying(trace: Trace, *, certain: bool) -> Step | None:
+    """Return the step of INPUT that blocks a packet; if not certain, a rule for its port may do so."""
+    if not certain and trace.branches:
+        steps = (_denying(branch, certain=True) for branch in trace.branches)
+        return next((step for step in steps if step and step.rule and step.rule.conditions_on("dport")), None)
+    leg = trace.legs[0]
+    step = leg.deciding if leg.verdict in ("DROP", "REJECT") else None
+    return step if step is not None and (step.hook, step.table) == ("INPUT", "filter") else None
+
+
+def _is_open(shown: Explanation) -> bool:
+    return shown.verdict == "ACCEPT" and is_forwarded(shown) and not is_on_purpose(shown)
+
+
+def _may_be_open(scene: Scene, family: Family, shown: Explanation) -> bool:
+    """Return whether a packet is accepted and forwarded if table nat, which is not shown, publishes the port."""
+    if shown.verdict != "DEPENDS" or scene.shows(family, "nat"):
+        return False
+    return any(
+        branch.verdict == "ACCEPT" and any(step.hook == "FORWARD" for step in branch.legs[0].steps)
+        for branch in shown.trace.branches
+    )
+
+
+def _bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> Finding:
     publication, shown, denying = found[0]
     who = _firewall(scene, family, denying)
-    ports = list(dict.fromkeys(f"{one.outside} ({one.container.name})" for one, _, _ in found))
-    leg = shown.trace.legs[0]
-    rules = [step.rule for step in leg.steps if step.rule is not None and step.verdict in ("DNAT", "ACCEPT")]
-    port, proto = publication.port.host_port, protocol_name(publication.port.proto)
-    outside = scene.outside_interface(family)
-    where = "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
-    command = (
-        f"{tool_of(family)} -I {where} -i {outside.name if outside else 'eth0'} ! -s ALLOWED-NETWORK -p {proto} "
-        f"-m conntrack --ctorigdstport {port} --ctdir ORIGINAL -j DROP"
-    )
+    rules = [
+        step.rule
+        for step in shown.trace.legs[0].steps
+        if step.rule is not None and step.verdict in ("DNAT", "ACCEPT")
+    ]
+    remedy, command = _some_networks(scene, family, publication)
     return Finding(
         "firewall-bypassed",
         message_many(
             "{ports} is open from outside although {who} in INPUT denies it.",
             "{ports} are open from outside although {who} in INPUT denies them.",
-            len(ports),
-            ports=_listed(ports),
+            len(found),
+            ports=_ports(found),
             who=who,
         ),
         (*(of_rule(rule) for rule in rules), of_step(scene, family, denying)),
@@ -65,17 +96,57 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
             "Docker's DNAT rule in nat PREROUTING redirects the packet to the container, so it passes "
             "FORWARD and never reaches the rules in INPUT."
         ),
-        message(
-            "Allow only some networks, with a rule in {where} for the original port: {command}; or publish on one "
-            "address only: {publish}.",
-            where=where,
-            command=command,
-            publish=f"-p 127.0.0.1:{port}:{publication.port.container_port}",
-        ),
+        remedy,
         shown,
         family,
         (command.replace("ALLOWED-NETWORK", _SOME_NETWORK[family]),),
     )
+
+
+def _perhaps_bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> Finding:
+    publication, shown, denying = found[0]
+    return Finding(
+        "firewall-bypassed",
+        message_many(
+            "{ports} is published, so {who} in INPUT does not protect it: its packets never pass INPUT.",
+            "{ports} are published, so {who} in INPUT does not protect them: their packets never pass INPUT.",
+            len(found),
+            ports=_ports(found),
+            who=_firewall(scene, family, denying),
+        ),
+        (scene.publishes(publication), of_step(scene, family, denying)),
+        message(
+            "For a published port, Docker writes a DNAT rule to nat PREROUTING, which is not shown. It redirects the "
+            "packet to the container, so the packet passes FORWARD and never reaches the rules in INPUT."
+        ),
+        _some_networks(scene, family, publication)[0],
+        shown,
+        family,
+    )
+
+
+def _ports(found: list[_Bypassed]) -> Message:
+    ports = (f"{one.publication.outside} ({one.publication.container.name})" for one in found)
+    return _listed(list(dict.fromkeys(ports)))
+
+
+def _some_networks(scene: Scene, family: Family, publication: Publication) -> tuple[Message, str]:
+    """Return how to publish a port for some networks only, and the command for it."""
+    port, proto = publication.port.host_port, protocol_name(publication.port.proto)
+    outside = scene.outside_interface(family)
+    where = "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
+    command = (
+        f"{tool_of(family)} -I {where} -i {outside.name if outside else 'eth0'} ! -s ALLOWED-NETWORK -p {proto} "
+        f"-m conntrack --ctorigdstport {port} --ctdir ORIGINAL -j DROP"
+    )
+    remedy = message(
+        "Allow only some networks, with a rule in {where} for the original port: {command}; or publish on one "
+        "address only: {publish}.",
+        where=where,
+        command=command,
+        publish=f"-p 127.0.0.1:{port}:{publication.port.container_port}",
+    )
+    return remedy, command
 
 
 def _firewall(scene: Scene, family: Family, denying: Step) -> Text:

@@ -22,7 +22,7 @@ from iptsim.host.containers import Container, Network, PublishedPort
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
 from iptsim.host.port_runs import PortRuns
-from iptsim.languages import message
+from iptsim.languages import Text, message
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.owners.docker import is_dockers
@@ -255,7 +255,9 @@ class Scene:
         """Return a published port as evidence."""
         port = publication.port
         where = f"{port.host_address}:" if port.host_address else ""
-        source = "docker-inspect.json" if self.knows_containers else message("the rules of Docker")
+        source: Text = "docker-inspect.json" if self.knows_containers else message("the rules of Docker")
+        if not self.shows(port.family, "nat"):
+            source = "Docker"  # a list or a command that a pasted text shows
         text = message(
             "{name} publishes {outside} -> {inside}",
             name=publication.container.name,

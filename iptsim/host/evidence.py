@@ -297,9 +297,11 @@ class Evidence:
             bridge = getattr(parameters, interface) if interface not in parameters.negated else None
             if bridge is None and side == "destination" and "in_interface" in parameters.negated:
                 bridge = parameters.in_interface
-            if bridge is None or not (_BRIDGE.fullmatch(bridge) or bridge in self.subnets):
-                continue
             opened = side == "destination" and rule.target_name == "ACCEPT"
+            # iptables -L shows no interfaces without -v
+            unshown = opened and self.listed and rule.chain == "DOCKER"
+            if not (_BRIDGE.fullmatch(bridge) or bridge in self.subnets if bridge else unshown):
+                continue
             port = _destination_port(rule) if opened else None
             exposed = None if port is None else (parameters.protocol or 0, port)
             self._members.add(Member(prefix.family, prefix.address), bridge, exposed)
@@ -347,7 +349,7 @@ class _Members:
         self.bridges: dict[Member, str | None] = {}
         self.published: dict[Member, list[PublishedPort]] = {}
         self.exposed: dict[Member, list[tuple[int, int]]] = {}
-        self._found: list[Rule | tuple[Member, str, tuple[int, int] | None]] = []
+        self._found: list[Rule | tuple[Member, str | None, tuple[int, int] | None]] = []
 
     def add_forwarding(self, rule: Rule) -> None:
         """Add the address that a rule forwards to."""
@@ -359,7 +361,7 @@ class _Members:
             self.placed = named
         self._found.append(rule)
 
-    def add(self, member: Member, bridge: str, exposed: tuple[int, int] | None) -> None:
+    def add(self, member: Member, bridge: str | None, exposed: tuple[int, int] | None) -> None:
         """Add an address on a bridge, and perhaps the protocol and port that a rule accepts."""
         self.placed = True
         self._found.append((member, bridge, exposed))
@@ -426,7 +428,7 @@ def _may_tell(rule: Rule) -> bool:
     if plan is not None:
         return bool(plan.fields & _INTERFACES) or plan.target_name in _TRANSLATING
     named = parameters.in_interface is not None or parameters.out_interface is not None
-    return named or rule.target_name in _TRANSLATING
+    return named or rule.target_name in _TRANSLATING or rule.chain == "DOCKER"
 
 
 def _family(number: int) -> Family:

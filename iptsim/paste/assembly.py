@@ -41,7 +41,7 @@ from iptsim.paste.pieces import (
 )
 from iptsim.paste.reloads import reloads
 from iptsim.paste.rulesets import Builder
-from iptsim.paste.settings_host import add_status, host_with
+from iptsim.paste.settings_host import add_status, host_with, listed_with
 from iptsim.paste.splitting import split
 from iptsim.paste.unrecognised import nothing_read
 from iptsim.reading import parse_json
@@ -134,6 +134,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         rulesets = host.rulesets
     else:
         daemon = merged(settings).daemon if settings else {}
+        listed += listed_with(runs, name) if runs else []
         source = Source(name, {**files, **_daemon_file(daemon)})
         host = host_of(source, rulesets, own_addresses(logged, rules))
     if in_comments:

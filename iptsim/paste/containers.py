@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from iptsim.host.containers import Container
+from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.model import Host
 from iptsim.packet import protocol_name
 from iptsim.paste.pieces import Listed, Settings
 
 
 def name_containers(host: Host, listed: Sequence[Listed]) -> None:
-    """Give the containers that rules forward ports to the names of those that publish these ports."""
+    """Give the containers that rules forward ports to the names of those that publish these ports.
+
+    Without table nat, those for which the rules accept just the ports that one in the list publishes.
+    """
     by_port = {(port, inside, proto): one.name for one in listed for _, port, inside, proto in one.ports}
     containers: dict[str, Container] = {}
     for key, container in host.containers.items():
@@ -21,10 +24,38 @@ def name_containers(host: Host, listed: Sequence[Listed]) -> None:
             for port in container.published
         } - {None}
         name = names.pop() if len(names) == 1 and not container.id else None
+        if name is None and (found := _by_accepted_ports(host, container, listed)) is not None:
+            name = found.name
+            numbers = {protocol_name(port.proto): port.proto for port in container.exposed}
+            container.published = [
+                PublishedPort(
+                    proto=numbers[proto],
+                    container_port=inside,
+                    host_address=address if address.strip(".:0") else None,
+                    host_port=port,
+                    family=6 if ":" in address else 4,
+                )
+                for address, port, inside, proto in found.ports
+            ]
         if name is not None and name not in containers and name not in host.containers:
             container.name = name
         containers[container.name if name is not None else key] = container
     host.containers = containers
+
+
+def _by_accepted_ports(host: Host, container: Container, listed: Iterable[Listed]) -> Listed | None:
+    """Return the only container in a list that publishes the ports accepted for an address, if nat is not shown."""
+    accepted = _accepted(container)
+    ruleset = host.rulesets.get(4)
+    if container.id or not accepted or ruleset is None or "nat" in ruleset.tables:
+        return None
+    others = [one for one in host.containers.values() if one is not container and _accepted(one) == accepted]
+    fitting = [one for one in listed if {(inside, proto) for _, _, inside, proto in one.ports} == accepted]
+    return fitting[0] if len(fitting) == 1 and not others else None
+
+
+def _accepted(container: Container) -> set[tuple[int, str]]:
+    return {(port.port, protocol_name(port.proto)) for port in container.exposed}
 
 
 def settings_of(listed: Sequence[Listed]) -> list[Settings]:

@@ -15,9 +15,9 @@ from iptsim.host import dockerd_options
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.model import Host
 from iptsim.languages import message, text_of
-from iptsim.packet import Family
+from iptsim.packet import Family, protocol_name
 from iptsim.paste.forms.settings import merged
-from iptsim.paste.pieces import Settings
+from iptsim.paste.pieces import Listed, Settings
 
 
 def host_with(found: list[Settings], source: str) -> Host:
@@ -28,6 +28,27 @@ def host_with(found: list[Settings], source: str) -> Host:
     """
     settings = merged(found)
     return started(_docker(settings, source), source)
+
+
+def listed_with(found: list[Settings], source: str) -> list[Listed]:
+    """Return the containers that settings describe, with their published ports, for a host that its rules describe.
+
+    Raises:
+        CaptureError: a setting is invalid; the text names it.
+    """
+    return [
+        Listed(
+            one.name,
+            "",
+            "",
+            tuple(
+                (port.address, port.host_port, port.container_port, protocol_name(port.proto))
+                for port in one.published
+                if port.host_port
+            ),
+        )
+        for one in _docker(merged(found), source).containers
+    ]
 
 
 def add_status(

@@ -294,3 +294,59 @@ def test_settings_show_no_policy(tmp_path: Path) -> None:
     path = tmp_path / "run"
     path.write_text("docker run -d -p 80:80 nginx\n")
     assert not iptsim.lint(path)
+
+#: `iptables -L -n` of a Docker host: no interfaces, no table nat.
+LISTED = """\
+Chain INPUT (policy ACCEPT)
+target     prot opt source               destination
+ACCEPT     tcp  --  203.0.113.5          0.0.0.0/0            tcp dpt:{port}
+DROP       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:{port}
+
+Chain FORWARD (policy DROP)
+target     prot opt source               destination
+DOCKER-USER  all  --  0.0.0.0/0            0.0.0.0/0
+DOCKER     all  --  0.0.0.0/0            0.0.0.0/0
+ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source               destination
+
+Chain DOCKER (1 references)
+target     prot opt source               destination
+{rows}
+Chain DOCKER-USER (1 references)
+target     prot opt source               destination
+RETURN     all  --  0.0.0.0/0            0.0.0.0/0
+"""
+ROW = "ACCEPT     tcp  --  0.0.0.0/0            172.17.0.{last}           tcp dpt:80\n"
+RUN = "docker run -d --name web -p 8080:80 nginx\n"
+PS = """\
+CONTAINER ID   IMAGE     COMMAND                  CREATED         STATUS         PORTS                  NAMES
+3f1c2d4e5f6a   nginx     "/docker-entrypoint.…"   2 hours ago     Up 2 hours     0.0.0.0:8080->80/tcp   web
+"""
+
+
+@pytest.mark.parametrize(
+    ("container", "port", "addresses", "expected"),
+    [
+        (RUN, 8080, [2], True),
+        (PS, 8080, [2], True),
+        (RUN, 9090, [2], False),  # not the published port
+        (RUN, 80, [2], False),  # the container's port, which packets to the host do not have
+        (RUN.replace("-p ", "-p 127.0.0.1:"), 8080, [2], False),
+        (RUN, 8080, [2, 3], False),  # which of them publishes the port is unknown
+        ("", 8080, [2], False),
+    ],
+)
+def test_rules_of_input_for_a_published_port_of_a_plain_listing(
+    container: str, port: int, addresses: list[int], expected: bool, tmp_path: Path
+) -> None:
+    """Docker's documentation, "Packet filtering and firewalls": published ports bypass the rules of INPUT."""
+    path = tmp_path / "paste"
+    rows = "".join(ROW.format(last=last) for last in addresses)
+    path.write_text(f"{container}\n{LISTED.format(port=port, rows=rows)}", "utf-8")
+    found = [one for one in iptsim.lint(path) if one.code == "firewall-bypassed"]
+    assert bool(found) is expected
+    for one in found:
+        assert "8080/tcp (web)" in str(one.title)
+        assert any("filter INPUT rule 2" in str(evidence.place) for evidence in one.evidence)
