@@ -35,12 +35,14 @@ class Behind(NamedTuple):
         address: the address of a machine there.
         rule: a rule that names the network, if no interface's address shows it.
         subnet: the subnet, if only this is known; the interface is then a placeholder.
+        port: the port of the uplink's bridge, for guests that are in the network of the uplink itself.
     """
 
     interface: str
     address: str
     rule: Rule | None = None
     subnet: str = ""
+    port: str = ""
 
     @property
     def name(self) -> str:
@@ -168,6 +170,21 @@ def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
     return None
 
 
+def guests_beside(scene: Scene, family: Family) -> Iterator[Behind]:
+    """Yield a guest on the bridge that is the uplink, which switches its packets between the guest and the outside."""
+    uplink = scene.outside_interface(family)
+    if uplink is None or not scene.host.namespace.has_uplink(uplink.name):
+        return
+    own = (end.bridge_port for one in scene.host.containers.values() for end in one.endpoints.values())
+    taken = set(own)
+    ports = scene.host.namespace.ports(uplink.name)
+    guests = [one.name for one in ports if one.kind in ("veth", "tun") and one.name not in taken]
+    addresses = (one for one in uplink.addresses if one.family == family and one.scope == "global")
+    candidates = filter(None, map(_other_machine, addresses))
+    if guests and (candidate := next(candidates, None)) is not None:
+        yield Behind(uplink.name, address_text(family, candidate), port=guests[0])
+
+
 def _other_machine(address: InterfaceAddress) -> int | None:
     """Return the address of another machine in the subnet of an interface; None if there is no room for any."""
     if address.prefix_length > BITS[address.family] - 2:
@@ -229,7 +246,7 @@ def ask_outside(scene: Scene, family: Family, behind: Behind) -> Explanation | N
 
 def ask_from(scene: Scene, family: Family, behind: Behind, to: str, **fields: Any) -> Explanation | None:
     """Walk a packet from a network behind the host."""
-    arriving = {} if behind.address in scene.host.containers else {"in": behind.interface}
+    arriving = {} if behind.address in scene.host.containers else {"in": behind.port or behind.interface}
     return scene.ask(behind.address, to, family, **arriving, **fields)
 
 

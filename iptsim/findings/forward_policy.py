@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from iptsim.dump.ruleset import Chain, Jump
 from iptsim.explanation import Explanation
-from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, lans_behind, networks_behind
+from iptsim.findings.behind import (
+    SOME_GUEST,
+    Behind,
+    ask_outside,
+    guests_beside,
+    lans_behind,
+    networks_behind,
+)
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
@@ -36,7 +44,8 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
                 yield _drops_all(family, forward)
             continue
         found = False
-        for behind in (*networks_behind(scene, family), *lans_behind(scene, family)):
+        others = (networks_behind, lans_behind, guests_beside)
+        for behind in chain.from_iterable(find(scene, family) for find in others):
             shown = ask_outside(scene, family, behind)
             if shown is not None and _dropped_by_policy(shown, only_request=behind.is_guess):
                 found = True
@@ -162,6 +171,13 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
                 " the policy drops it.",
                 name=behind.name,
             ),
+            message(
+                "FORWARD also sees packets that {name} switches between its ports, because"
+                " net.bridge.bridge-nf-call-iptables is on.",
+                name=behind.name,
+            )
+            if behind.port
+            else "",
             _counted(forward),
         ),
         message_sentences(

@@ -218,7 +218,8 @@ def _default_routes(host: Host) -> None:
         if any(route.family == family and route.table == "main" for route in namespace.routes):
             continue
         for interface, address in namespace.addresses(family):
-            inside = interface.kind in ("loopback", "bridge") or interface.name in bridges
+            inside = interface.kind in ("loopback", "bridge") and not namespace.has_uplink(interface.name)
+            inside |= interface.name in bridges
             if inside or not interface.up or address.scope != "global":
                 continue
             gateway = address.network + (1 if address.address != address.network + 1 else 2)

@@ -36,7 +36,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         return
     bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
     outside = evidence.outside or next(
-        (name for name, one in interfaces.items() if one.kind == "physical"),
+        (one.master or name for name, one in interfaces.items() if one.kind == "physical"),
         next((name for name in own if _kind(name) == "physical"), "eth0"),
     )
     # the host also answers for its addresses on other interfaces, such as bridges, so those do not tell whose they are
@@ -49,7 +49,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         message(
             "The host reaches the outside through {outside} and has the address {shown} there.",
             outside=outside,
-            shown=_shown(addresses),
+            shown=_shown(interfaces[outside].addresses),
         )
     )
     for name, network in bridges.items():

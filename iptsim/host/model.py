@@ -316,8 +316,7 @@ class Host(Pictured):
 
     def _leads_outside(self, bridge: str) -> bool:
         """Return whether a bridge also connects external machines: a port is an uplink, or it has the default route."""
-        outwards = ("physical", "bond", "vlan")
-        return any(port.kind in outwards for port in self.namespace.ports(bridge)) or any(
+        return self.namespace.has_uplink(bridge) or any(
             route.device == bridge and route.prefix_length == 0 for route in self.namespace.routes
         )
 

@@ -347,6 +347,10 @@ class Namespace:
         """Return the ports of a bridge."""
         return [interface for interface in self.interfaces.values() if interface.master == bridge]
 
+    def has_uplink(self, bridge: str) -> bool:
+        """Return whether a network card is a port of a bridge, which therefore also connects external machines."""
+        return any(port.kind in ("physical", "bond", "vlan") for port in self.ports(bridge))
+
     def learnt(self, mac: str | None, bridge: str | None = None) -> str | None:
         """Return the bridge port on which a MAC address was learnt, on one bridge or any; None if unknown."""
         fitting = (one for one in self.forwarding if one.mac == mac and bridge in (None, one.bridge))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _KINDS = (
+    (re.compile(r"virbr\d+-nic"), "tun"),  # keeps the MAC address of libvirt's bridge
     (re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|incusbr|vmbr|cni|docker_gwbridge"), "bridge"),
     (re.compile(r"veth|vnet"), "veth"),
     (re.compile(r"wg"), "wireguard"),

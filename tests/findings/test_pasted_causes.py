@@ -295,6 +295,7 @@ def test_settings_show_no_policy(tmp_path: Path) -> None:
     path.write_text("docker run -d -p 80:80 nginx\n")
     assert not iptsim.lint(path)
 
+
 #: `iptables -L -n` of a Docker host: no interfaces, no table nat.
 LISTED = """\
 Chain INPUT (policy ACCEPT)
@@ -350,3 +351,38 @@ def test_rules_of_input_for_a_published_port_of_a_plain_listing(
     for one in found:
         assert "8080/tcp (web)" in str(one.title)
         assert any("filter INPUT rule 2" in str(evidence.place) for evidence in one.evidence)
+
+
+BRIDGED = """\
+-P FORWARD DROP
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-N DOCKER-USER
+{more}-A DOCKER-USER -j RETURN
+
+net.bridge.bridge-nf-call-iptables = {seen}
+
+bridge name	bridge id		STP enabled	interfaces
+br0		8000.0cc47a7c1a2b	no		eno1
+							{port}
+docker0		8000.0242f1b6c3a1	no
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "seen", "port", "expected"),
+    [
+        ("", 1, "vnet0", True),
+        ("", 0, "vnet0", False),  # iptables does not see what the bridge switches
+        ("", 1, "eno2", False),  # a bridge without guests
+        ("-A DOCKER-USER -i br0 -o br0 -j ACCEPT\n", 1, "vnet0", False),
+    ],
+)
+def test_guests_beside_the_uplink(more: str, seen: int, port: str, expected: bool, tmp_path: Path) -> None:
+    """The kernel's documentation of br_netfilter: with bridge-nf-call-iptables, iptables sees bridged packets."""
+    path = tmp_path / "paste"
+    path.write_text(BRIDGED.format(more=more, seen=seen, port=port), "utf-8")
+    found = [one for one in iptsim.lint(path) if one.code == "forward-drop-hits-others"]
+    assert bool(found) is expected
+    assert all(helps(one) for one in found)

@@ -245,3 +245,29 @@ def test_events_of_connections(tmp_path: Path) -> None:
     (left,) = host.conntrack
     assert left.connection.original.dport == 53
     assert "ASSURED" in left.connection.status
+
+
+BRIDGES = """\
+bridge name	bridge id		STP enabled	interfaces
+br0		8000.0cc47a7c1a2b	no		eno1
+							vnet0
+docker0		8000.0242f1b6c3a1	no
+virbr0		8000.525400fbb2a1	yes		virbr0-nic
+"""
+
+
+def test_bridges_and_their_ports(tmp_path: Path) -> None:
+    """The format of bridge-utils: one line per bridge, further ports on lines of their own."""
+    (segment,) = split(lines_of(f"# brctl show\n{BRIDGES}\nThanks\n"))[0]
+    assert (segment.form, segment.first, segment.last) == ("brctl show", 0, 5)
+    host = iptsim.load_host(write(tmp_path, f"{BRIDGES}\n-P FORWARD DROP\n"))
+    found = {name: (one.kind, one.master) for name, one in host.namespace.interfaces.items() if name != "lo"}
+    assert found == {
+        "br0": ("bridge", None),
+        "eno1": ("physical", "br0"),
+        "vnet0": ("veth", "br0"),
+        "docker0": ("bridge", None),
+        "virbr0": ("bridge", None),
+        "virbr0-nic": ("tun", "virbr0"),
+    }
+    assert {interface.name for interface, _ in host.namespace.addresses(4)} == {"lo", "br0"}  # not its port eno1

@@ -30,6 +30,7 @@ FORMS = (
     "dump",
     "iproute",
     "net_tools",
+    "brctl",
     "sockets",
     "sysctl",
     "docker_json",
