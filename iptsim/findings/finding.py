@@ -89,7 +89,7 @@ CODES: dict[str, Kind] = {
     "ip-forward-off": Kind(
         "high",
         message(
-            "The host does not route, so containers cannot reach other networks and published ports do not work."
+            "The host does not route: containers and networks behind it reach no others, and no port is forwarded."
         ),
     ),
     "published-without-dnat": Kind(

@@ -13,11 +13,11 @@ from iptsim.packet import Family
 
 
 def tried(scene: Scene, finding: Finding) -> Finding:
-    """Return a finding with a remedy that helps, or that says why it does not."""
+    """Return a finding with a remedy that helps, as far as the rules are known, or that says why it does not."""
     if not finding.commands or finding.shown is None:
         return finding
     after = outcome(scene, finding.family, finding.commands, finding.shown)
-    if after is not None and mends(finding.shown, after):
+    if after is not None and (mends(finding.shown, after) or after.verdict == "DEPENDS"):
         return finding
     why = after.reason.message if after is not None else message("the commands fail on these rules.")
     remedy = message(

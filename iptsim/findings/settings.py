@@ -5,42 +5,78 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.port_forwards import forwards
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
 
 
 def forwarding_off(scene: Scene) -> Iterator[Finding]:
-    """Find a host with routing disabled although its containers need it."""
+    """Find a host with routing disabled although its containers, port forwards or networks need it."""
     sysctls = scene.host.namespace.sysctls
     if sysctls.get("net.ipv4.ip_forward") != "0" or 4 not in scene.families:
         return
-    networks = [one for one in scene.docker_networks() if not one.internal and scene.members(one)]
-    if not networks:
-        return
-    published = [one for one in scene.publications(4) if not one.on_loopback]
-    if published:
-        shown = scene.ask_port(published[0])
-    else:
-        shown = scene.ask(scene.members(networks[0])[0].name, "internet", proto="tcp", dport=443)
+    asked = _of_containers(scene)
+    is_for_containers = asked is not None
+    shown, rules = asked or next(_of_others(scene), (None, ()))
     if shown is None or shown.reason.code != "ip-forward-off":
         return
     yield Finding(
         "ip-forward-off",
-        message("ip_forward is 0, so the host does not route for its containers."),
-        (Evidence("sysctl.txt", "net.ipv4.ip_forward = 0"),),
+        message("ip_forward is 0, so the host does not route for its containers.")
+        if is_for_containers
+        else message(
+            "ip_forward is 0, so the host does not route: its rules for forwarded packets have no effect."
+        ),
+        (Evidence("sysctl.txt", "net.ipv4.ip_forward = 0"), *map(of_rule, rules)),
         message(
-            "No packets pass between containers and the outside, or between two networks; no rule "
-            "can change that."
+            "No packets pass between two networks, such as those of containers and the outside; no rule can change "
+            "that."
         ),
         message(
             "sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d). dockerd does this when it "
             "starts, unless it has ip-forward=false."
-        ),
+        )
+        if is_for_containers
+        else message("sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d)."),
         shown,
         4,
         ("sysctl -w net.ipv4.ip_forward=1",),
     )
+
+
+def _of_containers(scene: Scene) -> tuple[Explanation | None, tuple[Rule, ...]] | None:
+    """Walk a packet that needs routing to or from a container; None if there are none."""
+    networks = [one for one in scene.docker_networks() if not one.internal and scene.members(one)]
+    if not networks:
+        return None
+    published = next((one for one in scene.publications(4) if not one.on_loopback), None)
+    if published is not None:
+        return scene.ask_port(published), ()
+    return scene.ask(scene.members(networks[0])[0].name, "internet", proto="tcp", dport=443), ()
+
+
+def _of_others(scene: Scene) -> Iterator[tuple[Explanation | None, tuple[Rule, ...]]]:
+    """Walk packets for the port forwards of a person, and from the networks for which rules masquerade."""
+    for forward in forwards(scene, 4):
+        yield scene.ask("internet", forward.at, 4, **forward.fields), (forward.rule,)
+    masquerading = [
+        rule for rule in scene.rules(4, "nat", "POSTROUTING") if rule.target_name in ("MASQUERADE", "SNAT")
+    ]
+    if masquerading:
+        inner = Behind(_inner(scene) or "tun0", SOME_GUEST[4])
+        yield ask_outside(scene, 4, next(networks_behind(scene, 4), inner)), tuple(masquerading[:1])
+
+
+def _inner(scene: Scene) -> str | None:
+    """Return an interface other than the uplink from which a rule of FORWARD takes packets."""
+    outside = scene.outside_interface(4)
+    parameters = (rule.parameters for rule in scene.rules(4, "filter", "FORWARD"))
+    names = (one.in_interface for one in parameters if "in_interface" not in one.negated)
+    return next((name for name in names if name and (outside is None or name != outside.name)), None)
 
 
 def localnet_routed(scene: Scene) -> Iterator[Finding]:

@@ -6,20 +6,27 @@ Docker, Podman, libvirt and similar software write rules of well-known forms, qu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Network
 
 from iptsim.dump.chain_graph import ChainGraph
 from iptsim.dump.ruleset import Plan, Rule, Ruleset
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
-from iptsim.extensions.matches.tcp import Tcp
-from iptsim.extensions.matches.udp import Udp
-from iptsim.extensions.parameters import Parameters
-from iptsim.extensions.targets.dnat import Dnat, Snat
-from iptsim.extensions.values import Network, prefix_length
+from iptsim.extensions.targets.dnat import Snat
 from iptsim.host.containers import PublishedPort
+from iptsim.host.members import (
+    Member,
+    Members,
+    Prefix,
+    as_prefix,
+    asked_prefix,
+    destination_port,
+    family_of,
+    forwarded_to,
+    prefix_of,
+)
 from iptsim.host.namespace import prefix_mask
-from iptsim.packet import BITS, Family, address_text
+from iptsim.packet import BITS
 
 #: Chains that dockerd creates, and the names it gives bridges.
 _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
@@ -35,28 +42,6 @@ _TRANSLATING = ("DNAT", "SNAT", "MASQUERADE")
 _LOOPBACK: dict[int, tuple[int, int]] = {4: (0x7F << 24, 8), 6: (1, 128)}
 
 
-class Prefix(NamedTuple):
-    """A subnet."""
-
-    family: Family
-    address: int
-    length: int
-
-    def covers(self, family: int, address: int) -> bool:
-        """Return whether the prefix contains an address."""
-        return family == self.family and address & prefix_mask(family, self.length) == self.address
-
-    def __str__(self) -> str:
-        return f"{address_text(self.family, self.address)}/{self.length}"
-
-
-class Member(NamedTuple):
-    """An address that the rules treat as a container's."""
-
-    family: Family
-    address: int
-
-
 class Evidence:
     """What the rules reveal.
 
@@ -64,6 +49,7 @@ class Evidence:
         subnets: by bridge, in the order of the rules.
         links: the subnets behind every other interface.
         tunnels: likewise, but guessed: masqueraded subnets are assigned to the only tunnel.
+        forwards_to_lan: the guess is the subnet of addresses to which ports are forwarded.
         host_addresses: addresses of the host itself.
         interfaces: names of all interfaces, in the order of the rules.
         internal / isolated / masqueraded: bridges without external access; bridges whose members may not
@@ -77,7 +63,8 @@ class Evidence:
         self.subnets: dict[str, list[Prefix]] = {}
         self.links: dict[str, list[Prefix]] = {}
         self.tunnels: dict[str, list[Prefix]] = {}
-        self._members = _Members()
+        self.forwards_to_lan = False
+        self._members = Members()
         self.host_addresses: list[Member] = []
         self.interfaces: dict[str, None] = {}
         self.internal: set[str] = set()
@@ -115,7 +102,10 @@ class Evidence:
         self._guess_tunnel()
 
     def _guess_tunnel(self) -> None:
-        """Assign masqueraded subnets without a known interface to the only tunnel or other internal interface."""
+        """Assign masqueraded subnets without a known interface to the only tunnel or other internal interface.
+
+        Without any, the only subnet to which rules forward ports.
+        """
         outside = {*self._translated, self.outside, "lo"}
         inner = [
             name
@@ -123,7 +113,7 @@ class Evidence:
             if name not in self.links
             and name not in self.subnets
             and name not in outside
-            and not _OUTSIDE.fullmatch(name)
+            and (self._translated or not _OUTSIDE.fullmatch(name))
             and not self.is_dockers(name)
         ]
         tunnels = [name for name in inner if _TUNNEL.fullmatch(name)] or inner
@@ -131,12 +121,31 @@ class Evidence:
             prefix for prefixes in (*self.subnets.values(), *self.links.values()) for prefix in prefixes
         }
         free = [prefix for prefix in dict.fromkeys(self._hidden) if prefix not in placed]
-        if len(tunnels) != 1 or not free:
+        if len(tunnels) != 1:
+            return
+        if not free:
+            free = self._lan_of_targets(placed)
+            self.forwards_to_lan = bool(free)
+        if not free:
             return
         if _BRIDGE.fullmatch(tunnels[0]):
             self.subnets[tunnels[0]] = free
         else:
             self.tunnels[tunnels[0]] = free
+
+    def _lan_of_targets(self, placed: Collection[Prefix]) -> list[Prefix]:
+        """Return the usual subnet of the private addresses to which ports are forwarded, if there is just one."""
+        found = {Prefix(4, one.address & ~0xFF, 24) for one in self.members if one.family == 4}
+        known = (*placed, *(Prefix(4, one.address & ~0xFF, 24) for one in self.host_addresses))
+        private = {
+            one
+            for one in found
+            if IPv4Network((one.address, one.length)).is_private
+            and not any(
+                other.covers(4, one.address) or one.covers(other.family, other.address) for other in known
+            )
+        }
+        return [*private] if len(found) == len(private) == 1 else []
 
     @property
     def members(self) -> dict[Member, str | None]:
@@ -189,7 +198,7 @@ class Evidence:
             self._asked_address(rule)
             return
         if isinstance(rule.target, Snat) and rule.target.to_source.addresses:
-            family = _family(rule.target.to_source.family)
+            family = family_of(rule.target.to_source.family)
             self._host_address(Member(family, rule.target.to_source.addresses[0]))
         self._local_address(rule)
         self._masquerade(rule)
@@ -237,7 +246,7 @@ class Evidence:
         name = parameters.out_interface
         if rule.target_name not in ("MASQUERADE", "SNAT"):
             return
-        prefix = _prefix(parameters, "source")
+        prefix = prefix_of(parameters, "source")
         if not name and prefix is not None and parameters.destination == parameters.source:
             if "destination" in parameters.negated:  # of a bridge for guests: LXD, lxc-net
                 self._hidden.append(prefix)
@@ -264,7 +273,7 @@ class Evidence:
         ):
             network = getattr(parameters, side)
             if network is not None and interface and side in parameters.negated:
-                prefix = _as_prefix(network)
+                prefix = as_prefix(network)
                 if prefix is not None:
                     self._add_subnet(self.subnets, interface, prefix)
                     self.internal.add(interface)
@@ -278,7 +287,7 @@ class Evidence:
             return
         parameters = rule.parameters
         for side, interface in (("source", "in_interface"), ("destination", "out_interface")):
-            prefix, name = _prefix(parameters, side), getattr(parameters, interface)
+            prefix, name = prefix_of(parameters, side), getattr(parameters, interface)
             if prefix and name and interface not in parameters.negated:
                 self._add_subnet(self._weak, name, prefix)
 
@@ -291,7 +300,7 @@ class Evidence:
             return
         parameters = rule.parameters
         for side, interface in (("destination", "out_interface"), ("source", "in_interface")):
-            prefix = _prefix(parameters, side)
+            prefix = prefix_of(parameters, side)
             if prefix is None or prefix.length != BITS[prefix.family] or _is_loopback(prefix):
                 continue
             bridge = getattr(parameters, interface) if interface not in parameters.negated else None
@@ -302,7 +311,7 @@ class Evidence:
             unshown = opened and self.listed and rule.chain == "DOCKER"
             if not (_BRIDGE.fullmatch(bridge) or bridge in self.subnets if bridge else unshown):
                 continue
-            port = _destination_port(rule) if opened else None
+            port = destination_port(rule) if opened else None
             exposed = None if port is None else (parameters.protocol or 0, port)
             self._members.add(Member(prefix.family, prefix.address), bridge, exposed)
 
@@ -310,7 +319,7 @@ class Evidence:
         """Docker: -A DOCKER -d 192.0.2.10/32 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80."""
         if rule.plan is not None and "destination" not in rule.plan.fields:
             return
-        asked, member = _asked(rule), _forwarded_to(rule)
+        asked, member = asked_prefix(rule), forwarded_to(rule)
         if asked is not None and member is not None and not _is_loopback(asked):
             self._host_address(Member(member.family, asked.address))
 
@@ -318,7 +327,7 @@ class Evidence:
         """Note an address whose packets pass INPUT: -A INPUT -d 192.0.2.10/32 -i eth0 -p tcp --dport 22 -j ACCEPT."""
         if (rule.table, rule.chain) != ("filter", "INPUT"):
             return
-        prefix = _asked(rule)
+        prefix = asked_prefix(rule)
         if prefix is not None and not _is_loopback(prefix) and not _is_for_many(prefix):
             self._host_address(Member(prefix.family, prefix.address))
 
@@ -334,94 +343,6 @@ class Evidence:
                 known.append(prefix)
 
 
-class _Members:
-    """The addresses that the rules treat as containers'.
-
-    Most hosts with many rules forward to addresses of other hosts, so such rules are read on demand.
-
-    Attributes:
-        placed: whether a rule may name the bridge of such an address.
-        bridges, published, exposed: as :attr:`Evidence.members` and so on; see :meth:`all`.
-    """
-
-    def __init__(self) -> None:
-        self.placed = False
-        self.bridges: dict[Member, str | None] = {}
-        self.published: dict[Member, list[PublishedPort]] = {}
-        self.exposed: dict[Member, list[tuple[int, int]]] = {}
-        self._found: list[Rule | tuple[Member, str | None, tuple[int, int] | None]] = []
-
-    def add_forwarding(self, rule: Rule) -> None:
-        """Add the address that a rule forwards to."""
-        if not self.placed:
-            plan = rule.plan
-            named = (
-                rule.parameters.in_interface is not None if plan is None else "in_interface" in plan.fields
-            )
-            self.placed = named
-        self._found.append(rule)
-
-    def add(self, member: Member, bridge: str | None, exposed: tuple[int, int] | None) -> None:
-        """Add an address on a bridge, and perhaps the protocol and port that a rule accepts."""
-        self.placed = True
-        self._found.append((member, bridge, exposed))
-
-    def all(self) -> _Members:
-        """Read what has been added, in the order of the rules."""
-        found, self._found = self._found, []
-        for one in found:
-            if isinstance(one, Rule):
-                self._forwarding(one)
-                continue
-            member, bridge, exposed = one
-            self._place(member, bridge)
-            if exposed is not None:
-                known = self.exposed.setdefault(member, [])
-                if exposed not in known:
-                    known.append(exposed)
-        return self
-
-    def _forwarding(self, rule: Rule) -> None:
-        """Docker: -A DOCKER ! -i docker0 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80."""
-        member = _forwarded_to(rule)
-        if member is None:
-            return
-        parameters = rule.parameters
-        self._place(member, parameters.in_interface if "in_interface" in parameters.negated else None)
-        port = _destination_port(rule)
-        if port is not None and parameters.protocol:
-            assert isinstance(rule.target, Dnat)
-            asked, ports = _asked(rule), rule.target.to_destination.ports
-            self.published.setdefault(member, []).append(
-                PublishedPort(
-                    proto=parameters.protocol,
-                    container_port=ports[0] if ports else port,
-                    host_address=None if asked is None else address_text(member.family, asked.address),
-                    host_port=port,
-                    family=member.family,
-                )
-            )
-
-    def _place(self, member: Member, bridge: str | None) -> None:
-        self.bridges[member] = self.bridges.get(member) or bridge
-
-
-def _forwarded_to(rule: Rule) -> Member | None:
-    """Return the single address that a rule translates destinations to."""
-    if not isinstance(rule.target, Dnat):
-        return None
-    wanted = rule.target.to_destination
-    if wanted.addresses is None or wanted.addresses[0] != wanted.addresses[1]:
-        return None
-    return Member(_family(wanted.family), wanted.addresses[0])
-
-
-def _asked(rule: Rule) -> Prefix | None:
-    """Return the single destination address that a rule matches."""
-    prefix = _prefix(rule.parameters, "destination")
-    return prefix if prefix is not None and prefix.length == BITS[prefix.family] else None
-
-
 def _may_tell(rule: Rule) -> bool:
     """Return whether a rule, or any other of its plan, may reveal something about the host."""
     plan, parameters = rule.plan, rule.parameters
@@ -429,22 +350,6 @@ def _may_tell(rule: Rule) -> bool:
         return bool(plan.fields & _INTERFACES) or plan.target_name in _TRANSLATING
     named = parameters.in_interface is not None or parameters.out_interface is not None
     return named or rule.target_name in _TRANSLATING or rule.chain == "DOCKER"
-
-
-def _family(number: int) -> Family:
-    return 4 if number == 4 else 6
-
-
-def _as_prefix(network: Network) -> Prefix | None:
-    family = _family(network.family)
-    length = prefix_length(network.mask, BITS[family])
-    return None if length is None else Prefix(family, network.address & network.mask, length)
-
-
-def _prefix(parameters: Parameters, side: str) -> Prefix | None:
-    """Return the prefix of `-s` or `-d`, or None if the option is missing or negated."""
-    network: Network | None = getattr(parameters, side)
-    return None if network is None or side in parameters.negated else _as_prefix(network)
 
 
 def _is_loopback(prefix: Prefix) -> bool:
@@ -467,16 +372,3 @@ def _is_for_own_packets(rule: Rule) -> bool:
         and "src_type" not in match.negated
         for match in rule.matches
     )
-
-
-def _destination_port(rule: Rule) -> int | None:
-    """Return the single destination port that a rule matches."""
-    for match in rule.matches:
-        if (
-            isinstance(match, (Tcp, Udp))
-            and match.destination_port
-            and "destination_port" not in match.negated
-        ):
-            first, last = match.destination_port
-            return first if first == last else None
-    return None

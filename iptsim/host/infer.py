@@ -12,8 +12,9 @@ from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
 from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.evidence import Evidence, Member, Prefix
+from iptsim.host.evidence import Evidence
 from iptsim.host.inferred_interfaces import infer_interfaces
+from iptsim.host.members import Member, Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import (
     Interface,

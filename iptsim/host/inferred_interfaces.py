@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
-from iptsim.host.evidence import Evidence, Member
+from iptsim.host.evidence import Evidence
+from iptsim.host.members import Member
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind
 from iptsim.host.wiring import LOOPBACK
@@ -79,6 +80,12 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         behind = message_joined(" and ", map(str, links))
         host.assumptions.append(
             message(
+                "{name} leads to {behind}: a guess, because rules forward ports to there.",
+                name=name,
+                behind=behind,
+            )
+            if guessed and evidence.forwards_to_lan
+            else message(
                 "{name} leads to {behind}: a guess, because rules masquerade the traffic from there.",
                 name=name,
                 behind=behind,

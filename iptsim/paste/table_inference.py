@@ -18,6 +18,8 @@ TARGETS = {
     "filter": frozenset({"REJECT"}),
     "mangle": frozenset({"TPROXY", "TTL", "HL", "TOS", "DSCP", "ECN", "TCPOPTSTRIP"}),
 }
+#: Targets that several tables have, but that are usual in mangle.
+_MANGLING = frozenset({"MARK", "CONNMARK", "TCPMSS"})
 #: Chains of well-known programs that are called from nat's PREROUTING.
 _OF_NAT = frozenset(
     {"DOCKER", "DOCKER-INGRESS", "KUBE-SERVICES", "NETAVARK-HOSTPORT-DNAT", "CNI-HOSTPORT-DNAT"}
@@ -61,12 +63,17 @@ def _only_nat(targets: set[str]) -> bool:
 def tables_of_rules(items: Sequence[Item]) -> dict[str, list[Item]]:
     """Return rules without a table by their table, as grep prints those of several.
 
-    A rule whose target or chain only one other table has is taken as a rule of that table.
+    A rule whose target or chain only one other table has is taken as a rule of that table. If such rules show that
+    there are several tables, each of the others is taken as a rule of the table whose chain of that name is usual.
     """
     usual = table_of_rules(items)
+    certain = [_certain(item) for item in items]
+    is_mixed = not {None, usual}.issuperset(certain) or usual == "mangle"
+    is_mixed &= bool({"nat", "filter"}.intersection(certain))
+    is_mixed &= not any(isinstance(item, ChainItem) for item in items)  # iptables -S prints one table
     found: dict[str, list[Item]] = {usual: []}
-    for item in items:
-        found.setdefault(_certain(item) or usual, []).append(item)
+    for item, table in zip(items, certain, strict=True):
+        found.setdefault(table or (_likely(item) if is_mixed else None) or usual, []).append(item)
     return {table: own for table, own in found.items() if own}
 
 
@@ -75,11 +82,27 @@ def _certain(item: Item) -> str | None:
     if not isinstance(item, CommandItem):
         return None
     words = [word.text for word in item.words]
-    target = next((following for word, following in pairwise(words) if word == "-j"), "")
+    target = _target(item)
     for table, names in TARGETS.items():
         if target in names:
             return table
     return "nat" if _KUBE_NAT.match(target) or any(map(_KUBE_NAT.match, words[1:2])) else None
+
+
+def _likely(item: Item) -> str | None:
+    """Return the table in which such rules usually are; None for those of chains that are not built in."""
+    chain = item.words[1].text if isinstance(item, CommandItem) and len(item.words) > 1 else ""
+    if chain in ("INPUT", "FORWARD", "OUTPUT"):
+        return "mangle" if _target(item) in _MANGLING else "filter"
+    if chain in ("PREROUTING", "POSTROUTING"):
+        # nat's chains may not drop
+        return "mangle" if _target(item) in _MANGLING else "raw" if _target(item) == "DROP" else "nat"
+    return None
+
+
+def _target(item: Item) -> str:
+    words = [word.text for word in item.words] if isinstance(item, CommandItem) else []
+    return next((following for word, following in pairwise(words) if word == "-j"), "")
 
 
 def may_stand_in(chain: str, item: RuleItem, family: Family) -> bool:

@@ -386,3 +386,38 @@ def test_guests_beside_the_uplink(more: str, seen: int, port: str, expected: boo
     found = [one for one in iptsim.lint(path) if one.code == "forward-drop-hits-others"]
     assert bool(found) is expected
     assert all(helps(one) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("forwarding", "rules", "example"),
+    [
+        (0, "-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE", "10.8.0.2"),
+        (0, "-A POSTROUTING -o eth0 -j MASQUERADE\n-A FORWARD -i wlan0 -o eth0 -j ACCEPT", "wlan0"),
+        (0, "-A PREROUTING -i eth0 -p tcp --dport 443 -j DNAT --to-destination 192.168.1.50:443", "443"),
+        (1, "-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE", ""),
+        (0, "-A INPUT -p tcp --dport 22 -j ACCEPT", ""),  # a host that is no router
+    ],
+)
+def test_a_router_that_does_not_route(forwarding: int, rules: str, example: str, tmp_path: Path) -> None:
+    """Documentation/networking/ip-sysctl.rst: without ip_forward, packets are not forwarded between interfaces."""
+    path = tmp_path / "paste"
+    path.write_text(f"{rules}\n\nnet.ipv4.ip_forward = {forwarding}\n", "utf-8")
+    found = [one for one in iptsim.lint(path) if one.code == "ip-forward-off"]
+    assert bool(found) is bool(example)
+    for one in found:
+        assert helps(one)
+        assert example in one.command("paste")
+
+
+def test_a_port_forward_into_the_only_lan_does_not_work_from_there(tmp_path: Path) -> None:
+    """The NAT HOWTO, "Destination NAT Onto the Same Network", without the addresses of the interfaces."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "-A PREROUTING -d 203.0.113.10 -p tcp --dport 443 -j DNAT --to-destination 192.168.1.50:443\n"
+        "-A POSTROUTING -o eth0 -j MASQUERADE\n"
+        "-A FORWARD -i eth1 -j ACCEPT\n"
+        "-A FORWARD -m state --state RELATED,ESTABLISHED -j ACCEPT\n",
+        "utf-8",
+    )
+    found = {one.code: one for one in iptsim.lint(path)}
+    assert helps(found["hairpin"])

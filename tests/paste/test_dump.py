@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.extensions.hidden import is_gap
 from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
@@ -132,3 +133,27 @@ def test_a_dump_in_a_comment(mark: str) -> None:
         verdict(dump.replace("DROP", "ACCEPT") + quoted, sender="203.0.113.9", to="host", dport=80)
         == "ACCEPT"
     )
+
+
+def test_rules_of_several_tables_without_headings() -> None:
+    """Rules of nat show that those of other chains are of the table where such chains are usual."""
+    text = (
+        "-A PREROUTING -p tcp --dport 443 -j DNAT --to-destination 192.168.1.50\n"
+        "-A PREROUTING -i eth0 -j MARK --set-mark 1\n"
+        "-A PREROUTING -s 10.0.0.0/8 -i eth0 -j DROP\n"
+        "-A POSTROUTING -o eth0 -j MASQUERADE\n"
+        "-A FORWARD -i eth1 -j ACCEPT\n"
+        "-A INPUT -i lo -j ACCEPT\n"
+    )
+    ruleset = read(text).rulesets[4]
+    found = {
+        (rule.table, rule.chain, rule.target_name) for rule in ruleset.rules() if not is_gap(rule.target)
+    }
+    assert found == {
+        ("nat", "PREROUTING", "DNAT"),
+        ("mangle", "PREROUTING", "MARK"),
+        ("raw", "PREROUTING", "DROP"),
+        ("nat", "POSTROUTING", "MASQUERADE"),
+        ("filter", "FORWARD", "ACCEPT"),
+        ("filter", "INPUT", "ACCEPT"),
+    }

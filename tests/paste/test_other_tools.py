@@ -270,4 +270,7 @@ def test_bridges_and_their_ports(tmp_path: Path) -> None:
         "virbr0": ("bridge", None),
         "virbr0-nic": ("tun", "virbr0"),
     }
-    assert {interface.name for interface, _ in host.namespace.addresses(4)} == {"lo", "br0"}  # not its port eno1
+    assert {interface.name for interface, _ in host.namespace.addresses(4)} == {
+        "lo",
+        "br0",
+    }  # not its port eno1

@@ -293,12 +293,11 @@ class _Reader:
         )
 
     def _split(self, rules: Rules) -> None:
-        """Put rules that only other tables can have into pieces of their own."""
-        for table, items in tables_of_rules(rules.items).items():
-            if table == rules.table:
-                rules.items = items
-            else:
-                self.pieces.insert(self.pieces.index(rules) + 1, replace(rules, table=table, items=items))
+        """Put the rules of each table into a piece of its own."""
+        (rules.table, first), *others = tables_of_rules(rules.items).items()
+        at = self.pieces.index(rules) + 1
+        self.pieces[at:at] = [replace(rules, table=table, items=items) for table, items in others]
+        rules.items = first
 
     def _form(self) -> str:
         six = self.pieces[0].family == 6
