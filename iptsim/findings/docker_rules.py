@@ -14,12 +14,12 @@ from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import quote
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.model import FailedCommand
 from iptsim.languages import message, message_many, message_sentences
-from iptsim.owners.docker import docker_role
+from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import Family, address_text
 
 
@@ -27,6 +27,8 @@ def flushed(scene: Scene) -> Iterator[Finding]:
     """Find Docker's chains, jumps and MASQUERADE rules that are missing although its containers run."""
     for family in scene.families:
         if not _expects_rules(scene, family):
+            if _has_none(scene, family):
+                yield _without_any(scene, family)
             continue
         missing = list(_missing(scene, family))
         if not missing:
@@ -56,6 +58,43 @@ def flushed(scene: Scene) -> Iterator[Finding]:
             shown,
             family,
         )
+
+
+def _has_none(scene: Scene, family: Family) -> bool:
+    """Return whether a pasted text shows that Docker runs, and a FORWARD without any of its rules."""
+    pasted, daemon = scene.host.pasted, scene.host.daemon
+    if family == 6 or pasted is None or not any(one.form.startswith("docker ") for one in pasted.segments):
+        return False
+    if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
+        return False
+    if "FORWARD" not in scene.table(family, "filter").chains or not scene.shows(family, "filter", "FORWARD"):
+        return False
+    rules = scene.rules(family, "filter", "FORWARD")
+    return not any(is_dockers(rule) or rule.target_name in DOCKER_CHAINS for rule in rules)
+
+
+def _without_any(scene: Scene, family: Family) -> Finding:
+    forward = scene.table(family, "filter").chains["FORWARD"]
+    blocking = [rule for rule in forward.rules if rule.target_name in ("DROP", "REJECT")]
+    evidence = of_rule(blocking[-1]) if blocking else of_policy(forward)
+    return Finding(
+        "docker-rules-flushed",
+        message(
+            "FORWARD has no rule of Docker, although Docker runs: the tables were flushed or overwritten since."
+        ),
+        (Evidence("filter FORWARD", message("no rule of Docker")), evidence),
+        message(
+            "Without them, the other rules and the policy of FORWARD decide about packets of containers and to"
+            " published ports. dockerd does not notice until it starts again. A reload of firewalld, or a script with"
+            " iptables -F or iptables-restore, removes them. With iptables=false, Docker writes none."
+        ),
+        message(
+            "systemctl restart docker writes them again. Load other rules with iptables-restore "
+            "--noflush, and before Docker starts."
+        ),
+        None,
+        family,
+    )
 
 
 #: What iptables prints if a chain that a rule is for, or jumps to, does not exist.

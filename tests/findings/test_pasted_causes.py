@@ -421,3 +421,31 @@ def test_a_port_forward_into_the_only_lan_does_not_work_from_there(tmp_path: Pat
     )
     found = {one.code: one for one in iptsim.lint(path)}
     assert helps(found["hairpin"])
+
+
+FORWARDING = """\
+$ docker run -d -p 8080:80 nginx
+
+Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+{rows}    0     0 ACCEPT     all  --  *      *       0.0.0.0/0    0.0.0.0/0    ctstate RELATED,ESTABLISHED
+   12   720 REJECT     all  --  *      *       0.0.0.0/0    0.0.0.0/0    reject-with icmp-host-prohibited
+"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("", True),
+        ("    0     0 DOCKER-USER  all  --  *      *       0.0.0.0/0            0.0.0.0/0\n", False),
+        ("    0     0 ACCEPT  all  --  docker0 !docker0  0.0.0.0/0            0.0.0.0/0\n", False),
+        ("...\n", False),  # Docker's may be among those left out
+    ],
+)
+def test_a_chain_forward_without_docker(rows: str, expected: bool, tmp_path: Path) -> None:
+    """Docker's documentation, "Integration with firewalld": a reload removes rules of others."""
+    path = tmp_path / "paste"
+    path.write_text(FORWARDING.format(rows=rows), "utf-8")
+    assert any(one.code == "docker-rules-flushed" for one in iptsim.lint(path)) is expected
+    path.write_text(FORWARDING.format(rows=rows).partition("\n")[2], "utf-8")
+    assert not any(one.code == "docker-rules-flushed" for one in iptsim.lint(path))
