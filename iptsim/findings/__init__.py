@@ -99,6 +99,7 @@ ANALYSES: tuple[Analysis, ...] = (
     host_services.closed_to_containers,
     host_traffic.output_drop,
     host_traffic.loopback_dropped,
+    host_traffic.names_unresolved,
     host_traffic.drops_some,
     redirects.from_containers,
     redirects.its_own,

@@ -100,17 +100,26 @@ def _guess(branch: Explanation) -> Text | None:
 
 
 def _near(shown: Explanation) -> tuple[Skipped, ...]:
-    """Return the rules that would have accepted the packet if its addresses had been different."""
+    """Return the rules that would have accepted the packet with another address, or one other interface."""
     leg = shown.trace.deciding_leg
     skipped = [*(one for step in leg.steps for one in step.skipped), *leg.skipped]
     near = [
         one
         for one in skipped
         if one.rule.target_name == "ACCEPT"
-        and one.condition.startswith(_ADDRESSES)
+        and (one.condition.startswith(_ADDRESSES) or _has_one_other_interface(one, shown))
         and _fits_otherwise(one, shown)
     ]
     return tuple({one.condition: one for one in reversed(near)}.values())[::-1][:_SHOWN]
+
+
+def _has_one_other_interface(skipped: Skipped, shown: Explanation) -> bool:
+    """Return whether a rule names the interfaces of a forwarded packet, but one of them is another."""
+    step = shown.trace.deciding_leg.deciding
+    named = (skipped.rule.parameters.in_interface, skipped.rule.parameters.out_interface)
+    if step is None or None in named or skipped.rule.parameters.negated & {"in_interface", "out_interface"}:
+        return False
+    return sum(one == other for one, other in zip(named, step.interfaces, strict=True)) == 1
 
 
 def _fits_otherwise(skipped: Skipped, shown: Explanation) -> bool:

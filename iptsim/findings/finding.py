@@ -145,6 +145,9 @@ CODES: dict[str, Kind] = {
     "input-drops-loopback": Kind(
         "high", message("The rules of INPUT drop the connections of the host to itself.")
     ),
+    "host-without-names": Kind(
+        "high", message("The rules let the host connect to web servers, but block its DNS queries.")
+    ),
     "neighbour-discovery-blocked": Kind(
         "high",
         message("The IPv6 rules block neighbour discovery, without which IPv6 does not work."),

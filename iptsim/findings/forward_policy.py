@@ -23,7 +23,7 @@ from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family
+from iptsim.packet import Family, parse_address
 
 #: Represents the forwarded traffic of others, where the source does not show the host's interfaces.
 _ANYBODY: dict[Family, Behind] = {4: Behind("tun0", SOME_GUEST[4]), 6: Behind("tun0", SOME_GUEST[6])}
@@ -40,8 +40,8 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
         if forward is None or forward.policy != "DROP":
             continue
         if not _dockers_policy(scene, family):
-            if scene.host.pasted is not None and not _accepts_any(scene, family):
-                yield _drops_all(family, forward)
+            if scene.host.pasted is not None:
+                yield from _without_docker(scene, family, forward)
             continue
         found = False
         others = (networks_behind, lans_behind, guests_beside)
@@ -54,6 +54,28 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
             shown = ask_outside(scene, family, _ANYBODY[family])
             if shown is not None and _dropped_by_policy(shown, only_request=True):
                 yield _cuts_off_others(scene, family, forward, shown)
+
+
+def _without_docker(scene: Scene, family: Family, forward: Chain) -> Iterator[Finding]:
+    """Find, in a pasted text, masqueraded networks that the policy of FORWARD drops; or a policy that drops all."""
+    found = False
+    for behind in networks_behind(scene, family):
+        shown = ask_outside(scene, family, behind) if _is_masqueraded(scene, family, behind) else None
+        if shown is not None and shown.verdict == "DROP" and _dropped_by_policy(shown, only_request=True):
+            found = True
+            yield _cuts_off(scene, family, forward, behind, shown)
+    if not found and not _accepts_any(scene, family):
+        yield _drops_all(family, forward)
+
+
+def _is_masqueraded(scene: Scene, family: Family, behind: Behind) -> bool:
+    """Return whether a rule gives the packets of a network to other networks an address of the host."""
+    address = parse_address(behind.address)[1] if not behind.is_guess else None
+    return any(
+        rule.target_name in ("MASQUERADE", "SNAT")
+        and (rule.parameters.source is None or (address is not None and address in rule.parameters.source))
+        for rule in scene.rules(family, "nat", "POSTROUTING")
+    )
 
 
 def _dockers_policy(scene: Scene, family: Family) -> bool:
@@ -157,6 +179,7 @@ def _counted(forward: Chain) -> Message | str:
 
 def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, shown: Explanation) -> Finding:
     commands = _accepting(scene, family, behind, shown)
+    of_docker = _dockers_policy(scene, family)
     return Finding(
         "forward-drop-hits-others",
         message("The FORWARD policy DROP also cuts off the network {network}.", network=behind.subnet)
@@ -166,11 +189,8 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
         ),
         (of_policy(forward), *([of_rule(behind.rule)] if behind.rule else [])),
         message_sentences(
-            message(
-                "Docker sets this policy when it enables ip_forward. No rule accepts the traffic of {name}, so"
-                " the policy drops it.",
-                name=behind.name,
-            ),
+            message("Docker sets this policy when it enables ip_forward.") if of_docker else "",
+            message("No rule accepts the traffic of {name}, so the policy drops it.", name=behind.name),
             message(
                 "FORWARD also sees packets that {name} switches between its ports, because"
                 " net.bridge.bridge-nf-call-iptables is on.",
@@ -181,12 +201,22 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
             _counted(forward),
         ),
         message_sentences(
-            message("{commands}.", commands="; ".join(commands)) if commands else "", _other_remedy(family)
+            message("{commands}.", commands="; ".join(commands)) if commands else "",
+            _other_remedy(family) if of_docker else _with_ufw(scene, family, behind),
         ),
         shown,
         family,
         commands or (f"{tool_of(family)} -P FORWARD ACCEPT",),
     )
+
+
+def _with_ufw(scene: Scene, family: Family, behind: Behind) -> Message | str:
+    """Return ufw's own command that lets a network's traffic through, if ufw wrote the rules."""
+    owners = chain_owners(scene.host.rulesets[family])
+    if not any(owners.chain(name) == "ufw" for name in scene.below(family, "filter", "FORWARD")):
+        return ""
+    sender = f"from {behind.subnet}" if behind.subnet else f"in on {behind.interface}"
+    return message("With ufw: {command}.", command=f"ufw route allow {sender}")
 
 
 def _cuts_off_others(scene: Scene, family: Family, forward: Chain, shown: Explanation) -> Finding:

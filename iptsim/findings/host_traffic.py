@@ -6,14 +6,17 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.constraints import membership
 from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import Finding, blocked_at, filtered_at, of_policy, of_rule, tool_of
+from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
-from iptsim.packet import Family, is_loopback, is_multicast
+from iptsim.packet import Family, is_loopback, is_multicast, parse_address
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))
+_DNS = 53
 #: At most this many rules are named.
 _SHOWN = 5
 
@@ -57,6 +60,71 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
 def _dropped_in_output(shown: Explanation) -> bool:
     step = blocked_at(shown, "OUTPUT")
     return step is not None and step.table == "filter"
+
+
+def names_unresolved(scene: Scene) -> Iterator[Finding]:
+    """Find hosts whose rules let them connect to web servers, but block their DNS queries or the replies."""
+    for family in scene.families:
+        web = scene.ask("host", "internet", family, proto="tcp", dport=443)
+        server = _name_server(scene, family)
+        shown = scene.ask("host", server, family, proto="udp", dport=_DNS)
+        if web is None or web.verdict != "ACCEPT" or shown is None or shown.verdict not in ("DROP", "REJECT"):
+            continue
+        step = shown.trace.deciding_leg.deciding
+        chain = scene.table(family, "filter").chains.get(step.chain or "") if step is not None else None
+        if step is None or step.table != "filter" or (step.rule is None and chain is None):
+            continue
+        if step.hook == "OUTPUT" and server == "internet" and _lets_some_queries_out(scene, family):
+            continue  # to name servers that the source does not show
+        tool = tool_of(family)
+        out = f"{tool} -I OUTPUT -p udp --dport {_DNS} -j ACCEPT"
+        back = f"{tool} -I INPUT -p udp --sport {_DNS} -m conntrack --ctstate ESTABLISHED -j ACCEPT"
+        commands = first_that_mends(scene, family, [(out,), (back,), (out, back)], shown)
+        yield Finding(
+            "host-without-names",
+            message("The host cannot resolve names: {hook} blocks its DNS queries.", hook="OUTPUT")
+            if step.hook == "OUTPUT"
+            else message("The host cannot resolve names: {hook} blocks the replies of DNS.", hook=step.hook),
+            (
+                *([of_rule(step.rule)] if step.rule else []),
+                *([of_policy(chain)] if chain and not step.rule else []),
+            ),
+            message(
+                "DNS uses udp/53, and tcp/53 for long answers. The rules accept connections to web servers, but without"
+                " an address for the name of the server, programs do not begin one."
+            ),
+            message("{commands}.", commands="; ".join(commands)) if commands else "",
+            shown,
+            family,
+            commands,
+        )
+
+
+def _name_server(scene: Scene, family: Family) -> str:
+    """Return the first name server of the host that is not the host itself, else "internet"."""
+    for server in scene.host.namespace.nameservers():
+        own, address = parse_address(server)
+        if own == family and not is_loopback(own, address) and scene.host.owner_of(own, address) != "host":
+            return server
+    return "internet"
+
+
+def _lets_some_queries_out(scene: Scene, family: Family) -> bool:
+    """Return whether a rule of OUTPUT accepts packets to port 53, or to some addresses."""
+    rules = (
+        rule
+        for chain in scene.below(family, "filter", "OUTPUT")
+        for rule in scene.rules(family, "filter", chain)
+    )
+    return any(
+        rule.target_name == "ACCEPT" and (rule.parameters.destination is not None or _names_dns(rule))
+        for rule in rules
+    )
+
+
+def _names_dns(rule: Rule) -> bool:
+    ports = (one.allowed for one in rule.conditions_on("dport") if not one.negated)
+    return any(membership(allowed)(_DNS) for allowed in ports if allowed)
 
 
 def loopback_dropped(scene: Scene) -> Iterator[Finding]:

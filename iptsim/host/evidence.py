@@ -32,7 +32,7 @@ from iptsim.packet import BITS
 _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
 _DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
 #: Conventional names of bridges.
-_BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
+BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
 #: Conventional names of external interfaces.
 _OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+")
 #: Conventional names of tunnels.
@@ -95,7 +95,7 @@ class Evidence:
                     self._look(rule)
             self._translating_chains(ruleset)
         for name, prefixes in self._weak.items():
-            if not _BRIDGE.fullmatch(name):
+            if not BRIDGE.fullmatch(name):
                 self.links[name] = prefixes
             elif name not in self.subnets:
                 self.subnets[name] = prefixes
@@ -128,7 +128,7 @@ class Evidence:
             self.forwards_to_lan = bool(free)
         if not free:
             return
-        if _BRIDGE.fullmatch(tunnels[0]):
+        if BRIDGE.fullmatch(tunnels[0]):
             self.subnets[tunnels[0]] = free
         else:
             self.tunnels[tunnels[0]] = free
@@ -174,7 +174,7 @@ class Evidence:
     @property
     def bridges(self) -> list[str]:
         """Names of the bridges."""
-        named = (name for name in self.interfaces if _BRIDGE.fullmatch(name))
+        named = (name for name in self.interfaces if BRIDGE.fullmatch(name))
         members = self.members if self._members.placed else {}
         placed = (bridge for bridge in members.values() if bridge is not None)
         found = list(dict.fromkeys([*self.subnets, *placed, *named]))
@@ -233,7 +233,7 @@ class Evidence:
         for name, first in self._leaving:
             reached = calls.reached("nat", first)
             rules = (rule for one in reached if one in nat.chains for rule in nat.chains[one].rules)
-            if not _BRIDGE.fullmatch(name) and any(
+            if not BRIDGE.fullmatch(name) and any(
                 rule.target_name in ("MASQUERADE", "SNAT") and not rule.parameters.out_interface
                 for rule in rules
             ):
@@ -257,7 +257,7 @@ class Evidence:
             if prefix is not None:
                 self._add_subnet(self.subnets, name, prefix)
                 self.masqueraded.add(name)
-        elif not _BRIDGE.fullmatch(name) and not _is_for_own_packets(rule):
+        elif not BRIDGE.fullmatch(name) and not _is_for_own_packets(rule):
             self._translated[name] = None
             if prefix is not None and 0 < prefix.length < BITS[prefix.family]:
                 self._hidden.append(prefix)
@@ -309,7 +309,7 @@ class Evidence:
             opened = side == "destination" and rule.target_name == "ACCEPT"
             # iptables -L shows no interfaces without -v
             unshown = opened and self.listed and rule.chain == "DOCKER"
-            if not (_BRIDGE.fullmatch(bridge) or bridge in self.subnets if bridge else unshown):
+            if not (BRIDGE.fullmatch(bridge) or bridge in self.subnets if bridge else unshown):
                 continue
             port = destination_port(rule) if opened else None
             exposed = None if port is None else (parameters.protocol or 0, port)

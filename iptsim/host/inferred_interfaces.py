@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
-from iptsim.host.evidence import Evidence
+from iptsim.host.evidence import BRIDGE, Evidence
 from iptsim.host.members import Member
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind
@@ -29,7 +29,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
     interfaces["lo"] = LOOPBACK
     if inferred := addresses_of_routes(host.namespace):
         for name, addresses in inferred.items():
-            _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
+            _place(interfaces, name, _kind(name), addresses)
         host.assumptions.append(
             message("The addresses of the host's interfaces are inferred from its routes.")
         )
@@ -41,7 +41,11 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         next((name for name in own if _kind(name) == "physical"), "eth0"),
     )
     # the host also answers for its addresses on other interfaces, such as bridges, so those do not tell whose they are
-    inner = {name: addresses for name, addresses in own.items() if name != outside and _kind(name) != "other"}
+    inner = {
+        name: addresses
+        for name, addresses in own.items()
+        if name != outside and _kind(name) not in ("bridge", "other")
+    }
     addresses = _outside_addresses(
         host, evidence, [one for name, addresses in own.items() if name not in inner for one in addresses]
     )
@@ -151,4 +155,5 @@ def _kind(name: str) -> InterfaceKind:
         ("tun", "tun"), ("tap", "tun"), ("ppp", "tun"), ("wg", "wireguard"), ("veth", "veth"),
         ("bond", "bond"), ("vxlan", "vxlan"), ("eth", "physical"), ("en", "physical"), ("wl", "physical"),
     )  # fmt: skip
-    return next((kind for start, kind in kinds if name.startswith(start)), "other")
+    named: InterfaceKind = "bridge" if BRIDGE.fullmatch(name) else "other"
+    return next((kind for start, kind in kinds if name.startswith(start)), named)

@@ -449,3 +449,83 @@ def test_a_chain_forward_without_docker(rows: str, expected: bool, tmp_path: Pat
     assert any(one.code == "docker-rules-flushed" for one in iptsim.lint(path)) is expected
     path.write_text(FORWARDING.format(rows=rows).partition("\n")[2], "utf-8")
     assert not any(one.code == "docker-rules-flushed" for one in iptsim.lint(path))
+
+
+WEB_ONLY = """\
+-P INPUT {input}
+-P FORWARD ACCEPT
+-P OUTPUT {output}
+-A INPUT -p tcp --sport 443 -m state --state ESTABLISHED -j ACCEPT
+-A OUTPUT -p tcp --dport 443 -j ACCEPT
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("input_", "output", "more", "expected"),
+    [
+        ("DROP", "DROP", "", "OUTPUT blocks its DNS queries"),
+        ("DROP", "ACCEPT", "", "INPUT blocks the replies of DNS"),
+        ("ACCEPT", "DROP", "-A OUTPUT -d 10.0.0.2 -p udp --dport 53 -j ACCEPT", ""),  # its name server
+        ("ACCEPT", "DROP", "-A OUTPUT -p udp --dport 53 -j ACCEPT", ""),
+        ("DROP", "DROP", "-A OUTPUT -p udp --dport 53 -j ACCEPT", "INPUT blocks the replies of DNS"),
+        ("ACCEPT", "ACCEPT", "", ""),
+    ],
+)
+def test_a_host_that_may_ask_web_servers_but_no_name_server(
+    input_: str, output: str, more: str, expected: str, tmp_path: Path
+) -> None:
+    """RFC 1035, section 4.2: name servers use udp/53."""
+    path = tmp_path / "paste"
+    path.write_text(WEB_ONLY.format(input=input_, output=output, more=more), "utf-8")
+    found = [one for one in iptsim.lint(path) if one.code == "host-without-names"]
+    assert bool(found) is bool(expected)
+    assert all(expected in str(one.title) for one in found)
+    assert all(helps(one) for one in found)
+
+
+ROUTED = """\
+Status: active
+Default: deny (incoming), allow (outgoing), {routed} (routed)
+
+To                         Action      From
+--                         ------      ----
+51820/udp                  ALLOW IN    Anywhere
+{more}
+*nat
+:POSTROUTING ACCEPT [0:0]
+-A POSTROUTING -s 10.66.66.0/24 -o eth0 -j MASQUERADE
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("routed", "more", "expected"),
+    [
+        ("deny", "", True),
+        ("allow", "", False),
+        ("deny", "Anywhere                   ALLOW FWD   10.66.66.0/24\n", False),
+    ],
+)
+def test_a_vpn_beside_ufw(routed: str, more: str, expected: bool, tmp_path: Path) -> None:
+    """ufw(8), "Routing": the default policy for routed packets, and `ufw route allow`."""
+    path = tmp_path / "paste"
+    path.write_text(ROUTED.format(routed=routed, more=more), "utf-8")
+    found = [one for one in iptsim.lint(path) if one.code == "forward-drop-hits-others"]
+    assert bool(found) is expected
+    assert all(helps(one) and "ufw route allow from 10.66.66.0/24" in str(one.remedy) for one in found)
+
+
+def test_the_likeliest_cause_names_a_rule_for_another_interface(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "-A FORWARD -i br-lan -o eth0 -j ACCEPT\n"
+        "-A FORWARD -i docker0 -o docker0 -j ACCEPT\n"
+        '-A FORWARD -j LOG --log-prefix "FWD: "\n-A FORWARD -j DROP\n\n'
+        "FWD: IN=br-lan OUT=eth1 SRC=192.168.1.33 DST=198.51.100.34 PROTO=TCP SPT=51000 DPT=443 SYN\n",
+        "utf-8",
+    )
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert "filter FORWARD rule 1 accepts such packets, but only with -o eth0" in str(cause.text)
+    assert "rule 2" not in str(cause.text)
