@@ -78,12 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def codes_of(source: str, options: dict[str, Any], *, audit: bool = False) -> HostResult:
     """Return the codes of the findings of one source, and its rules."""
-    from iptsim.findings import lint
+    from iptsim.findings import codes
     from iptsim.fleet import result_of
     from iptsim.sources import load_host
 
     host = load_host(source, **options)
-    return result_of(source, host, tuple(one.code for one in lint(host, audit=audit)))
+    return result_of(source, host, codes(host, audit=audit))
 
 
 def _lint_all(arguments: argparse.Namespace) -> int:

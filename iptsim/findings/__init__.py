@@ -58,7 +58,7 @@ from iptsim.progress import tracked
 from iptsim.sets.space import TooManyNodesError
 from iptsim.sources import load_host
 
-__all__ = ["ANALYSES", "AUDITS", "CODES", "Evidence", "Finding", "Findings", "lint"]
+__all__ = ["ANALYSES", "AUDITS", "CODES", "Evidence", "Finding", "Findings", "codes", "lint"]
 
 Analysis = Callable[[Scene], Iterator[Finding]]
 ANALYSES: tuple[Analysis, ...] = (
@@ -160,16 +160,27 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
     """
     host = source if isinstance(source, Host) else load_host(source)
     scene = Scene(host)
+    found = [tried(scene, finding) for finding in _found(scene, audit=audit)]
+    return Findings(found, host.source, likeliest_cause(scene))
+
+
+def codes(host: Host, *, audit: bool = False) -> tuple[str, ...]:
+    """Return the codes of what :func:`lint` finds, in its order, without trying the remedies."""
+    return tuple(finding.code for finding in _found(Scene(host), audit=audit))
+
+
+def _found(scene: Scene, *, audit: bool) -> list[Finding]:
+    """Return the findings, most important first, with remedies that were not tried."""
     found: list[Finding] = []
     for analysis in tracked((*ANALYSES, *(AUDITS if audit else ())), "looking for mistakes"):
         try:
-            found += [tried(scene, finding) for finding in analysis(scene)]
+            found += list(analysis(scene))
         except TooManyNodesError as error:
             scene.left_out.append(error)
     found += not_checked(scene)
     rank = {code: number for number, code in enumerate(CODES)}
     found.sort(key=lambda finding: (rank[finding.code], finding.family))
-    return Findings(found, host.source, likeliest_cause(scene))
+    return found
 
 
 def not_checked(scene: Scene) -> Iterator[Finding]:

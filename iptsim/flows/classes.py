@@ -24,7 +24,6 @@ from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Packet, address_text
 from iptsim.question.model import Question
-from iptsim.question.start import first_packet
 
 #: Columns whose value may be another field of the question.
 _NAMES = {"src": "from", "dst": "to"}
@@ -165,8 +164,7 @@ class Classes:
             question = Question(**fields)
             observer = None
             if given is not None and not (question.assume or question.fragment or question.after):
-                packet = first_packet(host, question).packet
-                observer = Observed(packet, given, self._fine, self._chains, self._kinds)
+                observer = Observed(given, self._fine, self._chains, self._kinds)
                 asked = observer.asked
             elif given is not None:
                 asked = [Uneven()]

@@ -108,7 +108,6 @@ class Observed:
     """Follows one walk.
 
     Args:
-        packet: the packet of the record.
         given: the columns that the record has; not for the address of a named endpoint, nor for an open port.
         chains: the chains as matrices, kept for all walks.
         kinds: which conditions of a rule are to be tested for other packets, kept for all walks.
@@ -119,13 +118,12 @@ class Observed:
 
     def __init__(
         self,
-        packet: Packet,
         given: frozenset[str],
         cuts: Cuts,
         chains: dict[int, VectorChain],
         kinds: dict[int, Questions],
     ) -> None:
-        self._packet, self._cuts, self._chains, self._kinds = packet, cuts, chains, kinds
+        self._cuts, self._chains, self._kinds = cuts, chains, kinds
         #: field of the packet -> the columns whose value it may have
         self._ways = {
             name: tuple(way for way in ways if way in given)
@@ -133,6 +131,10 @@ class Observed:
             for name in ways
         }
         self.asked: list[Asked] = []
+
+    def begins(self, packet: Packet) -> None:
+        """Take note of the packet of the record; see :class:`iptsim.netfilter.kernel.Observer`."""
+        self._packet = packet.copy()
 
     def following(self, rules: ChainRules, context: Context, start: int) -> int:
         """Return the first rule from a position on that may match; see :class:`iptsim.netfilter.kernel.Observer`."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from iptsim.errors import UsageError
 from iptsim.languages import message
@@ -71,6 +71,8 @@ def save_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         UsageError: it cannot be written.
     """
+    import pyarrow.parquet as pq
+
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(list(rows)), buffer)
     save(name, bytes(buffer.getvalue()))
@@ -98,7 +100,7 @@ class _Lines:
         self._position += len(text)
 
     def _text(self, batch: pa.RecordBatch) -> bytes:
-        return _json_lines(batch).encode("utf-8", "replace")
+        return _json_lines(batch)
 
     def position(self) -> int:
         return self._position
@@ -111,7 +113,7 @@ class _Printed:
     """JSON lines on standard output."""
 
     def write(self, batch: pa.RecordBatch) -> None:
-        sys.stdout.write(_json_lines(batch).encode("utf-8", "replace").decode())
+        sys.stdout.write(_json_lines(batch).decode())
         sys.stdout.flush()
 
     def position(self) -> int:
@@ -121,12 +123,39 @@ class _Printed:
         return
 
 
-def _json_lines(batch: pa.RecordBatch) -> str:
-    dumps = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
-    rows = batch.to_pylist()
-    return "".join(
-        f"{dumps({name: value for name, value in row.items() if value is not None})}\n" for row in rows
-    )
+#: Records whose lines are made at once.
+_AT_ONCE = 1 << 14
+#: What JSON cannot have as it is in a text (RFC 8259, section 7).
+_ESCAPED = r'["\\\x00-\x1f]'
+_BETWEEN = ", "
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _json_lines(batch: pa.RecordBatch) -> bytes:
+    """Return a line for each record, without the values that are missing."""
+    parts = (batch.slice(begin, _AT_ONCE) for begin in range(0, batch.num_rows, _AT_ONCE))
+    return b"".join(map(_lines_of, parts))
+
+
+def _lines_of(batch: pa.RecordBatch) -> bytes:
+    members = [_members(name, batch.column(name)) for name in batch.schema.names]
+    joined = pc.binary_join_element_wise(*members, "", null_handling="replace")
+    lines = pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(joined, len(_BETWEEN)), "}\n", "")
+    return b"".join(lines.cast(pa.binary()).to_pylist())
+
+
+def _members(name: str, values: pa.Array) -> pa.Array:
+    """Return a column as members of JSON objects, with a comma before each; null for missing values."""
+    before = f"{_BETWEEN}{_json(name)}: "
+    if pa.types.is_boolean(values.type):
+        return pc.binary_join_element_wise(before, pc.if_else(values, "true", "false"), "")
+    if not pa.types.is_string(values.type):
+        return pc.binary_join_element_wise(before, values.cast(pa.string()), "")
+    if not pc.any(pc.match_substring_regex(values, _ESCAPED)).as_py():
+        return pc.binary_join_element_wise(f'{before}"', values, '"', "")
+    coded = values.dictionary_encode()
+    texts = pa.array(map(_json, coded.dictionary.to_pylist()), pa.string())
+    return pc.binary_join_element_wise(before, texts.take(coded.indices), "")
 
 
 class _Csv(_Lines):
@@ -158,6 +187,8 @@ class _Parts:
                 part.unlink()
 
     def write(self, batch: pa.RecordBatch) -> None:
+        import pyarrow.parquet as pq  # on use: it takes as long to import as pyarrow itself
+
         part = self._folder / f"part-{self._count:06}.parquet"
         begun = part.with_suffix(".begun")
         try:

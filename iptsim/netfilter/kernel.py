@@ -58,6 +58,9 @@ class Budget:
 class Observer(Protocol):
     """Observes which rules a walk evaluates, and selects those that may match."""
 
+    def begins(self, packet: Packet) -> None:
+        """Take note of the packet that the walk follows, before it starts."""
+
     def following(self, rules: ChainRules, context: Context, start: int) -> int:
         """Return the first rule of a chain from a position on that may match; the number of rules if none may."""
 

@@ -100,6 +100,8 @@ class Simulator:
         start = first_packet(host, question)
         if (other := self._with_way_back(start)) is not None:
             return other.walk_watched(question, sides, observer)
+        if observer is not None:
+            observer.begins(start.packet)
         before = first_packet(host, question.after) if question.after is not None else None
         family = start.packet.family
         watches = tuple(Watch(host, side, family, getattr(start.packet, side)) for side in sides)

@@ -171,14 +171,14 @@ class Layout:
 
     # -- functions ------------------------------------------------------------------------------------
 
-    def allowing(self, key: str, allowed: Allowed, why: Text) -> Any:
+    def allowing(self, key: str, allowed: Allowed) -> Any:
         """Return the function that is true where a field that a packet has is one of the allowed values.
 
         None for values of a kind that only an extension understands, or of another kind than before in this field.
         """
         if isinstance(allowed, Some):
-            return self._some(key, allowed, why)
-        place = self.places.get(key) or self._new(key, allowed, why)
+            return self._some(key, allowed)
+        place = self.places.get(key) or self._new(key, allowed)
         if place is None:
             return None
         named = place.numbering is not None or bool(place.values)
@@ -199,8 +199,9 @@ class Layout:
             return self.masked(place, allowed)
         return self.ranges(place, allowed) if isinstance(allowed, tuple) else None
 
-    def _new(self, key: str, allowed: Allowed, why: Text) -> Place | None:
+    def _new(self, key: str, allowed: Allowed) -> Place | None:
         """Return the place of a field that is mentioned for the first time; its width follows from the values."""
+        why = decision(key)
         if isinstance(allowed, Names):
             if allowed.names and all(isinstance(name, bool) for name in allowed.names):
                 return self.add(key, 1, why)
@@ -209,14 +210,14 @@ class Layout:
             return self.add(key, _NAME_BITS, why, Numbering(_NAME_BITS))
         return self.add(key, _WIDE, why) if isinstance(allowed, tuple | Masked) else None
 
-    def _some(self, key: str, allowed: Some, why: Text) -> Any:
+    def _some(self, key: str, allowed: Some) -> Any:
         """Return the packets with at least one of some values; values that are not mutually exclusive are variables."""
         place = self.places.get(key)
         alone = allowed.members & frozenset(place.values) if place else frozenset[Any]()
         found = self.ranges(place, place.codes(alone)) if place and alone else self.engine.false
         for member in sorted(allowed.members - alone, key=str):
             flag = f"{key}={member}"
-            found |= self.variable((self.places.get(flag) or self.add(flag, 1, why)).first)
+            found |= self.variable((self.places.get(flag) or self.add(flag, 1, decision(key))).first)
         return found
 
     def variable(self, number: int) -> Any:
@@ -250,10 +251,16 @@ class Layout:
         """Return where up to eight variables, of which the last is given, have the bits of a value."""
         found = self._bytes.get((last, value, mask))
         if found is None:
-            found = self.engine.true
-            for bit in range(mask.bit_length()):
-                if mask >> bit & 1:
-                    found = self._literals[last - bit][not value >> bit & 1] & found
+            if mask > 0xF:
+                # the halves are few, so most are known
+                found = self._byte(last - 4, value >> 4, mask >> 4) & self._byte(
+                    last, value & 0xF, mask & 0xF
+                )
+            else:
+                found = self.engine.true
+                for bit in range(mask.bit_length()):
+                    if mask >> bit & 1:
+                        found = self._literals[last - bit][not value >> bit & 1] & found
             self._bytes[last, value, mask] = found
         return found
 

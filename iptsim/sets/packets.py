@@ -258,7 +258,7 @@ class PacketSet:
     @_bounded
     def where(self, field: str, allowed: Allowed) -> PacketSet:
         """Return the packets of the set whose field, one of the header, has an allowed value."""
-        return self & PacketSet(self.layout, self.layout.allowing(field, allowed, ""))
+        return self & PacketSet(self.layout, self.layout.allowing(field, allowed))
 
     def values(self, field: str) -> FieldValues:
         """Return the values that a field has in the set: ranges of numbers, or names."""

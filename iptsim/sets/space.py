@@ -99,7 +99,7 @@ class Space:
         found = self._conditions.get(key)
         if found is None:
             try:
-                function = self.layout.allowing(field, allowed, decision(field))
+                function = self.layout.allowing(field, allowed)
             except MemoryError:
                 raise too_many_nodes(self.most_nodes) from None
             found = self.undecided(key, decision(field)) if function is None else self._set(function)

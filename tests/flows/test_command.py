@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 from iptsim.cli import main
 from iptsim.flows import logs, running, summary
+from iptsim.flows.sinks import open_sink
 from iptsim.flows.summary import Sketch
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures/captures/docker-28.5"
@@ -250,3 +252,19 @@ def test_the_program_does_without_pandas(log: str) -> None:
     imported = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     assert "pyarrow.lib" in imported
     assert "pandas.core" not in imported
+
+
+def test_lines_are_those_of_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    texts = [None, "", "ü", 'a "quoted" word', "back\\slash", "tab\t", "\x00\x1f\x7f", "\u2028", "null"]
+    batch = pa.RecordBatch.from_pydict(
+        {
+            'a "name"': pa.array([None, *range(8)], pa.int64()),
+            "text": pa.array(texts, pa.string()),
+            "plain": pa.array([None, *"abcdefgh"], pa.string()),
+            "truth": pa.array([None, True, False] * 3, pa.bool_()),
+        }
+    )
+    open_sink("-", None).write(batch)
+    rows = [{name: value for name, value in row.items() if value is not None} for row in batch.to_pylist()]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    assert capsysbinary.readouterr().out == "".join(lines).encode()

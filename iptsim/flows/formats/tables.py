@@ -10,7 +10,6 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from iptsim.errors import UsageError
 from iptsim.flows.formats.text import batch_of
@@ -94,6 +93,8 @@ def zeek_json(record: dict[str, Any]) -> dict[str, Any]:
 
 def parquet_batches(name: str, mapped: Mapping[str, str], size: int) -> Batches:
     """Yield the records of a Parquet file."""
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(name) as file:
         yield from _mapped(iter(file.iter_batches(batch_size=size)), mapped)
 
