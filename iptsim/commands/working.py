@@ -112,6 +112,8 @@ def _chunks(sources: Sequence[str]) -> deque[Sequence[str]]:
 def _in_processes(sources: Sequence[str], work: Callable[[str], T], jobs: int) -> Iterator[Result[T]]:
     from concurrent.futures.process import BrokenProcessPool
 
+    from iptsim.processes import end_now, without_interrupt
+
     chunks = _chunks(sources)
     while chunks:
         pool = _pool(min(jobs, len(chunks)))
@@ -119,7 +121,8 @@ def _in_processes(sources: Sequence[str], work: Callable[[str], T], jobs: int) -
         try:
             while chunks or tasks:
                 while chunks and len(tasks) < jobs * _WAITING:
-                    tasks.append((chunks[0], pool.submit(_work, work, chunks[0])))
+                    with without_interrupt():
+                        tasks.append((chunks[0], pool.submit(_work, work, chunks[0])))
                     chunks.popleft()
                 found = tasks[0][1].result()
                 tasks.popleft()
@@ -130,24 +133,28 @@ def _in_processes(sources: Sequence[str], work: Callable[[str], T], jobs: int) -
             # a source of the current chunks ended its process; running them one by one shows which
             yield from _one_by_one([source for chunk, _ in tasks for source in chunk], work)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            end_now(pool)
 
 
 def _one_by_one(sources: Iterable[str], work: Callable[[str], T]) -> Iterator[Result[T]]:
     """Work in a process that is replaced when a source ends it."""
     from concurrent.futures.process import BrokenProcessPool
 
+    from iptsim.processes import end_now, without_interrupt
+
     pool = _pool(1)
     try:
         for source in sources:
             try:
-                yield from pool.submit(_work, work, [source]).result()
+                with without_interrupt():
+                    task = pool.submit(_work, work, [source])
+                yield from task.result()
             except BrokenProcessPool:
                 yield Result(source, None, str(_ENDED))
-                pool.shutdown(wait=False)
+                end_now(pool)
                 pool = _pool(1)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        end_now(pool)
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:

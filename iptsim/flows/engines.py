@@ -20,7 +20,7 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.flows.deciding import Part, part_of
 from iptsim.host.model import Host
 from iptsim.languages import message
-from iptsim.processes import end_with_parent
+from iptsim.processes import end_now, end_with_parent, without_interrupt
 
 #: Decides about batches on several hosts: returns, for each batch, a part for each host.
 Engine = Callable[[Iterable[pa.RecordBatch]], Iterator[list[Part]]]
@@ -103,22 +103,21 @@ def _processes(hosts: list[Host], count: int) -> Iterator[Engine]:
     )
 
     def submit(batch: pa.RecordBatch) -> Future[list[Part]]:
-        return pool.submit(_work, batch)
+        with without_interrupt():
+            return pool.submit(_work, batch)
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Part]]:
         try:
             yield from _in_order(batches, submit, Future.result, count * _WAITING)
         except BrokenProcessPool:
-            raise IptsimError(
-                message("a worker process died; continue from the results so far with --resume")
-            ) from None
+            raise IptsimError(message("a worker process ended unexpectedly; is memory short?")) from None
 
     try:
         yield run
         # once its processes have ended, nothing of it is left over when the program ends
         pool.shutdown()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        end_now(pool)
 
 
 # -- Dask ------------------------------------------------------------------------------------------
@@ -141,7 +140,8 @@ def client_of(address: str, *, workers: int | None = None) -> Iterator[Any]:
         raise UsageError(message("--engine dask requires Dask: pip install 'iptsim[dask]'")) from None
     cluster = None
     if not address:
-        cluster = tools.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        with without_interrupt():
+            cluster = tools.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
     try:
         client: Any = tools.Client(cluster or address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -200,11 +200,6 @@ def _on_cluster(client: Any, hosts: list[Host]) -> Engine:
         try:
             yield from _in_order(batches, submit, partial(result_of, client), workers * _WAITING)
         except (KilledWorker, OSError) as error:
-            raise IptsimError(
-                message(
-                    "the Dask cluster failed: {error}; continue from the results so far with --resume",
-                    error=str(error),
-                )
-            ) from None
+            raise IptsimError(message("the Dask cluster failed: {error}", error=str(error))) from None
 
     return run

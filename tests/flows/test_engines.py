@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -99,6 +102,26 @@ def test_the_command_on_a_cluster(tmp_path: Path, cluster: Any, monkeypatch: pyt
         results.append(file.read_text())
     assert results[0] == results[1]
     assert results[0].count("\n") == 180
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the signal goes to a process group")
+@pytest.mark.thorough
+def test_an_interruption_is_quiet(tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to the workers, too."""
+    log, result = tmp_path / "log.csv", tmp_path / "result.jsonl"
+    log.write_text("src,dst,proto,dport\n" + "192.0.2.20,192.0.2.10,tcp,8080\n" * 1_500_000)
+    words = ["flows", str(PUBLISHED), str(log), "-o", str(result), "--engine", "processes=2"]
+    command = [sys.executable, "-m", "iptsim", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        note = tmp_path / "result.jsonl.progress"
+        while not note.exists() and process.poll() is None:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "records are done" in said
+    assert said.count("\n") == 1
 
 
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
