@@ -147,7 +147,10 @@ class Chains:
             raise too_many([self]) from None
 
     def reads(self, node: Node) -> frozenset[str]:
-        """Return the fields whose rewriting can make a difference in a chain, or in one that it calls."""
+        """Return the fields whose rewriting can make a difference in a chain, or in one that it calls.
+
+        Where a mark is only changed, as by KUBE-MARK-MASQ, its bits before may be filled in afterwards.
+        """
         found = self._reads.get(node)
         if found is None:
             known = (one._reads[node] for one, alike in self._others if node in one._reads and alike(node))
@@ -160,7 +163,7 @@ class Chains:
             for prepared in self.prepared(node) if chain is not None else ():
                 for condition in prepared.conditions:
                     keys.update(_keys(condition.predicate.constraint))
-                if prepared.target is not None:
+                if prepared.target is not None and prepared.target.name != "MARK":
                     keys |= touched(prepared.target)
                 if prepared.jump is not None:
                     keys |= self.reads(Node(node.place, prepared.jump.chain))
@@ -317,8 +320,9 @@ class Chains:
                     again = self._again(called, number, times).fields
                     self.space.anew.update(again)
                     self._notes(summary.node, again)
+        reads = self.reads(called.node)
         for outcome in called.parts:
-            now = rewriting.then(self.space.layout, dict(outcome.rewriting.fields))
+            now = rewriting.followed(self.space.layout, outcome.rewriting, reads)
             if outcome.kind != "RETURN":
                 later = partial(self._part, taken, called, outcome, times)
                 summary.end_later(outcome._replace(rewriting=now), later)

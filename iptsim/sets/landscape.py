@@ -52,6 +52,7 @@ class Landscape:
         )
         self.bits = Fields(space.layout, self.decision)
         self._results: dict[Hashable, Results | None] = {}
+        self._alike: dict[Hashable, Results] = {}
         self._pulled: dict[Hashable, Callable[[Any], Any]] = {}
         self._within: dict[Hashable, Any] = {}
         self._chains: dict[int, Chains] = {}
@@ -112,7 +113,9 @@ class Landscape:
         if key not in self._results:
             idle = program.is_idle(*node)
             self._results[key] = (
-                None if idle else results_of(self.chains_of(program), self.bits, self.regions, node, hook)
+                None
+                if idle
+                else results_of(self.chains_of(program), self.bits, self.regions, node, hook, self._alike)
             )
         return self._results[key]
 

@@ -161,10 +161,19 @@ def _choice(one: tuple[Any, tuple[int, Result]]) -> Choice:
     return Choice(packets, wanted.addresses[0], None if wanted.ports is None else wanted.ports[0])
 
 
-def results_of(chains: Chains, bits: Fields, regions: Regions, node: Node, hook: str) -> Results:
-    """Return what a base chain does at its hook."""
-    found = list(_results(chains, regions, node, hook))
-    return Results(bits, found, chains.tested(node))
+def results_of(
+    chains: Chains, bits: Fields, regions: Regions, node: Node, hook: str, known: dict[Hashable, Results]
+) -> Results:
+    """Return what a base chain does at its hook.
+
+    Args:
+        known: those of other base chains, which may do the same.
+    """
+    found, fields = tuple(_results(chains, regions, node, hook)), tuple(chains.tested(node))
+    key = found, fields
+    if key not in known:
+        known[key] = Results(bits, found, fields)
+    return known[key]
 
 
 def _results(chains: Chains, regions: Regions, node: Node, hook: str) -> Iterator[Result]:

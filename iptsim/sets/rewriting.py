@@ -56,6 +56,22 @@ class Rewriting(NamedTuple):
         """Return the rewriting with some fields changed again."""
         return Rewriting.of(layout, {**dict(self.fields), **bits})
 
+    def followed(self, layout: Layout, later: Rewriting, seen: frozenset[str]) -> Rewriting:
+        """Return this rewriting and a later one together.
+
+        Args:
+            layout: the variables of fields.
+            later: a rewriting whose bits are in terms of the header before this one for the fields in `seen`; those of
+                any other field are copied from it as it is after this one.
+            seen: some fields.
+        """
+        own = dict(self.fields)
+        bits = {
+            key: value if key in seen or key not in own else _copied(layout, key, own[key], value)
+            for key, value in later.fields
+        }
+        return self.then(layout, bits)
+
     def number(self, field: str) -> tuple[int, int]:
         """Return the number to which a field is set, and the mask of the bits that are set; other bits are copied."""
         bits = dict(self.fields).get(field, ())
@@ -76,6 +92,17 @@ class Rewriting(NamedTuple):
                     function = ~function if bit & 1 else function
                 found[variable] = PacketSet(layout, function)
         return found
+
+
+def _copied(layout: Layout, field: str, before: tuple[Bit, ...], bits: tuple[Bit, ...]) -> tuple[Bit, ...]:
+    """Return bits of a field with its own variables replaced by the bits that it had before."""
+    variables = layout.places[field].variables
+    return tuple(
+        before[variable - variables.start] ^ (bit & 1)
+        if bit >= _FIRST and (variable := (bit - _FIRST) // 2) in variables
+        else bit
+        for bit in bits
+    )
 
 
 def own_bits(layout: Layout, field: str) -> tuple[Bit, ...]:
