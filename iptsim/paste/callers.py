@@ -20,7 +20,7 @@ CALLERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("filter", "ufw-before-forward"): ("FORWARD",),
     ("filter", "KUBE-EXTERNAL-SERVICES"): ("INPUT",),
     ("filter", "KUBE-NODEPORTS"): ("INPUT",),
-    ("filter", "KUBE-FIREWALL"): ("INPUT",),
+    ("filter", "KUBE-FIREWALL"): ("INPUT", "OUTPUT"),
     ("filter", "KUBE-SERVICES"): ("INPUT", "FORWARD", "OUTPUT"),
     ("filter", "KUBE-FORWARD"): ("FORWARD",),
     ("filter", "LIBVIRT_INP"): ("INPUT",),
@@ -34,7 +34,7 @@ CALLERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("filter", "cali-INPUT"): ("INPUT",),
     ("filter", "cali-FORWARD"): ("FORWARD",),
     ("nat", "DOCKER"): ("PREROUTING",),
-    ("nat", "KUBE-SERVICES"): ("PREROUTING",),
+    ("nat", "KUBE-SERVICES"): ("PREROUTING", "OUTPUT"),
 }
 #: nat's DOCKER is for packets to the host alone.
 _LOCAL = ("-m", "addrtype", "--dst-type", "LOCAL")

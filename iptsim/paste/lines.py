@@ -45,6 +45,8 @@ _STRING = re.compile(
     r"|'(?P<single>(?:sudo )?(?:(?:/\S*/)?ip6?tables|-[AI]) [^']*)'"
     r")\s*[,;]?\s*"
 )
+#: A rule before a comma, which no rule ends with.
+_ITEM = re.compile(r"\s*-(?:P \w+ [A-Z]+,|N [\w-]+,|[AI] [\w-]+ .*-[jg] )")
 _QUOTE = re.compile(r"^\s*(?:> ?)+")
 _FENCE = re.compile(
     r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
@@ -231,10 +233,10 @@ def clean(line: str) -> str:
 
 
 def _without_string(line: str) -> str:
-    """Return a line that is a rule or a command as a string without its quotation marks."""
+    """Return a line that is a rule or a command as an item of a list without its quotation marks and its comma."""
     found = _STRING.fullmatch(line)
     if found is None:
-        return line
+        return line.rstrip()[:-1] if line.endswith((",", ", ")) and _ITEM.match(line) else line
     return found["single"] or found["double"].replace('\\"', '"')
 
 

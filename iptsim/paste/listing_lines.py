@@ -9,10 +9,12 @@ from typing import NamedTuple
 from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
+from iptsim.dump.commands import POLICIES
 from iptsim.dump.ruleset import Counters
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.registry import find_target
 from iptsim.grammar import parser
+from iptsim.paste.placeholders import is_cut
 
 #: The layouts of rules, the most specific first.
 LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
@@ -22,6 +24,20 @@ _ROW = re.compile(r"\s*(?:\d+\s+)?(?:\d+[KMGT]?\s+\d+[KMGT]?\s+)?[A-Z]{2,}\s+!?(
 _END = re.compile(r"!?(?:anywhere|[\dxX.*]+\.[\dxX.*/]+|[0-9a-fA-F]*:[0-9a-fA-F:/]*)")
 #: A placeholder or a name for an address, but no word of a sentence.
 _NAME = re.compile(r"!?(?:[A-Z][A-Z0-9_-]{2,}|[\w-]+(?:\.[\w-]+)+)")
+
+#: A heading, as far as it is there.
+_CUT_HEADING = re.compile(
+    r"\s*Chain (?P<name>[^\s()]+) \((?:(?P<references>\d+)(?= *r)|policy\b ?(?P<policy>[A-Z]*))?"
+)
+_BEGINNING = re.compile(
+    r"\s*(?:\d+\s+)?(?P<counters>\d+[KMGT]?\s+\d+[KMGT]?\s+)?[A-Za-z][\w-]*\s+(?:all|tcp|udp|icmp|\d+)\s+--(?=\s|$)"
+)
+
+
+#: The mark of a column that is not there.
+MISSING = "?"
+#: At least this many blanks are an empty column.
+_WIDE = 11
 
 
 class Columns(NamedTuple):
@@ -74,7 +90,51 @@ def heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None]
     if what.data == "references":
         return str(name), None, None, int(tokens[0]) if tokens and tokens[0].isdigit() else None
     counters = Counters(_number(tokens[1]), _number(tokens[2])) if len(tokens) > 2 else None
-    return str(name), tokens[0], counters, None
+    return str(name), "" if is_cut(tokens[0]) else tokens[0], counters, None
+
+
+def cut_heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None] | None:
+    """Return the same for a heading of which a part was cut out: `Chain FORWARD (policy DROP 0 pack...`.
+
+    The policy is "" if it is that of a built-in chain, but not shown.
+    """
+    found = _CUT_HEADING.match(text)
+    if found is None or not any(is_cut(word.strip("()")) or word.endswith("...") for word in text.split()):
+        return None
+    if found["references"]:
+        return found["name"], None, None, int(found["references"])
+    policy = found["policy"] if found["policy"] in POLICIES else ""
+    return found["name"], policy, None, None
+
+
+def begins_row(text: str, layout: str | None) -> bool:
+    """Return whether a line has the first columns of a rule up to `opt`, so that it is not the rest of another one."""
+    found = _BEGINNING.match(text)
+    return found is not None and (layout is None or bool(found["counters"]) is ("verbose" in layout))
+
+
+def filled_row(text: str, layout: str | None) -> str | None:
+    """Return a row that breaks off, with a mark for each column that is missing; the last word may be cut."""
+    if not begins_row(text, layout):
+        return None
+    begun, behind = text.split(" --", 1)
+    words = behind.split() if text.endswith(" ") else behind.split()[:-1]
+    expected = 4 if layout is not None and "verbose" in layout else 2
+    if len(words) >= expected:
+        return None
+    return f"{begun} -- {' '.join([*words, *[MISSING] * (expected - len(words))])} ..."
+
+
+def with_blank_column(text: str, places: tuple[int, int] | None) -> str | None:
+    """Return a row with a mark for an address that was taken out, as the names of the columns show; else None."""
+    if places is None or places[1] - places[0] < _WIDE:
+        return None
+    source, destination = places
+    for start, end, other in ((source, destination, destination), (destination, destination + _WIDE, source)):
+        aligned = re.fullmatch(r" \S", text[other - 1 : other + 1])  # long names shift the columns
+        if aligned and not text[start - 1 : end - 1].strip() and text[end:].strip():
+            return f"{text[:start]}{MISSING}{text[start + 1 :]}"
+    return None
 
 
 def layout_of(text: str) -> str | None:

@@ -17,7 +17,7 @@ class ChainItem(NamedTuple):
     """A chain: a listing's heading, `:CHAIN POLICY`, `-P CHAIN POLICY` or `-N CHAIN`.
 
     Attributes:
-        policy: of a built-in chain, else None.
+        policy: of a built-in chain, "" if it is not shown, else None.
         references: the number of rules that jump to it, if a listing shows it.
     """
 
@@ -117,6 +117,13 @@ class Rules:
     def commands(self) -> bool:
         """Whether it consists only of commands that change existing rules."""
         return not self.whole and all(isinstance(item, CommandItem | GapItem) for item in self.items)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether rules, or the policy of a built-in chain (""), may be missing."""
+        gaps = self.named and any(isinstance(item, GapItem) for item in self.items)
+        hides = any(isinstance(item, ChainItem) and item.policy == "" for item in self.items)
+        return self.fragment or bool(self.filtered) or gaps or hides
 
 
 @dataclass(slots=True)

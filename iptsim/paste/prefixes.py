@@ -20,6 +20,7 @@ _SOME = 3
 
 _SERVICE = re.compile(r"[a-z0-9][\w.-]* +\| ")
 _NUMBER = re.compile(r"\s*(\d+)(?:[:.)](?: |$)| ?[|│](?: |$)| |$)")
+_APPENDED = re.compile(r"\s*-[AI] [\w-]+ -")
 _TIME = r"(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?"
 #: Prefixes that differ from line to line: of syslog and journald, of `docker logs -t` and containerd, of dmesg, of
 #: `kubectl logs --prefix`; and the marks of added lines, of quotations and of lists.
@@ -56,6 +57,7 @@ def without_prefixes(lines: list[str]) -> list[str]:
     for form in _PREFIXES:
         lines = [new for _, new in _replaced(lines, _behind(form), _RULE, _COMMAND)]
     lines = [new for _, new in _replaced(lines, _numbered(), _RULE, _COMMAND)]
+    lines = [new for _, new in _replaced(lines, _numbered_rule, _RULE)]
     return [new for _, new in _replaced(lines, _string, _RULE, _COMMAND)]
 
 
@@ -105,6 +107,14 @@ def _numbered() -> Callable[[str], Part]:
         return (int(found[1]) - seen, line[found.end() :]) if found else None
 
     return part_of
+
+
+def _numbered_rule(line: str) -> Part:
+    """Remove the number of a rule, if others between were left out, so that numbers are missing."""
+    if _APPENDED.match(line):
+        return True, line
+    found = _NUMBER.match(line)
+    return (True, line[found.end() :]) if found and _APPENDED.match(line, found.end()) else None
 
 
 def _string(line: str) -> Part:

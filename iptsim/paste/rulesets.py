@@ -150,7 +150,7 @@ class Builder:
             chain.rules.append(gap(table.name, chain.name, line))
         if table is None:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)
-        if piece.fragment or piece.filtered or (piece.named and _has_gap(piece)):
+        if piece.is_open:
             self._fragments[family, piece.table] = piece
         if piece.named and not piece.printed:
             self._files.add((family, piece.table))
@@ -479,10 +479,6 @@ def _named(piece: Rules) -> set[str]:
     """Return the chains that a piece shows: with `iptables -L CHAIN`, several make a table."""
     chains = {item.name for item in piece.items if isinstance(item, ChainItem)}
     return chains or {item.chain for item in piece.items if isinstance(item, RuleItem) and item.chain}
-
-
-def _has_gap(piece: Rules) -> bool:
-    return any(isinstance(item, GapItem) for item in piece.items)
 
 
 def _make_unknown(table: Table, name: str) -> None:

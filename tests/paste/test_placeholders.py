@@ -68,3 +68,40 @@ def test_commands_that_a_sentence_quotes_are_no_commands() -> None:
     text = 'iptables -P INPUT DROP\n"iptables -A INPUT -j ACCEPT" and "iptables -L" did not help.\n'
     packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
     assert verdict(text, **packet, dport=80) == "DROP"
+
+
+LISTING = """Chain INPUT (policy DROP)
+target     prot opt source               destination
+ACCEPT     tcp  --                       0.0.0.0/0            tcp dpt:80
+ACCEPT     udp  --
+ACCEPT     icmp --  0.0.0.0/0            0.0.0.0/0
+"""
+
+
+def test_an_empty_column_and_a_row_that_breaks_off_are_unknown() -> None:
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert verdict(LISTING, **packet, dport=80) == "DEPENDS"
+    assert verdict(LISTING, **packet, dport=81) == "DROP"
+    assert verdict(LISTING, **packet, proto="udp", dport=81) == "DEPENDS"
+
+
+def test_a_heading_whose_policy_was_cut_out() -> None:
+    text = LISTING.replace("policy DROP", "policy ...")
+    assert verdict(text, in_interface="eth0", src="8.8.8.8", dst="192.0.2.10", dport=81) == "DEPENDS"
+
+
+def test_a_heading_that_breaks_off() -> None:
+    text = LISTING.replace("(policy DROP)", "(policy DROP 12 pack...")
+    assert verdict(text, in_interface="eth0", src="8.8.8.8", dst="192.0.2.10", dport=81) == "DROP"
+
+
+def test_rules_as_items_of_a_list_end_with_commas() -> None:
+    text = "-P INPUT DROP,\n-A INPUT -p tcp --dport 80 -j ACCEPT,\n"
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert [verdict(text, **packet, dport=port) for port in (80, 81)] == ["ACCEPT", "DROP"]
+
+
+def test_numbered_rules_of_which_some_were_left_out() -> None:
+    rules = ("2 -A KUBE-X -p udp -j DROP", "3 -A KUBE-X -p icmp -j DROP", "6 -A INPUT -p tcp -j DROP")
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert verdict("\n".join(f"  {rule}" for rule in rules), **packet, dport=80) == "DROP"

@@ -17,7 +17,18 @@ from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW, address_option
 from iptsim.paste.lines import Line
 from iptsim.paste.listed import Phrases, read_phrases
-from iptsim.paste.listing_lines import Columns, columns_of, heading_of, is_row, layout_of
+from iptsim.paste.listing_lines import (
+    MISSING,
+    Columns,
+    begins_row,
+    columns_of,
+    cut_heading_of,
+    filled_row,
+    heading_of,
+    is_row,
+    layout_of,
+    with_blank_column,
+)
 from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, is_prompt
 from iptsim.paste.table_inference import table_of
@@ -81,7 +92,8 @@ class _Reader:
         self.builtin: list[str] = []
         self.own_chains = 0
         self.chain: str | None = None
-        self.items: list[ChainItem | GapItem | RuleItem] = []
+        #: where the columns `source` and `destination` start
+        self.places: tuple[int, int] | None = None
         self.rules: list[tuple[Columns, Phrases, int, str, str | None]] = []
         self.order: list[ChainItem | GapItem | int] = []
         self.unread: list[int] = []
@@ -100,7 +112,7 @@ class _Reader:
 
     def _heading(self, line: Line) -> bool:
         """Read the heading of a chain; False if it starts another table."""
-        found = heading_of(line.text)
+        found = heading_of(line.text) or cut_heading_of(line.text)
         if found is None:
             return False
         name, policy, counters, references = found
@@ -145,6 +157,7 @@ class _Reader:
             layout = layout_of(text)
             if layout is not None:
                 self.layout = layout
+                self.places = (text.index("source"), text.index("destination")) if not more else None
                 self.at += more + 1
                 return True
         return False
@@ -159,7 +172,11 @@ class _Reader:
             for unread in [len(" ".join(phrases.unread))]
         ]
         if not found:
-            return False
+            filled = filled_row(line.whole, self.layout)
+            columns = columns_of(filled, self.layout) if filled else None
+            if columns is None:
+                return False
+            found = [(0, 0, line.text, columns, read_phrases(columns.rest, columns.target))]
         # join as many lines as form a readable rule; of an unreadable one, no more than necessary
         whole = [one for one in found if not one[0]]
         _, less, text, columns, phrases = (
@@ -173,6 +190,10 @@ class _Reader:
 
     def _joined(self, line: Line) -> Iterator[tuple[int, str]]:
         """Yield a line alone and joined with possible wrapped lines: their number, and the text."""
+        blank = with_blank_column(line.text, self.places) if begins_row(line.text, self.layout) else None
+        if blank is not None:
+            yield 0, blank
+            return
         yield 0, line.text
         direct, spaced, glued = line.whole, line.text, False
         for more in range(1, _WRAPPED):
@@ -197,7 +218,7 @@ class _Reader:
         no_rest = (
             _HEADING.match(line.text) or _COLUMNS.match(line.text) or warns_of_legacy(line.text.lstrip())
         )
-        if line.is_blank or line.is_gap or no_rest:
+        if line.is_blank or line.is_gap or no_rest or begins_row(line.text, self.layout):
             return False
         return columns_of(line.text, self.layout) is None and not is_prompt(line.text)
 
@@ -234,8 +255,8 @@ class _Reader:
             if isinstance(self.order[-1], int):
                 self.order.pop()  # its end may be missing
             self.order.append(GapItem(self.chain, self.lines[self.last].number, ""))
-        elif self._row_follows():
-            self.order.append(GapItem(self.chain, self.lines[self.last + 1].number, ""))
+        elif self._row_follows() or cut_heading_of(self.lines[self.last].text) is not None:
+            self.order.append(GapItem(self.chain, self.lines[self.last].number + 1, ""))
         if self.command and "legacy" in self.command.program:
             rules.backend = "legacy"
         for item in self.order:
@@ -357,7 +378,9 @@ def _parameters(columns: Columns, family: Family, hidden: list[Hidden]) -> Itera
         if unknown is not None:
             hidden.append(unknown)
     for flag, text in zip(("-i", "-o"), columns.interfaces or (), strict=False):
-        if text not in _ANY_INTERFACE:
+        if text == MISSING:
+            hidden.append(_unread(f"{flag} {text}"))
+        elif text not in _ANY_INTERFACE:
             yield from (["!"] if text.startswith("!") else [])
             yield from (flag, text.lstrip("!"))
     protocol = columns.protocol.lstrip("!")
@@ -371,6 +394,7 @@ def _parameters(columns: Columns, family: Family, hidden: list[Hidden]) -> Itera
 
 def _looks_like_rule(text: str) -> bool:
     words = text.split()
-    return len(words) > 3 and (
-        "--" in words or sum(word in ("anywhere", "0.0.0.0/0", "::/0") for word in words) > 1
+    return begins_row(text, None) or (
+        len(words) > 3
+        and ("--" in words or sum(word in ("anywhere", "0.0.0.0/0", "::/0") for word in words) > 1)
     )
