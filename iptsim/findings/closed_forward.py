@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.order import blocks_all_unshown
 from iptsim.findings.remedy import first_that_mends
@@ -39,6 +41,44 @@ def closed(scene: Scene) -> Iterator[Finding]:
         unshown = [rule for rule in scene.rules(family, "filter", "FORWARD") if blocks_all_unshown(rule)]
         if len(unshown) > 1 and not found:
             yield _unshown(family, unshown)
+        if (last := _refuses_everything(scene, family)) is not None:
+            yield _refused(scene, family, last)
+
+
+def _refuses_everything(scene: Scene, family: Family) -> Rule | None:
+    """Return the last rule of FORWARD if it blocks everything, and those shown before it accept no new connection."""
+    rules = [one for one in scene.rules(family, "filter", "FORWARD") if not is_gap(one.target)]
+    if not rules or rules[-1].target_name not in _BLOCKING or not rules[-1].is_unconditional:
+        return None
+    harmless = all(
+        one.target_name in (*_BLOCKING, "LOG", "NFLOG") or is_for_replies(one) for one in rules[:-1]
+    )
+    return rules[-1] if harmless else None
+
+
+def _refused(scene: Scene, family: Family, rule: Rule) -> Finding:
+    shown = ask_outside(scene, family, Behind("tun0", SOME_GUEST[family]))
+    there, back = (
+        f"{tool_of(family)} -I FORWARD -i INTERFACE -j ACCEPT",
+        f"{tool_of(family)} -I FORWARD -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    )
+    return Finding(
+        "forward-closed",
+        message(
+            "FORWARD rule {position} blocks everything that no rule before it accepts.",
+            position=rule.position,
+        ),
+        (of_rule(rule),),
+        message(
+            "Of the rules that are shown, none before it accepts what containers, guests or clients of a VPN send to"
+            " other hosts."
+        ),
+        message("Insert rules before it: {commands}", commands=message_joined("; ", (there, back))),
+        shown
+        if shown is not None and any(step.rule is rule for step in shown.trace.legs[0].all_steps)
+        else None,
+        family,
+    )
 
 
 def _closes(rule: Rule) -> str:

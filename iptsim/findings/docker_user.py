@@ -248,7 +248,9 @@ def ports_after_translation(scene: Scene) -> Iterator[Finding]:
 
 
 def _destination_port(rule: Rule) -> int | None:
-    """Return the first destination port that a rule names, or None."""
+    """Return the first destination port that a rule names, or None; those of replies are the senders' ports."""
+    if rule.conditions_on("sport"):
+        return None
     for predicate in rule.conditions_on("dport"):
         if isinstance(predicate.allowed, tuple) and predicate.allowed:
             return int(predicate.allowed[0][0])

@@ -254,6 +254,10 @@ CODES: dict[str, Kind] = {
             "In a pasted text: a rule between containers of one bridge, which br_netfilter must be loaded for."
         ),
     ),
+    "bans-behind-established": Kind(
+        "info",
+        message("In a pasted text: bans come after a rule that accepts established connections."),
+    ),
     "limit-sees-first-only": Kind(
         "info",
         message(
@@ -273,7 +277,9 @@ CODES: dict[str, Kind] = {
     ),
     "forward-closed": Kind(
         "info",
-        message("In a pasted text: rules of FORWARD that block all that an interface sends or gets."),
+        message(
+            "In a pasted text: rules of FORWARD that block everything, or all that an interface sends or gets."
+        ),
     ),
     "output-drops-some": Kind(
         "info",

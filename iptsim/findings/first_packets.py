@@ -21,7 +21,7 @@ def limited(scene: Scene) -> Iterator[Finding]:
         return
     for name in ("INPUT", "FORWARD"):
         rules = scene.rules(4, "filter", name)
-        established = next((rule for rule in rules if _accepts_established(rule)), None)
+        established = next((rule for rule in rules if accepts_established(rule)), None)
         if established is None:
             continue
         for rule in rules[rules.index(established) + 1 :]:
@@ -33,7 +33,7 @@ def limited(scene: Scene) -> Iterator[Finding]:
                 break
 
 
-def _accepts_established(rule: Rule) -> bool:
+def accepts_established(rule: Rule) -> bool:
     """Return whether a rule accepts all packets of established connections."""
     states = [states_of(match) for match in rule.matches if match.predicates()]
     alone = replace(rule, matches=()).is_unconditional

@@ -67,7 +67,7 @@ def behind_unshown(scene: Scene) -> Iterator[Finding]:
             yield _behind_unshown(scene, family, final, behind, shown)
 
 
-def _hides_interfaces(match: Match) -> bool:
+def hides_interfaces(match: Match) -> bool:
     """Return whether a match represents the interfaces that a listing does not show."""
     return isinstance(match, Hidden) and match.place[:1] == ("interfaces",)
 
@@ -78,7 +78,7 @@ def blocks_all_unshown(rule: Rule) -> bool:
         rule.target_name in ("DROP", "REJECT")
         and not rule.parameters.predicates()
         and len(rule.matches) == 1
-        and _hides_interfaces(rule.matches[0])
+        and hides_interfaces(rule.matches[0])
     )
 
 
@@ -91,7 +91,7 @@ def alike_unshown(scene: Scene) -> Iterator[Finding]:
             first: dict[str, Rule] = {}
             behind: dict[int, list[Rule]] = {}
             for rule in chain.rules:
-                if rule.target_name not in _TRANSLATING or not any(map(_hides_interfaces, rule.matches)):
+                if rule.target_name not in _TRANSLATING or not any(map(hides_interfaces, rule.matches)):
                     continue
                 if authorship(rule, scene.host)[0] != "user":
                     continue
@@ -134,7 +134,7 @@ def _alike(family: Family, first: Rule, behind: list[Rule]) -> Finding:
 
 def _without_interfaces(rule: Rule) -> str:
     """Return a rule's text after its chain, without the interfaces that its listing does not show."""
-    shown = tuple(match for match in rule.matches if not _hides_interfaces(match))
+    shown = tuple(match for match in rule.matches if not hides_interfaces(match))
     return replace(rule, matches=shown).specification
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.order import hides_interfaces
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
@@ -84,6 +86,8 @@ def _takes_everything(rule: Rule, *, with_exceptions: bool = False) -> bool:
     if parameters.destination is not None and not (with_exceptions and "destination" in parameters.negated):
         return False
     if parameters.in_interface is not None or parameters.source is not None:
+        return False
+    if any(isinstance(match, Hidden) and not hides_interfaces(match) for match in rule.matches):
         return False
     return not any(
         match.name in ("addrtype", "set", "mark", "connmark", "iprange", "socket") for match in rule.matches

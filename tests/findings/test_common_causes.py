@@ -347,3 +347,74 @@ def test_of_a_logged_packet_without_rules_the_hook_is_told(tmp_path: Path) -> No
     assert cause is not None
     assert "A rule of INPUT logged the packet of line 1." in str(cause.text)
     assert str(cause.text).endswith("no rule before it accepted the packet.")
+
+
+# -- bans behind established connections ----------------------------------------------------------
+
+BANS = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:bans - [0:0]
+{first}-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -i lo -j ACCEPT
+-A INPUT -j bans
+-A bans {ban}
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("ban", "found"),
+    [
+        ("-p tcp -m multiport --dports 80,443 -m set --match-set fail2ban-nginx src -j REJECT", True),
+        ("-s 203.0.113.9/32 -j REJECT", True),
+        ("-s 203.0.113.0/24 -j DROP", False),
+        ("-s 203.0.113.9/32 -p tcp -m conntrack --ctstate NEW -j DROP", False),
+        ("-p tcp -m set --match-set allowed src -j ACCEPT", False),
+    ],
+)
+def test_bans_behind_a_rule_for_established_connections(ban: str, found: bool, tmp_path: Path) -> None:
+    """fail2ban 1609, 2545: a banned address keeps its open connections."""
+    text = "My rules:\n\n" + BANS.format(first="", ban=ban)
+    assert ("bans-behind-established" in lint(tmp_path, text)) is found
+
+
+def test_bans_before_a_rule_for_established_connections(tmp_path: Path) -> None:
+    text = "My rules:\n\n" + BANS.format(
+        first="-A INPUT -s 203.0.113.7/32 -j DROP\n", ban="-s 203.0.113.9/32 -j DROP"
+    )
+    assert "bans-behind-established" not in lint(tmp_path, text)
+
+
+# -- what is shown of a closed FORWARD ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("-A FORWARD -j REJECT --reject-with icmp-host-prohibited\n", True),
+        ("-A FORWARD -m state --state ESTABLISHED -j ACCEPT\n-A FORWARD -j DROP\n", True),
+        ("-A FORWARD -i wg0 -j ACCEPT\n-A FORWARD -j DROP\n", False),
+        ("-A FORWARD -i eth0 -p tcp -j DROP\n", False),
+    ],
+)
+def test_a_forward_that_refuses_everything(rules: str, found: bool, tmp_path: Path) -> None:
+    assert ("forward-closed" in lint(tmp_path, f"Fedora has these rules:\n\n{rules}")) is found
+
+
+def test_a_redirect_with_a_destination_that_is_not_shown_takes_not_every_host(tmp_path: Path) -> None:
+    text = "iptables -t nat -A PREROUTING {to}-p tcp --dport 443 -j DNAT --to-destination 192.168.42.10:443\n"
+    assert "redirect-takes-every-host" in lint(tmp_path, text.format(to=""))
+    assert "redirect-takes-every-host" not in lint(tmp_path, text.format(to="-d $(my public ip) "))
+
+
+def test_the_ports_of_replies_are_not_those_of_containers(tmp_path: Path) -> None:
+    """The rule of ufw-docker for replies of name servers."""
+    text = (
+        "Mine:\n\n-A DOCKER-USER -p udp -m udp --sport 53 --dport 1024:65535 -j RETURN\n"
+        "-A DOCKER-USER -p tcp{rest} -j DROP\n"
+    )
+    assert "docker-user-port" not in lint(tmp_path, text.format(rest=""))
+    assert "docker-user-port" in lint(tmp_path, text.format(rest=" --dport 8080"))

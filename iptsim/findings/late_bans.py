@@ -1,0 +1,84 @@
+"""Bans, as fail2ban writes them, behind a rule that accepts what belongs to open connections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Jump, Rule
+from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
+from iptsim.findings.examples import states_of
+from iptsim.findings.finding import Finding, of_rule, uses
+from iptsim.findings.first_packets import accepts_established
+from iptsim.findings.scene import Scene
+from iptsim.languages import message
+from iptsim.packet import BITS, Family
+
+_BLOCKING = ("DROP", "REJECT")
+#: Names of sets and chains that hold banned addresses.
+_BANS = re.compile(r"f2b|fail2ban|crowdsec|(?:^|[-_])bans?(?:$|[-_])|banned", re.IGNORECASE)
+#: At most this many bans are named.
+_SHOWN = 3
+
+
+def behind_established(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, bans that packets of open connections never get to."""
+    if scene.host.pasted is None:
+        return
+    for family in scene.families:
+        rules = list(_in_order(scene, family, "INPUT", set()))
+        first = next((rule for rule in rules if accepts_established(rule)), None)
+        if first is None:
+            continue
+        earlier = rules[: rules.index(first)]
+        bans = [rule for rule in rules[len(earlier) + 1 :] if _is_ban(rule)]
+        shown = scene.ask("internet", "host", family, state="established") if bans else None
+        if shown is not None and uses(shown, first) and not any(map(_is_ban, earlier)):
+            yield _finding(family, first, bans, shown)
+
+
+def _in_order(scene: Scene, family: Family, chain: str, seen: set[str]) -> Iterator[Rule]:
+    """Yield the rules of a chain in the order in which they are evaluated, each followed by those that it leads to."""
+    if chain in seen:
+        return
+    seen.add(chain)
+    for rule in scene.rules(family, "filter", chain):
+        yield rule
+        if isinstance(rule.target, Jump):
+            yield from _in_order(scene, family, rule.target.chain, seen)
+
+
+def _is_ban(rule: Rule) -> bool:
+    """Return whether a rule blocks a single address, or a set or chain of banned ones."""
+    if rule.target_name not in _BLOCKING or any("NEW" in states_of(one) for one in rule.matches):
+        return False
+    source, sets = rule.parameters.source, [one for one in rule.matches if one.name == "set"]
+    if any(_BANS.search(one.match_set.name) for one in sets if hasattr(one, "match_set")):
+        return True
+    whole = source is not None and source.mask == (1 << BITS[source.family]) - 1
+    single = whole and "source" not in rule.parameters.negated
+    return single and (bool(_BANS.search(rule.chain)) or not rule.conditions_on("dport"))
+
+
+def _finding(family: Family, first: Rule, bans: list[Rule], shown: Explanation) -> Finding:
+    return Finding(
+        "bans-behind-established",
+        message(
+            "{accepting} accepts packets of open connections before {ban} blocks a banned address.",
+            accepting=place_of(first),
+            ban=place_of(bans[0]),
+        ),
+        (of_rule(first), *map(of_rule, bans[:_SHOWN])),
+        message(
+            "So a ban blocks only new connections. A client that keeps its connection open, or a telephone that goes on"
+            " sending UDP, is not blocked until conntrack forgets the connection."
+        ),
+        message(
+            "End the connections of an address when it is banned: conntrack -D -s ADDRESS. Or evaluate the bans before"
+            " {accepting}.",
+            accepting=place_of(first),
+        ),
+        shown,
+        family,
+    )
