@@ -12,7 +12,7 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.behind import SOME_CONTAINER
-from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, blocked_at, of_rule, tool_of
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import message, message_joined, message_many
@@ -323,11 +323,7 @@ def replies(scene: Scene) -> Iterator[Finding]:
         chains = set(scene.below(family, "filter", CHAIN))
         reported: set[int] = set()
         for shown in _conversations(scene, family):
-            leg = shown.trace.deciding_leg
-            step = leg.deciding
-            if shown.verdict not in ("DROP", "REJECT") or leg.direction != "reply" or leg.proxy:
-                continue
-            rule = step.rule if step is not None else None
+            rule = _blocks_reply(shown)
             if rule is None or rule.chain not in chains or id(rule) in reported:
                 continue
             reported.add(id(rule))
@@ -348,6 +344,17 @@ def replies(scene: Scene) -> Iterator[Finding]:
             )
 
 
+def _blocks_reply(shown: Explanation) -> Rule | None:
+    """Return the rule that drops the reply to a packet, at least if what is not shown lets the packet itself pass."""
+    if shown.verdict not in ("DROP", "REJECT"):
+        return None
+    for trace in (shown.trace, *shown.trace.branches):
+        leg = trace.deciding_leg
+        if leg.direction == "reply" and not leg.proxy:
+            return leg.deciding.rule if leg.deciding is not None else None
+    return None
+
+
 def _let_replies_pass(family: Family) -> str:
     return f"{tool_of(family)} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
 
@@ -359,14 +366,9 @@ def outgoing(scene: Scene) -> Iterator[Finding]:
             continue
         for sender, fields in _senders(scene, family):
             shown = scene.ask(sender, "internet", family, proto="tcp", dport=443, **fields)
-            step = shown.trace.legs[0].deciding if shown is not None else None
+            step = blocked_at(shown, "FORWARD") if shown is not None else None
             rule = step.rule if step is not None else None
-            if (
-                shown is None
-                or shown.verdict not in ("DROP", "REJECT")
-                or rule is None
-                or rule.chain != CHAIN
-            ):
+            if shown is None or rule is None or rule.chain != CHAIN:
                 continue
             named = rule.parameters.source is not None and "source" not in rule.parameters.negated
             if rule.matches or rule.parameters.in_interface or named:
@@ -409,10 +411,9 @@ def _drops_outgoing(scene: Scene, family: Family, rule: Rule, shown: Explanation
 
 
 def _conversations(scene: Scene, family: Family) -> Iterator[Explanation]:
-    for network in scene.docker_networks():
-        for container in scene.members(network, family)[:1]:
-            if (found := scene.ask(container.name, "internet", family, proto="tcp", dport=443)) is not None:
-                yield found
+    for sender, fields in _senders(scene, family):
+        if (found := scene.ask(sender, "internet", family, proto="tcp", dport=443, **fields)) is not None:
+            yield found
     for publication in scene.publications(family):
         if (found := scene.ask_port(publication)) is not None:
             yield found

@@ -529,3 +529,27 @@ def test_the_likeliest_cause_names_a_rule_for_another_interface(tmp_path: Path) 
     assert cause is not None
     assert "filter FORWARD rule 1 accepts such packets, but only with -o eth0" in str(cause.text)
     assert "rule 2" not in str(cause.text)
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ("DROP       all  --  eth0   *      !203.0.113.7          0.0.0.0/0", "docker-user-blocks-replies"),
+        ("DROP       all  --  *      *      !203.0.113.7          0.0.0.0/0", "docker-user-drops-outgoing"),
+        ("DROP       all  --  eth1   *      !203.0.113.7          0.0.0.0/0", ""),
+    ],
+)
+def test_a_listing_of_docker_user_alone(row: str, code: str, tmp_path: Path) -> None:
+    """Docker's documentation, "Restrict external connections to containers": replies arrive from other addresses."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "Chain DOCKER-USER (1 references)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        f"  123  7380 {row}\n"
+        "    0     0 RETURN     all  --  *      *       0.0.0.0/0            0.0.0.0/0\n\n"
+        "default via 192.0.2.1 dev eth0\n",
+        "utf-8",
+    )
+    found = [one for one in iptsim.lint(path) if one.code.startswith("docker-user-")]
+    assert [one.code for one in found] == ([code] if code else [])
+    assert all("DOCKER-USER rule 1" in str(one.title) for one in found)
