@@ -61,7 +61,7 @@ _GAP = re.compile(
 
 
 #: A command that a sentence mentions.
-_MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ip6?tables)\s[^`]+)`")
+_MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ufw|ip6?tables)\s[^`]+)`")
 
 
 #: A command within a sentence, up to its target and that one's options.

@@ -42,6 +42,7 @@ FORMS = (
     "complaints",
     "firewall_cmd",
     "ufw",
+    "ufw_commands",
 )
 
 

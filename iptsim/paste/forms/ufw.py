@@ -19,7 +19,7 @@ _DEFAULT = re.compile(r"\s*Default: (.*)")
 _POLICY = re.compile(r"(allow|deny|reject|disabled) \((incoming|outgoing|routed)\)")
 _HEADING = re.compile(r"\s*To\s+Action\s+From\s*$")
 _OTHER = re.compile(r"\s*(?:--\s+-+\s+-+|Logging:.*|New profiles:.*)\s*$")
-_ROW = re.compile(
+ROW = re.compile(
     r"\s*(?:\[\s*\d+\]\s+)?(?P<to>\S.*?)\s+"
     r"(?P<action>ALLOW|DENY|REJECT|LIMIT)(?: (?P<way>IN|OUT|FWD))?\s+(?P<source>\S.*?)"
     r"(?:\s+\((?:log|log-all)[^)]*\))?(?:\s+#.*)?\s*$"
@@ -46,7 +46,7 @@ _WAYS = {"IN": "input", "OUT": "output", "FWD": "forward"}
 _HOOKS = {"input": "INPUT", "output": "OUTPUT", "forward": "FORWARD"}
 _DIRECTIONS = {"incoming": "input", "outgoing": "output", "routed": "forward"}
 #: ufw's default settings.
-_USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
+USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
 #: Rules of dumps and listings, which take precedence if present.
 _RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))")
 #: Incoming traffic that before.rules accept.
@@ -62,7 +62,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     status = _STATUS.match(lines[at].text)
     if status is None and not _HEADING.match(lines[at].text):
         return None
-    policies = dict(_USUAL)
+    policies = dict(USUAL)
     rows: list[tuple[re.Match[str], int]] = []
     first = last = at
     if status is not None:
@@ -73,7 +73,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             policies |= {
                 _DIRECTIONS[way]: _TARGETS.get(word, "DROP") for word, way in _POLICY.findall(default[1])
             }
-        elif row := _ROW.match(text):
+        elif row := ROW.match(text):
             rows.append((row, at))
         elif not (lines[at].is_blank or _HEADING.match(text) or _OTHER.match(text)):
             break
@@ -89,6 +89,20 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     items, unread = reader.read(policies, rows)
     pieces: list[Piece] = [Rules("filter", 4, items, status=True)] if items else []
     return Segment(title, title, first, last, pieces, unread, "filter")
+
+
+def rules_of_rows(
+    lines: Sequence[Line], defaults: dict[str, str], rows: Sequence[tuple[re.Match[str], int]]
+) -> tuple[list[Item], list[int]]:
+    """Return the chains and rules of rows, and the lines that could not be read.
+
+    Args:
+        lines: the text.
+        defaults: ufw's words for policies ("allow", "deny", "reject"), by direction ("incoming" ...).
+        rows: the rows, and the indexes of their lines.
+    """
+    set_here = {_DIRECTIONS[way]: _TARGETS.get(word, "DROP") for way, word in defaults.items()}
+    return _Reader(lines).read({**USUAL, **set_here}, rows)
 
 
 class _Reader:

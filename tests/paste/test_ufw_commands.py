@@ -1,0 +1,76 @@
+"""Commands of ufw: what they allow and deny, with ufw's defaults for everything else."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.host.files import Source
+from iptsim.netfilter.walk import walk
+from iptsim.paste.assembly import host_of_source
+from iptsim.paste.forms.ufw_commands import row_of
+from iptsim.question.model import Question
+
+COMMANDS = """
+I typed
+$ sudo ufw default deny incoming
+$ sudo ufw allow ssh
+$ sudo ufw deny from 203.0.113.0/24 to any port 80 proto tcp
+$ sudo ufw allow 80/tcp comment 'web'
+$ sudo ufw route allow in on wg0 out on eth0
+$ sudo ufw enable
+"""
+
+
+def verdict(text: str, **question: object) -> str:
+    host = host_of_source(Source("pasted", {}, text.encode()))
+    return walk(host, Question(**{"proto": "tcp", **question})).verdict
+
+
+@pytest.mark.parametrize(
+    ("src", "dport", "expected"),
+    [
+        ("8.8.8.8", 22, "ACCEPT"),
+        ("8.8.8.8", 80, "ACCEPT"),
+        ("203.0.113.9", 80, "DROP"),
+        ("8.8.8.8", 443, "DROP"),
+    ],
+)
+def test_what_the_commands_allow(src: str, dport: int, expected: str) -> None:
+    assert verdict(COMMANDS, in_interface="eth0", src=src, dst="192.0.2.10", dport=dport) == expected
+
+
+def test_later_commands_add_rules() -> None:
+    text = f"{COMMANDS}\nThen, as it did not work,\n\n$ sudo ufw allow 443/tcp\n"
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert [verdict(text, **packet, dport=port) for port in (22, 443, 444)] == ["ACCEPT", "ACCEPT", "DROP"]
+
+
+@pytest.mark.parametrize(
+    ("command", "row"),
+    [
+        ("ufw allow 53", "53 ALLOW IN Anywhere"),
+        ("ufw allow from 10.0.0.0/8", "Anywhere ALLOW IN 10.0.0.0/8"),
+        ("ufw allow in on eth0 to any port 80 proto tcp", "80/tcp on eth0 ALLOW IN Anywhere"),
+        ("ufw deny out 25/tcp", "25/tcp DENY OUT Anywhere"),
+        (
+            "ufw route allow proto tcp from any to 172.17.0.2 port 80",
+            "172.17.0.2 80/tcp ALLOW FWD Anywhere",
+        ),
+        (
+            "ufw route allow in on wg0 out on eth0 from 10.8.0.0/24",
+            "Anywhere on eth0 ALLOW FWD 10.8.0.0/24 on wg0",
+        ),
+        ("ufw status verbose", None),
+        ("ufw allow rules are ignored", None),
+        ("ufw insert 1 allow 22", None),
+    ],
+)
+def test_the_row_of_a_command(command: str, row: str | None) -> None:
+    assert row_of(command) == row
+
+
+def test_the_status_counts_more_than_the_commands_that_led_to_it() -> None:
+    status = "Status: active\n\nTo  Action  From\n--  ------  ----\n443/tcp  ALLOW IN  Anywhere\n"
+    text = f"{COMMANDS}\n$ sudo ufw status\n{status}"
+    packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
+    assert [verdict(text, **packet, dport=port) for port in (22, 443)] == ["DROP", "ACCEPT"]
