@@ -8,6 +8,9 @@ from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, place
 from iptsim.languages import message
 
+#: Swarm lets no tasks talk to each other there.
+_SWARM_BRIDGE = "docker_gwbridge"
+
 
 def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
     """Find networks with icc off on a host whose iptables does not see bridged packets."""
@@ -60,7 +63,7 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
         return
     for family in scene.families:
         name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
-        bridges = {network.bridge for network in scene.docker_networks()}
+        bridges = {network.bridge for network in scene.docker_networks()} - {_SWARM_BRIDGE}
         rules = [
             rule
             for rule in scene.table(family, "filter").rules()

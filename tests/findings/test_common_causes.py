@@ -133,6 +133,8 @@ def test_a_rule_between_containers_needs_br_netfilter(tmp_path: Path) -> None:
     settled = "# sysctl net.bridge.bridge-nf-call-iptables\nnet.bridge.bridge-nf-call-iptables = 1\n\n"
     assert "icc-off-unchecked" not in lint(tmp_path, settled + docker(icc="DROP"))
     assert "icc-off-unchecked" not in lint(tmp_path, "They talk:\n\n" + docker())
+    swarm = docker(icc="DROP").replace("docker0", "docker_gwbridge")
+    assert "icc-off-unchecked" not in lint(tmp_path, "They still talk:\n\n" + swarm)
 
 
 ISOLATION = """\
