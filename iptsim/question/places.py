@@ -160,13 +160,23 @@ def _shared_place(host: Host, place: InContainer) -> InContainer | OnHost:
 def named_container(host: Host, name: str) -> tuple[Container, containers.Endpoint | None] | None:
     """Find a container as :meth:`Host.container` does, else the only one that others know by the name.
 
-    In a Compose file, that is the name of the service.
+    In a Compose file, that is the name of the service; `@network` may follow, by the network's name in that file, too.
     """
     found = host.container(name)
     if found is not None:
         return found
-    called = {container.name: container for container in _called(host, name)}
-    return (called.popitem()[1], None) if len(called) == 1 else None
+    bare, _, network = name.partition("@")
+    own = host.container(bare)
+    called = {own[0].name: own[0]} if own else {one.name: one for one in _called(host, bare)}
+    if len(called) != 1:
+        return None
+    container = called.popitem()[1]
+    if not network:
+        return container, None
+    joined = [
+        one for key, one in container.endpoints.items() if network == key or key.endswith(f"_{network}")
+    ]
+    return (container, joined[0]) if len(joined) == 1 else None
 
 
 def _called(host: Host, name: str) -> Iterator[Container]:

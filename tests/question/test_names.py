@@ -77,6 +77,22 @@ def test_the_name_of_a_service_names_its_container(tmp_path: Path) -> None:
     assert {one.sender for one in reach(host, "web", "db").classes} == {web}
 
 
+@pytest.mark.parametrize("network", ["back", "project_back"])
+def test_a_service_in_a_network_by_their_names_in_the_compose_file(tmp_path: Path, network: str) -> None:
+    networks = "networks: [front, back]"
+    (tmp_path / "compose.yml").write_text(
+        "name: project\nnetworks: {front: {}, back: {}}\nservices:\n"
+        f"  web: {{image: nginx, {networks}}}\n  db: {{image: postgres, {networks}}}\n"
+    )
+    host = iptsim.load_host(tmp_path / "compose.yml")
+    db = next(container for name, container in host.containers.items() if "-db-" in name)
+
+    answer = iptsim.explain(host, "web", f"db@{network}", dport=5432)
+    assert answer.trace.legs[0].packet.dst == db.endpoints["project_back"].address(4)
+    with pytest.raises(UsageError):
+        iptsim.explain(host, "web", "db@other", dport=5432)
+
+
 def test_an_alias_of_two_containers_names_neither() -> None:
     host = iptsim.load_host(FIXTURES / "docker-20.10/two-networks")
     for name in ("db", "app"):
