@@ -41,6 +41,7 @@ FORMS = (
     "failures",
     "complaints",
     "firewall_cmd",
+    "firewall_commands",
     "ufw",
     "ufw_commands",
 )

@@ -160,7 +160,7 @@ class _Writer:
         name = f"IN_{zone.name}"
         for chain in (name, f"{name}_deny", f"{name}_allow"):
             yield ChainItem(chain, None, None, self.line, 1)
-        if "target" not in zone.fields:
+        if not zone.fields.keys() - {"interfaces", "sources"}:
             yield GapItem(name, self.line, "")
             return
         yield self._rule(name, "-j", f"{name}_deny")
@@ -177,6 +177,9 @@ class _Writer:
         yield from (item for denies, item in rich if not denies)
         if _words(zone, "icmp-blocks"):
             yield GapItem(f"{name}_deny", self.line, "")
+        if "target" not in zone.fields:  # commands changed the zone, whose other rules are not shown
+            yield GapItem(name, self.line, "")
+            return
         if _target(zone) in ("default", "%%REJECT%%"):
             yield self._rule(name, "-p", "icmp", "-j", "ACCEPT")
         if _target(zone) != "default":
