@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             if result is not None:
                 result.close(complete=complete)
-                if not complete and result.can_resume:
+                if not complete and result.can_resume and "-" not in arguments.log:
                     print(f"iptsim: {_done(result.done)}", file=sys.stderr)
     if arguments.summary or arguments.json or arguments.output is None:
         found = {"source": arguments.source, "logs": arguments.log, **summary.as_json(hosts[0])}

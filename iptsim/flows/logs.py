@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
+import select
+import signal
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import IO, Any
 
 import pyarrow as pa
@@ -58,8 +63,7 @@ def read_log(name: str, mapped: Mapping[str, str], size: int = SIZE) -> Iterator
 
 
 def _batches(name: str, mapped: Mapping[str, str], size: int) -> Iterator[pa.RecordBatch]:
-    raw: IO[bytes] = sys.stdin.buffer if name == "-" else open_regular(name)
-    with raw:
+    with _standard_input() if name == "-" else open_regular(name) as raw:
         stream: io.BufferedReader = io.BufferedReader(raw, 1 << 20)  # type: ignore[arg-type]
         unpacked = None
         if stream.peek(2)[:2] == b"\x1f\x8b":
@@ -76,6 +80,51 @@ def _batches(name: str, mapped: Mapping[str, str], size: int) -> Iterator[pa.Rec
             yield from _of_text(name, stream, head, mapped, size)
         if unpacked is not None and unpacked.fault is not None:
             raise unpacked.fault
+
+
+@contextmanager
+def _standard_input() -> Iterator[IO[bytes] | io.RawIOBase]:
+    """Open standard input so that Ctrl-C ends it: pyarrow reads it in a thread, and waits for that before anything."""
+    try:
+        source = sys.stdin.buffer.fileno()
+    except (OSError, AttributeError):
+        source = None
+    if source is None or os.name != "posix" or current_thread() is not main_thread():
+        yield sys.stdin.buffer
+        return
+    signals, written = os.pipe()
+    os.set_blocking(written, False)
+    before = signal.set_wakeup_fd(written)
+    try:
+        yield _UntilInterrupted(source, io.FileIO(signals))
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(written)
+
+
+class _UntilInterrupted(io.RawIOBase):
+    """A file that ends at Ctrl-C.
+
+    Args:
+        source: its descriptor.
+        signals: the numbers of the signals that arrive.
+    """
+
+    def __init__(self, source: int, signals: io.FileIO) -> None:
+        self._source, self._signals = source, signals
+        self._interrupted = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._interrupted:
+            waiting: list[Any] = [self._source, self._signals]
+            ready, _, _ = select.select(waiting, [], [])
+            if self._signals not in ready:
+                return os.readv(self._source, [buffer])
+            self._interrupted = self._signals.read(1) in (b"", bytes([signal.SIGINT]))
+        return 0
 
 
 class _Unpacked(io.RawIOBase):

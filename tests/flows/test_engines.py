@@ -124,6 +124,31 @@ def test_an_interruption_is_quiet(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere pyarrow waits for the next line")
+@pytest.mark.thorough
+def test_an_interruption_ends_a_pipe_that_stays_open(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "iptsim",
+        "flows",
+        str(PUBLISHED),
+        "-",
+        "-o",
+        str(tmp_path / "result.csv"),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write("src,dst,proto,dport\n" + "192.0.2.20,192.0.2.10,tcp,8080\n" * 600_000)
+        process.stdin.flush()
+        while not (tmp_path / "result.csv.progress").exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read() == ""
+
+
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "_PATIENCE", "1s")
     with (
