@@ -167,7 +167,7 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
 
 
 def _start(lang: str) -> None:
-    """Prepare a worker process: garbage is collected only between tasks."""
+    """Prepare a worker process: garbage is collected only between tasks, and imported modules are exempt."""
     from iptsim.languages import use_language
     from iptsim.processes import end_with_parent
 
@@ -178,10 +178,10 @@ def _start(lang: str) -> None:
 
 
 def _work(work: Callable[[str], T], sources: Sequence[str]) -> list[Result[T]]:
+    gc.freeze()
     found = [_result(work, source) for source in sources]
     gc.collect()
-    # what is left are modules and what they keep
-    gc.freeze()
+    gc.unfreeze()
     return found
 
 
