@@ -179,8 +179,16 @@ def run_command(words: list[str], engine: Any, began: float) -> dict[str, Any]:
     return used(began, sum(one.nodes for one in made)) | {"fails": fails}
 
 
-def commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield commands, each with what it is about; the dumps that they read are written to a folder."""
+def commands(folder: Path, net_network: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield commands, each with what it is about; dumps that they read are written to a folder."""
+    saved = "2016-06-27_16-29-01"
+    campus = net_network / TUM / f"iptables-save-{saved}"
+    pieces = [str(net_network / TUM / f"ip-{part}-{saved}") for part in ("addr", "route")]
+    words = ["reach", str(campus), "--with", pieces[0], "--with", pieces[1], "--from", "eth1.96"]
+    yield (
+        "TUM 2016 with its addresses and routes, ssh from one network",
+        [*words, "-p", "tcp", "--dport", "22"],
+    )
     yield "Docker host of 30 containers, all ports", ["reach", DOCKER]
     node = folder / "node.txt"
     node.write_text(dump(5000, 2))
@@ -231,7 +239,7 @@ def main() -> None:
     )
     parser.add_argument("--engine", action="append", choices=("oxidd", "python"), help="by default both")
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--command", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     roots = {"net-network": arguments.net_network, "semantics": arguments.semantics}
     if arguments.command is not None:
@@ -250,10 +258,10 @@ def main() -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = folder
         child([*repositories, "--engine", engines[0], "--command", "reach", DOCKER])
         child([*repositories, "--engine", engines[0], "--case", "5"])
-        _measure_all(repositories, engines)
+        _measure_all(arguments.net_network, repositories, engines)
 
 
-def _measure_all(repositories: list[str], engines: Sequence[str]) -> None:
+def _measure_all(net_network: Path, repositories: list[str], engines: Sequence[str]) -> None:
     """Print the table."""
     for number, case in enumerate(CASES):
         for engine in engines:
@@ -262,7 +270,7 @@ def _measure_all(repositories: list[str], engines: Sequence[str]) -> None:
                 flush=True,
             )
     with TemporaryDirectory() as folder:
-        for name, words in commands(Path(folder)):
+        for name, words in commands(Path(folder), net_network):
             for engine in engines:
                 found = child([*repositories, "--engine", engine, "--command", *words])
                 ends = ", ends with an error" if found["fails"] else ""
