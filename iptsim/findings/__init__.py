@@ -46,6 +46,7 @@ from iptsim.findings import (
     settings,
     shadow,
     spoofed,
+    taken_ssh,
     translated,
     wrong_chain,
 )
@@ -112,6 +113,7 @@ ANALYSES: tuple[Analysis, ...] = (
     rate_limits.inverted,
     first_packets.limited,
     late_bans.behind_established,
+    taken_ssh.forwarded,
     order.behind_final_rule,
     order.behind_unshown,
     order.alike_unshown,

@@ -254,6 +254,9 @@ CODES: dict[str, Kind] = {
             "In a pasted text: a rule between containers of one bridge, which br_netfilter must be loaded for."
         ),
     ),
+    "ssh-forwarded": Kind(
+        "info", message("In a pasted text: a port forward takes tcp/22, the port of the host's own SSH.")
+    ),
     "bans-behind-established": Kind(
         "info",
         message("In a pasted text: bans come after a rule that accepts established connections."),

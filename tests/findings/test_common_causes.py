@@ -420,3 +420,25 @@ def test_the_ports_of_replies_are_not_those_of_containers(tmp_path: Path) -> Non
     )
     assert "docker-user-port" not in lint(tmp_path, text.format(rest=""))
     assert "docker-user-port" in lint(tmp_path, text.format(rest=" --dport 8080"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("-p tcp --dport 22 -j DNAT --to-destination 172.106.4.3:22", True),
+        ("-p tcp --dport 22 -j REDIRECT --to-ports 2222", True),
+        ("-p tcp --dport 2222 -j DNAT --to-destination 172.106.4.3:22", False),
+        ("-d 192.0.2.9 -p tcp --dport 22 -j DNAT --to-destination 172.106.4.3:22", False),
+        ("-i docker0 -p tcp --dport 22 -j DNAT --to-destination 172.106.4.3:22", False),
+    ],
+)
+def test_a_port_forward_takes_ssh(rule: str, found: bool, tmp_path: Path) -> None:
+    """Moby 30558: a rule that was left over took the port of SSH."""
+    assert ("ssh-forwarded" in lint(tmp_path, f"iptables -t nat -A PREROUTING {rule}\n")) is found
+
+
+def test_a_port_forward_of_ssh_of_which_the_chain_is_not_shown(tmp_path: Path) -> None:
+    row = "DNAT       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:22 to:172.106.4.3:22\n"
+    found = lint(tmp_path, f'# iptables -t nat -nL | grep "dpt:22"\n...\n{row}')["ssh-forwarded"]
+    assert "may not be reached" in str(found.title)
+    assert "-D" not in str(found.remedy)
