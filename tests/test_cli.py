@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 import iptsim
 from iptsim.cli import main
 from iptsim.commands.batch import groups_of_lines
+from iptsim.commands.common import one_by_one
 
 ROOT = Path(__file__).parent.parent
 CAPTURES = ROOT / "fixtures/captures"
@@ -72,6 +74,26 @@ def test_a_program_that_calls_main_can_free_its_hosts(capsys: Capture) -> None:
     before = gc.get_freeze_count(), gc.isenabled(), gc.get_threshold()
     assert run(capsys, "explain", ICC_OFF, *ASK)[0] == 0
     assert (gc.get_freeze_count(), gc.isenabled(), gc.get_threshold()) == before
+
+
+def test_sources_are_freed_one_by_one() -> None:
+    """Also with a collector that waits for more objects than a few hosts have."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(1_000_000)
+    try:
+        left: list[weakref.ref[Cycle]] = []
+        for _ in one_by_one(["a", "b", "c"]):
+            assert all(one() is None for one in left)
+            left.append(weakref.ref(Cycle()))
+    finally:
+        gc.set_threshold(*threshold)
+
+
+class Cycle:
+    """An object that only the collector frees."""
+
+    def __init__(self) -> None:
+        self.own = self
 
 
 def test_quiet_is_the_verdict_alone(capsys: Capture) -> None:

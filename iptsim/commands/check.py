@@ -16,11 +16,12 @@ from iptsim.commands.common import (
     add_source,
     complain_of,
     json_text,
+    one_by_one,
     open_source,
     output,
     print_json,
 )
-from iptsim.commands.formats import add_formats, write_beside, written
+from iptsim.commands.formats import add_formats, needs_all, write_beside, written
 from iptsim.commands.many import add_many, reading_options, sources_of, summarise, wants_summary
 from iptsim.errors import FileSyntaxError, IptsimError, UsageError
 from iptsim.languages import message, say
@@ -105,10 +106,11 @@ def _check(arguments: argparse.Namespace) -> int:
         work = partial(failed_of, policy=policy, options=reading_options(arguments))
         return summarise(arguments, work, arguments.source)
     checked: list[Checked] = []
+    has_failed = False
     errors: dict[str, str] = {}
     console = output(arguments) if arguments.format == "text" else None
     several = len(arguments.source) > 1
-    for source in arguments.source:
+    for source in one_by_one(arguments.source):
         try:
             one = _checked(arguments, policy, source)
         except FileSyntaxError as error:
@@ -120,7 +122,9 @@ def _check(arguments: argparse.Namespace) -> int:
                 raise
             errors[source] = str(error)
         else:
-            checked.append(one)
+            has_failed |= bool(one.failed)
+            if needs_all(arguments):
+                checked.append(one)
             if console is not None:
                 for line in one.lines(heading=several, quiet=arguments.quiet):
                     console.show(line)
@@ -131,7 +135,7 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.format not in ("text", "json"):
         sys.stdout.write(_as_whole(arguments, arguments.format, checked, errors))
     write_beside(arguments, lambda name: _as_whole(arguments, name, checked, errors))
-    return BAD if errors else DIFFERS if any(one.failed for one in checked) else ANSWERED
+    return BAD if errors else DIFFERS if has_failed else ANSWERED
 
 
 def failed_of(source: str, policy: Policy, options: dict[str, Any]) -> HostResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -293,6 +293,21 @@ def collector_paused() -> Iterator[None]:
             gc.set_threshold(200_000, 50, 50)
         if was_on:
             gc.enable()
+
+
+def one_by_one(sources: Sequence[str]) -> Iterator[str]:
+    """Yield the sources of a command that answers for each, and free what the answer before has left.
+
+    Hosts and their sets of packets contain cycles, and the collector does not know how much memory diagrams take.
+    """
+    global gives_one_answer
+    if len(sources) > 1 and gives_one_answer:
+        gives_one_answer = False
+        gc.freeze()  # the modules
+    for number, source in enumerate(sources):
+        if number:
+            gc.collect()
+        yield source
 
 
 def warn_of(ruleset: Ruleset) -> None:

@@ -85,6 +85,11 @@ def written(arguments: argparse.Namespace) -> Iterator[None]:
         raise
 
 
+def needs_all(arguments: argparse.Namespace) -> bool:
+    """Return whether an output holds the results of all sources together, so that they must be kept."""
+    return arguments.format not in ("text", "json") or any(getattr(arguments, name, None) for name in _BESIDE)
+
+
 def write_beside(arguments: argparse.Namespace, content: Callable[[str], str]) -> None:
     """Write the files of `--sarif` and `--junit`.
 

@@ -18,11 +18,12 @@ from iptsim.commands.common import (
     add_teach,
     complain_of,
     json_text,
+    one_by_one,
     open_source,
     output,
     print_json,
 )
-from iptsim.commands.formats import add_formats, write_beside, written
+from iptsim.commands.formats import add_formats, needs_all, write_beside, written
 from iptsim.commands.many import add_many, reading_options, sources_of, summarise, wants_summary
 from iptsim.errors import IptsimError
 from iptsim.languages import say
@@ -89,9 +90,9 @@ def codes_of(source: str, options: dict[str, Any], *, audit: bool = False) -> Ho
 def _lint_all(arguments: argparse.Namespace) -> int:
     from iptsim.findings import lint
 
-    found, errors = [], {}
+    found, errors, is_any = [], {}, False
     console = output(arguments) if arguments.format == "text" else None
-    for source in arguments.source:
+    for source in one_by_one(arguments.source):
         try:
             findings = lint(open_source(arguments, source), audit=arguments.audit)
         except IptsimError as error:
@@ -100,13 +101,15 @@ def _lint_all(arguments: argparse.Namespace) -> int:
             errors[source] = str(error)
             complain_of(arguments, source, str(error))
             continue
-        found.append((source, findings))
+        is_any |= bool(findings)
+        if needs_all(arguments):
+            found.append((source, findings))
         if arguments.format in ("text", "json"):
             _show(arguments, source, findings, console)
     if arguments.format not in ("text", "json"):
         sys.stdout.write(_as_whole(arguments, arguments.format, found, errors))
     write_beside(arguments, lambda name: _as_whole(arguments, name, found, errors))
-    return BAD if errors else DIFFERS if any(findings for _, findings in found) else ANSWERED
+    return BAD if errors else DIFFERS if is_any else ANSWERED
 
 
 def _show(arguments: argparse.Namespace, source: str, found: Findings, console: Any) -> None:

@@ -16,12 +16,13 @@ from iptsim.commands.common import (
     add_plain,
     add_source,
     complain_of,
+    one_by_one,
     open_source,
     output,
     print_json,
     rules_of,
 )
-from iptsim.commands.formats import add_formats, written
+from iptsim.commands.formats import add_formats, needs_all, written
 from iptsim.commands.many import add_many, reading_options, sources_of, summarise, wants_summary
 from iptsim.errors import IptsimError, UsageError, printable
 from iptsim.languages import Message, message, say
@@ -137,7 +138,7 @@ def _reach_all(arguments: argparse.Namespace) -> int:
     found: list[tuple[str, Any]] = []
     failed = False
     console = output(arguments) if arguments.format == "text" else None
-    for source in arguments.source:
+    for source in one_by_one(arguments.source):
         try:
             answer = view.find(arguments, open_source(arguments, source))
         except IptsimError as error:
@@ -146,7 +147,8 @@ def _reach_all(arguments: argparse.Namespace) -> int:
             failed = True
             complain_of(arguments, source, str(error))
             continue
-        found.append((source, answer))
+        if needs_all(arguments):
+            found.append((source, answer))
         if arguments.format in ("text", "json"):
             _show(arguments, source, answer, view, console)
     if arguments.format not in ("text", "json"):
