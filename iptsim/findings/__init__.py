@@ -105,6 +105,7 @@ ANALYSES: tuple[Analysis, ...] = (
     host_traffic.drops_some,
     redirects.from_containers,
     redirects.its_own,
+    redirects.not_for_host,
     redirects.of_every_host,
     neighbours.discovery_blocked,
     neighbours.discovery_blocked_on_bridge,

@@ -63,6 +63,7 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
     shown = ask_outside(scene, family, Behind("tun0", SOME_GUEST[family]))
     kept = (
         shown is not None
+        and shown.trace.legs[0].verdict == "ACCEPT"
         and not shown.trace.branches
         and not any(
             step.rule is not None and step.rule.target_name in _TRANSLATING

@@ -20,6 +20,10 @@ _KINDS = re.compile(
 )
 
 
+#: With more interfaces, such as those of pods, similar names are no typing errors.
+_MOST = 100
+
+
 def names(scene: Scene) -> Iterator[Finding]:
     """Find names of interfaces in rules that differ by one letter from another, or lack its number."""
     known = scene.host.namespace.interfaces if not scene.host.inferred else {}
@@ -30,7 +34,7 @@ def names(scene: Scene) -> Iterator[Finding]:
                 for name in (rule.parameters.in_interface, rule.parameters.out_interface):
                     if name and rule.position:
                         found.setdefault(name, []).append(rule)
-        for name, rules in found.items():
+        for name, rules in found.items() if len(found) <= _MOST else ():
             meant = _meant(name, [*found, *known]) if name not in known and not name.endswith("+") else ""
             if meant:
                 yield _finding(family, name, meant, rules)

@@ -39,11 +39,12 @@ def of_every_host(scene: Scene) -> Iterator[Finding]:
         return
     for family in scene.families:
         found: list[tuple[Rule, Explanation]] = []
+        uplink = scene.outside_interface(family)
         for rule in scene.rules(family, "nat", "PREROUTING"):
             fields = header(rule)
-            if not _takes_everything(rule, with_exceptions=True) or "dport" not in fields:
+            if not _takes_everything(rule, with_exceptions=True) or "dport" not in fields or uplink is None:
                 continue
-            shown = scene.ask(SOME_GUEST[family], "internet", family, **fields, **{"in": "tun0"})
+            shown = scene.ask(SOME_GUEST[family], "internet", family, **fields, **{"in": uplink.name})
             if shown is not None and uses(shown, rule):
                 found.append((rule, shown))
         if found:
@@ -122,6 +123,43 @@ def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
         message(
             "To catch only packets for this host: {command}",
             command=f"{tool} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}",
+        ),
+        shown,
+        family,
+    )
+
+
+def not_for_host(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, redirects in PREROUTING that connections of the host itself do not use."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        for rule in scene.rules(family, "nat", "PREROUTING"):
+            fields = header(rule)
+            if rule.target_name != "REDIRECT" or rule.parameters.in_interface or "dport" not in fields:
+                continue
+            outside = scene.ask("internet", "host", family, **fields)
+            shown = scene.ask("localhost", "localhost", family, **fields)
+            if outside is None or shown is None or not uses(outside, rule):
+                continue
+            if not any(step.verdict in ("DNAT", "REDIRECT") for step in shown.trace.legs[0].all_steps):
+                yield _not_for_host(scene, family, rule, shown)
+                break
+
+
+def _not_for_host(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
+    words = scene.shown_words(rule)
+    port = shown.question.dport or ""
+    return Finding(
+        "port-forward-not-for-host",
+        message("The host's own connections to port {port} are not redirected.", port=port),
+        (of_rule(rule),),
+        message(
+            "What the host itself sends passes OUTPUT of table nat, not PREROUTING. So a test on the host, with"
+            " localhost or its own address, needs a program that listens on port {port} itself.",
+            port=port,
+        ),
+        message(
+            "To redirect them, too: {command}",
+            command=f"{tool_of(family)} -t nat -A OUTPUT -m addrtype --dst-type LOCAL {words}",
         ),
         shown,
         family,

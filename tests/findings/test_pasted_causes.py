@@ -553,3 +553,20 @@ def test_a_listing_of_docker_user_alone(row: str, code: str, tmp_path: Path) -> 
     found = [one for one in iptsim.lint(path) if one.code.startswith("docker-user-")]
     assert [one.code for one in found] == ([code] if code else [])
     assert all("DOCKER-USER rule 1" in str(one.title) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("", True),
+        ("iptables -t nat -A OUTPUT -o lo -p tcp --dport 80 -j REDIRECT --to-ports 8080\n", False),
+    ],
+)
+def test_a_redirect_that_the_host_itself_does_not_use(more: str, expected: bool, tmp_path: Path) -> None:
+    """iptables(8): PREROUTING is for packets as they come in, OUTPUT for locally-generated ones."""
+    path = tmp_path / "paste"
+    path.write_text(
+        f"iptables -t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT --to-ports 8080\n{more}", "utf-8"
+    )
+    found = [one for one in iptsim.lint(path) if one.code == "port-forward-not-for-host"]
+    assert bool(found) is expected
