@@ -76,6 +76,8 @@ class Evidence:
         self.ruled_by_docker: set[str] = set()
         self.userland_proxy: bool | None = None
         self._translated: dict[str, None] = {}
+        #: interfaces of which rules forward ports, so they lead outside
+        self._forwards_from: set[str] = set()
         #: nat chains for packets that leave by an interface
         self._leaving: list[tuple[str, str]] = []
         self._weak: dict[str, list[Prefix]] = {}
@@ -123,7 +125,7 @@ class Evidence:
         free = [prefix for prefix in dict.fromkeys(self._hidden) if prefix not in placed]
         if len(tunnels) != 1:
             return
-        if not free:
+        if not free and tunnels[0] not in self._forwards_from:
             free = self._lan_of_targets(placed)
             self.forwards_to_lan = bool(free)
         if not free:
@@ -194,6 +196,8 @@ class Evidence:
         if rule.jump is not None:
             return
         if rule.target_name == "DNAT":
+            if rule.parameters.in_interface and "in_interface" not in rule.parameters.negated:
+                self._forwards_from.add(rule.parameters.in_interface)
             self._members.add_forwarding(rule)
             self._asked_address(rule)
             return
