@@ -82,7 +82,7 @@ def _is_unknown(scene: Scene, family: Family, rule: Rule) -> bool:
 
 
 def _accepted_before(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
-    """Return a packet that the rule is for, and that one of Docker's rules accepts first."""
+    """Return a packet that the rule is for, and that a rule of Docker accepts first."""
     candidates = [rule]
     if isinstance(rule.target, Jump):
         candidates = [

@@ -57,7 +57,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
 
 
 def icc_unchecked(scene: Scene) -> Iterator[Finding]:
-    """Say, for a pasted text with a rule between containers of a bridge, that the kernel may not ask iptables there."""
+    """Say, for a pasted text with a rule between containers of a bridge, which iptables sees only with br_netfilter."""
     pasted = scene.host.pasted
     if pasted is None or not scene.host.inferred or any("sysctl" in one.form for one in pasted.segments):
         return

@@ -38,7 +38,7 @@ def some(scene: Scene) -> Iterator[Finding]:
 
 
 def _masquerades_asked(scene: Scene) -> bool:
-    """Return whether the first packet that the text asks about is translated on its way out."""
+    """Return whether the first packet that the text asks about leaves the host with a translated source."""
     pasted = scene.host.pasted
     for fields in pasted.asked[:1] if pasted is not None else ():
         try:

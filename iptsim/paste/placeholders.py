@@ -13,7 +13,7 @@ _BRACKETED = re.compile(
 _UNKNOWN = re.compile(
     r"\$[A-Za-z_{(0-9]|`|%i$|<[A-Za-z][^<>]*>|\{\{|\[[A-Za-z][^]]*\]|(?:^|[^A-Za-z])(?:[Yy]our[_-]|YOUR[_-]|MY_[A-Z])"
 )
-#: A name for an interface that is none: `ethX`, `INTERFACE`, `LAN_IF`.
+#: A placeholder for the name of an interface: `ethX`, `INTERFACE`, `LAN_IF`.
 _NO_INTERFACE = re.compile(
     r"(?:eth|en[ops]?|wlan|wl[ops]|wg|tun|tap|ppp|br|br-|veth|lan|wan)[xXnN#?]+\d*|[A-Z_]*(?:INTERFACE|IFACE|IFNAME|NIC)[A-Z_0-9]*"
 )

@@ -78,7 +78,7 @@ class ClassWalk:
         #: the parts of the packet that a connection has seen last, by connection
         self._seen: dict[int, tuple[Part, ...]] = {}
         self._overlaps: dict[int, Overlaps[Part]] = {}
-        #: how often the rules that decide something anew for each packet were passed, by the decision
+        #: how often the rules that decide each packet by itself were passed, by the decision
         self._passed: Counter[str] = Counter()
         #: keeps the connections, so that no other gets the same identity
         self._connections: list[Connection] = []

@@ -73,7 +73,7 @@ def test_a_masqueraded_subnet_that_the_forward_policy_drops(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("masquerade", "first"),
     [
-        # rules accept what comes from there, or from an interface that may lead there
+        # rules accept packets from there, or from an interface that may lead there
         (
             "-s 10.8.0.0/24 -o eth0",
             "-A FORWARD -s 10.8.0.0/24 -j ACCEPT\n-A FORWARD -d 10.8.0.0/24 -j ACCEPT\n",
@@ -253,7 +253,7 @@ def test_rules_behind_the_last_reject_of_forward(how: str, count: int, found: bo
     ("user", "found"),
     [
         ("-A DOCKER-USER -s 192.168.1.0/24 -j ACCEPT\n-A DOCKER-USER -j DROP\n", True),
-        # for what comes from outside, for one port, for one container
+        # for packets from outside, for one port, for one container
         ("-A DOCKER-USER -i eth0 -j DROP\n", False),
         ("-A DOCKER-USER -p tcp -m tcp --dport 443 -j DROP\n", False),
         ("-A DOCKER-USER -s 172.17.0.2/32 -j DROP\n", False),

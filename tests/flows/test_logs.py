@@ -244,7 +244,7 @@ def read_until_damaged(file: Path, size: int = 1 << 18) -> tuple[int, str]:
 
 @pytest.mark.parametrize("missing", [1, 9, 200])
 def test_gzip_that_ends_too_early(tmp_path: Path, missing: int) -> None:
-    """All whole lines are read: the last one may be a shorter number than it was."""
+    """All whole lines are read: of the last line, a number may be cut."""
     random, file = Random(1), tmp_path / "log.csv.gz"
     rows = "".join(f"192.0.2.{random.randrange(256)},192.0.2.10,tcp,{10000 + n}\n" for n in range(5000))
     file.write_bytes(gzip.compress(f"src,dst,proto,dport\n{rows}".encode())[:-missing])
