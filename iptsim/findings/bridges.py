@@ -57,7 +57,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
 
 
 def icc_unchecked(scene: Scene) -> Iterator[Finding]:
-    """Say, for a pasted text with a rule between containers of a bridge, which iptables sees only with br_netfilter."""
+    """Find rules between containers of a bridge in a pasted text: only br_netfilter shows iptables such packets."""
     pasted = scene.host.pasted
     if pasted is None or not scene.host.inferred or any("sysctl" in one.form for one in pasted.segments):
         return
