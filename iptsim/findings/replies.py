@@ -262,7 +262,8 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
     """Find networks behind the host whose connections leave it with their own, private address."""
     for family in scene.families:
         nat = scene.host.rulesets[family].tables.get("nat")
-        if nat is None or (scene.host.inferred and not _shows_chain(scene, family, "POSTROUTING")):
+        hidden = nat is None or (scene.host.inferred and not _shows_chain(scene, family, "POSTROUTING"))
+        if hidden and not scene.has_no_rules:
             continue  # it may be there, and not be shown
         for behind in networks_behind(scene, family):
             if scene.host.network_of_bridge(behind.interface) is not None:
@@ -352,7 +353,8 @@ def _private_source(scene: Scene, family: Family, shown: Explanation) -> str | N
     source = address_text(family, address)
     is_own = any(one.covers(address) for one in outside.addresses if one.family == family)
     ways_out = [step.interfaces[1] for step in leg.all_steps if step.interfaces[1]]
-    return None if is_own or not is_private(family, source) or ways_out[-1:] != [outside.name] else source
+    elsewhere = bool(ways_out) and ways_out[-1] != outside.name  # without rules, no step tells
+    return None if is_own or not is_private(family, source) or elsewhere else source
 
 
 def _why_not(near: list[Rule], way_out: str) -> Message | str:

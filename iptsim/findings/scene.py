@@ -189,6 +189,12 @@ class Scene:
         )  # fmt: skip
 
     @cached_property
+    def has_no_rules(self) -> bool:
+        """Whether the host is made from settings of Docker that make it write no rules."""
+        daemon = self.host.daemon
+        return self.host.inferred and daemon is not None and daemon.iptables is False
+
+    @cached_property
     def knows_containers(self) -> bool:
         """Whether the engine listed its containers; otherwise they were inferred from the rules."""
         return not self.host.inferred and any(container.id for container in self.host.containers.values())
@@ -213,7 +219,9 @@ class Scene:
         ]
 
     def _is_dockers(self, network: Network) -> bool:
-        """Return whether Docker created a network: its engine says so, or Docker's rules name the bridge."""
+        """Return whether Docker created a network: its engine or settings say so, or Docker's rules name the bridge."""
+        if self.has_no_rules:
+            return network.daemon == "docker"
         if network.id:
             return all(
                 container.daemon != "podman"

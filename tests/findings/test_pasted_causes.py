@@ -570,3 +570,15 @@ def test_a_redirect_that_the_host_itself_does_not_use(more: str, expected: bool,
     )
     found = [one for one in iptsim.lint(path) if one.code == "port-forward-not-for-host"]
     assert bool(found) is expected
+
+
+def test_settings_that_make_docker_write_no_rules(tmp_path: Path) -> None:
+    """Docker's documentation of `iptables`: without it, containers are not masqueraded, and nothing isolates them."""
+    path = tmp_path / "paste"
+    path.write_text('{\n  "iptables": false\n}\n\n$ docker run -d --name web -p 8080:80 nginx\n', "utf-8")
+    found = {one.code: one for one in iptsim.lint(path)}
+    assert {"container-port-open", "not-masqueraded"} <= found.keys()
+    assert "-s 172.17.0.2 -o eth0 -j MASQUERADE" in str(found["not-masqueraded"].remedy)
+    assert (
+        iptsim.explain(iptsim.load_host(path), sender="web", to="198.51.100.7", dport=443).verdict == "ACCEPT"
+    )

@@ -235,3 +235,16 @@ def test_without_rules_a_logged_packet_has_no_cause(tmp_path: Path) -> None:
     path.write_text(LOGGED.format(flags="SYN"))
     cause = iptsim.lint(path).cause
     assert cause is None or "are shown" not in str(cause.text)
+
+
+def test_a_command_in_a_container_without_a_prompt() -> None:
+    text = "docker run -d --name api nginx\n\ndocker exec api nc -vz 172.19.0.2 5432\n"
+    failed = "nc: connect to 172.19.0.2 port 5432 (tcp) failed: Connection timed out\n"
+    host = host_of_source(Source("paste", {}, (text + failed).encode()))
+    assert host.pasted is not None
+    assert [(one["from"], one["to"], one["dport"]) for one in host.pasted.asked] == [
+        ("api", "172.19.0.2", 5432)
+    ]
+    host = host_of_source(Source("paste", {}, (text.replace("exec api", "inspect") + failed).encode()))
+    assert host.pasted is not None
+    assert host.pasted.asked == ()

@@ -44,7 +44,8 @@ def started(docker: DockerHost, source: str) -> Host:
         },
         containers={container.name: _container(docker, container) for container in docker.containers},
         daemon=docker.daemon,
-        rulesets={family: ruleset for family, ruleset in rulesets.items() if ruleset.tables},
+        # with iptables=false, too, it is known that there are no IPv4 rules
+        rulesets={family: ruleset for family, ruleset in rulesets.items() if ruleset.tables or family == 4},
         inferred=True,
         source=source,
     )

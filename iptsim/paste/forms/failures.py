@@ -126,10 +126,12 @@ def _container(lines: list[Line], at: int) -> str | None:
     """Return the name or ID of the container in which a command was typed, "" if unknown; None if in no container."""
     for index in range(at, max(at - _FAR, -1), -1):
         text = lines[index].text
-        prompt = prompt_of(text)
-        if prompt is None:
+        prompt, command = prompt_of(text), command_of(text)
+        if prompt is None and command is None:
             continue
         entered = _entered(text)
+        if prompt is None:  # without a prompt, others may be the commands that set up the host
+            return entered or None if command is not None and command.words[:1] == ("exec",) else None
         if entered is not None:  # the command itself, or a shell without a prompt
             return entered or None
         if _SHELL.fullmatch(prompt) is None or prompt in _prompts_of_host(_Same(lines)):
