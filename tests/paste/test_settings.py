@@ -124,3 +124,23 @@ def test_macvlan_in_a_compose_file() -> None:
     )
     assert verdict(host, "host", "hole:53") == "DROP"
     assert verdict(host, "hole", "192.0.2.53:53") == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    ("internal", "more", "published"),
+    [
+        ("--internal ", "", False),
+        ("", "", True),
+        ("--internal ", "docker network create front\ndocker network connect front web\n", True),
+    ],
+)
+def test_ports_of_containers_on_internal_networks_are_not_published(
+    internal: str, more: str, published: bool
+) -> None:
+    """As dockerd 20.10, 26.1 and 28.5 did with the container `ci` of the fixtures docker/*-v6."""
+    host = read(
+        f"docker network create {internal}backend\n"
+        f"docker run -d --name web --network backend -p 9090:80 nginx\n{more}"
+    )
+    assert bool(host.containers["web"].published) is published
+    assert any("Ports of web are not published" in str(one) for one in host.assumptions) is not published

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerContainer, DockerHost, published_ports
 from iptsim.docker.sources.host import check_daemon
 from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.infer import complete
 from iptsim.host.model import Host
-from iptsim.languages import message
+from iptsim.languages import message, message_joined
 from iptsim.packet import FAMILIES, Family
 
 
@@ -54,6 +55,15 @@ def started(docker: DockerHost, source: str) -> Host:
         0,
         message("The rules are those that dockerd would write for these settings; there are no others."),
     )
+    hidden = [one.name for one in docker.containers if one.published and not gateways(docker, one)]
+    if hidden:
+        host.assumptions.append(
+            message(
+                "Ports of {names} are not published: Docker publishes those of containers on a bridge network that is"
+                " not internal, and no others.",
+                names=message_joined(", ", hidden),
+            )
+        )
     return host
 
 
@@ -63,10 +73,7 @@ def _container(docker: DockerHost, container: DockerContainer) -> Container:
     return Container(
         name=container.name,
         endpoints={endpoint.network: _endpoint(docker, endpoint) for endpoint in endpoints},
-        # ports of containers that are on no bridge are not published
-        published=[]
-        if container.apart and not container.endpoints
-        else list(published_ports(container.published)),
+        published=list(published_ports(container.published)) if gateways(docker, container) else [],
         exposed=list(container.exposed),
         links=list(container.links),
         network_mode=first,

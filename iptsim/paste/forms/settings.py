@@ -123,6 +123,8 @@ def _takes(typed: Command, settings: Settings) -> bool:
         return _run(words[2:] if words[0] == "container" else words[1:], settings)
     if words[:2] == ["network", "create"]:
         return _network(words[2:], settings)
+    if words[:2] == ["network", "connect"]:
+        return _connect(words[2:], settings)
     return False
 
 
@@ -160,14 +162,27 @@ def _run(words: list[str], settings: Settings) -> bool:
         service["network_mode"] = network
     elif network and network not in ("bridge", "default"):
         del service["network_mode"]
-        addresses = {
-            f"ipv{6 if '6' in flag else 4}_address": given[flag]
-            for flag in ("--ip", "--ip6")
-            if flag in given
-        }
-        service["networks"] = {network: addresses}
+        service["networks"] = {network: _addresses(given)}
         settings.networks.setdefault(network, {"name": network})
     settings.services[name] = service
+    return True
+
+
+def _addresses(given: dict[str, str]) -> dict[str, str]:
+    """Return the addresses that a command gives a container, as a Compose file does."""
+    keys = {"--ip": "ipv4_address", "--ip6": "ipv6_address"}
+    return {key: given[flag] for flag, key in keys.items() if flag in given}
+
+
+def _connect(words: list[str], settings: Settings) -> bool:
+    """Connect a container to a further network; Compose cannot say so of the default network."""
+    options, behind = _options(words)
+    network, name = behind if len(behind) == 2 else ("", "")
+    networks = settings.services.get(name, {}).get("networks")
+    if networks is None or network in ("bridge", "host", "none"):
+        return False
+    networks[network] = _addresses(dict(options))
+    settings.networks.setdefault(network, {"name": network})
     return True
 
 
