@@ -351,9 +351,8 @@ class _Scene:
         decides = step is not None and step.rule is not None and step.verdict != target
         if step is not None and step.rule is not None and decides and not is_dockers(step.rule, self.host):
             place = f"{step.rule.chain} {step.rule.position}"
-            table = "" if step.rule.table == "filter" else f"-t {step.rule.table} "
             yield _Candidate(
-                (("delete", table + place),),
+                (("delete", step.rule.table_option + place),),
                 message("delete rule {place} of table {table}", place=place, table=step.rule.table),
             )
         where = self._filter_chain()

@@ -228,6 +228,11 @@ class Rule(_Read):
         return self.text.removeprefix(f"-A {bare(self.chain)}").lstrip()
 
     @property
+    def table_option(self) -> str:
+        """The option of iptables that names its table, with a blank: `-t nat `; "" for filter, the default."""
+        return "" if self.table == "filter" else f"-t {self.table} "
+
+    @property
     def extension_names(self) -> frozenset[str]:
         """The names of its matches and of its target, unless that is a chain; found without making the models."""
         if self.plan is not None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.explanation import Explanation
-from iptsim.extensions.hidden import Hidden, is_gap
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import is_for_replies, packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of, uses
 from iptsim.findings.remedy import first_that_mends
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import Scene, as_shown
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
@@ -39,22 +38,16 @@ def late(scene: Scene) -> Iterator[Finding]:
 
 def _accepts(rule: Rule) -> bool:
     """Return whether a rule is Docker's that accepts new connections of containers, or jumps to those for its ports."""
-    if not is_dockers(_as_shown(rule)):
+    if not is_dockers(as_shown(rule)):
         return False
     if isinstance(rule.target, Jump):
         return rule.target.chain in ("DOCKER", "DOCKER-FORWARD")
     return rule.target_name == "ACCEPT" and not is_for_replies(rule)
 
 
-def _as_shown(rule: Rule) -> Rule:
-    """Return a rule without the parts that its source does not show, such as the chain of a row."""
-    shown = tuple(match for match in rule.matches if not isinstance(match, Hidden))
-    return rule if len(shown) == len(rule.matches) else replace(rule, matches=shown)
-
-
 def _restricts(scene: Scene, family: Family, rule: Rule) -> bool:
     """Return whether an administrator wrote a rule that blocks some packets, itself or in the chain it jumps to."""
-    if is_dockers(_as_shown(rule)) or not is_chosen(rule, scene):
+    if is_dockers(as_shown(rule)) or not is_chosen(rule, scene):
         return False
     if not isinstance(rule.target, Jump):
         return rule.target_name in _BLOCKING and _is_specific(rule)
@@ -106,7 +99,7 @@ def _accepted_before(scene: Scene, family: Family, rule: Rule) -> Explanation | 
 def _finding(
     scene: Scene, family: Family, behind: list[Rule], rule: Rule, shown: Explanation | None
 ) -> Finding:
-    tool, words = tool_of(family), _as_shown(rule).specification
+    tool, words = tool_of(family), scene.shown_words(rule)
     commands = (
         (f"{tool} -I DOCKER-USER {words}",) if "DOCKER-USER" in scene.table(family, "filter").chains else ()
     )

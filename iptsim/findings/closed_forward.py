@@ -9,7 +9,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.examples import is_for_replies
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.finding import Finding, of_rule, tool_of, uses
 from iptsim.findings.order import blocks_all_unshown
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -58,10 +58,6 @@ def _refuses_everything(scene: Scene, family: Family) -> Rule | None:
 
 def _refused(scene: Scene, family: Family, rule: Rule) -> Finding:
     shown = ask_outside(scene, family, Behind("tun0", SOME_GUEST[family]))
-    there, back = (
-        f"{tool_of(family)} -I FORWARD -i INTERFACE -j ACCEPT",
-        f"{tool_of(family)} -I FORWARD -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-    )
     return Finding(
         "forward-closed",
         message(
@@ -73,11 +69,21 @@ def _refused(scene: Scene, family: Family, rule: Rule) -> Finding:
             "Of the rules that are shown, none before it accepts what containers, guests or clients of a VPN send to"
             " other hosts."
         ),
-        message("Insert rules before it: {commands}", commands=message_joined("; ", (there, back))),
-        shown
-        if shown is not None and any(step.rule is rule for step in shown.trace.legs[0].all_steps)
-        else None,
+        message(
+            "Insert rules before it: {commands}",
+            commands=message_joined("; ", _both_ways(family, "INTERFACE")),
+        ),
+        shown if shown is not None and uses(shown, rule) else None,
         family,
+    )
+
+
+def _both_ways(family: Family, interface: str) -> tuple[str, str]:
+    """Return the rules that accept packets from an interface, and the replies to them."""
+    tool = tool_of(family)
+    return (
+        f"{tool} -I FORWARD -i {interface} -j ACCEPT",
+        f"{tool} -I FORWARD -o {interface} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     )
 
 
@@ -110,12 +116,8 @@ def _unshown(family: Family, rules: list[Rule]) -> Finding:
 
 
 def _finding(scene: Scene, family: Family, name: str, rules: list[Rule]) -> Finding:
-    tool = tool_of(family)
     shown = _blocked(scene, family, name, rules)
-    there, back = (
-        f"{tool} -I FORWARD -i {name} -j ACCEPT",
-        f"{tool} -I FORWARD -o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-    )
+    commands = _both_ways(family, name)
     return Finding(
         "forward-closed",
         message(
@@ -132,10 +134,10 @@ def _finding(scene: Scene, family: Family, name: str, rules: list[Rule]) -> Find
         ),
         tuple(map(of_rule, rules[:_SHOWN])),
         _IN_ORDER,
-        message("Insert rules before them: {commands}", commands=message_joined("; ", (there, back))),
+        message("Insert rules before them: {commands}", commands=message_joined("; ", commands)),
         shown,
         family,
-        first_that_mends(scene, family, [(there, back)], shown) if shown is not None else (),
+        first_that_mends(scene, family, [commands], shown) if shown is not None else (),
     )
 
 

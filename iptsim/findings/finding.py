@@ -467,6 +467,11 @@ def uses(shown: Explanation, rule: Rule) -> bool:
     return any(step.rule is rule for step in shown.trace.legs[0].all_steps)
 
 
+def is_readdressed(shown: Explanation) -> bool:
+    """Return whether a rule changed the destination of a packet."""
+    return any(step.verdict in ("DNAT", "REDIRECT") for step in shown.trace.legs[0].all_steps)
+
+
 def of_policy(chain: Chain) -> Evidence:
     """Return the policy of a built-in chain as evidence."""
     policy, counters = chain.policy or "ACCEPT", chain.counters

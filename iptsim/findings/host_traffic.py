@@ -9,10 +9,11 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import Finding, blocked_at, filtered_at, of_policy, of_rule, tool_of
+from iptsim.findings.published import of_step
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
-from iptsim.packet import Family, is_loopback, is_multicast, parse_address
+from iptsim.packet import Family, is_loopback, is_multicast
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))
@@ -65,10 +66,12 @@ def _dropped_in_output(shown: Explanation) -> bool:
 def names_unresolved(scene: Scene) -> Iterator[Finding]:
     """Find hosts whose rules let them connect to web servers, but block their DNS queries or the replies."""
     for family in scene.families:
-        web = scene.ask("host", "internet", family, proto="tcp", dport=443)
         server = _name_server(scene, family)
         shown = scene.ask("host", server, family, proto="udp", dport=_DNS)
-        if web is None or web.verdict != "ACCEPT" or shown is None or shown.verdict not in ("DROP", "REJECT"):
+        if shown is None or shown.verdict not in ("DROP", "REJECT"):
+            continue
+        web = scene.ask("host", "internet", family, proto="tcp", dport=443)
+        if web is None or web.verdict != "ACCEPT":
             continue
         step = shown.trace.deciding_leg.deciding
         chain = scene.table(family, "filter").chains.get(step.chain or "") if step is not None else None
@@ -85,10 +88,7 @@ def names_unresolved(scene: Scene) -> Iterator[Finding]:
             message("The host cannot resolve names: {hook} blocks its DNS queries.", hook="OUTPUT")
             if step.hook == "OUTPUT"
             else message("The host cannot resolve names: {hook} blocks the replies of DNS.", hook=step.hook),
-            (
-                *([of_rule(step.rule)] if step.rule else []),
-                *([of_policy(chain)] if chain and not step.rule else []),
-            ),
+            (of_step(scene, family, step),),
             message(
                 "DNS uses udp/53, and tcp/53 for long answers. The rules accept connections to web servers, but without"
                 " an address for the name of the server, programs do not begin one."
@@ -102,9 +102,8 @@ def names_unresolved(scene: Scene) -> Iterator[Finding]:
 
 def _name_server(scene: Scene, family: Family) -> str:
     """Return the first name server of the host that is not the host itself, else "internet"."""
-    for server in scene.host.namespace.nameservers():
-        own, address = parse_address(server)
-        if own == family and not is_loopback(own, address) and scene.host.owner_of(own, address) != "host":
+    for server, address in scene.host.namespace.nameservers_of(family):
+        if not is_loopback(family, address) and scene.host.owner_of(family, address) != "host":
             return server
     return "internet"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import IptsimError
+from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
@@ -45,11 +46,15 @@ def _masquerades_asked(scene: Scene) -> bool:
             shown = scene.ask_fields(fields)
         except IptsimError:
             return False
-        return any(
-            step.rule is not None and step.rule.target_name in _TRANSLATING
-            for step in shown.trace.legs[0].all_steps
-        )
+        return _is_translated(shown)
     return False
+
+
+def _is_translated(shown: Explanation) -> bool:
+    return any(
+        step.rule is not None and step.rule.target_name in _TRANSLATING
+        for step in shown.trace.legs[0].all_steps
+    )
 
 
 def _is_for_some(rule: Rule) -> bool:
@@ -65,10 +70,7 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
         shown is not None
         and shown.trace.legs[0].verdict == "ACCEPT"
         and not shown.trace.branches
-        and not any(
-            step.rule is not None and step.rule.target_name in _TRANSLATING
-            for step in shown.trace.legs[0].all_steps
-        )
+        and not _is_translated(shown)
     )
     return Finding(
         "masquerades-some",

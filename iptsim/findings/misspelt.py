@@ -69,7 +69,6 @@ def _differ_in_one_letter(one: str, other: str) -> bool:
 def _finding(family: Family, name: str, meant: str, rules: list[Rule]) -> Finding:
     rule = rules[0]
     words = re.sub(rf"(?<= -[io] ){re.escape(name)}(?= |$)", meant, f" {rule.specification}").lstrip()
-    table = "" if rule.table == "filter" else f"-t {rule.table} "
     return Finding(
         "misspelt-interface",
         message("A rule names the interface {name}; others say {meant}.", name=name, meant=meant),
@@ -79,7 +78,7 @@ def _finding(family: Family, name: str, meant: str, rules: list[Rule]) -> Findin
         ),
         message(
             "If it is a typing error: {command}",
-            command=f"{tool_of(family)} {table}-R {rule.chain} {rule.position} {words}",
+            command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
         ),
         None,
         family,

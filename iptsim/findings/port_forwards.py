@@ -10,7 +10,7 @@ from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.explanation import Explanation
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
-from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.finding import Finding, is_readdressed, of_rule, tool_of, uses
 from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.containers import Network
@@ -86,7 +86,7 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
             shown = scene.ask("host", forward.at, family, **forward.fields)
             if outside is None or shown is None or not uses(outside, forward.rule):
                 continue
-            if not any(step.verdict in ("DNAT", "REDIRECT") for step in shown.trace.legs[0].all_steps):
+            if not is_readdressed(shown):
                 found.append((forward, shown))
         if found:
             yield _not_for_host(scene, family, found)

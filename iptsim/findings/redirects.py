@@ -9,7 +9,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.finding import Finding, is_readdressed, of_rule, tool_of, uses
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
@@ -140,7 +140,7 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
             shown = scene.ask("localhost", "localhost", family, **fields)
             if outside is None or shown is None or not uses(outside, rule):
                 continue
-            if not any(step.verdict in ("DNAT", "REDIRECT") for step in shown.trace.legs[0].all_steps):
+            if not is_readdressed(shown):
                 yield _not_for_host(scene, family, rule, shown)
                 break
 
@@ -237,6 +237,4 @@ def _excepts_user(scene: Scene, family: Family, rule: Rule, shown: Explanation, 
         if world is not None
         else None
     )
-    return after is not None and not any(
-        step.verdict in ("REDIRECT", "DNAT") for step in after.trace.legs[0].all_steps
-    )
+    return after is not None and not is_readdressed(after)

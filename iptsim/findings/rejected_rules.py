@@ -49,11 +49,10 @@ def _remedy(scene: Scene, family: Family, rule: Rule) -> Message:
     chains = tuple(name for name in BUILTIN_CHAINS[rule.table] if _is_taken(scene, family, rule, name))
     if not chains:
         return message("Correct the rule, or remove it.")
-    table = "" if rule.table == "filter" else f"-t {rule.table} "
     return message(
         "The kernel takes it in {chains}: {command}",
         chains=any_of(chains),
-        command=f"{tool_of(family)} {table}-A {chains[0]} {rule.specification}",
+        command=f"{tool_of(family)} {rule.table_option}-A {chains[0]} {rule.specification}",
     )
 
 

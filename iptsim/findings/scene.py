@@ -74,6 +74,12 @@ class Publication(NamedTuple):
         return is_loopback(*parse_address(self.port.host_address))
 
 
+def as_shown(rule: Rule) -> Rule:
+    """Return a rule without the parts that its source does not show, such as the interfaces of a listing."""
+    shown = tuple(match for match in rule.matches if not isinstance(match, Hidden))
+    return rule if len(shown) == len(rule.matches) else replace(rule, matches=shown)
+
+
 def place(container: Container, network: Network) -> str:
     """Return the endpoint for a container's address in a network."""
     return container.name if len(container.endpoints) == 1 else f"{container.name}@{network.name}"
@@ -144,8 +150,7 @@ class Scene:
 
     def shown_words(self, rule: Rule) -> str:
         """Return a rule's text after its chain, without the parts that the source does not show."""
-        shown = tuple(match for match in rule.matches if not isinstance(match, Hidden))
-        return replace(rule, matches=shown).specification
+        return as_shown(rule).specification
 
     def jumps(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules that jump to a chain."""

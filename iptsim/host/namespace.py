@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from iptsim.languages import message
-from iptsim.packet import BITS, Family
+from iptsim.packet import BITS, Family, parse_address
 from iptsim.reading import brief
 
 InterfaceKind = Literal[
@@ -369,6 +369,16 @@ class Namespace:
         """Return the resolvers of resolv.conf, in order."""
         lines = (line.split() for line in (self.resolv_conf or "").splitlines())
         return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+    def nameservers_of(self, family: Family) -> Iterator[tuple[str, int]]:
+        """Yield the resolvers that are addresses of a family, as written and as numbers."""
+        for text in self.nameservers():
+            try:
+                own, address = parse_address(text)
+            except ValueError:
+                continue
+            if own == family:
+                yield text, address
 
 
 #: What an nftables base chain could do to a packet: drop it, reject it, rewrite it, or affect later rules.

@@ -171,13 +171,8 @@ class Ends:
         namespace = (
             self.source.container.namespace if isinstance(self.source, InContainer) else self.host.namespace
         )
-        for text in namespace.nameservers():
-            try:
-                family, address = parse_address(text)
-            except ValueError:
-                continue
-            if family == self.family:
-                return f"dns {text}", address
+        for text, address in namespace.nameservers_of(self.family):
+            return f"dns {text}", address
         raise UsageError(
             message(
                 "dns: no IPv{family} name server is known, as the capture has no resolv.conf of the sender that names "

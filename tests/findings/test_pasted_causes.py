@@ -582,3 +582,12 @@ def test_settings_that_make_docker_write_no_rules(tmp_path: Path) -> None:
     assert (
         iptsim.explain(iptsim.load_host(path), sender="web", to="198.51.100.7", dport=443).verdict == "ACCEPT"
     )
+
+
+def test_a_name_server_without_an_address_is_passed_over(tmp_path: Path) -> None:
+    """A mistyped address in resolv.conf, which the resolver of the C library ignores."""
+    path = tmp_path / "paste"
+    rules = WEB_ONLY.format(input="ACCEPT", output="DROP", more="")
+    path.write_text(f"nameserver 999.1.1.1\nnameserver 10.0.0.2\n\n{rules}", "utf-8")
+    (found,) = [one for one in iptsim.lint(path) if one.code == "host-without-names"]
+    assert "10.0.0.2" in found.command("paste")
