@@ -7,13 +7,14 @@ from typing import Any
 
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.explanation import Explanation
-from iptsim.findings.behind import ask_outside, is_private, networks_behind, second_address
+from iptsim.findings.behind import ask_outside, is_private, lans_behind, networks_behind, second_address
 from iptsim.findings.examples import is_for_replies, packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of, uses
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_many, message_sentences
 from iptsim.netfilter.steps import Step
+from iptsim.owners.docker import is_dockers
 from iptsim.packet import ICMP, ICMPV6, Family, address_text
 
 
@@ -268,9 +269,10 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
         for behind in networks_behind(scene, family):
             if scene.host.network_of_bridge(behind.interface) is not None:
                 continue  # its program writes no rule if the network is routed, as in libvirt
-            shown = ask_outside(scene, family, behind)
-            if shown is not None:
-                yield from _private(scene, family, behind.name, shown)
+            yield from _private(scene, family, behind.name, ask_outside(scene, family, behind))
+        # a router that translates nothing may be one inside a network that knows its LANs
+        for behind in lans_behind(scene, family) if _translates(scene, family) else ():
+            yield from _private(scene, family, behind.name, ask_outside(scene, family, behind))
         for network in scene.docker_networks():
             if network.internal or network.gateway_mode.get(family, "nat") != "nat":
                 continue
@@ -278,8 +280,15 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
                 continue
             for container in scene.members(network, family)[:1]:
                 shown = scene.ask(container.name, "internet", family, proto="tcp", dport=443)
-                if shown is not None:
-                    yield from _private(scene, family, network.bridge or network.name, shown)
+                yield from _private(scene, family, network.bridge or network.name, shown)
+
+
+def _translates(scene: Scene, family: Family) -> bool:
+    """Return whether a rule that is not Docker's translates the source of packets."""
+    return any(
+        rule.target_name in ("MASQUERADE", "SNAT") and not is_dockers(rule)
+        for rule in scene.rules(family, "nat", "POSTROUTING")
+    )
 
 
 def _shows_chain(scene: Scene, family: Family, name: str) -> bool:
@@ -300,8 +309,10 @@ def _is_routed(scene: Scene, family: Family, bridge: str | None) -> bool:
     )
 
 
-def _private(scene: Scene, family: Family, name: str, shown: Explanation) -> Iterator[Finding]:
+def _private(scene: Scene, family: Family, name: str, shown: Explanation | None) -> Iterator[Finding]:
     """Yield the finding, if a packet leaves the host with a private source address."""
+    if shown is None:
+        return
     source, outside = _private_source(scene, family, shown), scene.outside_interface(family)
     if source is None or outside is None:
         return

@@ -18,6 +18,7 @@ from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, Pasted
 from iptsim.languages import message
 from iptsim.packet import Family
+from iptsim.paste.asked_address import asked_address
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.forms import complaints, failures
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
@@ -136,7 +137,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         daemon = merged(settings).daemon if settings else {}
         listed += listed_with(runs, name) if runs else []
         source = Source(name, {**files, **_daemon_file(daemon)})
-        host = host_of(source, rulesets, own_addresses(logged, rules))
+        own = own_addresses(logged, rules) or asked_address(segments_read, rulesets)
+        host = host_of(source, rulesets, own)
     if in_comments:
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")

@@ -43,6 +43,10 @@ def packet(sender: str, to: str, port: int | None, proto: str = "tcp") -> dict[s
         ("Since today I'm unable to reach port 80 on 10.0.0.5 from outside", packet("internet", "10.0.0.5", 80)),
         ("DNS requests from 172.17.0.2 to 8.8.8.8 on udp port 53 time out", packet("172.17.0.2", "8.8.8.8", 53, "udp")),
         ("All connections from 10.8.0.2 to 10.0.0.5 on 443/tcp are refused.", packet("10.8.0.2", "10.0.0.5", 443)),
+        (
+            "why can't I reach the web UI at 192.168.1.10:8080 from my laptop 192.168.1.20 any more?",
+            packet("192.168.1.20", "192.168.1.10", 8080),
+        ),
         ("10.0.0.1 can't reach\n10.0.0.2:443 at all.", packet("10.0.0.1", "10.0.0.2", 443)),
     ],
 )  # fmt: skip
@@ -93,3 +97,25 @@ def test_what_was_taken_is_said_and_decided() -> None:
 def test_a_question_alone_is_nothing_to_read() -> None:
     with pytest.raises(CaptureError, match="no rules and no data about a host"):
         asked("I can't reach 10.8.0.1 from 192.168.1.5 on port 80.\n")
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdict"),
+    [
+        (
+            "-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n",
+            "DROP",
+        ),  # it is the host's address
+        (
+            "-P INPUT DROP\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n-A FORWARD -s 10.1.0.0/16 -j DROP\n",
+            "ACCEPT",
+        ),  # it may be behind it
+    ],
+)
+def test_rules_for_the_host_alone_are_those_of_the_machine_that_does_not_answer(
+    rules: str, verdict: str
+) -> None:
+    text = f"I can't reach 10.0.0.5 from 10.0.0.9 on port 80.\n\n$ iptables -S\n{rules}"
+    host = host_of_source(Source("paste", {}, text.encode()))
+    assert host.pasted is not None
+    assert iptsim.explain(host, **host.pasted.asked[0]).verdict == verdict
