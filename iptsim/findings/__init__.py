@@ -119,6 +119,7 @@ ANALYSES: tuple[Analysis, ...] = (
     order.behind_unshown,
     order.alike_unshown,
     interfaces.not_there,
+    interfaces.ports_of_bridges,
     misspelt.names,
     wrong_chain.in_input,
     port_forwards.ingress_gone,

@@ -165,6 +165,9 @@ CODES: dict[str, Kind] = {
     "wrong-interface": Kind(
         "high", message("A rule names a network card that the host does not have, instead of its uplink.")
     ),
+    "port-of-bridge": Kind(
+        "high", message("A rule names a port of a bridge, by which no packet arrives or leaves.")
+    ),
     "rejected-rule": Kind("high", message("The kernel rejects a rule, so it does not exist.")),
     "rate-limit-inverted": Kind(
         "medium", message("A rule blocks packets up to a rate, and lets those beyond it pass.")

@@ -1,9 +1,9 @@
-"""Rules that name a network card that the host lacks, as after a migration: eth0 although the uplink is ens3."""
+"""Rules that name the wrong interface: a card that the host lacks, such as eth0 on ens3; or the port of a bridge."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
@@ -14,6 +14,7 @@ from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
+from iptsim.host.namespace import Interface
 from iptsim.languages import message, message_joined, message_many
 from iptsim.packet import Family
 
@@ -43,6 +44,74 @@ def not_there(scene: Scene) -> Iterator[Finding]:
                 yield _finding(family, rules, name, uplink.name, *found)
 
 
+def ports_of_bridges(scene: Scene) -> Iterator[Finding]:
+    """Find rules that name a port of a bridge or of a bond: to iptables, its packets arrive and leave by the master.
+
+    Source: br_nf_pre_routing (net/bridge/br_netfilter_hooks.c), bond_handle_frame (drivers/net/bonding/bond_main.c).
+    """
+    interfaces = scene.host.namespace.interfaces
+    for family in scene.families:
+        named = [
+            (port, rule)
+            for rule in scene.host.rulesets[family].rules()
+            for port in (rule.parameters.in_interface, rule.parameters.out_interface)
+            if port in interfaces and _is_port(interfaces, port) and not rule.parameters.negated
+        ]
+        for name, group in groupby(sorted(named, key=lambda pair: pair[0]), key=lambda pair: pair[0]):
+            yield _names_port(scene, family, name, [rule for _, rule in group])
+
+
+def _is_port(interfaces: Mapping[str, Interface], name: str) -> bool:
+    """Return whether a bridge or a bond takes over what arrives on an interface; rules see the ports of a VRF."""
+    master = interfaces.get(interfaces[name].master or "")
+    return master is not None and master.kind in ("bridge", "bond")
+
+
+def _names_port(scene: Scene, family: Family, port: str, rules: list[Rule]) -> Finding:
+    """Return the finding about the rules that name a port."""
+    master = scene.host.namespace.interfaces[port].master or ""
+    first = rules[0]
+    commands = (_renamed(family, first, port, master),) if first.position else ()
+    hooks = set(scene.hooks(family, first.table).get(first.chain, ()))
+    arriving = port == first.parameters.in_interface and hooks & {"PREROUTING", "INPUT"}
+    return Finding(
+        "port-of-bridge",
+        message_many(
+            "A rule names {port}, but packets arrive and leave by {master}, of which it is a port.",
+            "{count} rules name {port}, but packets arrive and leave by {master}, of which it is a port.",
+            len(rules),
+            port=port,
+            master=master,
+        ),
+        tuple(map(of_rule, rules[:_SHOWN])),
+        message(
+            "To iptables, the interface of these packets is {master}, so the rule never matches.",
+            master=master,
+        ),
+        message(
+            "Name {master} instead: {command}", master=master, command=_renamed(family, first, port, master)
+        )
+        if commands
+        else message("Name {master} instead.", master=master),
+        packet_for(scene, family, _renamed_rule(first, port, master), "INPUT") if arriving else None,
+        family,
+    )
+
+
+def _renamed(family: Family, rule: Rule, name: str, other: str) -> str:
+    """Return the command that lets a rule name another interface."""
+    words = re.sub(rf"(?<= -[io] ){re.escape(name)}(?= |$)", other, rule.text).removeprefix("-A ")
+    chain, _, options = words.partition(" ")
+    return f"{tool_of(family)} {rule.table_option}-R {chain} {rule.position} {options}"
+
+
+def _renamed_rule(rule: Rule, name: str, other: str) -> Rule:
+    """Return a rule with another interface."""
+    fields = ("in_interface", "out_interface")
+    changed = {field: other for field in fields if getattr(rule.parameters, field) == name}
+    return replace(rule, parameters=rule.parameters.model_copy(update=changed))
+
+
 def _missing(scene: Scene, rule: Rule) -> str:
     """Return the network card that a rule names and the host does not have; "" if there is none."""
     parameters = rule.parameters
@@ -61,17 +130,10 @@ def _example(
     scene: Scene, family: Family, rules: list[Rule], name: str, uplink: str
 ) -> tuple[Explanation, tuple[str, ...]] | None:
     """Return a packet that a rule would treat differently if it named the uplink, and the command to change it."""
-    tool, hooks = tool_of(family), scene.hooks(family, "filter")
+    hooks = scene.hooks(family, "filter")
     for rule in rules:
-        words = re.sub(rf"(?<= -[io] ){re.escape(name)}(?= |$)", uplink, rule.text).removeprefix("-A ")
-        chain, _, options = words.partition(" ")
-        command = f"{tool} -R {chain} {rule.position} {options}"
-        changed = {
-            field: uplink
-            for field in ("in_interface", "out_interface")
-            if getattr(rule.parameters, field) == name
-        }
-        meant = replace(rule, parameters=rule.parameters.model_copy(update=changed))
+        command = _renamed(family, rule, name, uplink)
+        meant = _renamed_rule(rule, name, uplink)
         for hook in hooks.get(rule.chain, []):
             shown = packet_for(scene, family, meant, hook)
             if shown is not None and first_that_mends(scene, family, [(command,)], shown):

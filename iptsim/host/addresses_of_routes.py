@@ -17,7 +17,10 @@ _LINK_LOCAL6 = 0xFE80
 
 
 def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:
-    """Return the addresses of each interface except the loopback, inferred from the routes of a namespace."""
+    """Return the addresses of each interface except the loopback, inferred from the routes of a namespace.
+
+    Nothing if no route leads to a subnet of the host: then the source shows only some of its routes.
+    """
     found: dict[str, list[InterfaceAddress]] = {}
     for route in namespace.routes:
         whole = route.prefix_length == BITS[route.family]
@@ -77,6 +80,8 @@ def last_free_address(
 def _by_preferred_source(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:
     """Return the addresses that routes to a link name as their source, where the local table is not shown."""
     found: dict[str, list[InterfaceAddress]] = {}
+    if all(route.gateway is not None or not route.prefix_length for route in namespace.routes):
+        return found
     for route in namespace.routes:
         if route.device in (None, "lo"):
             continue

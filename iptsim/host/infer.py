@@ -67,6 +67,8 @@ def complete(
         infer_interfaces(host, evidence, own)
     if "ip-route.json" not in known:
         _default_routes(host)
+    else:
+        _missing_routes(host)
     if not GUEST_FILES & set(known):
         _containers_of_rules(host, evidence)
     made_up = wire(host, guests or {})
@@ -144,7 +146,7 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
         source = message("from its rules")
         if not prefixes:
             prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
-        if existing_only and interface is not None:
+        if interface is not None and (existing_only or interface.addresses):
             # a rule may name a bridge and a subnet that do not belong together
             named, prefixes = prefixes, [one for one in prefixes if _has_subnet(interface, one)]
             if named and not prefixes:
@@ -234,6 +236,33 @@ def _default_routes(host: Host) -> None:
                 )
             )
             break
+
+
+def _missing_routes(host: Host) -> None:
+    """Add the routes to the subnets of interfaces, where the source shows only some of the routes.
+
+    `ip route` does not print the table `local`, so without it there is no output for all tables, which is complete.
+    """
+    namespace = host.namespace
+    if any(route.table == "local" for route in namespace.routes):
+        return
+    shown = {(route.family, route.destination, route.prefix_length) for route in namespace.routes}
+    families = {route.family for route in namespace.routes}
+    added = [
+        route
+        for family in sorted(families)
+        for route in connected_routes(namespace, family)
+        if route.table == "main" and (family, route.destination, route.prefix_length) not in shown
+    ]
+    if not added:
+        return
+    namespace.routes += added
+    host.assumptions.append(
+        message(
+            "The source shows only some of the routes; those to the subnets of {names} are assumed.",
+            names=message_joined(", ", list(dict.fromkeys(route.device or "" for route in added))),
+        )
+    )
 
 
 def _containers_of_rules(host: Host, evidence: Evidence) -> None:

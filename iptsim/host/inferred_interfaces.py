@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
 from iptsim.host.evidence import BRIDGE, Evidence
 from iptsim.host.members import Member
 from iptsim.host.model import Host
-from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind
+from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, Route, prefix_mask
 from iptsim.host.wiring import LOOPBACK
 from iptsim.languages import Message, message, message_joined
 from iptsim.packet import Family, address_text
@@ -36,7 +36,8 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         assume_addresses(host)
         return
     bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
-    outside = evidence.outside or next(
+    by_default = (route.device for route in _default_routes(host.namespace) if route.device)
+    outside = next(by_default, evidence.outside) or next(
         (one.master or name for name, one in interfaces.items() if one.kind == "physical"),
         next((name for name in own if _kind(name) == "physical"), "eth0"),
     )
@@ -110,7 +111,7 @@ def _shown(addresses: Iterable[InterfaceAddress]) -> Message:
 def _outside_addresses(
     host: Host, evidence: Evidence, told: Iterable[InterfaceAddress]
 ) -> list[InterfaceAddress]:
-    """Return the host's external addresses: those of its log and its rules, else example addresses."""
+    """Return the host's external addresses: of its log, its rules, beside its router; else example addresses."""
     families: list[Family] = sorted({4, *host.rulesets})
     found = []
     for family in families:
@@ -118,7 +119,7 @@ def _outside_addresses(
         own = [address for address in dict.fromkeys(known) if address.family == family]
         own = [address for address in own if not any(n.covers(*address) for n in host.networks.values())]
         length = OUTSIDE[family][1]
-        if not own and (shared := _in_shared_lan(host, family)) is not None:
+        if not own and (shared := _in_shared_lan(host, family) or _beside_router(host, family)) is not None:
             found.append(shared)
             continue
         for address in own or [Member(family, OUTSIDE[family][0])]:
@@ -137,6 +138,20 @@ def _in_shared_lan(host: Host, family: Family) -> InterfaceAddress | None:
                 own = last_free_address(family, subnet.address, subnet.prefix_length, taken)
                 if own is not None:
                     return own
+    return None
+
+
+def _default_routes(namespace: Namespace) -> Iterator[Route]:
+    return (route for route in namespace.routes if not route.prefix_length and route.table == "main")
+
+
+def _beside_router(host: Host, family: Family) -> InterfaceAddress | None:
+    """Return an address in the subnet of the router that the default route names."""
+    for route in _default_routes(host.namespace):
+        if route.family == family and route.gateway is not None and route.gateway >> 118 != 0xFE80 >> 6:
+            length = OUTSIDE[family][1]
+            network = route.gateway & prefix_mask(family, length)
+            return last_free_address(family, network, length, (route.gateway,))
     return None
 
 

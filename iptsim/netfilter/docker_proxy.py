@@ -74,7 +74,7 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
         return None
     packet = delivered.packet
     for container in host.containers.values():
-        if container.daemon != "docker" and not host.inferred:
+        if container.daemon != "docker":
             continue
         for port in container.published:
             if port.proto != packet.proto or port.host_port != packet.dport or port.family != packet.family:

@@ -7,6 +7,7 @@ import re
 _KINDS = (
     (re.compile(r"virbr\d+-nic"), "tun"),  # keeps the MAC address of libvirt's bridge
     (re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|incusbr|vmbr|cni|docker_gwbridge"), "bridge"),
+    (re.compile(r"vrf"), "vrf"),
     (re.compile(r"veth|vnet"), "veth"),
     (re.compile(r"wg"), "wireguard"),
     (re.compile(r"tun|tap|tailscale"), "tun"),

@@ -100,3 +100,25 @@ def test_a_chain_that_rules_which_are_not_shown_may_jump_to(tmp_path: Path) -> N
     head = HEAD + ":web - [0:0]\n"
     assert "unreferenced-chain" in lint(tmp_path / "rules", f"{head}{own}COMMIT\n")
     assert "unreferenced-chain" not in lint(tmp_path / "rules", f"{head}...\n{own}COMMIT\n")
+
+
+PORTS = """\
+2: eno1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master {master} state UP
+3: {master}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP
+    inet 198.51.100.10/24 scope global {master}
+*nat
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -i eno1 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.10.10.5:80
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(("master", "found"), [("vmbr0", True), ("vrf-blue", False)])
+def test_a_rule_for_the_port_of_a_bridge_never_matches(tmp_path: Path, master: str, found: bool) -> None:
+    """To iptables a packet arrives by the bridge (br_nf_pre_routing); the port of a VRF is seen (l3mdev)."""
+    path = tmp_path / "paste.txt"
+    path.write_text(PORTS.format(master=master))
+    named = [one.remedy for one in iptsim.lint(path) if one.code == "port-of-bridge"]
+    assert bool(named) is found
+    if found:
+        assert "-t nat -R PREROUTING 1 -i vmbr0 -p tcp -m tcp --dport 80 -j DNAT" in str(named[0])

@@ -247,3 +247,81 @@ def test_the_interfaces_of_another_system_are_not_the_hosts(tmp_path: Path) -> N
     )
     assert "ifconfig" not in forms(host)
     assert "en0" not in host.namespace.interfaces
+
+
+INTERFACES = """\
+auto lo
+iface lo inet loopback
+
+auto vmbr0
+iface vmbr0 inet static
+        address 198.51.100.10
+        netmask 255.255.255.0
+        gateway 198.51.100.1
+        bridge-ports eno1
+        bridge_stp off
+
+auto vmbr1
+iface vmbr1 inet static
+        address 10.10.10.1/24
+        bridge-ports none
+        post-up echo 1 > /proc/sys/net/ipv4/ip_forward
+        post-up iptables -t nat -A POSTROUTING -s 10.10.10.0/24 -o vmbr0 -j MASQUERADE
+        post-down iptables -t nat -D POSTROUTING -s 10.10.10.0/24 -o vmbr0 -j MASQUERADE
+
+iface vmbr1 inet6 static
+        address 999::/200
+        gateway none
+iface eth7 inet dhcp
+"""
+
+
+def test_debians_interfaces_file(tmp_path: Path) -> None:
+    """interfaces(5) and bridge-utils-interfaces(5): stanzas tell addresses, the default route and bridge ports."""
+    path = tmp_path / "paste.txt"
+    path.write_text(INTERFACES)
+    host = iptsim.load_host(path)
+    file = "/etc/network/interfaces"
+    assert forms(host) == [file, "sysctl", "iptables commands (nat)", file]
+    interfaces = host.namespace.interfaces
+    assert interfaces["eno1"].master == "vmbr0"
+    assert {
+        name: [
+            (address_text(one.family, one.address), one.prefix_length) for one in interfaces[name].addresses
+        ]
+        for name in ("vmbr0", "vmbr1")
+    } == {"vmbr0": [("198.51.100.10", 24)], "vmbr1": [("10.10.10.1", 24)]}
+    assert "eth7" not in interfaces
+    assert host.namespace.sysctls["net.ipv4.ip_forward"] == "1"
+    answer = iptsim.explain(host, sender="10.10.10.5", to="internet", proto="tcp", dport=443)
+    delivered = answer.trace.legs[0].delivered
+    assert delivered is not None
+    assert address_text(4, delivered.packet.src) == "198.51.100.10"
+
+
+def test_a_default_route_alone_leaves_the_others_open(tmp_path: Path) -> None:
+    """`ip route | grep default`: the kernel has a route to each subnet of its interfaces nevertheless."""
+    links = "".join(
+        f"{at}: {name}: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n    inet {own}/24 scope global {name}\n"
+        for at, name, own in ((2, "eth0", "10.1.1.1"), (3, "eth1", "192.168.1.50"))
+    )
+    host = read(tmp_path, "$ ip route | grep default\ndefault via 192.168.1.1 dev eth1\n$ ip a\n" + links)
+    for to, interface in (("10.1.1.5", "eth0"), ("192.168.1.7", "eth1"), ("203.0.113.9", "eth1")):
+        steps = iptsim.explain(host, sender="host", to=to, proto="udp", dport=53).trace.legs[0].all_steps
+        assert {
+            step.interfaces[1] for step in steps if step.hook == "POSTROUTING" or step.hook == "OUTPUT"
+        } == {interface}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "root@gw:~# sysctl -w net.ipv4.ip_forward=0",
+        "sudo sysctl net/ipv4/ip_forward=0",
+        "echo 0 > /proc/sys/net/ipv4/ip_forward",
+        "sudo sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'",
+        'echo "0" | sudo tee /proc/sys/net/ipv4/ip_forward',
+    ],
+)
+def test_commands_that_set_a_kernel_parameter(tmp_path: Path, command: str) -> None:
+    assert read(tmp_path, command).namespace.sysctls["net.ipv4.ip_forward"] == "0"

@@ -31,6 +31,7 @@ FORMS = (
     "iproute",
     "net_tools",
     "brctl",
+    "ifupdown",
     "sockets",
     "sysctl",
     "docker_json",

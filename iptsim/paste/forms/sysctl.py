@@ -1,4 +1,4 @@
-"""`sysctl`: kernel parameters, and the output of `cat /proc/sys/net/ipv4/ip_forward`."""
+"""`sysctl`: kernel parameters, and the files of /proc/sys, as `cat` prints and `echo` writes them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from iptsim.paste.prompts import Command
 
 _ASSIGNMENT = re.compile(r"\s*((?:net|kernel|fs|vm)(?:[./][\w-]+)+)\s*=\s*(-?\d+(?:\s+-?\d+)*)\s*$")
 _FILE = re.compile(r"/proc/sys/(net/[\w/.-]+)")
+#: Commands that set a parameter, also after a prompt or in /etc/network/interfaces.
+_WRITTEN = re.compile(
+    r"(?:^|[\s;&=])sysctl\s+(?:-[a-z]+\s+|--\w+\s+)*(?P<name>net[./][\w./-]+)=[\"']?(?P<set>-?\d+)[\"']?\s*$"
+    r"|(?:^|[\s;&=\"'])echo\s+[\"']?(?P<echoed>-?\d+)[\"']?\s*(?:>|\|\s*(?:sudo\s+)?tee\s)\s*/proc/sys/(?P<file>net/[\w/.-]+)"
+    r"[\"']?\s*$"
+)
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -20,11 +26,21 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         if not re.fullmatch(r"\s*-?\d+\s*", lines[at].text):
             return None
         found[file[1].replace("/", ".")] = lines[at].text.strip()
-    while at < len(lines) and (assigned := _ASSIGNMENT.match(lines[at].text)):
-        found[assigned[1].replace("/", ".")] = assigned[2]
+    while at < len(lines) and (assigned := _assigned(lines[at].text)):
+        found[assigned[0].replace("/", ".")] = assigned[1]
         last = at
         at += 1
     if not found:
         return None
     text = "".join(f"{name} = {value}\n" for name, value in found.items())
     return Segment("sysctl", "sysctl", first, last, [Facts({"sysctl.txt": text.encode()})])
+
+
+def _assigned(text: str) -> tuple[str, str] | None:
+    """Return the parameter and the value that a line shows or sets; None for a line that is commented out."""
+    if shown := _ASSIGNMENT.match(text):
+        return shown[1], shown[2]
+    written = _WRITTEN.search(text) if not text.lstrip().startswith("#") else None
+    if written is None:
+        return None
+    return (written["name"], written["set"]) if written["name"] else (written["file"], written["echoed"])
