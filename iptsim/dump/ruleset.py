@@ -248,7 +248,7 @@ class Rule(_Read):
     @property
     def is_unconditional(self) -> bool:
         """Whether it matches every packet."""
-        return not self.parameters.predicates() and not any(match.predicates() for match in self.matches)
+        return not self.parameters.has_predicates and not any(match.has_predicates for match in self.matches)
 
     def conditions_on(self, field: str) -> list[Predicate]:
         """Return the conditions of its matches on one field, such as "dport"."""

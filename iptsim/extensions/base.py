@@ -388,6 +388,13 @@ class Match(Extension):
             return found
         return self.one(Constraint(self.presence, named(True)))
 
+    @property
+    def has_predicates(self) -> bool:
+        """Whether it has conditions, found without making them if it can be."""
+        if type(self).predicates is Match.predicates and self.presence is None:
+            return any(option.reads is not None for option, _ in self.given())
+        return bool(self.predicates())
+
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
         """Return the condition of an option that tests a field."""
         return Constraint(field, option.relation(value), option.field in self.negated)

@@ -320,6 +320,8 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
 def replies(scene: Scene) -> Iterator[Finding]:
     """Find rules in DOCKER-USER that drop replies of connections that they allowed."""
     for family in scene.families:
+        if CHAIN not in scene.table(family, "filter").chains:
+            continue
         chains = set(scene.below(family, "filter", CHAIN))
         reported: set[int] = set()
         for shown in _conversations(scene, family):

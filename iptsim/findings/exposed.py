@@ -24,6 +24,7 @@ from iptsim.packet import TCP, UDP, Family, address_text, is_loopback, parse_add
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, Reaching, reach
 from iptsim.reaching.traffic import Traffic
+from iptsim.sets.boxes import Box
 from iptsim.sets.fates import Fate, Fates, fates
 
 #: Services that are not meant for the internet: databases, caches, remote administration, file sharing in a network;
@@ -162,11 +163,16 @@ def _may_be_open(scene: Scene, family: Family, proto: int, port: int, *, nat: bo
     Args:
         nat: the destination may have been changed by nat; otherwise, only public addresses count in FORWARD.
     """
-    filter_ = next((one for one in scene.traffic(family) if one.table == "filter"), None)
     outside = scene.outside_interface(family)
-    if filter_ is None or outside is None:
+    if outside is None or "filter" not in scene.host.rulesets[family].tables:
         return True
-    space, internet = filter_.space, public_addresses(scene.host, family)
+    internet = public_addresses(scene.host, family)
+    if _is_certainly_closed(scene, family, outside.name, proto, port, internet, nat=nat):
+        return False
+    filter_ = scene.traffic(family, "filter")
+    if filter_ is None:
+        return True
+    space = filter_.space
     asked = space.point({"in_interface": outside.name, "proto": proto, "dport": port})
     for hook, base in filter_.bases.items():
         here = asked
@@ -180,6 +186,27 @@ def _may_be_open(scene: Scene, family: Family, proto: int, port: int, *, nat: bo
         if _is_most(accepted.addresses("src"), internet):
             return True
     return len(filter_.bases) < 3
+
+
+def _is_certainly_closed(
+    scene: Scene, family: Family, outside: str, proto: int, port: int, internet: AddressSet, *, nat: bool
+) -> bool:
+    """Return whether boxes show that INPUT and FORWARD accept a port from less than half of the internet."""
+    boxes = scene.boxes(family, "filter")
+    if len(boxes.bases) < 3:
+        return False
+    asked: Box = {
+        "in_interface": boxes.interface(outside),
+        "proto": ((proto, proto),),
+        "dport": ((port, port),),
+        "ct.state": boxes.state("NEW"),
+    }
+    for hook in ("INPUT", "FORWARD"):
+        public = {} if nat or hook == "INPUT" else {"dst": every_public_address(family).spans}
+        sources = boxes.accepted_sources(hook, asked | public)
+        if sources is None or _is_most(AddressSet(family, sources), internet):
+            return False
+    return True
 
 
 def _is_most(sources: AddressSet, internet: AddressSet) -> bool:

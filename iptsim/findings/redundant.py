@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
@@ -15,6 +15,7 @@ from iptsim.languages import message, message_many
 from iptsim.packet import Family
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.summaries import RuleSets
+from iptsim.sets.traffic import Traffic
 
 #: Later rules that are compared with a rule, and how many of them at once.
 _WINDOW, _BLOCK = 50, 8
@@ -24,15 +25,26 @@ _ENDS = frozenset({"ACCEPT", "DROP", "REJECT"})
 def redundant(scene: Scene) -> Iterator[Finding]:
     """Find rules without which nothing would change, because a later rule does the same with all their packets."""
     for family in scene.families:
-        for traffic in scene.traffic(family):
-            for name in scene.hooks(family, traffic.table):
-                rules = traffic.chains.summary(Node(traffic.table, name)).rules
-                matches = list(map(_match, rules))
-                blocks = [_together(matches[at : at + _BLOCK]) for at in range(0, len(matches), _BLOCK)]
-                for number, sets in enumerate(rules):
-                    later = _same_later(sets, rules, matches, blocks, number + 1)
-                    if later is not None and is_chosen(sets.rule, scene) and traffic.taken(sets.rule):
-                        yield _finding(family, sets.rule, later)
+        for table in scene.host.rulesets[family].tables:
+            for name in scene.hooks(family, table):
+                found: Iterable[tuple[Rule, Rule]] | None = scene.boxes(family, table).repeated(name, _WINDOW)
+                if found is None:
+                    traffic = scene.traffic(family, table)
+                    found = _repeated(traffic, name) if traffic is not None else ()
+                for rule, later in found:
+                    if is_chosen(rule, scene):
+                        yield _finding(family, rule, later)
+
+
+def _repeated(traffic: Traffic, name: str) -> Iterator[tuple[Rule, Rule]]:
+    """Yield the rules of a chain for whose packets a later rule does the same, each with that rule."""
+    rules = traffic.chains.summary(Node(traffic.table, name)).rules
+    matches = list(map(_match, rules))
+    blocks = [_together(matches[at : at + _BLOCK]) for at in range(0, len(matches), _BLOCK)]
+    for number, sets in enumerate(rules):
+        later = _same_later(sets, rules, matches, blocks, number + 1)
+        if later is not None and traffic.taken(sets.rule):
+            yield sets.rule, later
 
 
 #: Targets that end a chain for a packet.

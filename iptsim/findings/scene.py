@@ -29,6 +29,7 @@ from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, is_loopback, parse_address, protocol_name
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
+from iptsim.sets.boxes import Boxes
 from iptsim.sets.chains import Chains
 from iptsim.sets.engines import MOST_NODES
 from iptsim.sets.space import Space, TooManyNodesError
@@ -104,7 +105,10 @@ class Scene:
         self.families: tuple[Family, ...] = tuple(host.rulesets)
         self._graphs: dict[Family, ChainGraph] = {}
         self._simulators = {"": simulator_of(host)}
-        self._traffic: dict[Family, list[Traffic]] = {}
+        self._chains: dict[Family, Chains] = {}
+        self._traffic: dict[tuple[Family, str], Traffic | None] = {}
+        self._boxes: dict[tuple[Family, str], Boxes] = {}
+        self._programs: dict[Family, Program] = {}
         self.left_out: list[TooManyNodesError] = []
 
     # -- rules -------------------------------------------------------------------------------------
@@ -130,23 +134,44 @@ class Scene:
         found = self.table(family, table).chains.get(chain)
         return found.rules if found else []
 
-    def traffic(self, family: Family) -> list[Traffic]:
-        """Return the traffic through each table, without tables whose sets of packets grow too large.
+    def traffic(self, family: Family, table: str) -> Traffic | None:
+        """Return the traffic through a table; None without the table, or if its sets of packets grow too large.
 
         Later fragments are ignored: nf_tables compares their data with ports, which no administrator intends.
         """
-        if family not in self._traffic:
-            few = sum(1 for _ in self.host.rulesets[family].rules()) < _FEW
-            space = Space(family, most_nodes=MOST_NODES, small=few)
-            whole = ~space.where("fragment", Names(frozenset({"middle", "last"})))
-            chains = Chains(space, Program(self.host.rulesets[family]))
-            found = self._traffic[family] = []
-            for table in self.host.rulesets[family].tables:
+        key = (family, table)
+        if key not in self._traffic:
+            self._traffic[key] = None
+            if table in self.host.rulesets[family].tables:
                 try:
-                    found.append(Traffic(chains, table, whole))
+                    chains = self._chains_of(family)
+                    whole = ~chains.space.where("fragment", Names(frozenset({"middle", "last"})))
+                    self._traffic[key] = Traffic(chains, table, whole)
                 except TooManyNodesError as error:
                     self.left_out.append(error)
-        return self._traffic[family]
+        return self._traffic[key]
+
+    def _chains_of(self, family: Family) -> Chains:
+        found = self._chains.get(family)
+        if found is None:
+            few = sum(1 for _ in self.host.rulesets[family].rules()) < _FEW
+            space = Space(family, most_nodes=MOST_NODES, small=few)
+            found = self._chains[family] = Chains(space, self._program(family))
+        return found
+
+    def boxes(self, family: Family, table: str) -> Boxes:
+        """Return the rules of a table as boxes, which decide most questions about :meth:`traffic` in less time."""
+        key = (family, table)
+        if key not in self._boxes:
+            outside = self.outside_interface(family)
+            names = [outside.name] if outside is not None else []
+            self._boxes[key] = Boxes(self._program(family), table, names)
+        return self._boxes[key]
+
+    def _program(self, family: Family) -> Program:
+        if family not in self._programs:
+            self._programs[family] = Program(self.host.rulesets[family])
+        return self._programs[family]
 
     def shown_words(self, rule: Rule) -> str:
         """Return a rule's text after its chain, without the parts that the source does not show."""

@@ -57,8 +57,10 @@ class _Dead(NamedTuple):
 def never_matching(scene: Scene) -> Iterator[Finding]:
     """Find rules that no packet can match."""
     for family in scene.families:
-        for traffic in scene.traffic(family):
-            hooks = scene.hooks(family, traffic.table)
+        for table in scene.host.rulesets[family].tables:
+            if scene.boxes(family, table).are_alive or (traffic := scene.traffic(family, table)) is None:
+                continue
+            hooks = scene.hooks(family, table)
             for dead in _dead_rules(scene, traffic):
                 yield _finding(scene, family, dead, hooks.get(dead.first.chain, ()))
 

@@ -74,8 +74,9 @@ def _spoofed(scene: Scene, *, only_gains: bool) -> Iterator[tuple[Family, _Spoof
         return  # the routes are a guess
     for family in scene.families:
         behind = _behind(scene, family)
-        for traffic in scene.traffic(family):
-            for hook in ("FORWARD", "INPUT") if traffic.table == "filter" and len(behind) > 1 else ():
+        traffic = scene.traffic(family, "filter") if len(behind) > 1 else None
+        if traffic is not None:
+            for hook in ("FORWARD", "INPUT"):
                 base = traffic.bases.get(hook)
                 if base is None:
                     continue

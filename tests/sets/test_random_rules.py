@@ -64,9 +64,11 @@ SNAT = st.sampled_from([
 ])  # fmt: skip
 
 
-def rules(chain: str, targets: st.SearchStrategy[str], most: int = 4) -> st.SearchStrategy[list[str]]:
+def rules(
+    chain: str, targets: st.SearchStrategy[str], most: int = 4, conditions: st.SearchStrategy[str] = MATCHES
+) -> st.SearchStrategy[list[str]]:
     """Rules of a chain, with at most two matches; a target with ports needs a protocol that has them."""
-    matches = st.lists(MATCHES, max_size=2, unique=True)
+    matches = st.lists(conditions, max_size=2, unique=True)
     return st.lists(st.tuples(matches, targets).map(lambda made: _rule(chain, *made)), max_size=most)
 
 
