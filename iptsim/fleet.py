@@ -151,7 +151,7 @@ def summary_of(hosts: list[HostResult], load: Callable[[str], Host]) -> dict[str
     """
     counts: Counter[str] = Counter()
     for host in hosts:
-        counts.update(set(host.findings))
+        counts.update(dict.fromkeys(host.findings, 1))
     outliers = outliers_of(hosts)
     texts = _texts(outliers[:SHOWN], hosts, load)
     return {

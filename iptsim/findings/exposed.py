@@ -24,8 +24,8 @@ from iptsim.packet import TCP, UDP, Family, address_text, is_loopback, parse_add
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, Reaching, reach
 from iptsim.reaching.traffic import Traffic
-from iptsim.sets.boxes import Box
 from iptsim.sets.fates import Fate, Fates, fates
+from iptsim.sets.rule_boxes import Box
 
 #: Services that are not meant for the internet: databases, caches, remote administration, file sharing in a network;
 #: those of AWS Trusted Advisor ("Security Groups - Specific Ports Unrestricted", red) and of the reports on accessible
@@ -196,10 +196,10 @@ def _is_certainly_closed(
     if len(boxes.bases) < 3:
         return False
     asked: Box = {
-        "in_interface": boxes.interface(outside),
+        "in_interface": boxes.fields.interface(outside),
         "proto": ((proto, proto),),
         "dport": ((port, port),),
-        "ct.state": boxes.state("NEW"),
+        "ct.state": boxes.fields.state("NEW"),
     }
     for hook in ("INPUT", "FORWARD"):
         public = {} if nat or hook == "INPUT" else {"dst": every_public_address(family).spans}

@@ -65,8 +65,8 @@ def check(found: list[str]) -> tuple[bool, bool]:
             asked = space.point({"in_interface": "eth0", "proto": 6, "dport": 80}) & traffic.at_hook(hook)
             accepted = (base.packets("ACCEPT") & asked).having({"ct.state": "NEW"})
             bound = boxes.accepted_sources(hook, {
-                "in_interface": boxes.interface("eth0"), "proto": ((6, 6),), "dport": ((80, 80),),
-                "ct.state": boxes.state("NEW"),
+                "in_interface": boxes.fields.interface("eth0"), "proto": ((6, 6),), "dport": ((80, 80),),
+                "ct.state": boxes.fields.state("NEW"),
             })  # fmt: skip
             assert bound is not None
             assert all(
@@ -75,7 +75,7 @@ def check(found: list[str]) -> tuple[bool, bool]:
     return boxes.are_alive, all(pairs is not None for name, pairs in decided if name in boxes.bases)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(lines())
 def test_what_boxes_prove_sets_of_packets_confirm(found: list[str]) -> None:
     check(found)
