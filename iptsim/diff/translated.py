@@ -16,7 +16,7 @@ from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Translation
 from iptsim.extensions.constraints import Ranges
 from iptsim.netfilter.prepared import Prepared
-from iptsim.netfilter.program import Program
+from iptsim.netfilter.program import ChainRules, Program
 from iptsim.packet import PORT_PROTOCOLS, Family
 from iptsim.ranges import united
 from iptsim.sets.effects import Place, effects
@@ -64,12 +64,14 @@ class Nat:
 
     def matched(self, node: Node, rules: Iterable[Rule]) -> list[PacketSet]:
         """Return which packets may come to some rules of a chain and match them, with the fields of `FLOW` alone."""
-        wanted = {id(rule) for rule in rules}
-        entering = self.entering(node)
+        wanted, chain = {id(rule) for rule in rules}, self._program.chain(*node)
+        if not wanted or chain is None:
+            return []
+        entering, prepared = self.entering(node), self._program.rules(chain)
         return [
-            entering & self.matching(node, prepared)
-            for prepared in self._chains.prepared(node)
-            if id(prepared.rule) in wanted
+            entering & self.matching(node, prepared[place])
+            for place, rule in enumerate(chain.rules)
+            if id(rule) in wanted
         ]
 
     def matching(self, node: Node, prepared: Prepared) -> PacketSet:
@@ -89,7 +91,7 @@ class Nat:
             if (chain is not None and chain.builtin) or len(callers) > _MOST_CALLERS:
                 found = self._space.everything
             else:
-                parts = (self.entering(one) & self.matching(one, prepared) for one, prepared in callers)
+                parts = (self.entering(one) & self.matching(one, rules[place]) for one, rules, place in callers)
                 found = union([self._space.nothing, *parts])
             self._entering[node] = found
         return found
@@ -180,18 +182,18 @@ class Nat:
         ranges = [one.addresses for one in wanted if one.addresses is not None]
         return self._space.where("src", united((*ranges, *self._own)))
 
-    def _callers(self, table: str) -> dict[str, list[tuple[Node, Prepared]]]:
-        """Return by chain the rules that call it."""
+    def _callers(self, table: str) -> dict[str, list[tuple[Node, ChainRules, int]]]:
+        """Return by chain the rules that call it: each as its chain, that chain's rules and the place among them."""
         if table not in self._called_by:
-            found: dict[str, list[tuple[Node, Prepared]]] = {}
-            for name in self._program.ruleset.tables[table].chains:
-                node = Node(table, name)
-                for prepared in self._chains.prepared(node):
-                    if prepared.jump is not None:
-                        found.setdefault(prepared.jump.chain, []).append((node, prepared))
+            found: dict[str, list[tuple[Node, ChainRules, int]]] = {}
+            for name, chain in self._program.ruleset.tables[table].chains.items():
+                node, rules = Node(table, name), self._program.rules(chain)
+                for place, rule in enumerate(chain.rules):
+                    if rule.jump is not None:
+                        found.setdefault(rule.jump.chain, []).append((node, rules, place))
             self._called_by[table] = found
         return self._called_by[table]
 
     @cached_property
-    def _called_by(self) -> dict[str, dict[str, list[tuple[Node, Prepared]]]]:
+    def _called_by(self) -> dict[str, dict[str, list[tuple[Node, ChainRules, int]]]]:
         return {}

@@ -56,12 +56,14 @@ class Simulator:
     """A host prepared for many questions; between them, the host must not change.
 
     Attributes:
+        host: the host.
+        namespaces: its hooks and those of its containers.
         kept: a cache of other data derived from the host, by name.
     """
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._namespaces = Namespaces(host)
+        self.namespaces = Namespaces(host)
         self._missing: dict[int, list[Text]] = {}
         self._refused: dict[int, list[Text]] = {}
         #: assumption -> why it has no effect; "" where it could have had one
@@ -105,7 +107,7 @@ class Simulator:
         before = first_packet(host, question.after) if question.after is not None else None
         family = start.packet.family
         watches = tuple(Watch(host, side, family, getattr(start.packet, side)) for side in sides)
-        ways = Branches(self._namespaces, question, start, before, watches, observer)
+        ways = Branches(self.namespaces, question, start, before, watches, observer)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
         missing = [
@@ -132,7 +134,7 @@ class Simulator:
 
     def rulesets(self) -> list[Ruleset]:
         """Return the rules of the host and of its containers, with those of nftables that are evaluated."""
-        return [*self._namespaces.rulesets(), *self._namespaces.nft_rulesets()]
+        return [*self.namespaces.rulesets(), *self.namespaces.nft_rulesets()]
 
     def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[Text]:
         """Return why the unused assumptions of a question have no effect.
@@ -144,7 +146,7 @@ class Simulator:
         for what in unused:
             if what not in self._idle:
                 self._idle[what] = check_assumption(
-                    what, self._namespaces.rulesets(), self._namespaces.nft_chains()
+                    what, self.namespaces.rulesets(), self.namespaces.nft_chains()
                 )
         return [self._idle[what] for what in unused if self._idle[what]]
 
@@ -191,7 +193,7 @@ class Simulator:
                     line=rule.line,
                     refused=rule.refused,
                 )
-                for program in self._namespaces.hooks_of(self.host.namespace).programs(family)
+                for program in self.namespaces.hooks_of(self.host.namespace).programs(family)
                 for rule in program.ruleset.rules()
                 if rule.refused
             ]

@@ -21,7 +21,7 @@ from iptsim.extensions.parameters import parse_protocol
 from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import FinalVerdict, Trace
-from iptsim.netfilter.walk import Simulator
+from iptsim.netfilter.walk import simulator_of
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
 from iptsim.question.model import Question
 from iptsim.sets.addressed import addressed
@@ -198,7 +198,7 @@ class Fates(Sequence[Fate]):
         self.host, self.family, self.space = land.host, land.family, land.space
         self.asked, self.state, self.verbose = tuple(asked), state, verbose
         self.land, self.classes = land, Classes(land, state=state)
-        self.simulator = Simulator(land.host)
+        self.simulator = simulator_of(land.host)
         #: by sender: the ways that its packets go, with what is undecided
         self.ways: dict[tuple[str | None, str], list[Class]] = {}
         self._undecided: dict[Any, tuple[Text, ...]] = {}

@@ -13,8 +13,9 @@ from iptsim.extensions.matches.conntrack import state_of
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.languages import Text
-from iptsim.netfilter.namespaces import Namespaces, nft_programs
+from iptsim.netfilter.namespaces import nft_programs
 from iptsim.netfilter.program import Program
+from iptsim.netfilter.walk import simulator_of
 from iptsim.packet import Context, Family, Unknown
 from iptsim.sets.chains import Among, Chains, too_many
 from iptsim.sets.groups import groups_of
@@ -45,7 +46,7 @@ class Landscape:
     def __init__(self, host: Host, space: Space, *, apart: bool = False, among: Among | None = None) -> None:
         self.host, self.space, self.apart, self.among = host, space, apart, among
         self.family: Family = space.family
-        self.namespaces = Namespaces(host)
+        self.namespaces = simulator_of(host).namespaces
         self.groups = groups_of(host, self.namespaces, space.family)
         self.regions = Regions(
             host, space.family, ([member.address for member in group] for group in self.groups)
