@@ -91,7 +91,9 @@ class Nat:
             if (chain is not None and chain.builtin) or len(callers) > _MOST_CALLERS:
                 found = self._space.everything
             else:
-                parts = (self.entering(one) & self.matching(one, rules[place]) for one, rules, place in callers)
+                parts = (
+                    self.entering(one) & self.matching(one, rules[place]) for one, rules, place in callers
+                )
                 found = union([self._space.nothing, *parts])
             self._entering[node] = found
         return found
@@ -103,8 +105,8 @@ class Nat:
 
     def before(self, packets: PacketSet) -> Iterator[PacketSet]:
         """Yield the packets that may be among given ones after their destination was translated."""
-        for rule in self._rules:
-            if rule.wanted.side == "dst" and (made := packets & self._place(rule.wanted)):
+        for rule in self._destinations:
+            if made := packets & self._place(rule.wanted):
                 entered = self.entering(rule.node) & self.matching(rule.node, rule.prepared)
                 yield entered & made.without("dst", "dport")
 
@@ -140,15 +142,18 @@ class Nat:
     # -- the rules of nat -----------------------------------------------------------------------------
 
     @cached_property
-    def _rules(self) -> list[_Rule]:
+    def _destinations(self) -> list[_Rule]:
+        """The rules that translate the destination."""
+        return [one for one in self._translating("DNAT", "REDIRECT") if one.wanted.side == "dst"]
+
+    def _translating(self, *targets: str) -> Iterator[_Rule]:
+        """Yield the rules of nat with some targets."""
         table = self._program.ruleset.tables.get("nat")
-        nodes = [Node("nat", name) for name in table.chains] if table is not None else []
-        return [
-            _Rule(node, prepared, wanted)
-            for node in nodes
-            for prepared in self._chains.prepared(node)
-            if (wanted := self._wanted(node, prepared)) is not None
-        ]
+        for name, chain in table.chains.items() if table is not None else ():
+            node, rules = Node("nat", name), self._program.rules(chain)
+            for place, rule in enumerate(chain.rules):
+                if rule.target_name in targets and (wanted := self._wanted(node, rules[place])) is not None:
+                    yield _Rule(node, rules[place], wanted)
 
     def _wanted(self, node: Node, prepared: Prepared) -> Translation | None:
         """Return the translation that a rule requests."""
@@ -176,7 +181,7 @@ class Nat:
     @cached_property
     def _sources(self) -> PacketSet:
         """All packets with a source that a translation may give."""
-        wanted = [one.wanted for one in self._rules if one.wanted.side == "src"]
+        wanted = [one.wanted for one in self._translating("SNAT", "MASQUERADE") if one.wanted.side == "src"]
         if not wanted:
             return self._space.nothing
         ranges = [one.addresses for one in wanted if one.addresses is not None]

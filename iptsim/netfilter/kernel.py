@@ -6,7 +6,7 @@ Every part of the walk receives it: the hooks and their rules, the connections t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from iptsim.errors import WalkLimitError
 from iptsim.extensions.base import Translation
 from iptsim.host.fib import RouteResult
 from iptsim.host.model import Host
+from iptsim.host.namespace import RoutingRule
 from iptsim.languages import Text, message
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.hooks import Hooks
@@ -94,6 +95,9 @@ class Company(Protocol):
 
     def rewritten(self, context: Context, side: str) -> None:
         """Take note that nat has rewritten one side ("src" or "dst") of the packet according to its connection."""
+
+    def routed(self, packet: Packet, rules: Sequence[RoutingRule]) -> None:
+        """Take note that policy rules decide how the packet is routed."""
 
     def arrived(self, host: Host, leg: Leg) -> None:
         """Take note that the walk of the first packet of a connection has ended, whether or not it arrived."""

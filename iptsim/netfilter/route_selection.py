@@ -6,6 +6,7 @@ Sources: ip_route_output_key_hash_rcu and ip_route_me_harder (net/ipv4/route.c, 
 from __future__ import annotations
 
 from iptsim.host import fib
+from iptsim.host.routing_policy import own_rules
 from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter import routing
 from iptsim.netfilter.kernel import Kernel
@@ -50,6 +51,7 @@ def _hop_text(way: fib.RouteResult) -> Text:
 
 def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool = False) -> routing.Decision:
     """Decide on a packet that arrived on an interface; see :func:`iptsim.netfilter.routing.route_input`."""
+    _compare(kernel, packet)
     return routing.route_input(
         kernel.namespace,
         packet,
@@ -61,11 +63,20 @@ def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool 
 
 def route_output(kernel: Kernel, packet: Packet, source: int | None) -> fib.RouteResult | None:
     """Return the route of one of the host's own packets; None if there is none."""
+    _compare(kernel, packet)
     found = fib.lookup(
         kernel.namespace, packet.family, packet.dst, source=source, mark=packet.mark, proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,
     )  # fmt: skip
     return select_next_hop(kernel, found, packet) if found.type else None
+
+
+def _compare(kernel: Kernel, packet: Packet) -> None:
+    """Note that policy rules are compared with a packet, if the namespace has other rules than the kernel's own."""
+    if kernel.company is not None:
+        rules = own_rules(kernel.namespace, packet.family)
+        if rules is not None:
+            kernel.company.routed(packet, rules)
 
 
 def route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult | None:
@@ -93,6 +104,8 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
         nat: whether that chain was nat, after which only a new destination of the connection counts.
     """
     packet = context.packet
+    # packets that accompany it may have got another mark
+    _compare(kernel, packet)
     if not _translates(context) if nat else before == route_key(packet):
         return None
     found = route_again(kernel, packet)

@@ -18,6 +18,7 @@ from iptsim.dump.ruleset import Chain
 from iptsim.extensions.base import Translation
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
+from iptsim.host.namespace import RoutingRule
 from iptsim.languages import Text, message
 from iptsim.netfilter import replies
 from iptsim.netfilter.kernel import Kernel
@@ -44,6 +45,7 @@ from iptsim.sets.options import Option, from_pool, is_open, may_join, translated
 from iptsim.sets.overlaps import Overlaps, any_of
 from iptsim.sets.packets import OutsideError
 from iptsim.sets.parts import Leader, Part
+from iptsim.sets.policies import picked_bits, treated_alike
 from iptsim.sets.reception import OTHER, same_reception
 from iptsim.sets.results import Result, Results
 from iptsim.sets.sources import picked
@@ -187,6 +189,17 @@ class ClassWalk:
         packet.parts = tuple(parts)
         self._note_seen(context, packet)
 
+    def routed(self, packet: Packet, rules: Sequence[RoutingRule]) -> None:
+        """Reduce the class to the packets that policy rules treat like the leading one."""
+        if not isinstance(packet, Leader):
+            return
+        mark = next(part for part in packet.parts if part.packets & self.leading != self.nothing).header.get(
+            "mark"
+        )
+        if mark is not None:
+            packet.mark, self.leading = picked_bits(self.bits, self.leading, mark)
+        self.keep(treated_alike(self.bits, packet, rules))
+
     def arrived(self, host: Host, leg: Leg) -> None:
         """Reduce the class to the packets that the same program receives, and that docker-proxy treats alike."""
         delivered = leg.delivered
@@ -215,7 +228,7 @@ class ClassWalk:
         """Return docker-proxy's packet, accompanied by those for other ports that it forwards at the same distance."""
         if not isinstance(request, Leader) or packet.family != request.family:
             return packet
-        source = picked(self.land.host.namespace, self.land.family, packet.dst)
+        source = picked(self.land.host.namespace, self.land.family, packet.dst, packet)
         if source is None or packet.dport is None or request.dport is None or packet.sport is None:
             return packet
         bits, parts = self.bits, []

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
-from iptsim.host.namespace import Listener, Namespace
+from iptsim.host.namespace import Listener, Namespace, prefix_mask
 from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import hops, routes_of
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.packet import BITS, Family, is_loopback, parse_address
+from iptsim.sets.regions import prefixes
 
 #: Matches, and parts of the types of ipsets, that tell containers apart by more than their addresses.
 _TELLING = frozenset({"physdev", "mac"})
@@ -43,12 +44,15 @@ def groups_of(host: Host, namespaces: Namespaces, family: Family) -> list[Group]
     if len(host.containers) < 2 or _tells_apart(host, namespaces):
         return []
     named = frozenset(_named(host, family))
+    wide = [one for one in prefixes(host, family) if one.length < BITS[family]]
     found: dict[Hashable, list[Member]] = {}
     for container in host.containers.values():
         address = container.address(family)
         shape = None if address is None or address in named else _shape(host, namespaces, container, family)
         if shape is not None and address is not None:
-            found.setdefault(shape, []).append(Member(container.name, address))
+            # a route or a policy rule may be about some of them
+            within = frozenset(one for one in wide if address & prefix_mask(family, one.length) == one.address)
+            found.setdefault((shape, within), []).append(Member(container.name, address))
     return [tuple(members) for members in found.values() if len(members) > 1]
 
 

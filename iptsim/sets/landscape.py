@@ -74,10 +74,12 @@ class Landscape:
     def tells_own_addresses(self) -> bool:
         """Whether a rule treats the host's own addresses differently, by their interfaces, routes or sockets."""
         return any(
-            match.name in ("realm", "socket")
+            match.name != "addrtype"
             or any(option.field in ("limit_iface_in", "limit_iface_out") for option, _ in match.given())
             for rule in self._rules()
+            if not _OF_OWN_ADDRESSES.isdisjoint(rule.extension_names)
             for match in rule.matches
+            if match.name in _OF_OWN_ADDRESSES
         )
 
     def _rules(self) -> Iterator[Rule]:
@@ -162,6 +164,8 @@ class Landscape:
         return not key.startswith(_OF_EACH_PACKET)
 
 
+#: Matches that may treat the host's own addresses differently.
+_OF_OWN_ADDRESSES = frozenset({"realm", "socket", "addrtype"})
 #: Fields of the header that are the same for all packets of a class.
 _READ: dict[str, Callable[[Context], Any]] = {
     "in_interface": lambda context: context.in_interface or "",

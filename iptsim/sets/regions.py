@@ -57,7 +57,7 @@ class Regions:
     def __init__(self, host: Host, family: Family, alike: Iterable[Sequence[int]] = ()) -> None:
         self.bits = BITS[family]
         groups = [*alike, *_JOINED[family]]
-        found = {*_prefixes(host, family), *(Prefix(one, self.bits) for group in groups for one in group)}
+        found = {*prefixes(host, family), *(Prefix(one, self.bits) for group in groups for one in group)}
         lengths = sorted({prefix.length for prefix in found}, reverse=True)
         self._by_length = [
             (length, prefix_mask(family, length), {one.address for one in found if one.length == length})
@@ -107,7 +107,7 @@ class Regions:
         )
 
 
-def _prefixes(host: Host, family: Family) -> Iterator[Prefix]:
+def prefixes(host: Host, family: Family) -> Iterator[Prefix]:
     """Yield all prefixes that anything outside of the rules compares addresses with."""
     namespaces = {id(one): one for one in (host.namespace, *(c.namespace for c in host.containers.values()))}
     labels = family == 6 and any(map(labels_decide, namespaces.values()))

@@ -13,6 +13,7 @@ from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
+from iptsim.host.routing_policy import own_rules
 from iptsim.languages import Message, message
 from iptsim.netfilter.branches import Branches
 from iptsim.netfilter.kernel import Kernel
@@ -45,6 +46,7 @@ from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.parts import Leader, Part, unfolded
+from iptsim.sets.policies import divided
 from iptsim.sets.reception import OTHER
 from iptsim.sets.regions import Prefix
 from iptsim.sets.sources import by_source, picked
@@ -257,15 +259,29 @@ class Classes:
         if sender.group and not is_loopback(self.land.family, targets[0].address):
             yield from self._of_group(sender, namespace, packets, targets)
             return
-        for to, source in self._by_source(namespace, targets):
-            yield from self._divided(sender, packets & to & self._from(source or 0))
+        for part, example in self._by_policy(namespace, packets):
+            for to, source in self._by_source(namespace, targets, example):
+                yield from self._divided(sender, part & to & self._from(source or 0))
+
+    def _by_policy(self, namespace: Namespace, packets: Any) -> Iterator[tuple[Any, Packet | None]]:
+        """Divide packets by what the policy rules of a kernel compare; yield one packet of each part."""
+        rules = own_rules(namespace, self.land.family)
+        if rules is None:
+            yield packets, None
+            return
+        for part in divided(self.land.bits, packets, rules):
+            values = self._values(part)
+            example = Packet(self.land.family, 0, 0, values["proto"])
+            if example.proto in PORT_PROTOCOLS:
+                example.sport, example.dport = values["sport"], values["dport"]
+            yield part, example
 
     def _by_source(
-        self, namespace: Namespace, targets: tuple[Prefix, ...]
+        self, namespace: Namespace, targets: tuple[Prefix, ...], example: Packet | None = None
     ) -> Iterator[tuple[Any, int | None]]:
         """Yield the packets to some destinations by the source address that a kernel picks for them."""
         ranges = tuple(sorted(span for target in targets for span in self.land.regions.ranges(target)))
-        yield from by_source(self.space, namespace, ranges, self.land.compared)
+        yield from by_source(self.space, namespace, ranges, lambda: self.land.compared, example)
 
     def _of_group(
         self, sender: Sender, namespace: Namespace, packets: Any, targets: tuple[Prefix, ...]

@@ -7,33 +7,52 @@ that address as its source, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from iptsim.extensions.constraints import Allowed, Constraint, Masked, Ranges, Several
 from iptsim.host import fib
 from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.netfilter.program import Program
-from iptsim.packet import BITS, Family, is_multicast
+from iptsim.packet import BITS, Family, Packet, is_multicast
 from iptsim.ranges import complement, united
 from iptsim.sets.space import Space
 
+#: The fields of a rule's addresses.
+_ENDS = frozenset({"source", "destination"})
 #: The routes of these types have packets sent.
 _SENT = ("unicast", "local", "broadcast", "multicast", "anycast")
 #: The bits of an IPv6 group that tell its scope.
 _SCOPE = 0xF << 112
 
 
-def picked(namespace: Namespace, family: Family, destination: int) -> int | None:
-    """Return the source address of a packet to a destination; None if there is none, or no route."""
-    found = fib.lookup(namespace, family, destination)
+def picked(
+    namespace: Namespace, family: Family, destination: int, packet: Packet | None = None
+) -> int | None:
+    """Return the source address of a packet to a destination; None if there is none, or no route.
+
+    Args:
+        packet: the packet whose protocol and ports policy rules compare; None if there are none.
+    """
+    if packet is None:
+        found = fib.lookup(namespace, family, destination)
+    else:
+        found = fib.lookup(
+            namespace, family, destination, proto=packet.proto, sport=packet.sport, dport=packet.dport,
+            tos=packet.tos, uid=packet.uid,
+        )  # fmt: skip
     if found.type not in _SENT:
         return None
     return fib.source_address(namespace, family, found, destination)
 
 
 def by_source(
-    space: Space, namespace: Namespace, ranges: Ranges, compared: Iterable[int]
+    space: Space,
+    namespace: Namespace,
+    ranges: Ranges,
+    compared: Callable[[], Sequence[int]],
+    packet: Packet | None = None,
 ) -> Iterator[tuple[Any, int | None]]:
     """Divide the destinations of a region by the source address that the kernel picks for them.
 
@@ -41,7 +60,8 @@ def by_source(
         space: the space of the sets.
         namespace: the namespace of the kernel.
         ranges: the destinations; no route distinguishes them.
-        compared: the first addresses of the ranges that rules distinguish.
+        compared: returns the first addresses of the ranges that rules distinguish, in order.
+        packet: one of the packets, see :func:`picked`.
 
     Yields:
         Packets to some of the destinations, as a function, and their source. If that is the destination itself, one
@@ -49,14 +69,14 @@ def by_source(
     """
     family, found = space.family, dict[int | None, Any]()
     for packets, destination in _parts(space, namespace, ranges, compared):
-        source = picked(namespace, family, destination)
+        source = picked(namespace, family, destination, packet)
         found[source] = found[source] | packets if source in found else packets
     for source, packets in found.items():
         yield packets, source
 
 
 def _parts(
-    space: Space, namespace: Namespace, ranges: Ranges, compared: Iterable[int]
+    space: Space, namespace: Namespace, ranges: Ranges, compared: Callable[[], Sequence[int]]
 ) -> Iterator[tuple[Any, int]]:
     """Yield parts of some destinations for each of which one source is picked, with one destination of each."""
     family, first = space.family, ranges[0][0]
@@ -70,14 +90,13 @@ def _parts(
             if there != space.nothing.function:
                 yield there, group
         return
-    starts = {one for one, _ in ranges}
+    ordered: Sequence[int] = ()
     if family == 6:
-        starts.update(_starts_of_prefixes(namespace))
-    elif fib.lookup(namespace, family, first).type == "local":
-        starts.update(compared)
-    ordered = sorted(starts)
+        ordered = sorted(set(_starts_of_prefixes(namespace)))
+    elif any(low < high for low, high in ranges) and fib.lookup(namespace, family, first).type == "local":
+        ordered = compared()
     for low, high in ranges:
-        inside = [one for one in ordered if low <= one <= high]
+        inside = [low, *ordered[bisect_right(ordered, low) : bisect_right(ordered, high)]]
         for start, after in zip(inside, [*inside[1:], high + 1], strict=True):
             yield space.where("dst", ((start, after - 1),)).function, start
 
@@ -96,7 +115,13 @@ def compared_addresses(programs: Iterable[Program]) -> list[int]:
     found: set[int] = set()
     for program in programs:
         family, rules = program.ruleset.family, [one for one in program.ruleset.rules() if not one.refused]
-        ends = (end for rule in rules for end in (rule.parameters.source, rule.parameters.destination))
+        # the models of most rules are not needed
+        ends = (
+            end
+            for rule in rules
+            if rule.plan is None or rule.plan.fields & _ENDS
+            for end in (rule.parameters.source, rule.parameters.destination)
+        )
         networks = {(end.address, end.mask) for end in ends if end is not None}
         for allowed in (Masked(address, mask) for address, mask in networks):
             found.update(_starts(allowed, family))

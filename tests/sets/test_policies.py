@@ -1,0 +1,70 @@
+"""Policy rules that compare the mark, the protocol or ports divide the packets (net/core/fib_rules.c)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iptsim.dump import loads
+from iptsim.host import load_host
+from iptsim.host.model import Host
+from iptsim.host.namespace import Route, RoutingRule
+from iptsim.host.routing_policy import DEFAULT_RULES
+from iptsim.reaching import reach
+from iptsim.sets.landscape import Landscape
+from iptsim.sets.space import Space
+
+CAPTURES = Path(__file__).parent.parent.parent / "fixtures" / "captures"
+#: Marks packets to port 80 before they are routed.
+MARKING = """*mangle
+:PREROUTING ACCEPT
+-A PREROUTING -p tcp -m tcp --dport 80 -j MARK --set-mark 1
+COMMIT
+"""
+FILTER = "*filter\n:FORWARD ACCEPT\nCOMMIT\n"
+
+
+def policed(rules: str, policy: RoutingRule) -> Host:
+    """Return a host on which packets that a policy rule selects are discarded."""
+    host = load_host(CAPTURES / "docker-28.5" / "published")
+    host.rulesets[4] = loads(rules, family=4)
+    usual = (RoutingRule(family=4, priority=number, table=table) for number, table in DEFAULT_RULES[4])
+    host.namespace.rules = (*usual, policy)
+    blackhole = Route(family=4, table="100", destination=0, prefix_length=0, type="blackhole")
+    host.namespace.routes = (*host.namespace.routes, blackhole)
+    host.namespace.cache.clear()
+    return host
+
+
+@pytest.mark.parametrize(
+    ("rules", "policy"),
+    [
+        (MARKING + FILTER, RoutingRule(family=4, priority=100, table="100", fwmark=1)),
+        (FILTER, RoutingRule(family=4, priority=100, table="100", ipproto=6, dport=(80, 80))),
+    ],
+)
+def test_a_policy_rule_selects_some_packets_between_the_same_addresses(
+    rules: str, policy: RoutingRule
+) -> None:
+    found = reach(policed(rules, policy), "internet", "client")
+    verdicts = {
+        (one.verdict, dport) for one in found for dport in (80, 443) if one.within(6, ((dport, dport),)).usual
+    }
+    # the reply to a request from port 80 goes to port 80
+    assert verdicts == {("DROP", 80), ("ACCEPT", 443)}
+    assert all(one.fate.confirmed for one in found)
+
+
+def test_a_policy_rule_about_some_of_a_group_divides_it() -> None:
+    host = load_host(CAPTURES / "hosts" / "docker-many")
+    whole = Landscape(host, Space(4)).groups
+    member, *others = whole[0]
+    assert others
+    usual = (RoutingRule(family=4, priority=number, table=table) for number, table in DEFAULT_RULES[4])
+    pair = RoutingRule(family=4, priority=100, table="100", src=member.address & ~1, src_length=31)
+    host.namespace.rules = (*usual, pair)
+    host.namespace.cache.clear()
+    for group in Landscape(host, Space(4)).groups:
+        inside = {one.address >> 1 == member.address >> 1 for one in group}
+        assert len(inside) == 1
