@@ -16,6 +16,7 @@ from typing import Any
 
 from iptsim.dump.ruleset import Chain
 from iptsim.extensions.base import Translation
+from iptsim.extensions.matches.mac import NOT_STATED
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.host.namespace import RoutingRule
@@ -371,6 +372,10 @@ class ClassWalk:
             value = self.land.value(places[key], context)
             if value is not None:
                 found[key] = value
+            elif key == "src_mac":
+                # nothing shows from which machine on the link the packets come, not even that it always is the same
+                way = context.direction, context.in_interface
+                found[key] = self.bits.fresh(key, ("src_mac", *way), NOT_STATED.reason)
             elif self._passed[key] > 1:
                 # what is decided again for each packet
                 why = places[key].why or ""

@@ -51,7 +51,9 @@ def groups_of(host: Host, namespaces: Namespaces, family: Family) -> list[Group]
         shape = None if address is None or address in named else _shape(host, namespaces, container, family)
         if shape is not None and address is not None:
             # a route or a policy rule may be about some of them
-            within = frozenset(one for one in wide if address & prefix_mask(family, one.length) == one.address)
+            within = frozenset(
+                one for one in wide if address & prefix_mask(family, one.length) == one.address
+            )
             found.setdefault((shape, within), []).append(Member(container.name, address))
     return [tuple(members) for members in found.values() if len(members) > 1]
 

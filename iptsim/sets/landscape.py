@@ -66,11 +66,6 @@ class Landscape:
         return any(rule.parameters.protocol == UDPLITE for rule in self._rules())
 
     @cached_property
-    def tells_macs(self) -> bool:
-        """Whether a rule of the host compares Ethernet addresses."""
-        return any("mac" in rule.extension_names for rule in self._rules())
-
-    @cached_property
     def tells_own_addresses(self) -> bool:
         """Whether a rule treats the host's own addresses differently, by their interfaces, routes or sockets."""
         return any(

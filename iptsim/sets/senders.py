@@ -74,10 +74,8 @@ class Sender:
     group: Group = ()
 
 
-#: The hardware address of a sender whose address no rule names.
-_OTHER_MAC = "02:00:00:00:00:00"
 #: The fields of the header that a packet is chosen by.
-_CHOSEN = ("src", "dst", "proto", "sport", "dport", "tcp_flags", "icmp_type", "src_mac")
+_CHOSEN = ("src", "dst", "proto", "sport", "dport", "tcp_flags", "icmp_type")
 #: Where packets arrive: the kind of place, its name ("" outside), and the interface.
 Arrival = tuple[str, str, str | None]
 
@@ -419,10 +417,6 @@ class Classes:
         elif proto in (ICMP, ICMPV6):
             names.append("icmp_type")
             line |= {"icmp_type": values["icmp_type"] >> 8, "icmp_code": values["icmp_type"] & 0xFF}
-        if sender.namespace is None and self.land.tells_macs:
-            names.append("src_mac")
-            # an address that no rule names has a made-up name
-            line["src_mac"] = values["src_mac"] if ":" in str(values["src_mac"]) else _OTHER_MAC
         if self.state != "new":
             line["state"] = self.state
         if proto == TCP:

@@ -30,9 +30,9 @@ def policed(rules: str, policy: RoutingRule) -> Host:
     host = load_host(CAPTURES / "docker-28.5" / "published")
     host.rulesets[4] = loads(rules, family=4)
     usual = (RoutingRule(family=4, priority=number, table=table) for number, table in DEFAULT_RULES[4])
-    host.namespace.rules = (*usual, policy)
+    host.namespace.rules = [*usual, policy]
     blackhole = Route(family=4, table="100", destination=0, prefix_length=0, type="blackhole")
-    host.namespace.routes = (*host.namespace.routes, blackhole)
+    host.namespace.routes = [*host.namespace.routes, blackhole]
     host.namespace.cache.clear()
     return host
 
@@ -63,7 +63,7 @@ def test_a_policy_rule_about_some_of_a_group_divides_it() -> None:
     assert others
     usual = (RoutingRule(family=4, priority=number, table=table) for number, table in DEFAULT_RULES[4])
     pair = RoutingRule(family=4, priority=100, table="100", src=member.address & ~1, src_length=31)
-    host.namespace.rules = (*usual, pair)
+    host.namespace.rules = [*usual, pair]
     host.namespace.cache.clear()
     for group in Landscape(host, Space(4)).groups:
         inside = {one.address >> 1 == member.address >> 1 for one in group}

@@ -35,7 +35,7 @@ def _source(context: Context) -> str | Unknown | None:
     if context.frameless:
         return None
     address: str | None = look(context, "src_mac")
-    return _NOT_STATED if address is None else address.lower()
+    return NOT_STATED if address is None else address.lower()
 
 
 def _got(context: Context) -> Text:
@@ -45,7 +45,7 @@ def _got(context: Context) -> Text:
     return message("its sender's Ethernet address is {address}", address=address)
 
 
-_NOT_STATED = Unknown(message("the Ethernet address of the sender"), "--set src_mac=ADDRESS")
+NOT_STATED = Unknown(message("the Ethernet address of the sender"), "--set src_mac=ADDRESS")
 
 
 class Mac(Match):
