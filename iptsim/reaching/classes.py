@@ -15,7 +15,7 @@ from iptsim.extensions.constraints import Ranges
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.languages import Text
-from iptsim.packet import Family
+from iptsim.packet import Family, parse_address
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.ends import End, container_addresses, own_addresses
 from iptsim.reaching.traffic import Traffic
@@ -230,9 +230,21 @@ def selected(
         arrives = any(name in target.names for _, name in fate.reaches)
         if target.interface:
             return found if fate.oif == target.interface else None
-        if not arrives:
+        if target.by_address:
+            found = _sent_to(space, found, target, arrives=arrives)
+        elif not arrives:
             found = _within(space, found, "dst", target.addresses)
     return found
+
+
+def _sent_to(space: Space, fate: Fate, target: End, *, arrives: bool) -> Fate | None:
+    """Return the part of a fate that is sent to addresses, or forwarded to one of them."""
+    packets = fate.packets & space.where("dst", target.addresses.spans)
+    for part, made in (*fate.parts, *fate.passed_on):
+        new = made.get("dst", "")
+        if (new == "*" and arrives) or (new not in ("", "*") and parse_address(new)[1] in target.addresses):
+            packets |= part
+    return fate.within(packets)
 
 
 def _narrowed(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate | None:

@@ -34,6 +34,9 @@ from iptsim.question.values import quoted
 from iptsim.reaching.options import pointing
 from iptsim.suggestions import choose_from
 
+#: What `localhost` means as a destination.
+_LOOPBACK: dict[Family, int] = {4: 0x7F000001, 6: 1}
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -44,12 +47,14 @@ class End:
         names: the endpoints that belong to it: "internet", "host", containers.
         addresses: its addresses, including those of no endpoint.
         interface: the interface by which the packets arrive or leave; "" for any.
+        by_address: whether only these addresses are meant, not all of the endpoints that have them.
     """
 
     text: str
     names: frozenset[str]
     addresses: AddressSet
     interface: str = ""
+    by_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,10 @@ def read_target(host: Host, family: Family, text: str) -> Target:
             return Target(_end(host, family, text, text))
         name, port = split_port(text)
         endpoint = parse_endpoint(name)
+        if isinstance(endpoint, Loopback) and name not in host.containers:
+            # each machine's own, as for single packets
+            endpoint = Address(family, _LOOPBACK[family])
+            return Target(_of_endpoint(host, family, text, endpoint), None, port)
         if not isinstance(endpoint, Service | NodePort):
             end = _end(host, family, text, name)
             if _is_network(host, name):
@@ -153,7 +162,7 @@ def _of_endpoint(host: Host, family: Family, text: str, endpoint: Endpoint) -> E
             )
         length = endpoint.length if isinstance(endpoint, Prefix) else (32 if family == 4 else 128)
         addresses = AddressSet.prefix(family, endpoint.value, length)
-        return End(text, frozenset(names_within(host, addresses)), addresses)
+        return End(text, frozenset(names_within(host, addresses)), addresses, by_address=True)
     place = place_of(host, endpoint)
     if isinstance(place, OnHost):
         return End(text, frozenset({str(Machine())}), own_addresses(host, family))

@@ -65,7 +65,9 @@ def _ends_lines(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
 
 def _is_of_interest(answer: Reaching, one: ReachClass) -> bool:
     """Return whether a class is shown beside others: not to the sender itself, nor to addresses that no machine has."""
-    if one.sender == one.receiver != "":
+    target = answer.target
+    alone = target is not None and target.by_address and target.addresses.size == 1
+    if one.sender == one.receiver != "" and not alone:
         return False
     asked = answer.target is not None and not answer.target.names
     return asked or one.receiver != "" or one.verdict == "ACCEPT" or one.fate.code != ReasonCode.NO_NEIGHBOUR

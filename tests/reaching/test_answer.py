@@ -38,6 +38,24 @@ def has(cell: Cell, proto: str, port: int, kind: str) -> bool:
     return any(low <= port <= high for low, high in spans)
 
 
+@pytest.mark.parametrize("to", ["127.0.0.1", "localhost"])
+def test_docker_proxy_serves_a_published_port_at_the_loopback_address(to: str) -> None:
+    # Docker's rule in OUTPUT excludes 127.0.0.0/8 (moby setupIPChains), so nothing translates the packet
+    answer = reach(PUBLISHED, "host", to, proto="tcp", dport=8080)
+    assert [(one.receiver, one.verdict, one.fate.confirmed) for one in answer] == [("web", "ACCEPT", True)]
+    assert answer.classes[0].fate.proxied == {"dst": "172.17.0.2", "dport": "80"}
+
+
+def test_an_address_of_the_host_does_not_stand_for_all_of_them() -> None:
+    host = iptsim.load_host(PUBLISHED)
+    host.rulesets[4] = iptsim.loads(
+        "*filter\n:INPUT ACCEPT\n-A INPUT -d 172.17.0.1 -p tcp -m tcp --dport 22 -j DROP\nCOMMIT\n", family=4
+    )
+    for to, verdict in (("172.17.0.1", "DROP"), ("192.0.2.10", "ACCEPT")):
+        answer = reach(host, "client", to, proto="tcp", dport=22)
+        assert {(one.verdict, *one.destinations.texts()) for one in answer} == {(verdict, to)}
+
+
 @pytest.mark.parametrize("capture", JUDGED)
 def test_the_matrix_is_that_of_the_connections_that_were_made(capture: str) -> None:
     answer, compared = whole(capture), 0
