@@ -54,8 +54,11 @@ def explain(
         RulesetError: the rules loop or jump to a chain that does not exist.
     """
     host = source if isinstance(source, Host) else load_host(source)
+    given = {"from": src, "to": dst, "dport": dport, "proto": proto, **fields}
+    if lang is None:
+        return ask_all(host, _question(given))
     with language(lang):
-        return ask_all(host, _question({"from": src, "to": dst, "dport": dport, "proto": proto, **fields}))
+        return ask_all(host, _question(given))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class HostResult:
         rules: its rules and policies, as fingerprints of 8 bytes.
         count: how many rules it has.
         error: why it could not be read, "" if it could.
+        cut_off: its dump is cut off, so rules are missing.
     """
 
     source: str
@@ -46,6 +47,7 @@ class HostResult:
     rules: bytes = b""
     count: int = 0
     error: str = ""
+    cut_off: bool = False
 
     @property
     def fingerprints(self) -> set[bytes]:
@@ -71,7 +73,8 @@ class Outlier:
 def result_of(source: str, host: Host, findings: tuple[str, ...]) -> HostResult:
     """Return what was found on a host."""
     count = sum(1 for ruleset in host.rulesets.values() for _ in ruleset.rules())
-    return HostResult(source, findings, b"".join(policy_of(host)), count)
+    cut_off = host.pasted is not None and host.pasted.cut_off
+    return HostResult(source, findings, b"".join(policy_of(host)), count, cut_off=cut_off)
 
 
 def policy_of(host: Host) -> dict[bytes, str]:
@@ -111,10 +114,10 @@ def name_of(source: str) -> str:
 
 
 def outliers_of(hosts: Iterable[HostResult]) -> list[Outlier]:
-    """Return the hosts that differ from their group."""
+    """Return the hosts that differ from their group; dumps that are cut off are not compared."""
     groups: dict[str, list[HostResult]] = {}
     for host in hosts:
-        if not host.error:
+        if not host.error and not host.cut_off:
             groups.setdefault(group_of(host.source), []).append(host)
     return [
         outlier
@@ -144,7 +147,7 @@ def _outliers(name: str, members: list[HostResult]) -> list[Outlier]:
 
 
 def summary_of(hosts: list[HostResult], load: Callable[[str], Host]) -> dict[str, Any]:
-    """Return what was found on many hosts: how many have which findings, the outliers, the errors.
+    """Return what was found on many hosts: how many have which findings, the outliers, and which cannot be read.
 
     Args:
         load: reads a host again, for the texts of the rules in which outliers differ.
@@ -158,6 +161,7 @@ def summary_of(hosts: list[HostResult], load: Callable[[str], Host]) -> dict[str
         "schema": SCHEMA,
         "hosts": len(hosts),
         "errors": [{"source": host.source, "error": host.error} for host in hosts if host.error],
+        "cut_off": [host.source for host in hosts if host.cut_off],
         "findings": [{"code": code, "hosts": count} for code, count in counts.most_common()],
         "outliers": [
             {

@@ -108,6 +108,16 @@ def test_a_process_that_ends_costs_one_source() -> None:
     assert "ended unexpectedly" in found[37].error
 
 
+def test_a_dump_that_is_cut_off_is_a_row_of_its_own(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (hosts / "web02.txt").read_text()
+    (hosts / "web05.txt").write_text(whole[: whole.index("-A INPUT -s")])
+    assert main(["lint", str(hosts), "--summary", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["cut_off"] == [str(hosts / "web05.txt")]
+    assert [row["source"] for row in found["results"] if row["cut_off"]] == found["cut_off"]
+    assert [one["source"] for one in found["outliers"]] == [str(hosts / "web03.txt")]
+
+
 def test_summary_over_hosts(hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = tmp_path / "rows.parquet"
     assert main(["lint", str(hosts), "--summary", "--json", "--parquet", str(rows)]) == 2

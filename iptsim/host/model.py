@@ -155,6 +155,7 @@ class Pasted:
         searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
         tried: those of the packets asked about that began a connection which failed.
         reloads: the commands that loaded other rules, and after which Docker was not restarted.
+        cut_off: a dump in it is cut off, so rules or tables are missing.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -168,6 +169,7 @@ class Pasted:
     searched: frozenset[str] = frozenset()
     tried: tuple[dict[str, Any], ...] = ()
     reloads: tuple[Reload, ...] = ()
+    cut_off: bool = False
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Ruleset
 from iptsim.host.model import Host
-from iptsim.owners.maker import Maker, Scope
+from iptsim.owners.maker import Identity, Maker, Scope
 
 BUILTIN = frozenset(name for names in BUILTIN_CHAINS.values() for name in names)
 
@@ -41,24 +39,11 @@ def owners_of(names: frozenset[str]) -> ChainOwners:
 
 def scope_of(ruleset: Ruleset | None, host: Host | None) -> Scope:
     """Return the surroundings of a ruleset's rules; the last few are cached."""
-    return _scope(_Identity(ruleset), _Identity(host))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Identity:
-    """An object as the key of a cache: two are equal if they are the same object."""
-
-    it: Any
-
-    def __hash__(self) -> int:
-        return id(self.it)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.it is self.it
+    return _scope(Identity(ruleset), Identity(host))
 
 
 @lru_cache(maxsize=8)
-def _scope(ruleset: _Identity, host: _Identity) -> Scope:
+def _scope(ruleset: Identity, host: Identity) -> Scope:
     return Scope(ruleset.it, host.it)
 
 

@@ -6,6 +6,7 @@ Rules are recognised by the templates of all generations, see :mod:`iptsim.docke
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from iptsim.docker.dockerd.recognition import is_dockers as is_written_by_dockerd
 from iptsim.docker.dockerd.recognition import template_of
@@ -17,7 +18,7 @@ from iptsim.extensions.values import Network as Prefix
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.owners.maker import Maker, Role, Scope
+from iptsim.owners.maker import Identity, Maker, Role, Scope
 from iptsim.packet import Family, address_text, protocol_name
 
 
@@ -34,8 +35,35 @@ def forwards_port(rule: Rule, host: Host) -> bool:
     return found is not None and found[0].role == "port-forward"
 
 
-def _template(rule: Rule, host: Host | None) -> tuple[RuleTemplate, dict[str, str]] | None:
+_Template = tuple[RuleTemplate, dict[str, str]]
+#: Of at most this many rules of a host the templates are kept.
+_KEPT = 20_000
+
+
+@lru_cache(maxsize=4)
+def _templates(
+    host: Identity, networks: Identity, daemon: Identity
+) -> dict[int, tuple[Rule, _Template | None]]:
+    """Return the templates found so far, by the identity of rules; they depend on the networks and the daemon."""
+    return {}
+
+
+def _template(rule: Rule, host: Host | None) -> _Template | None:
     """Return the template of a rule of dockerd and the values in its placeholders; None for any other rule."""
+    if host is None:
+        return _found_template(rule, None)
+    known = _templates(Identity(host), Identity(host.networks), Identity(host.daemon))
+    kept = known.get(id(rule))
+    if kept is not None and kept[0] is rule:
+        return kept[1]
+    if len(known) >= _KEPT:
+        known.clear()
+    found = _found_template(rule, host)
+    known[id(rule)] = rule, found
+    return found
+
+
+def _found_template(rule: Rule, host: Host | None) -> _Template | None:
     daemon = host.daemon if host is not None else None
     found = template_of(rule, daemon.generation if daemon is not None else None)
     return found if found is not None and is_dockers(rule, host) else None

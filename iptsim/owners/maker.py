@@ -141,3 +141,16 @@ def option_of(text: str, option: str) -> str:
     """
     found = re.search(rf"(?:^| )(! )?{re.escape(option)} (\S+)", text)
     return found[2] if found and not found[1] else ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identity:
+    """An object as the key of a cache: two are equal if they are the same object."""
+
+    it: Any
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and other.it is self.it

@@ -173,6 +173,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         searched,
         tried,
         tuple(one for text in decoded.values() for one in reloads(lines_of(text))),
+        any(piece.cut or piece.unfinished for piece in rules),
     )
     return host
 

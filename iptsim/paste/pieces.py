@@ -91,6 +91,7 @@ class Rules:
         filtered: the filter through which the output was piped, so that any rule may be missing.
         searched: the word of which it shows all lines of all tables, as `iptables-save | grep WORD` does.
         cut: the last table of a dump that was cut off; other tables may follow.
+        unfinished: a table of a dump without its COMMIT; rules may follow.
         traced: the rules that TRACE shows: the packet matched no other ones between them.
         status: made from the output of a firewall's own command (ufw, firewalld), without the rules of other programs.
         broken: it ends within a chain, at an unreadable line.
@@ -108,6 +109,7 @@ class Rules:
     filtered: str = ""
     searched: str = ""
     cut: bool = False
+    unfinished: bool = False
     broken: bool = False
     printed: bool = False
     traced: bool = False

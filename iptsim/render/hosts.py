@@ -30,6 +30,19 @@ def hosts_lines(summary: dict[str, Any]) -> Iterator[Text]:
     if not summary["findings"]:
         yield Text(say("Nothing found."))
     yield from _outliers(summary["outliers"])
+    if summary["cut_off"]:
+        count = len(summary["cut_off"])
+        yield Text("")
+        yield Text(
+            say_many(
+                "{count:,} dump is cut off, so rules are missing",
+                "{count:,} dumps are cut off, so rules are missing",
+                count,
+            ),
+            "bold red",
+        )
+        yield from (Text(f"  {printable(source)}") for source in summary["cut_off"][:_LISTED])
+        yield from _more(count - _LISTED)
     if summary["errors"]:
         count = len(summary["errors"])
         yield Text("")
@@ -90,7 +103,12 @@ def hosts_sheets(summary: dict[str, Any], rows: list[dict[str, Any]]) -> list[Sh
             say("Hosts"),
             (say("host"), say("rules"), say("findings"), say("error")),
             [
-                (row["source"], str(row["rules"]), ", ".join(row["findings"]), row["error"] or "")
+                (
+                    row["source"],
+                    str(row["rules"]),
+                    ", ".join(row["findings"]),
+                    row["error"] or (say("the dump is cut off") if row["cut_off"] else ""),
+                )
                 for row in rows
             ],
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -268,3 +269,23 @@ def test_lines_are_those_of_json(capsysbinary: pytest.CaptureFixture[bytes]) -> 
     rows = [{name: value for name, value in row.items() if value is not None} for row in batch.to_pylist()]
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     assert capsysbinary.readouterr().out == "".join(lines).encode()
+
+
+@pytest.mark.thorough
+def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    """Five million records, of which hardly any two are alike: 100 bytes kept of each would already be too much."""
+    log, line = tmp_path / "log.csv", "192.0.{}.{},172.17.0.{},tcp,{},{}\n"
+    with log.open("w") as file:
+        file.write("src,dst,proto,sport,dport\n")
+        file.writelines(
+            line.format(
+                one >> 8 & 255, one & 255, one % 251 + 1, one * 7919 % 64000 + 1024, one * 31 % 65535 + 1
+            )
+            for one in range(5_000_000)
+        )
+    command = [sys.executable, "-m", "iptsim", "flows", PUBLISHED, str(log), "-o", str(tmp_path / "out.csv")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert used.ru_maxrss < 640_000

@@ -245,6 +245,7 @@ class _Reader:
             return
         if not any(isinstance(item, ChainItem) for item in table.items):
             return  # an excerpt of single rules
+        table.unfinished = True
         last = table.items[-1]
         if isinstance(last, GapItem):
             return
