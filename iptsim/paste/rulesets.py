@@ -10,7 +10,7 @@ from iptsim.dump.checks import doubt, objections
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, DumpWarning, Jump, Rule, Ruleset, Table
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Match, Target
-from iptsim.extensions.hidden import GAP, Hidden, HiddenEnd, HiddenTarget, is_gap
+from iptsim.extensions.hidden import Hidden, HiddenTarget, is_gap
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
@@ -20,6 +20,7 @@ from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
 from iptsim.paste.callers import CALLERS, conditions_of_jump
+from iptsim.paste.gap_rules import gap, remove_perhaps
 from iptsim.paste.logged_rules import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import grepped
@@ -67,6 +68,8 @@ class Builder:
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         self.policies: set[tuple[Family, str, str]] = set()
         self._references: dict[tuple[Family, str, str], int | None] = {}
+        #: commands that may set the policy of a chain
+        self._perhaps: dict[tuple[Family, str, str], CommandItem] = {}
 
     def build(self, pieces: Sequence[Rules]) -> dict[Family, Ruleset]:
         """Return the rulesets made from the pieces of a text, in order."""
@@ -250,7 +253,11 @@ class Builder:
         arguments = [word.text for word in words[1:]]
         name = arguments[0] if arguments else None
         number = None
-        if letter == "P" and len(arguments) > 1:
+        if letter == "P" and len(arguments) > 1 and item.hidden:
+            if self._home(table, arguments[0], item.line).policy != arguments[1]:
+                self._perhaps[family, table.name, arguments[0]] = item
+        elif letter == "P" and len(arguments) > 1:
+            self._perhaps.pop((family, table.name, arguments[0]), None)
             self._chain(ChainItem(arguments[0], arguments[1], None, item.line), table, family)
         elif letter == "N" and name:
             self._home(table, name, item.line).declared = True
@@ -258,7 +265,12 @@ class Builder:
             for chain in (
                 [table.chains[name]] if name in table.chains else [] if name else table.chains.values()
             ):
-                chain.rules.clear()
+                if item.hidden:
+                    remove_perhaps(chain, range(len(chain.rules)), item.line)
+                else:
+                    chain.rules.clear()
+        elif letter == "X" and item.hidden:
+            pass  # an empty chain does nothing
         elif letter == "X" and name is None:
             table.chains = {one: chain for one, chain in table.chains.items() if chain.builtin}
         elif letter == "X":
@@ -276,15 +288,25 @@ class Builder:
             if letter in "IDR" and len(arguments) > 1 and arguments[1].isdigit():
                 number = words.pop(2).text
             if letter == "D" and number is not None:
-                commands.delete(chain, (), number)
+                if item.hidden:
+                    remove_perhaps(chain, [commands.rule_number(number, len(chain.rules)) - 1], item.line)
+                else:
+                    commands.delete(chain, (), number)
                 return
-            made = self._rules([Word("-A", "-A", 0, 0), *words[1:]], table, chain, item, binder, item.hidden)
+            hidden = item.hidden if letter != "D" else ()
+            made = self._rules([Word("-A", "-A", 0, 0), *words[1:]], table, chain, item, binder, hidden)
             if letter == "A":
                 chain.rules += made
             elif letter == "I":
                 commands.insert(chain, made, number)
+            elif letter == "R" and item.hidden:
+                place = commands.rule_number(number or "", len(chain.rules)) - 1
+                remove_perhaps(chain, [place], item.line)
+                chain.rules[place:place] = made
             elif letter == "R":
                 commands.replace(chain, made, number or "")
+            elif item.hidden:
+                remove_perhaps(chain, [commands.find_rule(chain, rule) for rule in made], item.line)
             else:
                 commands.delete(chain, made, None)
 
@@ -353,6 +375,11 @@ class Builder:
         piece = self._fragments.get((family, table.name))
         if piece is not None:
             self._open_ends(family, table, piece)
+        for chain in table.chains.values():
+            item = self._perhaps.get((family, table.name, chain.name))
+            if item is not None:
+                reason = item.hidden[0].reason
+                chain.rules.append(gap(table.name, chain.name, item.line, policy=True, reason=reason))
         self._callers(family, table)
         if (family, table.name) in self._printed:
             self._hide_chains(family, table)
@@ -449,30 +476,6 @@ class Builder:
             self.warnings.append(DumpWarning(text, line))
         else:
             self._more += 1
-
-
-def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain: bool = False) -> Rule:
-    """Make a placeholder for rules that are not shown.
-
-    Args:
-        table: the table.
-        chain: the chain in which they are.
-        line: the line where they may be missing.
-        policy: the chain's policy is not shown either.
-        hidden_chain: the whole chain is unknown.
-    """
-    if hidden_chain:
-        reason = message("the rules of chain {chain}, which are not shown", chain=chain)
-    elif policy:
-        reason = message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
-    else:
-        reason = message("the rules of chain {chain} that are not shown", chain=chain)
-    # whatever the rules of a whole built-in chain are, the packet passes them or not; those of nat may translate it
-    ends = policy or (hidden_chain and table != "nat" and chain in BUILTIN_CHAINS[table])
-    target = (HiddenEnd if ends else HiddenTarget)(name=GAP, reason=reason, settle=SHOW)
-    rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
-    rule._text = f"-A {chain} ..."
-    return rule
 
 
 def _named(piece: Rules) -> set[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import command_of
+from iptsim.paste.undoing import Runs
 
 _ASSIGNMENT = re.compile(
     r"\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;]*)\s*(?:#.*)?$"
@@ -60,7 +61,8 @@ class Typed(NamedTuple):
 class Script:
     """Follows the lines of a script."""
 
-    def __init__(self, interface: str | None) -> None:
+    def __init__(self, interface: str | None, runs: Mapping[int, Runs] | None = None) -> None:
+        self.runs = runs or {}
         self.variables: dict[str, str] = {} if interface is None else {"%i": interface}
         self.depth = 0
         #: the priorities of firewalld's direct rules, by family, table and chain
@@ -92,31 +94,33 @@ class Script:
             self.depth += 1
         lead = _LEAD.match(text)
         assert lead is not None
-        if is_down(text):
+        runs = self.runs.get(line.number)
+        if is_down(text) or runs is Runs.LATER:
             return
+        sure = self.depth == (1 if runs is Runs.STARTS else 0)
         for part in _parts(_unquoted(text[lead.end() :]) if lead["key"] else text[lead.end() :]):
             step = part.strip(" &|")
             if (found := _STEP.fullmatch(step)) and not self.assigns(step):
                 self.variables.pop(found[1], None)
-            typed = self._command(line, step)
+            typed = self._command(line, step, sure)
             if typed is not None:
                 yield typed
         if re.search(r";\s*(?:fi|done|esac)\s*$", text):
             self.depth = max(self.depth - 1, 0)
 
-    def _command(self, line: Line, part: str) -> Typed | None:
+    def _command(self, line: Line, part: str, sure: bool) -> Typed | None:
         part = re.sub(r"^(?:then|do|else|\{|!)\s+", "", part)
         named = _NAMED.search(part.split(" -", 1)[0])
         if named and self.filled(named[0]) == named[0]:
             part = part.replace(named[0], "ip6tables" if "6" in named[0] else "iptables", 1)
         command = command_of(self.filled(part).lstrip("\"'"))
         if command is not None and command.program == "firewall-cmd":
-            return self._direct(line, part, command.words)
+            return self._direct(line, part, command.words, sure)
         if command is None or not _IPTABLES.fullmatch(command.program):
             return None
-        return Typed(command.program, list(command.words), line.number, self.depth == 0, part)
+        return Typed(command.program, list(command.words), line.number, sure, part)
 
-    def _direct(self, line: Line, part: str, words: tuple[str, ...]) -> Typed | None:
+    def _direct(self, line: Line, part: str, words: tuple[str, ...], sure: bool) -> Typed | None:
         """Return what `firewall-cmd --direct` makes iptables do; None if it changes no rule (firewalld.direct(5))."""
         action = next((word for word in words if word in _DIRECT), None)
         if "--direct" not in words or action is None:
@@ -139,7 +143,7 @@ class Script:
             else:
                 made = ["-t", table, "-D", chain, *rest[3:]]
         program = {"ipv4": "iptables", "ipv6": "ip6tables"}.get(family)
-        return Typed(program, made, line.number, self.depth == 0, part) if program and made else None
+        return Typed(program, made, line.number, sure, part) if program and made else None
 
 
 @lru_cache(maxsize=1024)

@@ -120,3 +120,44 @@ def test_a_command_within_a_sentence_ends_with_its_target(sentence: str, rule: s
 def test_a_sentence_about_a_command_is_no_command() -> None:
     with pytest.raises(CaptureError):
         rules("What iptables -A INPUT does, I know, but not what -j DROP means.")
+
+
+UP = "iptables -A INPUT -p tcp --dport 80 -j ACCEPT"
+DOWN = UP.replace("-A", "-D")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{UP}\n\nTo remove it again:\n\n{DOWN}\n",
+        f"{UP}\nIf that does not help,\n{DOWN}\n",
+        f"postStart:\n  - {UP}\npreStop:\n  - {DOWN}\n",
+        f"{UP}\nstop_fw() {{\n  {DOWN}\n  iptables -P INPUT DROP\n  iptables -F\n}}\n",
+        f'case "$1" in\nstart)\n  {UP}\n  ;;\nstop)\n  {DOWN}\n  iptables -F\n  ;;\nesac\n',
+    ],
+)
+def test_commands_that_would_undo_others_have_not_run(text: str) -> None:
+    assert rules(text) == ["-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"$ {UP}\nI tried it, and then:\n$ {DOWN}\n",  # typed, one after the other
+        f"{UP}\n{DOWN}\n",
+        f"{UP}\niptables -A INPUT -j DROP\ncleanup() {{\n  iptables -F\n}}\ncleanup\n",  # the script calls it
+    ],
+)
+def test_commands_that_have_undone_others(text: str) -> None:
+    assert rules(text + "iptables -N mine\n") == []
+
+
+def test_whether_a_command_below_a_remark_has_undone_another_is_not_known() -> None:
+    text = f"{UP}\nso then my boss came by\n{DOWN}\n"
+    assert rules(text) == ["-A INPUT -p tcp -m tcp --dport 80 (unless line 3 runs) -j ACCEPT"]
+
+
+def test_what_a_condition_may_flush_and_set_is_not_known() -> None:
+    text = f'{UP}\nif [ "$x" ]; then\n  iptables -P INPUT DROP\n  iptables -F INPUT\nfi\n'
+    unsure = ["-A INPUT -p tcp -m tcp --dport 80 (unless line 4 runs) -j ACCEPT", "-A INPUT ..."]
+    assert rules(text) == unsure

@@ -13,19 +13,18 @@ from iptsim.extensions.hidden import Hidden
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment
+from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned
 from iptsim.paste.placeholders import is_cut
 from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.shell import Script, Typed, is_down, is_shell
+from iptsim.paste.typed import CHANGES, Added, table_of_command
+from iptsim.paste.undoing import Runs, runs_of
 
 #: A line that may contain such a command.
 _LIKELY = re.compile(
     r"(?:^|[\s;&|=\"'/({])\$?\{?(?:ip6?tables(?:-legacy|-nft)?|IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?\"?\s+(?=.*-)"
     r"|firewall-cmd\s.*--direct\s",
     re.IGNORECASE,
-)
-_CHANGES = re.compile(
-    r"-[AIDRPNXFEZ]|--(?:append|insert|delete|replace|policy|new(?:-chain)?|flush|delete-chain|rename-chain|zero)"
 )
 #: A line of a script.
 _UNPROMPTED = re.compile(
@@ -78,6 +77,8 @@ class _Text:
         self.lines = lines
         self.is_script = any(_UNPROMPTED.match(line.text) for line in lines)
         self.interface = _interface(lines)
+        self.runs = runs_of(lines)
+        self.added = Added(lines)
         self._script, self._seen = Script(self.interface), 0
 
     @classmethod
@@ -104,7 +105,8 @@ class _Reader:
     def __init__(self, lines: list[Line], at: int) -> None:
         self.lines, self.begun, self.at, self.last = lines, at, at, at
         around = _Text.of(lines)
-        self.script = Script(around.interface)
+        self.script = Script(around.interface, around.runs)
+        self.added = around.added
         self.script.variables |= around.variables(at)
         self.is_script = around.is_script
         self.first = self._before(at)
@@ -112,6 +114,8 @@ class _Reader:
         #: the lines of marks of omitted commands, and how many commands come before each
         self.gaps: list[tuple[int, Line]] = []
         self.unread: list[int] = []
+        #: the numbers of lines that undo others
+        self.undoing: list[int] = []
 
     def read(self) -> None:
         skipped = 0
@@ -122,7 +126,8 @@ class _Reader:
             found = (
                 [] if self._is_comment(text) or _is_prose(text) else list(self.script.commands(line, text))
             )
-            changing = [one for one in found if any(_CHANGES.fullmatch(word) for word in one.words)]
+            changing = [one for one in found if any(CHANGES.fullmatch(word) for word in one.words)]
+            meant = [one for one in (self.added.settled(one, begun) for one in changing) if one is not None]
             if (line.is_gap and self.typed) or (found and not changing and _is_cut(found)):
                 self._gap(line)
                 continue
@@ -131,8 +136,10 @@ class _Reader:
             if found and not changing:
                 self.at = begun
                 return
-            if changing or (is_down(text) and _LIKELY.search(text)):
-                self.typed += changing
+            later = is_down(text) or self.script.runs.get(line.number) is Runs.LATER
+            if changing or (later and _LIKELY.search(text)):
+                self.typed += meant
+                self.undoing += [line.number] if len(meant) < len(changing) else []
                 self.last, skipped = self.at - 1, 0
                 self.unread += other
                 other = []
@@ -221,7 +228,7 @@ class _Reader:
             while gaps and gaps[0][0] <= place:
                 self._add_gap(pieces, chains, gaps.pop(0)[1])
             family: Family = 6 if typed.program.startswith("ip6") else 4
-            table, words = _table(typed.words)
+            table, words = table_of_command(typed.words)
             if table not in BUILTIN_CHAINS or not words:
                 continue
             hidden = () if typed.sure else (_perhaps(typed),)
@@ -233,6 +240,15 @@ class _Reader:
                 chains[table, family, words[1]] = None
         for _, line in gaps:
             self._add_gap(pieces, chains, line)
+        pieces += [
+            Warned(
+                message(
+                    "the command in line {line} would undo others; it is assumed not to have run", line=at
+                ),
+                at,
+            )
+            for at in self.undoing
+        ]
         tables = ", ".join(dict.fromkeys(piece.table for piece in pieces if isinstance(piece, Rules)))
         return Segment(
             "iptables commands", f"iptables commands ({tables})", self.first, self.last, pieces, self.unread
@@ -278,30 +294,6 @@ def _perhaps(typed: Typed) -> Hidden:
         settle="iptables-save -c",
         place=("runs", typed.line),
     )
-
-
-def _table(words: list[str]) -> tuple[str, list[str]]:
-    """Return the table of a command, and its words from the action (-A, -I ...) on."""
-    table, left = "filter", list(words)
-    for place, word in enumerate(words):
-        if word in ("-t", "--table") and place + 1 < len(words):
-            table = words[place + 1]
-        elif word.startswith("--table="):
-            table = word.partition("=")[2]
-    kept: list[str] = []
-    while left:
-        word = left.pop(0)
-        if word in ("-t", "--table"):
-            left[:1] = []
-        elif word in ("-w", "--wait", "-W", "--wait-interval"):
-            left[:1] = [] if left[:1] and left[0].isdigit() else left[:1]
-        elif not word.startswith("--table=") and word not in ("-v", "--verbose", "-n", "--numeric"):
-            kept.append(word)
-    at = next((place for place, word in enumerate(kept) if _CHANGES.fullmatch(word)), None)
-    if at is None:
-        return table, []
-    # options may precede the command
-    return table, [*kept[at:], *kept[:at]]
 
 
 def _interface(lines: list[Line]) -> str | None:

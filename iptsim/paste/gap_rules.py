@@ -1,0 +1,67 @@
+"""Placeholders for rules that a text does not show, and rules that it may remove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule
+from iptsim.extensions.hidden import GAP, Hidden, HiddenEnd, HiddenTarget, is_gap
+from iptsim.extensions.parameters import Parameters
+from iptsim.languages import Message, message
+from iptsim.paste.addresses import SHOW
+
+
+def gap(
+    table: str,
+    chain: str,
+    line: int,
+    *,
+    policy: bool = False,
+    hidden_chain: bool = False,
+    reason: Message | None = None,
+) -> Rule:
+    """Make a placeholder for rules that are not shown.
+
+    Args:
+        table: the table.
+        chain: the chain in which they are.
+        line: the line where they may be missing.
+        policy: the chain's policy is not shown either.
+        hidden_chain: the whole chain is unknown.
+        reason: what is not known, as a phrase that follows "depends on", if it is not that they are not shown.
+    """
+    if reason is not None:
+        pass
+    elif hidden_chain:
+        reason = message("the rules of chain {chain}, which are not shown", chain=chain)
+    elif policy:
+        reason = message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
+    else:
+        reason = message("the rules of chain {chain} that are not shown", chain=chain)
+    # whatever the rules of a whole built-in chain are, the packet passes them or not; those of nat may translate it
+    ends = policy or (hidden_chain and table != "nat" and chain in BUILTIN_CHAINS[table])
+    target = (HiddenEnd if ends else HiddenTarget)(name=GAP, reason=reason, settle=SHOW)
+    rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
+    rule._text = f"-A {chain} ..."
+    return rule
+
+
+def remove_perhaps(chain: Chain, places: Iterable[int], line: int) -> None:
+    """Make it unknown whether rules are there, as a command that may not run removes them.
+
+    Args:
+        chain: their chain.
+        places: their indexes.
+        line: the line of the command.
+    """
+    unless = Hidden(
+        words=f"(unless line {line} runs)",
+        reason=message("whether the command in line {line} has run", line=line),
+        settle="iptables-save -c",
+        place=("unless", line),
+    )
+    for place in places:
+        rule = chain.rules[place]
+        if not is_gap(rule.target):
+            chain.rules[place] = replace(rule, matches=(*rule.matches, unless))
