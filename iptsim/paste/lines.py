@@ -38,6 +38,11 @@ _TAG = re.compile(r"</?(?:br|p|div|span|li|pre|code)(?:\s[^<>]*)?/?>|\[/?code\]"
 _BOLD = re.compile(r"\s*\*\*(.*\S.*)\*\*\s*")
 #: A line of a dump as code, with a remark behind it.
 _CODE = re.compile(r"\s*`([*:]\w[^`]*|-[AIPNFX]\b[^`]*|COMMIT)`\s*[-:(#].*")
+#: A command as code or in bold, as an item of a list.
+_STEP = re.compile(
+    r"\s*(?:[-*•·+]|(?:[Ss]tep\s+)?\(?(?:[0-9]{1,3}|[a-z])[.):]{1,2})\s+"
+    r"(?P<mark>`|\*\*)(?P<code>(?:sudo\s+)?(?:/\S*/)?ip6?tables\s[^`]*?)(?P=mark)[.,;:]?\s*"
+)
 #: A rule or a command as a string, such as one of a list in YAML or in a program.
 _STRING = re.compile(
     r"\s*(?:- +)?(?:"
@@ -227,6 +232,8 @@ def clean(line: str) -> str:
         line = bold[1]
     if (code := _CODE.fullmatch(line)) is not None:
         return code[1]
+    if (step := _STEP.fullmatch(line)) is not None:
+        return step["code"]
     inline = line.count("`") == 2 and line.lstrip()[:1] == line.rstrip()[-1:] == "`"
     line = line.strip("` ") if inline else line.strip("`") if line.count("`") == 1 else line
     return _without_string(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -135,6 +136,17 @@ def with_blank_column(text: str, places: tuple[int, int] | None) -> str | None:
         if aligned and not text[start - 1 : end - 1].strip() and text[end:].strip():
             return f"{text[:start]}{MISSING}{text[start + 1 :]}"
     return None
+
+
+def cut_width(rows: Sequence[tuple[int, bool]]) -> int | None:
+    """Return the number of characters after which rows were cut, as a pager or a narrow window does; else None.
+
+    Args:
+        rows: the length of each row, and whether its end can't be read.
+    """
+    width = max((length for length, _ in rows), default=0)
+    ends = [unread for length, unread in rows if length == width]
+    return width if len(ends) > 1 and any(ends) else None
 
 
 def layout_of(text: str) -> str | None:

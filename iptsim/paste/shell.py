@@ -23,7 +23,8 @@ _LEAD = re.compile(
     r"\s*(?:(?P<key>(?:WG_)?(?:POST|PRE)_?(?:UP|DOWN)|ExecStart(?:Pre|Post)?|ExecStop(?:Post)?)\s*[=:]\s*[-@+!]*"
     r"|\[\#\]\s+|\++\s+"
     r"|\[?\d{4}[-/]\d\d[-/]\d\d[T ]\S+\s+(?:[\w\[\]]+:?\s+)*(?=\S*ip6?tables\s)"
-    r"|(?P<if>(?:pre-|post-)?(?:up|down))\s+(?=\S*ip6?tables)|-\s+(?=[\"']?(?:sudo\s+)?\S*ip6?tables)|[0-9]+[.)]\s+"
+    r"|(?P<if>(?:pre-|post-)?(?:up|down))\s+(?=\S*ip6?tables)|[0-9]+[.)]\s+"
+    r"|(?:[-*•·]|(?:step\s+)?\(?(?:[0-9]{1,3}|[a-z])[.):]{1,2})\s+(?=[\"']?(?:sudo\s+)?\S*ip6?tables\s)"
     r"|(?:then|do|else|\{)\s+)*",
     re.IGNORECASE,
 )

@@ -161,3 +161,12 @@ def test_what_a_condition_may_flush_and_set_is_not_known() -> None:
     text = f'{UP}\nif [ "$x" ]; then\n  iptables -P INPUT DROP\n  iptables -F INPUT\nfi\n'
     unsure = ["-A INPUT -p tcp -m tcp --dport 80 (unless line 4 runs) -j ACCEPT", "-A INPUT ..."]
     assert rules(text) == unsure
+
+
+@pytest.mark.parametrize(
+    "mark", ["- {}", "* {}", "• {}", "2) {}", "(2) {}", "a) {}", "Step 2: {}", "2. `{}`", "* **{}**"]
+)
+def test_a_command_as_an_item_of_a_list(mark: str) -> None:
+    """Alone between other lines, beside another command."""
+    text = f"iptables -N mine\n{mark.format('sudo ' + UP)}\n"
+    assert rules(text) == ["-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"]

@@ -31,7 +31,15 @@ def lint(folder: Path, text: str) -> list[str]:
     return [f"{one.code}: {one.title}" for one in iptsim.lint(path)]
 
 
-@pytest.mark.parametrize("log", [DOCKERD, FIREWALLD.format(action="-A", to="DOCKER")])
+@pytest.mark.parametrize(
+    "log",
+    [
+        DOCKERD,
+        DOCKERD.replace(": No chain/", ": No\nchain/"),  # as a mail program breaks it
+        DOCKERD.replace(" 0/0 ", "\n0/0 ").replace("docker0: ", "docker0:\n"),
+        FIREWALLD.format(action="-A", to="DOCKER"),
+    ],
+)
 def test_a_chain_of_docker_that_does_not_exist(tmp_path: Path, log: str) -> None:
     """The kernel reports ENOENT for a missing chain, iptables its own words."""
     assert lint(tmp_path, log) == [

@@ -78,3 +78,37 @@ def test_a_chain_of_nat_that_is_not_shown_is_told() -> None:
     shown = ask(simulator_of(host), Question(sender="203.0.113.9", to="host", proto="tcp", dport=80))
     assert shown.verdict == "ACCEPT"
     assert "The rules of nat HOSTPORTS are not shown" in str(shown.reason.message)
+
+
+def test_a_listing_without_the_column_opt() -> None:
+    """The two addresses show where the other columns are; with `opt` in the heading alone, it is IPv6."""
+    text = (
+        "Chain INPUT (policy DROP)\ntarget     prot {}source               destination\n"
+        "ACCEPT     tcp  {}       anywhere             tcp dpt:ssh\n"
+        "           all  anywhere             anywhere\n"
+    )
+    found = read(text.format("", "192.168.1.0/24")).rulesets
+    assert [rule.text.partition(" -i")[0] for rule in found[4].tables["filter"].chains["INPUT"].rules] == [
+        "-A INPUT -s 192.168.1.0/24 -p tcp -m tcp --dport 22",
+        "-A INPUT",
+    ]
+    assert list(read(text.format("", "anywhere")).rulesets) == [4]
+    assert list(read(text.format("opt ", "anywhere")).rulesets) == [6]
+
+
+def test_rows_cut_at_the_width_of_a_window() -> None:
+    """`less -S` cuts all rows after the same number of characters: `dpt:80` may be the beginning of 8080."""
+    rows = [
+        "Chain INPUT (policy ACCEPT 0 packets, 0 bytes)",
+        " pkts bytes target     prot opt in     out     source               destination",
+        "    0     0 ACCEPT     all  --  *      *       10.0.0.1             0.0.0.0/0            ctstate RELATED",
+        "    7   420 DROP       tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            tcp dpt:8080",
+    ]
+    width = rows[-1].index("80", 90) + len("80")
+    asked = Question(sender="203.0.113.9", to="host", proto="tcp", dport=80)
+    cut = read("\n".join(row[:width] for row in rows) + "\n")
+    assert [len(row[:width]) for row in rows[2:]] == [width, width]
+    assert walk(cut, asked).verdict == "DEPENDS"
+    last = cut.rulesets[4].tables["filter"].chains["INPUT"].rules[-1]
+    assert last.counters is not None
+    assert last.counters.packets == 7

@@ -12,6 +12,12 @@ from iptsim.paste.prompts import Command, words_of
 _FAILED = re.compile(
     r"(?:^|[\s('\"/])(?P<program>ip6?tables)\s+(?P<words>-.*?)(?:['\"] failed)?: (?P<why>ip6?tables(?: v[0-9.]+)?\b.*)"
 )
+#: The beginning of such a message, up to where a mail program or a person may break the line.
+_BEGUN = re.compile(
+    r"\b(?:iptables failed|COMMAND_FAILED|programming external connectivity)\b|\bip6?tables: \w"
+)
+#: The maximum number of lines of a message.
+_WRAPPED = 5
 #: The rest of the message of dockerd.
 _REST = re.compile(r"\s*\(?exit status \d+\)*\.?\s*$")
 
@@ -29,13 +35,29 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     found: list[Failed] = []
     end = at
     while end < len(lines):
-        failed = _FAILED.search(lines[end].text)
+        failed, more = _message(lines, end)
         if failed is not None:
             found.append(_of(failed, lines[end]))
+            end += more
         elif not found or not _REST.match(lines[end].text):
             break
         end += 1
     return Segment("failed commands", "failed iptables commands", at, end - 1, list(found)) if found else None
+
+
+def _message(lines: list[Line], at: int) -> tuple[re.Match[str] | None, int]:
+    """Return the message that begins at a line, and how many further lines it has."""
+    text = lines[at].text
+    failed, more = _FAILED.search(text), 0
+    while more < _WRAPPED and at + more + 1 < len(lines) and _BEGUN.search(text):
+        following = lines[at + more + 1].text.strip()
+        if failed is not None and not (text.rstrip()[-1:].isalnum() and following[:1].islower()):
+            break
+        if not following or _REST.match(following) or _FAILED.search(following):
+            break
+        text, more = f"{text} {following}", more + 1
+        failed = _FAILED.search(text)
+    return failed, more if failed else 0
 
 
 def _of(failed: re.Match[str], line: Line) -> Failed:

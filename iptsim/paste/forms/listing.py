@@ -23,6 +23,7 @@ from iptsim.paste.listing_lines import (
     begins_row,
     columns_of,
     cut_heading_of,
+    cut_width,
     filled_row,
     heading_of,
     is_row,
@@ -85,7 +86,8 @@ class _Reader:
         self.last = at
         self.command = command
         self.layout: str | None = None
-        self.numeric = False
+        #: the names of the columns have `opt`
+        self.with_options = True
         #: by how many blanks the listing is indented
         self.indent = 0
         #: the built-in chains so far, and whether there was a user-defined chain between them
@@ -157,6 +159,7 @@ class _Reader:
             layout = layout_of(text)
             if layout is not None:
                 self.layout = layout
+                self.with_options = " opt " in text
                 self.places = (text.index("source"), text.index("destination")) if not more else None
                 self.at += more + 1
                 return True
@@ -247,6 +250,7 @@ class _Reader:
     # -- results ----------------------------------------------------------------------------------
 
     def segment(self) -> Segment:
+        self._cut_ends()
         table = self._table()
         family = self._family()
         filtered = self.command.filtered if self.command else ""
@@ -274,6 +278,14 @@ class _Reader:
             self.unread,
             table,
         )
+
+    def _cut_ends(self) -> None:
+        """Make the ends of rows unknown that a pager or a narrow window cut off."""
+        width = cut_width([(len(text), bool(phrases.unread)) for _, phrases, _, text, _ in self.rules])
+        for place, (columns, _, line, text, chain) in enumerate(self.rules if width is not None else ()):
+            if len(text) == width:
+                phrases = read_phrases(f"{columns.rest}...", columns.target)
+                self.rules[place] = (columns, phrases, line, text, chain)
 
     def _is_cut(self, table: str) -> bool:
         """Return whether the text breaks off in this listing: its last line has no end, and chains are missing."""
@@ -309,7 +321,8 @@ class _Reader:
             return 4
         if any(columns.protocol.lstrip("!") in _ICMP6 for columns in shown):
             return 6
-        return 6 if shown and not any(columns.options for columns in shown) else None
+        options = any(columns.options for columns in shown)
+        return 6 if shown and self.with_options and not options else None
 
     def _table(self) -> str:
         """Return the table, from the command, its chains, or its targets."""
