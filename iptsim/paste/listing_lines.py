@@ -35,6 +35,9 @@ _BEGINNING = re.compile(
 )
 
 
+_STATES = re.compile(r"\b(?:ct)?state ([A-Z,]*)$")
+_STATE_NAMES = {"NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT"}
+
 #: The mark of a column that is not there.
 MISSING = "?"
 #: At least this many blanks are an empty column.
@@ -136,6 +139,16 @@ def with_blank_column(text: str, places: tuple[int, int] | None) -> str | None:
         if aligned and not text[start - 1 : end - 1].strip() and text[end:].strip():
             return f"{text[:start]}{MISSING}{text[start + 1 :]}"
     return None
+
+
+def ends_cut(text: str) -> bool:
+    """Return whether the last word is the beginning of a longer one, which iptables would print.
+
+    >>> ends_cut("... ctstate RELATED,ESTA"), ends_cut("... tcp dpt:80")
+    (True, False)
+    """
+    found = _STATES.search(text)
+    return found is not None and not set(found[1].split(",")) <= _STATE_NAMES
 
 
 def cut_width(rows: Sequence[tuple[int, bool]]) -> int | None:

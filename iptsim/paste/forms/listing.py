@@ -24,6 +24,7 @@ from iptsim.paste.listing_lines import (
     columns_of,
     cut_heading_of,
     cut_width,
+    ends_cut,
     filled_row,
     heading_of,
     is_row,
@@ -281,7 +282,9 @@ class _Reader:
 
     def _cut_ends(self) -> None:
         """Make the ends of rows unknown that a pager or a narrow window cut off."""
-        width = cut_width([(len(text), bool(phrases.unread)) for _, phrases, _, text, _ in self.rules])
+        width = cut_width(
+            [(len(text), bool(phrases.unread) or ends_cut(text)) for _, phrases, _, text, _ in self.rules]
+        )
         for place, (columns, _, line, text, chain) in enumerate(self.rules if width is not None else ()):
             if len(text) == width:
                 phrases = read_phrases(f"{columns.rest}...", columns.target)
