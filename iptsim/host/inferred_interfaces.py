@@ -76,7 +76,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         _place(interfaces, name, _kind(name), [*inner.get(name, firsts)])
         if name in inner:
             told = message(
-                "The kernel's log shows that {name} has the address {shown}.",
+                "The source shows that {name} has the address {shown}.",
                 name=name,
                 shown=_shown(inner[name]),
             )

@@ -23,6 +23,7 @@ from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.forms import complaints, failures
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
+from iptsim.paste.given import Given, give, given_by
 from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
 from iptsim.paste.logged_addresses import ADDRESS, own_addresses, route_as_logged
 from iptsim.paste.logged_rules import nothing_shown, rules_of
@@ -78,8 +79,10 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     segments_read: list[Segment] = []
     in_comments = False
     decoded = {text_name: decode(data, text_name) for text_name, data in texts.items()}
+    given = Given()
     for text_name, text in decoded.items():
         lines = lines_of(text)
+        given.add(given_by(lines))
         segments, left_out = split(lines)
         for others in (quoted_commands, commented) if len(decoded) == 1 else ():
             if segments:
@@ -92,6 +95,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             first, last = lines[segment.first].number, lines[segment.last].number
             read.append(Lines(text_name, first, last, segment.title, segment.table))
             pieces += _of_family(segment, text_name)
+        left_out = [at for at in left_out if lines[at].number not in given.lines]
         left += (Lines(text_name, lines[first].number, lines[last].number) for first, last in _runs(left_out))
     if all(segment.form in _CLIENTS for segment in segments_read):  # only questions
         raise CaptureError(nothing_read(name, decoded))
@@ -138,11 +142,12 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         listed += listed_with(runs, name) if runs else []
         source = Source(name, {**files, **_daemon_file(daemon)})
         own = own_addresses(logged, rules) or asked_address(segments_read, rulesets)
-        host = host_of(source, rulesets, own)
+        host = host_of(source, rulesets, given.own(own))
     if in_comments:
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")
         )
+    give(host, given, routes_known="ip-route.json" in files, rules_known="ip-rule.json" in files)
     if host.inferred:
         route_as_logged(host, logged)
     name_containers(host, listed)

@@ -147,6 +147,14 @@ class Script:
         return Typed(program, made, line.number, sure, part) if program and made else None
 
 
+def steps_of(text: str) -> list[str]:
+    """Return the commands of a line, without what comes before the first of them."""
+    lead = _LEAD.match(text)
+    assert lead is not None
+    rest = text[lead.end() :]
+    return [part.strip(" &|") for part in _parts(_unquoted(rest) if lead["key"] else rest)]
+
+
 @lru_cache(maxsize=1024)
 def _parts(text: str) -> tuple[str, ...]:
     """Return the commands of a line."""

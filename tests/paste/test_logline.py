@@ -220,4 +220,4 @@ def test_interfaces_get_the_addresses_of_packets_that_arrived_there() -> None:
     host = read(f"-P INPUT DROP\n-P FORWARD DROP\n-A FORWARD -i eth1 -o eth0 -j ACCEPT\n\n{line}\n")
     own = {(one.name, address.address) for one, address in host.namespace.addresses(4)}
     assert ("eth1", parse_address("192.168.7.12")[1]) in own
-    assert "The kernel's log shows that eth1 has the address 192.168.7.12/24." in map(str, host.assumptions)
+    assert "The source shows that eth1 has the address 192.168.7.12/24." in map(str, host.assumptions)

@@ -193,6 +193,39 @@ def _route(tree: Tree[Token], table: str | None) -> dict[str, Any]:
     return entry
 
 
+def route_entry(text: str) -> dict[str, Any] | None:
+    """Return the route that the words after `ip route add` describe; None if they can't be read."""
+    tree = _tree("route", text)
+    if tree is None or not _tokens(tree, "WORD"):
+        return None
+    entry = _route(tree, None)
+    return entry if _is_prefix(entry["dst"]) else None
+
+
+def rule_entry(text: str) -> dict[str, Any] | None:
+    """Return the policy rule that the words after `ip rule add` describe; None if they can't be read."""
+    words = text.split()
+    negated = words[:1] == ["not"]
+    named = {"table": "lookup", "pref": "priority", "order": "priority", "preference": "priority"}
+    text = " ".join(named.get(word, word) for word in words[negated:])
+    tree = _tree("rule", f"0: {text}")
+    if tree is None:
+        return None
+    entry = _rule(tree, f"0: {text}")
+    del entry["priority"]
+    if "table" not in entry and "action" not in entry:
+        return None
+    if negated:
+        entry["not"] = None
+    given = _pairs(tree).get("priority", "")
+    return {**entry, "priority": int(given)} if given.isdigit() else entry
+
+
+def _is_prefix(text: str) -> bool:
+    address, _, length = text.partition("/")
+    return text == "default" or (_is_address(address) and (not length or length.isdigit()))
+
+
 # -- rules -----------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,260 @@
+"""Routes, policy rules and addresses that commands and WireGuard's settings give to a host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from iptsim.host import fib, iproute
+from iptsim.host.foreign import RouteEntry, RuleEntry
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, InterfaceAddress, RoutingRule
+from iptsim.host.routing_policy import DEFAULT_RULES
+from iptsim.languages import message
+from iptsim.packet import Family, parse_address
+from iptsim.paste.forms.iproute import route_entry, rule_entry
+from iptsim.paste.interfaces import kind_of
+from iptsim.paste.lines import Line
+from iptsim.paste.prompts import command_of, prompt_of
+from iptsim.paste.shell import Script, is_down, steps_of
+
+#: At most this many commands are followed.
+_MOST = 200
+_LIKELY = re.compile(r"\bip\s+(?:-[46]\s+)?(?:r|ro|route|ru|rule|a|addr|address)\s+(?:add|replace|a)\s")
+#: The prompt of a shell in a container.
+_CONTAINER = re.compile(r"\w+@[0-9a-f]{12}\b")
+_SECTION = re.compile(r"\s*\[(Interface|Peer)\]\s*$", re.IGNORECASE)
+_SETTING = re.compile(r"\s*(Address|AllowedIPs|Table)\s*=\s*([^#]*)", re.IGNORECASE)
+_FILE = re.compile(r"\b(wg\d+|[A-Za-z][\w-]{0,14}(?=\.conf\b))")
+#: The priorities of the rules that `wg-quick up` adds for a peer that gets all traffic, its table, and its mark.
+_TABLE, _MARK = "51820", "0xca6c"
+
+E = TypeVar("E", RouteEntry, RuleEntry)
+F = TypeVar("F")
+
+
+@dataclass(slots=True)
+class Given:
+    """What a text gives to the host.
+
+    Attributes:
+        routes / rules: as in the JSON of ip, with their address family.
+        addresses: by interface.
+        lines: the numbers of the lines that give them.
+    """
+
+    routes: list[tuple[Family, dict[str, Any]]] = field(default_factory=list)
+    rules: list[tuple[Family, dict[str, Any]]] = field(default_factory=list)
+    addresses: dict[str, list[InterfaceAddress]] = field(default_factory=dict)
+    lines: set[int] = field(default_factory=set)
+
+    def add(self, other: Given) -> None:
+        """Add what another text gives."""
+        self.routes += other.routes
+        self.rules += other.rules
+        for name, addresses in other.addresses.items():
+            self.addresses.setdefault(name, []).extend(addresses)
+        self.lines |= other.lines
+
+    def own(self, known: Mapping[str, list[InterfaceAddress]]) -> Mapping[str, list[InterfaceAddress]]:
+        """Return addresses of the host, together with those that something else shows."""
+        return {**self.addresses, **known}
+
+
+def given_by(lines: Sequence[Line]) -> Given:
+    """Return what the commands and settings of a text give to the host."""
+    given = Given()
+    _read_commands(lines, given)
+    _read_wireguard(lines, given)
+    return given
+
+
+def _read_commands(lines: Sequence[Line], given: Given) -> None:
+    if not any(_LIKELY.search(line.text) for line in lines):
+        return
+    script = Script(None)
+    read = 0
+    for line in lines:
+        if script.assigns(line.text) or not _LIKELY.search(line.text) or is_down(line.text) or read > _MOST:
+            continue
+        if _CONTAINER.search(prompt_of(line.text) or "") or line.text.lstrip().startswith("#!"):
+            continue
+        for step in steps_of(line.text):
+            command = command_of(script.filled(step))
+            if command is not None and command.program == "ip" and _read_command(command.words, given):
+                given.lines.add(line.number)
+                read += 1
+
+
+def _read_command(words: Sequence[str], given: Given) -> bool:
+    family: Family = 6 if "-6" in words[:1] else 4
+    left = [word for word in words if word not in ("-4", "-6")]
+    if len(left) < 3 or left[1] not in ("add", "replace", "a"):
+        return False
+    what, rest = left[0], left[2:]
+    if any(":" in word for word in rest):
+        family = 6
+    if what.startswith("a"):
+        name = next((rest[at + 1] for at, word in enumerate(rest[:-1]) if word == "dev"), None)
+        return name is not None and _add_address(given, name, rest[0])
+    if what in ("r", "ro", "route"):
+        route = route_entry(" ".join(rest))
+        return route is not None and _kept(given.routes, (family, route))
+    rule = rule_entry(" ".join(rest))
+    if rule is None:
+        return False
+    taken = [int(one["priority"]) for of, one in given.rules if of == family]
+    # the kernel puts a rule before all others but that of the local table (fib_default_rule_pref)
+    rule.setdefault("priority", min(taken, default=DEFAULT_RULES[4][1][0]) - 1)
+    return _kept(given.rules, (family, rule))
+
+
+def _kept(kept: list[tuple[Family, dict[str, Any]]], one: tuple[Family, dict[str, Any]]) -> bool:
+    kept.append(one)
+    return True
+
+
+def _add_address(given: Given, name: str, text: str) -> bool:
+    try:
+        family, address, length = iproute.prefix(text, 6 if ":" in text else 4)
+        local = parse_address(text.partition("/")[0])[1]
+        own = InterfaceAddress(family=family, address=local, prefix_length=length)
+    except (ValueError, ValidationError):
+        return False
+    if not re.fullmatch(r"[\w.:-]{1,15}", name):
+        return False
+    given.addresses.setdefault(name, []).append(own)
+    return address >= 0
+
+
+# -- WireGuard -------------------------------------------------------------------------------------
+
+
+def _read_wireguard(lines: Sequence[Line], given: Given) -> None:
+    """Read the settings of an interface, as wg-quick(8) applies them; of several, none."""
+    heads = [
+        line for line in lines if (found := _SECTION.match(line.text)) and found[1].lower() == "interface"
+    ]
+    if len(heads) != 1:
+        return
+    names = {found[1] for line in lines for found in _FILE.finditer(line.text)}
+    if len(names) != 1:
+        return
+    name = names.pop()
+    section, managed = "", True
+    for line in lines:
+        if head := _SECTION.match(line.text):
+            section = head[1].lower()
+        found = _SETTING.match(line.text) if section else None
+        if found is None:
+            continue
+        key, values = found[1].lower(), [value.strip() for value in found[2].split(",")]
+        if key == "table":
+            managed = values[0].lower() in ("auto", "main")
+        elif (key == "address") is not (section == "interface"):
+            continue
+        elif key == "address":
+            given.lines.add(line.number)
+            for value in values:
+                _add_address(given, name, value)
+        elif managed:
+            given.lines.add(line.number)
+            for value in values:
+                _allow(given, name, value)
+
+
+def _allow(given: Given, name: str, text: str) -> None:
+    """Add the route to the addresses of a peer."""
+    try:
+        family, _, length = iproute.prefix(text, 6 if ":" in text else 4)
+    except ValueError:
+        return
+    if length:
+        given.routes.append((family, {"dst": text, "dev": name, "scope": "link"}))
+        return
+    given.routes.append((family, {"dst": "default", "dev": name, "table": _TABLE, "scope": "link"}))
+    lower = {"priority": 32765, "src": "all", "fwmark": _MARK, "not": None, "table": _TABLE}
+    given.rules.append((family, lower))
+    given.rules.append((family, {"priority": 32764, "src": "all", "table": "main", "suppress_prefixlen": 0}))
+
+
+# -- the host --------------------------------------------------------------------------------------
+
+
+def give(host: Host, given: Given, *, routes_known: bool, rules_known: bool) -> None:
+    """Add to a host what a text gives it.
+
+    Args:
+        host: the host.
+        given: the additions.
+        routes_known / rules_known: the text shows the routes and policy rules, which include them.
+    """
+    namespace = host.namespace
+    for name, addresses in given.addresses.items():
+        known = namespace.interfaces.get(name)
+        if known is None:
+            kind = kind_of(name)
+            known = Interface(name=name, kind="wireguard" if kind == "wireguard" else "other")
+        if not known.addresses:
+            namespace.interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
+    added = False if routes_known else _add_routes(host, given.routes)
+    if not rules_known:
+        added |= _add_rules(host, given.rules)
+    namespace.cache.clear()
+    if added:
+        host.assumptions.append(
+            message(
+                "The host has the routes and routing rules that the text sets up, besides its usual ones."
+            )
+        )
+
+
+def _add_routes(host: Host, entries: Iterable[tuple[Family, dict[str, Any]]]) -> bool:
+    namespace = host.namespace
+    added = False
+    for family, entry in entries:
+        gateway = entry.get("gateway")
+        if "dev" not in entry and gateway:
+            try:
+                device = fib.lookup(namespace, family, parse_address(gateway)[1]).device
+            except ValueError:
+                continue
+            if device is None:
+                continue
+            entry = {**entry, "dev": device}
+        for route in _valid(iproute.routes, RouteEntry, entry, family):
+            if route.device is not None:
+                namespace.interfaces.setdefault(route.device, Interface(name=route.device))
+            namespace.routes.append(route)
+            namespace.cache.clear()
+            added = True
+    return added
+
+
+def _add_rules(host: Host, entries: Sequence[tuple[Family, dict[str, Any]]]) -> bool:
+    namespace = host.namespace
+    added = False
+    for family, entry in entries:
+        for rule in _valid(iproute.rules, RuleEntry, entry, family):
+            if not any(one.family == family for one in namespace.rules):
+                namespace.rules += [
+                    RoutingRule(family=family, priority=priority, table=table)
+                    for priority, table in DEFAULT_RULES[family]
+                ]
+            namespace.rules.append(rule)
+            added = True
+    return added
+
+
+def _valid(
+    read: Callable[[list[E], Family], list[F]], model: type[E], entry: dict[str, Any], family: Family
+) -> list[F]:
+    """Return what an entry describes; nothing if a value is impossible."""
+    try:
+        return read([model(**entry)], family)
+    except (ValueError, ValidationError):
+        return []
