@@ -49,11 +49,31 @@ def unseen(case: Case) -> Reason:
     return Reason(ReasonCode.NO_RULES, message_sentences(text, source_text(case)), leg=leg)
 
 
+def _loopback_text(case: Case) -> Message:
+    """Return that localhost in a container is not the host, and which container publishes the port there."""
+    sender, port = case.leg.sender, case.packet.dport
+    for other in case.host.containers.values():
+        for published in other.published:
+            if other.name != sender and port and published.host_port == port:
+                return message(
+                    "localhost in {sender} is {sender} itself, not the host, where {other} publishes port {port}. "
+                    "On a network that both are on, {sender} reaches {other} by its address at port {inside}.",
+                    sender=sender,
+                    other=other.name,
+                    port=port,
+                    inside=published.container_port,
+                )
+    return message("localhost in {sender} is {sender} itself, not the host.", sender=sender)
+
+
 def _inside_text(case: Case) -> Message:
     """Return what happens to a packet that stays in its sender's namespace, where Docker's resolver is as well."""
     sender = case.leg.sender
     if case.packet.family != 4 or case.packet.dst != 0x7F00000B:
-        return message("The packet stays inside {sender}'s own network namespace.", sender=sender)
+        stays = message("The packet stays inside {sender}'s own network namespace.", sender=sender)
+        if case.packet.family == 4 and case.packet.dst >> 24 == 0x7F:
+            return message_sentences(stays, _loopback_text(case))
+        return stays
     named = case.host.container(sender)
     if named is not None and is_shut_in(case.host, named[0]) and _keeps_queries(case.host):
         return message(

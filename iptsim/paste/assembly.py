@@ -41,7 +41,7 @@ from iptsim.paste.pieces import (
     Warned,
     Zone,
 )
-from iptsim.paste.reloads import reloads
+from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.settings_host import add_status, host_with, listed_with
 from iptsim.paste.splitting import split
@@ -117,8 +117,12 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         settings += settings_of(listed)
     with_commands = bool(runs) and all(piece.status or piece.commands for piece in rules)
     # commands after those of Docker change its rules
+    flushes = flushed(rules) if with_commands else []
+    late = bool(flushes) and any(run_after_docker(lines_of(text)) for text in decoded.values())
     later = [
-        one for one in rules if with_commands and one.commands and pieces.index(one) > pieces.index(runs[0])
+        one
+        for one in rules
+        if with_commands and one.commands and (late or pieces.index(one) > pieces.index(runs[0]))
     ]
     builder = Builder(name)
     shown = [one for one in rules if one not in later]
@@ -136,6 +140,14 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         if later:
             builder = Builder(name, host.rulesets)
             builder.build(later)
+        if flushes and not later:
+            host.assumptions.append(
+                message(
+                    "The commands that flush {tables} are assumed to have run before Docker started; run later, they "
+                    "remove Docker's rules until it restarts.",
+                    tables=", ".join(flushes),
+                )
+            )
         rulesets = host.rulesets
     else:
         daemon = merged(settings).daemon if settings else {}
@@ -194,8 +206,11 @@ def _asked(
             to, sender = piece.fields["to"], {}
             if piece.container is not None:
                 name = _sender(host, piece.container, listed)
-                if name is None or to == "localhost" or to.startswith("127."):
-                    continue  # of the container itself
+                if name is None:
+                    continue
+                own = to == "localhost" or to.startswith("127.")
+                if own and name not in host.containers:
+                    continue  # the loopback of a container that is not known
                 sender = {"from": name}
             if not clients or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
                 yield {**piece.fields, **sender}

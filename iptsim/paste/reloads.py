@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from iptsim.host.model import Reload
 from iptsim.paste.lines import Line
+from iptsim.paste.pieces import CommandItem, Rules
 
 _AT = r"(?:^|[#$;&|`>]\s*|\bsudo\s+)"
 _SERVICE = r"(?:ip6?tables|netfilter-persistent|iptables-persistent|nftables)"
@@ -23,6 +24,30 @@ _DOCKER = re.compile(
     rf"{_AT}(?:systemctl\s+(?:re)?start\s+docker\b|(?:service\s+|/etc/init\.d/)docker\s+(?:re)?start\b|dockerd\b"
     r"|(?:apt|apt-get|yum|dnf)\s+(?:-\S+\s+)*install\s.*\bdocker|reboot\b)"
 )
+
+
+#: A sentence that says when the commands of a text run.
+_AFTER_DOCKER = re.compile(
+    r"\bafter\s+(?:the\s+|starting\s+|every\s+)?(?:docker|containers?)\b", re.IGNORECASE
+)
+_FLUSHES = ("-F", "--flush", "-X", "--delete-chain")
+
+
+def run_after_docker(lines: Iterable[Line]) -> bool:
+    """Return whether a text says that its commands run after Docker has started."""
+    return any(_AFTER_DOCKER.search(line.text) for line in lines)
+
+
+def flushed(rules: Iterable[Rules]) -> list[str]:
+    """Return the tables that commands flush as a whole."""
+    return list(
+        dict.fromkeys(
+            piece.table
+            for piece in rules
+            for item in piece.items
+            if isinstance(item, CommandItem) and len(item.words) == 1 and item.words[0].text in _FLUSHES
+        )
+    )
 
 
 def reloads(lines: Iterable[Line]) -> Iterator[Reload]:

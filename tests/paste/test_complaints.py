@@ -38,6 +38,8 @@ def packet(sender: str, to: str, port: int | None, proto: str = "tcp") -> dict[s
         ("From my PC (10.9.0.5) I'm not able to open http://10.8.0.1:8080", packet("10.9.0.5", "10.8.0.1", 8080)),
         ("From 192.168.1.5 we can no longer access https://10.8.0.1/login", packet("192.168.1.5", "10.8.0.1", 443)),
         ("The container 172.18.0.3 cannot ping 172.18.0.1", packet("172.18.0.3", "172.18.0.1", None, "icmp")),
+        ("container a (172.18.0.2) can't reach container b (172.19.0.3:80)", packet("172.18.0.2", "172.19.0.3", 80)),
+        ("web (172.18.0.2) cannot connect to db (172.18.0.3) on port 80", packet("172.18.0.2", "172.18.0.3", 80)),
         ("A ping from 10.8.0.2 to 192.168.1.10 fails", packet("10.8.0.2", "192.168.1.10", None, "icmp")),
         ("I can't ping 2001:db8::5 from 2001:db8::6", packet("2001:db8::6", "2001:db8::5", None, "icmpv6")),
         ("Since today I'm unable to reach port 80 on 10.0.0.5 from outside", packet("internet", "10.0.0.5", 80)),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import iptsim
 from iptsim.findings import lint
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -144,3 +147,37 @@ def test_ports_of_containers_on_internal_networks_are_not_published(
     )
     assert bool(host.containers["web"].published) is published
     assert any("Ports of web are not published" in str(one) for one in host.assumptions) is not published
+
+
+FLUSH = "iptables -F\niptables -X\niptables -P FORWARD DROP\niptables -A INPUT -p tcp --dport 80 -j ACCEPT\n"
+RUN = "docker run -d --name web -p 80:80 nginx\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Docker's chains of table filter are gone, its DNAT is not: the FORWARD policy decides
+        (RUN + FLUSH, "DROP"),
+        ("Run by cron after docker:\n" + FLUSH + RUN, "DROP"),
+        (FLUSH + RUN, "ACCEPT"),
+    ],
+)
+def test_a_script_that_flushes_the_rules_of_docker(text: str, expected: str) -> None:
+    host = read(text)
+    assert verdict(host, "internet", "host:80") == expected
+    flushed = "The commands that flush filter are assumed to have run before Docker started"
+    assert any(str(one).startswith(flushed) for one in host.assumptions) is (expected == "ACCEPT")
+
+
+def test_localhost_in_a_container_is_the_container(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "$ docker run -d --name redis -p 6379:6379 redis\n$ docker run -d --name app -p 3000:3000 myapp\n"
+        "$ docker exec -it app sh\n/app # curl localhost:6379\n"
+        "curl: (7) Failed to connect to localhost port 6379 after 0 ms: Connection refused\n"
+    )
+    host = iptsim.load_host(path)
+    assert host.pasted is not None
+    assert list(host.pasted.asked) == [{"from": "app", "to": "localhost", "proto": "tcp", "dport": 6379}]
+    answer = iptsim.explain(path, "app", "localhost:6379")
+    assert "where redis publishes port 6379" in str(answer)

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 import iptsim
+from iptsim.host.files import Source
+from iptsim.netfilter.walk import walk
+from iptsim.paste.assembly import host_of_source
 from iptsim.paste.forms.ufw import find
 from iptsim.paste.lines import lines_of
 from iptsim.paste.pieces import RuleItem, Rules
+from iptsim.question.model import Question
 
 STATUS = """\
 Status: active
@@ -109,3 +113,20 @@ def test_a_connection_that_was_tracked_before_it_was_translated(tmp_path: Path) 
     )
     (found,) = [one for one in iptsim.lint(path) if one.code == "connection-not-translated"]
     assert "conntrack -D -p udp -s 172.17.0.7 -d 192.0.2.53 --dport 8125" in str(found.remedy)
+
+
+def test_rows_in_a_message_and_a_container_in_its_last_sentence() -> None:
+    """Ufw's own defaults apply; Docker's published port does not pass INPUT (docs.docker.com, Docker and ufw)."""
+    text = (
+        "my ufw has\n22/tcp ALLOW Anywhere\n* 80/tcp                     ALLOW IN    Anywhere\n"
+        "but people reach my container! I run docker run -p 8080:80 nginx\n"
+    )
+    host = host_of_source(Source("paste", {}, text.encode()))
+    for port, verdict in ((22, "ACCEPT"), (25, "DROP"), (8080, "ACCEPT")):
+        assert walk(host, Question(sender="internet", to="host", proto="tcp", dport=port)).verdict == verdict
+    assert list(host.containers) == ["nginx"]
+
+
+def test_a_command_that_a_sentence_rules_out_is_not_read() -> None:
+    text = "22/tcp ALLOW Anywhere\nI would not use docker run -p 8080:80 nginx\n"
+    assert not host_of_source(Source("paste", {}, text.encode())).containers

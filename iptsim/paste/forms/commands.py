@@ -242,9 +242,7 @@ class _Reader:
             self._add_gap(pieces, chains, line)
         pieces += [
             Warned(
-                message(
-                    "the command in line {line} would undo others; it is assumed not to have run", line=at
-                ),
+                message("the command would undo others; it is assumed not to have run"),
                 at,
             )
             for at in self.undoing

@@ -40,6 +40,8 @@ _BEGINS = re.compile(
     r"\bfrom\b|\b(?:ping|connect(?:ions?|ing)|traffic|requests?|packets?|curl|telnet)\b"
     r"|\b(?:can(?:'t|not| not| no longer)|(?:am |are |is )?unable|(?:am|are|is)(?:n't| not) able)\b"
     r"|\b(?:do(?:es)?(?:n't| not)|fails? to)\b"
+    r"|\b(?:(?:the |my )?(?:container|pod|vm|guest|server|service|machine|host|client) )?"
+    r"[\w.-]{1,40}(?= ?\((?:\d{1,3}\.){3}\d)"
     r"|(?:\d{1,3}\.){3}\d{1,3}|\b(?:(?:the|my) )?(?:host\b|container [\w.-]|[\w.-]+ container\b)",
     re.IGNORECASE,
 )

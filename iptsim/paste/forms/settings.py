@@ -24,6 +24,17 @@ _DAEMON = frozenset({
 #: The maximum number of lines that a document may lose to a cut.
 _CUT = 4
 _COMPOSE = re.compile(r"(?:version|services|networks|name|x-[\w-]+)\s*:")
+#: A command at the end of a sentence, whose further words are arguments of the container.
+_SAID = re.compile(
+    r"(?P<before>.{0,300}[\s`(\"'])"
+    r"(?P<command>(?:sudo\s+)?docker\s+run\s+(?=(?:-[^`]*\s)?(?:-p|--publish|--network)[ =])[^`]*?)[`)\"']?[.?!]*"
+)
+#: Words before it that make it untrue.
+_NOT_SO = re.compile(
+    r"\b(?:instead|rather|should|would|could|will|want|if|what|how|before|previously|used to|not|never|without|or)\b"
+    r"|n't\b",
+    re.IGNORECASE,
+)
 #: Options of `docker run` without an argument.
 _FLAGS = re.compile(
     r"-[ditP]+$|--(?:detach|interactive|tty|rm|privileged|init|read-only|publish-all|no-healthcheck)(?:=.*)?$"
@@ -40,6 +51,13 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if _COMPOSE.match(text):
         return _compose(lines, at)
     typed = command_of(text)
+    if typed is None and (said := _SAID.fullmatch(text)) and not _NOT_SO.search(said["before"]):
+        lines = [
+            *lines[:at],
+            lines[at]._replace(text=said["command"], whole=said["command"]),
+            *lines[at + 1 :],
+        ]
+        return _commands(lines, at)
     # podman takes the same options, but writes other rules
     is_dockers = typed is not None and typed.program in ("docker", "dockerd")
     return _commands(lines, at) if is_dockers else None

@@ -24,6 +24,15 @@ ROW = re.compile(
     r"(?P<action>ALLOW|DENY|REJECT|LIMIT)(?: (?P<way>IN|OUT|FWD))?\s+(?P<source>\S.*?)"
     r"(?:\s+\((?:log|log-all)[^)]*\))?(?:\s+#.*)?\s*$"
 )
+_ITEM = re.compile(r"^\s*[-*]\s+")
+#: A row that stands alone, without the heading.
+_ALONE = re.compile(
+    r"\s*(?:[-*]\s+)?(?:\[\s*\d+\]\s+)?"
+    r"(?:\d+(?:[:,]\d+)*(?:/(?:tcp|udp))?|Anywhere"
+    r"|\d+\.\d+\.\d+\.\d+(?:/\d+)?(?:\s\d+(?:/(?:tcp|udp))?)?)"
+    r"(?: \(v6\))?\s+(?:ALLOW|DENY|REJECT|LIMIT)(?: (?:IN|OUT|FWD))?\s+"
+    r"(?:Anywhere(?: \(v6\))?|[0-9a-fA-F:.]+(?:/\d+)?)(?:\s+#.*)?\s*"
+)
 #: Ports and protocol, with or without an address.
 _PORTS = re.compile(
     r"(?P<ports>\d+(?::\d+)?(?:,\d+(?::\d+)?)*)(?:/(?P<proto>tcp|udp))?|(?P<only>ah|esp|gre|igmp|ipv6|tcp|udp)"
@@ -60,7 +69,7 @@ _PING = ("-p", "icmp", "-m", "icmp", "--icmp-type", "8", "-j", "ACCEPT")
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the ufw status that starts at a line, or None."""
     status = _STATUS.match(lines[at].text)
-    if status is None and not _HEADING.match(lines[at].text):
+    if status is None and not _HEADING.match(lines[at].text) and not _ALONE.fullmatch(lines[at].text):
         return None
     policies = dict(USUAL)
     rows: list[tuple[re.Match[str], int]] = []
@@ -73,7 +82,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             policies |= {
                 _DIRECTIONS[way]: _TARGETS.get(word, "DROP") for word, way in _POLICY.findall(default[1])
             }
-        elif row := ROW.match(text):
+        elif row := ROW.match(_ITEM.sub("", text) if status is None else text):
             rows.append((row, at))
         elif not (lines[at].is_blank or _HEADING.match(text) or _OTHER.match(text)):
             break
