@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lark.exceptions import UnexpectedInput
 
@@ -99,10 +99,23 @@ PLAIN = [
 
 
 @pytest.mark.parametrize(("value", "family", "start"), PLAIN)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_a_plain_value_is_right_whatever_it_says(
     value: Value, family: int, start: str, data: st.DataObject
 ) -> None:
+    check_plain(value, family, start, data)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("value", "family", "start"), PLAIN)
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_many_plain_values_are_right(value: Value, family: int, start: str, data: st.DataObject) -> None:
+    check_plain(value, family, start, data)
+
+
+def check_plain(value: Value, family: int, start: str, data: st.DataObject) -> None:
     text = data.draw(st.from_regex(grammar.pattern("values", start), fullmatch=True))
     value.read((text,), family)  # refuses none
 

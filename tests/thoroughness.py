@@ -16,6 +16,12 @@ def every_nth(cases: Iterable[Any], step: int) -> list[Any]:
     ]
 
 
+def all_but(cases: Iterable[Any], dear: Iterable[Any]) -> list[Any]:
+    """Return cases for `parametrize`, of which the dear ones are marked as thorough."""
+    marked = frozenset(dear)
+    return [pytest.param(case, marks=pytest.mark.thorough) if case in marked else case for case in cases]
+
+
 def first_ones(cases: Iterable[Any], count: int) -> list[Any]:
     """Return cases for `parametrize`, of which all but the first ones are marked as thorough."""
     return [

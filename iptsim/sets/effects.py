@@ -187,8 +187,38 @@ def _bitwise(space: Space, target: Target, place: Place, before: Rewriting) -> d
     undecided.
     """
     layout = space.layout
+    found = {}
+    for key, sources in _sources(space, target, place).items():
+        if sources is None:
+            found[key] = _unknown_bits(space, key, target, place)
+            continue
+        bits = tuple(
+            one if source is None else before.bits(layout, source[0])[source[1]] ^ one
+            for one, source in sources
+        )
+        if bits != before.bits(layout, key):
+            found[key] = bits
+    return found
+
+
+#: For each bit of a field, the highest first: its value if nothing is set, and the field and the place of the bit that
+#: flips it, if one does; None if a bit depends on several.
+_Sources = tuple[tuple[int, tuple[str, int] | None], ...] | None
+
+
+def _sources(space: Space, target: Target, place: Place) -> dict[str, _Sources]:
+    """Return where the bits of the fields that a target changes come from, found once for each target in a space."""
+    key = id(target), place.hook, place.table
+    known = space.sources.get(key)
+    if known is None:
+        # the target is kept as well, so that no other gets its identity
+        known = space.sources[key] = target, _found_sources(space, target, place)
+    return known[1]
+
+
+def _found_sources(space: Space, target: Target, place: Place) -> dict[str, _Sources]:
     run = partial(_run, target, place, space.family)
-    widths = {key: layout.places[key].bits for key in _CHANGED}
+    widths = {key: space.layout.places[key].bits for key in _CHANGED}
     zero = run(dict.fromkeys(_CHANGED, 0))
     flips: dict[str, dict[int, list[tuple[str, int]]]] = {key: {} for key in _CHANGED}
     for key, width in widths.items():
@@ -198,24 +228,17 @@ def _bitwise(space: Space, target: Target, place: Place, before: Rewriting) -> d
                 for place_ in range(other_width):
                     if (made[other] ^ zero[other]) >> place_ & 1:
                         flips[other].setdefault(place_, []).append((key, bit))
-    found = {}
+    found: dict[str, _Sources] = {}
     for key, width in widths.items():
         single = all(len(flips[key].get(bit, ())) <= 1 for bit in range(width))
         if not single or not _is_bitwise(run, zero, flips, key, widths):
-            found[key] = _unknown_bits(space, key, target, place)
+            found[key] = None
             continue
-        bits = []
-        for bit in reversed(range(width)):
-            source = flips[key].get(bit)
-            one = zero[key] >> bit & 1
-            if source:
-                from_key, from_bit = source[0]
-                old = before.bits(layout, from_key)[widths[from_key] - 1 - from_bit]
-                bits.append(old ^ one)
-            else:
-                bits.append(one)
-        if tuple(bits) != before.bits(layout, key):
-            found[key] = tuple(bits)
+        sources = (next(iter(flips[key].get(bit, ())), None) for bit in reversed(range(width)))
+        found[key] = tuple(
+            (zero[key] >> bit & 1, source and (source[0], widths[source[0]] - 1 - source[1]))
+            for bit, source in zip(reversed(range(width)), sources, strict=True)
+        )
     return found
 
 

@@ -83,6 +83,8 @@ class Space:
         self.anew: set[str] = set()
         #: the decisions whether packets have a field
         self.presences: set[str] = set()
+        #: what targets do to the bits of fields (:mod:`iptsim.sets.effects`)
+        self.sources: dict[Hashable, tuple[Any, Any]] = {}
         #: the summaries that were made here, by program (:class:`iptsim.sets.chains.Chains`)
         self.summarised: list[Any] = []
 

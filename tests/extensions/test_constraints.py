@@ -26,7 +26,9 @@ from iptsim.packet import Connection, Context, Family, Flow, Packet, Truth, Unkn
 from tests.extensions.test_matches_a_l import TAKEN
 from tests.extensions.test_matches_l_z import ALL_CANONICAL, PLACES
 
-PACKETS = 60
+PACKETS = 20
+#: In the thorough tests, there are more.
+MANY = pytest.mark.parametrize("packets", [PACKETS, pytest.param(100, marks=pytest.mark.thorough)])
 #: Matches that compute: they run a program, search the data, or remember.
 CLOSURES = {"bpf", "recent", "string", "u32"}
 MORE = (
@@ -78,10 +80,12 @@ HEADERS = (
 )  # fmt: skip
 
 
-def contexts(random: Random, family: Family, protocol: int | None) -> Iterator[Context]:
+def contexts(
+    random: Random, family: Family, protocol: int | None, packets: int = PACKETS
+) -> Iterator[Context]:
     """Yield packets that are near to what conditions test."""
     addresses = (0x0A000001, 0x0A000002, 0xC0000205) if family == 4 else (1, 0x20010DB8 << 96 | 1, 5)
-    for _ in range(PACKETS):
+    for _ in range(packets):
         proto = protocol or random.choice((6, 17, 1))
         sport, dport = (random.choice((None, 5, 80, 53, 1000)) for _ in range(2))
         packet = Packet(
@@ -189,12 +193,13 @@ def conditions() -> tuple[tuple[Family, int | None, str, Predicate], ...]:
     return tuple(found)
 
 
-def test_the_data_and_the_test_say_the_same() -> None:
+@MANY
+def test_the_data_and_the_test_say_the_same(packets: int) -> None:
     constrained = [one for one in conditions() if one[3].constraint is not None]
     assert len(constrained) > 100
     seen: set[Any] = set()
     for family, protocol, _, predicate in constrained:
-        for context in contexts(Random(predicate.text), family, protocol):
+        for context in contexts(Random(predicate.text), family, protocol, packets):
             truth = predicate.test(context)
             wanted = expected(predicate.constraint, context)  # type: ignore[arg-type]
             if isinstance(wanted, Unknown):
@@ -206,7 +211,8 @@ def test_the_data_and_the_test_say_the_same() -> None:
     assert seen == {True, False, None}
 
 
-def test_what_is_implied_holds() -> None:
+@MANY
+def test_what_is_implied_holds(packets: int) -> None:
     """Where one condition implies another, each packet that meets the first meets the second."""
     constraints = {
         one[3].text: one[3] for one in conditions() if one[3].constraint is not None and one[0] == 4
@@ -217,7 +223,7 @@ def test_what_is_implied_holds() -> None:
             if mine is theirs or not mine.constraint.implies(theirs.constraint):  # type: ignore[union-attr, arg-type]
                 continue
             implied += 1
-            for context in contexts(Random(f"{mine.text} {theirs.text}"), 4, None):
+            for context in contexts(Random(f"{mine.text} {theirs.text}"), 4, None, packets):
                 if mine.test(context) is True:
                     assert theirs.test(context) is True, (mine.text, theirs.text, context)
     assert implied > 20

@@ -75,9 +75,16 @@ def check(found: list[str]) -> tuple[bool, bool]:
     return boxes.are_alive, all(pairs is not None for name, pairs in decided if name in boxes.bases)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(lines())
 def test_what_boxes_prove_sets_of_packets_confirm(found: list[str]) -> None:
+    check(found)
+
+
+@pytest.mark.thorough
+@settings(max_examples=400, deadline=None)
+@given(lines())
+def test_what_boxes_prove_about_many_rules_sets_of_packets_confirm(found: list[str]) -> None:
     check(found)
 
 

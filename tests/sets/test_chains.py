@@ -302,10 +302,21 @@ def field_after(layout: Layout, outcome: Outcome, key: str, values: dict[str, An
     return number
 
 
-@pytest.mark.parametrize("engine", ENGINES_OF_LONG_TESTS)
+@settings(max_examples=12, deadline=None)
+@given(dump=made_rulesets(), packets=st.lists(contexts(), min_size=5, max_size=15))
+def test_packets_walk_as_the_sets_say(dump: str, packets: list[Context]) -> None:
+    check_walks("oxidd", dump, packets)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=60, deadline=None)
 @given(dump=made_rulesets(), packets=st.lists(contexts(), min_size=5, max_size=15))
-def test_packets_walk_as_the_sets_say(engine: Any, dump: str, packets: list[Context]) -> None:
+def test_many_packets_walk_as_the_sets_say(engine: Any, dump: str, packets: list[Context]) -> None:
+    check_walks(engine, dump, packets)
+
+
+def check_walks(engine: Any, dump: str, packets: list[Context]) -> None:
     rules = Program(loads(dump), conntrack_on=True)
     chain = Chains(Space(4, engine=engine), rules).base("mangle", "PREROUTING")
     outcomes = chain.outcomes

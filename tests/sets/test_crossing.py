@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,11 +14,23 @@ spans = st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda one: (one[0
 areas = st.lists(st.tuples(spans, spans), min_size=1, max_size=3)
 
 
-@settings(max_examples=40, deadline=None)
+Areas = list[list[tuple[tuple[int, int], tuple[int, int]]]]
+
+
+@settings(max_examples=10, deadline=None)
 @given(areas_=st.lists(areas, max_size=6))
-def test_each_packet_is_where_exactly_the_sets_are_that_hold_it(
-    areas_: list[list[tuple[tuple[int, int], tuple[int, int]]]],
-) -> None:
+def test_each_packet_is_where_exactly_the_sets_are_that_hold_it(areas_: Areas) -> None:
+    check_division(areas_)
+
+
+@pytest.mark.thorough
+@settings(max_examples=80, deadline=None)
+@given(areas_=st.lists(areas, max_size=6))
+def test_each_packet_of_many_sets_is_where_exactly_those_are_that_hold_it(areas_: Areas) -> None:
+    check_division(areas_)
+
+
+def check_division(areas_: Areas) -> None:
     space = Space(4, "python")
     ways = {
         number: [(None, space.where("dport", (one,)) & space.where("sport", (other,))) for one, other in area]

@@ -20,6 +20,7 @@ from iptsim.sets.fates import Fates, fates
 from tests.host.test_port_runs import with_range
 from tests.sets.hunting import CAPTURES, Report, compare_all
 from tests.sets.test_fates import some
+from tests.thoroughness import all_but
 
 
 class Case(NamedTuple):
@@ -338,7 +339,15 @@ def fates_of(case: Case) -> Fates:
     return fates(host, case.family, senders=[case.sender], state=case.state)
 
 
-@pytest.mark.parametrize("what", CASES)
+#: Cases that take seconds each.
+DEAR = (
+    "the group of all nodes",
+    "pings of a group, to which the kernel replies",
+    "a rate that the first packet of a connection has met",
+)
+
+
+@pytest.mark.parametrize("what", all_but(CASES, DEAR))
 def test_packets_walk_as_their_set_says(what: str) -> None:
     found, report = fates_of(CASES[what]), Report()
     assert compare_all(found, Random(20261128), report, 60, 4) == ""
