@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from iptsim.dump import dumps, load, loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from tests.strategies import rulesets
+from tests.thoroughness import property_tests
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 DUMPS = sorted(FIXTURES.glob("**/ip*tables-save.txt"))
@@ -28,9 +29,7 @@ def test_real_dumps_come_back_word_for_word(file: Path) -> None:
     assert ruleset.warnings == []
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
-@given(rulesets())
-def test_made_rulesets_come_back(ruleset: Ruleset) -> None:
+def check_made(ruleset: Ruleset) -> None:
     """What is printed reads as what prints so; iptables fills in defaults, so the first reading may differ."""
     text = dumps(ruleset)
     read = loads(text, family=ruleset.family)
@@ -39,9 +38,12 @@ def test_made_rulesets_come_back(ruleset: Ruleset) -> None:
     assert loads(text, family=ruleset.family) == read
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
-@given(rulesets())
-def test_known_shapes_read_as_unknown_ones_do(ruleset: Ruleset) -> None:
+test_made_rulesets_come_back, test_many_made_rulesets_come_back = property_tests(
+    check_made, given(rulesets()), 30, 200
+)
+
+
+def check_shapes(ruleset: Ruleset) -> None:
     """A rule reads the same whether its shape was seen before or not."""
     lines = dumps(ruleset, counters=False).splitlines()
     doubled = [copy for line in lines for copy in ([line, line] if line.startswith("-A") else [line])]
@@ -57,9 +59,12 @@ def test_known_shapes_read_as_unknown_ones_do(ruleset: Ruleset) -> None:
         assert (first.position, second.position) == (1, 2)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data())
-def test_damaged_dumps_give_errors_that_are_meant(data: st.DataObject) -> None:
+test_known_shapes_read_as_unknown_ones_do, test_many_known_shapes_read_as_unknown_ones_do = property_tests(
+    check_shapes, given(rulesets()), 25, 200
+)
+
+
+def check_damage(data: st.DataObject) -> None:
     """Nothing that is done to a dump gives another exception than an IptsimError."""
     text = data.draw(st.sampled_from(SMALL))
     words = sorted({word for dump in SMALL for word in dump.split()})
@@ -76,5 +81,9 @@ def test_damaged_dumps_give_errors_that_are_meant(data: st.DataObject) -> None:
         return
     assert dumps(loads(dumps(ruleset), family=ruleset.family)) == dumps(ruleset)
 
+
+test_damaged_dumps_give_errors_that_are_meant, test_many_damaged_dumps_give_errors = property_tests(
+    check_damage, given(st.data()), 60, 600
+)
 
 SMALL = [text for text in (file.read_text() for file in DUMPS) if len(text) < 4000]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from iptsim.dump import loads
@@ -15,6 +15,7 @@ from iptsim.sets.chains import Chains
 from iptsim.sets.space import Space
 from iptsim.sets.traffic import Traffic
 from tests.sets.test_random_rules import MATCHES, rules
+from tests.thoroughness import property_tests
 
 #: Conditions that boxes know, and some that they do not.
 CONDITIONS = st.one_of(
@@ -75,17 +76,13 @@ def check(found: list[str]) -> tuple[bool, bool]:
     return boxes.are_alive, all(pairs is not None for name, pairs in decided if name in boxes.bases)
 
 
-@settings(max_examples=12, deadline=None)
-@given(lines())
-def test_what_boxes_prove_sets_of_packets_confirm(found: list[str]) -> None:
+def check_lines(found: list[str]) -> None:
     check(found)
 
 
-@pytest.mark.thorough
-@settings(max_examples=400, deadline=None)
-@given(lines())
-def test_what_boxes_prove_about_many_rules_sets_of_packets_confirm(found: list[str]) -> None:
-    check(found)
+test_what_boxes_prove_sets_of_packets_confirm, test_what_they_prove_about_many_rules = property_tests(
+    check_lines, given(lines()), 12, 400
+)
 
 
 @pytest.mark.parametrize(

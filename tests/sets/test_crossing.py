@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from iptsim.sets.crossing import crossed
 from iptsim.sets.space import Space
+from tests.thoroughness import property_tests
 
 #: Ranges of destination ports, and of source ports, by way.
 spans = st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda one: (one[0], one[0] + one[1]))
@@ -15,19 +15,6 @@ areas = st.lists(st.tuples(spans, spans), min_size=1, max_size=3)
 
 
 Areas = list[list[tuple[tuple[int, int], tuple[int, int]]]]
-
-
-@settings(max_examples=10, deadline=None)
-@given(areas_=st.lists(areas, max_size=6))
-def test_each_packet_is_where_exactly_the_sets_are_that_hold_it(areas_: Areas) -> None:
-    check_division(areas_)
-
-
-@pytest.mark.thorough
-@settings(max_examples=80, deadline=None)
-@given(areas_=st.lists(areas, max_size=6))
-def test_each_packet_of_many_sets_is_where_exactly_those_are_that_hold_it(areas_: Areas) -> None:
-    check_division(areas_)
 
 
 def check_division(areas_: Areas) -> None:
@@ -43,3 +30,8 @@ def check_division(areas_: Areas) -> None:
             packet = space.point({"dport": dport, "sport": sport})
             inside = tuple(key for key, own in ways.items() if any(packet <= one for _, one in own))
             assert [keys for keys, own in found if packet <= own] == ([inside] if inside else [])
+
+
+test_each_packet_is_where_exactly_the_sets_are_that_hold_it, test_each_packet_of_many_sets_is = (
+    property_tests(check_division, given(areas_=st.lists(areas, max_size=6)), 10, 80)
+)

@@ -9,11 +9,14 @@ import pytest
 from iptsim.host import load_host
 from iptsim.sets.fates import fates
 from tests.sets.hunting import CAPTURES, Maker, Report, Words, attempt, captured, compare_all
+from tests.thoroughness import first_ones
 
 KINDS = ("nft-drops-forward", "nft-input-policy", "nft-accept-is-not-enough")
 
 
-@pytest.mark.parametrize("capture", [f"docker-{one}/{kind}" for one in ("20.10", "28.5") for kind in KINDS])
+@pytest.mark.parametrize(
+    "capture", first_ones([f"docker-{one}/{kind}" for one in ("28.5", "20.10") for kind in KINDS], 3)
+)
 def test_chains_whose_rules_can_be_evaluated_leave_nothing_open(capture: str) -> None:
     found, report = fates(load_host(CAPTURES / capture)), Report()
     assert [fate.hinges for fate in found if fate.verdict == "DEPENDS"] == []
