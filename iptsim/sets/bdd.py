@@ -22,6 +22,10 @@ class Engine(Protocol):
     """A manager of Boolean functions; the numbers of the variables are their order."""
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether it is the compiled engine, which holds more nodes."""
+
+    @property
     def most_nodes(self) -> int:
         """The maximum number of nodes."""
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.constraints import Constraint, Several
-from iptsim.languages import message, message_joined
+from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
 from iptsim.sets.effects import Effect, Place, effects, touched
@@ -461,13 +461,25 @@ def too_many(chains: Iterable[Chains]) -> TooManyNodesError:
     rules = (f"{one.rule.table} {one.rule.chain} rule {one.rule.position}" for _, one in costly)
     constraints = (condition.predicate.constraint for _, one in costly for condition in one.conditions)
     keys = dict.fromkeys(key for constraint in constraints for key in _keys(constraint))
+    values: dict[str, Text] = {
+        "most": f"{chains[0].space.most_nodes:,}",
+        "rules": message_joined(", ", rules),
+        "fields": ", ".join(keys) or "-",
+    }
+    if not chains[0].space.engine.is_compiled:
+        return TooManyNodesError(
+            message(
+                "the sets of packets need more than {most} nodes; most of them come from {rules}, which compare "
+                "{fields}. Install the compiled engine, which allows larger sets (pip install 'iptsim[exact]'), or "
+                "leave these rules out",
+                **values,
+            )
+        )
     return TooManyNodesError(
         message(
             "the sets of packets need more than {most} nodes; most of them come from {rules}, which compare {fields}. "
             "Ask about one protocol, port or network, or leave these rules out",
-            most=f"{chains[0].space.most_nodes:,}",
-            rules=message_joined(", ", rules),
-            fields=", ".join(keys) or "-",
+            **values,
         )
     )
 

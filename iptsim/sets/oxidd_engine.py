@@ -16,6 +16,8 @@ _REMEMBERED, _FEW = 1 << 19, 1 << 15
 class OxiddEngine:
     """Implements :class:`iptsim.sets.bdd.Engine`."""
 
+    is_compiled = True
+
     def __init__(self, most_nodes: int, *, small: bool = False) -> None:
         self.most_nodes = most_nodes
         self._manager = BCDDManager(most_nodes, _FEW if small else _REMEMBERED, 1)

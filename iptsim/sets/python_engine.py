@@ -50,6 +50,8 @@ class PythonFunction:
 class PythonEngine:
     """Implements :class:`iptsim.sets.bdd.Engine`."""
 
+    is_compiled = False
+
     def __init__(self, most_nodes: int) -> None:
         self.most_nodes = most_nodes
         self._variable, self._high, self._low = array("i", (_LAST,)), array("i", (0,)), array("i", (0,))
