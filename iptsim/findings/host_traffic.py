@@ -28,11 +28,12 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
         chain = scene.table(family, "filter").chains.get("OUTPUT")
         if chain is None:
             continue
-        asked = [
-            scene.ask("host", "internet", family, proto="tcp" if proto == 6 else "udp", dport=port)
-            for proto, port in _PORTS
-        ]
-        dropped = [shown for shown in asked if shown is not None and _dropped_in_output(shown)]
+        dropped: list[Explanation] = []
+        for proto, port in _PORTS:
+            asked = scene.ask("host", "internet", family, proto="tcp" if proto == 6 else "udp", dport=port)
+            if asked is None or not _dropped_in_output(asked):
+                break
+            dropped.append(asked)
         if len(dropped) < len(_PORTS):
             continue
         shown = dropped[0]
