@@ -13,7 +13,7 @@ from typing import Any
 from iptsim.explanation import REASONS
 from iptsim.extensions.base import Extension, Match
 from iptsim.extensions.registry import all_extensions
-from iptsim.findings.finding import CODES
+from iptsim.findings.codes import CODES
 from iptsim.glossary import TERMS
 from iptsim.languages import LANGUAGES, language
 from iptsim.render.frames import COLUMNS, DTYPES

@@ -144,7 +144,7 @@ def _show(arguments: argparse.Namespace, source: str, found: Findings, console: 
 
 def _as_whole(arguments: argparse.Namespace, name: str, found: _Found, errors: dict[str, str]) -> str:
     """Return the findings of all sources in a format that holds them together."""
-    from iptsim.findings.finding import CODES
+    from iptsim.findings.codes import CODES
     from iptsim.render.annotations import github, junit, sarif
     from iptsim.render.findings import annotations_of, findings_sheet
     from iptsim.render.sheets import comma_separated, markdown, page

@@ -18,6 +18,7 @@ from iptsim.findings import (
     direct_routing,
     docker_rules,
     docker_user,
+    established,
     exposed,
     first_packets,
     forward_policy,
@@ -27,6 +28,7 @@ from iptsim.findings import (
     host_traffic,
     interfaces,
     late_bans,
+    local_services,
     masquerades,
     misspelt,
     neighbours,
@@ -51,7 +53,8 @@ from iptsim.findings import (
     wrong_chain,
 )
 from iptsim.findings.cause import likeliest_cause
-from iptsim.findings.finding import CODES, Evidence, Finding, Findings
+from iptsim.findings.codes import CODES
+from iptsim.findings.finding import Evidence, Finding, Findings
 from iptsim.findings.remedy import tried
 from iptsim.findings.scene import Scene
 from iptsim.host import Host
@@ -101,6 +104,8 @@ ANALYSES: tuple[Analysis, ...] = (
     host_services.closed_to_containers,
     host_traffic.output_drop,
     host_traffic.loopback_dropped,
+    host_traffic.loopback_blocked_in_output,
+    established.only,
     host_traffic.names_unresolved,
     host_traffic.drops_some,
     redirects.from_containers,
@@ -110,6 +115,10 @@ ANALYSES: tuple[Analysis, ...] = (
     neighbours.discovery_blocked,
     neighbours.discovery_blocked_on_bridge,
     neighbours.discovery_logged,
+    local_services.own_loopback,
+    local_services.unpublished,
+    local_services.loopback_only,
+    rejected_rules.by_iptables,
     rejected_rules.rejected,
     rate_limits.inverted,
     first_packets.limited,
@@ -121,6 +130,7 @@ ANALYSES: tuple[Analysis, ...] = (
     interfaces.not_there,
     interfaces.ports_of_bridges,
     misspelt.names,
+    misspelt.aliases,
     wrong_chain.in_input,
     port_forwards.ingress_gone,
     port_forwards.untracked,

@@ -59,6 +59,7 @@ def not_for_containers(scene: Scene) -> Iterator[Finding]:
     """Find addresses that only INPUT blocks, on a host whose published ports are forwarded to containers."""
     for family in scene.families:
         if not scene.has_docker:
+            yield from _beside_containers(scene, family)
             continue
         found: list[tuple[_Ban, Message, Explanation]] = []
         for ban in islice(_bans(scene, family), _TRIED):
@@ -67,6 +68,37 @@ def not_for_containers(scene: Scene) -> Iterator[Finding]:
                 found.append((ban, *hit))
         if found:
             yield _finding(scene, family, found)
+
+
+def _beside_containers(scene: Scene, family: Family) -> Iterator[Finding]:
+    """Find, in a pasted text, bans in INPUT beside a list of published ports, if no rule of Docker is shown."""
+    pasted = scene.host.pasted
+    if pasted is None or not pasted.published or family == 6 or scene.has_no_rules:
+        return
+    found = [
+        one
+        for one in islice(_bans(scene, family), _TRIED)
+        if not one.rule.conditions_on("dport") or one.is_set
+    ]
+    if not found:
+        return
+    name, port, proto = pasted.published[0]
+    command = f"{tool_of(family)} -I DOCKER-USER {found[0].words} -j {found[0].rule.target_name}"
+    yield Finding(
+        "bans-not-for-containers",
+        message(
+            "INPUT blocks senders, but packets to the published {port} do not pass INPUT.",
+            port=message("port {port} of {name}", port=f"{port}/{proto}", name=name),
+        ),
+        tuple(of_rule(one.rule) for one in found[:_SHOWN]),
+        message(
+            "Docker's own rules, which are not shown, forward packets to published ports to the containers: they pass"
+            " FORWARD and DOCKER-USER. Only with iptables=false does docker-proxy take them, so that INPUT decides."
+        ),
+        _remedy(scene, family, found[0], command),
+        None,
+        family,
+    )
 
 
 def _bans(scene: Scene, family: Family) -> Iterator[_Ban]:
@@ -101,10 +133,19 @@ def _passing(scene: Scene, family: Family, ban: _Ban) -> Iterator[tuple[Message,
             return
         local = scene.ask(ban.sender, "host", family, world=world, proto=port.proto, dport=port.number)
         others = scene.ask("internet", "host", family, world=world, proto=port.proto, dport=port.number)
+        if local is not None and not ban.is_set:
+            local = _not_forwarded(local)
         if local is None or not _decides(local, ban):
             continue
         if ban.is_set or (others is not None and others.verdict != local.verdict):
             yield port.name, shown
+
+
+def _not_forwarded(shown: Explanation) -> Explanation:
+    """Return what happens to a packet if rules of nat that the source does not show do not forward it."""
+    if shown.verdict != "DEPENDS" or any(one.match != "unseen" for one in shown.trace.hinges):
+        return shown
+    return next((one for one in shown.branches if one.verdict in _BLOCKS), shown)
 
 
 def _ports(scene: Scene, family: Family) -> Iterator[_Port]:

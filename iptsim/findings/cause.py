@@ -9,6 +9,8 @@ from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.findings.finding import Cause
+from iptsim.findings.local_services import title_of_loopback, title_of_unpublished
+from iptsim.findings.rejected_rules import refused_commands, title_of_refused
 from iptsim.findings.scene import Scene
 from iptsim.host.model import LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_sentences
@@ -32,6 +34,8 @@ def likeliest_cause(scene: Scene) -> Cause | None:
     If none is, return what it depends on, or that the rules accept what was blocked; None if nothing was.
     """
     pasted = scene.host.pasted
+    if (local := _unseen(pasted)) is not None:
+        return local
     open_: Cause | None = None
     for fields in pasted.asked[:_ASKED] if pasted is not None else ():
         try:
@@ -45,7 +49,26 @@ def likeliest_cause(scene: Scene) -> Cause | None:
                 return Cause(branch, guess=guess)
         if open_ is None and pasted is not None:
             open_ = _not_blocked(shown, fields, pasted)
+    refused = refused_commands(scene)
+    if refused and (open_ is None or not open_.alone):
+        return Cause(None, allowed=title_of_refused(refused))
     return open_
+
+
+def _unseen(pasted: Pasted | None) -> Cause | None:
+    """Return why a connection failed that no rule of the host sees; None if there was no such connection."""
+    if pasted is None:
+        return None
+    if pasted.unpublished:
+        return Cause(None, allowed=title_of_unpublished(pasted.unpublished[0]))
+    sure = next((one for one in pasted.own_loopbacks if one.sure), None)
+    if sure is not None:
+        return Cause(None, allowed=title_of_loopback(sure))
+    tried = {one.get("dport") for one in pasted.tried if one.get("from") != "host"}
+    for one in pasted.loopback_listeners:
+        if one.port in tried:
+            return Cause(None, allowed=message("A program listens on 127.0.0.1:{port} only.", port=one.port))
+    return None
 
 
 def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> Cause | None:

@@ -106,7 +106,7 @@ _LINES = 3
 def failed(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted log, commands of dockerd that failed because a chain of Docker does not exist."""
     pasted = scene.host.pasted
-    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _lacks(one)) is not None]
+    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := lacks(one)) is not None]
     if not found:
         return
     first, chain = found[0]
@@ -125,27 +125,54 @@ def failed(scene: Scene) -> Iterator[Finding]:
 
 
 def reloaded(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted text with containers and no rules, a command that loaded other rules after Docker started."""
+    """Find, in a pasted text about containers without rules of Docker, commands that replaced or removed all rules."""
     pasted = scene.host.pasted
-    if pasted is None or pasted.with_rules or not pasted.reloads or not scene.docker_networks():
+    if pasted is None or not pasted.reloads or _shows_dockers(scene) or any(flushed(scene)):
+        return
+    if not scene.docker_networks() and not (pasted.with_rules and pasted.names_docker):
         return
     first = pasted.reloads[0]
+    flushes = re.search(r"\s(?:-F|--flush)(?:\s|$)", first.command) is not None
     yield Finding(
-        "docker-rules-flushed",
-        message("{command} replaced all rules, also those that Docker needs.", command=first.command),
+        "flushes-docker" if flushes else "docker-rules-flushed",
+        message(
+            "{command} removes all rules of the table, also those that Docker needs.", command=first.command
+        )
+        if flushes
+        else message("{command} replaced all rules, also those that Docker needs.", command=first.command),
         tuple(
             Evidence(message("line {line}", line=one.line), one.command) for one in pasted.reloads[:_LINES]
         ),
         message(
+            "If it runs after Docker has started: dockerd does not notice. Until it writes its rules again, containers"
+            " do not reach other networks, and published ports are not forwarded."
+        )
+        if flushes
+        else message(
             "dockerd does not notice. Until it writes its rules again, containers do not reach other networks, and"
             " published ports are not forwarded."
         ),
         message(
+            "systemctl restart docker writes them again. In a script, flush only chains of your own, such as INPUT and"
+            " DOCKER-USER."
+        )
+        if flushes
+        else message(
             "systemctl restart docker writes them again. Load other rules with iptables-restore "
             "--noflush, and before Docker starts."
         ),
         None,
         scene.families[0],
+    )
+
+
+def _shows_dockers(scene: Scene) -> bool:
+    """Return whether a source with rules shows some that Docker wrote."""
+    pasted = scene.host.pasted
+    return (pasted is None or pasted.with_rules) and any(
+        is_dockers(rule) or rule.target_name in DOCKER_CHAINS
+        for ruleset in scene.host.rulesets.values()
+        for rule in ruleset.rules()
     )
 
 
@@ -192,7 +219,12 @@ def _other_program_failed(caller: str, chain: str, evidence: tuple[Evidence, ...
     )
 
 
-def _lacks(one: FailedCommand) -> str | None:
+def chain_missing(one: FailedCommand) -> bool:
+    """Return whether a command failed because something that it names does not exist."""
+    return _NO_CHAIN.search(one.why) is not None
+
+
+def lacks(one: FailedCommand) -> str | None:
     """Return the chain of Docker, with its table, whose absence made a command fail; None for other failures."""
     words = one.words
     if not _NO_CHAIN.search(one.why):

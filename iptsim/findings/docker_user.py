@@ -154,9 +154,9 @@ def after_return(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         rules = scene.rules(family, "filter", CHAIN)
         end = next((rule for rule in rules if is_dockers(rule)), None)
-        behind = (
-            [rule for rule in rules[end.position :] if not is_gap(rule.target)] if end is not None else []
-        )
+        # by place, not by number: a pasted text may have left out rules before it
+        place = next((place for place, rule in enumerate(rules) if rule is end), 0)
+        behind = [rule for rule in rules[place + 1 :] if not is_gap(rule.target)] if end is not None else []
         if end is None or not behind:
             continue
         tool = tool_of(family)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.findings.examples import header, packet_for
@@ -71,8 +72,7 @@ def names_unresolved(scene: Scene) -> Iterator[Finding]:
         shown = scene.ask("host", server, family, proto="udp", dport=_DNS)
         if shown is None or shown.verdict not in ("DROP", "REJECT"):
             continue
-        web = scene.ask("host", "internet", family, proto="tcp", dport=443)
-        if web is None or web.verdict != "ACCEPT":
+        if not any(_reaches_web(scene, family, port) for port in (443, 80)):
             continue
         step = shown.trace.deciding_leg.deciding
         chain = scene.table(family, "filter").chains.get(step.chain or "") if step is not None else None
@@ -99,6 +99,17 @@ def names_unresolved(scene: Scene) -> Iterator[Finding]:
             family,
             commands,
         )
+
+
+def _reaches_web(scene: Scene, family: Family, port: int) -> bool:
+    """Return whether the host may connect to web servers, be it only to those whose names a rule of OUTPUT accepts."""
+    web = scene.ask("host", "internet", family, proto="tcp", dport=port)
+    if web is None or web.verdict != "DEPENDS":
+        return web is not None and web.verdict == "ACCEPT"
+    rules = [one.rule for one in web.trace.hinges]
+    return bool(rules) and all(
+        rule is not None and rule.chain == "OUTPUT" and rule.target_name == "ACCEPT" for rule in rules
+    )
 
 
 def _name_server(scene: Scene, family: Family) -> str:
@@ -149,6 +160,39 @@ def loopback_dropped(scene: Scene) -> Iterator[Finding]:
             family,
             (command,),
         )
+
+
+def loopback_blocked_in_output(scene: Scene) -> Iterator[Finding]:
+    """Find hosts whose OUTPUT blocks what their programs send to each other by the loopback interface."""
+    for family in scene.families:
+        chain = scene.table(family, "filter").chains.get("OUTPUT")
+        shown = scene.ask("localhost", "localhost", family, proto="tcp", dport=SOME_PORT)
+        # other tables may be cut off
+        world = scene.suppose("filter alone", _with_filter_alone)
+        alone = scene.ask("localhost", "localhost", family, world=world, proto="tcp", dport=SOME_PORT)
+        step = filtered_at(alone, "OUTPUT") if alone is not None else None
+        if chain is None or step is None or shown is None or shown.verdict == "ACCEPT":
+            continue
+        command = f"{tool_of(family)} -I OUTPUT -o lo -j ACCEPT"
+        yield Finding(
+            "output-drops-loopback",
+            message("OUTPUT blocks the connections of the host to itself."),
+            (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
+            message(
+                "Packets to 127.0.0.1 and the host's own addresses pass OUTPUT before they arrive on lo. If it blocks"
+                " them, programs do not reach each other: a local name server, a database, ports of docker-proxy."
+            ),
+            command,
+            shown,
+            family,
+            (command,),
+        )
+
+
+def _with_filter_alone(ruleset: Ruleset) -> Ruleset:
+    return replace(
+        ruleset, tables={name: table for name, table in ruleset.tables.items() if name == "filter"}
+    )
 
 
 def drops_some(scene: Scene) -> Iterator[Finding]:

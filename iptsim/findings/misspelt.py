@@ -40,6 +40,49 @@ def names(scene: Scene) -> Iterator[Finding]:
                 yield _finding(family, name, meant, rules)
 
 
+def aliases(scene: Scene) -> Iterator[Finding]:
+    """Find rules that name an alias of an interface (eth0:1), or several interfaces: no packet has such a one."""
+    for family in scene.families:
+        for table in scene.host.rulesets[family].tables.values():
+            for rule in table.rules():
+                for name in (rule.parameters.in_interface, rule.parameters.out_interface):
+                    if (
+                        name
+                        and rule.position
+                        and not rule.refused
+                        and re.fullmatch(r"[a-z][\w.-]*[:,][\w.,:-]+", name)
+                    ):
+                        yield _alias(family, rule, name)
+                        return
+
+
+def _alias(family: Family, rule: Rule, name: str) -> Finding:
+    meant = re.split(r"[:,]", name)[0]
+    words = re.sub(rf"(?<= -[io] ){re.escape(name)}(?= |$)", meant, f" {rule.specification}").lstrip()
+    return Finding(
+        "alias-interface",
+        message("A rule names {name}: for iptables there is only {meant}.", name=name, meant=meant)
+        if ":" in name
+        else message("A rule names {name}, but -i and -o take one interface.", name=name),
+        (of_rule(rule),),
+        message(
+            "iptables accepts any name. An alias is an address of its interface, not an interface, and a list is one"
+            " name: the rule matches no packet."
+        ),
+        message(
+            "Name the interface, and the address of the alias with -d: {command}",
+            command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
+        )
+        if ":" in name
+        else message(
+            "Write one rule for each: {command}",
+            command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
+        ),
+        None,
+        family,
+    )
+
+
 def _meant(name: str, others: list[str]) -> str:
     """Return the interface whose name was probably meant; "" if the name looks right."""
     if _KINDS.match(name):

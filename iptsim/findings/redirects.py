@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.matches.owner import Owner
 from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, is_readdressed, of_rule, tool_of, uses
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.scene import Scene
-from iptsim.languages import message
+from iptsim.languages import Message, message
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, is_loopback, is_multicast
 
@@ -21,6 +23,14 @@ _HTTPS = 443
 _SOME_USER = 64999
 #: At most this many rules are named.
 _SHOWN = 5
+#: Networks without servers of the internet (RFC 6890), with their masks: 0, 100.64, 169.254, 198.18, 240 and more.
+_SPECIAL = (
+    (0x00000000, 0xFF000000),
+    (0x64400000, 0xFFC00000),
+    (0xA9FE0000, 0xFFFF0000),
+    (0xC6120000, 0xFFFE0000),
+    (0xF0000000, 0xF0000000),
+)
 
 
 def from_containers(scene: Scene) -> Iterator[Finding]:
@@ -81,9 +91,14 @@ def _takes_everything(rule: Rule, *, with_exceptions: bool = False) -> bool:
     Args:
         with_exceptions: also if it excepts some destinations.
     """
-    parameters = rule.parameters
     if rule.target_name not in ("REDIRECT", "DNAT") or is_dockers(rule):
         return False
+    return _is_for_every_host(rule, with_exceptions=with_exceptions)
+
+
+def _is_for_every_host(rule: Rule, *, with_exceptions: bool = False) -> bool:
+    """Return whether a rule matches whatever destination, source and interface a packet has."""
+    parameters = rule.parameters
     if parameters.destination is not None and not (with_exceptions and "destination" in parameters.negated):
         return False
     if parameters.in_interface is not None or parameters.source is not None:
@@ -170,13 +185,37 @@ def its_own(scene: Scene) -> Iterator[Finding]:
     """Find rules of OUTPUT that redirect a port of all hosts, and except no program: also the one that they lead to."""
     for family in scene.families:
         rules = scene.rules(family, "nat", "OUTPUT")
-        for rule in rules:
-            if not _is_proxied(rule) or any(map(_excepts, rules[: rules.index(rule)])):
-                continue
-            fields = {"dport": _HTTPS, **header(rule)}
+        for rule, user in _proxied(scene, family, rules):
+            fields = {"dport": _HTTPS, **header(rule), **({} if user is None else {"uid": user})}
             shown = scene.ask("host", "internet", family, **fields)
             if shown is not None and not shown.trace.branches and uses(shown, rule):
                 yield _takes_its_own(scene, family, rule, shown)
+
+
+def _proxied(scene: Scene, family: Family, rules: list[Rule]) -> Iterator[tuple[Rule, int | None]]:
+    """Yield the rules that redirect to a program of the host, in OUTPUT or in a chain that OUTPUT jumps to.
+
+    With the user whose packets they take, if not those of all: root, as whom such programs often run.
+    """
+    for at, rule in enumerate(rules):
+        if any(map(_excepts, rules[:at])):
+            return
+        if rule.jump is None:
+            if _is_proxied(rule):
+                yield rule, None
+            continue
+        owners = [match for match in rule.matches if isinstance(match, Owner)]
+        if not _is_for_every_host(rule) or not all(map(_is_root, owners)):
+            continue
+        below = scene.rules(family, "nat", rule.jump.chain)
+        for place, inner in enumerate(below):
+            if _is_proxied(inner) and not any(map(_excepts, below[:place])):
+                yield inner, 0 if owners else None
+
+
+def _is_root(owner: Owner) -> bool:
+    """Return whether a rule is for packets of root only."""
+    return owner.uid_owner in ("root", (0, 0)) and owner.gid_owner is None and not owner.negated
 
 
 def _is_proxied(rule: Rule) -> bool:
@@ -195,24 +234,16 @@ def _excepts(rule: Rule) -> bool:
         is_loopback(family, address)
         or is_multicast(family, address)
         or is_private(family, address_text(family, address))
+        or (family == 4 and any(address & mask == network for network, mask in _SPECIAL))
     )
     return rule.target_name in ("RETURN", "ACCEPT") and not inside
 
 
 def _takes_its_own(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
-    command = f"{tool_of(family)} -t nat -I OUTPUT {rule.position} -m owner --uid-owner USER -j RETURN"
+    command = f"{tool_of(family)} -t nat -I {rule.chain} {rule.position} -m owner --uid-owner USER -j RETURN"
     return Finding(
         "redirect-takes-own",
-        message(
-            "nat OUTPUT rule {position} redirects what every program of the host sends to port {port}.",
-            position=rule.position,
-            port=shown.question.dport or "",
-        )
-        if rule.conditions_on("dport")
-        else message(
-            "nat OUTPUT rule {position} redirects what every program of the host sends.",
-            position=rule.position,
-        ),
+        _title(rule, shown),
         (of_rule(rule),),
         message(
             "Also the connections of the program that it leads to: what a proxy or a name server asks of other hosts"
@@ -224,6 +255,19 @@ def _takes_its_own(scene: Scene, family: Family, rule: Rule, shown: Explanation)
         shown,
         family,
     )
+
+
+def _title(rule: Rule, shown: Explanation) -> Message:
+    place = place_of(rule)
+    if shown.question.uid is not None:
+        return message("{place} redirects what every program of root sends.", place=place)
+    if rule.conditions_on("dport"):
+        return message(
+            "{place} redirects what every program of the host sends to port {port}.",
+            place=place,
+            port=shown.question.dport or "",
+        )
+    return message("{place} redirects what every program of the host sends.", place=place)
 
 
 def _excepts_user(scene: Scene, family: Family, rule: Rule, shown: Explanation, command: str) -> bool:

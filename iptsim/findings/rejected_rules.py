@@ -1,4 +1,4 @@
-"""Rules that the kernel rejects although iptables accepts their syntax: a target in a chain where it does not work."""
+"""Rules that do not exist: iptables refuses the command, or the kernel rejects what iptables accepts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
 from iptsim.errors import IptsimError
 from iptsim.explanation.places import place_of
 from iptsim.extensions.values import any_of
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.docker_rules import chain_missing
+from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
+from iptsim.host.model import RefusedCommand
 from iptsim.languages import Message, message, message_many
 from iptsim.packet import Family
 
@@ -21,7 +23,10 @@ _SHOWN = 5
 def rejected(scene: Scene) -> Iterator[Finding]:
     """Find rules of a file or of commands that the kernel rejects, so that they do not exist."""
     for family in scene.families:
-        rules = [rule for rule in scene.host.rulesets[family].rules() if rule.refused]
+        known = {one.line for one in _refused(scene)}
+        rules = [
+            rule for rule in scene.host.rulesets[family].rules() if rule.refused and rule.line not in known
+        ]
         if not rules:
             continue
         yield Finding(
@@ -42,6 +47,106 @@ def rejected(scene: Scene) -> Iterator[Finding]:
             None,
             family,
         )
+
+
+def _refused(scene: Scene) -> tuple[RefusedCommand, ...]:
+    pasted = scene.host.pasted
+    return pasted.refused if pasted is not None else ()
+
+
+def refused_commands(scene: Scene) -> list[RefusedCommand]:
+    """Return the commands of a pasted text that iptables refuses, and the errors that it printed, by line."""
+    found: dict[int, RefusedCommand] = {}
+    pasted = scene.host.pasted
+    # in logs of programs that retry; for chains of Docker, docker-rules-flushed reports it
+    reported = {one.line for one in pasted.failed if chain_missing(one)} if pasted is not None else set()
+    for one in _refused(scene):
+        if one.line not in reported:
+            # the reason comes first: the words of iptables are about how it reads its arguments
+            found.setdefault(one.line, one)
+    return sorted(found.values(), key=lambda one: one.line)
+
+
+def title_of_refused(commands: list[RefusedCommand]) -> Message:
+    """Return which command iptables refuses, and why, in one sentence."""
+    return message_many(
+        "iptables refuses the command of line {line}: {why}.",
+        "iptables refuses {count} commands, the first of them in line {line}: {why}.",
+        len(commands),
+        line=commands[0].line,
+        why=commands[0].why,
+    )
+
+
+def by_iptables(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, commands that iptables itself refuses, and the errors that it printed."""
+    commands = refused_commands(scene)
+    if not commands:
+        return
+    first, mended = commands[0], [one.mended for one in commands if one.mended]
+    yield Finding(
+        "refused-command",
+        title_of_refused(commands),
+        tuple(
+            Evidence(
+                message("line {line}", line=one.line),
+                message("{command} ({why})", command=one.text, why=one.why),
+            )
+            for one in commands[:_SHOWN]
+        ),
+        message(
+            "The command fails with an error, so its rule does not exist. A script goes on without it; iptables-restore"
+            " loads nothing of the file, and wg-quick takes the interface down again."
+        ),
+        message("Probably meant: {commands}", commands="; ".join(dict.fromkeys(mended[:_SHOWN])))
+        if mended
+        else _of_error(first),
+        None,
+        first.family,
+    )
+
+
+#: What errors of iptables are about that say nothing about the command itself.
+_ERRORS: tuple[tuple[str, Message], ...] = (
+    (
+        "can't initialize",
+        message(
+            "The kernel lacks this table, or the command runs without root or NET_ADMIN. Load the module (modprobe"
+            " iptable_nat, ip_tables), or reboot after an update of the kernel."
+        ),
+    ),
+    (
+        "No chain/target/match",
+        message(
+            "The chain does not exist (Docker's chains exist only after it has started), or the kernel lacks the module"
+            " of a match or target. List the chains of the table: iptables -t TABLE -S."
+        ),
+    ),
+    (
+        "does not exist",
+        message(
+            "Create the chain first (iptables -N CHAIN), or correct its name: names of chains are case-sensitive."
+        ),
+    ),
+    (
+        "unknown option",
+        message(
+            "iptables knows the option only after the -m or -p that it belongs to. If that is there, iptables does not"
+            " find its own extensions (libxt_tcp.so): reinstall iptables."
+        ),
+    ),
+    (
+        "host/network",
+        message("Give an address instead: iptables resolves a name once, when the command runs, by DNS."),
+    ),
+    ("Couldn't load", message("Correct the name, or load the kernel module of this match or target.")),
+)
+
+
+def _of_error(one: RefusedCommand) -> Message:
+    """Return what to do about an error that iptables printed."""
+    text = str(one.why)
+    return next((advice for start, advice in _ERRORS if start in text), message("Correct the command."))
 
 
 def _remedy(scene: Scene, family: Family, rule: Rule) -> Message:

@@ -96,7 +96,7 @@ class LoggedLine(NamedTuple):
 
 
 class Reload(NamedTuple):
-    """A command in a pasted text that loads other rules in place of all.
+    """A command in a pasted text that loads other rules in place of all, or removes all of a table.
 
     Attributes:
         line: its number.
@@ -122,6 +122,76 @@ class FailedCommand(NamedTuple):
     words: tuple[str, ...]
     why: str
     caller: str = ""
+
+
+class RefusedCommand(NamedTuple):
+    """A command of iptables, or a line of a rules file, that iptables refuses in a pasted text.
+
+    Attributes:
+        line: its number.
+        text: the command.
+        why: the reason, as a clause; or what iptables printed.
+        mended: the command that was probably meant; "" if unknown.
+        printed: the text shows the error of iptables.
+    """
+
+    line: int
+    family: Family
+    text: str
+    why: Text
+    mended: str = ""
+    printed: bool = False
+
+
+class OwnLoopback(NamedTuple):
+    """A container that connects to localhost, according to a pasted text: to itself.
+
+    Attributes:
+        line: the number of the line that shows it; 0 if unknown.
+        text: that line, or the setting.
+        container: its name; "" if unknown.
+        service: the other container that has a service on this port; "" if unknown.
+        sure: a container makes the connection; otherwise it probably does.
+    """
+
+    line: int
+    text: str
+    container: str
+    port: int
+    service: str = ""
+    sure: bool = True
+
+
+class LoopbackListener(NamedTuple):
+    """A port on which a program listens on 127.0.0.1 only, according to a pasted text.
+
+    Attributes:
+        line: the number of the line that shows it.
+        text: that line.
+        program: its name; "" if unknown.
+        said: the program itself prints it, or its settings or arguments say so.
+    """
+
+    line: int
+    text: str
+    proto: str
+    port: int
+    program: str = ""
+    said: bool = False
+
+
+class UnpublishedPort(NamedTuple):
+    """A port to which a connection to the host failed: a container has it, but none publishes it.
+
+    Attributes:
+        line: the number of the line that shows the failure.
+        name: the container.
+    """
+
+    line: int
+    name: str
+    port: int
+    proto: str
 
 
 class Grown(NamedTuple):
@@ -154,8 +224,14 @@ class Pasted:
         failed: commands that a log says have failed.
         searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
         tried: those of the packets asked about that began a connection which failed.
-        reloads: the commands that loaded other rules, and after which Docker was not restarted.
+        reloads: the commands that replaced or removed all rules, and after which Docker was not restarted.
         cut_off: a dump in it is cut off, so rules or tables are missing.
+        names_docker: it mentions Docker.
+        published: ports of the host that listed containers publish: name, port, protocol.
+        refused: the commands that iptables refuses.
+        own_loopbacks: connections of containers to themselves that are meant for others.
+        loopback_listeners: programs that listen on 127.0.0.1 only.
+        unpublished: ports that failed connections are for, but that no container publishes.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -170,6 +246,12 @@ class Pasted:
     tried: tuple[dict[str, Any], ...] = ()
     reloads: tuple[Reload, ...] = ()
     cut_off: bool = False
+    names_docker: bool = False
+    published: tuple[tuple[str, int, str], ...] = ()
+    refused: tuple[RefusedCommand, ...] = ()
+    own_loopbacks: tuple[OwnLoopback, ...] = ()
+    loopback_listeners: tuple[LoopbackListener, ...] = ()
+    unpublished: tuple[UnpublishedPort, ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

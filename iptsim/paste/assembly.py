@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -17,14 +18,16 @@ from iptsim.host.containers import Subnet
 from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, Pasted
 from iptsim.languages import message
-from iptsim.packet import Family
+from iptsim.packet import Family, address_text
 from iptsim.paste.asked_address import asked_address
 from iptsim.paste.containers import name_containers, settings_of
+from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms import complaints, failures
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.given import Given, give, given_by
 from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
+from iptsim.paste.local_services import loopback_listeners, own_loopbacks, unpublished_ports
 from iptsim.paste.logged_addresses import ADDRESS, own_addresses, route_as_logged
 from iptsim.paste.logged_rules import nothing_shown, rules_of
 from iptsim.paste.nft_rules import without_guesses
@@ -50,6 +53,7 @@ from iptsim.reading import parse_json
 
 #: Forms that say which connection failed for somebody.
 _CLIENTS = (failures.FORM, complaints.FORM)
+_DOCKER = re.compile(r"\b(?:docker|dockerd|docker-compose)\b", re.IGNORECASE)
 #: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
 
@@ -138,8 +142,10 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
                 "The rules are those that dockerd would write for these settings, and those that the source shows."
             )
         if later:
+            refused = builder.refused
             builder = Builder(name, host.rulesets)
             builder.build(later)
+            builder.refused[:0] = refused
         if flushes and not later:
             host.assumptions.append(
                 message(
@@ -176,6 +182,15 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     told = tuple(_logged_line(piece) for piece in logged)
+    every = [line for text in decoded.values() for line in lines_of(text)]
+    services = {name: one for found in runs for name, one in found.services.items()}
+    clients = [
+        piece
+        for segment in segments_read
+        for piece in segment.pieces
+        if isinstance(piece, Ask) and segment.form in _CLIENTS
+    ]
+    here = [address_text(4, address) for address in host.namespace.outer_addresses(4)]
     grown, failed = tuple(builder.grown()), tuple(_failed(segments_read))
     searched = frozenset(piece.searched for piece in rules if piece.searched)
     host.pasted = Pasted(
@@ -189,8 +204,19 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         failed,
         searched,
         tried,
-        tuple(one for text in decoded.values() for one in reloads(lines_of(text))),
+        tuple(reloads(every)),
         any(piece.cut or piece.unfinished for piece in rules),
+        any(_DOCKER.search(line.text) for line in every),
+        tuple(
+            (one.name, port, proto)
+            for one in listed
+            for address, port, _, proto in one.ports
+            if not address.startswith(("127.", "::1"))
+        ),
+        (*builder.refused, *printed_errors(every)),
+        tuple(own_loopbacks(clients, every, services)),
+        tuple(loopback_listeners(every)),
+        tuple(unpublished_ports(clients, listed, services, here)),
     )
     return host
 

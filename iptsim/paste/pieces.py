@@ -221,12 +221,14 @@ class Listed:
     Attributes:
         image / id: as listed; "" if not listed.
         ports: address on the host ("" for all), port on the host, the container's port, protocol.
+        exposed: ports of the container that are listed without a port of the host, with their protocols.
     """
 
     name: str
     image: str
     id: str
     ports: tuple[tuple[str, int, int, str], ...]
+    exposed: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(slots=True)

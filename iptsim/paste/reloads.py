@@ -1,4 +1,4 @@
-"""Commands in a pasted text that load other rules in place of all: a firewall's service, iptables-restore."""
+"""Commands in a pasted text that replace or remove all rules: a firewall's service, iptables-restore, iptables -F."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from iptsim.host.model import Reload
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import CommandItem, Rules
 
-_AT = r"(?:^|[#$;&|`>]\s*|\bsudo\s+)"
+_AT = r"(?:^\s*|[#$;&|`>]\s*|\bsudo\s+)"
 _SERVICE = r"(?:ip6?tables|netfilter-persistent|iptables-persistent|nftables)"
 #: dockerd itself writes its rules again when firewalld is reloaded.
 _RELOADS = re.compile(
@@ -17,6 +17,8 @@ _RELOADS = re.compile(
     rf"systemctl\s+(?:re)?(?:start|load)\s+{_SERVICE}(?:\.service)?\b"
     rf"|(?:service\s+|/etc/init\.d/){_SERVICE}\s+(?:re|force-re)?(?:start|load)\b"
     r"|netfilter-persistent\s+(?:re)?(?:start|load)\b"
+    r"|(?<!`)(?:/\S*/)?ip6?tables\s+(?:-t\s+(?:filter|nat)\s+)?(?:-F|--flush)(?:\s+(?:FORWARD|PREROUTING|POSTROUTING))?"
+    r"(?:\s+-t\s+(?:filter|nat))?(?=\s*(?:$|[;&|#`\"']))"
     r"|ip6?tables-restore\b(?!.*(?:\s-n\b|--noflush))(?=\s*(?:-\w+\s+)*[<\w/.-]).*"
     r")"
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump import commands
@@ -14,16 +13,19 @@ from iptsim.extensions.hidden import Hidden, HiddenTarget, is_gap
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
-from iptsim.host.model import Grown
+from iptsim.host.model import Grown, RefusedCommand
 from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
 from iptsim.paste.callers import CALLERS, conditions_of_jump
 from iptsim.paste.gap_rules import gap, remove_perhaps
+from iptsim.paste.grown import grown_counters
+from iptsim.paste.jumps import jumps, make_unknown
 from iptsim.paste.logged_rules import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import grepped
+from iptsim.paste.refusals import note
 from iptsim.paste.table_inference import may_stand_in
 
 #: The number of complaints about one text that are shown.
@@ -50,6 +52,7 @@ class Builder:
         rulesets: by address family.
         warnings: oddities in the text.
         policies: the built-in chains whose policies the text shows: family, table and name.
+        refused: the commands that iptables refuses.
     """
 
     def __init__(self, source: str, rulesets: dict[Family, Ruleset] | None = None) -> None:
@@ -67,6 +70,7 @@ class Builder:
         self._printed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         self.policies: set[tuple[Family, str, str]] = set()
+        self.refused: list[RefusedCommand] = []
         self._references: dict[tuple[Family, str, str], int | None] = {}
         #: commands that may set the policy of a chain
         self._perhaps: dict[tuple[Family, str, str], CommandItem] = {}
@@ -99,20 +103,7 @@ class Builder:
 
     def grown(self) -> Iterator[Grown]:
         """Yield the counters that grew from the first listing of a table to the last."""
-        for (family, name), before in self._before.items():
-            for chain in self.rulesets[family].tables[name].chains.values():
-                old = before.chains.get(chain.name)
-                if old is None:
-                    continue
-                pairs = [(0, old.counters, chain.counters)]
-                pairs += [
-                    (rule.position, known.counters, rule.counters)
-                    for known, rule in zip(old.rules, chain.rules, strict=False)
-                    if known.text == rule.text and rule.position
-                ]
-                for position, first, last in pairs:
-                    if first is not None and last is not None and last.packets > first.packets:
-                        yield Grown(family, name, chain.name, position, last.packets - first.packets)
+        yield from grown_counters(self._before, self.rulesets)
 
     def _hide_tables(self, ruleset: Ruleset) -> None:
         """Mark the tables that may follow where a dump was cut off."""
@@ -237,7 +228,9 @@ class Builder:
         if missing and not self._traced:
             chain.rules.append(gap(table.name, chain.name, item.line))
         words = [Word("-A", "-A", 0, 0), Word(chain.name, chain.name, 0, 0), *item.words]
-        for rule in self._rules(words, table, chain, item, binder, item.hidden):
+        by_hand = (binder.family, table.name) in self._files
+        why = note(self.refused, item, binder.family, table.name, table.chains) if by_hand else ""
+        for rule in self._rules(words, table, chain, item, binder, item.hidden, why):
             rule.position = last + 1 if item.position is None else item.position
             last = rule.position
             chain.rules.append(rule)
@@ -250,6 +243,7 @@ class Builder:
         """
         words = list(item.words)
         letter = _LETTERS.get(words[0].text, words[0].text[1:2])
+        why = note(self.refused, item, family, table.name, table.chains)
         arguments = [word.text for word in words[1:]]
         name = arguments[0] if arguments else None
         number = None
@@ -280,7 +274,7 @@ class Builder:
         elif letter in "AIDR" and name:
             base = name.removesuffix("_direct")
             if base != name and base in BUILTIN_CHAINS[table.name] and name not in table.chains:
-                if name in _jumps(table):
+                if name in jumps(table):
                     self._gap(GapItem(name, item.line, ""), table, family)
                 else:  # firewalld's chain is not shown
                     name, words[1] = base, Word(base, base, 0, 0)
@@ -294,7 +288,8 @@ class Builder:
                     commands.delete(chain, (), number)
                 return
             hidden = item.hidden if letter != "D" else ()
-            made = self._rules([Word("-A", "-A", 0, 0), *words[1:]], table, chain, item, binder, hidden)
+            added = [Word("-A", "-A", 0, 0), *words[1:]]
+            made = self._rules(added, table, chain, item, binder, hidden, why)
             if letter == "A":
                 chain.rules += made
             elif letter == "I":
@@ -320,10 +315,15 @@ class Builder:
         item: RuleItem | CommandItem,
         binder: RuleBinder,
         hidden: Iterable[Hidden],
+        refused: Text,
     ) -> list[Rule]:
         """Make the rules of a line: one per pair of addresses."""
         reading = binder.read(words, item.line)
-        for complaint in reading.complaints:
+        if refused:
+            self._warn(
+                item.line, message("{reason}; iptables refuses this rule, so it is ignored", reason=refused)
+            )
+        for complaint in reading.complaints if not refused else ():
             self._warn(
                 item.line,
                 message(
@@ -339,7 +339,18 @@ class Builder:
             models, matches = reading.bound.parameters, (*reading.bound.matches, *unknown)
         target = self._target(reading, table)
         return [
-            Rule(table.name, chain.name, 0, model, matches, target, item.counters, self.source, item.line)
+            Rule(
+                table.name,
+                chain.name,
+                0,
+                model,
+                matches,
+                target,
+                item.counters,
+                self.source,
+                item.line,
+                refused,
+            )
             for model in models
         ]
 
@@ -383,9 +394,9 @@ class Builder:
         self._callers(family, table)
         if (family, table.name) in self._printed:
             self._hide_chains(family, table)
-        for name in [name for name in _jumps(table) if name not in table.chains]:
+        for name in [name for name in jumps(table) if name not in table.chains]:
             if find_target(name, 4) or find_target(name, 6):
-                _make_unknown(table, name)
+                make_unknown(table, name)
             else:
                 chain = table.chains[name] = Chain(table.name, name, declared=False)
                 if piece is None or not piece.traced:
@@ -432,7 +443,7 @@ class Builder:
         """Make chains of well-known programs reachable if the built-in chain that calls them is not shown."""
         for (name, called), callers in CALLERS.items():
             chain = table.chains.get(called)
-            if name != table.name or chain is None or called in _jumps(table):
+            if name != table.name or chain is None or called in jumps(table):
                 continue
             if self._references.get((family, name, called)) == 0 or (family, name) in self._files:
                 continue  # a file for iptables-restore is complete
@@ -482,18 +493,3 @@ def _named(piece: Rules) -> set[str]:
     """Return the chains that a piece shows: with `iptables -L CHAIN`, several make a table."""
     chains = {item.name for item in piece.items if isinstance(item, ChainItem)}
     return chains or {item.chain for item in piece.items if isinstance(item, RuleItem) and item.chain}
-
-
-def _make_unknown(table: Table, name: str) -> None:
-    """Turn jumps to a name into a target of that name, which only the other address family has."""
-    for chain in table.chains.values():
-        for place, rule in enumerate(chain.rules):
-            if rule.jump is not None and rule.jump.chain == name:
-                target = HiddenTarget(
-                    name=name, reason=message("what -j {name} does", name=name), settle=SHOW
-                )
-                chain.rules[place] = dataclasses.replace(rule, target=target)
-
-
-def _jumps(table: Table) -> list[str]:
-    return list(dict.fromkeys(rule.target.chain for rule in table.rules() if isinstance(rule.target, Jump)))

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from iptsim.errors import FileSyntaxError, Span
-from iptsim.findings.finding import Severity
+from iptsim.findings.codes import Severity
 from iptsim.languages import Text
 from iptsim.packet import protocol_name
 from iptsim.question.endpoints import Endpoint

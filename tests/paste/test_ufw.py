@@ -90,6 +90,7 @@ def test_the_cause_names_the_rule_that_comes_near(tmp_path: Path) -> None:
     path.write_text(LOG + STATUS.replace("Strange App                ALLOW IN    Anywhere\n", ""))
     cause = iptsim.lint(path).cause
     assert cause is not None
+    assert cause.shown is not None
     assert cause.shown.verdict == "DROP"
     assert "-s 10.0.0.0/8: its source is 203.0.113.9" in str(cause.text)
 

@@ -18,6 +18,9 @@ _PUBLISHED = re.compile(
     r"(?P<inside>\d+)(?:-\d+)?/(?P<proto>tcp|udp|sctp)"
 )
 
+#: A port without one of the host.
+_EXPOSED = re.compile(r"(?<![>\d./:-])(?P<port>\d{1,5})/(?P<proto>tcp|udp|sctp)\b")
+
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the list of containers that starts at a line, or None."""
@@ -57,4 +60,5 @@ def _container(text: str, compose: bool) -> Listed | None:
             for port in range(first, min(last, 65535) + 1):
                 host = (one["host"] or "").strip("[]")
                 ports.append((host, port, int(one["inside"]) + port - first, one["proto"]))
-    return Listed(name, row["image"] or "", "" if compose else row["id"], tuple(ports))
+    exposed = tuple((int(one["port"]), one["proto"]) for one in _EXPOSED.finditer(text, status.end()))
+    return Listed(name, row["image"] or "", "" if compose else row["id"], tuple(ports), exposed)

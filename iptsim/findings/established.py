@@ -1,0 +1,93 @@
+"""Ports that INPUT accepts for established connections only, so that no connection to them can begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.extensions.constraints import membership
+from iptsim.extensions.hidden import is_gap
+from iptsim.findings.examples import header, states_of
+from iptsim.findings.finding import Finding, blocked_at, of_rule, tool_of
+from iptsim.findings.scene import Scene
+from iptsim.languages import message, message_joined
+from iptsim.packet import Family
+
+_REPLIES = {"ESTABLISHED", "RELATED"}
+#: At most this many rules are named.
+_SHOWN = 5
+
+
+def only(scene: Scene) -> Iterator[Finding]:
+    """Find rules that accept a port of the host in the state ESTABLISHED, if no rule accepts new connections to it."""
+    for family in scene.families:
+        chains = scene.below(family, "filter", "INPUT")
+        rules = [rule for chain in chains for rule in scene.rules(family, "filter", chain)]
+        if any(is_gap(rule.target) for rule in rules):
+            continue
+        found: list[tuple[Rule, Explanation]] = []
+        for rule in rules:
+            fields = {name: value for name, value in header(rule).items() if name != "state"}
+            if not _is_for_established(rule) or "dport" not in fields or _accepts_new(rules, fields["dport"]):
+                continue
+            shown = scene.ask("internet", "host", family, **fields)
+            if shown is not None and blocked_at(shown, "INPUT") is not None:
+                found.append((rule, shown))
+        if found:
+            yield _finding(family, found[:_SHOWN])
+
+
+def _is_for_established(rule: Rule) -> bool:
+    """Return whether a rule accepts packets to one port, but only those of known connections."""
+    states = {state for match in rule.matches for state in states_of(match)}
+    one_port = any(
+        isinstance(one.allowed, tuple)
+        and len(one.allowed) == 1
+        and one.allowed[0][0] == one.allowed[0][1]
+        and not one.negated
+        for one in rule.conditions_on("dport")
+    )
+    return rule.target_name == "ACCEPT" and bool(states) and states <= _REPLIES and one_port
+
+
+def _accepts_new(rules: list[Rule], port: int) -> bool:
+    """Return whether a rule accepts new connections to a port, be it from some addresses or by some interfaces only."""
+    return any(
+        rule.target_name == "ACCEPT"
+        and rule.parameters.in_interface != "lo"
+        and ({state for match in rule.matches for state in states_of(match)} or {"NEW"}) & {"NEW"}
+        and all(
+            membership(one.allowed)(port) is not one.negated
+            for one in rule.conditions_on("dport")
+            if one.allowed
+        )
+        for rule in rules
+    )
+
+
+def _finding(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
+    shown = found[0][1]
+    asked = [one.question for _, one in found]
+    port = f"{asked[0].proto}/{asked[0].dport}"
+    command = (
+        f"{tool_of(family)} -I INPUT -p {asked[0].proto} --dport {asked[0].dport}"
+        " -m conntrack --ctstate NEW -j ACCEPT"
+    )
+    return Finding(
+        "established-only",
+        message(
+            "INPUT accepts {ports} only for established connections, and no new ones.",
+            ports=message_joined(", ", [f"{one.proto}/{one.dport}" for one in asked]),
+        ),
+        tuple(of_rule(rule) for rule, _ in found),
+        message(
+            "The first packet of a connection to {port} is in the state NEW. As INPUT blocks it, no connection is ever"
+            " established, and the rule never matches.",
+            port=port,
+        ),
+        command,
+        shown,
+        family,
+        (command,),
+    )

@@ -1,0 +1,55 @@
+"""Errors of iptables in a pasted text, each with the command that it is about, if one precedes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from iptsim.host.model import RefusedCommand
+from iptsim.packet import Family
+from iptsim.paste.lines import Line
+
+#: At most this many lines above an error are searched for its command.
+_ABOVE = 3
+#: At most this many errors are kept.
+_MOST = 20
+_ERROR = re.compile(
+    r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?(?P<restore>-restore)?(?: v\d[\d.]*(?: \(\w+\))?)?: +(?P<why>"
+    r"(?:unknown (?:option|protocol)|invalid |host/network|Bad (?!rule)|Couldn't load|No chain/target/match|Chain '"
+    r"|multiple -|Can't use|can't initialize|option \"|TCP match|multiport needs|Need TCP|line \d+ (?:failed|too long)"
+    r"|Line \d+ seems|Invalid argument).*)"
+)
+_ARGUMENT = re.compile(r"^\s*(?P<why>Bad argument [`'\"].+['\"])")
+_COMMAND = re.compile(r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?\s+(?P<rest>-.*)")
+#: Actions that add no rule: they may fail without harm.
+_HARMLESS = re.compile(r"\s(?:-[CDXFNLSEZ]|--(?:check|delete|flush|new|list|rename)\S*)(?=\s|$)")
+#: What iptables adds to an error.
+_HINT = re.compile(r"\s*(?:\\n)?\s*(?:Try [`'\"]ip|Perhaps ip|Error occurred).*")
+
+
+def printed_errors(lines: Iterable[Line]) -> Iterator[RefusedCommand]:
+    """Yield the errors that iptables printed, in order."""
+    above: list[Line] = []
+    found = 0
+    for line in lines:
+        text = line.text[:1000]
+        error = _ERROR.search(text) or _ARGUMENT.match(text)
+        if error is not None and found < _MOST:
+            # Docker and others print the command in the same line
+            before = [
+                (line.number, text[: error.start()]),
+                *((one.number, one.text) for one in reversed(above)),
+            ]
+            commands = ((number, _COMMAND.search(one)) for number, one in before)
+            number, words = next((one for one in commands if one[1] is not None), (line.number, None))
+            harmless = words is not None and _HARMLESS.search(f" {words['rest']}") is not None
+            if harmless and not error["why"].startswith("can't initialize"):
+                continue
+            program = (
+                words["program"] if words is not None else error.groupdict().get("program") or "iptables"
+            )
+            family: Family = 6 if program.startswith("ip6") else 4
+            shown = words.group().rstrip(" :") if words is not None else error.group().strip()
+            yield RefusedCommand(number, family, shown, _HINT.sub("", error["why"]).strip(" ."), printed=True)
+            found += 1
+        above = [*above[-_ABOVE + 1 :], line]

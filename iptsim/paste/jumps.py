@@ -1,0 +1,26 @@
+"""Jumps of the rules of a table, and those whose name is that of a target of the other address family."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from iptsim.dump.ruleset import Jump, Table
+from iptsim.extensions.hidden import HiddenTarget
+from iptsim.languages import message
+from iptsim.paste.addresses import SHOW
+
+
+def make_unknown(table: Table, name: str) -> None:
+    """Turn jumps to a name into a target of that name, which only the other address family has."""
+    for chain in table.chains.values():
+        for place, rule in enumerate(chain.rules):
+            if rule.jump is not None and rule.jump.chain == name:
+                target = HiddenTarget(
+                    name=name, reason=message("what -j {name} does", name=name), settle=SHOW
+                )
+                chain.rules[place] = dataclasses.replace(rule, target=target)
+
+
+def jumps(table: Table) -> list[str]:
+    """Return the chains to which the rules of a table jump."""
+    return list(dict.fromkeys(rule.target.chain for rule in table.rules() if isinstance(rule.target, Jump)))

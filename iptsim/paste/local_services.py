@@ -1,0 +1,248 @@
+"""What a pasted text shows of services that only their own machine or container can reach.
+
+A container that connects to localhost, programs that listen on 127.0.0.1 only, ports that no container publishes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from iptsim.host.model import LoopbackListener, OwnLoopback, UnpublishedPort
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Ask, Listed
+from iptsim.paste.prompts import prompt_of
+
+#: Ports of services that only programs connect to, no browsers, and words in the names of their images.
+_SERVICES: dict[int, tuple[str, ...]] = {
+    5432: ("postgres", "postgis", "timescale"), 3306: ("mysql", "mariadb", "percona"), 6379: ("redis", "valkey"),
+    27017: ("mongo",), 5672: ("rabbitmq",), 9092: ("kafka",), 9200: ("elasticsearch", "opensearch"),
+    11211: ("memcached",), 1433: ("mssql",), 4222: ("nats",), 2379: ("etcd",), 8086: ("influxdb",),
+    1883: ("mosquitto",),
+}  # fmt: skip
+_LOOPBACK = r"(?:localhost|127\.0\.0\.1|\[?::1\]?)"
+#: An error about a connection to localhost, with its port.
+_FAILED = re.compile(
+    rf"(?=.*(?:refused|connect|unreachable)).*?\b(?:ECONNREFUSED|to|at|on|host|server|dial tcp)\W+{_LOOPBACK}"
+    r"(?:[\"'\])]*:|.{0,60}?\bport[:= ]+\"?)(?P<port>\d{2,5})\b",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(
+    r"refused|can(?:'t|not) connect|could not connect|unable to connect|failed", re.IGNORECASE
+)
+#: A line of a log of Compose: "app_1  | ...", "app-1 | ...".
+_COMPOSED = re.compile(r"\s*(?P<name>[A-Za-z][\w.-]*?)(?:[-_]\d+)?\s+\|\s(?P<text>.*)")
+#: A setting that says where a service is: DB_HOST=localhost, redis://127.0.0.1:6379/0.
+_SETTING = re.compile(rf"(?:^|//|@){_LOOPBACK}(?::(?P<port>\d{{2,5}}))?(?:[/?]|$)", re.IGNORECASE)
+_KEYS = re.compile(r"host|ur[li]|addr|server|dsn|endpoint|broker|connection", re.IGNORECASE)
+#: Sockets in the lists of ss and netstat.
+_SOCKET = re.compile(
+    r"\s*(?:(?P<kind>tcp|udp)6?\s+)?(?:(?:LISTEN|UNCONN)\s+)?\d+\s+\d+\s+(?P<address>\S+):(?P<port>\d+)\s+\S+:\S+"
+    r"(?P<rest>.*)"
+)
+_PROGRAM = re.compile(r"users:\(\(\"(?P<ss>[^\"]+)\"|\b\d+/(?P<netstat>[^\s:]+)")
+#: Programs that print where they listen, and only there: Flask, Django, Uvicorn, http.server.
+_SAYS = re.compile(
+    r"(?:\bRunning on|development server at|Listening (?:on|at):?|Serving HTTP on)\s+(?:https?://)?"
+    r"127\.0\.0\.1(?::| port )(?P<port>\d{2,5})\b"
+)
+#: Options of servers in a command, with the port before or after.
+_BOUND = re.compile(
+    r"http\.server\s+(?P<first>\d+)\s.*?(?:-b|--bind)[ =]127\.0\.0\.1"
+    r"|(?:--host|--bind|--address)[ =](?:127\.0\.0\.1|localhost)\s.*?--port[ =](?P<second>\d+)"
+)
+_CONFIGURED = (
+    (re.compile(r"\s*bind[-_]address\s*=\s*127\.0\.0\.1"), 3306),
+    (re.compile(r"\s*listen_addresses\s*=\s*'(?:localhost|127\.0\.0\.1)'"), 5432),
+    (re.compile(r"\s*bind 127\.0\.0\.1(?: -?::1)?\s*$"), 6379),
+)
+_NGINX = re.compile(r"\s*listen\s+127\.0\.0\.1:(?P<port>\d+)\b.*;")
+#: Programs whose sockets on 127.0.0.1 are meant so, and ports of such.
+_MEANT = re.compile(
+    r"docker-proxy|systemd-resolve|cupsd|containerd|sshd|chronyd|named|master|dnsmasq|kubelet"
+)
+_MEANT_PORTS = frozenset({25, 53, 323, 631, 953, *range(6010, 6020)})
+#: At most this many of each kind are kept.
+_MOST = 5
+
+
+def own_loopbacks(
+    asks: Iterable[Ask], lines: Sequence[Line], services: Mapping[str, Any]
+) -> Iterator[OwnLoopback]:
+    """Yield the connections of containers to localhost, as far as a text shows that a container makes them."""
+    found: dict[tuple[str, int], OwnLoopback] = {}
+    for ask in asks:
+        port = ask.fields.get("dport")
+        to = str(ask.fields["to"])
+        if (
+            ask.container is not None
+            and isinstance(port, int)
+            and (to == "localhost" or to.startswith("127."))
+        ):
+            name = ask.container if ask.container in services else ""
+            text = next((line.text.strip() for line in lines if line.number == ask.line), "")
+            _keep(found, OwnLoopback(ask.line, text, name, port, _service_on(port, services, name)))
+    for one in (*_configured(lines, services), *_logged(lines, services)):
+        _keep(found, one)
+    yield from list(found.values())[:_MOST]
+
+
+def _keep(found: dict[tuple[str, int], OwnLoopback], one: OwnLoopback) -> None:
+    found.setdefault((one.container, one.port), one)
+
+
+def _logged(lines: Sequence[Line], services: Mapping[str, Any]) -> Iterator[OwnLoopback]:
+    """Yield the errors in logs of Compose, and those beside a Compose file that are about one of its services."""
+    composed = any(_COMPOSED.match(line.text) for line in lines)
+    for line in lines:
+        text = line.text[:1000]
+        row = _COMPOSED.match(text)
+        error = _FAILED.search(row["text"] if row else text)
+        if error is None or not _REFUSED.search(text) or prompt_of(text) is not None:
+            continue
+        port, name = int(error["port"]), row["name"] if row else ""
+        service = _service_on(port, services, name)
+        if (
+            row is None
+            and not (composed and service)
+            and not (service and not _publishes(services[service], port))
+        ):
+            continue
+        if name and _shares_host(services.get(name)):
+            continue
+        yield OwnLoopback(line.number, text.strip()[:200], name, port, service, sure=row is not None)
+
+
+def _configured(lines: Sequence[Line], services: Mapping[str, Any]) -> Iterator[OwnLoopback]:
+    """Yield the settings of services in a Compose file by which they look for another one on localhost."""
+    for name, service in services.items():
+        if not isinstance(service, dict) or _shares_host(service):
+            continue
+        for key, value in _environment(service):
+            place = _SETTING.search(value) if _KEYS.search(key) else None
+            if place is None:
+                continue
+            ports = (
+                [int(place["port"])]
+                if place["port"]
+                else [port for port in _SERVICES if _is_about(key, port)]
+            )
+            for port in ports if len(ports) == 1 or not place["port"] else ():
+                other = _service_on(port, services, name)
+                if port in _SERVICES and other:
+                    at = next((one.number for one in lines if key in one.text and value in one.text), 0)
+                    yield OwnLoopback(at, f"{key}={value}"[:200], name, port, other)
+
+
+def _is_about(key: str, port: int) -> bool:
+    """Return whether the name of a setting is about a kind of service: REDIS_HOST, DB_HOST."""
+    databases = port in (5432, 3306, 27017, 1433)
+    if databases and re.match(r"db|database", key, re.IGNORECASE):
+        return True
+    return any(word in key.lower() for word in _SERVICES[port])
+
+
+def _environment(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    given = service.get("environment")
+    if isinstance(given, dict):
+        yield from ((str(key), str(value)) for key, value in given.items())
+    for one in given if isinstance(given, list) else ():
+        key, _, value = str(one).partition("=")
+        yield key, value
+
+
+def _shares_host(service: Any) -> bool:
+    """Return whether a service has no network of its own."""
+    mode = str(service.get("network_mode", "")) if isinstance(service, dict) else ""
+    return mode == "host" or mode.startswith(("service:", "container:"))
+
+
+def _service_on(port: int, services: Mapping[str, Any], own: str) -> str:
+    """Return the other service that has a port, by its image or its ports; "" if there is none."""
+    for name, service in services.items():
+        if name == own or not isinstance(service, dict) or _shares_host(service):
+            continue
+        image = str(service.get("image", "")).lower()
+        if any(word in image for word in _SERVICES.get(port, ())):
+            return str(name)
+        inside = [str(one).rpartition(":")[2].partition("/")[0] for one in _list(service, "ports")]
+        if str(port) in inside or str(port) in [
+            str(one).partition("/")[0] for one in _list(service, "expose")
+        ]:
+            return str(name) if port in _SERVICES or own else ""
+    return ""
+
+
+def _list(service: Mapping[str, Any], key: str) -> list[Any]:
+    given = service.get(key)
+    return given if isinstance(given, list) else []
+
+
+def _publishes(service: Mapping[str, Any], port: int) -> bool:
+    """Return whether a service publishes a port, so that the host itself finds it on localhost."""
+    return any(
+        re.search(rf"(?:^|:){port}(?:-\d+)?(?:[:/]|$)", str(one)) for one in _list(service, "ports")
+    ) or any(isinstance(one, dict) for one in _list(service, "ports"))
+
+
+def loopback_listeners(lines: Sequence[Line]) -> Iterator[LoopbackListener]:
+    """Yield the ports on which, as far as a text shows, a program listens on 127.0.0.1 only."""
+    found: dict[tuple[str, int], LoopbackListener] = {}
+    wide: set[tuple[str, int]] = set()
+    everywhere = False
+    for line in lines:
+        text = line.text[:1000]
+        everywhere |= "all addresses" in text
+        socket = _SOCKET.match(text)
+        if socket is not None and ("LISTEN" in text or "UNCONN" in text or socket["kind"] == "udp"):
+            port, proto = int(socket["port"]), socket["kind"] or "tcp"
+            program = _PROGRAM.search(socket["rest"])
+            name = next((one for one in program.groups() if one), "") if program is not None else ""
+            local = socket["address"].strip("[]").partition("%")[0]
+            if local in ("::1", "::ffff:127.0.0.1") or re.fullmatch(r"127\.0\.0\.1", local):
+                if port and port < 65536 and port not in _MEANT_PORTS and not _MEANT.search(name):
+                    found.setdefault(
+                        (proto, port), LoopbackListener(line.number, text.strip(), proto, port, name)
+                    )
+            else:
+                wide.add((proto, port))
+            continue
+        for number in re.findall(r"(?:0\.0\.0\.0|\[::\]|\*):(\d{1,5})\b", text):
+            wide.add(("tcp", int(number)))
+        said = _SAYS.search(text) or _NGINX.match(text)
+        bound = _BOUND.search(text)
+        port = int(said["port"]) if said else int(bound["first"] or bound["second"]) if bound else 0
+        port = port or next((own for words, own in _CONFIGURED if words.match(text)), 0)
+        if 0 < port < 65536:
+            found.setdefault(
+                ("tcp", port), LoopbackListener(line.number, text.strip()[:200], "tcp", port, said=True)
+            )
+    kept = [one for key, one in found.items() if key not in wide and not (one.said and everywhere)]
+    yield from kept[:_MOST]
+
+
+def unpublished_ports(
+    asked: Iterable[Ask], listed: Iterable[Listed], services: Mapping[str, Any], own: Iterable[str]
+) -> Iterator[UnpublishedPort]:
+    """Yield the ports to which a connection to the host failed, and that a container has, but does not publish."""
+    here = {"localhost", "host", "127.0.0.1", "::1", *own}
+    known = list(listed)
+    published = {(port, proto) for one in known for _, port, _, proto in one.ports}
+    for ask in asked:
+        port, proto = ask.fields.get("dport"), str(ask.fields.get("proto", "tcp"))
+        if ask.container is not None or not isinstance(port, int) or ask.fields["to"] not in here:
+            continue
+        if (port, proto) in published:
+            continue
+        names = [one.name for one in known if (port, proto) in one.exposed]
+        names += [str(name) for name, one in services.items() if _exposes(one, port)]
+        if names:
+            yield UnpublishedPort(ask.line, names[0], port, proto)
+
+
+def _exposes(service: Any, port: int) -> bool:
+    """Return whether a service of Compose has a port that it does not publish."""
+    if not isinstance(service, dict) or _shares_host(service) or _list(service, "ports"):
+        return False
+    return str(port) in [str(one).partition("/")[0] for one in _list(service, "expose")]

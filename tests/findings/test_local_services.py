@@ -1,0 +1,139 @@
+"""Causes that no rule shows: localhost in a container, programs on 127.0.0.1, ports that are not published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+
+COMPOSE = """\
+services:
+  app:
+    build: .
+    ports: ["3000:3000"]
+{more}  db:
+    image: postgres:16
+"""
+LOG = "app-1  | Error: connect ECONNREFUSED 127.0.0.1:5432\n"
+SOCKETS = """\
+# docker run --add-host=host.docker.internal:host-gateway -it nginx curl http://172.17.0.1:{port}
+# ss -tln
+State   Recv-Q  Send-Q   Local Address:Port   Peer Address:Port
+LISTEN  0       128          127.0.0.1:3306        0.0.0.0:*
+LISTEN  0       128            0.0.0.0:22          0.0.0.0:*
+LISTEN  0       128      127.0.0.53%lo:53          0.0.0.0:*
+LISTEN  0       128          127.0.0.1:8080        0.0.0.0:*
+LISTEN  0       128       192.168.1.10:8080        0.0.0.0:*
+"""
+PS = """\
+$ docker ps
+CONTAINER ID   IMAGE   COMMAND    CREATED   STATUS   PORTS      NAMES
+a2dc22068d0a   web     "python"   1 hour    Up 1 h   {ports}   web
+$ telnet localhost 8888
+Trying 127.0.0.1...
+telnet: Unable to connect to remote host: Connection refused
+"""
+
+
+def codes(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "paste.txt"
+    path.write_text(text, "utf-8")
+    return {one.code: str(one.title) for one in iptsim.lint(path)}
+
+
+@pytest.mark.parametrize(
+    ("more", "log"),
+    [
+        ("", LOG),
+        ("", "Error: connect ECONNREFUSED 127.0.0.1:5432\n"),
+        ("    environment:\n      DATABASE_URL: postgres://u:p@localhost:5432/x\n", ""),
+        ("    environment:\n      - DB_HOST=localhost\n", ""),
+    ],
+)
+def test_localhost_in_a_container_is_the_container(tmp_path: Path, more: str, log: str) -> None:
+    """Each container has a loopback interface of its own (Docker's documentation of networks)."""
+    found = codes(tmp_path, COMPOSE.format(more=more) + log)
+    assert "db" in found["container-loopback"]
+
+
+@pytest.mark.parametrize(
+    ("more", "log"),
+    [
+        ("", ""),
+        ("    network_mode: host\n    environment:\n      - DB_HOST=localhost\n", ""),
+        ("    environment:\n      API_URL: http://localhost:3000\n", ""),  # for the browser
+        ("    environment:\n      - DB_HOST=db\n", ""),
+        ("", "Error: connect ECONNREFUSED 172.18.0.2:5432\n"),
+        ("", "Error: connect ECONNREFUSED 127.0.0.1:99999\n"),
+    ],
+)
+def test_no_container_connects_to_localhost(tmp_path: Path, more: str, log: str) -> None:
+    assert "container-loopback" not in codes(tmp_path, COMPOSE.format(more=more) + log)
+
+
+def test_a_program_that_listens_on_loopback_only(tmp_path: Path) -> None:
+    """Not port 8080, on which another socket listens, and not the stub of systemd-resolved."""
+    assert codes(tmp_path, SOCKETS.format(port=3306))["listens-on-loopback"].endswith(": 3306/tcp.")
+
+
+@pytest.mark.parametrize(
+    ("ports", "found"), [("8888/tcp", True), ("0.0.0.0:8888->8888/tcp", False), ("", False)]
+)
+def test_a_port_that_is_not_published(tmp_path: Path, ports: str, found: bool) -> None:
+    assert ("port-not-published" in codes(tmp_path, PS.format(ports=ports))) is found
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        # of a connection to port 2222, only the first packet is NEW (iptables-extensions(8), conntrack)
+        (
+            "-P INPUT DROP\n-A INPUT -p tcp --dport 2222 -m state --state ESTABLISHED -j ACCEPT",
+            "established-only",
+        ),
+        ("-P INPUT ACCEPT\n-A OUTPUT -d 127.0.0.1/32 -j REJECT", "output-drops-loopback"),
+        ("-P INPUT ACCEPT\n-A INPUT -i eth0:1 -j DROP", "alias-interface"),
+        ("-P INPUT ACCEPT\n-A INPUT -i eth0,eth1 -j DROP", "alias-interface"),
+    ],
+)
+def test_rules_that_do_something_else(tmp_path: Path, rules: str, code: str) -> None:
+    assert code in codes(tmp_path, f"# iptables -S\n{rules}\n")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "-P INPUT DROP\n-A INPUT -p tcp --dport 22 -m state --state NEW,ESTABLISHED -j ACCEPT",
+        "-P INPUT DROP\n-A INPUT -s 192.0.2.7 -p tcp --dport 22 -j ACCEPT\n"
+        "-A INPUT -p tcp --dport 22 -m state --state ESTABLISHED -j ACCEPT",
+        "-P INPUT DROP\n-A INPUT -p tcp --dport 1024:65535 -m state --state ESTABLISHED -j ACCEPT",
+        "-P OUTPUT DROP\n-A OUTPUT -o lo -j ACCEPT",
+    ],
+)
+def test_rules_that_do_what_they_say(tmp_path: Path, rules: str) -> None:
+    assert (
+        not {"established-only", "output-drops-loopback"}
+        & codes(tmp_path, f"# iptables -S\n{rules}\n").keys()
+    )
+
+
+def test_bans_in_input_beside_published_ports(tmp_path: Path) -> None:
+    """Packets to a published port are forwarded, so INPUT does not see them (docs.docker.com, iptables)."""
+    rules = "\n# iptables -S INPUT\n-P INPUT ACCEPT\n-A INPUT -s 203.0.113.7/32 -j DROP\n"
+    published = PS.format(ports="0.0.0.0:8888->80/tcp")
+    assert "port 8888/tcp of web" in codes(tmp_path, published + rules)["bans-not-for-containers"]
+    assert "bans-not-for-containers" not in codes(tmp_path, PS.format(ports="80/tcp") + rules)
+
+
+def test_a_script_that_flushes_dockers_rules(tmp_path: Path) -> None:
+    script = "my docker containers have no network\niptables -F\niptables -A INPUT -i lo -j ACCEPT\n"
+    assert "flushes-docker" in codes(tmp_path, script)
+    assert "flushes-docker" not in codes(tmp_path, f"{script}systemctl restart docker\n")
+
+
+def test_a_rule_after_the_return_by_place(tmp_path: Path) -> None:
+    """Rules that were cut out before it are not behind it."""
+    text = "*filter\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n...\n-A DOCKER-USER -j RETURN\nCOMMIT\n"
+    assert "docker-user-after-return" not in codes(tmp_path, text)
