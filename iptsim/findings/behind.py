@@ -167,6 +167,16 @@ def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
         candidate = _other_machine(address)
         if candidate is not None:
             return address_text(family, candidate)
+    return _routed(scene, family, interface)
+
+
+def _routed(scene: Scene, family: Family, interface: Interface) -> str | None:
+    """Return a machine of a private subnet to which a route leads by an interface; else None."""
+    for route in scene.host.namespace.routes:
+        if route.family == family and route.device == interface.name and route.type == "unicast":
+            address = address_text(family, route.destination + 2)
+            if 0 < route.prefix_length <= BITS[family] - 2 and is_private(family, address):
+                return address
     return None
 
 

@@ -8,12 +8,13 @@ from typing import Any
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import Cause
 from iptsim.findings.local_services import title_of_loopback, title_of_unpublished
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
 from iptsim.findings.scene import Scene
 from iptsim.host.model import LoggedLine, Pasted
-from iptsim.languages import Message, Text, message, message_sentences
+from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Skipped
 
 #: The words of log prefixes that say that a packet was blocked.
@@ -114,12 +115,23 @@ def _only_logged(logged: LoggedLine) -> Message:
 
 
 def _guess(branch: Explanation) -> Text | None:
-    """Return what a branch is based on, if that is one thing that the source does not show, and a rule blocks it."""
+    """Return what a branch in which a rule blocks the packet is based on.
+
+    That is one thing that the source does not show; or that the rules which it does not show leave the packet alone.
+    """
     decisions, step = branch.trace.decisions, branch.reason.step
-    if branch.verdict not in ("DROP", "REJECT") or len(decisions) != 1 or decisions[0].rule is not None:
-        return None
     shown = step is not None and (step.policy or step.rule is not None)
-    return decisions[0].words if shown and decisions[0].value else None
+    if branch.verdict not in ("DROP", "REJECT") or not shown or not all(one.value for one in decisions):
+        return None
+    if len(decisions) == 1 and decisions[0].rule is None:
+        return decisions[0].words
+    rules = [one.rule for one in decisions if one.rule is not None and is_gap(one.rule.target)]
+    if not rules or len(rules) < len(decisions) or (step is not None and step.rule in rules):
+        return None
+    places = dict.fromkeys(f"{rule.table} {rule.chain}" for rule in rules)
+    return message(
+        "the rules of {places} that are not shown let it continue", places=message_joined(", ", list(places))
+    )
 
 
 def _near(shown: Explanation) -> tuple[Skipped, ...]:
