@@ -189,6 +189,9 @@ CODES: dict[str, Kind] = {
             "In a pasted text: a rule between containers of one bridge, which br_netfilter must be loaded for."
         ),
     ),
+    "source-port-trusted": Kind(
+        "medium", message("A rule of INPUT opens all ports to whoever sends from a certain port.")
+    ),
     "wrong-chain": Kind(
         "medium", message("A rule of INPUT is for packets that the host forwards, which never pass INPUT.")
     ),
@@ -251,6 +254,9 @@ CODES: dict[str, Kind] = {
     ),
     "docker-user-port": Kind(
         "low", message("A rule in DOCKER-USER names a port: it is the container's, not the published one.")
+    ),
+    "clients-masqueraded": Kind(
+        "low", message("A rule masquerades incoming connections, so containers do not see their clients.")
     ),
     "forward-drop": Kind(
         "low", message("The FORWARD policy is DROP, and no rule accepts what is forwarded for others.")

@@ -591,3 +591,71 @@ def test_a_name_server_without_an_address_is_passed_over(tmp_path: Path) -> None
     path.write_text(f"nameserver 999.1.1.1\nnameserver 10.0.0.2\n\n{rules}", "utf-8")
     (found,) = [one for one in iptsim.lint(path) if one.code == "host-without-names"]
     assert "10.0.0.2" in found.command("paste")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("-p tcp --sport 22 -j ACCEPT", True),
+        ("-p udp --sport 53 -m comment --comment 'a -j b' -j ACCEPT", True),
+        ("-p tcp --sport 22 -m conntrack --ctstate ESTABLISHED -j ACCEPT", False),
+        ("-p udp --sport 67 --dport 68 -j ACCEPT", False),
+        ("-s 192.0.2.1 -p udp --sport 53 -j ACCEPT", False),
+        ("-p tcp --dport 22 -j ACCEPT", False),
+    ],
+)
+def test_a_source_port_that_opens_all_ports(options: str, expected: bool, tmp_path: Path) -> None:
+    """nmap(1), --source-port: firewalls that trust traffic based only on the source port number."""
+    path = tmp_path / "paste"
+    path.write_text(f"iptables -P INPUT DROP\niptables -A INPUT {options}\n", "utf-8")
+    found = [one for one in iptsim.lint(path) if one.code == "source-port-trusted"]
+    assert bool(found) is expected
+    for one in found:
+        # the remedy was tried: then only replies pass
+        assert one.commands[0].endswith(" -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+        assert not str(one.remedy).startswith("The usual remedy does not help")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [("", True), ("-m comment --comment all ", True), ("-o eth0 ", False), ("-s 10.8.0.0/24 ", False)],
+)
+def test_a_rule_that_masquerades_clients_of_containers(options: str, expected: bool, tmp_path: Path) -> None:
+    """iptables-extensions(8), MASQUERADE: the address of the interface by which a packet goes out, here docker0."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "-P POSTROUTING ACCEPT\n-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n"
+        f"-A POSTROUTING {options}-j MASQUERADE\n",
+        "utf-8",
+    )
+    assert ("clients-masqueraded" in {one.code for one in iptsim.lint(path)}) is expected
+
+
+def test_a_vpn_whose_subnet_only_a_route_tells(tmp_path: Path) -> None:
+    """OpenVPN's route to its clients; the router of the LAN knows none to them."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "root@vpn:~# ip r\ndefault via 192.168.10.1 dev eth0\n10.8.0.0/24 via 10.8.0.2 dev tun0\n"
+        "10.8.0.2 dev tun0 proto kernel scope link src 10.8.0.1\n"
+        "192.168.10.0/24 dev eth0 proto kernel scope link src 192.168.10.5\n"
+        "root@vpn:~# iptables -t nat -S\n-P PREROUTING ACCEPT\n-P POSTROUTING ACCEPT\n",
+        "utf-8",
+    )
+    (found,) = [one for one in iptsim.lint(path) if one.code == "not-masqueraded"]
+    assert "-s 10.8.0.2 -o eth0 -j MASQUERADE" in str(found.remedy)
+
+
+def test_the_likeliest_cause_behind_chains_that_are_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "Chain FORWARD (policy DROP)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "   84  7056 DOCKER-USER  all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+        "   84  7056 DROP       all  --  docker0 docker0  0.0.0.0/0            0.0.0.0/0\n\n"
+        "172.17.0.2 cannot ping 172.17.0.3\n",
+        "utf-8",
+    )
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert cause.shown.verdict == "DROP"
+    assert "the rules of filter DOCKER-USER that are not shown let it continue" in str(cause.text)

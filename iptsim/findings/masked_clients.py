@@ -1,0 +1,56 @@
+"""Rules that masquerade what comes in, too: containers and port forwards see the host instead of their clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule
+from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.port_forwards import forwards
+from iptsim.findings.scene import Scene
+from iptsim.languages import message
+from iptsim.owners.docker import is_dockers
+from iptsim.packet import Family
+
+
+def masked(scene: Scene) -> Iterator[Finding]:
+    """Find rules that masquerade all packets, on hosts with containers or port forwards."""
+    for family in scene.families:
+        rules = [rule for rule in scene.rules(family, "nat", "POSTROUTING") if _takes_all(rule)]
+        if rules and (scene.host.networks or any(forwards(scene, family))):
+            yield _finding(scene, family, rules[0])
+
+
+def _takes_all(rule: Rule) -> bool:
+    """Return whether a rule masquerades whatever leaves, by any interface."""
+    parameters = rule.parameters
+    named = (parameters.source, parameters.destination, parameters.out_interface, parameters.protocol)
+    others = rule.extension_names - {"comment", "MASQUERADE"}
+    return rule.target_name == "MASQUERADE" and not is_dockers(rule) and not any(named) and not others
+
+
+def _finding(scene: Scene, family: Family, rule: Rule) -> Finding:
+    uplink = scene.outside_interface(family)
+    out = "UPLINK" if uplink is None or scene.host.inferred else uplink.name
+    asked = (scene.ask_port(one) for one in scene.publications(family))
+    by_hand = (scene.ask("internet", one.at, family, **one.fields) for one in forwards(scene, family))
+    shown = next((one for one in (*asked, *by_hand) if one is not None and uses(one, rule)), None)
+    return Finding(
+        "clients-masqueraded",
+        message(
+            "nat POSTROUTING rule {position} masquerades incoming connections, too: containers and port forwards see"
+            " an address of the host instead of the client's.",
+            position=rule.position,
+        ),
+        (of_rule(rule),),
+        message(
+            "Logs, bans and access lists there know one client only. The rule is for packets that leave the host for"
+            " the outside, but it names no interface."
+        ),
+        message(
+            "Name the uplink: {command}",
+            command=f"{tool_of(family)} -t nat -R POSTROUTING {rule.position} -o {out} -j MASQUERADE",
+        ),
+        shown,
+        family,
+    )

@@ -1,0 +1,73 @@
+"""Rules that accept packets by their source port alone, which every sender chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.examples import is_for_replies
+from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.scene import Scene
+from iptsim.languages import message
+from iptsim.packet import TCP, UDP, Family, protocol_name
+
+#: A port of the host that hardly any rule is for, and a source port that none names.
+_ANY_PORT, _OTHER = 9999, 40000
+
+
+def trusted(scene: Scene) -> Iterator[Finding]:
+    """Find rules of INPUT that open all ports of the host to whoever sends from a certain port."""
+    for family in scene.families:
+        for chain in scene.below(family, "filter", "INPUT"):
+            for rule in scene.rules(family, "filter", chain):
+                port = _source_port(rule)
+                if port is None:
+                    continue
+                proto = protocol_name(rule.parameters.protocol or TCP)
+                shown, other = (
+                    scene.ask("internet", "host", family, proto=proto, sport=sport, dport=_ANY_PORT)
+                    for sport in (port, _OTHER)
+                )
+                if shown is None or other is None or not uses(shown, rule) or shown.verdict != "ACCEPT":
+                    continue
+                if other.verdict in ("DROP", "REJECT"):
+                    yield _finding(family, rule, port, shown)
+
+
+def _source_port(rule: Rule) -> int | None:
+    """Return the source port from which a rule accepts packets to any port, also of new connections."""
+    parameters = rule.parameters
+    if rule.target_name != "ACCEPT" or parameters.protocol not in (TCP, UDP) or parameters.negated:
+        return None
+    if parameters.source is not None or rule.conditions_on("dport") or is_for_replies(rule):
+        return None
+    for one in rule.conditions_on("sport"):
+        if isinstance(one.allowed, tuple) and one.allowed and not one.negated:
+            return one.allowed[0][0]
+    return None
+
+
+def _finding(family: Family, rule: Rule, port: int, shown: Explanation) -> Finding:
+    options, _, target = rule.specification.rpartition(" -j ")
+    replies = f"{options} -m conntrack --ctstate ESTABLISHED -j {target}"
+    command = f"{tool_of(family)} -R {rule.chain} {rule.position} {replies}"
+    return Finding(
+        "source-port-trusted",
+        message(
+            "{chain} rule {position} opens every port to senders that use the source port {port}.",
+            chain=rule.chain,
+            position=rule.position,
+            port=port,
+        ),
+        (of_rule(rule),),
+        message(
+            "Every sender chooses its source port. The rule does not open port {port} of the host either: that would"
+            " be --dport {port}.",
+            port=port,
+        ),
+        message("For replies to the host alone: {command}", command=command),
+        shown,
+        family,
+        (command,),
+    )
