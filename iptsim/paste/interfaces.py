@@ -1,8 +1,10 @@
-"""Interfaces in pasted text: their kind, inferred from the name if nothing else shows it."""
+"""Interfaces in pasted text as `ip -j addr` prints them, and their kind, inferred from the name."""
 
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, ip_interface
+from typing import Any
 
 _KINDS = (
     (re.compile(r"virbr\d+-nic"), "tun"),  # keeps the MAC address of libvirt's bridge
@@ -17,3 +19,28 @@ _KINDS = (
 def kind_of(name: str) -> str | None:
     """Return the kind of an interface, as `ip -d link` calls it; None if the name does not show it."""
     return next((kind for form, kind in _KINDS if form.match(name)), None)
+
+
+def entry_of(name: str, kind: str | None) -> dict[str, Any]:
+    """Return an interface that is up, as `ip -j -d addr` prints it, without addresses."""
+    entry: dict[str, Any] = {"ifname": name, "flags": ["UP"], "link_type": "ether", "addr_info": []}
+    return entry if kind is None else {**entry, "linkinfo": {"info_kind": kind}}
+
+
+def address_entry(text: str) -> dict[str, Any]:
+    """Return an address with its prefix length, such as 192.0.2.10/24, as `ip -j addr` prints it.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    own = ip_interface(text)
+    family = "inet" if own.version == 4 else "inet6"
+    return {"family": family, "local": str(own.ip), "prefixlen": own.network.prefixlen, "scope": "global"}
+
+
+def default_route_entries(gateway: str, device: str) -> list[dict[str, Any]]:
+    """Return the default route through an IPv4 gateway as `ip -j route` prints it; none if there is no such gateway."""
+    try:
+        return [{"dst": "default", "gateway": str(IPv4Address(gateway)), "dev": device, "flags": []}]
+    except ValueError:
+        return []

@@ -325,3 +325,25 @@ def test_a_default_route_alone_leaves_the_others_open(tmp_path: Path) -> None:
 )
 def test_commands_that_set_a_kernel_parameter(tmp_path: Path, command: str) -> None:
     assert read(tmp_path, command).namespace.sysctls["net.ipv4.ip_forward"] == "0"
+
+
+def test_netplan(tmp_path: Path) -> None:
+    """The reference of netplan's YAML: `addresses`, `interfaces` of bridges, `routes` to default."""
+    text = (
+        "network:\n  version: 2\n  ethernets:\n    enp3s0: {dhcp4: no}\n    enp4s0:\n      addresses: [999.1.1.1/8]\n"
+        "  bridges:\n    br0:\n      interfaces: [enp3s0]\n      addresses:\n        - 192.168.1.10/24\n"
+        "      routes:\n        - to: default\n          via: 192.168.1.1\n"
+    )
+    host = read(tmp_path, text)
+    assert forms(host) == ["netplan", "iptables-save (filter)"]
+    assert host.namespace.interfaces["enp3s0"].master == "br0"
+    assert [one.address for one in host.namespace.interfaces["br0"].addresses] == [0xC0A8010A]
+    gateways = [route.gateway for route in host.namespace.routes if not route.prefix_length]
+    assert gateways == [0xC0A80101]
+
+
+@pytest.mark.parametrize(
+    "text", ["network:\n", "network:\n  bridges: 3\n", "network:\n  - [\n", "network:\n  {\n"]
+)
+def test_what_is_not_netplan_is_left_out(tmp_path: Path, text: str) -> None:
+    assert "netplan" not in forms(read(tmp_path, text))

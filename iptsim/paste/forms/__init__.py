@@ -32,6 +32,7 @@ FORMS = (
     "net_tools",
     "brctl",
     "ifupdown",
+    "netplan",
     "sockets",
     "sysctl",
     "docker_json",

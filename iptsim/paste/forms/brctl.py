@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from iptsim.paste.interfaces import kind_of
+from iptsim.paste.interfaces import entry_of, kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
@@ -27,18 +27,13 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         port = ""
         if (begun := _BRIDGE.match(text)) is not None:
             bridge, port = begun[1], begun[2] or ""
-            entries[bridge] = _entry(bridge, "bridge")
+            entries[bridge] = entry_of(bridge, "bridge")
         elif bridge and (listed := _PORT.match(text)) is not None:
             port = listed[1]
         else:
             break
         if port:
-            entries[port] = {**_entry(port, kind_of(port)), "master": bridge}
+            entries[port] = {**entry_of(port, kind_of(port)), "master": bridge}
         at += 1
     facts = Facts({"ip-addr.json": json.dumps(list(entries.values())).encode()})
     return Segment("brctl show", "brctl show", first, at, [facts] if entries else [])
-
-
-def _entry(name: str, kind: str | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {"ifname": name, "flags": ["UP"], "link_type": "ether", "addr_info": []}
-    return entry if kind is None else {**entry, "linkinfo": {"info_kind": kind}}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from ipaddress import IPv4Network, ip_address, ip_interface
+from ipaddress import IPv4Network
 from typing import Any
 
-from iptsim.paste.interfaces import kind_of
+from iptsim.paste.interfaces import address_entry, default_route_entries, entry_of, kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
@@ -57,18 +57,12 @@ def _note(
     own = _address(options)
     if own is None and "bridge-ports" not in options:
         return  # its address comes from elsewhere, such as DHCP
-    entry = entries.setdefault(name, _entry(name, "bridge" if "bridge-ports" in options else kind_of(name)))
+    entry = entries.setdefault(name, entry_of(name, "bridge" if "bridge-ports" in options else kind_of(name)))
     if own is not None:
         entry["addr_info"].append(own)
     for port in ports:
-        entries.setdefault(port, _entry(port, kind_of(port)))["master"] = name
-    gateway = options.get("gateway", "")
-    try:
-        is_ipv4 = ip_address(gateway).version == 4
-    except ValueError:
-        return
-    if is_ipv4:
-        routes.append({"dst": "default", "gateway": gateway, "dev": name, "flags": []})
+        entries.setdefault(port, entry_of(port, kind_of(port)))["master"] = name
+    routes += default_route_entries(options.get("gateway", ""), name)
 
 
 def _address(options: dict[str, str]) -> dict[str, Any] | None:
@@ -76,13 +70,6 @@ def _address(options: dict[str, str]) -> dict[str, Any] | None:
     written, mask = options.get("address", ""), options.get("netmask", "")
     try:
         length = IPv4Network(f"0.0.0.0/{mask}").prefixlen if "." in mask else mask
-        own = ip_interface(written if "/" in written or not mask else f"{written}/{length}")
+        return address_entry(written if "/" in written or not mask else f"{written}/{length}")
     except ValueError:
         return None
-    family = "inet" if own.version == 4 else "inet6"
-    return {"family": family, "local": str(own.ip), "prefixlen": own.network.prefixlen, "scope": "global"}
-
-
-def _entry(name: str, kind: str | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {"ifname": name, "flags": ["UP"], "link_type": "ether", "addr_info": []}
-    return entry if kind is None else {**entry, "linkinfo": {"info_kind": kind}}
