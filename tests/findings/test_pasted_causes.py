@@ -657,5 +657,6 @@ def test_the_likeliest_cause_behind_chains_that_are_not_shown(tmp_path: Path) ->
     )
     cause = iptsim.lint(path).cause
     assert cause is not None
+    assert cause.shown is not None
     assert cause.shown.verdict == "DROP"
     assert "the rules of filter DOCKER-USER that are not shown let it continue" in str(cause.text)
