@@ -11,6 +11,9 @@ import pytest
 import iptsim
 from iptsim.host.model import Host
 from iptsim.packet import address_text
+from iptsim.paste.lines import lines_of
+from iptsim.paste.pieces import Listed
+from iptsim.paste.splitting import split
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 RULES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
@@ -347,3 +350,24 @@ def test_netplan(tmp_path: Path) -> None:
 )
 def test_what_is_not_netplan_is_left_out(tmp_path: Path, text: str) -> None:
     assert "netplan" not in forms(read(tmp_path, text))
+
+
+def test_docker_ps_with_chosen_columns() -> None:
+    """docker-ps(1): a table of chosen columns has the headings of the columns as well."""
+    text = (
+        "NAMES     PORTS                                         STATUS\n"
+        "grafana   0.0.0.0:3000->3000/tcp, [::]:3000->3000/tcp   Up 2 hours\n"
+        "worker                                                  Up 2 hours\n"
+    )
+    (segment,) = split(lines_of(text))[0]
+    assert {one.name: one.ports for one in segment.pieces if isinstance(one, Listed)} == {
+        "grafana": (("0.0.0.0", 3000, 3000, "tcp"), ("::", 3000, 3000, "tcp")),
+        "worker": (),
+    }
+
+
+def test_a_heading_of_other_words_is_no_list_of_containers() -> None:
+    assert (
+        split(lines_of("NAMES of PORTS\ngrafana 3000\n\nNAMES PORTS\n\nNAMES  PORTS\nweb    of call\n"))[0]
+        == []
+    )

@@ -12,6 +12,10 @@ _HEADING = re.compile(r"\s*(?:CONTAINER ID\s+IMAGE|NAME\s+(?:IMAGE\s+)?COMMAND)\
 _ROW = re.compile(r"\s*(?P<id>[0-9a-f]{12})(?:[0-9a-f]{52})?\s+(?P<image>\S+)\s")
 #: Compose has the name first and the service after the command.
 _COMPOSE_ROW = re.compile(r"\s*(?P<name>[\w.-]+)\s+(?P<image>\S+)?\s*[\"'“].*?[\"'”]\s")
+#: Columns that `docker ps --format "table ..."` may print (docker-ps(1)), with the name and the ports among them.
+_COLUMNS = re.compile(
+    r"CONTAINER ID|IMAGE|COMMAND|CREATED(?: AT)?|STATUS|STATE|PORTS|NAMES?|SERVICE|SIZE|NETWORKS|MOUNTS|LABELS"
+)
 _STATUS = re.compile(r"\b(?:Up|Exited|Created|Restarting|Paused|Dead|Exit \d+|running|exited)\b")
 _PUBLISHED = re.compile(
     r"(?:(?P<host>\d+(?:\.\d+){3}|\[?[0-9a-fA-F:]*:\]?|):)?(?P<from>\d+)(?:-(?P<till>\d+))?->"
@@ -24,10 +28,10 @@ _EXPOSED = re.compile(r"(?<![>\d./:-])(?P<port>\d{1,5})/(?P<proto>tcp|udp|sctp)\
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the list of containers that starts at a line, or None."""
-    heading = _HEADING.match(lines[at].text)
-    if not heading:
-        return None
-    compose = lines[at].text.lstrip().startswith("NAME")
+    text = lines[at].text
+    if not _HEADING.match(text):
+        return _chosen_columns(lines, at) if "PORTS" in text and "NAME" in text else None
+    compose = text.lstrip().startswith("NAME")
     last = at
     found: list[Listed] = []
     unread: list[int] = []
@@ -53,12 +57,42 @@ def _container(text: str, compose: bool) -> Listed | None:
     if row is None or status is None:
         return None
     name = row["name"] if compose else text.split()[-1].split(",")[0]
-    ports = []
-    if status[0] in ("Up", "running", "Paused"):
-        for one in _PUBLISHED.finditer(text, status.end()):
-            first, last = int(one["from"]), int(one["till"] or one["from"])
-            for port in range(first, min(last, 65535) + 1):
-                host = (one["host"] or "").strip("[]")
-                ports.append((host, port, int(one["inside"]) + port - first, one["proto"]))
+    ports = _ports(text[status.end() :]) if status[0] in ("Up", "running", "Paused") else []
     exposed = tuple((int(one["port"]), one["proto"]) for one in _EXPOSED.finditer(text, status.end()))
     return Listed(name, row["image"] or "", "" if compose else row["id"], tuple(ports), exposed)
+
+
+def _ports(text: str) -> list[tuple[str, int, int, str]]:
+    """Return the published ports in a text: the host's address and port, the container's port, the protocol."""
+    ports = []
+    for one in _PUBLISHED.finditer(text):
+        first, last = int(one["from"]), int(one["till"] or one["from"])
+        for port in range(first, min(last, 65535) + 1):
+            host = (one["host"] or "").strip("[]")
+            ports.append((host, port, int(one["inside"]) + port - first, one["proto"]))
+    return ports
+
+
+def _chosen_columns(lines: list[Line], at: int) -> Segment | None:
+    """Return the list of `docker ps --format "table ..."`, whose columns begin where their headings do."""
+    heading = lines[at].text
+    starts = {one[0]: one.start() for one in _COLUMNS.finditer(heading)}
+    if _COLUMNS.sub("", heading).strip() or "PORTS" not in starts or not starts.keys() & {"NAMES", "NAME"}:
+        return None
+    ends = dict(zip(starts, [*list(starts.values())[1:], None], strict=True))
+    found: list[Listed] = []
+    last = at
+    for index in range(at + 1, len(lines)):
+        text = lines[index].text
+        cells = {name: text[start : ends[name]].strip() for name, start in starts.items()}
+        name = cells.get("NAMES") or cells.get("NAME") or ""
+        is_row = re.fullmatch(r"[\w.-]+(?:,[\w.-]+)*", name) is not None
+        if not is_row or not re.fullmatch(r"(?:[\d.:\[\]a-fA-F>/,-]|tcp|udp|sctp|\s)*", cells["PORTS"]):
+            break
+        exposed = tuple((int(one["port"]), one["proto"]) for one in _EXPOSED.finditer(cells["PORTS"]))
+        ports = tuple(_ports(cells["PORTS"]))
+        found.append(
+            Listed(name.split(",")[0], cells.get("IMAGE", ""), cells.get("CONTAINER ID", ""), ports, exposed)
+        )
+        last = index
+    return Segment("docker ps", "docker ps", at, last, [*found]) if found else None
