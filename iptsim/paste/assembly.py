@@ -84,8 +84,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     in_comments = False
     decoded = {text_name: decode(data, text_name) for text_name, data in texts.items()}
     given = Given()
-    for text_name, text in decoded.items():
-        lines = lines_of(text)
+    cleaned = {text_name: lines_of(text) for text_name, text in decoded.items()}
+    for text_name, lines in cleaned.items():
         given.add(given_by(lines))
         segments, left_out = split(lines)
         for others in (quoted_commands, commented) if len(decoded) == 1 else ():
@@ -122,7 +122,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     with_commands = bool(runs) and all(piece.status or piece.commands for piece in rules)
     # commands after those of Docker change its rules
     flushes = flushed(rules) if with_commands else []
-    late = bool(flushes) and any(run_after_docker(lines_of(text)) for text in decoded.values())
+    late = bool(flushes) and any(map(run_after_docker, cleaned.values()))
     later = [
         one
         for one in rules
@@ -182,7 +182,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     told = tuple(_logged_line(piece) for piece in logged)
-    every = [line for text in decoded.values() for line in lines_of(text)]
+    every = [line for lines in cleaned.values() for line in lines]
     services = {name: one for found in runs for name, one in found.services.items()}
     clients = [
         piece

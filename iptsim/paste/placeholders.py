@@ -11,7 +11,7 @@ _BRACKETED = re.compile(
 )
 #: A value that a shell, a template or the reader would fill in.
 _UNKNOWN = re.compile(
-    r"\$[A-Za-z_{(0-9]|`|%i$|<[A-Za-z][^<>]*>|\{\{|\[[A-Za-z][^]]*\]|(?:^|[^A-Za-z])(?:[Yy]our[_-]|YOUR[_-]|MY_[A-Z])"
+    r"\$[A-Za-z_{(0-9]|`|%i$|<[A-Za-z][^<>]*>|\{\{|\[(?![0-9a-fA-F]{1,4}:)[A-Za-z][^]]*\]|(?:^|[^A-Za-z])(?:[Yy]our[_-]|YOUR[_-]|MY_[A-Z])"
 )
 #: A placeholder for the name of an interface: `ethX`, `INTERFACE`, `LAN_IF`.
 _NO_INTERFACE = re.compile(

@@ -51,14 +51,26 @@ def is_rule(text: str) -> bool:
 
 def without_prefixes(lines: list[str]) -> list[str]:
     """Return lines without the prefixes that all lines of a run have, if there are rules behind them."""
-    lines = list(_without_service(lines))
-    if not _ANY.search("\n".join(lines)):
-        return lines
+    if any(map(_SERVICE.match, lines)):
+        lines = list(_without_service(lines))
+    hints = [line for line in lines if _ANY.search(line)]
     for form in _PREFIXES:
-        lines = [new for _, new in _replaced(lines, _behind(form), _RULE, _COMMAND)]
-    lines = [new for _, new in _replaced(lines, _numbered(), _RULE, _COMMAND)]
-    lines = [new for _, new in _replaced(lines, _numbered_rule, _RULE)]
-    return [new for _, new in _replaced(lines, _string, _RULE, _COMMAND)]
+        if _changes(hints, form):
+            lines = [new for _, new in _replaced(lines, _behind(form), _RULE, _COMMAND)]
+            hints = [line for line in lines if _ANY.search(line)]
+    if _changes(hints, _NUMBER):
+        lines = [new for _, new in _replaced(lines, _numbered(), _RULE, _COMMAND)]
+        lines = [new for _, new in _replaced(lines, _numbered_rule, _RULE)]
+        hints = [line for line in lines if _ANY.search(line)]
+    if any(map(_STRING.fullmatch, hints)):
+        lines = [new for _, new in _replaced(lines, _string, _RULE, _COMMAND)]
+    return lines
+
+
+def _changes(hints: list[str], form: re.Pattern[str]) -> bool:
+    """Return whether a prefix may be before a rule or a command: without one among them, no run loses its prefix."""
+    rest = (line[found.end() :] for line in hints if (found := form.match(line)) is not None)
+    return any(_RULE.search(text) or _COMMAND.search(text) for text in rest)
 
 
 def without_comments(lines: list[str]) -> list[str]:

@@ -72,6 +72,8 @@ class Builder:
         self.policies: set[tuple[Family, str, str]] = set()
         self.refused: list[RefusedCommand] = []
         self._references: dict[tuple[Family, str, str], int | None] = {}
+        #: the tables that commands have changed
+        self._changed: set[tuple[Family, str]] = set()
         #: commands that may set the policy of a chain
         self._perhaps: dict[tuple[Family, str, str], CommandItem] = {}
 
@@ -82,6 +84,8 @@ class Builder:
             self._add(piece, piece.family or known)
         for family in {piece.family or known for piece in pieces if piece.cut}:
             self._hide_tables(self.rulesets[family])
+        for family, name in sorted(self._changed):
+            self._check(self.rulesets[family].tables[name])
         for family, ruleset in self.rulesets.items():
             for table in ruleset.tables.values():
                 self._finish(family, table)
@@ -144,6 +148,7 @@ class Builder:
             chain.rules.append(gap(table.name, chain.name, line))
         if table is None:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)
+            self._changed.discard((family, piece.table))
         if piece.is_open:
             self._fragments[family, piece.table] = piece
         if piece.named and not piece.printed:
@@ -158,7 +163,7 @@ class Builder:
         if piece.broken and table.chains:
             self._broken[family, piece.table] = list(table.chains)[-1]
         if any(isinstance(item, CommandItem) for item in piece.items):
-            self._check(table)
+            self._changed.add((family, piece.table))
 
     def _binder(self, ruleset: Ruleset) -> RuleBinder:
         key = (ruleset.family, ruleset.version, ruleset.backend)

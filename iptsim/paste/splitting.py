@@ -10,7 +10,7 @@ from iptsim.paste.prompts import command_of
 
 def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
     """Return the segments of a text, and the indexes of the lines outside them, without blank lines."""
-    find = finders()
+    find = finders("\n".join(line.text for line in lines))
     segments: list[Segment] = []
     left_out: list[int] = []
     command, typed_at = None, 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import command_of, prompt_of
@@ -46,7 +48,7 @@ class Added:
         introduced = self._introduction(at)
         if introduced is not None and (added is not None or not introduced.lstrip().startswith("#")):
             return None
-        if added is not None and any(self._is_prose(index) for index in range(added + 1, at)):
+        if added is not None and bisect_right(self.prose, added) < bisect_left(self.prose, at):
             return typed._replace(sure=False)
         return typed
 
@@ -61,9 +63,14 @@ class Added:
             above.append(line.text)
         return next((text for text in above if is_advice(text)), None)
 
-    def _is_prose(self, index: int) -> bool:
-        text = self.lines[index].text
-        return is_prose(text) and command_of(text) is None and not is_shell(text)
+    @cached_property
+    def prose(self) -> list[int]:
+        """The indexes of the lines that have a sentence in them."""
+        return [
+            index
+            for index, line in enumerate(self.lines)
+            if is_prose(line.text) and command_of(line.text) is None and not is_shell(line.text)
+        ]
 
 
 def _options(words: Sequence[str]) -> tuple[str, ...]:

@@ -105,3 +105,10 @@ def test_numbered_rules_of_which_some_were_left_out() -> None:
     rules = ("2 -A KUBE-X -p udp -j DROP", "3 -A KUBE-X -p icmp -j DROP", "6 -A INPUT -p tcp -j DROP")
     packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
     assert verdict("\n".join(f"  {rule}" for rule in rules), **packet, dport=80) == "DROP"
+
+
+def test_an_ipv6_address_in_brackets_is_no_placeholder() -> None:
+    """As iptables prints it: `--to-destination [fd01::2]:80` (libxt_NAT.c)."""
+    command = "ip6tables -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination [fd01::2]:80"
+    packet = {"in_interface": "eth0", "src": "2001:db8:ffff::9", "dst": "2001:db8:2::10"}
+    assert verdict(f"{command}\n", **packet, dport=80) == "ACCEPT"

@@ -27,6 +27,8 @@ _LIKELY = re.compile(
     r"|\b(?:ping|connect\w*|traffic|requests?|packets?|curl|telnet)\b.*\bfrom\b",
     re.IGNORECASE,
 )
+#: A word of each such sentence.
+_HINT = re.compile(r"\bcan|able|fail|not|n't|from", re.IGNORECASE)
 #: Words of sentences that do not say how it is now.
 _OTHERWISE = re.compile(
     r"\b(?:should|shall|want|wish|would|like to|so that|prevent|must|ensure|make sure|if|unless|without|until|before"
@@ -53,9 +55,11 @@ _LONGEST, _BEGINNINGS = 1000, 20
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the question that the sentences of a line tell, or None; a sentence may go on in the next line."""
     text = lines[at].text
+    following = lines[at + 1].text if at + 1 < len(lines) else ""
+    if not _HINT.search(text) and not _HINT.search(following):
+        return None
     if command_of(text) is not None:
         return None
-    following = lines[at + 1].text if at + 1 < len(lines) else ""
     for last, whole in ((at, text), (at + 1, f"{text} {following.strip()}")):
         if last > at and (not following.strip() or text.rstrip()[-1:] in ".:!?" or command_of(following)):
             break

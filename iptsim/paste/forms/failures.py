@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +13,7 @@ from iptsim.grammar import parser
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of, prompt_of
+from iptsim.paste.whole_text import SameLines
 
 #: The name of the form.
 FORM = "a failed connection"
@@ -134,7 +134,7 @@ def _container(lines: list[Line], at: int) -> str | None:
             return entered or None if command is not None and command.words[:1] == ("exec",) else None
         if entered is not None:  # the command itself, or a shell without a prompt
             return entered or None
-        if _SHELL.fullmatch(prompt) is None or prompt in _prompts_of_host(_Same(lines)):
+        if _SHELL.fullmatch(prompt) is None or prompt in _prompts_of_host(SameLines(lines)):
             return None
         ident = prompt.partition("@")[2]
         shells = (_entered(line.text) for line in reversed(lines[:index]))
@@ -168,25 +168,12 @@ def _typed_on_host(lines: list[Line], at: int) -> bool:
         if own is not None:
             if _entered(lines[index].text) is not None:
                 return False
-            return own in _prompts_of_host(_Same(lines))
+            return own in _prompts_of_host(SameLines(lines))
     return False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Same:
-    """Lines as the key of a cache: two are equal if they are the same list."""
-
-    lines: list[Line]
-
-    def __hash__(self) -> int:
-        return id(self.lines)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.lines is self.lines
-
-
 @lru_cache(maxsize=1)
-def _prompts_of_host(of: _Same) -> frozenset[str]:
+def _prompts_of_host(of: SameLines) -> frozenset[str]:
     """Return the prompts after which programs were typed that are run on the host itself."""
     found = (prompt_of(line.text) for line in of.lines if _is_of_host(line.text))
     return frozenset(prompt for prompt in found if prompt is not None)

@@ -11,6 +11,7 @@ from iptsim.languages import message
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Piece, Segment, Warned, Zone
 from iptsim.paste.prompts import Command, command_of
+from iptsim.paste.whole_text import any_matches
 
 #: Options that add to a field of a zone.
 _FIELDS = {
@@ -55,7 +56,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         else:
             break
     title = "firewall-cmd commands"
-    if not zones or any(_SHOWN.match(line.text) for line in lines):
+    if not zones or any_matches(lines, _SHOWN):
         return Segment(title, title, first, last)
     if default in zones:
         zones[default].default = True

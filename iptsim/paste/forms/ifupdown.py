@@ -20,11 +20,15 @@ _OPTION = re.compile(
     r"\s*(address|netmask|network|broadcast|gateway|dns-[\w-]+|mtu|hwaddress|metric|pointopoint|autoconf|accept_ra"
     r"|bridge[_-][\w-]+|bond[_-][\w-]+|vlan[_-][\w-]+)(?:\s+(\S.*?))?\s*$"
 )
+#: At most this many lines come before the first stanza.
+_BEFORE = 30
 _BETWEEN = re.compile(r"\s*(?:auto|allow-[\w-]+|no-auto-down|source(?:-directory)?)\s+\S.*$|\s*#.*$")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the stanzas that start at a line, up to the first line of another form, or None."""
+    if lines[at].text.lstrip().startswith("#"):
+        return None
     first, last = at, None
     entries: dict[str, dict[str, Any]] = {}
     routes: list[dict[str, Any]] = []
@@ -37,7 +41,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
                 at += 1
             last = at
             _note(entries, routes, stanza[1], options)
-        elif not lines[at].is_blank and not _BETWEEN.match(lines[at].text):
+        elif (not lines[at].is_blank and not _BETWEEN.match(lines[at].text)) or (
+            last is None and at - first > _BEFORE
+        ):
             break
         at += 1
     if last is None:

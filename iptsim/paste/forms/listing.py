@@ -75,6 +75,8 @@ def _listing_follows(lines: list[Line], at: int) -> bool:
 
 #: The end of an address before a word: no word that a terminal broke.
 _GLUED = re.compile(r"[0-9][g-wyzG-WYZ]|[0-9][A-Za-z][g-wyzG-WYZ]")
+#: A line without words, as between the parts of a patch.
+_MARKS = re.compile(r"[\W_]{5,}|(?:\*{3}|-{3}) \d+(?:,\d+)? (?:\*{4}|-{4})")
 #: A remark by the person who pasted.
 _ANNOTATION = re.compile(r"\s*(?:#|//|;|<|\^|\(|-+>|=+>|\*\*)")
 
@@ -222,6 +224,7 @@ class _Reader:
         no_rest = (
             _HEADING.match(line.text) or _COLUMNS.match(line.text) or warns_of_legacy(line.text.lstrip())
         )
+        no_rest = no_rest or _MARKS.fullmatch(line.text)
         if line.is_blank or line.is_gap or no_rest or begins_row(line.text, self.layout):
             return False
         return columns_of(line.text, self.layout) is None and not is_prompt(line.text)

@@ -56,9 +56,9 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
     last = at
     for index in range(at, len(lines)):
         line = lines[index]
-        if line.is_blank or line.text.lstrip().startswith("#"):
-            continue
         found = _NATIVE.match(line.text)
+        if found is None and places and (line.is_blank or line.text.lstrip().startswith("#")):
+            continue
         if found is None or (found["family"] in ("ip", "ip6") and found["table"] in BUILTIN_CHAINS):
             break
         last = index

@@ -13,14 +13,21 @@ _SERVER = re.compile(
 )
 _OTHER = re.compile(r"\s*(?:search|domain|options|sortlist)\s+\S|\s*[#;]")
 
+#: Lines that such a file has at most.
+_MOST = 40
+
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the resolv.conf that starts at a line, or None."""
+    if re.match(r"\s*[#;]", lines[at].text):
+        return None
     end = at
     while end < len(lines) and (_SERVER.match(lines[end].text) or _OTHER.match(lines[end].text)):
+        if end - at > _MOST:
+            return None
         end += 1
     read = lines[at:end]
-    if not any(_SERVER.match(line.text) for line in read) or re.match(r"\s*[#;]", lines[at].text):
+    if not any(_SERVER.match(line.text) for line in read):
         return None
     text = "".join(f"{line.text.strip()}\n" for line in read)
     return Segment("resolv.conf", "resolv.conf", at, end - 1, [Resolver(text, _container(command))])

@@ -29,6 +29,8 @@ _SAID = re.compile(
     r"(?P<before>.{0,300}[\s`(\"'])"
     r"(?P<command>(?:sudo\s+)?docker\s+run\s+(?=(?:-[^`]*\s)?(?:-p|--publish|--network)[ =])[^`]*?)[`)\"']?[.?!]*"
 )
+#: At most this many lines belong to it.
+_FURTHER = 30
 #: Words before it that make it untrue.
 _NOT_SO = re.compile(
     r"\b(?:instead|rather|should|would|could|will|want|if|what|how|before|previously|used to|not|never|without|or)\b"
@@ -52,12 +54,11 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return _compose(lines, at)
     typed = command_of(text)
     if typed is None and (said := _SAID.fullmatch(text)) and not _NOT_SO.search(said["before"]):
-        lines = [
-            *lines[:at],
-            lines[at]._replace(text=said["command"], whole=said["command"]),
-            *lines[at + 1 :],
-        ]
-        return _commands(lines, at)
+        first = lines[at]._replace(text=said["command"], whole=said["command"])
+        found = _commands([first, *lines[at + 1 : at + _FURTHER]], 0)
+        if found is not None:
+            found.first, found.last = at, at + found.last
+        return found
     # podman takes the same options, but writes other rules
     is_dockers = typed is not None and typed.program in ("docker", "dockerd")
     return _commands(lines, at) if is_dockers else None

@@ -13,6 +13,7 @@ from iptsim.paste.addresses import address_option
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command
+from iptsim.paste.whole_text import any_matches
 
 _STATUS = re.compile(r"\s*Status: (active|inactive)\b")
 _DEFAULT = re.compile(r"\s*Default: (.*)")
@@ -92,7 +93,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     title = "ufw status"
     if status is not None and status[1] == "inactive":
         return Segment(title, "ufw status (inactive)", first, last)
-    if any(_RULES.match(line.text) for line in lines):
+    if any_matches(lines, _RULES):
         return Segment(title, title, first, last)
     reader = _Reader(lines)
     items, unread = reader.read(policies, rows)

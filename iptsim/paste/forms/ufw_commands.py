@@ -13,6 +13,7 @@ from iptsim.paste.forms import ufw
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Piece, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, command_of
+from iptsim.paste.whole_text import any_matches
 
 _ACTIONS = ("allow", "deny", "reject", "limit")
 _DEFAULT = re.compile(r"default (allow|deny|reject)(?: (incoming|outgoing|routed))?")
@@ -54,7 +55,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             break
         at += 1
     title = "ufw commands"
-    if any(_SHOWN.match(line.text) for line in lines):
+    if any_matches(lines, _SHOWN):
         return Segment(title, title, first, last)
     later = any(row_of(line.text) is not None for line in lines[max(0, first - _ABOVE) : first])
     items, unread = ufw.rules_of_rows(lines, policies, rows)
