@@ -224,8 +224,13 @@ class _Reader:
         no_rest = (
             _HEADING.match(line.text) or _COLUMNS.match(line.text) or warns_of_legacy(line.text.lstrip())
         )
-        no_rest = no_rest or _MARKS.fullmatch(line.text)
-        if line.is_blank or line.is_gap or no_rest or begins_row(line.text, self.layout):
+        if (
+            _MARKS.fullmatch(line.text)
+            or line.is_blank
+            or line.is_gap
+            or no_rest
+            or begins_row(line.text, self.layout)
+        ):
             return False
         return columns_of(line.text, self.layout) is None and not is_prompt(line.text)
 
