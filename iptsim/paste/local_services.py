@@ -98,7 +98,7 @@ def _logged(lines: Sequence[Line], services: Mapping[str, Any]) -> Iterator[OwnL
     for line in lines:
         text = line.text[:1000]
         row = _COMPOSED.match(text)
-        error = _FAILED.search(row["text"] if row else text)
+        error = _FAILED.match(row["text"] if row else text)
         if error is None or not _REFUSED.search(text) or prompt_of(text) is not None:
             continue
         port, name = int(error["port"]), row["name"] if row else ""
