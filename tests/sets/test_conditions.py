@@ -61,7 +61,7 @@ def test_sets_and_tests_say_the_same(engine: Any) -> None:
     for family, protocol, _, predicate in conditions():
         if predicate.constraint is None:
             continue
-        for context in contexts(Random(predicate.text), family, protocol):
+        for context in contexts(Random(predicate.text), family, protocol, 60):
             tracked = context.state in TRACKED.names
             # what connection tracking says is one thing: a packet of a connection has an entry
             if context.state is None or tracked is not (context.connection is not None):
