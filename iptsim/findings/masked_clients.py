@@ -1,4 +1,4 @@
-"""Rules that masquerade what comes in, too: containers and port forwards see the host instead of their clients."""
+"""Rules that masquerade incoming connections, too: containers and port forwards do not see their clients."""
 
 from __future__ import annotations
 

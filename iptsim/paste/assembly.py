@@ -262,7 +262,7 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed]) -> str | None:
 
 
 def _any_of(subnet: Subnet, host: Host) -> str | None:
-    """Return an address of a subnet that stands for all of its containers; None if rules tell their packets apart."""
+    """Return an address of a subnet that represents all of its containers; None if rules tell their packets apart."""
     for rule in host.rulesets[4].rules() if 4 in host.rulesets else ():
         of = rule.parameters.source
         if of is None or of == rule.parameters.destination:  # `-s X -d X`: of a container to itself

@@ -99,7 +99,7 @@ def _sections(lines: Sequence[Line]) -> Iterator[tuple[int, Runs]]:
 
 
 def _begun(text: str, called: Collection[str]) -> _Section | None:
-    """Return the section that a line begins; a function that the text itself calls is none."""
+    """Return the section that a line begins, except a function that the text itself calls."""
     if found := _FUNCTION.fullmatch(text):
         name = found["one"] or found["two"]
         stops = _STOP.fullmatch(name) and name not in called

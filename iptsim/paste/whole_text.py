@@ -1,4 +1,4 @@
-"""What is asked about all lines of a text, once for each text."""
+"""Patterns that are searched in all lines of a text, once for each text."""
 
 from __future__ import annotations
 

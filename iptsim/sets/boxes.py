@@ -254,7 +254,7 @@ class _Search:
 
 
 class _Packet:
-    """A packet on its way through rules that may take it.
+    """A packet that passes rules which may take it.
 
     Args:
         point: the values of its fields.

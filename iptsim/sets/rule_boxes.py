@@ -50,7 +50,7 @@ class RuleBox:
         rule: the rule.
         box: no packet outside it matches.
         exact: every packet inside it matches.
-        possible: some packet with any values inside it matches, because what else the rule checks is decided anew for
+        possible: some packet with any values inside it matches, because what else the rule checks is decided again for
             each packet, as a rate limit is.
         kind: what the rule does with its packets: "ends" its chain, "passes" to the next rule, "calls" another chain;
             "unknown" for all else, such as changes of the packet.

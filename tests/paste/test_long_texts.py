@@ -1,4 +1,4 @@
-"""Long texts: each line is looked at a bounded number of times, and the marks of forms leave no form out."""
+"""Long texts: each line is read a bounded number of times, and the marks of forms leave no form out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iptsim.paste.lines import Line, lines_of
 
 
 class Counted(list[Line]):
-    """Lines that count how often one of them is looked at."""
+    """Lines that count how often one of them is read."""
 
     looks = 0
 
