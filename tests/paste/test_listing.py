@@ -233,3 +233,28 @@ Chain POSTROUTING (policy ACCEPT 463 packets, 28696 bytes)
     shown = iptsim.explain(tmp_path / "paste.txt", "172.25.2.5", "8.8.8.8:443")
     assert shown.verdict == "ACCEPT"
     assert any("MASQUERADE" in step.verdict for step in shown.trace.legs[0].steps)
+
+
+@pytest.mark.parametrize("prompt", ["$ ", "# ", "> ", "", "sudo ", "root@gw:~# "])
+def test_a_command_begins_another_listing(prompt: str, tmp_path: Path) -> None:
+    """Its own table and family count, whatever the prompt; nothing is missing where the first listing ends."""
+    columns = "target     prot opt source               destination\n"
+    path = tmp_path / "paste"
+    path.write_text(
+        f"{prompt}iptables -L FORWARD -n\nChain FORWARD (policy DROP)\n{columns}"
+        "ACCEPT     all  --  10.8.0.0/24          0.0.0.0/0\n"
+        f"{prompt}ip6tables -L FORWARD -n\nChain FORWARD (policy ACCEPT)\n{columns}"
+        f"{prompt}iptables -t nat -L POSTROUTING -n\nChain POSTROUTING (policy ACCEPT)\n{columns}"
+        "MASQUERADE  all  --  10.8.0.0/24          0.0.0.0/0\n",
+        "utf-8",
+    )
+    host = iptsim.load_host(path)
+    assert host.rulesets[4].tables.keys() == {"filter", "nat"}
+    chains = [
+        host.rulesets[family].tables[table].chains
+        for family, table in ((4, "filter"), (4, "nat"), (6, "filter"))
+    ]
+    forward, masquerading, forward6 = chains[0]["FORWARD"], chains[1]["POSTROUTING"], chains[2]["FORWARD"]
+    assert [rule.target_name for rule in forward.rules] == ["ACCEPT"]
+    assert [rule.target_name for rule in masquerading.rules] == ["MASQUERADE"]
+    assert (forward.policy, forward6.policy, forward6.rules) == ("DROP", "ACCEPT", [])

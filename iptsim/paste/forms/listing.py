@@ -32,7 +32,7 @@ from iptsim.paste.listing_lines import (
     with_blank_column,
 )
 from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned
-from iptsim.paste.prompts import Command, is_prompt
+from iptsim.paste.prompts import Command, command_of, is_prompt
 from iptsim.paste.table_inference import table_of
 
 _HEADING = re.compile(r"\s*Chain \S+ \(")
@@ -66,6 +66,12 @@ def is_listing(command: Command) -> bool:
         re.fullmatch(r"-[a-zA-Z]*L[a-zA-Z]*", word) or (word.startswith("--list") and word != "--list-rules")
         for word in command.words
     )
+
+
+def _is_command(text: str) -> bool:
+    """Return whether a line is a prompt that names the user, or a command that prints another listing."""
+    command = None if is_prompt(text) else command_of(text)
+    return is_prompt(text) or (command is not None and is_listing(command))
 
 
 def _listing_follows(lines: list[Line], at: int) -> bool:
@@ -149,7 +155,7 @@ class _Reader:
             self.warned.append(Warned(text.strip(), line.number))
             self.at += 1
             return True
-        if is_prompt(text) or text.lstrip().startswith(("*", "-A ", ":")):
+        if _is_command(text) or text.lstrip().startswith(("*", "-A ", ":")):
             return False
         if text.startswith("+") and columns_of(text[1:], self.layout) is not None:  # added by a patch
             line = line._replace(text=text[1:], whole=line.whole[1:])
@@ -232,7 +238,7 @@ class _Reader:
             or begins_row(line.text, self.layout)
         ):
             return False
-        return columns_of(line.text, self.layout) is None and not is_prompt(line.text)
+        return columns_of(line.text, self.layout) is None and not _is_command(line.text)
 
     def _skip(self, line: Line) -> bool:
         """Skip a line that is not a rule, if the listing continues after it."""
@@ -312,7 +318,7 @@ class _Reader:
         if self.chain is None or self.last + 1 >= len(self.lines):
             return False
         line = self.lines[self.last + 1]
-        if line.is_blank or is_prompt(line.text) or _ANNOTATION.match(line.text):
+        if line.is_blank or _is_command(line.text) or _ANNOTATION.match(line.text):
             return False
         return not line.ended or _looks_like_rule(line.text)
 
