@@ -250,11 +250,9 @@ def test_a_command_begins_another_listing(prompt: str, tmp_path: Path) -> None:
     )
     host = iptsim.load_host(path)
     assert host.rulesets[4].tables.keys() == {"filter", "nat"}
-    chains = [
-        host.rulesets[family].tables[table].chains
-        for family, table in ((4, "filter"), (4, "nat"), (6, "filter"))
-    ]
-    forward, masquerading, forward6 = chains[0]["FORWARD"], chains[1]["POSTROUTING"], chains[2]["FORWARD"]
+    forward = host.rulesets[4].tables["filter"].chains["FORWARD"]
+    masquerading = host.rulesets[4].tables["nat"].chains["POSTROUTING"]
+    forward6 = host.rulesets[6].tables["filter"].chains["FORWARD"]
     assert [rule.target_name for rule in forward.rules] == ["ACCEPT"]
     assert [rule.target_name for rule in masquerading.rules] == ["MASQUERADE"]
     assert (forward.policy, forward6.policy, forward6.rules) == ("DROP", "ACCEPT", [])
