@@ -7,12 +7,11 @@ from typing import Any
 
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
-from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import Cause
 from iptsim.findings.local_services import title_of_loopback, title_of_unpublished
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import Scene, takes_port
 from iptsim.host.model import LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Skipped
@@ -160,7 +159,5 @@ def _has_one_other_interface(skipped: Skipped, shown: Explanation) -> bool:
 def _fits_otherwise(skipped: Skipped, shown: Explanation) -> bool:
     """Return whether a rule is for the packet's protocol and port, or for any."""
     packet = shown.trace.deciding_leg.packet
-    if skipped.rule.parameters.protocol not in (None, packet.proto):
-        return False
-    ports = skipped.rule.conditions_on("dport")
-    return all(membership(one.allowed)(packet.dport) is not one.negated for one in ports if one.allowed)
+    right_protocol = skipped.rule.parameters.protocol in (None, packet.proto)
+    return right_protocol and takes_port(skipped.rule, packet.dport)

@@ -106,7 +106,7 @@ _LINES = 3
 def failed(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted log, commands of dockerd that failed because a chain of Docker does not exist."""
     pasted = scene.host.pasted
-    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := lacks(one)) is not None]
+    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _lacks(one)) is not None]
     if not found:
         return
     first, chain = found[0]
@@ -224,7 +224,7 @@ def chain_missing(one: FailedCommand) -> bool:
     return _NO_CHAIN.search(one.why) is not None
 
 
-def lacks(one: FailedCommand) -> str | None:
+def _lacks(one: FailedCommand) -> str | None:
     """Return the chain of Docker, with its table, whose absence made a command fail; None for other failures."""
     words = one.words
     if not _NO_CHAIN.search(one.why):

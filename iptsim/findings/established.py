@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import header, states_of
 from iptsim.findings.finding import Finding, blocked_at, of_rule, tool_of
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import Scene, takes_port
 from iptsim.languages import message, message_joined
 from iptsim.packet import Family
 
@@ -57,11 +56,7 @@ def _accepts_new(rules: list[Rule], port: int) -> bool:
         rule.target_name == "ACCEPT"
         and rule.parameters.in_interface != "lo"
         and ({state for match in rule.matches for state in states_of(match)} or {"NEW"}) & {"NEW"}
-        and all(
-            membership(one.allowed)(port) is not one.negated
-            for one in rule.conditions_on("dport")
-            if one.allowed
-        )
+        and takes_port(rule, port)
         for rule in rules
     )
 

@@ -71,7 +71,7 @@ def _names_port(scene: Scene, family: Family, port: str, rules: list[Rule]) -> F
     """Return the finding about the rules that name a port."""
     master = scene.host.namespace.interfaces[port].master or ""
     first = rules[0]
-    commands = (_renamed(family, first, port, master),) if first.position else ()
+    command = _renamed(family, first, port, master) if first.position else ""
     hooks = set(scene.hooks(family, first.table).get(first.chain, ()))
     arriving = port == first.parameters.in_interface and hooks & {"PREROUTING", "INPUT"}
     return Finding(
@@ -88,10 +88,8 @@ def _names_port(scene: Scene, family: Family, port: str, rules: list[Rule]) -> F
             "To iptables, the interface of these packets is {master}, so the rule never matches.",
             master=master,
         ),
-        message(
-            "Name {master} instead: {command}", master=master, command=_renamed(family, first, port, master)
-        )
-        if commands
+        message("Name {master} instead: {command}", master=master, command=command)
+        if command
         else message("Name {master} instead.", master=master),
         packet_for(scene, family, _renamed_rule(first, port, master), "INPUT") if arriving else None,
         family,

@@ -329,11 +329,7 @@ class Scene:
             and rule.parameters.destination is not None
             and rule.parameters.destination.address == address
             and rule.parameters.protocol == publication.port.proto
-            and all(
-                membership(one.allowed)(port) is not one.negated
-                for one in rule.conditions_on("dport")
-                if one.allowed
-            )
+            and takes_port(rule, port)
         ]
 
     # -- addresses ---------------------------------------------------------------------------------
@@ -473,3 +469,9 @@ def _run(family: Family, host: Host, command: str) -> Host:
         table, _, rest = rest.removeprefix("-t ").partition(" ")
     added = loads(f"*{table}\n{rest}\nCOMMIT\n", source=command, onto=host.rulesets[family])
     return replace(host, rulesets={**host.rulesets, family: added})
+
+
+def takes_port(rule: Rule, port: int | None) -> bool:
+    """Return whether a rule is for a destination port, or names none."""
+    conditions = rule.conditions_on("dport")
+    return all(membership(one.allowed)(port) is not one.negated for one in conditions if one.allowed)

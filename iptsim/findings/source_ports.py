@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.findings.examples import is_for_replies
+from iptsim.findings.examples import header, is_for_replies
 from iptsim.findings.finding import Finding, of_rule, tool_of, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
@@ -42,10 +42,8 @@ def _source_port(rule: Rule) -> int | None:
         return None
     if parameters.source is not None or rule.conditions_on("dport") or is_for_replies(rule):
         return None
-    for one in rule.conditions_on("sport"):
-        if isinstance(one.allowed, tuple) and one.allowed and not one.negated:
-            return one.allowed[0][0]
-    return None
+    port: int | None = header(rule).get("sport")
+    return port
 
 
 def _finding(family: Family, rule: Rule, port: int, shown: Explanation) -> Finding:

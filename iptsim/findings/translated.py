@@ -8,13 +8,12 @@ from typing import Any
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.constraints import membership
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of, uses
 from iptsim.findings.port_forwards import Forward, forwards
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import Scene, takes_port
 from iptsim.languages import message
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family, address_text, is_loopback
@@ -109,12 +108,10 @@ def _new_port(forward: Forward) -> int | None:
 
 def _is_for(rule: Rule, forward: Forward, port: int) -> bool:
     """Return whether a rule names the target of a port forward, and a port there."""
-    network, ports = rule.parameters.destination, rule.conditions_on("dport")
+    network = rule.parameters.destination
     if network is None or not network.mask or "destination" in rule.parameters.negated:
         return False
-    if forward.target not in network or not ports:
-        return False
-    return all(membership(one.allowed)(port) is not one.negated for one in ports if one.allowed)
+    return forward.target in network and bool(rule.conditions_on("dport")) and takes_port(rule, port)
 
 
 def _needs_rule(scene: Scene, shown: Explanation) -> bool:

@@ -31,20 +31,21 @@ def gap(
         hidden_chain: the whole chain is unknown.
         reason: what is not known, as a phrase that follows "depends on", if it is not that they are not shown.
     """
-    if reason is not None:
-        pass
-    elif hidden_chain:
-        reason = message("the rules of chain {chain}, which are not shown", chain=chain)
-    elif policy:
-        reason = message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
-    else:
-        reason = message("the rules of chain {chain} that are not shown", chain=chain)
+    reason = reason or _not_shown(chain, policy=policy, hidden_chain=hidden_chain)
     # whatever the rules of a whole built-in chain are, the packet passes them or not; those of nat may translate it
     ends = policy or (hidden_chain and table != "nat" and chain in BUILTIN_CHAINS[table])
     target = (HiddenEnd if ends else HiddenTarget)(name=GAP, reason=reason, settle=SHOW)
     rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
     rule._text = f"-A {chain} ..."
     return rule
+
+
+def _not_shown(chain: str, *, policy: bool, hidden_chain: bool) -> Message:
+    if hidden_chain:
+        return message("the rules of chain {chain}, which are not shown", chain=chain)
+    if policy:
+        return message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
+    return message("the rules of chain {chain} that are not shown", chain=chain)
 
 
 def remove_perhaps(chain: Chain, places: Iterable[int], line: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import ClassVar
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
@@ -50,10 +50,6 @@ _QUOTED = re.compile(
 )
 #: A line that only marks omitted ones.
 _GAP_ALONE = re.compile(r"\W*(?:\.{3,}|snip(?:ped)?|truncated|omitted|cut|etc)\W*", re.IGNORECASE)
-#: A key of YAML whose value, in the indented lines below, is run when an interface goes down.
-_DOWN_BLOCK = re.compile(
-    r"(?P<indent>\s*)(?:-\s+)?(?:wg_)?(?:post|pre)_?down\s*:\s*[>|][-+]?\s*$", re.IGNORECASE
-)
 _WIREGUARD = re.compile(r"\b(wg\d+|[\w-]+(?=\.conf\b))")
 
 
@@ -83,7 +79,6 @@ class _Text:
         self.interface = _interface(lines)
         self.runs = runs_of(lines)
         self.added = Added(lines)
-        self.down = frozenset(_in_down_blocks(lines))
         self._script, self._seen = Script(self.interface), 0
 
     @classmethod
@@ -121,7 +116,6 @@ class _Reader:
         self.unread: list[int] = []
         #: the numbers of lines that undo others
         self.undoing: list[int] = []
-        self.down = around.down
 
     def read(self) -> None:
         skipped = 0
@@ -129,7 +123,7 @@ class _Reader:
         while self.at < len(self.lines) and skipped <= _BETWEEN:
             line = self.lines[self.at]
             begun, text = self.at, self._continued()
-            skip = self._is_comment(text) or _is_prose(text) or line.number in self.down
+            skip = self._is_comment(text) or _is_prose(text)
             found = [] if skip else list(self.script.commands(line, text))
             changing = [one for one in found if any(CHANGES.fullmatch(word) for word in one.words)]
             meant = [one for one in (self.added.settled(one, begun) for one in changing) if one is not None]
@@ -261,20 +255,6 @@ class _Reader:
         """Mark that rules may be missing in the chains that the commands before name."""
         for table, family, chain in chains:
             _rules_in(pieces, table, family).items.append(GapItem(chain, line.number, line.text.strip()))
-
-
-def _in_down_blocks(lines: list[Line]) -> Iterator[int]:
-    """Yield the numbers of the lines in blocks of YAML that are run when an interface goes down."""
-    indent: int | None = None
-    for line in lines:
-        begins = _DOWN_BLOCK.match(line.text)
-        if begins is not None:
-            indent = len(begins["indent"])
-        elif indent is not None and not line.is_blank:
-            if len(line.text) - len(line.text.lstrip()) > indent:
-                yield line.number
-            else:
-                indent = None
 
 
 def _rules_in(pieces: list[Piece], table: str, family: Family) -> Rules:

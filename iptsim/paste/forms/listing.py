@@ -70,8 +70,10 @@ def is_listing(command: Command) -> bool:
 
 def _is_command(text: str) -> bool:
     """Return whether a line is a prompt that names the user, or a command that prints another listing."""
-    command = None if is_prompt(text) else command_of(text)
-    return is_prompt(text) or (command is not None and is_listing(command))
+    if is_prompt(text):
+        return True
+    command = command_of(text)
+    return command is not None and is_listing(command)
 
 
 def _listing_follows(lines: list[Line], at: int) -> bool:
