@@ -89,6 +89,11 @@ class Classes:
         self._trees: dict[Any, _Node] = {}
         self._alone: dict[Any, int] = {}
 
+    @property
+    def kept(self) -> int:
+        """How many answers, and packets that were walked individually, are kept."""
+        return len(self.answers) + len(self._alone)
+
     def assign(
         self, tree: Any, rows: Rows, places: Places, fields: Callable[[int], Fields], found: NDArray[np.int64]
     ) -> list[Rows]:
@@ -144,8 +149,6 @@ class Classes:
         """
         number = self._alone.get(key)
         if number is None:
-            if len(self._alone) >= 1 << 20:
-                self._alone.clear()
             number = self._alone[key] = self._walk(fields(), 0, None).answer
         return number
 

@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
     ]
 )
 #: The most walks, and the most distinct values and answers, that are kept, so that memory stays bounded.
-_WALKS, _KEPT = 50_000, 1 << 20
+_WALKS, _KEPT = 50_000, 1 << 17
 _Int = NDArray[np.int64]
 
 
@@ -119,8 +119,7 @@ class Decider:
         """Return whether so much has been kept about earlier records that it should be discarded."""
         codes = [self._rest, self._reader.names, *self._codes.values()]
         classes = self.classes
-        kept = sum(len(one.known) for one in codes) + len(classes.answers)
-        return classes.walks > _WALKS or kept > _KEPT
+        return classes.walks > _WALKS or sum(len(one.known) for one in codes) + classes.kept > _KEPT
 
     def decide(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the answers as a batch; see :func:`decide`."""

@@ -23,7 +23,7 @@ from iptsim.languages import message
 from iptsim.reading import open_regular
 
 #: Records of a batch.
-SIZE = 1 << 18
+SIZE = 1 << 17
 #: Bytes by which the format is recognised.
 _HEAD = 1 << 16
 

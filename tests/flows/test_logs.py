@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import socket
 import struct
 from collections.abc import Mapping
@@ -11,11 +12,13 @@ from random import Random
 from typing import Any
 
 import dpkt
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from iptsim.errors import UsageError
+from iptsim.flows.formats.tables import csv_batches
 from iptsim.flows.logs import read_log
 
 TCP_SYN = {"src": "192.0.2.20", "dst": "192.0.2.10", "proto": "6", "sport": 40000, "dport": 8080}
@@ -301,3 +304,45 @@ def test_csv_with_bad_rows(tmp_path: Path) -> None:
     assert [row["dst"] for row in found if not row["error"]] == ["192.0.2.10", "\ufffd\ufffd", "192.0.2.10"]
     assert errors[0] == "the row has 2 columns instead of 4: 'one,two'"
     assert errors[2] == "a quote before this row is not closed"
+
+
+def test_what_was_read_of_a_parquet_file_does_not_stay_in_memory(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).integers(0, 1 << 32, 1 << 18)
+    pq.write_table(pa.table({"src": numbers, "dst": numbers}), tmp_path / "log", row_group_size=1 << 15)
+    held = []
+    for batch in read_log(str(tmp_path / "log"), {}, 1 << 15):
+        assert batch.num_rows
+        held.append(pa.total_allocated_bytes())
+    assert len(held) == 8
+    assert max(held) - held[0] < (tmp_path / "log").stat().st_size / 4
+
+
+_HEAD = b"src,dst\n"
+
+
+class _Endless(io.RawIOBase):
+    """A CSV without an end, which counts the bytes that were read of it."""
+
+    given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        row = b"192.0.2.20,192.0.2.10\n"
+        if not self.given:
+            self.given = len(_HEAD)
+            buffer[: len(_HEAD)] = _HEAD
+            return len(_HEAD)
+        data = (row * (len(buffer) // len(row) + 1))[: len(buffer) // len(row) * len(row)]
+        buffer[: len(data)] = data
+        self.given += len(data)
+        return len(data)
+
+
+def test_a_csv_is_read_only_a_bounded_part_ahead() -> None:
+    stream = _Endless()
+    batches = csv_batches(io.BufferedReader(stream, 1 << 16), _HEAD, {})
+    for _ in range(4):
+        assert next(batches).num_rows > 100_000
+    assert stream.given < 128 << 20

@@ -16,8 +16,10 @@ from iptsim.flows.formats.text import batch_of
 from iptsim.languages import message
 from iptsim.question.model import Question
 
-#: Bytes that are read at once.
-_BLOCK = 8 << 20
+#: Bytes that are read at once, and how many of these blocks form a batch: pyarrow reads 32 blocks ahead of the records.
+_BLOCK, _BLOCKS = 1 << 20, 8
+#: Bytes of a column of a Parquet file that are read at once.
+_PIECE = 1 << 20
 #: AWS flow logs without a header have these columns (version 2).
 VPC_COLUMNS = (
     "version", "account-id", "interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes",
@@ -95,7 +97,8 @@ def parquet_batches(name: str, mapped: Mapping[str, str], size: int) -> Batches:
     """Yield the records of a Parquet file."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(name) as file:
+    # pre-buffered, all that was read would stay in memory
+    with pq.ParquetFile(name, buffer_size=_PIECE, pre_buffer=False) as file:
         yield from _mapped(iter(file.iter_batches(batch_size=size)), mapped)
 
 
@@ -209,7 +212,7 @@ def _tables(
     )
     try:
         reader = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
-        for read_batch in reader:
+        for read_batch in _joined(reader):
             batch = _texts(read_batch)
             if comment:
                 batch = batch.filter(
@@ -228,6 +231,29 @@ def _tables(
     if wrong:
         empty = pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
         yield _side_by_side(empty, batch_of(wrong))
+
+
+def _joined(blocks: Batches) -> Batches:
+    """Yield the rows of some blocks as one batch; those before damage precede the error."""
+    held: list[pa.RecordBatch] = []
+    fault = None
+    try:
+        for block in blocks:
+            held.append(block)
+            if len(held) == _BLOCKS:
+                yield _as_one(held)
+                held = []
+    except pa.ArrowInvalid as error:
+        fault = error
+    if held:
+        yield _as_one(held)
+    if fault is not None:
+        raise fault
+
+
+def _as_one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    table = pa.Table.from_batches(batches).combine_chunks()
+    return next(iter(table.to_batches()), batches[0])
 
 
 def _texts(batch: pa.RecordBatch) -> pa.RecordBatch:
