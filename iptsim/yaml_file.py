@@ -104,18 +104,23 @@ class Document:
         return self.places.get((id(holder), name), (start, start))
 
 
-def read_yaml(text: str, source: str) -> Any:
+def read_yaml(text: str, source: str, *, repeats: bool = False) -> Any:
     """Return the value of a YAML document: strings, integers, booleans, None, lists and mappings.
+
+    Args:
+        text: the document.
+        source: its name in errors.
+        repeats: allow a key that a mapping has already; the later one counts.
 
     Raises:
         UsageError: PyYAML is not installed.
         CaptureError: it is not YAML, or exceeds a limit; the text names line and column.
     """
-    return read_document(text, source).value
+    return read_document(text, source, repeats=repeats).value
 
 
-def read_document(text: str, source: str) -> Document:
-    """Read a YAML document.
+def read_document(text: str, source: str, *, repeats: bool = False) -> Document:
+    """Read a YAML document; the arguments are those of :func:`read_yaml`.
 
     Raises:
         UsageError: PyYAML is not installed.
@@ -139,7 +144,7 @@ def read_document(text: str, source: str) -> Document:
             )
         )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    reader = _Reader(Document(source, text.splitlines()))
+    reader = _Reader(Document(source, text.splitlines()), repeats=repeats)
     try:
         for event in yaml.parse(text, Loader=loader):
             reader.take(type(event).__name__, event)
@@ -159,8 +164,9 @@ def read_document(text: str, source: str) -> Document:
 class _Reader:
     """Makes values of the events of one document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, *, repeats: bool) -> None:
         self.document = document
+        self.repeats = repeats
         self.open: list[_Node] = []
         self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.documents = 0
@@ -250,7 +256,7 @@ class _Reader:
             if not all(isinstance(mapping, dict) for mapping in mappings):
                 raise self._error(event.start_mark, message("only mappings can be merged with <<"))
             node.merged += mappings
-        elif key in node.value:
+        elif key in node.value and not self.repeats:
             raise self._error(event.start_mark, message("duplicate key {key}", key=brief(key)))
         else:
             node.value[key] = value

@@ -71,6 +71,7 @@ Analysis = Callable[[Scene], Iterator[Finding]]
 ANALYSES: tuple[Analysis, ...] = (
     docker_rules.flushed,
     docker_rules.failed,
+    docker_rules.podmans_failed,
     docker_rules.reloaded,
     docker_rules.stale,
     forwarded_twice.twice,
@@ -119,6 +120,8 @@ ANALYSES: tuple[Analysis, ...] = (
     neighbours.discovery_logged,
     local_services.own_loopback,
     local_services.unpublished,
+    local_services.stopped,
+    local_services.withheld,
     local_services.loopback_only,
     rejected_rules.by_iptables,
     rejected_rules.rejected,

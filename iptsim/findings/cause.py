@@ -9,7 +9,7 @@ from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import Cause
-from iptsim.findings.local_services import title_of_loopback, title_of_unpublished
+from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
 from iptsim.findings.scene import Scene, takes_port
 from iptsim.host.model import LoggedLine, Pasted
@@ -52,6 +52,8 @@ def likeliest_cause(scene: Scene) -> Cause | None:
     refused = refused_commands(scene)
     if refused and (open_ is None or not open_.alone):
         return Cause(None, allowed=title_of_refused(refused))
+    if open_ is None and pasted is not None and pasted.own_loopbacks:
+        return Cause(None, allowed=title_of_loopback(pasted.own_loopbacks[0]))
     return open_
 
 
@@ -61,6 +63,8 @@ def _unseen(pasted: Pasted | None) -> Cause | None:
         return None
     if pasted.unpublished:
         return Cause(None, allowed=title_of_unpublished(pasted.unpublished[0]))
+    if pasted.stopped:
+        return Cause(None, allowed=title_of_stopped(pasted.stopped[0]))
     sure = next((one for one in pasted.own_loopbacks if one.sure), None)
     if sure is not None:
         return Cause(None, allowed=title_of_loopback(sure))

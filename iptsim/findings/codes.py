@@ -117,6 +117,12 @@ CODES: dict[str, Kind] = {
         "high",
         message("Docker set the FORWARD policy to DROP, which also cuts off another bridge of this host."),
     ),
+    "forward-drop-pods": Kind(
+        "high", message("The FORWARD policy is DROP, and no rule accepts the packets of pods.")
+    ),
+    "podman-rules-flushed": Kind(
+        "high", message("In a pasted text: rules of Podman are missing, as another program has removed them.")
+    ),
     "replies-not-counted": Kind(
         "high",
         message("A rule let packets out, but the rule for their replies counted none: none came back."),
@@ -174,6 +180,12 @@ CODES: dict[str, Kind] = {
     "port-not-published": Kind(
         "high",
         message("In a pasted text: a connection goes to a port of a container that is not published."),
+    ),
+    "container-stopped": Kind(
+        "high", message("In a pasted text: a connection goes to a port of a container that does not run.")
+    ),
+    "internal-not-published": Kind(
+        "high", message("The settings publish a port of a container that has only internal networks.")
     ),
     "rejected-rule": Kind("high", message("The kernel rejects a rule, so it does not exist.")),
     "rate-limit-inverted": Kind(

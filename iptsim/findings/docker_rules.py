@@ -124,6 +124,51 @@ def failed(scene: Scene) -> Iterator[Finding]:
         yield _docker_failed(chain, evidence, family)
 
 
+#: Chains of Podman's networks: of its CNI plugins, and of netavark.
+_PODMANS = re.compile(r"(?:CNI|NETAVARK)[-_][\w-]+")
+
+
+def podmans_failed(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted log, commands of Podman that failed because a chain of its networks does not exist."""
+    pasted = scene.host.pasted
+    found = [
+        (one, name)
+        for one in (pasted.failed if pasted else ())
+        if _NO_CHAIN.search(one.why) and (name := next(filter(_PODMANS.fullmatch, one.words), None))
+    ]
+    if not found or pasted is None:
+        return
+    first, chain = found[0]
+    yield Finding(
+        "podman-rules-flushed",
+        message("Podman's chain {chain} does not exist any more.", chain=chain),
+        (
+            *(
+                Evidence(message("line {line}", line=one.line), one.command)
+                for one in pasted.firewalld_reloads[:_LINES]
+            ),
+            *(
+                Evidence(
+                    message("line {line}", line=one.line),
+                    f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
+                )
+                for one, _ in found[:_LINES]
+            ),
+        ),
+        message(
+            "Podman writes the rules of a container only when it starts. A reload of firewalld, or a script that"
+            " flushes the tables, removes them; then published ports are not forwarded, and containers do not reach"
+            " other networks."
+        ),
+        message(
+            "podman network reload --all writes them again. netavark-firewalld-reload.service does that after each"
+            " reload of firewalld."
+        ),
+        None,
+        6 if first.program == "ip6tables" else 4,
+    )
+
+
 def reloaded(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text about containers without rules of Docker, commands that replaced or removed all rules."""
     pasted = scene.host.pasted

@@ -7,6 +7,7 @@ from itertools import chain
 
 from iptsim.dump.ruleset import Chain, Jump
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import (
     SOME_GUEST,
     Behind,
@@ -50,7 +51,9 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
             if shown is not None and _dropped_by_policy(shown, only_request=behind.is_guess):
                 found = True
                 yield _cuts_off(scene, family, forward, behind, shown)
-        if not found and _shows_rules(scene) and _may_hit_others(scene, family, forward):
+        if not found and _cuts_off_pods(scene, family, forward):
+            yield _pods(scene, family, forward)
+        elif not found and _shows_rules(scene) and _may_hit_others(scene, family, forward):
             shown = ask_outside(scene, family, _ANYBODY[family])
             if shown is not None and _dropped_by_policy(shown, only_request=True):
                 yield _cuts_off_others(scene, family, forward, shown)
@@ -64,8 +67,61 @@ def _without_docker(scene: Scene, family: Family, forward: Chain) -> Iterator[Fi
         if shown is not None and shown.verdict == "DROP" and _dropped_by_policy(shown, only_request=True):
             found = True
             yield _cuts_off(scene, family, forward, behind, shown)
-    if not found and not _accepts_any(scene, family):
+    if not found and _cuts_off_pods(scene, family, forward):
+        yield _pods(scene, family, forward)
+    elif not found and not _accepts_any(scene, family):
         yield _drops_all(family, forward)
+
+
+#: Chains in which programs for the network of pods accept their packets, as far as a source shows the chain.
+_OF_PODS = ("cali-", "FLANNEL", "CILIUM", "KUBE-ROUTER", "WEAVE", "CNI-")
+
+
+def _cuts_off_pods(scene: Scene, family: Family, forward: Chain) -> bool:
+    """Return whether kube-proxy's rules are in FORWARD, and none for the network of pods, or its policy has dropped."""
+    if not _shows_rules(scene) or not any(
+        rule.jump and rule.jump.chain == "KUBE-FORWARD" for rule in forward.rules
+    ):
+        return False
+    others = [
+        rule
+        for rule in forward.rules
+        if not is_dockers(rule)
+        and not is_gap(rule.target)
+        and not (rule.jump is not None and rule.jump.chain.startswith(("KUBE-", "DOCKER")))
+    ]
+    if not others:
+        return not scene.shows(family, "filter", "FORWARD") or not _just_loaded(scene, forward)
+    counted = forward.counters is not None and forward.counters.packets > 0
+    return counted and all(rule.jump is not None and rule.jump.chain.startswith(_OF_PODS) for rule in others)
+
+
+def _pods(scene: Scene, family: Family, forward: Chain) -> Finding:
+    """Return the finding about a policy that drops the packets of pods."""
+    shown = ask_outside(scene, family, _ANYBODY[family])
+    tool = tool_of(family)
+    return Finding(
+        "forward-drop-pods",
+        message("The FORWARD policy DROP drops packets of pods that no rule accepts."),
+        (of_policy(forward), *[of_rule(rule) for rule in forward.rules if rule.jump is not None][:1]),
+        message_sentences(
+            message(
+                "kube-proxy accepts, in KUBE-FORWARD, only connections that it marked, such as those to node ports,"
+                " and their replies. Packets between pods of different nodes, and from pods to other hosts, need rules"
+                " of the pod network (flannel, Calico), or the policy ACCEPT. Docker sets DROP when it enables"
+                " forwarding."
+            ),
+            _counted(forward),
+        ),
+        message(
+            "Accept the network of the pods in both directions: {tool} -I FORWARD -s PODS -j ACCEPT; {tool} -I FORWARD"
+            " -d PODS -j ACCEPT, with its subnet (kubectl cluster-info dump shows cluster-cidr), on each node. Or set"
+            " the policy: {tool} -P FORWARD ACCEPT.",
+            tool=tool,
+        ),
+        shown if shown is not None and _dropped_by_policy(shown, only_request=True) else None,
+        family,
+    )
 
 
 def _is_masqueraded(scene: Scene, family: Family, behind: Behind) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
-from iptsim.host.model import LoopbackListener, OwnLoopback, UnpublishedPort
+from iptsim.host.containers import PublishedPort
+from iptsim.host.model import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.languages import Message, message, message_joined, message_many
+from iptsim.packet import protocol_name
 
 #: At most this many are named.
 _SHOWN = 5
@@ -60,16 +62,17 @@ def _service_instead(scene: Scene, one: OwnLoopback) -> Message:
             " host.docker.internal, with --add-host=host.docker.internal:host-gateway, and let it listen on more than"
             " 127.0.0.1."
         )
+    port = one.inside or one.port
     known = {one.container, one.service} <= scene.host.containers.keys()
-    shown = scene.ask(one.container, one.service, proto="tcp", dport=one.port) if known else None
+    shown = scene.ask(one.container, one.service, proto="tcp", dport=port) if known else None
     if shown is not None and shown.verdict == "ACCEPT":
         return message(
-            "Connect to {service}:{port} instead; the rules allow it.", service=one.service, port=one.port
+            "Connect to {service}:{port} instead; the rules allow it.", service=one.service, port=port
         )
     return message(
         "Connect to {service}:{port} instead, the name of the service in a network that both are on.",
         service=one.service,
-        port=one.port,
+        port=port,
     )
 
 
@@ -132,6 +135,95 @@ def unpublished(scene: Scene) -> Iterator[Finding]:
         None,
         scene.families[0],
     )
+
+
+def stopped(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, failed connections to ports of containers that do not run."""
+    pasted = scene.host.pasted
+    if pasted is None or not pasted.stopped:
+        return
+    first = pasted.stopped[0]
+    yield Finding(
+        "container-stopped",
+        title_of_stopped(first),
+        tuple(
+            _evidence(one.line, message("a connection to port {port} failed", port=one.port))
+            for one in pasted.stopped[:_SHOWN]
+        ),
+        message(
+            "Docker publishes ports only while the container runs, so nothing listens there, whatever the rules are."
+        ),
+        message(
+            "docker logs {name} shows why it ended. Correct that, and start it again: docker start {name}",
+            name=first.name,
+        ),
+        None,
+        scene.families[0],
+    )
+
+
+def title_of_stopped(one: StoppedContainer) -> Message:
+    """Return what is wrong with a connection to a container that does not run, in one sentence."""
+    return message(
+        "{name}, which has port {port}, does not run ({status}).",
+        name=one.name,
+        port=one.port,
+        status=one.status,
+    )
+
+
+def withheld(scene: Scene) -> Iterator[Finding]:
+    """Find ports that settings publish, but of containers that have only internal networks."""
+    found = [
+        one
+        for one in scene.host.containers.values()
+        if one.withheld and one.endpoints and all(_is_internal(scene, name) for name in one.endpoints)
+    ]
+    if not found:
+        return
+    first, network = found[0], next(iter(found[0].endpoints))
+    yield Finding(
+        "internal-not-published",
+        message_many(
+            "Docker does not publish the ports of {names}: its only network is internal.",
+            "Docker does not publish the ports of {names}: their only networks are internal.",
+            len(found),
+            names=message_joined(", ", [one.name for one in found[:_SHOWN]]),
+        ),
+        tuple(
+            Evidence(
+                one.name,
+                message(
+                    "{ports} on {networks}",
+                    ports=message_joined(", ", list(dict.fromkeys(map(_wanted, one.withheld)))[:_SHOWN]),
+                    networks=message_joined(", ", list(one.endpoints)),
+                ),
+            )
+            for one in found[:_SHOWN]
+        ),
+        message(
+            "A network with internal: true (--internal) has no way out and none in: Docker writes no DNAT rule for its"
+            " containers, docker ps shows no arrow, and nothing listens on the host."
+        ),
+        message(
+            "Connect {name} to a second network that is not internal, besides {network}; Docker then publishes the port"
+            " there. Only containers that are on that network too can reach the internet.",
+            name=first.name,
+            network=network,
+        ),
+        None,
+        scene.families[0],
+    )
+
+
+def _is_internal(scene: Scene, name: str) -> bool:
+    network = scene.host.networks.get(name)
+    return network is not None and network.internal
+
+
+def _wanted(port: PublishedPort) -> str:
+    inside = f"{port.container_port}/{protocol_name(port.proto)}"
+    return f"{port.host_port}->{inside}" if port.host_port else inside
 
 
 def title_of_unpublished(one: UnpublishedPort) -> Message:

@@ -84,6 +84,7 @@ class Container:
         endpoints: by network name, in the engine's order.
         network_mode: as the engine prints it: "bridge", "host", "none", "container:ID", a network's name.
         opened: published ports without a host port, in networks with gateway mode "routed".
+        withheld: ports that its settings publish, but that Docker does not.
         dns: `--dns` servers.
         daemon: the engine that runs it: "docker", "podman", or "" for other guests.
         started: when it was last started, in the engine's format; "" if unknown.
@@ -99,6 +100,7 @@ class Container:
     network_mode: str = "bridge"
     running: bool = True
     opened: list[PublishedPort] = field(default_factory=list)
+    withheld: list[PublishedPort] = field(default_factory=list)
     dns: list[str] = field(default_factory=list)
     daemon: str = ""
     started: str = ""

@@ -152,6 +152,7 @@ class OwnLoopback(NamedTuple):
         container: its name; "" if unknown.
         service: the other container that has a service on this port; "" if unknown.
         sure: a container makes the connection; otherwise it probably does.
+        inside: the port on which that service listens in its own container.
     """
 
     line: int
@@ -160,6 +161,7 @@ class OwnLoopback(NamedTuple):
     port: int
     service: str = ""
     sure: bool = True
+    inside: int = 0
 
 
 class LoopbackListener(NamedTuple):
@@ -192,6 +194,20 @@ class UnpublishedPort(NamedTuple):
     name: str
     port: int
     proto: str
+
+
+class StoppedContainer(NamedTuple):
+    """A container that does not run, and to whose port a connection failed, according to a pasted text.
+
+    Attributes:
+        line: the number of the line that shows the failure.
+        status: as listed: "Exit 1", "Exited (137) 2 hours ago".
+    """
+
+    line: int
+    name: str
+    status: str
+    port: int
 
 
 class Grown(NamedTuple):
@@ -232,6 +248,8 @@ class Pasted:
         own_loopbacks: connections of containers to themselves that are meant for others.
         loopback_listeners: programs that listen on 127.0.0.1 only.
         unpublished: ports that failed connections are for, but that no container publishes.
+        stopped: containers that do not run, and that failed connections are for.
+        firewalld_reloads: the commands that made firewalld write its rules again.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -252,6 +270,8 @@ class Pasted:
     own_loopbacks: tuple[OwnLoopback, ...] = ()
     loopback_listeners: tuple[LoopbackListener, ...] = ()
     unpublished: tuple[UnpublishedPort, ...] = ()
+    stopped: tuple[StoppedContainer, ...] = ()
+    firewalld_reloads: tuple[Reload, ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

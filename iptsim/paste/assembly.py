@@ -16,7 +16,7 @@ from iptsim.extensions.base import quote
 from iptsim.host.capture import host_of
 from iptsim.host.containers import Subnet
 from iptsim.host.files import FILES, LISTINGS, Source
-from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, Pasted
+from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, OwnLoopback, Pasted
 from iptsim.languages import message
 from iptsim.packet import Family, address_text
 from iptsim.paste.asked_address import asked_address
@@ -27,7 +27,12 @@ from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.given import Given, give, given_by
 from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
-from iptsim.paste.local_services import loopback_listeners, own_loopbacks, unpublished_ports
+from iptsim.paste.local_services import (
+    loopback_listeners,
+    own_loopbacks,
+    stopped_containers,
+    unpublished_ports,
+)
 from iptsim.paste.logged_addresses import ADDRESS, own_addresses, route_as_logged
 from iptsim.paste.logged_rules import nothing_shown, rules_of
 from iptsim.paste.nft_rules import without_guesses
@@ -44,7 +49,7 @@ from iptsim.paste.pieces import (
     Warned,
     Zone,
 )
-from iptsim.paste.reloads import flushed, reloads, run_after_docker
+from iptsim.paste.reloads import firewalld_reloads, flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.settings_host import add_status, host_with, listed_with
 from iptsim.paste.splitting import split
@@ -89,10 +94,13 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         given.add(given_by(lines))
         segments, left_out = split(lines)
         for others in (quoted_commands, commented) if len(decoded) == 1 else ():
-            if segments:
+            if any(one.form not in _CLIENTS for one in segments):
                 break
-            segments, _ = split(others(lines))
-            in_comments = others is commented and bool(segments)
+            further, _ = split(others(lines))
+            in_comments = others is commented and bool(further)
+            taken = {at for one in further for at in range(one.first, one.last + 1)}
+            asking = [one for one in segments if taken.isdisjoint(range(one.first, one.last + 1))]
+            segments = sorted([*further, *asking], key=lambda one: one.first)
             left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
         segments_read += segments
         for segment in segments:
@@ -103,6 +111,9 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         left += (Lines(text_name, lines[first].number, lines[last].number) for first, last in _runs(left_out))
     if all(segment.form in _CLIENTS for segment in segments_read):  # only questions
         raise CaptureError(nothing_read(name, decoded))
+    unreadable = [piece for piece in pieces if isinstance(piece, Warned)]
+    if unreadable and len(unreadable) == len([one for one in pieces if not isinstance(one, Ask)]):
+        raise CaptureError(unreadable[0].text)
     for piece in pieces:
         if isinstance(piece, Facts):
             for file, data in piece.files.items():
@@ -171,7 +182,16 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     tried = tuple(_asked(segments_read, host, listed, clients=True))
-    asked = (*_asked(segments_read, host, listed, clients=False), *tried)
+    every = [line for lines in cleaned.values() for line in lines]
+    services = {name: one for found in runs for name, one in found.services.items()}
+    clients = [
+        piece
+        for segment in segments_read
+        for piece in segment.pieces
+        if isinstance(piece, Ask) and segment.form in _CLIENTS
+    ]
+    loopbacks = tuple(own_loopbacks(clients, every, services, listed))
+    asked = (*_asked(segments_read, host, listed, clients=False), *tried, *_to_itself(host, loopbacks, tried))
     if any("PROTO" not in dict(one.pairs) for one in logged):
         host.assumptions.append(
             message("The kernel's log does not show the protocol; it is assumed to be TCP.")
@@ -182,14 +202,6 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     told = tuple(_logged_line(piece) for piece in logged)
-    every = [line for lines in cleaned.values() for line in lines]
-    services = {name: one for found in runs for name, one in found.services.items()}
-    clients = [
-        piece
-        for segment in segments_read
-        for piece in segment.pieces
-        if isinstance(piece, Ask) and segment.form in _CLIENTS
-    ]
     here = [address_text(4, address) for address in host.namespace.outer_addresses(4)]
     grown, failed = tuple(builder.grown()), tuple(_failed(segments_read))
     searched = frozenset(piece.searched for piece in rules if piece.searched)
@@ -214,9 +226,11 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             if not address.startswith(("127.", "::1"))
         ),
         (*builder.refused, *printed_errors(every)),
-        tuple(own_loopbacks(clients, every, services)),
+        loopbacks,
         tuple(loopback_listeners(every)),
         tuple(unpublished_ports(clients, listed, services, here)),
+        tuple(stopped_containers(clients, every, listed)),
+        tuple(firewalld_reloads(every)),
     )
     return host
 
@@ -240,6 +254,17 @@ def _asked(
                 sender = {"from": name}
             if not clients or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
                 yield {**piece.fields, **sender}
+
+
+def _to_itself(
+    host: Host, loopbacks: Iterable[OwnLoopback], tried: Sequence[dict[str, Any]]
+) -> Iterable[dict[str, Any]]:
+    """Return the packets that containers send to their own localhost, if no other connection has failed."""
+    for one in () if tried else loopbacks:
+        # Compose names containers after the project, which is not known
+        names = [name for name in (one.container, f"project-{one.container}-1") if name in host.containers]
+        if one.container and names:
+            yield {"from": names[0], "to": "localhost", "proto": "tcp", "dport": one.port}
 
 
 def _sender(host: Host, wanted: str, listed: Iterable[Listed]) -> str | None:

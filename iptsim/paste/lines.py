@@ -41,7 +41,7 @@ _CODE = re.compile(r"\s*`([*:]\w[^`]*|-[AIPNFX]\b[^`]*|COMMIT)`\s*[-:(#].*")
 #: A command as code or in bold, as an item of a list.
 _STEP = re.compile(
     r"\s*(?:[-*•·+]|(?:[Ss]tep\s+)?\(?(?:[0-9]{1,3}|[a-z])[.):]{1,2})\s+"
-    r"(?P<mark>`|\*\*)(?P<code>(?:sudo\s+)?(?:/\S*/)?ip6?tables\s[^`]*?)(?P=mark)[.,;:]?\s*"
+    r"(?P<mark>`|\*\*)(?P<code>(?:sudo\s+)?(?:(?:/\S*/)?ip6?tables|docker|podman|firewall-cmd)\s[^`]*?)(?P=mark)[.,;:]?\s*"
 )
 #: A rule or a command as a string, such as one of a list in YAML or in a program.
 _STRING = re.compile(

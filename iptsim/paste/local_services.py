@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from iptsim.host.model import LoopbackListener, OwnLoopback, UnpublishedPort
+from iptsim.host.model import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Listed
 from iptsim.paste.prompts import prompt_of
@@ -24,13 +24,27 @@ _SERVICES: dict[int, tuple[str, ...]] = {
 _LOOPBACK = r"(?:localhost|127\.0\.0\.1|\[?::1\]?)"
 #: An error about a connection to localhost, with its port.
 _FAILED = re.compile(
-    rf"(?=.*(?:refused|connect|unreachable)).*?\b(?:ECONNREFUSED|to|at|on|host|server|dial tcp)\W+{_LOOPBACK}"
-    r"(?:[\"'\])]*:|.{0,60}?\bport[:= ]+\"?)(?P<port>\d{2,5})\b",
+    r"(?=.*(?:refused|connect|unreachable|reach)).*?"
+    rf"(?:\b(?:ECONNREFUSED|to|at|on|host|server|upstream|dial tcp)\W+(?:https?://)?{_LOOPBACK}"
+    r"(?:[\"'\])`]*:`?|.{0,60}?\bport[:= ]+\"?)"
+    rf"|\"address\":\"{_LOOPBACK}\",\"port\":|\(localhost/127\.0\.0\.1:)(?P<port>\d{{2,5}})\b",
     re.IGNORECASE,
 )
 _REFUSED = re.compile(
-    r"refused|can(?:'t|not) connect|could not connect|unable to connect|failed", re.IGNORECASE
+    r"refused|can(?:'t|not) (?:connect|reach)|could not (?:connect|be established)|unable to connect|failed",
+    re.IGNORECASE,
 )
+#: Where errors of clients name no port, it is the default one.
+_WITHOUT_PORT = (
+    (re.compile(rf"MySQL server on '(?:{_LOOPBACK})'", re.IGNORECASE), 3306),
+    (re.compile(rf"Redis at (?:{_LOOPBACK})(?!:)", re.IGNORECASE), 6379),
+)
+#: The first of the lines over which psql and its libraries tell a refused connection.
+_RUNNING = re.compile(rf"\bserver running on host \"?{_LOOPBACK}", re.IGNORECASE)
+#: Nothing listens on the port: not what a firewall that drops looks like.
+_NO_LISTENER = re.compile(r"refused|\(?\b111\b", re.IGNORECASE)
+#: The same error on macOS and on Windows, which containers do not run.
+_NOT_LINUX = re.compile(r"\((?:61|10061)\b")
 #: A line of a log of Compose: "app_1  | ...", "app-1 | ...".
 _COMPOSED = re.compile(r"\s*(?P<name>[A-Za-z][\w.-]*?)(?:[-_]\d+)?\s+\|\s(?P<text>.*)")
 #: A setting that says where a service is: DB_HOST=localhost, redis://127.0.0.1:6379/0.
@@ -68,10 +82,11 @@ _MOST = 5
 
 
 def own_loopbacks(
-    asks: Iterable[Ask], lines: Sequence[Line], services: Mapping[str, Any]
+    asks: Iterable[Ask], lines: Sequence[Line], services: Mapping[str, Any], listed: Iterable[Listed] = ()
 ) -> Iterator[OwnLoopback]:
     """Yield the connections of containers to localhost, as far as a text shows that a container makes them."""
     found: dict[tuple[str, int], OwnLoopback] = {}
+    known = {**{one.name: _as_service(one) for one in listed if not one.stopped}, **services}
     for ask in asks:
         port = ask.fields.get("dport")
         to = str(ask.fields["to"])
@@ -80,12 +95,19 @@ def own_loopbacks(
             and isinstance(port, int)
             and (to == "localhost" or to.startswith("127."))
         ):
-            name = ask.container if ask.container in services else ""
+            name = ask.container if ask.container in known else ""
             text = next((line.text.strip() for line in lines if line.number == ask.line), "")
-            _keep(found, OwnLoopback(ask.line, text, name, port, _service_on(port, services, name)))
-    for one in (*_configured(lines, services), *_logged(lines, services)):
+            service, inside = _service_on(port, known, name)
+            _keep(found, OwnLoopback(ask.line, text, name, port, service, inside=inside))
+    for one in (*_configured(lines, services), *_logged(lines, known)):
         _keep(found, one)
     yield from list(found.values())[:_MOST]
+
+
+def _as_service(one: Listed) -> dict[str, Any]:
+    """Return a container of a list like a service of a Compose file."""
+    ports = [f"{port}:{inside}" for _, port, inside, proto in one.ports if proto == "tcp"]
+    return {"image": one.image or one.name, "ports": ports, "expose": [port for port, _ in one.exposed]}
 
 
 def _keep(found: dict[tuple[str, int], OwnLoopback], one: OwnLoopback) -> None:
@@ -95,23 +117,93 @@ def _keep(found: dict[tuple[str, int], OwnLoopback], one: OwnLoopback) -> None:
 def _logged(lines: Sequence[Line], services: Mapping[str, Any]) -> Iterator[OwnLoopback]:
     """Yield the errors in logs of Compose, and those beside a Compose file that are about one of its services."""
     composed = any(_COMPOSED.match(line.text) for line in lines)
-    for line in lines:
+    for at, line in enumerate(lines):
         text = line.text[:1000]
         row = _COMPOSED.match(text)
-        error = _FAILED.match(row["text"] if row else text)
-        if error is None or not _REFUSED.search(text) or prompt_of(text) is not None:
+        port = _refused_port(row["text"] if row else text, lines, at)
+        if port is None or prompt_of(text) is not None or _NOT_LINUX.search(text):
             continue
-        port, name = int(error["port"]), row["name"] if row else ""
-        service = _service_on(port, services, name)
-        if (
-            row is None
-            and not (composed and service)
-            and not (service and not _publishes(services[service], port))
-        ):
+        following = (
+            _COMPOSED.match(lines[at + 1].text[:1000]) if row is None and at + 1 < len(lines) else None
+        )
+        told = row or following  # an error may begin on the line before those of its service
+        name = told["name"] if told else _typed_in(lines, at, services)
+        sure = told is not None or bool(name)
+        service, inside = _service_on(port, services, name)
+        if not sure and not (service and (composed or _is_inside(service, port, services, lines, at))):
             continue
+        name = name or _only_client(service, services)
         if name and _shares_host(services.get(name)):
             continue
-        yield OwnLoopback(line.number, text.strip()[:200], name, port, service, sure=row is not None)
+        yield OwnLoopback(line.number, text.strip()[:200], name, port, service, sure=sure, inside=inside)
+
+
+def _clients(name: str, services: Mapping[str, Any]) -> list[str]:
+    """Return the services that probably connect to another one: they are built here, or depend on it."""
+    return [
+        str(key)
+        for key, one in services.items()
+        if key != name and isinstance(one, dict) and ("build" in one or name in (one.get("depends_on") or ()))
+    ]
+
+
+def _only_client(name: str, services: Mapping[str, Any]) -> str:
+    clients = _clients(name, services) if name else []
+    return clients[0] if len(clients) == 1 else ""
+
+
+def _refused_port(text: str, lines: Sequence[Line], at: int) -> int | None:
+    """Return the port of localhost to which a connection failed, according to a line; None for other lines."""
+    told = text
+    if _RUNNING.search(text):  # over three lines: what failed, the host, the port
+        before, after = (lines[one].text[:300] if 0 <= one < len(lines) else "" for one in (at - 1, at + 1))
+        text = f"{text} {after[found.start(2) :] if (found := _COMPOSED.match(after)) else after.strip()}"
+        told = f"{before} {text}"
+    if not _REFUSED.search(told):
+        return None
+    error = _FAILED.search(f"{text} connect") if told is not text else _FAILED.search(text)
+    if error is not None:
+        port = int(error["port"])
+        return port if 0 < port < 65536 else None
+    return next((port for words, port in _WITHOUT_PORT if words.search(text)), None)
+
+
+#: At most this many lines lie between a command that was typed in a container and its error.
+_NEAR = 6
+_HOSTNAME = re.compile(r"[\w.-]+@(?P<name>[\w.-]+)")
+
+
+def _typed_in(lines: Sequence[Line], at: int, services: Mapping[str, Any]) -> str:
+    """Return the container or service in whose shell the command before a line was typed; "" if it is none's."""
+    prompt = next(
+        (
+            found
+            for one in reversed(lines[max(at - _NEAR, 0) : at])
+            if (found := prompt_of(one.text)) is not None
+        ),
+        "",
+    )
+    host = _HOSTNAME.fullmatch(prompt)
+    if host is None:
+        return ""
+    names = [str(one) for one in services if host["name"] in (one, *re.split(r"[-_.]", str(one)))]
+    return names[0] if len(names) == 1 else ""
+
+
+def _is_inside(name: str, port: int, services: Mapping[str, Any], lines: Sequence[Line], at: int) -> bool:
+    """Return whether a container, rather than the host, probably failed to connect to a port of localhost.
+
+    The host finds a published port on localhost: docker-proxy listens there.
+    """
+    if not _publishes(services[name], port):
+        return True
+    typed = any(prompt_of(one.text) is not None for one in lines[max(at - _NEAR, 0) : at])
+    nearby = " ".join(one.text for one in lines[max(at - 1, 0) : at + 2])
+    if typed or not _NO_LISTENER.search(nearby):
+        return False
+    others = [one for one in services.values() if isinstance(one, dict) and one is not services[name]]
+    listed = not any("build" in one or "depends_on" in one for one in others)
+    return bool(_clients(name, services) or (listed and others))
 
 
 def _configured(lines: Sequence[Line], services: Mapping[str, Any]) -> Iterator[OwnLoopback]:
@@ -129,10 +221,10 @@ def _configured(lines: Sequence[Line], services: Mapping[str, Any]) -> Iterator[
                 else [port for port in _SERVICES if _is_about(key, port)]
             )
             for port in ports if len(ports) == 1 or not place["port"] else ():
-                other = _service_on(port, services, name)
+                other, inside = _service_on(port, services, name)
                 if port in _SERVICES and other:
                     at = next((one.number for one in lines if key in one.text and value in one.text), 0)
-                    yield OwnLoopback(at, f"{key}={value}"[:200], name, port, other)
+                    yield OwnLoopback(at, f"{key}={value}"[:200], name, port, other, inside=inside)
 
 
 def _is_about(key: str, port: int) -> bool:
@@ -158,20 +250,24 @@ def _shares_host(service: Any) -> bool:
     return mode == "host" or mode.startswith(("service:", "container:"))
 
 
-def _service_on(port: int, services: Mapping[str, Any], own: str) -> str:
-    """Return the other service that has a port, by its image or its ports; "" if there is none."""
+def _service_on(port: int, services: Mapping[str, Any], own: str) -> tuple[str, int]:
+    """Return the other service that has a port, by its image or its ports, and its own port; "" if there is none."""
     for name, service in services.items():
         if name == own or not isinstance(service, dict) or _shares_host(service):
             continue
         image = str(service.get("image", "")).lower()
         if any(word in image for word in _SERVICES.get(port, ())):
-            return str(name)
-        inside = [str(one).rpartition(":")[2].partition("/")[0] for one in _list(service, "ports")]
+            return str(name), port
+        pairs = [str(one).partition("/")[0].rpartition(":") for one in _list(service, "ports")]
+        inside = [after for _, _, after in pairs]
         if str(port) in inside or str(port) in [
             str(one).partition("/")[0] for one in _list(service, "expose")
         ]:
-            return str(name) if port in _SERVICES or own else ""
-    return ""
+            return (str(name) if port in _SERVICES or own else ""), port
+        mapped = next((after for before, _, after in pairs if before.rpartition(":")[2] == str(port)), "")
+        if mapped.isdecimal() and int(mapped) in _SERVICES:
+            return str(name), int(mapped)
+    return "", port
 
 
 def _list(service: Mapping[str, Any], key: str) -> list[Any]:
@@ -237,6 +333,7 @@ def unpublished_ports(
             continue
         names = [one.name for one in known if (port, proto) in one.exposed]
         names += [str(name) for name, one in services.items() if _exposes(one, port)]
+        names = names or _only_hidden(services)
         if names:
             yield UnpublishedPort(ask.line, names[0], port, proto)
 
@@ -246,3 +343,37 @@ def _exposes(service: Any, port: int) -> bool:
     if not isinstance(service, dict) or _shares_host(service) or _list(service, "ports"):
         return False
     return str(port) in [str(one).partition("/")[0] for one in _list(service, "expose")]
+
+
+def _only_hidden(services: Mapping[str, Any]) -> list[str]:
+    """Return the only container that a text starts, if it publishes no port."""
+    names = [str(name) for name in services]
+    only = services[names[0]] if len(names) == 1 else None
+    if not isinstance(only, dict) or _shares_host(only) or _list(only, "ports") or "build" in only:
+        return []
+    return names
+
+
+def stopped_containers(
+    asked: Iterable[Ask], lines: Sequence[Line], listed: Iterable[Listed]
+) -> Iterator[StoppedContainer]:
+    """Yield the containers in a list that do not run, and to whose ports a connection failed."""
+    known = list(listed)
+    stopped = [one for one in known if one.stopped]
+    if not stopped:
+        return
+    running = {port for one in known for _, port, _, _ in one.ports}
+    tried = [(ask.line, str(ask.fields["to"]), ask.fields.get("dport")) for ask in asked]
+    tried += [
+        (line.number, "localhost", port)
+        for at, line in enumerate(lines)
+        if (port := _refused_port(line.text[:1000], lines, at)) is not None
+    ]
+    found: dict[str, StoppedContainer] = {}
+    for number, to, port in tried:
+        for one in stopped:
+            by_name = to == one.name
+            by_port = port in [own for own, _ in one.exposed] and port not in running
+            if isinstance(port, int) and (by_name or by_port):
+                found.setdefault(one.name, StoppedContainer(number, one.name, one.stopped, port))
+    yield from list(found.values())[:_MOST]

@@ -222,6 +222,7 @@ class Listed:
         image / id: as listed; "" if not listed.
         ports: address on the host ("" for all), port on the host, the container's port, protocol.
         exposed: ports of the container that are listed without a port of the host, with their protocols.
+        stopped: its status, if it does not run: "Exited (1) 2 hours ago", "Exit 1".
     """
 
     name: str
@@ -229,6 +230,7 @@ class Listed:
     id: str
     ports: tuple[tuple[str, int, int, str], ...]
     exposed: tuple[tuple[int, str], ...] = ()
+    stopped: str = ""
 
 
 @dataclass(slots=True)

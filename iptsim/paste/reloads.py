@@ -61,3 +61,16 @@ def reloads(lines: Iterable[Line]) -> Iterator[Reload]:
         elif (match := _RELOADS.search(line.text)) is not None:
             found.append(Reload(line.number, match["command"].strip("` ")))
     yield from found
+
+
+#: What makes firewalld write all of its rules again, and remove those of others.
+_FIREWALLD = re.compile(
+    rf"{_AT}(?P<command>firewall-cmd\s+(?:-q\s+)?--(?:complete-)?reload\b|systemctl\s+(?:reload|restart)\s+firewalld\b)"
+)
+
+
+def firewalld_reloads(lines: Iterable[Line]) -> Iterator[Reload]:
+    """Yield the commands that make firewalld write its rules again."""
+    for line in lines:
+        if (match := _FIREWALLD.search(line.text)) is not None:
+            yield Reload(line.number, match["command"])

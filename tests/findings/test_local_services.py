@@ -137,3 +137,101 @@ def test_a_rule_after_the_return_by_place(tmp_path: Path) -> None:
     """Rules that were cut out before it are not behind it."""
     text = "*filter\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n...\n-A DOCKER-USER -j RETURN\nCOMMIT\n"
     assert "docker-user-after-return" not in codes(tmp_path, text)
+
+
+COMPOSE_PS = """\
+$ docker-compose ps
+   Name               Command         State           Ports
+--------------------------------------------------------------------
+shop_cli_1   /bin/sh -c /opt/start.sh   Up
+shop_db_1    /entrypoint.sh mysqld      {db}   0.0.0.0:3306->3306/tcp
+"""
+MYSQL = "ERROR 2003 (HY000): Can't connect to MySQL server on '127.0.0.1' ({number})\n"
+PSQL = """\
+could not connect to server: Connection refused
+	Is the server running on host "localhost" (127.0.0.1) and accepting
+	TCP/IP connections on port 15432?
+"""
+TWO = """\
+CONTAINER ID   IMAGE         COMMAND    CREATED      STATUS      PORTS                     NAMES
+
+0dcfd05e6225   shop_app      "run"      1 hour ago   Up 1 hour   0.0.0.0:8000->80/tcp      shop_app_1
+
+9077cc959ec8   postgres:16   "docker"   1 hour ago   Up 1 hour   0.0.0.0:15432->5432/tcp   shop_db_1
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        # typed in the shell of shop_cli_1; MySQL listens on 3306 unless told otherwise
+        (
+            f"{COMPOSE_PS.format(db='Up')}root@cli:/var/www# drush sqlc\n{MYSQL.format(number=111)}",
+            "shop_cli_1",
+        ),
+        # macOS and Windows have other numbers for the error, so no container printed it
+        (f"{COMPOSE_PS.format(db='Up')}{MYSQL.format(number=61)}", ""),
+        # the host finds the published port on localhost, where docker-proxy listens; a container does not
+        (f"{PSQL}\n{TWO}", "shop_db_1"),
+        (f"$ psql -h localhost -p 15432\n{PSQL}\n{TWO}", ""),
+        (f"{COMPOSE.format(more='')}\n{PSQL.replace('15432', '5432')}", "db"),
+        (f"{COMPOSE.format(more='')}\n    [[\n{PSQL.replace('15432', '99432')}", ""),
+    ],
+)
+def test_errors_of_clients_in_containers(tmp_path: Path, text: str, found: str) -> None:
+    """A message of psql has three lines (libpq, fe-connect.c); that of MySQL has no port."""
+    title = codes(tmp_path, text).get("container-loopback", "")
+    assert (found in title) if found else not title
+
+
+@pytest.mark.parametrize(("state", "found"), [("Exit 1", True), ("Up", False)])
+def test_a_container_that_does_not_run(tmp_path: Path, state: str, found: bool) -> None:
+    text = f"{COMPOSE_PS.format(db=state)}{MYSQL.format(number=61)}"
+    assert ("container-stopped" in codes(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [("", True), (" -p 8080:8080", False), (" --network host", False)],
+)
+def test_a_page_of_a_container_without_ports(tmp_path: Path, more: str, found: bool) -> None:
+    text = f"I run\n$ docker run -it --rm{more} tomcat:8.0\nand http://localhost:8080 is refused.\n"
+    assert ("port-not-published" in codes(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(("internal", "found"), [(" --internal", True), ("", False)])
+def test_ports_on_an_internal_network(tmp_path: Path, internal: str, found: bool) -> None:
+    """Docker maps no ports of a container without a gateway endpoint (libnetwork, --internal)."""
+    text = f"1. `docker network create net{internal}`\n2. `docker run --net net -dp 127.0.0.1:80:80 nginx`\n"
+    assert ("internal-not-published" in codes(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [("", True), ("-A FORWARD -s 10.42.0.0/16 -j ACCEPT\n", False), ("-A FORWARD -j FLANNEL-FWD\n", False)],
+)
+def test_pods_that_the_forward_policy_cuts_off(tmp_path: Path, more: str, found: bool) -> None:
+    """kube-proxy's KUBE-FORWARD accepts marked and established packets only (proxier.go)."""
+    text = f"""\
+# iptables -S
+-P INPUT ACCEPT
+-P FORWARD DROP
+-N KUBE-FORWARD
+-N FLANNEL-FWD
+-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+{more}-A FLANNEL-FWD -s 10.42.0.0/16 -j ACCEPT
+-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT
+-A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+"""
+    assert ("forward-drop-pods" in codes(tmp_path, text)) is found
+
+
+def test_rules_of_podman_that_a_reload_removed(tmp_path: Path) -> None:
+    """The message is that of iptables for a chain that does not exist (iptables 1.8, nf_tables)."""
+    failed = (
+        "ERRO[0000] Error deleting network: running [/usr/sbin/iptables -t nat -D POSTROUTING -s 10.88.0.96 -j"
+        " CNI-f1d9f8791753 --wait]: exit status 2: iptables v1.8.4 (nf_tables): Chain '{chain}' does not exist\n"
+    )
+    text = f"$ firewall-cmd --reload\nsuccess\n$ podman rm -f web\n{failed}"
+    assert "podman-rules-flushed" in codes(tmp_path, text.format(chain="CNI-f1d9f8791753"))
+    assert "podman-rules-flushed" not in codes(tmp_path, text.replace("CNI-f1d9f8791753", "MINE"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
+from iptsim.errors import CaptureError
 from iptsim.findings import lint
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -181,3 +182,27 @@ def test_localhost_in_a_container_is_the_container(tmp_path: Path) -> None:
     assert list(host.pasted.asked) == [{"from": "app", "to": "localhost", "proto": "tcp", "dport": 6379}]
     answer = iptsim.explain(path, "app", "localhost:6379")
     assert "where redis publishes port 6379" in str(answer)
+
+
+def test_a_compose_file_with_mistakes_in_a_longer_text() -> None:
+    """The rest of the text is read; the file alone is refused, as by Compose."""
+    pytest.importorskip("yaml")
+    file = "services:\n  web:\n    image: nginx\n    ports: ['80:80']\n    ports: ['8080:80']\n"
+    host = read(f"Mine is\n\n{file}\nand -A INPUT does not help.\n")
+    assert verdict(host, "internet", "host:8080") == "ACCEPT"
+    with pytest.raises(CaptureError, match="duplicate"):
+        read(file)
+    with pytest.raises(CaptureError, match="not YAML"):
+        read(f"Mine is\n\n{file.replace('nginx', '[')}\n")
+
+
+def test_commands_and_settings_within_sentences() -> None:
+    host = read(
+        '1. Insert `{ "bridge": "none", "userland-proxy": false }` in daemon.json: `{ "icc": false }`\n'
+        "2. Create one: `docker network create --subnet 172.30.0.0/24 --ipv6 --subnet fddd::/64 backend`\n"
+        "3. Then `docker run -d -p 8080:80 --network backend --name web nginx`\n"
+    )
+    assert host.daemon is not None
+    assert host.daemon.icc is False
+    assert [str(one) for one in host.networks["backend"].subnets] == ["172.30.0.0/24", "fddd::/64"]
+    assert verdict(host, "internet", "host:8080") == "ACCEPT"

@@ -70,10 +70,13 @@ def started(docker: DockerHost, source: str) -> Host:
 def _container(docker: DockerHost, container: DockerContainer) -> Container:
     endpoints = (*container.endpoints, *container.apart)
     first = next((endpoint.network for endpoint in endpoints), "bridge")
+    published = list(published_ports(container.published))
+    is_outward = bool(gateways(docker, container))
     return Container(
         name=container.name,
         endpoints={endpoint.network: _endpoint(docker, endpoint) for endpoint in endpoints},
-        published=list(published_ports(container.published)) if gateways(docker, container) else [],
+        published=published if is_outward else [],
+        withheld=[] if is_outward else published,
         exposed=list(container.exposed),
         links=list(container.links),
         network_mode=first,

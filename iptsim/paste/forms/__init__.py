@@ -41,7 +41,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "settings": ("docker", "services", "{"),
     "packet_line": (">", "→"),
     "failures": ("connect", "dial", "read", "ping", "telnet", "communications"),
-    "complaints": ("ping", "connect", "can", "able", "fail", "not", "n't", "from"),
+    "complaints": ("ping", "connect", "can", "able", "fail", "not", "n't", "from", "://localhost", "://127."),
     "firewall_cmd": (
         "target",
         "services",

@@ -28,7 +28,7 @@ _LIKELY = re.compile(
     re.IGNORECASE,
 )
 #: A word of each such sentence.
-_HINT = re.compile(r"\bcan|able|fail|not|n't|from", re.IGNORECASE)
+_HINT = re.compile(r"\bcan|able|fail|not|n't|from|://localhost|://127\.", re.IGNORECASE)
 #: Words of sentences that do not say how it is now.
 _OTHERWISE = re.compile(
     r"\b(?:should|shall|want|wish|would|like to|so that|prevent|must|ensure|make sure|if|unless|without|until|before"
@@ -48,6 +48,18 @@ _BEGINS = re.compile(
     re.IGNORECASE,
 )
 _PORTS = {"http": 80, "https": 443}
+#: A page of the host's own that does not open.
+_VISITED = re.compile(
+    r"\b(?P<scheme>https?)://(?:localhost|127\.0\.0\.1)(?::(?P<port>\d{1,5}))?(?=[/\s`\"'),.]|$)"
+)
+_NOT_OPENED = re.compile(
+    r"refused|can(?:'t|not) (?:be reached|browse|open|access|connect|reach|load|see)|timed? ?out|unreachable"
+    r"|unable to (?:connect|access)|ERR_CONNECTION|ERR_EMPTY|not (?:accessible|reachable|working|load)"
+    r"|n't (?:load|open|work|connect)",
+    re.IGNORECASE,
+)
+#: Words of sentences about a page that something else than the host opens.
+_ELSEWHERE = re.compile(r"\b(?:container|pod|inside|exec|another|other|from|vm|remote)\b", re.IGNORECASE)
 #: Characters that sentences of people have at most, and places in one where a clause may begin.
 _LONGEST, _BEGINNINGS = 1000, 20
 
@@ -71,7 +83,20 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
                 if told is not None:
                     fields, container = told
                     return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container)])
+            if (page := _page(sentence)) is not None:
+                return Segment(FORM, FORM, at, last, [Ask(page, lines[at].number)])
     return None
+
+
+def _page(sentence: str) -> dict[str, Any] | None:
+    """Return the packet to a page on localhost that the host does not open, according to a sentence."""
+    visited = _VISITED.search(sentence) if "://" in sentence else None
+    if visited is None or not _NOT_OPENED.search(sentence):
+        return None
+    if _OTHERWISE.search(sentence) or _ELSEWHERE.search(sentence):
+        return None
+    port = int(visited["port"] or _PORTS[visited["scheme"]])
+    return {"from": "host", "to": "localhost", "proto": "tcp", "dport": port} if 0 < port < 65536 else None
 
 
 def _told(sentence: str) -> tuple[dict[str, Any], str | None] | None:

@@ -9,6 +9,11 @@ from iptsim.paste.pieces import Listed, Segment
 from iptsim.paste.prompts import Command
 
 _HEADING = re.compile(r"\s*(?:CONTAINER ID\s+IMAGE|NAME\s+(?:IMAGE\s+)?COMMAND)\b.*\bPORTS\b")
+#: docker-compose, the first version: name, command, state and ports, with a line of dashes below. Markdown makes a
+#: heading of it.
+_FIRST = re.compile(r"[#\s]*Name\s+Command\s+State\s+Ports\b")
+_DASHES = re.compile(r"\s*-{10,}\s*$")
+_FIRST_ROW = re.compile(r"\s*(?P<name>[\w.-]+)\s+(?P<image>)\S.*?(?=\s{2,}(?:Up|Exit|Paused|Restarting)\b)")
 _ROW = re.compile(r"\s*(?P<id>[0-9a-f]{12})(?:[0-9a-f]{52})?\s+(?P<image>\S+)\s")
 #: Compose has the name first and the service after the command.
 _COMPOSE_ROW = re.compile(r"\s*(?P<name>[\w.-]+)\s+(?P<image>\S+)?\s*[\"'“].*?[\"'”]\s")
@@ -22,6 +27,8 @@ _PUBLISHED = re.compile(
     r"(?P<inside>\d+)(?:-\d+)?/(?P<proto>tcp|udp|sctp)"
 )
 
+#: At most this many lines lie between two rows.
+_BETWEEN = 2
 #: A port without one of the host.
 _EXPOSED = re.compile(r"(?<![>\d./:-])(?P<port>\d{1,5})/(?P<proto>tcp|udp|sctp)\b")
 
@@ -29,19 +36,25 @@ _EXPOSED = re.compile(r"(?<![>\d./:-])(?P<port>\d{1,5})/(?P<proto>tcp|udp|sctp)\
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the list of containers that starts at a line, or None."""
     text = lines[at].text
-    if not _HEADING.match(text):
+    if _FIRST.match(text):
+        form, identified = _FIRST_ROW, False
+    elif not _HEADING.match(text):
         return _chosen_columns(lines, at) if "PORTS" in text and "NAME" in text else None
-    compose = text.lstrip().startswith("NAME")
+    else:
+        identified = not text.lstrip().startswith("NAME")
+        form = _ROW if identified else _COMPOSE_ROW
     last = at
     found: list[Listed] = []
     unread: list[int] = []
     for index in range(at + 1, len(lines)):
         line = lines[index]
-        if line.is_blank:
-            break
-        container = _container(line.text, compose)
+        if line.is_blank or _DASHES.match(line.text):  # rows of a list that was pasted into Markdown
+            if index - last > _BETWEEN:
+                break
+            continue
+        container = _container(line.text, form, identified=identified)
         if container is None:
-            if not _PUBLISHED.search(line.text) or not found:
+            if not _PUBLISHED.search(line.text) or not found or index > last + 1:
                 break
             unread.append(index)
         else:
@@ -50,16 +63,28 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     return Segment("docker ps", "docker ps", at, last, [*found], unread)
 
 
-def _container(text: str, compose: bool) -> Listed | None:
+def _container(text: str, form: re.Pattern[str], *, identified: bool) -> Listed | None:
     """Return the container of a row; None for any other line."""
-    row = (_COMPOSE_ROW if compose else _ROW).match(text)
+    row = form.match(text)
     status = _STATUS.search(text, row.end() if row else 0)
     if row is None or status is None:
         return None
-    name = row["name"] if compose else text.split()[-1].split(",")[0]
-    ports = _ports(text[status.end() :]) if status[0] in ("Up", "running", "Paused") else []
+    name = text.split()[-1].split(",")[0] if identified else row["name"]
+    runs = status[0] in ("Up", "running", "Paused")
+    behind = text[status.start() :].strip()
+    ports = _ports(text[status.end() :])
     exposed = tuple((int(one["port"]), one["proto"]) for one in _EXPOSED.finditer(text, status.end()))
-    return Listed(name, row["image"] or "", "" if compose else row["id"], tuple(ports), exposed)
+    stopped = "" if runs else re.split(r"\s{2,}", behind)[0]
+    if stopped:  # the ports that it would publish
+        exposed = (*exposed, *((port, proto) for _, port, _, proto in ports))
+    return Listed(
+        name,
+        row["image"] or "",
+        row["id"] if identified else "",
+        tuple(ports if runs else ()),
+        exposed,
+        stopped,
+    )
 
 
 def _ports(text: str) -> list[tuple[str, int, int, str]]:

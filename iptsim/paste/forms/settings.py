@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 from iptsim.errors import FileSyntaxError
+from iptsim.languages import text_of
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Segment, Settings
+from iptsim.paste.pieces import Piece, Segment, Settings, Warned
 from iptsim.paste.prompts import Command, command_of
 from iptsim.yaml_file import read_yaml
 
@@ -23,12 +24,17 @@ _DAEMON = frozenset({
 })  # fmt: skip
 #: The maximum number of lines that a document may lose to a cut.
 _CUT = 4
+#: A line of a mapping or a list.
+_YAML = re.compile(r"\s*(?:- \S|(?:- )?[\"']?[\w./-]+[\"']?\s*:(?:\s|$))")
 _COMPOSE = re.compile(r"(?:version|services|networks|name|x-[\w-]+)\s*:")
 #: A command at the end of a sentence, whose further words are arguments of the container.
 _SAID = re.compile(
     r"(?P<before>.{0,300}[\s`(\"'])"
-    r"(?P<command>(?:sudo\s+)?docker\s+run\s+(?=(?:-[^`]*\s)?(?:-p|--publish|--network)[ =])[^`]*?)[`)\"']?[.?!]*"
+    r"(?P<command>(?:sudo\s+)?docker\s+(?:run\s+(?=(?:-[^`]*\s)?(?:-p|--publish|--network)[ =])[^`]*?"
+    r"|network\s+create\s+[^`]+?))[`)\"']?[.?!]*"
 )
+#: The settings of dockerd within a sentence.
+_WITHIN = re.compile(r".{0,300}daemon\.json\b.{0,100}?(?P<settings>\{.*\})")
 #: At most this many lines belong to it.
 _FURTHER = 30
 #: Words before it that make it untrue.
@@ -50,6 +56,15 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     text = lines[at].text
     if text.lstrip()[:1] == "{":
         return _daemon(lines, at)
+    if (
+        "daemon.json" in text
+        and (within := _WITHIN.match(text))
+        and not _NOT_SO.search(text[: within.start(1)])
+    ):
+        found = _daemon([lines[at]._replace(text=within["settings"], whole=within["settings"])], 0)
+        if found is not None:
+            found.first = found.last = at
+        return found
     if _COMPOSE.match(text):
         return _compose(lines, at)
     typed = command_of(text)
@@ -78,36 +93,72 @@ def _daemon(lines: list[Line], at: int) -> Segment | None:
 
 
 def _compose(lines: list[Line], at: int) -> Segment | None:
-    """Return the Compose file that starts at a line: the longest run of lines that can be YAML."""
+    """Return the Compose file that starts at a line: the longest run of lines that can be YAML.
+
+    Raises:
+        FileSyntaxError: the text is a Compose file and nothing else, and it is not YAML.
+    """
     end = at
     while end < len(lines) and re.match(r"\s*$|\s+\S|#|[\w.-]+\s*:|- ", lines[end].text):
         end += 1
     texts = [line.text.expandtabs() for line in lines[at:end]]
     if not any(re.match(r"services\s*:", text) for text in texts):
         return None
-    document = _document(texts)
+    alone = end == len(lines) and all(line.is_blank for line in lines[:at])
+    document, length, error = _document(texts, alone=alone)
+    if document is None and error is not None:
+        return Segment(
+            "a Compose file", "a Compose file", at, end - 1, [Warned(text_of(error), lines[at].number)]
+        )
     if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
         return None
+    end = at + length
     while lines[end - 1].is_blank:
         end -= 1
     settings = Settings(
         lines[at].number, services=document["services"], networks=document.get("networks") or {}
     )
-    return Segment("a Compose file", "a Compose file", at, end - 1, [settings])
+    pieces: list[Piece] = [settings]
+    if error is not None:
+        pieces.append(Warned(text_of(error), lines[at].number))
+    return Segment("a Compose file", "a Compose file", at, end - 1, pieces)
 
 
-def _document(texts: list[str]) -> Any:
-    """Return the document in some lines; if it was cut off, without its last ones.
+def _document(texts: list[str], *, alone: bool) -> tuple[Any, int, FileSyntaxError | None]:
+    """Return the document in some lines, how many of them it has, and the error for which it ends there.
+
+    If it was cut off, it lacks the last lines; if other text follows, it ends at a blank line before that.
+
+    Args:
+        alone: the text has no other lines.
 
     Raises:
         FileSyntaxError: it is not YAML.
     """
+    first: FileSyntaxError | None = None
     for end in range(len(texts), max(len(texts) - _CUT, 0), -1):
         try:
-            return read_yaml("\n".join(texts[:end]), "the Compose file")
+            return read_yaml("\n".join(texts[:end]), "the Compose file"), end, None
+        except FileSyntaxError as error:
+            first = first or error
+    assert first is not None
+    wrong = first.span.line - 1
+    is_yaml = wrong >= len(texts) or _YAML.match(texts[wrong]) is not None
+    if alone and is_yaml:
+        raise first
+    try:
+        return read_yaml("\n".join(texts), "the Compose file", repeats=True), len(texts), first
+    except FileSyntaxError:
+        pass
+    blank = [end for end in range(min(wrong, len(texts) - 1), 0, -1) if not texts[end].strip()]
+    for end in blank[:_CUT]:
+        try:
+            return read_yaml("\n".join(texts[:end]), "the Compose file"), end, first if is_yaml else None
         except FileSyntaxError:
             continue
-    return read_yaml("\n".join(texts), "the Compose file")
+    if alone:
+        raise first
+    return None, len(texts), first
 
 
 # -- commands ------------------------------------------------------------------------------------------------
@@ -156,6 +207,8 @@ def _options(words: list[str], flags: re.Pattern[str] = _FLAGS) -> tuple[list[tu
         name, equals, value = word.partition("=")
         if flags.match(word):
             options.append((name, ""))
+        elif flags is _FLAGS and re.fullmatch(r"-[ditP]+[a-z]", word):  # -dp 80:80
+            options.append((f"-{word[-1]}", left.pop(0) if left else ""))
         elif equals:
             options.append((name, value))
         elif re.match(r"-[a-z]..", word) and not word.startswith("--"):
@@ -206,18 +259,27 @@ def _connect(words: list[str], settings: Settings) -> bool:
 
 
 def _network(words: list[str], settings: Settings) -> bool:
-    options, behind = _options([*words[:-1]], _NETWORK_FLAGS)
-    name = words[-1] if words and not words[-1].startswith("-") else behind[0] if behind else ""
-    if not name:
+    options: list[tuple[str, str]] = []
+    names: list[str] = []
+    while words:  # options may follow the name
+        found, words = _options(words, _NETWORK_FLAGS)
+        options += found
+        names += words[:1]
+        words = words[1:]
+    if len(names) != 1:
         return False
+    name = names[0]
     network: dict[str, Any] = {"name": name}
+    subnets = [{"subnet": value} for flag, value in options if flag == "--subnet"]
+    if subnets:
+        network["ipam"] = {"config": subnets}
     for flag, value in options:
         if flag in ("-d", "--driver"):
             network["driver"] = value
         elif flag == "--internal":
             network["internal"] = True
-        elif flag == "--subnet":
-            network["ipam"] = {"config": [{"subnet": value}]}
+        elif flag == "--ipv6":
+            network["enable_ipv6"] = value != "false"
         elif flag in ("-o", "--opt"):
             key, _, setting = value.partition("=")
             network.setdefault("driver_opts", {})[key] = setting
