@@ -63,7 +63,10 @@ class Table:
             if namespace.interface_sysctl(family, name, "ignore_routes_with_linkdown")
         }
         by_length: dict[int, dict[int, list[Route]]] = {}
+        #: by the identity of a route: its next hops that work
+        self._hops: dict[int, tuple[NextHop, ...]] = {}
         for route in routes:
+            self._hops[id(route)] = tuple(hop for hop in hops(route) if self._alive(hop))
             by_length.setdefault(route.prefix_length, {}).setdefault(route.destination, []).append(route)
         self.lengths: list[tuple[int, dict[int, list[Route]]]] = []
         for length in sorted(by_length, reverse=True):
@@ -88,11 +91,11 @@ class Table:
                 continue
             if route.type in REFUSALS:
                 return Found(route, None)
-            alive = [hop for hop in hops(route) if self._alive(hop)]
+            alive = self._hops[id(route)]
             if flow.oif is not None:  # it determines the next hop (fib_select_path)
-                alive = [hop for hop in alive if hop.device == flow.oif][:1]
+                alive = tuple(hop for hop in alive if hop.device == flow.oif)[:1]
             if alive:
-                return Found(route, alive[0], tuple(alive[1:]))
+                return Found(route, alive[0], alive[1:])
         return None
 
     def _best(self, routes: list[Route], flow: Flow) -> Found | None:
@@ -112,15 +115,14 @@ class Table:
             if best is not None and rank != (route.from_length, route.metric if flow.metric else 0):
                 break
             rank = route.from_length, route.metric if flow.metric else 0
-            for hop in hops(route):
+            alive = self._hops[id(route)]
+            for hop in alive:
                 fits = device is None or hop.device == device
-                if not self._alive(hop) or (strict and not fits):
+                if strict and not fits:
                     continue
                 score = 2 * fits + 4 * _PREFERENCE.get(route.preference, 1)
                 if score > best_score:
-                    others = (
-                        () if strict else tuple(one for one in hops(route) if one != hop and self._alive(one))
-                    )
+                    others = () if strict else tuple(one for one in alive if one != hop)
                     best = Found(route, None) if route.type in REFUSALS else Found(route, hop, others)
                     best_score = score
         return best

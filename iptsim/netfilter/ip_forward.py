@@ -25,10 +25,12 @@ def forward(kernel: Kernel, context: Context, decision: routing.Decision) -> Out
     packet.ttl -= 1
     context.out_interface = decision.device
     kernel.passage.gateway = decision.gateway
-    for hook in (hooks.FORWARD, hooks.POSTROUTING):
-        outcome = pass_hook(kernel, context, hook)
-        if outcome is not None:
-            return outcome
+    if (outcome := pass_hook(kernel, context, hooks.FORWARD)) is not None:
+        return outcome
+    if kernel.company is not None:
+        kernel.company.forwarded(packet)
+    if (outcome := pass_hook(kernel, context, hooks.POSTROUTING)) is not None:
+        return outcome
     confirm(kernel, context)
     if packet.family == 6 and is_too_big(kernel, packet, decision.mtu):
         # a route's MTU counts only when the packet leaves (ip6_dst_mtu_maybe_forward, ip6_fragment)

@@ -99,6 +99,9 @@ class Company(Protocol):
     def routed(self, packet: Packet, rules: Sequence[RoutingRule]) -> None:
         """Take note that policy rules decide how the packet is routed."""
 
+    def forwarded(self, packet: Packet) -> None:
+        """Take note that FORWARD has accepted the packet: its address, not only its route, counts from here on."""
+
     def arrived(self, host: Host, leg: Leg) -> None:
         """Take note that the walk of the first packet of a connection has ended, whether or not it arrived."""
 

@@ -291,7 +291,7 @@ def _traffics(packets: PacketSet) -> tuple[Traffic, Traffic]:
 def _by_source(packets: PacketSet) -> list[PacketSet]:
     """Return a set divided by protocol and port, so that the packets of each part come from the same addresses."""
     space_of: dict[Any, list[PacketSet]] = {}
-    for line in widened(packets.may, lambda packets: packets.lines("proto", "dport", "src")):
+    for line in widened(packets, lambda packets: packets.lines("proto", "dport", "src")):
         part = _limited(_limited(packets, "proto", line), "dport", line)
         space_of.setdefault(line.get("src"), []).append(part)
     if len(space_of) == 1:

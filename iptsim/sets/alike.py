@@ -36,6 +36,15 @@ def of_same_service(bits: Fields, packet: Leader, services: Collection[tuple[int
     return same
 
 
+def of_same_destination(bits: Fields, packet: Leader, there: Any) -> Any:
+    """Return the packets that now go to some destinations, given as a set of packets."""
+    same = bits.false
+    for part in packet.parts:
+        new = part.header.get("dst")
+        same |= part.packets & (there if new is None else bits.replaced(there, {"dst": new}))
+    return same
+
+
 def of_protocol(bits: Fields, packet: Leader, number: int) -> Any:
     """Return the packets of a protocol if the leading packet has it; otherwise those of all others."""
     found = bits.false

@@ -39,7 +39,7 @@ from iptsim.packet import (
     Packet,
     usual_length,
 )
-from iptsim.sets.alike import of_protocol, of_same_first_state, of_same_service, recognised
+from iptsim.sets import alike
 from iptsim.sets.blocked import Blocked
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.options import Option, from_pool, is_open, may_join, translated
@@ -52,7 +52,6 @@ from iptsim.sets.results import Result, Results
 from iptsim.sets.sources import picked
 from iptsim.sets.translating import (
     Bits,
-    Ends,
     Header,
     Rewritten,
     Tracked,
@@ -143,17 +142,17 @@ class ClassWalk:
     def compared(self, packet: Packet, services: Collection[tuple[int, int]]) -> None:
         """Reduce the class to the packets of the same service, or to those of none of the services."""
         if services and isinstance(packet, Leader):
-            self.keep(of_same_service(self.bits, packet, services))
+            self.keep(alike.of_same_service(self.bits, packet, services))
 
     def verified(self, packet: Packet) -> None:
         """Reduce the class to UDP-Lite or to other protocols, like the leading packet, if rules name UDP-Lite."""
         if isinstance(packet, Leader) and self.land.names_udplite:
-            self.keep(of_protocol(self.bits, packet, UDPLITE))
+            self.keep(alike.of_protocol(self.bits, packet, UDPLITE))
 
     def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
         """Reduce the class to the packets without a known connection that conntrack treats like the leading one."""
         if isinstance(packet, Leader):
-            self.keep(of_same_first_state(self.bits, packet, tcp_loose=tcp_loose))
+            self.keep(alike.of_same_first_state(self.bits, packet, tcp_loose=tcp_loose))
 
     def translated(self, context: Context, wanted: Translation) -> None:
         """Translate the packets like the leading one."""
@@ -201,6 +200,12 @@ class ClassWalk:
             packet.mark, self.leading = picked_bits(self.bits, self.leading, mark)
         self.keep(treated_alike(self.bits, packet, rules))
 
+    def forwarded(self, packet: Packet) -> None:
+        """Reduce the class to the packets whose destination is in the same region as that of the leading packet."""
+        if isinstance(packet, Leader):
+            there = self.land.within(self.land.regions.of(packet.dst), "dst")
+            self.keep(alike.of_same_destination(self.bits, packet, there))
+
     def arrived(self, host: Host, leg: Leg) -> None:
         """Reduce the class to the packets that the same program receives, and that docker-proxy treats alike."""
         delivered = leg.delivered
@@ -209,12 +214,12 @@ class ClassWalk:
         if not isinstance(delivered.packet, Leader):
             return
         packet, bits = delivered.packet, self.bits
-        alike = list(same_reception(host, leg, self.land.receptions))
+        receptions = list(same_reception(host, leg, self.land.receptions))
         parts = []
         for part in packet.parts:
             proto_bits, port_bits = bits.of(part.header, "proto"), bits.of(part.header, "dport")
             here, left = bits.false, part.packets & self.packets
-            for proto, spans in alike:
+            for proto, spans in receptions:
                 inside = left
                 if proto != OTHER:
                     inside = left & bits.within("proto", proto_bits, proto, proto)
@@ -250,9 +255,8 @@ class ClassWalk:
     def _at(self, part: Part, key: str, number: int) -> bool:
         """Return whether a field of all packets of a part has a number."""
         here = part.packets & self.packets
-        return bool(
-            here & ~self.bits.within(key, self.bits.of(part.header, key), number, number) == self.nothing
-        )
+        there = self.bits.within(key, self.bits.of(part.header, key), number, number)
+        return bool(here & ~there == self.nothing)
 
     # -- at a base chain ---------------------------------------------------------------------------------
 
@@ -367,7 +371,7 @@ class ClassWalk:
         places = self.land.space.layout.places
         found = {}
         for key in results.fields:
-            if key in _CARRIED or key.startswith(_OF_CONNECTION):
+            if key in _CARRIED or key in _OF_CONNECTION:
                 continue
             value = self.land.value(places[key], context)
             if value is not None:
@@ -393,13 +397,11 @@ class ClassWalk:
         if tracked is None:
             return header
         header["ct.mark"] = tracked.mark
-        values = {"ct.proto": self.bits.of(part.header, "proto")}
-        for way, ends in (("orig", tracked.original), ("repl", tracked.reply)):
-            for key, bits in zip(Ends._fields, ends, strict=True):
-                name = f"ct.ct{way}{'srcport' if key == 'sport' else 'dstport' if key == 'dport' else key}"
-                values[name] = bits
-        for name, bits in values.items():
+        ends = (*tracked.original, *tracked.reply)
+        for number, name in enumerate(_OF_CONNECTION):
+            # few rules compare these
             if (place := self.land.space.layout.places.get(name)) is not None:
+                bits = ends[number] if number < len(ends) else self.bits.of(part.header, "proto")
                 own = self.bits.port_of_flow(bits) if name.endswith("port") else bits
                 header[name] = (*(self.bits.false,) * (place.bits - len(bits)), *own)
         return header
@@ -482,13 +484,17 @@ class ClassWalk:
     def recognised(self, request: Packet, reply: Packet) -> None:
         """Reduce the class to packets whose sender recognises the reply, or does not, like the leading packet's."""
         if isinstance(request, Leader) and isinstance(reply, Leader):
-            same = recognised(self.bits, request, reply)
+            same = alike.recognised(self.bits, request, reply)
             self.keep(same if self.leading & same != self.nothing else ~same)
 
 
 #: What each part of a class carries with it.
 _CARRIED = frozenset({
     "src", "dst", "sport", "dport", "proto", "tcp_flags", "icmp_type", "length", "mark", "ct.mark",
-    "ct.state=SNAT", "ct.state=DNAT", "ct.proto",
+    "ct.state=SNAT", "ct.state=DNAT",
 })  # fmt: skip
-_OF_CONNECTION = ("ct.ctorig", "ct.ctrepl")
+#: The fields of a connection: its ends in each direction, in the order of :class:`Ends`, and its protocol.
+_OF_CONNECTION = (
+    "ct.ctorigsrc", "ct.ctorigsrcport", "ct.ctorigdst", "ct.ctorigdstport", "ct.ctreplsrc", "ct.ctreplsrcport",
+    "ct.ctrepldst", "ct.ctrepldstport", "ct.proto",
+)  # fmt: skip

@@ -112,7 +112,7 @@ class Fate:
     @cached_property
     def witness(self) -> dict[str, Any]:
         """One of the packets, as a batch line."""
-        return self._fates.classes.one(self._sender, self.packets.function)[0]
+        return self._fates.classes.witness(self._sender, self.packets.function)
 
     @cached_property
     def explanation(self) -> Explanation:

@@ -124,7 +124,7 @@ def packet_lines(packets: PacketSet, family: Family) -> list[PacketLine]:
     names = {key: name for name, key in FIELDS.items()}
     lines = [
         {names[key]: values for key, values in line.items()}
-        for line in widened(packets.may, lambda packets: packets.lines(*FIELDS.values()))
+        for line in widened(packets, lambda packets: packets.lines(*FIELDS.values()))
     ]
     return [PacketLine(family, line) for line in _merged(lines)]
 

@@ -266,7 +266,7 @@ class PacketSet:
         ranges = self.layout.ranges_in.get(key)
         if ranges is None:
             spans = _spans(self.layout, self.only(field).function, place)
-            ranges = united((first, last) for first, last, rest in spans if rest)
+            ranges = united((first, last) for first, last, _ in spans)
             self.layout.ranges_in[key] = ranges
         return self._values(place, ranges)
 
@@ -370,24 +370,35 @@ def _value(place: Place, bits: Mapping[int, bool]) -> Any:
 
 
 def _spans(layout: Layout, function: Any, place: Place) -> list[_Span]:
-    """Return the ranges of a field's numbers, each with the rest of a function that starts with the field."""
+    """Return the ranges of a field's numbers that a function which starts with the field allows, each with its rest."""
     split, known, small = layout.engine.split, dict[tuple[Any, int], list[_Span]](), layout.small_spans
-    end = place.first + place.bits
+    end, false = place.first + place.bits, layout.engine.false
 
     def spans(rest: Any, variable: int) -> list[_Span]:
         """Return the ranges of the bits from a variable on, from 0."""
-        if variable == end:
-            return [(0, 0, rest)]
+        start = 0
+        while variable < end:
+            step = split(rest)
+            if step is None or step.variable >= end:
+                return [(start, start + (1 << end - variable) - 1, rest)]
+            if step.variable > variable or false not in (step.high, step.low):
+                break
+            # all numbers have the same bit here
+            if step.low == false:
+                start += 1 << end - variable - 1
+                rest = step.high
+            else:
+                rest = step.low
+            variable += 1
+        else:
+            return [(start, start, rest)]
         key = rest, variable
         found = small.get(key) or known.get(key)
         if found is None:
-            step = split(rest)
-            if step is None or step.variable >= end:
-                return [(0, (1 << end - variable) - 1, rest)]
             high, low = (step.high, step.low) if step.variable == variable else (rest, rest)
-            half = 1 << end - variable - 1
-            upper = [(first + half, last + half, one) for first, last, one in spans(high, variable + 1)]
-            found = _merged(spans(low, variable + 1), upper)
+            found = _merged(
+                spans(low, variable + 1), _from(1 << end - variable - 1, spans(high, variable + 1))
+            )
             (small if len(found) <= _FEW_RANGES else known)[key] = found
             if len(found) > _MOST_RANGES:
                 raise TooManyRangesError(
@@ -398,12 +409,9 @@ def _spans(layout: Layout, function: Any, place: Place) -> list[_Span]:
                         field=place.key,
                     )
                 )
-        return found
+        return _from(start, found) if start else found
 
-    return [
-        (first, last, None if rest == layout.engine.false else rest)
-        for first, last, rest in spans(function, place.first)
-    ]
+    return [] if function == false else spans(function, place.first)
 
 
 def spans_of(packets: PacketSet, field: str) -> list[tuple[int, int, Any]]:
@@ -411,13 +419,27 @@ def spans_of(packets: PacketSet, field: str) -> list[tuple[int, int, Any]]:
 
     Each has the function of the other variables; None if the set has no such packets.
     """
-    return _spans(packets.layout, packets.function, packets.layout.places[field])
+    place, found, after = packets.layout.places[field], list[tuple[int, int, Any]](), 0
+    for first, last, rest in _spans(packets.layout, packets.function, place):
+        if after < first:
+            found.append((after, first - 1, None))
+        found.append((first, last, rest))
+        after = last + 1
+    if after < 1 << place.bits:
+        found.append((after, (1 << place.bits) - 1, None))
+    return found
+
+
+def _from(start: int, spans: list[_Span]) -> list[_Span]:
+    """Return ranges moved up by a number."""
+    return [(first + start, last + start, rest) for first, last, rest in spans]
 
 
 def _merged(lower: list[_Span], upper: list[_Span]) -> list[_Span]:
     """Return ranges and those that follow them, where two that touch may be one."""
-    (first, _, rest), (_, last, other) = lower[-1], upper[0]
-    return [*lower[:-1], (first, last, rest), *upper[1:]] if rest == other else lower + upper
+    (first, before, rest), (after, last, other) = lower[-1], upper[0]
+    touch = before + 1 == after and rest == other
+    return [*lower[:-1], (first, last, rest), *upper[1:]] if touch else lower + upper
 
 
 def _combinations(layout: Layout, function: Any, above: dict[str, Ranges]) -> Iterator[dict[str, Ranges]]:
@@ -431,7 +453,6 @@ def _combinations(layout: Layout, function: Any, above: dict[str, Ranges]) -> It
     place = layout.place_of(step.variable)
     groups: dict[Any, list[tuple[int, int]]] = {}
     for first, last, rest in _spans(layout, function, place):
-        if rest is not None:
-            groups.setdefault(rest, []).append((first, last))
+        groups.setdefault(rest, []).append((first, last))
     for rest, ranges in groups.items():
         yield from _combinations(layout, rest, {**above, place.key: united(ranges)})

@@ -65,6 +65,8 @@ class Rewriting(NamedTuple):
                 any other field are copied from it as it is after this one.
             seen: some fields.
         """
+        if not (self.fields and later.fields):
+            return later if later.fields else self
         own = dict(self.fields)
         bits = {
             key: value if key in seen or key not in own else _copied(layout, key, own[key], value)

@@ -226,7 +226,8 @@ class Classes:
         #: what a packet that represents others has if it may
         usual = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80), ("src", outside)]
         ends = [("dst", facing), ("dst", outside)] if facing is not None else [("dst", outside)]
-        self._usual = [land.space.point({key: value}).function for key, value in (*usual, *ends)]
+        self._usual = [land.space.point({key: value}).function for key, value in usual]
+        self._usual_to = [land.space.point({key: value}).function for key, value in ends]
         #: all but the destination at once, which is found faster
         self._usual_ends = land.space.point(dict(usual)).function
 
@@ -239,7 +240,7 @@ class Classes:
             asked &= ~self._public
         if sender.namespace is None:
             asked &= self.space.where("in_interface", named(sender.interface)).function
-        for targets in self._targets.of(sender.namespace):
+        for targets in self._targets.of(sender.namespace, sender.interface):
             if sender.namespace is not None and targets == (self._unspecified,):
                 continue
             here = asked & reduce(or_, (self.land.within(target, "dst") for target in targets))
@@ -297,7 +298,7 @@ class Classes:
                 arrival = one.arrival
                 if arrival is not None and one.trace.legs[0].inside:
                     arrival = arrival[0], sender.name or "", arrival[2]
-                yield replace(one, sender=sender, packets=mine, arrival=arrival)
+                yield Class(sender, mine, one.parts, arrival, one.trace)
 
     def _of_whole_group(
         self, sender: Sender, namespace: Namespace, packets: Any, targets: tuple[Prefix, ...]
@@ -398,13 +399,40 @@ class Classes:
 
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
         """Return one packet of a set, as a batch line and as a set."""
-        space, nothing, family = self.space, self.land.bits.false, self.land.family
-        for usual in (self._usual_ends, *self._usual):
+        packets = self._usual_of(packets)
+        values = self._values(packets)
+        names = ["src", "dst", "proto"]
+        if values["proto"] in PORT_PROTOCOLS:
+            names += ["sport", "dport"]
+        elif values["proto"] in (ICMP, ICMPV6):
+            names.append("icmp_type")
+        if values["proto"] == TCP:
+            names.append("tcp_flags")
+        # together they are much smaller than the packets
+        chosen = self.space.point({name: values[name] for name in names})
+        return self._line(sender, values), packets & chosen.function
+
+    def witness(self, sender: Sender, packets: Any) -> dict[str, Any]:
+        """Return one packet of a set as a batch line."""
+        return self._line(sender, self._values(self._usual_of(packets)))
+
+    def _usual_of(self, packets: Any) -> Any:
+        """Return the most usual ones of some packets."""
+        nothing = self.land.bits.false
+        likely = packets & self._usual_ends
+        if likely != nothing:
+            packets, fields = likely, self._usual_to
+        else:
+            fields = [*self._usual, *self._usual_to]
+        for usual in fields:
             likely = packets & usual
             if likely != nothing:
                 packets = likely
-        values = self._values(packets)
-        proto, names = values["proto"], ["src", "dst", "proto"]
+        return packets
+
+    def _line(self, sender: Sender, values: dict[str, Any]) -> dict[str, Any]:
+        """Return a packet with some values as a batch line."""
+        family, proto = self.land.family, values["proto"]
         line: dict[str, Any] = {}
         if sender.namespace is None:
             line |= {"in": sender.interface, "src": address_text(family, values["src"])}
@@ -412,18 +440,12 @@ class Classes:
             line["from"] = self._endpoint(sender, values["src"])
         line |= {"dst": address_text(family, values["dst"]), "proto": protocol_name(proto)}
         if proto in PORT_PROTOCOLS:
-            names += ["sport", "dport"]
             line |= {"sport": values["sport"], "dport": values["dport"]}
         elif proto in (ICMP, ICMPV6):
-            names.append("icmp_type")
             line |= {"icmp_type": values["icmp_type"] >> 8, "icmp_code": values["icmp_type"] & 0xFF}
         if self.state != "new":
             line["state"] = self.state
-        if proto == TCP:
-            names.append("tcp_flags")
-        # together they are much smaller than the packets
-        chosen = space.point({name: values[name] for name in names})
-        return line, packets & chosen.function
+        return line
 
     def _values(self, packets: Any) -> dict[str, Any]:
         """Return the header of one of some packets."""

@@ -1,4 +1,7 @@
-"""Regions of destinations that one walk can have together: the host's own addresses, where nothing tells them apart."""
+"""Regions of destinations that one walk can have together: as far as FORWARD, those that one route leads to.
+
+The host's own addresses have it to the end, where nothing tells them apart.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Hashable, Iterator
 from iptsim.host import fib
 from iptsim.host.namespace import Namespace
 from iptsim.host.routing_policy import own_rules
+from iptsim.netfilter.bypass import BYPASSING_DRIVERS
+from iptsim.netfilter.hooks import FORWARD, PREROUTING
 from iptsim.packet import BITS, UDP, is_loopback, parse_address
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.regions import Prefix
@@ -17,31 +22,42 @@ class Targets:
 
     The host takes a packet to any of its IPv4 addresses, on whatever interface (the weak host model). Its sender tells
     these addresses apart by its own routes, the host by listening sockets, published ports and policy rules.
+
+    What the host forwards by one route goes the same way until FORWARD has accepted it; then each region counts
+    (:meth:`iptsim.sets.class_walk.ClassWalk.forwarded`).
     """
 
     def __init__(self, land: Landscape) -> None:
         self._land = land
-        self._own = frozenset(self._alike())
+        #: by region: what the host does with it, which is the same for regions that it does not tell apart
+        self._ways: dict[Prefix, Hashable] = dict(self._routed())
+        self._ways.update(dict.fromkeys(self._alike(), "own"))
         self._interfaces = {own.address: one.name for one, own in land.host.namespace.addresses(4)}
 
-    def of(self, namespace: Namespace | None) -> Iterator[tuple[Prefix, ...]]:
+    def of(self, namespace: Namespace | None, interface: str = "") -> Iterator[tuple[Prefix, ...]]:
         """Yield the regions of destinations, together those that are reached alike.
 
         Args:
             namespace: the sender's; None for a sender outside.
+            interface: the interface by which the packets of a sender outside arrive.
         """
         groups: dict[Hashable, list[Prefix]] = {}
         for region in self._land.regions.all:
-            groups.setdefault(self._way(namespace, region), []).append(region)
+            groups.setdefault(self._way(namespace, interface, region), []).append(region)
         yield from map(tuple, groups.values())
 
-    def _way(self, namespace: Namespace | None, region: Prefix) -> Hashable:
+    def _way(self, namespace: Namespace | None, interface: str, region: Prefix) -> Hashable:
         """Return a key that is equal for regions that are reached alike."""
-        if region not in self._own or namespace is self._land.host.namespace:
+        host = self._land.host.namespace
+        way = self._ways.get(region)
+        if way is None or namespace is host:
             # to each of its addresses the host sends from that address
             return region
         if namespace is None:
-            return "outside"
+            entry = host.interfaces.get(interface)
+            # a frame on a bridge may be for a neighbour
+            bridged = entry is not None and (entry.kind == "bridge" or entry.master is not None)
+            return region if bridged and way != "own" else way
         if own_rules(namespace, self._land.family) is not None:
             return region
         found = fib.lookup(namespace, self._land.family, region.address)
@@ -50,7 +66,24 @@ class Targets:
         if own is None or found.route is None or found.others:
             return region
         # the sender's frame goes to the host, whether it has the address itself or is the gateway
-        return own, found.device, found.mtu
+        return way, own, found.device, found.mtu
+
+    def _routed(self) -> Iterator[tuple[Prefix, Hashable]]:
+        """Yield the regions to which the host forwards packets, each with its route."""
+        land = self._land
+        host, space = land.host, land.host.namespace
+        hooks = land.namespaces.hooks_of(space)
+        if land.family != 4 or own_rules(space, 4) is not None:
+            return
+        if any(hooks.at(4, name).lacks_table for name in (PREROUTING, FORWARD)):
+            # rules that are not shown may name an address
+            return
+        if any(network.driver in BYPASSING_DRIVERS for network in host.networks.values()):
+            return
+        for region in land.regions.all:
+            found = fib.lookup(space, 4, region.address)
+            if found.type == "unicast" and not found.others:
+                yield region, id(found.route)
 
     def _alike(self) -> Iterator[Prefix]:
         """Yield the host's own addresses that the host does not tell apart."""

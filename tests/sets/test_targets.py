@@ -1,4 +1,4 @@
-"""Which of the host's own addresses are followed together: those that neither the sender nor the host tells apart."""
+"""Which destinations are followed together: those that neither the sender nor the host tells apart."""
 
 from __future__ import annotations
 
@@ -19,11 +19,21 @@ CAPTURES = Path(__file__).parent.parent.parent / "fixtures" / "captures"
 ETH0, BRIDGE, FRONT, BACK = "192.0.2.10", "172.17.0.1", "172.30.0.1", "172.31.0.1"
 
 
-def together(host: Host, sender: str | None) -> list[set[str]]:
-    """Return the groups of more than one destination."""
+#: The networks of docker0, front, back and eth0 without the host's addresses, which have routes of their own.
+ON_BRIDGE, ON_FRONT = {"172.17.0.0", "172.17.0.2"}, {"172.30.0.0", "172.30.0.2", "172.30.0.3"}
+ON_BACK, ON_ETH0 = {"172.31.0.0", "172.31.0.2", "172.31.0.3"}, {"192.0.2.0", "192.0.2.1"}
+
+
+def groups(host: Host, sender: str | None, interface: str = "eth0") -> list[set[str]]:
+    """Return the groups of more than one destination, by the first address of each region."""
     namespace = None if sender is None else host.containers[sender].namespace
-    groups = Targets(Landscape(host, Space(4))).of(namespace)
-    return [{address_text(4, one.address) for one in group} for group in groups if len(group) > 1]
+    found = Targets(Landscape(host, Space(4))).of(namespace, "" if namespace is not None else interface)
+    return [{address_text(4, one.address) for one in group} for group in found if len(group) > 1]
+
+
+def together(host: Host, sender: str | None) -> list[set[str]]:
+    """Return the groups of the host's own addresses."""
+    return [group for group in groups(host, sender) if group & {ETH0, BRIDGE, FRONT, BACK}]
 
 
 def captured() -> Host:
@@ -51,3 +61,17 @@ def test_what_tells_them_apart() -> None:
     assert together(replace(host, namespace=replace(space, rules=[rule], cache={})), None) == []
     limited = "*raw\n-A PREROUTING -m addrtype --dst-type LOCAL --limit-iface-in -j DROP\nCOMMIT\n"
     assert together(replace(host, rulesets={4: loads(limited)}), None) == []
+
+
+def test_what_one_route_leads_to_is_told_apart_after_forward() -> None:
+    """The kernel decides by the route until FORWARD; a neighbour on a link gets the frame itself."""
+    host = captured()
+    own = {ETH0, BRIDGE, FRONT, BACK}
+    assert [one for one in groups(host, None) if not one & own] == [ON_BRIDGE, ON_FRONT, ON_BACK, ON_ETH0]
+    # client is on docker0, app on front and back
+    assert [one for one in groups(host, "client") if not one & own] == [ON_FRONT, ON_BACK, ON_ETH0]
+    assert [one for one in groups(host, "app") if not one & own] == [ON_BRIDGE, ON_ETH0]
+    # the port of a bridge may lead to a neighbour without the host
+    assert [one for one in groups(host, None, "br-front") if not one & own] == []
+    rule = RoutingRule(family=4, priority=100, table="100", iif="eth0")
+    assert groups(replace(host, namespace=replace(host.namespace, rules=[rule], cache={})), None) == []
