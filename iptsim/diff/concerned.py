@@ -1,24 +1,28 @@
 """The packets that a change of some rules can concern, where that is known without following any.
 
 Packets that no changed rule matches, and whose replies none matches, pass both rulesets alike: a rule that does not
-match does nothing. Where nat translates packets on their path, that holds for all forms that they take.
+match does nothing. Where nat translates packets on their path, that holds for all forms that they take. Most rulesets
+accept replies first; then no reply comes to a changed rule, and only requests are concerned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iptsim.diff.texts import TextDifference
 from iptsim.diff.translated import TARGETS, Nat
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, Ruleset
+from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.host.model import Host
+from iptsim.netfilter.program import Program
 from iptsim.packet import ICMP, ICMPV6, Family
 from iptsim.sets.chains import Among
 from iptsim.sets.landscape import Landscape
-from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.space import Space
+from iptsim.sets.traffic import Traffic
 
 #: Targets that leave addresses, ports and the protocol of a packet as they are, and those whose translation is known.
 _KEEPING = TARGETS | frozenset({
@@ -27,6 +31,8 @@ _KEEPING = TARGETS | frozenset({
 })  # fmt: skip
 #: Differences that leave all chains and policies in place.
 _OF_RULES = frozenset({"counters", "comments", "order", "rules"})
+#: The states of replies and of ICMP errors, and the targets by which they may have others.
+_OF_REPLIES, _UNTRACKING = Names(frozenset({"ESTABLISHED", "RELATED"})), frozenset({"CT", "NOTRACK"})
 #: What a reply takes from its request.
 _SWAPPED = (("src", "dst"), ("dst", "src"), ("sport", "dport"), ("dport", "sport"))
 
@@ -53,30 +59,77 @@ def concerned(texts: TextDifference, before: Host, after: Host, space: Space) ->
     nats = Nat(lands[0], old), Nat(lands[1], new)
     #: what changed rules see: of nat, before and after the translation of the destination; of other tables
     arriving, leaving, others = [space.nothing], [space.nothing], [space.nothing]
+    removed, added = list[Rule](), list[Rule]()
     for change in texts.chains:
         if change.family != family:
             continue
         node = Node(change.table, change.chain)
-        for nat, rules in zip(nats, (change.removed, (*change.added, *change.moved)), strict=True):
+        for nat, rules, changed in zip(
+            nats, (change.removed, (*change.added, *change.moved)), (removed, added), strict=True
+        ):
             sets = nat.matched(node, rules)
             if change.table != "nat":
                 others += sets
+                changed += rules
             else:
                 sides = nat.sides(node)
                 arriving += sets if "dst" in sides else ()
                 leaving += sets if "src" in sides else ()
-    return _followed(nats, union(arriving), union(leaving), union(others))
+    matching = union(others)
+    replies = space.where("ct.state", _OF_REPLIES)
+    may_matter = any(
+        _may_match(
+            Landscape(one.host, space, among=Among(matching, matching, matching)), program, rules, replies
+        )
+        for one, program, rules in zip(lands, (old, new), (removed, added), strict=True)
+    )
+    return _followed(
+        nats, union(arriving), union(leaving), matching, space.everything if may_matter else replies
+    )
 
 
-def _followed(nats: tuple[Nat, Nat], arriving: PacketSet, leaving: PacketSet, others: PacketSet) -> Among:
-    """Return the packets that changed rules see, as they are sent and in all forms that they take on their way."""
-    nothing = others - others
-    seen = union([others, _swapped(others), *_reported(others)])
+def _may_match(land: Landscape, program: Program, changed: Sequence[Rule], replies: PacketSet) -> bool:
+    """Return whether some changed rules may match what answers a packet that opens a connection.
+
+    Args:
+        land: the host, with the packets that satisfy the conditions of changed rules.
+        program: its rules.
+        changed: the changed rules of other tables than nat.
+        replies: all packets in the states of replies and of ICMP errors.
+    """
+    if not program.tracks or land.names_udplite:
+        # conntrack takes the checksum of UDP-Lite for wrong, in replies as well
+        return True
+    if any(rule.table == "raw" or rule.target_name in _UNTRACKING for rule in program.ruleset.rules()):
+        # there, or behind it, a reply may have no state
+        return True
+    chains = land.chains_of(program)
+    try:
+        passing = {table: Traffic(chains, table) for table in {rule.table for rule in changed}}
+        return any(passing[rule.table].taken(rule).meets(replies) for rule in changed)
+    except TooManyNodesError:
+        return True
+
+
+def _followed(
+    nats: tuple[Nat, Nat], arriving: PacketSet, leaving: PacketSet, others: PacketSet, replies: PacketSet
+) -> Among:
+    """Return the packets that changed rules see, as they are sent and in all forms that they take on their way.
+
+    Args:
+        nats: what nat of both hosts does.
+        arriving / leaving: what changed rules of nat match, which translate the destination and the source.
+        others: what changed rules of other tables match.
+        replies: everything if these may match replies; otherwise, of which replies are.
+    """
+    nothing, seen = others - others, others
+    if replies == ~nothing:
+        seen = union([others, _swapped(others), *_reported(others)])
     seen = union([seen, *(nat.before_leaving(seen) for nat in nats)]) | leaving
     asked = union([nothing, seen, arriving, *(before for nat in nats for before in nat.before(seen))])
     opening = union([asked, *(after for nat in nats for after in nat.after(asked))])
     every = union([opening, *(nat.after_leaving(opening) for nat in nats)])
-    return Among(asked, opening, every | _swapped(every))
+    return Among(asked, opening, every | (_swapped(every) & replies))
 
 
 def _keeps(host: Host, family: Family) -> bool:

@@ -17,6 +17,7 @@ from iptsim.dump.ruleset import Counters, Jump
 from iptsim.dump.words import split
 from iptsim.extensions.base import Extension, Match, Option, Target
 from iptsim.extensions.parameters import Parameters
+from iptsim.extensions.values import Network
 from iptsim.languages import Text, message
 
 #: Picks the value words of a step from a line: one word, or a tuple of them.
@@ -257,6 +258,7 @@ class Plan:
             The validity is the same for other lines.
         protocol: the protocol that the rule matches, without `!`; part of the shape.
         words: of the first line.
+        ends: the source and the destination: the index of each word, and what reads it.
         fields, names, target_name: as in :class:`iptsim.dump.ruleset.Plan`.
     """
 
@@ -280,6 +282,7 @@ class Plan:
     doubted: tuple[Match | Target, ...] = ()
     protocol: int | None = None
     words: tuple[str, ...] = ()
+    ends: tuple[tuple[int, Callable[..., Network]], ...] = ()
     fields: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     target_name: str = ""
@@ -318,6 +321,11 @@ class Plan:
         """Prepare :meth:`accept`, after :meth:`run` has read a line."""
         self.words = tuple(words)
         self.fields = frozenset(clause.option.field for clause in self.parameters.clauses)
+        self.ends = tuple(
+            (clause.values[0], clause.option.value.parse)
+            for clause in self.parameters.clauses
+            if clause.option.field in ("source", "destination") and clause.option.value is not None
+        )
         self.names = frozenset(step.extension.name for step in self.steps()[1:])
         self.target_name = "" if self.target is None else self.target.extension.name
         steps = [*self.matches, *([self.target] if self.target else [])]
@@ -374,6 +382,11 @@ class Plan:
     def parameters_of(self, line: str) -> Parameters:
         """Make the parameters of an accepted line."""
         return self._parameters(_words(line))[0]
+
+    def networks_of(self, line: str) -> list[Network]:
+        """Read the source and the destination of an accepted line."""
+        words, family = _words(line), self.parameters.recipe.form.family
+        return [read(words[at], family) for at, read in self.ends]
 
     def matches_of(self, line: str) -> tuple[Match, ...]:
         """Make the matches of an accepted line."""

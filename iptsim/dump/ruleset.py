@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from iptsim.errors import RulesetError, Span, printable
 from iptsim.extensions.base import Match, Predicate, Target
 from iptsim.extensions.parameters import Parameters
-from iptsim.extensions.values import bare
+from iptsim.extensions.values import Network, bare
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
 from iptsim.shown import Framed, Pictured, Shown, made
@@ -98,6 +98,9 @@ class Plan(Protocol):
 
     def target_of(self, line: str) -> Target | None:
         """Return a line's target; None if it has none, or a jump."""
+
+    def networks_of(self, line: str) -> list[Network]:
+        """Return a line's source and destination, if they are given."""
 
     def matches_of(self, line: str) -> tuple[Match, ...]:
         """Return a line's matches."""
@@ -239,6 +242,13 @@ class Rule(_Read):
             return self.plan.names
         names = {match.name for match in self.matches}
         return frozenset(names | {self.target.name} if isinstance(self.target, Target) else names)
+
+    @property
+    def networks(self) -> list[Network]:
+        """Its source and destination, also where `!` precedes them; found without making the models."""
+        if self.plan is not None:
+            return self.plan.networks_of(self._line)
+        return [end for end in (self.parameters.source, self.parameters.destination) if end is not None]
 
     def is_written_like(self, other: Rule) -> bool:
         """Return whether both were read from equal lines, which mean the same to equal versions of iptables."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.checks import legal_graph
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Extension, Match, Predicate
 from iptsim.extensions.constraints import unsteady
+from iptsim.extensions.registry import find_match, find_target
 from iptsim.languages import message
 from iptsim.netfilter import conntrack
 from iptsim.netfilter.chain_index import ChainIndex
 from iptsim.netfilter.prepared import Condition, Prepared
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.packet import FAMILIES, Context, Truth, Unknown
 
 
 def _passed_by(rule: Rule) -> Condition:
@@ -201,7 +202,15 @@ class Program:
         return frozenset(
             memory
             for rule in self.ruleset.rules()
+            if any(map(_may_change_memory, rule.extension_names))
             for one in (*rule.matches, rule.target)
             if isinstance(one, Extension)
             for memory in one.changes_memory
         )
+
+
+@cache
+def _may_change_memory(name: str) -> bool:
+    """Return whether a match or target of a name may change state that outlives a packet."""
+    extensions = (find(name, family) for find in (find_match, find_target) for family in FAMILIES)
+    return any(one is not None and one.changes_memory is not Extension.changes_memory for one in extensions)

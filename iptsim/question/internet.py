@@ -35,9 +35,6 @@ _SPREAD: dict[Family, tuple[str, ...]] = {
     ),
 }
 
-#: The parameters that hold addresses.
-_ENDS = frozenset({"source", "destination"})
-
 
 def outside_address(host: Host, family: Family) -> int:
     """Return the address that "internet" means.
@@ -81,12 +78,8 @@ def _is_named(host: Host, family: Family, rulesets: Iterable[Ruleset], address: 
 
 
 def _names(rule: Rule, address: int) -> bool:
-    plan = rule.plan
-    if plan is None or plan.fields & _ENDS:
-        parameters = rule.parameters
-        for network in (parameters.source, parameters.destination):
-            if network is not None and network.mask and address in network:
-                return True
+    if any(network.mask and address in network for network in rule.networks):
+        return True
     if Iprange.name not in rule.extension_names:
         return False
     return any(

@@ -127,7 +127,7 @@ class Chains:
         Raises:
             TooManyNodesError: the sets grow beyond what is allowed.
         """
-        key = (node, entry.only(self.reads(node)))
+        key = (node, entry.only(self.reads(node)) if entry.fields else entry)
         found = self._summaries.get(key)
         if found is None:
             with self.bounded():
@@ -320,7 +320,7 @@ class Chains:
                     again = self._again(called, number, times).fields
                     self.space.anew.update(again)
                     self._notes(summary.node, again)
-        reads = self.reads(called.node)
+        reads = partial(self.reads, called.node)
         for outcome in called.parts:
             now = rewriting.followed(self.space.layout, outcome.rewriting, reads)
             if outcome.kind != "RETURN":
@@ -332,7 +332,6 @@ class Chains:
                 summary.end(Outcome("RETURN", now), part)
             else:
                 _add(after, now, part)
-        sets.stays[rewriting] = self.space.nothing if jump.goto else called.packets("RETURN")
 
     def _part(self, taken: PacketSet, called: Summary, outcome: Outcome, times: int) -> PacketSet:
         """Return those of some packets that leave a chain by an outcome; `times` counts its calls."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -56,20 +56,20 @@ class Rewriting(NamedTuple):
         """Return the rewriting with some fields changed again."""
         return Rewriting.of(layout, {**dict(self.fields), **bits})
 
-    def followed(self, layout: Layout, later: Rewriting, seen: frozenset[str]) -> Rewriting:
+    def followed(self, layout: Layout, later: Rewriting, seen: Callable[[], frozenset[str]]) -> Rewriting:
         """Return this rewriting and a later one together.
 
         Args:
             layout: the variables of fields.
             later: a rewriting whose bits are in terms of the header before this one for the fields in `seen`; those of
                 any other field are copied from it as it is after this one.
-            seen: some fields.
+            seen: returns some fields.
         """
         if not (self.fields and later.fields):
             return later if later.fields else self
-        own = dict(self.fields)
+        own, known = dict(self.fields), seen()
         bits = {
-            key: value if key in seen or key not in own else _copied(layout, key, own[key], value)
+            key: value if key in known or key not in own else _copied(layout, key, own[key], value)
             for key, value in later.fields
         }
         return self.then(layout, bits)

@@ -19,8 +19,6 @@ from iptsim.packet import BITS, Family, Packet, is_multicast
 from iptsim.ranges import complement, united
 from iptsim.sets.space import Space
 
-#: The fields of a rule's addresses.
-_ENDS = frozenset({"source", "destination"})
 #: The routes of these types have packets sent.
 _SENT = ("unicast", "local", "broadcast", "multicast", "anycast")
 #: The bits of an IPv6 group that tell its scope.
@@ -115,16 +113,8 @@ def compared_addresses(programs: Iterable[Program]) -> list[int]:
     found: set[int] = set()
     for program in programs:
         family, rules = program.ruleset.family, [one for one in program.ruleset.rules() if not one.refused]
-        # the models of most rules are not needed
-        ends = (
-            end
-            for rule in rules
-            if rule.plan is None or rule.plan.fields & _ENDS
-            for end in (rule.parameters.source, rule.parameters.destination)
-        )
-        networks = {(end.address, end.mask) for end in ends if end is not None}
-        for allowed in (Masked(address, mask) for address, mask in networks):
-            found.update(_starts(allowed, family))
+        for network in {end for rule in rules for end in rule.networks}:
+            found.update(_starts(Masked(network.address, network.mask), family))
         # the reader makes equal matches one object
         for match in {id(match): match for rule in rules for match in rule.matches}.values():
             for predicate in match.predicates():

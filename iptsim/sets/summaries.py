@@ -41,7 +41,8 @@ class RuleSets:
         takes: the packets that reach it and match.
         calls: the summary of the chain that it jumps to, by what was rewritten.
         times: which call of that chain it is, counted from 1 over all rules.
-        stays: the packets that match and still reach the next rule, by what was rewritten before.
+        stays: the packets that match and still reach the next rule, by what was rewritten before; without those that
+            return from a call.
     """
 
     rule: Rule
@@ -51,6 +52,17 @@ class RuleSets:
     calls: dict[Rewriting, Summary] = field(default_factory=dict)
     times: dict[Rewriting, int] = field(default_factory=dict)
     stays: dict[Rewriting, PacketSet] = field(default_factory=dict)
+
+    def removed(self, rewriting: Rewriting) -> PacketSet | None:
+        """Return the packets for which it is the last rule of its chain; None if there are none of a rewriting."""
+        matching, called = self.matches.get(rewriting), self.calls.get(rewriting)
+        if matching is None:
+            return None
+        if called is not None:
+            goes = self.rule.jump is not None and self.rule.jump.goto
+            return matching if goes else matching - called.packets("RETURN")
+        stays = self.stays.get(rewriting)
+        return None if stays is None else matching - stays
 
 
 @dataclass(slots=True, eq=False)

@@ -258,11 +258,8 @@ def _is_same(one: Rule, other: Rule) -> bool:
 def _removing(rules: Sequence[RuleSets], rewriting: Rewriting) -> Iterator[tuple[Rule, PacketSet]]:
     """Yield rules with the packets for which each is the last of its chain."""
     for sets in rules:
-        matching = sets.matches.get(rewriting)
-        if matching is not None and rewriting in sets.stays:
-            removed = matching - sets.stays[rewriting]
-            if removed:
-                yield sets.rule, removed
+        if removed := sets.removed(rewriting):
+            yield sets.rule, removed
 
 
 def smallest_cover(wanted: PacketSet, takers: Sequence[tuple[Rule, PacketSet]]) -> tuple[Rule, ...]:
