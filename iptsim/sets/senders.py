@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
-from operator import or_
+from operator import itemgetter, or_
 from typing import Any
 
 from iptsim.extensions.constraints import named
@@ -232,7 +232,7 @@ class Classes:
         self._usual_ends = land.space.point(dict(usual)).function
 
     def of(self, sender: Sender, asked: Any) -> Iterator[Class]:
-        """Yield the classes of some packets of one sender."""
+        """Yield the classes of some packets of one sender, in the order of their destinations."""
         nothing = self.land.bits.false
         if sender.name == "internet":
             asked &= self._public
@@ -240,16 +240,23 @@ class Classes:
             asked &= ~self._public
         if sender.namespace is None:
             asked &= self.space.where("in_interface", named(sender.interface)).function
+        found: list[tuple[int, Class]] = []
         for targets in self._targets.of(sender.namespace, sender.interface):
-            if sender.namespace is not None and targets == (self._unspecified,):
-                continue
             here = asked & reduce(or_, (self.land.within(target, "dst") for target in targets))
-            if here == nothing:
-                continue
-            for source in sender.sources:
-                yield from self._divided(sender, here & self.land.within(source, "src"))
-            if sender.namespace is not None:
-                yield from self._of_kernel(sender, sender.namespace, here, targets)
+            if here != nothing and not (sender.namespace is not None and targets == (self._unspecified,)):
+                classes = self._to(sender, here, targets)
+                found += (
+                    (self._targets.place(targets, one.trace.legs[0].packet.dst), one) for one in classes
+                )
+        found.sort(key=itemgetter(0))
+        yield from (one for _, one in found)
+
+    def _to(self, sender: Sender, packets: Any, targets: tuple[Prefix, ...]) -> Iterator[Class]:
+        """Yield the classes of the packets to some destinations."""
+        for source in sender.sources:
+            yield from self._divided(sender, packets & self.land.within(source, "src"))
+        if sender.namespace is not None:
+            yield from self._of_kernel(sender, sender.namespace, packets, targets)
 
     def _of_kernel(
         self, sender: Sender, namespace: Namespace, packets: Any, targets: tuple[Prefix, ...]

@@ -32,6 +32,7 @@ class Targets:
         #: by region: what the host does with it, which is the same for regions that it does not tell apart
         self._ways: dict[Prefix, Hashable] = dict(self._routed())
         self._ways.update(dict.fromkeys(self._alike(), "own"))
+        self._order = {region: place for place, region in enumerate(land.regions.all)}
         self._interfaces = {own.address: one.name for one, own in land.host.namespace.addresses(4)}
 
     def of(self, namespace: Namespace | None, interface: str = "") -> Iterator[tuple[Prefix, ...]]:
@@ -45,6 +46,11 @@ class Targets:
         for region in self._land.regions.all:
             groups.setdefault(self._way(namespace, interface, region), []).append(region)
         yield from map(tuple, groups.values())
+
+    def place(self, targets: tuple[Prefix, ...], address: int) -> int:
+        """Return the place of an address of some targets in the order of all regions; the host's own share one."""
+        region = self._land.regions.of(address)
+        return self._order[targets[0] if self._ways.get(region) == "own" else region]
 
     def _way(self, namespace: Namespace | None, interface: str, region: Prefix) -> Hashable:
         """Return a key that is equal for regions that are reached alike."""
