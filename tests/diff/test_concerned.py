@@ -21,6 +21,8 @@ from tests.thoroughness import first_ones
 ADDRESSES = ["192.0.2.10", "10.1.0.7", "10.2.0.9", "198.51.100.7"]
 NETWORKS = ["10.1.0.0/16", "10.0.0.0/8", "198.51.100.0/24", "192.0.2.0/24"]
 KINDS = ["src", "dst", "in", "out", "port", "port", "ports", "icmp", "state", "mark", "limit"]
+#: As most rulesets begin: then no changed rule meets replies, which are not followed.
+REPLIES = "-A {} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
 
 def dumps_of(seed: int) -> tuple[str, str]:
@@ -29,6 +31,7 @@ def dumps_of(seed: int) -> tuple[str, str]:
     maker = Maker(chance, Words(4, ADDRESSES, NETWORKS, ["eth0", "eth1"]))
     lines = ["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]", ":own - [0:0]"]
     for chain in ("INPUT", "FORWARD", "OUTPUT", "own"):
+        lines += [REPLIES.format(chain)] if seed % 2 and chain != "own" else []
         below = ["own"] if chain == "FORWARD" else []
         hook = "FORWARD" if chain == "own" else chain
         lines += [
@@ -55,6 +58,7 @@ def dumps_with_nat(seed: int) -> tuple[str, str]:
     for table, hooks, own in (("nat", TABLES["nat"], "mine"), ("filter", TABLES["filter"], "own")):
         lines += [f"*{table}", *(f":{hook} ACCEPT [0:0]" for hook in hooks), f":{own} - [0:0]"]
         for chain in (*hooks, own):
+            lines += [REPLIES.format(chain)] if seed % 2 and table == "filter" and chain != own else []
             below = [own] if chain == homes[own] else []
             for _ in range(chance.randint(1, 4)):
                 kinds = chance.sample(KINDS, 2)
@@ -140,3 +144,31 @@ def test_what_may_concern_other_packets_is_compared_for_all(before: str, after: 
 
     one, other = (router(tmp_path, name, dump(rules)) for name, rules in (("a", before), ("b", after)))
     assert concerned(text_difference(one, other), one, other, Space(4)) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "met"),
+    [
+        ("-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", False),
+        ("-A FORWARD -m conntrack --ctstate INVALID -j DROP", True),
+        # the replies of what is not tracked may look new
+        ("-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\nCOMMIT\n*raw\n"
+         "-A PREROUTING -p tcp -j NOTRACK", True),
+    ],
+)  # fmt: skip
+def test_replies_are_concerned_unless_an_earlier_rule_accepts_them(
+    first: str, met: bool, tmp_path: Path
+) -> None:
+    rules, *more = first.split("\nCOMMIT\n")
+    tables = ["*filter", ":FORWARD DROP [0:0]", rules, "-A FORWARD -d 10.1.0.7 -p tcp --dport {} -j ACCEPT"]
+    dump = "\n".join([*tables, "COMMIT", *(f"{one}\nCOMMIT" for one in more), ""])
+    before, after = (router(tmp_path, port, dump.format(port)) for port in ("80", "81"))
+    space = Space(4)
+    among = concerned(text_difference(before, after), before, after, space)
+    assert among is not None
+    request = {"src": 0x0A020009, "dst": 0x0A010007, "proto": 6, "dport": 81}
+    reply = {"src": 0x0A010007, "dst": 0x0A020009, "proto": 6, "sport": 81}
+    assert among.asked.meets(space.point(request))
+    # as a packet that is sent; as the reply it is followed in any case
+    assert among.asked.meets(space.point(reply)) is met
+    assert among.every.meets(space.point({**reply, "ct.state": "ESTABLISHED"}))
