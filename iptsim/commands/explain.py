@@ -25,6 +25,7 @@ from iptsim.languages import say
 if TYPE_CHECKING:
     from iptsim.alternatives import Proposal
     from iptsim.host import Host
+    from iptsim.render.console import Output
     from iptsim.render.explanation import Level
 
 
@@ -82,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         return answer_batch(arguments, wanted)
     fields = question_fields(arguments)
     host = open_source(arguments)
-    if not asks_about_packet(fields):
+    own = not asks_about_packet(fields)
+    if own:
         if host.pasted is None or not host.pasted.asked:
             return _list_endpoints(arguments, host)
         fields = {**host.pasted.asked[0], **fields}
@@ -107,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
         console = output(arguments)
         level: Level = "quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal"
         print_explanation(explanation, console, level=level)
+        if own:
+            _show_cause(host, console)
         if arguments.proposals:
             from iptsim.render.whatif import proposals_lines
 
@@ -138,6 +142,22 @@ def _list_endpoints(arguments: argparse.Namespace, host: Host) -> int:
         print_json(endpoints_json(host))
     else:
         console = output(arguments)
+        _show_cause(host, console)
         for line in endpoints_lines(host):
             console.show(line)
     return ANSWERED
+
+
+def _show_cause(host: Host, console: Output) -> None:
+    """Show why the connection of a pasted text failed, if no rule of the host sees it."""
+    pasted = host.pasted
+    if pasted is None or not (
+        pasted.unpublished or pasted.stopped or pasted.engine_errors or pasted.own_loopbacks
+    ):
+        return
+    from iptsim.findings.cause import unseen
+    from iptsim.render.findings import cause_line
+
+    cause = unseen(pasted, likely=True)
+    if cause is not None:
+        console.show(cause_line(cause))

@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
+from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
@@ -34,7 +35,7 @@ def likeliest_cause(scene: Scene) -> Cause | None:
     If none is, return what it depends on, or that the rules accept what was blocked; None if nothing was.
     """
     pasted = scene.host.pasted
-    if (local := _unseen(pasted)) is not None:
+    if (local := unseen(pasted)) is not None:
         return local
     open_: Cause | None = None
     for fields in pasted.asked[:_ASKED] if pasted is not None else ():
@@ -57,15 +58,22 @@ def likeliest_cause(scene: Scene) -> Cause | None:
     return open_
 
 
-def _unseen(pasted: Pasted | None) -> Cause | None:
-    """Return why a connection failed that no rule of the host sees; None if there was no such connection."""
+def unseen(pasted: Pasted | None, *, likely: bool = False) -> Cause | None:
+    """Return why a connection failed that no rule of the host sees; None if there was no such connection.
+
+    Args:
+        pasted: how the text was read.
+        likely: a container probably connected to its own localhost, as far as the text shows.
+    """
     if pasted is None:
         return None
     if pasted.unpublished:
         return Cause(None, allowed=title_of_unpublished(pasted.unpublished[0]))
+    if pasted.engine_errors and not pasted.asked:
+        return Cause(None, allowed=title_of_error(pasted.engine_errors[0]))
     if pasted.stopped:
         return Cause(None, allowed=title_of_stopped(pasted.stopped[0]))
-    sure = next((one for one in pasted.own_loopbacks if one.sure), None)
+    sure = next((one for one in pasted.own_loopbacks if one.sure or likely), None)
     if sure is not None:
         return Cause(None, allowed=title_of_loopback(sure))
     tried = {one.get("dport") for one in pasted.tried if one.get("from") != "host"}

@@ -53,6 +53,12 @@ CODES: dict[str, Kind] = {
     "docker-user-after-return": Kind(
         "high", message("A rule in DOCKER-USER comes after the RETURN that ends the chain.")
     ),
+    "docker-user-appended": Kind(
+        "medium",
+        message(
+            "In a pasted text: a rule is appended to DOCKER-USER, which up to Docker 27 ends with a RETURN."
+        ),
+    ),
     "docker-user-host-port": Kind(
         "high",
         message(
@@ -71,6 +77,10 @@ CODES: dict[str, Kind] = {
     "bans-not-for-containers": Kind(
         "high",
         message("INPUT blocks senders, but not their packets to published ports, which never pass INPUT."),
+    ),
+    "input-not-for-containers": Kind(
+        "medium",
+        message("In a pasted text about Docker: INPUT blocks ports, but published ports do not pass INPUT."),
     ),
     "icc-off-not-enforced": Kind(
         "high", message("icc is off, but iptables does not see the traffic between containers of a bridge.")
@@ -183,6 +193,18 @@ CODES: dict[str, Kind] = {
     ),
     "container-stopped": Kind(
         "high", message("In a pasted text: a connection goes to a port of a container that does not run.")
+    ),
+    "port-taken": Kind(
+        "high", message("In a pasted text: Docker or Podman cannot publish a port, as it is in use already.")
+    ),
+    "privileged-port": Kind(
+        "high", message("In a pasted text: a rootless container cannot publish a port below 1024.")
+    ),
+    "address-pool-full": Kind(
+        "high", message("In a pasted text: Docker finds no free subnet for a network.")
+    ),
+    "subnet-taken": Kind(
+        "high", message("In a pasted text: the subnet of a new network overlaps with another one.")
     ),
     "internal-not-published": Kind(
         "high", message("The settings publish a port of a container that has only internal networks.")

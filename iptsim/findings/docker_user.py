@@ -190,6 +190,30 @@ def after_return(scene: Scene) -> Iterator[Finding]:
         )
 
 
+def appended(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, commands that append rules to DOCKER-USER, where Docker up to 27 has a RETURN."""
+    pasted = scene.host.pasted
+    if pasted is None or not pasted.appended:
+        return
+    yield Finding(
+        "docker-user-appended",
+        message(
+            "A rule that is appended to DOCKER-USER comes after the RETURN with which Docker up to 27 ends it."
+        ),
+        tuple(Evidence(message("line {line}", line=line), text) for line, text in pasted.appended[:_SHOWN]),
+        message(
+            "Every packet leaves the chain at that RETURN, so the rule is never evaluated. Since Docker 28 the chain is"
+            " empty at first, and the rule takes effect."
+        ),
+        message(
+            "Insert it instead: {command}. iptables -S DOCKER-USER shows whether the RETURN is there.",
+            command=pasted.appended[0][1].replace("-A ", "-I ", 1).replace("--append ", "-I ", 1),
+        ),
+        None,
+        4,
+    )
+
+
 def host_ports(scene: Scene) -> Iterator[Finding]:
     """Find rules in DOCKER-USER that match a host port, which DNAT has already replaced."""
     for family in scene.families:

@@ -210,6 +210,22 @@ class StoppedContainer(NamedTuple):
     port: int
 
 
+class EngineError(NamedTuple):
+    """An error of Docker or Podman in a pasted text that no rule causes.
+
+    Attributes:
+        line: the number of the line that shows it.
+        text: that line.
+        kind: the code of the finding: "port-taken", "privileged-port", "address-pool-full", "subnet-taken".
+        port: the port of the host; 0 if it is not about one.
+    """
+
+    line: int
+    text: str
+    kind: str
+    port: int = 0
+
+
 class Grown(NamedTuple):
     """A counter that grew between two listings of the same chain in a pasted text.
 
@@ -250,6 +266,8 @@ class Pasted:
         unpublished: ports that failed connections are for, but that no container publishes.
         stopped: containers that do not run, and that failed connections are for.
         firewalld_reloads: the commands that made firewalld write its rules again.
+        engine_errors: errors of Docker and Podman that no rule causes.
+        appended: commands that append rules to DOCKER-USER, of which the text shows no listing: their lines and texts.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -272,6 +290,8 @@ class Pasted:
     unpublished: tuple[UnpublishedPort, ...] = ()
     stopped: tuple[StoppedContainer, ...] = ()
     firewalld_reloads: tuple[Reload, ...] = ()
+    engine_errors: tuple[EngineError, ...] = ()
+    appended: tuple[tuple[int, str], ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

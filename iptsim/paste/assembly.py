@@ -21,6 +21,7 @@ from iptsim.languages import message
 from iptsim.packet import Family, address_text
 from iptsim.paste.asked_address import asked_address
 from iptsim.paste.containers import name_containers, settings_of
+from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms import complaints, failures
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
@@ -38,6 +39,8 @@ from iptsim.paste.logged_rules import nothing_shown, rules_of
 from iptsim.paste.nft_rules import without_guesses
 from iptsim.paste.pieces import (
     Ask,
+    ChainItem,
+    CommandItem,
     Facts,
     Failed,
     Listed,
@@ -90,6 +93,10 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     decoded = {text_name: decode(data, text_name) for text_name, data in texts.items()}
     given = Given()
     cleaned = {text_name: lines_of(text) for text_name, text in decoded.items()}
+    every = [line for lines in cleaned.values() for line in lines]
+    errors = tuple(engine_errors(every))
+    # errors that tell their cause, whatever else the text shows
+    telling = {one.line for one in errors} | {one.line for one in own_loopbacks((), every, {}) if one.sure}
     for text_name, lines in cleaned.items():
         given.add(given_by(lines))
         segments, left_out = split(lines)
@@ -108,8 +115,16 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             read.append(Lines(text_name, first, last, segment.title, segment.table))
             pieces += _of_family(segment, text_name)
         left_out = [at for at in left_out if lines[at].number not in given.lines]
+        if len(decoded) == 1:
+            read += (
+                Lines(text_name, lines[at].number, lines[at].number, "an error message")
+                for at in left_out
+                if lines[at].number in telling
+            )
+            left_out = [at for at in left_out if lines[at].number not in telling]
         left += (Lines(text_name, lines[first].number, lines[last].number) for first, last in _runs(left_out))
-    if all(segment.form in _CLIENTS for segment in segments_read):  # only questions
+    only_questions = all(segment.form in _CLIENTS for segment in segments_read)
+    if only_questions and not telling:
         raise CaptureError(nothing_read(name, decoded))
     unreadable = [piece for piece in pieces if isinstance(piece, Warned)]
     if unreadable and len(unreadable) == len([one for one in pieces if not isinstance(one, Ask)]):
@@ -182,7 +197,6 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     tried = tuple(_asked(segments_read, host, listed, clients=True))
-    every = [line for lines in cleaned.values() for line in lines]
     services = {name: one for found in runs for name, one in found.services.items()}
     clients = [
         piece
@@ -231,6 +245,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         tuple(unpublished_ports(clients, listed, services, here)),
         tuple(stopped_containers(clients, every, listed)),
         tuple(firewalld_reloads(every)),
+        errors,
+        tuple(_appended(rules)),
     )
     return host
 
@@ -299,6 +315,18 @@ def _any_of(subnet: Subnet, host: Host) -> str | None:
         message("The container that sends it is assumed to be {address}.", address=str(IPv4Address(first)))
     )
     return str(IPv4Address(first))
+
+
+def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
+    """Return the commands that append to DOCKER-USER, if the text shows neither its rules nor that it is empty."""
+    items = [item for piece in rules for item in piece.items]
+    commands = [item for item in items if isinstance(item, CommandItem)]
+    shown = any(isinstance(item, ChainItem) and item.name == "DOCKER-USER" for item in items)
+    if shown or any(item.words[:1] and item.words[0].text in ("-F", "--flush") for item in commands):
+        return
+    for item in commands:
+        if [word.text for word in item.words[:2]] in (["-A", "DOCKER-USER"], ["--append", "DOCKER-USER"]):
+            yield item.line, item.text.strip()
 
 
 def _failed(segments: Iterable[Segment]) -> Iterable[FailedCommand]:

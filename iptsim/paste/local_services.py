@@ -128,7 +128,7 @@ def _logged(lines: Sequence[Line], services: Mapping[str, Any]) -> Iterator[OwnL
         )
         told = row or following  # an error may begin on the line before those of its service
         name = told["name"] if told else _typed_in(lines, at, services)
-        sure = told is not None or bool(name)
+        sure = told is not None or bool(name) or _runs_inside(lines, at)
         service, inside = _service_on(port, services, name)
         if not sure and not (service and (composed or _is_inside(service, port, services, lines, at))):
             continue
@@ -188,6 +188,26 @@ def _typed_in(lines: Sequence[Line], at: int, services: Mapping[str, Any]) -> st
         return ""
     names = [str(one) for one in services if host["name"] in (one, *re.split(r"[-_.]", str(one)))]
     return names[0] if len(names) == 1 else ""
+
+
+#: What a line, or one before it, shows of a program that runs in a container: BuildKit's log, that of an entrypoint.
+_BUILDS = re.compile(r"\s*#\d+ \d+\.\d+ ")
+_ENTRYPOINT = re.compile(r"/docker-entrypoint(?:\.sh|\.d/)")
+_IN_SERVICE = re.compile(r"(?:^|[$#>`]\s*|\bsudo\s+)docker(?:-compose|\s+compose)?\s+(?:run|exec)\s+\S")
+#: At most this many lines of an entrypoint's log lie between.
+_LOGGED = 20
+
+
+def _runs_inside(lines: Sequence[Line], at: int) -> bool:
+    """Return whether a line is of the log of a build or of an entrypoint, or of a command run in a container."""
+    if _BUILDS.match(lines[at].text):
+        return True
+    if any(_ENTRYPOINT.match(one.text.lstrip()) for one in lines[max(at - _LOGGED, 0) : at]):
+        return True
+    before = next(
+        (one.text for one in reversed(lines[max(at - _NEAR, 0) : at]) if _IN_SERVICE.search(one.text)), ""
+    )
+    return bool(before) and " --network host" not in before and " --net=host" not in before
 
 
 def _is_inside(name: str, port: int, services: Mapping[str, Any], lines: Sequence[Line], at: int) -> bool:

@@ -10,6 +10,7 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
+from iptsim.findings.finding import Cause
 from iptsim.languages import say, sentences
 from iptsim.packet import Family
 from iptsim.render.annotations import Annotation
@@ -36,7 +37,12 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
         yield from _finding_lines(finding, source)
     if isinstance(findings, Findings) and findings.cause is not None:
         yield Text("")
-        yield Text.assemble((say("Likeliest cause") + "  ", "bold"), printable(findings.cause.text))
+        yield cause_line(findings.cause)
+
+
+def cause_line(cause: Cause) -> Text:
+    """Return the line that names the likeliest cause."""
+    return Text.assemble((say("Likeliest cause") + "  ", "bold"), printable(cause.text))
 
 
 def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:

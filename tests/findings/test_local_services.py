@@ -235,3 +235,63 @@ def test_rules_of_podman_that_a_reload_removed(tmp_path: Path) -> None:
     text = f"$ firewall-cmd --reload\nsuccess\n$ podman rm -f web\n{failed}"
     assert "podman-rules-flushed" in codes(tmp_path, text.format(chain="CNI-f1d9f8791753"))
     assert "podman-rules-flushed" not in codes(tmp_path, text.replace("CNI-f1d9f8791753", "MINE"))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("#9 0.329     Error: connect ECONNREFUSED 127.0.0.1:5432\n", True),
+        ("/docker-entrypoint.sh: ready\n[error] connect() failed (111: Connection refused), upstream:"
+         ' "http://127.0.0.1:3001/"\n', True),
+        ("$ docker-compose run --rm web rake db:create\nconnect ECONNREFUSED 127.0.0.1:5432\n", True),
+        ("Error: connect ECONNREFUSED 127.0.0.1:5432\n# iptables -S INPUT\n-P INPUT ACCEPT\n", False),
+    ],
+)  # fmt: skip
+def test_logs_of_containers_without_settings(tmp_path: Path, text: str, found: bool) -> None:
+    """BuildKit numbers the steps of a build; images of Docker Hub name their entrypoint."""
+    assert ("container-loopback" in codes(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (
+            "Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use.",
+            "port-taken",
+        ),
+        ("driver failed: Bind for 0.0.0.0:8080 failed: port is already allocated", "port-taken"),
+        (
+            "failed to bind host port for 0.0.0.0:80:172.17.0.2:80/tcp: address already in use",
+            "port-taken",
+        ),
+        ("Error: rootlessport cannot expose privileged port 80, you can add ...", "privileged-port"),
+        (
+            "could not find an available, non-overlapping IPv4 address pool among the defaults",
+            "address-pool-full",
+        ),
+        ("Error response from daemon: Pool overlaps with other one on this address space", "subnet-taken"),
+    ],
+)
+def test_errors_of_engines(tmp_path: Path, line: str, code: str) -> None:
+    """The messages are those of libnetwork (portallocator, ipamutils) and of rootlessport."""
+    assert code in codes(tmp_path, f"It fails:\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "found"),
+    [
+        ("iptables -A DOCKER-USER -p tcp --dport 80 -j DROP\n", "docker-user-appended", True),
+        (
+            "iptables -F DOCKER-USER\niptables -A DOCKER-USER -p tcp --dport 80 -j DROP\n",
+            "docker-user-appended",
+            False,
+        ),
+        ("iptables -I DOCKER-USER -p tcp --dport 80 -j DROP\n", "docker-user-appended", False),
+        ("iptables -A INPUT -p tcp --dport 80 -j DROP\n# docker\n", "input-not-for-containers", True),
+        ("iptables -A INPUT -p tcp --dport 80 -j DROP\n", "input-not-for-containers", False),
+        ("iptables -A INPUT -p tcp --dport 1:99 -j DROP\n# docker\n", "input-not-for-containers", False),
+    ],
+)
+def test_commands_that_do_not_do_what_they_should(tmp_path: Path, text: str, code: str, found: bool) -> None:
+    """Docker up to 27 ends DOCKER-USER with RETURN; published ports are forwarded (docs.docker.com, iptables)."""
+    assert (code in codes(tmp_path, text)) is found

@@ -1,0 +1,81 @@
+"""Ports that INPUT blocks, in a pasted text about containers: packets to published ports never pass INPUT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule
+from iptsim.findings.examples import is_for_replies
+from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.scene import Scene
+from iptsim.languages import message, message_joined, message_many
+from iptsim.packet import TCP, UDP, Family
+
+#: At most this many rules are named.
+_SHOWN = 5
+
+
+def blocked_ports(scene: Scene) -> Iterator[Finding]:
+    """Find ports that only rules of INPUT block, in a text that names Docker but shows no containers."""
+    pasted = scene.host.pasted
+    if pasted is None or not pasted.names_docker or scene.host.containers:
+        return
+    # ufw's own commands show what ufw wrote in FORWARD, and nothing of Docker
+    is_listed = any("tables" in one.form or "rules" in one.form for one in pasted.segments)
+    for family in scene.families:
+        if (
+            is_listed
+            and scene.shows(family, "filter", "FORWARD")
+            and scene.rules(family, "filter", "FORWARD")
+        ):
+            continue
+        found = [
+            (rule, port)
+            for chain in scene.below(family, "filter", "INPUT")
+            for rule in scene.rules(family, "filter", chain)
+            if (port := _blocked(rule)) is not None
+        ]
+        if found:
+            yield _finding(family, found)
+            return
+
+
+def _blocked(rule: Rule) -> int | None:
+    """Return the one destination port that a rule blocks for new connections; None for other rules."""
+    if rule.target_name not in ("DROP", "REJECT") or rule.parameters.protocol not in (TCP, UDP):
+        return None
+    if "protocol" in rule.parameters.negated or is_for_replies(rule) or rule.conditions_on("sport"):
+        return None
+    for predicate in rule.conditions_on("dport"):
+        if not predicate.negated and isinstance(predicate.allowed, tuple) and len(predicate.allowed) == 1:
+            first, last = predicate.allowed[0]
+            if first == last:
+                return int(first)
+    return None
+
+
+def _finding(family: Family, found: list[tuple[Rule, int]]) -> Finding:
+    ports = list(dict.fromkeys(str(port) for _, port in found))
+    return Finding(
+        "input-not-for-containers",
+        message_many(
+            "INPUT blocks port {ports}, but not for containers that publish it.",
+            "INPUT blocks ports {ports}, but not for containers that publish them.",
+            len(ports),
+            ports=message_joined(", ", ports[:_SHOWN]),
+        ),
+        tuple(of_rule(rule) for rule, _ in found[:_SHOWN]),
+        message(
+            "Docker forwards packets to published ports in nat PREROUTING, so they pass FORWARD, not INPUT; ufw's rules"
+            " are in INPUT. Only for programs of the host itself, and containers with --network host, these rules hold."
+        ),
+        message(
+            "Publish the port on one address only (-p 127.0.0.1:{port}:{port}), or block it where Docker looks:"
+            " {command}",
+            port=ports[0],
+            command=f"{tool_of(family)} -I DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport {ports[0]}"
+            " --ctdir ORIGINAL -j DROP",
+        ),
+        None,
+        family,
+    )

@@ -1,0 +1,61 @@
+"""Errors of Docker and Podman in a pasted text that no rule causes: ports and subnets that are taken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from iptsim.host.model import EngineError
+from iptsim.paste.lines import Line
+
+#: The kinds of errors, with the words of the engines (libnetwork/portmapper, portallocator, ipamutils; rootlessport).
+_ERRORS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "privileged-port",
+        re.compile(
+            r"rootlessport cannot expose privileged port (?P<port>\d{1,5})"
+            r"|(?:rootlessport|slirp4netns|pasta|podman).{0,200}:(?P<other>\d{1,5}): bind: permission denied"
+        ),
+    ),
+    (
+        "port-taken",
+        re.compile(
+            r"Bind for \S*?:(?P<port>\d{1,5}) failed: port is already allocated"
+            r"|(?:listen (?:tcp|udp)[46]? \S*?:|bind host port(?: for)? \S*?:)(?P<other>\d{1,5})(?::\S+)?: "
+            r"(?:bind: )?address already in use"
+        ),
+    ),
+    (
+        "address-pool-full",
+        re.compile(
+            r"could not find an available, non-overlapping IPv[46] address pool"
+            r"|all predefined address pools have been fully subnetted"
+        ),
+    ),
+    (
+        "subnet-taken",
+        re.compile(r"Pool overlaps with other one on this address space|networks have overlapping IPv[46]"),
+    ),
+)
+_HINT = re.compile(r"already|privileged|denied|address|overlap")
+#: At most this many are kept.
+_MOST = 5
+
+
+def engine_errors(lines: Iterable[Line]) -> Iterator[EngineError]:
+    """Yield such errors, one of each kind and port."""
+    found: dict[tuple[str, int], EngineError] = {}
+    for line in lines:
+        text = line.text[:2000]
+        if not _HINT.search(text):
+            continue
+        for kind, words in _ERRORS:
+            error = words.search(text)
+            if error is None:
+                continue
+            given = error.groupdict()
+            port = int(given.get("port") or given.get("other") or 0)
+            if port < 65536:
+                found.setdefault((kind, port), EngineError(line.number, text.strip()[:300], kind, port))
+            break
+    yield from list(found.values())[:_MOST]
