@@ -97,7 +97,7 @@ def _may_match(land: Landscape, program: Program, changed: Sequence[Rule], repli
         changed: the changed rules of other tables than nat.
         replies: all packets in the states of replies and of ICMP errors.
     """
-    if not program.tracks or land.names_udplite:
+    if not changed or not program.tracks or land.names_udplite:
         # conntrack takes the checksum of UDP-Lite for wrong, in replies as well
         return True
     if any(rule.table == "raw" or rule.target_name in _UNTRACKING for rule in program.ruleset.rules()):

@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.checks import legal_graph
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
-from iptsim.extensions.base import Extension, Match, Predicate
+from iptsim.extensions.base import Extension, Match, Predicate, Target
 from iptsim.extensions.constraints import unsteady
 from iptsim.extensions.registry import find_match, find_target
 from iptsim.languages import message
@@ -135,20 +135,16 @@ class Program:
         key = (table, hook)
         if key not in self._idle:
             reached = (self.chain(table, name) for name in self.graph.reached(table, hook))
-            self._idle[key] = all(self._is_idle(chain) for chain in reached if chain is not None)
+            chains = [chain for chain in reached if chain is not None]
+            # most chains act by a target, which is seen before any rule is prepared
+            self._idle[key] = not any(map(_acts, chains)) and not any(map(self._has_effects, chains))
         return self._idle[key]
 
-    def _is_idle(self, chain: Chain) -> bool:
-        if (chain.policy or "ACCEPT") != "ACCEPT":
-            return False
+    def _has_effects(self, chain: Chain) -> bool:
+        """Return whether a condition of a chain does something when it is evaluated."""
         rules = self.rules(chain)
-        for prepared in (rules[place] for place in range(len(rules))):
-            target = prepared.target
-            if any(condition.predicate.effect for condition in prepared.conditions):
-                return False
-            if not prepared.quiet and target is not None and target.name not in ("ACCEPT", "RETURN"):
-                return False
-        return True
+        prepared = (rules[place] for place in range(len(rules)))
+        return any(condition.predicate.effect for one in prepared for condition in one.conditions)
 
     def rules(self, chain: Chain) -> ChainRules:
         """Return a chain's rules, ready to run."""
@@ -207,6 +203,18 @@ class Program:
             if isinstance(one, Extension)
             for memory in one.changes_memory
         )
+
+
+def _acts(chain: Chain) -> bool:
+    """Return whether a policy, or the target of a rule, does more than accept, count and log."""
+    if (chain.policy or "ACCEPT") != "ACCEPT":
+        return True
+    targets = (
+        rule.target
+        for rule in chain.rules
+        if rule.jump is None and not rule.refused and rule.target_name not in ("", "ACCEPT", "RETURN")
+    )
+    return any(isinstance(target, Target) and (target.changes or target.terminal) for target in targets)
 
 
 @cache

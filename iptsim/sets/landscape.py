@@ -63,7 +63,9 @@ class Landscape:
     @cached_property
     def names_udplite(self) -> bool:
         """Whether a rule of the host names UDP-Lite."""
-        return any(rule.parameters.protocol == UDPLITE for rule in self._rules())
+        # rules from lines of one shape name the same protocol
+        shapes = {id(rule.plan or rule): rule for rule in self._rules()}
+        return any(rule.parameters.protocol == UDPLITE for rule in shapes.values())
 
     @cached_property
     def tells_own_addresses(self) -> bool:
