@@ -143,6 +143,7 @@ ANALYSES: tuple[Analysis, ...] = (
     misspelt.aliases,
     wrong_chain.in_input,
     port_forwards.ingress_gone,
+    port_forwards.ingress_missing,
     port_forwards.untracked,
     port_forwards.hairpin,
     port_forwards.not_for_host,

@@ -40,7 +40,35 @@ def closed_to_containers(scene: Scene) -> Iterator[Finding]:
                     "INPUT blocks what containers send to the host: its services cannot be reached from {names}.",
                     names=message_joined(", ", [called(one) for one, _ in blocked[:_SHOWN]]),
                 )
-                yield _finding(scene, family, title, *blocked[0])
+                network, shown = blocked[0]
+                yield _finding(scene, family, title, network.bridge or "", shown)
+            elif not networks and family == 4:
+                yield from _without_networks(scene)
+
+
+#: A container, and the bridge on which its packets usually arrive, by the engine that a text mentions.
+_USUAL = {
+    "podman": ("10.88.0.2", "podman0"),
+    "kubernetes": ("10.42.0.2", "cni0"),
+    "docker": ("172.17.0.2", "docker0"),
+}
+
+
+def _without_networks(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text that only mentions containers, an INPUT that blocks what they send to the host."""
+    pasted = scene.host.pasted
+    for engine in pasted.engines if pasted is not None and pasted.with_rules else ():
+        if engine not in _USUAL:
+            continue
+        sender, bridge = _USUAL[engine]
+        shown = scene.ask(sender, "host", 4, proto="tcp", dport=SOME_PORT, **{"in": bridge})
+        if shown is None or filtered_at(shown, "INPUT") is None:
+            continue
+        title = message(
+            "INPUT blocks what containers send to the host, as no rule accepts {name}.", name=bridge
+        )
+        yield _finding(scene, 4, title, bridge, shown)
+        return
 
 
 def _published(
@@ -60,7 +88,7 @@ def _published(
                 name=publication.container.name,
                 network=called(network),
             )
-            return _finding(scene, family, title, network, shown)
+            return _finding(scene, family, title, network.bridge or "", shown)
     return None
 
 
@@ -83,11 +111,9 @@ def _asks(scene: Scene, family: Family, network: Network, proto: str, port: int)
     return scene.ask(sender, to, family, proto=proto, dport=port, **arriving)
 
 
-def _finding(scene: Scene, family: Family, title: Message, network: Network, shown: Explanation) -> Finding:
+def _finding(scene: Scene, family: Family, title: Message, bridge: str, shown: Explanation) -> Finding:
     asked = shown.question
-    command = (
-        f"{tool_of(family)} -I INPUT -i {network.bridge} -p {asked.proto} --dport {asked.dport} -j ACCEPT"
-    )
+    command = f"{tool_of(family)} -I INPUT -i {bridge} -p {asked.proto} --dport {asked.dport} -j ACCEPT"
     return Finding(
         "host-closed-to-containers",
         title,
@@ -96,7 +122,7 @@ def _finding(scene: Scene, family: Family, title: Message, network: Network, sho
             "Packets of a container to an address of the host pass INPUT, not FORWARD: those to services of the host, "
             "to its name server, and to ports published for other networks, which docker-proxy answers."
         ),
-        opening(scene, family, network.bridge or "", command),
+        opening(scene, family, bridge, command),
         shown,
         family,
         (command,),

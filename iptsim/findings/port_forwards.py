@@ -10,7 +10,7 @@ from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.explanation import Explanation
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
-from iptsim.findings.finding import Finding, is_readdressed, of_rule, tool_of, uses
+from iptsim.findings.finding import Evidence, Finding, is_readdressed, of_rule, tool_of, uses
 from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.containers import Network
@@ -158,6 +158,49 @@ def _untracked(family: Family, rule: Rule, shown: Explanation, tracked: Explanat
         shown,
         family,
     )
+
+
+def ingress_missing(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text about a swarm, a node without the chain for published ports of services."""
+    pasted = scene.host.pasted
+    if pasted is None or "swarm" not in pasted.engines or not scene.shows(4, "filter", "FORWARD"):
+        return
+    tables = scene.host.rulesets[4].tables.values()
+    rules = [
+        rule
+        for rule in scene.rules(4, "filter", "FORWARD")
+        if _GATEWAY in (rule.parameters.in_interface, rule.parameters.out_interface)
+    ]
+    if not rules or any("DOCKER-INGRESS" in table.chains for table in tables):
+        return
+    if any(
+        rule.jump is not None and rule.jump.chain == "DOCKER-INGRESS"
+        for rule in scene.rules(4, "filter", "FORWARD")
+    ):
+        return
+    yield Finding(
+        "swarm-ingress-gone",
+        message("There is no chain DOCKER-INGRESS, so this node forwards no port of a swarm service."),
+        (
+            Evidence("filter FORWARD", message("no rule jumps to {chain}", chain="DOCKER-INGRESS")),
+            of_rule(rules[0]),
+        ),
+        message(
+            "dockerd creates it in the tables filter and nat with the first port that a service publishes through the"
+            " ingress network. Either no service publishes one on this node, or creating it failed, or another program"
+            " removed it."
+        ),
+        message(
+            "docker service ls shows the published ports, journalctl -u docker why it failed. Restart Docker, or create"
+            " the service again."
+        ),
+        None,
+        4,
+    )
+
+
+#: The bridge by which a node's swarm services reach other networks.
+_GATEWAY = "docker_gwbridge"
 
 
 def ingress_gone(scene: Scene) -> Iterator[Finding]:

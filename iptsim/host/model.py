@@ -267,6 +267,7 @@ class Pasted:
         stopped: containers that do not run, and that failed connections are for.
         firewalld_reloads: the commands that made firewalld write its rules again.
         engine_errors: errors of Docker and Podman that no rule causes.
+        engines: the engines of containers that it mentions: "docker", "podman", "kubernetes", "swarm".
         appended: commands that append rules to DOCKER-USER, of which the text shows no listing: their lines and texts.
     """
 
@@ -292,6 +293,7 @@ class Pasted:
     firewalld_reloads: tuple[Reload, ...] = ()
     engine_errors: tuple[EngineError, ...] = ()
     appended: tuple[tuple[int, str], ...] = ()
+    engines: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

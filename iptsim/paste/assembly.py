@@ -61,6 +61,12 @@ from iptsim.reading import parse_json
 
 #: Forms that say which connection failed for somebody.
 _CLIENTS = (failures.FORM, complaints.FORM)
+_ENGINES = {
+    "podman": re.compile(r"\bpodman\b", re.IGNORECASE),
+    "kubernetes": re.compile(r"\b(?:k3s|k8s|kubernetes|kubectl|coredns|KUBE-[A-Z]+)\b", re.IGNORECASE),
+    "docker": re.compile(r"\bdocker\b(?!\.io)", re.IGNORECASE),
+    "swarm": re.compile(r"\bswarm\b|\bdocker (?:service|stack) \w", re.IGNORECASE),
+}
 _DOCKER = re.compile(r"\b(?:docker|dockerd|docker-compose)\b", re.IGNORECASE)
 #: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
@@ -247,6 +253,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         tuple(firewalld_reloads(every)),
         errors,
         tuple(_appended(rules)),
+        tuple(name for name, words in _ENGINES.items() if any(words.search(line.text) for line in every)),
     )
     return host
 

@@ -19,6 +19,7 @@ _ANY = re.compile(r"tables|Chain |-[AIP] |:\S+ (?:ACCEPT|DROP|-)|\*(?:filter|nat
 _SOME = 3
 
 _SERVICE = re.compile(r"[a-z0-9][\w.-]* +\| ")
+_OWN = re.compile(r"(?:localhost|127\.0\.0\.1|::1)\b(?=.*(?:\d{2,5}|accepting))", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*(\d+)(?:[:.)](?: |$)| ?[|│](?: |$)| |$)")
 _APPENDED = re.compile(r"\s*-[AI] [\w-]+ -")
 _TIME = r"(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?"
@@ -79,10 +80,14 @@ def without_comments(lines: list[str]) -> list[str]:
 
 
 def _without_service(lines: list[str]) -> Iterator[str]:
-    """Yield the lines without the name of a service before them, as docker compose prints logs."""
+    """Yield the lines without the name of a service before them, as docker compose prints logs.
+
+    Errors about localhost keep it: it names the container that is meant by localhost.
+    """
     for start, run in groupby(lines, lambda line: found.group() if (found := _SERVICE.match(line)) else ""):
         same = list(run)
-        yield from (line.removeprefix(start) for line in same) if len(same) >= _SOME else same
+        bare = len(same) >= _SOME
+        yield from (line.removeprefix(start) if bare and not _OWN.search(line) else line for line in same)
 
 
 def _replaced(

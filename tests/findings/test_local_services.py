@@ -243,6 +243,7 @@ def test_rules_of_podman_that_a_reload_removed(tmp_path: Path) -> None:
         ("#9 0.329     Error: connect ECONNREFUSED 127.0.0.1:5432\n", True),
         ("/docker-entrypoint.sh: ready\n[error] connect() failed (111: Connection refused), upstream:"
          ' "http://127.0.0.1:3001/"\n', True),
+        ("node | ready\nnode | listening\nnode | connect ECONNREFUSED 127.0.0.1:27017\nnode | end\n", True),
         ("$ docker-compose run --rm web rake db:create\nconnect ECONNREFUSED 127.0.0.1:5432\n", True),
         ("Error: connect ECONNREFUSED 127.0.0.1:5432\n# iptables -S INPUT\n-P INPUT ACCEPT\n", False),
     ],
@@ -295,3 +296,31 @@ def test_errors_of_engines(tmp_path: Path, line: str, code: str) -> None:
 def test_commands_that_do_not_do_what_they_should(tmp_path: Path, text: str, code: str, found: bool) -> None:
     """Docker up to 27 ends DOCKER-USER with RETURN; published ports are forwarded (docs.docker.com, iptables)."""
     assert (code in codes(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(
+    ("mentioned", "rules", "found"),
+    [
+        ("podman", "-P INPUT DROP\n", "podman0"),
+        ("k3s", "-A INPUT -p tcp --dport 22 -j ACCEPT\n-A INPUT -j REJECT\n", "cni0"),
+        ("docker", "-P INPUT DROP\n-A INPUT -i docker0 -j ACCEPT\n", ""),
+        ("docker", "-P INPUT ACCEPT\n", ""),
+        ("nothing", "-P INPUT DROP\n", ""),
+    ],
+)
+def test_an_input_that_blocks_containers_which_a_text_mentions(
+    tmp_path: Path, mentioned: str, rules: str, found: str
+) -> None:
+    """Packets to an address of the host pass INPUT (iptables(8)), also those of containers."""
+    title = codes(tmp_path, f"With {mentioned}:\n# iptables -S\n{rules}").get("host-closed-to-containers", "")
+    assert (found in title) if found else not title
+
+
+@pytest.mark.parametrize(("more", "found"), [("", True), ("-N DOCKER-INGRESS\n", False)])
+def test_a_node_of_a_swarm_without_its_ingress(tmp_path: Path, more: str, found: bool) -> None:
+    """Docker makes the chain with the first published port (libnetwork, service_linux.go)."""
+    text = (
+        "$ docker service create -p 80:80 nginx\n# iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n"
+        f"-P OUTPUT ACCEPT\n{more}-A FORWARD -i docker_gwbridge ! -o docker_gwbridge -j ACCEPT\n"
+    )
+    assert ("swarm-ingress-gone" in codes(tmp_path, text)) is found
