@@ -154,6 +154,9 @@ def _only_client(name: str, services: Mapping[str, Any]) -> str:
 
 def _refused_port(text: str, lines: Sequence[Line], at: int) -> int | None:
     """Return the port of localhost to which a connection failed, according to a line; None for other lines."""
+    lower = text.lower()
+    if not any(word in lower for word in ("localhost", "127.0.0.1", "::1")):
+        return None
     told = text
     if _RUNNING.search(text):  # over three lines: what failed, the host, the port
         before, after = (lines[one].text[:300] if 0 <= one < len(lines) else "" for one in (at - 1, at + 1))
