@@ -286,6 +286,7 @@ class Chain(Framed):
     Attributes:
         policy: ACCEPT or DROP for a built-in chain, None for a user chain.
         declared: the dump has a `:CHAIN` line for it (which hand-written files may omit).
+        references: the number of rules that jump to it, if a listing shows it.
     """
 
     table: str
@@ -295,6 +296,7 @@ class Chain(Framed):
     rules: list[Rule] = field(default_factory=list)
     line: int = field(default=0, compare=False)
     declared: bool = True
+    references: int | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         policy = f" policy {self.policy}" if self.policy else ""

@@ -174,8 +174,9 @@ def _routed(scene: Scene, family: Family, interface: Interface) -> str | None:
     """Return a machine of a private subnet to which a route leads by an interface; else None."""
     for route in scene.host.namespace.routes:
         if route.family == family and route.device == interface.name and route.type == "unicast":
-            address = address_text(family, route.destination + 2)
-            if 0 < route.prefix_length <= BITS[family] - 2 and is_private(family, address):
+            whole = route.prefix_length == BITS[family]  # a peer of WireGuard
+            address = address_text(family, route.destination + (0 if whole else 2))
+            if (whole or 0 < route.prefix_length <= BITS[family] - 2) and is_private(family, address):
                 return address
     return None
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iptsim.findings.finding import Finding, blocked_at, of_policy, of_rule, tool_of
+from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import is_gap
+from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule, tool_of
+from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
-from iptsim.packet import ICMP, ICMPV6, Family
+from iptsim.netfilter.steps import Step
+from iptsim.packet import BITS, ICMP, ICMPV6, UDP, Family
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, reach
 from iptsim.reaching.traffic import Traffic
 
+#: A set of senders with more than one of 2**_MANY addresses is no choice of a few.
+_MANY = 4
 #: The ICMP type of an echo request, by protocol.
 _ECHO = {ICMP: 8, ICMPV6: 128}
 
@@ -19,32 +25,35 @@ _ECHO = {ICMP: 8, ICMPV6: 128}
 def closed(scene: Scene) -> Iterator[Finding]:
     """Say, for a pasted text, what INPUT accepts from the internet, if it blocks all other new connections."""
     for family in scene.families if scene.host.pasted is not None else ():
-        if not scene.shows(family, "filter", "INPUT"):
-            continue
+        if not scene.shows(family, "filter", "INPUT") and not any(
+            map(accepts_established, scene.table(family, "filter").rules())
+        ):
+            continue  # rules may stand before those that are shown
         asked = [
             scene.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
         ]
-        blocked = [
-            (one, step)
-            for one in asked
-            if one is not None and (step := blocked_at(one, "INPUT")) is not None and not step.backend
-        ]
+        blocked = [found for one in asked if one is not None and (found := _blocked(one)) is not None]
         if len(blocked) < len(asked):
             continue
         opened = reach(scene.host, "internet", family=family).opened
-        here = [one for one in opened.classes if one.receiver == "host"]
+        every_class = [one for one in opened.classes if one.receiver == "host"]
+        here = [one for one in every_class if _is_for_most(one)]
+        chosen = any(one.is_open for one in every_class if one not in here)
         every = _words([one for one in here if one.is_open], opened.asked, family)
         unsure = _words([one for one in here if one.verdict == "DEPENDS"], opened.asked, family)
         (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
+        certain = all(one is first for (one, _), first in zip(blocked, asked, strict=True))
         yield Finding(
             "closed-by-default",
-            message("INPUT blocks new connections from the internet, except: {ports}.", ports=every)
-            if every
-            else message("INPUT blocks new connections from the internet."),
+            _title(every, certain=certain),
             (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
             message_sentences(
                 message("Whether it accepts {ports} depends on what is not shown.", ports=unsure)
                 if unsure
+                else "",
+                message("It accepts more from some senders.") if chosen else "",
+                message("It accepts no UDP port: WireGuard, OpenVPN and DNS need one.")
+                if blocked[1][0] is asked[1] and not any(_takes_udp(one) for one in here)
                 else "",
                 message(
                     "If a service of the host does not answer, no rule accepts its port. Packets to containers and"
@@ -58,6 +67,48 @@ def closed(scene: Scene) -> Iterator[Finding]:
             shown,
             family,
         )
+
+
+def _blocked(shown: Explanation) -> tuple[Explanation, Step] | None:
+    """Return how INPUT blocks a packet, if need be without the rules that the source does not show in full."""
+    for one in (shown, *shown.branches):
+        step = filtered_at(one, "INPUT")
+        unread = all(
+            not decision.value and decision.rule is not None and not is_gap(decision.rule.target)
+            for decision in one.trace.decisions
+        )
+        if step is not None and unread:
+            return one, step
+    return None
+
+
+def _title(every: Text, *, certain: bool) -> Message:
+    if certain:
+        return (
+            message("INPUT blocks new connections from the internet, except: {ports}.", ports=every)
+            if every
+            else message("INPUT blocks new connections from the internet.")
+        )
+    return (
+        message(
+            "INPUT blocks new connections from the internet, except: {ports}, and what rules accept that are not shown"
+            " in full.",
+            ports=every,
+        )
+        if every
+        else message(
+            "INPUT blocks new connections from the internet, except what rules accept that are not shown in full."
+        )
+    )
+
+
+def _is_for_most(one: ReachClass) -> bool:
+    """Return whether packets come from more than some chosen senders: most of the addresses of the internet."""
+    return one.sources.size >> BITS[one.packets.layout.family] - _MANY > 0
+
+
+def _takes_udp(one: ReachClass) -> bool:
+    return UDP in one.traffic.ports and one.verdict in ("ACCEPT", "DEPENDS")
 
 
 def _words(classes: Sequence[ReachClass], asked: Traffic, family: Family) -> Text:

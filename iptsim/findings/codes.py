@@ -82,6 +82,9 @@ CODES: dict[str, Kind] = {
         "medium",
         message("In a pasted text about Docker: INPUT blocks ports, but published ports do not pass INPUT."),
     ),
+    "bans-not-reached": Kind(
+        "high", message("In a pasted text: no rule jumps to a chain of banned addresses.")
+    ),
     "icc-off-not-enforced": Kind(
         "high", message("icc is off, but iptables does not see the traffic between containers of a bridge.")
     ),
@@ -255,6 +258,10 @@ CODES: dict[str, Kind] = {
     "not-masqueraded": Kind(
         "medium",
         message("Connections leave the host with a private address: replies do not come back."),
+    ),
+    "masquerades-elsewhere": Kind(
+        "medium",
+        message("In a pasted text: rules masquerade only by a network card that is not the uplink."),
     ),
     "direct-routing-blocked": Kind(
         "medium",

@@ -20,7 +20,7 @@ from iptsim.packet import Family
 
 _SHOWN = 5
 #: Names of network cards (systemd.net-naming-scheme(7), and the kernel's own): interfaces that do not come and go.
-_CARD = re.compile(r"(?:eth|en[opsx]|eno|wlan|wl[opsx])[\w.]*\+?")
+CARD = re.compile(r"(?:eth|en[opsx]|eno|wlan|wl[opsx])[\w.]*\+?")
 
 
 def not_there(scene: Scene) -> Iterator[Finding]:
@@ -28,12 +28,13 @@ def not_there(scene: Scene) -> Iterator[Finding]:
     if scene.host.inferred:
         return
     for family in scene.families:
-        uplink = scene.outside_interface(family)
-        if uplink is None or not _CARD.fullmatch(uplink.name):
+        uplink = scene.outside_interface(family) or _only_card(scene)
+        if uplink is None or not CARD.fullmatch(uplink.name):
             continue
         named = [
             (name, rule)
-            for rule in scene.table(family, "filter").rules()
+            for table in ("filter", *(["nat"] if scene.host.pasted is not None else []))
+            for rule in scene.table(family, table).rules()
             for name in [_missing(scene, rule)]
             if name and rule.position and is_chosen(rule, scene)
         ]
@@ -42,6 +43,25 @@ def not_there(scene: Scene) -> Iterator[Finding]:
             found = _example(scene, family, rules, name, uplink.name)
             if found is not None:
                 yield _finding(family, rules, name, uplink.name, *found)
+            elif scene.host.pasted is not None and any(_matters(scene, family, rule) for rule in rules):
+                yield _finding(family, rules, name, uplink.name, None, ())
+
+
+def _only_card(scene: Scene) -> Interface | None:
+    """Return the only network card that is up, in a pasted text that does not show the default route."""
+    every = scene.host.namespace.interfaces.values() if scene.host.pasted is not None else ()
+    cards = [
+        one for one in every if one.up and one.carrier and one.master is None and CARD.fullmatch(one.name)
+    ]
+    return cards[0] if len(cards) == 1 else None
+
+
+def _matters(scene: Scene, family: Family, rule: Rule) -> bool:
+    """Return whether a rule opens a port in a chain whose other rules or policy are not shown, or translates."""
+    opens = rule.target_name == "ACCEPT" and not scene.shows(family, "filter", rule.chain)
+    return rule.target_name in ("DNAT", "REDIRECT", "MASQUERADE", "SNAT") or (
+        opens and rule.table == "filter"
+    )
 
 
 def ports_of_bridges(scene: Scene) -> Iterator[Finding]:
@@ -115,7 +135,7 @@ def _missing(scene: Scene, rule: Rule) -> str:
     parameters = rule.parameters
     for field in ("in_interface", "out_interface"):
         name = getattr(parameters, field)
-        if name is None or field in parameters.negated or not _CARD.fullmatch(name):
+        if name is None or field in parameters.negated or not CARD.fullmatch(name):
             continue
         exact = not name.endswith("+")
         known = scene.host.namespace.interfaces
@@ -140,7 +160,12 @@ def _example(
 
 
 def _finding(
-    family: Family, rules: list[Rule], name: str, uplink: str, shown: Explanation, commands: tuple[str, ...]
+    family: Family,
+    rules: list[Rule],
+    name: str,
+    uplink: str,
+    shown: Explanation | None,
+    commands: tuple[str, ...],
 ) -> Finding:
     return Finding(
         "wrong-interface",
@@ -153,7 +178,9 @@ def _finding(
         ),
         tuple(map(of_rule, rules[:_SHOWN])),
         message("No packet arrives or leaves there, so these rules match nothing."),
-        message("Name the uplink instead: {command}", command=message_joined("; ", commands)),
+        message("Name the uplink instead: {command}", command=message_joined("; ", commands))
+        if commands
+        else message("Name {name} instead.", name=uplink),
         shown,
         family,
         commands,

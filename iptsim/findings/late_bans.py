@@ -1,15 +1,15 @@
-"""Bans, as fail2ban writes them, behind a rule that accepts what belongs to open connections."""
+"""Bans, as fail2ban writes them, that packets do not get to: behind a rule for open connections, or without a jump."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Jump, Rule
+from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.findings.examples import states_of
-from iptsim.findings.finding import Finding, of_rule, uses
+from iptsim.findings.examples import packet_for, states_of
+from iptsim.findings.finding import Evidence, Finding, of_rule, place_of_chain, tool_of, uses
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
@@ -36,6 +36,37 @@ def behind_established(scene: Scene) -> Iterator[Finding]:
         shown = scene.ask("internet", "host", family, state="established") if bans else None
         if shown is not None and uses(shown, first) and not any(map(_is_ban, earlier)):
             yield _finding(family, first, bans, shown)
+
+
+def unreached(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, chains of banned addresses to which no rule jumps, as a listing says."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        for chain in scene.table(family, "filter").chains.values():
+            if chain.references == 0 and not chain.builtin and _BANS.search(chain.name):
+                yield _unreached(scene, family, chain)
+
+
+def _unreached(scene: Scene, family: Family, chain: Chain) -> Finding:
+    bans = [rule for rule in chain.rules if _is_ban(rule)]
+    shown = packet_for(scene, family, bans[0], "INPUT") if bans else None
+    return Finding(
+        "bans-not-reached",
+        message("No rule jumps to {chain}, so its bans have no effect.", chain=chain.name),
+        (
+            Evidence(place_of_chain(chain), message("0 references")),
+            *map(of_rule, (bans or chain.rules)[:_SHOWN]),
+        ),
+        message(
+            "A ban blocks packets only if INPUT sends them to this chain. Another program has replaced the rules of"
+            " INPUT since, or fail2ban could not insert its jump; its log says why."
+        ),
+        message(
+            "Restart the program that writes the bans: systemctl restart fail2ban. Or add the jump: {command}",
+            command=f"{tool_of(family)} -I INPUT -j {chain.name}",
+        ),
+        shown if shown is not None and shown.verdict == "ACCEPT" else None,
+        family,
+    )
 
 
 def _in_order(scene: Scene, family: Family, chain: str, seen: set[str]) -> Iterator[Rule]:

@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
-from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
+from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.interfaces import CARD
+from iptsim.findings.replies import not_masqueraded
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Text, message, message_joined
+from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
 _TRANSLATING = ("MASQUERADE", "SNAT")
+#: The forms of texts that show routes.
+_ROUTES = ("ip route", "ip -6 route", "route", "route -n")
 #: At most this many rules are named.
 _SHOWN = 5
 
@@ -34,8 +39,66 @@ def some(scene: Scene) -> Iterator[Finding]:
             and "POSTROUTING" in scene.hooks(family, "nat").get(rule.chain, ())
         ]
         chosen = [rule for rule in rules if is_chosen(rule, scene) and _is_for_some(rule)]
-        if chosen:
+        if chosen and not _elsewhere(scene, family):
             yield _finding(scene, family, chosen)
+
+
+def elsewhere(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules that masquerade only what leaves by a network card that is not the uplink."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        rules, uplink = _elsewhere(scene, family), scene.outside_interface(family)
+        if rules and uplink is not None and not any(one.family == family for one in not_masqueraded(scene)):
+            yield _by_other_card(scene, family, rules, uplink.name)
+
+
+def _elsewhere(scene: Scene, family: Family) -> list[Rule]:
+    """Return the rules that masquerade, if all of them are for packets that leave by another card than the uplink."""
+    uplink, pasted = scene.outside_interface(family), scene.host.pasted
+    if uplink is None or pasted is None or not any(one.form in _ROUTES for one in pasted.segments):
+        return []
+    rules = [
+        rule
+        for rule in scene.table(family, "nat").rules()
+        if rule.target_name in _TRANSLATING
+        and "POSTROUTING" in scene.hooks(family, "nat").get(rule.chain, ())
+        and not is_dockers(rule)
+    ]
+    names = {rule.parameters.out_interface for rule in rules if not rule.parameters.negated}
+    whole = len(names) == 1 and not any(rule.parameters.negated for rule in rules)
+    name = next(iter(names), None) if whole else None
+    if name is None or not CARD.fullmatch(name) or name.endswith("+") or name == uplink.name:
+        return []
+    is_default = any(
+        route.device == name and not route.prefix_length for route in scene.host.namespace.routes
+    )
+    return [] if is_default or not all(is_chosen(rule, scene) for rule in rules) else rules
+
+
+def _by_other_card(scene: Scene, family: Family, rules: list[Rule], uplink: str) -> Finding:
+    behind = next(networks_behind(scene, family), None) or Behind("tun0", SOME_GUEST[family])
+    shown = ask_outside(scene, family, behind)
+    kept = shown is not None and shown.trace.legs[0].verdict == "ACCEPT" and not _is_translated(shown)
+    name = rules[0].parameters.out_interface or ""
+    tool = tool_of(family)
+    return Finding(
+        "masquerades-elsewhere",
+        message(
+            "The rules masquerade only what leaves by {name}, but the default route leaves by {uplink}.",
+            name=name,
+            uplink=uplink,
+        ),
+        tuple(map(of_rule, rules[:_SHOWN])),
+        message(
+            "What containers, guests or VPN clients send to the internet leaves by {uplink} with a private address, and"
+            " no reply finds back.",
+            uplink=uplink,
+        ),
+        message(
+            "Name the uplink: {command}", command=f"{tool} -t nat -A POSTROUTING -o {uplink} -j MASQUERADE"
+        ),
+        shown if kept else None,
+        family,
+    )
 
 
 def _masquerades_asked(scene: Scene) -> bool:

@@ -14,7 +14,7 @@ from iptsim.findings.finding import Evidence, Finding, is_readdressed, of_rule, 
 from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.containers import Network
-from iptsim.languages import message, message_many
+from iptsim.languages import message, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
 
@@ -46,9 +46,18 @@ def hairpin(scene: Scene) -> Iterator[Finding]:
             if client is None or found.gateway is not None or found.device is None:
                 continue
             shown = scene.ask(client, forward.at, family, **{"in": found.device}, **forward.fields)
-            if shown is None or shown.reason.code != "reply-not-recognised" or not uses(shown, forward.rule):
+            shown = _unrecognised(shown, forward.rule) if shown is not None else None
+            if shown is None:
                 continue
             yield _hairpin(scene, family, forward, shown, found.device)
+
+
+def _unrecognised(shown: Explanation, rule: Rule) -> Explanation | None:
+    """Return the branch, or the only path, on which a rule forwards a connection whose reply comes directly."""
+    for one in shown.branches or [shown]:
+        if one.reason.code == "reply-not-recognised" and uses(one, rule):
+            return one
+    return None
 
 
 def _hairpin(scene: Scene, family: Family, forward: Forward, shown: Explanation, device: str) -> Finding:
@@ -63,10 +72,15 @@ def _hairpin(scene: Scene, family: Family, forward: Forward, shown: Explanation,
         "hairpin",
         message("The port forward to {target} does not work from its own network.", target=target),
         (of_rule(forward.rule),),
-        message(
-            "{target} sends its replies to the client directly, not through the host. The client does not recognise"
-            " them, because they do not come from the address it connected to.",
-            target=target,
+        message_sentences(
+            message(
+                "{target} sends its replies to the client directly, not through the host. The client does not recognise"
+                " them, because they do not come from the address it connected to.",
+                target=target,
+            ),
+            message("Rules of nat POSTROUTING that the source does not show may masquerade them.")
+            if not scene.shows(family, "nat", "POSTROUTING")
+            else "",
         ),
         message("Let them come back through the host: {command}", command=command),
         shown,
@@ -80,7 +94,7 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         found: list[tuple[Forward, Explanation]] = []
         for forward in forwards(scene, family):
-            if forward.rule.parameters.in_interface is not None:
+            if forward.rule.parameters.in_interface is not None and not _is_tested_here(scene):
                 continue  # for packets from outside, on purpose
             outside = scene.ask("internet", forward.at, family, **forward.fields)
             shown = scene.ask("host", forward.at, family, **forward.fields)
@@ -92,9 +106,23 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
             yield _not_for_host(scene, family, found)
 
 
+def _is_tested_here(scene: Scene) -> bool:
+    """Return whether a text about a problem mentions connections that may be those of the host itself."""
+    pasted = scene.host.pasted
+    return pasted is not None and pasted.names_client
+
+
 def _not_for_host(scene: Scene, family: Family, found: list[tuple[Forward, Explanation]]) -> Finding:
     forward, shown = found[0]
-    words = scene.shown_words(forward.rule)
+    rule = forward.rule
+    negated = "in_interface" in rule.parameters.negated
+    arriving = rule.parameters.in_interface if not negated else None
+    if rule.parameters.in_interface is not None:  # which iptables refuses in OUTPUT
+        parameters = rule.parameters.model_copy(
+            update={"in_interface": None, "negated": rule.parameters.negated - {"in_interface"}}
+        )
+        rule = replace(rule, parameters=parameters)
+    words = scene.shown_words(rule)
     command = f"{tool_of(family)} -t nat -A OUTPUT -m addrtype --dst-type LOCAL {words}"
     return Finding(
         "port-forward-not-for-host",
@@ -104,10 +132,19 @@ def _not_for_host(scene: Scene, family: Family, found: list[tuple[Forward, Expla
             len(found),
         ),
         tuple(of_rule(one.rule) for one, _ in found[:_SHOWN]),
-        message(
-            "What the host itself sends passes OUTPUT of table nat, not PREROUTING. So a test on the host, with"
-            " localhost or its own address, does not reach {target}; other machines do.",
-            target=address_text(family, forward.target),
+        message_sentences(
+            message(
+                "What the host itself sends passes OUTPUT of table nat, not PREROUTING. So a test on the host, with"
+                " localhost or its own address, does not reach {target}; other machines do.",
+                target=address_text(family, forward.target),
+            ),
+            message(
+                "Packets of guests, containers or a LAN that arrive by another interface than {name} are not"
+                " forwarded, either.",
+                name=arriving,
+            )
+            if arriving
+            else "",
         ),
         message("To forward them, too: {command}", command=command),
         shown,

@@ -139,6 +139,22 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
         "host/network",
         message("Give an address instead: iptables resolves a name once, when the command runs, by DNS."),
     ),
+    (
+        "_ADD failed",
+        message(
+            "The kernel lacks nf_tables for this chain, or its modules do not fit the running kernel. Reboot after an"
+            " update of the kernel, or use the other backend: update-alternatives --set iptables"
+            " /usr/sbin/iptables-legacy. Then restart the program that writes the rule."
+        ),
+    ),
+    (
+        "RULE_",
+        message(
+            "The kernel lacks a module that the rule needs (nf_tables, xt_ of a match or target, nft_compat). Load it,"
+            " reboot after an update of the kernel, or use the other backend: update-alternatives --set iptables"
+            " /usr/sbin/iptables-legacy."
+        ),
+    ),
     ("Couldn't load", message("Correct the name, or load the kernel module of this match or target.")),
 )
 

@@ -216,8 +216,8 @@ class _Reader:
         host.ipsets = self._text("ipset-save.txt", read_ipsets)
         host.conntrack = self._text("conntrack.txt", lambda text: list(conntrack_entries(text))) or []
         host.recent = self._text("xt-recent.txt", recent_lists)
-        infer.complete(host, self.source.files, self._guests(), self.own)
         host.namespace.nftables = self._nftables(host)
+        infer.complete(host, self.source.files, self._guests(), self.own)
         return host
 
     # -- one file ----------------------------------------------------------------------------------

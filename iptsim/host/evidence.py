@@ -25,16 +25,17 @@ from iptsim.host.members import (
     forwarded_to,
     prefix_of,
 )
-from iptsim.host.namespace import prefix_mask
+from iptsim.host.namespace import NftRuleset, prefix_mask
 from iptsim.packet import BITS
 
+_KUBERNETES = re.compile(r"KUBE-|cali-|CNI-")
 #: Chains that dockerd creates, and the names it gives bridges.
 _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
 _DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
 #: Conventional names of bridges.
 BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
 #: Conventional names of external interfaces.
-_OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+")
+_OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+|wan[0-9]?|pppoe-[0-9a-z]+")
 #: Conventional names of tunnels.
 _TUNNEL = re.compile(r"(tun|tap|ppp|wg)[-_0-9a-z]*")
 _INTERFACES = frozenset({"in_interface", "out_interface"})
@@ -50,6 +51,7 @@ class Evidence:
         links: the subnets behind every other interface.
         tunnels: likewise, but guessed: masqueraded subnets are assigned to the only tunnel.
         forwards_to_lan: the guess is the subnet of addresses to which ports are forwarded.
+        lan: the subnet to which ports are forwarded, if rules name no interface but the external one.
         host_addresses: addresses of the host itself.
         interfaces: names of all interfaces, in the order of the rules.
         internal / isolated / masqueraded: bridges without external access; bridges whose members may not
@@ -59,7 +61,7 @@ class Evidence:
         userland_proxy: whether Docker's rules leave loopback to docker-proxy; None if there are no such rules.
     """
 
-    def __init__(self, rulesets: Iterable[Ruleset]) -> None:
+    def __init__(self, rulesets: Iterable[Ruleset], nftables: NftRuleset | None = None) -> None:
         self.subnets: dict[str, list[Prefix]] = {}
         self.links: dict[str, list[Prefix]] = {}
         self.tunnels: dict[str, list[Prefix]] = {}
@@ -78,6 +80,9 @@ class Evidence:
         self._translated: dict[str, None] = {}
         #: interfaces of which rules forward ports, so they lead outside
         self._forwards_from: set[str] = set()
+        #: addresses that rules expect behind the external interface
+        self._leaves_outside: set[Member] = set()
+        self.lan: list[Prefix] = []
         #: nat chains for packets that leave by an interface
         self._leaving: list[tuple[str, str]] = []
         self._weak: dict[str, list[Prefix]] = {}
@@ -96,6 +101,9 @@ class Evidence:
                 if tells:
                     self._look(rule)
             self._translating_chains(ruleset)
+        if nftables is not None:
+            self.interfaces |= dict.fromkeys(nftables.interfaces)
+            self._translated |= dict.fromkeys(name for name in nftables.uplinks if not BRIDGE.fullmatch(name))
         for name, prefixes in self._weak.items():
             if not BRIDGE.fullmatch(name):
                 self.links[name] = prefixes
@@ -123,6 +131,8 @@ class Evidence:
             prefix for prefixes in (*self.subnets.values(), *self.links.values()) for prefix in prefixes
         }
         free = [prefix for prefix in dict.fromkeys(self._hidden) if prefix not in placed]
+        if not tunnels and not self.docker and not any(map(_KUBERNETES.match, self.chains)):
+            self.lan = self._unnamed_lan(free, placed)
         if len(tunnels) != 1:
             return
         if not free and tunnels[0] not in self._forwards_from:
@@ -134,6 +144,14 @@ class Evidence:
             self.subnets[tunnels[0]] = free
         else:
             self.tunnels[tunnels[0]] = free
+
+    def _unnamed_lan(self, free: list[Prefix], placed: Collection[Prefix]) -> list[Prefix]:
+        """Return the subnet to which ports are forwarded, if no rule names the interface that leads there."""
+        targets = [one for one in self.members if one.family == 4]
+        if any(one in self._leaves_outside for one in targets):
+            return []
+        known = [one for one in free if any(one.covers(*target) for target in targets)]
+        return known[:1] or self._lan_of_targets(placed)
 
     def _lan_of_targets(self, placed: Collection[Prefix]) -> list[Prefix]:
         """Return the usual subnet of the private addresses to which ports are forwarded, if there is just one."""
@@ -212,6 +230,9 @@ class Evidence:
 
     def _note_interfaces(self, rule: Rule) -> None:
         parameters, target = rule.parameters, rule.jump.chain if rule.jump is not None else ""
+        if parameters.out_interface and parameters.destination is not None and not parameters.negated:
+            towards = parameters.destination
+            self._leaves_outside.add(Member(family_of(towards.family), towards.address))
         for one in (parameters.in_interface, parameters.out_interface):
             if one and not one.endswith("+"):
                 self.interfaces[one] = None

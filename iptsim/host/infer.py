@@ -52,7 +52,7 @@ def complete(
         guests: the saved namespaces, by container.
         own: addresses that must be the host's, by the interface on which packets to them arrive.
     """
-    evidence = Evidence(host.rulesets.values())
+    evidence = Evidence(host.rulesets.values(), host.namespace.nftables)
     interfaces = host.namespace.interfaces
     loopback = "lo" in interfaces or any(one.kind == "loopback" for one in interfaces.values())
     host.inferred |= bool(interfaces) and not loopback  # every host has one: the list is only a part

@@ -15,6 +15,8 @@ from iptsim.packet import Family, address_text
 
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
+#: The name of an interface that no rule names.
+_LAN = "lan0"
 
 
 def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[InterfaceAddress]]) -> None:
@@ -100,6 +102,26 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             if behind
             else message("Rules name {name}, which has no address.", name=name)
         )
+    _place_lan(host, evidence)
+
+
+def _place_lan(host: Host, evidence: Evidence) -> None:
+    """Create the interface that leads to the machines to which ports are forwarded, if no rule names it."""
+    firsts = [
+        InterfaceAddress(family=one.family, address=one.address + 1, prefix_length=one.length)
+        for one in evidence.lan
+    ]
+    if not firsts:
+        return
+    _place(host.namespace.interfaces, _LAN, "other", firsts)
+    host.assumptions.append(
+        message(
+            "An interface that no rule names, here called {name}, leads to {behind}: a guess, because rules forward"
+            " ports to there.",
+            name=_LAN,
+            behind=message_joined(" and ", map(str, evidence.lan)),
+        )
+    )
 
 
 def _shown(addresses: Iterable[InterfaceAddress]) -> Message:

@@ -269,6 +269,7 @@ class Pasted:
         engine_errors: errors of Docker and Podman that no rule causes.
         engines: the engines of containers that it mentions: "docker", "podman", "kubernetes", "swarm".
         appended: commands that append rules to DOCKER-USER, of which the text shows no listing: their lines and texts.
+        names_client: it mentions localhost, or a program such as curl that connects to a service.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -294,6 +295,7 @@ class Pasted:
     engine_errors: tuple[EngineError, ...] = ()
     appended: tuple[tuple[int, str], ...] = ()
     engines: tuple[str, ...] = ()
+    names_client: bool = False
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -440,10 +440,14 @@ class NftRuleset(Frozen):
     Attributes:
         chains: including those of iptables-nft.
         tracked: the address families for which a rule enables connection tracking.
+        interfaces: the names of interfaces in rules, in their order, without patterns.
+        uplinks: those of which rules translate the source of the packets that leave there.
     """
 
     chains: tuple[NftChain, ...] = ()
     tracked: frozenset[Family] = frozenset()
+    interfaces: tuple[str, ...] = ()
+    uplinks: tuple[str, ...] = ()
 
 
 class Listener(Frozen):

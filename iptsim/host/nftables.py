@@ -33,6 +33,10 @@ _ENDS = frozenset({"accept", "drop", "reject", "queue", "return", "goto"})
 _TRACKING = frozenset(
     {"ct", "ct count", "ct helper", "ct timeout", "dnat", "masquerade", "redirect", "snat", "synproxy"}
 )
+#: Statements that translate the source of packets.
+_LEAVING = frozenset({"masquerade", "snat"})
+#: The name of one interface (dev_valid_name, net/core/dev.c), without what would be a pattern or a set.
+_INTERFACE = re.compile(r"[^\s/:*+@]{1,15}")
 _FAMILIES: dict[str, frozenset[Family]] = {
     "ip": frozenset({4}),
     "ip6": frozenset({6}),
@@ -109,8 +113,14 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
     maps: dict[tuple[str, str, str], Sequence[Any]] = {}
     sets: dict[tuple[str, str], dict[str, Sequence[Any]]] = {}
     tracked: set[Family] = set()
+    named: dict[str, None] = {}
+    uplinks: dict[str, None] = {}
     for item in entry.nftables:
         if item.rule is not None:
+            arriving, leaving = (list(_interfaces(item.rule.expr, side)) for side in "io")
+            named |= dict.fromkeys((*arriving, *leaving))
+            if any(_LEAVING & statement.keys() for statement in item.rule.expr):
+                uplinks |= dict.fromkeys(leaving)
             place = (item.rule.family, item.rule.table, item.rule.chain)
             rules.setdefault(place, []).append(item.rule.expr)
             if any(_TRACKING & set(_keys(statement)) for statement in item.rule.expr):
@@ -138,7 +148,26 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
             if chain.hook is not None
         ),
         tracked=frozenset(tracked),
+        interfaces=tuple(named),
+        uplinks=tuple(uplinks),
     )
+
+
+def _interfaces(statements: Iterable[Mapping[str, Any]], side: str) -> Iterator[str]:
+    """Yield the interfaces by which a rule's packets arrive ("i") or leave ("o"), without patterns and exceptions."""
+    for statement in statements:
+        value = statement.get("match")
+        left = value.get("left") if isinstance(value, Mapping) else None
+        meta = left.get("meta") if isinstance(left, Mapping) else None
+        if not isinstance(value, Mapping) or not isinstance(meta, Mapping) or value.get("op") == "!=":
+            continue
+        if meta.get("key") not in (f"{side}if", f"{side}ifname"):
+            continue
+        right = value.get("right")
+        found = right.get("set") if isinstance(right, Mapping) else right
+        for name in found if isinstance(found, list) else [found]:
+            if isinstance(name, str) and _INTERFACE.fullmatch(name):
+                yield name
 
 
 def _translated(

@@ -68,6 +68,7 @@ _ENGINES = {
     "swarm": re.compile(r"\bswarm\b|\bdocker (?:service|stack) \w", re.IGNORECASE),
 }
 _DOCKER = re.compile(r"\b(?:docker|dockerd|docker-compose)\b", re.IGNORECASE)
+_CLIENT = re.compile(r"\b(?:localhost|curl|wget|telnet|nc)\b|\b127\.0\.0\.1\b(?!/)")
 #: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
 
@@ -254,6 +255,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         errors,
         tuple(_appended(rules)),
         tuple(name for name, words in _ENGINES.items() if any(words.search(line.text) for line in every)),
+        any(_CLIENT.search(line.text) for line in every),
     )
     return host
 

@@ -71,7 +71,6 @@ class Builder:
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         self.policies: set[tuple[Family, str, str]] = set()
         self.refused: list[RefusedCommand] = []
-        self._references: dict[tuple[Family, str, str], int | None] = {}
         #: the tables that commands have changed
         self._changed: set[tuple[Family, str]] = set()
         #: commands that may set the policy of a chain
@@ -204,14 +203,13 @@ class Builder:
             )
 
     def _chain(self, item: ChainItem, table: Table, family: Family) -> None:
-        self._references[family, table.name, item.name] = item.references
         chain = table.chains.get(item.name)
         builtin = item.name in BUILTIN_CHAINS[table.name]
         if chain is None:
             chain = table.chains[item.name] = Chain(
                 table.name, item.name, "ACCEPT" if builtin else None, line=item.line
             )
-        chain.counters, chain.declared = item.counters, True
+        chain.counters, chain.declared, chain.references = item.counters, True, item.references
         if builtin and item.policy in commands.POLICIES:
             chain.policy = item.policy
             self.policies.add((family, table.name, item.name))
@@ -450,7 +448,7 @@ class Builder:
             chain = table.chains.get(called)
             if name != table.name or chain is None or called in jumps(table):
                 continue
-            if self._references.get((family, name, called)) == 0 or (family, name) in self._files:
+            if chain.references == 0 or (family, name) in self._files:
                 continue  # a file for iptables-restore is complete
             options, hidden = conditions_of_jump(name, called)
             words = tuple(Word(word, word, 0, 0) for word in (*options, "-j", called))

@@ -23,9 +23,10 @@ _ROUTE = re.compile(
     r"(?:default|[0-9a-fA-F.:]+(?:/\d+)?) (?:via|dev|proto|scope|src|metric|nhid)\b)"
 )
 _RULE = re.compile(r"\s*\d+:\s+(?:not )?from \S+ ")
-#: The first words of the further lines of an interface.
+#: The first words of the further lines of an interface; in a forum, their indentation may be lost.
 _BELOW = re.compile(
-    r"\s+(?:link/|inet6? |altname |valid_lft |(?:veth|bridge|tun|wireguard|vlan|dummy|macvlan)\b)"
+    r"\s*(?:link/\w+|inet6? [0-9a-fA-F:]|altname \w|valid_lft \w)"
+    r"|\s+(?:link/|(?:veth|bridge|tun|wireguard|vlan|dummy|macvlan)\b)"
 )
 
 

@@ -69,11 +69,11 @@ def is_listing(command: Command) -> bool:
 
 
 def _is_command(text: str) -> bool:
-    """Return whether a line is a prompt that names the user, or a command that prints another listing."""
+    """Return whether a line is a prompt that names the user, a command after a prompt, or one that prints a listing."""
     if is_prompt(text):
         return True
     command = command_of(text)
-    return command is not None and is_listing(command)
+    return command is not None and (command.prompted or is_listing(command))
 
 
 def _listing_follows(lines: list[Line], at: int) -> bool:

@@ -1,0 +1,143 @@
+"""Causes on VPN servers, routers and hosts of guests, as their texts show them, each with its counterpart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.findings import Finding
+from iptsim.sources import load_host
+
+
+def lint(folder: Path, text: str) -> dict[str, Finding]:
+    path = folder / "paste"
+    path.write_text(text, "utf-8")
+    return {one.code: one for one in iptsim.lint(path)}
+
+
+LISTED = "{chain}\ntarget     prot opt source               destination\n{rule}\n"
+BAN = "DROP       all  --  203.0.113.7          0.0.0.0/0"
+
+
+@pytest.mark.parametrize(("references", "found"), [(0, True), (1, False)])
+def test_bans_that_nothing_jumps_to(references: int, found: bool, tmp_path: Path) -> None:
+    """Iptables -L prints how many rules jump to a chain; with none, its rules see no packet."""
+    text = LISTED.format(chain=f"Chain f2b-sshd ({references} references)", rule=BAN)
+    assert ("bans-not-reached" in lint(tmp_path, text)) is found
+
+
+ROUTES = "default via 172.18.0.1 dev eth1\n10.13.13.2 dev wg0 scope link\n172.18.0.0/16 dev eth1 scope link\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("-o eth0", True),
+        ("-o eth1", False),
+        ("-s 10.13.13.0/24", False),
+        ("! -o wg0", False),
+    ],
+)
+def test_masquerading_by_another_card_than_the_uplink(rule: str, found: bool, tmp_path: Path) -> None:
+    """A packet leaves by the device of the default route (ip-route(8)), and -o matches that device only."""
+    text = f"iptables -t nat -A POSTROUTING {rule} -j MASQUERADE\n\n{ROUTES}10.0.1.0/24 dev eth0 scope link\n"
+    assert bool({"masquerades-elsewhere", "not-masqueraded"} & lint(tmp_path, text).keys()) is found
+
+
+FORWARD = "iptables -t nat -A PREROUTING {match} -p tcp --dport 80 -j DNAT --to-destination 10.0.3.2"
+
+
+def test_a_hairpin_behind_an_interface_that_no_rule_names(tmp_path: Path) -> None:
+    """The target replies to a neighbour directly; with a MASQUERADE, it replies to the host."""
+    forward = FORWARD.format(match="-d 192.168.0.2")
+    subnet = "iptables -t nat -A POSTROUTING -s 10.0.3.0/24 {to} -j MASQUERADE"
+    broken = lint(tmp_path, f"{forward}\n{subnet.format(to='! -d 10.0.3.0/24')}\n")
+    assert broken["hairpin"].shown is not None
+    assert broken["hairpin"].shown.verdict == "DROP"
+    assert "hairpin" not in lint(tmp_path, f"{forward}\n{subnet.format(to='-d 10.0.3.0/24')}\n")
+    assert "hairpin" not in lint(tmp_path, FORWARD.format(match="-i eth0") + "\n")
+
+
+def test_a_forward_for_one_interface_and_a_test_on_the_host(tmp_path: Path) -> None:
+    """The host's own packets pass OUTPUT of nat; iptables refuses -i there."""
+    forward = FORWARD.format(match="-i eth0")
+    found = lint(tmp_path, f"{forward}\nBut on the host itself curl 192.0.2.10 fails\n")[
+        "port-forward-not-for-host"
+    ]
+    assert "-A OUTPUT" in str(found.remedy)
+    assert "-i eth0" not in str(found.remedy)
+    assert "port-forward-not-for-host" not in lint(tmp_path, forward + "\n")
+
+
+NFT = """table inet fw {{
+	chain forward {{
+		type filter hook forward priority 0; policy drop;
+		iifname "wg0" oifname "{card}" accept
+	}}
+	chain post {{
+		type nat hook postrouting priority 100; policy accept;
+		oifname "{card}" masquerade
+	}}
+}}
+"""
+
+
+@pytest.mark.parametrize("card", ["enp3s0", "wan", "ppp0"])
+def test_the_uplink_of_a_host_that_only_nft_shows(card: str, tmp_path: Path) -> None:
+    """What rules masquerade leaves by the uplink, so the default route leads there."""
+    path = tmp_path / "paste"
+    path.write_text(NFT.format(card=card), "utf-8")
+    host = load_host(path)
+    assert {route.device for route in host.namespace.routes if not route.prefix_length} == {card}
+    assert "eth0" not in host.namespace.interfaces
+
+
+def test_a_prompt_below_a_listing_is_no_part_of_its_last_rule(tmp_path: Path) -> None:
+    """`/app #` is the prompt of busybox; in a forum, the output of ip may lose its indentation."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "/app # iptables -t nat -L POSTROUTING -v\nChain POSTROUTING (policy ACCEPT 1 packets, 9 bytes)\n"
+        "pkts bytes target prot opt in out source destination\n"
+        "0 0 MASQUERADE all -- any eth0 10.8.0.0/24 anywhere\n/app # ip a\n"
+        "2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP\n"
+        "inet 172.18.0.3/16 brd 172.18.255.255 scope global eth0\n",
+        "utf-8",
+    )
+    host = load_host(path)
+    (rule,) = host.rulesets[4].tables["nat"].chains["POSTROUTING"].rules[:1]
+    assert rule.text == "-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE"
+    assert [one.prefix_length for one in host.namespace.interfaces["eth0"].addresses] == [16]
+
+
+def test_a_rule_for_a_card_that_ifconfig_does_not_show(tmp_path: Path) -> None:
+    """A rule for ens3 matches no packet of a host whose card is enp0s3."""
+    cards = (
+        "enp0s3: flags=4163<UP,BROADCAST,RUNNING,MULTICAST>  mtu 9000\n        inet 10.0.0.5  netmask 255.255.255.0\n\n"
+        "lo: flags=73<UP,LOOPBACK,RUNNING>  mtu 65536\n        inet 127.0.0.1  netmask 255.0.0.0\n"
+    )
+    rule = "-A INPUT -i {card} -p udp -m udp --dport 51820 -j ACCEPT\n\n"
+    assert "wrong-interface" in lint(tmp_path, rule.format(card="ens3") + cards)
+    assert "wrong-interface" not in lint(tmp_path, rule.format(card="enp0s3") + cards)
+
+
+def test_open_ports_are_those_for_most_senders(tmp_path: Path) -> None:
+    """A rule for one sender opens no port to the internet; WireGuard (UDP) is not among the open ones."""
+    head = "-P INPUT DROP\n-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n-A INPUT -s 203.0.113.7 -j ACCEPT\n"
+    found = lint(tmp_path, head + "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n")["closed-by-default"]
+    assert "tcp/22." in str(found.title)
+    assert "no UDP port" in str(found.consequence)
+    assert "more from some senders" in str(found.consequence)
+    found = lint(tmp_path, head + "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n")["closed-by-default"]
+    assert "no UDP port" not in str(found.consequence)
+
+
+def test_an_error_of_iptables_nft(tmp_path: Path) -> None:
+    """The message of iptables 1.8 (nft.c) if the kernel refuses a chain; libvirt prints it after the command."""
+    text = (
+        "error: internal error: Failed to apply firewall rules /sbin/iptables --table filter --insert INPUT"
+        " --in-interface virbr0 --protocol tcp --destination-port 67 --jump ACCEPT: iptables v1.8.2 (nf_tables):"
+        " CHAIN_ADD failed (No such file or directory): chain INPUT\n"
+    )
+    assert "nf_tables" in str(lint(tmp_path, text)["refused-command"].remedy)
