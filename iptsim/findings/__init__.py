@@ -55,6 +55,7 @@ from iptsim.findings import (
     taken_ssh,
     translated,
     wrong_chain,
+    zones,
 )
 from iptsim.findings.cause import likeliest_cause
 from iptsim.findings.codes import CODES
@@ -143,6 +144,7 @@ ANALYSES: tuple[Analysis, ...] = (
     misspelt.names,
     misspelt.aliases,
     wrong_chain.in_input,
+    zones.not_forwarded,
     port_forwards.ingress_gone,
     port_forwards.ingress_missing,
     port_forwards.untracked,
@@ -163,6 +165,7 @@ ANALYSES: tuple[Analysis, ...] = (
     chains.empty,
     chains.nat_empty,
     source_ports.trusted,
+    source_ports.blocked,
     masked_clients.masked,
     closed.closed,
     closed_forward.closed,

@@ -16,7 +16,7 @@ from iptsim.packet import BITS, Family, address_text, parse_address
 
 #: Names of interfaces that lead to guests or through a tunnel: of libvirt, LXD, LXC, Incus, Proxmox, OpenVPN,
 #: WireGuard, Tailscale, ZeroTier, pppd, and of bridges in general.
-_NAMES = re.compile(r"(virbr|lxdbr|lxcbr|incusbr|vmbr|br|tun|tap|wg|tailscale|zt|ppp)[0-9]\w*")
+NAMES = re.compile(r"(virbr|lxdbr|lxcbr|incusbr|vmbr|br|tun|tap|wg|tailscale|zt|ppp)[0-9]\w*")
 #: An address behind an interface of which only the name is known.
 SOME_GUEST: dict[Family, str] = {4: "10.254.254.2", 6: "fd00:fefe::2"}
 
@@ -75,7 +75,7 @@ def networks_behind(scene: Scene, family: Family) -> Iterator[Behind]:
             yield Behind(interface.name, address)
     for rule in scene.table(family, "filter").rules():
         for name in (rule.parameters.in_interface, rule.parameters.out_interface):
-            if name and name not in found and _NAMES.fullmatch(name) and not _is_known(scene, family, name):
+            if name and name not in found and NAMES.fullmatch(name) and not _is_known(scene, family, name):
                 found.add(name)
                 yield Behind(name, _member(scene, family, name) or SOME_GUEST[family], rule)
     if scene.host.inferred and not found and not _names_others(scene, family):

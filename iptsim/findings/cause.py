@@ -20,7 +20,8 @@ from iptsim.netfilter.steps import Skipped
 #: The words of log prefixes that say that a packet was blocked.
 _BLOCKED = re.compile(r"block|drop|den(?:y|ied)|reject|refus", re.IGNORECASE)
 #: Those of prefixes that say that it was not, or that every packet is logged.
-_SEEN = re.compile(r"accept|allow|permit|pass|audit|seen|trace|test|debug", re.IGNORECASE)
+#: FireHOL writes PASS-unknown where no rule of its configuration accepted a packet, which it then drops.
+_SEEN = re.compile(r"accept|allow|permit|pass(?!-unknown)|audit|seen|trace|test|debug", re.IGNORECASE)
 #: At most this many packets are followed.
 _ASKED = 20
 #: At most this many rules that came close are named.

@@ -11,11 +11,13 @@ from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
-from iptsim.packet import BITS, ICMP, ICMPV6, UDP, Family
+from iptsim.packet import BITS, ICMP, ICMPV6, PORT_PROTOCOLS, UDP, Family
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, reach
 from iptsim.reaching.traffic import Traffic
 
+#: A source port that clients use, and that no rule names.
+_SOURCE = 40000
 #: A set of senders with more than one of 2**_MANY addresses is no choice of a few.
 _MANY = 4
 #: The ICMP type of an echo request, by protocol.
@@ -51,7 +53,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
                 message("Whether it accepts {ports} depends on what is not shown.", ports=unsure)
                 if unsure
                 else "",
-                message("It accepts more from some senders.") if chosen else "",
+                message("It accepts more from some senders or source ports.") if chosen else "",
                 message("It accepts no UDP port: WireGuard, OpenVPN and DNS need one.")
                 if blocked[1][0] is asked[1] and not any(_takes_udp(one) for one in here)
                 else "",
@@ -103,8 +105,10 @@ def _title(every: Text, *, certain: bool) -> Message:
 
 
 def _is_for_most(one: ReachClass) -> bool:
-    """Return whether packets come from more than some chosen senders: most of the addresses of the internet."""
-    return one.sources.size >> BITS[one.packets.layout.family] - _MANY > 0
+    """Return whether packets come from most of the addresses of the internet, and from any port."""
+    many = one.sources.size >> BITS[one.packets.layout.family] - _MANY > 0
+    ported = any(proto in PORT_PROTOCOLS for proto in one.traffic.ports)
+    return many and (not ported or bool(one.packets.where("sport", ((_SOURCE, _SOURCE),))))
 
 
 def _takes_udp(one: ReachClass) -> bool:

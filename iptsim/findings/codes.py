@@ -263,6 +263,10 @@ CODES: dict[str, Kind] = {
         "medium",
         message("In a pasted text: rules masquerade only by a network card that is not the uplink."),
     ),
+    "zone-not-forwarded": Kind(
+        "medium",
+        message("In a pasted text: firewalld forwards nothing from the zone of a tunnel or of guests."),
+    ),
     "direct-routing-blocked": Kind(
         "medium",
         message("Docker drops packets to a container's own address that do not arrive on its bridge."),
@@ -288,6 +292,10 @@ CODES: dict[str, Kind] = {
     ),
     "port-forward-not-for-host": Kind(
         "low", message("A port forward in PREROUTING does not apply to connections of the host itself.")
+    ),
+    "source-port-blocked": Kind(
+        "low",
+        message("In a pasted text: a rule blocks packets from the port of a service, not connections to it."),
     ),
     "stale-rule": Kind("low", message("A Docker rule is for an address that no container has.")),
     "not-published-ipv6": Kind(

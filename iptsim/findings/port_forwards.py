@@ -94,7 +94,7 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         found: list[tuple[Forward, Explanation]] = []
         for forward in forwards(scene, family):
-            if forward.rule.parameters.in_interface is not None and not _is_tested_here(scene):
+            if forward.rule.parameters.in_interface is not None and not is_tested_here(scene):
                 continue  # for packets from outside, on purpose
             outside = scene.ask("internet", forward.at, family, **forward.fields)
             shown = scene.ask("host", forward.at, family, **forward.fields)
@@ -106,7 +106,17 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
             yield _not_for_host(scene, family, found)
 
 
-def _is_tested_here(scene: Scene) -> bool:
+def without_interface(rule: Rule) -> Rule:
+    """Return a rule of PREROUTING for OUTPUT, where iptables refuses -i."""
+    if rule.parameters.in_interface is None:
+        return rule
+    negated = rule.parameters.negated - {"in_interface"}
+    return replace(
+        rule, parameters=rule.parameters.model_copy(update={"in_interface": None, "negated": negated})
+    )
+
+
+def is_tested_here(scene: Scene) -> bool:
     """Return whether a text about a problem mentions connections that may be those of the host itself."""
     pasted = scene.host.pasted
     return pasted is not None and pasted.names_client
@@ -117,12 +127,7 @@ def _not_for_host(scene: Scene, family: Family, found: list[tuple[Forward, Expla
     rule = forward.rule
     negated = "in_interface" in rule.parameters.negated
     arriving = rule.parameters.in_interface if not negated else None
-    if rule.parameters.in_interface is not None:  # which iptables refuses in OUTPUT
-        parameters = rule.parameters.model_copy(
-            update={"in_interface": None, "negated": rule.parameters.negated - {"in_interface"}}
-        )
-        rule = replace(rule, parameters=parameters)
-    words = scene.shown_words(rule)
+    words = scene.shown_words(without_interface(rule))
     command = f"{tool_of(family)} -t nat -A OUTPUT -m addrtype --dst-type LOCAL {words}"
     return Finding(
         "port-forward-not-for-host",

@@ -13,6 +13,7 @@ from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, is_readdressed, of_rule, tool_of, uses
 from iptsim.findings.order import hides_interfaces
+from iptsim.findings.port_forwards import is_tested_here, without_interface
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
 from iptsim.owners.docker import is_dockers
@@ -149,7 +150,9 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
     for family in scene.families if scene.host.pasted is not None else ():
         for rule in scene.rules(family, "nat", "PREROUTING"):
             fields = header(rule)
-            if rule.target_name != "REDIRECT" or rule.parameters.in_interface or "dport" not in fields:
+            if rule.target_name != "REDIRECT" or "dport" not in fields:
+                continue
+            if rule.parameters.in_interface is not None and not is_tested_here(scene):
                 continue
             outside = scene.ask("internet", "host", family, **fields)
             shown = scene.ask("localhost", "localhost", family, **fields)
@@ -161,7 +164,7 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
 
 
 def _not_for_host(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
-    words = scene.shown_words(rule)
+    words = scene.shown_words(without_interface(rule))
     port = shown.question.dport or ""
     return Finding(
         "port-forward-not-for-host",

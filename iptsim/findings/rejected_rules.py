@@ -140,6 +140,13 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
         message("Give an address instead: iptables resolves a name once, when the command runs, by DNS."),
     ),
     (
+        "is incompatible",
+        message(
+            "Another program has created this table with nft, in a form that iptables cannot change. Write the rule"
+            " with nft, or delete the table if nothing needs it (nft list tables, nft delete table)."
+        ),
+    ),
+    (
         "_ADD failed",
         message(
             "The kernel lacks nf_tables for this chain, or its modules do not fit the running kernel. Reboot after an"

@@ -1,11 +1,13 @@
-"""Rules that accept packets by their source port alone, which every sender chooses."""
+"""Rules that accept or block packets by their source port alone, which every sender chooses."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.findings.behind import second_address
 from iptsim.findings.examples import header, is_for_replies
 from iptsim.findings.finding import Finding, of_rule, tool_of, uses
 from iptsim.findings.scene import Scene
@@ -14,6 +16,8 @@ from iptsim.packet import TCP, UDP, Family, protocol_name
 
 #: A port of the host that hardly any rule is for, and a source port that none names.
 _ANY_PORT, _OTHER = 9999, 40000
+#: Services listen below this port (ip_local_port_range does not reach it); at most so many rules are named.
+_SERVICES, _SHOWN = 1024, 5
 
 
 def trusted(scene: Scene) -> Iterator[Finding]:
@@ -33,6 +37,56 @@ def trusted(scene: Scene) -> Iterator[Finding]:
                     continue
                 if other.verdict in ("DROP", "REJECT"):
                     yield _finding(family, rule, port, shown)
+
+
+def blocked(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules that block packets from the port of a service instead of those to it."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        for hook in ("INPUT", "FORWARD"):
+            rules = [rule for rule in scene.rules(family, "filter", hook) if _blocks_by_source(rule)]
+            if rules:
+                yield _blocks(scene, family, hook, rules)
+
+
+def _blocks_by_source(rule: Rule) -> bool:
+    """Return whether a rule blocks packets by the source port of a service alone."""
+    port = header(rule).get("sport", _SERVICES)
+    named = rule.parameters.protocol in (TCP, UDP) and not rule.parameters.negated
+    return (
+        rule.target_name in ("DROP", "REJECT")
+        and named
+        and port < _SERVICES
+        and not rule.conditions_on("dport")
+    )
+
+
+def _blocks(scene: Scene, family: Family, hook: str, rules: list[Rule]) -> Finding:
+    rule = rules[0]
+    port, proto = header(rule)["sport"], protocol_name(rule.parameters.protocol or TCP)
+    sender = second_address(rule.parameters.source) if rule.parameters.source is not None else "internet"
+    shown = scene.ask(sender, "host", family, proto=proto, dport=port) if hook == "INPUT" else None
+    words = re.sub(r"--(sport|source-port)\b", "--dport", rule.specification)
+    return Finding(
+        "source-port-blocked",
+        message(
+            "{chain} rule {position} blocks packets from port {port}, not connections to it.",
+            chain=hook,
+            position=rule.position,
+            port=port,
+        ),
+        tuple(map(of_rule, rules[:_SHOWN])),
+        message(
+            "Clients send to the port of a service from a high port of their own, so the rule does not match them. It"
+            " blocks replies of such services."
+        ),
+        message(
+            "To block connections to port {port}: {command}",
+            port=port,
+            command=f"{tool_of(family)} -R {hook} {rule.position} {words}",
+        ),
+        shown if shown is not None and shown.verdict == "ACCEPT" else None,
+        family,
+    )
 
 
 def _source_port(rule: Rule) -> int | None:

@@ -161,6 +161,7 @@ class Evidence:
             one
             for one in found
             if IPv4Network((one.address, one.length)).is_private
+            and not _is_loopback(one)
             and not any(
                 other.covers(4, one.address) or one.covers(other.family, other.address) for other in known
             )

@@ -241,6 +241,21 @@ class Grown(NamedTuple):
     packets: int
 
 
+class FirewalldZone(NamedTuple):
+    """A zone of firewalld that a pasted text lists in full.
+
+    Attributes:
+        line: where its name is.
+        target: "default", "ACCEPT", "DROP" or "%%REJECT%%".
+    """
+
+    line: int
+    name: str
+    interfaces: tuple[str, ...]
+    target: str
+    masquerades: bool
+
+
 @dataclass(frozen=True)
 class Pasted:
     """How a pasted text was read.
@@ -269,6 +284,7 @@ class Pasted:
         engine_errors: errors of Docker and Podman that no rule causes.
         engines: the engines of containers that it mentions: "docker", "podman", "kubernetes", "swarm".
         appended: commands that append rules to DOCKER-USER, of which the text shows no listing: their lines and texts.
+        zones: the zones of firewalld that it lists.
         names_client: it mentions localhost, or a program such as curl that connects to a service.
     """
 
@@ -296,6 +312,7 @@ class Pasted:
     appended: tuple[tuple[int, str], ...] = ()
     engines: tuple[str, ...] = ()
     names_client: bool = False
+    zones: tuple[FirewalldZone, ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -24,7 +24,7 @@ from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms import complaints, failures
-from iptsim.paste.forms.firewall_cmd import rules_of_zones
+from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.given import Given, give, given_by
 from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
@@ -256,6 +256,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         tuple(_appended(rules)),
         tuple(name for name, words in _ENGINES.items() if any(words.search(line.text) for line in every)),
         any(_CLIENT.search(line.text) for line in every),
+        tuple(full_zones([piece for piece in pieces if isinstance(piece, Zone)])),
     )
     return host
 

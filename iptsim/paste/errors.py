@@ -17,7 +17,8 @@ _ERROR = re.compile(
     r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?(?P<restore>-restore)?(?: v\d[\d.]*(?: \(\w+\))?)?: +(?P<why>"
     r"(?:unknown (?:option|protocol)|invalid |host/network|Bad (?!rule)|Couldn't load|No chain/target/match|Chain '"
     r"|multiple -|Can't use|can't initialize|option \"|TCP match|multiport needs|Need TCP|line \d+ (?:failed|too long)"
-    r"|Line \d+ seems|Invalid argument|(?:CHAIN|RULE|TABLE)_[A-Z_]+ failed|Could not fetch rule set).*)"
+    r"|Line \d+ seems|Invalid argument|(?:CHAIN|RULE|TABLE)_[A-Z_]+ failed|Could not fetch rule set"
+    r"|table [`'].*incompatible).*)"
 )
 _ARGUMENT = re.compile(r"^\s*(?P<why>Bad argument [`'\"].+['\"])")
 _COMMAND = re.compile(r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?\s+(?P<rest>-.*)")

@@ -128,7 +128,7 @@ def test_open_ports_are_those_for_most_senders(tmp_path: Path) -> None:
     found = lint(tmp_path, head + "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n")["closed-by-default"]
     assert "tcp/22." in str(found.title)
     assert "no UDP port" in str(found.consequence)
-    assert "more from some senders" in str(found.consequence)
+    assert "more from some senders or source ports" in str(found.consequence)
     found = lint(tmp_path, head + "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n")["closed-by-default"]
     assert "no UDP port" not in str(found.consequence)
 
@@ -141,3 +141,44 @@ def test_an_error_of_iptables_nft(tmp_path: Path) -> None:
         " CHAIN_ADD failed (No such file or directory): chain INPUT\n"
     )
     assert "nf_tables" in str(lint(tmp_path, text)["refused-command"].remedy)
+
+
+def test_a_rule_that_blocks_by_source_port(tmp_path: Path) -> None:
+    """A client's source port is a high one (ip_local_port_range), so --sport 80 does not match what it sends."""
+    rule = "iptables -A INPUT -s 172.16.0.0/24 -p tcp {flag} 80 -j DROP\n"
+    found = lint(tmp_path, rule.format(flag="--sport"))["source-port-blocked"]
+    assert "--dport 80" in str(found.remedy)
+    assert found.shown is None or found.shown.verdict == "ACCEPT"
+    assert "source-port-blocked" not in lint(tmp_path, rule.format(flag="--dport"))
+
+
+ZONES = (
+    "public (active)\n  target: default\n  interfaces: ens3\n  services: ssh\n  masquerade: {masquerade}\n\n"
+    "vpn (active)\n  target: {target}\n  interfaces: wg0\n  services:\n  masquerade: no\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("masquerade", "target", "found"),
+    [("no", "default", True), ("yes", "default", False), ("no", "ACCEPT", False)],
+)
+def test_a_zone_that_forwards_nothing(masquerade: str, target: str, found: bool, tmp_path: Path) -> None:
+    """firewalld.zone(5): target default rejects what is forwarded to another zone."""
+    text = ZONES.format(masquerade=masquerade, target=target)
+    assert ("zone-not-forwarded" in lint(tmp_path, text)) is found
+
+
+def test_a_table_that_only_nft_can_change(tmp_path: Path) -> None:
+    """The message of iptables 1.8 (xtables-translate's nft.c) about a table with other chains."""
+    error = "iptables v1.8.2 (nf_tables): table `nat' is incompatible, use 'nft' tool."
+    text = f"{error}\n\n-P INPUT ACCEPT\n-A INPUT -j DROP\n"
+    assert "nft" in str(lint(tmp_path, text)["refused-command"].remedy)
+
+
+def test_a_port_forward_to_loopback_leads_to_no_lan(tmp_path: Path) -> None:
+    """127.0.0.0/8 is the host's own."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "iptables -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 127.0.0.1:8080\n", "utf-8"
+    )
+    assert not any("here called" in str(one) for one in load_host(path).assumptions)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
+from iptsim.host.model import FirewalldZone
 from iptsim.paste.forms.firewalld_services import SERVICES
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, GapItem, Item, RuleItem, Rules, Segment, Zone
@@ -98,6 +99,16 @@ def rules_of_zones(listed: Sequence[Zone]) -> list[Rules]:
         if "target" in zone.fields:
             known.line = zone.line
     return _Writer(list(zones.values())).rules() if zones else []
+
+
+def full_zones(listed: Sequence[Zone]) -> Iterator[FirewalldZone]:
+    """Yield the zones whose target is listed."""
+    for zone in listed:
+        if "target" in zone.fields:
+            masquerades = _words(zone, "masquerade") == ["yes"]
+            yield FirewalldZone(
+                zone.line, zone.name, tuple(_words(zone, "interfaces")), _target(zone), masquerades
+            )
 
 
 def _words(zone: Zone, name: str) -> list[str]:
