@@ -11,15 +11,14 @@ from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
-from iptsim.packet import BITS, ICMP, ICMPV6, PORT_PROTOCOLS, UDP, Family
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, UDP, Family
+from iptsim.question.internet import outside_address
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, reach
 from iptsim.reaching.traffic import Traffic
 
 #: A source port that clients use, and that no rule names.
 _SOURCE = 40000
-#: A set of senders with more than one of 2**_MANY addresses is no choice of a few.
-_MANY = 4
 #: The ICMP type of an echo request, by protocol.
 _ECHO = {ICMP: 8, ICMPV6: 128}
 
@@ -39,8 +38,9 @@ def closed(scene: Scene) -> Iterator[Finding]:
             continue
         opened = reach(scene.host, "internet", family=family).opened
         every_class = [one for one in opened.classes if one.receiver == "host"]
-        here = [one for one in every_class if _is_for_most(one)]
-        chosen = any(one.is_open for one in every_class if one not in here)
+        sender = outside_address(scene.host, family)
+        here = [part for one in every_class if (part := _of_any(one, sender)) is not None]
+        chosen = sum(one.is_open for one in every_class) > sum(one.is_open for one in here)
         every = _words([one for one in here if one.is_open], opened.asked, family)
         unsure = _words([one for one in here if one.verdict == "DEPENDS"], opened.asked, family)
         (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
@@ -104,11 +104,12 @@ def _title(every: Text, *, certain: bool) -> Message:
     )
 
 
-def _is_for_most(one: ReachClass) -> bool:
-    """Return whether packets come from most of the addresses of the internet, and from any port."""
-    many = one.sources.size >> BITS[one.packets.layout.family] - _MANY > 0
-    ported = any(proto in PORT_PROTOCOLS for proto in one.traffic.ports)
-    return many and (not ported or bool(one.packets.where("sport", ((_SOURCE, _SOURCE),))))
+def _of_any(one: ReachClass, sender: int) -> ReachClass | None:
+    """Return the packets of a class that come from some address of the internet and from any port; None without any."""
+    own = one.packets.where("src", ((sender, sender),))
+    ported = own.where("proto", tuple((proto, proto) for proto in sorted(PORT_PROTOCOLS)))
+    kept = ported.where("sport", ((_SOURCE, _SOURCE),)) | (own & ~ported)
+    return one.narrowed(kept) if kept else None
 
 
 def _takes_udp(one: ReachClass) -> bool:

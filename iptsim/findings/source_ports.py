@@ -55,7 +55,7 @@ def _blocks_by_source(rule: Rule) -> bool:
     return (
         rule.target_name in ("DROP", "REJECT")
         and named
-        and port < _SERVICES
+        and 0 < port < _SERVICES
         and not rule.conditions_on("dport")
     )
 

@@ -129,6 +129,10 @@ def test_open_ports_are_those_for_most_senders(tmp_path: Path) -> None:
     assert "tcp/22." in str(found.title)
     assert "no UDP port" in str(found.consequence)
     assert "more from some senders or source ports" in str(found.consequence)
+    by_source = (
+        "-A INPUT -p tcp -m tcp --sport 8080 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n"
+    )
+    assert "except: tcp/8080." in str(lint(tmp_path, head + by_source)["closed-by-default"].title)
     found = lint(tmp_path, head + "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n")["closed-by-default"]
     assert "no UDP port" not in str(found.consequence)
 

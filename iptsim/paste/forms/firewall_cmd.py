@@ -253,6 +253,8 @@ class _Writer:
     def _nat(self, zone: Zone) -> Iterator[Item]:
         """Yield the rules of forward-ports and masquerading, per interface of the zone."""
         interfaces: list[tuple[str, ...]] = [(name,) for name in _words(zone, "interfaces")] or [()]
+        if zone.default and len(self.zones) == 1:
+            interfaces = [()]  # it takes the packets of all interfaces
         for text in _words(zone, "forward-ports"):
             found = _FORWARD_PORT.fullmatch(text)
             if found is None:
