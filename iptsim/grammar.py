@@ -25,7 +25,7 @@ STARTS: dict[str, tuple[str, ...]] = {
     "complaints": ("complaint",),
     "dump": ("dump", "line"),
     "failures": ("failure",),
-    "iproute": ("link", "address", "route", "nexthop", "rule"),
+    "iproute": ("link", "address", "brief", "one_line", "route", "nexthop", "rule"),
     "listed": ("match", "target"),
     "listing": ("heading", "columns", "plain", "numbered", "verbose", "numbered_verbose"),
     "logline": ("start",),

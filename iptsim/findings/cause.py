@@ -11,6 +11,7 @@ from iptsim.extensions.hidden import is_gap
 from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
+from iptsim.findings.names import title_of_unresolved
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
 from iptsim.findings.scene import Scene, takes_port
 from iptsim.host.model import LoggedLine, Pasted
@@ -38,6 +39,8 @@ def likeliest_cause(scene: Scene) -> Cause | None:
     pasted = scene.host.pasted
     if (local := unseen(pasted)) is not None:
         return local
+    if (unknown := title_of_unresolved(scene)) is not None:
+        return Cause(None, allowed=unknown)
     open_: Cause | None = None
     for fields in pasted.asked[:_ASKED] if pasted is not None else ():
         try:

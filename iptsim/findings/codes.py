@@ -190,6 +190,12 @@ CODES: dict[str, Kind] = {
         "high",
         message("In a pasted text: a container connects to localhost, but the service is in another one."),
     ),
+    "name-not-resolved": Kind(
+        "high",
+        message(
+            "In a pasted text: a container cannot resolve another one's name, because of their networks."
+        ),
+    ),
     "port-not-published": Kind(
         "high",
         message("In a pasted text: a connection goes to a port of a container that is not published."),

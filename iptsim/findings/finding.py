@@ -116,11 +116,28 @@ class Cause(NamedTuple):
         if self.alone or self.shown is None:
             return message_sentences(self.allowed)
         guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
-        return message_sentences(self.allowed, self.shown.reason.message, *map(_comes_near, self.near), guess)
+        return message_sentences(
+            packet_and_verdict(self.shown),
+            self.allowed,
+            self.shown.reason.message,
+            *map(_comes_near, self.near),
+            guess,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data; `shown` is a trace, schema `iptsim.trace/1`."""
         return {"text": str(self.text), "shown": self.shown.as_json() if self.shown else None}
+
+
+def packet_and_verdict(shown: Explanation) -> Message:
+    """Return an example packet in one line: its endpoints, and its verdict."""
+    return message(
+        "{sender} → {target}, {what}: {verdict}.",
+        sender=shown.sender,
+        target=shown.target,
+        what=shown.question.what(),
+        verdict=shown.verdict,
+    )
 
 
 def _comes_near(skipped: Skipped) -> Message:

@@ -207,6 +207,8 @@ class Scene:
         )  # fmt: skip
         if self.host.daemon is not None or any(name in DOCKER_CHAINS for name in chains):
             return True
+        if any(network.daemon == "docker" for network in self.host.networks.values()):
+            return True
         # a listing may show the jump alone, or the rules of FORWARD
         return any(
             rule.target_name in DOCKER_CHAINS
@@ -250,21 +252,13 @@ class Scene:
 
     def _is_dockers(self, network: Network) -> bool:
         """Return whether Docker created a network: its engine or settings say so, or Docker's rules name the bridge."""
-        if self.has_no_rules:
-            return network.daemon == "docker"
         if network.id:
             return all(
                 container.daemon != "podman"
                 for container in self.host.containers.values()
                 if network.name in container.endpoints
             )
-        return any(
-            network.bridge in (rule.parameters.in_interface, rule.parameters.out_interface)
-            and is_dockers(rule)
-            for family in self.families
-            for table in ("filter", "nat")
-            for rule in self.table(family, table).rules()
-        )
+        return network.daemon == "docker"
 
     def members(self, network: Network, family: Family = 4) -> list[Container]:
         """Return the running containers that have an address in a network."""

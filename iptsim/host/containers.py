@@ -88,6 +88,7 @@ class Container:
         dns: `--dns` servers.
         daemon: the engine that runs it: "docker", "podman", or "" for other guests.
         started: when it was last started, in the engine's format; "" if unknown.
+        service: the name of its service in a Compose file, if it is made from one.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Container:
     dns: list[str] = field(default_factory=list)
     daemon: str = ""
     started: str = ""
+    service: str = ""
 
     def __repr__(self) -> str:
         places = [

@@ -164,6 +164,21 @@ class OwnLoopback(NamedTuple):
     inside: int = 0
 
 
+class UnresolvedName(NamedTuple):
+    """A host name that could not be resolved, according to a pasted text.
+
+    Attributes:
+        line: the number of the line that shows it.
+        text: that line.
+        asker: the name or ID of the container that asked; "" if unknown.
+    """
+
+    line: int
+    text: str
+    name: str
+    asker: str
+
+
 class LoopbackListener(NamedTuple):
     """A port on which a program listens on 127.0.0.1 only, according to a pasted text.
 
@@ -286,6 +301,7 @@ class Pasted:
         appended: commands that append rules to DOCKER-USER, of which the text shows no listing: their lines and texts.
         zones: the zones of firewalld that it lists.
         names_client: it mentions localhost, or a program such as curl that connects to a service.
+        unresolved: names that could not be resolved.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -313,6 +329,7 @@ class Pasted:
     engines: tuple[str, ...] = ()
     names_client: bool = False
     zones: tuple[FirewalldZone, ...] = ()
+    unresolved: tuple[UnresolvedName, ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -27,6 +27,7 @@ from iptsim.paste.forms import complaints, failures
 from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.given import Given, give, given_by
+from iptsim.paste.interfaces import joined_entries
 from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
 from iptsim.paste.local_services import (
     loopback_listeners,
@@ -55,8 +56,10 @@ from iptsim.paste.pieces import (
 from iptsim.paste.reloads import firewalld_reloads, flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.settings_host import add_status, host_with, listed_with
+from iptsim.paste.shells import ON_DEFAULT, of_one_machine
 from iptsim.paste.splitting import split
 from iptsim.paste.unrecognised import nothing_read
+from iptsim.paste.unresolved import unresolved_names
 from iptsim.reading import parse_json
 
 #: Forms that say which connection failed for somebody.
@@ -116,6 +119,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             asking = [one for one in segments if taken.isdisjoint(range(one.first, one.last + 1))]
             segments = sorted([*further, *asking], key=lambda one: one.first)
             left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
+        segments, elsewhere = of_one_machine(segments)
+        left_out = sorted([*left_out, *(at for one in elsewhere for at in range(one.first, one.last + 1))])
         segments_read += segments
         for segment in segments:
             first, last = lines[segment.first].number, lines[segment.last].number
@@ -257,6 +262,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         tuple(name for name, words in _ENGINES.items() if any(words.search(line.text) for line in every)),
         any(_CLIENT.search(line.text) for line in every),
         tuple(full_zones([piece for piece in pieces if isinstance(piece, Zone)])),
+        tuple(one for lines in cleaned.values() for one in unresolved_names(lines)),
     )
     return host
 
@@ -271,7 +277,7 @@ def _asked(
                 continue
             to, sender = piece.fields["to"], {}
             if piece.container is not None:
-                name = _sender(host, piece.container, listed)
+                name = _sender(host, piece.container, listed, to)
                 if name is None:
                     continue
                 own = to == "localhost" or to.startswith("127.")
@@ -293,8 +299,11 @@ def _to_itself(
             yield {"from": names[0], "to": "localhost", "proto": "tcp", "dport": one.port}
 
 
-def _sender(host: Host, wanted: str, listed: Iterable[Listed]) -> str | None:
-    """Return a container, by its name or the start of its ID; or the subnet that must be its own; None if unknown."""
+def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> str | None:
+    """Return a container, by its name or the start of its ID, or an address in what must be its subnet; else None.
+
+    That is the only subnet; or the one whose gateway the container asks, as others are not its way to the host.
+    """
     names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
     for name in (wanted, *names):
         if name in host.containers:
@@ -305,10 +314,12 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed]) -> str | None:
     subnets = [
         subnet
         for network in host.networks.values()
-        if network.bridge is not None and (wanted != failures.ON_DEFAULT or network.bridge == "docker0")
+        if network.bridge is not None and (wanted != ON_DEFAULT or network.bridge == "docker0")
         for subnet in network.subnets
         if subnet.family == 4
     ]
+    if len(subnets) > 1:
+        subnets = [one for one in subnets if one.gateway is not None and address_text(4, one.gateway) == to]
     return _any_of(subnets[0], host) if len(subnets) == 1 else None
 
 
@@ -388,7 +399,9 @@ def _joined(one: bytes, other: bytes) -> bytes:
     """Return a capture file with the data of a further segment: lists are joined, else the first one counts."""
     lists = [parse_json(data) for data in (one, other) if data.lstrip()[:1] == b"["]
     if len(lists) == 2:
-        return json.dumps([*lists[0], *(entry for entry in lists[1] if entry not in lists[0])]).encode()
+        return json.dumps(
+            joined_entries([*lists[0], *(new for new in lists[1] if new not in lists[0])])
+        ).encode()
     return _joined_nftables(one, other) if one.lstrip()[:1] == b"{" else one + other
 
 

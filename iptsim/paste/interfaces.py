@@ -27,6 +27,30 @@ def entry_of(name: str, kind: str | None) -> dict[str, Any]:
     return entry if kind is None else {**entry, "linkinfo": {"info_kind": kind}}
 
 
+def joined_entries(entries: list[Any]) -> list[Any]:
+    """Return entries of `ip -j addr` with one per interface; other entries are kept as they are.
+
+    The first entry of an interface counts; later ones add what it lacks, as `ip link` after `ip -4 addr`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    others: list[Any] = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("ifname"), str):
+            others.append(entry)
+            continue
+        first = found.get(entry["ifname"], {})
+        own = _addresses(first)
+        families = [one.get("family") for one in own]
+        added = [one for one in _addresses(entry) if one.get("family") not in families]
+        found[entry["ifname"]] = {**entry, **first, "addr_info": [*own, *added]}
+    return [*found.values(), *others]
+
+
+def _addresses(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    given = entry.get("addr_info")
+    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+
+
 def address_entry(text: str) -> dict[str, Any]:
     """Return an address with its prefix length, such as 192.0.2.10/24, as `ip -j addr` prints it.
 

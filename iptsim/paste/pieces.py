@@ -206,12 +206,14 @@ class Settings:
         daemon: the settings from daemon.json, or from the daemon's command line.
         services / networks: those of a Compose file; `docker run` and `docker network create` make some, too.
         line: where they begin.
+        in_order: commands made them, in this order.
     """
 
     line: int
     daemon: dict[str, Any] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
     networks: dict[str, Any] = field(default_factory=dict)
+    in_order: bool = False
 
 
 @dataclass(slots=True)
@@ -301,6 +303,7 @@ class Segment:
         pieces: its contents.
         unread: indexes of its unread lines.
         table: the table of its rules.
+        place: the container in which it was printed; "" if unknown, None for the host, or if no command is shown.
     """
 
     form: str
@@ -310,3 +313,4 @@ class Segment:
     pieces: list[Piece] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
     table: str | None = None
+    place: str | None = None

@@ -89,7 +89,7 @@ def _docker(settings: Settings, source: str) -> DockerHost:
         return of_daemon(daemon)
     _forget_unshown(settings)
     document = {"name": "project", "services": settings.services, "networks": settings.networks}
-    return read_services(document, source, daemon)
+    return read_services(document, source, daemon, in_order=settings.in_order)
 
 
 def _forget_unshown(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from iptsim.paste.forms import finders
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Rules, Segment
 from iptsim.paste.prompts import command_of
+from iptsim.paste.shells import container_of
 
 
 def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
@@ -24,6 +25,7 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
         if segment is not None:
             if command is not None:
                 segment.first = min(segment.first, typed_at)
+                segment.place = container_of(lines, typed_at)
             if segments:
                 segment.first = max(segment.first, segments[-1].last + 1)
             while left_out and left_out[-1] >= segment.first:

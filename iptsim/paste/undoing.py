@@ -12,6 +12,12 @@ from enum import Enum
 from iptsim.paste.lines import Line
 
 #: Names of functions, of the cases of an init script, of keys, whose commands run when something stops.
+#: Words before a command in a sentence that make it untrue that it was run.
+NOT_SO = re.compile(
+    r"\b(?:instead|rather|should|would|could|will|want|if|what|how|before|previously|used to|not|never|without|or)\b"
+    r"|n't\b",
+    re.IGNORECASE,
+)
 _STOP = re.compile(
     r"(?:[\w.-]*[_.-])?(?:stop|down|tear_?down|clean_?up|undo|revert|rollback|uninstall|disable|destroy|pre_?down"
     r"|post_?down|pre_?stop|post_?stop|exec_?stop(?:_?post)?)"

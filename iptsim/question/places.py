@@ -167,10 +167,10 @@ def named_container(host: Host, name: str) -> tuple[Container, containers.Endpoi
         return found
     bare, _, network = name.partition("@")
     own = host.container(bare)
-    called = {own[0].name: own[0]} if own else {one.name: one for one in _called(host, bare)}
-    if len(called) != 1:
+    by_name = {own[0].name: own[0]} if own else {one.name: one for one in called(host, bare)}
+    if len(by_name) != 1:
         return None
-    container = called.popitem()[1]
+    container = by_name.popitem()[1]
     if not network:
         return container, None
     joined = [
@@ -179,10 +179,12 @@ def named_container(host: Host, name: str) -> tuple[Container, containers.Endpoi
     return (container, joined[0]) if len(joined) == 1 else None
 
 
-def _called(host: Host, name: str) -> Iterator[Container]:
-    """Yield the containers that another one knows by a name: an alias in a network, or a link's."""
+def called(host: Host, name: str) -> Iterator[Container]:
+    """Yield the containers that another one knows by a name: an alias in a network, or a link's; or by its service."""
     for container in host.containers.values():
-        if any(name in endpoint.aliases for endpoint in container.endpoints.values()):
+        if name == container.service or any(
+            name in endpoint.aliases for endpoint in container.endpoints.values()
+        ):
             yield container
         for link in container.links:
             if link.alias == name and (found := host.container(link.target)):
@@ -215,20 +217,41 @@ def shared_network_note(host: Host, endpoint: Endpoint, place: Place) -> Iterato
 def unresolved_note(
     host: Host, endpoint: Endpoint, sender: Container, target: Container, address: str
 ) -> Iterator[Message]:
-    """Yield a note if a container could not resolve the name that the question uses for another one.
-
-    On the default bridge only links have names (in /etc/hosts); on other networks, Docker's resolver knows the names
-    and aliases of containers on a common network (docs.docker.com/engine/network/drivers/bridge).
-    """
-    known = all(one.daemon == "docker" and one.id for one in (sender, target))
+    """Yield a note if a container could not resolve the name that the question uses for another one."""
+    known = all(one.daemon == "docker" and is_named(one) for one in (sender, target))
     if not isinstance(endpoint, Named) or not known or sender is target:
         return
     name = str(endpoint)
     shares = name in host.containers and name != target.name
-    if not (shares or name == target.name or target in _called(host, name)):
+    if not (shares or name == target.name or target in called(host, name)):
         return
+    why = why_unresolved(host, name, sender, target)
+    if why is not None:
+        yield message(
+            "Used {name}'s address {address}. {sender} itself could not resolve the name: {why}.",
+            name=name,
+            address=address,
+            sender=sender.name,
+            why=why,
+        )
+
+
+def is_named(container: Container) -> bool:
+    """Return whether the engine or its settings named a container, so that it was not inferred from rules."""
+    return bool(container.id or container.service) or any(
+        endpoint.aliases for endpoint in container.endpoints.values()
+    )
+
+
+def why_unresolved(host: Host, name: str, sender: Container, target: Container) -> Message | None:
+    """Return why a container cannot resolve a name of another one, as a clause; None if it can.
+
+    On the default bridge only links have names (in /etc/hosts); on other networks, Docker's resolver knows the names
+    and aliases of containers on a common network (docs.docker.com/engine/network/drivers/bridge).
+    """
     if any(link.target == target.name and name in (link.alias, target.name) for link in sender.links):
-        return
+        return None
+    shares = name in host.containers and name != target.name
     networks = [host.networks[network] for network in sender.endpoints if network in host.networks]
     own = [one.name for one in networks if not one.is_default_bridge and one.driver not in ("host", "null")]
     if not shares and any(
@@ -236,22 +259,14 @@ def unresolved_note(
         for network in own
         if network in target.endpoints
     ):
-        return
+        return None
     if shares:
-        why = message("a container without a network of its own has no name")
-    elif own:
-        why = message("Docker's DNS server only knows containers that share a user-defined network with it")
-    elif any(network.is_default_bridge for network in networks):
-        why = message("on the default bridge only linked containers have names")
-    else:
-        why = message("it is not on a network")
-    yield message(
-        "Used {name}'s address {address}. {sender} itself could not resolve the name: {why}.",
-        name=name,
-        address=address,
-        sender=sender.name,
-        why=why,
-    )
+        return message("a container without a network of its own has no name")
+    if own:
+        return message("Docker's DNS server only knows containers that share a user-defined network with it")
+    if any(network.is_default_bridge for network in networks):
+        return message("on the default bridge only linked containers have names")
+    return message("it is not on a network")
 
 
 def _unknown(host: Host, endpoint: Named) -> Message:
@@ -264,12 +279,12 @@ def _unknown(host: Host, endpoint: Named) -> Message:
             network=quoted(endpoint.network),
             networks=", ".join(found[0].endpoints),
         )
-    called = dict.fromkeys(container.name for container in _called(host, name))
-    if called:
+    several = dict.fromkeys(container.name for container in called(host, name))
+    if several:
         return message(
             "{name} is the name of several containers; choose one: {members}",
             name=quoted(name),
-            members=", ".join([*called][:_LISTED]),
+            members=", ".join([*several][:_LISTED]),
         )
     if name in host.networks:
         members = [one.name for one in host.containers.values() if name in one.endpoints]

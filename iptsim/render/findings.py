@@ -10,7 +10,7 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
-from iptsim.findings.finding import Cause
+from iptsim.findings.finding import Cause, packet_and_verdict
 from iptsim.languages import say, sentences
 from iptsim.packet import Family
 from iptsim.render.annotations import Annotation
@@ -61,12 +61,7 @@ def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
 
 def _shown(shown: Explanation) -> str:
     """Return an example packet in one line: its endpoints, its verdict and the reason."""
-    what = shown.question.what()
-    answer = say(
-        "{sender} → {target}, {what}: {verdict}.",
-        sender=shown.sender, target=shown.target, what=what, verdict=shown.verdict,
-    )  # fmt: skip
-    return sentences(answer, shown.reason.text)
+    return sentences(str(packet_and_verdict(shown)), shown.reason.text)
 
 
 def findings_sheet(findings: Findings, source: str) -> Sheet:

@@ -209,6 +209,12 @@ def test_a_compose_file(write: Callable[[str, str], str]) -> None:
         ),
         ("services: {web: {expose: ['99999']}}", "services.web.expose[0]: '99999': 99999 is not between"),
         ("services: {web: {links: [db]}}", "services.web: unknown service db"),
+        (
+            "services: {"
+            + ", ".join(f"s{at}: {{depends_on: [s{at + 1}]}}" for at in range(1100))
+            + ", s1100: {}}",
+            "more than 1,024 containers in all",
+        ),
         ("services: {a: {depends_on: [b]}, b: {depends_on: [a]}}", "the services have circular dependencies"),
         ("services: {web: {networks: [lan]}}", "networks: a service uses the undefined network lan"),
         (

@@ -324,3 +324,68 @@ def test_a_node_of_a_swarm_without_its_ingress(tmp_path: Path, more: str, found:
         f"-P OUTPUT ACCEPT\n{more}-A FORWARD -i docker_gwbridge ! -o docker_gwbridge -j ACCEPT\n"
     )
     assert ("swarm-ingress-gone" in codes(tmp_path, text)) is found
+
+
+TWO_NETWORKS = """\
+services:
+  app: {image: app, networks: [front]}
+  cache: {image: redis, networks: [front]}
+  db: {image: "postgres:16", networks: [back]}
+networks: {front: {}, back: {internal: true}}
+
+"""
+RUNS = "docker run -d --name db {options}postgres\ndocker run -d --name app {options}app\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        (
+            TWO_NETWORKS + "app-1  | Error: getaddrinfo ENOTFOUND db\n",
+            "project-app-1 cannot resolve the name db: ",
+        ),
+        (
+            TWO_NETWORKS + 'could not translate host name "db" to address',
+            "project-app-1, project-cache-1 cannot",
+        ),
+        (TWO_NETWORKS + "app-1  | lookup cache: no such host\n", ""),
+        (
+            TWO_NETWORKS + "app-1  | lookup database on 127.0.0.11:53: no such host\n",
+            "the containers are called app, ",
+        ),
+        (TWO_NETWORKS + "app-1  | lookup example.org on 127.0.0.11:53: no such host\n", ""),
+        (
+            RUNS + "$ docker exec app ping db\nping: bad address 'db'\n",
+            "on the default bridge only linked containers",
+        ),
+        (RUNS + "$ ping db\nping: db: Name or service not known\n", "app cannot resolve the name db"),
+        (RUNS.replace("{options}app", "--link db app") + "app-1 | Unknown host db\n", ""),
+        (
+            RUNS.replace("{options}", "--network n ") + "$ docker exec app ping db\nping: bad address 'db'\n",
+            "",
+        ),
+    ],
+)
+def test_names_are_those_of_containers_on_a_network_of_ones_own(
+    tmp_path: Path, text: str, title: str
+) -> None:
+    """Docker's documentation of bridge networks: names only on user-defined networks, on the default one only links."""
+    found = codes(tmp_path, text.replace("{options}", ""))
+    assert title in found.get("name-not-resolved", "") if title else "name-not-resolved" not in found
+
+
+def test_the_bridges_of_docker_are_known_by_their_names(tmp_path: Path) -> None:
+    """As ufw drops what containers send to the host, on every bridge."""
+    text = (
+        "$ ip -br a\neth0  UP  192.0.2.10/24\nlo  UNKNOWN  127.0.0.1/8\nbr-5e1c0aa7b1c2  UP  172.18.0.1/16\n"
+        "$ sudo ufw status verbose\nStatus: active\nDefault: deny (incoming), allow (outgoing), deny (routed)\n\n"
+        "To                         Action      From\n--                         ------      ----\n"
+        "22/tcp                     ALLOW IN    Anywhere\n\n"
+        "# docker exec -it web bash\nroot@web:/# nc -vz 172.18.0.1 3306\n"
+        "nc: connect to 172.18.0.1 port 3306 (tcp) failed: Connection timed out\n"
+    )
+    found = codes(tmp_path, text)
+    assert found["host-closed-to-containers"].endswith("br-5e1c0aa7b1c2.")
+    cause = iptsim.lint(tmp_path / "paste.txt").cause
+    assert cause is not None
+    assert str(cause.text).startswith("172.18.0.2 → host 172.18.0.1, tcp/3306: DROP.")

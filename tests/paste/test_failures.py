@@ -211,7 +211,8 @@ def test_of_a_failed_connection_that_no_rule_certainly_blocks(rule: str, says: s
     )
     cause = iptsim.lint(path).cause
     assert cause is not None
-    assert str(cause.text).startswith(says)
+    assert str(cause.text).startswith("host 192.0.2.10 → 10.0.0.6, tcp/80: ")
+    assert says in str(cause.text)
 
 
 LOGGED = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,83 @@ def test_commands_and_settings_within_sentences() -> None:
     assert host.daemon.icc is False
     assert [str(one) for one in host.networks["backend"].subnets] == ["172.30.0.0/24", "fddd::/64"]
     assert verdict(host, "internet", "host:8080") == "ACCEPT"
+
+
+RUNS = "docker run -d --name db --expose 5432 postgres\ndocker run -d --name app {link}app\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"icc": false}\n',
+        'DOCKER_OPTS="--icc=false --iptables=true"\n',
+        "OPTIONS='--selinux-enabled --icc=false'\n",
+        "ExecStart=/usr/bin/dockerd -H fd:// --icc=false\n",
+        "ExecStart=/usr/bin/dockerd -H fd:// \\\n          --icc=false\n",
+        "# dockerd --icc=false\n",
+        "# docker -d --icc=false\n",
+        "root  812  0.1  1.0 1500 800 ?  Ssl  10:00   0:10 /usr/bin/dockerd -H fd:// --icc=false\n",
+        "           └─812 /usr/bin/dockerd -H fd:// --icc=false\n",
+    ],
+)
+def test_icc_off_and_links(text: str) -> None:
+    """Without icc, only links open ports (docs.docker.com/engine/network/links)."""
+    assert verdict(read(text + "\n" + RUNS.format(link="")), "app", "db:5432") == "DROP"
+    linked = read(text + "\n" + RUNS.format(link="--link db:database "))
+    assert (verdict(linked, "app", "db:5432"), verdict(linked, "app", "db:5433")) == ("ACCEPT", "DROP")
+
+
+@pytest.mark.parametrize(
+    "text", ['#DOCKER_OPTS="--icc=false"\n', "Should I start dockerd --icc=false?\n", "--icc=false\n"]
+)
+def test_what_is_not_said_of_dockerd(text: str) -> None:
+    assert verdict(read(text + "\n" + RUNS.format(link="")), "app", "db:5432") == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    ("options", "published"),
+    [
+        ("-dp 8080:80", "8080->80/tcp"),
+        ("-itdp8080:80", "8080->80/tcp"),
+        ("-p=8080:80 --rm", "8080->80/tcp"),
+        ("--detach=true --publish=8080:80/udp", "8080->80/udp"),
+        ("-v /tmp:/x -e A=b -P", ""),
+        ("--sig-proxy=false -dit", ""),
+    ],
+)
+def test_options_of_docker_run(options: str, published: str) -> None:
+    """Letters may share a dash, and arguments may follow at once (docs.docker.com/reference/cli/docker)."""
+    host = read(f"$ docker run {options} --name web nginx -p 1:1\n")
+    found = host.containers["web"].published
+    assert [f"{one.host_port}->{one.container_port}/{ {6: 'tcp', 17: 'udp'}[one.proto] }" for one in found][
+        :1
+    ] == ([published] if published else [])
+
+
+def test_containers_and_networks_are_made_in_the_order_of_their_commands() -> None:
+    host = read(
+        "docker network create zeta\ndocker network create --internal alpha --subnet 10.9.0.0/24 --gateway 10.9.0.254\n"
+        "docker run -d --name web --network zeta nginx\ndocker run -d --name app --net zeta --network-alias api app\n"
+        "docker run -d --name side --network container:web busybox\n"
+    )
+    assert [str(IPv4Address(host.containers[name].address(4) or 0)) for name in ("web", "app")] == [
+        "172.18.0.2",
+        "172.18.0.3",
+    ]
+    assert host.containers["app"].endpoints["zeta"].aliases == ("app", "api")
+    assert host.containers["side"].namespace is host.containers["web"].namespace
+    (subnet,) = (one for one in host.networks["alpha"].subnets if one.family == 4)
+    assert (str(subnet), str(IPv4Address(subnet.gateway or 0))) == ("10.9.0.0/24", "10.9.0.254")
+
+
+def test_services_without_networks_of_their_own() -> None:
+    pytest.importorskip("yaml")
+    host = read(
+        'services:\n  vpn: {image: v}\n  app: {image: a, network_mode: "service:vpn"}\n'
+        "  web: {image: w, network_mode: host}\n  none: {image: w, network_mode: none}\n"
+    )
+    assert host.containers["project-app-1"].namespace is host.containers["project-vpn-1"].namespace
+    assert host.containers["project-web-1"].namespace is host.namespace
+    assert verdict(host, "internet", "web:80") == "ACCEPT"
+    assert verdict(host, "app", "internet:443") == "ACCEPT"
+    assert verdict(host, "none", "internet:443") == "DROP"

@@ -52,6 +52,102 @@ $ ip addr
 """
 
 
+BRIEF = """\
+$ ip -br -c a
+lo               UNKNOWN        127.0.0.1/8 ::1/128
+eth0             UP             192.0.2.10/24 metric 100 2001:db8::10/64 fe80::fc:ff:fe00:1/64
+docker0          DOWN           172.17.0.1/16
+veth123@if6      UP             fe80::6cb7:1ff:fe93:5d7a/64
+wg0              UNKNOWN        10.8.0.1 peer 10.8.0.2/32
+sit0@NONE        DOWN
+"""
+ONE_LINE = """\
+$ ip -o addr
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+2: eth0    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever preferred_lft forever
+2: eth0    inet6 2001:db8::10/64 scope global tentative \\       valid_lft forever preferred_lft forever
+3: docker0    inet 172.17.0.1/16 scope global docker0\\       valid_lft forever preferred_lft forever
+4: wg0    inet 10.8.0.1 peer 10.8.0.2/32 scope global wg0\\       valid_lft forever preferred_lft forever
+"""
+
+
+@pytest.mark.parametrize("text", [BRIEF, ONE_LINE])
+def test_ip_addr_in_one_line_per_interface_or_address(text: str, tmp_path: Path) -> None:
+    host = read(tmp_path, text)
+    assert forms(host) == ["ip addr", "iptables-save (filter)"]
+    interfaces = host.namespace.interfaces
+    own = {
+        f"{name} {address_text(one.family, one.address)}/{one.prefix_length}"
+        for name, interface in interfaces.items()
+        for one in interface.addresses
+        if one.scope == "global"
+    }
+    assert own == {
+        *("eth0 192.0.2.10/24", "eth0 2001:db8::10/64", "docker0 172.17.0.1/16", "wg0 10.8.0.1/32")
+    }
+    kinds = {name: interfaces[name].kind for name in ("lo", "eth0", "docker0", "wg0")}
+    assert kinds == {"lo": "loopback", "eth0": "physical", "docker0": "bridge", "wg0": "wireguard"}
+    assert all(interfaces[name].up for name in kinds)
+
+
+LINKS = """\
+$ ip -o link
+2: eth0: <BROADCAST,MULTICAST,UP> mtu 1400 qdisc fq_codel state UP qlen 1000\\    link/ether 52:54:00:12:34:56 brd ff:ff
+$ ip -br link
+eth1             UP             52:54:00:12:34:57 <BROADCAST,MULTICAST,UP,LOWER_UP>
+"""
+
+
+@pytest.mark.parametrize("texts", [(IP_ADDR, LINKS), (LINKS, IP_ADDR)])
+def test_outputs_about_the_same_interfaces_complete_each_other(
+    texts: tuple[str, str], tmp_path: Path
+) -> None:
+    interfaces = read(tmp_path, *texts).namespace.interfaces
+    assert [address_text(one.family, one.address) for one in interfaces["eth0"].addresses] == [
+        "192.0.2.10",
+        "2001:db8::10",
+    ]
+    assert interfaces["eth1"].mac == "52:54:00:12:34:57"
+
+
+IN_CONTAINER = (
+    "eth0@if6: <BROADCAST,UP> mtu 1500 qdisc noqueue state UP\n    inet 172.17.0.2/16 scope global eth0\n"
+)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "# docker exec web ip addr\n",
+        "# docker-compose exec web ip addr\n",
+        "# kubectl -n a exec web -- ip addr\n".replace("-n a exec", "exec -n a"),
+        "root@0a1b2c3d4e5f:/# ip addr\n",
+        "# docker exec -it web sh\nroot@web:/# ip addr\n",
+    ],
+)
+def test_what_a_container_prints_is_not_about_the_host(typed: str, tmp_path: Path) -> None:
+    route = "# ip route\ndefault via 192.0.2.1 dev eth0\n"
+    host = read(tmp_path, IP_ADDR, route.replace("# ", "$ "), f"{typed}5: {IN_CONTAINER}")
+    assert [address_text(one.family, one.address) for one in host.namespace.interfaces["eth0"].addresses] == [
+        "192.0.2.10",
+        "2001:db8::10",
+    ]
+    assert host.pasted is not None
+    assert forms(host) == ["ip addr", "ip route", "iptables-save (filter)"]
+    assert host.pasted.left_out
+
+
+def test_if_all_rules_are_those_of_a_container_so_is_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        f"$ docker exec vpn iptables -S\n-P INPUT DROP\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+        f"$ docker exec vpn ip addr\n5: {IN_CONTAINER}"
+    )
+    assert "172.17.0.2" in [
+        address_text(4, one) for one in iptsim.load_host(path).namespace.outer_addresses(4)
+    ]
+
+
 def test_ip_addr(tmp_path: Path) -> None:
     host = read(tmp_path, IP_ADDR)
     assert forms(host) == ["ip addr", "iptables-save (filter)"]

@@ -126,6 +126,8 @@ class DockerContainer(Frozen):
         published: in the order of the command line.
         exposed: by the image or `--expose`; published ports are exposed too.
         links: the containers that it may reach, with their aliases.
+        network_mode: of a container without networks of its own: "host", "none", "container:NAME"; else "".
+        service: the name of its service in a Compose file.
     """
 
     name: str
@@ -134,6 +136,8 @@ class DockerContainer(Frozen):
     published: tuple[Publication, ...] = ()
     exposed: tuple[ExposedPort, ...] = ()
     links: tuple[Link, ...] = ()
+    network_mode: str = ""
+    service: str = ""
 
     def endpoint(self, network: str) -> Endpoint | None:
         """Return its endpoint in a network, or None."""

@@ -54,14 +54,21 @@ def read_compose(text: str, source: str) -> DockerHost:
     return read_services(read_yaml(text, source), source, DockerDaemon())
 
 
-def read_services(document: Any, source: str, daemon: DockerDaemon) -> DockerHost:
+def read_services(document: Any, source: str, daemon: DockerDaemon, *, in_order: bool = False) -> DockerHost:
     """Read the parsed contents of a Compose file: mappings and lists.
+
+    Args:
+        document: the contents.
+        source: the name of the file.
+        daemon: the settings of dockerd.
+        in_order: the services were started, and all networks made, in the order in which they are listed, as by
+            commands; otherwise in Compose's order.
 
     Raises:
         CaptureError: it is invalid; the text names the key.
     """
     try:
-        return _Project(document, source, daemon).host()
+        return _Project(document, source, daemon, in_order=in_order).host()
     except ValidationError as error:
         raise CaptureError(message("{path}: {error}", path=str(source), error=complaint(error))) from None
 
@@ -69,9 +76,10 @@ def read_services(document: Any, source: str, daemon: DockerDaemon) -> DockerHos
 class _Project:
     """The services and networks of one file."""
 
-    def __init__(self, document: Any, source: str, daemon: DockerDaemon) -> None:
+    def __init__(self, document: Any, source: str, daemon: DockerDaemon, *, in_order: bool) -> None:
         self.source = source
         self.daemon = daemon
+        self.in_order = in_order
         top = self._mapping(document, "the file")
         if "services" not in top:
             raise self._error("services", message("missing, so this is not a Compose file"))
@@ -114,7 +122,7 @@ class _Project:
         used = {name for service in self.services for name in self._places(service)}
         for name in sorted(used - self.given.keys() - {"default", _DEFAULT_BRIDGE}):
             raise self._error("networks", message("a service uses the undefined network {name}", name=name))
-        for name in sorted(used - {_DEFAULT_BRIDGE}):
+        for name in self.given if self.in_order else sorted(used - {_DEFAULT_BRIDGE}):
             network = self._network(name, [*made.values(), *self.networks.values()])
             if network is not None:
                 (self.networks if network.driver == "bridge" else self.apart)[name] = network
@@ -194,24 +202,22 @@ class _Project:
 
     def _start_order(self) -> list[str]:
         """Return the services, those that others depend on first."""
-        order: list[str] = []
-        visiting: set[str] = set()
-
-        def visit(service: str) -> None:
-            if service in order:
-                return
-            if service in visiting:
-                raise self._error(
-                    f"services.{service}.depends_on", message("the services have circular dependencies")
-                )
-            visiting.add(service)
-            for other in self._needs(service):
-                visit(other)
-            order.append(service)
-
-        for service in sorted(self.services):
-            visit(service)
-        return order
+        started: dict[str, None] = {}
+        for first in self.services if self.in_order else sorted(self.services):
+            waiting = {} if first in started else {first: iter(self._needs(first))}
+            while waiting:
+                service = next(reversed(waiting))
+                other = next((one for one in waiting[service] if one not in started), None)
+                if other is None:
+                    started[service] = None
+                    del waiting[service]
+                elif other in waiting:
+                    raise self._error(
+                        f"services.{other}.depends_on", message("the services have circular dependencies")
+                    )
+                else:
+                    waiting[other] = iter(self._needs(other))
+        return list(started)
 
     def _needs(self, service: str) -> list[str]:
         entry, key = self.services[service], f"services.{service}"
@@ -239,15 +245,26 @@ class _Project:
                 message("more than {container_limit:,} containers in all", container_limit=CONTAINER_LIMIT),
             )
         for number in range(1, count + 1):
-            name = str(entry.get("container_name") or f"{self.name}-{service}-{number}")
             yield DockerContainer(
-                name=name,
+                name=self._container_name(service, number),
                 endpoints=tuple(self._endpoints(service, self.networks)),
                 apart=tuple(self._endpoints(service, self.apart)),
                 published=tuple(self._published(entry, key)),
                 exposed=tuple(self._exposed(entry, key)),
                 links=tuple(self._links(entry, key)),
+                network_mode=self._mode(str(entry.get("network_mode") or "")),
+                service=service,
             )
+
+    def _mode(self, mode: str) -> str:
+        """Return the mode of a container without networks of its own; "" for one with networks."""
+        kind, _, other = mode.partition(":")
+        if kind == "service" and other in self.services:
+            return f"container:{self._container_name(other, 1)}"
+        return mode if kind in ("host", "none", "container") else ""
+
+    def _container_name(self, service: str, number: int) -> str:
+        return str(self.services[service].get("container_name") or f"{self.name}-{service}-{number}")
 
     def _endpoints(self, service: str, networks: Mapping[str, DockerNetwork]) -> Iterator[Endpoint]:
         for name, place in self._places(service).items():
@@ -324,5 +341,4 @@ class _Project:
                 link = read_link(str(text))
             except ValueError as error:
                 raise self._error(f"{key}.links[{number}]", text_of(error)) from None
-            target = self.services[link.target].get("container_name") or f"{self.name}-{link.target}-1"
-            yield Link(target=str(target), alias=link.alias)
+            yield Link(target=self._container_name(link.target, 1), alias=link.alias)

@@ -79,8 +79,9 @@ def _container(docker: DockerHost, container: DockerContainer) -> Container:
         withheld=[] if is_outward else published,
         exposed=list(container.exposed),
         links=list(container.links),
-        network_mode=first,
+        network_mode=container.network_mode or first,
         daemon="docker",
+        service=container.service,
     )
 
 

@@ -23,6 +23,13 @@ _ROUTE = re.compile(
     r"(?:default|[0-9a-fA-F.:]+(?:/\d+)?) (?:via|dev|proto|scope|src|metric|nhid)\b)"
 )
 _RULE = re.compile(r"\s*\d+:\s+(?:not )?from \S+ ")
+#: `ip -brief addr` and `ip -brief link`.
+_BRIEF = re.compile(
+    r"\s*[^\s:<>]+\s+(?:UP|DOWN|UNKNOWN|LOWERLAYERDOWN|DORMANT|NOTPRESENT|TESTING)"
+    r"(?=\s*$|\s+<|\s+[0-9a-fA-F.:/]+(?:\s|$))"
+)
+#: `ip -oneline addr`.
+_ONE_LINE = re.compile(r"\s*\d+: \S+\s+inet6? ")
 #: The first words of the further lines of an interface; in a forum, their indentation may be lost.
 _BELOW = re.compile(
     r"\s*(?:link/\w+|inet6? [0-9a-fA-F:]|altname \w|valid_lft \w)"
@@ -35,6 +42,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     text = lines[at].text
     if _LINK.match(text):
         return _links(lines, at)
+    for row, start in ((_BRIEF, "brief"), (_ONE_LINE, "one_line")):
+        if row.match(text):
+            return _rows(lines, at, row, start)
     if _ROUTE.match(text):
         return _routes(lines, at, command)
     return _rules(lines, at, command) if _RULE.match(text) else None
@@ -66,8 +76,11 @@ def _links(lines: list[Line], at: int) -> Segment | None:
     has_addresses = False
     while at < len(lines):
         text = lines[at].text
-        if _LINK.match(text) and (tree := _tree("link", text)) is not None:
+        if _LINK.match(text) and (tree := _tree("link", text.partition("\\")[0])) is not None:
             entries.append(_link(tree))
+            # `ip -oneline link` puts a backslash where the line would end.
+            for below in text.split("\\")[1:]:
+                _detail(entries[-1], below)
         elif entries and _BELOW.match(text):
             has_addresses |= text.lstrip().startswith("inet")
             if not _detail(entries[-1], text):
@@ -83,19 +96,72 @@ def _links(lines: list[Line], at: int) -> Segment | None:
     return Segment(title, title, first, last, [facts], unread)
 
 
+def _rows(lines: list[Line], at: int, row: re.Pattern[str], start: str) -> Segment | None:
+    """Read the output of `ip -brief` or `ip -oneline addr`: no line belongs to the one above it."""
+    entries: dict[str, dict[str, Any]] = {}
+    first = last = at
+    unread: list[int] = []
+    while at < len(lines) and (row.match(lines[at].text) or (lines[at].is_blank and entries)):
+        if not lines[at].is_blank:
+            tree = _tree(start, lines[at].text)
+            if tree is None or not (_brief if start == "brief" else _one_line)(tree, entries):
+                unread.append(at)
+            last = at
+        at += 1
+    if not any("address" in entry or entry["addr_info"] for entry in entries.values()):
+        return None
+    title = "ip addr" if any(entry["addr_info"] for entry in entries.values()) else "ip link"
+    facts = Facts({"ip-addr.json": json.dumps(list(entries.values())).encode()})
+    return Segment(title, title, first, last, [facts], unread)
+
+
+def _row(tree: Tree[Token], entries: dict[str, dict[str, Any]], flags: list[str]) -> dict[str, Any]:
+    """Return the entry of the interface that a row names, whose peer may stand behind an @."""
+    name, _, peer = _tokens(tree, "INTERFACE")[0].partition("@")
+    link_type = "loopback" if name == "lo" else "ether"
+    return entries.setdefault(name, _entry(name, peer, len(entries) + 1, flags) | {"link_type": link_type})
+
+
+def _brief(tree: Tree[Token], entries: dict[str, dict[str, Any]]) -> bool:
+    """Read NAME STATE ADDRESS….
+
+    The state is the operational one (RFC 2863): UNKNOWN is up, and an interface that is up without a carrier, as a
+    bridge without ports, is DOWN.
+    """
+    is_idle = _tokens(tree, "STATE")[0] in ("DOWN", "NOTPRESENT", "LOWERLAYERDOWN")
+    shown = _flags(flags[0]) if (flags := _tokens(tree, "FLAGS")) else ["UP"] + ["NO-CARRIER"] * is_idle
+    entry = _row(tree, entries, shown)
+    if macs := _tokens(tree, "MAC"):
+        entry["address"] = macs[0]
+    read = [_add_address(entry, address) for address in tree.find_data("brief_address")]
+    return all(read)
+
+
+def _one_line(tree: Tree[Token], entries: dict[str, dict[str, Any]]) -> bool:
+    """Read NUMBER: NAME inet ADDRESS …; the flags are not shown."""
+    entry = _row(tree, entries, ["UP"])
+    entry["ifindex"] = int(_tokens(tree, "NUMBER")[0])
+    return _add_address(entry, next(tree.find_data("address")))
+
+
 def _link(tree: Tree[Token]) -> dict[str, Any]:
     name, _, peer = _tokens(tree, "INTERFACE")[0].partition("@")
     pairs = _pairs(tree)
-    entry: dict[str, Any] = {
-        "ifindex": int(_tokens(tree, "NUMBER")[0]),
-        "ifname": name,
-        "flags": [flag for flag in _tokens(tree, "FLAGS")[0].strip("<>").split(",") if flag],
-        "addr_info": [],
-    }
+    entry = _entry(name, peer, int(_tokens(tree, "NUMBER")[0]), _flags(_tokens(tree, "FLAGS")[0]))
     if pairs.get("mtu", "").isdigit():
         entry["mtu"] = int(pairs["mtu"])
     if "master" in pairs:
         entry["master"] = pairs["master"]
+    return entry
+
+
+def _flags(text: str) -> list[str]:
+    return [flag for flag in text.strip("<>").split(",") if flag]
+
+
+def _entry(name: str, peer: str, index: int, flags: list[str]) -> dict[str, Any]:
+    """Return the entry of an interface; `peer` is what stands behind the @ of its name."""
+    entry: dict[str, Any] = {"ifindex": index, "ifname": name, "flags": flags, "addr_info": []}
     if re.fullmatch(r"if\d+", peer):
         entry["link_index"] = int(peer[2:])
     kind = kind_of(name) or ("veth" if entry.get("link_index") else None)
@@ -117,9 +183,14 @@ def _detail(entry: dict[str, Any], text: str) -> bool:
     tree = _tree("address", text)
     if tree is None:
         return False
+    return _add_address(entry, tree)
+
+
+def _add_address(entry: dict[str, Any], tree: Tree[Token]) -> bool:
+    """Read ADDRESS/LENGTH and the words behind it; return whether they could be read."""
     (written, *names), pairs = _tokens(tree, "WORD"), _pairs(tree)
     local, _, length = written.partition("/")
-    family = "inet" if words[0] == "inet" else "inet6"
+    family = "inet6" if ":" in local else "inet"
     if "peer" in pairs:
         peer, _, length = pairs["peer"].partition("/")
         told: dict[str, Any] = {"local": local, "address": peer}
@@ -127,7 +198,12 @@ def _detail(entry: dict[str, Any], text: str) -> bool:
         told = {"local": local}
     if not _is_address(local) or not length.isdigit():
         return False
-    told |= {"family": family, "prefixlen": int(length), "scope": pairs.get("scope", "global")}
+    scope = "global"
+    if local.lower().startswith("fe80:"):
+        scope = "link"
+    elif local == "::1" or local.startswith("127."):
+        scope = "host"
+    told |= {"family": family, "prefixlen": int(length), "scope": pairs.get("scope", scope)}
     if _is_address(pairs.get("brd", "")):
         told["broadcast"] = pairs["brd"]
     told |= {name: True for name in names if name in ("secondary", "deprecated", "temporary", "dadfailed")}

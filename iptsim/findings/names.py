@@ -1,0 +1,132 @@
+"""Names of containers that another container cannot resolve: they have no network in common, or only docker0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.scene import Scene
+from iptsim.host.containers import Container
+from iptsim.host.model import UnresolvedName
+from iptsim.languages import Message, message, message_joined
+from iptsim.question.places import called, is_named, why_unresolved
+
+#: At most this many are named.
+_SHOWN = 5
+
+
+class _Case(NamedTuple):
+    """A name that containers cannot resolve.
+
+    Attributes:
+        asked: the error in the text.
+        target: the container that has the name; None if there is none.
+        why: why they cannot resolve it, as a clause.
+    """
+
+    asked: UnresolvedName
+    askers: tuple[Container, ...]
+    target: Container | None
+    why: Message
+
+
+def unresolved(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, the first name that could not be resolved because of the containers' networks."""
+    case = _first(scene)
+    if case is None:
+        return
+    yield Finding(
+        "name-not-resolved",
+        _title(case),
+        (Evidence(message("line {line}", line=case.asked.line), case.asked.text),),
+        message(
+            "A name that cannot be resolved ends the connection before any packet is sent, so no rule of the host"
+            " matters."
+        ),
+        _remedy(case),
+        None,
+        scene.families[0],
+    )
+
+
+def title_of_unresolved(scene: Scene) -> Message | None:
+    """Return why the first name in a pasted text could not be resolved, in one sentence; None if that is not known."""
+    case = _first(scene)
+    return _title(case) if case is not None else None
+
+
+def _first(scene: Scene) -> _Case | None:
+    pasted = scene.host.pasted
+    cases = (_case(scene, one) for one in (pasted.unresolved if pasted is not None else ()))
+    return next(filter(None, cases), None)
+
+
+def _case(scene: Scene, asked: UnresolvedName) -> _Case | None:
+    """Return which containers cannot resolve a name; None if they can, or if that is not known."""
+    host = scene.host
+    known = [
+        one for one in host.containers.values() if one.daemon == "docker" and is_named(one) and one.running
+    ]
+    askers = [one for one in known if not asked.asker or _is_called(scene, one, asked.asker)]
+    targets = [one for one in known if _is_called(scene, one, asked.name)]
+    if not targets and asked.asker and askers and len(known) == len(host.containers):
+        if "." in asked.name or asked.name == "localhost":
+            return None  # of another machine
+        names = dict.fromkeys(_name(one) for one in known)
+        others = message(
+            "the containers are called {names}", names=message_joined(", ", list(names)[:_SHOWN])
+        )
+        return _Case(asked, tuple(askers), None, others)
+    if len(targets) != 1:
+        return None
+    failing = [
+        (one, why)
+        for one in askers
+        if one is not targets[0] and (why := why_unresolved(host, asked.name, one, targets[0])) is not None
+    ]
+    if not failing:
+        return None
+    return _Case(asked, tuple(one for one, _ in failing), targets[0], failing[0][1])
+
+
+def _is_called(scene: Scene, container: Container, name: str) -> bool:
+    """Return whether a container has a name, or an ID that begins with it."""
+    if name == container.name or (len(name) >= 12 and container.id.startswith(name)):
+        return True
+    return any(one is container for one in called(scene.host, name))
+
+
+def _name(container: Container) -> str:
+    """Return the name by which other containers know one."""
+    return container.service or container.name
+
+
+def _title(case: _Case) -> Message:
+    return message(
+        "{askers} cannot resolve the name {name}: {why}.",
+        askers=message_joined(", ", [one.name for one in case.askers[:_SHOWN]]),
+        name=case.asked.name,
+        why=case.why,
+    )
+
+
+def _remedy(case: _Case) -> Message:
+    if case.target is None:
+        return message(
+            "Use one of these names, or give the container the name as an alias: --network-alias {name}, or aliases:"
+            " in the Compose file.",
+            name=case.asked.name,
+        )
+    own = [key for key in case.target.endpoints if key != "bridge"]
+    if own:
+        return message(
+            "Put both on one network: docker network connect {network} {container}, or the same networks: in the"
+            " Compose file.",
+            network=own[0],
+            container=case.askers[0].name,
+        )
+    return message(
+        "Start both on a network of your own: docker network create NAME, then docker run --network NAME. A Compose"
+        " file makes one by itself."
+    )

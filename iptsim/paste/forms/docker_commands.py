@@ -1,0 +1,212 @@
+"""`docker run`, `docker network create` and `docker network connect`, as the services of a Compose file."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Segment, Settings
+from iptsim.paste.prompts import Command, command_of
+from iptsim.paste.undoing import NOT_SO
+
+#: A command at the end of a sentence, whose further words are arguments of the container.
+_SAID = re.compile(
+    r"(?P<before>.{0,300}[\s`(\"'])"
+    r"(?P<command>(?:sudo\s+)?docker\s+(?:run\s+(?=(?:-[^`]*\s)?(?:-p|--publish|--network)[ =])[^`]*?"
+    r"|network\s+create\s+[^`]+?))[`)\"']?[.?!]*"
+)
+#: At most this many lines belong to it.
+_FURTHER = 30
+#: Options of `docker run` without an argument (docs.docker.com/reference/cli/docker/container/run).
+_FLAGS_OF_RUN = frozenset(
+    [
+        *(
+            "-d",
+            "--detach",
+            "-i",
+            "--interactive",
+            "-t",
+            "--tty",
+            "-P",
+            "--publish-all",
+            "-q",
+            "--quiet",
+            "--rm",
+        ),
+        *("--init", "--privileged", "--read-only", "--no-healthcheck", "--oom-kill-disable", "--sig-proxy"),
+        *("--disable-content-trust", "--use-api-socket", "--help"),
+    ]
+)
+#: Those of `docker network create`, where -d is the driver.
+_FLAGS_OF_NETWORK = frozenset(
+    ["--attachable", "--config-only", "--ingress", "--internal", "--ipv4", "--ipv6"]
+)
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the Docker commands that start at a line and change something, as the resulting settings."""
+    text = lines[at].text
+    typed = command_of(text)
+    if typed is None and (said := _SAID.fullmatch(text)) and not NOT_SO.search(said["before"]):
+        first = lines[at]._replace(text=said["command"], whole=said["command"])
+        found = _commands([first, *lines[at + 1 : at + _FURTHER]], 0)
+        if found is not None:
+            found.first, found.last = at, at + found.last
+        return found
+    # podman takes the same options, but writes other rules
+    return _commands(lines, at) if typed is not None and typed.program == "docker" else None
+
+
+def _commands(lines: list[Line], at: int) -> Segment | None:
+    settings = Settings(lines[at].number, in_order=True)
+    last = None
+    index = at
+    while index < len(lines):
+        begun, text = index, lines[index].text
+        index += 1
+        while text.endswith("\\") and index < len(lines):
+            text = text[:-1] + " " + lines[index].text.lstrip()
+            index += 1
+        typed = command_of(text)
+        if not lines[begun].is_blank and (typed is None or not _takes(typed, settings)):
+            break
+        last = index - 1 if typed is not None else last
+    if last is None:
+        return None
+    return Segment("docker commands", "docker commands", at, last, [settings])
+
+
+def _takes(typed: Command, settings: Settings) -> bool:
+    """Apply the effect of a command; return whether it has any."""
+    words = list(typed.words)
+    if typed.program != "docker":
+        return False
+    if words[:1] in (["run"], ["create"]) or words[:2] in (["container", "run"], ["container", "create"]):
+        return _run(words[2:] if words[0] == "container" else words[1:], settings)
+    if words[:2] == ["network", "create"]:
+        return _network(words[2:], settings)
+    if words[:2] == ["network", "connect"]:
+        return _connect(words[2:], settings)
+    return False
+
+
+def _options(
+    words: list[str], flags: frozenset[str], *, mixed: bool = True
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the options of a command and the other words: with `mixed`, options may follow these.
+
+    Letters may share a dash, and the last of them may have an argument: `-dp 80:80`, `-itp80:80`.
+    """
+    options: list[tuple[str, str]] = []
+    others: list[str] = []
+    left = list(words)
+    while left and (mixed or left[0].startswith("-")):
+        word = left.pop(0)
+        if not word.startswith("-"):
+            others.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        if not word.startswith("--"):
+            letters = next((at for at in range(1, len(name)) if f"-{name[at]}" not in flags), len(name))
+            options += ((f"-{letter}", "") for letter in name[1:letters])
+            if letters == len(name):
+                continue
+            behind = word[letters + 1 :].removeprefix("=")
+            name, equals, value = f"-{name[letters]}", behind, behind
+        if name in flags:
+            options.append((name, value))
+        else:
+            options.append((name, value if equals else left.pop(0) if left else ""))
+    return options, [*others, *left]
+
+
+def _run(words: list[str], settings: Settings) -> bool:
+    options, behind = _options(words, _FLAGS_OF_RUN, mixed=False)
+    if not behind:
+        return False
+    service: dict[str, Any] = {"image": behind[0]}
+    image = behind[0].rpartition("/")[2].partition(":")[0]
+    name = dict(options).get("--name") or _free(image, settings.services)
+    service["container_name"] = name
+    service["ports"] = [value for flag, value in options if flag in ("-p", "--publish")]
+    service["expose"] = [value for flag, value in options if flag == "--expose"]
+    service["links"] = [value for flag, value in options if flag == "--link"]
+    places = [value for flag, value in options if flag in ("--network", "--net")] or ["bridge"]
+    modes = [value for value in places if value in ("host", "none") or value.startswith("container:")]
+    networks = [_place(value, options) for value in places if value not in ("bridge", "default")]
+    if modes:
+        service["network_mode"] = modes[0]
+    elif networks:
+        service["networks"] = dict(networks)
+        for network, _ in networks:
+            settings.networks.setdefault(network, {"name": network})
+    else:
+        service["network_mode"] = "bridge"
+    settings.services[name] = service
+    return True
+
+
+def _place(value: str, options: list[tuple[str, str]]) -> tuple[str, dict[str, Any]]:
+    """Return a network and a container's place in it: `--network NAME`, or `--network name=NAME,ip=ADDRESS`."""
+    if not value.startswith("name="):
+        return value, _endpoint(options)
+    pairs = [pair.partition("=")[::2] for pair in value.split(",")]
+    return dict(pairs)["name"], _endpoint([(f"--{key}", given) for key, given in pairs])
+
+
+def _endpoint(options: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the addresses and aliases that options give a container, as a Compose file does."""
+    keys = {"--ip": "ipv4_address", "--ip6": "ipv6_address"}
+    place: dict[str, Any] = {keys[flag]: value for flag, value in options if flag in keys}
+    aliases = [value for flag, value in options if flag in ("--network-alias", "--net-alias", "--alias")]
+    return {**place, "aliases": aliases} if aliases else place
+
+
+def _connect(words: list[str], settings: Settings) -> bool:
+    """Connect a container to a further network; Compose cannot say so of the default network."""
+    options, behind = _options(words, frozenset())
+    network, name = behind if len(behind) == 2 else ("", "")
+    networks = settings.services.get(name, {}).get("networks")
+    if networks is None or network in ("bridge", "host", "none"):
+        return False
+    networks[network] = _endpoint(options)
+    settings.networks.setdefault(network, {"name": network})
+    return True
+
+
+def _network(words: list[str], settings: Settings) -> bool:
+    options, behind = _options(words, _FLAGS_OF_NETWORK)
+    if len(behind) != 1:
+        return False
+    network: dict[str, Any] = {"name": behind[0]}
+    subnets = [{"subnet": value} for flag, value in options if flag == "--subnet"]
+    gateways = [value for flag, value in options if flag == "--gateway"]
+    for subnet in subnets:
+        same = [one for one in gateways if (":" in one) == (":" in subnet["subnet"])]
+        subnet |= {"gateway": same[0]} if same else {}
+    if subnets:
+        network["ipam"] = {"config": subnets}
+    for flag, value in options:
+        if flag in ("-d", "--driver"):
+            network["driver"] = value
+        elif flag == "--internal":
+            network["internal"] = True
+        elif flag == "--ipv6":
+            network["enable_ipv6"] = value != "false"
+        elif flag in ("-o", "--opt"):
+            key, _, setting = value.partition("=")
+            network.setdefault("driver_opts", {})[key] = setting
+    settings.networks[network["name"]] = network
+    return True
+
+
+#: With more services than this, a free name is not searched from the first one on.
+_SEARCHED = 100
+
+
+def _free(name: str, services: dict[str, Any]) -> str:
+    number = 1 if len(services) < _SEARCHED else len(services)
+    while (free := name if number == 1 else f"{name}-{number}") in services:
+        number += 1
+    return free

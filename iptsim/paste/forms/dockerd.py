@@ -1,0 +1,62 @@
+"""The options of dockerd: its command line, as typed, in a unit or in the list of processes, and DOCKER_OPTS."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from iptsim.host.dockerd_options import options_of
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Segment, Settings
+from iptsim.paste.prompts import Command, command_of
+
+#: /etc/default/docker, /etc/sysconfig/docker.
+_ASSIGNED = re.compile(
+    r"\s*(?:export\s+)?(?:DOCKER_OPTS|DOCKERD_OPTS|DOCKER_NETWORK_OPTIONS|OPTIONS|other_args)=(?P<words>.*)"
+)
+#: ExecStart= of a unit, and lines of ps and systemctl status; in prose, it may be advice.
+_RUN = re.compile(r"(?:^|.*[\s=─])(?:/\S*/dockerd|/\S*/docker\s+(?:-d|--daemon|daemon))\s+(?P<words>-.*)")
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the options of dockerd that start at a line, or None."""
+    text, last = lines[at].text, at
+    while text.endswith("\\") and last + 1 < len(lines):
+        last += 1
+        text = text[:-1] + " " + lines[last].text.lstrip()
+    words = _words(text)
+    if words is None:
+        return None
+    try:
+        options = options_of(words)
+    except ValueError:
+        return None
+    if not options:
+        return None
+    title = "dockerd's options"
+    return Segment(title, title, at, last, [Settings(lines[at].number, daemon=_as_file(options))])
+
+
+def _words(text: str) -> list[str] | None:
+    """Return the options in a line, None if there are none."""
+    typed = command_of(text)
+    if typed is not None and typed.program == "dockerd":
+        return list(typed.words)
+    if typed is not None and typed.program == "docker" and typed.words[:1] in (("-d",), ("daemon",)):
+        return list(typed.words[1:])
+    assigned = _ASSIGNED.fullmatch(text)
+    found = assigned or _RUN.fullmatch(text)
+    if found is None or text.lstrip().startswith("#"):
+        return None
+    try:
+        words = shlex.split(found["words"], comments=True)
+        return shlex.split(" ".join(words)) if assigned else words
+    except ValueError:
+        return None
+
+
+def _as_file(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options as daemon.json has them."""
+    pools = [{"base": base, "size": size} for base, size in options.get("default-address-pools", ())]
+    return {**options, "default-address-pools": pools} if pools else options

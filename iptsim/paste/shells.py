@@ -1,0 +1,129 @@
+"""Where the commands in a pasted text were typed: on the host, or in a container."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Facts, Resolver, Rules, Segment
+from iptsim.paste.prompts import command_of, prompt_of
+from iptsim.paste.whole_text import SameLines
+
+#: At most this many lines may lie between a command and its message.
+FAR = 12
+#: The prompts of a shell in a container: Docker's ID of the container as the host's name, or busybox.
+_SHELL = re.compile(r"\w+@[0-9a-f]{12}|/[^\s@]* ?[#$]")
+#: Programs whose `exec` runs a command in a container.
+_ENTERING = frozenset({"docker", "docker-compose", "podman", "kubectl", "lxc", "incus"})
+#: Options of `exec` with a value.
+_WITH_VALUE = frozenset(
+    [
+        *("-u", "--user", "-e", "--env", "-w", "--workdir", "--env-file", "--detach-keys", "--index"),
+        *("-n", "--namespace", "-c", "--container"),  # of kubectl
+    ]
+)
+#: A new container on the default network, without a name.
+ON_DEFAULT = "docker run"
+#: Programs that are run on the host itself.
+_OF_HOST = frozenset(
+    {"ufw", "docker", "podman", "firewall-cmd", "conntrack", "nft", "iptables-save", "systemctl"}
+)
+
+
+def container_of(lines: list[Line], at: int) -> str | None:
+    """Return the name or ID of the container in which a command was typed, "" if unknown; None if in no container."""
+    for index in range(at, max(at - FAR, -1), -1):
+        text = lines[index].text
+        prompt, command = prompt_of(text), command_of(text)
+        if prompt is None and command is None:
+            continue
+        entered = _entered(text)
+        if prompt is None:  # without a prompt, others may be the commands that set up the host
+            return entered or None if command is not None and "exec" in command.words[:2] else None
+        if entered is not None:  # the command itself, or a shell without a prompt
+            return entered or None
+        if prompt in _prompts_of_host(SameLines(lines)):
+            return None
+        if _SHELL.fullmatch(prompt) is None:
+            return _entered_before(lines, index, prompt)
+        ident = prompt.partition("@")[2]
+        shells = (_entered(line.text) for line in reversed(lines[:index]))
+        return next((name for name in shells if name), ident)
+    return None
+
+
+def _entered_before(lines: list[Line], index: int, prompt: str) -> str | None:
+    """Return the container in which a shell has this prompt, as its command stands before the prompt's first line."""
+    for line in reversed(lines[max(index - FAR, 0) : index]):
+        if prompt_of(line.text) not in (None, prompt):
+            return _entered(line.text)
+    return None
+
+
+def _entered(text: str) -> str | None:
+    """Return the container in which a command runs a program, "" if its name or network is unknown; else None."""
+    command = command_of(text)
+    if command is None or command.program not in _ENTERING:
+        return None
+    words = list(command.words[command.words[:1] == ("compose",) :])
+    if words[:1] == ["exec"]:
+        left = words[1:]
+        while left and left[0].startswith("-"):
+            left = left[2 if left[0] in _WITH_VALUE else 1 :]
+        return left[0] if left else ""
+    if command.program not in ("docker", "podman"):
+        return None
+    if words[:1] == ["run"] and not {"-d", "--detach"} & set(words):
+        network = command.option("--network", "--net") or "bridge"
+        if network == "host":
+            return None
+        return (command.option("--name") or ON_DEFAULT) if network == "bridge" else ""
+    return None
+
+
+def typed_on_host(lines: list[Line], at: int) -> bool:
+    """Return whether a command was typed on the machine on which the rules were listed."""
+    for index in range(at, max(at - FAR, -1), -1):
+        own = prompt_of(lines[index].text)
+        if own is not None:
+            if _entered(lines[index].text) is not None:
+                return False
+            return own in _prompts_of_host(SameLines(lines))
+    return False
+
+
+@lru_cache(maxsize=1)
+def _prompts_of_host(of: SameLines) -> frozenset[str]:
+    """Return the prompts after which programs were typed that are run on the host itself."""
+    found = (prompt_of(line.text) for line in of.lines if _is_of_host(line.text))
+    return frozenset(prompt for prompt in found if prompt is not None)
+
+
+def _is_of_host(text: str) -> bool:
+    command = command_of(text)
+    if command is None:
+        return False
+    inside = command.words[:1] in (("exec",), ("run",), ("attach",))
+    if command.program.startswith(("iptables", "ip6tables")):
+        return True
+    return command.program in _OF_HOST and not inside
+
+
+def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """Return the segments that are about the machine of the rules, and those about another one.
+
+    Each container has rules, interfaces and routes of its own. If rules of the host are shown, what was printed in a
+    container is not about the host; and the other way round, if all rules were printed in one container.
+    """
+    places = [one.place for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
+    machine = None if None in places or not places else places[0]
+    others = [
+        one for one in segments if one.place not in (None, machine) and all(map(_is_of_a_machine, one.pieces))
+    ]
+    return [one for one in segments if one not in others], others
+
+
+def _is_of_a_machine(piece: object) -> bool:
+    """Return whether a piece tells rules, interfaces, routes or name servers of the machine that printed it."""
+    return isinstance(piece, Rules | Facts) or (isinstance(piece, Resolver) and not piece.container)
