@@ -34,6 +34,8 @@ def accepted(host: Host, question: Question, trace: Trace) -> Reason:
     if bypass is not None:
         return bypassed(case, bypass)
     if any(leg.proxy for leg in trace.legs):
+        if any(not leg.proxy for way in trace.branches for leg in way.legs[-1:]):
+            return branches.accepted_there_or_elsewhere(trace)
         return proxied(case)
     if len(steps) > 1:
         reason = branches.accepted(leg, steps)

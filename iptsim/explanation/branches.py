@@ -94,6 +94,12 @@ def blocked_there_or_back(trace: Trace) -> Reason:
     return Reason(ReasonCode.RULE_REJECT if trace.verdict == "REJECT" else code, text, None, trace.legs[0])
 
 
+def accepted_there_or_elsewhere(trace: Trace) -> Reason:
+    """Return the reason for a connection that every branch accepts, but that only some hand to docker-proxy."""
+    text = message_sentences(message("It is accepted in any case."), destination_text(trace))
+    return Reason(ReasonCode.RULE_ACCEPT, text, None, trace.legs[0])
+
+
 def accepted(leg: Leg, steps: list[Step]) -> Reason:
     """Return the reason for a packet that every branch accepts, at one step or another."""
     places = message_joined(" or ", dict.fromkeys(map(_by, steps)))

@@ -70,6 +70,8 @@ _ENGINES = {
     "docker": re.compile(r"\bdocker\b(?!\.io)", re.IGNORECASE),
     "swarm": re.compile(r"\bswarm\b|\bdocker (?:service|stack) \w", re.IGNORECASE),
 }
+#: The file of kernel parameters.
+_PARAMETERS = "sysctl.txt"
 _DOCKER = re.compile(r"\b(?:docker|dockerd|docker-compose)\b", re.IGNORECASE)
 _CLIENT = re.compile(r"\b(?:localhost|curl|wget|telnet|nc)\b|\b127\.0\.0\.1\b(?!/)")
 #: Files of a capture with rules, as printed by their own tools.
@@ -155,7 +157,9 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     settings = [piece for piece in pieces if isinstance(piece, Settings)]
     by_rules = not all(piece.status for piece in rules)
     runs = [one for one in settings if one.services]
-    if not runs and not by_rules and not files:
+    # what dockerd makes of settings has other names and addresses than the interfaces of a host
+    only_settings = not files.keys() - {_PARAMETERS}
+    if not runs and not by_rules and only_settings:
         settings += settings_of(listed)
     with_commands = bool(runs) and all(piece.status or piece.commands for piece in rules)
     # commands after those of Docker change its rules
@@ -172,8 +176,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         rulesets = builder.build(shown or [nothing_shown()])
     else:  # nft would also list the tables of iptables, so there are none
         rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
-    if settings and not files and (with_commands or not by_rules):
-        host = host_with(settings, name)
+    if settings and only_settings and (with_commands or not by_rules):
+        host = host_with(settings, name, files.get(_PARAMETERS, b""))
         add_status(host.rulesets, rulesets if rules and len(later) < len(rules) else {}, builder.policies)
         if rules:
             host.assumptions[0] = message(

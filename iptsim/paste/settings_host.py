@@ -13,6 +13,7 @@ from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import CaptureError
 from iptsim.host import dockerd_options
 from iptsim.host.dockerd import DockerDaemon
+from iptsim.host.iproute import sysctls
 from iptsim.host.model import Host
 from iptsim.languages import message, text_of
 from iptsim.packet import Family, protocol_name
@@ -20,14 +21,19 @@ from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Listed, Settings
 
 
-def host_with(found: list[Settings], source: str) -> Host:
+def host_with(found: list[Settings], source: str, parameters: bytes = b"") -> Host:
     """Return the host after dockerd has started with the settings in a text.
+
+    Args:
+        found: the settings.
+        source: the name of the text.
+        parameters: kernel parameters, as sysctl prints them.
 
     Raises:
         CaptureError: a setting is invalid; the text names it.
     """
     settings = merged(found)
-    return started(_docker(settings, source), source)
+    return started(_docker(settings, source), source, sysctls(parameters.decode(errors="replace")))
 
 
 def listed_with(found: list[Settings], source: str) -> list[Listed]:

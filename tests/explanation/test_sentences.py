@@ -214,3 +214,23 @@ def test_addresses_of_ipv6_with_ports_have_brackets_in_notes() -> None:
     assert reason.code == "reply-not-recognised"
     assert "[fd00:30::1]:53" in reason.text
     assert "[2001:db8:2::10]:53" in reason.text
+
+
+def test_a_listing_hides_whether_docker_proxy_gets_the_connection(tmp_path: Path) -> None:
+    """Without -v, the RETURN of Docker's own bridge looks as if it took every packet."""
+    path = tmp_path / "listing"
+    path.write_text(
+        "# iptables -t nat -nL\nChain PREROUTING (policy ACCEPT)\n"
+        "target     prot opt source               destination\n"
+        "DOCKER     all  --  0.0.0.0/0            0.0.0.0/0            ADDRTYPE match dst-type LOCAL\n\n"
+        "Chain POSTROUTING (policy ACCEPT)\ntarget     prot opt source               destination\n"
+        "MASQUERADE  all  --  172.17.0.0/16        0.0.0.0/0\n\n"
+        "Chain DOCKER (2 references)\ntarget     prot opt source               destination\n"
+        "RETURN     all  --  0.0.0.0/0            0.0.0.0/0\n"
+        "DNAT       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:8080 to:172.17.0.2:80\n"
+    )
+    shown = iptsim.explain(iptsim.load_host(path), "internet", "host:8080")
+    assert shown.verdict == "ACCEPT"
+    assert shown.reason.text.startswith(
+        "It is accepted in any case. Where it arrives depends on the interfaces"
+    )

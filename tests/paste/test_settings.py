@@ -290,3 +290,11 @@ def test_services_without_networks_of_their_own() -> None:
     assert verdict(host, "internet", "web:80") == "ACCEPT"
     assert verdict(host, "app", "internet:443") == "ACCEPT"
     assert verdict(host, "none", "internet:443") == "DROP"
+
+
+@pytest.mark.parametrize(("value", "found"), [(0, "DROP"), (1, "ACCEPT")])
+def test_kernel_parameters_beside_docker_run(value: int, found: str) -> None:
+    host = read(
+        f"# sysctl net.ipv4.ip_forward\nnet.ipv4.ip_forward = {value}\n\n$ docker run -d --name web nginx\n"
+    )
+    assert verdict(host, "web", "internet:443") == found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerContainer, DockerHost, published_ports
@@ -13,12 +16,13 @@ from iptsim.languages import message, message_joined
 from iptsim.packet import FAMILIES, Family
 
 
-def started(docker: DockerHost, source: str) -> Host:
+def started(docker: DockerHost, source: str, parameters: Mapping[str, str] = MappingProxyType({})) -> Host:
     """Return the host after dockerd has started with settings, and its containers.
 
     Args:
         docker: the settings.
         source: the name of the file from which they were read.
+        parameters: the kernel parameters that are known.
 
     Raises:
         CaptureError: a setting is invalid; the text names it.
@@ -50,7 +54,9 @@ def started(docker: DockerHost, source: str) -> Host:
         inferred=True,
         source=source,
     )
-    complete(host, ("docker-inspect.json", "docker-network-inspect.json"))
+    host.namespace.sysctls |= parameters
+    known = ["docker-inspect.json", "docker-network-inspect.json"]
+    complete(host, [*known, "sysctl.txt"] if parameters else known)
     host.assumptions.insert(
         0,
         message("The rules are those that dockerd would write for these settings; there are no others."),
