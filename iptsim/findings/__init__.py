@@ -66,6 +66,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host import Host
 from iptsim.languages import message
 from iptsim.progress import tracked
+from iptsim.sets.limits import TooManyWaysError
 from iptsim.sets.space import TooManyNodesError
 from iptsim.sources import load_host
 
@@ -211,7 +212,7 @@ def _found(scene: Scene, *, audit: bool) -> list[Finding]:
     for analysis in tracked((*ANALYSES, *(AUDITS if audit else ())), "looking for mistakes"):
         try:
             found += list(analysis(scene))
-        except TooManyNodesError as error:
+        except (TooManyNodesError, TooManyWaysError) as error:
             scene.left_out.append(error)
     found += not_checked(scene)
     rank = {code: number for number, code in enumerate(CODES)}
@@ -220,7 +221,7 @@ def _found(scene: Scene, *, audit: bool) -> list[Finding]:
 
 
 def not_checked(scene: Scene) -> Iterator[Finding]:
-    """Report what could not be checked because the sets of packets grew too large."""
+    """Report what could not be checked because the sets of packets grew too large, or divided too often."""
     reasons = list(dict.fromkeys(map(str, scene.left_out)))
     if not reasons:
         return
@@ -232,7 +233,9 @@ def not_checked(scene: Scene) -> Iterator[Finding]:
         message(
             "Rules that never match, open services and spoofed sources may be missing among the findings."
         ),
-        message("pip install 'iptsim[exact]', which allows larger sets; or check parts of the rules."),
+        message("iptsim reach SOURCE --from internet --open follows all ways, however long that takes.")
+        if all(isinstance(error, TooManyWaysError) for error in scene.left_out)
+        else message("pip install 'iptsim[exact]', which allows larger sets; or check parts of the rules."),
         None,
         scene.families[0],
     )

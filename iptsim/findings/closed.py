@@ -8,7 +8,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule, tool_of
 from iptsim.findings.first_packets import accepts_established
-from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, UDP, Family
@@ -36,7 +36,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
         blocked = [found for one in asked if one is not None and (found := _blocked(one)) is not None]
         if len(blocked) < len(asked):
             continue
-        opened = reach(scene.host, "internet", family=family).opened
+        opened = reach(scene.host, "internet", family=family, most_ways=MOST_WAYS).opened
         every_class = [one for one in opened.classes if one.receiver == "host"]
         sender = outside_address(scene.host, family)
         here = [part for one in every_class if (part := _of_any(one, sender)) is not None]

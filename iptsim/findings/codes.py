@@ -384,7 +384,7 @@ CODES: dict[str, Kind] = {
         ),
     ),
     "not-checked": Kind(
-        "info", message("Some rules were not checked for all packets: the sets of packets grew too large.")
+        "info", message("Some rules were not checked for all packets: there are too many different ones.")
     ),
     "open-to-internet": Kind("info", message("With --audit: what is open to the internet.")),
     "source-not-checked": Kind(

@@ -15,7 +15,7 @@ from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import MOST_WAYS, Scene
 from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.routing_tables import routes_of
 from iptsim.languages import Message, message, message_sentences
@@ -374,7 +374,7 @@ def inventory(scene: Scene) -> Iterator[Finding]:
     """List what is open to the internet, by where it arrives."""
     for family in scene.families:
         facing = _facing(scene, family)
-        answer = reach(scene.host, "internet", family=family).opened
+        answer = reach(scene.host, "internet", family=family, most_ways=MOST_WAYS).opened
         groups: dict[str, list[ReachClass]] = {}
         for one in answer.classes:
             gets_in = one.receiver != "internet" and one.fate.oif != one.fate.iif

@@ -32,11 +32,14 @@ from iptsim.question.model import Question
 from iptsim.sets.boxes import Boxes
 from iptsim.sets.chains import Chains
 from iptsim.sets.engines import MOST_NODES
+from iptsim.sets.limits import TooManyWaysError
 from iptsim.sets.space import Space, TooManyNodesError
 from iptsim.sets.traffic import Traffic
 
 #: A port that is rarely used.
 SOME_PORT = 9999
+#: The limit on ways of packets that depend on something undecided: random rules may have any number of them.
+MOST_WAYS = 500
 #: Rulesets with fewer rules than this are small for sets of packets.
 _FEW = 1000
 
@@ -97,7 +100,7 @@ class Scene:
     Attributes:
         host: the host.
         families: the address families whose rules are known.
-        left_out: what could not be checked, because sets of packets grew too large.
+        left_out: what could not be checked, because sets of packets grew too large, or divided too often.
     """
 
     def __init__(self, host: Host) -> None:
@@ -109,7 +112,7 @@ class Scene:
         self._traffic: dict[tuple[Family, str], Traffic | None] = {}
         self._boxes: dict[tuple[Family, str], Boxes] = {}
         self._programs: dict[Family, Program] = {}
-        self.left_out: list[TooManyNodesError] = []
+        self.left_out: list[TooManyNodesError | TooManyWaysError] = []
 
     # -- rules -------------------------------------------------------------------------------------
 

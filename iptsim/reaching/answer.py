@@ -201,6 +201,7 @@ def reach(
     family: Family | None = None,
     apart: bool = False,
     verbose: bool = False,
+    most_ways: int | None = None,
 ) -> Reaching:
     """Return what happens to all packets between two ends.
 
@@ -215,11 +216,12 @@ def reach(
         family: 4 or 6; None for that of the given addresses, else 4.
         apart: keep apart what different rules drop or reject; always done if an end is given.
         verbose: keep rules that did not match in the explanations.
+        most_ways: the limit on ways that depend on something undecided, for each sender; None for no limit.
 
     Raises:
         UsageError: the host has no such endpoint, network or interface.
         CaptureError, DumpSyntaxError, RulesetError, WalkLimitError: as for :func:`iptsim.explain`.
-        TooManyNodesError: the sets of packets become too large.
+        TooManyNodesError, TooManyWaysError: the sets of packets, or the ways that they take, become too many.
     """
     host = source if isinstance(source, Host) else load_host(source)
     family = family or family_of(sender, to)
@@ -238,6 +240,7 @@ def reach(
         state=state,
         apart=apart,
         verbose=verbose,
+        most_ways=most_ways,
     )
     end = target.end if target is not None else None
     return made(host, space, found, first, end, state, asked, apart=apart)

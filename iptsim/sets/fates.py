@@ -28,6 +28,7 @@ from iptsim.sets.addressed import addressed
 from iptsim.sets.chains import Among
 from iptsim.sets.crossing import crossed
 from iptsim.sets.landscape import Landscape
+from iptsim.sets.limits import limited
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.parts import Part
 from iptsim.sets.senders import Class, Classes, Sender, no_machines_behind, senders_of
@@ -194,9 +195,10 @@ class Fates(Sequence[Fate]):
         *,
         state: str = "new",
         verbose: bool = False,
+        most_ways: int | None = None,
     ) -> None:
         self.host, self.family, self.space = land.host, land.family, land.space
-        self.asked, self.state, self.verbose = tuple(asked), state, verbose
+        self.asked, self.state, self.verbose, self._most = tuple(asked), state, verbose, most_ways
         self.land, self.classes = land, Classes(land, state=state)
         self.simulator = simulator_of(land.host)
         #: by sender: the ways that its packets go, with what is undecided
@@ -277,7 +279,7 @@ class Fates(Sequence[Fate]):
 
     def _from(self, sender: Sender, packets: PacketSet) -> list[Fate]:
         """Return the fates of packets that set out at one place."""
-        classes = list(self.classes.of(sender, packets.function))
+        classes = list(limited(self.classes.of(sender, packets.function), self.space.layout, self._most))
         self.ways.setdefault((sender.name, sender.interface), []).extend(classes)
         return list(self._of(sender, classes))
 
@@ -431,6 +433,7 @@ def fates(
     apart: bool = False,
     among: Among | None = None,
     verbose: bool = False,
+    most_ways: int | None = None,
 ) -> Fates:
     """Return the fates of all packets on a host.
 
@@ -448,10 +451,11 @@ def fates(
         apart: keep apart what different rules drop or reject.
         among: only these packets, sets of `space`; rules are evaluated for no others.
         verbose: keep rules that did not match in the explanations of witnesses.
+        most_ways: the limit on ways that depend on something undecided, for each sender.
 
     Raises:
         UsageError: there is no such endpoint, protocol or state.
-        TooManyNodesError: the rules need larger sets than the space allows.
+        TooManyNodesError, TooManyWaysError: the rules need larger sets, or more ways, than allowed.
         OutsideError: a packet that is not in `among` comes to a rule.
     """
     if state not in STATES:
@@ -478,10 +482,8 @@ def fates(
     if targets is not None:
         asked &= union([space.nothing, *(addressed(space, host, one, "dst") for one in targets)])
     everyone = list(senders_of(land))
-    if senders is None:
-        return Fates(land, [(one, asked) for one in everyone], state=state, verbose=verbose)
-    chosen: list[tuple[Sender, PacketSet]] = []
-    for name in senders:
+    chosen = [(one, asked) for one in everyone] if senders is None else []
+    for name in senders or ():
         known = [one for one in everyone if name in (one.name, one.name or one.interface)]
         if known:
             chosen += [(one, asked) for one in known]
@@ -490,4 +492,4 @@ def fates(
             raise UsageError(no_machines_behind(host, name))
         packets = asked & addressed(space, host, name, "src")
         chosen += [(one, packets) for one in everyone if one.name != "host"]
-    return Fates(land, chosen, state=state, verbose=verbose)
+    return Fates(land, chosen, state=state, verbose=verbose, most_ways=most_ways)

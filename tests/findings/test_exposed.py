@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,21 @@ def test_too_many_nodes_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     )
     (found,) = of(host(tmp_path, rules), "not-checked")
     assert "need more than 3,000 nodes" in str(found.evidence[0].text)
+
+
+def test_an_audit_says_which_rules_divide_packets_too_often(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # each of these lists takes an unknown part of what is left
+    rules = "".join(
+        f"-A INPUT -p tcp -m set --match-set list{n} src -j {('ACCEPT', 'DROP')[n % 2]}\n" for n in range(6)
+    )
+    assert host(tmp_path, rules) == []
+    assert not of(iptsim.lint(tmp_path, audit=True), "not-checked")
+    monkeypatch.setattr("iptsim.findings.exposed.MOST_WAYS", 3)
+    (found,) = of(iptsim.lint(tmp_path, audit=True), "not-checked")
+    (reason,) = found.evidence
+    assert str(reason.text).startswith("packets from internet take more than 3 different ways")
+    # the helper's own rules come first
+    assert re.search(r"most ways differ in filter INPUT rule [3-8], ", str(reason.text))
+    assert "iptsim reach SOURCE --from internet --open" in str(found.remedy)
