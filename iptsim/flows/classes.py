@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iptsim.errors import IptsimError
-from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.flows.cuts import Cuts
 from iptsim.flows.observing import Asked, Observed, Places, Questions, Uneven
 from iptsim.flows.vectors import COLUMNS, NONE, VectorChain
@@ -171,7 +171,8 @@ class Classes:
                 asked = observer.asked
             elif given is not None:
                 asked = [Uneven()]
-            answer = _answer(explain_trace(host, question, self.simulator.walk(question, observer)))
+            trace = self.simulator.walk(question, observer)
+            answer = _answer(trace, reason_of(host, question, trace))
         except IptsimError as error:
             answer = Answer(error=str(error))
             if any(
@@ -190,8 +191,8 @@ class Classes:
         return number
 
 
-def _answer(explanation: Explanation) -> Answer:
-    step, leg = explanation.reason.step, explanation.trace.legs[0]
+def _answer(trace: Trace, reason: Reason) -> Answer:
+    step, leg = reason.step, trace.legs[0]
     rule = step.rule if step is not None else None
     source: tuple[str | None, int | None] = (None, None)
     destination: tuple[str | None, int | None] = (None, None)
@@ -200,8 +201,8 @@ def _answer(explanation: Explanation) -> Answer:
         source = _changed(leg.packet, end, "src", "sport")
         destination = _changed(leg.packet, end, "dst", "dport")
     return Answer(
-        explanation.verdict,
-        explanation.reason.code.value,
+        trace.verdict,
+        reason.code.value,
         step.table if step is not None else None,
         step.chain if step is not None else None,
         rule.position if rule is not None else None,
@@ -210,7 +211,7 @@ def _answer(explanation: Explanation) -> Answer:
         source,
         destination,
         None,
-        frozenset(_hits(explanation.trace)),
+        frozenset(_hits(trace)),
     )
 
 
