@@ -42,6 +42,17 @@ from iptsim.netfilter.walk import Simulator
 _QUESTIONS, _WARM = 200, 20
 
 
+#: Runs `flows` and prints its own peak: getrusage would count what the parent process had when it forked.
+PEAK = """
+import os, re, sys
+from contextlib import redirect_stdout
+from iptsim.cli import main
+with open(os.devnull, "w") as nothing, redirect_stdout(nothing):
+    main(["flows", *sys.argv[1:], "--json"])
+print(re.search(r"VmHWM:\\s+([0-9]+)", open("/proc/self/status").read())[1])
+"""
+
+
 def timed(work: Callable[[], object], rounds: int = 3) -> float:
     """Return the shortest processor time of some rounds."""
     found = []
@@ -161,6 +172,17 @@ def flows(folder: Path, count: int) -> None:
               f"{len(pickle.dumps(host)) >> 10:,} kB")  # fmt: skip
 
 
+def memory(folder: Path, count: int) -> None:
+    """Print the peak memory of `flows` for a log, and for one of ten times the length."""
+    log, batch = folder / "long.csv", records(count, [(172, 193), (0, 18), (0, 3), (1, 30)])
+    for times in (1, 10):
+        with pyarrow.csv.CSVWriter(log, batch.schema) as output:
+            for _ in range(times):
+                output.write_batch(batch)
+        peak = seconds([sys.executable, "-c", PEAK, str(CAPTURE), str(log)])[1]
+        print(f"{count * times:,} records: {int(peak) >> 10} MB at most")
+
+
 def hosts(folder: Path, count: int) -> None:
     """Print how long `lint --summary` takes for many dumps of 200 rules."""
     dumps = folder / "dumps"
@@ -200,6 +222,7 @@ def main() -> None:
         questions(folder)
         restore(folder)
         flows(folder, arguments.records)
+        memory(folder, arguments.records)
         hosts(folder, arguments.hosts)
 
 
