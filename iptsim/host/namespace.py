@@ -294,6 +294,10 @@ class Namespace:
     #: the lookups and tables that :mod:`iptsim.host.fib` has cached
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: everything except the cache, whose tables know routes by identity."""
+        return {**self.__dict__, "cache": {}}
+
     def addresses(self, family: int) -> Iterator[tuple[Interface, InterfaceAddress]]:
         """Yield the addresses of a family with their interfaces, in the order of the interfaces."""
         for interface in self.interfaces.values():
