@@ -236,37 +236,39 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     grown, failed = tuple(builder.grown()), tuple(_failed(segments_read))
     searched = frozenset(piece.searched for piece in rules if piece.searched)
     host.pasted = Pasted(
-        tuple(read),
-        tuple(left),
-        asked,
-        told,
-        with_rules,
-        builder.listed_twice,
-        grown,
-        failed,
-        searched,
-        tried,
-        tuple(reloads(every)),
-        any(piece.cut or piece.unfinished for piece in rules),
-        any(_DOCKER.search(line.text) for line in every),
-        tuple(
+        segments=tuple(read),
+        left_out=tuple(left),
+        asked=asked,
+        logged=told,
+        with_rules=with_rules,
+        listed_twice=builder.listed_twice,
+        grown=grown,
+        failed=failed,
+        searched=searched,
+        tried=tried,
+        reloads=tuple(reloads(every)),
+        cut_off=any(piece.cut or piece.unfinished for piece in rules),
+        names_docker=any(_DOCKER.search(line.text) for line in every),
+        published=tuple(
             (one.name, port, proto)
             for one in listed
             for address, port, _, proto in one.ports
             if not address.startswith(("127.", "::1"))
         ),
-        (*builder.refused, *printed_errors(every)),
-        loopbacks,
-        tuple(loopback_listeners(every)),
-        tuple(unpublished_ports(clients, listed, services, here)),
-        tuple(stopped_containers(clients, every, listed)),
-        tuple(firewalld_reloads(every)),
-        errors,
-        tuple(_appended(rules)),
-        tuple(name for name, words in _ENGINES.items() if any(words.search(line.text) for line in every)),
-        any(_CLIENT.search(line.text) for line in every),
-        tuple(full_zones([piece for piece in pieces if isinstance(piece, Zone)])),
-        tuple(one for lines in cleaned.values() for one in unresolved_names(lines)),
+        refused=(*builder.refused, *printed_errors(every)),
+        own_loopbacks=loopbacks,
+        loopback_listeners=tuple(loopback_listeners(every)),
+        unpublished=tuple(unpublished_ports(clients, listed, services, here)),
+        stopped=tuple(stopped_containers(clients, every, listed)),
+        firewalld_reloads=tuple(firewalld_reloads(every)),
+        engine_errors=errors,
+        appended=tuple(_appended(rules)),
+        engines=tuple(
+            name for name, words in _ENGINES.items() if any(words.search(line.text) for line in every)
+        ),
+        names_client=any(_CLIENT.search(line.text) for line in every),
+        zones=tuple(full_zones([piece for piece in pieces if isinstance(piece, Zone)])),
+        unresolved=tuple(one for lines in cleaned.values() for one in unresolved_names(lines)),
     )
     return host
 
