@@ -78,6 +78,12 @@ CODES: dict[str, Kind] = {
         "high",
         message("INPUT blocks senders, but not their packets to published ports, which never pass INPUT."),
     ),
+    "output-not-for-containers": Kind(
+        "low", message("In a pasted text about Docker: OUTPUT blocks what containers may still send.")
+    ),
+    "subnet-overlaps": Kind(
+        "high", message("A network of Docker has addresses of a network behind another interface.")
+    ),
     "input-not-for-containers": Kind(
         "medium",
         message("In a pasted text about Docker: INPUT blocks ports, but published ports do not pass INPUT."),

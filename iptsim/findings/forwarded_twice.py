@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from iptsim.docker.dockerd.recognition import OWN_BRIDGES
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.targets.dnat import Dnat
@@ -14,9 +14,6 @@ from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import Family, address_text
-
-#: Names of Docker's bridges, as in its rule for a published port: `! -i BRIDGE`.
-_BRIDGE = re.compile(r"docker[0-9]+|br-[0-9a-f]{12}")
 
 
 def twice(scene: Scene) -> Iterator[Finding]:
@@ -35,7 +32,7 @@ def _forwarded(rule: Rule) -> tuple[object, ...] | None:
     parameters = rule.parameters
     ports = tuple(one.allowed for one in rule.conditions_on("dport") if not one.negated)
     name, negated = parameters.in_interface, "in_interface" in parameters.negated
-    own = rule.chain == "DOCKER" or (negated and _BRIDGE.fullmatch(name or "") is not None)
+    own = rule.chain == "DOCKER" or (negated and OWN_BRIDGES.fullmatch(name or "") is not None)
     if not (isinstance(rule.target, Dnat) and ports and own) or parameters.source is not None:
         return None
     if name is not None and not negated:

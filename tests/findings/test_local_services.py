@@ -389,3 +389,41 @@ def test_the_bridges_of_docker_are_known_by_their_names(tmp_path: Path) -> None:
     cause = iptsim.lint(tmp_path / "paste.txt").cause
     assert cause is not None
     assert str(cause.text).startswith("172.18.0.2 → host 172.18.0.1, tcp/3306: DROP.")
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ("", True),
+        ("iptables -I FORWARD -p tcp --dport 25 -j DROP\n", False),
+        ("iptables -A OUTPUT -o lo -j ACCEPT\n", True),
+    ],
+)
+def test_rules_of_output_beside_containers(tmp_path: Path, more: str, found: bool) -> None:
+    """OUTPUT is for packets that the host itself makes (iptables(8)); those of containers are forwarded."""
+    text = f"{more}iptables -A OUTPUT -p tcp --dport 25 -j DROP\n\nI use docker 24.\n"
+    assert ("output-not-for-containers" in codes(tmp_path, text)) is found
+    assert "output-not-for-containers" not in codes(tmp_path, text.replace("docker", "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("lan", "metric", "words"),
+    [
+        ("192.168.1.0/24", 100, "The route by br-0b1c2d3e4f50 decides."),
+        ("192.168.0.0/16", 0, "The route by br-0b1c2d3e4f50 decides."),
+        ("192.168.2.0/24", 0, ""),
+        ("192.168.1.0/26", 0, ""),
+    ],
+)
+def test_a_network_of_docker_with_the_addresses_of_the_lan(
+    tmp_path: Path, lan: str, metric: int, words: str
+) -> None:
+    """The longest prefix decides, then the lowest metric (ip-route(8))."""
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "# ip route\ndefault via 192.168.1.1 dev eth0 proto dhcp metric 100\n"
+        "192.168.1.0/24 dev br-0b1c2d3e4f50 proto kernel scope link src 192.168.1.1\n"
+        f"{lan} dev eth0 proto kernel scope link src 192.168.1.20 metric {metric}\n"
+    )
+    found = [str(one.consequence) for one in iptsim.lint(path) if one.code == "subnet-overlaps"]
+    assert [text.startswith(words) for text in found] == [True] * bool(words)

@@ -34,7 +34,7 @@ DOCKER_CHAINS = frozenset(
 #: Names that Docker or its users usually give to bridges.
 _BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-.+")
 #: Names that only Docker gives to bridges.
-_OWN_BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}")
+OWN_BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}")
 
 
 @cache
@@ -83,4 +83,4 @@ def is_dockers(rule: Rule, bridges: Collection[str] = ()) -> bool:
     bridge = found[1].get("bridge")
     if bridge is None or rule.chain.startswith("DOCKER"):
         return True
-    return bridge in bridges or bool((_OWN_BRIDGES if bridges else _BRIDGES).fullmatch(bridge))
+    return bridge in bridges or bool((OWN_BRIDGES if bridges else _BRIDGES).fullmatch(bridge))

@@ -1,4 +1,4 @@
-"""Ports that INPUT blocks, in a pasted text about containers: packets to published ports never pass INPUT."""
+"""Rules for the host alone, in a pasted text about containers: their packets pass neither INPUT nor OUTPUT."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined, message_many
+from iptsim.owners.docker import is_dockers
 from iptsim.packet import TCP, UDP, Family
 
 #: At most this many rules are named.
@@ -76,6 +77,51 @@ def _finding(family: Family, found: list[tuple[Rule, int]]) -> Finding:
             command=f"{tool_of(family)} -I DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport {ports[0]}"
             " --ctdir ORIGINAL -j DROP",
         ),
+        None,
+        family,
+    )
+
+
+def blocked_outgoing(scene: Scene) -> Iterator[Finding]:
+    """Find ports and addresses that only rules of OUTPUT block, in a text that names Docker."""
+    pasted = scene.host.pasted
+    if pasted is None or not pasted.names_docker:
+        return
+    for family in scene.families:
+        rules = [
+            rule
+            for chain in scene.below(family, "filter", "OUTPUT")
+            for rule in scene.rules(family, "filter", chain)
+            if _blocks_others(rule)
+        ]
+        forwarded = any(
+            rule.target_name in ("DROP", "REJECT") and not rule.is_unconditional and not is_dockers(rule)
+            for chain in scene.below(family, "filter", "FORWARD")
+            for rule in scene.rules(family, "filter", chain)
+        )
+        if rules and not forwarded:
+            yield _outgoing(family, rules)
+            return
+
+
+def _blocks_others(rule: Rule) -> bool:
+    """Return whether a rule blocks new connections to some machines or ports, for every program."""
+    named = rule.parameters.destination is not None or any(rule.conditions_on("dport"))
+    local = rule.parameters.out_interface == "lo" or any(match.name == "owner" for match in rule.matches)
+    return rule.target_name in ("DROP", "REJECT") and named and not local and not is_for_replies(rule)
+
+
+def _outgoing(family: Family, rules: list[Rule]) -> Finding:
+    options = rules[0].text.partition(f"-A {rules[0].chain} ")[2]
+    return Finding(
+        "output-not-for-containers",
+        message("OUTPUT blocks connections of the host, but not those of containers."),
+        tuple(map(of_rule, rules[:_SHOWN])),
+        message(
+            "Containers on a bridge have network namespaces of their own: the host forwards what they send, so it"
+            " passes FORWARD and DOCKER-USER, not OUTPUT."
+        ),
+        message("For containers, too: {command}", command=f"{tool_of(family)} -I DOCKER-USER {options}"),
         None,
         family,
     )

@@ -1,0 +1,84 @@
+"""Subnets of Docker's networks that another network of the host has, too: its addresses then lead to the bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.docker.dockerd.recognition import OWN_BRIDGES
+from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.scene import Scene
+from iptsim.host.namespace import Route, prefix_mask
+from iptsim.languages import message
+from iptsim.packet import Family, address_text
+
+
+def with_other_networks(scene: Scene) -> Iterator[Finding]:
+    """Find routes to Docker's bridges that take addresses from a network behind another interface."""
+    for family in scene.families:
+        routes = [one for one in scene.host.namespace.routes if _is_to_network(one, family)]
+        bridges = [one for one in routes if OWN_BRIDGES.fullmatch(one.device or "")]
+        for own in bridges:
+            other = next(
+                (one for one in routes if not OWN_BRIDGES.fullmatch(one.device or "") and _takes(own, one)),
+                None,
+            )
+            if other is not None:
+                yield _finding(family, own, other)
+                break
+
+
+def _is_to_network(route: Route, family: Family) -> bool:
+    """Return whether packets to a network, not all packets, leave directly by an interface."""
+    return (
+        (route.family, route.type, route.table, route.gateway) == (family, "unicast", "main", None)
+        and route.device not in (None, "lo")
+        and 0 < route.prefix_length < (31 if family == 4 else 127)
+        and address_text(family, route.destination)[:4] != "fe80"
+    )
+
+
+def _takes(own: Route, other: Route) -> bool:
+    """Return whether a route is for all or some addresses of another one, and at least as specific."""
+    length = other.prefix_length
+    start = own.destination & prefix_mask(own.family, length)
+    return own.prefix_length >= length and start == other.destination
+
+
+def _finding(family: Family, own: Route, other: Route) -> Finding:
+    bridge, device = own.device or "", other.device or ""
+    return Finding(
+        "subnet-overlaps",
+        message(
+            "{bridge} ({subnet}) has addresses of the network behind {device} ({network}).",
+            bridge=bridge,
+            device=device,
+            subnet=_prefix(own),
+            network=_prefix(other),
+        ),
+        tuple(Evidence("ip route", _words(one)) for one in (own, other)),
+        message(
+            "The route by {bridge} decides. What the host sends to these addresses, replies too, goes to the bridge, so"
+            " machines behind {device} that have them get nothing.",
+            bridge=bridge,
+            device=device,
+        )
+        if own.prefix_length > other.prefix_length or own.metric <= other.metric
+        else message(
+            "The route by {device} has the lower metric, so what the host sends to containers leaves by {device}.",
+            device=device,
+        ),
+        message(
+            "Create the network again with another subnet: docker network create --subnet, or in a Compose file under"
+            ' ipam. For all new networks: "default-address-pools" in daemon.json, "bip" for docker0.'
+        ),
+        None,
+        family,
+    )
+
+
+def _prefix(route: Route) -> str:
+    return f"{address_text(route.family, route.destination)}/{route.prefix_length}"
+
+
+def _words(route: Route) -> str:
+    return f"{_prefix(route)} dev {route.device}" + (f" metric {route.metric}" if route.metric else "")
