@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
-from itertools import groupby
 from typing import Any
 
 from iptsim.dump.ruleset import DumpWarning, Ruleset
@@ -15,20 +13,19 @@ from iptsim.errors import CaptureError
 from iptsim.extensions.base import quote
 from iptsim.host.capture import host_of
 from iptsim.host.containers import Subnet
-from iptsim.host.files import FILES, LISTINGS, Source
-from iptsim.host.model import FailedCommand, Host, Lines, LoggedLine, OwnLoopback, Pasted
+from iptsim.host.files import FILES, Source
+from iptsim.host.model import FailedCommand, Host, LoggedLine, OwnLoopback, Pasted
 from iptsim.languages import message
-from iptsim.packet import Family, address_text
+from iptsim.packet import address_text
 from iptsim.paste.asked_address import asked_address
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
-from iptsim.paste.forms import complaints, failures
 from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
 from iptsim.paste.forms.settings import merged
-from iptsim.paste.given import Given, give, given_by
+from iptsim.paste.given import give
 from iptsim.paste.interfaces import joined_entries
-from iptsim.paste.lines import commented, decode, lines_of, quoted_commands
+from iptsim.paste.lines import decode, lines_of
 from iptsim.paste.local_services import (
     loopback_listeners,
     own_loopbacks,
@@ -55,15 +52,13 @@ from iptsim.paste.pieces import (
 )
 from iptsim.paste.reloads import firewalld_reloads, flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
+from iptsim.paste.segments import CLIENTS, read_texts
 from iptsim.paste.settings_host import add_status, host_with, listed_with
-from iptsim.paste.shells import ON_DEFAULT, of_one_machine
-from iptsim.paste.splitting import split
+from iptsim.paste.shells import ON_DEFAULT
 from iptsim.paste.unrecognised import nothing_read
 from iptsim.paste.unresolved import unresolved_names
 from iptsim.reading import parse_json
 
-#: Forms that say which connection failed for somebody.
-_CLIENTS = (failures.FORM, complaints.FORM)
 _ENGINES = {
     "podman": re.compile(r"\bpodman\b", re.IGNORECASE),
     "kubernetes": re.compile(r"\b(?:k3s|k8s|kubernetes|kubectl|coredns|KUBE-[A-Z]+)\b", re.IGNORECASE),
@@ -97,47 +92,15 @@ def host_of_source(source: Source, more: Mapping[str, bytes] | None = None) -> H
 
 
 def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) -> Host:
-    read: list[Lines] = []
-    left: list[Lines] = []
-    pieces: list[object] = []
-    segments_read: list[Segment] = []
-    in_comments = False
     decoded = {text_name: decode(data, text_name) for text_name, data in texts.items()}
-    given = Given()
     cleaned = {text_name: lines_of(text) for text_name, text in decoded.items()}
     every = [line for lines in cleaned.values() for line in lines]
     errors = tuple(engine_errors(every))
     # errors that tell their cause, whatever else the text shows
     telling = {one.line for one in errors} | {one.line for one in own_loopbacks((), every, {}) if one.sure}
-    for text_name, lines in cleaned.items():
-        given.add(given_by(lines))
-        segments, left_out = split(lines)
-        for others in (quoted_commands, commented) if len(decoded) == 1 else ():
-            if any(one.form not in _CLIENTS for one in segments):
-                break
-            further, _ = split(others(lines))
-            in_comments = others is commented and bool(further)
-            taken = {at for one in further for at in range(one.first, one.last + 1)}
-            asking = [one for one in segments if taken.isdisjoint(range(one.first, one.last + 1))]
-            segments = sorted([*further, *asking], key=lambda one: one.first)
-            left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
-        segments, elsewhere = of_one_machine(segments)
-        left_out = sorted([*left_out, *(at for one in elsewhere for at in range(one.first, one.last + 1))])
-        segments_read += segments
-        for segment in segments:
-            first, last = lines[segment.first].number, lines[segment.last].number
-            read.append(Lines(text_name, first, last, segment.title, segment.table))
-            pieces += _of_family(segment, text_name)
-        left_out = [at for at in left_out if lines[at].number not in given.lines]
-        if len(decoded) == 1:
-            read += (
-                Lines(text_name, lines[at].number, lines[at].number, "an error message")
-                for at in left_out
-                if lines[at].number in telling
-            )
-            left_out = [at for at in left_out if lines[at].number not in telling]
-        left += (Lines(text_name, lines[first].number, lines[last].number) for first, last in _runs(left_out))
-    only_questions = all(segment.form in _CLIENTS for segment in segments_read)
+    found = read_texts(cleaned, telling)
+    segments_read, pieces, given = found.segments, found.pieces, found.given
+    only_questions = all(segment.form in CLIENTS for segment in segments_read)
     if only_questions and not telling:
         raise CaptureError(nothing_read(name, decoded))
     unreadable = [piece for piece in pieces if isinstance(piece, Warned)]
@@ -203,7 +166,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         source = Source(name, {**files, **_daemon_file(daemon)})
         own = own_addresses(logged, rules) or asked_address(segments_read, rulesets)
         host = host_of(source, rulesets, given.own(own))
-    if in_comments:
+    if found.in_comments:
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")
         )
@@ -213,12 +176,12 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     tried = tuple(_asked(segments_read, host, listed, clients=True))
-    services = {name: one for found in runs for name, one in found.services.items()}
+    services = {name: one for run in runs for name, one in run.services.items()}
     clients = [
         piece
         for segment in segments_read
         for piece in segment.pieces
-        if isinstance(piece, Ask) and segment.form in _CLIENTS
+        if isinstance(piece, Ask) and segment.form in CLIENTS
     ]
     loopbacks = tuple(own_loopbacks(clients, every, services, listed))
     asked = (*_asked(segments_read, host, listed, clients=False), *tried, *_to_itself(host, loopbacks, tried))
@@ -236,8 +199,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     grown, failed = tuple(builder.grown()), tuple(_failed(segments_read))
     searched = frozenset(piece.searched for piece in rules if piece.searched)
     host.pasted = Pasted(
-        segments=tuple(read),
-        left_out=tuple(left),
+        segments=tuple(found.read),
+        left_out=tuple(found.left_out),
         asked=asked,
         logged=told,
         with_rules=with_rules,
@@ -279,7 +242,7 @@ def _asked(
     """Return the packets that a text describes: those of failed connections, if their ends are known; or all others."""
     for segment in segments:
         for piece in segment.pieces:
-            if not isinstance(piece, Ask) or (segment.form in _CLIENTS) is not clients:
+            if not isinstance(piece, Ask) or (segment.form in CLIENTS) is not clients:
                 continue
             to, sender = piece.fields["to"], {}
             if piece.container is not None:
@@ -420,23 +383,5 @@ def _joined_nftables(one: bytes, other: bytes) -> bytes:
     return json.dumps({"nftables": without_guesses(found)}).encode()
 
 
-def _of_family(segment: Segment, text_name: str) -> list[object]:
-    """Return the pieces of a segment; the name of a capture's file determines the family of its rules."""
-    if text_name in LISTINGS:
-        family: Family = 6 if text_name.startswith("ip6") else 4
-        return [
-            dataclasses.replace(piece, family=family) if isinstance(piece, Rules) else piece
-            for piece in segment.pieces
-        ]
-    return list(segment.pieces)
-
-
 def _daemon_file(daemon: dict[str, Any]) -> dict[str, bytes]:
     return {"daemon.json": json.dumps(daemon).encode()} if daemon else {}
-
-
-def _runs(indexes: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """Return the first and last numbers of consecutive runs."""
-    for _, run in groupby(enumerate(indexes), lambda pair: pair[1] - pair[0]):
-        found = [index for _, index in run]
-        yield found[0], found[-1]

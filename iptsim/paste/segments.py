@@ -1,0 +1,106 @@
+"""Reads the texts of a source into segments, and notes which lines were read and which were not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from iptsim.host.files import LISTINGS
+from iptsim.host.model import Lines
+from iptsim.packet import Family
+from iptsim.paste.forms import complaints, failures
+from iptsim.paste.given import Given, given_by
+from iptsim.paste.lines import Line, commented, quoted_commands
+from iptsim.paste.pieces import Rules, Segment
+from iptsim.paste.shells import of_one_machine
+from iptsim.paste.splitting import split
+
+#: Forms that say which connection failed for somebody.
+CLIENTS = (failures.FORM, complaints.FORM)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read of some texts.
+
+    Attributes:
+        segments: the segments of all texts.
+        pieces: their contents.
+        read / left_out: the lines that were read, and those that were not.
+        given: what commands give the host.
+        in_comments: all rules are in comments.
+    """
+
+    segments: list[Segment] = field(default_factory=list)
+    pieces: list[object] = field(default_factory=list)
+    read: list[Lines] = field(default_factory=list)
+    left_out: list[Lines] = field(default_factory=list)
+    given: Given = field(default_factory=Given)
+    in_comments: bool = False
+
+
+def read_texts(texts: Mapping[str, list[Line]], telling: Collection[int]) -> Reading:
+    """Read texts, by name.
+
+    Args:
+        texts: their lines.
+        telling: the numbers of lines with an error message that tells its cause.
+    """
+    reading = Reading()
+    for name, lines in texts.items():
+        reading.given.add(given_by(lines))
+        segments, left_out = split(lines)
+        if len(texts) == 1:
+            segments, left_out = _with_quoted(reading, lines, segments, left_out)
+        segments, elsewhere = of_one_machine(segments)
+        left_out = sorted([*left_out, *(at for one in elsewhere for at in range(one.first, one.last + 1))])
+        reading.segments += segments
+        for segment in segments:
+            first, last = lines[segment.first].number, lines[segment.last].number
+            reading.read.append(Lines(name, first, last, segment.title, segment.table))
+            reading.pieces += _of_family(segment, name)
+        left_out = [at for at in left_out if lines[at].number not in reading.given.lines]
+        if len(texts) == 1:
+            told = [lines[at].number for at in left_out if lines[at].number in telling]
+            reading.read += (Lines(name, number, number, "an error message") for number in told)
+            left_out = [at for at in left_out if lines[at].number not in told]
+        reading.left_out += (
+            Lines(name, lines[first].number, lines[last].number) for first, last in _runs(left_out)
+        )
+    return reading
+
+
+def _with_quoted(
+    reading: Reading, lines: list[Line], segments: list[Segment], left_out: list[int]
+) -> tuple[list[Segment], list[int]]:
+    """Add what stands in quotes or comments, if a text says nothing else but which connections failed."""
+    for others in (quoted_commands, commented):
+        if any(one.form not in CLIENTS for one in segments):
+            break
+        further, _ = split(others(lines))
+        reading.in_comments = others is commented and bool(further)
+        taken = {at for one in further for at in range(one.first, one.last + 1)}
+        asking = [one for one in segments if taken.isdisjoint(range(one.first, one.last + 1))]
+        segments = sorted([*further, *asking], key=lambda one: one.first)
+        left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
+    return segments, left_out
+
+
+def _of_family(segment: Segment, text_name: str) -> list[object]:
+    """Return the pieces of a segment; the name of a capture's file determines the family of its rules."""
+    if text_name in LISTINGS:
+        family: Family = 6 if text_name.startswith("ip6") else 4
+        return [
+            dataclasses.replace(piece, family=family) if isinstance(piece, Rules) else piece
+            for piece in segment.pieces
+        ]
+    return list(segment.pieces)
+
+
+def _runs(indexes: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """Return the first and last numbers of consecutive runs."""
+    for _, run in groupby(enumerate(indexes), lambda pair: pair[1] - pair[0]):
+        found = [index for _, index in run]
+        yield found[0], found[-1]
