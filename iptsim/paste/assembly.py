@@ -118,6 +118,9 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     rules += rules_of(logged, {(piece.family or 4, piece.table) for piece in rules})
     listed = [piece for piece in pieces if isinstance(piece, Listed)]
     settings = [piece for piece in pieces if isinstance(piece, Settings)]
+    for piece in rules if listed or settings else ():
+        if piece.adds_chains:  # to those of Docker
+            piece.status, piece.printed = True, False
     by_rules = not all(piece.status for piece in rules)
     runs = [one for one in settings if one.services]
     # what dockerd makes of settings has other names and addresses than the interfaces of a host

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Counters
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
 from iptsim.languages import Text
@@ -119,6 +119,14 @@ class Rules:
     def commands(self) -> bool:
         """Whether it consists only of commands that change existing rules."""
         return not self.whole and all(isinstance(item, CommandItem | GapItem) for item in self.items)
+
+    @property
+    def adds_chains(self) -> bool:
+        """Whether it is a file that a tool loads on top of others, as ufw's after.rules: without built-in chains."""
+        chains = {item.name for item in self.items if isinstance(item, ChainItem)}
+        chains |= {item.chain or "" for item in self.items if isinstance(item, RuleItem)}
+        others = chains & {"", "DOCKER", *BUILTIN_CHAINS.get(self.table, ())}
+        return self.named and not (self.filtered or self.cut or self.unfinished or others)
 
     @property
     def is_open(self) -> bool:

@@ -298,3 +298,14 @@ def test_kernel_parameters_beside_docker_run(value: int, found: str) -> None:
         f"# sysctl net.ipv4.ip_forward\nnet.ipv4.ip_forward = {value}\n\n$ docker run -d --name web nginx\n"
     )
     assert verdict(host, "web", "internet:443") == found
+
+
+def test_a_file_that_a_firewall_loads_on_top_of_dockers_rules() -> None:
+    """As ufw loads after.rules without flushing, Docker's FORWARD calls the DOCKER-USER of ufw-docker."""
+    host = read(
+        "My after.rules:\n\n*filter\n:ufw-user-forward - [0:0]\n:DOCKER-USER - [0:0]\n"
+        "-A DOCKER-USER -j ufw-user-forward\n-A DOCKER-USER -j RETURN -s 192.168.0.0/16\n"
+        "-A DOCKER-USER -p tcp -m tcp --dport 80 -j DROP\nCOMMIT\n\n$ docker run -d -p 8080:80 --name web nginx\n"
+    )
+    assert verdict(host, "internet", "host:8080") == "DROP"
+    assert verdict(host, "192.168.1.5", "host:8080") == "ACCEPT"
