@@ -249,3 +249,40 @@ def test_a_command_in_a_container_without_a_prompt() -> None:
     host = host_of_source(Source("paste", {}, (text.replace("exec api", "inspect") + failed).encode()))
     assert host.pasted is not None
     assert host.pasted.asked == ()
+
+
+@pytest.mark.parametrize(
+    ("typed", "to", "port"),
+    [
+        ("curl -v -m 5 https://10.1.2.3/health\n* Trying 10.1.2.3:443...", "10.1.2.3", 443),
+        ("curl --max-time 3 10.1.2.3:8080 -s", "10.1.2.3", 8080),
+        ("wget -qO- 'http://10.1.2.3/a?b=c'", "10.1.2.3", 80),
+    ],
+)
+@pytest.mark.parametrize(
+    "message",
+    [
+        "curl: (28) Connection timed out after 5001 milliseconds",  # curl, lib/connect.c
+        "curl: (28) Operation timed out after 3000 milliseconds with 0 bytes received",
+        "wget: download timed out",  # busybox, networking/wget.c
+    ],
+)
+def test_messages_without_an_address(typed: str, to: str, port: int, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        f"root@gw:~# iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\nroot@gw:~# {typed}\n{message}\n"
+    )
+    pasted = iptsim.load_host(path).pasted
+    assert pasted is not None
+    assert [(one["from"], one["to"], one["dport"]) for one in pasted.asked] == [("host", to, port)]
+
+
+def test_a_message_without_its_command_is_no_question(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "root@gw:~# iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\nroot@gw:~# ./check.sh\n"
+        "curl: (28) Connection timed out after 5001 milliseconds\n"
+    )
+    pasted = iptsim.load_host(path).pasted
+    assert pasted is not None
+    assert not pasted.asked

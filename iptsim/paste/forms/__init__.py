@@ -42,7 +42,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "docker_commands": ("docker",),
     "dockerd": ("docker", "options="),
     "packet_line": (">", "→"),
-    "failures": ("connect", "dial", "read", "ping", "telnet", "communications"),
+    "failures": ("connect", "dial", "read", "ping", "telnet", "communications", "wget", "curl"),
     "complaints": ("ping", "connect", "can", "able", "fail", "not", "n't", "from", "://localhost", "://127."),
     "firewall_cmd": (
         "target",

@@ -28,6 +28,18 @@ _LOST = re.compile(
     r"\b100(?:\.0)?% packet loss|Unreachable|Prohibited|Operation not permitted|No route to host"
 )
 _TELNET = re.compile(r".*[#$%>]\s*telnet\s+(?P<to>\S+)\s+(?P<port>\d+)\s*$")
+#: Messages of curl and wget that do not name the address or the port: these are in the command.
+_FETCH_FAILED = re.compile(
+    r"\s*(?:curl: \(\d+\) (?:Connection|Operation|Resolving) timed out|wget: download timed out|"
+    r"wget: can't connect to remote host)",
+    re.IGNORECASE,
+)
+_FETCHED = re.compile(
+    r"\b(?:curl|wget)\s(?:.*?\s)?[\"']?(?:(?P<scheme>https?)://)?(?P<to>[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:]+\])"
+    r"(?::(?P<port>\d{1,5}))?(?:/\S*)?[\"']?(?:\s+-.*)?\s*$"
+)
+#: At most this many lines lie between such a command and its message, as those of a progress bar.
+_NEAR = 5
 _REFUSED = re.compile(r"Unable to connect|Connection (?:refused|timed out)|No route to host")
 
 
@@ -62,6 +74,9 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
             elif ":" in begins["to"]:
                 fields["proto"] = "icmpv6"
             return fields, last
+    if _FETCH_FAILED.match(text):
+        fetched = _fetched(lines, at)
+        return (fetched, at) if fetched else None
     message = _MESSAGE.search(text)
     if message is None or command_of(text) is not None:
         return None
@@ -69,6 +84,17 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
     known = "->" in text or container_of(lines, at) is not None or typed_on_host(lines, at)
     fields = _parsed(message.group()) if known else {}
     return (fields, at) if fields else None
+
+
+def _fetched(lines: list[Line], at: int) -> dict[str, Any]:
+    """Return the packet of the command whose message stands at a line; {} if it is not shown."""
+    for line in reversed(lines[max(at - _NEAR, 0) : at]):
+        command = _FETCHED.search(line.text[:500])
+        if command is None:
+            continue
+        port = int(command["port"] or (443 if command["scheme"] == "https" else 80))
+        return {"to": command["to"].strip("[]"), "proto": "tcp", "dport": port} if port < 65536 else {}
+    return {}
 
 
 def _first(lines: list[Line], at: int, failed: re.Pattern[str]) -> int | None:
