@@ -49,6 +49,11 @@ def packet(sender: str, to: str, port: int | None, proto: str = "tcp") -> dict[s
             "why can't I reach the web UI at 192.168.1.10:8080 from my laptop 192.168.1.20 any more?",
             packet("192.168.1.20", "192.168.1.10", 8080),
         ),
+        ("Port 80 is not reachable from outside.", packet("internet", "host", 80)),
+        ("UDP port 51820 is blocked from the internet", packet("internet", "host", 51820, "udp")),
+        ("But port 8080/tcp is still closed from outside the LAN.", packet("internet", "host", 8080)),
+        ("Why can't I access port 3000 from the internet?", packet("internet", "host", 3000)),
+        ("Port 8080 of 192.168.1.4 is not accessible from outside", packet("internet", "192.168.1.4", 8080)),
         ("10.0.0.1 can't reach\n10.0.0.2:443 at all.", packet("10.0.0.1", "10.0.0.2", 443)),
     ],
 )  # fmt: skip
@@ -66,6 +71,9 @@ def test_a_sentence_that_names_both_ends_and_the_port_is_the_question(
         "I can't reach 10.8.0.1 from 192.168.1.5",  # which port?
         "I can't reach 10.8.0.1 from 192.168.1.5 on port 99999",
         "I can't reach 999.8.0.1 from 192.168.1.5 on port 80",
+        "I can't connect to port 80 from the container web",  # of which machine?
+        "Port 5432 should be closed from outside",
+        "Port 99999 is closed from outside",
         # no person writes so much
         "can't reach ping from " * 20_000,
         "ping " * 40_000,

@@ -23,7 +23,7 @@ from iptsim.paste.prompts import Command, command_of
 FORM = "a sentence about a failed connection"
 _LIKELY = re.compile(
     r"\b(?:can(?:'t|not| not| no longer)|(?:un)?able to|fails? to)\b"
-    r"|\bdo(?:es)?(?:n't| not) (?:reach|ping|connect|manage)\b"
+    r"|\bdo(?:es)?(?:n't| not) (?:reach|ping|connect|manage)\b|\bport \d.*\bfrom\b"
     r"|\b(?:ping|connect\w*|traffic|requests?|packets?|curl|telnet)\b.*\bfrom\b",
     re.IGNORECASE,
 )
@@ -39,7 +39,7 @@ _OTHERWISE = re.compile(
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[^a-z0-9])|(?<=[:;])\s+")
 #: Where a clause may begin: where it comes from, the address of the sender, what fails.
 _BEGINS = re.compile(
-    r"\bfrom\b|\b(?:ping|connect(?:ions?|ing)|traffic|requests?|packets?|curl|telnet)\b"
+    r"\bfrom\b|\b(?:(?:tcp |udp )?port(?= \d)|ping|connect(?:ions?|ing)|traffic|requests?|packets?|curl|telnet)\b"
     r"|\b(?:can(?:'t|not| not| no longer)|(?:am |are |is )?unable|(?:am|are|is)(?:n't| not) able)\b"
     r"|\b(?:do(?:es)?(?:n't| not)|fails? to)\b"
     r"|\b(?:(?:the |my )?(?:container|pod|vm|guest|server|service|machine|host|client) )?"
@@ -114,8 +114,12 @@ def _question(tree: Tree[Token], sentence: str) -> tuple[dict[str, Any], str | N
     sender = next(tree.find_data("sender"))
     to = next(tree.find_data("to"))
     source, _, container = _end(sender)
-    destination, port, named = _end(to)
-    stated = [*to.children[:1], *(one for part in tree.find_data("detail") for one in part.children)]
+    # a port alone is one of the host, if somebody outside asks
+    destination, port, named = _end(to) if any(to.find_data("place")) else ("host", None, None)
+    if source != "internet" and not any(to.find_data("place")):
+        return None
+    parts = (*to.find_data("port"), *tree.find_data("detail"))
+    stated = [one for part in parts for one in part.children]
     words = [str(one).lower() for one in stated if isinstance(one, Token)]
     numbers = [int(number) for word in words for number in re.findall(r"\d+", word)]
     ping = any(one.children for one in tree.find_pred(lambda part: part.data in ("verb", "noun")))
