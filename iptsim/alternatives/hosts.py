@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from iptsim.docker.dockerd.gateway import gateways
+from iptsim.docker.dockerd.resolver import RESOLV_CONF, RESOLVER_RULES
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, published_ports
 from iptsim.host.connected_routes import connected_routes, default_route
@@ -17,26 +18,6 @@ from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, prefix_mask
 from iptsim.packet import BITS, FAMILIES, Family
-
-#: The rules that dockerd adds in a container on a user-defined network (libnetwork/resolver_unix.go). The
-#: resolver's ports are random; these are placeholders.
-_RESOLV_CONF = "nameserver 127.0.0.11\noptions ndots:0\n"
-_RESOLVER_RULES = """\
-*nat
-:PREROUTING ACCEPT [0:0]
-:INPUT ACCEPT [0:0]
-:OUTPUT ACCEPT [0:0]
-:POSTROUTING ACCEPT [0:0]
-:DOCKER_OUTPUT - [0:0]
-:DOCKER_POSTROUTING - [0:0]
--A OUTPUT -d 127.0.0.11/32 -j DOCKER_OUTPUT
--A POSTROUTING -d 127.0.0.11/32 -j DOCKER_POSTROUTING
--A DOCKER_OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j DNAT --to-destination 127.0.0.11:35053
--A DOCKER_OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j DNAT --to-destination 127.0.0.11:45053
--A DOCKER_POSTROUTING -s 127.0.0.11/32 -p tcp -m tcp --sport 35053 -j SNAT --to-source :53
--A DOCKER_POSTROUTING -s 127.0.0.11/32 -p udp -m udp --sport 45053 -j SNAT --to-source :53
-COMMIT
-"""
 
 
 def rebuilt(host: Host, before: DockerHost, after: DockerHost) -> Host:
@@ -200,8 +181,8 @@ class _Rebuilding:
             return renewed(
                 namespace,
                 routes=routes,
-                resolv_conf=_RESOLV_CONF,
-                iptables=(namespace.iptables or "").strip() or _RESOLVER_RULES,
+                resolv_conf=RESOLV_CONF,
+                iptables=(namespace.iptables or "").strip() or RESOLVER_RULES,
             )
         return renewed(namespace, routes=routes)
 

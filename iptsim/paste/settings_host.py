@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.compose import read_services
 from iptsim.docker.sources.files import of_daemon
 from iptsim.docker.sources.started import started
+from iptsim.dump.reader import loads
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import CaptureError
+from iptsim.extensions.hidden import Hidden
 from iptsim.host import dockerd_options
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.iproute import sysctls
 from iptsim.host.model import Host
 from iptsim.languages import message, text_of
-from iptsim.packet import Family, protocol_name
+from iptsim.packet import Family, address_text, protocol_name
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Listed, Settings
 
@@ -33,7 +35,52 @@ def host_with(found: list[Settings], source: str, parameters: bytes = b"") -> Ho
         CaptureError: a setting is invalid; the text names it.
     """
     settings = merged(found)
-    return started(_docker(settings, source), source, sysctls(parameters.decode(errors="replace")))
+    docker = _docker(settings, source)
+    host = started(docker, source, sysctls(parameters.decode(errors="replace")))
+    _open_links(host, docker)
+    return host
+
+
+def _open_links(host: Host, docker: DockerHost) -> None:
+    """Add what links may open: the ports that images expose, which settings do not show.
+
+    Links open ports only on the default bridge, and matter only if its containers may not talk to each other.
+    """
+    network = docker.default_network
+    chains = host.rulesets[4].tables["filter"].chains if "filter" in host.rulesets[4].tables else {}
+    if network is None or network.icc or "DOCKER" not in chains:
+        return
+    added = list[Rule]()
+    for container in docker.containers:
+        for link in container.links:
+            server = docker.container(link.target)
+            ends = [one.endpoint(network.name) for one in (container, server) if one is not None]
+            addresses = [one.addresses[4] for one in ends if one is not None and 4 in one.addresses]
+            if len(addresses) == 2:
+                added += _image_ports(network.bridge, link.target, addresses)
+    rules = chains["DOCKER"].rules
+    rules += (replace(rule, position=at) for at, rule in enumerate(added, start=len(rules) + 1))
+
+
+def _image_ports(bridge: str, name: str, ends: Sequence[int]) -> list[Rule]:
+    """Return rules of a link for ports that are not known, one for each protocol."""
+    sender, target = (address_text(4, address) for address in ends)
+    unknown = Hidden(
+        words="(a port that its image exposes)",
+        reason=message(
+            "the ports that the image of {name} exposes, which the source does not show", name=name
+        ),
+        settle=f"docker inspect -f '{{{{.Config.ExposedPorts}}}}' {name}",
+        place=("exposed", name),
+    )
+    text = "\n".join(
+        f"-A DOCKER -s {sender}/32 -d {target}/32 -i {bridge} -o {bridge} -p {proto} -j ACCEPT"
+        for proto in ("tcp", "udp")
+    )
+    ruleset = loads(f"*filter\n:DOCKER - [0:0]\n{text}\nCOMMIT\n")
+    return [
+        replace(rule, matches=(unknown,), line=0) for rule in ruleset.tables["filter"].chains["DOCKER"].rules
+    ]
 
 
 def listed_with(found: list[Settings], source: str) -> list[Listed]:

@@ -233,7 +233,9 @@ def test_icc_off_and_links(text: str) -> None:
     """Without icc, only links open ports (docs.docker.com/engine/network/links)."""
     assert verdict(read(text + "\n" + RUNS.format(link="")), "app", "db:5432") == "DROP"
     linked = read(text + "\n" + RUNS.format(link="--link db:database "))
-    assert (verdict(linked, "app", "db:5432"), verdict(linked, "app", "db:5433")) == ("ACCEPT", "DROP")
+    assert (verdict(linked, "app", "db:5432"), verdict(linked, "db", "app:80")) == ("ACCEPT", "DROP")
+    # the image may expose further ports
+    assert verdict(linked, "app", "db:5433") == "DEPENDS"
 
 
 @pytest.mark.parametrize(
@@ -309,3 +311,13 @@ def test_a_file_that_a_firewall_loads_on_top_of_dockers_rules() -> None:
     )
     assert verdict(host, "internet", "host:8080") == "DROP"
     assert verdict(host, "192.168.1.5", "host:8080") == "ACCEPT"
+
+
+def test_name_servers_of_containers() -> None:
+    """On docker0 those of the daemon's settings, elsewhere Docker's own (docs.docker.com/engine/network)."""
+    host = read(
+        '{"dns": ["10.0.0.53"]}\n\n$ docker run -d --name one nginx\n$ docker run -d --name two --network n nginx\n'
+    )
+    assert host.containers["one"].namespace.nameservers() == ["10.0.0.53"]
+    assert host.containers["two"].namespace.nameservers() == ["127.0.0.11"]
+    assert verdict(host, "one", "dns") == verdict(host, "two", "dns") == "ACCEPT"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from iptsim.docker.dockerd.gateway import gateways
+from iptsim.docker.dockerd.resolver import RESOLV_CONF
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerContainer, DockerHost, published_ports
 from iptsim.docker.sources.host import check_daemon
@@ -61,6 +62,8 @@ def started(docker: DockerHost, source: str, parameters: Mapping[str, str] = Map
         0,
         message("The rules are those that dockerd would write for these settings; there are no others."),
     )
+    for container in host.containers.values():
+        _set_resolver(host, container, docker.daemon.dns)
     hidden = [one.name for one in docker.containers if one.published and not gateways(docker, one)]
     if hidden:
         host.assumptions.append(
@@ -71,6 +74,20 @@ def started(docker: DockerHost, source: str, parameters: Mapping[str, str] = Map
             )
         )
     return host
+
+
+def _set_resolver(host: Host, container: Container, servers: Iterable[str]) -> None:
+    """Give a container its resolv.conf: on a user-defined network, with Docker's own resolver; else that of `dns`.
+
+    Without `dns` in the daemon's settings, a container on the default bridge has the name servers of the host.
+    """
+    networks = [host.networks[name] for name in container.endpoints if name in host.networks]
+    if container.network_mode == "host" or not networks:
+        return
+    if any(not network.is_default_bridge for network in networks):
+        container.namespace.resolv_conf = RESOLV_CONF
+    elif servers:
+        container.namespace.resolv_conf = "".join(f"nameserver {server}\n" for server in servers)
 
 
 def _container(docker: DockerHost, container: DockerContainer) -> Container:
