@@ -256,6 +256,7 @@ def test_a_command_in_a_container_without_a_prompt() -> None:
     [
         ("curl -v -m 5 https://10.1.2.3/health\n* Trying 10.1.2.3:443...", "10.1.2.3", 443),
         ("curl --max-time 3 10.1.2.3:8080 -s", "10.1.2.3", 8080),
+        ("wget -T 3 -qO- http://10.1.2.3 -t 1", "10.1.2.3", 80),
         ("wget -qO- 'http://10.1.2.3/a?b=c'", "10.1.2.3", 80),
     ],
 )

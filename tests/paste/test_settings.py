@@ -224,6 +224,7 @@ RUNS = "docker run -d --name db --expose 5432 postgres\ndocker run -d --name app
         "ExecStart=/usr/bin/dockerd -H fd:// --icc=false\n",
         "ExecStart=/usr/bin/dockerd -H fd:// \\\n          --icc=false\n",
         "# dockerd --icc=false\n",
+        '# grep icc /etc/docker/daemon.json\n  "icc": false,\n',
         "# docker -d --icc=false\n",
         "root  812  0.1  1.0 1500 800 ?  Ssl  10:00   0:10 /usr/bin/dockerd -H fd:// --icc=false\n",
         "           └─812 /usr/bin/dockerd -H fd:// --icc=false\n",

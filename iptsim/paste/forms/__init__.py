@@ -40,7 +40,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "resolv_conf": ("nameserver",),
     "settings": ("services", "{"),
     "docker_commands": ("docker",),
-    "dockerd": ("docker", "options="),
+    "dockerd": ("docker", "daemon.json", "options="),
     "packet_line": (">", "→"),
     "failures": ("connect", "dial", "read", "ping", "telnet", "communications", "wget", "curl"),
     "complaints": ("ping", "connect", "can", "able", "fail", "not", "n't", "from", "://localhost", "://127."),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from typing import Any
 
-from iptsim.host.dockerd_options import options_of
+from iptsim.host.dockerd_options import SETTINGS, options_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Segment, Settings
 from iptsim.paste.prompts import Command, command_of
@@ -15,6 +16,8 @@ from iptsim.paste.prompts import Command, command_of
 _ASSIGNED = re.compile(
     r"\s*(?:export\s+)?(?:DOCKER_OPTS|DOCKERD_OPTS|DOCKER_NETWORK_OPTIONS|OPTIONS|other_args)=(?P<words>.*)"
 )
+#: A line of daemon.json, as grep shows it.
+_ROW = re.compile(r"\s*\"(?P<key>[a-z0-9-]+)\":\s*(?P<value>true|false|\"[^\"\\\x00-\x1f]*\")\s*,?\s*")
 #: ExecStart= of a unit, and lines of ps and systemctl status; in prose, it may be advice.
 _RUN = re.compile(r"(?:^|.*[\s=─])(?:/\S*/dockerd|/\S*/docker\s+(?:-d|--daemon|daemon))\s+(?P<words>-.*)")
 
@@ -22,6 +25,12 @@ _RUN = re.compile(r"(?:^|.*[\s=─])(?:/\S*/dockerd|/\S*/docker\s+(?:-d|--daemon
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the options of dockerd that start at a line, or None."""
     text, last = lines[at].text, at
+    if command is not None and "daemon.json" in command.text and (row := _ROW.fullmatch(text)):
+        return (
+            _segment(lines, at, at, {row["key"]: json.loads(row["value"])})
+            if row["key"] in SETTINGS
+            else None
+        )
     while text.endswith("\\") and last + 1 < len(lines):
         last += 1
         text = text[:-1] + " " + lines[last].text.lstrip()
@@ -34,8 +43,12 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     if not options:
         return None
+    return _segment(lines, at, last, _as_file(options))
+
+
+def _segment(lines: list[Line], at: int, last: int, daemon: dict[str, Any]) -> Segment:
     title = "dockerd's options"
-    return Segment(title, title, at, last, [Settings(lines[at].number, daemon=_as_file(options))])
+    return Segment(title, title, at, last, [Settings(lines[at].number, daemon=daemon)])
 
 
 def _words(text: str) -> list[str] | None:

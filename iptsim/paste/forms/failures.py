@@ -34,9 +34,13 @@ _FETCH_FAILED = re.compile(
     r"wget: can't connect to remote host)",
     re.IGNORECASE,
 )
-_FETCHED = re.compile(
-    r"\b(?:curl|wget)\s(?:.*?\s)?[\"']?(?:(?P<scheme>https?)://)?(?P<to>[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:]+\])"
-    r"(?::(?P<port>\d{1,5}))?(?:/\S*)?[\"']?(?:\s+-.*)?\s*$"
+#: What they fetch: an address with its scheme; else a name with dots, or one with a port.
+_FETCHED = tuple(
+    re.compile(rf"\b(?:curl|wget)\s.*?{address}(?::(?P<port>\d{{1,5}}))?(?=[/?\s\"']|$)")
+    for address in (
+        r"\b(?P<scheme>https?)://(?P<to>[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:]+\])",
+        r"(?<=[\s\"'])(?P<to>[A-Za-z0-9][\w-]*(?:\.[\w-]+)+|[A-Za-z][\w.-]*(?=:\d))",
+    )
 )
 #: At most this many lines lie between such a command and its message, as those of a progress bar.
 _NEAR = 5
@@ -89,10 +93,11 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
 def _fetched(lines: list[Line], at: int) -> dict[str, Any]:
     """Return the packet of the command whose message stands at a line; {} if it is not shown."""
     for line in reversed(lines[max(at - _NEAR, 0) : at]):
-        command = _FETCHED.search(line.text[:500])
+        text = line.text[:500]
+        command = next((match for match in (form.search(text) for form in _FETCHED) if match), None)
         if command is None:
             continue
-        port = int(command["port"] or (443 if command["scheme"] == "https" else 80))
+        port = int(command["port"] or (443 if command.groupdict().get("scheme") == "https" else 80))
         return {"to": command["to"].strip("[]"), "proto": "tcp", "dport": port} if port < 65536 else {}
     return {}
 
