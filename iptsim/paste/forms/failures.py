@@ -30,7 +30,7 @@ _LOST = re.compile(
 _TELNET = re.compile(r".*[#$%>]\s*telnet\s+(?P<to>\S+)\s+(?P<port>\d+)\s*$")
 #: Messages of curl and wget that do not name the address or the port: these are in the command.
 _FETCH_FAILED = re.compile(
-    r"\s*(?:curl: \(\d+\) (?:Connection|Operation|Resolving) timed out|wget: download timed out|"
+    r"\s*(?:curl: \(\d+\) (?:Connection|Operation) timed out|wget: download timed out|"
     r"wget: can't connect to remote host)",
     re.IGNORECASE,
 )
