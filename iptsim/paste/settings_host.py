@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
+from ipaddress import ip_network
 
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.compose import read_services
 from iptsim.docker.sources.files import of_daemon
+from iptsim.docker.sources.host import check_daemon
 from iptsim.docker.sources.started import started
 from iptsim.dump.reader import loads
 from iptsim.dump.ruleset import Rule, Ruleset, Table
@@ -35,8 +37,13 @@ def host_with(found: list[Settings], source: str, parameters: bytes = b"") -> Ho
         CaptureError: a setting is invalid; the text names it.
     """
     settings = merged(found)
+    guesses = _assumed_subnets(settings)
     docker = _docker(settings, source)
     host = started(docker, source, sysctls(parameters.decode(errors="replace")))
+    host.assumptions += (
+        message("The subnet of {network} is {subnet}: a guess from an address.", network=name, subnet=subnet)
+        for name, subnet in guesses
+    )
     _open_links(host, docker)
     return host
 
@@ -140,9 +147,37 @@ def _docker(settings: Settings, source: str) -> DockerHost:
     daemon = dockerd_options.make_daemon([(source, options)], None, ()) if options else DockerDaemon()
     if not settings.services:
         return of_daemon(daemon)
+    check_daemon(daemon)
     _forget_unshown(settings)
+    for name, subnet in _assumed_subnets(settings):
+        settings.networks[name] = {
+            **(settings.networks.get(name) or {}),
+            "ipam": {"config": [{"subnet": subnet}]},
+        }
     document = {"name": "project", "services": settings.services, "networks": settings.networks}
     return read_services(document, source, daemon, in_order=settings.in_order)
+
+
+def _assumed_subnets(settings: Settings) -> list[tuple[str, str]]:
+    """Return the networks that a text uses, but whose subnet it does not show, with one that has a container's address.
+
+    Its prefix length is that of Docker's own pools (ipamutils of moby), or 24 for other addresses.
+    """
+    found: dict[str, str] = {}
+    for service in (one for one in settings.services.values() if isinstance(one, dict)):
+        networks = service.get("networks")
+        for name, place in networks.items() if isinstance(networks, dict) else ():
+            network = settings.networks.get(str(name)) or {}
+            shown = not isinstance(network, dict) or network.keys() - {"name", "external"}
+            given = place.get("ipv4_address") if isinstance(place, dict) else None
+            if shown or not isinstance(given, str):
+                continue
+            try:
+                own = ip_network(f"{given}/{16 if given.startswith('172.') else 24}", strict=False)
+            except ValueError:
+                continue
+            found.setdefault(str(name), str(own))
+    return list(found.items())
 
 
 def _forget_unshown(settings: Settings) -> None:

@@ -322,3 +322,14 @@ def test_name_servers_of_containers() -> None:
     assert host.containers["one"].namespace.nameservers() == ["10.0.0.53"]
     assert host.containers["two"].namespace.nameservers() == ["127.0.0.11"]
     assert verdict(host, "one", "dns") == verdict(host, "two", "dns") == "ACCEPT"
+
+
+def test_a_network_whose_subnet_is_not_shown() -> None:
+    host = read("$ docker run -d --name one --network lan --ip 10.9.0.7 nginx\n")
+    assert [str(one) for one in host.networks["lan"].subnets] == ["10.9.0.0/24"]
+    assert any("10.9.0.0/24: a guess" in str(one) for one in host.assumptions)
+
+
+def test_settings_that_dockerd_refuses() -> None:
+    with pytest.raises(CaptureError, match="bip"):
+        read('DOCKER_OPTS="--bip nonsense"\n\n$ docker run -d nginx\n')
