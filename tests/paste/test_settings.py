@@ -255,11 +255,12 @@ def test_what_is_not_said_of_dockerd(text: str) -> None:
         ("--detach=true --publish=8080:80/udp", "8080->80/udp"),
         ("-v /tmp:/x -e A=b -P", ""),
         ("--sig-proxy=false -dit", ""),
+        ("-p 8080:80 --", "8080->80/tcp"),
     ],
 )
 def test_options_of_docker_run(options: str, published: str) -> None:
     """Letters may share a dash, and arguments may follow at once (docs.docker.com/reference/cli/docker)."""
-    host = read(f"$ docker run {options} --name web nginx -p 1:1\n")
+    host = read(f"$ docker run --name web {options} nginx -p 1:1\n")
     found = host.containers["web"].published
     assert [f"{one.host_port}->{one.container_port}/{ {6: 'tcp', 17: 'udp'}[one.proto] }" for one in found][
         :1

@@ -103,6 +103,8 @@ def _options(
     left = list(words)
     while left and (mixed or left[0].startswith("-")):
         word = left.pop(0)
+        if word == "--":
+            break
         if not word.startswith("-"):
             others.append(word)
             continue
