@@ -1,4 +1,4 @@
-"""Subnets of Docker's networks that another network of the host has, too: its addresses then lead to the bridge."""
+"""Networks of Docker that overlap with another network of the host, whose addresses then lead to the bridge."""
 
 from __future__ import annotations
 

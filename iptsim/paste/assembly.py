@@ -274,7 +274,7 @@ def _to_itself(
 def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> str | None:
     """Return a container, by its name or the start of its ID, or an address in what must be its subnet; else None.
 
-    That is the only subnet; or the one whose gateway the container asks, as others are not its way to the host.
+    That is the only subnet; or the one whose gateway is the destination, which only containers there use.
     """
     names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
     for name in (wanted, *names):

@@ -177,7 +177,7 @@ _HOSTNAME = re.compile(r"[\w.-]+@(?P<name>[\w.-]+)")
 
 
 def _typed_in(lines: Sequence[Line], at: int, services: Mapping[str, Any]) -> str:
-    """Return the container or service in whose shell the command before a line was typed; "" if it is none's."""
+    """Return the container or service in whose shell the command before a line was typed; "" for any other."""
     prompt = next(
         (
             found

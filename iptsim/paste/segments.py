@@ -75,7 +75,7 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Collection[int]) -> Rea
 def _with_quoted(
     reading: Reading, lines: list[Line], segments: list[Segment], left_out: list[int]
 ) -> tuple[list[Segment], list[int]]:
-    """Add what stands in quotes or comments, if a text says nothing else but which connections failed."""
+    """Add the commands in quotes or comments, if a text says nothing else but which connections failed."""
     for others in (quoted_commands, commented):
         if any(one.form not in CLIENTS for one in segments):
             break

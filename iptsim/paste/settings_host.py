@@ -161,7 +161,7 @@ def _docker(settings: Settings, source: str) -> DockerHost:
 def _assumed_subnets(settings: Settings) -> list[tuple[str, str]]:
     """Return the networks that a text uses, but whose subnet it does not show, with one that has a container's address.
 
-    Its prefix length is that of Docker's own pools (ipamutils of moby), or 24 for other addresses.
+    The prefix length is 16 as in Docker's address pools (ipamutils of moby), or 24 for other addresses.
     """
     found: dict[str, str] = {}
     for service in (one for one in settings.services.values() if isinstance(one, dict)):

@@ -54,7 +54,7 @@ def container_of(lines: list[Line], at: int) -> str | None:
 
 
 def _entered_before(lines: list[Line], index: int, prompt: str) -> str | None:
-    """Return the container in which a shell has this prompt, as its command stands before the prompt's first line."""
+    """Return the container in which a shell has this prompt, if its command precedes the prompt's first line."""
     for line in reversed(lines[max(index - FAR, 0) : index]):
         if prompt_of(line.text) not in (None, prompt):
             return _entered(line.text)

@@ -116,7 +116,7 @@ def _rows(lines: list[Line], at: int, row: re.Pattern[str], start: str) -> Segme
 
 
 def _row(tree: Tree[Token], entries: dict[str, dict[str, Any]], flags: list[str]) -> dict[str, Any]:
-    """Return the entry of the interface that a row names, whose peer may stand behind an @."""
+    """Return the entry of the interface that a row names, whose peer may follow an @."""
     name, _, peer = _tokens(tree, "INTERFACE")[0].partition("@")
     link_type = "loopback" if name == "lo" else "ether"
     return entries.setdefault(name, _entry(name, peer, len(entries) + 1, flags) | {"link_type": link_type})
@@ -160,7 +160,7 @@ def _flags(text: str) -> list[str]:
 
 
 def _entry(name: str, peer: str, index: int, flags: list[str]) -> dict[str, Any]:
-    """Return the entry of an interface; `peer` is what stands behind the @ of its name."""
+    """Return the entry of an interface; `peer` is what follows the @ in its name."""
     entry: dict[str, Any] = {"ifindex": index, "ifname": name, "flags": flags, "addr_info": []}
     if re.fullmatch(r"if\d+", peer):
         entry["link_index"] = int(peer[2:])
