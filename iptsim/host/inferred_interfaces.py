@@ -28,6 +28,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         own: addresses that must be the host's, by the interface on which packets to them arrive.
     """
     interfaces = host.namespace.interfaces
+    shows_others = any(name != "lo" for name in interfaces)
     interfaces["lo"] = LOOPBACK
     if inferred := addresses_of_routes(host.namespace):
         for name, addresses in inferred.items():
@@ -102,7 +103,8 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             if behind
             else message("Rules name {name}, which has no address.", name=name)
         )
-    _place_lan(host, evidence)
+    if not shows_others:
+        _place_lan(host, evidence)
 
 
 def _place_lan(host: Host, evidence: Evidence) -> None:

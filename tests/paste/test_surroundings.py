@@ -137,6 +137,21 @@ def test_what_a_container_prints_is_not_about_the_host(typed: str, tmp_path: Pat
     assert host.pasted.left_out
 
 
+@pytest.mark.parametrize(
+    ("shown", "guessed"),
+    [("", True), ("2: eth1: <UP> mtu 1500\n    inet 10.0.0.1/8 scope global eth1", False)],
+)
+def test_an_interface_is_guessed_only_if_none_is_shown(shown: str, guessed: bool, tmp_path: Path) -> None:
+    """Ports are forwarded to a LAN; with the interfaces shown, the routes tell where it is."""
+    path = tmp_path / "paste"
+    path.write_text(
+        f"{shown}\n# iptables -t nat -S\n-P PREROUTING ACCEPT\n-P POSTROUTING ACCEPT\n"
+        "-A PREROUTING -i eth0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.1.2.3:80\n"
+        "-A POSTROUTING -o eth0 -j MASQUERADE\n"
+    )
+    assert ("lan0" in iptsim.load_host(path).namespace.interfaces) is guessed
+
+
 def test_if_all_rules_are_those_of_a_container_so_is_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "paste"
     path.write_text(
