@@ -138,18 +138,13 @@ def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
 
 def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -> None:
     """Make the networks that the rules reveal; with `existing_only`, only those whose bridge exists."""
-    interfaces = host.namespace.interfaces
-    existing = [name for name in interfaces if existing_only and evidence.is_dockers(name)]
-    for bridge in dict.fromkeys([*evidence.bridges, *existing]):
-        interface = interfaces.get(bridge)
+    for bridge in evidence.bridges:
+        interface = host.namespace.interfaces.get(bridge)
         if existing_only and (interface is None or interface.kind != "bridge"):
             continue
         prefixes = list(evidence.subnets.get(bridge, ()))
-        own = interface.addresses if interface is not None and existing_only and not prefixes else ()
         source = message("from its rules")
-        if own:
-            prefixes = [Prefix(a.family, a.network, a.prefix_length) for a in own if a.scope == "global"]
-        elif not prefixes:
+        if not prefixes:
             prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
         if interface is not None and (existing_only or interface.addresses):
             # a rule may name a bridge and a subnet that do not belong together
@@ -171,8 +166,6 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
             is_default_bridge=bridge == "docker0",
         )
         host.networks[network.name] = network
-        if own:
-            continue
         where = message_joined(" and ", map(str, subnets))
         host.assumptions.append(
             message(

@@ -18,7 +18,7 @@ from iptsim.host.model import FailedCommand, Host, LoggedLine, OwnLoopback, Past
 from iptsim.languages import message
 from iptsim.packet import address_text
 from iptsim.paste.asked_address import asked_address
-from iptsim.paste.containers import name_containers, settings_of
+from iptsim.paste.containers import name_containers, name_networks, settings_of
 from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
@@ -176,6 +176,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     give(host, given, routes_known="ip-route.json" in files, rules_known="ip-rule.json" in files)
     if host.inferred:
         route_as_logged(host, logged)
+    name_networks(host)
     name_containers(host, listed)
     _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     tried = tuple(_asked(segments_read, host, listed, clients=True))
