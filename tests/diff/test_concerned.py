@@ -16,7 +16,6 @@ from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.sets.space import Space
 from tests.sets.hunting import TABLES, Maker, Words
-from tests.thoroughness import first_ones
 
 ADDRESSES = ["192.0.2.10", "10.1.0.7", "10.2.0.9", "198.51.100.7"]
 NETWORKS = ["10.1.0.0/16", "10.0.0.0/8", "198.51.100.0/24", "192.0.2.0/24"]
@@ -108,8 +107,9 @@ def told(comparison: Comparison) -> set[tuple[object, ...]]:
     }
 
 
-@pytest.mark.parametrize("seed", first_ones(range(6), 1))
-@pytest.mark.parametrize("made", first_ones([dumps_with_nat, dumps_of], 1))
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("made", [dumps_with_nat, dumps_of])
 def test_the_differences_are_those_among_all_packets(
     made: Callable[[int], tuple[str, str]], seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
