@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from iptsim.docker.dockerd.recognition import OWN_BRIDGES
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
-from iptsim.host.namespace import Route, prefix_mask
+from iptsim.host.members import Prefix
+from iptsim.host.namespace import Route
 from iptsim.languages import message
 from iptsim.packet import Family, address_text
 
@@ -16,12 +17,12 @@ def with_other_networks(scene: Scene) -> Iterator[Finding]:
     """Find routes to Docker's bridges that take addresses from a network behind another interface."""
     for family in scene.families:
         routes = [one for one in scene.host.namespace.routes if _is_to_network(one, family)]
-        bridges = [one for one in routes if OWN_BRIDGES.fullmatch(one.device or "")]
+        bridges: list[Route] = []
+        others: list[Route] = []
+        for one in routes:
+            (bridges if OWN_BRIDGES.fullmatch(one.device or "") else others).append(one)
         for own in bridges:
-            other = next(
-                (one for one in routes if not OWN_BRIDGES.fullmatch(one.device or "") and _takes(own, one)),
-                None,
-            )
+            other = next((one for one in others if _takes(own, one)), None)
             if other is not None:
                 yield _finding(family, own, other)
                 break
@@ -39,9 +40,7 @@ def _is_to_network(route: Route, family: Family) -> bool:
 
 def _takes(own: Route, other: Route) -> bool:
     """Return whether a route is for all or some addresses of another one, and at least as specific."""
-    length = other.prefix_length
-    start = own.destination & prefix_mask(own.family, length)
-    return own.prefix_length >= length and start == other.destination
+    return own.prefix_length >= other.prefix_length and _prefix(other).covers(own.family, own.destination)
 
 
 def _finding(family: Family, own: Route, other: Route) -> Finding:
@@ -52,8 +51,8 @@ def _finding(family: Family, own: Route, other: Route) -> Finding:
             "{bridge} ({subnet}) has addresses of the network behind {device} ({network}).",
             bridge=bridge,
             device=device,
-            subnet=_prefix(own),
-            network=_prefix(other),
+            subnet=str(_prefix(own)),
+            network=str(_prefix(other)),
         ),
         tuple(Evidence("ip route", _words(one)) for one in (own, other)),
         message(
@@ -76,8 +75,8 @@ def _finding(family: Family, own: Route, other: Route) -> Finding:
     )
 
 
-def _prefix(route: Route) -> str:
-    return f"{address_text(route.family, route.destination)}/{route.prefix_length}"
+def _prefix(route: Route) -> Prefix:
+    return Prefix(route.family, route.destination, route.prefix_length)
 
 
 def _words(route: Route) -> str:

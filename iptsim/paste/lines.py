@@ -180,6 +180,21 @@ def _unescaped(line: str) -> list[str]:
     return [part.replace('\\"', '"') for part in parts]
 
 
+#: A command of Docker goes over at most this many lines; without a limit, each of many such lines joins all others.
+MOST_LINES = 100
+
+
+def continued(lines: list[Line], at: int, most: int | None = None) -> tuple[str, int]:
+    """Return a line with those that continue it after a backslash, at most some, and the index of the last of them."""
+    end = len(lines) if most is None else min(len(lines), at + most)
+    parts, last = [lines[at].text], at
+    while parts[-1].endswith("\\") and last + 1 < end:
+        last += 1
+        parts[-1] = parts[-1][:-1]
+        parts.append(lines[last].text.lstrip())
+    return " ".join(parts), last
+
+
 def commented(lines: list[Line]) -> list[Line]:
     """Return the lines of comments that hold rules, in place of all lines."""
     texts = [line.whole for line in lines]

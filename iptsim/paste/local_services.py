@@ -12,6 +12,7 @@ from typing import Any
 from iptsim.host.model import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Listed
+from iptsim.paste.prefixes import COMPOSED
 from iptsim.paste.prompts import prompt_of
 
 #: Ports of services that only programs connect to, no browsers, and words in the names of their images.
@@ -45,8 +46,6 @@ _RUNNING = re.compile(rf"\bserver running on host \"?{_LOOPBACK}", re.IGNORECASE
 _NO_LISTENER = re.compile(r"refused|\(?\b111\b", re.IGNORECASE)
 #: The same error on macOS and on Windows, which containers do not run.
 _NOT_LINUX = re.compile(r"\((?:61|10061)\b")
-#: A line of a log of Compose: "app_1  | ...", "app-1 | ...".
-_COMPOSED = re.compile(r"\s*(?P<name>[A-Za-z][\w.-]*?)(?:[-_]\d+)?\s+\|\s(?P<text>.*)")
 #: A setting that says where a service is: DB_HOST=localhost, redis://127.0.0.1:6379/0.
 _SETTING = re.compile(rf"(?:^|//|@){_LOOPBACK}(?::(?P<port>\d{{2,5}}))?(?:[/?]|$)", re.IGNORECASE)
 _KEYS = re.compile(r"host|ur[li]|addr|server|dsn|endpoint|broker|connection", re.IGNORECASE)
@@ -116,16 +115,14 @@ def _keep(found: dict[tuple[str, int], OwnLoopback], one: OwnLoopback) -> None:
 
 def _logged(lines: Sequence[Line], services: Mapping[str, Any]) -> Iterator[OwnLoopback]:
     """Yield the errors in logs of Compose, and those beside a Compose file that are about one of its services."""
-    composed = any(_COMPOSED.match(line.text) for line in lines)
+    composed = any(COMPOSED.match(line.text) for line in lines)
     for at, line in enumerate(lines):
         text = line.text[:1000]
-        row = _COMPOSED.match(text)
+        row = COMPOSED.match(text)
         port = _refused_port(row["text"] if row else text, lines, at)
         if port is None or prompt_of(text) is not None or _NOT_LINUX.search(text):
             continue
-        following = (
-            _COMPOSED.match(lines[at + 1].text[:1000]) if row is None and at + 1 < len(lines) else None
-        )
+        following = COMPOSED.match(lines[at + 1].text[:1000]) if row is None and at + 1 < len(lines) else None
         told = row or following  # an error may begin on the line before those of its service
         name = told["name"] if told else _typed_in(lines, at, services)
         sure = told is not None or bool(name) or _runs_inside(lines, at)
@@ -160,7 +157,7 @@ def _refused_port(text: str, lines: Sequence[Line], at: int) -> int | None:
     told = text
     if _RUNNING.search(text):  # over three lines: what failed, the host, the port
         before, after = (lines[one].text[:300] if 0 <= one < len(lines) else "" for one in (at - 1, at + 1))
-        text = f"{text} {after[found.start(2) :] if (found := _COMPOSED.match(after)) else after.strip()}"
+        text = f"{text} {after[found.start(2) :] if (found := COMPOSED.match(after)) else after.strip()}"
         told = f"{before} {text}"
     if not _REFUSED.search(told):
         return None

@@ -18,6 +18,8 @@ _ANY = re.compile(r"tables|Chain |-[AIP] |:\S+ (?:ACCEPT|DROP|-)|\*(?:filter|nat
 #: Fewer lines than this have nothing in common.
 _SOME = 3
 
+#: A line of a log of Compose: "app_1  | ...", "app-1 | ...".
+COMPOSED = re.compile(r"\s*(?P<name>[A-Za-z][\w.-]*?)(?:[-_]\d+)?\s+\|\s(?P<text>.*)")
 _SERVICE = re.compile(r"[a-z0-9][\w.-]* +\| ")
 _OWN = re.compile(r"(?:localhost|127\.0\.0\.1|::1)\b(?=.*(?:\d{2,5}|accepting))", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*(\d+)(?:[:.)](?: |$)| ?[|│](?: |$)| |$)")

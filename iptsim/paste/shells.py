@@ -118,10 +118,12 @@ def of_one_machine(segments: list[Segment]) -> tuple[list[Segment], list[Segment
     """
     places = [one.place for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
     machine = None if None in places or not places else places[0]
-    others = [
-        one for one in segments if one.place not in (None, machine) and all(map(_is_of_a_machine, one.pieces))
-    ]
-    return [one for one in segments if one not in others], others
+    mine: list[Segment] = []
+    others: list[Segment] = []
+    for one in segments:
+        elsewhere = one.place not in (None, machine) and all(map(_is_of_a_machine, one.pieces))
+        (others if elsewhere else mine).append(one)
+    return mine, others
 
 
 def _is_of_a_machine(piece: object) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from iptsim.host.model import UnresolvedName
 from iptsim.paste.lines import Line
+from iptsim.paste.prefixes import COMPOSED
 from iptsim.paste.prompts import command_of
 from iptsim.paste.shells import container_of
 
@@ -30,8 +31,6 @@ _ERRORS = tuple(
         rf"\b(?:ping|ssh|telnet|nc|wget|curl): (?:unknown host )?{_NAME}: {_FAILED}",
     )
 )
-#: A line of a log of Compose: "app_1  | ...", "app-1 | ...".
-_COMPOSED = re.compile(r"\s*(?P<name>[A-Za-z][\w.-]*?)(?:[-_]\d+)?\s+\|\s")
 #: At most this many are kept.
 _MOST = 5
 
@@ -44,7 +43,7 @@ def unresolved_names(lines: list[Line]) -> Iterator[UnresolvedName]:
         error = next((match for match in (one.search(text) for one in _ERRORS) if match), None)
         if error is None or command_of(text) is not None:
             continue
-        row = _COMPOSED.match(text)
+        row = COMPOSED.match(text)
         asker = row["name"] if row else container_of(lines, at) or ""
         name = error["name"].rstrip(".-")
         found.setdefault((name, asker), UnresolvedName(line.number, text.strip()[:200], name, asker))

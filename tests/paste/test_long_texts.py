@@ -21,7 +21,10 @@ class Counted(list[Line]):
         return super().__getitem__(key)
 
 
-@pytest.mark.parametrize("line", ["# hello", "auto eth0", "search example.org", "ufw allow 22\nwords"])
+@pytest.mark.parametrize(
+    "line",
+    ["# hello", "auto eth0", "search example.org", "ufw allow 22\nwords", "docker \\", "dockerd \\"],
+)
 def test_lines_that_may_begin_a_form_are_not_read_again_and_again(line: str) -> None:
     """A reader that looks ahead from each of many lines would look at the square of their number."""
     lines = Counted(lines_of(f"{line}\n" * 1000 + "iface\nnameserver\nufw\nnft rule\n"))

@@ -12,7 +12,7 @@ from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
 from iptsim.languages import message
 from iptsim.packet import Family
-from iptsim.paste.lines import Line
+from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned
 from iptsim.paste.placeholders import is_cut
 from iptsim.paste.prompts import Command, command_of
@@ -186,13 +186,8 @@ class _Reader:
     def _continued(self) -> str:
         """Return a line with its continuation lines and its wrapped rest, and move past them."""
         first = self.at
-        parts = [self.lines[first].text]
-        self.at += 1
-        while self.at < len(self.lines) and parts[-1].endswith("\\"):
-            parts[-1] = parts[-1][:-1]
-            parts.append(self.lines[self.at].text.lstrip())
-            self.at += 1
-        text = " ".join(parts)
+        text, last = continued(self.lines, first)
+        self.at = last + 1
         if self._is_bare(first, text):
             text = f"iptables {text.lstrip()}"
         while self.at - first < _WRAPPED and self._is_wrapped(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from iptsim.paste.lines import Line
+from iptsim.paste.lines import MOST_LINES, Line, continued
 from iptsim.paste.pieces import Segment, Settings
 from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.undoing import NOT_SO
@@ -63,15 +63,12 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
     last = None
     index = at
     while index < len(lines):
-        begun, text = index, lines[index].text
-        index += 1
-        while text.endswith("\\") and index < len(lines):
-            text = text[:-1] + " " + lines[index].text.lstrip()
-            index += 1
+        text, end = continued(lines, index, MOST_LINES)
         typed = command_of(text)
-        if not lines[begun].is_blank and (typed is None or not _takes(typed, settings)):
+        if not lines[index].is_blank and (typed is None or not _takes(typed, settings)):
             break
-        last = index - 1 if typed is not None else last
+        last = end if typed is not None else last
+        index = end + 1
     if last is None:
         return None
     return Segment("docker commands", "docker commands", at, last, [settings])

@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from iptsim.host.dockerd_options import SETTINGS, options_of
-from iptsim.paste.lines import Line
+from iptsim.paste.lines import MOST_LINES, Line, continued
 from iptsim.paste.pieces import Segment, Settings
 from iptsim.paste.prompts import Command, command_of
 
@@ -16,6 +16,8 @@ from iptsim.paste.prompts import Command, command_of
 _ASSIGNED = re.compile(
     r"\s*(?:export\s+)?(?:DOCKER_OPTS|DOCKERD_OPTS|DOCKER_NETWORK_OPTIONS|OPTIONS|other_args)=(?P<words>.*)"
 )
+#: What the first line of such options has in it.
+_HINT = re.compile(r"dockerd|docker\s+(?:-d|--daemon|daemon)\b|OPTS=|OPTIONS=|other_args=")
 #: A line of daemon.json, as grep shows it.
 _ROW = re.compile(r"\s*\"(?P<key>[a-z0-9-]+)\":\s*(?P<value>true|false|\"[^\"\\\x00-\x1f]*\")\s*,?\s*")
 #: ExecStart= of a unit, and lines of ps and systemctl status; in prose, it may be advice.
@@ -24,16 +26,16 @@ _RUN = re.compile(r"(?:^|.*[\s=─])(?:/\S*/dockerd|/\S*/docker\s+(?:-d|--daemon
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the options of dockerd that start at a line, or None."""
-    text, last = lines[at].text, at
+    text = lines[at].text
     if command is not None and "daemon.json" in command.text and (row := _ROW.fullmatch(text)):
         return (
             _segment(lines, at, at, {row["key"]: json.loads(row["value"])})
             if row["key"] in SETTINGS
             else None
         )
-    while text.endswith("\\") and last + 1 < len(lines):
-        last += 1
-        text = text[:-1] + " " + lines[last].text.lstrip()
+    if not _HINT.search(text):
+        return None
+    text, last = continued(lines, at, MOST_LINES)
     words = _words(text)
     if words is None:
         return None
