@@ -76,7 +76,7 @@ def _host_of(
     if strict or (_is_plain(source) and not extra):
         try:
             # a text with an error is read again, tolerantly
-            host = read_host(source, docker_inspect=docker_inspect, noflush=noflush, one_is_enough=not strict)
+            host = read_host(source, docker_inspect=docker_inspect, noflush=noflush, tolerant=not strict)
             if strict or noflush is not None or not any(map(_lacks_chains, host.rulesets.values())):
                 return host
         except (DumpSyntaxError, DumpErrors, CaptureError):

@@ -41,6 +41,8 @@ class Complaints:
         self.refused = 0
         self.unknown = 0
         self.named: set[str] = set()
+        #: the number of rules with redacted conditions, and the line of the first
+        self.redacted = self.first_redacted = 0
 
     @cached_property
     def lines(self) -> list[str]:
@@ -103,6 +105,15 @@ class Complaints:
         text = message("iptsim does not know {name}; its effect is left open", name=name)
         self.warn(number, message("{text} ({hint})", text=text, hint=hint) if hint else text)
 
+    def note_redacted(self, number: int) -> None:
+        """Count a rule with redacted conditions, for one warning about all of them.
+
+        Args:
+            number: the number of its line.
+        """
+        self.redacted += 1
+        self.first_redacted = self.first_redacted or number
+
     def close(self) -> None:
         """Add the numbers of further errors and warnings of each kind.
 
@@ -118,6 +129,14 @@ class Complaints:
         if self.unknown > MAX_UNKNOWN:
             text = message("... and {count} more unknown extensions", count=self.unknown - MAX_UNKNOWN)
             self.warnings.append(DumpWarning(text))
+        if self.redacted:
+            text = message_many(
+                "the Ethernet address in this rule is redacted; that condition is assumed to be unknown",
+                "the Ethernet addresses in {count} rules are redacted, here for the first time; those conditions are "
+                "assumed to be unknown",
+                self.redacted,
+            )
+            self.warn(self.first_redacted, text)
         self.errors.sort(key=lambda error: error.span.line)
         if len(self.errors) == 1 and not self.more_errors:
             raise self.errors[0]

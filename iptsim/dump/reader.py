@@ -60,6 +60,7 @@ def loads(
     table: str | None = None,
     onto: Ruleset | None = None,
     one_is_enough: bool = False,
+    redacted: bool = False,
 ) -> Ruleset:
     """Read a dump from a text.
 
@@ -73,12 +74,14 @@ def loads(
         onto: existing rules: the text is applied to a copy of them, as `iptables-restore --noflush` does, and
             the result contains both.
         one_is_enough: stop at the first line that iptables-restore would reject.
+        redacted: take conditions on redacted Ethernet addresses for unknown ones, with a warning; iptables-restore
+            would reject them.
 
     Raises:
         DumpSyntaxError: iptables-restore would reject a line.
         DumpErrors: it would reject several lines.
     """
-    return _Reader(source, family, lenient, table, onto, one_is_enough).read(text)
+    return _Reader(source, family, lenient, table, onto, one_is_enough, redacted).read(text)
 
 
 class _Reader:
@@ -92,11 +95,13 @@ class _Reader:
         table: str | None,
         onto: Ruleset | None,
         one_is_enough: bool,
+        redacted: bool,
     ) -> None:
         self.source = source
         self.wanted = onto.family if onto else family
         self.onto = onto is not None
         self.lenient = lenient
+        self.redacted = redacted
         self.ruleset = commands.copy(onto) if onto else Ruleset(source=source)
         self.complaints = Complaints(source, self.ruleset.warnings, one_is_enough=one_is_enough)
         self.tables = Tables(self.ruleset, self.complaints, self.onto, table)
@@ -108,7 +113,7 @@ class _Reader:
         self.complaints.text = text
         self.ruleset.family = self.wanted or guess_family(text)
         self.binder = Binder(self._form())
-        self.rules = RuleLines(self.binder, self.tables, self.complaints)
+        self.rules = RuleLines(self.binder, self.tables, self.complaints, redacted=self.redacted)
         self._read_lines(text)
         table = self.tables.table
         if table is not None:

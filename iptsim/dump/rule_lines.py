@@ -18,6 +18,7 @@ from iptsim.dump.shapes import Kind, Shapes
 from iptsim.dump.syntax import Line, read_counters
 from iptsim.dump.words import Word, split
 from iptsim.extensions.base import Match, Target
+from iptsim.extensions.hidden import Hidden, redacted_parts
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.languages import message
 
@@ -40,6 +41,7 @@ class RuleLines:
         binder: determines the roles of the words of a new shape.
         tables: the tables of the text.
         complaints: receives errors and warnings.
+        redacted: whether redacted Ethernet addresses are unknown conditions, not errors.
 
     Attributes:
         plans: how to read lines, by their shapes.
@@ -47,8 +49,11 @@ class RuleLines:
         shapes: the frequent shapes.
     """
 
-    def __init__(self, binder: Binder, tables: Tables, complaints: Complaints) -> None:
+    def __init__(
+        self, binder: Binder, tables: Tables, complaints: Complaints, *, redacted: bool = False
+    ) -> None:
         self.binder = binder
+        self.redacted = redacted
         self.tables = tables
         self.complaints = complaints
         self.plans: dict[tuple[str | None, ...], Plan] = {}
@@ -128,9 +133,16 @@ class RuleLines:
             if counters is None:
                 return False
             line = line.partition("]")[2]
+        hidden = self._take_redacted(words, words, number)
         plan = self.plans.get(tuple(map(self.keep.get, words)))
         if plan is None:
             return False
+        if hidden:
+            try:
+                self._command(plan, words, plan.run(words), counters, number, hidden)
+            except BindError:
+                return False
+            return True
         name = words[plan.arguments[0]]
         chain = table.chains.get(name)
         if chain is None or name in plan.misplaced:
@@ -165,6 +177,7 @@ class RuleLines:
         self.tables.open_by_rule(text, number)
         words = list(line.words)
         self._check_sizes(words, number)
+        hidden = self._take_redacted(words, [word.text for word in words], number)
         try:
             plan = self.binder.plan(words)
             if plan.ignored:
@@ -172,7 +185,7 @@ class RuleLines:
             texts = [word.text for word in words]
             bound = plan.run(texts)
             counters = plan.read_counters(texts) or line.counters
-            self._command(plan, texts, bound, counters, number)
+            self._command(plan, texts, bound, counters, number, hidden)
         except BindError as error:
             place = _part(words[error.at], error.item, error.column)
             raise self.complaints.error(error.message, number, place.columns, error.hint) from None
@@ -181,6 +194,17 @@ class RuleLines:
                 self.keep[texts[index]] = texts[index]
             plan.settle(texts, bound)
             self.plans[tuple(map(self.keep.get, texts))] = plan
+
+    def _take_redacted(
+        self, line: list[str] | list[Word], words: Sequence[str], number: int
+    ) -> tuple[Hidden, ...]:
+        """Remove the conditions of an appended rule that are redacted, and return them."""
+        if not self.redacted or words[0] != "-A":
+            return ()
+        parts = redacted_parts(words, number)
+        for part, _ in reversed(parts):
+            del line[part]
+        return tuple(condition for _, condition in parts)
 
     def _check_sizes(self, words: Sequence[Word], number: int) -> None:
         if len(words) > MAX_WORDS:
@@ -204,7 +228,13 @@ class RuleLines:
                 )
 
     def _command(
-        self, plan: Plan, words: Sequence[str], bound: Bound, counters: Counters | None, number: int
+        self,
+        plan: Plan,
+        words: Sequence[str],
+        bound: Bound,
+        counters: Counters | None,
+        number: int,
+        hidden: tuple[Hidden, ...],
     ) -> None:
         """Apply a line's command.
 
@@ -237,7 +267,7 @@ class RuleLines:
                     raise BindError(
                         message("{words} can't be used in {name}", words=words[at], name=chain.name), at
                     )
-                rules = self._rules(plan, bound, chain, counters, number)
+                rules = self._rules(plan, bound, chain, counters, number, hidden)
                 if plan.command == "A":
                     for rule in rules:
                         rule.position = len(chain.rules) + 1
@@ -276,7 +306,13 @@ class RuleLines:
             raise BindError(error.message, at, error.hint) from None
 
     def _rules(
-        self, plan: Plan, bound: Bound, chain: Chain, counters: Counters | None, number: int
+        self,
+        plan: Plan,
+        bound: Bound,
+        chain: Chain,
+        counters: Counters | None,
+        number: int,
+        hidden: tuple[Hidden, ...],
     ) -> list[Rule]:
         """Make the rules of a line: one per pair of source and destination."""
         target, table = bound.target, self.tables.table
@@ -304,13 +340,15 @@ class RuleLines:
                     at,
                     TOO_MANY,
                 )
+        if hidden:
+            self.complaints.note_redacted(number)
         return [
             Rule(
                 chain.table,
                 chain.name,
                 0,
                 model,
-                bound.matches,
+                (*bound.matches, *hidden),
                 target,
                 counters,
                 self.complaints.source,

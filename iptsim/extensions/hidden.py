@@ -5,6 +5,8 @@ What was not read never makes an answer more certain: such conditions and effect
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -19,6 +21,14 @@ from iptsim.packet import Context, Unknown
 
 #: The name of a target that represents rules that are not shown.
 GAP = "..."
+#: The command that shows all of the rules.
+SHOW = "iptables-save -c"
+#: An Ethernet address with redacted bytes.
+_BYTE = r"(?:[0-9A-Fa-f]{1,2}|[xX*?#_]{1,2})"
+_REDACTED = re.compile(rf"(?=.*[xX*?#_])(?:{_BYTE}:){{5}}{_BYTE}")
+_OPTION = "--mac-source"
+#: The least number of words before an address: `-m mac --mac-source`.
+_BEFORE = 3
 _NOT_SHOWN = message("the source does not show it")
 
 
@@ -67,6 +77,30 @@ class Hidden(Match):
     def says(self) -> Text:
         """Return what is not known of the packets."""
         return self.told or message("that match {condition}", condition=self.words)
+
+
+def redacted_parts(words: Sequence[str], line: int) -> list[tuple[slice, Hidden]]:
+    """Return the conditions of a rule on Ethernet addresses that are redacted, and where each of them stands.
+
+    Conditions of different lines are never the same, even if equally redacted.
+
+    Args:
+        words: of the rule; the conditions stand there as iptables-save writes them.
+        line: the number of its line.
+    """
+    found = list[tuple[slice, Hidden]]()
+    if _OPTION not in words:
+        return found
+    for at in range(_BEFORE, len(words)):
+        start = at - _BEFORE - (words[at - 2] == "!")
+        opening = [word for word in words[max(start, 0) : at] if word != "!"]
+        if opening != ["-m", "mac", _OPTION] or not _REDACTED.fullmatch(words[at]):
+            continue
+        text = " ".join(words[start : at + 1])
+        reason = message("the redacted address in {words}", words=text)
+        hidden = Hidden(words=text, reason=reason, settle=SHOW, place=("unread", line, text))
+        found.append((slice(start, at + 1), hidden))
+    return found
 
 
 class HiddenAddress(Hidden):

@@ -75,17 +75,18 @@ def read_host(
     lenient: bool = False,
     docker_inspect: str | Path | None = None,
     noflush: str | Path | None = None,
-    one_is_enough: bool = False,
+    tolerant: bool = False,
 ) -> Host:
     """Read a host from the files found at a path, as :func:`load_host` does.
 
-    With `one_is_enough`, reading a dump stops at the first line that iptables-restore would reject.
+    With `tolerant`, redacted Ethernet addresses are unknown conditions, and reading a dump stops at the first line that
+    iptables-restore would reject for another reason: the text will be read as pasted text.
     """
     if docker_inspect is not None:
         source = _with_containers(source, Path(docker_inspect))
     if source.dump is None:
-        return _Reader(source, lenient, noflush).read()
-    ruleset = _ruleset(source.dump, source.name, None, lenient, one_is_enough=one_is_enough)
+        return _Reader(source, lenient, noflush, tolerant=tolerant).read()
+    ruleset = _ruleset(source.dump, source.name, None, lenient, tolerant=tolerant)
     if not ruleset.tables:
         raise CaptureError(
             message(
@@ -131,7 +132,7 @@ def _with_containers(source: Source, path: Path) -> Source:
 
 
 def _ruleset(
-    data: bytes, source: str, family: Family | None, lenient: bool, *, one_is_enough: bool = False
+    data: bytes, source: str, family: Family | None, lenient: bool, *, tolerant: bool = False
 ) -> Ruleset:
     # Imported here, because the grammar takes time to load, and not every reader of hosts needs it.
     from iptsim.dump.reader import loads
@@ -142,7 +143,8 @@ def _ruleset(
         source=source,
         family=family,
         lenient=lenient,
-        one_is_enough=one_is_enough,
+        one_is_enough=tolerant,
+        redacted=tolerant,
     )
 
 
@@ -183,10 +185,13 @@ class _Reader:
         noflush: str | Path | None,
         rulesets: Mapping[Family, Ruleset] | None = None,
         own: Mapping[str, Sequence[InterfaceAddress]] = MappingProxyType({}),
+        *,
+        tolerant: bool = False,
     ) -> None:
         self.source = source
         self.own = own
         self.lenient = lenient
+        self.tolerant = tolerant
         self.noflush = noflush
         self.known_rulesets = rulesets
 
@@ -301,7 +306,7 @@ class _Reader:
 
     def _ruleset(self, name: str, family: Family) -> Ruleset:
         path = f"{self.source.name}/{name}"
-        return _ruleset(self.source.files[name], path, family, self.lenient)
+        return _ruleset(self.source.files[name], path, family, self.lenient, tolerant=self.tolerant)
 
     def _namespace(self) -> Namespace:
         links, ports = (self._entries(name, LinkEntry) for name in ("ip-link.json", "bridge-link.json"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from iptsim.extensions.hidden import Hidden, HiddenAddress
+from iptsim.extensions.hidden import SHOW, Hidden, HiddenAddress
 from iptsim.extensions.values import NETWORK
 from iptsim.languages import Message, message
 from iptsim.packet import Family
@@ -34,7 +34,6 @@ _KNOWN = {
 #: Placeholders for a redacted byte.
 _REDACTED = re.compile(r"[0-9]*[xXyYzZnN*?#_█•■.]+[0-9]*|<[^>]*>|\[[^]]*\]|[A-Za-z]{1,3}")
 _BYTES = 4
-SHOW = "iptables-save -c"
 
 
 def is_number(text: str, family: Family) -> bool:

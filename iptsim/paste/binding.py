@@ -12,15 +12,16 @@ from iptsim.dump.extension_names import target_names
 from iptsim.dump.plan import BindError, Bound, Plan
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
-from iptsim.extensions.hidden import Hidden, HiddenTarget
+from iptsim.extensions.hidden import SHOW, Hidden, HiddenTarget, redacted_parts
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.unknown import UnknownMatch
 from iptsim.languages import Text, message
 from iptsim.packet import Family
-from iptsim.paste.addresses import SHOW, address_option
+from iptsim.paste.addresses import address_option
 from iptsim.paste.listed import REMARK
 from iptsim.paste.placeholders import is_cut, is_no_interface, is_placeholder
 
+_REDACTED = message("the Ethernet address is redacted")
 #: With more unreadable parts than this, the whole rule is unreadable.
 _MOST = 24
 #: The number of shapes of rules that are remembered.
@@ -95,8 +96,12 @@ class RuleBinder:
             return Reading(*known, (), None, ())
         left = _without_remark(list(words))
         hidden: list[Hidden] = []
-        left = _without_variables(left, hidden)
         complaints: list[Text] = []
+        for part, condition in reversed(redacted_parts([word.text for word in left], line)):
+            del left[part]
+            hidden.append(condition)
+            complaints.append(_REDACTED)
+        left = _without_variables(left, hidden)
         left, target = self._unknown_target(left)
         breaks_off = texts[-1] in _VALUED or any(map(is_cut, texts))
         #: where the last unreadable option stood

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule
-from iptsim.extensions.hidden import GAP, Hidden, HiddenEnd, HiddenTarget, is_gap
+from iptsim.extensions.hidden import GAP, SHOW, Hidden, HiddenEnd, HiddenTarget, is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.languages import Message, message
-from iptsim.paste.addresses import SHOW
 
 
 def gap(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from iptsim.dump.ruleset import Jump, Table
-from iptsim.extensions.hidden import HiddenTarget
+from iptsim.extensions.hidden import SHOW, HiddenTarget
 from iptsim.languages import message
-from iptsim.paste.addresses import SHOW
 
 
 def make_unknown(table: Table, name: str) -> None:

@@ -9,14 +9,13 @@ from iptsim.dump.checks import doubt, objections
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, DumpWarning, Jump, Rule, Ruleset, Table
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Match, Target
-from iptsim.extensions.hidden import Hidden, HiddenTarget, is_gap
+from iptsim.extensions.hidden import SHOW, Hidden, HiddenTarget, is_gap
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
 from iptsim.host.model import Grown, RefusedCommand
 from iptsim.languages import Text, message
 from iptsim.packet import Family
-from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
 from iptsim.paste.callers import CALLERS, conditions_of_jump
 from iptsim.paste.gap_rules import gap, remove_perhaps

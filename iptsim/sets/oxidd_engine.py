@@ -12,6 +12,9 @@ from iptsim.sets.bdd import Split
 #: Results of operations that are remembered, for many rules and for few; 16 bytes each.
 _REMEMBERED, _FEW = 1 << 19, 1 << 15
 
+#: The least number of variables that are made at once.
+_FIRST = 512
+
 
 class OxiddEngine:
     """Implements :class:`iptsim.sets.bdd.Engine`."""
@@ -22,6 +25,9 @@ class OxiddEngine:
         self.most_nodes = most_nodes
         self._manager = BCDDManager(most_nodes, _FEW if small else _REMEMBERED, 1)
         self.true, self.false = self._manager.true(), self._manager.false()
+        #: the variables that are in use; those that exist, more than needed; all of these as :meth:`exists` takes them
+        self._used = self._made = 0
+        self._all = self.true
 
     @property
     def nodes(self) -> int:
@@ -30,7 +36,13 @@ class OxiddEngine:
 
     def add(self, count: int) -> int:
         """Add variables after all others, and return the number of the first."""
-        return self._manager.add_vars(count).start
+        first = self._used
+        self._used += count
+        if self._used > self._made:
+            self._manager.add_vars(max(self._used - self._made, self._made, _FIRST))
+            self._made = self._manager.num_vars()
+            self._all = self.cube(range(self._made))
+        return first
 
     def variable(self, number: int) -> BCDDFunction:
         """Return the function that is true where a variable is."""
@@ -70,8 +82,8 @@ class OxiddEngine:
         return found
 
     def meets(self, function: BCDDFunction, other: BCDDFunction) -> bool:
-        """Return whether two functions are ever true together."""
-        return (function & other).satisfiable()
+        """Return whether two functions are ever true together, without making the function that says where."""
+        return bool(function.apply_exists(BooleanOperator.AND, other, self._all) != self.false)
 
     def cube(self, variables: Iterable[int]) -> BCDDFunction:
         """Return variables in the form that :meth:`exists` takes."""

@@ -9,12 +9,12 @@ from iptsim.dump.header import warns_of_legacy
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.extensions.parameters import ANY_PROTOCOL
 from iptsim.extensions.registry import find_target
 from iptsim.languages import message
 from iptsim.packet import Family
-from iptsim.paste.addresses import SHOW, address_option
+from iptsim.paste.addresses import address_option
 from iptsim.paste.lines import Line
 from iptsim.paste.listed import Phrases, read_phrases
 from iptsim.paste.listing_lines import (
