@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.explanation import branches
 from iptsim.explanation.authors import author_text, sent_to_text, why_text
 from iptsim.explanation.bypassed import bypassed, unseen
@@ -69,7 +70,9 @@ def accepting(leg: Leg) -> list[Step]:
         return accepting_steps[-1:]
     others = [step for step in leg.steps if step.verdict == "ACCEPT" and step.table]
     firm = [step for step in others if not step.maybe]
-    return firm[-1:]
+    # a rule of nftables, rather than the policy of a later chain
+    foreign = [step for step in firm if step.rule is not None and step.table not in BUILTIN_CHAINS]
+    return (foreign or firm)[-1:]
 
 
 def _is_forward(step: Step, host: Host) -> bool:

@@ -6,7 +6,7 @@ Docker, Podman, libvirt and similar software write rules of well-known forms, qu
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Network
 
 from iptsim.dump.chain_graph import ChainGraph
@@ -26,12 +26,15 @@ from iptsim.host.members import (
     prefix_of,
 )
 from iptsim.host.namespace import NftRuleset, prefix_mask
+from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.packet import BITS
 
 _KUBERNETES = re.compile(r"KUBE-|cali-|CNI-")
 #: Chains that dockerd creates, and the names it gives bridges.
 _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
 _DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
+#: The table of nftables that dockerd writes.
+DOCKER_TABLE = "docker-bridges"
 #: Conventional names of bridges.
 BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
 #: Conventional names of external interfaces.
@@ -101,6 +104,12 @@ class Evidence:
                 if tells:
                     self._look(rule)
             self._translating_chains(ruleset)
+        for rule in _of_docker(nftables):
+            if _may_tell(rule):
+                self._look(rule)
+                self.ruled_by_docker |= {
+                    name for name in (rule.parameters.in_interface, rule.parameters.out_interface) if name
+                }
         if nftables is not None:
             self.interfaces |= dict.fromkeys(nftables.interfaces)
             self._translated |= dict.fromkeys(name for name in nftables.uplinks if not BRIDGE.fullmatch(name))
@@ -367,6 +376,15 @@ class Evidence:
             known = subnets.setdefault(bridge, [])
             if prefix not in known:
                 known.append(prefix)
+
+
+def _of_docker(nftables: NftRuleset | None) -> Iterator[Rule]:
+    """Yield the rules that dockerd writes to nftables (moby, libnetwork/drivers/bridge/internal/nftabler)."""
+    for chain in nftables.chains if nftables is not None else ():
+        if chain.table == DOCKER_TABLE:
+            for family, _ in chain.rules:
+                ruleset = ruleset_of(chain, family)
+                yield from ruleset.rules() if ruleset is not None else ()
 
 
 def _may_tell(rule: Rule) -> bool:

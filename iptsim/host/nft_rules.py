@@ -1,7 +1,7 @@
 """Rules of nftables in the notation of iptables, where both mean the same to the kernel; see libnftables-json(5).
 
-A condition without an equivalent in iptables is unknown. A chain with statements that change packets, or whose effect
-is unknown, has no translation at all.
+A condition without an equivalent in iptables is unknown. A chain with statements that change packets, except by nat, or
+whose effect is unknown, has no translation at all.
 """
 
 from __future__ import annotations
@@ -52,6 +52,15 @@ _ICMPV6 = {
 #: Protocols with ports, by nft's names.
 _TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
+#: Translations of nat: iptables' target, and its option for addresses and ports.
+_TRANSLATIONS = {
+    "dnat": ("DNAT", "--to-destination"),
+    "snat": ("SNAT", "--to-source"),
+    "masquerade": ("MASQUERADE", "--to-ports"),
+    "redirect": ("REDIRECT", "--to-ports"),
+}
+#: Flags of a translation that do not affect which address it is.
+_PORT_FLAGS = frozenset({"random", "fully-random"})
 #: The maximum number of alternatives of a rule, and of ports in one `-m multiport`.
 _MOST, _PORTS = 512, 7
 #: A condition that no packet of the family satisfies, and one that every packet satisfies.
@@ -70,6 +79,7 @@ class Translator:
         rules: the statements of each rule, by chain.
         sets: the elements of named sets and maps, except those whose elements change.
         hook: the hook of the base chain.
+        nat: whether the base chain is one of type nat.
     """
 
     def __init__(
@@ -77,8 +87,10 @@ class Translator:
         rules: Mapping[str, Sequence[Sequence[dict[str, Any]]]],
         sets: Mapping[str, Sequence[Any]],
         hook: str,
+        *,
+        nat: bool = False,
     ) -> None:
-        self.rules, self.sets, self.hook = rules, sets, hook
+        self.rules, self.sets, self.hook, self.nat = rules, sets, hook, nat
 
     def of(self, base: str, family: Family) -> tuple[NftRule, ...] | None:
         """Return the rules of a base chain and of the chains that it calls; None if one has no translation."""
@@ -153,9 +165,32 @@ class _Rule:
             if chain in ("ACCEPT", "DROP", "REJECT", "RETURN"):
                 raise UntranslatableError
             return f"{'-j' if key == 'jump' else '-g'} {chain}", chain
-        if key == "reject":
+        if key == "reject" and not self.table.nat:
             return f"-j REJECT{self._reject(value)}", ""
+        if key in _TRANSLATIONS and self.table.nat:
+            return self._translation(key, value), ""
         raise UntranslatableError
+
+    def _translation(self, key: str, value: Any) -> str:
+        """Return the target that translates addresses or ports as a statement does."""
+        about = value if isinstance(value, Mapping) else {}
+        flags = about.get("flags", ())
+        if value not in (None, about) or not _PORT_FLAGS.issuperset([flags] if isinstance(flags, str) else flags):
+            raise UntranslatableError
+        if about.get("family") not in (None, "ip" if self.family == 4 else "ip6"):
+            self.conditions.append(_NEVER)
+        target, option = _TRANSLATIONS[key]
+        address = _address(about["addr"]) if "addr" in about else ""
+        port = _port_range(about["port"]) if "port" in about else ""
+        # netmap, and addresses from a map
+        if address is None or "/" in address or port is None or (key in ("dnat", "snat")) is not bool(address):
+            raise UntranslatableError
+        if port and not (self.protocols and _TRANSPORTS.issuperset(self.protocols)):
+            raise UntranslatableError
+        if self.family == 6 and address and port:
+            address = f"[{address}]".replace("-", "]-[")
+        to = f"{address}:{port}" if address and port else address or port
+        return f"-j {target} {option} {to}" if to else f"-j {target}"
 
     def _reject(self, value: Any) -> str:
         if not isinstance(value, Mapping) or not value:
@@ -323,7 +358,9 @@ class _Rule:
 
     def _interface(self, key: str, values: list[Any], *, negated: bool) -> list[str] | None:
         arriving = key.startswith("i")
-        there = ("prerouting", "input", "forward") if arriving else ("forward", "output", "postrouting")
+        # forwarded packets keep their input interface in postrouting (Linux 5.7 and later)
+        there: tuple[str, ...] = ("prerouting", "input", "forward", "postrouting")
+        there = there if arriving else ("forward", "output", "postrouting")
         names = [str(one) for one in values]
         if self.table.hook not in there or any(not name or name.endswith("+") for name in names):
             return None
@@ -379,6 +416,16 @@ def _address(value: Any) -> str | None:
     if isinstance(value, Mapping) and isinstance(value.get("range"), list):
         first, last = value["range"]
         return f"{first}-{last}"
+    return None
+
+
+def _port_range(value: Any) -> str | None:
+    """Return a port or a range of ports for a target of nat."""
+    if isinstance(value, int):
+        return str(value)
+    found = value.get("range") if isinstance(value, Mapping) else None
+    if isinstance(found, list) and len(found) == 2 and all(isinstance(one, int) for one in found):
+        return f"{found[0]}-{found[1]}"
     return None
 
 

@@ -176,12 +176,12 @@ def _translated(
     sets: Mapping[str, Sequence[Any]],
 ) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
     """Yield the rules of a base chain for each of its address families, where they have a translation."""
-    if chain.type != "filter" or chain.hook not in _HOOKS:
+    if chain.type not in ("filter", "nat") or chain.hook not in _HOOKS:
         return
     table = (chain.family, chain.table)
     own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}
     for family in sorted(_FAMILIES.get(chain.family, ())):
-        translated = Translator(own, sets, chain.hook).of(chain.name, family)
+        translated = Translator(own, sets, chain.hook, nat=chain.type == "nat").of(chain.name, family)
         if translated is not None:
             yield family, translated
 

@@ -126,6 +126,12 @@ class Hooks:
         """Return the rules of an address family, one program per backend."""
         return self._programs.get(family, [])
 
+    def has_nftables_nat(self, family: int) -> bool:
+        """Return whether nftables has a nat chain for an address family."""
+        return any(
+            chain.type == "nat" and chain.family in _FAMILIES[family] for chain in self._nftables.chains
+        )
+
     def all_programs(self) -> Iterator[Program]:
         """Yield the rules of both families."""
         return chained.from_iterable(self._programs.values())

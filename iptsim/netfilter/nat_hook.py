@@ -88,7 +88,7 @@ def _rewrite(
         packet.checksum_error
         and not verified
         and is_icmp_error(packet)
-        and _has_chains(kernel, context, hook)
+        and _has_chains(kernel, context)
     ):
         return kernel.drop("nat-failed", message("its checksum is wrong"), hook.name)
     if _leaves_elsewhere(context, connection) and not is_icmp_error(packet):
@@ -120,16 +120,13 @@ def _is_there(kernel: Kernel, context: Context) -> bool:
 
     A bare dump may lack table nat, and nftables may have nat chains of its own.
     """
-    if kernel.host.inferred or _has_table(kernel, context):
+    if kernel.host.inferred or _has_chains(kernel, context):
         return True
     return kernel.choices.choose(_ANY_CHAIN, "nat", message("the host has a nat chain"))
 
 
-def _has_chains(kernel: Kernel, context: Context, hook: Hook) -> bool:
-    """Return whether there are nat chains."""
-    return _has_table(kernel, context) or any(isinstance(chain, NftablesChain) for chain in hook.nat)
-
-
-def _has_table(kernel: Kernel, context: Context) -> bool:
-    programs = kernel.hooks.programs(context.packet.family)
-    return any("nat" in program.ruleset.tables for program in programs)
+def _has_chains(kernel: Kernel, context: Context) -> bool:
+    """Return whether there are nat chains; with any, the kernel translates at all hooks (nf_nat_register_fn)."""
+    family = context.packet.family
+    programs = kernel.hooks.programs(family)
+    return kernel.hooks.has_nftables_nat(family) or any("nat" in one.ruleset.tables for one in programs)

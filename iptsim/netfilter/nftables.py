@@ -93,11 +93,12 @@ def _walkable(kernel: Kernel, context: Context, chain: NftChain) -> NftProgram |
 
     Before conntrack has looked a packet up, nftables knows no state of it.
     """
-    if not chain.effects or (chain.priority or 0) <= hooks.CONNTRACK_PRIORITY:
+    if not chain.effects or kernel.world.assumed_of(assumable(chain), MODULE) is not None:
         return None
-    if kernel.world.assumed_of(assumable(chain), MODULE) is not None:
+    found = program_of(chain, context.packet.family)
+    if found is not None and found.tracked and (chain.priority or 0) <= hooks.CONNTRACK_PRIORITY:
         return None
-    return program_of(chain, context.packet.family)
+    return found
 
 
 def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: Text) -> None:

@@ -23,6 +23,9 @@ _ACTIONS = frozenset({
     "set", "notrack", "tproxy", "dup", "fwd", "queue", "synproxy", "flow", "add", "update", "jump", "goto", "vmap",
     "map",
 })  # fmt: skip
+#: What separates the elements of a set, and what nft prints after an element's key.
+_COMMA = re.compile(r""",(?=(?:[^"]*"[^"]*")*[^"]*$)""")
+_ADDED = re.compile(r"""\s(?:counter(?:\s+packets\s+\d+\s+bytes\s+\d+)?|(?:timeout|expires)\s+\S+|comment\s+"[^"]*")""")
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN", "queue": "NFQUEUE"}
 
 
@@ -233,14 +236,15 @@ class _Rule:
             ",".join(values).upper(),
         ]
 
-    def _state_map(self, tree: Tree[Token]) -> None:
-        found = []
-        for element in tree.children:
-            assert isinstance(element, Tree)
-            key, verdict, *chain = map(str, element.children)
-            found.append([key, {verdict: {"target": chain[0]} if chain else None}])
-        self.statements.append({"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": found}}})
-        self.unread.append("ct state vmap")
+    def _vmap(self, tree: Tree[Token]) -> None:
+        key, first, *more = tree.children
+        key_text = str(key).removeprefix("meta ")
+        if isinstance(first, Tree):
+            data: Any = {"set": [_element(one) for one in (first, *more) if isinstance(one, Tree)]}
+        else:
+            data = str(first)
+        self.statements.append({"vmap": {"key": _key(key_text), "data": data}})
+        self.unread.append(f"{key_text} vmap")
 
     def _status(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
@@ -341,7 +345,8 @@ class _Rule:
         self._translation("masquerade", "MASQUERADE", "", tree)
 
     def _translation(self, name: str, target: str, flag: str, tree: Tree[Token]) -> None:
-        self.statements.append({name: None})
+        to = str(tree.children[0]) if tree.children else ""
+        self.statements.append({name: _translation_of(to, redirects=name == "redirect")})
         self.target = ["-j", target]
         if tree.children and flag:
             self.target += [
@@ -354,9 +359,50 @@ class _Rule:
         self.target = ["-j", "MARK", "--set-mark", str(tree.children[0])]
 
 
+def _key(text: str) -> dict[str, Any]:
+    """Return what a verdict map looks up, in the form of libnftables-json(5)."""
+    kind, _, field = text.rpartition(" ")
+    if kind == "ct":
+        return {"ct": {"key": field}}
+    return {"payload": {"protocol": kind, "field": field}} if kind else {"meta": {"key": field}}
+
+
+def _element(tree: Tree[Token]) -> list[Any]:
+    """Return an element of a verdict map."""
+    key, verdict, *chain = (str(child).strip('"') for child in tree.children)
+    return [_json_value(_port_of(key)), {verdict: {"target": chain[0]} if chain else None}]
+
+
+def elements(text: str) -> list[Any] | None:
+    """Return the elements of a named set or verdict map, without what nft adds to them; None if one can't be read."""
+    found = []
+    for one in _COMMA.split(text):
+        key, is_map, verdict = re.sub(_ADDED, "", one).strip().partition(" : ")
+        words = verdict.split()
+        if not key or " . " in key or (is_map and len(words) not in (1, 2)):
+            return None
+        value = _json_value(_port_of(key.strip().strip('"')))
+        found.append([value, {words[0]: {"target": words[1]} if words[1:] else None}] if is_map else value)
+    return found
+
+
 def _port_of(text: str) -> str:
     """Return a port by its number; a name that is not known stays."""
     return str(PORTS[text]) if text in PORTS else text
+
+
+def _translation_of(text: str, *, redirects: bool) -> dict[str, Any] | None:
+    """Return the address and port of a translation: "172.17.0.2:80", "[fd00::2]:80-90", or ":8080" of a redirect."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(?:\[(?P<six>[^\]]+)\]|(?P<address>[^\[\]]*?))(?::(?P<port>\d+(?:-\d+)?))?", text)
+    if redirects and text.isdigit():
+        return {"port": int(text)}
+    if found is None or (":" in (found["address"] or "") and found["port"] is None):
+        return {"addr": _json_value(text)}
+    address = found["six"] or found["address"]
+    made = {"addr": _json_value(address)} if address else {}
+    return {**made, "port": _json_value(found["port"])} if found["port"] else made
 
 
 def _json_value(text: str) -> Any:

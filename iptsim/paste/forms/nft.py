@@ -13,11 +13,12 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.packet import Family
 from iptsim.paste.lines import Line
-from iptsim.paste.nft_rules import translated, without_guesses
+from iptsim.paste.nft_rules import elements, translated, without_guesses
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
 
 _TABLE = re.compile(r"\s*table\s+(?:(?P<family>ip|ip6|inet|bridge|netdev|arp)\s+)?(?P<name>[\w.-]+)\s*\{")
+_SET = re.compile(r"\s*(?P<kind>set|map)\s+(?P<name>[^\s{]+)\s*\{")
 _CHAIN = re.compile(r"\s*chain\s+(?P<name>[^\s{]+)\s*\{")
 _BASE = re.compile(
     r"\s*type\s+(?P<type>\w+)\s+hook\s+(?P<hook>\w+)(?:\s+device\s+\"?(?P<device>[\w.-]+)\"?)?\s+priority\s+"
@@ -122,6 +123,8 @@ class _Reader:
         self.table: tuple[str, str] | None = None
         self.chain: str | None = None
         self.depth = 0
+        #: the set or map that is open, and its lines
+        self.open_set: tuple[re.Match[str], list[str]] | None = None
         self.rules: dict[tuple[str, str], Rules] = {}
         self.objects: list[dict[str, Any]] = []
         #: tables with base chains that are not those of iptables
@@ -147,13 +150,19 @@ class _Reader:
             return False
         elif found := _CHAIN.match(text):
             self._begin(found["name"], line)
+        elif self.chain is None and (found := _SET.match(text)):
+            self.depth += 1
+            self.open_set = (found, [])
         elif text.startswith("}"):
+            self._close_set()
             self.depth -= 1
             self.chain = None
             if self.depth <= 0:
                 self.table = None
         elif self.chain is not None:
             self._in_chain(text, line)
+        elif self.open_set is not None:
+            self.open_set[1].append("..." if line.is_gap else text)
         elif text.endswith("{"):
             self.depth += 1
         self.last = self.at
@@ -177,6 +186,23 @@ class _Reader:
         if rules is not None:
             rules.items.append(ChainItem(name, None, None, line.number))
         self.objects.append({"chain": {"family": self.table[0], "table": self.table[1], "name": name}})
+
+    def _close_set(self) -> None:
+        """Add the set or map that ends, unless its elements can't be read: then it may contain anything."""
+        if self.open_set is None or self.table is None:
+            return
+        (found, lines), self.open_set = self.open_set, None
+        text = " ".join(lines)
+        flags = re.search(r"\bflags ([\w,]+)", text)
+        listed = re.search(r"\belements = \{(.*)\}", text)
+        contents = elements(listed[1].strip()) if listed and listed[1].strip() else []
+        if contents is None or "..." in lines:
+            return
+        family, table = self.table
+        about = {"family": family, "table": table, "name": found["name"], "elem": contents}
+        if flags:
+            about["flags"] = flags[1].split(",")
+        self.objects.append({found["kind"]: about})
 
     def _in_chain(self, text: str, line: Line) -> None:
         assert self.table is not None

@@ -1,0 +1,73 @@
+"""Base chains of nftables whose rules have equivalents in iptables, as tables of iptables rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from iptsim.dump import loads
+from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
+from iptsim.errors import IptsimError
+from iptsim.extensions.hidden import Hidden
+from iptsim.host.namespace import NftChain, NftRule
+from iptsim.languages import message
+from iptsim.packet import Family
+
+
+@lru_cache(maxsize=512)
+def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
+    """Return the rules of a base chain and of the chains that it calls, in a table named after that of nftables.
+
+    None if its rules are not known, or have no translation for the address family.
+    """
+    rules = dict(chain.rules).get(family)
+    if rules is None or chain.name is None or chain.policy is None or chain.hook is None:
+        return None
+    called = (one.called for one in rules if one.called)
+    names = list(dict.fromkeys([chain.name, *(one.chain for one in rules), *called]))
+    kind = "nat" if chain.type == "nat" else "filter"
+    try:
+        loaded = loads(_dump(rules, names, kind), family=family).tables[kind]
+    except IptsimError:
+        return None  # nothing that iptables accepts
+    title = f"{chain.family} {chain.table}"
+    table = Table(title)
+    for name in names:
+        table.chains[name] = Chain(title, name)
+    for rule, of in zip(loaded.rules(), _in_order(rules, names), strict=True):
+        table.chains[of.chain].rules.append(_placed(rule, of, title, names, chain))
+    # nft_do_chain: an empty chain that is called returns
+    table.chains[chain.name].policy = chain.policy.upper()
+    return Ruleset(family=family, source=title, backend="nf_tables", tables={title: table})
+
+
+def _in_order(rules: Iterable[NftRule], names: list[str]) -> list[NftRule]:
+    found = list(rules)
+    return [one for name in names for one in found if one.chain == name]
+
+
+def _dump(rules: Iterable[NftRule], names: list[str], table: str) -> str:
+    """Return the rules as iptables-save would print them; chains have numbers, as any name is allowed in nftables."""
+    numbers = {name: f"chain-{number}" for number, name in enumerate(names)}
+    lines = [f"*{table}", *(f":{number} - [0:0]" for number in numbers.values())]
+    for one in _in_order(rules, names):
+        words = one.words.removesuffix(one.called) + numbers[one.called] if one.called else one.words
+        lines.append(f"-A {numbers[one.chain]} {words}")
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftChain) -> Rule:
+    """Return a rule with its position in nftables and its unknown conditions."""
+    target = rule.target
+    if isinstance(target, Jump):
+        target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)
+    matches = rule.matches
+    if of.hidden:
+        hidden = Hidden(
+            words=of.hidden,
+            reason=message("what {words} of nftables matches, which iptsim can't read", words=of.hidden),
+            settle=f"--assume {chain.family}:{chain.table}:{chain.name}=yes",
+            place=("nft", title, of.chain, of.position),
+        )
+        matches = (*matches, hidden)
+    return Rule(title, of.chain, of.position, rule.parameters, matches, target)
