@@ -256,7 +256,7 @@ CODES: dict[str, Kind] = {
         message("A REDIRECT or DNAT in OUTPUT also catches what the program sends that it leads to."),
     ),
     "service-without-endpoints": Kind(
-        "medium", message("A service of Kubernetes has no endpoints, so kube-proxy refuses its connections.")
+        "medium", message("A service of Kubernetes has no endpoints, so kube-proxy blocks its connections.")
     ),
     "docker-user-drops-outgoing": Kind(
         "medium", message("A rule in DOCKER-USER for all packets also drops what containers send.")

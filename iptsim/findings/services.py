@@ -1,4 +1,4 @@
-"""Services of Kubernetes that have no endpoints, so that kube-proxy refuses their connections."""
+"""Services of Kubernetes without endpoints, at all or on this node, so that kube-proxy blocks their connections."""
 
 from __future__ import annotations
 
@@ -16,45 +16,60 @@ from iptsim.packet import PORT_PROTOCOLS, Family, protocol_name
 
 #: At most this many services, and rules, are shown.
 _SHOWN = 5
+_BLOCKING = frozenset({"REJECT", "DROP", "KUBE-MARK-DROP"})
+_ROLES = frozenset({"kube-no-endpoints", "kube-no-local-endpoints"})
 
 
 def without_endpoints(scene: Scene) -> Iterator[Finding]:
-    """Find services without endpoints by the rules with which kube-proxy refuses their connections."""
+    """Find services without endpoints by the rules with which kube-proxy blocks their connections."""
     for family in scene.families:
-        found: dict[str, list[Rule]] = {}
-        for rule in scene.table(family, "filter").rules():
-            if not rule.chain.startswith("KUBE-") or rule.target_name not in ("REJECT", "DROP"):
-                continue
-            role = authorship(rule, scene.host)[1]
-            if role is not None and role.code == "kube-no-endpoints":
-                found.setdefault(role.about["service"], []).append(rule)
-        if found:
-            yield _finding(scene, family, found)
+        found: dict[str, dict[str, list[Rule]]] = {}
+        for table in ("filter", "nat"):
+            for rule in scene.table(family, table).rules():
+                if not rule.chain.startswith("KUBE-") or rule.target_name not in _BLOCKING:
+                    continue
+                role = authorship(rule, scene.host)[1]
+                if role is not None and role.code in _ROLES:
+                    found.setdefault(role.code, {}).setdefault(role.about["service"], []).append(rule)
+        for code, services in found.items():
+            yield _finding(scene, family, code, services)
 
 
-def _finding(scene: Scene, family: Family, found: dict[str, list[Rule]]) -> Finding:
+def _finding(scene: Scene, family: Family, code: str, found: dict[str, list[Rule]]) -> Finding:
     names, rules = list(found), [rule for own in found.values() for rule in own]
     first = names[0]
     shown = next((one for one in (_refused(scene, family, rule) for rule in rules[:_SHOWN]) if one), None)
     namespace, _, name = first.partition(":")[0].rpartition("/")
+    listed = (
+        message_joined(", ", names[:_SHOWN])
+        if len(names) <= _SHOWN
+        else message(
+            "{numbers} and {count} more",
+            numbers=message_joined(", ", names[:_SHOWN]),
+            count=len(names) - _SHOWN,
+        )
+    )
     return Finding(
         "service-without-endpoints",
         message_many(
             "Service {names} of Kubernetes has no endpoints, so its connections are refused.",
             "Services {names} of Kubernetes have no endpoints, so their connections are refused.",
             len(names),
-            names=message_joined(", ", names[:_SHOWN])
-            if len(names) <= _SHOWN
-            else message(
-                "{numbers} and {count} more",
-                numbers=message_joined(", ", names[:_SHOWN]),
-                count=len(names) - _SHOWN,
-            ),
+            names=listed,
+        )
+        if code == "kube-no-endpoints"
+        else message_many(
+            "Service {names} of Kubernetes has no local endpoints: this node drops connections from outside to it.",
+            "Services {names} of Kubernetes have no local endpoints: this node drops connections from outside to them.",
+            len(names),
+            names=listed,
         ),
         tuple(of_rule(rule) for rule in rules[:_SHOWN]),
-        message(
-            "kube-proxy writes such a rule while no ready pod matches the selector of the service, or, with"
-            " externalTrafficPolicy Local, none on this node."
+        message("kube-proxy writes such a rule while no ready pod matches the selector of the service.")
+        if code == "kube-no-endpoints"
+        else message(
+            "kube-proxy writes such a rule if the externalTrafficPolicy of the service is Local, and none of its ready"
+            " pods runs on this node. If one does, kube-proxy may know this node by another name than kubelet."
         ),
         message(
             "See which pods it selects, and whether they are ready: {command}",

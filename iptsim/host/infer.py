@@ -56,7 +56,9 @@ def complete(
     interfaces = host.namespace.interfaces
     loopback = "lo" in interfaces or any(one.kind == "loopback" for one in interfaces.values())
     host.inferred |= bool(interfaces) and not loopback  # every host has one: the list is only a part
-    with_addresses = "ip-addr.json" in known and not host.inferred
+    # a loopback interface that is up has addresses, but `ip link` does not list them
+    listed = "lo" not in interfaces or not interfaces["lo"].up or bool(interfaces["lo"].addresses)
+    with_addresses = "ip-addr.json" in known and not host.inferred and listed
     if not NETWORK_FILES & set(known):
         if host.containers:
             _networks_of_endpoints(host, evidence)

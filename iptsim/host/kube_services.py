@@ -17,7 +17,7 @@ from iptsim.languages import Message, message_if
 from iptsim.packet import PROTOCOLS, Family, address_text
 
 #: The comment of a rule for a service port: "NAMESPACE/NAME:PORT_NAME", and what the rule is for.
-SERVICE = re.compile(r"(?P<service>[a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?)(?: (?P<rest>.*))?")
+SERVICE = re.compile(r"(?P<service>[a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?):?(?: (?P<rest>.*))?")
 _CHAINS = ("KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES")
 #: Names that an error lists.
 _LISTED = 12

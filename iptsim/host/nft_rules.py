@@ -175,7 +175,9 @@ class _Rule:
         """Return the target that translates addresses or ports as a statement does."""
         about = value if isinstance(value, Mapping) else {}
         flags = about.get("flags", ())
-        if value not in (None, about) or not _PORT_FLAGS.issuperset([flags] if isinstance(flags, str) else flags):
+        if value not in (None, about) or not _PORT_FLAGS.issuperset(
+            [flags] if isinstance(flags, str) else flags
+        ):
             raise UntranslatableError
         if about.get("family") not in (None, "ip" if self.family == 4 else "ip6"):
             self.conditions.append(_NEVER)
@@ -183,7 +185,12 @@ class _Rule:
         address = _address(about["addr"]) if "addr" in about else ""
         port = _port_range(about["port"]) if "port" in about else ""
         # netmap, and addresses from a map
-        if address is None or "/" in address or port is None or (key in ("dnat", "snat")) is not bool(address):
+        if (
+            address is None
+            or "/" in address
+            or port is None
+            or (key in ("dnat", "snat")) is not bool(address)
+        ):
             raise UntranslatableError
         if port and not (self.protocols and _TRANSPORTS.issuperset(self.protocols)):
             raise UntranslatableError

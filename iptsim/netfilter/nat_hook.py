@@ -84,12 +84,7 @@ def _rewrite(
         return kernel.drop("nat-failed", note, hook.name)
     # a checksum that was correct on arrival stays correct: the kernel keeps the sum of the whole packet
     verified = kernel.passage.sent is None
-    if (
-        packet.checksum_error
-        and not verified
-        and is_icmp_error(packet)
-        and _has_chains(kernel, context)
-    ):
+    if packet.checksum_error and not verified and is_icmp_error(packet) and _has_chains(kernel, context):
         return kernel.drop("nat-failed", message("its checksum is wrong"), hook.name)
     if _leaves_elsewhere(context, connection) and not is_icmp_error(packet):
         note = message(

@@ -118,7 +118,7 @@ def _no_endpoints(rule: Rule, service: str, *, local: bool) -> Role:
         )
     else:
         why = message("service {service} has no endpoints, as no pod is ready for it", service=service)
-    return _named("kube-no-endpoints", why, service)
+    return _named("kube-no-local-endpoints" if local else "kube-no-endpoints", why, service)
 
 
 def _endpoint(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:

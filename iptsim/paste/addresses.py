@@ -89,6 +89,13 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
     )
 
 
+def apart(hidden: Hidden, line: int) -> Hidden:
+    """Return a condition as one of its own in each line, if its address is redacted as a whole: it may be any."""
+    if not isinstance(hidden, HiddenAddress) or hidden.mask:
+        return hidden
+    return hidden.model_copy(update={"place": (*hidden.place, line)})
+
+
 def _told(flag: str, text: str) -> Message:
     return message("from {value}", value=text) if flag == "-s" else message("to {value}", value=text)
 

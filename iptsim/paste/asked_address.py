@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.namespace import InterfaceAddress
 from iptsim.packet import Family, parse_address
-from iptsim.paste.callers import CALLERS
+from iptsim.paste.callers import callers
 from iptsim.paste.forms import complaints
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Ask, Segment
@@ -39,5 +39,10 @@ def _is_for_host_only(ruleset: Ruleset) -> bool:
     """Return whether the built-in chains with rules are INPUT, and perhaps OUTPUT, of table filter."""
     chains = [(table.name, chain) for table in ruleset.tables.values() for chain in table.chains.values()]
     called = {(name, chain.name) for name, chain in chains if chain.policy is not None and chain.rules}
-    called |= {(name, caller) for name, chain in chains for caller in CALLERS.get((name, chain.name), ())}
+    called |= {
+        (table.name, caller)
+        for table in ruleset.tables.values()
+        for _, found in callers(table.name, table.chains)
+        for caller in found
+    }
     return ("filter", "INPUT") in called and called <= {("filter", "INPUT"), ("filter", "OUTPUT")}

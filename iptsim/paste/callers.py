@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+
 from iptsim.extensions.hidden import Hidden
 from iptsim.languages import message
 
@@ -34,9 +37,19 @@ CALLERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("filter", "cali-INPUT"): ("INPUT",),
     ("filter", "cali-FORWARD"): ("FORWARD",),
     ("nat", "DOCKER"): ("PREROUTING",),
+    ("nat", "DOCKER-INGRESS"): ("PREROUTING", "OUTPUT"),
     ("nat", "KUBE-SERVICES"): ("PREROUTING", "OUTPUT"),
+    # the last rule of KUBE-SERVICES
+    ("nat", "KUBE-NODEPORTS"): ("KUBE-SERVICES",),
 }
-#: nat's DOCKER is for packets to the host alone.
+#: Chains that call others, and are called from built-in chains themselves.
+_BETWEEN = {"KUBE-SERVICES": ("PREROUTING", "OUTPUT")}
+#: Chains of kube-router, one per pod (pkg/controllers/netpol), which it calls for packets from and to the pod.
+_OF_PODS = re.compile(r"KUBE-POD-FW-[A-Z2-7]{16}")
+_POD_CALLERS = ("FORWARD", "INPUT", "OUTPUT")
+#: Chains of kube-proxy for one port of a service (pkg/proxy/iptables/proxier.go).
+_OF_SERVICES = re.compile(r"KUBE-(?:SVC|XLB|EXT|SVL|FW)-[A-Z2-7]{16}")
+#: These chains of nat are for packets to the host alone.
 _LOCAL = ("-m", "addrtype", "--dst-type", "LOCAL")
 #: FORWARD jumps to DOCKER for packets to Docker's bridges, whose names may not be shown.
 _TO_BRIDGES = Hidden(
@@ -48,8 +61,53 @@ _TO_BRIDGES = Hidden(
 )
 
 
+#: kube-router's chains for pods are called for packets from and to the pod's address, which may not be shown.
+_OF_THE_POD = Hidden(
+    words="...",
+    reason=message("whether the packet is from or to the pod of the chain"),
+    settle="iptables-save -c",
+    place=("pod",),
+    told=message("from or to the pod"),
+)
+
+
+def _of_service(chain: str) -> Hidden:
+    """Return the condition of the jump to a chain for one port of a service."""
+    return Hidden(
+        words="...",
+        reason=message("whether the packet is for the service of chain {chain}", chain=chain),
+        settle="iptables-save -c",
+        place=("service", chain),
+        told=message("for the service of chain {chain}", chain=chain),
+    )
+
+
+def callers(table: str, shown: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the chains of well-known programs in a table, and the chains that call them.
+
+    Args:
+        table: the table.
+        shown: the names of its chains.
+    """
+    names = set(shown)
+    for (own, called), found in CALLERS.items():
+        if own == table and called in names:
+            absent = [one for one in found if one in _BETWEEN and one not in names]
+            yield called, tuple(_BETWEEN[absent[0]] if absent else found)
+    if table == "filter":
+        for called in sorted(filter(_OF_PODS.fullmatch, names)):
+            yield called, _POD_CALLERS
+    if table == "nat" and not names & {"PREROUTING", "KUBE-SERVICES", "KUBE-NODEPORTS"}:
+        for called in sorted(filter(_OF_SERVICES.fullmatch, names)):
+            yield called, _BETWEEN["KUBE-SERVICES"]
+
+
 def conditions_of_jump(table: str, chain: str) -> tuple[tuple[str, ...], tuple[Hidden, ...]]:
     """Return the conditions of the jump to a chain: its options, and those that are not shown."""
-    if chain != "DOCKER":
-        return (), ()
-    return (_LOCAL, ()) if table == "nat" else ((), (_TO_BRIDGES,))
+    if _OF_PODS.fullmatch(chain):
+        return (), (_OF_THE_POD,)
+    if _OF_SERVICES.fullmatch(chain):
+        return (), (_of_service(chain),)
+    if table == "nat" and chain in ("DOCKER", "DOCKER-INGRESS", "KUBE-NODEPORTS"):
+        return _LOCAL, ()
+    return ((), (_TO_BRIDGES,)) if chain == "DOCKER" else ((), ())

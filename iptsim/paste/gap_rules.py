@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.extensions.hidden import GAP, SHOW, Hidden, HiddenEnd, HiddenTarget, is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.languages import Message, message
@@ -45,6 +45,17 @@ def _not_shown(chain: str, *, policy: bool, hidden_chain: bool) -> Message:
     if policy:
         return message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
     return message("the rules of chain {chain} that are not shown", chain=chain)
+
+
+def hide_tables(ruleset: Ruleset) -> None:
+    """Mark the tables that may follow where a dump was cut off."""
+    for name in ("raw", "mangle", "nat", "filter"):
+        if name in ruleset.tables:
+            continue
+        table = ruleset.tables[name] = Table(name)
+        for chain in BUILTIN_CHAINS[name]:
+            table.chains[chain] = Chain(name, chain, "ACCEPT", declared=False)
+            table.chains[chain].rules.append(gap(name, chain, 0, hidden_chain=True))
 
 
 def remove_perhaps(chain: Chain, places: Iterable[int], line: int) -> None:

@@ -20,8 +20,13 @@ from iptsim.paste.placeholders import is_cut
 #: The layouts of rules, the most specific first.
 LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
 _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+#: Names of the chains that Docker, kube-proxy and CNI plugins create.
+_CHAIN = re.compile(r"(?:DOCKER|KUBE|CNI|NETAVARK)-[\w-]+")
 #: What a row begins with, and an address in it.
-_ROW = re.compile(r"\s*(?:\d+\s+)?(?:\d+[KMGT]?\s+\d+[KMGT]?\s+)?[A-Z]{2,}\s+!?(?:[a-z][\w-]*|\d+)\s")
+_ROW = re.compile(
+    r"\s*(?:\d+\s+)?(?:\d+[KMGT]?\s+\d+[KMGT]?\s+)?"
+    rf"(?:[A-Z]{{2,}}|{_CHAIN.pattern})\s+!?(?:[a-z][\w-]*|\d+)\s"
+)
 _END = re.compile(r"!?(?:anywhere|[\dxX.*]+\.[\dxX.*/]+|[0-9a-fA-F]*:[0-9a-fA-F:/]*)")
 #: A placeholder or a name for an address, but no word of a sentence.
 _NAME = re.compile(r"!?(?:[A-Z][A-Z0-9_-]{2,}|[\w-]+(?:\.[\w-]+)+)")
@@ -66,12 +71,14 @@ class Columns(NamedTuple):
 def is_row(text: str) -> bool:
     """Return whether a line that stands alone is a rule of a listing: it has a known target, and addresses.
 
-    One end may be a name or a placeholder.
+    One end may be a name or a placeholder, unless the target is a chain of a well-known program.
     """
     columns = columns_of(text) if _ROW.match(text) else None
-    if columns is None or find_target(columns.target, 4) is None:
+    if columns is None:
         return False
     unknown = [end for end in (columns.source, columns.destination) if not _END.fullmatch(end)]
+    if find_target(columns.target, 4) is None:
+        return not unknown and _CHAIN.fullmatch(columns.target) is not None
     return len(unknown) < 2 and all(map(_NAME.fullmatch, unknown))
 
 

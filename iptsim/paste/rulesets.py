@@ -16,11 +16,13 @@ from iptsim.extensions.registry import find_target
 from iptsim.host.model import Grown, RefusedCommand
 from iptsim.languages import Text, message
 from iptsim.packet import Family
+from iptsim.paste.addresses import apart
 from iptsim.paste.binding import Reading, RuleBinder
-from iptsim.paste.callers import CALLERS, conditions_of_jump
-from iptsim.paste.gap_rules import gap, remove_perhaps
+from iptsim.paste.callers import callers, conditions_of_jump
+from iptsim.paste.gap_rules import gap, hide_tables, remove_perhaps
 from iptsim.paste.grown import grown_counters
 from iptsim.paste.jumps import jumps, make_unknown
+from iptsim.paste.kube_marks import rules_of_marks
 from iptsim.paste.logged_rules import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import grepped
@@ -81,10 +83,12 @@ class Builder:
         for piece in pieces:
             self._add(piece, piece.family or known)
         for family in {piece.family or known for piece in pieces if piece.cut}:
-            self._hide_tables(self.rulesets[family])
+            hide_tables(self.rulesets[family])
         for family, name in sorted(self._changed):
             self._check(self.rulesets[family].tables[name])
         for family, ruleset in self.rulesets.items():
+            for table, item in rules_of_marks(ruleset):
+                self._rule(item, table, self._binder(ruleset))
             for table in ruleset.tables.values():
                 self._finish(family, table)
         for ruleset in list(self.rulesets.values())[:1]:
@@ -106,16 +110,6 @@ class Builder:
     def grown(self) -> Iterator[Grown]:
         """Yield the counters that grew from the first listing of a table to the last."""
         yield from grown_counters(self._before, self.rulesets)
-
-    def _hide_tables(self, ruleset: Ruleset) -> None:
-        """Mark the tables that may follow where a dump was cut off."""
-        for name in ("raw", "mangle", "nat", "filter"):
-            if name in ruleset.tables:
-                continue
-            table = ruleset.tables[name] = Table(name)
-            for chain in BUILTIN_CHAINS[name]:
-                table.chains[chain] = Chain(name, chain, "ACCEPT", declared=False)
-                table.chains[chain].rules.append(gap(name, chain, 0, hidden_chain=True))
 
     # -- pieces ------------------------------------------------------------------------------------
 
@@ -334,7 +328,7 @@ class Builder:
                     rule=item.text,
                 ),
             )
-        unknown: tuple[Match, ...] = (*hidden, *reading.hidden)
+        unknown: tuple[Match, ...] = tuple(apart(one, item.line) for one in (*hidden, *reading.hidden))
         if reading.bound is None:
             models, matches = NOTHING, unknown
         else:
@@ -442,24 +436,33 @@ class Builder:
                 chain.rules.append(gap(table.name, chain.name, line, policy=True))
 
     def _callers(self, family: Family, table: Table) -> None:
-        """Make chains of well-known programs reachable if the built-in chain that calls them is not shown."""
-        for (name, called), callers in CALLERS.items():
-            chain = table.chains.get(called)
-            if name != table.name or chain is None or called in jumps(table):
+        """Make chains of well-known programs reachable if the rules that call them are not shown."""
+        if (family, table.name) in self._files:
+            return  # a file for iptables-restore is complete
+        called = set(jumps(table))
+        for name, places in callers(table.name, list(table.chains)):
+            chain = table.chains[name]
+            if name in called or chain.references == 0:
                 continue
-            if chain.references == 0 or (family, name) in self._files:
-                continue  # a file for iptables-restore is complete
-            options, hidden = conditions_of_jump(name, called)
-            words = tuple(Word(word, word, 0, 0) for word in (*options, "-j", called))
-            binder = self._binder(self.rulesets[family])
-            for caller in callers:
-                if caller in table.chains:
-                    continue
-                home = self._home(table, caller, chain.line)
-                jump = RuleItem(caller, words, chain.line, f"-j {called}", position=0, hidden=hidden)
-                self._rule(jump, table, binder)
-                if name != "nat":
-                    home.rules.append(gap(name, caller, chain.line, policy=True))
+            options, hidden = conditions_of_jump(table.name, name)
+            words = tuple(Word(word, word, 0, 0) for word in (*options, "-j", name))
+            for place in places:
+                jump = RuleItem(place, words, chain.line, f"-j {name}", position=0, hidden=hidden)
+                self._call(jump, table, self._binder(self.rulesets[family]))
+
+    def _call(self, jump: RuleItem, table: Table, binder: RuleBinder) -> None:
+        """Add a rule that calls a chain, unless the chain where it should be is shown as a whole."""
+        assert jump.chain is not None
+        known = table.chains.get(jump.chain)
+        if known is None:
+            self._rule(jump, table, binder)
+            if table.name != "nat":
+                home = table.chains[jump.chain]
+                home.rules.append(gap(table.name, home.name, jump.line, policy=True))
+        elif known.rules and is_gap(known.rules[-1].target):
+            rest = known.rules.pop()
+            self._rule(jump, table, binder)
+            known.rules.append(rest)
 
     def _hide_chains(self, family: Family, table: Table) -> None:
         """Mark the built-in chains of table filter that a text leaves out.

@@ -60,10 +60,20 @@ _REJECTING = (
 )  # fmt: skip
 _NAT_RULES = {
     "prerouting": ("tcp dport 80 dnat ip to 10.9.0.3", "tcp dport 80 redirect to :80", "accept", "counter"),
-    "output": ("tcp dport 80 dnat ip to 10.9.0.3", "ip daddr 10.1.0.0/24 dnat to 10.9.0.2", "accept", "counter"),
+    "output": (
+        "tcp dport 80 dnat ip to 10.9.0.3",
+        "ip daddr 10.1.0.0/24 dnat to 10.9.0.2",
+        "accept",
+        "counter",
+    ),
     "postrouting": (
-        "masquerade", "accept", "counter", "tcp dport 80 drop", "iifname \"br0\" oifname != \"br0\" masquerade",
-        "ip saddr 10.9.0.0/24 snat ip to 10.1.0.1", "iifname vmap { \"eth0\" : accept, \"br0\" : jump sub }",
+        "masquerade",
+        "accept",
+        "counter",
+        "tcp dport 80 drop",
+        'iifname "br0" oifname != "br0" masquerade',
+        "ip saddr 10.9.0.0/24 snat ip to 10.1.0.1",
+        'iifname vmap { "eth0" : accept, "br0" : jump sub }',
     ),
     "input": ("accept", "counter", "drop"),
 }

@@ -154,3 +154,80 @@ def test_the_packet_of_a_trace_is_the_first_one_shown() -> None:
     )
     assert host.pasted is not None
     assert [(one["sport"], one["dport"]) for one in host.pasted.asked] == [(39771, 80)]
+
+
+# dockerd 29 with firewall-backend=nftables, for `-p 8080:80` on a network with the bridge br-0123456789ab
+DOCKER = """\
+table ip docker-bridges {
+	map filter-forward-in-jumps {
+		type ifname : verdict
+		elements = { "docker0" : jump in__docker0,
+			     "br-0123456789ab" : jump in__web }
+	}
+	set admins {
+		type ipv4_addr
+		flags interval
+		elements = { 198.51.100.0/24, 203.0.113.9 comment "office" }
+	}
+	chain filter-FORWARD {
+		type filter hook forward priority filter; policy accept;
+		oifname vmap @filter-forward-in-jumps
+		iifname vmap { "br-0123456789ab" : jump out__web }
+	}
+	chain nat-PREROUTING {
+		type nat hook prerouting priority dstnat; policy accept;
+		fib daddr type local counter packets 0 bytes 0 jump published
+	}
+	chain nat-POSTROUTING {
+		type nat hook postrouting priority srcnat; policy accept;
+		iifname "br-0123456789ab" oifname != "br-0123456789ab" ip saddr 172.18.0.0/16 counter masquerade
+	}
+	chain published {
+		iifname != "br-0123456789ab" tcp dport 8080 counter dnat to 172.18.0.2:80 comment "DNAT"
+	}
+	chain raw-PREROUTING {
+		type filter hook prerouting priority raw; policy accept;
+		ip daddr 172.18.0.2 iifname != "br-0123456789ab" counter drop
+	}
+	chain in__docker0 {
+		counter drop
+	}
+	chain in__web {
+		ct state established,related counter accept
+		ip saddr @admins ip daddr 172.18.0.2 tcp dport 80 counter accept
+		counter drop
+	}
+	chain out__web {
+		ct state established,related counter accept
+		counter accept
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "port", "verdict"),
+    [
+        ("203.0.113.9", "host", 8080, "ACCEPT"),
+        ("203.0.113.10", "host", 8080, "DROP"),
+        ("203.0.113.9", "172.18.0.2", 80, "DROP"),
+        ("172.18.0.2", "203.0.113.9", 443, "ACCEPT"),
+        ("172.18.0.2", "172.17.0.2", 80, "DROP"),
+    ],
+)
+def test_nat_maps_and_sets_are_evaluated(sender: str, to: str, port: int, verdict: str) -> None:
+    host = read(DOCKER)
+    trace = walk(host, Question(**{"from": sender, "to": to, "proto": "tcp", "dport": port}))
+    assert trace.verdict == verdict
+    leg = trace.legs[0]
+    if to == "host" and verdict == "ACCEPT":
+        assert leg.delivered is not None
+        assert leg.delivered.name == "172.18.0.2"
+    if port == 443:
+        assert [step.verdict for step in leg.steps if step.hook == "POSTROUTING"] == ["MASQUERADE"]
+
+
+def test_a_map_that_cannot_be_read_may_contain_anything() -> None:
+    text = DOCKER.replace('"docker0" : jump in__docker0', '"docker0" . 80 : jump in__docker0')
+    trace = walk(read(text), Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 8080}))
+    assert trace.verdict == "DEPENDS"

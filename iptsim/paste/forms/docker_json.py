@@ -26,6 +26,17 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     except (ValueError, RecursionError):
         return None
     entries = value if isinstance(value, list) else [value]
+    return segment_of(entries, at, at + text.count("\n", 0, end), lines)
+
+
+def segment_of(entries: list[Any], first: int, last: int, lines: list[Line]) -> Segment | None:
+    """Return the segment with what an engine printed about containers and networks; None if it is nothing known.
+
+    Args:
+        entries: the objects.
+        first / last: the indexes of their lines.
+        lines: the lines of the text.
+    """
     files: dict[str, list[Any]] = {}
     for entry in entries:
         for name, one in _files(entry):
@@ -38,7 +49,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     facts = {
         name: json.dumps(found if name in _LISTS else found[0]).encode() for name, found in files.items()
     }
-    return Segment(title, title, at, at + text.count("\n", 0, end), [Facts(facts)])
+    return Segment(title, title, first, last, [Facts(facts)])
 
 
 #: The usual names of a capture's files; all but one contain a list.

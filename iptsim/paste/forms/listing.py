@@ -89,6 +89,10 @@ _MARKS = re.compile(r"[\W_]{5,}|(?:\*{3}|-{3}) \d+(?:,\d+)? (?:\*{4}|-{4})")
 _ANNOTATION = re.compile(r"\s*(?:#|//|;|<|\^|\(|-+>|=+>|\*\*)")
 
 
+#: A remark that a chain has no rules.
+_EMPTY = re.compile(r"\W*(?:empty|no rules?|none)\b[^.]{0,30}", re.IGNORECASE)
+
+
 class _Reader:
     """Reads the listing of one table, line by line."""
 
@@ -244,6 +248,9 @@ class _Reader:
 
     def _skip(self, line: Line) -> bool:
         """Skip a line that is not a rule, if the listing continues after it."""
+        if _EMPTY.fullmatch(line.text):
+            self.at += 1
+            return True
         following = self.lines[self.at + 1 : self.at + 4]
         goes_on = any(_HEADING.match(one.text) or columns_of(one.text, self.layout) for one in following)
         if not goes_on:

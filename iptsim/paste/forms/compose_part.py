@@ -1,0 +1,88 @@
+"""Services of a Compose file without the line `services:`: a part of a file, or one of the first version."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from iptsim.errors import FileSyntaxError
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Segment, Settings
+from iptsim.paste.prompts import Command
+from iptsim.yaml_file import read_yaml
+
+#: The keys of a service (compose-spec, services), and those of older versions.
+_KEYS = frozenset({
+    "annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "cgroup_parent", "command",
+    "configs", "container_name", "cpu_count", "cpu_percent", "cpu_shares", "cpus", "cpuset", "credential_spec",
+    "depends_on", "deploy", "develop", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "dockerfile",
+    "domainname", "entrypoint", "env_file", "environment", "expose", "extends", "external_links", "extra_hosts",
+    "gpus", "group_add", "healthcheck", "hostname", "image", "init", "ipc", "isolation", "labels", "links", "logging",
+    "log_driver", "log_opt", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "net",
+    "network_mode", "networks", "oom_kill_disable", "oom_score_adj", "pid", "pids_limit", "platform", "ports",
+    "privileged", "profiles", "pull_policy", "read_only", "restart", "runtime", "scale", "secrets", "security_opt",
+    "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "sysctls", "tmpfs", "tty", "ulimits",
+    "user", "userns_mode", "uts", "volume_driver", "volumes", "volumes_from", "working_dir",
+})  # fmt: skip
+#: Other parts of a Compose file.
+_OTHERS = frozenset({"version", "name", "networks", "volumes", "configs", "secrets"})
+_NAME = re.compile(r"(?P<indent>\s*)[\w.-]+\s*:\s*(?:#.*)?$")
+_KEY = re.compile(r"(?P<indent>\s*)(?P<key>[\w.-]+)\s*:(?:\s|$)")
+_WITHIN = re.compile(r"\s*(?:#|- ?|[\"']?[\w./${}-]+[\"']?\s*:(?:\s|$))")
+#: At most this many lines are read, and lost to what follows.
+_MOST, _CUT = 400, 3
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the services that start at a line, or None."""
+    found = _NAME.match(lines[at].text)
+    if found is None or not _may_be_service(lines, at, len(found["indent"])):
+        return None
+    indent, end = len(found["indent"]), at
+    while end < min(len(lines), at + _MOST) and (lines[end].is_blank or _is_within(lines[end].text, indent)):
+        end += 1
+    for last in range(end, max(end - _CUT, at + 1), -1):
+        texts = [line.text.expandtabs()[indent:] for line in lines[at:last]]
+        try:
+            document = read_yaml("\n".join(texts), "the Compose file", repeats=True)
+        except FileSyntaxError:
+            continue
+        settings = _settings(document, lines[at].number)
+        if settings is None:
+            return None
+        while lines[last - 1].is_blank:
+            last -= 1
+        return Segment("a Compose file", "a part of a Compose file", at, last - 1, [settings])
+    return None
+
+
+def _may_be_service(lines: list[Line], at: int, indent: int) -> bool:
+    """Return whether the first keys below a name are those of a service, or of the first network in a file."""
+    first = next((line for line in lines[at + 1 : at + 4] if not line.is_blank), None)
+    found = _KEY.match(first.text) if first is not None else None
+    if found is None or len(found["indent"]) <= indent:
+        return False
+    return found["key"] in _KEYS or lines[at].text.strip().startswith("networks")
+
+
+def _is_within(text: str, indent: int) -> bool:
+    return len(text) - len(text.lstrip()) >= indent and _WITHIN.match(text) is not None
+
+
+def _settings(document: Any, line: int) -> Settings | None:
+    """Return the services of a document; None if one of its parts is not of a Compose file."""
+    if not isinstance(document, dict):
+        return None
+    networks = document.get("networks")
+    networks = dict(networks) if isinstance(networks, dict) else {}
+    services = {str(name): one for name, one in document.items() if _is_service(one)}
+    # two texts one after another: services after networks
+    services |= {str(name): one for name, one in networks.items() if _is_service(one)}
+    if not services or not _OTHERS.issuperset(document.keys() - services.keys()):
+        return None
+    own = {str(name): one for name, one in networks.items() if name not in services}
+    return Settings(line, services=services, networks=own)
+
+
+def _is_service(value: Any) -> bool:
+    return isinstance(value, dict) and bool({"image", "build"} & value.keys()) and value.keys() <= _KEYS

@@ -1,0 +1,55 @@
+"""KUBE-MARK-DROP of a text that does not show it: what it marks, table filter drops.
+
+kubelet writes both parts (pkg/kubelet/kubelet_network_linux.go, up to 1.26): nat KUBE-MARK-DROP sets the mark
+0x8000/0x8000, and filter KUBE-FIREWALL, which INPUT and OUTPUT call, drops packets with this mark.
+"""
+
+from __future__ import annotations
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, Table
+from iptsim.dump.words import Word
+from iptsim.extensions.hidden import Hidden
+from iptsim.languages import message
+from iptsim.paste.jumps import jumps
+from iptsim.paste.pieces import RuleItem
+
+MARK_DROP, FIREWALL = "KUBE-MARK-DROP", "KUBE-FIREWALL"
+_SETS = ("-j", "MARK", "--set-xmark", "0x8000/0x8000")
+_DROPS = ("-m", "mark", "--mark", "0x8000/0x8000", "-j", "DROP")
+_PERHAPS = Hidden(
+    words="...",
+    reason=message(
+        "the rules of chain {chain}, not shown here, which drop what {marking} marks",
+        chain=FIREWALL,
+        marking=MARK_DROP,
+    ),
+    settle="iptables-save -c",
+    place=(FIREWALL,),
+    told=message("that {chain} drops for their mark", chain=FIREWALL),
+)
+
+
+def rules_of_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
+    """Return the rules that mark packets and drop them, where other rules that are shown need them.
+
+    A chain INPUT that is shown, without these rules, stays as it is.
+    """
+    nat = ruleset.tables.get("nat")
+    if nat is None or MARK_DROP in nat.chains or MARK_DROP not in jumps(nat):
+        return []
+    made = [(nat, RuleItem(MARK_DROP, _words(_SETS), 0, " ".join(_SETS), position=0))]
+    table = ruleset.tables.get("filter")
+    if table is not None and any(
+        table.chains[name].rules for name in BUILTIN_CHAINS["filter"] if name in table.chains
+    ):
+        return made
+    table = table or ruleset.tables.setdefault("filter", Table("filter"))
+    for name in ("INPUT", "OUTPUT"):
+        made.append(
+            (table, RuleItem(name, _words(_DROPS), 0, " ".join(_DROPS), position=0, hidden=(_PERHAPS,)))
+        )
+    return made
+
+
+def _words(texts: tuple[str, ...]) -> tuple[Word, ...]:
+    return tuple(Word(text, text, 0, 0) for text in texts)

@@ -1,0 +1,123 @@
+"""Parts of what people paste: some services of a Compose file, parts of the JSON of an engine, some chains of kube-proxy."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.findings import lint
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
+from iptsim.paste.assembly import host_of_source
+from iptsim.paste.lines import lines_of
+from iptsim.paste.splitting import split
+from iptsim.question.model import Question
+
+SERVICES = """\
+  web:
+    image: nginx
+    ports:
+      - "8080:80"
+    networks:
+      - front
+
+  db:
+    build: ./db
+    expose:
+      - 5432
+    networks: [back]
+"""
+MEMBERS = """\
+        "Containers": {
+            "8e77": {
+                "Name": "web",
+                "IPv4Address": "172.17.0.2/16",
+...
+            }
+        },
+"""
+XLB = """\
+Chain KUBE-NODEPORTS (1 references)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 KUBE-XLB-AAAAAAAAAAAAAAAA  tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            /* default/web: */ tcp dpt:30080
+
+Chain KUBE-XLB-AAAAAAAAAAAAAAAA (1 references)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 KUBE-MARK-DROP  all  --  *      *       0.0.0.0/0            0.0.0.0/0            /* default/web: has no local endpoints */
+"""  # noqa: E501
+
+
+def read(text: str) -> Host:
+    return host_of_source(Source("paste", {}, text.encode()))
+
+
+def verdict(text: str, sender: str, to: str, port: int) -> str:
+    fields = {"from": sender, "to": to, "proto": "tcp", "dport": port}
+    return walk(read(text), Question(**fields)).verdict
+
+
+def test_services_without_the_line_services() -> None:
+    pytest.importorskip("yaml")
+    host = read(f"This is in my compose file:\n{SERVICES}It does not work.\n")
+    assert sorted(host.containers) == ["project-db-1", "project-web-1"]
+    # Docker isolates two networks from each other
+    assert verdict(SERVICES, "project-web-1", "project-db-1", 5432) == "DROP"
+    assert verdict(SERVICES, "internet", "host", 8080) == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "job:\n  image: alpine\n  script:\n    - make\n",  # .gitlab-ci.yml
+        "spec:\n  containers:\n    - image: nginx\n      name: web\n",  # Kubernetes
+        "web:\n  image: &a [*a]\n" * 50,
+    ],
+)
+def test_other_yaml_is_no_compose_file(text: str) -> None:
+    segments, _ = split(lines_of(text))
+    assert not [one for one in segments if one.form == "a Compose file"]
+
+
+def test_a_part_of_the_json_of_a_network() -> None:
+    host = read(MEMBERS)
+    assert list(host.containers) == ["web"]
+    assert host.networks["bridge"].bridge == "docker0"
+
+
+def test_what_inspect_prints_with_a_format() -> None:
+    host = read(
+        "$ docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' web\n172.17.0.3\n"
+        "$ docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' app\n172.20.0.0/16\n"
+    )
+    assert list(host.containers) == ["web"]
+    assert "app" in host.networks
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"IPAM": ' + "{" * 5000, '"Containers": {"a": {"IPv4Address": "999.1.1.1/99"}},', '"Ports": {"80/tcp": null}, ]]]}}}',
+     "docker inspect -f '{{.IPAddress}}' web\n999.1.1.1\n", '"Networks": {"": {"IPAddress": "x"}}, "Subnet": 5'],
+)  # fmt: skip
+def test_broken_json_is_left_out(text: str) -> None:
+    split(lines_of(text))
+
+
+def test_marked_packets_may_be_dropped_later() -> None:
+    assert verdict(XLB, "203.0.113.9", "host", 30080) == "DEPENDS"
+    assert verdict(XLB, "203.0.113.9", "host", 30081) == "ACCEPT"
+    (finding,) = (one for one in lint(read(XLB)) if one.code == "service-without-endpoints")
+    assert "default/web" in str(finding.title)
+
+
+def test_chains_are_called_where_other_rules_are_missing() -> None:
+    part = "-A FORWARD -i docker0 -o docker0 -j ACCEPT\n-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -j DROP\n"
+    trace = walk(
+        read(part), Question(**{"from": "203.0.113.9", "to": "172.17.0.2", "proto": "tcp", "dport": 80})
+    )
+    assert {leg.verdict for one in trace.branches for leg in one.legs[:1]} == {"ACCEPT", "DROP"}
+    assert any(step.chain == "DOCKER" for one in trace.branches for leg in one.legs for step in leg.steps)
+
+
+def test_addresses_redacted_as_a_whole_may_differ() -> None:
+    rules = "-P INPUT DROP\n-A INPUT -s x.x.x.x -p tcp --dport 22 -j ACCEPT\n-A INPUT -s x.x.x.x -p tcp --dport 22 -j ACCEPT\n"
+    assert "never-matches" not in {one.code for one in lint(read(rules))}
