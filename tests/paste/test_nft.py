@@ -159,48 +159,48 @@ def test_the_packet_of_a_trace_is_the_first_one_shown() -> None:
 # dockerd 29 with firewall-backend=nftables, for `-p 8080:80` on a network with the bridge br-0123456789ab
 DOCKER = """\
 table ip docker-bridges {
-	map filter-forward-in-jumps {
-		type ifname : verdict
-		elements = { "docker0" : jump in__docker0,
-			     "br-0123456789ab" : jump in__web }
-	}
-	set admins {
-		type ipv4_addr
-		flags interval
-		elements = { 198.51.100.0/24, 203.0.113.9 comment "office" }
-	}
-	chain filter-FORWARD {
-		type filter hook forward priority filter; policy accept;
-		oifname vmap @filter-forward-in-jumps
-		iifname vmap { "br-0123456789ab" : jump out__web }
-	}
-	chain nat-PREROUTING {
-		type nat hook prerouting priority dstnat; policy accept;
-		fib daddr type local counter packets 0 bytes 0 jump published
-	}
-	chain nat-POSTROUTING {
-		type nat hook postrouting priority srcnat; policy accept;
-		iifname "br-0123456789ab" oifname != "br-0123456789ab" ip saddr 172.18.0.0/16 counter masquerade
-	}
-	chain published {
-		iifname != "br-0123456789ab" tcp dport 8080 counter dnat to 172.18.0.2:80 comment "DNAT"
-	}
-	chain raw-PREROUTING {
-		type filter hook prerouting priority raw; policy accept;
-		ip daddr 172.18.0.2 iifname != "br-0123456789ab" counter drop
-	}
-	chain in__docker0 {
-		counter drop
-	}
-	chain in__web {
-		ct state established,related counter accept
-		ip saddr @admins ip daddr 172.18.0.2 tcp dport 80 counter accept
-		counter drop
-	}
-	chain out__web {
-		ct state established,related counter accept
-		counter accept
-	}
+  map filter-forward-in-jumps {
+    type ifname : verdict
+    elements = { "docker0" : jump in__docker0,
+           "br-0123456789ab" : jump in__web }
+  }
+  set admins {
+    type ipv4_addr
+    flags interval
+    elements = { 198.51.100.0/24, 203.0.113.9 comment "office" }
+  }
+  chain filter-FORWARD {
+    type filter hook forward priority filter; policy accept;
+    oifname vmap @filter-forward-in-jumps
+    iifname vmap { "br-0123456789ab" : jump out__web }
+  }
+  chain nat-PREROUTING {
+    type nat hook prerouting priority dstnat; policy accept;
+    fib daddr type local counter packets 0 bytes 0 jump published
+  }
+  chain nat-POSTROUTING {
+    type nat hook postrouting priority srcnat; policy accept;
+    iifname "br-0123456789ab" oifname != "br-0123456789ab" ip saddr 172.18.0.0/16 counter masquerade
+  }
+  chain published {
+    iifname != "br-0123456789ab" tcp dport 8080 counter dnat to 172.18.0.2:80 comment "DNAT"
+  }
+  chain raw-PREROUTING {
+    type filter hook prerouting priority raw; policy accept;
+    ip daddr 172.18.0.2 iifname != "br-0123456789ab" counter drop
+  }
+  chain in__docker0 {
+    counter drop
+  }
+  chain in__web {
+    ct state established,related counter accept
+    ip saddr @admins ip daddr 172.18.0.2 tcp dport 80 counter accept
+    counter drop
+  }
+  chain out__web {
+    ct state established,related counter accept
+    counter accept
+  }
 }
 """
 
