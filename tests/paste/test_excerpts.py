@@ -95,9 +95,14 @@ def test_what_inspect_prints_with_a_format() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['"IPAM": ' + "{" * 5000, '"Containers": {"a": {"IPv4Address": "999.1.1.1/99"}},',
-     '"Ports": {"80/tcp": null}, ]]]}}}', "docker inspect -f '{{.IPAddress}}' web\n999.1.1.1\n", '"Networks": {"": {"IPAddress": "x"}}, "Subnet": 5'],
-)  # fmt: skip
+    [
+        '"IPAM": ' + "{" * 5000,
+        '"Containers": {"a": {"IPv4Address": "999.1.1.1/99"}},',
+        '"Ports": {"80/tcp": null}, ]]]}}}',
+        "docker inspect -f '{{.IPAddress}}' web\n999.1.1.1\n",
+        '"Networks": {"": {"IPAddress": "x"}}, "Subnet": 5',
+    ],
+)
 def test_broken_json_is_left_out(text: str) -> None:
     split(lines_of(text))
 
