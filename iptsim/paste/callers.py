@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
 
 #: Chains of well-known programs, and the built-in chains that call them if they are not shown.
@@ -65,7 +65,7 @@ _TO_BRIDGES = Hidden(
 _OF_THE_POD = Hidden(
     words="...",
     reason=message("whether the packet is from or to the pod of the chain"),
-    settle="iptables-save -c",
+    settle=SHOW,
     place=("pod",),
     told=message("from or to the pod"),
 )
@@ -76,7 +76,7 @@ def _of_service(chain: str) -> Hidden:
     return Hidden(
         words="...",
         reason=message("whether the packet is for the service of chain {chain}", chain=chain),
-        settle="iptables-save -c",
+        settle=SHOW,
         place=("service", chain),
         told=message("for the service of chain {chain}", chain=chain),
     )

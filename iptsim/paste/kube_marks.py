@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, Table
 from iptsim.dump.words import Word
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
 from iptsim.paste.jumps import jumps
 from iptsim.paste.pieces import RuleItem
@@ -23,7 +23,7 @@ _PERHAPS = Hidden(
         chain=FIREWALL,
         marking=MARK_DROP,
     ),
-    settle="iptables-save -c",
+    settle=SHOW,
     place=(FIREWALL,),
     told=message("that {chain} drops for their mark", chain=FIREWALL),
 )
