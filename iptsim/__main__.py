@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 _INTERRUPTED = 128 + signal.SIGINT
 
 
-class _WithoutPandas:
-    """Finds no pandas, which no command needs: if it is installed, pyarrow would import it for a quarter of a second.
+class _Without:
+    """Does not find modules that no command needs, but that libraries import if they are installed.
 
-    None in `sys.modules` is not enough: pyarrow would take it for the module.
+    pyarrow would import pandas, which takes a quarter of a second, and lark interegular. None in `sys.modules` is not
+    enough: pyarrow would take it for the module.
     """
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Raise an error for pandas; leave other modules to the other finders."""
-        if name == "pandas":
+        """Raise an error for such a module; leave the others to the other finders."""
+        if name in ("pandas", "interegular"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
@@ -35,7 +36,7 @@ def run() -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
     _open_streams()
-    sys.meta_path.insert(0, _WithoutPandas())
+    sys.meta_path.insert(0, _Without())
     from iptsim import cli
 
     cli.run()

@@ -14,8 +14,9 @@ from iptsim.languages import looked_up, marked
 
 #: Options that the usage of a command still lists.
 _LISTED_OPTIONS = 3
-#: What wraps as a whole: a word or an ideograph, with the punctuation after it.
-_UNIT = re.compile(r"[（「『]*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[、。，；：！？）」』]*\s*")
+#: What wraps as a whole: a word or an ideograph, with the punctuation after it. Compiled when a help text needs it,
+#: as large ranges take milliseconds.
+_UNIT = r"[（「『]*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[、。，；：！？）」』]*\s*"
 #: Texts of argparse that a user can see; it looks them up with gettext.
 ARGPARSE = (
     marked("usage: "),
@@ -102,7 +103,7 @@ def wrapped(text: str, width: int) -> list[str]:
     """
     lines: list[str] = []
     line = ""
-    for unit in _UNIT.findall(text):
+    for unit in re.findall(_UNIT, text):
         if line and _width((line + unit).rstrip()) > width:
             lines.append(line.rstrip())
             line = ""
