@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from iptsim.dump.recipe import Hint, Misread, Recipe, is_doubtful
-from iptsim.dump.ruleset import Counters, Jump
+from iptsim.dump.ruleset import Counters, Jump, saved
 from iptsim.dump.words import split
 from iptsim.extensions.base import Extension, Match, Option, Target
 from iptsim.extensions.parameters import Parameters
@@ -379,24 +379,35 @@ class Plan:
                 found |= dict.fromkeys(clause.values, "" if step in self.made else language)
         return {at: language for at, language in found.items() if at not in self.keep}
 
-    def parameters_of(self, line: str) -> Parameters:
-        """Make the parameters of an accepted line."""
-        return self._parameters(_words(line))[0]
+    def conditions_of(self, line: str) -> tuple[Parameters, tuple[Match, ...]]:
+        """Make the parameters and the matches of an accepted line."""
+        words = _words(line)
+        return self._parameters(words)[0], tuple([step.model(words) for step in self.matches])
 
     def networks_of(self, line: str) -> list[Network]:
         """Read the source and the destination of an accepted line."""
         words, family = _words(line), self.parameters.recipe.form.family
         return [read(words[at], family) for at, read in self.ends]
 
-    def matches_of(self, line: str) -> tuple[Match, ...]:
-        """Make the matches of an accepted line."""
-        words = _words(line)
-        return tuple(step.model(words) for step in self.matches)
-
     def target_of(self, line: str) -> Target | None:
         """Make the target of an accepted line; None if it has none, or a jump."""
         model: Target | None = None if self.target is None else self.target.model(_words(line))
         return model
+
+    def saved(self, line: str) -> list[str]:
+        """Return the options of an accepted line's parameters, matches and target, as iptables-save prints them.
+
+        Equal options are printed once, as the rules of many hosts are alike.
+        """
+        words, found = _words(line), []
+        for step in self.steps():
+            key, texts = step.key(words), step.recipe.saved
+            text = texts.get(key)
+            if text is None:
+                model = self._parameters(words)[0] if step is self.parameters else step.model(words)
+                text = texts[key] = saved(model)
+            found.append(text)
+        return found
 
     def read_counters(self, words: Sequence[str]) -> Counters | None:
         """Return the counters that `-c` sets, if the line has it.

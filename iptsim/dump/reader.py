@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from iptsim.dump import commands
-from iptsim.dump.binder import Binder
 from iptsim.dump.complaints import Complaints
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
 from iptsim.dump.open_tables import Tables
@@ -112,9 +111,9 @@ class _Reader:
         text = clean(text, self.complaints, self.lenient)
         self.complaints.text = text
         self.ruleset.family = self.wanted or guess_family(text)
-        self.binder = Binder(self._form())
-        self.rules = RuleLines(self.binder, self.tables, self.complaints, redacted=self.redacted)
+        self.rules = RuleLines(self._form(), self.tables, self.complaints, redacted=self.redacted)
         self._read_lines(text)
+        self.rules.keep_known(text.count("\n"))
         table = self.tables.table
         if table is not None:
             if not self.tables.listing:
@@ -182,7 +181,7 @@ class _Reader:
                 )
             if not tables.foreign and self.ruleset.version is None and not self.onto:
                 self.ruleset.version, self.ruleset.backend = header.version, header.backend
-                self.binder.form = self._form()
+                self.rules.use(self._form())
         elif warns_of_legacy(line):
             complaints.warn(
                 number,

@@ -68,6 +68,8 @@ class Recipe:
         self.form = form
         self.rows = rows
         self.memo: dict[Any, Any] = {}
+        #: how iptables-save prints them
+        self.saved: dict[Any, str] = {}
         #: the values that :meth:`accept` has accepted
         self.checked: set[Any] = set()
         #: for each option: its parser, the parser's arguments besides the words, the number of words, constant, form

@@ -19,6 +19,7 @@ from iptsim.dump.syntax import Line, read_counters
 from iptsim.dump.words import Word, split
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.hidden import Hidden, redacted_parts
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.languages import message
 
@@ -34,37 +35,72 @@ MAX_SEARCHED = 10_000_000
 _MAX_PLANS = 8192
 
 
+class Known:
+    """How to read the lines of known shapes, in dumps of one form.
+
+    Attributes:
+        binder: determines the roles of the words of a new shape.
+        plans: how to read lines, by their shapes.
+        keep: the words that determine a line's shape.
+        shapes: the frequent shapes.
+        lines: the number of lines of the texts that were read.
+    """
+
+    def __init__(self, form: ListingForm) -> None:
+        self.binder = Binder(form)
+        self.plans: dict[tuple[str | None, ...], Plan] = {}
+        self.shapes = Shapes()
+        # names of targets must be distinguished from names of chains at once
+        self.keep: dict[str, str] = {word: word for word in ("!", "-", *target_names())}
+        self.lines = 0
+
+
+#: What earlier texts have shown, as the dumps of many hosts have the same shapes. A reading takes it out while it
+#: lasts, so no two readings change it at the same time.
+_KNOWN: dict[ListingForm, Known] = {}
+#: It is forgotten after so many lines, as it keeps their values; and no more forms than this are kept.
+_MAX_LINES, _MAX_FORMS = 20_000, 8
+
+
+def _known(form: ListingForm) -> Known:
+    return _KNOWN.pop(form, None) or Known(form)
+
+
 class RuleLines:
     """Reads the rule lines of one text into the open table.
 
     Args:
-        binder: determines the roles of the words of a new shape.
+        form: of the dump.
         tables: the tables of the text.
         complaints: receives errors and warnings.
         redacted: whether redacted Ethernet addresses are unknown conditions, not errors.
-
-    Attributes:
-        plans: how to read lines, by their shapes.
-        keep: the words that determine a line's shape.
-        shapes: the frequent shapes.
     """
 
     def __init__(
-        self, binder: Binder, tables: Tables, complaints: Complaints, *, redacted: bool = False
+        self, form: ListingForm, tables: Tables, complaints: Complaints, *, redacted: bool = False
     ) -> None:
-        self.binder = binder
         self.redacted = redacted
         self.tables = tables
         self.complaints = complaints
-        self.plans: dict[tuple[str | None, ...], Plan] = {}
-        self.shapes = Shapes()
-        # names of targets must be distinguished from names of chains at once
         self.targets = frozenset(target_names())
-        self.keep: dict[str, str] = {word: word for word in ("!", "-", *self.targets)}
+        self.form, self.known = form, _known(form)
         #: the number of rules made from lists of addresses
         self.from_lists = 0
         #: the number of rules that commands have searched
         self.searched = 0
+
+    def use(self, form: ListingForm) -> None:
+        """Read the following lines as those of a dump of this form."""
+        self.keep_known(0)
+        self.form, self.known = form, _known(form)
+
+    def keep_known(self, lines: int) -> None:
+        """Keep what is known about shapes for other texts, after the last line of this text, of so many lines."""
+        self.known.lines += lines
+        if self.known.lines <= _MAX_LINES:
+            if len(_KNOWN) >= _MAX_FORMS:
+                _KNOWN.clear()
+            _KNOWN[self.form] = self.known
 
     def read_known(self, text: str, at: int, number: int) -> tuple[int, int]:
         """Read lines by the pattern of all frequent shapes.
@@ -80,8 +116,8 @@ class RuleLines:
         tables, source = self.tables, self.complaints.source
         table = tables.table
         assert table is not None
-        chains, builtin, shapes = table.chains, BUILTIN_CHAINS[table.name], self.shapes.by_group
-        for found in self.shapes.lines.finditer(text, at):
+        chains, builtin, shapes = table.chains, BUILTIN_CHAINS[table.name], self.known.shapes.by_group
+        for found in self.known.shapes.lines.finditer(text, at):
             shape, end = shapes.get(found.lastindex), found.end()
             if shape is None or end - at > _SHORT:
                 break
@@ -134,7 +170,7 @@ class RuleLines:
                 return False
             line = line.partition("]")[2]
         hidden = self._take_redacted(words, words, number)
-        plan = self.plans.get(tuple(map(self.keep.get, words)))
+        plan = self.known.plans.get(tuple(map(self.known.keep.get, words)))
         if plan is None:
             return False
         if hidden:
@@ -156,7 +192,7 @@ class RuleLines:
         rule = Rule.of_line(chain, jump, counters, self.complaints.source, number, plan, line)
         if doubted:
             self.tables.doubt(rule, doubted, plan.protocol)
-        self.shapes.count(Kind(plan, counters is not None))
+        self.known.shapes.count(Kind(plan, counters is not None))
         return True
 
     def _declare_alike(self, words: list[str], number: int) -> bool:
@@ -165,7 +201,7 @@ class RuleLines:
         policy = words[1]
         done = self.tables.declare_alike(words[0][1:], policy, read_counters(words[2]), number)
         if done:
-            self.shapes.count(Kind(None, policy=policy))
+            self.known.shapes.count(Kind(None, policy=policy))
         return done
 
     def read(self, line: Line, text: str, number: int) -> None:
@@ -179,7 +215,7 @@ class RuleLines:
         self._check_sizes(words, number)
         hidden = self._take_redacted(words, [word.text for word in words], number)
         try:
-            plan = self.binder.plan(words)
+            plan = self.known.binder.plan(words)
             if plan.ignored:
                 return
             texts = [word.text for word in words]
@@ -189,11 +225,12 @@ class RuleLines:
         except BindError as error:
             place = _part(words[error.at], error.item, error.column)
             raise self.complaints.error(error.message, number, place.columns, error.hint) from None
-        if plan.command == "A" and plan.cacheable and not plan.counters and len(self.plans) < _MAX_PLANS:
+        known = self.known
+        if plan.command == "A" and plan.cacheable and not plan.counters and len(known.plans) < _MAX_PLANS:
             for index in plan.keep:
-                self.keep[texts[index]] = texts[index]
+                known.keep[texts[index]] = texts[index]
             plan.settle(texts, bound)
-            self.plans[tuple(map(self.keep.get, texts))] = plan
+            known.plans[tuple(map(known.keep.get, texts))] = plan
 
     def _take_redacted(
         self, line: list[str] | list[Word], words: Sequence[str], number: int

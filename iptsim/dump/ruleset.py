@@ -93,8 +93,8 @@ class Plan(Protocol):
     names: frozenset[str]
     target_name: str
 
-    def parameters_of(self, line: str) -> Parameters:
-        """Return a line's parameters."""
+    def conditions_of(self, line: str) -> tuple[Parameters, tuple[Match, ...]]:
+        """Return a line's parameters and matches."""
 
     def target_of(self, line: str) -> Target | None:
         """Return a line's target; None if it has none, or a jump."""
@@ -102,8 +102,8 @@ class Plan(Protocol):
     def networks_of(self, line: str) -> list[Network]:
         """Return a line's source and destination, if they are given."""
 
-    def matches_of(self, line: str) -> tuple[Match, ...]:
-        """Return a line's matches."""
+    def saved(self, line: str) -> list[str]:
+        """Return the options of a line's parameters, matches and target, as iptables-save prints them."""
 
 
 class _Read(Shown):
@@ -122,10 +122,8 @@ class _Read(Shown):
         def __getattr__(self, name: str) -> Any:
             if name == "plan":
                 self.plan = None
-            elif name == "parameters":
-                self.parameters = self.plan.parameters_of(self._line)
-            elif name == "matches":
-                self.matches = self.plan.matches_of(self._line)
+            elif name in ("parameters", "matches"):
+                self.parameters, self.matches = self.plan.conditions_of(self._line)
             elif name == "target":
                 self.target = self.jump or self.plan.target_of(self._line)
             else:
@@ -215,15 +213,16 @@ class Rule(_Read):
     def text(self) -> str:
         """The rule as iptables-save prints it, without counters: `-A FORWARD -j DOCKER-USER`."""
         if not self._text:
-            words = [f"-A {bare(self.chain)}", self.parameters.save()]
-            for match in self.matches:
-                words += [f"-m {bare(match.name)}" if match.name else "", match.save()]
+            words = [f"-A {bare(self.chain)}"]
+            words += self.plan.saved(self._line) if self.plan is not None else self._saved()
             if self.jump is not None:
                 words.append(f"-{'g' if self.jump.goto else 'j'} {bare(self.jump.chain)}")
-            elif isinstance(self.target, Target):
-                words += [f"-j {self.target.name}", self.target.save()]
             self._text = " ".join(filter(None, words))
         return self._text
+
+    def _saved(self) -> list[str]:
+        words = [self.parameters.save(), *map(saved, self.matches)]
+        return [*words, saved(self.target)] if isinstance(self.target, Target) else words
 
     @property
     def specification(self) -> str:
@@ -277,6 +276,15 @@ class Rule(_Read):
         if self.plan is not None:
             return self.plan.target_name
         return self.target.name if isinstance(self.target, Target) else ""
+
+
+def saved(extension: Match | Target) -> str:
+    """Return a match or a target with its options, as iptables-save prints it."""
+    if isinstance(extension, Target):
+        words = f"-j {extension.name}", extension.save()
+    else:
+        words = f"-m {bare(extension.name)}" if extension.name else "", extension.save()
+    return " ".join(filter(None, words))
 
 
 @dataclass(slots=True)

@@ -133,10 +133,10 @@ def logs_only(scene: Scene) -> Iterator[Finding]:
         for chain in scene.table(family, "filter").chains.values():
             if chain.builtin or not chain.rules or owners.chain(chain.name) != "user":
                 continue
+            if any(rule.target_name not in (*LOGS, "RETURN") for rule in chain.rules):
+                continue
             prefixes = (getattr(rule.target, "log_prefix", None) or "" for rule in chain.rules)
             if not any(map(_BLOCKING.search, (chain.name, *prefixes))):
-                continue
-            if any(rule.target_name not in (*LOGS, "RETURN") for rule in chain.rules):
                 continue
             found = _let_through(scene, family, chain, hooks.get(chain.name, ()))
             if found is not None:

@@ -108,6 +108,7 @@ class Scene:
         self.families: tuple[Family, ...] = tuple(host.rulesets)
         self._graphs: dict[Family, ChainGraph] = {}
         self._simulators = {"": simulator_of(host)}
+        self._asked: dict[tuple[str, str, str, Family, str], Explanation | None] = {}
         self._chains: dict[Family, Chains] = {}
         self._traffic: dict[tuple[Family, str], Traffic | None] = {}
         self._boxes: dict[tuple[Family, str], Boxes] = {}
@@ -396,14 +397,19 @@ class Scene:
     ) -> Explanation | None:
         """Walk a packet; None if the question is not valid on this host.
 
+        Several analyses ask the same questions, so their answers are kept.
+
         Args:
             world: the result of :meth:`suppose`; by default the host as it is.
         """
-        simulator = self._simulators[world]
-        try:
-            return ask(simulator, Question(sender=sender, to=to, family=family, **fields))
-        except UsageError:
-            return None
+        key = (world, sender, to, family, repr(sorted(fields.items())))
+        if key not in self._asked:
+            try:
+                question = Question(sender=sender, to=to, family=family, **fields)
+                self._asked[key] = ask(self._simulators[world], question)
+            except UsageError:
+                self._asked[key] = None
+        return self._asked[key]
 
     def address_on(self, interface: str, family: Family) -> str:
         """Return the host's first address on an interface, or "host" if the source shows none."""
