@@ -45,9 +45,9 @@ class Node(NamedTuple):
 class ChainGraph:
     """The hooks, chains and calls of some tables of a ruleset.
 
-    Every dump that is read or run needs :meth:`reached` and :meth:`nesting`, so no networkx graph is made for them: with
-    100,000 rules, reading would take a quarter longer, and to import networkx takes a seventh of a small question's
-    time. All other questions are answered by networkx.
+    Every dump that is read or run needs :meth:`reached` and :meth:`nesting`, so no networkx graph is made for them:
+    with 100,000 rules, reading would take a quarter longer, and to import networkx takes a seventh of the time of one
+    question to a small host. All other questions are answered by networkx.
 
     Args:
         tables: the tables; their chains must not change any more.
