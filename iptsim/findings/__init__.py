@@ -133,6 +133,7 @@ ANALYSES: tuple[Analysis, ...] = (
     local_services.unpublished,
     local_services.stopped,
     local_services.withheld,
+    local_services.discarded,
     local_services.loopback_only,
     rejected_rules.by_iptables,
     rejected_rules.rejected,

@@ -225,6 +225,12 @@ CODES: dict[str, Kind] = {
         "high", message("The settings publish a port of a container that has only internal networks.")
     ),
     "rejected-rule": Kind("high", message("The kernel rejects a rule, so it does not exist.")),
+    "ports-discarded": Kind(
+        "medium",
+        message(
+            "Settings publish a port of a container in the host's network, or on macvlan: Docker ignores it."
+        ),
+    ),
     "rate-limit-inverted": Kind(
         "medium", message("A rule blocks packets up to a rate, and lets those beyond it pass.")
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
-from iptsim.host.containers import PublishedPort
+from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.model import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.packet import protocol_name
@@ -214,6 +214,84 @@ def withheld(scene: Scene) -> Iterator[Finding]:
         None,
         scene.families[0],
     )
+
+
+#: Drivers that give containers interfaces beside the host's own.
+_BESIDE = frozenset({"macvlan", "ipvlan"})
+
+
+def discarded(scene: Scene) -> Iterator[Finding]:
+    """Find ports that settings publish, but of containers in the host's network, or beside the host."""
+    containers = [one for one in scene.host.containers.values() if one.withheld]
+    in_host = [one for one in containers if one.network_mode == "host"]
+    beside = [
+        one
+        for one in containers
+        if one.endpoints and all(_driver(scene, name) in _BESIDE for name in one.endpoints)
+    ]
+    if in_host:
+        yield _discarded(
+            scene,
+            in_host,
+            message(
+                "Docker ignores the published ports of {names}: it uses the host's network.",
+                names=_names(in_host),
+            ),
+            message(
+                "A container with network_mode: host (--network host) has no network of its own. Its program listens on"
+                " its own port of the host ({inside}), whatever ports says.",
+                inside=_inside(in_host[0].withheld[0]),
+            ),
+            message(
+                "Connect to port {inside}; or remove network_mode: host, and Docker forwards the published port.",
+                inside=_inside(in_host[0].withheld[0]),
+            ),
+        )
+    if beside:
+        network = next(iter(beside[0].endpoints))
+        yield _discarded(
+            scene,
+            beside,
+            message(
+                "Docker ignores the published ports of {names}: the driver of {network} is {driver}.",
+                names=_names(beside),
+                network=network,
+                driver=_driver(scene, network),
+            ),
+            message(
+                "A container on a macvlan or ipvlan network has an address in the network of the uplink: other machines"
+                " reach its own ports there, and no rules of Docker apply. The kernel passes nothing between its"
+                " interface and the host's uplink, so host and container cannot reach each other."
+            ),
+            message(
+                "Connect to the container's own address and port from another machine. For the host: give it an"
+                " interface of the same driver with a route to the container, or connect the container to a bridge"
+                " network, too."
+            ),
+        )
+
+
+def _discarded(
+    scene: Scene, found: list[Container], title: Message, consequence: Message, remedy: Message
+) -> Finding:
+    evidence = tuple(
+        Evidence(one.name, message_joined(", ", list(dict.fromkeys(map(_wanted, one.withheld)))[:_SHOWN]))
+        for one in found[:_SHOWN]
+    )
+    return Finding("ports-discarded", title, evidence, consequence, remedy, None, scene.families[0])
+
+
+def _names(found: list[Container]) -> Message:
+    return message_joined(", ", [one.name for one in found[:_SHOWN]])
+
+
+def _inside(port: PublishedPort) -> str:
+    return f"{port.container_port}/{protocol_name(port.proto)}"
+
+
+def _driver(scene: Scene, name: str) -> str:
+    network = scene.host.networks.get(name)
+    return network.driver if network is not None else ""
 
 
 def _is_internal(scene: Scene, name: str) -> bool:

@@ -215,6 +215,7 @@ class Settings:
         services / networks: those of a Compose file; `docker run` and `docker network create` make some, too.
         line: where they begin.
         in_order: commands made them, in this order.
+        is_file: they are a Compose file with `services:`, not a part of one.
     """
 
     line: int
@@ -222,6 +223,7 @@ class Settings:
     services: dict[str, Any] = field(default_factory=dict)
     networks: dict[str, Any] = field(default_factory=dict)
     in_order: bool = False
+    is_file: bool = False
 
 
 @dataclass(slots=True)

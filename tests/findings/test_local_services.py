@@ -207,6 +207,19 @@ def test_ports_on_an_internal_network(tmp_path: Path, internal: str, found: bool
 
 
 @pytest.mark.parametrize(
+    ("network", "found"),
+    [("--network host", True), ("--network lan", True), ("--network net", False), ("", False)],
+)
+def test_ports_that_docker_discards(tmp_path: Path, network: str, found: bool) -> None:
+    """Docker run: "Published ports are discarded when using host network mode"; macvlan has no port mappings."""
+    text = (
+        "$ docker network create -d macvlan --subnet 192.168.5.0/24 lan\n$ docker network create net\n"
+        f"$ docker run {network} -dp 8080:80 nginx\n"
+    )
+    assert ("ports-discarded" in codes(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(
     ("more", "found"),
     [("", True), ("-A FORWARD -s 10.42.0.0/16 -j ACCEPT\n", False), ("-A FORWARD -j FLANNEL-FWD\n", False)],
 )

@@ -65,6 +65,46 @@ def test_services_without_the_line_services() -> None:
     assert verdict(SERVICES, "internet", "host", 8080) == "ACCEPT"
 
 
+FILES = """\
+version: '3'
+services:
+  web:
+    image: nginx
+    networks: [front, shared]
+networks:
+  front:
+  shared:
+    name: shared
+version: '3'
+services:
+  db:
+    image: postgres
+    networks: [front]
+  api:
+    image: api
+    networks: [shared]
+networks:
+  front:
+  shared:
+    external: true
+"""
+
+
+def test_two_compose_files_are_two_projects() -> None:
+    """Compose: a project's networks are its own, except external ones."""
+    pytest.importorskip("yaml")
+    assert verdict(FILES, "project-web-1", "project-db-1", 5432) == "DROP"
+    assert verdict(FILES, "project-web-1", "project-api-1", 80) == "ACCEPT"
+
+
+def test_without_any_commit_a_dump_is_not_cut_off() -> None:
+    nat = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o eth0 -j MASQUERADE\n"
+    rules = "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i eth1 -j ACCEPT\n-A FORWARD -j DROP\n"
+    fields = {"from": "10.9.9.9", "to": "203.0.113.9", "proto": "tcp", "dport": 80, "in": "eth1"}
+    host = read(f"$ iptables-save\n{nat}\n{rules}")
+    assert walk(host, Question(**fields)).legs[0].verdict == "ACCEPT"
+
+
 @pytest.mark.parametrize(
     "text",
     [

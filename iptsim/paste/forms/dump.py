@@ -258,7 +258,9 @@ class _Reader:
         named = isinstance(last, CommandItem) and len(last.words) > 1
         chain = last.words[1].text if isinstance(last, CommandItem) and named else None
         table.items.append(GapItem(chain, last.line, "", later=True))
-        table.cut = len(self.pieces) > 1 or self.program is not None
+        # whoever leaves out all COMMITs has not cut the text off
+        by_hand = any(one.unfinished for one in self.pieces[:-1])
+        table.cut = (len(self.pieces) > 1 or self.program is not None) and not by_hand
 
     # -- results ----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 from iptsim.errors import FileSyntaxError
@@ -28,6 +29,8 @@ _CUT = 4
 #: A line of a mapping or a list.
 _YAML = re.compile(r"\s*(?:- \S|(?:- )?[\"']?[\w./-]+[\"']?\s*:(?:\s|$))")
 _COMPOSE = re.compile(r"(?:version|services|networks|name|x-[\w-]+)\s*:")
+#: A part of a Compose file.
+_TOP = re.compile(r"(?:version|services|networks|name)(?=\s*:)")
 #: The settings of dockerd within a sentence.
 _WITHIN = re.compile(r".{0,300}daemon\.json\b.{0,100}?(?P<settings>\{.*\})")
 
@@ -71,7 +74,12 @@ def _compose(lines: list[Line], at: int) -> Segment | None:
         FileSyntaxError: the text is a Compose file and nothing else, and it is not YAML.
     """
     end = at
+    keys = set[str]()
     while end < len(lines) and re.match(r"\s*$|\s+\S|#|[\w.-]+\s*:|- ", lines[end].text):
+        key = _TOP.match(lines[end].text)
+        if key is not None and key[0] in keys and "services" in keys:
+            break  # another file
+        keys |= {key[0]} if key is not None else set()
         end += 1
     texts = [line.text.expandtabs() for line in lines[at:end]]
     if not any(re.match(r"services\s*:", text) for text in texts):
@@ -87,8 +95,12 @@ def _compose(lines: list[Line], at: int) -> Segment | None:
     end = at + length
     while lines[end - 1].is_blank:
         end -= 1
+    networks = document.get("networks")
     settings = Settings(
-        lines[at].number, services=document["services"], networks=document.get("networks") or {}
+        lines[at].number,
+        services=document["services"],
+        networks=networks if isinstance(networks, dict) else {},
+        is_file=True,
     )
     pieces: list[Piece] = [settings]
     if error is not None:
@@ -134,13 +146,63 @@ def _document(texts: list[str], *, alone: bool) -> tuple[Any, int, FileSyntaxErr
 
 
 def merged(found: list[Settings]) -> Settings:
-    """Merge several settings; later ones take precedence."""
+    """Merge several settings; later ones take precedence. Files without a common service are separate projects."""
     whole = Settings(
         found[0].line, in_order=all(one.in_order for one in found if one.services or one.networks)
     )
+    files: list[Settings] = []
     for one in found:
+        if one.is_file and files and not any(one.services.keys() & other.services.keys() for other in files):
+            files.append(one)
+            one = _apart(one, len(files), whole.networks)
+        elif one.is_file:
+            files.append(one)
         whole.daemon |= one.daemon
         whole.services |= one.services
         for name, network in one.networks.items():
             whole.networks[name] = {**(whole.networks.get(name) or {}), **(network or {})}
     return whole
+
+
+def _apart(file: Settings, number: int, known: dict[str, Any]) -> Settings:
+    """Return a file as another project, with networks of its own, except those that have a name or are external."""
+    prefix = f"project{number}_"
+    own = {"default": f"{prefix}default"}
+    own |= {
+        name: f"{prefix}{name}"
+        for name, network in file.networks.items()
+        if not _is_shared(network) or (name in known and not _is_shared(known[name]))
+    }
+    networks: dict[str, Any] = {
+        own.get(name, name): _named(network, name)
+        if _is_shared(network)
+        else {**(network or {}), "name": own[name]}
+        for name, network in file.networks.items()
+    }
+    networks.setdefault(own["default"], {"name": own["default"]})
+    return replace(
+        file,
+        services={name: _joined(service, own) for name, service in file.services.items()},
+        networks=networks,
+    )
+
+
+def _is_shared(network: Any) -> bool:
+    """Return whether a network may be one of another project, too."""
+    return isinstance(network, dict) and bool({"external", "name"} & network.keys())
+
+
+def _named(network: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a network that may be one of another project with its name, which is its key by default."""
+    return network if isinstance(network.get("external"), dict) else {"name": name, **network}
+
+
+def _joined(service: Any, own: dict[str, str]) -> Any:
+    """Return a service whose networks have the names of its project."""
+    if not isinstance(service, dict) or service.get("network_mode") or service.get("net"):
+        return service
+    networks = service.get("networks")
+    if isinstance(networks, dict) and networks:
+        return {**service, "networks": {own.get(str(name), name): place for name, place in networks.items()}}
+    named = networks if isinstance(networks, list) and networks else ["default"]
+    return {**service, "networks": [own.get(str(name), name) for name in named]}
