@@ -124,6 +124,13 @@ def test_a_part_of_the_json_of_a_network() -> None:
     assert host.networks["bridge"].bridge == "docker0"
 
 
+def test_the_json_of_a_container_that_breaks_off() -> None:
+    host = read(
+        '$ docker inspect web\n[\n    {\n        "NetworkSettings": {\n            "IPAddress": "172.17.0.5",\n'
+    )
+    assert list(host.containers) == ["web"]
+
+
 def test_what_inspect_prints_with_a_format() -> None:
     host = read(
         "$ docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' web\n172.17.0.3\n"

@@ -57,12 +57,20 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def _may_be_service(lines: list[Line], at: int, indent: int) -> bool:
-    """Return whether the first keys below a name are those of a service, or of the first network in a file."""
-    first = next((line for line in lines[at + 1 : at + 4] if not line.is_blank), None)
-    found = _KEY.match(first.text) if first is not None else None
-    if found is None or len(found["indent"]) <= indent:
-        return False
-    return found["key"] in _KEYS or lines[at].text.strip().startswith("networks")
+    """Return whether a key is a service, by the keys below it, or the first network of a file with services."""
+    own: int | None = None
+    is_network = lines[at].text.strip().startswith("networks")
+    for line in lines[at + 1 : at + _MOST]:
+        found = _KEY.match(line.text)
+        here = len(line.text) - len(line.text.lstrip())
+        if line.is_blank or (found is None and here > indent):
+            continue
+        if found is None or (here <= indent and not is_network):
+            return False
+        own = here if own is None else own
+        if found["key"] in ("image", "build") and (is_network or here == own):
+            return True
+    return False
 
 
 def _is_within(text: str, indent: int) -> bool:

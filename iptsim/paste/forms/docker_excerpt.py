@@ -19,7 +19,6 @@ _BEGINS = re.compile(
     r'NetworkMode|PortBindings|NetworkSettings|Networks|Ports|IPAddress|Gateway|Subnet)"\s*:'
 )
 _JSON = re.compile(r'\s*(?:"|[\]}\[{])')
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CLOSING = {"{": "}", "[": "]"}
 #: At most this many lines, and levels.
 _MOST, _DEPTH = 2000, 40
@@ -32,8 +31,9 @@ _PART = re.compile(r"\{\{\s*json\s+\.(?P<key>\w+(?:\.\w+)*)\s*\}\}")
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the part that starts at a line, or the output of the command in it; or None."""
     text = lines[at].text
-    if _BEGINS.match(text):
-        return _excerpt(lines, at)
+    if _BEGINS.match(text) or text.strip() in ("[", "{", "[{"):
+        # only at its first line, so that no line is read again and again
+        return None if at and _JSON.match(lines[at - 1].text) else _excerpt(lines, at)
     typed = command_of(text)
     if typed is not None and typed.program in ("docker", "podman") and "inspect" in typed.words:
         return _formatted(lines, at, typed)
@@ -51,7 +51,7 @@ def _excerpt(lines: list[Line], at: int) -> Segment | None:
             kept.append(line.text)
         end += 1
     last = end - 1
-    while lines[last].is_blank or lines[last].is_gap:
+    while last > at and (lines[last].is_blank or lines[last].is_gap):
         last -= 1
     value = _completed("\n".join(kept))
     before = next(
@@ -64,7 +64,7 @@ def _excerpt(lines: list[Line], at: int) -> Segment | None:
 def _completed(text: str) -> Any:
     """Return the members of an object whose brackets may be missing; None if it is not JSON."""
     opened, made = ["{"], ["{"]
-    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[^"{}\[\]]+|.', text, re.DOTALL):
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[^"{}\[\]]+|.', text.lstrip("[{ \n"), re.DOTALL):
         if token in _CLOSING:
             opened.append(token)
             if len(opened) > _DEPTH:
