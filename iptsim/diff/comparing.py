@@ -105,6 +105,8 @@ def compare(before: Host, after: Host) -> Comparison:
     return comparison
 
 
+#: The limit on ways that depend on something undecided, for each host and state.
+_MOST_WAYS = 2_500
 #: The states of the packets that open no connection.
 _OTHER_STATES = ("invalid", "established", "related", "untracked")
 
@@ -133,12 +135,11 @@ def _fates(comparison: Comparison, space: Space, state: str) -> tuple[Fates, Fat
     """Return the fates of all packets of a state on both hosts, or of those that the difference may concern."""
     before, after, family = comparison.before, comparison.after, space.family
     among = concerned(comparison.texts, before, after, space)
+    known = partial(fates, family=family, space=space, state=state, most_ways=_MOST_WAYS)
     if among is not None:
         with suppress(OutsideError):
-            return fates(before, family, space=space, state=state, among=among), fates(
-                after, family, space=space, state=state, among=among
-            )
-    return fates(before, family, space=space, state=state), fates(after, family, space=space, state=state)
+            return known(before, among=among), known(after, among=among)
+    return known(before), known(after)
 
 
 def _shown_together(fate: Fate) -> Hashable:

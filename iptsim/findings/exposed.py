@@ -258,6 +258,7 @@ def _from_internet(scene: Scene, family: Family, ports: Iterable[int]) -> Fates 
         senders=["internet"],
         targets=dict.fromkeys(targets),
         dport=united((port, port) for port in ports),
+        most_ways=MOST_WAYS,
     )
 
 

@@ -20,6 +20,7 @@ from iptsim.reaching.ends import End, Target, family_of, read_source, read_targe
 from iptsim.reaching.options import read_ports, read_protocol, read_state
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.fates import Fate, fates
+from iptsim.sets.limits import MOST_WAYS
 from iptsim.sets.lines import WIDENED
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.space import Space
@@ -201,7 +202,7 @@ def reach(
     family: Family | None = None,
     apart: bool = False,
     verbose: bool = False,
-    most_ways: int | None = None,
+    most_ways: int = MOST_WAYS,
 ) -> Reaching:
     """Return what happens to all packets between two ends.
 
@@ -216,7 +217,7 @@ def reach(
         family: 4 or 6; None for that of the given addresses, else 4.
         apart: keep apart what different rules drop or reject; always done if an end is given.
         verbose: keep rules that did not match in the explanations.
-        most_ways: the limit on ways that depend on something undecided, for each sender; None for no limit.
+        most_ways: the limit on ways that depend on something undecided.
 
     Raises:
         UsageError: the host has no such endpoint, network or interface.

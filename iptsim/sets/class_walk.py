@@ -70,13 +70,13 @@ class ClassWalk:
         leading: those among them that do not differ from the leading packet in any field.
         opens: whether the packets open a connection.
         blocked: which rules block them.
+        widest: their parts at the place where there were most.
     """
 
     def __init__(self, land: Landscape, packets: Any, leading: Any, *, opens: bool = True) -> None:
         self.land, self.bits, self.opens = land, land.bits, opens
-        self.packets, self.leading = packets, leading
-        self.nothing = land.bits.false
-        self.blocked = Blocked(self.nothing)
+        self.packets, self.leading, self.nothing = packets, leading, land.bits.false
+        self.blocked, self.widest = Blocked(self.nothing), tuple[Part, ...]()
         #: the parts of the packet that a connection has seen last, by connection
         self._seen: dict[int, tuple[Part, ...]] = {}
         self._overlaps: dict[int, Overlaps[Part]] = {}
@@ -126,6 +126,7 @@ class ClassWalk:
             self.blocked.add(steps[result.rule], [(one.packets, steps[one.result.rule]) for one in together])
             return Outcome("REJECT" if result.kind == "REJECT" else "DROP", context=context)
         packet.parts = tuple(self._after(context, one) for one in together)
+        self.widest = max(self.widest, packet.parts, key=len)
         self._lead(kernel, context, leading)
         self._note_seen(context, packet)
         return None
@@ -193,9 +194,8 @@ class ClassWalk:
         """Reduce the class to the packets that policy rules treat like the leading one."""
         if not isinstance(packet, Leader):
             return
-        mark = next(part for part in packet.parts if part.packets & self.leading != self.nothing).header.get(
-            "mark"
-        )
+        first = next(part for part in packet.parts if part.packets & self.leading != self.nothing)
+        mark = first.header.get("mark")
         if mark is not None:
             packet.mark, self.leading = picked_bits(self.bits, self.leading, mark)
         self.keep(treated_alike(self.bits, packet, rules))

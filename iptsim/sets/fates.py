@@ -28,7 +28,7 @@ from iptsim.sets.addressed import addressed
 from iptsim.sets.chains import Among
 from iptsim.sets.crossing import crossed
 from iptsim.sets.landscape import Landscape
-from iptsim.sets.limits import limited
+from iptsim.sets.limits import MOST_WAYS
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.parts import Part
 from iptsim.sets.senders import Class, Classes, Sender, no_machines_behind, senders_of
@@ -195,11 +195,11 @@ class Fates(Sequence[Fate]):
         *,
         state: str = "new",
         verbose: bool = False,
-        most_ways: int | None = None,
+        most_ways: int = MOST_WAYS,
     ) -> None:
         self.host, self.family, self.space = land.host, land.family, land.space
-        self.asked, self.state, self.verbose, self._most = tuple(asked), state, verbose, most_ways
-        self.land, self.classes = land, Classes(land, state=state)
+        self.asked, self.state, self.verbose = tuple(asked), state, verbose
+        self.land, self.classes = land, Classes(land, state=state, most_ways=most_ways)
         self.simulator = simulator_of(land.host)
         #: by sender: the ways that its packets go, with what is undecided
         self.ways: dict[tuple[str | None, str], list[Class]] = {}
@@ -279,7 +279,7 @@ class Fates(Sequence[Fate]):
 
     def _from(self, sender: Sender, packets: PacketSet) -> list[Fate]:
         """Return the fates of packets that set out at one place."""
-        classes = list(limited(self.classes.of(sender, packets.function), self.space.layout, self._most))
+        classes = list(self.classes.of(sender, packets.function))
         self.ways.setdefault((sender.name, sender.interface), []).extend(classes)
         return list(self._of(sender, classes))
 
@@ -433,7 +433,7 @@ def fates(
     apart: bool = False,
     among: Among | None = None,
     verbose: bool = False,
-    most_ways: int | None = None,
+    most_ways: int = MOST_WAYS,
 ) -> Fates:
     """Return the fates of all packets on a host.
 
@@ -451,7 +451,7 @@ def fates(
         apart: keep apart what different rules drop or reject.
         among: only these packets, sets of `space`; rules are evaluated for no others.
         verbose: keep rules that did not match in the explanations of witnesses.
-        most_ways: the limit on ways that depend on something undecided, for each sender.
+        most_ways: the limit on ways that depend on something undecided.
 
     Raises:
         UsageError: there is no such endpoint, protocol or state.

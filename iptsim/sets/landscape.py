@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any
@@ -136,6 +136,15 @@ class Landscape:
         if found is None:
             found = self._pulled[fields] = cache(self.bits.replacing(changed))
         return found
+
+    def rules_with(self, keys: Collection[str]) -> Iterator[Rule]:
+        """Yield the rules whose conditions depend on one of some fields or decisions."""
+        for chains in self._chains.values():
+            for _, prepared in chains.costly():
+                rule = prepared.rule
+                fields = chains.matching(Node(rule.table, rule.chain), prepared).fields
+                if any(key in keys for key in fields):
+                    yield rule
 
     def too_many(self) -> TooManyNodesError:
         """Return the error that the sets need too many nodes; it names the rules that create most of them."""

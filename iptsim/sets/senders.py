@@ -44,6 +44,7 @@ from iptsim.sets.class_walk import ClassWalk
 from iptsim.sets.decisions import Decisions
 from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
+from iptsim.sets.limits import MOST_WAYS, Ways
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.parts import Leader, Part, unfolded
 from iptsim.sets.policies import divided
@@ -212,10 +213,12 @@ class Classes:
     Args:
         land: the host.
         state: the state of the packets: "new", "established", "related", "invalid", "untracked".
+        most_ways: the limit on ways that depend on something undecided.
     """
 
-    def __init__(self, land: Landscape, *, state: str = "new") -> None:
+    def __init__(self, land: Landscape, *, state: str = "new", most_ways: int = MOST_WAYS) -> None:
         self.land, self.space, self.state = land, land.space, state
+        self._ways = Ways(land.space.layout, most_ways, land.rules_with)
         self._public = land.space.where("src", public_addresses(land.host, land.family).spans).function
         #: a program that sends there sends to itself
         self._unspecified = land.regions.of(0)
@@ -232,7 +235,7 @@ class Classes:
         self._usual_ends = land.space.point(dict(usual)).function
 
     def of(self, sender: Sender, asked: Any) -> Iterator[Class]:
-        """Yield the classes of some packets of one sender, in the order of their destinations."""
+        """Yield the classes of a sender's packets, by destination; raise TooManyWaysError above the limit on ways."""
         nothing = self.land.bits.false
         if sender.name == "internet":
             asked &= self._public
@@ -349,6 +352,8 @@ class Classes:
         start.packet = Leader(**values, parts=(Part(packets, {"length": self._lengths}),))
         walk = ClassWalk(land, packets, leading, opens=self.state == "new")
         trace = _ClassBranches(walk, land.namespaces, question, start).run(())
+        parts = [part.packets for part in walk.widest]
+        self._ways.add(walk.packets, parts, sender.name or sender.interface)
         for inside, blocked in walk.blocked.divided(walk.packets, trace):
             yield from self._by_arrival(sender, inside, blocked)
 

@@ -19,6 +19,7 @@ from iptsim.packet import PROTOCOLS
 from iptsim.question.model import Question
 from iptsim.reaching import Cell, Reaching, reach
 from iptsim.reaching.matrix import matrix_of
+from iptsim.sets.limits import TooManyWaysError
 from tests.test_captures import FIXTURES, probes
 
 ICC_OFF, PUBLISHED = FIXTURES / "docker-28.5/icc-off", FIXTURES / "docker-28.5/published"
@@ -260,3 +261,21 @@ def test_of_addresses_that_netmap_maps_by_their_last_bits_more_are_shown_and_it_
     assert dropped
     assert all(one["witness"]["dst"].endswith(".7") for one in dropped)
     assert any("single bits of addresses" in text for text in found["assumptions"])
+
+
+@pytest.mark.parametrize(
+    ("policy", "target"), [("ACCEPT", "MARK --set-xmark 0x{bit:x}/0x{bit:x}"), ("DROP", "ACCEPT")]
+)
+def test_matches_that_are_unknown_divide_packets_up_to_a_limit(
+    tmp_path: Path, policy: str, target: str
+) -> None:
+    """Each of three rates may be exceeded or not."""
+    rules = "".join(
+        f"-A INPUT -p tcp -m tcp --dport {20 + n}:30 -m limit --limit {n + 1}/sec -j {target.format(bit=1 << n)}\n"
+        for n in range(3)
+    )
+    source = tmp_path / "dump.txt"
+    source.write_text(f"*filter\n:INPUT {policy} [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n")
+    assert reach(source, "internet", "host", proto="tcp", dport=25).classes
+    with pytest.raises(TooManyWaysError, match=r"more than 0 different ways .* filter INPUT rule [1-3]"):
+        reach(source, "internet", "host", proto="tcp", dport=25, most_ways=0)
