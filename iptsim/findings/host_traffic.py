@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.findings.examples import header, packet_for
-from iptsim.findings.finding import Finding, blocked_at, filtered_at, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule, tool_of
 from iptsim.findings.published import of_step
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
@@ -19,6 +20,8 @@ from iptsim.packet import Family, is_loopback, is_multicast
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))
 _DNS = 53
+#: Conventional names of the tunnels of VPNs.
+_TUNNEL = re.compile(r"(?:tun|tap|wg|ppp|utun|nordlynx|proton|mullvad|ipsec)[\w.+-]*")
 #: At most this many rules are named.
 _SHOWN = 5
 
@@ -40,6 +43,11 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
         shown = dropped[0]
         step = shown.trace.legs[0].deciding
         policy = step is None or step.rule is None
+        tunnel = _only_way_out(scene, family, step.rule if step is not None else None)
+        if tunnel:
+            evidence = of_policy(chain) if step is None or step.rule is None else of_rule(step.rule)
+            yield _kill_switch(family, tunnel, evidence, shown)
+            continue
         # before a rule that drops everything
         where = "-A" if policy else "-I"
         command = f"{tool_of(family)} {where} OUTPUT -m conntrack --ctstate NEW -j ACCEPT"
@@ -58,6 +66,38 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
             family,
             (command,),
         )
+
+
+def _only_way_out(scene: Scene, family: Family, deciding: Rule | None) -> str:
+    """Return the tunnel by which the rules let the host's packets leave, if they block all others; "" for none."""
+    if deciding is not None and "out_interface" in deciding.parameters.negated:
+        name = deciding.parameters.out_interface or ""
+        return name if _TUNNEL.fullmatch(name) else ""
+    for rule in scene.rules(family, "filter", "OUTPUT"):
+        name = rule.parameters.out_interface or ""
+        if rule.target_name == "ACCEPT" and not rule.parameters.negated and _TUNNEL.fullmatch(name):
+            return name
+    return ""
+
+
+def _kill_switch(family: Family, tunnel: str, evidence: Evidence, shown: Explanation) -> Finding:
+    return Finding(
+        "output-drop",
+        message("OUTPUT blocks what the host itself sends, unless it leaves by {name}.", name=tunnel),
+        (evidence,),
+        message(
+            "That is a kill switch of a VPN. While {name} is down, or no route leads through it, nothing leaves: no"
+            " name is resolved, and the VPN itself connects only if a rule accepts its server. The LAN is blocked, too,"
+            " unless a rule accepts it.",
+            name=tunnel,
+        ),
+        message(
+            "For the LAN: {command}; for the server of the VPN, insert a rule for its address and port, too.",
+            command=f"{tool_of(family)} -I OUTPUT -d LAN -j ACCEPT",
+        ),
+        shown,
+        family,
+    )
 
 
 def _dropped_in_output(shown: Explanation) -> bool:

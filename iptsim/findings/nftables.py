@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
-from iptsim.findings.finding import Finding
+from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.published import of_step
 from iptsim.findings.scene import Publication, Scene, place
-from iptsim.languages import message
+from iptsim.languages import Message, message
 from iptsim.netfilter.steps import Step
 from iptsim.packet import Family, address_text, protocol_name
 
@@ -36,6 +36,45 @@ def forwarded(scene: Scene) -> Iterator[Finding]:
             if step is not None and (step.table, step.chain) not in seen:
                 seen.add((step.table, step.chain))
                 yield _finding(scene, family, name, step, shown)
+        if not seen and scene.host.pasted is not None:
+            yield from _in_part(scene, family)
+
+
+def _in_part(scene: Scene, family: Family) -> Iterator[Finding]:
+    """Find base chains of a pasted text that drop what their rules do not accept, where some of these are not shown."""
+    nftables = scene.host.namespace.nftables
+    for chain in nftables.chains if nftables is not None else ():
+        rules = dict(chain.rules).get(family, ())
+        own = [rule for rule in rules if rule.chain == chain.name]
+        last = own[-1] if own else None
+        ends = last is not None and not last.hidden and last.words.startswith(("-j DROP", "-j REJECT"))
+        again = chain.family == "inet" and family != scene.families[0]
+        if chain.hook != "forward" or again or not any(rule.gap for rule in rules):
+            continue
+        if not ends and chain.policy != "drop":
+            continue
+        name = f"{chain.family} {chain.table} {chain.name}"
+        place = (
+            message("{chain} rule {number}", chain=name, number=last.position) if last is not None else name
+        )
+        shown = (
+            Evidence(place, f"-A {chain.name} {last.words}")
+            if last is not None and ends
+            else Evidence(name, message("policy {policy}", policy="DROP"))
+        )
+        yield _drops_the_rest(scene, family, name, shown)
+
+
+def _drops_the_rest(scene: Scene, family: Family, chain: str, evidence: Evidence) -> Finding:
+    return Finding(
+        "nftables-forward-drop",
+        message("The nftables chain {chain} drops what it does not accept itself.", chain=chain),
+        (evidence,),
+        _NOT_FINAL,
+        _remedy(chain, _UNKNOWN),
+        ask_outside(scene, family, Behind("tun0", SOME_GUEST[family])),
+        family,
+    )
 
 
 def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, Explanation]]:
@@ -102,16 +141,38 @@ def _published(
 
 def _finding(scene: Scene, family: Family, name: str, step: Step, shown: Explanation) -> Finding:
     chain = f"{step.table} {step.chain}"
-    there = f'nft insert rule {chain} iifname "{name}" accept'
-    back = f'nft insert rule {chain} oifname "{name}" ct state established,related accept'
     return Finding(
         "nftables-drops-forwarded" if name != _UNKNOWN else "nftables-forward-drop",
-        message("The nftables chain {chain} drops what {name} sends to other hosts.", chain=chain, name=name)
-        if name != _UNKNOWN
-        else message("The nftables chain {chain} drops what it does not accept itself.", chain=chain),
+        _summary(chain, name, step),
         (of_step(scene, family, step),),
         _NOT_FINAL,
-        message("Accept it in this chain, too: {there}; {back}", there=there, back=back),
+        _remedy(chain, name),
         shown,
         family,
     )
+
+
+def _summary(chain: str, name: str, step: Step) -> Message:
+    if name != _UNKNOWN:
+        return message(
+            "The nftables chain {chain} drops what {name} sends to other hosts.", chain=chain, name=name
+        )
+    if step.rule is not None and not step.rule.is_unconditional:
+        return message(
+            "The nftables chain {chain} blocks some of the forwarded packets, even if another chain accepts them.",
+            chain=chain,
+        )
+    return message("The nftables chain {chain} drops what it does not accept itself.", chain=chain)
+
+
+def _remedy(chain: str, name: str) -> Message:
+    if chain.startswith("inet firewalld "):
+        # the zone with the target ACCEPT, which also lets its packets pass to other zones (firewalld.zones(5))
+        return message(
+            "Allow it in firewalld: firewall-cmd --permanent --zone=trusted --change-interface={name};"
+            " firewall-cmd --reload",
+            name=name,
+        )
+    there = f'nft insert rule {chain} iifname "{name}" accept'
+    back = f'nft insert rule {chain} oifname "{name}" ct state established,related accept'
+    return message("Accept it in this chain, too: {there}; {back}", there=there, back=back)

@@ -131,8 +131,9 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
     (
         "unknown option",
         message(
-            "iptables knows the option only after the -m or -p that it belongs to. If that is there, iptables does not"
-            " find its own extensions (libxt_tcp.so): reinstall iptables."
+            "iptables knows the option only after the -m, -p or -j that it belongs to. If that is there, iptables does"
+            " not find its own extension (libxt_tcp.so): reinstall iptables; or the kernel lacks the module, if a"
+            " warning about a missing module precedes the error."
         ),
     ),
     (
@@ -160,6 +161,14 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
             "The kernel lacks a module that the rule needs (nf_tables, xt_ of a match or target, nft_compat). Load it,"
             " reboot after an update of the kernel, or use the other backend: update-alternatives --set iptables"
             " /usr/sbin/iptables-legacy."
+        ),
+    ),
+    (
+        "returned ",
+        message(
+            "fail2ban could not set the jail up, so its bans have no effect. Run the command by hand to see the error."
+            " If it works then, two jails changed the rules at the same time: upgrade fail2ban, which then waits"
+            " (iptables -w)."
         ),
     ),
     ("Couldn't load", message("Correct the name, or load the kernel module of this match or target.")),

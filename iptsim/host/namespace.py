@@ -398,6 +398,7 @@ class NftRule(NamedTuple):
         words: its options, followed by the called chain, if any.
         hidden: its conditions without an equivalent in iptables.
         called: the chain to which it jumps or goes.
+        gap: it represents rules that are not shown: "some", or "all" rules of the chain; "" for a rule.
     """
 
     chain: str
@@ -405,6 +406,7 @@ class NftRule(NamedTuple):
     words: str
     hidden: str = ""
     called: str = ""
+    gap: Literal["", "some", "all"] = ""
 
 
 class NftChain(Frozen):

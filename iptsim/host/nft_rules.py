@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 from iptsim.extensions.base import quote
 from iptsim.host.namespace import NftRule
 from iptsim.packet import Family
 
+#: The statement of a pasted text for rules that it does not show.
+GAP = "gap"
 #: Statements that only observe.
 _QUIET = frozenset({"comment", "counter", "log"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN"}
@@ -97,7 +99,14 @@ class Translator:
         chains, found = [base], []
         try:
             for chain in _growing(chains):
-                for position, statements in enumerate(self.rules.get(chain, ()), 1):
+                position = 0
+                for statements in self.rules.get(chain, ()):
+                    if (gap := gap_of(statements)) is not None:
+                        if self.nat:
+                            return None  # they may translate the packet
+                        found.append(NftRule(chain, 0, "", gap=gap))
+                        continue
+                    position += 1
                     for words, hidden, called in _Rule(self, family).read(statements):
                         if called and called not in chains:
                             chains.append(called)
@@ -105,6 +114,12 @@ class Translator:
         except UntranslatableError:
             return None
         return tuple(found)
+
+
+def gap_of(statements: Sequence[Mapping[str, Any]]) -> Literal["some", "all"] | None:
+    """Return what a placeholder of a pasted text represents: "some" or "all" rules of its chain; None for a rule."""
+    gap = statements[0].get(GAP) if statements else None
+    return None if not isinstance(gap, str) else "all" if gap == "all" else "some"
 
 
 def _growing(names: list[str]) -> Iterator[str]:

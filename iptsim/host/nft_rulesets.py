@@ -8,9 +8,9 @@ from functools import lru_cache
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import IptsimError
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget
 from iptsim.host.namespace import NftChain, NftRule
-from iptsim.languages import message
+from iptsim.languages import Message, message
 from iptsim.packet import Family
 
 
@@ -56,9 +56,17 @@ def _dump(rules: Iterable[NftRule], names: list[str], table: str) -> str:
     return "\n".join([*lines, "COMMIT", ""])
 
 
+def _not_shown(gap: NftRule) -> Message:
+    if gap.gap == "all":
+        return message("the rules of chain {chain}, which are not shown", chain=gap.chain)
+    return message("the rules of chain {chain} that are not shown", chain=gap.chain)
+
+
 def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftChain) -> Rule:
     """Return a rule with its position in nftables and its unknown conditions."""
     target = rule.target
+    if of.gap:
+        target = HiddenTarget(name=GAP, reason=_not_shown(of), settle="nft list ruleset")
     if isinstance(target, Jump):
         target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)
     matches = rule.matches
@@ -70,4 +78,7 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
             place=("nft", title, of.chain, of.position),
         )
         matches = (*matches, hidden)
-    return Rule(title, of.chain, of.position, rule.parameters, matches, target)
+    placed = Rule(title, of.chain, of.position, rule.parameters, matches, target)
+    if of.gap:
+        placed._text = f"-A {of.chain} ..."
+    return placed

@@ -15,7 +15,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign
 from iptsim.host.namespace import NftChain, NftEffect, NftRule, NftRuleset
-from iptsim.host.nft_rules import Translator
+from iptsim.host.nft_rules import GAP, Translator
 from iptsim.packet import Family
 
 #: Statements that neither end a packet's path through the hooks nor change it for later rules.
@@ -256,6 +256,8 @@ class _Effects:
                 self.found.add("change")
         elif key == "xt":
             self._look_at_extension(value)
+        elif key == GAP:
+            self.found |= {*ALL_EFFECTS}
         elif key == "synproxy":
             self.found |= {"drop", "change"}
         elif key not in _HARMLESS:

@@ -14,6 +14,7 @@ from iptsim.owners import (
     libvirt,
     lxd,
     netavark,
+    openwrt,
     shorewall,
     ufw,
     vpn,
@@ -40,6 +41,7 @@ MAKERS: tuple[Maker, ...] = (
     *NAMED,
     blocklists.CSF,
     firewalld.MAKER,
+    openwrt.MAKER,
     shorewall.MAKER,
     vpn.TUNNEL,
 )

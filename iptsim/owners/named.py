@@ -2,7 +2,7 @@
 
 Sources: arno-iptables-firewall's bin/arno-iptables-firewall, apf's files/firewall and functions, istio's
 tools/istio-iptables, NetworkManager's src/core/nm-firewall-utils.c, miniupnpd's
-netfilter scripts, sshguard's backends, weave's iptables.go.
+netfilter scripts, OpenWrt's mwan3, sshguard's backends, weave's iptables.go.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ NAMED = (
     Maker("istio", r"ISTIO_.+"),
     Maker("weave", r"WEAVE(?:-.+)?"),
     Maker("networkmanager", r"nm-(?:sh-|mwan-).+"),
+    Maker("mwan3", r"mwan3_.+"),
     Maker("miniupnpd", r"MINIUPNPD.*"),
     Maker("sshguard", r"sshguard"),
 )

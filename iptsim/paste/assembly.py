@@ -98,6 +98,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     errors = tuple(engine_errors(every))
     # errors that tell their cause, whatever else the text shows
     telling = {one.line for one in errors} | {one.line for one in own_loopbacks((), every, {}) if one.sure}
+    printed = tuple(printed_errors(every))
+    telling |= {one.line for one in printed}
     found = read_texts(cleaned, telling)
     segments_read, pieces, given = found.segments, found.pieces, found.given
     only_questions = all(segment.form in CLIENTS for segment in segments_read)
@@ -222,7 +224,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             for address, port, _, proto in one.ports
             if not address.startswith(("127.", "::1"))
         ),
-        refused=(*builder.refused, *printed_errors(every)),
+        refused=(*builder.refused, *printed),
         own_loopbacks=loopbacks,
         loopback_listeners=tuple(loopback_listeners(every)),
         unpublished=tuple(unpublished_ports(clients, listed, services, here)),

@@ -102,6 +102,7 @@ class RuleBinder:
             hidden.append(condition)
             complaints.append(_REDACTED)
         left = _without_variables(left, hidden)
+        variables = bool(hidden)
         left, target = self._unknown_target(left)
         breaks_off = texts[-1] in _VALUED or any(map(is_cut, texts))
         #: where the last unreadable option stood
@@ -122,6 +123,10 @@ class RuleBinder:
                     name = " ".join(word.raw for word in part)
                     hidden[-1] = _unknown(f"{name} {hidden[-1].words}", line)
                     left, removed = left[:start] + left[end:], start
+                    continue
+                if variables and part[0].text in ("-m", "--match"):
+                    # its only option has a value that is not known
+                    left = left[:start] + left[end:]
                     continue
                 breaks_off |= end >= len(left)
                 if any(word.text in _JUMPS for word in part) or _behind_jump(left, start):

@@ -49,6 +49,16 @@ _OF_PODS = re.compile(r"KUBE-POD-FW-[A-Z2-7]{16}")
 _POD_CALLERS = ("FORWARD", "INPUT", "OUTPUT")
 #: Chains of kube-proxy for one port of a service (pkg/proxy/iptables/proxier.go).
 _OF_SERVICES = re.compile(r"KUBE-(?:SVC|XLB|EXT|SVL|FW)-[A-Z2-7]{16}")
+#: Further chains of filter, which get some packets, by their usual names: of fail2ban, Shorewall, OpenWrt, csf, NixOS.
+_SOME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), caller)
+    for pattern, caller in (
+        (r"(?:f2b|fail2ban)-\S+|sshguard|LOCALINPUT|crowdsec\S*", "INPUT"),
+        (r"\w+(?:2|-)fw|zone_\S+_input|nixos-fw", "INPUT"),
+        (r"fw(?:2|-)\w+|zone_\S+_output|LOCALOUTPUT", "OUTPUT"),
+        (r"zone_\S+_forward", "FORWARD"),
+    )
+)
 #: These chains of nat are for packets to the host alone.
 _LOCAL = ("-m", "addrtype", "--dst-type", "LOCAL")
 #: FORWARD jumps to DOCKER for packets to Docker's bridges, whose names may not be shown.
@@ -97,6 +107,8 @@ def callers(table: str, shown: Iterable[str]) -> Iterator[tuple[str, tuple[str, 
     if table == "filter":
         for called in sorted(filter(_OF_PODS.fullmatch, names)):
             yield called, _POD_CALLERS
+        for called in sorted(names):
+            yield from ((called, (caller,)) for pattern, caller in _SOME if pattern.fullmatch(called))
     if table == "nat" and not names & {"PREROUTING", "KUBE-SERVICES", "KUBE-NODEPORTS"}:
         for called in sorted(filter(_OF_SERVICES.fullmatch, names)):
             yield called, _BETWEEN["KUBE-SERVICES"]
@@ -108,6 +120,17 @@ def conditions_of_jump(table: str, chain: str) -> tuple[tuple[str, ...], tuple[H
         return (), (_OF_THE_POD,)
     if _OF_SERVICES.fullmatch(chain):
         return (), (_of_service(chain),)
+    if (table, chain) not in CALLERS:
+        unknown = Hidden(
+            words="...",
+            reason=message(
+                "whether packets are sent to chain {chain}, which the source does not show", chain=chain
+            ),
+            settle=SHOW,
+            place=("sent", table, chain),
+            told=message("that are sent to chain {chain}", chain=chain),
+        )
+        return (), (unknown,)
     if table == "nat" and chain in ("DOCKER", "DOCKER-INGRESS", "KUBE-NODEPORTS"):
         return _LOCAL, ()
     return ((), (_TO_BRIDGES,)) if chain == "DOCKER" else ((), ())

@@ -20,8 +20,12 @@ _ERROR = re.compile(
     r"|Line \d+ seems|Invalid argument|(?:CHAIN|RULE|TABLE)_[A-Z_]+ failed|Could not fetch rule set"
     r"|table [`'].*incompatible).*)"
 )
+#: How fail2ban before 0.9 logs the last of an action's commands, if it failed (fail2ban/server/action.py).
+_RETURNED = re.compile(r"\bip6?tables\s+-[^|]* (?P<why>returned (?:[1-9]\d{2}|[1-9a-f]00))\s*$")
 _ARGUMENT = re.compile(r"^\s*(?P<why>Bad argument [`'\"].+['\"])")
-_COMMAND = re.compile(r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?\s+(?P<rest>-.*)")
+_COMMAND = re.compile(
+    r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?\s+(?P<rest>-.*?)(?=\]?: exit status | returned \d+$|$)"
+)
 #: Actions that add no rule: they may fail without harm.
 _HARMLESS = re.compile(r"\s(?:-[CDXFNLSEZ]|--(?:check|delete|flush|new|list|rename)\S*)(?=\s|$)")
 #: What iptables adds to an error.
@@ -34,11 +38,11 @@ def printed_errors(lines: Iterable[Line]) -> Iterator[RefusedCommand]:
     found = 0
     for line in lines:
         text = line.text[:1000]
-        error = _ERROR.search(text) or _ARGUMENT.match(text)
+        error = _ERROR.search(text) or _ARGUMENT.match(text) or _RETURNED.search(text)
         if error is not None and found < _MOST:
             # Docker and others print the command in the same line
             before = [
-                (line.number, text[: error.start()]),
+                (line.number, text if error.re is _RETURNED else text[: error.start()]),
                 *((one.number, one.text) for one in reversed(above)),
             ]
             commands = ((number, _COMMAND.search(one)) for number, one in before)

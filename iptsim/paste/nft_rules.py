@@ -49,7 +49,7 @@ class Translated(NamedTuple):
 
 def translated(text: str, family: int, line: int) -> Translated:
     """Return an nftables rule as an iptables rule."""
-    text = re.sub(r"\s+# handle \d+$", "", text.strip())
+    text = re.sub(r"\s+# handle \d+$", "", text.strip()).rstrip("; ")
     try:
         tree = parser("nft").parse(text)
     except UnexpectedInput:
@@ -421,7 +421,22 @@ def _json_value(text: str) -> Any:
 
 
 def without_guesses(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return objects of nft without duplicates; a chain replaces what was guessed about it."""
+    """Return objects of nft without duplicates; a chain replaces what was guessed about it.
+
+    Rules that commands insert come first in their chains. A chain that is listed again replaces its earlier listing.
+    """
+    listed = {
+        (one["family"], one["table"], one["name"]): at
+        for at, entry in enumerate(objects)
+        if (one := entry.get("chain", {})).get("listed")
+    }
+    objects = [
+        entry
+        for at, entry in enumerate(objects)
+        for about in entry.values()
+        if at >= listed.get((about["family"], about.get("table"), about.get("chain", about.get("name"))), 0)
+        or not {"chain", "rule"} & entry.keys()
+    ]
     chains = [entry["chain"] for entry in objects if "chain" in entry]
     shown = {(chain["family"], chain["table"], chain["name"]) for chain in chains if not chain.get("guessed")}
     kept: list[dict[str, Any]] = []
@@ -435,4 +450,7 @@ def without_guesses(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
             or (about["family"], about["table"], about.get("chain", about.get("name"))) not in shown
         ):
             kept.append(entry)
-    return kept
+    inserted = [entry for entry in kept if entry.get("rule", {}).get("inserted")]
+    return [*(entry for entry in kept if entry not in inserted and "rule" not in entry), *inserted] + [
+        entry for entry in kept if entry not in inserted and "rule" in entry
+    ]

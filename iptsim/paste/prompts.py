@@ -79,15 +79,17 @@ _SUDO = re.compile(
     r"(?:\s*(?:sudo|doas)(?:\s+-[A-Za-z]+|\s+--)*\s+|\s*(?:time|exec|nice)\s+|\s*[A-Z_]+=\S*\s+(?=\S))*"
 )
 
+#: A command whose output a shell would fill in.
+SUBSTITUTION = r"\$\([^()]*(?:\([^()]*\)[^()]*)*\)|`[^`]*`"
 _STRINGS = r"\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\"'\\]"
-_QUOTING = re.compile(r"[\"'\\#]")
+_QUOTING = re.compile(r"[\"'\\#`]|\$\(")
 _QUOTED = re.compile(r"\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>[^']*)'|\\(?P<one>.)", re.DOTALL)
 #: A word, or a comment, which starts like one.
-_PART = r"[^\s\"'\\]|\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'"
+_PART = rf"{SUBSTITUTION}|[^\s\"'\\]|\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'"
 _WORD = re.compile(rf"\s*(?:#.*|(?P<word>(?:{_PART})+))(?=\s|$)", re.DOTALL)
 #: A command up to a pipe; and up to the next command, or a redirection.
-_PIPED = re.compile(rf"(?:[^|\"'\\]|{_STRINGS})*")
-_OWN = re.compile(rf"(?:[^;&>\"'\\]|&(?!&)|{_STRINGS})*")
+_PIPED = re.compile(rf"(?:{SUBSTITUTION}|[^|\"'\\]|{_STRINGS})*")
+_OWN = re.compile(rf"(?:{SUBSTITUTION}|[^;&>\"'\\]|&(?!&)|{_STRINGS})*")
 
 
 class Command(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.paste.lines import Line
-from iptsim.paste.prompts import command_of
+from iptsim.paste.prompts import SUBSTITUTION, command_of
 from iptsim.paste.undoing import Runs
 
 _ASSIGNMENT = re.compile(
@@ -29,10 +29,15 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _DOWN = re.compile(r".*down|ExecStop(?:Post)?", re.IGNORECASE)
+#: The mark of WireGuard's own packets, and its value: wg-quick uses the first free number from 51820 on.
+_FWMARK = re.compile(r"\$\(wg show \S+ fwmark\)")
+FWMARK = "0xca6c"
 _OPENS = re.compile(r"\s*(?:if|for|while|until|case)\b")
 _CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
 #: Separators of commands, outside of quotes.
-_SEPARATED = re.compile(r"""((?:[^;&|"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|&(?!&)|\|(?!\|))+)""")
+_SEPARATED = re.compile(
+    rf"""((?:{SUBSTITUTION}|[^;&|"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|&(?!&)|\|(?!\|))+)"""
+)
 _NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?", re.IGNORECASE)
 _IPTABLES = re.compile(r"(ip6?tables)(?:-legacy|-nft)?")
 
@@ -84,7 +89,7 @@ class Script:
         def value(found: re.Match[str]) -> str:
             return self.variables.get(found[1] or found[2], found[0])
 
-        text = _VARIABLE.sub(value, text)
+        text = _FWMARK.sub(FWMARK, _VARIABLE.sub(value, text))
         return text.replace("%i", self.variables["%i"]) if "%i" in self.variables else text
 
     def commands(self, line: Line, text: str) -> Iterator[Typed]:

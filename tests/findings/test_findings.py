@@ -632,6 +632,43 @@ def test_new_connections_of_the_host_that_output_drops(tmp_path: Path) -> None:
     assert codes(iptsim.lint(dump_file(tmp_path, chains + named + loopback))) == []
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "-A OUTPUT -o lo -j ACCEPT\n-A OUTPUT -o tun+ -j ACCEPT\n-A OUTPUT -j REJECT",
+        # wg-quick(8)
+        "-A OUTPUT ! -o wg0 -m mark ! --mark 0xca6c -m addrtype ! --dst-type LOCAL -j REJECT",
+    ],
+)
+def test_the_kill_switch_of_a_vpn_is_told(rules: str, tmp_path: Path) -> None:
+    text = f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}\nCOMMIT\n"
+    found = one(iptsim.lint(dump_file(tmp_path, text)), "output-drop")
+    assert "kill switch" in str(found.consequence)
+    assert not found.commands
+
+
+def test_a_part_of_a_chain_of_nftables_that_drops_the_rest(tmp_path: Path) -> None:
+    base = "type filter hook forward priority 10; policy accept;"
+    text = f"table inet firewalld {{{{\n chain filter_FORWARD {{{{\n  {base}\n{{}}\n }}}}\n}}}}\n"
+    for rules, expected in (
+        (
+            "  jump filter_FORWARD_IN_ZONES\n  reject with icmpx type admin-prohibited",
+            ["nftables-forward-drop"],
+        ),
+        ("  jump filter_FORWARD_IN_ZONES", []),
+    ):
+        (tmp_path / "paste.txt").write_text(text.format(rules))
+        assert codes(iptsim.lint(tmp_path / "paste.txt")) == expected
+
+
+def test_chains_that_openwrt_keeps_for_the_user_may_be_empty(tmp_path: Path) -> None:
+    text = (
+        "*filter\n:INPUT ACCEPT [0:0]\n:input_rule - [0:0]\n:zone_lan_input - [0:0]\n:input_lan_rule - [0:0]\n"
+        "-A INPUT -j input_rule\n-A INPUT -i br-lan -j zone_lan_input\n-A zone_lan_input -j input_lan_rule\nCOMMIT\n"
+    )
+    assert "empty-chain" not in codes(iptsim.lint(dump_file(tmp_path, text)))
+
+
 def test_replies_of_services_that_output_drops(tmp_path: Path) -> None:
     chains = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\n"
     ssh = "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"

@@ -149,4 +149,4 @@ def test_conditions_that_cannot_be_read_are_one_phrase(tmp_path: Path) -> None:
     path = tmp_path / "paste"
     path.write_text("iptables -A INPUT -p tcp -m one --a 1 -m set ! --match-set $NAME src -j DROP\n")
     rule = next(iter(iptsim.load_host(path).rulesets[4].rules()))
-    assert str(packets_text(rule)) == "tcp packets that match -m one and ! --match-set $NAME src and -m set"
+    assert str(packets_text(rule)) == "tcp packets that match -m one and ! --match-set $NAME src"

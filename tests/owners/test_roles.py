@@ -94,8 +94,33 @@ def test_captured_rules(name: str, chain: str, words: str, why: str) -> None:
     assert str(role.why) == why
 
 
+_FW3 = ":zone_wan_input - [0:0]\n:zone_wan_src_REJECT - [0:0]\n:reject - [0:0]\n:input_wan_rule - [0:0]\n"
 #: (owner, the line of the role, all lines of the table, why)
 WRITTEN = [
+    (
+        "openwrt",
+        '-A zone_wan_input -m comment --comment "!fw3" -j zone_wan_src_REJECT',
+        _FW3,
+        "zone wan: the default for packets to the router is REJECT",
+    ),
+    (
+        "openwrt",
+        '-A zone_wan_src_REJECT -i eth1 -m comment --comment "!fw3" -j reject',
+        _FW3,
+        "zone wan blocks what no rule allows",
+    ),
+    (
+        "openwrt",
+        '-A zone_wan_input -p icmp -m icmp --icmp-type 8 -m comment --comment "!fw3: Allow-Ping" -j ACCEPT',
+        _FW3,
+        "the rule Allow-Ping of zone wan",
+    ),
+    (
+        "openwrt",
+        '-A zone_lan_forward -m comment --comment "!fw3: Zone lan to wan forwarding policy" -j zone_wan_dest_ACCEPT',
+        ":zone_lan_forward - [0:0]\n:zone_wan_dest_ACCEPT - [0:0]\n",
+        "zone lan may forward to zone wan",
+    ),
     (
         "shorewall",
         "-A net-fw -j DROP",

@@ -31,7 +31,8 @@ def test_post_up_lines_without_those_that_go_down() -> None:
         "iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE\n"
         "PostDown = iptables -D FORWARD -i %i -j ACCEPT\n"
     )
-    assert rules(text) == ["-A FORWARD -i %i -j ACCEPT"]
+    # the usual name, as the text has none
+    assert rules(text) == ["-A FORWARD -i wg0 -j ACCEPT"]
     assert rules(text, "nat") == ["-A POSTROUTING -o eth0 -j MASQUERADE"]
 
 
@@ -170,3 +171,31 @@ def test_a_command_as_an_item_of_a_list(mark: str) -> None:
     """Alone between other lines, beside another command."""
     text = f"iptables -N mine\n{mark.format('sudo ' + UP)}\n"
     assert rules(text) == ["-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"]
+
+
+def test_the_output_of_a_command_in_a_command_is_not_known() -> None:
+    text = (
+        "iptables -A INPUT -s $(curl -s ifconfig.me | head -1; true) -j DROP && iptables -A INPUT -p udp -j DROP\n"
+        "iptables -A INPUT -m mark --mark $(cat /etc/mark) -j DROP\n"
+    )
+    assert rules(text) == [
+        "-A INPUT -s $(curl -s ifconfig.me | head -1; true) -j DROP",
+        "-A INPUT -p udp -j DROP",
+        "-A INPUT --mark $(cat /etc/mark) -j DROP",
+    ]
+
+
+def test_the_kill_switch_of_wg_quick() -> None:
+    # wg-quick(8), and the mark that it sets for its own packets if no other table has the number
+    text = "PostUp = iptables -I OUTPUT ! -o %i -m mark ! --mark $(wg show %i fwmark) -j REJECT\n"
+    assert rules(text) == [
+        "-A OUTPUT ! -o wg0 -m mark ! --mark 0xca6c -j REJECT --reject-with icmp-port-unreachable"
+    ]
+
+
+def test_commands_folded_in_yaml() -> None:
+    text = (
+        "post_up: >-\n  iptables -t nat -A POSTROUTING -o wg0 -j MASQUERADE; iptables -A FORWARD -p\n"
+        "  tcp --dport 80 -j ACCEPT\n"
+    )
+    assert rules(text) == ["-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT"]

@@ -96,3 +96,31 @@ def test_fail2ban_without_dockers_chain(tmp_path: Path, chain: str, why: str, fo
     assert titles == found * [
         "fail2ban could not add its rule, because Docker's chain filter DOCKER-USER does not exist where it looks."
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        # fail2ban 0.8 (server/action.py): the status of os.system in hexadecimal
+        (
+            "2016-07-26 20:55:24,273 fail2ban.actions.action[532]: ERROR   iptables -N fail2ban-ssh\n"
+            "iptables -A fail2ban-ssh -j RETURN\n"
+            "iptables -I INPUT -p tcp -m multiport --dports 443 -j fail2ban-ssh returned 100\n",
+            "iptables refuses the command of line 3: returned 100.",
+        ),
+        (
+            '# wg-quick up wg0\niptables v1.6.2: unknown protocol "10.0.0.2" specified\n[#] ip link delete dev wg0\n',
+            'iptables refuses the command of line 2: unknown protocol "10.0.0.2" specified.',
+        ),
+        (
+            "router: running [/usr/sbin/iptables -t mangle -I PREROUTING 1 -j CONNMARK --restore-mark --nfmask 0xff"
+            " --wait]: exit status 2: Warning: Extension CONNMARK revision 0 not supported, missing kernel module?\n"
+            'iptables v1.8.11 (nf_tables): unknown option "--nfmask"\n',
+            'iptables refuses the command of line 1: unknown option "--nfmask".',
+        ),
+    ],
+)
+def test_errors_without_rules(tmp_path: Path, text: str, title: str) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text(text)
+    assert [str(one.title) for one in iptsim.lint(path)] == [title]

@@ -176,3 +176,14 @@ def test_a_whole_chain_that_is_hidden_lets_a_packet_pass_or_does_not(tmp_path: P
     shown = ask(tmp_path, INPUT_ALONE, target="10.2.2.2:22")
     # the request may be dropped, or its reply
     assert [branch.verdict for branch in shown.trace.branches] == ["ACCEPT", "DROP", "DROP"]
+
+
+@pytest.mark.parametrize(("chain", "known"), [("f2b-sshd", True), ("net2fw", True), ("mine", False)])
+def test_a_chain_whose_caller_is_not_shown(chain: str, known: bool, tmp_path: Path) -> None:
+    """It is not shown whether INPUT sends the packet there, and what INPUT does with others."""
+    heading = f"Chain {chain} (1 references)\n pkts bytes target prot opt in out source destination\n"
+    rule = "    7   377 DROP all -- * * 203.0.113.9 0.0.0.0/0\n"
+    answer = ask(tmp_path, heading + rule, "203.0.113.9")
+    assert answer.verdict == "DEPENDS"
+    assert (f"sent to chain {chain}" in answer.reason.text) is known
+    assert (f"{chain} rule 1" in str(answer)) is known

@@ -98,7 +98,9 @@ table inet filter {{
         ("tcp flags syn tcp dport 22 accept", ["DEPENDS", "DROP"]),
         ("tcp dport 22 meta mark set 5 accept\n    accept", ["DEPENDS", "DEPENDS"]),
         ("tcp dport @open accept", ["DEPENDS", "DEPENDS"]),
-        ("tcp dport 22 accept\n    ...", ["DEPENDS", "DEPENDS"]),
+        ("tcp dport 22 accept\n    ...", ["ACCEPT", "DEPENDS"]),
+        ("...\n    tcp dport 22 accept", ["DEPENDS", "DEPENDS"]),
+        ("tcp dport 22 accept\n    jump elsewhere", ["ACCEPT", "DEPENDS"]),
     ],
 )  # fmt: skip
 def test_a_table_of_another_program_is_walked(rules: str, verdicts: list[str]) -> None:
@@ -231,3 +233,43 @@ def test_a_map_that_cannot_be_read_may_contain_anything() -> None:
     text = DOCKER.replace('"docker0" : jump in__docker0', '"docker0" . 80 : jump in__docker0')
     trace = walk(read(text), Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 8080}))
     assert trace.verdict == "DEPENDS"
+
+
+def test_a_file_of_commands_for_tables_of_iptables() -> None:
+    text = """\
+add table ip filter
+add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }
+# from the access point
+add rule ip filter FORWARD iifname "wlan0" oifname "eth0" counter accept comment "out"
+"""
+    fields = {"from": "10.3.0.5", "to": "198.51.100.7", "proto": "tcp", "dport": 80}
+    for interface, verdict in (("wlan0", "ACCEPT"), ("wlan1", "DROP")):
+        # the reply has no rule
+        assert walk(read(text), Question(**fields, **{"in": interface})).legs[0].verdict == verdict
+
+
+def test_a_command_in_a_chain_that_is_not_shown() -> None:
+    assert ports("nft add rule inet fw input tcp dport 22 accept", 22, 80) == ["DEPENDS", "DEPENDS"]
+
+
+def test_a_command_inserts_before_the_rules_of_a_listing() -> None:
+    # nft(8): `add rule` appends, `insert rule` prepends
+    text = INPUT.format("tcp dport 22 drop") + "\n$ nft insert rule inet filter input tcp dport 22 accept\n"
+    assert ports(text, 22, 80) == ["ACCEPT", "DROP"]
+
+
+def test_chains_of_firewalld_without_their_table() -> None:
+    text = "chain filter_FWDI_internal {\n  jump filter_FWDI_internal_pre\n  drop\n}\nchain filter_INPUT {\n  drop\n}\n"
+    nftables = read(text).namespace.nftables
+    assert nftables is not None
+    assert not nftables.chains
+
+
+def test_a_chain_that_is_listed_again_replaces_its_earlier_listing() -> None:
+    before, after = INPUT.format("tcp dport 22 accept"), INPUT.format("tcp dport 80 accept")
+    assert ports(before + after, 22, 80) == ["DROP", "ACCEPT"]
+    assert ports(f"{before}And then:\n{after}", 22, 80) == ["DROP", "ACCEPT"]
+    base = "type filter hook input priority filter; policy drop;"
+    of_iptables = f"table ip filter {{{{\n chain INPUT {{{{\n {base}\n {{}}\n }}}}\n}}}}\n"
+    text = of_iptables.format("tcp dport 22 accept") + of_iptables.format("tcp dport 80 accept")
+    assert ports(text, 22, 80) == ["DROP", "ACCEPT"]

@@ -131,3 +131,12 @@ def test_rows_in_a_message_and_a_container_in_its_last_sentence() -> None:
 def test_a_command_that_a_sentence_rules_out_is_not_read() -> None:
     text = "22/tcp ALLOW Anywhere\nI would not use docker run -p 8080:80 nginx\n"
     assert not host_of_source(Source("paste", {}, text.encode())).containers
+
+
+def test_a_later_status_replaces_an_earlier_one() -> None:
+    status = "Status: active\nDefault: deny (incoming), allow (outgoing), deny (routed)\n"
+    rows = "\nTo             Action      From\n--             ------      ----\n22/tcp    {}    Anywhere\n"
+    text = status + rows.format("DENY IN") + "$ sudo ufw status verbose\n" + status + rows.format("ALLOW IN")
+    host = host_of_source(Source("paste", {}, text.encode()))
+    chain = host.rulesets[4].tables["filter"].chains["ufw-user-input"]
+    assert [rule.text for rule in chain.rules] == ["-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT"]

@@ -16,7 +16,7 @@ from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned
 from iptsim.paste.placeholders import is_cut
 from iptsim.paste.prompts import Command, command_of
-from iptsim.paste.shell import Script, Typed, is_down, is_shell
+from iptsim.paste.shell import FWMARK, Script, Typed, is_down, is_shell
 from iptsim.paste.typed import CHANGES, Added, table_of_command
 from iptsim.paste.undoing import Runs, runs_of
 
@@ -41,6 +41,7 @@ _BARE_RULE = re.compile(r"\s*-[AI]\s+[\w-]+\s+(?:\d+\s+)?(?:!\s+)?-")
 _REST = re.compile(r"\s*(?:!\s+)?(?!-t\s)-{1,2}[a-z]|\s*(?:\S+\s+){1,6}-[jg]\s")
 _ACTION = re.compile(r"\s-[AIDRNPFXEZLS](?=\s|$)|\s--(?:append|insert|delete|replace|policy|new|flush|list)")
 _ADDS = re.compile(r"\s(?:-[AIR]|--append|--insert|--replace)\s+[\w-]+\s")
+_STEPS = re.compile(r";|&&|\|\|")
 _FINISHED = re.compile(r"\s(?:-[jg]|--jump|--goto)\s")
 #: The maximum number of lines of a wrapped command.
 _WRAPPED = 4
@@ -50,6 +51,10 @@ _QUOTED = re.compile(
 )
 #: A line that only marks omitted ones.
 _GAP_ALONE = re.compile(r"\W*(?:\.{3,}|snip(?:ped)?|truncated|omitted|cut|etc)\W*", re.IGNORECASE)
+#: The line of WireGuard's configuration with the interface as `%i`, and that interface's usual name.
+_POST_UP = re.compile(r"\s*Post(?:Up|Down)\s*=.*%i", re.IGNORECASE)
+_USUAL = "wg0"
+_FWMARK = re.compile(r"\bfwmark\)")
 _WIREGUARD = re.compile(r"\b(wg\d+|[\w-]+(?=\.conf\b))")
 
 
@@ -109,6 +114,8 @@ class _Reader:
         self.added = around.added
         self.script.variables |= around.variables(at)
         self.is_script = around.is_script
+        #: the name of the WireGuard interface is not in the text
+        self.guesses = around.interface == _USUAL and not any(_USUAL in line.text for line in lines)
         self.first = self._before(at)
         self.typed: list[Typed] = []
         #: the lines of marks of omitted commands, and how many commands come before each
@@ -201,6 +208,7 @@ class _Reader:
 
     def _is_wrapped(self, text: str) -> bool:
         """Return whether the next line is the rest of a command that has no target yet."""
+        text = _STEPS.split(text)[-1]
         if not _LIKELY.search(text) or _FINISHED.search(text) or self.at >= len(self.lines):
             return False
         line = self.lines[self.at]
@@ -241,6 +249,16 @@ class _Reader:
             )
             for at in self.undoing
         ]
+        if self.guesses and (guessed := next((one for one in self.typed if "%i" in one.text), None)):
+            told = message("%i is the WireGuard interface, here assumed to be {name}", name=_USUAL)
+            pieces.append(Warned(told, guessed.line))
+        if marking := next(
+            (one for one in self.typed if _FWMARK.search(one.text) and FWMARK in one.words), None
+        ):
+            told = message(
+                "the fwmark of WireGuard is assumed to be {mark}, as wg-quick sets it", mark=FWMARK
+            )
+            pieces.append(Warned(told, marking.line))
         tables = ", ".join(dict.fromkeys(piece.table for piece in pieces if isinstance(piece, Rules)))
         return Segment(
             "iptables commands", f"iptables commands ({tables})", self.first, self.last, pieces, self.unread
@@ -293,4 +311,6 @@ def _interface(lines: list[Line]) -> str | None:
     if not any("%i" in line.text for line in lines):
         return None
     named = {found[1] for line in lines for found in _WIREGUARD.finditer(line.text)}
+    if not named and any(_POST_UP.match(line.text) for line in lines):
+        return _USUAL
     return named.pop() if len(named) == 1 else None

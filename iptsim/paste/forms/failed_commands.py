@@ -25,6 +25,10 @@ _REST = re.compile(r"\s*\(?exit status \d+\)*\.?\s*$")
 #: How fail2ban logs the commands of an action, and what they printed (fail2ban/server/utils.py).
 _EXEC = re.compile(r"fail2ban\.utils\s.*? -- exec: (?P<commands>.*)")
 _STDERR = re.compile(r"fail2ban\.utils\s.*? -- stderr: ['\"](?P<why>.*?)['\"]?$")
+#: How fail2ban before 0.9 logs the commands of an action that failed (fail2ban/server/action.py).
+_FAILED_ACTION = re.compile(r"fail2ban\.actions\S*\s.*\bERROR\s+ip6?tables\s")
+_RETURNED = re.compile(r" returned \w+\s*$")
+_LONGEST = 12
 _IPTABLES = re.compile(r"\b(?P<program>ip6?tables)\s+(?P<words>-[^;|&{}>]*)")
 
 
@@ -32,6 +36,11 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the failed commands that start at a line, or None."""
     if _EXEC.search(lines[at].text):
         return _of_fail2ban(lines, at)
+    if _FAILED_ACTION.search(lines[at].text):
+        ends = (end for end in range(at, min(at + _LONGEST, len(lines))) if _RETURNED.search(lines[end].text))
+        end = next(ends, None)
+        # the error itself is among those that iptables printed
+        return None if end is None else Segment("failed commands", "failed iptables commands", at, end)
     found: list[Failed] = []
     end = at
     while end < len(lines):

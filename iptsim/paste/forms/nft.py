@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.dump.words import Word
-from iptsim.packet import Family
+from iptsim.host.nft_rules import GAP
 from iptsim.paste.lines import Line
 from iptsim.paste.nft_rules import elements, translated, without_guesses
-from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Piece, RuleItem, Rules, Segment
+from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
 
 _TABLE = re.compile(r"\s*table\s+(?:(?P<family>ip|ip6|inet|bridge|netdev|arp)\s+)?(?P<name>[\w.-]+)\s*\{")
@@ -26,17 +27,17 @@ _BASE = re.compile(
 )
 _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 _HOOKS = ("input", "forward", "output", "prerouting", "postrouting")
-#: The statements of a rule that is not shown.
-_ANYTHING: list[dict[str, Any]] = [{"drop": None}, {"match": None}, {"unread": None}]
-#: A command for a table that is not one of iptables.
-_NATIVE = re.compile(
-    r"\s*(?:[\"'$#]+\s*)?(?:sudo\s+)?(?:nft\s+)?['\"]?(?:add|insert|create|flush)\s+(?P<what>table|chain|rule)\s+"
-    r"(?P<family>inet|ip6?|bridge)\s+(?P<table>[\w.-]+)(?:\s+(?P<chain>[\w.-]+)(?P<rest>.*)|[\s\"',;]*)$"
-)
+#: The statements that represent rules which are not shown: some of a chain, those after shown ones, all of a chain.
+_SOME, _REST, _ALL = ([{GAP: which}] for which in ("some", "rest", "all"))
+#: Chains of firewalld with its nftables backend, whose table has this name.
+_FIREWALLD = re.compile(r"\s*chain\s+(?:filter|nat|mangle|raw)_[A-Z]\w*\s*\{")
+#: A command of nft, or a line of a file for `nft -f`.
 _COMMAND = re.compile(
-    r"(?P<what>add|insert)\s+rule\s+(?:(?P<family>ip6?)\s+)?(?P<table>\w+)\s+(?P<chain>[\w.-]+)\s+"
-    r"(?:(?:position|index|handle)\s+\d+\s+)?(?P<rule>.+)"
+    r"\s*(?:[\"'$#]+\s*)?(?:sudo\s+)?(?P<program>nft\s+)?['\"]?(?P<verb>add|insert|create|flush)\s+"
+    r"(?P<what>table|chain|rule)\s+(?:(?P<family>inet|ip6?|bridge)\s+)?(?P<table>[\w.-]+)"
+    r"(?:\s+(?P<chain>[\w.-]+)(?P<rest>.*)|[\s\"',;]*)$"
 )
+_PLACE = re.compile(r"\s*(?:position|index|handle)\s+\d+\s+")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -45,48 +46,108 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         reader = _Reader(lines, at)
         reader.read()
         return reader.segment()
-    typed = command_of(lines[at].text)
-    added = _added(lines[at], typed, at) if typed is not None and typed.program == "nft" else None
-    return added or _commands(lines, at)
+    return _commands(lines, at)
 
 
 def _commands(lines: list[Line], at: int) -> Segment | None:
     """Return the commands of nft that start at a line, also those of a file for `nft -f`, or in quotes; or None."""
     objects: list[dict[str, Any]] = []
+    rules: dict[tuple[str, str], Rules] = {}
     places: list[str] = []
     last = at
     for index in range(at, len(lines)):
         line = lines[index]
-        found = _NATIVE.match(line.text)
+        found = _command_in(line)
         if found is None and places and (line.is_blank or line.text.lstrip().startswith("#")):
             continue
-        if found is None or (found["family"] in ("ip", "ip6") and found["table"] in BUILTIN_CHAINS):
+        if found is None:
             break
         last = index
-        places.append(f"{found['family']} {found['table']}")
-        if found["chain"]:
-            objects += _object(found, line)
+        family, table = found["family"] or "ip", found["table"]
+        places.append(f"{family} {table}")
+        if _of_iptables(family, table, found["chain"]):
+            of = rules.setdefault(
+                (family, table), Rules(table, 6 if family == "ip6" else 4, whole=False, backend="nf_tables")
+            )
+            of.items += _items(found, line, of)
+        elif found["chain"]:
+            made = _object(found, line)
+            objects = made + objects if found["verb"] == "insert" else objects + made
     if not places:
         return None
     names = ", ".join(dict.fromkeys(places))
-    facts = Facts({"nft-ruleset.json": json.dumps({"nftables": without_guesses(objects)}).encode()})
-    return Segment("nft commands", f"nft commands ({names})", at, last, [facts])
+    pieces: list[Piece] = [one for one in rules.values() if one.items]
+    if objects:
+        pieces.append(
+            Facts({"nft-ruleset.json": json.dumps({"nftables": without_guesses(objects)}).encode()})
+        )
+    tables = {table for _, table in rules}
+    table = next(iter(tables)) if len(tables) == 1 and not objects else None
+    return Segment("nft commands", f"nft commands ({names})", at, last, pieces, table=table)
+
+
+def _command_in(line: Line) -> re.Match[str] | None:
+    """Return the command of nft in a line; without its name, a line must tell the address family."""
+    typed = command_of(line.text)
+    text = typed.text if typed is not None and typed.program == "nft" else line.text
+    found = _COMMAND.match(text)
+    return found if found is not None and (found["program"] or found["family"]) else None
+
+
+def _of_iptables(family: str, table: str, chain: str | None) -> bool:
+    """Return whether a chain is, or may be called by, one of iptables-nft; its base chains are in capital letters."""
+    if family not in ("ip", "ip6") or table not in BUILTIN_CHAINS:
+        return False
+    return chain is None or chain in BUILTIN_CHAINS[table] or chain.lower() not in _HOOKS
+
+
+def _rest(found: re.Match[str]) -> str:
+    """Return what follows the chain in a command, without the quotation mark that ends the whole command."""
+    rest = (found["rest"] or "").strip().rstrip(",;").strip()
+    return rest[:-1].rstrip() if rest[-1:] in ("'", '"') and rest.count(rest[-1]) % 2 else rest
+
+
+def _items(found: re.Match[str], line: Line, of: Rules) -> Iterator[CommandItem]:
+    """Yield what a command for a table of iptables does, as commands of iptables."""
+    chain, rest = found["chain"], _rest(found)
+    if found["verb"] == "flush":
+        yield _item(line, "-F", *([chain] if chain else []))
+    elif found["what"] == "chain" and chain:
+        base = _BASE.match(rest.strip("'\\{ ").replace("\\", ""))
+        if base is None or chain not in BUILTIN_CHAINS[of.table]:
+            yield _item(line, "-N", chain)
+        else:
+            yield _item(line, "-P", chain, (base["policy"] or "accept").upper())
+    elif found["what"] == "rule" and chain:
+        rule = translated(_PLACE.sub("", rest), of.family or 4, line.number)
+        item = _item(line, "-I" if found["verb"] == "insert" else "-A", chain)
+        yield item._replace(words=(*item.words, *rule.words), hidden=rule.hidden)
+
+
+def _item(line: Line, *words: str) -> CommandItem:
+    return CommandItem(tuple(Word(word, word, 0, 0) for word in words), line.number, line.text.strip())
 
 
 def _object(found: re.Match[str], line: Line) -> list[dict[str, Any]]:
     """Return what a command makes: a chain or a rule; where that rule's chain is not shown, anything may be in it."""
-    place = {"family": found["family"], "table": found["table"]}
-    rest = found["rest"].strip().rstrip(",;").strip("\"'").strip()
+    family = found["family"] or "ip"
+    place = {"family": family, "table": found["table"]}
+    rest = _rest(found)
     if found["what"] == "chain":
         base = _BASE.match(rest.strip("'\\{ ").replace("\\", ""))
         return [{"chain": {**place, "name": found["chain"], **(_base_fields(base) if base else {})}}]
-    rule = translated(rest, {"ip": 4, "ip6": 6}.get(found["family"], 0), line.number)
-    made: list[dict[str, Any]] = [{"rule": {**place, "chain": found["chain"], "expr": list(rule.statements)}}]
+    rule = translated(_PLACE.sub("", rest), {"ip": 4, "ip6": 6}.get(family, 0), line.number)
+    first = {"inserted": True} if found["verb"] == "insert" else {}
+    made: list[dict[str, Any]] = [
+        {"rule": {**place, "chain": found["chain"], "expr": list(rule.statements), **first}}
+    ]
     hook = found["chain"].lower()
     if hook in _HOOKS:
-        made += [
+        made = [
             {"chain": {**place, "name": found["chain"], "type": "filter", "hook": hook, "guessed": True}},
-            {"rule": {**place, "chain": found["chain"], "expr": _ANYTHING, "guessed": True}},
+            {"rule": {**place, "chain": found["chain"], "expr": _SOME, "guessed": True}},
+            *made,
+            {"rule": {**place, "chain": found["chain"], "expr": _REST, "guessed": True}},
         ]
     return made
 
@@ -99,20 +160,6 @@ def _base_fields(found: re.Match[str]) -> dict[str, Any]:
         "policy": (found["policy"] or "accept").lower(),
     }
     return {**fields, "dev": found["device"]} if found["device"] else fields
-
-
-def _added(line: Line, typed: Command, at: int) -> Segment | None:
-    text = typed.text.removeprefix("nft").replace("'", "").strip()
-    found = _COMMAND.match(text)
-    if not found or found["table"] not in BUILTIN_CHAINS:
-        return None
-    family: Family = 6 if found["family"] == "ip6" else 4
-    rule = translated(found["rule"], family, line.number)
-    flag, chain = ("-I" if found["what"] == "insert" else "-A"), found["chain"]
-    words = (Word(flag, flag, 0, 0), Word(chain, chain, 0, 0), *rule.words)
-    rules = Rules(found["table"], family, whole=False)
-    rules.items.append(CommandItem(words, line.number, text, hidden=rule.hidden))
-    return Segment("nft commands", f"nft commands ({found['table']})", at, at, [rules], table=found["table"])
 
 
 class _Reader:
@@ -144,7 +191,8 @@ class _Reader:
             self.objects.append({"table": {"family": self.table[0], "name": self.table[1]}})
         elif self.table is None and _CHAIN.match(text):
             # an excerpt of a table without the line that names it
-            self.table, self.depth = ("ip", _table_of(self.lines[self.at :])), 1
+            own = ("inet", "firewalld") if _FIREWALLD.match(text) else None
+            self.table, self.depth = own or ("ip", _table_of(self.lines[self.at :])), 1
             return self._line(line)
         elif self.table is None:
             return False
@@ -184,8 +232,12 @@ class _Reader:
         self.chain, self.depth = name, self.depth + 1
         rules = self._iptables
         if rules is not None:
+            # a chain that is listed again
+            rules.items[:] = [one for one in rules.items if _chain_of(one) != name]
             rules.items.append(ChainItem(name, None, None, line.number))
-        self.objects.append({"chain": {"family": self.table[0], "table": self.table[1], "name": name}})
+        self.objects.append(
+            {"chain": {"family": self.table[0], "table": self.table[1], "name": name, "listed": True}}
+        )
 
     def _close_set(self) -> None:
         """Add the set or map that ends, unless its elements can't be read: then it may contain anything."""
@@ -220,7 +272,7 @@ class _Reader:
         if line.is_gap:
             if rules is not None:
                 rules.items.append(GapItem(self.chain, line.number, text))
-            self._rule(_ANYTHING)
+            self._rule(_SOME)
             return
         if text.startswith("#") or re.match(r"(policy|flags|comment)\b.*;?$", text):
             return
@@ -239,14 +291,28 @@ class _Reader:
             {"rule": {"family": family, "table": table, "chain": self.chain, "expr": statements}}
         )
 
+    def _called(self) -> None:
+        """Add a placeholder for each chain that rules jump to and the text does not show."""
+        of = [next(iter(entry.values())) for entry in self.objects if "table" not in entry]
+        shown = {(one["family"], one["table"], one.get("name", one.get("chain"))) for one in of}
+        for rule in of:
+            for target in (*_targets(rule.get("expr", ())), *_targets_of_elements(rule.get("elem", ()))):
+                place = (rule["family"], rule["table"], target)
+                if place not in shown:
+                    shown.add(place)
+                    where = {"family": place[0], "table": place[1], "chain": target}
+                    self.objects.append({"rule": {**where, "expr": _ALL, "guessed": True}})
+
     def segment(self) -> Segment:
         """Return what was read; a chain that is not closed may go on."""
         if self.table is not None and self.chain is not None:
             last = self.lines[self.last]
             if (rules := self._iptables) is not None:
                 rules.items.append(GapItem(self.chain, last.number, last.text))
-            self._rule(_ANYTHING)
+            self._rule(_SOME)
+        self._called()
         pieces: list[Piece] = [rules for table, rules in self.rules.items() if table not in self.native]
+        self.objects = without_guesses(self.objects)
         pieces.append(Facts({"nft-ruleset.json": json.dumps({"nftables": self.objects}).encode()}))
         tables = ", ".join(
             dict.fromkeys(
@@ -254,6 +320,27 @@ class _Reader:
             )
         )
         return Segment("nft list ruleset", f"nft list ruleset ({tables})", self.first, self.last, pieces)
+
+
+def _chain_of(item: Item) -> str | None:
+    return None if isinstance(item, CommandItem) else item.name if isinstance(item, ChainItem) else item.chain
+
+
+def _targets(statements: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the chains that a rule jumps or goes to."""
+    for statement in statements:
+        for key, value in statement.items():
+            if key in ("jump", "goto") and isinstance(value, dict):
+                yield str(value["target"])
+            elif key == "vmap" and isinstance(value, dict) and isinstance(value["data"], dict):
+                yield from _targets_of_elements(value["data"]["set"])
+
+
+def _targets_of_elements(elements: Iterable[Any]) -> Iterator[str]:
+    """Yield the chains that a verdict map leads to."""
+    for element in elements:
+        if isinstance(element, list) and isinstance(element[-1], dict):
+            yield from _targets([element[-1]])
 
 
 def _table_of(lines: list[Line]) -> str:

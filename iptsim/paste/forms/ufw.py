@@ -96,7 +96,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if any_matches(lines, _RULES):
         return Segment(title, title, first, last)
     reader = _Reader(lines)
-    items, unread = reader.read(policies, rows)
+    # a whole status replaces an earlier one
+    items, unread = reader.read(policies, rows, 0 if status is None else lines[first].number)
     pieces: list[Piece] = [Rules("filter", 4, items, status=True)] if items else []
     return Segment(title, title, first, last, pieces, unread, "filter")
 
@@ -122,13 +123,13 @@ class _Reader:
         self.lines = lines
 
     def read(
-        self, policies: dict[str, str], rows: Sequence[tuple[re.Match[str], int]]
+        self, policies: dict[str, str], rows: Sequence[tuple[re.Match[str], int]], line: int = 0
     ) -> tuple[list[Item], list[int]]:
-        """Return the chains and rules, and the lines that could not be read."""
+        """Return the chains and rules, which begin at a line, and the lines that could not be read."""
         items: list[Item] = []
         for way, hook in _HOOKS.items():
-            items.append(ChainItem(hook, policies[way] if policies[way] != "REJECT" else "DROP", None, 0))
-            items.append(ChainItem(f"ufw-user-{way}", None, None, 0, 1))
+            items.append(ChainItem(hook, policies[way] if policies[way] != "REJECT" else "DROP", None, line))
+            items.append(ChainItem(f"ufw-user-{way}", None, None, line, 1))
             before = (*_BEFORE, _PING) if way == "input" else _BEFORE[1:]
             items += [self._rule(hook, words, rows[0][1] if rows else 0) for words in before]
             items.append(self._rule(hook, ("-j", f"ufw-user-{way}"), rows[0][1] if rows else 0))
