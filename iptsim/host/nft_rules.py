@@ -271,6 +271,8 @@ class _Rule:
         """Return alternative options, one of which must match: empty if no packet can match, None if unknown."""
         if not isinstance(left, Mapping) or op not in ("==", "!=", "in"):
             return None
+        if "&" in left:
+            return self._masked(left["&"], op, right)
         (kind, about), *more = left.items() if left else (("", None),)
         if more or not isinstance(about, Mapping):
             return None
@@ -289,6 +291,18 @@ class _Rule:
         if kind == "fib" and about.get("result") == "type" and len(values) == 1:
             return self._fib(about.get("flags"), str(values[0]), negated=negated)
         return None
+
+    @staticmethod
+    def _masked(left: Any, op: str, right: Any) -> list[str] | None:
+        """Return the option for some bits of a mark."""
+        marks = {"meta": "mark", "ct": "connmark"}
+        if op not in ("==", "!=") or not isinstance(left, list) or len(left) != 2:
+            return None
+        field, mask = left
+        name = next((marks[kind] for kind in marks if field == {kind: {"key": "mark"}}), None)
+        if name is None or not isinstance(mask, int) or not isinstance(right, int):
+            return None
+        return [f"-m {name} {'! ' if op == '!=' else ''}--mark {right:#x}/{mask:#x}"]
 
     def _named(self, data: Any) -> Sequence[Any] | None:
         return self.table.sets.get(data.removeprefix("@")) if isinstance(data, str) else None

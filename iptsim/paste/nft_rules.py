@@ -266,16 +266,12 @@ class _Rule:
 
     def _mark_match(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
-        self.statements.append(
-            {
-                "match": {
-                    "op": "!=" if negated else "==",
-                    "left": {"meta": {"key": "mark"}},
-                    "right": int(values[0], 0),
-                }
-            }
-        )
-        self.conditions += ["-m", "mark", *(["!"] if negated else []), "--mark", values[0]]
+        mark: dict[str, Any] = {"meta": {"key": "mark"}}
+        *mask, value = values
+        left = {"&": [mark, int(mask[0], 0)]} if mask else mark
+        op = "!=" if negated else "=="
+        self.statements.append({"match": {"op": op, "left": left, "right": int(value, 0)}})
+        self.conditions += ["-m", "mark", *(["!"] if negated else []), "--mark", "/".join((value, *mask))]
 
     def _comment(self, tree: Tree[Token]) -> None:
         self.conditions += ["-m", "comment", "--comment", str(tree.children[0]).strip('"')]

@@ -52,6 +52,8 @@ _IP_RULES = (
     "ip saddr 10.9.0.1-10.9.0.2 tcp dport 80 accept",
     "ip daddr != { 10.9.0.1-10.9.0.2 } drop",
     "meta mark set 7",
+    "meta mark & 0x2 == 0x2 drop",
+    "meta mark & 0x2 != 0x2 accept",
     "fib daddr type local accept",
 )
 _REJECTING = (

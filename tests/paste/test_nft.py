@@ -26,6 +26,10 @@ def read(text: str) -> Host:
         ),
         ("ct state established,related accept", "-A X -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
         ("fib daddr type local counter jump DOCKER", "-A X -m addrtype --dst-type LOCAL -j DOCKER"),
+        (
+            "meta mark & 0x00002000 == 0x00002000 masquerade",
+            "-A X -m mark --mark 0x2000/0x2000 -j MASQUERADE",
+        ),
         ("tcp dport { 22, 80-90 } accept", "-A X -p tcp -m multiport --dports 22,80:90 -j ACCEPT"),
         ("ip saddr 10.0.0.0/8 oifname \"eth*\" masquerade", "-A X -s 10.0.0.0/8 -o eth+ -j MASQUERADE"),
         ("reject with tcp reset", "-A X -j REJECT --reject-with tcp-reset"),
