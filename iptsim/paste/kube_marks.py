@@ -6,9 +6,11 @@ kubelet writes both parts (pkg/kubelet/kubelet_network_linux.go, up to 1.26): na
 
 from __future__ import annotations
 
+import re
+
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, Table
 from iptsim.dump.words import Word
-from iptsim.extensions.hidden import SHOW, Hidden
+from iptsim.extensions.hidden import SHOW, Hidden, is_gap
 from iptsim.languages import message
 from iptsim.paste.jumps import jumps
 from iptsim.paste.pieces import RuleItem
@@ -29,15 +31,42 @@ _PERHAPS = Hidden(
 )
 
 
+#: kube-proxy's chains for connections from outside, which end with KUBE-MARK-DROP in some cases.
+_MAY_MARK = re.compile(r"KUBE-(?:XLB|FW)-[A-Z2-7]{16}")
+
+
+def _rest(chain: str) -> Hidden:
+    """Return what is not known of a chain that is cut off."""
+    return Hidden(
+        words="...",
+        reason=message("the rules of chain {chain} that are not shown", chain=chain),
+        settle=SHOW,
+        place=("rest", chain),
+        told=message("that {chain} drops for their mark", chain=chain),
+    )
+
+
 def rules_of_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
     """Return the rules that mark packets and drop them, where other rules that are shown need them.
 
     A chain INPUT that is shown, without these rules, stays as it is.
     """
     nat = ruleset.tables.get("nat")
-    if nat is None or MARK_DROP in nat.chains or MARK_DROP not in jumps(nat):
+    if nat is None or MARK_DROP in nat.chains:
+        return []
+    cut = [
+        name
+        for name, chain in nat.chains.items()
+        if _MAY_MARK.fullmatch(name) and any(is_gap(rule.target) for rule in chain.rules)
+    ]
+    if not cut and MARK_DROP not in jumps(nat):
         return []
     made = [(nat, RuleItem(MARK_DROP, _words(_SETS), 0, " ".join(_SETS), position=0))]
+    jump = ("-j", MARK_DROP)
+    made += [
+        (nat, RuleItem(name, _words(jump), 0, " ".join(jump), position=0, hidden=(_rest(name),)))
+        for name in cut
+    ]
     table = ruleset.tables.get("filter")
     if table is not None and any(
         table.chains[name].rules for name in BUILTIN_CHAINS["filter"] if name in table.chains

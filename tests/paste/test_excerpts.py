@@ -157,6 +157,11 @@ def test_broken_json_is_left_out(text: str) -> None:
 def test_marked_packets_may_be_dropped_later() -> None:
     assert verdict(XLB, "203.0.113.9", "host", 30080) == "DEPENDS"
     assert verdict(XLB, "203.0.113.9", "host", 30081) == "ACCEPT"
+    cut_off = (
+        XLB[: XLB.rindex("    0     0 KUBE-MARK-DROP")]
+        + "    0     0 KUBE-SVC-AAAAAAAAAAAAAAAA  all  --  *   "
+    )
+    assert verdict(cut_off, "203.0.113.9", "host", 30080) == "DEPENDS"
     (finding,) = (one for one in lint(read(XLB)) if one.code == "service-without-endpoints")
     assert "default/web" in str(finding.title)
 
