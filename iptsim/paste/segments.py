@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeVar
 
 from iptsim.host.files import LISTINGS
 from iptsim.host.model import Lines
@@ -13,12 +14,13 @@ from iptsim.packet import Family
 from iptsim.paste.forms import complaints, failures
 from iptsim.paste.given import Given, given_by
 from iptsim.paste.lines import Line, commented, quoted_commands
-from iptsim.paste.pieces import Rules, Segment
+from iptsim.paste.pieces import Ask, Piece, Rules, Segment
 from iptsim.paste.shells import of_one_machine
 from iptsim.paste.splitting import split
 
 #: Forms that say which connection failed for somebody.
 CLIENTS = (failures.FORM, complaints.FORM)
+P = TypeVar("P", bound=Piece)
 
 
 @dataclass(slots=True)
@@ -34,11 +36,21 @@ class Reading:
     """
 
     segments: list[Segment] = field(default_factory=list)
-    pieces: list[object] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     read: list[Lines] = field(default_factory=list)
     left_out: list[Lines] = field(default_factory=list)
     given: Given = field(default_factory=Given)
     in_comments: bool = False
+
+    def of(self, kind: type[P]) -> list[P]:
+        """Return the pieces of one kind."""
+        return [piece for piece in self.pieces if isinstance(piece, kind)]
+
+    def failures(self) -> Iterator[Ask]:
+        """Yield the connections that failed for somebody."""
+        for segment in self.segments:
+            if segment.form in CLIENTS:
+                yield from (piece for piece in segment.pieces if isinstance(piece, Ask))
 
 
 def read_texts(texts: Mapping[str, list[Line]], telling: Collection[int]) -> Reading:
@@ -88,7 +100,7 @@ def _with_quoted(
     return segments, left_out
 
 
-def _of_family(segment: Segment, text_name: str) -> list[object]:
+def _of_family(segment: Segment, text_name: str) -> list[Piece]:
     """Return the pieces of a segment; the name of a capture's file determines the family of its rules."""
     if text_name in LISTINGS:
         family: Family = 6 if text_name.startswith("ip6") else 4

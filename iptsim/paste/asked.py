@@ -1,0 +1,87 @@
+"""The packets that a text asks about: of its sentences, logs and failed commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address
+from typing import Any
+
+from iptsim.host.containers import Subnet
+from iptsim.host.model import Host, OwnLoopback
+from iptsim.languages import message
+from iptsim.packet import address_text
+from iptsim.paste.logged_addresses import ADDRESS
+from iptsim.paste.pieces import Ask, Listed, Segment
+from iptsim.paste.segments import CLIENTS
+from iptsim.paste.shells import ON_DEFAULT
+
+
+def asked(
+    segments: Iterable[Segment], host: Host, listed: Sequence[Listed], *, clients: bool
+) -> Iterable[dict[str, Any]]:
+    """Return the packets that a text describes: those of failed connections, if their ends are known; or all others."""
+    for segment in segments:
+        for piece in segment.pieces:
+            if not isinstance(piece, Ask) or (segment.form in CLIENTS) is not clients:
+                continue
+            to, sender = piece.fields["to"], {}
+            if piece.container is not None:
+                name = _sender(host, piece.container, listed, to)
+                if name is None:
+                    continue
+                own = to == "localhost" or to.startswith("127.")
+                if own and name not in host.containers:
+                    continue  # the loopback of a container that is not known
+                sender = {"from": name}
+            if not clients or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
+                yield {**piece.fields, **sender}
+
+
+def to_itself(
+    host: Host, loopbacks: Iterable[OwnLoopback], tried: Sequence[dict[str, Any]]
+) -> Iterable[dict[str, Any]]:
+    """Return the packets that containers send to their own localhost, if no other connection has failed."""
+    for one in () if tried else loopbacks:
+        # Compose names containers after the project, which is not known
+        names = [name for name in (one.container, f"project-{one.container}-1") if name in host.containers]
+        if one.container and names:
+            yield {"from": names[0], "to": "localhost", "proto": "tcp", "dport": one.port}
+
+
+def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> str | None:
+    """Return a container, by its name or the start of its ID, or an address in what must be its subnet; else None.
+
+    That is the only subnet; or the one whose gateway is the destination, which only containers there use.
+    """
+    names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
+    for name in (wanted, *names):
+        if name in host.containers:
+            return name
+    known = [one.name for one in host.containers.values() if wanted and one.id.startswith(wanted)]
+    if known:
+        return known[0]
+    subnets = [
+        subnet
+        for network in host.networks.values()
+        if network.bridge is not None and (wanted != ON_DEFAULT or network.bridge == "docker0")
+        for subnet in network.subnets
+        if subnet.family == 4
+    ]
+    if len(subnets) > 1:
+        subnets = [one for one in subnets if one.gateway is not None and address_text(4, one.gateway) == to]
+    return _any_of(subnets[0], host) if len(subnets) == 1 else None
+
+
+def _any_of(subnet: Subnet, host: Host) -> str | None:
+    """Return an address of a subnet that represents all of its containers; None if rules tell their packets apart."""
+    for rule in host.rulesets[4].rules() if 4 in host.rulesets else ():
+        of = rule.parameters.source
+        if of is None or of == rule.parameters.destination:  # `-s X -d X`: of a container to itself
+            continue
+        if subnet.covers(4, of.address) and of.mask.bit_count() > subnet.prefix_length:
+            return None
+    first = subnet.address + 2
+    host.assumptions.append(
+        message("The container that sends it is assumed to be {address}.", address=str(IPv4Address(first)))
+    )
+    return str(IPv4Address(first))

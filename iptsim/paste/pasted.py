@@ -1,0 +1,138 @@
+"""What a text says besides its rules: connections that failed, errors, services, and how it was read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+
+from iptsim.extensions.base import quote
+from iptsim.host.model import EngineError, FailedCommand, Host, LoggedLine, Pasted, RefusedCommand
+from iptsim.packet import address_text
+from iptsim.paste.asked import asked, to_itself
+from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
+from iptsim.paste.lines import Line
+from iptsim.paste.local_services import (
+    loopback_listeners,
+    own_loopbacks,
+    stopped_containers,
+    unpublished_ports,
+)
+from iptsim.paste.pieces import ChainItem, CommandItem, Failed, Listed, Logged, Rules, Settings, Zone
+from iptsim.paste.reloads import firewalld_reloads, reloads
+from iptsim.paste.rulesets import Builder
+from iptsim.paste.segments import Reading
+from iptsim.paste.unresolved import unresolved_names
+
+_ENGINES = {
+    "podman": re.compile(r"\bpodman\b", re.IGNORECASE),
+    "kubernetes": re.compile(r"\b(?:k3s|k8s|kubernetes|kubectl|coredns|KUBE-[A-Z]+)\b", re.IGNORECASE),
+    "docker": re.compile(r"\bdocker\b(?!\.io)", re.IGNORECASE),
+    "swarm": re.compile(r"\bswarm\b|\bdocker (?:service|stack) \w", re.IGNORECASE),
+}
+_DOCKER = re.compile(r"\b(?:docker|dockerd|docker-compose)\b", re.IGNORECASE)
+_CLIENT = re.compile(r"\b(?:localhost|curl|wget|telnet|nc)\b|\b127\.0\.0\.1\b(?!/)")
+
+
+def pasted(
+    reading: Reading,
+    texts: Mapping[str, list[Line]],
+    host: Host,
+    builder: Builder,
+    rules: Sequence[Rules],
+    listed: Sequence[Listed],
+    errors: Sequence[EngineError],
+    refused: Sequence[RefusedCommand],
+) -> Pasted:
+    """Return what texts say besides their rules.
+
+    Args:
+        reading: their segments.
+        texts: their lines.
+        host: the host that they describe.
+        builder: what made its rulesets.
+        rules: the rules that they show, and those that logged lines prove.
+        listed: the containers that they list.
+        errors: the errors of Docker and Podman that no rule causes.
+        refused: the commands that iptables refused, according to the errors that it printed.
+    """
+    lines = list(chain.from_iterable(texts.values()))
+    services = {name: one for settings in reading.of(Settings) for name, one in settings.services.items()}
+    clients = list(reading.failures())
+    loopbacks = tuple(own_loopbacks(clients, lines, services, listed))
+    tried = tuple(asked(reading.segments, host, listed, clients=True))
+    others = tuple(asked(reading.segments, host, listed, clients=False))
+    here = [address_text(4, address) for address in host.namespace.outer_addresses(4)]
+
+    def mentions(words: re.Pattern[str]) -> bool:
+        return any(words.search(line.text) for line in lines)
+
+    return Pasted(
+        segments=tuple(reading.read),
+        left_out=tuple(reading.left_out),
+        asked=(*others, *tried, *to_itself(host, loopbacks, tried)),
+        logged=tuple(map(_logged_line, reading.of(Logged))),
+        with_rules=bool(reading.of(Rules) or rules_of_zones(reading.of(Zone))),
+        listed_twice=builder.listed_twice,
+        grown=tuple(builder.grown()),
+        failed=tuple(map(_failed, reading.of(Failed))),
+        searched=frozenset(piece.searched for piece in rules if piece.searched),
+        tried=tried,
+        reloads=tuple(reloads(lines)),
+        cut_off=any(piece.cut or piece.unfinished for piece in rules),
+        names_docker=mentions(_DOCKER),
+        published=tuple(_published(listed)),
+        refused=(*builder.refused, *refused),
+        own_loopbacks=loopbacks,
+        loopback_listeners=tuple(loopback_listeners(lines)),
+        unpublished=tuple(unpublished_ports(clients, listed, services, here)),
+        stopped=tuple(stopped_containers(clients, lines, listed)),
+        firewalld_reloads=tuple(firewalld_reloads(lines)),
+        engine_errors=tuple(errors),
+        appended=tuple(_appended(rules)),
+        engines=tuple(name for name, words in _ENGINES.items() if mentions(words)),
+        names_client=mentions(_CLIENT),
+        zones=tuple(full_zones(reading.of(Zone))),
+        unresolved=tuple(one for text in texts.values() for one in unresolved_names(text)),
+    )
+
+
+def _published(listed: Iterable[Listed]) -> Iterator[tuple[str, int, str]]:
+    """Return the ports of the host that containers publish, except on its loopback."""
+    for one in listed:
+        for address, port, _, proto in one.ports:
+            if not address.startswith(("127.", "::1")):
+                yield one.name, port, proto
+
+
+def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
+    """Return the commands that append to DOCKER-USER, if the text shows neither its rules nor that it is empty."""
+    items = [item for piece in rules for item in piece.items]
+    commands = [item for item in items if isinstance(item, CommandItem)]
+    shown = any(isinstance(item, ChainItem) and item.name == "DOCKER-USER" for item in items)
+    if shown or any(item.words[:1] and item.words[0].text in ("-F", "--flush") for item in commands):
+        return
+    for item in commands:
+        if [word.text for word in item.words[:2]] in (["-A", "DOCKER-USER"], ["--append", "DOCKER-USER"]):
+            yield item.line, item.text.strip()
+
+
+def _failed(piece: Failed) -> FailedCommand:
+    return FailedCommand(piece.line, piece.program, piece.words, piece.why, piece.caller)
+
+
+def _logged_line(piece: Logged) -> LoggedLine:
+    visit = piece.visit
+    place = (visit.table, visit.chain, visit.kind, visit.number) if visit is not None else None
+    rule = " ".join(quote(word) for word in visit.words) if visit is not None else ""
+    return LoggedLine(
+        piece.line,
+        piece.family,
+        piece.hook,
+        piece.prefix,
+        piece.pairs,
+        piece.flags,
+        place,
+        piece.fields,
+        rule,
+    )
