@@ -114,9 +114,18 @@ def host_of(
         rulesets: the rules.
         own: addresses that must be the host's, by the interface on which packets to them arrive.
     """
-    host = _Reader(source, False, None, rulesets, own).read()
+    host = _Reader(source, lenient=False, rulesets=rulesets, own=own).read()
     host.inferred = host.inferred or not {"ip-addr.json", "ip-link.json"} & set(source.files)
     return host
+
+
+def namespace_of(source: Source) -> Namespace:
+    """Return the interfaces, routes and kernel parameters that files of a capture show, and nothing inferred.
+
+    Raises:
+        CaptureError: a file is damaged; the message names it.
+    """
+    return _Reader(source, lenient=False).namespace()
 
 
 def _with_containers(source: Source, path: Path) -> Source:
@@ -182,7 +191,7 @@ class _Reader:
         self,
         source: Source,
         lenient: bool,
-        noflush: str | Path | None,
+        noflush: str | Path | None = None,
         rulesets: Mapping[Family, Ruleset] | None = None,
         own: Mapping[str, Sequence[InterfaceAddress]] = MappingProxyType({}),
         *,
@@ -197,7 +206,7 @@ class _Reader:
 
     def read(self) -> Host:
         """Return the host."""
-        host = Host(namespace=self._namespace(), source=self.source.name)
+        host = Host(namespace=self.namespace(), source=self.source.name)
         if self.known_rulesets is None:
             self._rulesets(host)
         else:
@@ -308,7 +317,8 @@ class _Reader:
         path = f"{self.source.name}/{name}"
         return _ruleset(self.source.files[name], path, family, self.lenient, tolerant=self.tolerant)
 
-    def _namespace(self) -> Namespace:
+    def namespace(self) -> Namespace:
+        """Return the host's own namespace, without nftables."""
         links, ports = (self._entries(name, LinkEntry) for name in ("ip-link.json", "bridge-link.json"))
         with self._in("ip-addr.json") as name:
             interfaces = iproute.interfaces(self._entries(name, LinkEntry), links, ports)

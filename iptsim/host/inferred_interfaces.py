@@ -37,8 +37,9 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             message("The addresses of the host's interfaces are inferred from its routes.")
         )
         assume_addresses(host)
+        place_bridges(host)
         return
-    bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
+    bridges = {network.bridge for network in host.networks.values()}
     by_default = (route.device for route in _default_routes(host.namespace) if route.device)
     outside = next(by_default, evidence.outside) or next(
         (one.master or name for name, one in interfaces.items() if one.kind == "physical"),
@@ -61,13 +62,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             shown=_shown(interfaces[outside].addresses),
         )
     )
-    for name, network in bridges.items():
-        gateways = [
-            InterfaceAddress(family=subnet.family, address=subnet.gateway, prefix_length=subnet.prefix_length)
-            for subnet in network.subnets
-            if subnet.gateway is not None
-        ]
-        _place(interfaces, name, "bridge", gateways)
+    place_bridges(host)
     for name in dict.fromkeys((*evidence.interfaces, *inner)):
         if name == outside or name in bridges or name == "lo":
             continue
@@ -105,6 +100,18 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         )
     if not shows_others:
         _place_lan(host, evidence)
+
+
+def place_bridges(host: Host) -> None:
+    """Create the bridges of networks, with their gateways' addresses."""
+    for network in host.networks.values():
+        gateways = [
+            InterfaceAddress(family=subnet.family, address=subnet.gateway, prefix_length=subnet.prefix_length)
+            for subnet in network.subnets
+            if subnet.gateway is not None
+        ]
+        if network.bridge:
+            _place(host.namespace.interfaces, network.bridge, "bridge", gateways)
 
 
 def _place_lan(host: Host, evidence: Evidence) -> None:

@@ -29,12 +29,10 @@ from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Seg
 from iptsim.paste.reloads import flushed, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
-from iptsim.paste.settings_host import add_status, host_with, listed_with
+from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_with
 from iptsim.paste.unrecognised import nothing_read
 from iptsim.reading import parse_json
 
-#: The file of kernel parameters.
-_PARAMETERS = "sysctl.txt"
 #: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
 
@@ -126,7 +124,7 @@ def _started_host(
     """Return the host after dockerd has started with the settings that texts show, and what made its other rules.
 
     Rules of another firewall, and commands, are added to Docker's. None if the texts show the rules that result, or
-    interfaces: what dockerd makes of settings has other names and addresses.
+    networks of Docker besides those of the settings.
 
     Args:
         name: the name of the source.
@@ -140,7 +138,10 @@ def _started_host(
     with_commands = bool(runs) and all(piece.status or piece.commands for piece in rules)
     if not runs and not by_rules:
         settings += settings_of(reading.of(Listed))
-    if not settings or files.keys() - {_PARAMETERS} or (by_rules and not with_commands):
+    if not settings or files.keys() - OWN_FILES or (by_rules and not with_commands):
+        return None
+    host = host_with(settings, name, dict(files))
+    if host is None:
         return None
     # commands after those of Docker change its rules
     flushes = flushed(rules) if with_commands else []
@@ -153,7 +154,6 @@ def _started_host(
     ]
     builder = Builder(name)
     rulesets = builder.build([one for one in rules if one not in later] or [nothing_shown()])
-    host = host_with(settings, name, files.get(_PARAMETERS, b""))
     add_status(host.rulesets, rulesets if len(later) < len(rules) else {}, builder.policies)
     if rules:
         host.assumptions[0] = message(

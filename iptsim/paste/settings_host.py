@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 
+from iptsim.docker.dockerd.recognition import OWN_BRIDGES
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.compose import read_services
 from iptsim.docker.sources.files import of_daemon
@@ -16,36 +17,105 @@ from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import CaptureError
 from iptsim.extensions.hidden import Hidden
 from iptsim.host import dockerd_options
+from iptsim.host.addresses_of_routes import addresses_of_routes
+from iptsim.host.capture import namespace_of
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.iproute import sysctls
+from iptsim.host.files import Source
 from iptsim.host.model import Host
+from iptsim.host.namespace import InterfaceAddress, Namespace
 from iptsim.languages import message, text_of
 from iptsim.packet import Family, address_text, protocol_name
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Listed, Settings
 
+#: Files of a capture with what a host has besides Docker.
+OWN_FILES = frozenset(
+    {
+        *("ip-addr.json", "ip-link.json", "ip-neigh.json", "ip-route.json", "ip6-route.json"),
+        *("ip-rule.json", "ip6-rule.json", "sysctl.txt", "ss.txt"),
+    }
+)
 
-def host_with(found: list[Settings], source: str, parameters: bytes = b"") -> Host:
+
+def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Host | None:
     """Return the host after dockerd has started with the settings in a text.
+
+    None if the text shows bridges of Docker that may be those of other networks than its settings describe.
 
     Args:
         found: the settings.
         source: the name of the text.
-        parameters: kernel parameters, as sysctl prints them.
+        files: those of `OWN_FILES` that the text shows.
 
     Raises:
         CaptureError: a setting is invalid; the text names it.
     """
     settings = merged(found)
+    namespace = namespace_of(Source(source, files))
+    if not _take_bridges(settings, namespace):
+        return None
     guesses = _assumed_subnets(settings)
     docker = _docker(settings, source)
-    host = started(docker, source, sysctls(parameters.decode(errors="replace")))
+    host = started(docker, source, namespace, files)
     host.assumptions += (
         message("The subnet of {network} is {subnet}: a guess from an address.", network=name, subnet=subnet)
         for name, subnet in guesses
     )
     _open_links(host, docker)
     return host
+
+
+def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
+    """Give networks the subnets of the bridges that a text shows, and remove those bridges: dockerd makes them.
+
+    Returns:
+        whether Docker's bridges are those of the networks of the settings.
+    """
+    shown = _own_bridges(namespace)
+    default = shown.get("docker0")
+    if default is not None:
+        settings.daemon.setdefault("bip", f"{address_text(4, default.address)}/{default.prefix_length}")
+    for name, address in ((name, address) for name, address in shown.items() if name != "docker0"):
+        networks = _user_networks(settings)
+        if len(networks) != 1 or address is None or settings.networks.get(networks[0]):
+            return False
+        subnet = f"{address_text(4, address.network)}/{address.prefix_length}"
+        settings.networks[networks[0]] = {
+            "driver_opts": {"com.docker.network.bridge.name": name},
+            "ipam": {"config": [{"subnet": subnet, "gateway": address_text(4, address.address)}]},
+        }
+    namespace.interfaces = {
+        name: one
+        for name, one in namespace.interfaces.items()
+        if name not in shown and one.master not in shown
+    }
+    # a bridge without containers had no carrier
+    namespace.routes = [
+        route.model_copy(update={"flags": frozenset()}) if route.device in shown else route
+        for route in namespace.routes
+    ]
+    return True
+
+
+def _user_networks(settings: Settings) -> list[str]:
+    """Return the names of the networks that services use, except the default bridge."""
+    found = dict[str, None]()
+    for service in (one if isinstance(one, dict) else {} for one in settings.services.values()):
+        networks = service.get("networks") or ([] if service.get("network_mode") else ["default"])
+        found |= dict.fromkeys(map(str, networks if isinstance(networks, (dict, list)) else ()))
+    return list(found)
+
+
+def _own_bridges(namespace: Namespace) -> dict[str, InterfaceAddress | None]:
+    """Return the bridges that Docker has made, each with its IPv4 address, where that is shown."""
+    names = [*namespace.interfaces, *(route.device or "" for route in namespace.routes)]
+    by_routes = addresses_of_routes(namespace)
+    found = dict[str, InterfaceAddress | None]()
+    for name in (name for name in names if OWN_BRIDGES.fullmatch(name)):
+        known = namespace.interfaces.get(name)
+        addresses = (known.addresses if known is not None else ()) or by_routes.get(name, ())
+        found[name] = next((one for one in addresses if one.family == 4), None)
+    return found
 
 
 def _open_links(host: Host, docker: DockerHost) -> None:

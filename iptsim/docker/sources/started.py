@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Collection, Iterable
 
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.resolver import RESOLV_CONF
@@ -12,18 +11,23 @@ from iptsim.docker.model.settings import DockerContainer, DockerHost, published_
 from iptsim.docker.sources.host import check_daemon
 from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.infer import complete
+from iptsim.host.inferred_interfaces import place_bridges
 from iptsim.host.model import Host
+from iptsim.host.namespace import Namespace
 from iptsim.languages import message, message_joined
 from iptsim.packet import FAMILIES, Family
 
 
-def started(docker: DockerHost, source: str, parameters: Mapping[str, str] = MappingProxyType({})) -> Host:
+def started(
+    docker: DockerHost, source: str, namespace: Namespace | None = None, known: Collection[str] = ()
+) -> Host:
     """Return the host after dockerd has started with settings, and its containers.
 
     Args:
         docker: the settings.
         source: the name of the file from which they were read.
-        parameters: the kernel parameters that are known.
+        namespace: what is known of the host's interfaces, routes and kernel parameters, without what Docker makes.
+        known: the files of a capture in which it was saved.
 
     Raises:
         CaptureError: a setting is invalid; the text names it.
@@ -31,6 +35,7 @@ def started(docker: DockerHost, source: str, parameters: Mapping[str, str] = Map
     check_daemon(docker.daemon)
     rulesets = {family: rules_for(docker, family) for family in FAMILIES}
     host = Host(
+        namespace=namespace or Namespace(),
         networks={
             network.name: Network(
                 name=network.name,
@@ -52,12 +57,12 @@ def started(docker: DockerHost, source: str, parameters: Mapping[str, str] = Map
         daemon=docker.daemon,
         # with iptables=false, too, it is known that there are no IPv4 rules
         rulesets={family: ruleset for family, ruleset in rulesets.items() if ruleset.tables or family == 4},
-        inferred=True,
+        inferred="ip-addr.json" not in known,
         source=source,
     )
-    host.namespace.sysctls |= parameters
-    known = ["docker-inspect.json", "docker-network-inspect.json"]
-    complete(host, [*known, "sysctl.txt"] if parameters else known)
+    if not host.inferred:
+        place_bridges(host)
+    complete(host, ["docker-inspect.json", "docker-network-inspect.json", *known])
     host.assumptions.insert(
         0,
         message("The rules are those that dockerd would write for these settings; there are no others."),

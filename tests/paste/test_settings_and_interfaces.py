@@ -1,0 +1,74 @@
+"""Docker's settings beside the interfaces and routes of the host."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.netfilter.walk import walk
+from iptsim.question.model import Question
+from tests.paste.test_settings import read, verdict
+
+COMPOSE = """services:
+  web:
+    image: nginx
+    ports: ["8080:80"]
+  db:
+    image: postgres
+"""
+SHOWN = """
+root@host:~# ip a
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536
+    inet 127.0.0.1/8 scope host lo
+2: ens18: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500
+    inet 192.168.1.20/24 brd 192.168.1.255 scope global ens18
+3: docker0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500
+    inet 172.18.0.1/16 scope global docker0
+5: br-0123456789ab: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500
+    inet 172.22.0.1/16 scope global br-0123456789ab
+7: veth1a2b3c4@if6: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master br-0123456789ab
+"""
+ROUTES = """
+root@host:~# ip route
+default via 192.168.1.1 dev ens18
+172.18.0.0/16 dev docker0 proto kernel scope link src 172.18.0.1 linkdown
+172.22.0.0/16 dev br-0123456789ab proto kernel scope link src 172.22.0.1
+192.168.1.0/24 dev ens18 proto kernel scope link src 192.168.1.20
+"""
+
+
+@pytest.mark.parametrize("text", [SHOWN, SHOWN + ROUTES, ROUTES])
+def test_services_beside_the_interfaces_of_their_host(text: str) -> None:
+    host = read(COMPOSE + text)
+    published = walk(host, Question(**{"from": "192.168.1.50", "to": "192.168.1.20:8080", "proto": "tcp"}))
+    assert published.verdict == "ACCEPT"
+    assert [leg.delivered.name for leg in published.legs[:1] if leg.delivered] == ["project-web-1"]
+    assert verdict(host, "project-web-1", "project-db-1:5432") == "ACCEPT"
+    assert verdict(host, "project-db-1", "8.8.8.8:53") == "ACCEPT"
+
+
+def test_networks_have_the_subnets_of_their_bridges() -> None:
+    host = read(COMPOSE + SHOWN)
+    bridges = {name: network.bridge for name, network in host.networks.items()}
+    assert bridges["project_default"] == "br-0123456789ab"
+    assert "br-0123456789ab" in host.namespace.interfaces
+    assert [str(subnet) for subnet in host.networks["project_default"].subnets] == ["172.22.0.0/16"]
+    assert verdict(
+        read("docker run --name web -p 80:80 nginx" + SHOWN.split("5: br")[0]), "internet", "host:80"
+    ) == ("ACCEPT")
+
+
+def test_a_command_after_docker_run() -> None:
+    text = (
+        SHOWN.split("3: docker0")[0]
+        + "# docker run -d --name web -p 80:80 nginx\n# iptables -I FORWARD -j DROP\n"
+    )
+    assert verdict(read(text), "192.168.1.50", "192.168.1.20:80") == "DROP"
+
+
+def test_bridges_of_other_networks_than_those_of_the_settings() -> None:
+    """Which of the two bridges is which network's is not known, so dockerd's rules are not known either."""
+    two = (
+        COMPOSE.replace("  db:\n", "    networks: [a]\n  db:\n    networks: [b]\n")
+        + "networks:\n  a:\n  b:\n"
+    )
+    assert verdict(read(two + SHOWN), "192.168.1.50", "192.168.1.20:8080") == "DEPENDS"
