@@ -8,12 +8,15 @@ from itertools import chain
 
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
+from iptsim.extensions.values import Network
 from iptsim.host.capture import host_of
 from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
-from iptsim.languages import message
+from iptsim.host.namespace import prefix_mask
+from iptsim.languages import message, message_joined
 from iptsim.paste.asked_address import asked_address
 from iptsim.paste.containers import name_containers, name_networks, settings_of
+from iptsim.paste.docker_interfaces import fill_interfaces
 from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
@@ -184,11 +187,35 @@ def _described_host(
         rulesets = builder.build(rules or [nothing_shown()])
     else:  # nft would also list the tables of iptables, so there are none
         rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
+    bridges = fill_interfaces(rulesets, _bridges(name, files)) if reading.of(Rules) else []
     settings = reading.of(Settings)
     daemon = merged(settings).daemon if settings else {}
     daemon_file = {"daemon.json": json.dumps(daemon).encode()} if daemon else {}
     own = own_addresses(reading.of(Logged), rules) or asked_address(reading.segments, rulesets)
-    return host_of(Source(name, {**files, **daemon_file}), rulesets, reading.given.own(own)), builder
+    host = host_of(Source(name, {**files, **daemon_file}), rulesets, reading.given.own(own))
+    if bridges:
+        host.assumptions.append(
+            message(
+                "The listing hides interfaces, as it was made without -v. Those of Docker's rules are taken to be the "
+                "ones that Docker writes, with {bridges}.",
+                bridges=message_joined(", ", bridges),
+            )
+        )
+    return host, builder
+
+
+def _bridges(name: str, files: Mapping[str, bytes]) -> dict[str, list[Network]]:
+    """Return the bridges of Docker's networks that files of a capture show, and their subnets."""
+    host = host_of(Source(name, dict(files)), {})
+    name_networks(host)
+    return {
+        network.bridge: [
+            Network(subnet.family, subnet.address, prefix_mask(subnet.family, subnet.prefix_length))
+            for subnet in network.subnets
+        ]
+        for network in host.networks.values()
+        if network.bridge is not None
+    }
 
 
 def _lists_base_chains(segments: Iterable[Segment]) -> bool:

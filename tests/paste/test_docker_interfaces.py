@@ -1,0 +1,137 @@
+"""Listings without -v of hosts with Docker: the interfaces of its rules are those that dockerd wrote."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from iptsim.dump.reader import load
+from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.findings import lint
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
+from iptsim.paste.assembly import host_of_source
+from iptsim.question.model import Question
+
+CAPTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
+#: A row of `iptables -nvL --line-numbers`: number, packets, bytes; target, protocol, options; interfaces; the rest.
+ROW = re.compile(r"\d+ +\S+ +\S+ (\S* +\S+ +\S+) +\S+ +\S+ +(.*)")
+#: All hosts with one network, by Docker's version.
+ONE_NETWORK = [
+    f"{version}/{name}"
+    for version in ("docker-20.10", "docker-26.1", "docker-28.5")
+    for name in ("icc-on", "icc-off", "icc-off-link", "published", "published-no-proxy", "icc-off-published")
+    if (CAPTURES / version / name / "iptables-nvL.txt").exists()
+]
+
+
+def without_interfaces(listing: str) -> str:
+    """Return a listing as iptables prints it without -v."""
+    rows = [
+        f"{found[1]} {found[2]}" if (found := ROW.fullmatch(line)) else line for line in listing.splitlines()
+    ]
+    header = "target     prot opt source               destination"
+    return "\n".join(header if row.startswith("num ") else row for row in rows) + "\n"
+
+
+def read(*texts: str) -> Host:
+    return host_of_source(Source("paste", {}, "\n".join(texts).encode()))
+
+
+def listed(capture: str) -> str:
+    return without_interfaces((CAPTURES / capture / "iptables-nvL.txt").read_text())
+
+
+def saved(capture: str) -> Ruleset:
+    return load(CAPTURES / capture / "iptables-save.txt")
+
+
+def verdict(host: Host, sender: str, to: str) -> str:
+    return walk(host, Question(**{"from": sender, "to": to, "proto": "tcp"})).verdict
+
+
+def by_place(ruleset: Ruleset) -> dict[tuple[str, str, int], Rule]:
+    return {(rule.table, rule.chain, rule.position): rule for rule in ruleset.rules()}
+
+
+@pytest.mark.parametrize("capture", ONE_NETWORK)
+def test_rules_are_those_that_iptables_save_prints(capture: str) -> None:
+    host, wanted = read(listed(capture)), by_place(saved(capture))
+    own = {place: rule for place, rule in by_place(host.rulesets[4]).items() if place in wanted}
+    assert len(own) > 10
+    for place, rule in own.items():
+        if "DOCKER" in rule.text or rule.chain in ("FORWARD", "POSTROUTING"):
+            assert rule.specification == wanted[place].specification
+    assert any("with docker0" in str(one) for one in host.assumptions)
+
+
+@pytest.mark.parametrize("version", ["docker-20.10", "docker-26.1", "docker-28.5"])
+def test_networks_are_told_apart_by_their_subnets(version: str) -> None:
+    """As traced by the kernel on this host: containers on two networks do not reach each other, but the outside."""
+    capture = f"{version}/two-networks"
+    if not (CAPTURES / capture).exists():
+        pytest.skip("not in the fixtures")
+    host = read(listed(capture))
+    assert verdict(host, "172.30.0.2", "172.31.0.2:5432") == "DROP"
+    assert verdict(host, "172.30.0.3", "172.30.0.2:80") == "ACCEPT"
+    assert verdict(host, "172.31.0.2", "203.0.113.5:443") == "ACCEPT"
+    assert {network.bridge for network in host.networks.values()} == {
+        "docker0", "br-172.30.0.0", "br-172.31.0.0",
+    }  # fmt: skip
+
+
+GROUP = """
+Chain FORWARD (policy DROP)
+target     prot opt source               destination
+{before}DOCKER-USER  all  --  anywhere             anywhere
+ACCEPT     all  --  anywhere             anywhere             ctstate RELATED,ESTABLISHED
+DOCKER     all  --  anywhere             anywhere
+ACCEPT     all  --  anywhere             anywhere
+ACCEPT     all  --  anywhere             anywhere
+{after}"""
+CHAINS = """
+Chain DOCKER (1 references)
+target     prot opt source               destination
+ACCEPT     tcp  --  anywhere             172.17.0.2           tcp dpt:http
+
+Chain DOCKER-USER (1 references)
+target     prot opt source               destination
+{user}RETURN     all  --  anywhere             anywhere
+"""
+ANY = "{target}     all  --  anywhere             anywhere\n"
+
+
+def forward(before: str = "", after: str = "", user: str = "") -> Host:
+    return read(GROUP.format(before=before, after=after), CHAINS.format(user=user))
+
+
+def test_rules_of_users_stay_unknown() -> None:
+    assert verdict(forward(), "internet", "172.17.0.2:80") == "ACCEPT"
+    assert verdict(forward(), "internet", "172.17.0.2:81") == "DROP"
+    assert verdict(forward(before=ANY.format(target="DROP")), "internet", "172.17.0.2:80") == "DEPENDS"
+    # the first RETURN may be for one interface, before rules for all others
+    users = ANY.format(target="RETURN") + ANY.format(target="DROP")
+    assert verdict(forward(user=users), "internet", "172.17.0.2:80") == "DEPENDS"
+    # either the last ACCEPT or DROP is for packets within the bridge
+    assert verdict(forward(after=ANY.format(target="DROP")), "172.17.0.2", "172.17.0.3:80") == "DEPENDS"
+
+
+def test_bridges_that_the_text_shows() -> None:
+    addresses = """
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500
+    inet 10.0.0.5/24 scope global eth0
+4: br-0123456789ab: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500
+    inet 172.17.0.1/16 scope global br-0123456789ab
+"""
+    host = read(GROUP.format(before="", after=""), CHAINS.format(user=""), "$ ip addr", addresses)
+    rules = [rule.specification for rule in host.rulesets[4].rules() if rule.chain == "FORWARD"]
+    assert "-o br-0123456789ab -j DOCKER" in rules
+
+
+def test_findings_name_rules_with_interfaces() -> None:
+    """With icc off, dockerd puts DROP for packets within the bridge last."""
+    host = read(listed("docker-20.10/icc-off"))
+    assert all("?" not in line for finding in lint(host) for line in map(str, finding.evidence))
