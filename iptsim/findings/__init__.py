@@ -202,7 +202,7 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
     host = source if isinstance(source, Host) else load_host(source)
     scene = Scene(host)
     found = [tried(scene, finding) for finding in _found(scene, audit=audit)]
-    return Findings(found, host.source, likeliest_cause(scene))
+    return Findings(found, host.source, likeliest_cause(scene, found))
 
 
 def codes(host: Host, *, audit: bool = False) -> tuple[str, ...]:

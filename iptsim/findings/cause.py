@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.engine_errors import title_of_error
-from iptsim.findings.finding import Cause
+from iptsim.findings.finding import Cause, Finding
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
 from iptsim.findings.names import title_of_unresolved
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
@@ -31,11 +32,24 @@ _SHOWN = 2
 _ADDRESSES = ("-s ", "-d ", "! -s ", "! -d ")
 
 
-def likeliest_cause(scene: Scene) -> Cause | None:
+def likeliest_cause(scene: Scene, found: Sequence[Finding]) -> Cause | None:
     """Return why the first packet in a pasted text that is blocked is blocked.
 
-    If none is, return what it depends on, or that the rules accept what was blocked; None if nothing was.
+    If none is, return what it depends on, or that the rules accept what was blocked; None if nothing was. A grave
+    problem of the host is likelier than what the text does not show.
+
+    Args:
+        scene: the host, with the text.
+        found: what is wrong with the host, most important first.
     """
+    cause = _of_packets(scene)
+    if cause is None or cause.guess or cause.shown is None or cause.shown.verdict != "DEPENDS":
+        return cause
+    return Cause(None, allowed=found[0].title) if found and found[0].severity == "high" else cause
+
+
+def _of_packets(scene: Scene) -> Cause | None:
+    """Return what happens to the packets in a pasted text."""
     pasted = scene.host.pasted
     if (local := unseen(pasted)) is not None:
         return local

@@ -187,7 +187,8 @@ def _described_host(
         rulesets = builder.build(rules or [nothing_shown()])
     else:  # nft would also list the tables of iptables, so there are none
         rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
-    bridges = fill_interfaces(rulesets, _bridges(name, files)) if reading.of(Rules) else []
+    shown = _bridges(name, files)
+    bridges = fill_interfaces(rulesets, shown) if reading.of(Rules) else []
     settings = reading.of(Settings)
     daemon = merged(settings).daemon if settings else {}
     daemon_file = {"daemon.json": json.dumps(daemon).encode()} if daemon else {}
@@ -199,6 +200,13 @@ def _described_host(
                 "The listing hides interfaces, as it was made without -v. Those of Docker's rules are taken to be the "
                 "ones that Docker writes, with {bridges}.",
                 bridges=message_joined(", ", bridges),
+            )
+        )
+    if made_up := [one for one in bridges if one not in shown and one != "docker0"]:
+        host.assumptions.append(
+            message(
+                "Names of bridges that are not shown are made up: {names}.",
+                names=message_joined(", ", made_up),
             )
         )
     return host, builder

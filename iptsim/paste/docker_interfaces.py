@@ -75,8 +75,6 @@ def fill_interfaces(rulesets: Mapping[Family, Ruleset], known: Mapping[str, Sequ
             for chain in table.chains.values()
             if any(_is_bare(rule) for other in table.chains.values() for rule in other.rules)
         }
-        if not any(name == "DOCKER" for _, name in chains):
-            continue
         networks = _networks(chains, family, known)
         if networks is not None:
             found |= dict.fromkeys(_fill(chains, family, networks))
@@ -213,12 +211,15 @@ def _names(
     named: dict[str, list[Network]] = {}
     for subnet in subnets:
         default = subnet.address in _DEFAULT or count == 1
-        named.setdefault(
-            "docker0" if default else f"br-{address_text(family, subnet.address)}"[:15], []
-        ).append(subnet)
+        named.setdefault("docker0" if default else _stand_in(subnet), []).append(subnet)
     if len(named) < count:
         named.setdefault("docker0", [])
     return named if len(named) == count and all(len(nets) <= 1 for nets in named.values()) else None
+
+
+def _stand_in(subnet: Network) -> str:
+    """Return a name of at most 15 characters for a bridge: br-172-18-0-0."""
+    return "br-" + re.sub(r"[.:]+", "-", address_text(subnet.family, subnet.address))[:12]
 
 
 # -- the rules -------------------------------------------------------------------------------------

@@ -660,3 +660,24 @@ def test_the_likeliest_cause_behind_chains_that_are_not_shown(tmp_path: Path) ->
     assert cause.shown is not None
     assert cause.shown.verdict == "DROP"
     assert "the rules of filter DOCKER-USER that are not shown let it continue" in str(cause.text)
+
+
+def test_a_grave_problem_is_likelier_than_what_is_not_shown(tmp_path: Path) -> None:
+    """Without -v, it is not known which interfaces INPUT accepts; but Docker's rules are gone."""
+    path = tmp_path / "paste"
+    path.write_text(
+        "$ iptables -nL\n"
+        "Chain INPUT (policy DROP)\ntarget prot opt source destination\n"
+        "ACCEPT all -- 0.0.0.0/0 0.0.0.0/0\nREJECT all -- 0.0.0.0/0 0.0.0.0/0 reject-with icmp-host-prohibited\n\n"
+        "Chain FORWARD (policy DROP)\ntarget prot opt source destination\n\n"
+        "Chain OUTPUT (policy ACCEPT)\ntarget prot opt source destination\n\n"
+        "$ docker ps\n"
+        "CONTAINER ID   IMAGE   COMMAND   CREATED         STATUS         PORTS                NAMES\n"
+        '1a2b3c4d5e6f   nginx   "nginx"   2 minutes ago   Up 2 minutes   0.0.0.0:80->80/tcp   web\n'
+        "$ curl -m 5 http://192.0.2.10/\ncurl: (7) Failed connect to 192.0.2.10:80; No route to host\n",
+        "utf-8",
+    )
+    findings = iptsim.lint(path)
+    assert findings[0].code == "docker-rules-flushed"
+    assert findings.cause is not None
+    assert str(findings.cause.text) == str(findings[0].title)

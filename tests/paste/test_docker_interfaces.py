@@ -79,7 +79,7 @@ def test_networks_are_told_apart_by_their_subnets(version: str) -> None:
     assert verdict(host, "172.30.0.3", "172.30.0.2:80") == "ACCEPT"
     assert verdict(host, "172.31.0.2", "203.0.113.5:443") == "ACCEPT"
     assert {network.bridge for network in host.networks.values()} == {
-        "docker0", "br-172.30.0.0", "br-172.31.0.0",
+        "docker0", "br-172-30-0-0", "br-172-31-0-0",
     }  # fmt: skip
 
 
@@ -129,6 +129,17 @@ def test_bridges_that_the_text_shows() -> None:
     host = read(GROUP.format(before="", after=""), CHAINS.format(user=""), "$ ip addr", addresses)
     rules = [rule.specification for rule in host.rulesets[4].rules() if rule.chain == "FORWARD"]
     assert "-o br-0123456789ab -j DOCKER" in rules
+
+
+def test_networks_without_table_nat() -> None:
+    """The address of a published port tells one subnet; the other network is the default one."""
+    group = GROUP.format(before="", after="")
+    two = group + group.split("DOCKER-USER  all  --  anywhere             anywhere\n")[1]
+    host = read(two, CHAINS.format(user="").replace("172.17.0.2", "172.18.0.2"))
+    assert verdict(host, "172.18.0.3", "172.18.0.2:5432") == "ACCEPT"
+    assert verdict(host, "172.18.0.2", "8.8.8.8:53") == "ACCEPT"
+    assert verdict(host, "internet", "172.18.0.2:5432") == "DROP"
+    assert any("br-172-18-0-0" in str(one) and "made up" in str(one) for one in host.assumptions)
 
 
 def test_findings_name_rules_with_interfaces() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from lark import Token, Tree
@@ -30,6 +31,11 @@ _BRIEF = re.compile(
 )
 #: `ip -oneline addr`.
 _ONE_LINE = re.compile(r"\s*\d+: \S+\s+inet6? ")
+#: Addresses without their interface above, as `ip addr | grep inet` prints; the label of an IPv4 address names it.
+_LABELLED = re.compile(
+    r"\s*(?:inet \d[\d.]+(?:/\d+| peer [\d.]+/\d+) (?:(?:brd|metric) \S+ )*scope \w+ (?:[a-z]+ )*[\w.-]+(?::[\w.-]+)?"
+    r"|inet6 [0-9a-fA-F:]+/\d+ scope \w+[a-z ]*)\s*$"
+)
 #: The first words of the further lines of an interface; in a forum, their indentation may be lost.
 _BELOW = re.compile(
     r"\s*(?:link/\w+|inet6? [0-9a-fA-F:]|altname \w|valid_lft \w)"
@@ -42,9 +48,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     text = lines[at].text
     if _LINK.match(text):
         return _links(lines, at)
-    for row, start in ((_BRIEF, "brief"), (_ONE_LINE, "one_line")):
+    for row, read in ((_BRIEF, _brief), (_ONE_LINE, _one_line), (_LABELLED, _labelled)):
         if row.match(text):
-            return _rows(lines, at, row, start)
+            return _rows(lines, at, row, read)
     if _ROUTE.match(text):
         return _routes(lines, at, command)
     return _rules(lines, at, command) if _RULE.match(text) else None
@@ -96,15 +102,16 @@ def _links(lines: list[Line], at: int) -> Segment | None:
     return Segment(title, title, first, last, [facts], unread)
 
 
-def _rows(lines: list[Line], at: int, row: re.Pattern[str], start: str) -> Segment | None:
-    """Read the output of `ip -brief` or `ip -oneline addr`: no line belongs to the one above it."""
+def _rows(
+    lines: list[Line], at: int, row: re.Pattern[str], read: Callable[[str, dict[str, dict[str, Any]]], bool]
+) -> Segment | None:
+    """Read lines of which none belongs to the one above it, as those of `ip -brief`."""
     entries: dict[str, dict[str, Any]] = {}
     first = last = at
     unread: list[int] = []
     while at < len(lines) and (row.match(lines[at].text) or (lines[at].is_blank and entries)):
         if not lines[at].is_blank:
-            tree = _tree(start, lines[at].text)
-            if tree is None or not (_brief if start == "brief" else _one_line)(tree, entries):
+            if not read(lines[at].text, entries):
                 unread.append(at)
             last = at
         at += 1
@@ -115,33 +122,48 @@ def _rows(lines: list[Line], at: int, row: re.Pattern[str], start: str) -> Segme
     return Segment(title, title, first, last, [facts], unread)
 
 
-def _row(tree: Tree[Token], entries: dict[str, dict[str, Any]], flags: list[str]) -> dict[str, Any]:
+def _row(interface: str, entries: dict[str, dict[str, Any]], flags: list[str]) -> dict[str, Any]:
     """Return the entry of the interface that a row names, whose peer may follow an @."""
-    name, _, peer = _tokens(tree, "INTERFACE")[0].partition("@")
+    name, _, peer = interface.partition("@")
     link_type = "loopback" if name == "lo" else "ether"
     return entries.setdefault(name, _entry(name, peer, len(entries) + 1, flags) | {"link_type": link_type})
 
 
-def _brief(tree: Tree[Token], entries: dict[str, dict[str, Any]]) -> bool:
+def _brief(text: str, entries: dict[str, dict[str, Any]]) -> bool:
     """Read NAME STATE ADDRESS….
 
     The state is the operational one (RFC 2863): UNKNOWN is up, and an interface that is up without a carrier, as a
     bridge without ports, is DOWN.
     """
+    tree = _tree("brief", text)
+    if tree is None:
+        return False
     is_idle = _tokens(tree, "STATE")[0] in ("DOWN", "NOTPRESENT", "LOWERLAYERDOWN")
     shown = _flags(flags[0]) if (flags := _tokens(tree, "FLAGS")) else ["UP"] + ["NO-CARRIER"] * is_idle
-    entry = _row(tree, entries, shown)
+    entry = _row(_tokens(tree, "INTERFACE")[0], entries, shown)
     if macs := _tokens(tree, "MAC"):
         entry["address"] = macs[0]
     read = [_add_address(entry, address) for address in tree.find_data("brief_address")]
     return all(read)
 
 
-def _one_line(tree: Tree[Token], entries: dict[str, dict[str, Any]]) -> bool:
+def _one_line(text: str, entries: dict[str, dict[str, Any]]) -> bool:
     """Read NUMBER: NAME inet ADDRESS …; the flags are not shown."""
-    entry = _row(tree, entries, ["UP"])
+    tree = _tree("one_line", text)
+    if tree is None:
+        return False
+    entry = _row(_tokens(tree, "INTERFACE")[0], entries, ["UP"])
     entry["ifindex"] = int(_tokens(tree, "NUMBER")[0])
     return _add_address(entry, next(tree.find_data("address")))
+
+
+def _labelled(text: str, entries: dict[str, dict[str, Any]]) -> bool:
+    """Read inet ADDRESS … LABEL; the address of IPv6 has no label."""
+    tree = _tree("address", text)
+    if tree is None or text.lstrip().startswith("inet6"):
+        return False
+    name = _tokens(tree, "WORD")[-1].partition(":")[0]
+    return _add_address(_row(name, entries, ["UP"]), tree)
 
 
 def _link(tree: Tree[Token]) -> dict[str, Any]:

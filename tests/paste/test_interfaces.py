@@ -1,0 +1,39 @@
+"""Interfaces and addresses in pasted texts, of which only some lines are shown."""
+
+from __future__ import annotations
+
+from iptsim.host.files import Source
+from iptsim.packet import address_text
+from iptsim.paste.assembly import host_of_source
+
+
+def addresses(text: str) -> dict[str, list[str]]:
+    host = host_of_source(Source("paste", {}, text.encode()))
+    return {
+        name: [f"{address_text(one.family, one.address)}/{one.prefix_length}" for one in interface.addresses]
+        for name, interface in host.namespace.interfaces.items()
+    }
+
+
+def test_addresses_without_their_interface_above() -> None:
+    """The label of an address begins with the name of its interface (ip-address(8))."""
+    found = addresses(
+        "$ ip a | grep inet\n"
+        "    inet 127.0.0.1/8 scope host lo\n"
+        "    inet6 ::1/128 scope host\n"
+        "    inet 203.0.113.20/24 brd 203.0.113.255 scope global dynamic noprefixroute eth0\n"
+        "    inet 203.0.113.21/24 scope global secondary eth0:1\n"
+        "    inet6 fe80::1/64 scope link\n"
+        "    inet 10.8.0.1 peer 10.8.0.2/32 scope global tun0\n"
+    )
+    assert found == {
+        "lo": ["127.0.0.1/8"],
+        "eth0": ["203.0.113.20/24", "203.0.113.21/24"],
+        "tun0": ["10.8.0.1/32"],
+    }
+
+
+def test_what_only_looks_like_an_address() -> None:
+    text = "inet 999.1.1.1/99 scope global eth0\ninet 1.2.3.4/24 scope\n*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
+    assert "eth0" in addresses(text)  # the usual guess, with the usual address
+    assert addresses(text)["eth0"] == ["192.0.2.10/24"]
