@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from iptsim.host.containers import Container, Network, PublishedPort, Subnet
 from iptsim.host.model import Host
 from iptsim.packet import protocol_name
 from iptsim.paste.pieces import Listed, Settings
+
+#: A container of a service: project, service and number, joined by dashes (Compose 2) or underscores.
+_OF_COMPOSE = re.compile(r"(?P<first>[^-_]+)(?P<joint>[-_]).+(?P=joint)\d+")
 
 
 def name_networks(host: Host) -> None:
@@ -90,17 +94,40 @@ def _accepted(container: Container) -> set[tuple[int, str]]:
 
 
 def settings_of(listed: Sequence[Listed]) -> list[Settings]:
-    """Return containers as services of Compose, for a text without rules."""
-    services: dict[str, Any] = {
-        one.name: {
+    """Return containers as services of Compose, for a text without rules.
+
+    They are on the default bridge, or on the default network of the Compose project that their names begin with.
+    """
+    services: dict[str, Any] = {}
+    networks: dict[str, Any] = {}
+    projects = _projects(listed)
+    for one in listed:
+        project = projects.get(one.name)
+        place = {"network_mode": "bridge"} if project is None else {"networks": [f"{project}_default"]}
+        services[one.name] = {
             "image": one.image or one.name,
             "container_name": one.name,
-            "network_mode": "bridge",
             "ports": list(dict.fromkeys(_port(*port) for port in one.ports)),
+            **place,
         }
-        for one in listed
-    }
-    return [Settings(0, services=services)] if services else []
+        if project is not None:
+            networks[f"{project}_default"] = {"name": f"{project}_default"}
+    return [Settings(0, services=services, networks=networks)] if services else []
+
+
+def _projects(listed: Sequence[Listed]) -> dict[str, str]:
+    """Return the projects of containers with names such as app-web-1 and app-db-1, which only Compose gives."""
+    groups: dict[str, list[str]] = {}
+    for one in listed:
+        if (found := _OF_COMPOSE.fullmatch(one.name)) is not None:
+            groups.setdefault(found["first"], []).append(one.name)
+    return {name: _common(names) for names in groups.values() if len(names) > 1 for name in names}
+
+
+def _common(names: Sequence[str]) -> str:
+    """Return the longest beginning, up to a joint, that names have in common."""
+    ends = [joint.start() for joint in re.finditer("[-_]", names[0])]
+    return max(names[0][:end] for end in ends if all(name.startswith(names[0][: end + 1]) for name in names))
 
 
 def _port(host: str, port: int, inside: int, proto: str) -> str:

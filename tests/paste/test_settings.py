@@ -334,3 +334,19 @@ def test_a_network_whose_subnet_is_not_shown() -> None:
 def test_settings_that_dockerd_refuses() -> None:
     with pytest.raises(CaptureError, match="bip"):
         read('DOCKER_OPTS="--bip nonsense"\n\n$ docker run -d nginx\n')
+
+
+def test_containers_of_a_compose_project_share_its_network() -> None:
+    """`icc` is about the default bridge alone (dockerd(8))."""
+    host = read(
+        '{ "icc": false }\n$ docker ps\n'
+        "CONTAINER ID   IMAGE      COMMAND    CREATED        STATUS        PORTS                    NAMES\n"
+        '1a2b3c4d5e6f   nginx      "nginx"    10 hours ago   Up 10 hours   0.0.0.0:80->80/tcp       my-app-web-1\n'
+        '2a2b3c4d5e6f   postgres   "docker"   10 hours ago   Up 10 hours   5432/tcp                 my-app-db-1\n'
+        '3a2b3c4d5e6f   redis      "docker"   10 hours ago   Up 10 hours   6379/tcp                 cache\n'
+        '4a2b3c4d5e6f   redis      "docker"   10 hours ago   Up 10 hours   6379/tcp                 other\n'
+    )
+    assert "my-app_default" in host.networks
+    assert verdict(host, "my-app-web-1", "my-app-db-1:5432") == "ACCEPT"
+    assert verdict(host, "cache", "other:6379") == "DROP"
+    assert verdict(host, "cache", "my-app-db-1:5432") == "DROP"
