@@ -350,3 +350,11 @@ def test_containers_of_a_compose_project_share_its_network() -> None:
     assert verdict(host, "my-app-web-1", "my-app-db-1:5432") == "ACCEPT"
     assert verdict(host, "cache", "other:6379") == "DROP"
     assert verdict(host, "cache", "my-app-db-1:5432") == "DROP"
+
+
+def test_a_container_that_did_not_start() -> None:
+    host = read(
+        "$ docker run -d --name db postgres\n1a2b3c\n$ docker run -d --name web -p 80:80 nginx\n2a2b3c\n"
+        "docker: Error response from daemon: driver failed programming external connectivity on endpoint web.\n"
+    )
+    assert [*host.containers] == ["db"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from iptsim.paste.lines import MOST_LINES, Line, continued
-from iptsim.paste.pieces import Segment, Settings
+from iptsim.paste.pieces import Piece, Segment, Settings
 from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.undoing import NOT_SO
 
@@ -18,6 +20,8 @@ _SAID = re.compile(
 )
 #: At most this many lines belong to it.
 _FURTHER = 30
+#: How the error of a command begins, and within how many lines: an ID may come before it.
+_ERROR, _BELOW = re.compile(r"\s*(?:docker: )?Error response from daemon\b"), 3
 #: Options of `docker run` without an argument (docs.docker.com/reference/cli/docker/container/run).
 _FLAGS_OF_RUN = frozenset(
     [
@@ -60,18 +64,30 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 def _commands(lines: list[Line], at: int) -> Segment | None:
     settings = Settings(lines[at].number, in_order=True)
+    known: set[str] = set()
     last = None
     index = at
     while index < len(lines):
         text, end = continued(lines, index, MOST_LINES)
         typed = command_of(text)
+        before = set(settings.services)
         if not lines[index].is_blank and (typed is None or not _takes(typed, settings)):
             break
-        last = end if typed is not None else last
+        if typed is not None:
+            last, known = end, before
         index = end + 1
     if last is None:
         return None
-    return Segment("docker commands", "docker commands", at, last, [settings])
+    if _has_failed(lines[last + 1 : last + 1 + _BELOW]):
+        settings.services = {name: one for name, one in settings.services.items() if name in known}
+    pieces: list[Piece] = [settings] if settings.services or settings.networks else []
+    return Segment("docker commands", "docker commands", at, last, pieces)
+
+
+def _has_failed(below: Sequence[Line]) -> bool:
+    """Return whether Docker refused a command, according to the lines below it: the container did not start."""
+    printed = takewhile(lambda line: command_of(line.text) is None, below)
+    return any(_ERROR.match(line.text) for line in printed)
 
 
 def _takes(typed: Command, settings: Settings) -> bool:
