@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -52,6 +53,7 @@ def name_containers(host: Host, listed: Sequence[Listed]) -> None:
     Without table nat, those for which the rules accept just the ports that one in the list publishes.
     """
     by_port = {(port, inside, proto): one.name for one in listed for _, port, inside, proto in one.ports}
+    by_accepted = _by_accepted_ports(host, listed)
     containers: dict[str, Container] = {}
     for key, container in host.containers.items():
         names = {
@@ -59,7 +61,8 @@ def name_containers(host: Host, listed: Sequence[Listed]) -> None:
             for port in container.published
         } - {None}
         name = names.pop() if len(names) == 1 and not container.id else None
-        if name is None and (found := _by_accepted_ports(host, container, listed)) is not None:
+        found = by_accepted.get(_accepted(container)) if name is None and not container.id else None
+        if found is not None:
             name = found.name
             numbers = {protocol_name(port.proto): port.proto for port in container.exposed}
             container.published = [
@@ -78,19 +81,22 @@ def name_containers(host: Host, listed: Sequence[Listed]) -> None:
     host.containers = containers
 
 
-def _by_accepted_ports(host: Host, container: Container, listed: Iterable[Listed]) -> Listed | None:
-    """Return the only container in a list that publishes the ports accepted for an address, if nat is not shown."""
-    accepted = _accepted(container)
+def _by_accepted_ports(host: Host, listed: Iterable[Listed]) -> dict[frozenset[tuple[int, str]], Listed]:
+    """Return the containers in a list by the ports that they publish, if nat is not shown.
+
+    Only those whose ports no other one publishes, and no other address accepts.
+    """
     ruleset = host.rulesets.get(4)
-    if container.id or not accepted or ruleset is None or "nat" in ruleset.tables:
-        return None
-    others = [one for one in host.containers.values() if one is not container and _accepted(one) == accepted]
-    fitting = [one for one in listed if {(inside, proto) for _, _, inside, proto in one.ports} == accepted]
-    return fitting[0] if len(fitting) == 1 and not others else None
+    if ruleset is None or "nat" in ruleset.tables:
+        return {}
+    published = [(frozenset((inside, proto) for _, _, inside, proto in one.ports), one) for one in listed]
+    accepted = Counter(map(_accepted, host.containers.values()))
+    counts = Counter(ports for ports, _ in published)
+    return {ports: one for ports, one in published if ports and counts[ports] == 1 and accepted[ports] == 1}
 
 
-def _accepted(container: Container) -> set[tuple[int, str]]:
-    return {(port.port, protocol_name(port.proto)) for port in container.exposed}
+def _accepted(container: Container) -> frozenset[tuple[int, str]]:
+    return frozenset((port.port, protocol_name(port.proto)) for port in container.exposed)
 
 
 def settings_of(listed: Sequence[Listed]) -> list[Settings]:
