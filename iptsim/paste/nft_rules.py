@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, NamedTuple
 
@@ -436,17 +437,24 @@ def without_guesses(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     chains = [entry["chain"] for entry in objects if "chain" in entry]
     shown = {(chain["family"], chain["table"], chain["name"]) for chain in chains if not chain.get("guessed")}
     kept: list[dict[str, Any]] = []
+    seen: set[str] = set()
     for entry in objects:
         (about,) = entry.values()
         guessed = about.get("guessed")
-        if entry in kept and ("rule" not in entry or guessed):
-            continue
+        if "rule" not in entry or guessed:
+            text = json.dumps(entry, sort_keys=True)
+            if text in seen:
+                continue
+            seen.add(text)
         if (
             not guessed
             or (about["family"], about["table"], about.get("chain", about.get("name"))) not in shown
         ):
             kept.append(entry)
-    inserted = [entry for entry in kept if entry.get("rule", {}).get("inserted")]
-    return [*(entry for entry in kept if entry not in inserted and "rule" not in entry), *inserted] + [
-        entry for entry in kept if entry not in inserted and "rule" in entry
+    rules = [entry for entry in kept if "rule" in entry]
+    inserted = [entry for entry in rules if entry["rule"].get("inserted")]
+    return [
+        *(entry for entry in kept if "rule" not in entry),
+        *inserted,
+        *(entry for entry in rules if not entry["rule"].get("inserted")),
     ]

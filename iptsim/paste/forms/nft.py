@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -51,7 +52,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 def _commands(lines: list[Line], at: int) -> Segment | None:
     """Return the commands of nft that start at a line, also those of a file for `nft -f`, or in quotes; or None."""
-    objects: list[dict[str, Any]] = []
+    #: what commands make, those that insert with the last one first
+    objects: deque[dict[str, Any]] = deque()
     rules: dict[tuple[str, str], Rules] = {}
     places: list[str] = []
     last = at
@@ -72,14 +74,17 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
             of.items += _items(found, line, of)
         elif found["chain"]:
             made = _object(found, line)
-            objects = made + objects if found["verb"] == "insert" else objects + made
+            if found["verb"] == "insert":
+                objects.extendleft(reversed(made))
+            else:
+                objects.extend(made)
     if not places:
         return None
     names = ", ".join(dict.fromkeys(places))
     pieces: list[Piece] = [one for one in rules.values() if one.items]
     if objects:
         pieces.append(
-            Facts({"nft-ruleset.json": json.dumps({"nftables": without_guesses(objects)}).encode()})
+            Facts({"nft-ruleset.json": json.dumps({"nftables": without_guesses([*objects])}).encode()})
         )
     tables = {table for _, table in rules}
     table = next(iter(tables)) if len(tables) == 1 and not objects else None
