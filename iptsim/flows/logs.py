@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from iptsim.errors import UsageError
 from iptsim.flows.formats import packets, tables, text
-from iptsim.languages import message
+from iptsim.languages import message, text_of
 from iptsim.reading import open_regular
 
 #: Records of a batch.
@@ -34,6 +34,8 @@ _PCAP = (
     b"\xa1\xb2\x3c\x4d",
     packets.PCAPNG,
 )
+#: How files begin that other programs than gzip compressed, and what unpacks them.
+_PACKED = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
 _VPC = re.compile(rb"\d+ (?:\d{12}|unknown) \S+ [0-9a-fA-F.:-]+ [0-9a-fA-F.:-]+ ")
 _KERNEL = re.compile(rb"\bIN=\S* OUT=.*\bSRC=")
 _CONNTRACK = re.compile(rb"\bsrc=\S+ dst=\S+ .*\bsrc=\S+ dst=\S+ ")
@@ -50,12 +52,14 @@ def read_log(name: str, mapped: Mapping[str, str], size: int = SIZE) -> Iterator
     Raises:
         CaptureError: the file cannot be read.
         UsageError: the format is unknown, lacks source or destination, or the file is damaged; records before the
-            damage are yielded first.
+            damage are yielded first. The error names the file.
     """
     try:
         for batch in _batches(name, mapped, size):
             for begin in range(0, batch.num_rows, size):
                 yield batch.slice(begin, size)
+    except UsageError as error:
+        raise UsageError(message("{path}: {error}", path=name, error=text_of(error))) from None
     except (pa.ArrowException, OSError) as error:
         raise UsageError(
             message("{name}: the log is damaged: {error}", name=name, error=str(error).split("\n")[0])
@@ -70,6 +74,14 @@ def _batches(name: str, mapped: Mapping[str, str], size: int) -> Iterator[pa.Rec
             unpacked = _Unpacked(stream)
             stream = io.BufferedReader(unpacked, 1 << 20)
         head = stream.peek(_HEAD)[:_HEAD]
+        if (
+            program := next((one for begin, one in _PACKED.items() if head.startswith(begin)), None)
+        ) is not None:
+            raise UsageError(
+                message(
+                    "compressed; unpack it first: {program} -dc FILE | iptsim flows SOURCE -", program=program
+                )
+            )
         if head[:4] == b"PAR1":
             if name == "-":
                 raise UsageError(message("a Parquet file can't be read from standard input; give its name"))
@@ -77,7 +89,7 @@ def _batches(name: str, mapped: Mapping[str, str], size: int) -> Iterator[pa.Rec
         elif head[:4] in _PCAP:
             yield from _of_records(packets.records(stream, head[:4]), size)
         else:
-            yield from _of_text(name, stream, head, mapped, size)
+            yield from _of_text(stream, head, mapped, size)
         if unpacked is not None and unpacked.fault is not None:
             raise unpacked.fault
 
@@ -181,7 +193,7 @@ def _of_records(records: Iterator[text.Fields], size: int) -> Iterator[pa.Record
 
 
 def _of_text(
-    name: str, stream: io.BufferedReader, head: bytes, mapped: Mapping[str, str], size: int
+    stream: io.BufferedReader, head: bytes, mapped: Mapping[str, str], size: int
 ) -> Iterator[pa.RecordBatch]:
     lines = [line for line in head.split(b"\n") if line.strip()]
     first = lines[0].lstrip(b"\xef\xbb\xbf \t") if lines else b""
@@ -200,14 +212,13 @@ def _of_text(
         yield from tables.vpc_batches(stream, head)
     elif re.match(rb"(?:ts,te,td,sa,da,|first[sS]een,)", first):
         yield from tables.nfdump_batches(stream, head)
-    elif any(mark in first for mark in (b",", b";", b"\t")):
+    elif b"\0" not in first and any(mark in first for mark in (b",", b";", b"\t")):
         yield from tables.csv_batches(stream, head, mapped)
     else:
         raise UsageError(
             message(
-                "{name}: not a log of a known format: JSON lines, CSV with a header, Parquet, pcap, conntrack -L "
-                "or -E, the kernel's log, AWS VPC flow logs, Zeek's conn.log or nfdump -o csv",
-                name=name,
+                "not a log of a known format: JSON lines, CSV with a header, Parquet, pcap, conntrack -L or -E, the "
+                "kernel's log, AWS VPC flow logs, Zeek's conn.log or nfdump -o csv"
             )
         )
 

@@ -117,6 +117,9 @@ class Output:
         self._keeps_note = name != "-"
         #: the columns of the first batch are those of the whole output
         self._columns: list[list[str]] = noted_columns
+        if not resume:
+            # a run that is killed before its first results can be resumed as well
+            self._keep_note({})
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -142,6 +145,10 @@ class Output:
         if batch.num_rows:
             self._sink.write(self._aligned(batch))
         self.done += records
+        self._keep_note(state)
+
+    def _keep_note(self, state: dict[str, Any]) -> None:
+        """Write the progress file."""
         if self._keeps_note:
             noted = {
                 "about": self._about, "done": self.done, "position": self._sink.position(),
@@ -172,9 +179,9 @@ class Output:
         return self._keeps_note and self._note.exists()
 
     def close(self, *, complete: bool) -> None:
-        """Close the file; the progress file stays if not all is done."""
+        """Close the file; the progress file stays if some but not all is done."""
         self._sink.close()
-        if complete and self._keeps_note:
+        if self._keeps_note and (complete or not self.done):
             self._note.unlink(missing_ok=True)
 
 

@@ -174,6 +174,8 @@ class _Parts:
     def __init__(self, folder: Path, position: int | None) -> None:
         self._folder = folder
         self._count = position or 0
+        for begun in folder.glob("part-*.begun"):
+            begun.unlink()  # of a run that was killed
         if position is None and folder.is_dir() and any(folder.iterdir()):
             raise UsageError(
                 message("{folder} is not empty; remove it, or continue with --resume", folder=str(folder))

@@ -242,6 +242,32 @@ def test_another_run_is_not_continued(
     assert "with another source" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_run_that_was_killed_before_its_first_results_is_resumed(
+    ending: str, log: str, tmp_path: Path
+) -> None:
+    whole, file = tmp_path / f"whole.{ending}", tmp_path / f"result.{ending}"
+    assert main(["flows", PUBLISHED, log, "-o", str(whole)]) == 0
+    # as a kill leaves it
+    about = {
+        "log": [log],
+        "source": PUBLISHED,
+        "against": None,
+        "columns": "",
+        "extra": [],
+        "docker_inspect": None,
+    }
+    running.Output(str(file), {**about, "noflush": None, "strict": False})._sink.close()
+    if ending == "parquet":
+        (file / "part-000000.begun").write_bytes(b"PAR1")
+    assert main(["flows", PUBLISHED, log, "-o", str(file), "--resume"]) == 0
+    assert not file.with_name(f"{file.name}.progress").exists()
+    if ending == "parquet":
+        assert [part.name for part in file.iterdir()] == [part.name for part in whole.iterdir()]
+    else:
+        assert file.read_bytes() == whole.read_bytes()
+
+
 def test_the_sketch_is_never_off_by_more_than_it_says() -> None:
     sketch, truth = Sketch(size=3), {"a": 60, "b": 24, "c": 8, "d": 4, "e": 2}
     for name, count in truth.items():

@@ -231,6 +231,20 @@ def test_no_known_format(tmp_path: Path) -> None:
     assert records(tmp_path, "") == []
 
 
+@pytest.mark.parametrize(
+    ("begin", "program"), [(b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0\0", "xz"), (b"BZh9", "bzip2")]
+)
+def test_a_compressed_log(begin: bytes, program: str, tmp_path: Path) -> None:
+    """How such files begin: RFC 8878, and magic(5) of file 5.44."""
+    with pytest.raises(UsageError, match=f"unpack it first: {program} -dc"):
+        records(tmp_path, begin + b"src,dst\n" * 9)
+
+
+def test_binary_data_is_no_csv(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a log of a known format"):
+        records(tmp_path, b"\x7fELF\0,;src,dst\n" * 9)
+
+
 ROW = "192.0.2.20,192.0.2.10,tcp,8080\n"
 
 
@@ -296,13 +310,13 @@ def test_pcap_that_is_cut(tmp_path: Path) -> None:
 def test_csv_with_bad_rows(tmp_path: Path) -> None:
     """A row with other columns, bytes that are not UTF-8, a quote that is not closed: each is a record."""
     file = tmp_path / "log.csv"
-    bad = b"one,two\n192.0.2.20,\xff\xfe,tcp,80\n"
+    bad = b"one,tw\xff\n192.0.2.20,\xff\xfe,tcp,80\n"
     file.write_bytes(f"src,dst,proto,dport\n{ROW}".encode() + bad + f'{ROW}"192.0.2.1,a\n{ROW}'.encode())
     found = [row for batch in read_log(str(file), {}) for row in batch.to_pylist()]
     errors = [row["error"] for row in found if row["error"]]
     assert len(found) == 6
     assert [row["dst"] for row in found if not row["error"]] == ["192.0.2.10", "\ufffd\ufffd", "192.0.2.10"]
-    assert errors[0] == "the row has 2 columns instead of 4: 'one,two'"
+    assert errors[0] == "the row has 2 columns instead of 4: 'one,tw\ufffd'"
     assert errors[2] == "a quote before this row is not closed"
 
 

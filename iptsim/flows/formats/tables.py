@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
@@ -168,6 +169,30 @@ class _Joined(io.RawIOBase):
         return len(data)
 
 
+class _Utf8(io.RawIOBase):
+    """A stream in which bytes that are not UTF-8 are replaced: pyarrow cannot report a wrong row that has some."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._held = stream, b""
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        is_whole = False
+        while not self._held and not is_whole:
+            data = self._stream.read(len(buffer))
+            is_whole = not data
+            if data.isascii() and not self._decoder.getstate()[0]:
+                self._held = data
+            else:
+                self._held = self._decoder.decode(data, final=is_whole).encode()
+        text, self._held = self._held[: len(buffer)], self._held[len(buffer) :]
+        buffer[: len(text)] = text
+        return len(text)
+
+
 def _tables(
     stream: Any,
     delimiter: str,
@@ -211,7 +236,8 @@ def _tables(
         column_types=dict.fromkeys(names, pa.binary()), null_values=list(nulls), strings_can_be_null=True
     )
     try:
-        reader = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
+        whole = io.BufferedReader(_Utf8(stream), _BLOCK)
+        reader = pyarrow.csv.open_csv(whole, read_options=read, parse_options=parse, convert_options=convert)
         for read_batch in _joined(reader):
             batch = _texts(read_batch)
             if comment:
@@ -224,6 +250,8 @@ def _tables(
             elif batch.num_rows:
                 yield batch
     except pa.ArrowInvalid as error:
+        if "straddling" in str(error):
+            raise UsageError(message("a row is longer than {size:,} bytes", size=_BLOCK)) from None
         if "Empty CSV" not in str(error):
             raise UsageError(
                 message("the log cannot be read as a table: {error}", error=str(error))
