@@ -217,7 +217,7 @@ def test_addresses_of_ipv6_with_ports_have_brackets_in_notes() -> None:
 
 
 def test_a_listing_hides_whether_docker_proxy_gets_the_connection(tmp_path: Path) -> None:
-    """Without -v, the RETURN for packets from docker0 looks as if it were for all."""
+    """Without -v, the RETURN for packets from a bridge looks as if it were for all; here are two, of unknown bridges."""
     path = tmp_path / "listing"
     path.write_text(
         "# iptables -t nat -nL\nChain PREROUTING (policy ACCEPT)\n"
@@ -226,6 +226,7 @@ def test_a_listing_hides_whether_docker_proxy_gets_the_connection(tmp_path: Path
         "Chain POSTROUTING (policy ACCEPT)\ntarget     prot opt source               destination\n"
         "MASQUERADE  all  --  172.17.0.0/16        0.0.0.0/0\n\n"
         "Chain DOCKER (2 references)\ntarget     prot opt source               destination\n"
+        "RETURN     all  --  0.0.0.0/0            0.0.0.0/0\n"
         "RETURN     all  --  0.0.0.0/0            0.0.0.0/0\n"
         "DNAT       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:8080 to:172.17.0.2:80\n"
     )
