@@ -217,7 +217,7 @@ def test_addresses_of_ipv6_with_ports_have_brackets_in_notes() -> None:
 
 
 def test_a_listing_hides_whether_docker_proxy_gets_the_connection(tmp_path: Path) -> None:
-    """Without -v, the RETURN for packets from a bridge looks as if it were for all; here are two, of unknown bridges."""
+    """Without -v, the RETURN for packets from a bridge looks as if it were for all; here, the bridges are unknown."""
     path = tmp_path / "listing"
     path.write_text(
         "# iptables -t nat -nL\nChain PREROUTING (policy ACCEPT)\n"
