@@ -197,8 +197,8 @@ def _described_host(
     if bridges:
         host.assumptions.append(
             message(
-                "The listing hides interfaces, as it was made without -v. Those of Docker's rules are taken to be the "
-                "ones that Docker writes, with {bridges}.",
+                "The listing was made without -v, so it hides the interfaces. For the rules that Docker writes, they "
+                "are assumed; the bridges are {bridges}.",
                 bridges=message_joined(", ", bridges),
             )
         )

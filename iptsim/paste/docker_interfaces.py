@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.templates import RuleTemplate
@@ -21,8 +22,9 @@ from iptsim.packet import BITS, Family, address_text, parse_address
 
 #: The subnet of the default bridge, unless `bip` sets another one.
 _DEFAULT = Network(4, 0xAC110000, prefix_mask(4, 16))
-#: Docker's other default pools (moby's libnetwork/ipamutils).
-_POOLS = (Network(4, 0xAC100000, prefix_mask(4, 12)), Network(4, 0xC0A80000, prefix_mask(4, 16)))
+#: The pools of other networks, and the prefix lengths that they get (moby's libnetwork/ipamutils).
+_POOLS = ((Network(4, 0xAC100000, prefix_mask(4, 12)), 16), (Network(4, 0xC0A80000, prefix_mask(4, 16)), 20))
+_MASQUERADED = re.compile(r"-s (\S+) -j MASQUERADE")
 _INTERFACE = re.compile(r"(?:! )?-[io] \{bridge\} ?")
 _ANSWERS = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 _OTHERS_ANSWERS = "-m state --state RELATED,ESTABLISHED -j ACCEPT"
@@ -38,7 +40,7 @@ class _Networks:
     """Docker's networks, as the rules of a listing show them.
 
     Attributes:
-        bridges: their names, in the order of the rules of each chain; any order will do, as the networks are alike.
+        bridges: their names; as the networks are alike, any order will do where no other rule is between theirs.
         subnets: those that are known, by bridge.
         icc: whether containers of one network may talk to each other.
         proxy: whether docker-proxy runs.
@@ -106,7 +108,7 @@ def _texts(chains: Mapping[tuple[str, str], Chain], table: str, name: str) -> li
 def _networks(
     chains: Mapping[tuple[str, str], Chain], family: Family, known: Mapping[str, Sequence[Network]]
 ) -> _Networks | None:
-    """Return the networks of Docker; None if the rules do not say how many there are, or if they differ."""
+    """Return the networks of Docker; None if the rules do not say which there are, or if they differ."""
     generation = _generation(chains)
     if ("filter", "DOCKER-FORWARD") in chains:
         shape = _shape_below(chains)
@@ -117,46 +119,56 @@ def _networks(
     if shape is None or not shape[0]:
         return None
     count, icc = shape
-    subnets = list(_subnets(chains, family))
-    names = _names(count, subnets, known, family)
+    subnets = _subnets(chains, family, count)
+    if subnets is None:
+        return None
+    names = _known_names(count, subnets, known, family) if known else _names(count, subnets)
     if names is None:
         return None
-    proxy = not any(
-        text.startswith("-m addrtype --dst-type LOCAL -j DOCKER") for text in _texts(chains, "nat", "OUTPUT")
-    )
+    proxy = "-m addrtype --dst-type LOCAL -j DOCKER" not in _texts(chains, "nat", "OUTPUT")
     return _Networks(list(names), names, icc, proxy, generation)
 
 
 def _generation(chains: Mapping[tuple[str, str], Chain]) -> str:
-    for generation, chain in (
-        ("29", "DOCKER-INTERNAL"),
-        ("28", "DOCKER-FORWARD"),
-        ("26", "DOCKER-ISOLATION-STAGE-2"),
-    ):
+    for generation, chain in (("29", "DOCKER-INTERNAL"), ("28", "DOCKER-FORWARD")):
         if ("filter", chain) in chains:
             return generation
     return "26"
 
 
 def _shape_below(chains: Mapping[tuple[str, str], Chain]) -> tuple[int, bool] | None:
-    """Return the number of networks and whether icc is on, from the chains below DOCKER-FORWARD."""
+    """Return the number of networks and whether icc is on, from the chains below DOCKER-FORWARD.
+
+    None if users have rules there, or if a network is internal: its rules have other interfaces.
+    """
     count = _texts(chains, "filter", "DOCKER-BRIDGE").count("-j DOCKER")
-    own = [text for text in _texts(chains, "filter", "DOCKER-FORWARD") if not text.startswith("-j DOCKER")]
-    answers = _texts(chains, "filter", "DOCKER-CT")
-    if answers == [_ANSWERS] * count and own in (["-j ACCEPT"] * count, ["-j DROP", "-j ACCEPT"] * count):
+    texts = _texts(chains, "filter", "DOCKER-FORWARD")
+    own = [text for text in texts if not text.startswith("-j DOCKER")]
+    internal = any(
+        rule.parameters.negated
+        for name in ("DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL")
+        if (chain := chains.get(("filter", name))) is not None
+        for rule in chain.rules
+    )
+    if internal or texts[len(texts) - len(own) :] != own:
+        return None
+    if _texts(chains, "filter", "DOCKER-CT") != [_ANSWERS] * count:
+        return None
+    if own in (["-j ACCEPT"] * count, ["-j DROP", "-j ACCEPT"] * count):
         return count, "-j DROP" not in own
     return None
 
 
 def _shape_in_forward(chains: Mapping[tuple[str, str], Chain]) -> tuple[int, bool] | None:
-    """Return the same from FORWARD, where each network has a group of rules."""
+    """Return the same from FORWARD, where each network has a group of rules, one below the other."""
     texts = _texts(chains, "filter", "FORWARD")
     groups = list(_groups(texts))
-    within = [len(group) == 4 for group in groups]
+    within = {len(group) == 4 for group in groups}
     closed = texts.count("-j DROP")
-    if len(groups) != texts.count("-j DOCKER") or len(set(within)) != 1:
+    apart = any(one.stop != other.start for one, other in pairwise(groups))
+    if len(groups) != texts.count("-j DOCKER") or len(within) != 1 or apart:
         return None
-    if within[0]:
+    if within == {True}:
         return None if closed else (len(groups), True)
     return (len(groups), False) if closed == len(groups) else None
 
@@ -174,22 +186,35 @@ def _groups(texts: Sequence[str]) -> Iterator[range]:
             at += 1
 
 
-def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family) -> Iterator[Network]:
-    """Yield the subnets that are masqueraded, if they may be Docker's, and those of published ports."""
-    found: list[Network] = []
+def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int) -> list[Network] | None:
+    """Return the subnets of Docker's networks that rules tell; None if they may be those of others.
+
+    A VPN's subnet may be masqueraded by a rule that looks like Docker's. So a subnet is Docker's if it is that of the
+    default bridge or has a container whose port is published, or if all networks are masqueraded, and nothing else.
+    """
+    targets = [target for target in _targets(chains, family) if family == 4]
+    sure = dict.fromkeys(network for target in targets if (network := _pooled(target)) is not None)
     chain = chains.get(("nat", "POSTROUTING"))
-    for rule in () if chain is None else chain.rules:
-        source = rule.parameters.source
-        if _text(rule).endswith(" -j MASQUERADE") and source and source.mask.bit_count() < BITS[family]:
-            found.append(source)
-    targets = list(_targets(chains, family))
-    for subnet in found:
-        pooled = family == 4 and any(subnet.address in pool for pool in _POOLS)
-        if pooled or any(address in subnet for address in targets):
-            yield subnet
-    if not found and family == 4:
-        length = prefix_mask(4, 16)
-        yield from dict.fromkeys(Network(4, address & length, length) for address in targets)
+    found = [
+        rule.parameters.source
+        for rule in (chain.rules if chain is not None else ())
+        if _MASQUERADED.fullmatch(_text(rule)) and rule.parameters.source is not None
+    ]
+    if not found:
+        return list(sure) if len(sure) <= count else None
+    own = [one for one in found if one == _DEFAULT or any(target in one for target in targets)]
+    if len(own) == count:
+        return own
+    masqueraded = _texts(chains, "nat", "DOCKER").count("-j RETURN")
+    return found if len(found) == count == masqueraded else None
+
+
+def _pooled(address: int) -> Network | None:
+    """Return the subnet of Docker's pools that has an IPv4 address."""
+    for pool, length in _POOLS:
+        if address in pool:
+            return Network(4, address & prefix_mask(4, length), prefix_mask(4, length))
+    return None
 
 
 def _targets(chains: Mapping[tuple[str, str], Chain], family: Family) -> Iterator[int]:
@@ -201,20 +226,24 @@ def _targets(chains: Mapping[tuple[str, str], Chain], family: Family) -> Iterato
             yield to.address
 
 
-def _names(
+def _known_names(
     count: int, subnets: Sequence[Network], known: Mapping[str, Sequence[Network]], family: Family
 ) -> dict[str, list[Network]] | None:
-    """Return the bridges of a number of networks, by name; None if the text does not show which they are."""
-    if known:
-        own = {name: [one for one in nets if one.family == family] for name, nets in known.items()}
-        return own if len(own) == count else None
-    named: dict[str, list[Network]] = {}
-    for subnet in subnets:
-        default = subnet.address in _DEFAULT or count == 1
-        named.setdefault("docker0" if default else _stand_in(subnet), []).append(subnet)
+    """Return the bridges that the text shows; None if they are not those of the rules."""
+    own = {name: [one for one in nets if one.family == family] for name, nets in known.items()}
+    fits = all(any(subnet.address in one for nets in own.values() for one in nets) for subnet in subnets)
+    return own if fits and len(own) == count else None
+
+
+def _names(count: int, subnets: Sequence[Network]) -> dict[str, list[Network]] | None:
+    """Return names for the bridges of networks; None if more than one has no known subnet."""
+    named = {
+        "docker0" if subnet.address in _DEFAULT or count == 1 else _stand_in(subnet): [subnet]
+        for subnet in subnets
+    }
     if len(named) < count:
         named.setdefault("docker0", [])
-    return named if len(named) == count and all(len(nets) <= 1 for nets in named.values()) else None
+    return named if len(named) == count else None
 
 
 def _stand_in(subnet: Network) -> str:
@@ -227,14 +256,24 @@ def _stand_in(subnet: Network) -> str:
 
 def _fill(chains: Mapping[tuple[str, str], Chain], family: Family, networks: _Networks) -> Iterator[str]:
     """Replace the rules of Docker by those with interfaces; yield the bridges that they name."""
-    for (table, name), chain in chains.items():
-        if (table, name) == ("filter", "FORWARD"):
-            wanted = dict(_forward(list(map(_text, chain.rules)), networks))
-        else:
-            wanted = dict(_by_templates(chain, family, networks))
-        lines = [f"-A {bare(name)} {words}" for words in wanted.values()]
-        made = _made(table, name, lines, family)
-        for at, new in zip(wanted, made, strict=True):
+    wanted: dict[tuple[str, str], dict[int, str]] = {}
+    for place, chain in chains.items():
+        if place != ("filter", "FORWARD"):
+            wanted[place] = dict(_by_templates(chain, family, networks))
+        elif ("filter", "DOCKER-FORWARD") not in chains:
+            wanted[place] = dict(_forward(list(map(_text, chain.rules)), networks))
+    # where it is unknown which packets a jump is for, the rules behind it would be taken as reached
+    unsure = {
+        (table, chains[table, name].rules[at].target_name)
+        for (table, name), found in wanted.items()
+        for at, words in found.items()
+        if not words
+    }
+    for (table, name), found in wanted.items():
+        if (table, name) in unsure:
+            continue
+        chain, words = chains[table, name], {at: text for at, text in found.items() if text}
+        for at, new in zip(words, _made(table, name, list(words.values()), family), strict=True):
             old = chain.rules[at]
             chain.rules[at] = replace(
                 new, position=old.position, counters=old.counters, source=old.source, line=old.line
@@ -242,10 +281,11 @@ def _fill(chains: Mapping[tuple[str, str], Chain], family: Family, networks: _Ne
             yield from (one for one in (new.parameters.in_interface, new.parameters.out_interface) if one)
 
 
-def _made(table: str, chain: str, lines: Sequence[str], family: Family) -> list[Rule]:
+def _made(table: str, chain: str, specifications: Sequence[str], family: Family) -> list[Rule]:
     """Return rules as iptables-restore reads them; chains that they jump to need not exist."""
-    if not lines:
+    if not specifications:
         return []
+    lines = [f"-A {bare(chain)} {words}" for words in specifications]
     jumps = {line.rpartition(" -j ")[2].split(" ")[0] for line in lines}
     declared = "".join(f":{one} - [0:0]\n" for one in {bare(chain), *jumps} if one.startswith("DOCKER"))
     ruleset = loads(f"*{table}\n{declared}" + "\n".join(lines) + "\nCOMMIT\n", family=family)
@@ -266,7 +306,11 @@ def _forward(texts: Sequence[str], networks: _Networks) -> Iterator[tuple[int, s
 
 
 def _by_templates(chain: Chain, family: Family, networks: _Networks) -> Iterator[tuple[int, str]]:
-    """Yield the rules of a chain with interfaces, by their places, if one template alone fits, and one network."""
+    """Yield the rules of a chain with interfaces, by their places; "" if it is unknown which network they are for.
+
+    Rules of networks that have no address are told apart by their order: each network must have one, and no rule of
+    others may lie between them.
+    """
     layout = next(layout for layout in LAYOUTS.values() if layout.name == networks.generation)
     met = networks.met(family)
     templates = [
@@ -274,27 +318,31 @@ def _by_templates(chain: Chain, family: Family, networks: _Networks) -> Iterator
         for one in layout.templates()
         if (one.table, one.chain) == (chain.table, chain.name) and one.applies(met)
     ]
-    seen = dict[str, int]()
-    for at, rule in enumerate(chain.rules):
-        text = _text(rule)
-        fits = {
-            template.text: found for template in templates if (found := _match(template, text)) is not None
-        }
+    texts = list(map(_text, chain.rules))
+    filled: dict[int, str] = {}
+    by_order: dict[str, list[int]] = {}
+    for at, text in enumerate(texts):
+        fits = {one.text: found for one in templates if (found := _match(one, text)) is not None}
         if not text or len({_words(one) for one in fits}) != 1:
             continue
         template, values = next(iter(fits.items()))
-        address = _address(values)
-        if address is not None:
-            bridge = _bridge_of(address, networks)
-        else:
-            place = seen[template] = seen.get(template, -1) + 1
-            bridge = networks.bridges[place] if place < len(networks.bridges) else None
-        words = _words(template)
+        words, addresses = _words(template), list(_addresses(values))
         if "{bridge}" not in words:
-            if values or at == len(chain.rules) - 1:  # users' rules precede the last RETURN
-                yield at, text
-        elif bridge is not None:
-            yield at, f"{words.format(bridge=bridge)} {text}"
+            if values or at == len(texts) - 1:  # users' rules precede the last RETURN
+                filled[at] = text
+        elif not addresses:
+            by_order.setdefault(template, []).append(at)
+        elif (bridge := _bridge_of(addresses, networks)) is not None:
+            filled[at] = f"{words.format(bridge=bridge)} {text}"
+    ordered = {at for places in by_order.values() for at in places}
+    for template, places in by_order.items():
+        between = set(range(places[0], places[-1])) - ordered - filled.keys()
+        if len(places) != len(networks.bridges) or between:
+            filled |= dict.fromkeys(places, "")
+            continue
+        for at, bridge in zip(places, networks.bridges, strict=True):
+            filled[at] = f"{_words(template).format(bridge=bridge)} {texts[at]}"
+    yield from filled.items()
 
 
 def _words(template: str) -> str:
@@ -307,25 +355,20 @@ def _match(template: RuleTemplate, text: str) -> Mapping[str, str] | None:
     return None if found is None else found.groupdict()
 
 
-def _address(values: Mapping[str, str]) -> tuple[Family, int] | None:
-    """Return the address in the placeholders of a template that tells its network."""
-    for name in ("address", "server", "subnet", "target"):
-        text = values.get(name, "").partition("/")[0]
-        if name == "target":
-            text = text.rpartition(":")[0].strip("[]")
-        if text:
-            return parse_address(text)
-    return None
+def _addresses(values: Mapping[str, str]) -> Iterator[tuple[Family, int]]:
+    """Yield the addresses in the placeholders of a template that tell its network."""
+    for name in ("address", "client", "server", "subnet"):
+        if name in values:
+            yield parse_address(values[name].partition("/")[0])
+    if "target" in values:
+        yield parse_address(values["target"].rpartition(":")[0].strip("[]"))
 
 
-def _bridge_of(address: tuple[Family, int], networks: _Networks) -> str | None:
-    """Return the bridge of the network that has an address."""
-    family, number = address
+def _bridge_of(addresses: Sequence[tuple[Family, int]], networks: _Networks) -> str | None:
+    """Return the bridge of the network that has all of some addresses."""
     owners = [
         bridge
         for bridge, subnets in networks.subnets.items()
-        if any(one.family == family and number in one for one in subnets)
+        if all(any(one.family == family and number in one for one in subnets) for family, number in addresses)
     ]
-    if len(networks.bridges) == 1 and not networks.subnets[networks.bridges[0]]:
-        return networks.bridges[0]
     return owners[0] if len(owners) == 1 else None

@@ -69,9 +69,13 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
     """Give networks the subnets of the bridges that a text shows, and remove those bridges: dockerd makes them.
 
     Returns:
-        whether Docker's bridges are those of the networks of the settings.
+        whether all bridges are those of the networks of the settings: those of other networks, of guests and of pods
+        have rules that the text does not show.
     """
     shown = _own_bridges(namespace)
+    others = (one for one in namespace.interfaces.values() if one.name not in shown)
+    if any(one.kind == "bridge" for one in others):
+        return False
     default = shown.get("docker0")
     if default is not None:
         settings.daemon.setdefault("bip", f"{address_text(4, default.address)}/{default.prefix_length}")

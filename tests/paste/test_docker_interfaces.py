@@ -65,7 +65,7 @@ def test_rules_are_those_that_iptables_save_prints(capture: str) -> None:
     for place, rule in own.items():
         if "DOCKER" in rule.text or rule.chain in ("FORWARD", "POSTROUTING"):
             assert rule.specification == wanted[place].specification
-    assert any("with docker0" in str(one) for one in host.assumptions)
+    assert any("the bridges are docker0" in str(one) for one in host.assumptions)
 
 
 @pytest.mark.parametrize("version", ["docker-20.10", "docker-26.1", "docker-28.5"])
@@ -117,6 +117,105 @@ def test_rules_of_users_stay_unknown() -> None:
     assert verdict(forward(user=users), "internet", "172.17.0.2:80") == "DEPENDS"
     # either the last ACCEPT or DROP is for packets within the bridge
     assert verdict(forward(after=ANY.format(target="DROP")), "172.17.0.2", "172.17.0.3:80") == "DEPENDS"
+
+
+LAYOUT_28 = """
+Chain FORWARD (policy DROP)
+target     prot opt source               destination
+DOCKER-FORWARD  all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain DOCKER (1 references)
+target     prot opt source               destination
+{users}ACCEPT     tcp  --  0.0.0.0/0            172.17.0.2           tcp dpt:80
+DROP       all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain DOCKER-BRIDGE (1 references)
+target     prot opt source               destination
+DOCKER     all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain DOCKER-CT (1 references)
+target     prot opt source               destination
+ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0            ctstate RELATED,ESTABLISHED
+
+Chain DOCKER-FORWARD (1 references)
+target     prot opt source               destination
+{first}DOCKER-CT  all  --  0.0.0.0/0            0.0.0.0/0
+DOCKER-ISOLATION-STAGE-1  all  --  0.0.0.0/0            0.0.0.0/0
+DOCKER-BRIDGE  all  --  0.0.0.0/0            0.0.0.0/0
+ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain DOCKER-ISOLATION-STAGE-1 (1 references)
+target     prot opt source               destination
+{stage}DOCKER-ISOLATION-STAGE-2  all  --  0.0.0.0/0            0.0.0.0/0
+
+Chain DOCKER-ISOLATION-STAGE-2 (1 references)
+target     prot opt source               destination
+DROP       all  --  0.0.0.0/0            0.0.0.0/0
+"""
+BARE_DROP = "DROP       all  --  0.0.0.0/0            0.0.0.0/0\n"
+STAGE_2 = "DOCKER-ISOLATION-STAGE-2  all  --  0.0.0.0/0            0.0.0.0/0\n"
+INTERNAL = "DROP       all  --  0.0.0.0/0           !172.20.0.0/16\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "sender", "to", "expected"),
+    [
+        ({}, "172.17.0.2", "8.8.8.8:53", "ACCEPT"),
+        ({}, "172.17.0.2", "172.17.0.3:80", "ACCEPT"),
+        # one of the two is a user's, such as `-i wg0`
+        ({"users": BARE_DROP}, "172.17.0.2", "172.17.0.3:80", "DEPENDS"),
+        # not icc=false, which dockerd writes below its jumps
+        ({"first": BARE_DROP}, "172.17.0.2", "172.17.0.3:80", "DEPENDS"),
+        # the ACCEPT may be that of the internal network
+        ({"stage": INTERNAL}, "172.17.0.2", "172.17.0.3:80", "DEPENDS"),
+        # it is not known which packets reach stage 2
+        ({"stage": STAGE_2}, "172.17.0.2", "8.8.8.8:53", "DEPENDS"),
+    ],
+)
+def test_rules_that_leave_a_choice(more: dict[str, str], sender: str, to: str, expected: str) -> None:
+    text = LAYOUT_28.format(**{"users": "", "first": "", "stage": "", **more})
+    assert verdict(read(text), sender, to) == expected
+
+
+def test_a_rule_between_those_of_two_networks() -> None:
+    """Which network it precedes is not known: dockerd puts the newest one on top."""
+    group = GROUP.format(before="", after="")
+    rest = group.split("DOCKER-USER  all  --  anywhere             anywhere\n")[1]
+    chains = CHAINS.format(user="").replace("172.17.0.2", "172.18.0.2")
+    users = "DROP       tcp  --  anywhere             anywhere             tcp dpt:5432\n"
+    assert verdict(read(group + rest, chains), "172.18.0.3", "172.18.0.2:5432") == "ACCEPT"
+    assert verdict(read(group + users + rest, chains), "172.18.0.3", "172.18.0.2:5432") == "DEPENDS"
+
+
+NAT = """
+Chain POSTROUTING (policy ACCEPT)
+target     prot opt source               destination
+MASQUERADE  all  --  10.5.0.0/16          anywhere
+MASQUERADE  all  --  172.17.0.0/16        anywhere
+{more}
+Chain DOCKER (2 references)
+target     prot opt source               destination
+RETURN     all  --  anywhere             anywhere
+RETURN     all  --  anywhere             anywhere
+"""
+
+
+def test_subnets_of_others_are_masqueraded_too() -> None:
+    """A VPN's rule may look like Docker's, so it is not known which of the three subnets are Docker's two."""
+    group = GROUP.format(before="", after="")
+    two = group + group.split("DOCKER-USER  all  --  anywhere             anywhere\n")[1]
+    vpn = "MASQUERADE  all  --  192.168.50.0/24      anywhere\n"
+    filter_ = (two, CHAINS.format(user=""))
+    assert verdict(read(*filter_, NAT.format(more="")), "10.5.0.2", "10.5.0.3:80") == "ACCEPT"
+    host = read(*filter_, NAT.format(more=vpn))
+    assert verdict(host, "10.5.0.2", "10.5.0.3:80") == "DEPENDS"
+    assert verdict(host, "192.168.50.2", "8.8.8.8:443") == "DEPENDS"
+
+
+def test_a_rule_of_a_user_is_no_link() -> None:
+    users = "ACCEPT     tcp  --  10.0.0.5             172.17.0.2           tcp dpt:5432\n"
+    host = read(LAYOUT_28.format(users=users, first="", stage=""))
+    assert verdict(host, "10.0.0.5", "172.17.0.2:5432") == "DEPENDS"
 
 
 def test_bridges_that_the_text_shows() -> None:

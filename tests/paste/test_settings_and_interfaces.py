@@ -72,3 +72,9 @@ def test_bridges_of_other_networks_than_those_of_the_settings() -> None:
         + "networks:\n  a:\n  b:\n"
     )
     assert verdict(read(two + SHOWN), "192.168.1.50", "192.168.1.20:8080") == "DEPENDS"
+
+
+def test_bridges_of_other_programs_have_rules_that_are_not_shown() -> None:
+    libvirt = "4: virbr0: <BROADCAST,MULTICAST,UP> mtu 1500\n    inet 192.168.122.1/24 scope global virbr0\n5: br-0123"
+    host = read(COMPOSE + SHOWN.replace("5: br-0123", libvirt))
+    assert verdict(host, "192.168.122.5", "8.8.8.8:53") == "DEPENDS"
