@@ -16,7 +16,7 @@ from iptsim.host.namespace import prefix_mask
 from iptsim.languages import message, message_joined
 from iptsim.paste.asked_address import asked_address
 from iptsim.paste.containers import name_containers, name_networks, settings_of
-from iptsim.paste.docker_interfaces import fill_interfaces
+from iptsim.paste.docker_interfaces import fill_interfaces, hides_interfaces
 from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
@@ -187,8 +187,8 @@ def _described_host(
         rulesets = builder.build(rules or [nothing_shown()])
     else:  # nft would also list the tables of iptables, so there are none
         rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
-    shown = _bridges(name, files)
-    bridges = fill_interfaces(rulesets, shown) if reading.of(Rules) else []
+    shown = _bridges(name, files) if hides_interfaces(rulesets) else {}
+    bridges = fill_interfaces(rulesets, shown)
     settings = reading.of(Settings)
     daemon = merged(settings).daemon if settings else {}
     daemon_file = {"daemon.json": json.dumps(daemon).encode()} if daemon else {}

@@ -14,7 +14,7 @@ from itertools import pairwise
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.templates import RuleTemplate
 from iptsim.dump.reader import loads
-from iptsim.dump.ruleset import Chain, Rule, Ruleset
+from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.values import Network, bare
 from iptsim.host.namespace import prefix_mask
@@ -28,11 +28,7 @@ _MASQUERADED = re.compile(r"-s (\S+) -j MASQUERADE")
 _INTERFACE = re.compile(r"(?:! )?-[io] \{bridge\} ?")
 _ANSWERS = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 _OTHERS_ANSWERS = "-m state --state RELATED,ESTABLISHED -j ACCEPT"
-_OUTGOING, _WITHIN, _CLOSED = (
-    "-i {bridge} ! -o {bridge}",
-    "-i {bridge} -o {bridge}",
-    "-i {bridge} -o {bridge}",
-)
+_OUTGOING, _WITHIN = "-i {bridge} ! -o {bridge}", "-i {bridge} -o {bridge}"
 
 
 @dataclass(slots=True)
@@ -59,6 +55,11 @@ class _Networks:
         return frozenset(met | ({"icc"} if self.icc else set()) | ({"proxy"} if self.proxy else set()))
 
 
+def hides_interfaces(rulesets: Mapping[Family, Ruleset]) -> bool:
+    """Return whether the interfaces of any rule are hidden, as in a listing without -v."""
+    return any(_is_listed_without(table) for one in rulesets.values() for table in one.tables.values())
+
+
 def fill_interfaces(rulesets: Mapping[Family, Ruleset], known: Mapping[str, Sequence[Network]]) -> list[str]:
     """Give Docker's rules the interfaces that a listing without -v hides.
 
@@ -73,14 +74,17 @@ def fill_interfaces(rulesets: Mapping[Family, Ruleset], known: Mapping[str, Sequ
     for family, ruleset in rulesets.items():
         chains = {
             (table.name, chain.name): chain
-            for table in ruleset.tables.values()
+            for table in filter(_is_listed_without, ruleset.tables.values())
             for chain in table.chains.values()
-            if any(_is_bare(rule) for other in table.chains.values() for rule in other.rules)
         }
         networks = _networks(chains, family, known)
         if networks is not None:
             found |= dict.fromkeys(_fill(chains, family, networks))
     return list(found)
+
+
+def _is_listed_without(table: Table) -> bool:
+    return any(_is_bare(rule) for chain in table.chains.values() for rule in chain.rules)
 
 
 def _is_bare(rule: Rule) -> bool:
@@ -302,7 +306,7 @@ def _forward(texts: Sequence[str], networks: _Networks) -> Iterator[tuple[int, s
             yield at, f"{words.format(bridge=bridge)} {texts[at]}"
         if not networks.icc:
             at = next(closed)
-            yield at, f"{_CLOSED.format(bridge=bridge)} {texts[at]}"
+            yield at, f"{_WITHIN.format(bridge=bridge)} {texts[at]}"
 
 
 def _by_templates(chain: Chain, family: Family, networks: _Networks) -> Iterator[tuple[int, str]]:
