@@ -358,3 +358,10 @@ def test_a_container_that_did_not_start() -> None:
         "docker: Error response from daemon: driver failed programming external connectivity on endpoint web.\n"
     )
     assert [*host.containers] == ["db"]
+
+
+def test_a_container_that_is_stopped_again() -> None:
+    start = "$ docker run -d --name web -p 80:80 nginx\n$ docker run -d --name db postgres\n"
+    assert [*read(start + "$ docker stop web\n").containers] == ["db"]
+    again = start + "$ docker stop web\n$ docker rm web\n$ docker run -d --name web -p 8080:80 nginx\n"
+    assert verdict(read(again), "internet", "host:8080") == "ACCEPT"

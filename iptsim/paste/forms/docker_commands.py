@@ -1,9 +1,9 @@
-"""`docker run`, `docker network create` and `docker network connect`, as the services of a Compose file."""
+"""`docker run`, `docker stop`, `docker network create` and `docker network connect`, as the services of a Compose file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import takewhile
 from typing import Any
 
@@ -101,7 +101,17 @@ def _takes(typed: Command, settings: Settings) -> bool:
         return _network(words[2:], settings)
     if words[:2] == ["network", "connect"]:
         return _connect(words[2:], settings)
+    if words[:1] in (["stop"], ["kill"], ["rm"]):
+        return _stop({word for word in words[1:] if not word.startswith("-")}, settings)
     return False
+
+
+def _stop(names: Set[str], settings: Settings) -> bool:
+    """Remove containers that the commands above have started."""
+    if not names or not names <= settings.services.keys():
+        return False
+    settings.services = {name: one for name, one in settings.services.items() if name not in names}
+    return True
 
 
 def _options(
