@@ -1,4 +1,4 @@
-"""`docker run`, `docker stop`, `docker network create` and `docker network connect`, as the services of a Compose file."""
+"""`docker run`, `docker stop` and the commands of `docker network`, as the services of a Compose file."""
 
 from __future__ import annotations
 
