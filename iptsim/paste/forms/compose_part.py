@@ -36,9 +36,12 @@ _MOST, _CUT = 400, 3
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the services that start at a line, or None."""
     found = _NAME.match(lines[at].text)
-    if found is None or not _may_be_service(lines, at, len(found["indent"])):
+    if found is None:
         return None
     indent, end = len(found["indent"]), at
+    # only at the first service, so that no line is read again and again
+    if _is_below(lines[at - 1] if at else None, indent) or not _may_be_service(lines, at, indent):
+        return None
     while end < min(len(lines), at + _MOST) and (lines[end].is_blank or _is_within(lines[end].text, indent)):
         end += 1
     for last in range(end, max(end - _CUT, at + 1), -1):
@@ -71,6 +74,11 @@ def _may_be_service(lines: list[Line], at: int, indent: int) -> bool:
         if found["key"] in ("image", "build") and (is_network or here == own):
             return True
     return False
+
+
+def _is_below(before: Line | None, indent: int) -> bool:
+    """Return whether the line before belongs to another key."""
+    return before is not None and not before.is_blank and _is_within(before.text, indent + 1)
 
 
 def _is_within(text: str, indent: int) -> bool:
