@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 from iptsim.docker.dockerd.recognition import OWN_BRIDGES
 from iptsim.docker.model.settings import DockerHost
-from iptsim.docker.sources.compose import read_services
+from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE, read_services
 from iptsim.docker.sources.files import of_daemon
 from iptsim.docker.sources.host import check_daemon
 from iptsim.docker.sources.started import started
@@ -81,10 +81,12 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
         settings.daemon.setdefault("bip", f"{address_text(4, default.address)}/{default.prefix_length}")
     for name, address in ((name, address) for name, address in shown.items() if name != "docker0"):
         networks = _user_networks(settings)
-        if len(networks) != 1 or address is None or settings.networks.get(networks[0]):
+        declared = settings.networks.get(networks[0]) or {} if networks else {}
+        if len(networks) != 1 or address is None or declared.keys() & {"ipam", "driver_opts"}:
             return False
         subnet = f"{address_text(4, address.network)}/{address.prefix_length}"
         settings.networks[networks[0]] = {
+            **declared,
             "driver_opts": {"com.docker.network.bridge.name": name},
             "ipam": {"config": [{"subnet": subnet, "gateway": address_text(4, address.address)}]},
         }
@@ -107,7 +109,7 @@ def _user_networks(settings: Settings) -> list[str]:
     for service in (one if isinstance(one, dict) else {} for one in settings.services.values()):
         networks = service.get("networks") or ([] if service.get("network_mode") else ["default"])
         found |= dict.fromkeys(map(str, networks if isinstance(networks, (dict, list)) else ()))
-    return list(found)
+    return [name for name in found if name != ON_DEFAULT_BRIDGE]
 
 
 def _own_bridges(namespace: Namespace) -> dict[str, InterfaceAddress | None]:
@@ -265,4 +267,5 @@ def _forget_unshown(settings: Settings) -> None:
                 service[key] = {name: names[name] for name in names if name in settings.services}
         networks = service.get("networks")
         for name in networks if isinstance(networks, (list, dict)) else ():
-            settings.networks.setdefault(str(name), {})
+            if name != ON_DEFAULT_BRIDGE:
+                settings.networks.setdefault(str(name), {})

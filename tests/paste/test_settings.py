@@ -365,3 +365,18 @@ def test_a_container_that_is_stopped_again() -> None:
     assert [*read(start + "$ docker stop web\n").containers] == ["db"]
     again = start + "$ docker stop web\n$ docker rm web\n$ docker run -d --name web -p 8080:80 nginx\n"
     assert verdict(read(again), "internet", "host:8080") == "ACCEPT"
+
+
+def test_a_container_is_connected_to_a_second_network() -> None:
+    start = (
+        "$ docker network create --internal backend\n$ docker run -d --name db --network backend postgres\n"
+    )
+    for web in (
+        "$ docker run -d --name web -p 80:80 nginx\n$ docker network connect backend web\n",
+        "$ docker run -d --name web -p 80:80 --network backend nginx\n$ docker network connect bridge web\n",
+    ):
+        host = read(start + web)
+        assert verdict(host, "web", "db:5432") == "ACCEPT"
+        assert verdict(host, "web", "8.8.8.8:53") == "ACCEPT"
+        assert verdict(host, "db", "8.8.8.8:53") == "DROP"
+        assert walk(host, Question(**{"from": "internet", "to": "host:80", "proto": "tcp"})).legs[0].delivered

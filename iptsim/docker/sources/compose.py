@@ -35,7 +35,7 @@ FIRST_FREE_PORT = 32768
 #: net/bridge/br_private.h).
 CONTAINER_LIMIT = 1024
 #: The network of `network_mode: bridge`; a network of the file cannot have this name.
-_DEFAULT_BRIDGE = ""
+ON_DEFAULT_BRIDGE = ""
 #: How Compose spells truth values (compose-go, loader/interpolate.go), and their numbers.
 _ON, _OFF = frozenset({"true", "y", "yes", "on", "1"}), frozenset({"false", "n", "no", "off", "0"})
 
@@ -120,18 +120,18 @@ class _Project:
         default = default_network(self.daemon)
         made = {default.name: default} if default is not None else {}
         used = {name for service in self.services for name in self._places(service)}
-        for name in sorted(used - self.given.keys() - {"default", _DEFAULT_BRIDGE}):
+        for name in sorted(used - self.given.keys() - {"default", ON_DEFAULT_BRIDGE}):
             raise self._error("networks", message("a service uses the undefined network {name}", name=name))
-        for name in self.given if self.in_order else sorted(used - {_DEFAULT_BRIDGE}):
+        for name in self.given if self.in_order else sorted(used - {ON_DEFAULT_BRIDGE}):
             network = self._network(name, [*made.values(), *self.networks.values()])
             if network is not None:
                 (self.networks if network.driver == "bridge" else self.apart)[name] = network
         if default is not None:
-            self.networks[_DEFAULT_BRIDGE] = default
+            self.networks[ON_DEFAULT_BRIDGE] = default
         containers = tuple(
             container for service in self._start_order() for container in self._containers(service)
         )
-        networks = (*made.values(), *(n for name, n in self.networks.items() if name != _DEFAULT_BRIDGE))
+        networks = (*made.values(), *(n for name, n in self.networks.items() if name != ON_DEFAULT_BRIDGE))
         apart = tuple(self.apart.values())
         return DockerHost(daemon=self.daemon, networks=networks, containers=containers, apart=apart)
 
@@ -142,7 +142,7 @@ class _Project:
         entry, key = self.services[service], f"services.{service}"
         mode = entry.get("network_mode")
         if mode is not None:
-            return {_DEFAULT_BRIDGE: {}} if mode == "bridge" else {}
+            return {ON_DEFAULT_BRIDGE: {}} if mode == "bridge" else {}
         places = entry.get("networks")
         if places is None:
             return {"default": {}}

@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 from itertools import takewhile
 from typing import Any
 
+from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE
 from iptsim.paste.lines import MOST_LINES, Line, continued
 from iptsim.paste.pieces import Piece, Segment, Settings
 from iptsim.paste.prompts import Command, command_of
@@ -159,15 +160,12 @@ def _run(words: list[str], settings: Settings) -> bool:
     service["links"] = [value for flag, value in options if flag == "--link"]
     places = [value for flag, value in options if flag in ("--network", "--net")] or ["bridge"]
     modes = [value for value in places if value in ("host", "none") or value.startswith("container:")]
-    networks = [_place(value, options) for value in places if value not in ("bridge", "default")]
     if modes:
         service["network_mode"] = modes[0]
-    elif networks:
-        service["networks"] = dict(networks)
-        for network, _ in networks:
-            settings.networks.setdefault(network, {"name": network})
     else:
-        service["network_mode"] = "bridge"
+        service["networks"] = {}
+        for value in places:
+            _join(service, *_place(value, options), settings)
     settings.services[name] = service
     return True
 
@@ -189,15 +187,23 @@ def _endpoint(options: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _connect(words: list[str], settings: Settings) -> bool:
-    """Connect a container to a further network; Compose cannot say so of the default network."""
+    """Connect a container to a further network."""
     options, behind = _options(words, frozenset())
     network, name = behind if len(behind) == 2 else ("", "")
-    networks = settings.services.get(name, {}).get("networks")
-    if networks is None or network in ("bridge", "host", "none"):
+    service = settings.services.get(name, {})
+    if "networks" not in service or network in ("host", "none"):
         return False
-    networks[network] = _endpoint(options)
-    settings.networks.setdefault(network, {"name": network})
+    _join(service, network, _endpoint(options), settings)
     return True
+
+
+def _join(service: dict[str, Any], network: str, place: dict[str, Any], settings: Settings) -> None:
+    """Add a network to those of a service."""
+    if network in ("bridge", "default"):
+        network = ON_DEFAULT_BRIDGE
+    else:
+        settings.networks.setdefault(network, {"name": network})
+    service["networks"][network] = place
 
 
 def _network(words: list[str], settings: Settings) -> bool:
