@@ -368,11 +368,11 @@ def test_a_container_that_is_stopped_again() -> None:
 
 
 def test_a_container_is_connected_to_a_second_network() -> None:
-    start = (
-        "$ docker network create --internal backend\n$ docker run -d --name db --network backend postgres\n"
-    )
+    printed = f"{'3e' * 32}\n"  # an ID
+    start = f"$ docker network create --internal backend\n{printed}"
+    start += f"$ docker run -d --name db --network backend postgres\n{printed}"
     for web in (
-        "$ docker run -d --name web -p 80:80 nginx\n$ docker network connect backend web\n",
+        f"$ docker run -d --name web -p 80:80 nginx\n{printed}$ docker network connect backend web\n",
         "$ docker run -d --name web -p 80:80 --network backend nginx\n$ docker network connect bridge web\n",
     ):
         host = read(start + web)

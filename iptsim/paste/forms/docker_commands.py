@@ -21,6 +21,8 @@ _SAID = re.compile(
 )
 #: At most this many lines belong to it.
 _FURTHER = 30
+#: What a command prints: the ID of what it made.
+_ID = re.compile(r"\s*[0-9a-f]{12,64}\s*")
 #: How the error of a command begins, and within how many lines: an ID may come before it.
 _ERROR, _BELOW = re.compile(r"\s*(?:docker: )?Error response from daemon\b"), 3
 #: Options of `docker run` without an argument (docs.docker.com/reference/cli/docker/container/run).
@@ -72,7 +74,8 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
         text, end = continued(lines, index, MOST_LINES)
         typed = command_of(text)
         before = set(settings.services)
-        if not lines[index].is_blank and (typed is None or not _takes(typed, settings)):
+        skipped = lines[index].is_blank or (last is not None and _ID.fullmatch(text))
+        if not skipped and (typed is None or not _takes(typed, settings)):
             break
         if typed is not None:
             last, known = end, before
