@@ -46,6 +46,27 @@ def _with_all_chains(ruleset: Ruleset) -> Ruleset:
     return ruleset
 
 
+def _with_names_of(host: Host, read: Host) -> Ruleset:
+    """Return the rules of a paste with the names of the host's bridges, where a listing without -v hides them."""
+    ruleset = read.rulesets[4]
+    names = {
+        network.bridge: own.bridge
+        for network in read.networks.values()
+        for own in host.networks.values()
+        if own.bridge and {*network.subnets} & {*own.subnets}
+    }
+    for chain in (chain for table in ruleset.tables.values() for chain in table.chains.values()):
+        for rule in chain.rules:
+            own = rule.parameters
+            renamed = {
+                side: names[name]
+                for side, name in (("in_interface", own.in_interface), ("out_interface", own.out_interface))
+                if name in names
+            }
+            rule.parameters = own.model_copy(update=renamed)
+    return ruleset
+
+
 # -- forms ---------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +221,7 @@ def check(seed: int, form: str, damages: list[str]) -> None:
         return  # no table
     for damage in damages:
         text = DAMAGES[damage](random, text)
-    read = host_of_source(Source("paste", {}, text.encode())).rulesets[4]
+    read = _with_names_of(host, host_of_source(Source("paste", {}, text.encode())))
     whole, pasted = replace(host, rulesets={4: ruleset}), replace(host, rulesets={4: read})
     for _ in range(_PACKETS):
         question = Question(**random_fields(random))
