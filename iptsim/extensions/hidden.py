@@ -85,7 +85,7 @@ def redacted_parts(words: Sequence[str], line: int) -> list[tuple[slice, Hidden]
     Conditions of different lines are never the same, even if equally redacted.
 
     Args:
-        words: of the rule; the conditions stand there as iptables-save writes them.
+        words: of the rule; the conditions are there as iptables-save writes them.
         line: the number of its line.
     """
     found = list[tuple[slice, Hidden]]()

@@ -213,7 +213,7 @@ def _described_host(
 
 
 def _bridges(name: str, files: Mapping[str, bytes]) -> dict[str, list[Network]]:
-    """Return the bridges of Docker's networks that files of a capture show, and their subnets."""
+    """Return Docker's bridges that files of a capture show, and their subnets."""
     host = host_of(Source(name, dict(files)), {})
     name_networks(host)
     return {

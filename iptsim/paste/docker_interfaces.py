@@ -1,4 +1,4 @@
-"""The interfaces of Docker's rules in a listing without -v, which hides them: those that dockerd writes.
+"""Interfaces for Docker's rules in a listing without -v, which hides them: those that dockerd writes.
 
 Without them, hardly any packet's fate could be told. A rule has those of the template (:mod:`iptsim.docker.dockerd`)
 that it matches otherwise, if its place in its chain leaves no choice. Those of rules that users added stay unknown.
@@ -191,7 +191,7 @@ def _groups(texts: Sequence[str]) -> Iterator[range]:
 
 
 def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int) -> list[Network] | None:
-    """Return the subnets of Docker's networks that rules tell; None if they may be those of others.
+    """Return the subnets of networks of Docker that rules show; None if they may be those of others.
 
     A VPN's subnet may be masqueraded by a rule that looks like Docker's. So a subnet is Docker's if it is that of the
     default bridge or has a container whose port is published, or if all networks are masqueraded, and nothing else.
@@ -214,7 +214,7 @@ def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int
 
 
 def _pooled(address: int) -> Network | None:
-    """Return the subnet of Docker's pools that has an IPv4 address."""
+    """Return the subnet in Docker's pools that has an IPv4 address."""
     for pool, length in _POOLS:
         if address in pool:
             return Network(4, address & prefix_mask(4, length), prefix_mask(4, length))
@@ -312,7 +312,7 @@ def _forward(texts: Sequence[str], networks: _Networks) -> Iterator[tuple[int, s
 def _by_templates(chain: Chain, family: Family, networks: _Networks) -> Iterator[tuple[int, str]]:
     """Yield the rules of a chain with interfaces, by their places; "" if it is unknown which network they are for.
 
-    Rules of networks that have no address are told apart by their order: each network must have one, and no rule of
+    Rules of networks that have no address are distinguished by their order: each network must have one, and no rule of
     others may lie between them.
     """
     layout = next(layout for layout in LAYOUTS.values() if layout.name == networks.generation)
