@@ -11,30 +11,27 @@ from iptsim.host.model import Host, OwnLoopback
 from iptsim.languages import message
 from iptsim.packet import address_text
 from iptsim.paste.logged_addresses import ADDRESS
-from iptsim.paste.pieces import Ask, Listed, Segment
-from iptsim.paste.segments import CLIENTS
+from iptsim.paste.pieces import Listed
+from iptsim.paste.segments import Reading
 from iptsim.paste.shells import ON_DEFAULT
 
 
 def asked(
-    segments: Iterable[Segment], host: Host, listed: Sequence[Listed], *, clients: bool
+    reading: Reading, host: Host, listed: Sequence[Listed], *, failed: bool
 ) -> Iterable[dict[str, Any]]:
     """Return the packets that a text describes: those of failed connections, if their ends are known; or all others."""
-    for segment in segments:
-        for piece in segment.pieces:
-            if not isinstance(piece, Ask) or (segment.form in CLIENTS) is not clients:
+    for ask in reading.asks(failed=failed):
+        to, sender = ask.fields["to"], {}
+        if ask.container is not None:
+            name = _sender(host, ask.container, listed, to)
+            if name is None:
                 continue
-            to, sender = piece.fields["to"], {}
-            if piece.container is not None:
-                name = _sender(host, piece.container, listed, to)
-                if name is None:
-                    continue
-                own = to == "localhost" or to.startswith("127.")
-                if own and name not in host.containers:
-                    continue  # the loopback of a container that is not known
-                sender = {"from": name}
-            if not clients or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
-                yield {**piece.fields, **sender}
+            own = to == "localhost" or to.startswith("127.")
+            if own and name not in host.containers:
+                continue  # the loopback of a container that is not known
+            sender = {"from": name}
+        if not failed or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
+            yield {**ask.fields, **sender}
 
 
 def to_itself(

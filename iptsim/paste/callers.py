@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
+from iptsim.paste.gap_rules import condition_not_shown
 
 #: Chains of well-known programs, and the built-in chains that call them if they are not shown.
 #: (KUBE-SERVICES was called from INPUT, too, before Kubernetes 1.10: pkg/proxy/iptables/proxier.go.)
@@ -65,30 +66,25 @@ _LOCAL = ("-m", "addrtype", "--dst-type", "LOCAL")
 _TO_BRIDGES = Hidden(
     words="-o ?",
     reason=message("whether the packet goes to a bridge for which FORWARD jumps to DOCKER"),
-    settle=message("iptables -L -n -v, or {command}", command="iptables-save -c"),
+    settle=message("iptables -L -n -v, or {command}", command=SHOW),
     place=("bridges",),
     told=message("leaving by a bridge of Docker"),
 )
 
 
 #: kube-router's chains for pods are called for packets from and to the pod's address, which may not be shown.
-_OF_THE_POD = Hidden(
-    words="...",
-    reason=message("whether the packet is from or to the pod of the chain"),
-    settle=SHOW,
-    place=("pod",),
-    told=message("from or to the pod"),
+_OF_THE_POD = condition_not_shown(
+    message("whether the packet is from or to the pod of the chain"), message("from or to the pod"), "pod"
 )
 
 
 def _of_service(chain: str) -> Hidden:
     """Return the condition of the jump to a chain for one port of a service."""
-    return Hidden(
-        words="...",
-        reason=message("whether the packet is for the service of chain {chain}", chain=chain),
-        settle=SHOW,
-        place=("service", chain),
-        told=message("for the service of chain {chain}", chain=chain),
+    return condition_not_shown(
+        message("whether the packet is for the service of chain {chain}", chain=chain),
+        message("for the service of chain {chain}", chain=chain),
+        "service",
+        chain,
     )
 
 
@@ -121,14 +117,12 @@ def conditions_of_jump(table: str, chain: str) -> tuple[tuple[str, ...], tuple[H
     if _OF_SERVICES.fullmatch(chain):
         return (), (_of_service(chain),)
     if (table, chain) not in CALLERS:
-        unknown = Hidden(
-            words="...",
-            reason=message(
-                "whether packets are sent to chain {chain}, which the source does not show", chain=chain
-            ),
-            settle=SHOW,
-            place=("sent", table, chain),
-            told=message("that are sent to chain {chain}", chain=chain),
+        unknown = condition_not_shown(
+            message("whether packets are sent to chain {chain}, which the source does not show", chain=chain),
+            message("that are sent to chain {chain}", chain=chain),
+            "sent",
+            table,
+            chain,
         )
         return (), (unknown,)
     if table == "nat" and chain in ("DOCKER", "DOCKER-INGRESS", "KUBE-NODEPORTS"):

@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from iptsim.docker.dockerd.generations import LAYOUTS
-from iptsim.docker.dockerd.templates import RuleTemplate
 from iptsim.dump.reader import loads
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.values import Network, bare
+from iptsim.host.docker_engine import Generation
+from iptsim.host.infer import DOCKER0
 from iptsim.host.namespace import prefix_mask
 from iptsim.packet import BITS, Family, address_text, parse_address
 
 #: The subnet of the default bridge, unless `bip` sets another one.
-_DEFAULT = Network(4, 0xAC110000, prefix_mask(4, 16))
+_DEFAULT = Network(4, DOCKER0.address, prefix_mask(4, DOCKER0.length))
 #: The pools of other networks, and the prefix lengths that they get (moby's libnetwork/ipamutils).
 _POOLS = ((Network(4, 0xAC100000, prefix_mask(4, 12)), 16), (Network(4, 0xC0A80000, prefix_mask(4, 16)), 20))
 _MASQUERADED = re.compile(r"-s (\S+) -j MASQUERADE")
@@ -47,7 +48,7 @@ class _Networks:
     subnets: dict[str, list[Network]]
     icc: bool
     proxy: bool
-    generation: str
+    generation: Generation
 
     def met(self, family: Family) -> frozenset[str]:
         """Return the conditions of templates that are met (:class:`iptsim.docker.dockerd.templates.Layout`)."""
@@ -101,9 +102,13 @@ def _text(rule: Rule) -> str:
     ).specification
 
 
-def _texts(chains: Mapping[tuple[str, str], Chain], table: str, name: str) -> list[str]:
+def _rules(chains: Mapping[tuple[str, str], Chain], table: str, name: str) -> list[Rule]:
     chain = chains.get((table, name))
-    return [] if chain is None else list(map(_text, chain.rules))
+    return [] if chain is None else chain.rules
+
+
+def _texts(chains: Mapping[tuple[str, str], Chain], table: str, name: str) -> list[str]:
+    return list(map(_text, _rules(chains, table, name)))
 
 
 # -- the networks ----------------------------------------------------------------------------------
@@ -133,11 +138,10 @@ def _networks(
     return _Networks(list(names), names, icc, proxy, generation)
 
 
-def _generation(chains: Mapping[tuple[str, str], Chain]) -> str:
-    for generation, chain in (("29", "DOCKER-INTERNAL"), ("28", "DOCKER-FORWARD")):
-        if ("filter", chain) in chains:
-            return generation
-    return "26"
+def _generation(chains: Mapping[tuple[str, str], Chain]) -> Generation:
+    if ("filter", "DOCKER-INTERNAL") in chains:
+        return "29"
+    return "28" if ("filter", "DOCKER-FORWARD") in chains else "26"
 
 
 def _shape_below(chains: Mapping[tuple[str, str], Chain]) -> tuple[int, bool] | None:
@@ -151,8 +155,7 @@ def _shape_below(chains: Mapping[tuple[str, str], Chain]) -> tuple[int, bool] | 
     internal = any(
         rule.parameters.negated
         for name in ("DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL")
-        if (chain := chains.get(("filter", name))) is not None
-        for rule in chain.rules
+        for rule in _rules(chains, "filter", name)
     )
     if internal or texts[len(texts) - len(own) :] != own:
         return None
@@ -196,12 +199,11 @@ def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int
     A VPN's subnet may be masqueraded by a rule that looks like Docker's. So a subnet is Docker's if it is that of the
     default bridge or has a container whose port is published, or if all networks are masqueraded, and nothing else.
     """
-    targets = [target for target in _targets(chains, family) if family == 4]
+    targets = list(_targets(chains)) if family == 4 else []
     sure = dict.fromkeys(network for target in targets if (network := _pooled(target)) is not None)
-    chain = chains.get(("nat", "POSTROUTING"))
     found = [
         rule.parameters.source
-        for rule in (chain.rules if chain is not None else ())
+        for rule in _rules(chains, "nat", "POSTROUTING")
         if _MASQUERADED.fullmatch(_text(rule)) and rule.parameters.source is not None
     ]
     if not found:
@@ -221,12 +223,11 @@ def _pooled(address: int) -> Network | None:
     return None
 
 
-def _targets(chains: Mapping[tuple[str, str], Chain], family: Family) -> Iterator[int]:
-    """Yield the addresses of containers whose ports are published."""
-    chain = chains.get(("filter", "DOCKER"))
-    for rule in () if chain is None else chain.rules:
+def _targets(chains: Mapping[tuple[str, str], Chain]) -> Iterator[int]:
+    """Yield the IPv4 addresses of containers whose ports are published."""
+    for rule in _rules(chains, "filter", "DOCKER"):
         to = rule.parameters.destination
-        if to is not None and to.mask.bit_count() == BITS[family]:
+        if to is not None and to.mask.bit_count() == BITS[4]:
             yield to.address
 
 
@@ -315,48 +316,41 @@ def _by_templates(chain: Chain, family: Family, networks: _Networks) -> Iterator
     Rules of networks that have no address are distinguished by their order: each network must have one, and no rule of
     others may lie between them.
     """
-    layout = next(layout for layout in LAYOUTS.values() if layout.name == networks.generation)
     met = networks.met(family)
-    templates = [
-        one
-        for one in layout.templates()
+    bare_templates = [
+        ("".join(_INTERFACE.findall(one.text)).strip(), replace(one, text=_INTERFACE.sub("", one.text)))
+        for one in LAYOUTS[networks.generation].templates()
         if (one.table, one.chain) == (chain.table, chain.name) and one.applies(met)
     ]
     texts = list(map(_text, chain.rules))
     filled: dict[int, str] = {}
-    by_order: dict[str, list[int]] = {}
+    by_order: dict[tuple[str, str], list[int]] = {}
     for at, text in enumerate(texts):
-        fits = {one.text: found for one in templates if (found := _match(one, text)) is not None}
-        if not text or len({_words(one) for one in fits}) != 1:
+        fits = [
+            (words, one.text, found.groupdict())
+            for words, one in bare_templates
+            if (found := one.match(text)) is not None
+        ]
+        if not text or len({words for words, *_ in fits}) != 1:
             continue
-        template, values = next(iter(fits.items()))
-        words, addresses = _words(template), list(_addresses(values))
+        words, template, values = fits[0]
+        addresses = list(_addresses(values))
         if "{bridge}" not in words:
             if values or at == len(texts) - 1:  # users' rules precede the last RETURN
                 filled[at] = text
         elif not addresses:
-            by_order.setdefault(template, []).append(at)
+            by_order.setdefault((words, template), []).append(at)
         elif (bridge := _bridge_of(addresses, networks)) is not None:
             filled[at] = f"{words.format(bridge=bridge)} {text}"
     ordered = {at for places in by_order.values() for at in places}
-    for template, places in by_order.items():
+    for (words, _), places in by_order.items():
         between = set(range(places[0], places[-1])) - ordered - filled.keys()
         if len(places) != len(networks.bridges) or between:
             filled |= dict.fromkeys(places, "")
             continue
         for at, bridge in zip(places, networks.bridges, strict=True):
-            filled[at] = f"{_words(template).format(bridge=bridge)} {texts[at]}"
+            filled[at] = f"{words.format(bridge=bridge)} {texts[at]}"
     yield from filled.items()
-
-
-def _words(template: str) -> str:
-    """Return the interfaces of a template."""
-    return "".join(_INTERFACE.findall(template)).strip()
-
-
-def _match(template: RuleTemplate, text: str) -> Mapping[str, str] | None:
-    found = replace(template, text=_INTERFACE.sub("", template.text)).match(text)
-    return None if found is None else found.groupdict()
 
 
 def _addresses(values: Mapping[str, str]) -> Iterator[tuple[Family, int]]:

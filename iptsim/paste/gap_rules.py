@@ -39,6 +39,17 @@ def gap(
     return rule
 
 
+def condition_not_shown(reason: Message, told: Message, *place: str) -> Hidden:
+    """Return all conditions of a rule that is not shown, as one.
+
+    Args:
+        reason: what is not known, as a phrase that follows "depends on".
+        told: the same as words that complete "packets ...".
+        place: conditions with equal places have the same result.
+    """
+    return Hidden(words="...", reason=reason, settle=SHOW, place=place, told=told)
+
+
 def _not_shown(chain: str, *, policy: bool, hidden_chain: bool) -> Message:
     if hidden_chain:
         return message("the rules of chain {chain}, which are not shown", chain=chain)

@@ -20,7 +20,7 @@ from iptsim.paste.forms.iproute import route_entry, rule_entry
 from iptsim.paste.interfaces import kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import command_of, prompt_of
-from iptsim.paste.shell import Script, is_down, steps_of
+from iptsim.paste.shell import FWMARK, Script, is_down, steps_of
 
 #: At most this many commands are followed.
 _MOST = 200
@@ -30,8 +30,8 @@ _CONTAINER = re.compile(r"\w+@[0-9a-f]{12}\b")
 _SECTION = re.compile(r"\s*\[(Interface|Peer)\]\s*$", re.IGNORECASE)
 _SETTING = re.compile(r"\s*(Address|AllowedIPs|Table)\s*=\s*([^#]*)", re.IGNORECASE)
 _FILE = re.compile(r"\b(wg\d+|[A-Za-z][\w-]{0,14}(?=\.conf\b))")
-#: The priorities of the rules that `wg-quick up` adds for a peer that gets all traffic, its table, and its mark.
-_TABLE, _MARK = "51820", "0xca6c"
+#: The table of the routes that `wg-quick up` adds for a peer that gets all traffic.
+_TABLE = "51820"
 
 E = TypeVar("E", RouteEntry, RuleEntry)
 F = TypeVar("F")
@@ -177,7 +177,7 @@ def _allow(given: Given, name: str, text: str) -> None:
         given.routes.append((family, {"dst": text, "dev": name, "scope": "link"}))
         return
     given.routes.append((family, {"dst": "default", "dev": name, "table": _TABLE, "scope": "link"}))
-    lower = {"priority": 32765, "src": "all", "fwmark": _MARK, "not": None, "table": _TABLE}
+    lower = {"priority": 32765, "src": "all", "fwmark": FWMARK, "not": None, "table": _TABLE}
     given.rules.append((family, lower))
     given.rules.append((family, {"priority": 32764, "src": "all", "table": "main", "suppress_prefixlen": 0}))
 

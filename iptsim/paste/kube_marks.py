@@ -10,24 +10,23 @@ import re
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, Table
 from iptsim.dump.words import Word
-from iptsim.extensions.hidden import SHOW, Hidden, is_gap
+from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.languages import message
+from iptsim.paste.gap_rules import condition_not_shown
 from iptsim.paste.jumps import jumps
 from iptsim.paste.pieces import RuleItem
 
 MARK_DROP, FIREWALL = "KUBE-MARK-DROP", "KUBE-FIREWALL"
 _SETS = ("-j", "MARK", "--set-xmark", "0x8000/0x8000")
 _DROPS = ("-m", "mark", "--mark", "0x8000/0x8000", "-j", "DROP")
-_PERHAPS = Hidden(
-    words="...",
-    reason=message(
+_PERHAPS = condition_not_shown(
+    message(
         "the rules of chain {chain}, not shown here, which drop what {marking} marks",
         chain=FIREWALL,
         marking=MARK_DROP,
     ),
-    settle=SHOW,
-    place=(FIREWALL,),
-    told=message("that {chain} drops for their mark", chain=FIREWALL),
+    message("that {chain} drops for their mark", chain=FIREWALL),
+    FIREWALL,
 )
 
 
@@ -37,12 +36,11 @@ _MAY_MARK = re.compile(r"KUBE-(?:XLB|FW)-[A-Z2-7]{16}")
 
 def _rest(chain: str) -> Hidden:
     """Return what is not known of a chain that is cut off."""
-    return Hidden(
-        words="...",
-        reason=message("the rules of chain {chain} that are not shown", chain=chain),
-        settle=SHOW,
-        place=("rest", chain),
-        told=message("that {chain} drops for their mark", chain=chain),
+    return condition_not_shown(
+        message("the rules of chain {chain} that are not shown", chain=chain),
+        message("that {chain} drops for their mark", chain=chain),
+        "rest",
+        chain,
     )
 
 

@@ -58,10 +58,10 @@ def pasted(
     """
     lines = list(chain.from_iterable(texts.values()))
     services = {name: one for settings in reading.of(Settings) for name, one in settings.services.items()}
-    clients = list(reading.failures())
+    clients = list(reading.asks(failed=True))
     loopbacks = tuple(own_loopbacks(clients, lines, services, listed))
-    tried = tuple(asked(reading.segments, host, listed, clients=True))
-    others = tuple(asked(reading.segments, host, listed, clients=False))
+    tried = tuple(asked(reading, host, listed, failed=True))
+    others = tuple(asked(reading, host, listed, failed=False))
     here = [address_text(4, address) for address in host.namespace.outer_addresses(4)]
 
     def mentions(words: re.Pattern[str]) -> bool:

@@ -46,10 +46,10 @@ class Reading:
         """Return the pieces of one kind."""
         return [piece for piece in self.pieces if isinstance(piece, kind)]
 
-    def failures(self) -> Iterator[Ask]:
-        """Yield the connections that failed for somebody."""
+    def asks(self, *, failed: bool) -> Iterator[Ask]:
+        """Yield the packets that the texts describe: those of connections that failed for somebody, or all others."""
         for segment in self.segments:
-            if segment.form in CLIENTS:
+            if (segment.form in CLIENTS) is failed:
                 yield from (piece for piece in segment.pieces if isinstance(piece, Ask))
 
 
