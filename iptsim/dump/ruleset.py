@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from iptsim.errors import RulesetError, Span, printable
 from iptsim.extensions.base import Match, Predicate, Target
+from iptsim.extensions.hidden import GAP, is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import Network, bare
 from iptsim.languages import Message, Text, message
@@ -279,7 +280,9 @@ class Rule(_Read):
 
 
 def saved(extension: Match | Target) -> str:
-    """Return a match or a target with its options, as iptables-save prints it."""
+    """Return a match or a target with its options, as iptables-save prints it; "..." for rules that are not shown."""
+    if is_gap(extension):
+        return GAP
     if isinstance(extension, Target):
         words = f"-j {extension.name}", extension.save()
     else:

@@ -156,6 +156,15 @@ class HiddenTarget(Target):
         return message("apply target {name}", name=self.name)
 
 
+def rules_not_shown(chain: str, *, policy: bool = False, all_rules: bool = False) -> Message:
+    """Return what is not shown of a chain, as a phrase that follows "depends on": also its policy, or all its rules."""
+    if all_rules:
+        return message("the rules of chain {chain}, which are not shown", chain=chain)
+    if policy:
+        return message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
+    return message("the rules of chain {chain} that are not shown", chain=chain)
+
+
 def is_gap(target: object) -> bool:
     """Return whether a rule's target marks a place where rules are not shown."""
     return isinstance(target, HiddenTarget) and target.name == GAP

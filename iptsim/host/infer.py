@@ -11,6 +11,7 @@ from types import MappingProxyType
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
 from iptsim.host.docker_engine import generation_of_chains
+from iptsim.host.docker_pools import DOCKER0, guessed_subnet
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.evidence import Evidence
 from iptsim.host.inferred_interfaces import infer_interfaces
@@ -28,8 +29,6 @@ from iptsim.host.wiring import wire
 from iptsim.languages import Message, message, message_joined
 from iptsim.packet import Family, address_text
 
-#: The subnet that Docker gives its default bridge.
-DOCKER0 = Prefix(4, 0xAC110000, 16)
 #: Files that list containers or other guests.
 INSPECT_FILES = frozenset({"docker-inspect.json", "podman-inspect.json"})
 GUEST_FILES = INSPECT_FILES | {"container-netns.json"}
@@ -188,11 +187,10 @@ def _has_subnet(bridge: Interface, prefix: Prefix) -> bool:
 
 
 def _guessed_subnets(bridge: str, evidence: Evidence) -> list[Prefix]:
-    """Return the subnet of a member's address, with Docker's default prefix length."""
+    """Return the likely subnet of a member's address."""
     for (family, address), place in evidence.members.items():
         if place == bridge:
-            length = 64 if family == 6 else 16 if address >> 20 == 0xAC1 else 24
-            return [Prefix(family, address & prefix_mask(family, length), length)]
+            return [Prefix(6, address & prefix_mask(6, 64), 64) if family == 6 else guessed_subnet(address)]
     return [DOCKER0] if bridge == "docker0" else []
 
 

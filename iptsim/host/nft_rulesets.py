@@ -8,9 +8,9 @@ from functools import lru_cache
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import IptsimError
-from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget
+from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget, rules_not_shown
 from iptsim.host.namespace import NftChain, NftRule
-from iptsim.languages import Message, message
+from iptsim.languages import message
 from iptsim.packet import Family
 
 
@@ -56,17 +56,12 @@ def _dump(rules: Iterable[NftRule], names: list[str], table: str) -> str:
     return "\n".join([*lines, "COMMIT", ""])
 
 
-def _not_shown(gap: NftRule) -> Message:
-    if gap.gap == "all":
-        return message("the rules of chain {chain}, which are not shown", chain=gap.chain)
-    return message("the rules of chain {chain} that are not shown", chain=gap.chain)
-
-
 def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftChain) -> Rule:
     """Return a rule with its position in nftables and its unknown conditions."""
     target = rule.target
     if of.gap:
-        target = HiddenTarget(name=GAP, reason=_not_shown(of), settle="nft list ruleset")
+        reason = rules_not_shown(of.chain, all_rules=of.gap == "all")
+        target = HiddenTarget(name=GAP, reason=reason, settle="nft list ruleset")
     if isinstance(target, Jump):
         target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)
     matches = rule.matches
@@ -78,7 +73,4 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
             place=("nft", title, of.chain, of.position),
         )
         matches = (*matches, hidden)
-    placed = Rule(title, of.chain, of.position, rule.parameters, matches, target)
-    if of.gap:
-        placed._text = f"-A {of.chain} ..."
-    return placed
+    return Rule(title, of.chain, of.position, rule.parameters, matches, target)

@@ -8,14 +8,13 @@ from itertools import chain
 
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
-from iptsim.extensions.values import Network
 from iptsim.host.capture import host_of
 from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
-from iptsim.host.namespace import prefix_mask
 from iptsim.languages import message, message_joined
 from iptsim.paste.asked_address import asked_address
-from iptsim.paste.containers import name_containers, name_networks, settings_of
+from iptsim.paste.containers import name_containers, settings_of
+from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
 from iptsim.paste.docker_interfaces import fill_interfaces, hides_interfaces
 from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
@@ -187,7 +186,11 @@ def _described_host(
         rulesets = builder.build(rules or [nothing_shown()])
     else:  # nft would also list the tables of iptables, so there are none
         rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
-    shown = _bridges(name, files) if hides_interfaces(rulesets) else {}
+    shown = {}
+    if hides_interfaces(rulesets):
+        without_rules = host_of(Source(name, dict(files)), {})
+        name_networks(without_rules)
+        shown = subnets_of_bridges(without_rules)
     bridges = fill_interfaces(rulesets, shown)
     settings = reading.of(Settings)
     daemon = merged(settings).daemon if settings else {}
@@ -210,20 +213,6 @@ def _described_host(
             )
         )
     return host, builder
-
-
-def _bridges(name: str, files: Mapping[str, bytes]) -> dict[str, list[Network]]:
-    """Return Docker's bridges that files of a capture show, and their subnets."""
-    host = host_of(Source(name, dict(files)), {})
-    name_networks(host)
-    return {
-        network.bridge: [
-            Network(subnet.family, subnet.address, prefix_mask(subnet.family, subnet.prefix_length))
-            for subnet in network.subnets
-        ]
-        for network in host.networks.values()
-        if network.bridge is not None
-    }
 
 
 def _lists_base_chains(segments: Iterable[Segment]) -> bool:

@@ -7,44 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from iptsim.docker.dockerd.recognition import OWN_BRIDGES
-from iptsim.host.containers import Container, Network, PublishedPort, Subnet
+from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.model import Host
 from iptsim.packet import protocol_name
 from iptsim.paste.pieces import Listed, Settings
 
 #: A container of a service: project, service and number, joined by dashes (Compose 2) or underscores.
 _OF_COMPOSE = re.compile(r"(?P<first>[^-_]+)(?P<joint>[-_]).+(?P=joint)\d+")
-
-
-def name_networks(host: Host) -> None:
-    """Add the networks of bridges that only Docker names so, if neither rules nor Docker itself show them."""
-    known = {network.bridge for network in host.networks.values()}
-    for bridge in host.namespace.interfaces.values():
-        own = [one for one in bridge.addresses if one.scope == "global"]
-        if (
-            bridge.kind != "bridge"
-            or bridge.name in known
-            or not own
-            or not OWN_BRIDGES.fullmatch(bridge.name)
-        ):
-            continue
-        name = "bridge" if bridge.name == "docker0" else bridge.name
-        host.networks[name] = Network(
-            name=name,
-            daemon="docker",
-            bridge=bridge.name,
-            subnets=tuple(
-                Subnet(
-                    family=one.family,
-                    address=one.network,
-                    prefix_length=one.prefix_length,
-                    gateway=one.address,
-                )
-                for one in own
-            ),
-            is_default_bridge=bridge.name == "docker0",
-        )
 
 
 def name_containers(host: Host, listed: Sequence[Listed]) -> None:

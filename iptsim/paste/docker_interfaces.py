@@ -17,19 +17,24 @@ from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.values import Network, bare
 from iptsim.host.docker_engine import Generation
-from iptsim.host.infer import DOCKER0
+from iptsim.host.docker_pools import DOCKER0, default_subnet
+from iptsim.host.members import Prefix
 from iptsim.host.namespace import prefix_mask
 from iptsim.packet import BITS, Family, address_text, parse_address
 
-#: The subnet of the default bridge, unless `bip` sets another one.
-_DEFAULT = Network(4, DOCKER0.address, prefix_mask(4, DOCKER0.length))
-#: The pools of other networks, and the prefix lengths that they get (moby's libnetwork/ipamutils).
-_POOLS = ((Network(4, 0xAC100000, prefix_mask(4, 12)), 16), (Network(4, 0xC0A80000, prefix_mask(4, 16)), 20))
 _MASQUERADED = re.compile(r"-s (\S+) -j MASQUERADE")
 _INTERFACE = re.compile(r"(?:! )?-[io] \{bridge\} ?")
 _ANSWERS = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 _OTHERS_ANSWERS = "-m state --state RELATED,ESTABLISHED -j ACCEPT"
 _OUTGOING, _WITHIN = "-i {bridge} ! -o {bridge}", "-i {bridge} -o {bridge}"
+
+
+def _network(subnet: Prefix) -> Network:
+    return Network(subnet.family, subnet.address, prefix_mask(subnet.family, subnet.length))
+
+
+#: The subnet of the default bridge, unless `bip` sets another one.
+_DEFAULT = _network(DOCKER0)
 
 
 @dataclass(slots=True)
@@ -200,7 +205,7 @@ def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int
     default bridge or has a container whose port is published, or if all networks are masqueraded, and nothing else.
     """
     targets = list(_targets(chains)) if family == 4 else []
-    sure = dict.fromkeys(network for target in targets if (network := _pooled(target)) is not None)
+    sure = dict.fromkeys(_network(one) for one in map(default_subnet, targets) if one is not None)
     found = [
         rule.parameters.source
         for rule in _rules(chains, "nat", "POSTROUTING")
@@ -213,14 +218,6 @@ def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int
         return own
     masqueraded = _texts(chains, "nat", "DOCKER").count("-j RETURN")
     return found if len(found) == count == masqueraded else None
-
-
-def _pooled(address: int) -> Network | None:
-    """Return the subnet in Docker's pools that has an IPv4 address."""
-    for pool, length in _POOLS:
-        if address in pool:
-            return Network(4, address & prefix_mask(4, length), prefix_mask(4, length))
-    return None
 
 
 def _targets(chains: Mapping[tuple[str, str], Chain]) -> Iterator[int]:

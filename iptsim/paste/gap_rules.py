@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
-from iptsim.extensions.hidden import GAP, SHOW, Hidden, HiddenEnd, HiddenTarget, is_gap
+from iptsim.extensions.hidden import GAP, SHOW, Hidden, HiddenEnd, HiddenTarget, is_gap, rules_not_shown
 from iptsim.extensions.parameters import Parameters
 from iptsim.languages import Message, message
 
@@ -30,13 +30,11 @@ def gap(
         hidden_chain: the whole chain is unknown.
         reason: what is not known, as a phrase that follows "depends on", if it is not that they are not shown.
     """
-    reason = reason or _not_shown(chain, policy=policy, hidden_chain=hidden_chain)
+    reason = reason or rules_not_shown(chain, policy=policy, all_rules=hidden_chain)
     # whatever the rules of a whole built-in chain are, the packet passes them or not; those of nat may translate it
     ends = policy or (hidden_chain and table != "nat" and chain in BUILTIN_CHAINS[table])
     target = (HiddenEnd if ends else HiddenTarget)(name=GAP, reason=reason, settle=SHOW)
-    rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
-    rule._text = f"-A {chain} ..."
-    return rule
+    return Rule(table, chain, 0, Parameters(), (), target, None, line=line)
 
 
 def condition_not_shown(reason: Message, told: Message, *place: str) -> Hidden:
@@ -48,14 +46,6 @@ def condition_not_shown(reason: Message, told: Message, *place: str) -> Hidden:
         place: conditions with equal places have the same result.
     """
     return Hidden(words="...", reason=reason, settle=SHOW, place=place, told=told)
-
-
-def _not_shown(chain: str, *, policy: bool, hidden_chain: bool) -> Message:
-    if hidden_chain:
-        return message("the rules of chain {chain}, which are not shown", chain=chain)
-    if policy:
-        return message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
-    return message("the rules of chain {chain} that are not shown", chain=chain)
 
 
 def hide_tables(ruleset: Ruleset) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import IPv4Address
 
-from iptsim.docker.dockerd.recognition import OWN_BRIDGES
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE, read_services
 from iptsim.docker.sources.files import of_daemon
@@ -17,14 +16,15 @@ from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import CaptureError
 from iptsim.extensions.hidden import Hidden
 from iptsim.host import dockerd_options
-from iptsim.host.addresses_of_routes import addresses_of_routes
 from iptsim.host.capture import namespace_of
+from iptsim.host.docker_pools import guessed_subnet
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.files import Source
 from iptsim.host.model import Host
-from iptsim.host.namespace import InterfaceAddress, Namespace
+from iptsim.host.namespace import Namespace
 from iptsim.languages import message, text_of
 from iptsim.packet import Family, address_text, protocol_name
+from iptsim.paste.docker_bridges import docker_bridges
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Listed, Settings
 
@@ -72,7 +72,10 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
         whether all bridges are those of the networks of the settings: those of other networks, of guests and of pods
         have rules that the text does not show.
     """
-    shown = _own_bridges(namespace)
+    shown = {
+        name: next((one for one in addresses if one.family == 4), None)
+        for name, addresses in docker_bridges(namespace).items()
+    }
     others = (one for one in namespace.interfaces.values() if one.name not in shown)
     if any(one.kind == "bridge" for one in others):
         return False
@@ -110,18 +113,6 @@ def _user_networks(settings: Settings) -> list[str]:
         networks = service.get("networks") or ([] if service.get("network_mode") else ["default"])
         found |= dict.fromkeys(map(str, networks if isinstance(networks, (dict, list)) else ()))
     return [name for name in found if name != ON_DEFAULT_BRIDGE]
-
-
-def _own_bridges(namespace: Namespace) -> dict[str, InterfaceAddress | None]:
-    """Return the bridges that Docker has made, each with its IPv4 address, where that is shown."""
-    names = [*namespace.interfaces, *(route.device or "" for route in namespace.routes)]
-    by_routes = addresses_of_routes(namespace)
-    found = dict[str, InterfaceAddress | None]()
-    for name in (name for name in names if OWN_BRIDGES.fullmatch(name)):
-        known = namespace.interfaces.get(name)
-        addresses = (known.addresses if known is not None else ()) or by_routes.get(name, ())
-        found[name] = next((one for one in addresses if one.family == 4), None)
-    return found
 
 
 def _open_links(host: Host, docker: DockerHost) -> None:
@@ -235,10 +226,7 @@ def _docker(settings: Settings, source: str) -> DockerHost:
 
 
 def _assumed_subnets(settings: Settings) -> list[tuple[str, str]]:
-    """Return the networks that a text uses, but whose subnet it does not show, with one that has a container's address.
-
-    The prefix length is 16 as in Docker's address pools (ipamutils of moby), or 24 for other addresses.
-    """
+    """Return the networks that a text uses, but whose subnet it does not show, with the likely one of an address."""
     found: dict[str, str] = {}
     for service in (one for one in settings.services.values() if isinstance(one, dict)):
         networks = service.get("networks")
@@ -249,7 +237,7 @@ def _assumed_subnets(settings: Settings) -> list[tuple[str, str]]:
             if shown or not isinstance(given, str):
                 continue
             try:
-                own = ip_network(f"{given}/{16 if given.startswith('172.') else 24}", strict=False)
+                own = guessed_subnet(int(IPv4Address(given)))
             except ValueError:
                 continue
             found.setdefault(str(name), str(own))

@@ -9,15 +9,10 @@ from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
 from iptsim.docker.model.settings import DEFAULT_BRIDGE, DEFAULT_NETWORK, DockerNetwork
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Subnet
+from iptsim.host.docker_pools import DEFAULT_POOLS
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.languages import message
 from iptsim.packet import Family
-
-#: (prefix, length of a network's subnet): Docker's defaults, libnetwork's ipamutils.
-DEFAULT_POOLS = (
-    *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),
-    ("192.168.0.0/16", 20),
-)
 
 
 def subnet_of(text: str, gateway: str | None = None) -> Subnet:

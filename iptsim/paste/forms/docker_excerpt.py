@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 from typing import Any
 
+from iptsim.docker.model.settings import DEFAULT_BRIDGE
+from iptsim.host.docker_inspect import BRIDGE_OPTION
+from iptsim.host.docker_pools import DOCKER0, default_subnet, guessed_subnet
 from iptsim.paste.forms.docker_json import segment_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Segment
@@ -102,11 +105,10 @@ def _entries(value: Any, name: str) -> Iterator[dict[str, Any]]:
     elif isinstance(pools, dict) or (isinstance(members, dict) and _are_members(members)):
         pools = pools if isinstance(pools, dict) else {"Config": _subnets(members)}
         is_default = any(
-            isinstance(one, dict) and one.get("Subnet") == "172.17.0.0/16"
-            for one in pools.get("Config") or ()
+            isinstance(one, dict) and one.get("Subnet") == str(DOCKER0) for one in pools.get("Config") or ()
         )
         named = str(value.get("Name") or ("bridge" if is_default else name) or "network")
-        options = {"com.docker.network.bridge.name": "docker0"} if is_default else {}
+        options = {BRIDGE_OPTION + "name": DEFAULT_BRIDGE} if is_default else {}
         yield {
             "Id": "", "Driver": "bridge", "Options": options, **value, "Name": named, "IPAM": pools,
             "Containers": members if isinstance(members, dict) else {},
@@ -115,11 +117,13 @@ def _entries(value: Any, name: str) -> Iterator[dict[str, Any]]:
 
 def _endpoint(address: str) -> dict[str, Any]:
     """Return the settings of a container with an address; only the default bridge has 172.17.0.0/16, usually."""
-    if address.startswith("172.17."):
-        return {"IPAddress": address, "IPPrefixLen": 16}
-    # the pools from which Docker takes subnets (moby, daemon/libnetwork/ipamutils)
-    length = 16 if address.startswith("172.") else 20 if address.startswith("192.168.") else 24
-    return {"Networks": {f"{address}/{length}": {"IPAddress": address, "IPPrefixLen": length}}}
+    try:
+        number = int(IPv4Address(address))
+    except ValueError:
+        return {}
+    subnet = default_subnet(number) or guessed_subnet(number)
+    settings = {"IPAddress": address, "IPPrefixLen": subnet.length}
+    return settings if subnet == DOCKER0 else {"Networks": {f"{address}/{subnet.length}": settings}}
 
 
 def _are_members(members: dict[str, Any]) -> bool:

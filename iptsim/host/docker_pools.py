@@ -1,0 +1,41 @@
+"""The pools from which Docker takes the subnets of its networks, and subnets guessed from addresses.
+
+Source: moby, daemon/libnetwork/ipamutils (localScopeDefaultNetworks).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from iptsim.host.members import Prefix
+from iptsim.host.namespace import prefix_mask
+
+#: (prefix, length of a network's subnet) of each pool, in the order in which dockerd uses them.
+DEFAULT_POOLS = (
+    *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),
+    ("192.168.0.0/16", 20),
+)
+#: The subnet of the default bridge, the first of the pools.
+DOCKER0 = Prefix(4, 0xAC110000, 16)
+
+
+def default_subnet(address: int) -> Prefix | None:
+    """Return the subnet of an IPv4 address that dockerd chose, None if it is in none of the default pools."""
+    for text, length in DEFAULT_POOLS:
+        pool = IPv4Network(text)
+        if int(pool.network_address) <= address <= int(pool.broadcast_address):
+            return _subnet(address, length)
+    return None
+
+
+def guessed_subnet(address: int) -> Prefix:
+    """Return the likely subnet of an IPv4 address if users or other programs may have chosen it.
+
+    That is one of Docker's where these have the usual length 16; else one of length 24.
+    """
+    subnet = default_subnet(address)
+    return subnet if subnet is not None and subnet.length == DOCKER0.length else _subnet(address, 24)
+
+
+def _subnet(address: int, length: int) -> Prefix:
+    return Prefix(4, address & prefix_mask(4, length), length)
