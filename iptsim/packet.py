@@ -64,6 +64,11 @@ def is_multicast(family: int, address: int) -> bool:
     return address >> 28 == 0xE if family == 4 else address >> 120 == 0xFF
 
 
+def is_link_local(family: int, address: int) -> bool:
+    """Return whether an address names a machine only together with a link: 169.254.0.0/16, fe80::/10."""
+    return address >> 16 == 0xA9FE if family == 4 else address >> 118 == 0xFE80 >> 6
+
+
 @lru_cache(maxsize=65536)
 def address_text(family: int, address: int) -> str:
     """Return the text of an address in the form of inet_ntop(3), which iptables prints.

@@ -174,7 +174,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
     pasted = scene.host.pasted
     if pasted is None or not pasted.reloads or _shows_dockers(scene) or any(flushed(scene)):
         return
-    if not scene.docker_networks() and not (pasted.with_rules and pasted.names_docker):
+    if not scene.docker_networks() and not (pasted.with_rules and "docker" in pasted.engines):
         return
     first = pasted.reloads[0]
     flushes = re.search(r"\s(?:-F|--flush)(?:\s|$)", first.command) is not None

@@ -19,7 +19,7 @@ _SHOWN = 5
 def blocked_ports(scene: Scene) -> Iterator[Finding]:
     """Find ports that only rules of INPUT block, in a text that names Docker but shows no containers."""
     pasted = scene.host.pasted
-    if pasted is None or not pasted.names_docker or scene.host.containers:
+    if pasted is None or "docker" not in pasted.engines or scene.host.containers:
         return
     # ufw's own commands show what ufw wrote in FORWARD, and nothing of Docker
     is_listed = any("tables" in one.form or "rules" in one.form for one in pasted.segments)
@@ -85,7 +85,7 @@ def _finding(family: Family, found: list[tuple[Rule, int]]) -> Finding:
 def blocked_outgoing(scene: Scene) -> Iterator[Finding]:
     """Find ports and addresses that only rules of OUTPUT block, in a text that names Docker."""
     pasted = scene.host.pasted
-    if pasted is None or not pasted.names_docker:
+    if pasted is None or "docker" not in pasted.engines:
         return
     for family in scene.families:
         rules = [

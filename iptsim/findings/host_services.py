@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iptsim.explanation import Explanation
+from iptsim.findings.behind import SOME_CONTAINER
 from iptsim.findings.finding import Finding, filtered_at, tool_of
 from iptsim.findings.guest_services import decider_in_input, opening
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
@@ -50,7 +51,7 @@ def closed_to_containers(scene: Scene) -> Iterator[Finding]:
 _USUAL = {
     "podman": ("10.88.0.2", "podman0"),
     "kubernetes": ("10.42.0.2", "cni0"),
-    "docker": ("172.17.0.2", "docker0"),
+    "docker": (SOME_CONTAINER, "docker0"),
 }
 
 

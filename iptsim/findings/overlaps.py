@@ -10,7 +10,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host.members import Prefix
 from iptsim.host.namespace import Route
 from iptsim.languages import message
-from iptsim.packet import Family, address_text
+from iptsim.packet import Family, is_link_local
 
 
 def with_other_networks(scene: Scene) -> Iterator[Finding]:
@@ -34,7 +34,7 @@ def _is_to_network(route: Route, family: Family) -> bool:
         (route.family, route.type, route.table, route.gateway) == (family, "unicast", "main", None)
         and route.device not in (None, "lo")
         and 0 < route.prefix_length < (31 if family == 4 else 127)
-        and address_text(family, route.destination)[:4] != "fe80"
+        and not (family == 6 and is_link_local(6, route.destination))
     )
 
 

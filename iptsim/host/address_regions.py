@@ -16,12 +16,15 @@ _PRIVATE: dict[Family, AddressSet] = {
     4: AddressSet.read(4, "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"),
     6: AddressSet.read(6, "fc00::/7"),
 }
-#: IPv6 addresses that name a machine only together with the link that they are used on.
-LINK_LOCAL = AddressSet.read(6, "fe80::/10")
+#: Addresses that name a machine only together with the link that they are used on.
+LINK_LOCAL: dict[Family, AddressSet] = {
+    4: AddressSet.read(4, "169.254.0.0/16"),
+    6: AddressSet.read(6, "fe80::/10"),
+}
 #: Addresses that routers forward to the outside: all but special ones (RFC 6890) and those of private networks
 #: (RFC 1918, 4193, 6598).
 _PUBLIC: dict[Family, AddressSet] = {
-    4: ~AddressSet.read(4, "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3") - _PRIVATE[4],
+    4: ~AddressSet.read(4, "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3") - LINK_LOCAL[4] - _PRIVATE[4],
     6: AddressSet.read(6, "2000::/3"),
 }
 #: Addresses that belong to no single machine, or to every one.

@@ -11,9 +11,7 @@ from collections.abc import Collection
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress, Namespace, Route
 from iptsim.languages import message
-from iptsim.packet import BITS, Family, address_text
-
-_LINK_LOCAL6 = 0xFE80
+from iptsim.packet import BITS, Family, address_text, is_link_local
 
 
 def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:
@@ -26,7 +24,7 @@ def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress
         whole = route.prefix_length == BITS[route.family]
         if route.table != "local" or route.type != "local" or not whole or route.device in (None, "lo"):
             continue
-        link = route.family == 6 and route.destination >> 112 == _LINK_LOCAL6
+        link = route.family == 6 and is_link_local(6, route.destination)
         address = InterfaceAddress(
             family=route.family,
             address=route.destination,

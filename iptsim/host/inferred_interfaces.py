@@ -11,7 +11,7 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, Route, prefix_mask
 from iptsim.host.wiring import LOOPBACK
 from iptsim.languages import Message, message, message_joined
-from iptsim.packet import Family, address_text
+from iptsim.packet import Family, address_text, is_link_local
 
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
@@ -179,7 +179,7 @@ def _default_routes(namespace: Namespace) -> Iterator[Route]:
 def _beside_router(host: Host, family: Family) -> InterfaceAddress | None:
     """Return an address in the subnet of the router that the default route names."""
     for route in _default_routes(host.namespace):
-        if route.family == family and route.gateway is not None and route.gateway >> 118 != 0xFE80 >> 6:
+        if route.family == family and route.gateway is not None and not is_link_local(6, route.gateway):
             length = OUTSIDE[family][1]
             network = route.gateway & prefix_mask(family, length)
             return last_free_address(family, network, length, (route.gateway,))

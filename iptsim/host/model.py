@@ -288,7 +288,6 @@ class Pasted:
         tried: those of the packets asked about that began a connection which failed.
         reloads: the commands that replaced or removed all rules, and after which Docker was not restarted.
         cut_off: a dump in it is cut off, so rules or tables are missing.
-        names_docker: it mentions Docker.
         published: ports of the host that listed containers publish: name, port, protocol.
         refused: the commands that iptables refuses.
         own_loopbacks: connections of containers to themselves that are meant for others.
@@ -316,7 +315,6 @@ class Pasted:
     tried: tuple[dict[str, Any], ...] = ()
     reloads: tuple[Reload, ...] = ()
     cut_off: bool = False
-    names_docker: bool = False
     published: tuple[tuple[str, int, str], ...] = ()
     refused: tuple[RefusedCommand, ...] = ()
     own_loopbacks: tuple[OwnLoopback, ...] = ()

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from iptsim.host.connected_routes import connected_routes
 from iptsim.host.namespace import Namespace, NextHop, Route, prefix_mask
-from iptsim.host.source_address import is_link_local
-from iptsim.packet import Family, is_multicast
+from iptsim.packet import Family, is_link_local, is_multicast
 
 #: Bits of the TOS that IPv4 routes and rules compare (IPTOS_RT_MASK).
 TOS_MASK = 0x1C

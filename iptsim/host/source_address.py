@@ -11,7 +11,7 @@ from ipaddress import IPv6Network
 
 from iptsim.host.containers import Subnet
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace
-from iptsim.packet import BITS, Family, is_multicast
+from iptsim.packet import BITS, Family, is_link_local, is_multicast
 
 #: The kernel's numbers of IPv4 scopes; a smaller number means a wider scope.
 SCOPES4 = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
@@ -22,7 +22,6 @@ def _subnet(text: str) -> Subnet:
     return Subnet(family=6, address=int(network.network_address), prefix_length=network.prefixlen)
 
 
-_LINK_LOCAL = _subnet("fe80::/10")
 _SITE_LOCAL = _subnet("fec0::/10")
 #: The kernel's default policy table (ip6addrlbl_init_table), longest prefix first.
 _LABELS = tuple(
@@ -37,11 +36,6 @@ _LABELS = tuple(
 #: Link and site: for a destination with one of these scopes, REDIRECT uses an address of the same scope.
 _NARROW_SCOPES = frozenset({2, 5})
 _GLOBAL = 14
-
-
-def is_link_local(family: int, address: int) -> bool:
-    """Return whether an address is link-local (169.254.0.0/16, fe80::/10)."""
-    return address >> 16 == 0xA9FE if family == 4 else _LINK_LOCAL.covers(6, address)
 
 
 def select_source(

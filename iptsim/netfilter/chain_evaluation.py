@@ -72,7 +72,7 @@ def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -
         matched = matches(kernel, context, prepared)
         if matched is False:
             continue
-        kernel.budget.spend(1)
+        kernel.budget.spend()
         jump = prepared.jump
         if jump is not None:
             called = _call(kernel, context, program, prepared, depth=len(callers))

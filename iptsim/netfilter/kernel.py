@@ -40,13 +40,13 @@ class Budget:
     def __init__(self, limit: int = RULE_LIMIT) -> None:
         self.left = limit
 
-    def spend(self, count: int) -> None:
-        """Spend a part of the budget.
+    def spend(self) -> None:
+        """Count a rule that is evaluated.
 
         Raises:
             WalkLimitError: it is used up.
         """
-        self.left -= count
+        self.left -= 1
         if self.left < 0:
             raise WalkLimitError(
                 message(

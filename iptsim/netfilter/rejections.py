@@ -8,9 +8,9 @@ from __future__ import annotations
 from iptsim.extensions.targets.reject import ANSWERS, TCP_RESET
 from iptsim.host import fib
 from iptsim.host.model import Host
-from iptsim.host.source_address import is_link_local, select_source
+from iptsim.host.source_address import select_source
 from iptsim.netfilter.hooks import INPUT
-from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_error
+from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_error, is_link_local
 
 #: What an ICMP error keeps of the rejected packet's TOS (IPTOS_TOS_MASK), and its own precedence (icmp_send).
 _TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0

@@ -48,7 +48,7 @@ def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None
 
 def _skip(kernel: Kernel, context: Context, prepared: Prepared, condition: Condition) -> bool:
     """Record a rule that does not match; return False."""
-    kernel.budget.spend(1)
+    kernel.budget.spend()
     if kernel.verbose:
         rule, predicate = prepared.rule, condition.predicate
         kernel.passage.skipped.append(

@@ -6,6 +6,8 @@ import re
 from ipaddress import IPv4Address, ip_interface
 from typing import Any
 
+from iptsim.packet import is_link_local, is_loopback, parse_address
+
 _KINDS = (
     (re.compile(r"virbr\d+-nic"), "tun"),  # keeps the MAC address of libvirt's bridge
     (re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|incusbr|vmbr|cni|docker_gwbridge"), "bridge"),
@@ -19,6 +21,17 @@ _KINDS = (
 def kind_of(name: str) -> str | None:
     """Return the kind of an interface, as `ip -d link` calls it; None if the name does not show it."""
     return next((kind for form, kind in _KINDS if form.match(name)), None)
+
+
+def usual_scope(address: str) -> str:
+    """Return the scope that an address has unless `ip addr add` gives another one: "host", "link" or "global"."""
+    try:
+        family, number = parse_address(address)
+    except ValueError:
+        return "global"
+    if is_loopback(family, number):
+        return "host"
+    return "link" if family == 6 and is_link_local(family, number) else "global"
 
 
 def entry_of(name: str, kind: str | None) -> dict[str, Any]:
@@ -58,8 +71,12 @@ def address_entry(text: str) -> dict[str, Any]:
         ValueError: it cannot be read.
     """
     own = ip_interface(text)
-    family = "inet" if own.version == 4 else "inet6"
-    return {"family": family, "local": str(own.ip), "prefixlen": own.network.prefixlen, "scope": "global"}
+    return address_of(f"inet{'6' if own.version == 6 else ''}", str(own.ip), own.network.prefixlen)
+
+
+def address_of(family: str, local: str, length: int) -> dict[str, Any]:
+    """Return an address as `ip -j addr` prints it; its family is inet or inet6."""
+    return {"family": family, "local": local, "prefixlen": length, "scope": usual_scope(local)}
 
 
 def default_route_entries(gateway: str, device: str) -> list[dict[str, Any]]:

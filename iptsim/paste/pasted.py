@@ -27,10 +27,9 @@ from iptsim.paste.unresolved import unresolved_names
 _ENGINES = {
     "podman": re.compile(r"\bpodman\b", re.IGNORECASE),
     "kubernetes": re.compile(r"\b(?:k3s|k8s|kubernetes|kubectl|coredns|KUBE-[A-Z]+)\b", re.IGNORECASE),
-    "docker": re.compile(r"\bdocker\b(?!\.io)", re.IGNORECASE),
+    "docker": re.compile(r"\bdockerd?\b(?!\.io)", re.IGNORECASE),  # Podman's images may be at docker.io, too
     "swarm": re.compile(r"\bswarm\b|\bdocker (?:service|stack) \w", re.IGNORECASE),
 }
-_DOCKER = re.compile(r"\b(?:docker|dockerd|docker-compose)\b", re.IGNORECASE)
 _CLIENT = re.compile(r"\b(?:localhost|curl|wget|telnet|nc)\b|\b127\.0\.0\.1\b(?!/)")
 
 
@@ -80,7 +79,6 @@ def pasted(
         tried=tried,
         reloads=tuple(reloads(lines)),
         cut_off=any(piece.cut or piece.unfinished for piece in rules),
-        names_docker=mentions(_DOCKER),
         published=tuple(_published(listed)),
         refused=(*builder.refused, *refused),
         own_loopbacks=loopbacks,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet
 from iptsim.dump.ruleset import Rule
-from iptsim.host.address_regions import public_addresses, unicast_addresses
+from iptsim.host.address_regions import LINK_LOCAL, public_addresses, unicast_addresses
 from iptsim.host.model import Host
 from iptsim.packet import ICMP, ICMPV6, Family
 from iptsim.policy.model import ANY_SERVICE, Expectation, Policy, Service, Side
@@ -30,12 +30,6 @@ from iptsim.sets.space import PacketSet, Space
 _SOMEWHERE = frozenset({"open", "accept"})
 #: Classes of offending packets that are walked for an expectation, and that are kept.
 _MOST_ASKED, MOST = 400, 20
-
-
-_LINK_LOCAL: dict[Family, AddressSet] = {
-    4: AddressSet.read(4, "169.254.0.0/16"),
-    6: AddressSet.read(6, "fe80::/10"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +162,7 @@ class Ground:
         self.space = Space(family)
         self.fates = list(fates(host, family, space=self.space, senders=senders))
         #: addresses that one machine has, and to which routers forward
-        self.routed_addresses = unicast_addresses(host, AddressSet.every(family)) - _LINK_LOCAL[family]
+        self.routed_addresses = unicast_addresses(host, AddressSet.every(family)) - LINK_LOCAL[family]
         #: packets to such an address
         self.routed = self.space.where("dst", self.routed_addresses.spans)
         #: the packets that expectations other than defaults are about

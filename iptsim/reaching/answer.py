@@ -263,7 +263,7 @@ def _places(host: Host, family: Family, target: Target | None) -> list[str]:
     if target is not None and not target.end.names and not target.end.interface:
         return list(target.end.addresses.prefixes())
     every = unicast_addresses(host, AddressSet.every(family))
-    every = every - LINK_LOCAL if family == 6 else every
+    every = every - LINK_LOCAL[6] if family == 6 else every
     if target is not None and target.end.by_address:
         every |= target.end.addresses
     return list(every.prefixes())

@@ -12,7 +12,7 @@ from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
 from iptsim.packet import parse_address
-from iptsim.paste.interfaces import kind_of
+from iptsim.paste.interfaces import kind_of, usual_scope
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
@@ -220,12 +220,7 @@ def _add_address(entry: dict[str, Any], tree: Tree[Token]) -> bool:
         told = {"local": local}
     if not _is_address(local) or not length.isdigit():
         return False
-    scope = "global"
-    if local.lower().startswith("fe80:"):
-        scope = "link"
-    elif local == "::1" or local.startswith("127."):
-        scope = "host"
-    told |= {"family": family, "prefixlen": int(length), "scope": pairs.get("scope", scope)}
+    told |= {"family": family, "prefixlen": int(length), "scope": pairs.get("scope", usual_scope(local))}
     if _is_address(pairs.get("brd", "")):
         told["broadcast"] = pairs["brd"]
     told |= {name: True for name in names if name in ("secondary", "deprecated", "temporary", "dadfailed")}

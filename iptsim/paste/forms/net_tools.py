@@ -7,7 +7,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from iptsim.paste.interfaces import kind_of
+from iptsim.paste.interfaces import address_of, kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
@@ -76,12 +76,9 @@ def _detail(entry: dict[str, Any], text: str) -> None:
         entry |= {"flags": found[1].split(), "mtu": int(found[2])}
     if (found := _ADDRESS.match(text)) and found[2]:
         length = IPv4Network(f"0.0.0.0/{found[2]}").prefixlen
-        scope = "host" if found[1].startswith("127.") else "global"
-        entry["addr_info"].append({"family": "inet", "local": found[1], "prefixlen": length, "scope": scope})
+        entry["addr_info"].append(address_of("inet", found[1], length))
     if found := _ADDRESS6.match(text):
-        scope = "host" if found[1] == "::1" else "link" if found[1].lower().startswith("fe80:") else "global"
-        length = int(found[2] or found[3])
-        entry["addr_info"].append({"family": "inet6", "local": found[1], "prefixlen": length, "scope": scope})
+        entry["addr_info"].append(address_of("inet6", found[1], int(found[2] or found[3])))
 
 
 def _routes(lines: list[Line], at: int) -> Segment | None:
