@@ -20,10 +20,10 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset
 from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
 from iptsim.host import fib
 from iptsim.host.model import Host
+from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, text_of
 from iptsim.packet import Family, parse_address
 
-_BRIDGE_NF = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
 _SYSCTL = re.compile(r"[\w./-]+")
 #: The value of a kernel parameter that is a number, or several of them.
 _NUMBERS = re.compile(r"-?\d+(\s+-?\d+)*", re.ASCII)
@@ -136,7 +136,7 @@ def _with_sysctls(host: Host, values: dict[str, str]) -> Host:
 
 
 def _bridge_nf(host: Host, value: str, family: Family) -> Host:
-    return _with_sysctls(host, dict.fromkeys(_BRIDGE_NF, str(int(truth(value)))))
+    return _with_sysctls(host, dict.fromkeys(BRIDGE_NF.values(), str(int(truth(value)))))
 
 
 def _sysctl(host: Host, value: str, family: Family) -> Host:

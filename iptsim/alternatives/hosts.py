@@ -16,7 +16,7 @@ from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetw
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
-from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, prefix_mask
+from iptsim.host.namespace import BRIDGE_NF, Interface, InterfaceAddress, Namespace, Route, prefix_mask
 from iptsim.packet import BITS, FAMILIES, Family
 
 
@@ -260,9 +260,8 @@ class _Rebuilding:
             if any(network.subnet(6) for network in after.networks):
                 self.sysctls["net.ipv6.conf.all.forwarding"] = str(int(forward))
         for family in FAMILIES:
-            name = "iptables" if family == 4 else "ip6tables"
             if self._needs_bridge_filter(after, family) and not self._needs_bridge_filter(before, family):
-                self.sysctls[f"net.bridge.bridge-nf-call-{name}"] = "1"
+                self.sysctls[BRIDGE_NF[family]] = "1"
 
     @staticmethod
     def _needs_bridge_filter(docker: DockerHost, family: Family) -> bool:

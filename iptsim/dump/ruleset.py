@@ -41,6 +41,16 @@ def priority_of(table: str, chain: str, backend: str = "nf_tables") -> int:
     return _SECURITY_PRIORITIES[backend] if table == "security" else _PRIORITIES[table]
 
 
+def tool_of(family: Family) -> str:
+    """Return the program that changes and prints the rules of an address family."""
+    return "iptables" if family == 4 else "ip6tables"
+
+
+def table_option(table: str) -> str:
+    """Return the option of iptables that names a table, with a blank: `-t nat `; "" for filter, the default."""
+    return "" if table == "filter" else f"-t {table} "
+
+
 class Counters(NamedTuple):
     """The packet and byte counters of a rule or policy: `[packets:bytes]`."""
 
@@ -232,8 +242,8 @@ class Rule(_Read):
 
     @property
     def table_option(self) -> str:
-        """The option of iptables that names its table, with a blank: `-t nat `; "" for filter, the default."""
-        return "" if self.table == "filter" else f"-t {self.table} "
+        """The option of iptables that names its table (:func:`table_option`)."""
+        return table_option(self.table)
 
     @property
     def extension_names(self) -> frozenset[str]:

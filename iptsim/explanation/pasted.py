@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation.case import packets_text
 from iptsim.extensions.hidden import HiddenTarget
 from iptsim.host.model import Host, LoggedLine
@@ -160,11 +160,10 @@ def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
 
 
 def _next(line: LoggedLine) -> Text:
-    tool = "ip6tables" if line.family == 6 else "iptables"
     return message_sentences(
         message(
             "The line does not show the rules. Save them on the host and ask again: {command}.",
-            command=f"{tool}-save -c > rules.txt; iptsim explain rules.txt --packet 'LINE'",
+            command=f"{tool_of(line.family)}-save -c > rules.txt; iptsim explain rules.txt --packet 'LINE'",
         ),
         message("A capture also contains the addresses and routes: iptsim collect."),
     )

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.matches.set import Set
 from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.published import is_forwarded, is_on_purpose, without_nat
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message

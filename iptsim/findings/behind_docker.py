@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Jump, Rule
+from iptsim.dump.ruleset import Jump, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import is_for_replies, packet_for
-from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene, as_shown
 from iptsim.findings.shadow import is_chosen

@@ -6,22 +6,17 @@ from collections.abc import Iterator
 
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, place
+from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message
-from iptsim.packet import Family
 
 #: Swarm lets no tasks talk to each other there.
 _SWARM_BRIDGE = "docker_gwbridge"
 
 
-def _switch(family: Family) -> str:
-    """Return the kernel parameter that lets iptables see what bridges switch."""
-    return "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
-
-
 def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
     """Find networks with icc off on a host whose iptables does not see bridged packets."""
     for family in scene.families:
-        name = _switch(family)
+        name = BRIDGE_NF[family]
         value = scene.host.namespace.sysctls.get(name)
         if value == "1" or not scene.docker_writes(family):
             continue
@@ -68,7 +63,7 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
     if pasted is None or not scene.host.inferred or any("sysctl" in one.form for one in pasted.segments):
         return
     for family in scene.families:
-        name = _switch(family)
+        name = BRIDGE_NF[family]
         bridges = {network.bridge for network in scene.docker_networks()} - {_SWARM_BRIDGE}
         rules = [
             rule

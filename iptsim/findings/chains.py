@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain, tool_of
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_if, message_many
 from iptsim.owners.chain_owners import chain_owners

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from iptsim.dump.ruleset import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
-from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene
 from iptsim.languages import Message, Text, message, message_joined, message_sentences

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.examples import is_for_replies
-from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.order import blocks_all_unshown
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene

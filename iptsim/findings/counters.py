@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation.places import place_of
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.model import Grown
 from iptsim.languages import Message, message, message_many

@@ -9,12 +9,12 @@ from itertools import pairwise
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.sources.host import docker_host
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import quote
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.model import FailedCommand

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.dump.ruleset import Jump, Rule, Ruleset
+from iptsim.dump.ruleset import Jump, Rule, Ruleset, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.behind import SOME_CONTAINER
-from iptsim.findings.finding import Evidence, Finding, blocked_at, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, blocked_at, of_rule
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import message, message_joined, message_many

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import header, states_of
-from iptsim.findings.finding import Finding, blocked_at, of_rule, tool_of
+from iptsim.findings.finding import Finding, blocked_at, of_rule
 from iptsim.findings.scene import Scene, takes_port
 from iptsim.languages import message, message_joined
 from iptsim.packet import Family

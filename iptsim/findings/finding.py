@@ -214,8 +214,3 @@ def place_of_chain(chain: Chain) -> Text:
     """Return the place of a chain: "filter FORWARD (line 12)"."""
     place = f"{chain.table} {chain.name}"
     return message("{place} (line {line})", place=place, line=chain.line) if chain.line else place
-
-
-def tool_of(family: Family) -> str:
-    """Return the program that changes the rules of a family."""
-    return "iptables" if family == 4 else "ip6tables"

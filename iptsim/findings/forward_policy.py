@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from iptsim.dump.ruleset import Chain, Jump
+from iptsim.dump.ruleset import Chain, Jump, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import (
@@ -17,7 +17,7 @@ from iptsim.findings.behind import (
     networks_behind,
 )
 from iptsim.findings.examples import is_for_replies
-from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Finding, of_policy, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_many, message_sentences

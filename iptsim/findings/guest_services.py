@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from iptsim.dump.ruleset import tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import Behind, ask_from, networks_behind
-from iptsim.findings.finding import Evidence, Finding, blocked_at, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, blocked_at, of_policy, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Text, message, message_sentences
 from iptsim.packet import UDP, Family

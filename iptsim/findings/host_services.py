@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from iptsim.dump.ruleset import tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_CONTAINER
-from iptsim.findings.finding import Finding, filtered_at, tool_of
+from iptsim.findings.finding import Finding, filtered_at
 from iptsim.findings.guest_services import decider_in_input, opening
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
 from iptsim.host.containers import Network

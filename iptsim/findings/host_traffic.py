@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.ruleset import Rule, Ruleset, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.findings.examples import header, packet_for
-from iptsim.findings.finding import Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
 from iptsim.findings.published import of_step
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene

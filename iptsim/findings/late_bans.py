@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Jump, Rule
+from iptsim.dump.ruleset import Chain, Jump, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.findings.examples import packet_for, states_of
-from iptsim.findings.finding import Evidence, Finding, of_rule, place_of_chain, tool_of, uses
+from iptsim.findings.finding import Evidence, Finding, of_rule, place_of_chain, uses
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import Scene
 from iptsim.languages import message

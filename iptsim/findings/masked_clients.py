@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
-from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.port_forwards import forwards
 from iptsim.findings.scene import Scene
 from iptsim.languages import message

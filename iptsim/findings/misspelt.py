@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import Family

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Evidence, Finding, filtered_at, of_rule, tool_of, uses
+from iptsim.findings.finding import Evidence, Finding, filtered_at, of_rule, uses
 from iptsim.findings.guest_services import decider_in_input
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
+from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message
 from iptsim.packet import ICMPV6
 
@@ -18,8 +19,6 @@ from iptsim.packet import ICMPV6
 _SOLICITATION, _ADVERTISEMENT = 135, 136
 #: All of them: router solicitation and advertisement too.
 _DISCOVERY = range(133, 137)
-#: Whether the rules of IPv6 see what bridges switch.
-_BRIDGED = "net.bridge.bridge-nf-call-ip6tables"
 
 
 def discovery_blocked(scene: Scene) -> Iterator[Finding]:
@@ -60,7 +59,7 @@ def _asks(scene: Scene, interface: str, kind: int) -> Explanation | None:
 
 def discovery_blocked_on_bridge(scene: Scene) -> Iterator[Finding]:
     """Find rules that block whatever leaves a bridge's IPv6 subnet: also neighbour discovery between its containers."""
-    if 6 not in scene.families or scene.host.namespace.sysctls.get(_BRIDGED) == "0":
+    if 6 not in scene.families or scene.host.namespace.sysctls.get(BRIDGE_NF[6]) == "0":
         return
     hooks = scene.hooks(6, "filter")
     found: dict[str, list[Rule]] = {}
@@ -82,7 +81,7 @@ def discovery_blocked_on_bridge(scene: Scene) -> Iterator[Finding]:
             message(
                 "Neighbour solicitations come from fe80::/10 and go to ff02::/16, which are not in the bridge's subnet."
                 " The rules see them if br_netfilter is loaded and {name} is 1, as Docker sets it.",
-                name=_BRIDGED,
+                name=BRIDGE_NF[6],
             ),
             command,
             shown,

@@ -7,14 +7,14 @@ from dataclasses import replace
 from itertools import product
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.dump.ruleset import Chain, Jump, Rule
+from iptsim.dump.ruleset import Chain, Jump, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import LOGS
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined, message_many

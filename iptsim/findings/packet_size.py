@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.findings.finding import Evidence, Finding, tool_of
+from iptsim.dump.ruleset import tool_of
+from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.namespace import Interface

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Rule, Ruleset, Table
+from iptsim.dump.ruleset import Rule, Ruleset, Table, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
-from iptsim.findings.finding import Evidence, Finding, is_readdressed, of_rule, tool_of, uses
+from iptsim.findings.finding import Evidence, Finding, is_readdressed, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.containers import Network

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Rule, Ruleset, Table
+from iptsim.dump.ruleset import Rule, Ruleset, Table, tool_of
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences

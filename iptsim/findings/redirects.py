@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.matches.owner import Owner
 from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Finding, is_readdressed, of_rule, tool_of, uses
+from iptsim.findings.finding import Finding, is_readdressed, of_rule, uses
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.port_forwards import is_tested_here, without_interface
 from iptsim.findings.scene import Scene

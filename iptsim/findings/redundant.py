@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.extensions.base import Target
 from iptsim.extensions.hidden import Hidden, is_gap
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen, numbers_of
 from iptsim.languages import message, message_many
@@ -106,7 +106,6 @@ def _is_plain(scene: Scene, family: Family, table: str, name: str) -> bool:
 
 
 def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
-    table = f"-t {earlier.table} " if earlier.table != "filter" else ""
     to = earlier.jump.chain if earlier.jump is not None else ""
     return Finding(
         "redundant-rule",
@@ -122,7 +121,7 @@ def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
             " there have no effect as long as rule {earlier} stands before them.",
             to=to, earlier=earlier.position,
         ),
-        "; ".join(f"{tool_of(family)} {table}-D {one.chain} {one.position}" for one in reversed(again)),
+        "; ".join(f"{tool_of(family)} {earlier.table_option}-D {one.chain} {one.position}" for one in reversed(again)),
         None,
         family,
     )  # fmt: skip
@@ -177,7 +176,6 @@ def _match(sets: RuleSets) -> PacketSet | None:
 
 
 def _finding(family: Family, rule: Rule, later: Rule) -> Finding:
-    table = f"-t {rule.table} " if rule.table != "filter" else ""
     return Finding(
         "redundant-rule",
         message(
@@ -186,7 +184,7 @@ def _finding(family: Family, rule: Rule, later: Rule) -> Finding:
         ),
         (of_rule(rule), of_rule(later)),
         message("No rule between the two matches any of these packets, so they all meet the same verdict there."),
-        f"{tool_of(family)} {table}-D {rule.chain} {rule.position}",
+        f"{tool_of(family)} {rule.table_option}-D {rule.chain} {rule.position}",
         None,
         family,
     )  # fmt: skip

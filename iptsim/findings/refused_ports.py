@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import message, message_many

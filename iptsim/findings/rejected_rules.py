@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.dump import loads
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation.places import place_of
 from iptsim.extensions.values import any_of
 from iptsim.findings.docker_rules import chain_missing
-from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.model import RefusedCommand
 from iptsim.languages import Message, message, message_many

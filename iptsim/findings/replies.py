@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import ask_outside, is_private, lans_behind, networks_behind, second_address
 from iptsim.findings.examples import is_for_replies, packet_for, states_of
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of, uses
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, uses
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_many, message_sentences

@@ -11,12 +11,12 @@ from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump import loads
 from iptsim.dump.chain_graph import ChainGraph, Node
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table, tool_of
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Names, membership
 from iptsim.extensions.hidden import Hidden, is_gap
-from iptsim.findings.finding import Evidence, tool_of
+from iptsim.findings.finding import Evidence
 from iptsim.host import fib
 from iptsim.host.containers import Container, Network, PublishedPort
 from iptsim.host.model import Host

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
@@ -223,8 +223,7 @@ def _counted(dead: _Dead) -> Iterator[Message]:
 
 def _remedy(dead: _Dead, differing: Sequence[Rule], tool: str) -> Text:
     first = dead.first
-    place = f"-t {first.table} " if first.table != "filter" else ""
-    delete = f"{tool} {place}-D {first.chain} {first.position}"
+    delete = f"{tool} {first.table_option}-D {first.chain} {first.position}"
     if dead.reason != "hidden":
         return message("correct its conditions, or delete it: {delete}", delete=delete)
     insert = _insertion(dead, differing, tool)
@@ -239,8 +238,7 @@ def _insertion(dead: _Dead, differing: Sequence[Rule], tool: str) -> str:
     before = [rule.position for rule in dead.hiders if rule.chain == first.chain]
     if dead.reason != "hidden" or not differing or not before:
         return ""
-    place = f"-t {first.table} " if first.table != "filter" else ""
-    return f"{tool} {place}-I {first.chain} {min(before)} {differing[0].specification}"
+    return f"{tool} {first.table_option}-I {first.chain} {min(before)} {differing[0].specification}"
 
 
 def numbers_of(rules: Sequence[Rule]) -> Text:

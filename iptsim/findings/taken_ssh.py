@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
-from iptsim.findings.finding import Finding, of_rule, tool_of, uses
+from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import TCP, Family

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of, uses
+from iptsim.findings.finding import Evidence, Finding, of_rule, uses
 from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene, takes_port
 from iptsim.languages import message

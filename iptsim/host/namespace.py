@@ -83,6 +83,13 @@ def check_interface_name(name: str) -> str:
 _INTERFACE_NAME = re.compile(r"""[^\s/:"'\\\x00-\x20\x7f-][^\s/:"'\\\x00-\x20\x7f]*""")
 
 
+#: The kernel parameters that let iptables and ip6tables see what bridges switch.
+BRIDGE_NF: dict[Family, str] = {
+    4: "net.bridge.bridge-nf-call-iptables",
+    6: "net.bridge.bridge-nf-call-ip6tables",
+}
+
+
 class Prefixed(Frozen):
     """A value that contains an address prefix."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from iptsim.host.model import Host
+from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, message_joined
 
 #: The usual parameters of a host with containers.
 _SYSCTLS = {
     "net.ipv4.ip_forward": "1",
     "net.ipv6.conf.all.forwarding": "1",
-    "net.bridge.bridge-nf-call-iptables": "1",
-    "net.bridge.bridge-nf-call-ip6tables": "1",
+    BRIDGE_NF[4]: "1",
+    BRIDGE_NF[6]: "1",
 }
 
 

@@ -6,13 +6,13 @@ Sources: net/bridge/br_fdb.c, net/bridge/br_input.c, and measurements.
 from __future__ import annotations
 
 from iptsim.host import fib
-from iptsim.host.namespace import Interface
+from iptsim.host.namespace import BRIDGE_NF, Interface
 from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_bridge, pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.surroundings import Neighbour
-from iptsim.packet import Context, Packet, Unknown, address_text
+from iptsim.packet import Context, Family, Packet, Unknown, address_text
 
 
 def is_bridge(kernel: Kernel, name: str) -> bool:
@@ -21,10 +21,9 @@ def is_bridge(kernel: Kernel, name: str) -> bool:
     return interface is not None and interface.kind == "bridge"
 
 
-def bridge_netfilter(kernel: Kernel, family: int) -> bool:
+def bridge_netfilter(kernel: Kernel, family: Family) -> bool:
     """Return whether iptables sees packets that a bridge switches."""
-    name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
-    return kernel.namespace.sysctl_number(name, 1 if not kernel.namespace.sysctls else 0) != 0
+    return kernel.namespace.sysctl_number(BRIDGE_NF[family], 1 if not kernel.namespace.sysctls else 0) != 0
 
 
 # -- frames from outside --------------------------------------------------------------------

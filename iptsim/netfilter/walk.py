@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from operator import is_
 from typing import Any
 
-from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.ruleset import Ruleset, tool_of
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_many
 from iptsim.netfilter.assumptions import check_assumption
@@ -160,12 +160,11 @@ class Simulator:
         both = (self.host.rulesets.get(family), self.host.extra_rulesets.get(family))
         rulesets = [ruleset for ruleset in both if ruleset is not None]
         if not rulesets:
-            name = "iptables-save.txt" if family == 4 else "ip6tables-save.txt"
             return [
                 message(
                     "The source has no IPv{family} rules ({name}); the host is assumed to have none.",
                     family=family,
-                    name=name,
+                    name=f"{tool_of(family)}-save.txt",
                 )
             ]
         shown = any(found.tables for found in rulesets)

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.ruleset import BUILTIN_CHAINS, table_option, tool_of
 from iptsim.host.model import RefusedCommand
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
@@ -126,9 +126,7 @@ def note(
 
 def command_text(family: Family, table: str, words: Sequence[str]) -> str:
     """Return a command: `iptables -t nat -A POSTROUTING ...`."""
-    tool = "iptables" if family == 4 else "ip6tables"
-    option = "" if table == "filter" else f"-t {table} "
-    return f"{tool} {option}{shlex.join(words)}"
+    return f"{tool_of(family)} {table_option(table)}{shlex.join(words)}"
 
 
 def _first(words: list[str], table: str, chains: Collection[str]) -> Refusal | None:

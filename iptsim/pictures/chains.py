@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.ruleset import Ruleset, tool_of
 from iptsim.explanation import Explanation
 from iptsim.graph import RuleGraph, ruleset_graph
 from iptsim.languages import say
@@ -103,7 +103,7 @@ class _Draw:
         self.drawing = Drawing(
             say(
                 "Chains of {tool}, {tables}",
-                tool="ip6tables" if ruleset.family == 6 else "iptables",
+                tool=tool_of(ruleset.family),
                 tables=names,
             )
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.ruleset import Ruleset, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import decision_of
 from iptsim.host.model import Host
@@ -119,8 +119,7 @@ def _draw_outer(drawing: Drawing, outer: Outer) -> None:
 def _draw_netfilter(drawing: Drawing, host: Host, wiring: Wiring) -> None:
     family = wiring.family
     ruleset = host.rulesets.get(family)
-    name = "iptables" if family == 4 else "ip6tables"
-    drawing.add_group(Group("netfilter", "netfilter", [name], "host"))
+    drawing.add_group(Group("netfilter", "netfilter", [tool_of(family)], "host"))
     before, after = translations(host, ruleset) if ruleset is not None else ([], [])
     rows = sum(len(switch.plugs) for switch in wiring.switches)
     room = max(_NAT_LINES, rows)
@@ -134,7 +133,7 @@ def _draw_netfilter(drawing: Drawing, host: Host, wiring: Wiring) -> None:
         else:
             hook = station.removeprefix("hook ")
             lines = [hook, *(_tables(ruleset, hook) if ruleset else [])]
-            tip = "" if ruleset else say("no {name} rules", name=name)
+            tip = "" if ruleset else say("no {name} rules", name=tool_of(family))
             drawing.add(Node(station, "hook", lines, "netfilter", shares.get(hook, []), tip=tip))
     drawing.edges.extend(Edge(source, target, "flow") for source, target in _FLOW)
 

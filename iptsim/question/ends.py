@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iptsim.dump.ruleset import tool_of
 from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.model import Host
@@ -59,7 +60,7 @@ class Ends:
                     source=host.source,
                     other=10 - family,
                     family=family,
-                    command="iptables-save" if family == 4 else "ip6tables-save",
+                    command=f"{tool_of(family)}-save",
                 )
             )
         return family

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from iptsim.dump.ruleset import tool_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
@@ -125,7 +126,7 @@ def _dump_of(source: str, family: Family) -> str:
     folder = Path(source)
     if not folder.is_dir():
         return file_of(source)
-    dump = folder / ("iptables-save.txt" if family == 4 else "ip6tables-save.txt")
+    dump = folder / f"{tool_of(family)}-save.txt"
     return str(dump) if dump.is_file() else ""
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from iptsim.dump.ruleset import tool_of
 from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.containers import Container, Network
 from iptsim.host.dockerd import DockerDaemon
+from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import say
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES
 from iptsim.render.endpoints import endpoints_json
 
 #: Options of dockerd, with the fields and defaults.
@@ -31,12 +33,10 @@ _SETTINGS: tuple[tuple[str, str, str], ...] = (
 _SYSCTLS = (
     "net.ipv4.ip_forward",
     "net.ipv6.conf.all.forwarding",
-    "net.bridge.bridge-nf-call-iptables",
-    "net.bridge.bridge-nf-call-ip6tables",
+    *BRIDGE_NF.values(),
     "net.ipv4.conf.all.rp_filter",
     "net.ipv4.conf.all.route_localnet",
 )
-_POLICIES: tuple[tuple[Family, str], ...] = ((4, "iptables"), (6, "ip6tables"))
 #: Sources of a setting, besides a file.
 DEFAULT, ASSUMED = "default", "assumed"
 
@@ -90,7 +90,7 @@ def _sysctls(host: Host) -> Iterator[tuple[str, str, str]]:
 
 
 def _policies(host: Host) -> Iterator[tuple[str, str, str]]:
-    for family, tool in _POLICIES:
+    for family in FAMILIES:
         ruleset = host.rulesets.get(family)
         if ruleset is None:
             continue
@@ -98,7 +98,7 @@ def _policies(host: Host) -> Iterator[tuple[str, str, str]]:
             chain = ruleset.chain("filter", name)
             if chain is not None:
                 yield (
-                    f"{tool} -P {name}",
+                    f"{tool_of(family)} -P {name}",
                     chain.policy or "ACCEPT",
                     printable(ruleset.source.rpartition("/")[2]),
                 )

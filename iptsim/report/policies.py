@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Rule, Ruleset
+from iptsim.dump.ruleset import Chain, Rule, Ruleset, tool_of
 from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.languages import Text, joined, message, message_many, message_sentences, say, say_many
@@ -14,7 +14,6 @@ from iptsim.report.markup import Markup, code, element, isolated, table, togethe
 from iptsim.report.outcomes import OUTCOMES, badge
 
 CHAINS = ("INPUT", "FORWARD", "OUTPUT")
-_TOOLS: dict[Family, str] = {4: "iptables", 6: "ip6tables"}
 
 
 def shown_chain(host: Host, family: Family, name: str) -> Chain | None:
@@ -105,7 +104,7 @@ def _policy(host: Host, family: Family, name: str, anchors: Anchors) -> Iterator
 def _other_policies(host: Host) -> Markup | None:
     """Return other chains whose policy drops packets: of other tables, and of nftables."""
     found = [
-        f"{_TOOLS[ruleset.family]} {chain.table} {printable(chain.name)}"
+        f"{tool_of(ruleset.family)} {chain.table} {printable(chain.name)}"
         for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values())
         for chain in _dropping(ruleset)
     ]
