@@ -8,7 +8,8 @@ from typing import NamedTuple
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation.case import packets_text
 from iptsim.extensions.hidden import HiddenTarget
-from iptsim.host.model import Host, LoggedLine
+from iptsim.host.model import Host
+from iptsim.host.pasted import LoggedLine
 from iptsim.languages import Text, message, message_many, message_sentences
 from iptsim.owners.log_prefixes import logged_by
 from iptsim.owners.rule_owners import authorship

@@ -15,7 +15,7 @@ from iptsim.findings.local_services import title_of_loopback, title_of_stopped, 
 from iptsim.findings.names import title_of_unresolved
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
 from iptsim.findings.scene import Scene, takes_port
-from iptsim.host.model import LoggedLine, Pasted
+from iptsim.host.pasted import LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Skipped
 

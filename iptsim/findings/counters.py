@@ -9,7 +9,7 @@ from iptsim.explanation.places import place_of
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene
-from iptsim.host.model import Grown
+from iptsim.host.pasted import Grown
 from iptsim.languages import Message, message, message_many
 from iptsim.packet import Family
 

@@ -17,7 +17,7 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
-from iptsim.host.model import FailedCommand
+from iptsim.host.pasted import FailedCommand
 from iptsim.languages import message, message_many, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import Family, address_text

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
-from iptsim.host.model import EngineError, Pasted
+from iptsim.host.pasted import EngineError, Pasted
 from iptsim.languages import Message, message, message_joined
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container, PublishedPort
-from iptsim.host.model import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
+from iptsim.host.pasted import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.packet import protocol_name
 

@@ -12,7 +12,7 @@ from iptsim.extensions.values import any_of
 from iptsim.findings.docker_rules import chain_missing
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
-from iptsim.host.model import RefusedCommand
+from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, message, message_many
 from iptsim.packet import Family
 

@@ -8,7 +8,7 @@ from iptsim.findings.behind import NAMES
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.scene import Scene
-from iptsim.host.model import FirewalldZone
+from iptsim.host.pasted import FirewalldZone
 from iptsim.languages import message
 
 

@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from iptsim.host.containers import Subnet
-from iptsim.host.model import Host, OwnLoopback
+from iptsim.host.model import Host
+from iptsim.host.pasted import OwnLoopback
 from iptsim.languages import message
 from iptsim.packet import address_text
 from iptsim.paste.logged_addresses import ADDRESS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from iptsim.host.model import EngineError
+from iptsim.host.pasted import EngineError
 from iptsim.paste.lines import Line
 
 #: The kinds of errors, with the words of the engines (libnetwork/portmapper, portallocator, ipamutils; rootlessport).

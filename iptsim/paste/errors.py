@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from iptsim.host.model import RefusedCommand
+from iptsim.host.pasted import RefusedCommand
 from iptsim.packet import Family
 from iptsim.paste.lines import Line
 

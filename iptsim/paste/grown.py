@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from iptsim.dump.ruleset import Ruleset, Table
-from iptsim.host.model import Grown
+from iptsim.host.pasted import Grown
 from iptsim.packet import Family
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from iptsim.host.model import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
+from iptsim.host.pasted import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Listed
 from iptsim.paste.prefixes import COMPOSED

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from iptsim.extensions.base import quote
-from iptsim.host.model import EngineError, FailedCommand, Host, LoggedLine, Pasted, RefusedCommand
+from iptsim.host.model import Host
+from iptsim.host.pasted import EngineError, FailedCommand, LoggedLine, Pasted, RefusedCommand
 from iptsim.packet import address_text
 from iptsim.paste.asked import asked, to_itself
 from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, table_option, tool_of
-from iptsim.host.model import RefusedCommand
+from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
 from iptsim.paste.pieces import CommandItem, RuleItem

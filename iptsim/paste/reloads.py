@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from iptsim.host.model import Reload
+from iptsim.host.pasted import Reload
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import CommandItem, Rules
 

@@ -13,7 +13,7 @@ from iptsim.extensions.hidden import SHOW, Hidden, HiddenTarget, is_gap
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
-from iptsim.host.model import Grown, RefusedCommand
+from iptsim.host.pasted import Grown, RefusedCommand
 from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import apart

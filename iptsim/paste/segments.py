@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from iptsim.host.files import LISTINGS
-from iptsim.host.model import Lines
+from iptsim.host.pasted import Lines
 from iptsim.packet import Family
 from iptsim.paste.forms import complaints, failures
 from iptsim.paste.given import Given, given_by

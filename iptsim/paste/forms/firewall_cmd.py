@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
-from iptsim.host.model import FirewalldZone
+from iptsim.host.pasted import FirewalldZone
 from iptsim.paste.forms.firewalld_services import SERVICES
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, GapItem, Item, RuleItem, Rules, Segment, Zone

@@ -1,0 +1,317 @@
+"""What a pasted text says besides rules and its host: packets, connections that failed, errors, services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from iptsim.languages import Text, message_if
+from iptsim.packet import Family
+
+
+class Lines(NamedTuple):
+    """Consecutive lines of a pasted text that have the same form, or no known form.
+
+    Attributes:
+        file: the text's name.
+        first / last: numbers of the lines, from 1.
+        form: what they are: "iptables -L -n -v (filter)"; empty for lines that were left out.
+        table: the table of their rules, if they have only one.
+    """
+
+    file: str
+    first: int
+    last: int
+    form: str = ""
+    table: str | None = None
+
+
+class LoggedLine(NamedTuple):
+    """A line in which the kernel logged a packet.
+
+    Attributes:
+        line: its number.
+        hook: the hook, inferred from its interfaces.
+        prefix: the log prefix of the rule; "" for TRACE.
+        pairs: its fields, in order: ("SRC", "192.0.2.9").
+        flags: the fields without a value: SYN, DF.
+        place: for TRACE the table, the chain, "rule", "policy" or "return", and the number.
+        fields: the packet, as fields of a batch line.
+        rule: the options of the rule, for TRACE of iptables-nft.
+    """
+
+    line: int
+    family: Family
+    hook: str
+    prefix: str
+    pairs: tuple[tuple[str, str], ...]
+    flags: tuple[str, ...]
+    place: tuple[str, str, str, int] | None
+    fields: dict[str, Any]
+    rule: str = ""
+
+
+class Reload(NamedTuple):
+    """A command in a pasted text that loads other rules in place of all, or removes all of a table.
+
+    Attributes:
+        line: its number.
+        command: "systemctl restart iptables".
+    """
+
+    line: int
+    command: str
+
+
+class FailedCommand(NamedTuple):
+    """A command of iptables that a pasted log says has failed.
+
+    Attributes:
+        program: "iptables" or "ip6tables".
+        words: its arguments.
+        why: what the program printed.
+        caller: the program that ran it, if it is not Docker or firewalld.
+    """
+
+    line: int
+    program: str
+    words: tuple[str, ...]
+    why: str
+    caller: str = ""
+
+
+class RefusedCommand(NamedTuple):
+    """A command of iptables, or a line of a rules file, that iptables refuses in a pasted text.
+
+    Attributes:
+        line: its number.
+        text: the command.
+        why: the reason, as a clause; or what iptables printed.
+        mended: the command that was probably meant; "" if unknown.
+        printed: the text shows the error of iptables.
+    """
+
+    line: int
+    family: Family
+    text: str
+    why: Text
+    mended: str = ""
+    printed: bool = False
+
+
+class OwnLoopback(NamedTuple):
+    """A container that connects to localhost, according to a pasted text: to itself.
+
+    Attributes:
+        line: the number of the line that shows it; 0 if unknown.
+        text: that line, or the setting.
+        container: its name; "" if unknown.
+        service: the other container that has a service on this port; "" if unknown.
+        sure: a container makes the connection; otherwise it probably does.
+        inside: the port on which that service listens in its own container.
+    """
+
+    line: int
+    text: str
+    container: str
+    port: int
+    service: str = ""
+    sure: bool = True
+    inside: int = 0
+
+
+class UnresolvedName(NamedTuple):
+    """A host name that could not be resolved, according to a pasted text.
+
+    Attributes:
+        line: the number of the line that shows it.
+        text: that line.
+        asker: the name or ID of the container that asked; "" if unknown.
+    """
+
+    line: int
+    text: str
+    name: str
+    asker: str
+
+
+class LoopbackListener(NamedTuple):
+    """A port on which a program listens on 127.0.0.1 only, according to a pasted text.
+
+    Attributes:
+        line: the number of the line that shows it.
+        text: that line.
+        program: its name; "" if unknown.
+        said: the program itself prints it, or its settings or arguments say so.
+    """
+
+    line: int
+    text: str
+    proto: str
+    port: int
+    program: str = ""
+    said: bool = False
+
+
+class UnpublishedPort(NamedTuple):
+    """A port to which a connection to the host failed: a container has it, but none publishes it.
+
+    Attributes:
+        line: the number of the line that shows the failure.
+        name: the container.
+    """
+
+    line: int
+    name: str
+    port: int
+    proto: str
+
+
+class StoppedContainer(NamedTuple):
+    """A container that does not run, and to whose port a connection failed, according to a pasted text.
+
+    Attributes:
+        line: the number of the line that shows the failure.
+        status: as listed: "Exit 1", "Exited (137) 2 hours ago".
+    """
+
+    line: int
+    name: str
+    status: str
+    port: int
+
+
+class EngineError(NamedTuple):
+    """An error of Docker or Podman in a pasted text that no rule causes.
+
+    Attributes:
+        line: the number of the line that shows it.
+        text: that line.
+        kind: the code of the finding: "port-taken", "privileged-port", "address-pool-full", "subnet-taken".
+        port: the port of the host; 0 if it is not about one.
+    """
+
+    line: int
+    text: str
+    kind: str
+    port: int = 0
+
+
+class Grown(NamedTuple):
+    """A counter that grew between two listings of the same chain in a pasted text.
+
+    Attributes:
+        position: the number of the rule; 0 for the chain's policy.
+        packets: by how many packets it grew.
+    """
+
+    family: Family
+    table: str
+    chain: str
+    position: int
+    packets: int
+
+
+class FirewalldZone(NamedTuple):
+    """A zone of firewalld that a pasted text lists in full.
+
+    Attributes:
+        line: where its name is.
+        target: "default", "ACCEPT", "DROP" or "%%REJECT%%".
+    """
+
+    line: int
+    name: str
+    interfaces: tuple[str, ...]
+    target: str
+    masquerades: bool
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """How a pasted text was read.
+
+    Attributes:
+        segments: the lines that were read.
+        left_out: the lines that were not.
+        asked: the packets that the text describes, as fields of a batch line.
+        logged: the lines in which the kernel logged a packet.
+        with_rules: it shows rules, not only those that logged lines prove.
+        listed_twice: it shows a table twice, with counters.
+        grown: the counters that grew in between.
+        failed: commands that a log says have failed.
+        searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
+        tried: those of the packets asked about that began a connection which failed.
+        reloads: the commands that replaced or removed all rules, and after which Docker was not restarted.
+        cut_off: a dump in it is cut off, so rules or tables are missing.
+        published: ports of the host that listed containers publish: name, port, protocol.
+        refused: the commands that iptables refuses.
+        own_loopbacks: connections of containers to themselves that are meant for others.
+        loopback_listeners: programs that listen on 127.0.0.1 only.
+        unpublished: ports that failed connections are for, but that no container publishes.
+        stopped: containers that do not run, and that failed connections are for.
+        firewalld_reloads: the commands that made firewalld write its rules again.
+        engine_errors: errors of Docker and Podman that no rule causes.
+        engines: the engines of containers that it mentions: "docker", "podman", "kubernetes", "swarm".
+        appended: commands that append rules to DOCKER-USER, of which the text shows no listing: their lines and texts.
+        zones: the zones of firewalld that it lists.
+        names_client: it mentions localhost, or a program such as curl that connects to a service.
+        unresolved: names that could not be resolved.
+    """
+
+    segments: tuple[Lines, ...] = ()
+    left_out: tuple[Lines, ...] = ()
+    asked: tuple[dict[str, Any], ...] = ()
+    logged: tuple[LoggedLine, ...] = ()
+    with_rules: bool = False
+    listed_twice: bool = False
+    grown: tuple[Grown, ...] = ()
+    failed: tuple[FailedCommand, ...] = ()
+    searched: frozenset[str] = frozenset()
+    tried: tuple[dict[str, Any], ...] = ()
+    reloads: tuple[Reload, ...] = ()
+    cut_off: bool = False
+    published: tuple[tuple[str, int, str], ...] = ()
+    refused: tuple[RefusedCommand, ...] = ()
+    own_loopbacks: tuple[OwnLoopback, ...] = ()
+    loopback_listeners: tuple[LoopbackListener, ...] = ()
+    unpublished: tuple[UnpublishedPort, ...] = ()
+    stopped: tuple[StoppedContainer, ...] = ()
+    firewalld_reloads: tuple[Reload, ...] = ()
+    engine_errors: tuple[EngineError, ...] = ()
+    appended: tuple[tuple[int, str], ...] = ()
+    engines: tuple[str, ...] = ()
+    names_client: bool = False
+    zones: tuple[FirewalldZone, ...] = ()
+    unresolved: tuple[UnresolvedName, ...] = ()
+
+    def summary(self) -> str:
+        """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""
+        files = {one.file for one in (*self.segments, *self.left_out)}
+
+        def lines(one: Lines) -> str:
+            numbers = str(one.first) if one.first == one.last else f"{one.first}-{one.last}"
+            return f"{one.file} {numbers}" if len(files) > 1 else numbers
+
+        read = ", ".join(f"{lines(one)} {one.form}" for one in self.segments)
+        left = ", ".join(map(lines, self.left_out))
+        return str(
+            message_if(
+                left, "read: lines {read}; left out: {left}", "read: lines {read}", read=read, left=left
+            )
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data, as in the JSON output."""
+        return {
+            "segments": [
+                {
+                    "file": one.file,
+                    "form": one.form,
+                    "lines": [one.first, one.last],
+                    **({"table": one.table} if one.table else {}),
+                }
+                for one in self.segments
+            ],
+            "left_out": [{"file": one.file, "lines": [one.first, one.last]} for one in self.left_out],
+        }
