@@ -222,7 +222,10 @@ class Rule(_Read):
 
     @property
     def text(self) -> str:
-        """The rule as iptables-save prints it, without counters: `-A FORWARD -j DOCKER-USER`."""
+        """The rule as iptables-save prints it, without counters: `-A FORWARD -j DOCKER-USER`.
+
+        `-A FORWARD ...` stands for rules that are not shown.
+        """
         if not self._text:
             words = [f"-A {bare(self.chain)}"]
             words += self.plan.saved(self._line) if self.plan is not None else self._saved()
@@ -232,6 +235,8 @@ class Rule(_Read):
         return self._text
 
     def _saved(self) -> list[str]:
+        if is_gap(self.target):
+            return [GAP]
         words = [self.parameters.save(), *map(saved, self.matches)]
         return [*words, saved(self.target)] if isinstance(self.target, Target) else words
 
@@ -290,9 +295,7 @@ class Rule(_Read):
 
 
 def saved(extension: Match | Target) -> str:
-    """Return a match or a target with its options, as iptables-save prints it; "..." for rules that are not shown."""
-    if is_gap(extension):
-        return GAP
+    """Return a match or a target with its options, as iptables-save prints it."""
     if isinstance(extension, Target):
         words = f"-j {extension.name}", extension.save()
     else:

@@ -162,10 +162,10 @@ def _started_host(
             "The rules are those that dockerd would write for these settings, and those that the source shows."
         )
     if later:
-        refused = builder.refused
+        refused = builder.maker.refused
         builder = Builder(name, host.rulesets)
         builder.build(later)
-        builder.refused[:0] = refused
+        builder.maker.refused[:0] = refused
     elif flushes:
         host.assumptions.append(
             message(

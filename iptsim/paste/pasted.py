@@ -81,7 +81,7 @@ def pasted(
         reloads=tuple(reloads(lines)),
         cut_off=any(piece.cut or piece.unfinished for piece in rules),
         published=tuple(_published(listed)),
-        refused=(*builder.refused, *refused),
+        refused=(*builder.maker.refused, *refused),
         own_loopbacks=loopbacks,
         loopback_listeners=tuple(loopback_listeners(lines)),
         unpublished=tuple(unpublished_ports(clients, listed, services, here)),

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from iptsim.dump import commands
 from iptsim.dump.checks import doubt, objections
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, DumpWarning, Jump, Rule, Ruleset, Table
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.dump.words import Word
-from iptsim.extensions.base import Match, Target
-from iptsim.extensions.hidden import SHOW, Hidden, HiddenTarget, is_gap
-from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.parameters import Parameters
+from iptsim.extensions.hidden import SHOW, Hidden, is_gap
 from iptsim.extensions.registry import find_target
-from iptsim.host.pasted import Grown, RefusedCommand
+from iptsim.host.pasted import Grown
 from iptsim.languages import Text, message
 from iptsim.packet import Family
-from iptsim.paste.addresses import apart
-from iptsim.paste.binding import Reading, RuleBinder
+from iptsim.paste.binding import RuleBinder
 from iptsim.paste.callers import callers, conditions_of_jump
 from iptsim.paste.gap_rules import gap, hide_tables, remove_perhaps
 from iptsim.paste.grown import grown_counters
 from iptsim.paste.jumps import jumps, make_unknown
 from iptsim.paste.kube_marks import rules_of_marks
-from iptsim.paste.logged_rules import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import grepped
-from iptsim.paste.refusals import note
+from iptsim.paste.rule_maker import RuleMaker
 from iptsim.paste.table_inference import may_stand_in
 
-#: The number of complaints about one text that are shown.
-_MOST = 20
 _LETTERS = {
     "--append": "A", "--insert": "I", "--delete": "D", "--replace": "R", "--new-chain": "N", "--new": "N",
     "--policy": "P", "--flush": "F", "--delete-chain": "X", "--rename-chain": "E", "--zero": "Z", "--check": "C",
 }  # fmt: skip
 #: What distinguishes other packets from replies.
 _NO_REPLY = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
-NOTHING: tuple[Parameters, ...] = (Parameters(),)
 #: Chains to which a rule without a chain may belong.
 _ANY_CHAIN = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "POSTROUTING")}
 
@@ -51,17 +43,13 @@ class Builder:
 
     Attributes:
         rulesets: by address family.
-        warnings: oddities in the text.
         policies: the built-in chains whose policies the text shows: family, table and name.
-        refused: the commands that iptables refuses.
+        maker: makes the rules; it knows those that iptables refuses, and what is odd in the text.
     """
 
     def __init__(self, source: str, rulesets: dict[Family, Ruleset] | None = None) -> None:
-        self.source = source
+        self.maker = RuleMaker(source)
         self.rulesets: dict[Family, Ruleset] = {} if rulesets is None else rulesets
-        self.warnings: list[DumpWarning] = []
-        self._more = 0
-        self._binders: dict[tuple[Family, str | None, str], RuleBinder] = {}
         self._fragments: dict[tuple[Family, str], Rules] = {}
         self._files: set[tuple[Family, str]] = set()
         self._traced = False
@@ -71,7 +59,6 @@ class Builder:
         self._printed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         self.policies: set[tuple[Family, str, str]] = set()
-        self.refused: list[RefusedCommand] = []
         #: the tables that commands have changed
         self._changed: set[tuple[Family, str]] = set()
         #: commands that may set the policy of a chain
@@ -88,14 +75,11 @@ class Builder:
             self._check(self.rulesets[family].tables[name])
         for family, ruleset in self.rulesets.items():
             for table, item in rules_of_marks(ruleset):
-                self._rule(item, table, self._binder(ruleset))
+                self._rule(item, table, self.maker.binder(ruleset))
             for table in ruleset.tables.values():
                 self._finish(family, table)
         for ruleset in list(self.rulesets.values())[:1]:
-            ruleset.warnings += self.warnings
-        if self._more and self.rulesets:
-            text = message("... and {count} more of this kind", count=self._more)
-            next(iter(self.rulesets.values())).warnings.append(DumpWarning(text))
+            ruleset.warnings += self.maker.warnings()
         return self.rulesets
 
     @property
@@ -116,7 +100,7 @@ class Builder:
     def _add(self, piece: Rules, family: Family) -> None:
         ruleset = self.rulesets.get(family)
         if ruleset is None:
-            ruleset = self.rulesets[family] = Ruleset(family=family, source=self.source, listed=True)
+            ruleset = self.rulesets[family] = Ruleset(family=family, source=self.maker.source, listed=True)
         if piece.version is not None and ruleset.version is None:
             ruleset.version = piece.version
         if piece.backend is not None:
@@ -126,7 +110,7 @@ class Builder:
         again = table is not None and any(name in table.chains for name in _named(piece))
         if table is not None and again and piece.whole and not piece.fragment and line:
             self._before.setdefault((family, piece.table), table)
-            self._warn(
+            self.maker.warn(
                 line,
                 message(
                     "table {table} appears twice (first at line {line}); the second one is used",
@@ -147,7 +131,7 @@ class Builder:
             self._files.add((family, piece.table))
         if piece.printed:
             self._printed.add((family, piece.table))
-        binder = self._binder(ruleset)
+        binder = self.maker.binder(ruleset)
         self._traced = piece.traced
         for item in piece.items:
             self._item(item, table, family, binder)
@@ -156,13 +140,6 @@ class Builder:
             self._broken[family, piece.table] = list(table.chains)[-1]
         if any(isinstance(item, CommandItem) for item in piece.items):
             self._changed.add((family, piece.table))
-
-    def _binder(self, ruleset: Ruleset) -> RuleBinder:
-        key = (ruleset.family, ruleset.version, ruleset.backend)
-        if key not in self._binders:
-            form = ListingForm.of(ruleset.version, ruleset.backend, ruleset.family)
-            self._binders[key] = RuleBinder(form)
-        return self._binders[key]
 
     def _item(self, item: Item, table: Table, family: Family, binder: RuleBinder) -> None:
         if isinstance(item, ChainItem):
@@ -176,7 +153,7 @@ class Builder:
             try:
                 self._command(item, table, family, binder)
             except commands.CommandError as error:
-                self._warn(item.line, message("{error}: {rule}", error=error.message, rule=item.text))
+                self.maker.warn(item.line, message("{error}: {rule}", error=error.message, rule=item.text))
         else:
             self._gap(item, table, family)
 
@@ -225,8 +202,8 @@ class Builder:
             chain.rules.append(gap(table.name, chain.name, item.line))
         words = [Word("-A", "-A", 0, 0), Word(chain.name, chain.name, 0, 0), *item.words]
         by_hand = (binder.family, table.name) in self._files
-        why = note(self.refused, item, binder.family, table.name, table.chains) if by_hand else ""
-        for rule in self._rules(words, table, chain, item, binder, item.hidden, why):
+        why = self.maker.refusal(item, binder.family, table) if by_hand else ""
+        for rule in self.maker.rules(words, chain, item, binder, item.hidden, why):
             rule.position = last + 1 if item.position is None else item.position
             last = rule.position
             chain.rules.append(rule)
@@ -237,12 +214,10 @@ class Builder:
         Raises:
             commands.CommandError: it cannot be applied.
         """
-        words = list(item.words)
-        letter = _LETTERS.get(words[0].text, words[0].text[1:2])
-        why = note(self.refused, item, family, table.name, table.chains)
-        arguments = [word.text for word in words[1:]]
+        action, *arguments = (word.text for word in item.words)
+        letter = _LETTERS.get(action, action[1:2])
         name = arguments[0] if arguments else None
-        number = None
+        why = self.maker.refusal(item, family, table)
         if letter == "P" and len(arguments) > 1 and item.hidden:
             if self._home(table, arguments[0], item.line).policy != arguments[1]:
                 self._perhaps[family, table.name, arguments[0]] = item
@@ -268,96 +243,56 @@ class Builder:
         elif letter == "E" and len(arguments) > 1:
             commands.rename_chain(table, arguments[0], arguments[1])
         elif letter in "AIDR" and name:
-            base = name.removesuffix("_direct")
-            if base != name and base in BUILTIN_CHAINS[table.name] and name not in table.chains:
-                if name in jumps(table):
-                    self._gap(GapItem(name, item.line, ""), table, family)
-                else:  # firewalld's chain is not shown
-                    name, words[1] = base, Word(base, base, 0, 0)
-            chain = self._home(table, name, item.line)
-            if letter in "IDR" and len(arguments) > 1 and arguments[1].isdigit():
-                number = words.pop(2).text
-            if letter == "D" and number is not None:
-                if item.hidden:
-                    remove_perhaps(chain, [commands.rule_number(number, len(chain.rules)) - 1], item.line)
-                else:
-                    commands.delete(chain, (), number)
-                return
-            hidden = item.hidden if letter != "D" else ()
-            added = [Word("-A", "-A", 0, 0), *words[1:]]
-            made = self._rules(added, table, chain, item, binder, hidden, why)
-            if letter == "A":
-                chain.rules += made
-            elif letter == "I":
-                commands.insert(chain, made, number)
-            elif letter == "R" and item.hidden:
-                place = commands.rule_number(number or "", len(chain.rules)) - 1
-                remove_perhaps(chain, [place], item.line)
-                chain.rules[place:place] = made
-            elif letter == "R":
-                commands.replace(chain, made, number or "")
-            elif item.hidden:
-                remove_perhaps(chain, [commands.find_rule(chain, rule) for rule in made], item.line)
-            else:
-                commands.delete(chain, made, None)
+            self._change(letter, name, item, table, family, binder, why)
 
-    # -- rules -------------------------------------------------------------------------------------
-
-    def _rules(
+    def _change(
         self,
-        words: list[Word],
+        letter: str,
+        name: str,
+        item: CommandItem,
         table: Table,
-        chain: Chain,
-        item: RuleItem | CommandItem,
+        family: Family,
         binder: RuleBinder,
-        hidden: Iterable[Hidden],
         refused: Text,
-    ) -> list[Rule]:
-        """Make the rules of a line: one per pair of addresses."""
-        reading = binder.read(words, item.line)
-        if refused:
-            self._warn(
-                item.line, message("{reason}; iptables refuses this rule, so it is ignored", reason=refused)
-            )
-        for complaint in reading.complaints if not refused else ():
-            self._warn(
-                item.line,
-                message(
-                    "{complaint}; that part of the rule is assumed to be unknown: {rule}",
-                    complaint=complaint,
-                    rule=item.text,
-                ),
-            )
-        unknown: tuple[Match, ...] = tuple(apart(one, item.line) for one in (*hidden, *reading.hidden))
-        if reading.bound is None:
-            models, matches = NOTHING, unknown
-        else:
-            models, matches = reading.bound.parameters, (*reading.bound.matches, *unknown)
-        target = self._target(reading, table)
-        return [
-            Rule(
-                table.name,
-                chain.name,
-                0,
-                model,
-                matches,
-                target,
-                item.counters,
-                self.source,
-                item.line,
-                refused,
-            )
-            for model in models
-        ]
+    ) -> None:
+        """Append, insert, delete or replace (A, I, D or R) a rule of a chain.
 
-    def _target(self, reading: Reading, table: Table) -> Target | Jump | None:
-        """Return a rule's target; chains are resolved when all of them are known."""
-        if reading.target is not None or reading.bound is None:
-            return reading.target
-        target = reading.bound.target
-        if isinstance(target, Jump) and target.chain in (*BUILTIN_CHAINS[table.name], UNKNOWN):
-            return HiddenTarget(name=target.chain, reason=message("what -j {name} does", name=target.chain))
-        return target
+        Raises:
+            commands.CommandError: it cannot be done.
+        """
+        words, number = list(item.words), None
+        base = name.removesuffix("_direct")
+        if base != name and base in BUILTIN_CHAINS[table.name] and name not in table.chains:
+            if name in jumps(table):
+                self._gap(GapItem(name, item.line, ""), table, family)
+            else:  # firewalld's chain is not shown
+                name, words[1] = base, Word(base, base, 0, 0)
+        chain = self._home(table, name, item.line)
+        if letter in "IDR" and len(words) > 2 and words[2].text.isdigit():
+            number = words.pop(2).text
+        if letter == "D" and number is not None:
+            if item.hidden:
+                remove_perhaps(chain, [commands.rule_number(number, len(chain.rules)) - 1], item.line)
+            else:
+                commands.delete(chain, (), number)
+            return
+        hidden = item.hidden if letter != "D" else ()
+        added = [Word("-A", "-A", 0, 0), *words[1:]]
+        made = self.maker.rules(added, chain, item, binder, hidden, refused)
+        if letter == "A":
+            chain.rules += made
+        elif letter == "I":
+            commands.insert(chain, made, number)
+        elif letter == "R" and item.hidden:
+            place = commands.rule_number(number or "", len(chain.rules)) - 1
+            remove_perhaps(chain, [place], item.line)
+            chain.rules[place:place] = made
+        elif letter == "R":
+            commands.replace(chain, made, number or "")
+        elif item.hidden:
+            remove_perhaps(chain, [commands.find_rule(chain, rule) for rule in made], item.line)
+        else:
+            commands.delete(chain, made, None)
 
     def _check(self, table: Table) -> None:
         """Set the numbers of the rules made by commands, and mark those that the kernel would reject."""
@@ -370,7 +305,7 @@ class Builder:
         for rule, _, reason, _ in objections(table, [doubt(rule) for rule in table.rules()]):
             if not rule.refused:
                 rule.refused = reason
-                self._warn(
+                self.maker.warn(
                     rule.line,
                     message("{reason}; the kernel would reject this rule, so it is ignored", reason=reason),
                 )
@@ -403,7 +338,7 @@ class Builder:
         items = [item for one, name, item in self._homeless if (one, name) == (family, table.name)]
         if not items:
             return
-        binder = self._binder(self.rulesets[family])
+        binder = self.maker.binder(self.rulesets[family])
         for name in _ANY_CHAIN.get(table.name, BUILTIN_CHAINS[table.name]):
             fitting = [item for item in items if may_stand_in(name, item, family)]
             if name in table.chains or not fitting:
@@ -448,7 +383,7 @@ class Builder:
             words = tuple(Word(word, word, 0, 0) for word in (*options, "-j", name))
             for place in places:
                 jump = RuleItem(place, words, chain.line, f"-j {name}", position=0, hidden=hidden)
-                self._call(jump, table, self._binder(self.rulesets[family]))
+                self._call(jump, table, self.maker.binder(self.rulesets[family]))
 
     def _call(self, jump: RuleItem, table: Table, binder: RuleBinder) -> None:
         """Add a rule that calls a chain, unless the chain where it should be is shown as a whole."""
@@ -483,15 +418,9 @@ class Builder:
             return hidden
         words = tuple(Word(word, word, 0, 0) for word in _NO_REPLY)
         item = RuleItem(chain.name, words, line, hidden.text, position=0)
-        self._rule(item, table, self._binder(self.rulesets[family]))
+        self._rule(item, table, self.maker.binder(self.rulesets[family]))
         hidden.matches = chain.rules.pop().matches
         return hidden
-
-    def _warn(self, line: int, text: Text) -> None:
-        if len(self.warnings) < _MOST:
-            self.warnings.append(DumpWarning(text, line))
-        else:
-            self._more += 1
 
 
 def _named(piece: Rules) -> set[str]:
