@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from iptsim.diff.texts import TextDifference
-from iptsim.diff.translated import TARGETS, Nat
+from iptsim.diff.translated import Nat
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, Ruleset
+from iptsim.extensions.base import TRANSLATING
 from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.host.model import Host
@@ -25,7 +26,7 @@ from iptsim.sets.space import Space
 from iptsim.sets.traffic import Traffic
 
 #: Targets that leave addresses, ports and the protocol of a packet as they are, and those whose translation is known.
-_KEEPING = TARGETS | frozenset({
+_KEEPING = TRANSLATING | frozenset({
     "", "ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "MARK", "CONNMARK", "SECMARK",
     "CONNSECMARK", "CT", "NOTRACK", "TOS", "DSCP", "ECN", "TTL", "HL", "TCPMSS", "CHECKSUM", "CLASSIFY",
 })  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import SequenceMatcher
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -18,7 +18,7 @@ from iptsim.packet import Family
 
 #: What may differ, the least first.
 Kind = Literal["counters", "comments", "order", "rules", "policies", "chains", "host"]
-KINDS: tuple[Kind, ...] = ("counters", "comments", "order", "rules", "policies", "chains", "host")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Differences of only these kinds affect no packet.
 _HARMLESS = frozenset({"counters", "comments"})
 _COMMENT = re.compile(r' -m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+)')

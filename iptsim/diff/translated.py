@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import Translation
+from iptsim.extensions.base import TRANSLATING, Translation
 from iptsim.extensions.constraints import Ranges
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import ChainRules, Program
@@ -24,8 +24,6 @@ from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import AS_IT_CAME
 
-#: The targets that translate packets as read here.
-TARGETS = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
 #: What identifies a connection.
 FLOW = ("src", "dst", "sport", "dport", "proto")
 #: The loopback addresses: 127.0.0.0/8, ::1.
@@ -157,7 +155,7 @@ class Nat:
 
     def _wanted(self, node: Node, prepared: Prepared) -> Translation | None:
         """Return the translation that a rule requests."""
-        if prepared.target is None or prepared.target.name not in TARGETS:
+        if prepared.target is None or prepared.target.name not in TRANSLATING:
             return None
         place = Place("PREROUTING", node.place, None)
         found = effects(self._space, prepared.target, place, AS_IT_CAME)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Table
 
@@ -21,7 +21,7 @@ ChainKind = Literal["hook", "base", "user", "missing"]
 
 #: The attributes of nodes and edges; as there may be 100,000 of them, they share these.
 _KINDS: dict[ChainKind, Mapping[str, Any]] = {
-    kind: MappingProxyType({"kind": kind}) for kind in ("hook", "base", "user", "missing")
+    kind: MappingProxyType({"kind": kind}) for kind in get_args(ChainKind)
 }
 _CALL: Mapping[str, Any] = MappingProxyType({})
 

@@ -13,12 +13,11 @@ from typing import NamedTuple
 from iptsim.dump.chain_graph import ChainGraph
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Table
 from iptsim.errors import RulesetError, printable
-from iptsim.extensions.base import Match, Target
+from iptsim.extensions.base import HOOKS, Match, Target
 from iptsim.extensions.parameters import format_protocol
 from iptsim.extensions.values import any_of
 from iptsim.languages import Message, Text, message, message_if
 
-HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 #: Up to this many protocols are listed; more would be nearly all.
 _LISTED = 10
 #: The maximum nesting of jumps and gotos: nf_tables walks a base chain and 15 levels below it

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from iptsim.errors import RulesetError, Span, printable
-from iptsim.extensions.base import Match, Predicate, Target
+from iptsim.extensions.base import HOOKS, Match, Predicate, Target
 from iptsim.extensions.hidden import GAP, is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import Network, bare
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: The tables in the kernel's order, with their built-in chains.
 BUILTIN_CHAINS: dict[str, tuple[str, ...]] = {
     "raw": ("PREROUTING", "OUTPUT"),
-    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "mangle": HOOKS,
     "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
     "security": ("INPUT", "FORWARD", "OUTPUT"),

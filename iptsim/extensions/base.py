@@ -35,6 +35,14 @@ from iptsim.extensions.phrases import join_phrases
 from iptsim.languages import Text, message
 from iptsim.packet import Context, Truth, Unknown, negate
 
+#: The hooks of netfilter, in the order in which packets meet them.
+HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+#: Those at which a packet has an interface by which it arrived, and those at which it has one by which it leaves.
+ARRIVING, LEAVING = frozenset(HOOKS[:3]), frozenset(HOOKS[2:])
+#: Targets that decide whether a packet passes, and those that translate its addresses and ports.
+DECIDING = frozenset({"ACCEPT", "DROP", "REJECT"})
+TRANSLATING = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
+
 #: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
 #: given: decided if the capture or the question states a fact; unknown: neither a dump nor the packet decides.
 Status = Literal["exact", "given", "unknown"]

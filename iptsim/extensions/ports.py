@@ -140,8 +140,13 @@ _BACKEND = Field("backend", lambda context: context.backend, _got_backend)
 _MERGING = frozenset({"1.8.8", "1.8.9", "1.8.10"})
 
 
+def merges_ports(backend: str | None, version: str | None) -> bool:
+    """Return whether iptables loads two negated ports as one comparison."""
+    return backend == "nf_tables" and version in _MERGING
+
+
 def _is_merging(context: Context) -> bool:
-    return context.backend == "nf_tables" and context.version in _MERGING
+    return merges_ports(context.backend, context.version)
 
 
 def _got_merged(context: Context) -> Text:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import DECIDING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain
@@ -28,7 +29,7 @@ def accepts_all(rule: Rule) -> bool:
 
 def _ends(rule: Rule) -> bool:
     """Return whether no packet continues after a rule."""
-    return rule.is_unconditional and rule.target_name in ("ACCEPT", "DROP", "REJECT", "RETURN")
+    return rule.is_unconditional and rule.target_name in DECIDING | {"RETURN"}
 
 
 def accept_all(scene: Scene) -> Iterator[Finding]:

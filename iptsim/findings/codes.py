@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from iptsim.languages import Message, message
 
 Severity = Literal["critical", "high", "medium", "low", "info"]
+#: The gravest first.
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 class Kind(NamedTuple):

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import TRANSLATING
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
@@ -59,9 +60,7 @@ def _only_card(scene: Scene) -> Interface | None:
 def _matters(scene: Scene, family: Family, rule: Rule) -> bool:
     """Return whether a rule opens a port in a chain whose other rules or policy are not shown, or translates."""
     opens = rule.target_name == "ACCEPT" and not scene.shows(family, "filter", rule.chain)
-    return rule.target_name in ("DNAT", "REDIRECT", "MASQUERADE", "SNAT") or (
-        opens and rule.table == "filter"
-    )
+    return rule.target_name in TRANSLATING or (opens and rule.table == "filter")
 
 
 def ports_of_bridges(scene: Scene) -> Iterator[Finding]:

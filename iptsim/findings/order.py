@@ -9,7 +9,7 @@ from itertools import product
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Chain, Jump, Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import Match
+from iptsim.extensions.base import TRANSLATING, Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import LOGS
@@ -22,7 +22,6 @@ from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family, address_text
 
 _SHOWN = 5
-_TRANSLATING = ("SNAT", "DNAT", "MASQUERADE", "REDIRECT")
 
 
 def behind_final_rule(scene: Scene) -> Iterator[Finding]:
@@ -91,7 +90,7 @@ def alike_unshown(scene: Scene) -> Iterator[Finding]:
             first: dict[str, Rule] = {}
             behind: dict[int, list[Rule]] = {}
             for rule in chain.rules:
-                if rule.target_name not in _TRANSLATING or not any(map(hides_interfaces, rule.matches)):
+                if rule.target_name not in TRANSLATING or not any(map(hides_interfaces, rule.matches)):
                     continue
                 if authorship(rule, scene.host)[0] != "user":
                     continue

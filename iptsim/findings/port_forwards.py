@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from iptsim.dump.ruleset import Rule, Ruleset, Table, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import TRANSLATING
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.finding import Evidence, Finding, is_readdressed, of_rule, uses
@@ -383,7 +384,7 @@ def _without_raw(ruleset: Ruleset) -> Ruleset:
 
 
 def _translates(table: str | None, verdict: str) -> bool:
-    return table == "nat" and verdict in ("DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP")
+    return table == "nat" and verdict in TRANSLATING | {"NETMAP"}
 
 
 def _is_translated(shown: Explanation) -> bool:

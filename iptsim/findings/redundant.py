@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule, tool_of
-from iptsim.extensions.base import Target
+from iptsim.extensions.base import DECIDING, TRANSLATING, Target
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
@@ -19,7 +19,6 @@ from iptsim.sets.traffic import Traffic
 
 #: Later rules that are compared with a rule, and how many of them at once.
 _WINDOW, _BLOCK = 50, 8
-_ENDS = frozenset({"ACCEPT", "DROP", "REJECT"})
 
 
 def redundant(scene: Scene) -> Iterator[Finding]:
@@ -48,11 +47,11 @@ def _repeated(traffic: Traffic, name: str) -> Iterator[tuple[Rule, Rule]]:
 
 
 #: Targets that end a chain for a packet.
-_ENDING = _ENDS | {"RETURN", "DNAT", "SNAT", "MASQUERADE", "REDIRECT"}
+_ENDING = DECIDING | TRANSLATING | {"RETURN"}
 #: Chains whose rules are known to be plain even where the source does not show them.
 _DOCKERS = frozenset({"DOCKER", "DOCKER-INGRESS"})
 #: Targets between two jumps that leave a packet as it is.
-_HARMLESS = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG", ""})
+_HARMLESS = DECIDING | {"RETURN", "LOG", "NFLOG", ""}
 
 
 def repeated_jumps(scene: Scene) -> Iterator[Finding]:
@@ -144,7 +143,7 @@ def _same_later(
         first: the index of the first rule after it.
     """
     target = sets.rule.target
-    if not isinstance(target, Target) or target.name not in _ENDS or len(sets.takes) != 1:
+    if not isinstance(target, Target) or target.name not in DECIDING or len(sets.takes) != 1:
         return None
     (taken,) = sets.takes.values()
     if not taken:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import DECIDING
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule
@@ -14,8 +15,6 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
 from iptsim.packet import BITS, Family, address_text
-
-_DECIDING = ("ACCEPT", "DROP", "REJECT")
 
 
 def in_input(scene: Scene) -> Iterator[Finding]:
@@ -36,7 +35,7 @@ def in_input(scene: Scene) -> Iterator[Finding]:
 def _machine(rule: Rule) -> int | None:
     """Return the single address that a rule is for; None if it is for none or several, or does not decide."""
     to = rule.parameters.destination
-    if to is None or "destination" in rule.parameters.negated or rule.target_name not in _DECIDING:
+    if to is None or "destination" in rule.parameters.negated or rule.target_name not in DECIDING:
         return None
     family: Family = 6 if to.family == 6 else 4
     return to.address if to.mask == (1 << BITS[family]) - 1 else None

@@ -18,6 +18,7 @@ from iptsim.host.foreign import (
     converted,
 )
 from iptsim.host.namespace import (
+    REFUSING,
     Forwarding,
     Interface,
     InterfaceAddress,
@@ -248,7 +249,7 @@ def _rule(entry: RuleEntry, family: Family) -> RoutingRule:
         action = "goto"
     elif entry.nop is None:
         action = "nop"
-    elif entry.action in ("unreachable", "prohibit", "blackhole"):
+    elif entry.action in REFUSING:
         action = cast(RuleAction, entry.action)
     elif entry.action is not None:
         raise ValueError(message("{action!r} is not an action of a routing rule", action=entry.action))

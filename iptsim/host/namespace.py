@@ -83,6 +83,8 @@ def check_interface_name(name: str) -> str:
 _INTERFACE_NAME = re.compile(r"""[^\s/:"'\\\x00-\x20\x7f-][^\s/:"'\\\x00-\x20\x7f]*""")
 
 
+#: The types of routes, and actions of routing rules, that refuse packets.
+REFUSING = frozenset({"unreachable", "prohibit", "blackhole"})
 #: The kernel parameters that let iptables and ip6tables see what bridges switch.
 BRIDGE_NF: dict[Family, str] = {
     4: "net.bridge.bridge-nf-call-iptables",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
+from iptsim.extensions.base import HOOKS as IPTABLES_HOOKS
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign
 from iptsim.host.namespace import NftChain, NftEffect, NftRule, NftRuleset
@@ -43,11 +44,12 @@ _FAMILIES: dict[str, frozenset[Family]] = {
     "inet": frozenset({4, 6}),
 }
 
-#: Hooks of IP, and flags of sets whose elements change over time.
-_HOOKS = frozenset({"prerouting", "input", "forward", "output", "postrouting"})
+#: Hooks of IP, as nft names them.
+HOOKS = tuple(hook.lower() for hook in IPTABLES_HOOKS)
+#: Flags of sets whose elements change over time.
 _CHANGING = frozenset({"dynamic", "timeout"})
 
-ALL_EFFECTS: tuple[NftEffect, ...] = ("drop", "reject", "change")
+ALL_EFFECTS: tuple[NftEffect, ...] = get_args(NftEffect)
 #: The note of iptables-save about a table that it cannot show (iptables 1.8, xtables-save.c).
 _INCOMPATIBLE = re.compile(
     r"#\s*Table [`'](?P<table>[^']+)' (?:contains incompatible base-chains|is incompatible), use 'nft' tool"
@@ -176,7 +178,7 @@ def _translated(
     sets: Mapping[str, Sequence[Any]],
 ) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
     """Yield the rules of a base chain for each of its address families, where they have a translation."""
-    if chain.type not in ("filter", "nat") or chain.hook not in _HOOKS:
+    if chain.type not in ("filter", "nat") or chain.hook not in HOOKS:
         return
     table = (chain.family, chain.table)
     own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}

@@ -6,6 +6,7 @@ Sources: ip_route_output_key_hash_rcu and ip_route_me_harder (net/ipv4/route.c, 
 from __future__ import annotations
 
 from iptsim.host import fib
+from iptsim.host.namespace import REFUSING
 from iptsim.host.routing_policy import own_rules
 from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter import routing
@@ -109,7 +110,7 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
     if not _translates(context) if nat else before == route_key(packet):
         return None
     found = route_again(kernel, packet)
-    if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
+    if found is None or found.type in REFUSING:
         return kernel.drop("no-route", message("there is no route for the changed packet"))
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused

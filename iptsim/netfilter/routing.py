@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from iptsim.host import fib
-from iptsim.host.namespace import Namespace
+from iptsim.host.namespace import REFUSING, Namespace
 from iptsim.host.routing_policy import conditions, names_no_table_of_its_own
 from iptsim.languages import Text, message
 from iptsim.packet import Packet, is_multicast
@@ -151,7 +151,7 @@ def _no_way(found: fib.RouteResult) -> Decision | None:
 
 def refusal(found: fib.RouteResult) -> Text:
     """Return which route or policy rule blocks the destination, in words; "" if there is no route."""
-    if found.type not in ("blackhole", "unreachable", "prohibit"):
+    if found.type not in REFUSING:
         return ""
     if found.rule is not None:
         return message(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection
 
 from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import HOOKS, TRANSLATING
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 
@@ -23,7 +24,6 @@ _OF_ZONE = re.compile(rf"(?P<hook>IN|OUT|FWDI|FWDO|FWD|PRE|POST)_(?P<zone>.+?)(?
 _PROOFS = ("_allow", "_deny", "_log")
 #: The zone that dockerd (since 20.10) creates for the bridges of its networks.
 _DOCKERS_ZONE = "docker"
-_BUILTIN = ("INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING")
 
 
 def _claims(name: str, chains: Collection[str]) -> bool:
@@ -39,7 +39,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     if found is not None and _claims(rule.chain, scope.chains):
         policies = _policies(scope, rule.table)
         return _of_zone(rule, found["hook"], found["zone"], found["step"], found["zone"] in policies)
-    if rule.chain in _BUILTIN and {"INPUT_ZONES", "INPUT_ZONES_SOURCE", "INPUT_direct"} & scope.chains:
+    if rule.chain in HOOKS and {"INPUT_ZONES", "INPUT_ZONES_SOURCE", "INPUT_direct"} & scope.chains:
         return _builtin(rule)
     return None
 
@@ -101,7 +101,7 @@ def _step(kind: Message, step: str, text: str, target: str, hook: str) -> tuple[
     port, source = port_of(text), option_of(text, "-s")
     if target == "LOG":
         return "firewalld-log", message("{kind} logs it (a rich rule, or log-denied)", kind=kind)
-    if target in ("MASQUERADE", "DNAT", "REDIRECT", "SNAT"):
+    if target in TRANSLATING:
         return "firewalld-nat", message("{kind}: masquerading or a forward-port", kind=kind)
     if target == "CT":
         return "firewalld-helper", message("{kind}: the conntrack helper of a service", kind=kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from iptsim.dump.ruleset import Chain, Rule
+from iptsim.extensions.base import DECIDING
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, single, without_comment
 
@@ -76,7 +77,7 @@ def _before(rule: Rule) -> Role | None:
         why = message("before.rules accept mDNS")
     elif "--dport 1900" in text:
         why = message("before.rules accept UPnP discovery")
-    elif rule.target_name in ("ACCEPT", "DROP", "REJECT"):
+    elif rule.target_name in DECIDING:
         why = message("added by hand to before.rules")
     else:
         return None

@@ -33,7 +33,7 @@ _ADDRESSES = {"-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destin
 _FREE = frozenset(
     {"--comment", "--log-prefix", "--nflog-prefix", "-j", "-g", "--jump", "--goto", "-m", "--match"}
 )
-_JUMPS = frozenset({"-j", "--jump", "-g", "--goto"})
+JUMPS = frozenset({"-j", "--jump", "-g", "--goto"})
 _INTERFACES = frozenset({"-i", "--in-interface", "-o", "--out-interface"})
 #: Options of a rule itself, whatever its matches and target are.
 _OWN = frozenset({*_ADDRESSES, *_INTERFACES, "-m", "--match", "-p", "--protocol", "-f", "!"})
@@ -129,7 +129,7 @@ class RuleBinder:
                     left = left[:start] + left[end:]
                     continue
                 breaks_off |= end >= len(left)
-                if any(word.text in _JUMPS for word in part) or _behind_jump(left, start):
+                if any(word.text in JUMPS for word in part) or _behind_jump(left, start):
                     target, left = self._target(left), left[: _jump_at(left)]
                 else:
                     read = self._address(part, line, hidden)
@@ -296,7 +296,7 @@ def _not_known(text: str) -> Hidden:
 
 
 def _jump_at(words: Sequence[Word]) -> int:
-    return next((place for place, word in enumerate(words) if word.text in _JUMPS), len(words))
+    return next((place for place, word in enumerate(words) if word.text in JUMPS), len(words))
 
 
 def _behind_jump(words: Sequence[Word], at: int) -> bool:

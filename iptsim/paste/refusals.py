@@ -15,6 +15,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, table_option, tool_of
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
+from iptsim.paste.binding import JUMPS
 from iptsim.paste.pieces import CommandItem, RuleItem
 from iptsim.paste.placeholders import is_cut, is_placeholder
 from iptsim.suggestions import nearest
@@ -23,7 +24,6 @@ from iptsim.suggestions import nearest
 _MOST = 6
 #: Longer commands are not checked.
 _LONGEST = 100
-_JUMPS = frozenset({"-j", "--jump", "-g", "--goto"})
 _MATCH = frozenset({"-m", "--match"})
 _PROTOCOL = frozenset({"-p", "--protocol", "--proto"})
 #: Options of which a rule has one at most, by their short names.
@@ -326,7 +326,7 @@ def _stray(words: list[str]) -> Refusal | None:
         option = {"INPUT": "-i", "PREROUTING": "-i", "OUTPUT": "-o", "POSTROUTING": "-o"}.get(words[1])
         return Refusal(why, (*words[:at], option, *words[at:]) if option else ())
     last = words[-1]
-    if last in _TARGETS and len(words) > at + 2 and not _JUMPS & {*words} and not words[-2].startswith("-"):
+    if last in _TARGETS and len(words) > at + 2 and not JUMPS & {*words} and not words[-2].startswith("-"):
         return Refusal(message("{word} belongs to no option", word=last), (*words[:-1], "-j", last))
     return None
 
@@ -429,7 +429,7 @@ def _begin(words: Sequence[str]) -> int:
 
 
 def _jump_at(words: Sequence[str]) -> int:
-    return next((place for place, word in enumerate(words) if word in _JUMPS), len(words))
+    return next((place for place, word in enumerate(words) if word in JUMPS), len(words))
 
 
 def _matches(words: Sequence[str], end: int) -> set[str]:

@@ -7,13 +7,14 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 from iptsim.dump.header import guess_family
+from iptsim.extensions.base import TRANSLATING
 from iptsim.extensions.registry import find_target
 from iptsim.packet import Family
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem
 
 #: Targets that only one table has.
 TARGETS = {
-    "nat": frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"}),
+    "nat": TRANSLATING | {"NETMAP"},
     "raw": frozenset({"NOTRACK", "CT"}),
     "filter": frozenset({"REJECT"}),
     "mangle": frozenset({"TPROXY", "TTL", "HL", "TOS", "DSCP", "ECN", "TCPOPTSTRIP"}),

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Ruleset, tool_of
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import HOOKS
 from iptsim.graph import RuleGraph, ruleset_graph
 from iptsim.languages import say
 from iptsim.pictures import drawing as draw
@@ -24,9 +25,6 @@ from iptsim.pictures.drawing import TONES, Caption, Drawing, Edge, Sample
 from iptsim.pictures.picture import Picture
 from iptsim.pictures.visited import VisitedChains, visited_chains
 
-HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-#: The order in which the kernel evaluates the tables at a hook.
-_TABLES = ("raw", "mangle", "nat", "filter", "security")
 #: How many verdicts of one chain, and edges in all, are drawn; the number of the others is shown.
 _ENDS, MOST_EDGES = 8, 500
 #: Longest label of an edge, in characters.
@@ -131,7 +129,9 @@ class _Draw:
             self._mark(
                 node, any(entered.name == hook for entered in self.visited.hooks) if self.visited else False
             )
-        bases = [Node(table, hook) for hook in hooks for table in _TABLES if Node(table, hook) in self.folds]
+        bases = [
+            Node(table, hook) for hook in hooks for table in BUILTIN_CHAINS if Node(table, hook) in self.folds
+        ]
         for member in (*bases, *self.folds):
             group = self.folds[member]
             if self._key(member) not in self.drawing.nodes:
@@ -191,7 +191,7 @@ class _Draw:
     # -- edges ------------------------------------------------------------------------------------------
 
     def _edges(self) -> None:
-        for table in _TABLES:
+        for table in BUILTIN_CHAINS:
             for hook in HOOKS:
                 base = Node(table, hook)
                 if base in self.folds and Node("hook", hook) in self.graph:

@@ -7,12 +7,12 @@ from typing import Literal
 
 from iptsim.explanation import Explanation
 from iptsim.explanation.story import End, LegVisit
+from iptsim.extensions.base import HOOKS
 from iptsim.host.model import Host
 from iptsim.netfilter.steps import Step
 from iptsim.pictures.captions import change_text
 from iptsim.pictures.wiring import Plug, Switch, Wiring
 
-HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 #: The nodes of the host's own programs and of the routing decision.
 PROCESSES, ROUTING = "processes", "hook ROUTING"
 

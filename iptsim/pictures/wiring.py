@@ -11,10 +11,9 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, Namespace
 from iptsim.host.routing_tables import hops
 from iptsim.languages import say
+from iptsim.netfilter.bypass import BYPASSING_DRIVERS
 from iptsim.packet import Family, address_text, protocol_name
 
-#: Drivers whose networks use an interface of the host, or none, and bypass its rules.
-_BYPASSING = ("macvlan", "ipvlan", "overlay")
 #: How many plugs and outer interfaces are drawn one by one; the others are counted.
 MOST_PLUGS, MOST_OUTER = 150, 12
 
@@ -270,7 +269,7 @@ def _hang(
     else:
         switch = None
     if switch is None:
-        driver = network.driver if network is not None and network.driver in _BYPASSING else kind
+        driver = network.driver if network is not None and network.driver in BYPASSING_DRIVERS else kind
         if driver in ("macvlan", "ipvlan"):
             carrier = parent or (network.options.get("parent") if network else None) or ""
             if carrier not in host.namespace.interfaces:
@@ -339,12 +338,12 @@ def _bridge_lines(host: Host, bridge: Interface, family: Family) -> list[str]:
 def _in_order(switches: list[Switch]) -> list[Switch]:
     """Order switches so that those with common guests are neighbours; bridges come first."""
     order: list[Switch] = []
-    left = sorted(switches, key=lambda switch: switch.kind in _BYPASSING)
+    left = sorted(switches, key=lambda switch: switch.kind in BYPASSING_DRIVERS)
     common = {id(switch): {id(plug.guest) for plug in switch.plugs if plug.guest} for switch in switches}
     while left:
         last = common[id(order[-1])] if order else set()
-        bypassing = left[0].kind in _BYPASSING
-        fitting = [switch for switch in left if (switch.kind in _BYPASSING) == bypassing]
+        bypassing = left[0].kind in BYPASSING_DRIVERS
+        fitting = [switch for switch in left if (switch.kind in BYPASSING_DRIVERS) == bypassing]
         best = max(fitting, key=lambda switch: len(common[id(switch)] & last))
         left.remove(best)
         order.append(best)

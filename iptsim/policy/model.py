@@ -13,8 +13,6 @@ from iptsim.packet import protocol_name
 from iptsim.question.endpoints import Endpoint
 from iptsim.yaml_file import Document
 
-SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
-
 
 class Everywhere(Enum):
     """All endpoints."""

@@ -11,12 +11,11 @@ from iptsim.explanation.expectation import EXPECTATIONS
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.services import PORTS
 from iptsim.extensions.values import NoSuchWord
-from iptsim.findings.codes import Severity
+from iptsim.findings.codes import SEVERITIES, Severity
 from iptsim.languages import Text, message, text_of
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, PROTOCOLS, TCP
 from iptsim.policy.model import (
     ANY_SERVICE,
-    SEVERITIES,
     Everywhere,
     Expectation,
     Member,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
@@ -43,6 +43,8 @@ _OF_ONE_PACKET = frozenset({
 })  # fmt: skip
 
 _State: TypeAlias = Literal["new", "established", "related", "invalid", "untracked"]
+#: The states that a connection may have.
+STATES: tuple[str, ...] = get_args(_State)
 _Fragment: TypeAlias = Literal["first", "middle", "last"]
 _FrameKind: TypeAlias = Literal["unicast", "broadcast", "multicast"]
 _Part = TypeVar("_Part")

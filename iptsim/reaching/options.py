@@ -11,11 +11,9 @@ from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import Text, message, text_of
 from iptsim.packet import ICMP, ICMPV6, Family
 from iptsim.question import values
+from iptsim.question.model import STATES
 from iptsim.ranges import united
 from iptsim.suggestions import with_suggestion
-
-#: The states that a connection may have.
-STATES = ("new", "established", "related", "invalid", "untracked")
 
 
 def read_protocol(text: str, family: Family) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, tool_of
 from iptsim.errors import printable
+from iptsim.extensions.base import DECIDING
 from iptsim.host import Host
 from iptsim.languages import Text, joined, message, message_many, message_sentences, say, say_many
 from iptsim.packet import FAMILIES, Family, address_text
@@ -38,7 +39,7 @@ def has_no_rules(host: Host, family: Family) -> bool:
 def rest(chain: Chain) -> tuple[str, Rule | None]:
     """Return the target for packets that no other rule decides about, and its rule; None for the policy."""
     last = chain.rules[-1] if chain.rules else None
-    if last is not None and last.target_name in ("ACCEPT", "DROP", "REJECT") and last.is_unconditional:
+    if last is not None and last.target_name in DECIDING and last.is_unconditional:
         return last.target_name, last
     return chain.policy or "ACCEPT", None
 

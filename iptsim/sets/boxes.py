@@ -13,12 +13,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.extensions.base import DECIDING
 from iptsim.netfilter.program import Program
 from iptsim.ranges import Ranges, united
 from iptsim.sets.rule_boxes import QUIET, Box, ChainBoxes, Fields, RuleBox
 
-#: Targets of which two in one chain may do the same.
-_DECIDING = frozenset({"ACCEPT", "DROP", "REJECT"})
 #: Targets after which a packet is not accepted in its chain.
 _REFUSING = frozenset({"DROP", "REJECT", "RETURN"}) | QUIET
 #: How often the search for a packet avoids another rule, how many paths to a chain are tried, and how deep they are.
@@ -101,7 +100,7 @@ class Boxes:
             return None
         found: list[tuple[Rule, Rule]] = []
         for place, one in enumerate(chain.rules):
-            if one.rule.target_name in _DECIDING and one.rule.jump is None:
+            if one.rule.target_name in DECIDING and one.rule.jump is None:
                 later = self._repeats(chain, place, window)
                 if later is None:
                     return None

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.constraints import Constraint, Several
+from iptsim.extensions.ports import merges_ports
 from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
@@ -78,7 +79,7 @@ class Chains:
     ) -> None:
         self.space, self.program, self.apart, self.among = space, program, apart, among
         everything = space.everything
-        merging = program.backend == "nf_tables" and program.version in ("1.8.8", "1.8.9", "1.8.10")
+        merging = merges_ports(program.backend, program.version)
         self.known: Known = {
             "backend": [(program.backend, everything)],
             "merges_ports": [(merging, everything)],

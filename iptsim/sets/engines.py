@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Literal
+from typing import Literal, get_args
 
 from iptsim.errors import MissingExtraError, UsageError
 from iptsim.languages import message
@@ -30,7 +30,7 @@ def make_engine(name: EngineName = "auto", most_nodes: int = MOST_NODES, *, smal
         UsageError: there is no such engine.
         MissingExtraError: oxidd is not installed.
     """
-    if name not in ("auto", "oxidd", "python"):
+    if name not in get_args(EngineName):
         raise UsageError(message("unknown engine {name!r}; choose from: auto, oxidd, python", name=str(name)))
     installed = find_spec("oxidd") is not None
     if name == "oxidd" and not installed:

@@ -23,7 +23,7 @@ from iptsim.languages import Text, message
 from iptsim.netfilter.trace import FinalVerdict, Trace
 from iptsim.netfilter.walk import simulator_of
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
-from iptsim.question.model import Question
+from iptsim.question.model import STATES, Question
 from iptsim.sets.addressed import addressed
 from iptsim.sets.chains import Among
 from iptsim.sets.crossing import crossed
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 Certain = Literal["must", "may"]
 BlockedAt = tuple[str | int | None, ...]
-STATES = ("new", "established", "related", "invalid", "untracked")
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,9 @@ from operator import xor
 from typing import Any, Literal, NamedTuple
 
 from iptsim.dump.ruleset import Chain, Rule
-from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.base import ARRIVING, DECIDING, LEAVING, TRANSLATING, Match, Option, Predicate
 from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, Several, Some
+from iptsim.extensions.matches.addrtype import TYPES
 from iptsim.extensions.parameters import Parameters
 from iptsim.netfilter.chain_index import ranges_of
 from iptsim.packet import BITS, ICMP, ICMPV6
@@ -22,14 +23,9 @@ Box = dict[str, Ranges]
 #: The states of a connection, by number.
 STATES = ("INVALID", "UNTRACKED", "RELATED", "ESTABLISHED", "NEW")
 _INTERFACES = ("in_interface", "out_interface")
-#: The kinds of address that `-m addrtype` names, by number.
-_TYPES = (
-    "UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW",
-    "NAT", "XRESOLVE",
-)  # fmt: skip
 _NAMED = {
     "ct.state": {name: number for number, name in enumerate(STATES)},
-    **{f"{side}.type": {name: number for number, name in enumerate(_TYPES)} for side in ("src", "dst")},
+    **{f"{side}.type": {name: number for number, name in enumerate(TYPES)} for side in ("src", "dst")},
 }
 _WIDTHS = {"sport": 16, "dport": 16, "proto": 8, "icmp_type": 16, "tcp_flags": 8, "mark": 32}
 #: The number of no interface.
@@ -37,7 +33,7 @@ _NO_INTERFACE = 0
 #: What follows the prefix of a pattern in a name that no longer pattern matches.
 _REST = "\0"
 #: Targets that end a chain for a packet, and those that leave it as it is.
-_ENDING = frozenset({"ACCEPT", "DROP", "REJECT", "RETURN", "DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
+_ENDING = DECIDING | TRANSLATING | {"RETURN"}
 QUIET = frozenset({"", "LOG", "NFLOG"})
 _Kind = Literal["ends", "passes", "calls", "unknown"]
 
@@ -203,11 +199,11 @@ class Fields:
         """Return the packets that the kernel can have at a hook; see :func:`iptsim.sets.traffic.at_hook`."""
         none, some = ((_NO_INTERFACE, _NO_INTERFACE),), ((_NO_INTERFACE + 1, len(self._names) - 1),)
         found: Box = {}
-        if hook in ("PREROUTING", "INPUT", "FORWARD"):
+        if hook in ARRIVING:
             found["in_interface"] = some
         if hook in ("PREROUTING", "INPUT"):
             found["out_interface"] = none
-        if hook in ("FORWARD", "OUTPUT", "POSTROUTING"):
+        if hook in LEAVING:
             found["out_interface"] = some
         if hook == "OUTPUT":
             found["in_interface"] = none

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.extensions.base import ARRIVING
 from iptsim.extensions.constraints import named
 from iptsim.sets.chains import Chains
 from iptsim.sets.packets import PacketSet, union
@@ -243,7 +244,7 @@ def at_hook(space: Space, table: str, hook: str) -> PacketSet:
         "OUTPUT": no_input - no_output,
         "POSTROUTING": ~no_output,
     }[hook]
-    if hook in ("PREROUTING", "INPUT", "FORWARD"):
+    if hook in ARRIVING:
         found -= space.where("local_socket", named(True))
     if table == "raw":
         # conntrack has not seen them yet

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.base import ARRIVING, LEAVING, Match, Option, Predicate, Value, constrained
 from iptsim.extensions.constraints import Constraint, Field, Names
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import NoSuchWord, any_of
@@ -22,8 +22,6 @@ TYPES = (
 _TYPES6 = ("UNSPEC", "UNICAST", "LOCAL", "ANYCAST", "MULTICAST", "UNREACHABLE")
 #: The IPv6 types that the address alone decides; the routing table decides the others.
 _BY_ADDRESS6 = frozenset({"UNSPEC", "UNICAST", "MULTICAST"})
-_ARRIVING = frozenset({"PREROUTING", "INPUT", "FORWARD"})
-_LEAVING = frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})
 _WORDS = {
     "LOCAL": message("an address of this host"),
     "BROADCAST": message("a broadcast address"),
@@ -163,7 +161,7 @@ class _Addrtype(Match):
         return "in_interface" if self.limit_iface_in else "out_interface" if self.limit_iface_out else ""
 
     def allowed_hooks(self) -> frozenset[str] | None:
-        return _ARRIVING if self.limit_iface_in else _LEAVING if self.limit_iface_out else None
+        return ARRIVING if self.limit_iface_in else LEAVING if self.limit_iface_out else None
 
     def predicates(self) -> tuple[Predicate, ...]:
         limits = [option.flag for option, _ in self.given() if option.value is None]

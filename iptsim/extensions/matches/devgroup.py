@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Status, Value
+from iptsim.extensions.base import ARRIVING, HOOKS, LEAVING, Match, Option, Status, Value
 from iptsim.extensions.constraints import Constraint, Field, Masked, named
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import bare, masked_number
@@ -52,8 +52,8 @@ def _parse(text: str) -> DeviceGroup:
 _GROUP = Value("a group's number, with or without /mask, or its name", _parse)
 #: For each option, the interface and the hooks at which a packet has one.
 _SIDES = {
-    "src_group": ("in_interface", frozenset({"PREROUTING", "INPUT", "FORWARD"})),
-    "dst_group": ("out_interface", frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})),
+    "src_group": ("in_interface", ARRIVING),
+    "dst_group": ("out_interface", LEAVING),
 }
 
 
@@ -146,7 +146,7 @@ class Devgroup(Match):
         return self
 
     def allowed_hooks(self) -> frozenset[str]:
-        hooks = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
+        hooks = frozenset(HOOKS)
         for option, _ in self.given():
             hooks &= _SIDES[option.field][1]
         return hooks

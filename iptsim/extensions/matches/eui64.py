@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option
+from iptsim.extensions.base import ARRIVING, Match, Option
 from iptsim.extensions.constraints import Field
 from iptsim.extensions.listing import ListingForm
 from iptsim.languages import Text, message
@@ -52,7 +52,7 @@ class Eui64(Match):
     name: ClassVar[str] = "eui64"
     family: ClassVar[int | None] = 6
     options: ClassVar[tuple[Option, ...]] = ()
-    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
+    hooks: ClassVar[frozenset[str] | None] = ARRIVING
     presence: ClassVar[Field | None] = Field("src.eui64", _read, _got)
     alone: ClassVar[Text] = message("whose source address is made from the sender's MAC address")
 

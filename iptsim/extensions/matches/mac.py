@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.base import ARRIVING, Match, Option, Value
 from iptsim.extensions.constraints import Field, look, named
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.phrases import Phrase
@@ -61,7 +61,7 @@ class Mac(Match):
             ),
         ),
     )  # fmt: skip
-    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
+    hooks: ClassVar[frozenset[str] | None] = ARRIVING
 
     mac_source: str
 

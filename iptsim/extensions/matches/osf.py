@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.base import ARRIVING, Match, Option, Predicate, Status
 from iptsim.extensions.constraints import Constraint, Field, look, named
 from iptsim.extensions.values import bare_value, integer_value
 from iptsim.languages import Text, message
@@ -21,7 +21,7 @@ class Osf(Match):
     name: ClassVar[str] = "osf"
     family: ClassVar[int | None] = 4
     status: ClassVar[Status] = "unknown"
-    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
+    hooks: ClassVar[frozenset[str] | None] = ARRIVING
     protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
     options: ClassVar[tuple[Option, ...]] = (
         Option(

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, combined
+from iptsim.extensions.base import HOOKS, Match, Option, Predicate, Value, combined
 from iptsim.extensions.constraints import Constraint, Field, Pattern, Several, named
 from iptsim.extensions.parameters import INTERFACE, parse_interface
 from iptsim.extensions.phrases import Phrase
@@ -19,7 +19,6 @@ from iptsim.languages import Text, message, message_if
 from iptsim.packet import Context
 
 _PORT = Value("the name of a bridge port (veth1, vnet+)", parse_interface, bare, form=INTERFACE.form)
-_HOOKS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
 
 def _port(context: Context, side: str) -> str | None:
@@ -100,7 +99,7 @@ class Physdev(Match):
         """Return the hooks: in OUTPUT the outgoing port is not known yet, so the kernel rejects such a rule there."""
         outgoing = self.physdev_out is not None or self.physdev_is_out
         bridged = self.physdev_is_bridged and "physdev_is_bridged" not in self.negated
-        return _HOOKS - {"OUTPUT"} if outgoing and not bridged else None
+        return frozenset(HOOKS) - {"OUTPUT"} if outgoing and not bridged else None
 
     def predicates(self) -> tuple[Predicate, ...]:
         return tuple(_with_known_ports(one) if one.field in _PORTS else one for one in super().predicates())

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.extensions.base import ARRIVING, LEAVING, Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import Constraint, Field, named
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.phrases import not_if
@@ -140,8 +140,8 @@ class Policy(Match):
     def allowed_hooks(self) -> frozenset[str] | None:
         """Return the hooks at which a policy of this direction is known."""
         if self.dir == "in":
-            return frozenset({"PREROUTING", "INPUT", "FORWARD"})
-        return frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})
+            return ARRIVING
+        return LEAVING
 
     def clauses(self) -> list[str]:
         """Return the options, element by element; `--pol none` has no element."""

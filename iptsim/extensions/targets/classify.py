@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, NamedTuple
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.base import CONTINUE, LEAVING, Option, Target, Value, Verdict
 from iptsim.extensions.phrases import Phrase
 from iptsim.languages import message
 from iptsim.packet import Context
@@ -50,7 +50,7 @@ class Classify(Target):
             phrase=Phrase("put into traffic class {value}"), listed=_listed,
         ),
     )  # fmt: skip
-    hooks: ClassVar[frozenset[str] | None] = frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})
+    hooks: ClassVar[frozenset[str] | None] = LEAVING
 
     set_class: ClassId
 

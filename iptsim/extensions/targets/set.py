@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
+from iptsim.extensions.base import CONTINUE, LEAVING, Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import given
 from iptsim.extensions.phrases import join_phrases
 from iptsim.extensions.texts import cut
@@ -130,7 +130,7 @@ class Set(Target):
 
     def allowed_hooks(self) -> frozenset[str] | None:
         """Return the hooks of packets that go out, where their priority or queue is mapped."""
-        return frozenset({"FORWARD", "OUTPUT", "POSTROUTING"}) if self.map_prio or self.map_queue else None
+        return LEAVING if self.map_prio or self.map_queue else None
 
     @property
     def changes_memory(self) -> frozenset[Hashable]:

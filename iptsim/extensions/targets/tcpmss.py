@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict
+from iptsim.extensions.base import CONTINUE, LEAVING, Option, Status, Target, Verdict
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
@@ -47,7 +47,7 @@ class Tcpmss(Target):
 
     def allowed_hooks(self) -> frozenset[str] | None:
         """Return the hooks after the routing decision if the size depends on the path."""
-        return frozenset({"FORWARD", "OUTPUT", "POSTROUTING"}) if self.set_mss is None else None
+        return LEAVING if self.set_mss is None else None
 
     def save(self) -> str:
         """Return the option as iptables-save prints it; a size overrides the path's."""

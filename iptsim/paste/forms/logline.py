@@ -10,7 +10,7 @@ from lark.exceptions import UnexpectedInput
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.grammar import parser
-from iptsim.packet import Family
+from iptsim.packet import TCP_FLAGS, Family
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command
@@ -178,9 +178,7 @@ def question_of(record: Record) -> dict[str, Any]:
         fields["icmp_type"] = int(pairs["TYPE"])
         if pairs.get("CODE", "").isdigit():
             fields["icmp_code"] = int(pairs["CODE"])
-    flags = [
-        flag for flag in record.flags if flag in ("SYN", "ACK", "FIN", "RST", "PSH", "URG", "CWR", "ECE")
-    ]
+    flags = [flag for flag in record.flags if flag in TCP_FLAGS]
     if fields["proto"] == "tcp" and flags and flags != ["SYN"]:
         fields["tcp_flags"] = ",".join(flags)
     if pairs.get("MARK", "").startswith("0x"):

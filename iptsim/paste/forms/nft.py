@@ -14,6 +14,7 @@ from typing import Any
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.host.nft_rules import GAP
+from iptsim.host.nftables import HOOKS
 from iptsim.paste.lines import Line
 from iptsim.paste.nft_rules import elements, translated, without_guesses
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
@@ -27,7 +28,6 @@ _BASE = re.compile(
     r"(?P<priority>[\w +-]+?)\s*;(?:\s*policy\s+(?P<policy>\w+)\s*;)?"
 )
 _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
-_HOOKS = ("input", "forward", "output", "prerouting", "postrouting")
 #: The statements that represent rules which are not shown: some of a chain, those after shown ones, all of a chain.
 _SOME, _REST, _ALL = ([{GAP: which}] for which in ("some", "rest", "all"))
 #: Chains of firewalld with its nftables backend, whose table has this name.
@@ -103,7 +103,7 @@ def _of_iptables(family: str, table: str, chain: str | None) -> bool:
     """Return whether a chain is, or may be called by, one of iptables-nft; its base chains are in capital letters."""
     if family not in ("ip", "ip6") or table not in BUILTIN_CHAINS:
         return False
-    return chain is None or chain in BUILTIN_CHAINS[table] or chain.lower() not in _HOOKS
+    return chain is None or chain in BUILTIN_CHAINS[table] or chain.lower() not in HOOKS
 
 
 def _rest(found: re.Match[str]) -> str:
@@ -147,7 +147,7 @@ def _object(found: re.Match[str], line: Line) -> list[dict[str, Any]]:
         {"rule": {**place, "chain": found["chain"], "expr": list(rule.statements), **first}}
     ]
     hook = found["chain"].lower()
-    if hook in _HOOKS:
+    if hook in HOOKS:
         made = [
             {"chain": {**place, "name": found["chain"], "type": "filter", "hook": hook, "guessed": True}},
             {"rule": {**place, "chain": found["chain"], "expr": _SOME, "guessed": True}},

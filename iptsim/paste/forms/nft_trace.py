@@ -9,11 +9,11 @@ from lark import Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
+from iptsim.host.nftables import HOOKS
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Facts, Piece, Segment
 from iptsim.paste.prompts import Command
 
-_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 _NAMES = {
     "ip saddr": "from", "ip6 saddr": "from", "ip daddr": "to", "ip6 daddr": "to", "ip protocol": "proto",
     "ip6 nexthdr": "proto", "tcp sport": "sport", "udp sport": "sport", "tcp dport": "dport", "udp dport": "dport",
@@ -99,7 +99,7 @@ def _objects(found: list[Traced]) -> list[dict[str, Any]]:
     for family, table, name in dict.fromkeys(one.chain for one in found):
         chain: dict[str, Any] = {"family": family, "table": table, "name": name}
         if (family, table, name) in bases:
-            hook = next((hook for hook in _HOOKS if hook in name.lower()), None)
+            hook = next((hook for hook in HOOKS if hook in name.lower()), None)
             if hook is None:
                 continue
             chain |= {"type": "filter", "hook": hook, "prio": 0, "policy": "accept"}

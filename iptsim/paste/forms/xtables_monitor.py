@@ -8,12 +8,12 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
+from iptsim.packet import TCP_FLAGS
 from iptsim.paste.forms.logline import Record, conditions, question_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command, words_of
 
-_FLAGS = frozenset({"SYN", "ACK", "FIN", "RST", "PSH", "URG", "CWR", "ECE"})
 #: Its names of what LOG calls otherwise.
 _NAMES = {"SPORT": "SPT", "DPORT": "DPT", "HOPLIMIT": "TTL"}
 
@@ -70,7 +70,7 @@ def _packet(tree: Tree[Token]) -> tuple[str, Record]:
             flags.append(key)
     six = ":" in pairs.get("SRC", "")
     if "SPT" in pairs:
-        pairs["PROTO"] = "TCP" if _FLAGS & set(flags) else "UDP"
+        pairs["PROTO"] = "TCP" if TCP_FLAGS.keys() & flags else "UDP"
     else:
         pairs["PROTO"] = "ICMPV6" if six else "ICMP"
     return str(identity), Record("", pairs, tuple(flags), None)
