@@ -193,3 +193,9 @@ class Parameters(Match):
     #: protocol number, None for any
     protocol: int | None = None
     fragment: bool = False
+
+
+#: Each spelling of these options, with the one that iptables-save prints.
+SPELLINGS = {
+    spelling: option.flag for option in Parameters.options for spelling in (option.flag, *option.aliases)
+}

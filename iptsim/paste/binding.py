@@ -14,6 +14,7 @@ from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import SHOW, Hidden, HiddenTarget, redacted_parts
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.parameters import SPELLINGS
 from iptsim.extensions.unknown import UnknownMatch
 from iptsim.languages import Text, message
 from iptsim.packet import Family
@@ -28,29 +29,18 @@ _MOST = 24
 _MOST_PLANS = 8192
 #: Words without placeholders, remarks and quotes.
 _PLAIN = re.compile(r"(?:[\w.,:!+=-]|/(?!/))*", re.ASCII)
-_ADDRESSES = {"-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destination": "-d", "--dst": "-d"}
+_ADDRESSES = {word: flag for word, flag in SPELLINGS.items() if flag in ("-s", "-d")}
 #: Options whose values are free text, or set the rule's target.
 _FREE = frozenset(
     {"--comment", "--log-prefix", "--nflog-prefix", "-j", "-g", "--jump", "--goto", "-m", "--match"}
 )
 JUMPS = frozenset({"-j", "--jump", "-g", "--goto"})
-_INTERFACES = frozenset({"-i", "--in-interface", "-o", "--out-interface"})
+_INTERFACES = frozenset(word for word, flag in SPELLINGS.items() if flag in ("-i", "-o"))
 #: Options of a rule itself, whatever its matches and target are.
-_OWN = frozenset({*_ADDRESSES, *_INTERFACES, "-m", "--match", "-p", "--protocol", "-f", "!"})
+_OWN = frozenset({*SPELLINGS, "-m", "--match", "!"})
 #: Options that need a value.
-_VALUED = frozenset(
-    {
-        *_ADDRESSES,
-        *_INTERFACES,
-        "-p",
-        "--protocol",
-        "--dport",
-        "--sport",
-        "--dports",
-        "--sports",
-        "--ctstate",
-        "--state",
-    }
+_VALUED = frozenset(word for word, flag in SPELLINGS.items() if flag != "-f") | frozenset(
+    {"--dport", "--sport", "--dports", "--sports", "--ctstate", "--state"}
 )
 #: Options that were renamed in later versions.
 _OLD = {"--destination-port": "--dport", "--source-port": "--sport", "--to": "--to-destination"}

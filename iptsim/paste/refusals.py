@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, table_option, tool_of
+from iptsim.extensions.parameters import SPELLINGS
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
@@ -25,13 +26,9 @@ _MOST = 6
 #: Longer commands are not checked.
 _LONGEST = 100
 _MATCH = frozenset({"-m", "--match"})
-_PROTOCOL = frozenset({"-p", "--protocol", "--proto"})
+_PROTOCOL = frozenset(word for word, flag in SPELLINGS.items() if flag == "-p")
 #: Options of which a rule has one at most, by their short names.
-_ONCE = {
-    "-p": "-p", "--protocol": "-p", "--proto": "-p", "-i": "-i", "--in-interface": "-i", "-o": "-o",
-    "--out-interface": "-o", "-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destination": "-d",
-    "--dst": "-d",
-}  # fmt: skip
+_ONCE = {word: flag for word, flag in SPELLINGS.items() if flag != "-f"}
 _PORT = {
     "--dport": "--dports",
     "--sport": "--sports",
@@ -40,9 +37,9 @@ _PORT = {
 }
 _PORTS = frozenset({"--dports", "--sports", "--ports", "--destination-ports", "--source-ports"})
 _WITH_PORTS = frozenset({"tcp", "udp", "udplite", "sctp", "dccp", "6", "17", "136", "132", "33"})
-_ADDRESSES = {"-s": "--sport", "--source": "--sport", "--src": "--sport"} | {
-    "-d": "--dport", "--destination": "--dport", "--dst": "--dport"
-}  # fmt: skip
+_ADDRESSES = {
+    word: "--sport" if flag == "-s" else "--dport" for word, flag in SPELLINGS.items() if flag in ("-s", "-d")
+}
 _STATES = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED")
 _MATCH_OF = {"--state": "state", "--ctstate": "conntrack"}
 _TARGETS = ("ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "MASQUERADE", "REDIRECT", "DNAT", "SNAT")
