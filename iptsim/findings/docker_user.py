@@ -15,6 +15,7 @@ from iptsim.findings.behind import SOME_CONTAINER
 from iptsim.findings.finding import Evidence, Finding, blocked_at, of_rule
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Publication, Scene
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import Family, address_text
@@ -408,7 +409,7 @@ def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, dict[str, str]
     known = [one for network in scene.docker_networks() for one in scene.members(network, family)[:1]]
     yield from ((container.name, {}) for container in known)
     if not known and family == 4 and scene.host.inferred:
-        yield SOME_CONTAINER, {"in": "docker0"}
+        yield SOME_CONTAINER, {"in": DEFAULT_BRIDGE}
 
 
 def _drops_outgoing(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:

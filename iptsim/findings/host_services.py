@@ -12,6 +12,7 @@ from iptsim.findings.finding import Finding, filtered_at
 from iptsim.findings.guest_services import decider_in_input, opening
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
 from iptsim.host.containers import Network
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import Message, message, message_joined
 from iptsim.packet import BITS, Family, address_text
 
@@ -52,7 +53,7 @@ def closed_to_containers(scene: Scene) -> Iterator[Finding]:
 _USUAL = {
     "podman": ("10.88.0.2", "podman0"),
     "kubernetes": ("10.42.0.2", "cni0"),
-    "docker": (SOME_CONTAINER, "docker0"),
+    "docker": (SOME_CONTAINER, DEFAULT_BRIDGE),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Link, Network, PublishedPort, Subnet
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.foreign import Foreign, Number
 from iptsim.host.iproute import prefix
 from iptsim.host.namespace import prefix_mask
@@ -318,7 +319,9 @@ def network(entry: NetworkEntry) -> Network:
     is_default = options.get(BRIDGE_OPTION + "default_bridge") == "true"
     bridge = None
     if entry.driver == "bridge":
-        bridge = options.get(BRIDGE_OPTION + "name") or ("docker0" if is_default else f"br-{entry.id[:12]}")
+        bridge = options.get(BRIDGE_OPTION + "name") or (
+            DEFAULT_BRIDGE if is_default else f"br-{entry.id[:12]}"
+        )
     binding = options.get(BRIDGE_OPTION + "host_binding_ipv4", ANY_ADDRESS)
     modes = {family: options.get(f"{BRIDGE_OPTION}gateway_mode_ipv{family}") for family in FAMILIES}
     return Network(

@@ -14,6 +14,7 @@ from iptsim.dump.ruleset import Plan, Rule, Ruleset
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.targets.dnat import Snat
 from iptsim.host.containers import PublishedPort
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.members import (
     Member,
     Members,
@@ -209,7 +210,7 @@ class Evidence:
         placed = (bridge for bridge in members.values() if bridge is not None)
         found = list(dict.fromkeys([*self.subnets, *placed, *named]))
         # iptables -L shows no interfaces without -v; Docker always has docker0
-        return found or (["docker0"] if self.docker and self.listed and not self.interfaces else [])
+        return found or ([DEFAULT_BRIDGE] if self.docker and self.listed and not self.interfaces else [])
 
     @property
     def outside(self) -> str | None:

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, DOCKER0, guessed_subnet
 from iptsim.host.docker_engine import generation_of_chains
-from iptsim.host.docker_pools import DOCKER0, guessed_subnet
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.evidence import Evidence
 from iptsim.host.inferred_interfaces import infer_interfaces
@@ -104,7 +104,7 @@ def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
         for endpoint in container.endpoints.values():
             if endpoint.network in host.networks:
                 continue
-            bridge = "docker0" if endpoint.network == "bridge" else f"br-{endpoint.network_id[:12]}"
+            bridge = DEFAULT_BRIDGE if endpoint.network == "bridge" else f"br-{endpoint.network_id[:12]}"
             for name, prefixes in evidence.subnets.items():
                 if any(p.covers(f, a) for p in prefixes for f, a in endpoint.addresses.items()):
                     bridge = name
@@ -126,7 +126,7 @@ def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
                 internal=bridge in evidence.internal,
                 icc=bridge not in evidence.isolated,
                 masquerade=bridge in evidence.masqueraded or not evidence.masqueraded,
-                is_default_bridge=bridge == "docker0",
+                is_default_bridge=bridge == DEFAULT_BRIDGE,
             )
             host.assumptions.append(
                 message(
@@ -157,14 +157,14 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
             for family, address, length in prefixes
         )
         network = Network(
-            name={"docker0": "bridge", "podman0": "podman"}.get(bridge, bridge),
+            name={DEFAULT_BRIDGE: DEFAULT_NETWORK, "podman0": "podman"}.get(bridge, bridge),
             daemon="docker" if evidence.is_dockers(bridge) else "",
             bridge=bridge,
             subnets=subnets,
             internal=bridge in evidence.internal,
             icc=bridge not in evidence.isolated,
             masquerade=bridge in evidence.masqueraded,
-            is_default_bridge=bridge == "docker0",
+            is_default_bridge=bridge == DEFAULT_BRIDGE,
         )
         host.networks[network.name] = network
         where = message_joined(" and ", map(str, subnets))
@@ -191,7 +191,7 @@ def _guessed_subnets(bridge: str, evidence: Evidence) -> list[Prefix]:
     for (family, address), place in evidence.members.items():
         if place == bridge:
             return [Prefix(6, address & prefix_mask(6, 64), 64) if family == 6 else guessed_subnet(address)]
-    return [DOCKER0] if bridge == "docker0" else []
+    return [DOCKER0] if bridge == DEFAULT_BRIDGE else []
 
 
 def _gateways(host: Host) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast, get_args
 
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.foreign import (
     FAMILIES,
     AddressEntry,
@@ -121,7 +122,7 @@ def _kind(name: str, reported: str | None, entries: list[LinkEntry], is_master: 
     # Without `ip -d link`, the kind shows only in its effects.
     if name.startswith("veth") or any(entry.link_netnsid is not None for entry in entries):
         return "veth"
-    if is_master or name == "docker0" or name.startswith("br-"):
+    if is_master or name == DEFAULT_BRIDGE or name.startswith("br-"):
         return "bridge"
     return "physical" if any(entry.link_type == "ether" for entry in entries) else "other"
 

@@ -11,11 +11,11 @@ from functools import lru_cache
 from iptsim.docker.dockerd.recognition import is_dockers as is_written_by_dockerd
 from iptsim.docker.dockerd.recognition import template_of
 from iptsim.docker.dockerd.templates import RuleTemplate
-from iptsim.docker.model.settings import DEFAULT_BRIDGE
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network as Prefix
 from iptsim.host.containers import Container
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Identity, Maker, Role, Scope

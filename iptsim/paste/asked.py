@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from iptsim.host.containers import Subnet
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.model import Host
 from iptsim.host.pasted import OwnLoopback
 from iptsim.languages import message
@@ -61,7 +62,7 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> str |
     subnets = [
         subnet
         for network in host.networks.values()
-        if network.bridge is not None and (wanted != ON_DEFAULT or network.bridge == "docker0")
+        if network.bridge is not None and (wanted != ON_DEFAULT or network.bridge == DEFAULT_BRIDGE)
         for subnet in network.subnets
         if subnet.family == 4
     ]

@@ -9,6 +9,7 @@ from itertools import chain
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host.capture import host_of
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
 from iptsim.languages import message, message_joined
@@ -205,7 +206,7 @@ def _described_host(
                 bridges=message_joined(", ", bridges),
             )
         )
-    if made_up := [one for one in bridges if one not in shown and one != "docker0"]:
+    if made_up := [one for one in bridges if one not in shown and one != DEFAULT_BRIDGE]:
         host.assumptions.append(
             message(
                 "Names of bridges that are not shown are made up: {names}.",

@@ -16,8 +16,8 @@ from iptsim.dump.reader import loads
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.values import Network, bare
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0, default_subnet
 from iptsim.host.docker_engine import Generation
-from iptsim.host.docker_pools import DOCKER0, default_subnet
 from iptsim.host.members import Prefix
 from iptsim.host.namespace import prefix_mask
 from iptsim.packet import BITS, Family, address_text, parse_address
@@ -240,11 +240,11 @@ def _known_names(
 def _names(count: int, subnets: Sequence[Network]) -> dict[str, list[Network]] | None:
     """Return names for the bridges of networks; None if more than one has no known subnet."""
     named = {
-        "docker0" if subnet.address in _DEFAULT or count == 1 else _stand_in(subnet): [subnet]
+        DEFAULT_BRIDGE if subnet.address in _DEFAULT or count == 1 else _stand_in(subnet): [subnet]
         for subnet in subnets
     }
     if len(named) < count:
-        named.setdefault("docker0", [])
+        named.setdefault(DEFAULT_BRIDGE, [])
     return named if len(named) == count else None
 
 

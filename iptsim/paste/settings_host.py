@@ -17,7 +17,7 @@ from iptsim.errors import CaptureError
 from iptsim.extensions.hidden import Hidden
 from iptsim.host import dockerd_options
 from iptsim.host.capture import namespace_of
-from iptsim.host.docker_pools import guessed_subnet
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, guessed_subnet
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -79,10 +79,10 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
     others = (one for one in namespace.interfaces.values() if one.name not in shown)
     if any(one.kind == "bridge" for one in others):
         return False
-    default = shown.get("docker0")
+    default = shown.get(DEFAULT_BRIDGE)
     if default is not None:
         settings.daemon.setdefault("bip", f"{address_text(4, default.address)}/{default.prefix_length}")
-    for name, address in ((name, address) for name, address in shown.items() if name != "docker0"):
+    for name, address in ((name, address) for name, address in shown.items() if name != DEFAULT_BRIDGE):
         networks = _user_networks(settings)
         declared = settings.networks.get(networks[0]) or {} if networks else {}
         if len(networks) != 1 or address is None or declared.keys() & {"ipam", "driver_opts"}:

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
 
-from iptsim.docker.model.settings import DEFAULT_BRIDGE, DEFAULT_NETWORK, DockerNetwork
+from iptsim.docker.model.settings import DockerNetwork
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Subnet
-from iptsim.host.docker_pools import DEFAULT_POOLS
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, DEFAULT_POOLS
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.languages import message
 from iptsim.packet import Family

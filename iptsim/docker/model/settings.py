@@ -22,7 +22,6 @@ from iptsim.packet import FAMILIES, Family, ip_address, parse_address
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 GATEWAY_MODES: tuple[GatewayMode, ...] = get_args(GatewayMode)
 #: The name of the network that containers join by default, and of its bridge.
-DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
 
 
 def _checked_address(text: str) -> str:

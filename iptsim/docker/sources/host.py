@@ -11,19 +11,13 @@ from pydantic import ValidationError
 
 from iptsim.docker.dockerd.replay import write
 from iptsim.docker.model.network_options import OptionError, read_options
-from iptsim.docker.model.settings import (
-    DEFAULT_BRIDGE,
-    DockerContainer,
-    DockerHost,
-    DockerNetwork,
-    Ingress,
-    Publication,
-)
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Ingress, Publication
 from iptsim.docker.sources.rule_order import RuleOrder, first_order, this_order
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.host.containers import Container, Endpoint, Network, PublishedPort
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint

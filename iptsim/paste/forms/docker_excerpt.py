@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_network
 from typing import Any
 
-from iptsim.docker.model.settings import DEFAULT_BRIDGE
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0, default_subnet, guessed_subnet
 from iptsim.host.docker_inspect import BRIDGE_OPTION
-from iptsim.host.docker_pools import DOCKER0, default_subnet, guessed_subnet
 from iptsim.paste.forms.docker_json import segment_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Segment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.host.docker_pools import default_subnet, guessed_subnet
+from iptsim.host.docker_defaults import default_subnet, guessed_subnet
 from iptsim.packet import parse_address
 
 

@@ -1,4 +1,4 @@
-"""The pools from which Docker takes the subnets of its networks, and subnets guessed from addresses.
+"""Names and subnets that Docker uses unless its settings give others, and subnets guessed from addresses.
 
 Source: moby, daemon/libnetwork/ipamutils (localScopeDefaultNetworks).
 """
@@ -10,6 +10,8 @@ from ipaddress import IPv4Network
 from iptsim.host.members import Prefix
 from iptsim.host.namespace import prefix_mask
 
+#: The default network, and its bridge.
+DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
 #: (prefix, length of a network's subnet) of each pool, in the order in which dockerd uses them.
 DEFAULT_POOLS = (
     *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),
