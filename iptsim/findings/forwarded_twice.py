@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.docker.dockerd.recognition import OWN_BRIDGES
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.targets.dnat import Dnat
@@ -12,6 +11,7 @@ from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
+from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.languages import message
 from iptsim.packet import Family, address_text
 

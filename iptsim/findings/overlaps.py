@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.docker.dockerd.recognition import OWN_BRIDGES
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
+from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.host.members import Prefix
 from iptsim.host.namespace import Route
 from iptsim.languages import message

@@ -5,6 +5,7 @@ Source: moby, daemon/libnetwork/ipamutils (localScopeDefaultNetworks).
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network
 
 from iptsim.host.members import Prefix
@@ -12,6 +13,8 @@ from iptsim.host.namespace import prefix_mask
 
 #: The default network, and its bridge.
 DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
+#: Names that only Docker gives to bridges.
+OWN_BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}")
 #: (prefix, length of a network's subnet) of each pool, in the order in which dockerd uses them.
 DEFAULT_POOLS = (
     *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),

@@ -14,7 +14,7 @@ from iptsim.dump.ruleset import Plan, Rule, Ruleset
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.targets.dnat import Snat
 from iptsim.host.containers import PublishedPort
-from iptsim.host.docker_defaults import DEFAULT_BRIDGE
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, OWN_BRIDGES
 from iptsim.host.members import (
     Member,
     Members,
@@ -31,9 +31,8 @@ from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.packet import BITS
 
 _KUBERNETES = re.compile(r"KUBE-|cali-|CNI-")
-#: Chains that dockerd creates, and the names it gives bridges.
+#: Chains that dockerd creates.
 _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
-_DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
 #: The table of nftables that dockerd writes.
 DOCKER_TABLE = "docker-bridges"
 #: Conventional names of bridges.
@@ -200,7 +199,7 @@ class Evidence:
 
     def is_dockers(self, bridge: str) -> bool:
         """Return whether a bridge is Docker's: by its name, or because Docker's own chains name it."""
-        return bridge in self.ruled_by_docker or _DOCKERS.fullmatch(bridge) is not None
+        return bridge in self.ruled_by_docker or OWN_BRIDGES.fullmatch(bridge) is not None
 
     @property
     def bridges(self) -> list[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.docker.dockerd.recognition import OWN_BRIDGES
 from iptsim.extensions.values import Network
 from iptsim.host import containers
 from iptsim.host.addresses_of_routes import addresses_of_routes
-from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, OWN_BRIDGES
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress, Namespace, prefix_mask
 

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.templates import RuleTemplate, append
 from iptsim.dump.ruleset import Rule
+from iptsim.host.docker_defaults import OWN_BRIDGES
 
 #: Rules of engines before 20.10 and of 28.0. Sources: libnetwork 0.8 to 17.09 (DOCKER-ISOLATION), moby v28.0.0
 #: (ipsets of bridges).
@@ -33,8 +34,6 @@ DOCKER_CHAINS = frozenset(
 )
 #: Names that Docker or its users usually give to bridges.
 _BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-.+")
-#: Names that only Docker gives to bridges.
-OWN_BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}")
 
 
 @cache
