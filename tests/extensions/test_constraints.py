@@ -23,6 +23,7 @@ from iptsim.extensions.constraints import (
 )
 from iptsim.extensions.registry import all_extensions
 from iptsim.packet import Connection, Context, Family, Flow, Packet, Truth, Unknown
+from tests.extensions import worlds
 from tests.extensions.test_matches_a_l import TAKEN
 from tests.extensions.test_matches_l_z import ALL_CANONICAL, PLACES
 
@@ -40,7 +41,7 @@ MORE = (
 )  # fmt: skip
 
 
-class World:
+class World(worlds.World):
     """Surroundings of which much is stated, or little."""
 
     def __init__(self, random: Random) -> None:
@@ -49,15 +50,9 @@ class World:
             "interface_groups": {"eth0": "default", "eth1": 5, "veth1": "lan"}, "ipvs": "no", "nth": 4,
             "time": "2024-12-22T03:10:00", "kernel_timezone": 60, "socket": "any", "socket_mark": 7,
         }  # fmt: skip
-        self.facts = {name: value for name, value in stated.items() if random.random() < 0.5}
+        super().__init__({name: value for name, value in stated.items() if random.random() < 0.5})
         self.type = random.choice(("LOCAL", "UNICAST", "BROADCAST", "MULTICAST", Unknown("the routes")))
         self.truth = random.choice((True, False, Unknown("the capture")))
-
-    def fact(self, name: str) -> Any:
-        return self.facts.get(name)
-
-    def path_mtu(self, context: Context) -> int | None:
-        return None
 
     def recent(self, name: str) -> dict[int, list[float]] | None:
         return {} if self.truth is True else None
@@ -133,7 +128,7 @@ def contexts(
             packet,
             "FORWARD",
             "filter",
-            World(random),  # type: ignore[arg-type]
+            World(random),
             in_interface="eth0",
             out_interface=random.choice(("eth1", "veth1")),
             physical_in=random.choice((None, "veth1", "eth5")),

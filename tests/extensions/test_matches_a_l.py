@@ -44,6 +44,7 @@ from iptsim.packet import (
     negate,
     parse_address,
 )
+from tests.extensions.worlds import World
 
 
 class Line(NamedTuple):
@@ -185,45 +186,17 @@ class TestPrinting:
         assert message in str(caught.value)
 
 
-class Surroundings:
+class Surroundings(World):
     """Surroundings with stated facts and address types."""
 
     def __init__(self, facts: dict[str, Any] | None = None, types: dict[str, str] | None = None) -> None:
-        self.facts = facts or {}
+        super().__init__(facts)
         self.types = {parse_address(text)[1]: name for text, name in (types or {}).items()}
         self.asked: list[str | None] = []
 
     def address_type(self, family: Family, address: int, interface: str | None) -> str | Unknown:
         self.asked.append(interface)
         return self.types.get(address, Unknown("the type of that address"))
-
-    def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
-        raise NotImplementedError
-
-    def set_contains(
-        self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
-    ) -> Truth:
-        raise NotImplementedError
-
-    def fact(self, name: str) -> Any:
-        return self.facts.get(name)
-
-    def path_mtu(self, context: Context) -> int | None:
-        return self.facts.get("path_mtu")
-
-    def recent(self, name: str) -> dict[int, list[float]] | None:
-        raise NotImplementedError
-
-    def change_set(
-        self,
-        name: str,
-        directions: tuple[str, ...],
-        action: str,
-        context: Context,
-        *,
-        overwrite: bool = False,
-    ) -> bool:
-        raise NotImplementedError
 
 
 def packet4(**fields: Any) -> Packet:

@@ -25,6 +25,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.u32 import _least
 from iptsim.extensions.registry import find_match
 from iptsim.packet import ACK, SYN, Context, Packet, Truth, Unknown, parse_address
+from tests.extensions import worlds
 
 
 def bind(clause: str, family: int = 4) -> Match:
@@ -64,17 +65,12 @@ def saved(clause: str, family: int = 4) -> str:
     return f"{match.name} {match.save()}".strip()
 
 
-class World:
+class World(worlds.World):
     """Surroundings that know what a test tells them."""
 
     def __init__(self, facts: dict[str, Any] | None = None, **known: Any) -> None:
-        self.facts, self.known = facts or {}, known
-
-    def fact(self, name: str) -> Any:
-        return self.facts.get(name)
-
-    def path_mtu(self, context: Context) -> int | None:
-        return self.facts.get("path_mtu")
+        super().__init__(facts)
+        self.known = known
 
     def recent(self, name: str) -> dict[int, list[float]] | None:
         lists: dict[str, dict[int, list[float]]] | None = self.known.get("recent")
@@ -87,12 +83,6 @@ class World:
     def reverse_path(self, context: Context, **options: bool) -> Truth:
         answer: Truth = self.known["path"][frozenset(name for name, on in options.items() if on)]
         return answer
-
-    def address_type(self, family: int, address: int, interface: str | None) -> str:
-        raise NotImplementedError
-
-    def change_set(self, *words: Any, overwrite: bool = False) -> bool:
-        raise NotImplementedError
 
 
 def packet(src: str = "10.1.0.9", dst: str = "10.1.0.1", **fields: Any) -> Packet:

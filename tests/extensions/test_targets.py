@@ -45,6 +45,7 @@ from iptsim.packet import (
     address_text,
     parse_address,
 )
+from tests.extensions import worlds
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 
@@ -122,33 +123,19 @@ def place(line: Line, target: Target) -> None:
         raise ValueError("not beside that protocol")
 
 
-class World:
+class World(worlds.World):
     """Surroundings that know a few facts and remember changes to sets."""
 
     def __init__(self, **facts: Any) -> None:
-        self.facts = facts
+        super().__init__(facts)
         self.changes: list[tuple[str, tuple[str, ...], str]] = []
 
     def address_type(self, family: Family, address: int, interface: str | None) -> str | Unknown:
         return "UNICAST"
 
-    def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
-        return True
-
-    def set_contains(
-        self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
-    ) -> Truth:
+    def set_contains(self, name: str, directions: tuple[str, ...], context: Context, options: Any) -> Truth:
         known: Truth = self.facts.get("in_set", Unknown(f"the contents of ipset {name}"))
         return known
-
-    def fact(self, name: str) -> Any:
-        return self.facts.get(name)
-
-    def path_mtu(self, context: Context) -> int | None:
-        return self.facts.get("path_mtu")
-
-    def recent(self, name: str) -> dict[int, list[float]] | None:
-        return None
 
     def change_set(
         self,

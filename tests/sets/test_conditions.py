@@ -95,6 +95,6 @@ def test_an_address_with_redacted_bytes(engine: Any, negated: bool) -> None:
         (~visible, space.everything) if negated else (space.nothing, visible)
     )
     for source in (95 << 24, 96 << 24):
-        context = Context(Packet(4, source, 1), "INPUT", "filter", World(Random(0)))  # type: ignore[arg-type]
+        context = Context(Packet(4, source, 1), "INPUT", "filter", World(Random(0)))
         truth = predicate.test(context)
         assert isinstance(truth, Unknown) if source >> 24 == 95 else truth is negated

@@ -77,7 +77,7 @@ def packets(random: Random) -> Context:
         src_mac=random.choice(("02:00:00:00:00:01", "02:00:00:00:00:02")), fragment=random.choice((None, None, "last")),
     )  # fmt: skip
     return Context(
-        packet, "FORWARD", "filter", World(random),  # type: ignore[arg-type]
+        packet, "FORWARD", "filter", World(random),
         in_interface=random.choice(("eth0", "eth1", "veth7", "lo")), out_interface=random.choice(("eth0", "eth1")),
         physical_in=random.choice((None, "eth5")), state="NEW",
     )  # fmt: skip
