@@ -76,13 +76,13 @@ def test_chinese_is_written_in_one_way() -> None:
 @pytest.mark.parametrize("path", sorted(translations.PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
 def test_messages_are_literals_with_named_placeholders_that_are_filled(path: Path) -> None:
     """Nothing else would be found in the code, or filled in."""
-    tree = ast.parse(path.read_text("utf-8"))
-    inside = [inner for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for inner in ast.walk(node)]
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    inside = [inner for node in nodes if isinstance(node, ast.JoinedStr) for inner in ast.walk(node)]
     called = [
         node.func.id for node in inside if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     ]
     assert not translations.MESSAGES.keys() & set(called), "Babel does not look inside f-strings"
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         called_name = node.func.id

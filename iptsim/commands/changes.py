@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from iptsim.errors import UsageError
-from iptsim.host.docker_engine import GENERATIONS
 from iptsim.languages import message, say
 
 #: Docker's settings that are on or off, and what each does.
@@ -83,7 +82,7 @@ def add_docker_changes(parser: Any) -> None:
     for name, (value, text) in _DOCKER_VALUES.items():
         group.add_argument(f"--{name}", action=_Collect, dest="changes", metavar=value, help=str(text))
     group.add_argument(
-        "--engine", action=_Collect, dest="changes", choices=GENERATIONS,
+        "--engine", action=_Collect, dest="changes", choices=["20.10", "26", "28", "29"],
         help=say("write the rules that this Docker version writes (26: 23 to 27)"),
     )  # fmt: skip
     parser.set_defaults(changes=[])

@@ -20,6 +20,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.packet import FAMILIES, Family, address_text, protocol_name
 from iptsim.question.model import Question
 from tests.docker.machines import FAR, NEIGHBOUR, OWN, PORTS, machine, setups
+from tests.thoroughness import property_tests
 
 #: A port that no container exposes or publishes.
 OTHER_PORT = 9
@@ -152,9 +153,7 @@ def linked_ports(
 # -- several networks ------------------------------------------------------------------------------
 
 
-@more
-@given(docker=setups())
-def test_networks_are_isolated_from_each_other(docker: DockerHost) -> None:
+def check_networks_are_isolated_from_each_other(docker: DockerHost) -> None:
     """No container's own address is for other networks.
 
     But 29 leaves that to its closed ports: published ones are open to all with direct routing.
@@ -172,6 +171,11 @@ def test_networks_are_isolated_from_each_other(docker: DockerHost) -> None:
                 direct = docker.engine.generation == "29" and docker.daemon.allow_direct_routing
                 if not (direct and port != OTHER_PORT):
                     assert not arrives(trace, server.name)
+
+
+test_networks_are_isolated_from_each_other, test_networks_are_isolated_from_each_other_often = property_tests(
+    check_networks_are_isolated_from_each_other, given(docker=setups()), 12, 60
+)
 
 
 @few
@@ -230,9 +234,7 @@ def test_published_ports_are_open_from_outside(docker: DockerHost) -> None:
                     assert connects(trace, container.name, port.container_port)
 
 
-@few
-@given(docker=setups())
-def test_the_own_addresses_of_containers_are_not_for_neighbours(docker: DockerHost) -> None:
+def check_the_own_addresses_of_containers_are_not_for_neighbours(docker: DockerHost) -> None:
     """So it is since Docker 28, unless routing is direct.
 
     Before, published ports were open there too, on loopback or not; and all ports are where dockerd
@@ -260,9 +262,15 @@ def test_the_own_addresses_of_containers_are_not_for_neighbours(docker: DockerHo
                 assert arrives(trace, container.name) == opened
 
 
-@few
-@given(docker=setups())
-def test_containers_reach_the_internet_under_the_hosts_address(docker: DockerHost) -> None:
+(
+    test_the_own_addresses_of_containers_are_not_for_neighbours,
+    test_the_own_addresses_of_containers_are_not_for_neighbours_often,
+) = property_tests(
+    check_the_own_addresses_of_containers_are_not_for_neighbours, given(docker=setups()), 12, 60
+)
+
+
+def check_containers_reach_the_internet_under_the_hosts_address(docker: DockerHost) -> None:
     """Under their own without masquerading; then 28 and later drop the answers, unless routing is direct."""
     simulator = Simulator(machine(docker))
     for container in docker.containers:
@@ -281,3 +289,11 @@ def test_containers_reach_the_internet_under_the_hosts_address(docker: DockerHos
             own = int(ip_address(OWN[family][0])) if hidden else endpoint.address(family)
             assert end.packet.src == own
             assert trace.verdict == ("DROP" if answers_are_refused(docker, network, family) else "ACCEPT")
+
+
+(
+    test_containers_reach_the_internet_under_the_hosts_address,
+    test_containers_reach_the_internet_under_the_hosts_address_often,
+) = property_tests(
+    check_containers_reach_the_internet_under_the_hosts_address, given(docker=setups()), 12, 60
+)

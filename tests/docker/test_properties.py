@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from iptsim.docker.dockerd.gateway import gateways
@@ -18,11 +18,10 @@ from iptsim.extensions.parameters import Parameters
 from iptsim.packet import FAMILIES
 from tests.docker.hosts import docker_hosts
 from tests.docker.ownership import rules_of
+from tests.thoroughness import property_tests
 
 
-@settings(max_examples=80, deadline=None)
-@given(docker=docker_hosts())
-def test_icc_is_one_rule_of_each_network(docker: DockerHost) -> None:
+def check_icc_is_one_rule_of_each_network(docker: DockerHost) -> None:
     """Off: one DROP between a network's containers. On: no such DROP."""
     for network in docker.networks:
         for family in FAMILIES:
@@ -37,9 +36,12 @@ def test_icc_is_one_rule_of_each_network(docker: DockerHost) -> None:
             ]
 
 
-@settings(max_examples=80, deadline=None)
-@given(docker=docker_hosts())
-def test_links_open_exposed_ports_where_icc_is_off(docker: DockerHost) -> None:
+test_icc_is_one_rule_of_each_network, test_icc_is_one_rule_of_each_network_often = property_tests(
+    check_icc_is_one_rule_of_each_network, given(docker=docker_hosts()), 25, 150
+)
+
+
+def check_links_open_exposed_ports_where_icc_is_off(docker: DockerHost) -> None:
     """Two rules for each exposed port of a linked container, on the default bridge only, and in IPv4 only."""
     assert [made for made in write(docker, 6).rules() if made.role.startswith("link")] == []
     default = docker.default_network
@@ -57,9 +59,12 @@ def test_links_open_exposed_ports_where_icc_is_off(docker: DockerHost) -> None:
             assert len(made) == (2 * len(ports) if opens else 0)
 
 
-@settings(max_examples=80, deadline=None)
-@given(docker=docker_hosts())
-def test_networks_are_kept_apart(docker: DockerHost) -> None:
+test_links_open_exposed_ports_where_icc_is_off, test_links_open_exposed_ports_where_icc_is_off_often = (
+    property_tests(check_links_open_exposed_ports_where_icc_is_off, given(docker=docker_hosts()), 25, 150)
+)
+
+
+def check_networks_are_kept_apart(docker: DockerHost) -> None:
     """Every network that is not internal refuses packets from other bridges, an internal one all others."""
     for network in docker.networks:
         if network.subnet(4) is None:
@@ -73,9 +78,12 @@ def test_networks_are_kept_apart(docker: DockerHost) -> None:
             assert len([one for one in made if one.role == "isolation"]) == 1
 
 
-@settings(max_examples=100, deadline=None)
-@given(docker=docker_hosts())
-def test_published_ports_are_forwarded(docker: DockerHost) -> None:
+test_networks_are_kept_apart, test_networks_are_kept_apart_often = property_tests(
+    check_networks_are_kept_apart, given(docker=docker_hosts()), 25, 150
+)
+
+
+def check_published_ports_are_forwarded(docker: DockerHost) -> None:
     """One DNAT for each port and family, where the container's way out translates and the address fits."""
     for container in docker.containers:
         for family in FAMILIES:
@@ -103,9 +111,12 @@ def test_published_ports_are_forwarded(docker: DockerHost) -> None:
             assert sorted(int(one.text.split("--dport ")[1].split()[0]) for one in made) == sorted(expected)
 
 
-@settings(max_examples=60, deadline=None)
-@given(docker=docker_hosts())
-def test_ports_on_loopback_are_for_the_host_alone(docker: DockerHost) -> None:
+test_published_ports_are_forwarded, test_published_ports_are_forwarded_often = property_tests(
+    check_published_ports_are_forwarded, given(docker=docker_hosts()), 25, 150
+)
+
+
+def check_ports_on_loopback_are_for_the_host_alone(docker: DockerHost) -> None:
     """Since Docker 28, a port published on 127.0.0.1 is dropped unless it comes over lo."""
     made = [
         one
@@ -117,9 +128,12 @@ def test_ports_on_loopback_are_for_the_host_alone(docker: DockerHost) -> None:
     assert all(one.table == "raw" and one.text.endswith("-j DROP") for one in dropped)
 
 
-@settings(max_examples=60, deadline=None)
-@given(docker=docker_hosts(), icc=st.booleans(), proxy=st.booleans(), data=st.data())
-def test_others_rules_stay_in_their_order(
+test_ports_on_loopback_are_for_the_host_alone, test_ports_on_loopback_are_for_the_host_alone_often = (
+    property_tests(check_ports_on_loopback_are_for_the_host_alone, given(docker=docker_hosts()), 25, 150)
+)
+
+
+def check_others_rules_stay_in_their_order(
     docker: DockerHost, icc: bool, proxy: bool, data: st.DataObject
 ) -> None:
     """Whatever the user inserted where: the same rules in the same order, and Docker's as without them."""
@@ -144,3 +158,11 @@ def test_others_rules_stay_in_their_order(
         assert [text for text in rules if "mine" not in text] == (
             [rule.text for rule in made_new.rules] if made_new is not None else []
         )
+
+
+test_others_rules_stay_in_their_order, test_others_rules_stay_in_their_order_often = property_tests(
+    check_others_rules_stay_in_their_order,
+    given(docker=docker_hosts(), icc=st.booleans(), proxy=st.booleans(), data=st.data()),
+    25,
+    150,
+)
