@@ -49,6 +49,7 @@ from iptsim.findings import (
     refused_ports,
     rejected_rules,
     replies,
+    reverse_path,
     services,
     settings,
     shadow,
@@ -158,6 +159,7 @@ ANALYSES: tuple[Analysis, ...] = (
     port_forwards.not_for_host,
     translated.to_loopback,
     translated.old_ports,
+    translated.redirected_ports,
     packet_size.larger_than_uplink,
     overlaps.with_other_networks,
     settings.forwarding_off,
@@ -182,6 +184,7 @@ ANALYSES: tuple[Analysis, ...] = (
     redundant.redundant,
     redundant.repeated_jumps,
     spoofed.gains,
+    reverse_path.dropped,
 )
 #: Findings that are not problems in themselves, but belong in an audit.
 AUDITS: tuple[Analysis, ...] = (exposed.inventory, spoofed.unchecked)

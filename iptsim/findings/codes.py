@@ -128,7 +128,10 @@ CODES: dict[str, Kind] = {
         message("A port forward leads to 127.0.0.0/8, where the kernel routes no packets from outside."),
     ),
     "forward-names-old-port": Kind(
-        "high", message("A rule of FORWARD is for the port that a port forward has already replaced.")
+        "high",
+        message(
+            "A rule of FORWARD or INPUT is for the port that a port forward or redirect has already replaced."
+        ),
     ),
     "nftables-drops-forwarded": Kind(
         "high",
@@ -163,6 +166,9 @@ CODES: dict[str, Kind] = {
     ),
     "output-drops-loopback": Kind(
         "high", message("The rules of OUTPUT block the connections of the host to itself.")
+    ),
+    "reverse-path-drops": Kind(
+        "high", message("Strict rp_filter drops what arrives from the internet on a second uplink.")
     ),
     "established-only": Kind(
         "high",

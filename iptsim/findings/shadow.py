@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
@@ -23,9 +23,12 @@ from iptsim.languages import Message, Text, message, message_joined, message_man
 from iptsim.owners.docker import is_dockers
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family
+from iptsim.sets.space import TooManyNodesError
 from iptsim.sets.traffic import DeadReason, DeadRule, Traffic
 
 _SHOWN = 5
+#: The number of rules from which on a chain without a caller is not analysed.
+_MANY = 300
 #: Who writes rules that an administrator chooses one by one.
 _CHOSEN = frozenset({"user", "ufw"})
 
@@ -58,10 +61,13 @@ def never_matching(scene: Scene) -> Iterator[Finding]:
     """Find rules that no packet can match."""
     for family in scene.families:
         for table in scene.host.rulesets[family].tables:
-            if scene.boxes(family, table).are_alive or (traffic := scene.traffic(family, table)) is None:
+            uncalled = list(_uncalled(scene, family, table))
+            if not uncalled and scene.boxes(family, table).are_alive:
+                continue
+            if (traffic := scene.traffic(family, table)) is None:
                 continue
             hooks = scene.hooks(family, table)
-            for dead in _dead_rules(scene, traffic):
+            for dead in _dead_rules(scene, traffic, uncalled):
                 yield _finding(scene, family, dead, hooks.get(dead.first.chain, ()))
 
 
@@ -70,10 +76,21 @@ def is_chosen(rule: Rule, scene: Scene) -> bool:
     return authorship(rule, scene.host)[0] in _CHOSEN
 
 
-def _dead_rules(scene: Scene, traffic: Traffic) -> list[_Dead]:
-    """Return the dead rules that are worth a finding."""
+def _uncalled(scene: Scene, family: Family, table: str) -> Iterator[str]:
+    """Yield the chains of a pasted text whose callers it does not show."""
+    if scene.host.pasted is None or all(scene.shows(family, table, name) for name in BUILTIN_CHAINS[table]):
+        return
+    chains = scene.table(family, table).chains
+    called = {rule.jump.chain for chain in chains.values() for rule in chain.rules if rule.jump is not None}
+    for name, chain in chains.items():
+        if not chain.builtin and name not in called and chain.references != 0 and len(chain.rules) < _MANY:
+            yield name
+
+
+def _dead_rules(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> list[_Dead]:
+    """Return the dead rules that are worth a finding, also those of chains that are called from elsewhere."""
     found: dict[Hashable, _Dead] = {}
-    for one in traffic.dead():
+    for one in (*traffic.dead(), *_dead_in(scene, traffic, uncalled)):
         if one.reason == "unreached" or not one.rule.position:
             continue
         if not is_chosen(one.rule, scene) and not _is_repeated(one):
@@ -85,6 +102,14 @@ def _dead_rules(scene: Scene, traffic: Traffic) -> list[_Dead]:
         key = (one.reason, one.rule.chain, *map(id, one.hidden_by))
         found.setdefault(key, _Dead(one.reason, [], one.hidden_by)).rules.append(one.rule)
     return list(found.values())
+
+
+def _dead_in(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> Iterator[DeadRule]:
+    try:
+        for name in uncalled:
+            yield from traffic.dead_in(name)
+    except TooManyNodesError as error:
+        scene.left_out.append(error)
 
 
 def _is_repeated(dead: DeadRule) -> bool:

@@ -1,4 +1,4 @@
-"""Port forwards whose packets stop after the translation: at the kernel's routing, or at a rule for the old port."""
+"""Port forwards and redirects whose packets stop afterwards: at the kernel's routing, or as rules name the old port."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.dnat import Dnat
+from iptsim.extensions.targets.redirect import Redirect
 from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Evidence, Finding, of_rule, uses
@@ -97,6 +98,67 @@ def old_ports(scene: Scene) -> Iterator[Finding]:
             if shown is None or uses(shown, meant[0]) or not _needs_rule(scene, shown):
                 continue
             yield _old_port(family, forward, meant[0], new, shown)
+
+
+def redirected_ports(scene: Scene) -> Iterator[Finding]:
+    """Find redirects to a port of the host that INPUT blocks, though it accepts the port that was redirected."""
+    for family in scene.families:
+        hooks = scene.hooks(family, "filter")
+        accepting = [
+            rule
+            for rule in scene.table(family, "filter").rules()
+            if rule.target_name == "ACCEPT" and "INPUT" in hooks.get(rule.chain, ())
+        ]
+        for rule in scene.table(family, "nat").rules() if accepting else ():
+            fields, new = header(rule), _redirected_to(rule)
+            old = fields.get("dport")
+            if new in (None, old) or old is None:
+                continue
+            meant = [one for one in accepting if one.conditions_on("dport") and takes_port(one, old)]
+            if not meant or any(one.conditions_on("dport") and takes_port(one, new) for one in accepting):
+                continue
+            shown = _arrives(scene, family, rule, "host", fields)
+            if shown is not None and _is_blocked_in_input(shown):
+                yield _redirected_port(family, rule, meant[0], new, shown)
+
+
+def _redirected_to(rule: Rule) -> int | None:
+    """Return the port of the host to which a rule redirects another one."""
+    ports = rule.target.to_ports if isinstance(rule.target, Redirect) else None
+    return ports[0] if ports is not None and ports[0] == ports[1] else None
+
+
+def _is_blocked_in_input(shown: Explanation) -> bool:
+    request = shown.trace.legs[0]
+    step = request.deciding
+    blocked = request.verdict in ("DROP", "REJECT")
+    return blocked and step is not None and (step.hook, step.table) == ("INPUT", "filter")
+
+
+def _redirected_port(family: Family, rule: Rule, meant: Rule, new: int | None, shown: Explanation) -> Finding:
+    old = shown.question.dport
+    command = f"{tool_of(family)} -I {meant.chain} {meant.position} -p {shown.question.proto} --dport {new} -j ACCEPT"
+    return Finding(
+        "forward-names-old-port",
+        message(
+            "{place} redirects port {old} to port {new}, which INPUT blocks.",
+            place=place_of(rule),
+            old=old or "",
+            new=new or "",
+        ),
+        (of_rule(rule), of_rule(meant)),
+        message(
+            "PREROUTING comes before INPUT, so INPUT sees port {new}. {place} accepts port {old}, which these packets"
+            " no longer have.",
+            place=place_of(meant),
+            old=old or "",
+            new=new or "",
+        ),
+        command,
+        shown,
+        family,
+        (command,),
+    )
 
 
 def _new_port(forward: Forward) -> int | None:

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any, Literal
 
 from iptsim.extensions.base import quote
+from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.namespace import NftRule
 from iptsim.packet import Family
 
@@ -184,6 +185,8 @@ class _Rule:
             return f"-j REJECT{self._reject(value)}", ""
         if key in _TRANSLATIONS and self.table.nat:
             return self._translation(key, value), ""
+        if key == "queue" and not self.table.nat and (words := queue_words(value)) is not None:
+            return words, ""
         raise UntranslatableError
 
     def _translation(self, key: str, value: Any) -> str:

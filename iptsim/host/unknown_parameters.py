@@ -8,9 +8,10 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, message_joined
 
+_FORWARD = "net.ipv4.ip_forward"
 #: The usual parameters of a host with containers.
 _SYSCTLS = {
-    "net.ipv4.ip_forward": "1",
+    _FORWARD: "1",
     "net.ipv6.conf.all.forwarding": "1",
     BRIDGE_NF[4]: "1",
     BRIDGE_NF[6]: "1",
@@ -37,9 +38,9 @@ def assume_parameters(host: Host, known: Iterable[str]) -> None:
 
 
 def _other_parameters(host: Host) -> None:
-    """Assume the parameters that an excerpt of sysctl leaves out; a capture shows rp_filter of each interface."""
+    """Assume the parameters that an excerpt of sysctl leaves out; a capture shows forwarding and rp_filter."""
     shown = host.namespace.sysctls
-    if not shown or any(name.endswith(".rp_filter") for name in shown):
+    if not shown or (_FORWARD in shown and any(name.endswith(".rp_filter") for name in shown)):
         return
     assumed = {name: value for name, value in _SYSCTLS.items() if name not in shown}
     if assumed:

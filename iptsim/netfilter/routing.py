@@ -210,7 +210,7 @@ def _bad_source(
     return drop(
         "rp-filter",
         message(
-            "rp_filter is on, and the route back to the source does not leave by {interface}",
+            "the kernel drops it (rp_filter), because the route back to the source does not leave by {interface}",
             interface=interface,
         ),
     )

@@ -50,6 +50,8 @@ _STRING = re.compile(
     r"|'(?P<single>(?:sudo )?(?:(?:/\S*/)?ip6?tables|-[AI]) [^']*)'"
     r")\s*[,;]?\s*"
 )
+#: Opening quotation marks or brackets before the heading of a chain or a table.
+_OPENED = re.compile(r"[\[({<\"'`*_]+(?=Chain \S+ \((?:policy|\d+ ref))|[\[({<\"'`]+(?=\*[a-z]+\s*$)")
 #: A rule before a comma, which no rule ends with.
 _ITEM = re.compile(r"\s*-(?:P \w+ [A-Z]+,|N [\w-]+,|[AI] [\w-]+ .*-[jg] )")
 _QUOTE = re.compile(r"^\s*(?:> ?)+")
@@ -255,7 +257,12 @@ def clean(line: str) -> str:
 
 
 def _without_string(line: str) -> str:
-    """Return a line that is a rule or a command as an item of a list without its quotation marks and its comma."""
+    """Return a line that is a rule or a command as an item of a list without its quotation marks and its comma.
+
+    A heading loses marks before it.
+    """
+    if (opened := _OPENED.match(line)) is not None:
+        return line[opened.end() :]
     found = _STRING.fullmatch(line)
     if found is None:
         return line.rstrip()[:-1] if line.endswith((",", ", ")) and _ITEM.match(line) else line

@@ -14,6 +14,7 @@ from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.services import PORTS
+from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.grammar import parser
 from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
@@ -310,6 +311,15 @@ class _Rule:
         self.statements.append({word: None})
         if word in _VERDICTS:
             self.target = ["-j", _VERDICTS[word]]
+
+    def _queue(self, tree: Tree[Token]) -> None:
+        """Translate `queue num 0 bypass`, or since nftables 0.9.9 `queue flags bypass to 0`."""
+        words = [str(one) for one in tree.children]
+        ends = [int(one) for one in next((word for word in words if word[0].isdigit()), "0").split("-")]
+        flags = [word for word in words if not word[0].isdigit()]
+        about = {"num": {"range": ends} if len(ends) == 2 else ends[0], "flags": flags}
+        self.statements.append({"queue": about})
+        self.target = (queue_words(about) or "-j NFQUEUE").split()
 
     def _jump(self, tree: Tree[Token]) -> None:
         chain = str(tree.children[0])

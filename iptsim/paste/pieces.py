@@ -121,6 +121,12 @@ class Rules:
         return not self.whole and all(isinstance(item, CommandItem | GapItem) for item in self.items)
 
     @property
+    def shown_chains(self) -> set[str]:
+        """The chains that it shows: with `iptables -L CHAIN`, several pieces make a table."""
+        chains = {item.name for item in self.items if isinstance(item, ChainItem)}
+        return chains or {item.chain for item in self.items if isinstance(item, RuleItem) and item.chain}
+
+    @property
     def adds_chains(self) -> bool:
         """Whether it is a file that a tool loads on top of others, as ufw's after.rules: without built-in chains."""
         chains = {item.name for item in self.items if isinstance(item, ChainItem)}

@@ -74,9 +74,13 @@ class Builder:
         for family, name in sorted(self._changed):
             self._check(self.rulesets[family].tables[name])
         for family, ruleset in self.rulesets.items():
+            if (nat := ruleset.tables.get("nat")) is not None:
+                self._ends(family, nat)
             for table, item in rules_of_marks(ruleset):
                 self._rule(item, table, self.maker.binder(ruleset))
             for table in ruleset.tables.values():
+                if table is not nat:
+                    self._ends(family, table)
                 self._finish(family, table)
         for ruleset in list(self.rulesets.values())[:1]:
             ruleset.warnings += self.maker.warnings()
@@ -107,7 +111,7 @@ class Builder:
             ruleset.backend = piece.backend
         table = ruleset.tables.get(piece.table)
         line = piece.items[0].line if piece.items else 0
-        again = table is not None and any(name in table.chains for name in _named(piece))
+        again = table is not None and any(name in table.chains for name in piece.shown_chains)
         if table is not None and again and piece.whole and not piece.fragment and line:
             self._before.setdefault((family, piece.table), table)
             self.maker.warn(
@@ -312,11 +316,15 @@ class Builder:
 
     # -- what is not shown -------------------------------------------------------------------------
 
-    def _finish(self, family: Family, table: Table) -> None:
+    def _ends(self, family: Family, table: Table) -> None:
+        """Complete the chains that the text shows in part."""
         self._place_homeless(family, table)
-        piece = self._fragments.get((family, table.name))
-        if piece is not None:
+        if (piece := self._fragments.get((family, table.name))) is not None:
             self._open_ends(family, table, piece)
+
+    def _finish(self, family: Family, table: Table) -> None:
+        """Add what the chains of a table call, and what calls them."""
+        piece = self._fragments.get((family, table.name))
         for chain in table.chains.values():
             item = self._perhaps.get((family, table.name, chain.name))
             if item is not None:
@@ -421,9 +429,3 @@ class Builder:
         self._rule(item, table, self.maker.binder(self.rulesets[family]))
         hidden.matches = chain.rules.pop().matches
         return hidden
-
-
-def _named(piece: Rules) -> set[str]:
-    """Return the chains that a piece shows: with `iptables -L CHAIN`, several make a table."""
-    chains = {item.name for item in piece.items if isinstance(item, ChainItem)}
-    return chains or {item.chain for item in piece.items if isinstance(item, RuleItem) and item.chain}

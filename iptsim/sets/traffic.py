@@ -127,6 +127,27 @@ class Traffic:
                 if not rule.refused and not self._is_alive(rule)
             ]
 
+    def dead_in(self, name: str) -> Iterator[DeadRule]:
+        """Yield the rules of a chain that never match, whatever packets enter it: for one whose callers are unknown."""
+        with self.chains.bounded():
+            summary = self.chains.summary(Node(self.table, name))
+            for place, sets in enumerate(summary.rules):
+                taken = union([self.space.nothing, *sets.takes.values()])
+                matched = {key: self._inside(packets) for key, packets in sets.matches.items()}
+                if sets.rule.refused or self._inside(taken):
+                    continue
+                hiding = {
+                    id(rule): rule
+                    for rewriting, packets in matched.items()
+                    if packets
+                    for rule in smallest_cover(packets, list(_removing(summary.rules[:place], rewriting)))
+                }
+                reason: DeadReason = "hidden" if hiding else "contradiction"
+                yield DeadRule(sets.rule, reason, tuple(hiding.values()))
+
+    def _inside(self, packets: PacketSet) -> PacketSet:
+        return packets if self.within is None else packets & self.within
+
     # -- callers first --------------------------------------------------------------------------------
 
     def _callers_first(self) -> list[Summary]:

@@ -303,3 +303,75 @@ DNAT       tcp  --  anywhere             anywhere             tcp dpt:9000 to:17
 
 def test_no_jump_is_missing_in_a_chain_that_a_listing_leaves_out(tmp_path: Path) -> None:
     assert "docker-rules-flushed" not in lint(tmp_path, PARTLY_LISTED)
+
+
+REDIRECTED = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -i eth0 -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 8443
+COMMIT
+*filter
+:INPUT {policy} [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m tcp --dport {port} -j ACCEPT
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "port", "expected"),
+    [("DROP", 443, True), ("DROP", 8443, False), ("ACCEPT", 443, False), ("DROP", 80, False)],
+)
+def test_redirects_to_a_port_that_input_blocks(
+    policy: str, port: int, expected: bool, tmp_path: Path
+) -> None:
+    """REDIRECT in PREROUTING comes before INPUT, which sees the new port (iptables-extensions(8))."""
+    found = lint(tmp_path, REDIRECTED.format(policy=policy, port=port)).get("forward-names-old-port")
+    assert (found is not None) is expected
+    if found is not None:
+        assert found.commands == ("iptables -I INPUT 2 -p tcp --dport 8443 -j ACCEPT",)
+        assert mended(found)
+
+
+UPLINKS = """\
+$ ip addr
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP
+    inet 198.51.100.10/24 scope global eth0
+3: eth1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP
+    inet 10.66.0.20/24 scope global eth1
+$ ip route
+default via 198.51.100.1 dev eth0
+{other}
+198.51.100.0/24 dev eth0 scope link
+10.66.0.0/24 dev eth1 scope link
+$ sysctl -a | grep rp_filter
+net.ipv4.conf.all.rp_filter = {strict}
+net.ipv4.conf.eth1.rp_filter = {own}
+$ iptables -S
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+"""
+SECOND = "default via 10.66.0.1 dev eth1 metric 500"
+
+
+@pytest.mark.parametrize(
+    ("other", "strict", "own", "expected"),
+    [
+        (SECOND, 1, 0, True),
+        (SECOND, 1, 2, False),  # the kernel takes the greater value: loose (ip-sysctl.rst)
+        (SECOND, 0, 0, False),
+        ("", 1, 1, False),  # a LAN, from which no packets of the internet come
+    ],
+)
+def test_strict_reverse_paths_of_a_second_uplink(
+    other: str, strict: int, own: int, expected: bool, tmp_path: Path
+) -> None:
+    found = lint(tmp_path, UPLINKS.format(other=other, strict=strict, own=own)).get("reverse-path-drops")
+    assert (found is not None) is expected
+    if found is not None:
+        assert found.shown is not None
+        assert found.shown.reason.code == "rp-filter"
+        assert mended(found)

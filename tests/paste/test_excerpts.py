@@ -178,3 +178,32 @@ def test_chains_are_called_where_other_rules_are_missing() -> None:
 def test_addresses_redacted_as_a_whole_may_differ() -> None:
     rules = "-P INPUT DROP\n" + "-A INPUT -s x.x.x.x -p tcp --dport 22 -j ACCEPT\n" * 2
     assert "never-matches" not in {one.code for one in lint(read(rules))}
+
+
+def test_the_rest_of_a_chain_for_outside_connections_may_mark_packets_to_be_dropped() -> None:
+    """KUBE-XLB ends with KUBE-MARK-DROP if no endpoint is on the node (proxier.go); a grep may hide that rule."""
+    called = "KUBE-XLB-AAAAAAAAAAAAAAAA  tcp  --  *   *   0.0.0.0/0   0.0.0.0/0  /* web */ tcp dpt:30080"
+    text = (
+        f"$ iptables -t nat -L -nv | grep 30080\n    0     0 {called}\n"
+        "$ iptables -t nat -L KUBE-XLB-AAAAAAAAAAAAAAAA -nv\nChain KUBE-XLB-AAAAAAAAAAAAAAAA (2 references)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 KUBE-SVC-AAAAAAAAAAAAAAAA  all  --  *  *  10.1.0.0/16  0.0.0.0/0\n"
+    )
+    assert verdict(text, "203.0.113.9", "host", 30080) == "DEPENDS"
+
+
+WHOLE = "*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n"
+SHADOWED = "-A {chain} -p tcp --dport 22 -j ACCEPT\n-A {chain} -p tcp --dport 22 -s 10.0.0.0/8 -j DROP\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (SHADOWED.format(chain="ssh-in"), True),
+        # the chain is shown as a whole, and so is what calls it: nothing
+        (f"{WHOLE}:ssh-in -\n{SHADOWED.format(chain='ssh-in')}COMMIT\n", False),
+        ("-A ssh-in -p tcp --dport 22 -j LOG\n-A ssh-in -p tcp --dport 22 -j DROP\n", False),
+    ],
+)  # fmt: skip
+def test_rules_that_never_match_in_a_chain_whose_callers_are_not_shown(text: str, found: bool) -> None:
+    assert ("never-matches" in {one.code for one in lint(read(text))}) is found

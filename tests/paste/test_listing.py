@@ -256,3 +256,14 @@ def test_a_command_begins_another_listing(prompt: str, tmp_path: Path) -> None:
     assert [rule.target_name for rule in forward.rules] == ["ACCEPT"]
     assert [rule.target_name for rule in masquerading.rules] == ["MASQUERADE"]
     assert (forward.policy, forward6.policy, forward6.rules) == ("DROP", "ACCEPT", [])
+
+
+@pytest.mark.parametrize("mark", ["", "`", "'''", "[", '"', "**", "("])
+def test_marks_before_a_heading(mark: str, tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        f"{mark}Chain INPUT (policy DROP)\ntarget     prot opt source               destination\n"
+        "ACCEPT     tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:22\n",
+        "utf-8",
+    )
+    assert iptsim.explain(path, "203.0.113.9", "host:80").verdict == "DROP"

@@ -37,6 +37,9 @@ def read(text: str) -> Host:
         ("oifname \"br0\" # xt_conntrack counter packets 0 bytes 0 accept", "-A X -o br0 # xt_conntrack -j ACCEPT"),
         ("counter packets 124 bytes 19586 # xt_REJECT", "-A X -j REJECT --reject-with icmp-port-unreachable"),
         ("limit rate 3/minute counter drop", "-A X limit rate 3/minute -j DROP"),
+        ("udp sport 53 queue num 0 bypass", "-A X -p udp -m udp --sport 53 -j NFQUEUE --queue-num 0 --queue-bypass"),
+        # since nftables 0.9.9
+        ("queue flags bypass,fanout to 1-3", "-A X -j NFQUEUE --queue-balance 1:3 --queue-bypass --queue-cpu-fanout"),
     ],
 )  # fmt: skip
 def test_a_rule_in_the_words_of_iptables(rule: str, text: str) -> None:
@@ -277,3 +280,15 @@ def test_a_chain_that_is_listed_again_replaces_its_earlier_listing() -> None:
     of_iptables = f"table ip filter {{{{\n chain INPUT {{{{\n {base}\n {{}}\n }}}}\n}}}}\n"
     text = of_iptables.format("tcp dport 22 accept") + of_iptables.format("tcp dport 80 accept")
     assert ports(text, 22, 80) == ["DROP", "ACCEPT"]
+
+
+def test_a_queue_leaves_the_policy_to_other_packets() -> None:
+    """What a program that reads the queue decides is given: here nothing but DNS replies is queued (nft(8))."""
+    text = (
+        "table inet own {\n  chain in {\n    type filter hook input priority 0; policy drop;\n"
+        "    udp sport 53 queue num 0 bypass\n  }\n}\n"
+    )
+    asked = {"from": "203.0.113.9", "to": "host"}
+    assert walk(read(text), Question(**asked, proto="tcp", dport=22)).verdict == "DROP"
+    dns = Question(**asked, proto="udp", sport=53, dport=40000)
+    assert walk(read(text), dns).verdict == "DEPENDS"

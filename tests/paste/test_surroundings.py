@@ -269,8 +269,9 @@ def test_an_excerpt_of_the_kernel_parameters(tmp_path: Path) -> None:
     assert host.namespace.sysctl("net.ipv4.ip_forward") == "0"
     assert host.namespace.sysctl("net.bridge.bridge-nf-call-iptables") == "1"
     assert any("bridge-nf-call-iptables=1" in str(one) for one in host.assumptions)
-    host = read(tmp_path, "net.bridge.bridge-nf-call-iptables = 0")
-    assert host.namespace.sysctl("net.ipv4.ip_forward") == "1"
+    for line in ("net.bridge.bridge-nf-call-iptables = 0", "net.ipv4.conf.all.rp_filter = 1"):
+        host = read(tmp_path, line)
+        assert host.namespace.sysctl("net.ipv4.ip_forward") == "1"
 
 
 @pytest.mark.parametrize("name", ["docker-inspect", "docker-network-inspect", "docker-info"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
@@ -101,6 +101,32 @@ class Nfqueue(Target):
     def says(self) -> Text:
         text = message("hand to the program that reads {queues}", queues=self._queues)
         return message("{text}, or accept if there is none", text=text) if self.queue_bypass else text
+
+
+def queue_words(statement: Any) -> str | None:
+    """Return the target that does the same as a statement `queue` of nftables, in the form of libnftables-json(5).
+
+    None if it takes the number of the queue from the packet.
+
+    >>> queue_words({"num": {"range": [1, 3]}, "flags": "bypass"})
+    '-j NFQUEUE --queue-balance 1:3 --queue-bypass'
+    """
+    about = statement if isinstance(statement, dict) else {}
+    number, flags = about.get("num", 0), about.get("flags", ())
+    flags = [flags] if isinstance(flags, str) else flags
+    if not isinstance(flags, (list, tuple)) or not {"bypass", "fanout"}.issuperset(map(str, flags)):
+        return None
+    ends = number.get("range") if isinstance(number, dict) else [number]
+    if not isinstance(ends, list) or not all(type(one) is int and 0 <= one <= 0xFFFF for one in ends):
+        return None
+    if len(ends) == 1 or (len(ends) == 2 and ends[0] == ends[1]):
+        words = f"-j NFQUEUE --queue-num {ends[0]}"
+    elif len(ends) == 2 and ends[0] < ends[1]:
+        words = f"-j NFQUEUE --queue-balance {ends[0]}:{ends[1]}"
+    else:
+        return None
+    words += " --queue-bypass" if "bypass" in flags else ""
+    return words + (" --queue-cpu-fanout" if "fanout" in flags and len(ends) == 2 else "")
 
 
 EXTENSIONS = (Nfqueue,)
