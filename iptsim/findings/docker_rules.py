@@ -121,7 +121,9 @@ def failed(scene: Scene) -> Iterator[Finding]:
     if first.caller:
         yield _other_program_failed(first.caller, chain, evidence, family)
     else:
-        yield _docker_failed(chain, evidence, family)
+        daemon = scene.host.daemon
+        off = daemon is not None and daemon.iptables is False
+        yield _docker_failed(chain, evidence, family, off=off)
 
 
 #: Chains of Podman's networks: of its CNI plugins, and of netavark.
@@ -221,17 +223,33 @@ def _shows_dockers(scene: Scene) -> bool:
     )
 
 
-def _docker_failed(chain: str, evidence: tuple[Evidence, ...], family: Family) -> Finding:
-    """Return the finding about a command of dockerd: another program has removed the chain."""
+def _docker_failed(chain: str, evidence: tuple[Evidence, ...], family: Family, *, off: bool) -> Finding:
+    """Return the finding about a command of dockerd: another program has removed the chain.
+
+    Args:
+        chain: the chain that does not exist.
+        evidence: the commands.
+        family: the address family.
+        off: dockerd runs with iptables=false.
+    """
     return Finding(
         "docker-rules-flushed",
         message("Docker could not write a rule, because its chain {chain} does not exist.", chain=chain),
         evidence,
         message(
+            "dockerd runs with iptables=false, so it creates no chains; but some versions add rules to them."
+        )
+        if off
+        else message(
             "dockerd creates its chains when it starts. Another program, such as firewalld, iptables-restore or a"
             " script that flushes the tables, has removed them since."
         ),
         message(
+            "Remove iptables=false and restart Docker, or create the chain: {command}",
+            command="iptables -t {} -N {}".format(*chain.split()),
+        )
+        if off
+        else message(
             "systemctl restart docker creates them again. To keep them, start or reload the other firewall before"
             " Docker."
         ),
@@ -343,7 +361,8 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
         entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
     jumps = [rule for name in entries for rule in scene.jumps(family, "filter", name)]
     if scene.shows(family, "filter", "FORWARD") and not any(rule.chain == "FORWARD" for rule in jumps):
-        yield _no_jump("filter", "FORWARD", entries[0], chains)
+        known = next((name for name in entries if name in chains), entries[0])
+        yield _no_jump("filter", "FORWARD", known, chains)
     for network in networks:
         if not network.masquerade or network.internal or not _translates(scene, network, family):
             continue

@@ -23,6 +23,8 @@ from iptsim.packet import Family, address_text
 CHAIN = "DOCKER-USER"
 #: At most this many rules are listed.
 _SHOWN = 10
+#: A range of at least this many ports names none of them.
+_WIDE = 4096
 #: Roles of Docker rules that accept no new connections.
 _HARMLESS = frozenset({"answers", "isolation", "internal", "icc-off", "unpublished"})
 
@@ -273,12 +275,17 @@ def ports_after_translation(scene: Scene) -> Iterator[Finding]:
 
 
 def _destination_port(rule: Rule) -> int | None:
-    """Return the first destination port that a rule names, or None; those of replies are the senders' ports."""
+    """Return the first destination port that a rule names, or None; those of replies are the senders' ports.
+
+    A range of very many ports, as that of all servers, names none.
+    """
     if rule.conditions_on("sport"):
         return None
     for predicate in rule.conditions_on("dport"):
         if isinstance(predicate.allowed, tuple) and predicate.allowed:
-            return int(predicate.allowed[0][0])
+            first, last = predicate.allowed[0]
+            if last - first < _WIDE:
+                return int(first)
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from iptsim.dump.ruleset import Rule, Ruleset, Table, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import TRANSLATING
+from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.finding import Evidence, Finding, is_readdressed, of_rule, uses
@@ -291,6 +292,7 @@ def forwards(scene: Scene, family: Family) -> Iterator[Forward]:
             not isinstance(target, Dnat)
             or owners.rule(rule) != "user"
             or "PREROUTING" not in hooks.get(rule.chain, ())
+            or any(isinstance(match, Hidden) and match.place[:1] == ("chain",) for match in rule.matches)
         ):
             continue
         addresses, fields = target.to_destination.addresses, _fields(rule)

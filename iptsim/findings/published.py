@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from iptsim.dump.ruleset import Rule, Ruleset, Table, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
@@ -237,7 +238,11 @@ def _without_dnat(
         (
             step.rule
             for step in leg.steps
-            if step.table == "nat" and step.hook == "PREROUTING" and step.verdict == "ACCEPT" and step.rule
+            if step.table == "nat"
+            and step.hook == "PREROUTING"
+            and step.verdict == "ACCEPT"
+            and step.rule
+            and not is_gap(step.rule.target)
         ),
         None,
     )

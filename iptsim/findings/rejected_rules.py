@@ -69,6 +69,8 @@ def refused_commands(scene: Scene) -> list[RefusedCommand]:
 
 def title_of_refused(commands: list[RefusedCommand]) -> Message:
     """Return which command iptables refuses, and why, in one sentence."""
+    if len(commands) == 1 and _is_alone(commands[0]):
+        return message("iptables reports an error: {why}. The command is not shown.", why=commands[0].why)
     return message_many(
         "iptables refuses the command of line {line}: {why}.",
         "iptables refuses {count} commands, the first of them in line {line}: {why}.",
@@ -76,6 +78,12 @@ def title_of_refused(commands: list[RefusedCommand]) -> Message:
         line=commands[0].line,
         why=commands[0].why,
     )
+
+
+def _is_alone(error: RefusedCommand) -> bool:
+    """Return whether an error stands without the command that failed, which may have added no rule."""
+    whole = error.printed and error.text.rstrip(" .").endswith(str(error.why)) and " -" not in error.text
+    return whole and str(error.why).startswith("No chain/target/match")
 
 
 def by_iptables(scene: Scene) -> Iterator[Finding]:
@@ -94,7 +102,9 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
             )
             for one in commands[:_SHOWN]
         ),
-        message(
+        message("If the command was to add a rule, the rule does not exist.")
+        if all(map(_is_alone, commands))
+        else message(
             "The command fails with an error, so its rule does not exist. A script goes on without it; iptables-restore"
             " loads nothing of the file, and wg-quick takes the interface down again."
         ),

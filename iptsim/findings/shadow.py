@@ -13,7 +13,7 @@ from typing import NamedTuple
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
@@ -99,6 +99,8 @@ def _dead_rules(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> list
             continue  # it may be in another chain
         if any(accepts_all(rule) or _ends_docker_user(rule) for rule in one.hidden_by):
             continue  # there is a finding about that rule
+        if any(is_gap(rule.target) for rule in one.hidden_by):
+            continue  # rules that are not shown may be for other packets
         key = (one.reason, one.rule.chain, *map(id, one.hidden_by))
         found.setdefault(key, _Dead(one.reason, [], one.hidden_by)).rules.append(one.rule)
     return list(found.values())

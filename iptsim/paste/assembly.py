@@ -80,6 +80,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
             listed += listed_with(runs, name)
         made = _described_host(name, reading, rules, files)
     host, builder = made
+    host.extra_rulesets.update(builder.besides)
     if reading.in_comments:
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.extensions.hidden import GAP, SHOW, Hidden, HiddenEnd, HiddenTarget, is_gap, rules_not_shown
 from iptsim.extensions.parameters import Parameters
 from iptsim.languages import Message, message
+from iptsim.paste.prompts import grepped
 
 
 def gap(
@@ -57,6 +58,26 @@ def hide_tables(ruleset: Ruleset) -> None:
         for chain in BUILTIN_CHAINS[name]:
             table.chains[chain] = Chain(name, chain, "ACCEPT", declared=False)
             table.chains[chain].rules.append(gap(name, chain, 0, hidden_chain=True))
+
+
+def open_ends(table: Table, filtered: str, policies: Collection[str]) -> None:
+    """Mark where a fragment or the output of grep may lack rules, and which policies are unknown.
+
+    Args:
+        table: the table.
+        filtered: the filter through which it was piped; empty for none.
+        policies: the built-in chains of which the policies are shown.
+    """
+    wanted = grepped(filtered)
+    for chain in table.chains.values():
+        if filtered and chain.rules and not (wanted and wanted in chain.name):
+            chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
+            chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line))
+        if chain.builtin and chain.name not in policies and chain.rules:
+            line = chain.rules[-1].line
+            if is_gap(chain.rules[-1].target):
+                chain.rules.pop()
+            chain.rules.append(gap(table.name, chain.name, line, policy=True))
 
 
 def remove_perhaps(chain: Chain, places: Iterable[int], line: int) -> None:

@@ -95,12 +95,14 @@ class Line(NamedTuple):
         number: from 1.
         text / whole: its cleaned text, without and with trailing blanks.
         ended: it has a line end; the last line of a text that was cut off has none.
+        patched: a patch adds it to a file, or shows it unchanged.
     """
 
     number: int
     text: str
     whole: str
     ended: bool = True
+    patched: bool = False
 
     @property
     def is_blank(self) -> bool:
@@ -145,10 +147,13 @@ def lines_of(text: str) -> list[Line]:
     if ended:
         raw.pop()
     shown = [line for line in raw if line.strip()]
+    patched: set[int] = set()
     if len(shown) > 1 and all(line.startswith("+") for line in shown):  # the new lines of a patch
         raw = [line[1:] for line in raw]
     elif any(map(_HUNK.match, shown)):
-        raw = list(_patched(raw))
+        made = list(_patched(raw))
+        patched = {number for number, (_, inside) in enumerate(made, 1) if inside}
+        raw = [line for line, _ in made]
     numbered = [
         (number, part if len(part) <= _LONGEST or _LONG.match(part) else "...")
         for number, line in enumerate(raw, 1)
@@ -156,7 +161,7 @@ def lines_of(text: str) -> list[Line]:
     ]
     cleaned = _bared([clean(line) for _, line in numbered])
     return [
-        Line(number, line.rstrip(), line, ended or number < len(raw))
+        Line(number, line.rstrip(), line, ended or number < len(raw), number in patched)
         for (number, _), line in zip(numbered, cleaned, strict=True)
     ]
 
@@ -208,19 +213,19 @@ def commented(lines: list[Line]) -> list[Line]:
     return [line._replace(text=text.rstrip(), whole=text) for line, text in zip(lines, texts, strict=True)]
 
 
-def _patched(raw: list[str]) -> Iterator[str]:
-    """Yield the lines that a patch makes, in place of its own; those that it takes out are blank."""
+def _patched(raw: list[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the lines that a patch makes, in place of its own, and whether it does; those it takes out are blank."""
     old = new = 0
     for line in raw:
         if found := _HUNK.match(line):
             old, new = int(found[1] or 1), int(found[2] or 1)
-            yield f"... {line}"  # lines between the hunks are left out
+            yield f"... {line}", True  # lines between the hunks are left out
         elif (old > 0 or new > 0) and line[:1] in ("+", "-", " ", ""):
             old, new = old - (line[:1] != "+"), new - (line[:1] != "-")
-            yield "" if line.startswith("-") else line[1:]
+            yield "" if line.startswith("-") else line[1:], True
         else:
             old = new = 0
-            yield line
+            yield line, False
 
 
 def clean(line: str) -> str:

@@ -43,6 +43,8 @@ _BEGINNING = re.compile(
 _STATES = re.compile(r"\b(?:ct)?state ([A-Z,]*)$")
 _STATE_NAMES = {"NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT"}
 
+#: The time in a line of a log, whose words otherwise look like the columns of a rule.
+_TIME = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d+)?")
 #: The mark of a column that is not there.
 MISSING = "?"
 #: At least this many blanks are an empty column.
@@ -190,7 +192,7 @@ def columns_of(text: str, layout: str | None = None) -> Columns | None:
         if tree is None:
             continue
         columns = _columns(tree, start)
-        if _is_protocol(columns.protocol):
+        if _is_protocol(columns.protocol) and not _TIME.fullmatch(columns.source):
             return columns
     return None
 

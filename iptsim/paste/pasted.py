@@ -111,9 +111,15 @@ def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
     shown = any(isinstance(item, ChainItem) and item.name == "DOCKER-USER" for item in items)
     if shown or any(item.words[:1] and item.words[0].text in ("-F", "--flush") for item in commands):
         return
-    for item in commands:
-        if [word.text for word in item.words[:2]] in (["-A", "DOCKER-USER"], ["--append", "DOCKER-USER"]):
-            yield item.line, item.text.strip()
+    added = [
+        item
+        for item in commands
+        if [word.text for word in item.words[:2]] in (["-A", "DOCKER-USER"], ["--append", "DOCKER-USER"])
+    ]
+    if added and [word.text for word in added[-1].words[2:]] == ["-j", "RETURN"]:
+        return  # its end: these are the rules of the chain
+    for item in added:
+        yield item.line, item.text.strip()
 
 
 def _failed(piece: Failed) -> FailedCommand:

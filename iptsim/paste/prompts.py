@@ -75,6 +75,8 @@ _PROMPT = re.compile(
     )""",
     re.VERBOSE,
 )
+#: A command with a capital letter, as keyboards of phones begin a line.
+_CAPITAL = re.compile(r"(?:Docker|Iptables|Ip6tables|Podman)\s+(?:[a-z]+\s+){0,2}-{1,2}[A-Za-z]")
 _SUDO = re.compile(
     r"(?:\s*(?:sudo|doas)(?:\s+-[A-Za-z]+|\s+--)*\s+|\s*(?:time|exec|nice)\s+|\s*[A-Z_]+=\S*\s+(?=\S))*"
 )
@@ -133,6 +135,8 @@ def command_of(text: str) -> Command | None:
         bare = rest[sudo.end() :] if sudo else rest
         first = bare.split(None, 1)[0] if bare else ""
         program = first.rpartition("/")[2]
+        if program[:1].isupper() and _CAPITAL.match(bare):
+            program = program.lower()
         if program in PROGRAMS and "=" not in first:
             return _command(
                 program, bare[len(first) :], prompted or bool(sudo and sudo.group().strip()), bare

@@ -15,12 +15,12 @@ from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.binding import RuleBinder
 from iptsim.paste.callers import callers, conditions_of_jump
-from iptsim.paste.gap_rules import gap, hide_tables, remove_perhaps
+from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
 from iptsim.paste.grown import grown_counters
 from iptsim.paste.jumps import jumps, make_unknown
 from iptsim.paste.kube_marks import rules_of_marks
+from iptsim.paste.listed_again import by_backend, lists_again, place_beyond, shows_chains
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
-from iptsim.paste.prompts import grepped
 from iptsim.paste.rule_maker import RuleMaker
 from iptsim.paste.table_inference import may_stand_in
 
@@ -43,6 +43,7 @@ class Builder:
 
     Attributes:
         rulesets: by address family.
+        besides: those of the other variant of iptables, if the text shows both.
         policies: the built-in chains whose policies the text shows: family, table and name.
         maker: makes the rules; it knows those that iptables refuses, and what is odd in the text.
     """
@@ -50,6 +51,7 @@ class Builder:
     def __init__(self, source: str, rulesets: dict[Family, Ruleset] | None = None) -> None:
         self.maker = RuleMaker(source)
         self.rulesets: dict[Family, Ruleset] = {} if rulesets is None else rulesets
+        self.besides: dict[Family, Ruleset] = {}
         self._fragments: dict[tuple[Family, str], Rules] = {}
         self._files: set[tuple[Family, str]] = set()
         self._traced = False
@@ -63,10 +65,15 @@ class Builder:
         self._changed: set[tuple[Family, str]] = set()
         #: commands that may set the policy of a chain
         self._perhaps: dict[tuple[Family, str, str], CommandItem] = {}
+        #: tables, and chains without rules at first ("" for all), of which commands know all rules
+        self._known = {(family, name, "") for family, one in self.rulesets.items() for name in one.tables}
 
     def build(self, pieces: Sequence[Rules]) -> dict[Family, Ruleset]:
         """Return the rulesets made from the pieces of a text, in order."""
         known: Family = next((piece.family for piece in pieces if piece.family), 4)
+        pieces, besides = by_backend(pieces)
+        if besides:
+            self.besides = Builder(self.maker.source).build(besides)
         for piece in pieces:
             self._add(piece, piece.family or known)
         for family in {piece.family or known for piece in pieces if piece.cut}:
@@ -111,8 +118,7 @@ class Builder:
             ruleset.backend = piece.backend
         table = ruleset.tables.get(piece.table)
         line = piece.items[0].line if piece.items else 0
-        again = table is not None and any(name in table.chains for name in piece.shown_chains)
-        if table is not None and again and piece.whole and not piece.fragment and line:
+        if table is not None and line and lists_again(piece, table):
             self._before.setdefault((family, piece.table), table)
             self.maker.warn(
                 line,
@@ -135,6 +141,8 @@ class Builder:
             self._files.add((family, piece.table))
         if piece.printed:
             self._printed.add((family, piece.table))
+        if shows_chains(piece):
+            self._known.add((family, piece.table, ""))
         binder = self.maker.binder(ruleset)
         self._traced = piece.traced
         for item in piece.items:
@@ -230,7 +238,9 @@ class Builder:
             self._chain(ChainItem(arguments[0], arguments[1], None, item.line), table, family)
         elif letter == "N" and name:
             self._home(table, name, item.line).declared = True
+            self._known.add((family, table.name, name))
         elif letter == "F":
+            self._known.add((family, table.name, name or ""))
             for chain in (
                 [table.chains[name]] if name in table.chains else [] if name else table.chains.values()
             ):
@@ -274,6 +284,12 @@ class Builder:
         chain = self._home(table, name, item.line)
         if letter in "IDR" and len(words) > 2 and words[2].text.isdigit():
             number = words.pop(2).text
+        beyond = number is not None and int(number) > len(chain.rules) + (letter == "I")
+        beyond = beyond and self._known.isdisjoint({(family, table.name, one) for one in ("", name)})
+        hides_policy = (family, table.name, name) not in self.policies
+        if beyond and letter == "D":
+            place_beyond(chain, [], item.line, policy=hides_policy)
+            return
         if letter == "D" and number is not None:
             if item.hidden:
                 remove_perhaps(chain, [commands.rule_number(number, len(chain.rules)) - 1], item.line)
@@ -283,7 +299,9 @@ class Builder:
         hidden = item.hidden if letter != "D" else ()
         added = [Word("-A", "-A", 0, 0), *words[1:]]
         made = self.maker.rules(added, chain, item, binder, hidden, refused)
-        if letter == "A":
+        if beyond:
+            place_beyond(chain, made, item.line, policy=hides_policy)
+        elif letter == "A":
             chain.rules += made
         elif letter == "I":
             commands.insert(chain, made, number)
@@ -320,7 +338,8 @@ class Builder:
         """Complete the chains that the text shows in part."""
         self._place_homeless(family, table)
         if (piece := self._fragments.get((family, table.name))) is not None:
-            self._open_ends(family, table, piece)
+            shown = {chain for one, name, chain in self.policies if (one, name) == (family, table.name)}
+            open_ends(table, piece.filtered, shown)
 
     def _finish(self, family: Family, table: Table) -> None:
         """Add what the chains of a table call, and what calls them."""
@@ -364,19 +383,6 @@ class Builder:
                 placed = item._replace(chain=name, hidden=(*item.hidden, unknown))
                 self._rule(placed, table, binder)
             chain.rules.append(gap(table.name, name, items[-1].line, policy=True))
-
-    def _open_ends(self, family: Family, table: Table, piece: Rules) -> None:
-        """Mark where a fragment or the output of grep may lack rules, and which policies are unknown."""
-        wanted = grepped(piece.filtered)
-        for chain in table.chains.values():
-            if piece.filtered and chain.rules and not (wanted and wanted in chain.name):
-                chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
-                chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line))
-            if chain.builtin and (family, table.name, chain.name) not in self.policies and chain.rules:
-                line = chain.rules[-1].line
-                if is_gap(chain.rules[-1].target):
-                    chain.rules.pop()
-                chain.rules.append(gap(table.name, chain.name, line, policy=True))
 
     def _callers(self, family: Family, table: Table) -> None:
         """Make chains of well-known programs reachable if the rules that call them are not shown."""

@@ -67,6 +67,8 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Collection[int]) -> Rea
         if len(texts) == 1:
             segments, left_out = _with_quoted(reading, lines, segments, left_out)
         segments, elsewhere = of_one_machine(segments)
+        segments, proposed = _in_force(lines, segments)
+        elsewhere += proposed
         left_out = sorted([*left_out, *(at for one in elsewhere for at in range(one.first, one.last + 1))])
         reading.segments += segments
         for segment in segments:
@@ -98,6 +100,17 @@ def _with_quoted(
         segments = sorted([*further, *asking], key=lambda one: one.first)
         left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
     return segments, left_out
+
+
+def _in_force(lines: list[Line], segments: list[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """Return the segments without the rules of a patch, and these, if the text shows what iptables printed instead.
+
+    A patch is about a file: what it adds need not be loaded.
+    """
+    rules = [(one, piece) for one in segments for piece in one.pieces if isinstance(piece, Rules)]
+    loaded = {piece.table for one, piece in rules if piece.printed and not lines[one.last].patched}
+    proposed = [one for one, piece in rules if lines[one.last].patched and piece.table in loaded]
+    return [one for one in segments if not any(one is other for other in proposed)], proposed
 
 
 def _of_family(segment: Segment, text_name: str) -> list[Piece]:

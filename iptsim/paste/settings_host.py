@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE, read_services
@@ -54,6 +54,7 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
     namespace = namespace_of(Source(source, files))
     if not _take_bridges(settings, namespace):
         return None
+    refused = list(_without_refused(settings))
     guesses = _assumed_subnets(settings)
     docker = _docker(settings, source)
     host = started(docker, source, namespace, files)
@@ -61,8 +62,39 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
         message("The subnet of {network} is {subnet}: a guess from an address.", network=name, subnet=subnet)
         for name, subnet in guesses
     )
+    host.assumptions += (
+        message(
+            "Docker refuses the address {address} of {name}, which is outside the subnets of {network};"
+            " another one is assumed.",
+            address=address,
+            name=name,
+            network=network,
+        )
+        for name, network, address in refused
+    )
     _open_links(host, docker)
     return host
+
+
+def _without_refused(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Remove the IPv4 addresses that commands give containers outside the subnets of their networks.
+
+    Yields:
+        the container, the network and the address.
+    """
+    for name, service in settings.services.items() if settings.in_order else ():
+        places = service.get("networks") if isinstance(service, dict) else None
+        for network, place in places.items() if isinstance(places, dict) else ():
+            declared = settings.networks.get(network) or {}
+            given = place.get("ipv4_address") if isinstance(place, dict) else None
+            try:
+                subnets = [ip_network(one["subnet"], strict=False) for one in declared["ipam"]["config"]]
+                outside = subnets and not any(ip_address(str(given)) in subnet for subnet in subnets)
+            except (KeyError, TypeError, ValueError):
+                continue
+            if outside and given:
+                del place["ipv4_address"]
+                yield name, network, str(given)
 
 
 def _take_bridges(settings: Settings, namespace: Namespace) -> bool:

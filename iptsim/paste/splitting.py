@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from iptsim.paste.forms import finders
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Rules, Segment
+from iptsim.paste.pieces import Rules, Segment, Settings
 from iptsim.paste.prompts import command_of
 from iptsim.paste.shells import container_of
+
+#: A program in a container that prints its addresses or routes.
+_SHOWS = re.compile(r"\s(?:[\"']?ip\s+(?:-\S+\s+)*[alr]|ifconfig\b|route\b|netstat\b)|[;&]\s*ip\s")
 
 
 def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
@@ -26,6 +31,8 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
             if command is not None:
                 segment.first = min(segment.first, typed_at)
                 segment.place = container_of(lines, typed_at)
+            elif segments and segment.first == segments[-1].last + 1:
+                segment.place = _printed_by(lines, segments[-1])
             if segments:
                 segment.first = max(segment.first, segments[-1].last + 1)
             while left_out and left_out[-1] >= segment.first:
@@ -43,6 +50,13 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
         left_out.append(at)
         at += 1
     return segments, sorted(left_out)
+
+
+def _printed_by(lines: list[Line], before: Segment) -> str | None:
+    """Return the container of which the command above, which is read itself, prints the addresses or routes."""
+    if not any(isinstance(piece, Settings) for piece in before.pieces):
+        return before.place
+    return container_of(lines, before.last) if _SHOWS.search(lines[before.last].text) else None
 
 
 def _note_break(lines: list[Line], segment: Segment) -> None:

@@ -301,6 +301,12 @@ def test_errors_of_engines(tmp_path: Path, line: str, code: str) -> None:
             False,
         ),
         ("iptables -I DOCKER-USER -p tcp --dport 80 -j DROP\n", "docker-user-appended", False),
+        # the rules of the chain up to its end, not commands
+        (
+            "-A DOCKER-USER -p tcp --dport 80 -j DROP\n-A DOCKER-USER -j RETURN\n",
+            "docker-user-appended",
+            False,
+        ),
         ("iptables -A INPUT -p tcp --dport 80 -j DROP\n# docker\n", "input-not-for-containers", True),
         ("iptables -A INPUT -p tcp --dport 80 -j DROP\n", "input-not-for-containers", False),
         ("iptables -A INPUT -p tcp --dport 1:99 -j DROP\n# docker\n", "input-not-for-containers", False),

@@ -47,6 +47,14 @@ def test_a_chain_of_docker_that_does_not_exist(tmp_path: Path, log: str) -> None
     ]
 
 
+def test_dockerd_without_chains(tmp_path: Path) -> None:
+    """With iptables=false, Docker up to 1.6 added the rules of links nevertheless."""
+    path = tmp_path / "log.txt"
+    path.write_text(DOCKERD + '\nDOCKER_OPTS="--iptables=false"\n')
+    (found,) = [one for one in iptsim.lint(path) if one.code == "docker-rules-flushed"]
+    assert "iptables=false" in str(found.consequence)
+
+
 @pytest.mark.parametrize(
     "log",
     [
@@ -117,6 +125,10 @@ def test_fail2ban_without_dockers_chain(tmp_path: Path, chain: str, why: str, fo
             " --wait]: exit status 2: Warning: Extension CONNMARK revision 0 not supported, missing kernel module?\n"
             'iptables v1.8.11 (nf_tables): unknown option "--nfmask"\n',
             'iptables refuses the command of line 1: unknown option "--nfmask".',
+        ),
+        (
+            "It prints:\niptables: No chain/target/match by that name.\n",
+            "iptables reports an error: No chain/target/match by that name. The command is not shown.",
         ),
     ],
 )

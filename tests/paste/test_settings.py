@@ -228,6 +228,8 @@ RUNS = "docker run -d --name db --expose 5432 postgres\ndocker run -d --name app
         "# docker -d --icc=false\n",
         "root  812  0.1  1.0 1500 800 ?  Ssl  10:00   0:10 /usr/bin/dockerd -H fd:// --icc=false\n",
         "           └─812 /usr/bin/dockerd -H fd:// --icc=false\n",
+        'I set DOCKER_OPTS="--icc=false" in /etc/default/docker.\n',
+        "The docker daemon is run with `--icc=false` in this case.\n",
     ],
 )
 def test_icc_off_and_links(text: str) -> None:
@@ -240,10 +242,40 @@ def test_icc_off_and_links(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['#DOCKER_OPTS="--icc=false"\n', "Should I start dockerd --icc=false?\n", "--icc=false\n"]
+    "text",
+    [
+        '#DOCKER_OPTS="--icc=false"\n',
+        "Should I start dockerd --icc=false?\n",
+        "--icc=false\n",
+        'I tried DOCKER_OPTS="--icc=false" in /etc/default/docker.\n',
+        "If the docker daemon is run with `--icc=false`, nothing works.\n",
+        "Docker runs with `--icc=false`, later with `--icc=true`.\n",
+    ],
 )
 def test_what_is_not_said_of_dockerd(text: str) -> None:
     assert verdict(read(text + "\n" + RUNS.format(link="")), "app", "db:5432") == "ACCEPT"
+
+
+def test_addresses_that_a_container_prints_are_its_own() -> None:
+    """What docker run prints in the foreground comes from inside (docs.docker.com, docker run)."""
+    text = "$ docker run -it debian bash -c 'ip addr'\n" + (
+        "7: eth0@if8: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP\n    inet 172.17.0.9/16 scope global eth0\n"
+    )
+    assert verdict(read("docker run -d -p 80:80 --name web nginx\n" + text), "host", "web:80") == "ACCEPT"
+    assert read(text).owner_of(4, int(IPv4Address("172.17.0.9"))) != "host"
+
+
+def test_commands_that_begin_with_a_capital_letter() -> None:
+    """As keyboards of phones write them."""
+    assert list(read("Docker run -d --name web nginx\n").containers) == ["web"]
+
+
+def test_an_address_that_docker_refuses() -> None:
+    """It is outside the subnet of the network, so Docker assigns none (libnetwork, ipam)."""
+    network = "docker network create --subnet 172.30.0.0/24 back\n"
+    host = read(network + "docker run -d --network back --ip 172.31.0.5 --name web nginx\n")
+    assert any("172.31.0.5" in str(one) for one in host.assumptions)
+    assert host.owner_of(4, int(IPv4Address("172.31.0.5"))) is None
 
 
 @pytest.mark.parametrize(

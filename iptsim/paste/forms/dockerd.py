@@ -11,13 +11,23 @@ from iptsim.host.dockerd_options import SETTINGS, options_of
 from iptsim.paste.lines import MOST_LINES, Line, continued
 from iptsim.paste.pieces import Segment, Settings
 from iptsim.paste.prompts import Command, command_of
+from iptsim.paste.undoing import NOT_SO
 
 #: /etc/default/docker, /etc/sysconfig/docker.
 _ASSIGNED = re.compile(
     r"\s*(?:export\s+)?(?:DOCKER_OPTS|DOCKERD_OPTS|DOCKER_NETWORK_OPTIONS|OPTIONS|other_args)=(?P<words>.*)"
 )
+#: The same within a sentence, or that the daemon runs with an option.
+_SAID = re.compile(
+    r"(?P<before>.{0,300}?)(?:(?:DOCKER_OPTS|DOCKERD_OPTS)=(?P<assigned>\"[^\"]*\"|'[^']*')"
+    r"|\bdocker\w*\s.{0,40}?\b(?:r[au]n|runs|running|started|restarted|launched)\b[^.]{0,40}? with[\s`\"']+"
+    r"(?P<option>--[a-z0-9-]+=(?:true|false))\b)(?P<after>.*)",
+    re.IGNORECASE,
+)
+_TRIED = re.compile(r"\b(?:tr(?:y|ied|ying)|tested|when)\b", re.IGNORECASE)
+_OPTION = re.compile(r"--[a-z0-9-]+=(?:true|false)\b")
 #: What the first line of such options has in it.
-_HINT = re.compile(r"dockerd|docker\s+(?:-d|--daemon|daemon)\b|OPTS=|OPTIONS=|other_args=")
+_HINT = re.compile(r"dockerd|docker\s+(?:-d|--daemon|daemon)\b|OPTS=|OPTIONS=|other_args=|with\b.*--[a-z]")
 #: A line of daemon.json, as grep shows it.
 _ROW = re.compile(r"\s*\"(?P<key>[a-z0-9-]+)\":\s*(?P<value>true|false|\"[^\"\\\x00-\x1f]*\")\s*,?\s*")
 #: ExecStart= of a unit, and lines of ps and systemctl status; in prose, it may be advice.
@@ -62,11 +72,26 @@ def _words(text: str) -> list[str] | None:
         return list(typed.words[1:])
     assigned = _ASSIGNED.fullmatch(text)
     found = assigned or _RUN.fullmatch(text)
-    if found is None or text.lstrip().startswith("#"):
+    if text.lstrip().startswith("#"):
         return None
+    if found is None:
+        return _said(text)
     try:
         words = shlex.split(found["words"], comments=True)
         return shlex.split(" ".join(words)) if assigned else words
+    except ValueError:
+        return None
+
+
+def _said(text: str) -> list[str] | None:
+    """Return the options that a sentence says dockerd has; None if it says something else, or names others too."""
+    found = _SAID.fullmatch(text)
+    if found is None or NOT_SO.search(found["before"]) or _TRIED.search(found["before"]):
+        return None
+    if _OPTION.search(found["after"]):
+        return None
+    try:
+        return shlex.split(found["assigned"][1:-1]) if found["assigned"] else [found["option"]]
     except ValueError:
         return None
 

@@ -17,6 +17,7 @@ from iptsim.packet import Family
 from iptsim.paste.addresses import address_option
 from iptsim.paste.lines import Line
 from iptsim.paste.listed import Phrases, read_phrases
+from iptsim.paste.listed_again import backend_of
 from iptsim.paste.listing_lines import (
     MISSING,
     Columns,
@@ -285,8 +286,7 @@ class _Reader:
             self.order.append(GapItem(self.chain, self.lines[self.last].number, ""))
         elif self._row_follows() or cut_heading_of(self.lines[self.last].text) is not None:
             self.order.append(GapItem(self.chain, self.lines[self.last].number + 1, ""))
-        if self.command and "legacy" in self.command.program:
-            rules.backend = "legacy"
+        rules.backend = backend_of(self.command)
         for item in self.order:
             if isinstance(item, int):
                 rules.items.append(self._item(*self.rules[item], family or 4, table))
