@@ -60,7 +60,7 @@ def test_usual_ends(command: str, status: int, said: str) -> None:
     ("command", "status", "said"),
     [
         (
-            "iptsim explain $S --from client --to web:80 >&-",
+            "iptsim explain $S --from client --to web:80 -q >&-",
             2,
             "cannot write the output: Bad file descriptor",
         ),

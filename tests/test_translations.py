@@ -73,10 +73,22 @@ def test_chinese_is_written_in_one_way() -> None:
                 assert word not in text, f"{better}: {text}"
 
 
+#: Exceptions whose texts users read.
+ERRORS = {
+    "UsageError", "CaptureError", "RulesetError", "WalkLimitError", "MissingExtraError", "ValueError", "NoSuchWord",
+    "BindError", "CommandError", "Misread", "Malformed", "DumpSyntaxError",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("path", sorted(translations.PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
-def test_messages_are_literals_with_named_placeholders_that_are_filled(path: Path) -> None:
-    """Nothing else would be found in the code, or filled in."""
+def test_messages_are_literals_and_errors_carry_messages(path: Path) -> None:
     nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    check_messages(nodes, path)
+    check_errors(nodes)
+
+
+def check_messages(nodes: list[ast.AST], path: Path) -> None:
+    """Messages are literals with named placeholders that are filled: nothing else would be found in the code."""
     inside = [inner for node in nodes if isinstance(node, ast.JoinedStr) for inner in ast.walk(node)]
     called = [
         node.func.id for node in inside if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
@@ -110,26 +122,22 @@ def test_messages_are_literals_with_named_placeholders_that_are_filled(path: Pat
         assert filled - wanted <= {"count"}, ast.unparse(node)
 
 
+def check_errors(nodes: list[ast.AST]) -> None:
+    """Errors carry messages: a text of their own would be told in English only."""
+    raised = [
+        node
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ERRORS
+        and node.args
+    ]
+    texts = [call for call in raised if isinstance(call.args[0], ast.Constant | ast.JoinedStr | ast.BinOp)]
+    assert [ast.unparse(call) for call in texts] == []
+
+
 def test_what_belongs_into_an_option_is_translated() -> None:
     """Its literal is an argument of `Value`, or a message."""
     expected = {option.value.expected for one in all_extensions() for option in one.options if option.value}
     known = {english for _, english in MESSAGES}
     assert {one for one in expected if isinstance(one, str)} - known == set()
-
-
-#: Exceptions whose texts users read.
-ERRORS = {
-    "UsageError", "CaptureError", "RulesetError", "WalkLimitError", "MissingExtraError", "ValueError", "NoSuchWord",
-    "BindError", "CommandError", "Misread", "Malformed", "DumpSyntaxError",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("path", sorted(translations.PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
-def test_errors_carry_messages(path: Path) -> None:
-    """A text of their own would be told in English only."""
-    calls = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Call)]
-    raised = [
-        call for call in calls if isinstance(call.func, ast.Name) and call.func.id in ERRORS and call.args
-    ]
-    texts = [call for call in raised if isinstance(call.args[0], ast.Constant | ast.JoinedStr | ast.BinOp)]
-    assert [ast.unparse(call) for call in texts] == []

@@ -33,10 +33,10 @@ def test_what_a_model_rejects_is_told_in_our_words(kind: type[Foreign]) -> None:
         *ODD,
         *({field.alias or name: odd} for name, field in kind.model_fields.items() for odd in ODD),
     ]
-    rejected = []
+    rejected, adapter = [], TypeAdapter(kind)
     for entry in entries:
         try:
-            TypeAdapter(kind).validate_python(entry)
+            adapter.validate_python(entry)
         except ValidationError as error:
             rejected.append(error)
     assert rejected
