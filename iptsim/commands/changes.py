@@ -108,6 +108,9 @@ def read_change(text: str) -> tuple[str, str]:
 
     >>> read_change("icc=false"), read_change("--insert FORWARD -j DROP"), read_change("engine=28")
     (('icc', 'false'), ('insert', 'FORWARD -j DROP'), ('engine', '28'))
+
+    Raises:
+        UsageError: it is not of this form.
     """
     found = re.fullmatch(r"(?:--)?([\w-]+)(?:[=\s]\s*(.*))?", text.strip(), re.DOTALL)
     if found is None:

@@ -219,6 +219,9 @@ def make_frame(
         columns: their names and kinds.
         rows: values by column; what is left out, or None, is missing.
         index: the rows' names; None for their numbers.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
     """
     try:
         import pandas

@@ -116,7 +116,11 @@ class _Project:
         return value
 
     def host(self) -> DockerHost:
-        """Return the host after `docker compose up`."""
+        """Return the host after `docker compose up`.
+
+        Raises:
+            CaptureError: a setting is invalid.
+        """
         default = default_network(self.daemon)
         made = {default.name: default} if default is not None else {}
         used = {name for service in self.services for name in self._places(service)}
