@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import iptsim
 from iptsim.findings import Finding
+from tests.findings.linting import lint
 
 RULES = """\
 *nat
@@ -44,9 +44,7 @@ SET = "-A {chain} -m set --match-set crowdsec-blacklists src -j DROP\n"
 
 
 def found(folder: Path, text: str) -> Finding | None:
-    path = folder / "rules"
-    path.write_text(text, "utf-8")
-    return next((one for one in iptsim.lint(path) if one.code == "bans-not-for-containers"), None)
+    return lint(folder, text).get("bans-not-for-containers")
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
-from iptsim.findings import Finding
-
-
-def lint(folder: Path, text: str) -> dict[str, Finding]:
-    path = folder / "paste"
-    path.write_text(text, "utf-8")
-    return {one.code: one for one in iptsim.lint(path)}
-
+from tests.findings.linting import lint
 
 DOCKER = """\
 *nat

@@ -10,14 +10,9 @@ import pytest
 
 import iptsim
 from iptsim.findings import Finding
+from tests.findings.linting import lint
 
 CAPTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
-
-
-def lint(folder: Path, text: str) -> dict[str, Finding]:
-    path = folder / "paste"
-    path.write_text(text, "utf-8")
-    return {one.code: one for one in iptsim.lint(path)}
 
 
 def with_size(folder: Path, sizes: dict[str, int], mangle: str = "") -> dict[str, Finding]:

@@ -6,16 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import iptsim
-from iptsim.findings import Finding
 from iptsim.sources import load_host
-
-
-def lint(folder: Path, text: str) -> dict[str, Finding]:
-    path = folder / "paste"
-    path.write_text(text, "utf-8")
-    return {one.code: one for one in iptsim.lint(path)}
-
+from tests.findings.linting import lint
 
 LISTED = "{chain}\ntarget     prot opt source               destination\n{rule}\n"
 BAN = "DROP       all  --  203.0.113.7          0.0.0.0/0"

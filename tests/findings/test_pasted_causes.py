@@ -8,6 +8,7 @@ import pytest
 
 import iptsim
 from iptsim.findings import Finding
+from tests.findings import linting
 
 NAT = """\
 *nat
@@ -50,11 +51,8 @@ def lint(
     user: str = "",
     policy: str = "ACCEPT",
 ) -> dict[str, Finding]:
-    path = folder / "rules"
-    path.write_text(
-        NAT.format(more=nat) + FILTER.format(first=first, docker=docker, user=user, input=policy), "utf-8"
-    )
-    return {one.code: one for one in iptsim.lint(path)}
+    rules = FILTER.format(first=first, docker=docker, user=user, input=policy)
+    return linting.lint(folder, NAT.format(more=nat) + rules)
 
 
 def helps(found: Finding) -> bool:
