@@ -278,10 +278,18 @@ def port_range(text: str) -> tuple[int, int]:
     Raises:
         ValueError: not a port or range, or a range that ends before it starts.
     """
-    low, high = any_port_range(text)
-    if low > high:
+    return in_order(any_port_range(text), text)
+
+
+def in_order(pair: tuple[int, int], text: str) -> tuple[int, int]:
+    """Return a range that was read from a text.
+
+    Raises:
+        ValueError: it ends before it starts.
+    """
+    if pair[0] > pair[1]:
         raise ValueError(message("the range {text} ends before it starts", text=text))
-    return low, high
+    return pair
 
 
 def compared_words(field: str, value: int | str) -> Text:

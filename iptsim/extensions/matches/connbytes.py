@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import NOT_TRACKED, Constraint, Field, between
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import choice, integer
+from iptsim.extensions.values import choice, in_order, integer
 from iptsim.languages import Message, Text, message, message_if
 from iptsim.packet import Context, Direction, Unknown
 
@@ -55,9 +55,7 @@ class Amount(NamedTuple):
 def _parse(text: str) -> Amount:
     low_text, _, high_text = text.partition(":")
     low = integer(low_text, 0, _MOST) if low_text else 0
-    high = integer(high_text, 0, _MOST) if high_text else None
-    if high is not None and high < low:
-        raise ValueError(message("the range {text} ends before it starts", text=text))
+    _, high = in_order((low, integer(high_text, 0, _MOST) if high_text else _MOST), text)
     return Amount(low, None if high == _MOST else high)
 
 

@@ -11,7 +11,7 @@ from iptsim.extensions.base import Match, Option, Status, Value
 from iptsim.extensions.constraints import Constraint, Field, between
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.stated import stated_number
-from iptsim.extensions.values import integer, range_text, range_words
+from iptsim.extensions.values import in_order, integer, range_text, range_words
 from iptsim.languages import Text, message
 from iptsim.packet import Context, Unknown
 
@@ -38,10 +38,7 @@ def _types(text: str) -> tuple[int, int]:
     first, colon, last = text.partition(":")
     if not colon:
         return (number := _type(first)), number
-    low, high = _type(first) if first else 0, _type(last) if last else 255
-    if low > high:
-        raise ValueError(message("the range {text} ends before it starts", text=text))
-    return low, high
+    return in_order((_type(first) if first else 0, _type(last) if last else 255), text)
 
 
 def _read(context: Context) -> int | Unknown | None:

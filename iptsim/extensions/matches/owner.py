@@ -24,7 +24,7 @@ from iptsim.extensions.constraints import (
     named,
 )
 from iptsim.extensions.phrases import Phrase
-from iptsim.extensions.values import bare, integer, range_text, range_words
+from iptsim.extensions.values import bare, in_order, integer, range_text, range_words
 from iptsim.languages import Text, message, message_if
 from iptsim.packet import Context, Unknown
 
@@ -39,10 +39,7 @@ def _owner(text: str) -> tuple[int, int] | str:
         return (0, 0) if text == "root" else text
     first, separator, last = re.fullmatch(r"([^:-]*)([:-]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     low = integer(first, 0, _LAST_ID)
-    high = integer(last, 0, _LAST_ID) if separator else low
-    if low > high:
-        raise ValueError(message("the range {text} ends before it starts", text=text))
-    return low, high
+    return in_order((low, integer(last, 0, _LAST_ID) if separator else low), text)
 
 
 def _owner_text(owner: tuple[int, int] | str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from iptsim.extensions.base import Match, Option, Value
 from iptsim.extensions.constraints import Constraint, Field, between, look
 from iptsim.extensions.phrases import Phrase
-from iptsim.extensions.values import number_range, range_text, range_words
+from iptsim.extensions.values import in_order, number_range, range_text, range_words
 from iptsim.languages import Text, message
 from iptsim.packet import TCP, Context, Unknown
 
@@ -15,10 +15,7 @@ _MSS = 2
 
 
 def _sizes(text: str) -> tuple[int, int]:
-    low, high = number_range(text, 0xFFFF)
-    if low > high:
-        raise ValueError(message("the range {text} ends before it starts", text=text))
-    return low, high
+    return in_order(number_range(text, 0xFFFF), text)
 
 
 def _size(context: Context) -> int | None:
