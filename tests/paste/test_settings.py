@@ -412,3 +412,12 @@ def test_a_container_is_connected_to_a_second_network() -> None:
         assert verdict(host, "web", "8.8.8.8:53") == "ACCEPT"
         assert verdict(host, "db", "8.8.8.8:53") == "DROP"
         assert walk(host, Question(**{"from": "internet", "to": "host:80", "proto": "tcp"})).legs[0].delivered
+
+
+def test_faulty_services_of_a_part_of_a_compose_file_are_left_out() -> None:
+    pytest.importorskip("yaml")
+    host = read(
+        "web:\n  image: nginx\n  ports: ['80:80']\n\ndb:\n  image: postgres\n  ports: ['5432:5432\n\n"
+        "cache:\n  image: redis\n"
+    )
+    assert sorted(host.containers) == ["project-cache-1", "project-web-1"]

@@ -236,16 +236,20 @@ class _Project:
     def _containers(self, service: str) -> Iterator[DockerContainer]:
         entry, key = self.services[service], f"services.{service}"
         deploy = self._mapping(entry.get("deploy") or {}, f"{key}.deploy")
-        count = entry.get("scale", deploy.get("replicas", 1))
+        if "scale" in entry:
+            count, setting = entry["scale"], f"{key}.scale"
+        elif "replicas" in deploy:
+            count, setting = deploy["replicas"], f"{key}.deploy.replicas"
+        else:
+            count, setting = 1, key
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise self._error(
-                f"{key}.deploy.replicas",
-                message("{count} is not a valid number of containers", count=brief(count)),
+                setting, message("{count} is not a valid number of containers", count=brief(count))
             )
         self.containers += count
         if self.containers > CONTAINER_LIMIT:
             raise self._error(
-                f"{key}.deploy.replicas",
+                setting,
                 message("more than {container_limit:,} containers in all", container_limit=CONTAINER_LIMIT),
             )
         for number in range(1, count + 1):

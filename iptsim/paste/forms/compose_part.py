@@ -29,8 +29,8 @@ _OTHERS = frozenset({"version", "name", "networks", "volumes", "configs", "secre
 _NAME = re.compile(r"(?P<indent>\s*)[\w.-]+\s*:\s*(?:#.*)?$")
 _KEY = re.compile(r"(?P<indent>\s*)(?P<key>[\w.-]+)\s*:(?:\s|$)")
 _WITHIN = re.compile(r"\s*(?:#|- ?|[\"']?[\w./${}-]+[\"']?\s*:(?:\s|$))")
-#: At most this many lines are read, and lost to what follows.
-_MOST, _CUT = 400, 3
+#: At most this many lines are read, at most so many times.
+_MOST, _TRIES = 400, 4
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -44,36 +44,48 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     while end < min(len(lines), at + _MOST) and (lines[end].is_blank or _is_within(lines[end].text, indent)):
         end += 1
-    for last in range(end, max(end - _CUT, at + 1), -1):
-        texts = [line.text.expandtabs()[indent:] for line in lines[at:last]]
+    for _ in range(_TRIES):
+        texts = [line.text.expandtabs()[indent:] for line in lines[at:end]]
         try:
             document = read_yaml("\n".join(texts), "the Compose file", repeats=True)
-        except FileSyntaxError:
+        except FileSyntaxError as error:
+            end = _start(lines, at, min(at + error.span.line, end) - 1, indent)
+            if end <= at:
+                return None
             continue
         settings = _settings(document, lines[at].number)
         if settings is None:
             return None
-        while lines[last - 1].is_blank:
-            last -= 1
-        return Segment("a Compose file", "a part of a Compose file", at, last - 1, [settings])
+        while lines[end - 1].is_blank:
+            end -= 1
+        return Segment("a Compose file", "a part of a Compose file", at, end - 1, [settings])
     return None
+
+
+def _start(lines: list[Line], first: int, at: int, indent: int) -> int:
+    """Return the line on which the service of a line starts."""
+    while at > first and (lines[at].is_blank or lines[at].text[: indent + 1].isspace()):
+        at -= 1
+    return at
 
 
 def _may_be_service(lines: list[Line], at: int, indent: int) -> bool:
     """Return whether a key is a service, by the keys below it, or the first network of a file with services."""
     own: int | None = None
-    is_network = lines[at].text.strip().startswith("networks")
+    is_network, has_image = lines[at].text.strip().startswith("networks"), False
     for line in lines[at + 1 : at + _MOST]:
         found = _KEY.match(line.text)
         here = len(line.text) - len(line.text.lstrip())
         if line.is_blank or (found is None and here > indent):
             continue
         if found is None or (here <= indent and not is_network):
-            return False
+            break
         own = here if own is None else own
         if found["key"] in ("image", "build") and (is_network or here == own):
-            return True
-    return False
+            has_image = True
+        elif here == own and not is_network and found["key"] not in _KEYS:
+            return False
+    return has_image
 
 
 def _is_below(before: Line | None, indent: int) -> bool:
