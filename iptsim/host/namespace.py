@@ -405,6 +405,7 @@ class NftRule(NamedTuple):
         chain: the chain.
         position: the rule's number in the chain, from 1; its alternatives have the same.
         words: its options, followed by the called chain, if any.
+        also: further options, those that iptables allows only once in a rule.
         hidden: its conditions without an equivalent in iptables.
         called: the chain to which it jumps or goes.
         gap: it represents rules that are not shown: "some", or "all" rules of the chain; "" for a rule.
@@ -415,6 +416,7 @@ class NftRule(NamedTuple):
     words: str
     hidden: str = ""
     called: str = ""
+    also: tuple[str, ...] = ()
     gap: Literal["", "some", "all"] = ""
 
 

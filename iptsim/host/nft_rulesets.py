@@ -8,6 +8,7 @@ from functools import lru_cache
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import IptsimError
+from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget, rules_not_shown
 from iptsim.host.namespace import NftChain, NftRule
 from iptsim.languages import message
@@ -28,6 +29,8 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
     kind = "nat" if chain.type == "nat" else "filter"
     try:
         loaded = loads(_dump(rules, names, kind), family=family).tables[kind]
+        for words in {words for one in rules for words in one.also}:
+            _conditions(words, family)
     except IptsimError:
         return None  # nothing that iptables accepts
     title = f"{chain.family} {chain.table}"
@@ -35,7 +38,7 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
     for name in names:
         table.chains[name] = Chain(title, name)
     for rule, of in zip(loaded.rules(), _in_order(rules, names), strict=True):
-        table.chains[of.chain].rules.append(_placed(rule, of, title, names, chain))
+        table.chains[of.chain].rules.append(_placed(rule, of, title, names, chain, family))
     # nft_do_chain: an empty chain that is called returns
     table.chains[chain.name].policy = chain.policy.upper()
     return Ruleset(family=family, source=title, backend="nf_tables", tables={title: table})
@@ -56,8 +59,19 @@ def _dump(rules: Iterable[NftRule], names: list[str], table: str) -> str:
     return "\n".join([*lines, "COMMIT", ""])
 
 
-def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftChain) -> Rule:
-    """Return a rule with its position in nftables and its unknown conditions."""
+@lru_cache(maxsize=4096)
+def _conditions(words: str, family: Family) -> tuple[Match, ...]:
+    """Return the conditions of a rule with these options.
+
+    Raises:
+        IptsimError: iptables would not accept them.
+    """
+    (rule,) = loads(f"*filter\n:chain - [0:0]\n-A chain {words}\nCOMMIT\n", family=family).rules()
+    return (rule.parameters, *rule.matches)
+
+
+def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftChain, family: Family) -> Rule:
+    """Return a rule with its position in nftables and its further conditions."""
     target = rule.target
     if of.gap:
         reason = rules_not_shown(of.chain, all_rules=of.gap == "all")
@@ -65,6 +79,8 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
     if isinstance(target, Jump):
         target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)
     matches = rule.matches
+    for words in of.also:
+        matches += _conditions(words, family)
     if of.hidden:
         hidden = Hidden(
             words=of.hidden,

@@ -18,12 +18,10 @@ class NftProgram(NamedTuple):
     Attributes:
         program: its table.
         base: the chain.
-        tracked: whether its rules may check the connections of packets.
     """
 
     program: Program
     base: Chain
-    tracked: bool
 
 
 @lru_cache(maxsize=512)
@@ -33,5 +31,4 @@ def program_of(chain: NftChain, family: Family) -> NftProgram | None:
     if ruleset is None or chain.name is None:
         return None
     (table,) = ruleset.tables.values()
-    tracked = any("-m conn" in one.words or one.hidden for one in dict(chain.rules)[family])
-    return NftProgram(Program(ruleset), table.chains[chain.name], tracked)
+    return NftProgram(Program(ruleset), table.chains[chain.name])

@@ -11,7 +11,6 @@ from typing import Literal
 
 from iptsim.host.namespace import NftChain, NftEffect
 from iptsim.languages import Text, message
-from iptsim.netfilter import hooks
 from iptsim.netfilter.chain_evaluation import evaluate_chain
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nft_program import NftProgram, program_of
@@ -89,16 +88,10 @@ def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | N
 
 
 def _walkable(kernel: Kernel, context: Context, chain: NftChain) -> NftProgram | None:
-    """Return a chain whose rules can be evaluated; None where its effect is decided as a whole.
-
-    Before conntrack has looked a packet up, nftables knows no state of it.
-    """
+    """Return a chain whose rules can be evaluated; None where its effect is decided as a whole."""
     if not chain.effects or kernel.world.assumed_of(assumable(chain), MODULE) is not None:
         return None
-    found = program_of(chain, context.packet.family)
-    if found is not None and found.tracked and (chain.priority or 0) <= hooks.CONNTRACK_PRIORITY:
-        return None
-    return found
+    return program_of(chain, context.packet.family)
 
 
 def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: Text) -> None:

@@ -13,11 +13,12 @@ from iptsim.dump.ruleset import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
-from iptsim.extensions.services import PORTS
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.grammar import parser
+from iptsim.host.nft_marks import mark_change
 from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
+from iptsim.paste.nft_json import element, json_value, looked_up, port_of, translation_of
 
 SHOW = "nft list ruleset, and iptables-save -c"
 #: Words of statements that do more than compare.
@@ -25,11 +26,6 @@ _ACTIONS = frozenset({
     "set", "notrack", "tproxy", "dup", "fwd", "queue", "synproxy", "flow", "add", "update", "jump", "goto", "vmap",
     "map",
 })  # fmt: skip
-#: What separates the elements of a set, and what nft prints after an element's key.
-_COMMA = re.compile(r""",(?=(?:[^"]*"[^"]*")*[^"]*$)""")
-_ADDED = re.compile(
-    r"""\s(?:counter(?:\s+packets\s+\d+\s+bytes\s+\d+)?|(?:timeout|expires)\s+\S+|comment\s+"[^"]*")"""
-)
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN", "queue": "NFQUEUE"}
 
 
@@ -142,7 +138,7 @@ class _Rule:
     ) -> None:
         """Add a condition as a statement; of flags, which are one value, any may be set."""
         is_set = any(isinstance(child, Tree) for child in tree.children)
-        found = [_json_value(one) for one in values]
+        found = [json_value(one) for one in values]
         right = {"set": found} if is_set else found if flags else found[0]
         if "?" in values or (len(found) > 1 and not (is_set or flags)):
             self.statements.append({"match": {"left": left}})
@@ -204,7 +200,7 @@ class _Rule:
         self._compare(
             {"payload": {"protocol": transport, "field": side}},
             tree,
-            [_port_of(one) for one in values],
+            [port_of(one) for one in values],
             negated=negated,
         )
         ports = [value.replace("-", ":") if value[:1].isdigit() else value for value in values]
@@ -244,10 +240,10 @@ class _Rule:
         key, first, *more = tree.children
         key_text = str(key).removeprefix("meta ")
         if isinstance(first, Tree):
-            data: Any = {"set": [_element(one) for one in (first, *more) if isinstance(one, Tree)]}
+            data: Any = {"set": [element(one) for one in (first, *more) if isinstance(one, Tree)]}
         else:
             data = str(first)
-        self.statements.append({"vmap": {"key": _key(key_text), "data": data}})
+        self.statements.append({"vmap": {"key": looked_up(key_text), "data": data}})
         self.unread.append(f"{key_text} vmap")
 
     def _status(self, tree: Tree[Token]) -> None:
@@ -267,13 +263,53 @@ class _Rule:
         self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, values[0].upper()]
 
     def _mark_match(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        mark: dict[str, Any] = {"meta": {"key": "mark"}}
+        name, *rest = tree.children
+        negated, values = self._value(Tree("", rest))
+        mark, module = _mark(str(name)), "connmark" if "ct" in str(name) else "mark"
         *mask, value = values
         left = {"&": [mark, int(mask[0], 0)]} if mask else mark
         op = "!=" if negated else "=="
         self.statements.append({"match": {"op": op, "left": left, "right": int(value, 0)}})
-        self.conditions += ["-m", "mark", *(["!"] if negated else []), "--mark", "/".join((value, *mask))]
+        self.conditions += ["-m", module, *(["!"] if negated else []), "--mark", "/".join((value, *mask))]
+
+    def _flags(self, tree: Tree[Token]) -> None:
+        tokens = list(tree.scan_values(lambda one: isinstance(one, Token)))
+        operator = next((str(one) for one in tokens if one.type == "OPERATOR"), "")
+        first, *second = [re.split("[,|]", one.replace(" ", "")) for one in tokens if one.type == "FLAGS"]
+        flags: dict[str, Any] = {"payload": {"protocol": "tcp", "field": "flags"}}
+        if not second:
+            right = first if len(first) > 1 else first[0]
+            self.statements.append({"match": {"op": operator or "in", "left": flags, "right": right}})
+            self.unread.append(f"tcp flags {operator} {','.join(first)}")
+            return
+        is_first = isinstance(tree.children[0], Tree)
+        mask, wanted = (first, second[0]) if is_first else (second[0], first)
+        negated = operator == "!="
+        left = {"&": [flags, mask]}
+        self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": wanted}})
+        self.conditions += [
+            *([] if self.protocol else ["-p", "tcp"]),
+            *("-m", "tcp", *(["!"] if negated else []), "--tcp-flags"),
+            *(",".join(mask).upper(), ",".join(wanted).upper()),
+        ]
+        self.protocol = True
+
+    def _direction(self, tree: Tree[Token]) -> None:
+        negated, values = self._value(tree)
+        self._compare({"ct": {"key": "direction"}}, tree, values, negated=negated)
+        self.unread.append(f"ct direction {values[0]}")
+
+    def _ether(self, tree: Tree[Token]) -> None:
+        negated, values = self._value(tree)
+        self._compare({"payload": {"protocol": "ether", "field": "saddr"}}, tree, values, negated=negated)
+        self.unread.append(f"ether saddr {', '.join(values)}")
+
+    def _way_back(self, tree: Tree[Token]) -> None:
+        fields, found = map(str, tree.children)
+        flags = ["saddr", *(["mark"] if "mark" in fields else []), "iif"]
+        left = {"fib": {"result": "oif", "flags": flags}}
+        self.statements.append({"match": {"op": "==", "left": left, "right": found == "exists"}})
+        self.unread.append(f"{fields} {found}")
 
     def _comment(self, tree: Tree[Token]) -> None:
         self.conditions += ["-m", "comment", "--comment", str(tree.children[0]).strip('"')]
@@ -355,76 +391,37 @@ class _Rule:
 
     def _translation(self, name: str, target: str, flag: str, tree: Tree[Token]) -> None:
         to = str(tree.children[0]) if tree.children else ""
-        self.statements.append({name: _translation_of(to, redirects=name == "redirect")})
+        self.statements.append({name: translation_of(to, redirects=name == "redirect")})
         self.target = ["-j", target]
         if tree.children and flag:
-            self.target += [
-                flag,
-                str(tree.children[0]).lstrip(":") if target == "REDIRECT" else str(tree.children[0]),
-            ]
+            self.target += [flag, to.lstrip(":") if target == "REDIRECT" else to]
 
     def _mark_set(self, tree: Tree[Token]) -> None:
-        self.statements.append({"mangle": None})
-        self.target = ["-j", "MARK", "--set-mark", str(tree.children[0])]
+        name, first, *changes = tree.children
+        value: Any = int(str(first), 0) if str(first)[:1].isdigit() else _mark(str(first))
+        for change in changes:
+            assert isinstance(change, Tree)
+            value = {"&" if change.data == "kept" else "|": [value, int(str(change.children[0]), 0)]}
+        statement = {"key": _mark(str(name)), "value": value}
+        self.statements.append({"mangle": statement})
+        target = mark_change(statement)
+        self.target = target.split() if target is not None else ["-j", "MARK"]
+
+    def _maxseg(self, tree: Tree[Token]) -> None:
+        size = str(tree.children[0])
+        value = int(size, 0) if size.isdigit() else {"rt": {"key": "mtu"}}
+        key = {"tcp option": {"name": "maxseg", "field": "size"}}
+        self.statements.append({"mangle": {"key": key, "value": value}})
+        option = ["--set-mss", size] if size.isdigit() else ["--clamp-mss-to-pmtu"]
+        self.target = ["-j", "TCPMSS", *option]
+
+    def _notrack(self, tree: Tree[Token]) -> None:
+        self.statements.append({"notrack": None})
+        self.target = ["-j", "CT", "--notrack"]
 
 
-def _key(text: str) -> dict[str, Any]:
-    """Return what a verdict map looks up, in the form of libnftables-json(5)."""
-    kind, _, field = text.rpartition(" ")
-    if kind == "ct":
-        return {"ct": {"key": field}}
-    return {"payload": {"protocol": kind, "field": field}} if kind else {"meta": {"key": field}}
-
-
-def _element(tree: Tree[Token]) -> list[Any]:
-    """Return an element of a verdict map."""
-    key, verdict, *chain = (str(child).strip('"') for child in tree.children)
-    return [_json_value(_port_of(key)), {verdict: {"target": chain[0]} if chain else None}]
-
-
-def elements(text: str) -> list[Any] | None:
-    """Return the elements of a named set or verdict map, without what nft adds to them; None if one can't be read."""
-    found = []
-    for one in _COMMA.split(text):
-        key, is_map, verdict = re.sub(_ADDED, "", one).strip().partition(" : ")
-        words = verdict.split()
-        if not key or " . " in key or (is_map and len(words) not in (1, 2)):
-            return None
-        value = _json_value(_port_of(key.strip().strip('"')))
-        found.append([value, {words[0]: {"target": words[1]} if words[1:] else None}] if is_map else value)
-    return found
-
-
-def _port_of(text: str) -> str:
-    """Return a port by its number; a name that is not known stays."""
-    return str(PORTS[text]) if text in PORTS else text
-
-
-def _translation_of(text: str, *, redirects: bool) -> dict[str, Any] | None:
-    """Return the address and port of a translation: "172.17.0.2:80", "[fd00::2]:80-90", or ":8080" of a redirect."""
-    if not text:
-        return None
-    found = re.fullmatch(r"(?:\[(?P<six>[^\]]+)\]|(?P<address>[^\[\]]*?))(?::(?P<port>\d+(?:-\d+)?))?", text)
-    if redirects and text.isdigit():
-        return {"port": int(text)}
-    if found is None or (":" in (found["address"] or "") and found["port"] is None):
-        return {"addr": _json_value(text)}
-    address = found["six"] or found["address"]
-    made = {"addr": _json_value(address)} if address else {}
-    return {**made, "port": _json_value(found["port"])} if found["port"] else made
-
-
-def _json_value(text: str) -> Any:
-    """Return a value in the form of libnftables-json(5)."""
-    if text.isdigit():
-        return int(text)
-    if found := re.fullmatch(r"(\d+)-(\d+)", text):
-        return {"range": [int(found[1]), int(found[2])]}
-    if found := re.fullmatch(r"([0-9a-fA-F.:]+)/(\d+)", text):
-        return {"prefix": {"addr": found[1], "len": int(found[2])}}
-    if found := re.fullmatch(r"([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)", text):
-        return {"range": [found[1], found[2]]}
-    return text
+def _mark(text: str) -> dict[str, Any]:
+    return {"ct" if text.startswith("ct") else "meta": {"key": "mark"}}
 
 
 def without_guesses(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:

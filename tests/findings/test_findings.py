@@ -39,6 +39,8 @@ EXPECTED = {
     # an nftables chain drops what Docker publishes
     "docker-20.10/nft-drops-forward": ["nftables-drops-forwarded"],
     "docker-28.5/nft-drops-forward": ["nftables-drops-forwarded"],
+    # the same, by a verdict map
+    "docker-20.10/nft-sets-marks-nat": ["nftables-drops-forwarded"],
     # default/idle, without endpoints on purpose
     "hosts/kube": ["service-without-endpoints"],
     # two DNAT rules of the set-up in PREROUTING, none in OUTPUT

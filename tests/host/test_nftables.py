@@ -133,7 +133,10 @@ def test_iptables_save_and_docker_tell_of_chains_that_were_not_saved() -> None:
 def translated(*statements: dict[str, Any]) -> dict[int, list[str]]:
     """The rules that a rule of a table of both families becomes."""
     (base,) = read(chain(), rule(*statements), {"set": {"family": "inet", "table": "t", "name": "e"}}).chains
-    return {family: [f"{one.words} ({one.hidden})".strip() for one in found] for family, found in base.rules}
+    return {
+        family: [f"{' '.join((one.words, *one.also))} ({one.hidden})" for one in found]
+        for family, found in base.rules
+    }
 
 
 def test_answers_of_one_family_reject_packets_of_that_family_alone() -> None:
@@ -156,6 +159,109 @@ def test_no_port_is_in_an_empty_set() -> None:
     for op, expected in (("==", []), ("!=", ["-j DROP (payload tcp dport)"])):
         statement = {"match": {"op": op, "left": port, "right": "@e"}}
         assert translated(statement, {"drop": None})[4] == expected
+
+
+_MARK, _CTMARK = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "expected"),
+    [
+        (_MARK, 7, "MARK --set-xmark 0x7/0xffffffff"),
+        (_CTMARK, 7, "CONNMARK --set-xmark 0x7/0xffffffff"),
+        (_MARK, {"|": [_MARK, 0x2000]}, "MARK --set-xmark 0x2000/0x2000"),
+        (_MARK, {"|": [{"&": [_MARK, 0xFFFF0000]}, 1]}, "MARK --set-xmark 0x1/0xffff"),
+        (_MARK, _CTMARK, "CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff"),
+        (_MARK, {"&": [_CTMARK, 0xFF]}, "CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xff"),
+        (_CTMARK, {"&": [_MARK, 0xFF]}, "CONNMARK --save-mark --nfmask 0xff --ctmask 0xffffffff"),
+        (_CTMARK, {"|": [_MARK, 4]}, None),
+        (_MARK, {"^": [_MARK, 4]}, None),
+        (_MARK, {"map": {"key": _MARK, "data": "@m"}}, None),
+        ({"ct": {"key": "zone"}}, 1, None),
+        (_MARK, [], None),
+    ],
+    ids=str,
+)
+def test_statements_that_change_marks(written: dict[str, Any], value: Any, expected: str | None) -> None:
+    """CONNMARK's bits are those of xt_connmark.c: `ctmask` are cleared before copying, `nfmask` are copied."""
+    found = translated({"mangle": {"key": written, "value": value}})
+    assert found == ({} if expected is None else {family: [f"-j {expected} ()"] for family in (4, 6)})
+
+
+def test_what_a_rule_checks_is_not_changed_before_its_last_statement() -> None:
+    change = {"mangle": {"key": _MARK, "value": 1}}
+    checks = {"match": {"op": "==", "left": _MARK, "right": 0}}
+    assert translated(_MATCH, change, {"accept": None})[4] == [
+        "-p tcp -j MARK --set-xmark 0x1/0xffffffff ()",
+        "-p tcp -j ACCEPT ()",
+    ]
+    assert translated(checks, change, {"accept": None}) == {}
+
+
+def test_conditions_that_iptables_allows_once_in_a_rule() -> None:
+    port = {"left": {"meta": {"key": "iifname"}}, "op": "!=", "right": {"set": ["lo", "eth*"]}}
+    source = {"left": {"payload": {"protocol": "ip", "field": "saddr"}}, "op": "!="}
+    addresses = [{"prefix": {"addr": "10.0.0.0", "len": 8}}, {"range": ["192.0.2.1", "192.0.2.9"]}]
+    assert translated({"match": port}, {"match": {**source, "right": {"set": addresses}}}, {"drop": None})[
+        4
+    ] == ['-j DROP ! -i lo ! -i "eth+" ! -s 10.0.0.0/8 -m iprange ! --src-range 192.0.2.1-192.0.2.9 ()']
+
+
+def test_an_option_twice() -> None:
+    def on(field: str, value: Any, op: str = "==") -> dict[str, Any]:
+        return {"match": {"left": {"payload": {"protocol": "ip", "field": field}}, "op": op, "right": value}}
+
+    inside = on("saddr", {"prefix": {"addr": "10.0.0.0", "len": 8}})
+    assert translated(inside, on("saddr", "10.1.1.1", "!="), on("daddr", "10.1.1.1"), {"drop": None})[4] == [
+        "-s 10.0.0.0/8 -d 10.1.1.1 -j DROP ! -s 10.1.1.1 ()"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("left", "op", "right", "expected"),
+    [
+        ("flags", "in", ["syn", "ack"], ["-m tcp --tcp-flags SYN SYN", "-m tcp --tcp-flags ACK ACK"]),
+        ({"&": ["flags", ["syn", "rst"]]}, "==", "syn", ["-m tcp --tcp-flags SYN,RST SYN"]),
+        ({"&": ["flags", ["syn", "rst"]]}, "!=", 0, ["-m tcp ! --tcp-flags SYN,RST NONE"]),
+        ({"&": ["flags", ["syn", "ecn"]]}, "==", "syn", None),
+        ("flags", "==", "syn", None),  # of all flags, also those that iptables does not know
+    ],
+    ids=str,
+)
+def test_flags_of_tcp(left: Any, op: str, right: Any, expected: list[str] | None) -> None:
+    flags = {"payload": {"protocol": "tcp", "field": "flags"}}
+    expression = flags if left == "flags" else {"&": [flags, left["&"][1]]}
+    found = translated({"match": {"op": op, "left": expression, "right": right}}, {"drop": None})[4]
+    if expected is None:
+        assert len(found) == 1
+        assert "(payload tcp flags)" in found[0] or "(&)" in found[0]
+    else:
+        assert found == [f"-p tcp {words} -j DROP ()" for words in expected]
+
+
+def test_fields_that_are_looked_up_together() -> None:
+    fields = [
+        {"payload": {"protocol": "ip", "field": "daddr"}},
+        {"payload": {"protocol": "tcp", "field": "dport"}},
+    ]
+    elements = [{"concat": ["192.0.2.1", 80]}, {"concat": ["192.0.2.2", {"range": [443, 445]}]}]
+    statement = {"match": {"op": "==", "left": {"concat": fields}, "right": {"set": elements}}}
+    assert translated(statement, {"accept": None}) == {
+        4: [
+            "-p tcp -d 192.0.2.1 -m multiport --dports 80 -j ACCEPT ()",
+            "-p tcp -d 192.0.2.2 -m multiport --dports 443:445 -j ACCEPT ()",
+        ],
+        6: [],
+    }
+
+
+def test_the_way_back_to_a_source_is_looked_up_in_prerouting() -> None:
+    left = {"fib": {"result": "oif", "flags": ["saddr", "mark", "iif"]}}
+    missing = rule({"match": {"op": "==", "left": left, "right": False}}, {"drop": None})
+    (early,) = read(chain(hook="prerouting"), missing).chains
+    assert [one.words for one in dict(early.rules)[6]] == ["-m rpfilter --validmark --invert -j DROP"]
+    (late,) = read(chain(hook="forward"), missing).chains
+    assert [one.hidden for one in dict(late.rules)[6]] == ["fib"]
 
 
 @pytest.mark.kernel

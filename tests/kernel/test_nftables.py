@@ -42,6 +42,14 @@ _RULES = (
     'iifname "veth-*" accept', 'oifname "eth0" drop', 'iifname "eth0" jump sub', "meta l4proto tcp goto sub",
     "ct state vmap { established : accept, new : jump sub }", "ct state new drop",
     "limit rate 1/second drop", "tcp flags syn drop", "meta nfproto ipv6 drop", "log", "meta pkttype multicast drop",
+    'iifname != { "eth0", "lo" } drop', 'oifname != { "br0", "veth-a" } accept', "meta l4proto != { udp, icmp } drop",
+    "tcp flags & (fin|syn|rst|ack) == syn drop", "tcp flags & (syn|ack) == syn|ack drop", "tcp flags ack,rst accept",
+    "tcp flags syn tcp option maxseg size set 1200", "ct direction reply drop", "ct status dnat accept",
+    "ct state != { established, related } accept", "meta l4proto tcp ct original proto-dst 80 drop",
+    "meta mark set ct mark",
+    "ct mark set meta mark | 0x4", "ct mark & 0x4 == 0x4 drop", "meta mark set meta mark & 0xf0 | 0x2",
+    "ct mark set 0x2 counter accept", "meta mark { 2, 6 } drop", "ether saddr 02:00:00:01:00:02 drop",
+    "meta l4proto tcp th dport 79-81 drop", "udp dport != { 53, 67 } drop", "icmp type != echo-request drop",
 )  # fmt: skip
 _IP_RULES = (
     "ct state established accept",
@@ -55,6 +63,17 @@ _IP_RULES = (
     "meta mark & 0x2 == 0x2 drop",
     "meta mark & 0x2 != 0x2 accept",
     "fib daddr type local accept",
+    "fib daddr type { local, broadcast } drop",
+    "ip saddr != { 10.9.0.0/24, 10.1.0.5 } drop",
+    "ip daddr . tcp dport { 10.9.0.2 . 80, 10.9.0.3 . 81 } drop",
+    "ct original ip daddr 10.9.0.2 accept",
+    "ct reply ip saddr != 10.9.0.3 drop",
+    "meta mark 7 meta mark set meta mark | 0x8 drop",
+)
+_EARLY = (
+    "fib saddr . iif oif missing drop",
+    "fib saddr . mark . iif oif exists accept",
+    "ip daddr 10.9.0.2 notrack",
 )
 _REJECTING = (
     "tcp dport 80 reject", "reject with tcp reset", "reject with icmpx admin-prohibited",
@@ -197,7 +216,10 @@ def _rules(dice: random.Random) -> tuple[str, str]:
             known += (
                 *_IP_RULES,
                 *(_REJECTING if hook in ("input", "forward", "output") else ()),
+                *(_EARLY if hook == "prerouting" else ()),
             )
+        elif family == "bridge":
+            known = tuple(rule for rule in known if "ct " not in rule)  # needs conntrack for bridges
         if family == "netdev":
             hook = f"ingress device {dice.choice(('eth0', 'veth-a', 'br0'))}"
         elif family == "arp":

@@ -16,7 +16,8 @@ from iptsim.dump.words import Word
 from iptsim.host.nft_rules import GAP
 from iptsim.host.nftables import HOOKS
 from iptsim.paste.lines import Line
-from iptsim.paste.nft_rules import elements, translated, without_guesses
+from iptsim.paste.nft_json import elements
+from iptsim.paste.nft_rules import translated, without_guesses
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
 

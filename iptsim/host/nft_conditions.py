@@ -1,0 +1,360 @@
+"""Conditions of nftables in the notation of iptables, where both mean the same to the kernel.
+
+Source: libnftables-json(5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from iptsim.extensions.base import quote
+from iptsim.host.nft_values import address, plain, ports, shown
+from iptsim.packet import Family
+
+#: ICMP types that a rule may check without a code, by nft's names.
+_ICMP = {
+    "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
+    "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,
+    "timestamp-request": 13, "timestamp-reply": 14,
+}  # fmt: skip
+_ICMPV6 = {
+    "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,
+    "echo-request": 128, "echo-reply": 129, "mld-listener-query": 130, "mld-listener-report": 131,
+    "mld-listener-done": 132, "mld-listener-reduction": 132, "nd-router-solicit": 133, "nd-router-advert": 134,
+    "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137, "mld2-listener-report": 143,
+}  # fmt: skip
+#: Protocols with ports, by nft's names.
+TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
+_STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
+#: Flags of TCP that iptables knows.
+_FLAGS = frozenset({"fin", "syn", "rst", "psh", "ack", "urg"})
+#: What `ct original` and `ct reply` compare, by the options of iptables.
+_TUPLE = {
+    "saddr": "src", "ip saddr": "src", "ip6 saddr": "src", "daddr": "dst", "ip daddr": "dst", "ip6 daddr": "dst",
+    "proto-src": "srcport", "proto-dst": "dstport",
+}  # fmt: skip
+#: Options that iptables allows once in a rule.
+_ONCE = re.compile(r" -[sdiop] ")
+#: A condition that no packet of the family satisfies, and one that every packet satisfies.
+NEVER: list[str] = []
+_ALWAYS = [""]
+
+
+class Conditions:
+    """The conditions of one rule for one address family.
+
+    Args:
+        sets: the elements of named sets.
+        hook: the hook of the base chain.
+        family: the address family.
+
+    Attributes:
+        options: for each condition, alternative options, one of which must match.
+        also: options that must match too; iptables would allow each only once in a rule.
+        hidden: the conditions without an equivalent.
+        protocols: the protocols to which the rule is restricted; None for all.
+    """
+
+    def __init__(self, sets: Mapping[str, Sequence[Any]], hook: str, family: Family) -> None:
+        self.sets, self.hook, self.family = sets, hook, family
+        self.options: list[list[str]] = []
+        self.also: list[str] = []
+        self.hidden: list[str] = []
+        self.protocols: list[str] | None = None
+
+    @property
+    def alternatives(self) -> list[list[str]]:
+        """Alternative options of each condition, that on the protocol included."""
+        protocols = [] if self.protocols is None else [[f"-p {name}" for name in self.protocols]]
+        return [*protocols, *self.options]
+
+    @property
+    def checks_marks(self) -> bool:
+        """Whether one of them is on a mark."""
+        return any("mark" in option for options in self.options for option in options)
+
+    def add(self, value: Any) -> None:
+        """Add the condition of a `match` statement."""
+        options = None
+        if isinstance(value, Mapping):
+            options = self.of(value.get("left"), str(value.get("op", "==")), value.get("right"))
+        if options is None:
+            self.hidden.append(shown(value))
+        elif len(options) == 1 and self._has(options[0]):
+            self.also.append(options[0])
+        else:
+            self.options.append(options)
+
+    def _has(self, option: str) -> bool:
+        """Return whether another condition has an option that iptables allows once in a rule."""
+        once = _ONCE.search(f" {option}")
+        return once is not None and any(once[0] in f" {other}" for one in self.options for other in one)
+
+    def of(self, left: Any, op: str, right: Any) -> list[str] | None:
+        """Return alternative options, one of which must match: empty if no packet can match, None if unknown."""
+        if not isinstance(left, Mapping) or len(left) != 1 or op not in ("==", "!=", "in"):
+            return None
+        if "&" in left:
+            return self._masked(left["&"], op, right)
+        ((kind, about),) = left.items()
+        if kind == "concat":
+            return self._concatenated(about, op, right)
+        if not isinstance(about, Mapping):
+            return None
+        if isinstance(right, list) and op != "in":
+            return None  # all bits of a mask at once
+        negated = op == "!="
+        values = self._values(right)
+        if values is None or (negated and not values):
+            return None
+        if kind == "payload":
+            protocol, field = str(about.get("protocol")), str(about.get("field"))
+            if (protocol, field) == ("tcp", "flags"):
+                return self._any_flag(values) if op == "in" else None
+            return self._payload(protocol, field, values, negated=negated)
+        if kind == "meta":
+            return self._meta(str(about.get("key")), values, negated=negated)
+        if kind == "ct":
+            return self._tracked(str(about.get("key")), about.get("dir"), values, negated=negated)
+        if kind == "fib":
+            return self._fib(about, values, negated=negated)
+        return None
+
+    def only(self, names: Iterable[str]) -> None:
+        """Restrict the rule to some protocols."""
+        wanted = list(names)
+        known = self.protocols
+        self.protocols = wanted if known is None else [name for name in known if name in wanted]
+
+    def imply_protocol(self, key: Mapping[str, Any]) -> None:
+        """Restrict the rule to the protocol whose port a map looks up."""
+        payload = key.get("payload")
+        if isinstance(payload, Mapping) and payload.get("protocol") in TRANSPORTS:
+            self.only([payload["protocol"]])
+
+    def named(self, data: Any) -> Sequence[Any] | None:
+        """Return the elements of a named set; None if they are not known."""
+        return self.sets.get(data.removeprefix("@")) if isinstance(data, str) else None
+
+    def _values(self, right: Any) -> list[Any] | None:
+        if isinstance(right, str) and right.startswith("@"):
+            found = self.named(right)
+            return None if found is None else [plain(one) for one in found]
+        if isinstance(right, Mapping) and "set" in right:
+            inner = right["set"]
+            return [plain(one) for one in (inner if isinstance(inner, list) else [inner])]
+        return list(right) if isinstance(right, list) else [right]
+
+    def _concatenated(self, parts: Any, op: str, right: Any) -> list[str] | None:
+        """Return the options for several fields that are looked up together."""
+        values = self._values(right)
+        if op != "==" or values is None or not isinstance(parts, list):
+            return None
+        if any(part == {"meta": {"key": "l4proto"}} or _reads(part, "th", "protocol") for part in parts):
+            return None  # each element would restrict the protocols for itself
+        found: list[str] = []
+        for value in values:
+            own = value.get("concat") if isinstance(value, Mapping) else None
+            if not isinstance(own, list) or len(own) != len(parts):
+                return None
+            each = [self.of(part, "==", one) for part, one in zip(parts, own, strict=True)]
+            if any(one is None for one in each):
+                return None
+            found += [" ".join(filter(None, words)) for words in product(*(one or NEVER for one in each))]
+        return found
+
+    def _masked(self, left: Any, op: str, right: Any) -> list[str] | None:
+        """Return the option for some bits of a mark, or some flags of TCP."""
+        if op not in ("==", "!=") or not isinstance(left, list) or len(left) != 2:
+            return None
+        field, mask = left
+        sign = "! " if op == "!=" else ""
+        if _reads(field, "tcp", "flags"):
+            masked, wanted = _flags(mask), _flags(right)
+            if masked is None or wanted is None:
+                return None
+            self.only(["tcp"])
+            return [f"-m tcp {sign}--tcp-flags {masked} {wanted or 'NONE'}"]
+        marks = {"meta": "mark", "ct": "connmark"}
+        name = next((marks[kind] for kind in marks if field == {kind: {"key": "mark"}}), None)
+        if name is None or not isinstance(mask, int) or not isinstance(right, int):
+            return None
+        return [f"-m {name} {sign}--mark {right:#x}/{mask:#x}"]
+
+    def _any_flag(self, values: list[Any]) -> list[str] | None:
+        """Return the options for TCP segments with one flag or another."""
+        flags = [_flags(one) for one in values]
+        if None in flags:
+            return None
+        self.only(["tcp"])
+        return [f"-m tcp --tcp-flags {one} {one}" for one in flags]
+
+    def _payload(self, protocol: str, field: str, values: list[Any], *, negated: bool) -> list[str] | None:
+        if protocol in ("ip", "ip6"):
+            if (4 if protocol == "ip" else 6) != self.family:
+                return NEVER
+            if field in ("saddr", "daddr"):
+                return self._addresses(field, values, negated=negated)
+            if field in ("protocol", "nexthdr"):
+                # behind extension headers, nft compares the first of them
+                return self._l4(values, negated=negated) if self.family == 4 else None
+            return None
+        if field in ("sport", "dport") and protocol in TRANSPORTS:
+            self.only([protocol])
+            return ports(field, values, negated=negated)
+        if field in ("sport", "dport") and protocol == "th" and self.protocols:
+            return ports(field, values, negated=negated)
+        if field == "type" and protocol in ("icmp", "icmpv6"):
+            if (4 if protocol == "icmp" else 6) != self.family:
+                return NEVER
+            known = _ICMP if protocol == "icmp" else _ICMPV6
+            numbers = [one if isinstance(one, int) else known.get(str(one)) for one in values]
+            if None in numbers:
+                return None
+            self.only([protocol])
+            match, flag = ("icmp", "--icmp-type") if protocol == "icmp" else ("icmp6", "--icmpv6-type")
+            return self._each(f"-m {match}", flag, map(str, numbers), negated=negated)
+        if (protocol, field) == ("ether", "saddr") and self.hook in ("prerouting", "input", "forward"):
+            return self._each("-m mac", "--mac-source", map(str, values), negated=negated)
+        return None
+
+    def _each(self, match: str, flag: str, values: Iterable[str], *, negated: bool) -> list[str]:
+        """Return the options for one of some values, or for none of them."""
+        options = [" ".join(filter(None, (match, "!" if negated else "", flag, value))) for value in values]
+        return self._all(options) if negated else options
+
+    def _all(self, options: list[str]) -> list[str]:
+        """Return the options for several conditions that must all match."""
+        if len(options) > 1:
+            self.also += options
+            return _ALWAYS
+        return options
+
+    def _addresses(self, field: str, values: list[Any], *, negated: bool) -> list[str] | None:
+        found = [address(one) for one in values]
+        if None in found:
+            return None
+        side = "src" if field == "saddr" else "dst"
+        flag = "-s" if field == "saddr" else "-d"
+        options = list[str]()
+        for one in filter(None, found):
+            match, option = ("-m iprange", f"--{side}-range") if "-" in one else ("", flag)
+            options += self._each(match, option, [one], negated=negated)
+        return self._all(options) if negated else options
+
+    def _l4(self, values: list[Any], *, negated: bool) -> list[str] | None:
+        names = ["ipv6-icmp" if str(one) == "icmpv6" else str(one) for one in values]
+        if negated:
+            return self._each("", "-p", names, negated=True)
+        self.only("icmpv6" if name == "ipv6-icmp" else name for name in names)
+        return _ALWAYS
+
+    def _meta(self, key: str, values: list[Any], *, negated: bool) -> list[str] | None:
+        if key in ("iifname", "oifname", "iif", "oif"):
+            return self._interface(key, values, negated=negated)
+        if key == "l4proto":
+            return self._l4(values, negated=negated)
+        if key in ("nfproto", "protocol"):
+            own = ("ipv4", "ip") if self.family == 4 else ("ipv6", "ip6")
+            holds = any(str(one) in own for one in values)
+            return _ALWAYS if holds is not negated else NEVER
+        numbers = [one for one in values if isinstance(one, int)]
+        if key == "mark" and len(numbers) == len(values):
+            return self._each("-m mark", "--mark", map(hex, numbers), negated=negated)
+        if key in ("skuid", "skgid") and len(numbers) == len(values) and not negated:
+            return [f"-m owner --{key[2:]}-owner {number}" for number in numbers]
+        if key == "pkttype" and {"host", "unicast", "broadcast", "multicast"}.issuperset(values):
+            kinds = ["unicast" if one == "host" else str(one) for one in values]
+            return self._each("-m pkttype", "--pkt-type", kinds, negated=negated)
+        return None
+
+    def _interface(self, key: str, values: list[Any], *, negated: bool) -> list[str] | None:
+        arriving = key.startswith("i")
+        # forwarded packets keep their input interface in postrouting (Linux 5.7 and later)
+        there: tuple[str, ...] = ("prerouting", "input", "forward", "postrouting")
+        there = there if arriving else ("forward", "output", "postrouting")
+        names = [str(one) for one in values]
+        if self.hook not in there or any(not name or name.endswith("+") for name in names):
+            return None
+        flag = "-i" if arriving else "-o"
+        names = [name[:-1] + "+" if name.endswith("*") else name for name in names]
+        if any(len(name) > 15 or "*" in name for name in names):
+            return None
+        return self._each("", flag, map(quote, names), negated=negated)
+
+    def _tracked(self, key: str, direction: Any, values: list[Any], *, negated: bool) -> list[str] | None:
+        names, sign = [str(one) for one in values], "! " if negated else ""
+        if direction is not None:
+            return self._of_direction(key, str(direction), values, negated=negated)
+        if key == "state" and _STATES.issuperset(names):
+            return [f"-m conntrack {sign}--ctstate {','.join(names).upper()}"]
+        if key == "status" and {"dnat", "snat"}.issuperset(names) and not negated:
+            return [f"-m conntrack --ctstate {','.join(names).upper()}"]
+        if key == "direction" and len(names) == 1 and names[0] in ("original", "reply"):
+            return [f"-m conntrack --ctdir {_opposite(names[0]) if negated else names[0].upper()}"]
+        numbers = [one for one in values if isinstance(one, int)]
+        if key == "mark" and len(numbers) == len(values):
+            return self._each("-m connmark", "--mark", map(hex, numbers), negated=negated)
+        return None
+
+    def _of_direction(
+        self, key: str, direction: str, values: list[Any], *, negated: bool
+    ) -> list[str] | None:
+        """Return the options for an address or a port of the connection in one direction."""
+        if key.startswith("ip") and key.startswith("ip6 ") is not (self.family == 6):
+            return NEVER
+        if key not in _TUPLE or direction not in ("original", "reply"):
+            return None
+        is_port = key.startswith("proto-")
+        found = [str(one) if isinstance(one, int) else None if is_port else address(one) for one in values]
+        if any(one is None or "-" in one for one in found):
+            return None
+        option = f"--ct{'orig' if direction == 'original' else 'repl'}{_TUPLE[key]}"
+        return self._each("-m conntrack", option, filter(None, found), negated=negated)
+
+    def _fib(self, about: Mapping[str, Any], values: list[Any], *, negated: bool) -> list[str] | None:
+        flags = about.get("flags")
+        sides = flags if isinstance(flags, list) else [flags]
+        if about.get("result") == "oif" and set(sides) in ({"saddr", "iif"}, {"saddr", "mark", "iif"}):
+            return self._way_back(values, marked="mark" in sides, negated=negated)
+        kinds = {"local", "broadcast", "multicast", "unicast"}
+        if (
+            about.get("result") != "type"
+            or sides not in (["saddr"], ["daddr"])
+            or not kinds.issuperset(values)
+        ):
+            return None
+        side = "--src-type" if sides == ["saddr"] else "--dst-type"
+        return self._each("-m addrtype", side, (str(one).upper() for one in values), negated=negated)
+
+    def _way_back(self, values: list[Any], *, marked: bool, negated: bool) -> list[str] | None:
+        """Return the option for packets to whose source the routes lead back by the interface that they came from."""
+        if self.hook != "prerouting" or values not in ([True], [False]):
+            return None
+        exists = values[0] is not negated
+        return [f"-m rpfilter{' --validmark' if marked else ''}{'' if exists else ' --invert'}"]
+
+
+def _reads(expression: Any, protocol: str, field: str) -> bool:
+    """Return whether an expression is a field of a header; "th" and "protocol" stand for what tells the protocol."""
+    payload = expression.get("payload") if isinstance(expression, Mapping) else None
+    if not isinstance(payload, Mapping):
+        return False
+    if field == "protocol":
+        return payload.get("protocol") == protocol or payload.get("field") in ("protocol", "nexthdr")
+    return (payload.get("protocol"), payload.get("field")) == (protocol, field)
+
+
+def _flags(value: Any) -> str | None:
+    """Return flags of TCP for iptables, "" for none of them; None for those that iptables does not know."""
+    names = value if isinstance(value, list) else [] if value == 0 else [value]
+    if not all(isinstance(one, str) and one in _FLAGS for one in names):
+        return None
+    return ",".join(names).upper()
+
+
+def _opposite(direction: str) -> str:
+    return "REPLY" if direction == "original" else "ORIGINAL"

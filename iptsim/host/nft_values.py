@@ -1,0 +1,73 @@
+"""Values in the output of `nft -j list ruleset` in the notation of iptables; see libnftables-json(5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: The most ports in one `-m multiport`, as a range counts as two of its 15.
+_PORTS = 7
+
+
+def plain(value: Any) -> Any:
+    """Return an element of a set without its counter or comment."""
+    if isinstance(value, Mapping) and "elem" in value:
+        inner = value["elem"]
+        return inner.get("val") if isinstance(inner, Mapping) else inner
+    return value
+
+
+def address(value: Any) -> str | None:
+    """Return an address, prefix or range for iptables."""
+    if isinstance(value, str):
+        return (
+            value if value and not value.startswith("@") and value[0] in "0123456789abcdefABCDEF:" else None
+        )
+    if isinstance(value, Mapping) and isinstance(value.get("prefix"), Mapping):
+        return f"{value['prefix'].get('addr')}/{value['prefix'].get('len')}"
+    if isinstance(value, Mapping) and isinstance(value.get("range"), list):
+        first, last = value["range"]
+        return f"{first}-{last}"
+    return None
+
+
+def port_range(value: Any) -> str | None:
+    """Return a port or a range of ports for a target of nat."""
+    if isinstance(value, int):
+        return str(value)
+    found = value.get("range") if isinstance(value, Mapping) else None
+    if isinstance(found, list) and len(found) == 2 and all(isinstance(one, int) for one in found):
+        return f"{found[0]}-{found[1]}"
+    return None
+
+
+def ports(field: str, values: list[Any], *, negated: bool) -> list[str] | None:
+    """Return options for ports; a range counts as two ports of a `-m multiport`."""
+    ports: list[str] = []
+    for one in values:
+        if isinstance(one, Mapping) and isinstance(one.get("range"), list):
+            ports.append(":".join(map(str, one["range"])))
+        elif isinstance(one, int):
+            ports.append(str(one))
+        else:
+            return None
+    if negated and len(ports) > _PORTS:
+        return None
+    sign = "! " if negated else ""
+    return [
+        f"-m multiport {sign}--{field}s {','.join(ports[at : at + _PORTS])}"
+        for at in range(0, len(ports), _PORTS)
+    ]
+
+
+def shown(value: Any) -> str:
+    """Return a condition that is not translated, for a message."""
+    left = value.get("left") if isinstance(value, Mapping) else None
+    words: list[str] = []
+    for kind, about in left.items() if isinstance(left, Mapping) else ():
+        words.append(str(kind))
+        if isinstance(about, Mapping):
+            words += [
+                str(about[name]) for name in ("protocol", "key", "field") if isinstance(about.get(name), str)
+            ]
+    return " ".join(words) or "match"
