@@ -48,6 +48,8 @@ def _end(family: int, flow: Flow) -> str:
 
 def _is_shown(host: Host) -> Iterator[bool]:
     """Yield for each rule whether it is a real one; others represent rules that are not shown."""
+    if host.namespace.nftables is not None:
+        yield bool(host.namespace.nftables.chains)
     for ruleset in host.rulesets.values():
         for rule in ruleset.rules():
             yield not is_gap(rule.target)

@@ -170,6 +170,8 @@ class Simulator:
         shown = any(found.tables for found in rulesets)
         daemon = self.host.daemon
         if not shown and (daemon is None or daemon.iptables is not False):
+            if self.host.pasted is not None and self.host.namespace.nftables is not None:
+                return [message("No rule of iptables is shown; the host is assumed to have none.")]
             return [
                 message(
                     "The dump of the IPv{family} rules is empty; the host is assumed to have none.",
