@@ -124,6 +124,7 @@ ANALYSES: tuple[Analysis, ...] = (
     redirects.from_containers,
     redirects.its_own,
     redirects.not_for_host,
+    redirects.not_proxied,
     redirects.of_every_host,
     neighbours.discovery_blocked,
     neighbours.discovery_blocked_on_bridge,

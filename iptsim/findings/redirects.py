@@ -9,6 +9,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.matches.owner import Owner
+from iptsim.extensions.targets.tproxy import Tproxy
 from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, is_readdressed, of_rule, uses
@@ -178,6 +179,51 @@ def _not_for_host(scene: Scene, family: Family, rule: Rule, shown: Explanation) 
         message(
             "To redirect them, too: {command}",
             command=f"{tool_of(family)} -t nat -A OUTPUT -m addrtype --dst-type LOCAL {words}",
+        ),
+        shown,
+        family,
+    )
+
+
+def not_proxied(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules with TPROXY that do not take what the host itself sends, and no marks for that."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        table = scene.table(family, "mangle")
+        hooks = scene.hooks(family, "mangle")
+        if any(
+            rule.target_name == "MARK" and "OUTPUT" in hooks.get(rule.chain, ()) for rule in table.rules()
+        ):
+            continue
+        for rule in table.rules():
+            if not isinstance(rule.target, Tproxy) or "PREROUTING" not in hooks.get(rule.chain, ()):
+                continue
+            if rule.parameters.in_interface is not None and not is_tested_here(scene):
+                continue
+            shown = scene.ask("host", "internet", family, **{"dport": _HTTPS, **header(rule)})
+            certain = shown if shown is not None and not shown.trace.branches else None
+            yield _not_proxied(family, rule, rule.target, certain)
+            break
+
+
+def _not_proxied(family: Family, rule: Rule, target: Tproxy, shown: Explanation | None) -> Finding:
+    fields = header(rule)
+    port = f" --dport {fields['dport']}" if "dport" in fields else ""
+    mark = target.tproxy_mark.value if target.tproxy_mark is not None else 1
+    tool = f"{tool_of(family)} -t mangle"
+    return Finding(
+        "port-forward-not-for-host",
+        message("What the host itself sends does not pass the transparent proxy."),
+        (of_rule(rule),),
+        message(
+            "TPROXY works in PREROUTING, which sees only packets that arrive. A test on the host itself passes OUTPUT,"
+            " so the counter of the rule does not grow. Packets of other machines that use this host as their gateway"
+            " do pass it."
+        ),
+        message(
+            "To send them there, too, except those of the proxy: {exception}; {command}, with the routing rule for"
+            " this mark, which leads them to lo.",
+            exception=f"{tool} -A OUTPUT -m owner --uid-owner USER -j RETURN",
+            command=f"{tool} -A OUTPUT -p {fields['proto']}{port} -j MARK --set-mark {mark}",
         ),
         shown,
         family,

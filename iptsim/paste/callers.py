@@ -35,6 +35,8 @@ CALLERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("filter", "NETAVARK_FORWARD"): ("FORWARD",),
     ("filter", "INPUT_ZONES"): ("INPUT",),
     ("filter", "INPUT_direct"): ("INPUT",),
+    ("filter", "felix-INPUT"): ("INPUT",),
+    ("filter", "felix-FORWARD"): ("FORWARD",),
     ("filter", "cali-INPUT"): ("INPUT",),
     ("filter", "cali-FORWARD"): ("FORWARD",),
     ("nat", "DOCKER"): ("PREROUTING",),

@@ -52,6 +52,8 @@ _STRING = re.compile(
 )
 #: Opening quotation marks or brackets before the heading of a chain or a table.
 _OPENED = re.compile(r"[\[({<\"'`*_]+(?=Chain \S+ \((?:policy|\d+ ref))|[\[({<\"'`]+(?=\*[a-z]+\s*$)")
+#: A rule in whose words backticks are left.
+_TICKED = re.compile(r"\s*-[AI] [\w-]+ .*-[jg] [\w-]+(?: --[a-z].*)?\s*")
 #: A rule before a comma, which no rule ends with.
 _ITEM = re.compile(r"\s*-(?:P \w+ [A-Z]+,|N [\w-]+,|[AI] [\w-]+ .*-[jg] )")
 _QUOTE = re.compile(r"^\s*(?:> ?)+")
@@ -256,6 +258,8 @@ def clean(line: str) -> str:
         return code[1]
     if (step := _STEP.fullmatch(line)) is not None:
         return step["code"]
+    if "`" in line and _TICKED.fullmatch(line.replace("`", "")):
+        line = line.replace("`", "")
     inline = line.count("`") == 2 and line.lstrip()[:1] == line.rstrip()[-1:] == "`"
     line = line.strip("` ") if inline else line.strip("`") if line.count("`") == 1 else line
     return _without_string(line)

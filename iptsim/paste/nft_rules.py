@@ -26,6 +26,8 @@ _ACTIONS = frozenset({
     "set", "notrack", "tproxy", "dup", "fwd", "queue", "synproxy", "flow", "add", "update", "jump", "goto", "vmap",
     "map",
 })  # fmt: skip
+#: The bits of connection states (NF_CT_STATE_BIT and its like in nf_conntrack_common.h).
+_STATES = {1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"}
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN", "queue": "NFQUEUE"}
 
 
@@ -82,6 +84,13 @@ def _hidden(text: str, line: int) -> Hidden:
 
 def _words(*texts: str) -> list[Word]:
     return [Word(quote(text), text, 0, 0) for text in texts]
+
+
+def _state_names(value: str) -> list[str]:
+    """Return the states of a value of `ct state`: nft prints bits as numbers that no packet has set."""
+    if not re.fullmatch(r"0x[0-9a-fA-F]{1,8}", value):
+        return [value]
+    return [name for bit, name in _STATES.items() if int(value, 16) & bit]
 
 
 class _Rule:
@@ -227,6 +236,7 @@ class _Rule:
 
     def _state(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
+        values = [name for value in values for name in _state_names(value)] or values
         self._compare({"ct": {"key": "state"}}, tree, values, negated=negated, flags=True)
         self.conditions += [
             "-m",

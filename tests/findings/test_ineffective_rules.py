@@ -369,3 +369,23 @@ def test_strict_reverse_paths_of_a_second_uplink(
         assert found.shown is not None
         assert found.shown.reason.code == "rp-filter"
         assert mended(found)
+
+
+PROXIED = (
+    "ip rule add fwmark 1 lookup 100\nip route add local default dev lo table 100\n"
+    "iptables -t mangle -A PREROUTING {more}-p udp --dport 53 -j TPROXY --on-port 1080 --tproxy-mark 1\n"
+)
+MARKED = "iptables -t mangle -A OUTPUT -p udp --dport 53 -j MARK --set-mark 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (PROXIED.format(more=""), True),
+        (PROXIED.format(more="-i br0 "), False),
+        (PROXIED.format(more="") + MARKED, False),
+    ],
+)
+def test_the_hosts_own_packets_pass_no_tproxy(text: str, expected: bool, tmp_path: Path) -> None:
+    """TPROXY is for PREROUTING, which local packets pass only if they are routed to lo (iptables-extensions(8))."""
+    assert ("port-forward-not-for-host" in lint(tmp_path, text)) is expected

@@ -207,3 +207,25 @@ SHADOWED = "-A {chain} -p tcp --dport 22 -j ACCEPT\n-A {chain} -p tcp --dport 22
 )  # fmt: skip
 def test_rules_that_never_match_in_a_chain_whose_callers_are_not_shown(text: str, found: bool) -> None:
     assert ("never-matches" in {one.code for one in lint(read(text))}) is found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "`-A` FORWARD -s 10.1.1.0/24 -j DROP`",
+        "``-A FORWARD -s 10.1.1.0/24 -j `REJECT` --reject-with icmp-host-prohibited",
+        "-A felix-FORWARD -s 10.1.1.0/24 -j DROP",  # Calico 2's name of its chain in FORWARD
+    ],
+)
+def test_rules_with_stray_backticks_and_chains_of_known_callers(line: str) -> None:
+    assert verdict(f"{line}\n", "10.1.1.5", "8.8.8.8", 443) in ("DROP", "REJECT")
+
+
+def test_a_bare_accept_of_input_is_said_to_be_usually_for_lo() -> None:
+    columns = "target     prot opt source               destination\n"
+    accept = "ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0\n"
+    text = f"Chain INPUT (policy DROP)\n{columns}{accept}"
+    asked = Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 80})
+    assert walk(read(text), asked).verdict == "DEPENDS"
+    rule = read(text).rulesets[4].rule("filter", "INPUT", 1)
+    assert "usually lo" in str([match.reason for match in rule.matches if hasattr(match, "reason")])

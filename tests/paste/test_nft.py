@@ -38,6 +38,8 @@ def read(text: str) -> Host:
         ("counter packets 124 bytes 19586 # xt_REJECT", "-A X -j REJECT --reject-with icmp-port-unreachable"),
         ("limit rate 3/minute counter drop", "-A X limit rate 3/minute -j DROP"),
         ("udp sport 53 queue num 0 bypass", "-A X -p udp -m udp --sport 53 -j NFQUEUE --queue-num 0 --queue-bypass"),
+        # nft prints all bits; of these, NF_CT_STATE_BIT() sets 1, 2, 4, 8 and 0x40 only
+        ("ct state invalid,new,0x10,0x20,0x80,0x40000000 drop", "-A X -m conntrack --ctstate INVALID,NEW -j DROP"),
         # since nftables 0.9.9
         ("queue flags bypass,fanout to 1-3", "-A X -j NFQUEUE --queue-balance 1:3 --queue-bypass --queue-cpu-fanout"),
     ],
@@ -297,3 +299,11 @@ def test_a_queue_leaves_the_policy_to_other_packets() -> None:
     assert walk(read(text), Question(**asked, proto="tcp", dport=22)).verdict == "DROP"
     dns = Question(**asked, proto="udp", sport=53, dport=40000)
     assert walk(read(text), dns).verdict == "DEPENDS"
+
+
+def test_a_part_of_a_table_ends_where_something_else_follows() -> None:
+    log = "[85932.684185] drop: IN=eth0 OUT=br0 SRC=203.0.113.9 DST=10.0.0.7 LEN=60 PROTO=TCP SPT=4000 DPT=80 SYN"
+    text = f"  chain fwd {{\n    tcp dport 443 accept\n  }}\n...\n  chain own {{\n    drop\n  }}\n{log}\n"
+    pasted = read(text).pasted
+    assert pasted is not None
+    assert len(pasted.logged) == 1

@@ -373,10 +373,14 @@ class _Reader:
             words += match
         hidden += [_unread(part) for part in phrases.unread]
         if columns.interfaces is None and not _leads_on(columns.target, family):
+            bare = chain == "INPUT" and words == [] and not phrases.unread and columns.target == "ACCEPT"
+            reason = message("the interfaces of the rule, which -L shows only with -v")
+            if bare:
+                reason = message("the interface of the rule (usually lo), which -L shows only with -v")
             hidden.append(
                 Hidden(
                     words="-i ? -o ?",
-                    reason=message("the interfaces of the rule, which -L shows only with -v"),
+                    reason=reason,
                     settle=message("iptables -L -n -v, or {command}", command=SHOW),
                     place=("interfaces", table, chain, line),
                     told=message("on interfaces that are not shown"),

@@ -176,6 +176,8 @@ class _Reader:
         self.table: tuple[str, str] | None = None
         self.chain: str | None = None
         self.depth = 0
+        #: the chains are a part of a table, whose heading and end are not shown
+        self.part = False
         #: the set or map that is open, and its lines
         self.open_set: tuple[re.Match[str], list[str]] | None = None
         self.rules: dict[tuple[str, str], Rules] = {}
@@ -194,11 +196,13 @@ class _Reader:
         text = line.text.strip()
         if found := _TABLE.match(text):
             self.table, self.chain, self.depth = (found["family"] or "ip", found["name"]), None, 1
+            self.part = False
             self.objects.append({"table": {"family": self.table[0], "name": self.table[1]}})
         elif self.table is None and _CHAIN.match(text):
             # an excerpt of a table without the line that names it
             own = ("inet", "firewalld") if _FIREWALLD.match(text) else None
             self.table, self.depth = own or ("ip", _table_of(self.lines[self.at :])), 1
+            self.part = True
             return self._line(line)
         elif self.table is None:
             return False
@@ -219,6 +223,8 @@ class _Reader:
             self.open_set[1].append("..." if line.is_gap else text)
         elif text.endswith("{"):
             self.depth += 1
+        elif self.part and self.depth == 1 and not line.is_gap and not text.startswith("#"):
+            return False  # no table has such a line between its chains
         self.last = self.at
         return True
 
