@@ -82,7 +82,7 @@ def _beside_containers(scene: Scene, family: Family) -> Iterator[Finding]:
     ]
     if not found:
         return
-    name, port, proto = pasted.published[0]
+    name, port, proto, _ = pasted.published[0]
     command = f"{tool_of(family)} -I DOCKER-USER {found[0].words} -j {found[0].rule.target_name}"
     yield Finding(
         "bans-not-for-containers",

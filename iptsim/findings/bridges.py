@@ -60,7 +60,10 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
 def icc_unchecked(scene: Scene) -> Iterator[Finding]:
     """Find rules between containers of a bridge in a pasted text: only br_netfilter shows iptables such packets."""
     pasted = scene.host.pasted
-    if pasted is None or not scene.host.inferred or any("sysctl" in one.form for one in pasted.segments):
+    printed = pasted is not None or any(one.listed for one in scene.host.rulesets.values())
+    if not printed or not scene.host.inferred:
+        return
+    if pasted is not None and any("sysctl" in one.form for one in pasted.segments):
         return
     for family in scene.families:
         name = BRIDGE_NF[family]

@@ -41,7 +41,7 @@ def title_of_error(one: EngineError) -> Message:
 
 def _cause(one: EngineError, pasted: Pasted) -> Message:
     if one.kind == "port-taken":
-        names = [name for name, port, _ in pasted.published if port == one.port]
+        names = [known.name for known in pasted.published if known.port == one.port]
         if names:
             return message(
                 "{names} publishes it, according to the list of containers. The engine does not start the new"

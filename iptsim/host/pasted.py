@@ -153,6 +153,22 @@ class LoopbackListener(NamedTuple):
     said: bool = False
 
 
+class ListedPort(NamedTuple):
+    """A port of the host that a container in a list or a command publishes, except on its loopback.
+
+    Attributes:
+        name: the container.
+        port: the port of the host.
+        proto: "tcp" or "udp".
+        inside: the port of the container.
+    """
+
+    name: str
+    port: int
+    proto: str
+    inside: int
+
+
 class UnpublishedPort(NamedTuple):
     """A port to which a connection to the host failed: a container has it, but none publishes it.
 
@@ -244,7 +260,7 @@ class Pasted:
         tried: those of the packets asked about that began a connection which failed.
         reloads: the commands that replaced or removed all rules, and after which Docker was not restarted.
         cut_off: a dump in it is cut off, so rules or tables are missing.
-        published: ports of the host that listed containers publish: name, port, protocol.
+        published: ports of the host that listed containers publish.
         refused: the commands that iptables refuses.
         own_loopbacks: connections of containers to themselves that are meant for others.
         loopback_listeners: programs that listen on 127.0.0.1 only.
@@ -271,7 +287,7 @@ class Pasted:
     tried: tuple[dict[str, Any], ...] = ()
     reloads: tuple[Reload, ...] = ()
     cut_off: bool = False
-    published: tuple[tuple[str, int, str], ...] = ()
+    published: tuple[ListedPort, ...] = ()
     refused: tuple[RefusedCommand, ...] = ()
     own_loopbacks: tuple[OwnLoopback, ...] = ()
     loopback_listeners: tuple[LoopbackListener, ...] = ()

@@ -13,11 +13,21 @@ from typing import NamedTuple
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.extensions.base import Translation
 from iptsim.host import fib
+from iptsim.host.docker_defaults import DOCKER0
 from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.excerpts import WHOLE, unseen_chains, unseen_tables
-from iptsim.packet import Context, Family, Packet, Unknown, endpoint_text, is_loopback, protocol_name
+from iptsim.packet import (
+    PROTOCOLS,
+    Context,
+    Family,
+    Packet,
+    Unknown,
+    endpoint_text,
+    is_loopback,
+    protocol_name,
+)
 
 #: At most this many containers are considered as the target of one packet.
 _MOST = 8
@@ -92,12 +102,13 @@ def services(host: Host, rulesets: list[Ruleset], context: Context) -> frozenset
     if engine:
         ports = (port for container in engine for port in container.published if port.family == family)
         return frozenset((port.proto, port.host_port) for port in ports)
+    listed = host.pasted.published if host.pasted is not None else ()
     return frozenset(
         (proto, target.port)
         for rule in _docker_rules(rulesets)
         if (proto := rule.parameters.protocol) is not None
         if (target := _published(rule, proto)) is not None
-    )
+    ) | {(PROTOCOLS[one.proto], one.port) for one in listed if one.proto in PROTOCOLS}
 
 
 def _docker_rules(rulesets: list[Ruleset]) -> Iterator[Rule]:
@@ -139,7 +150,28 @@ def _targets(host: Host, rulesets: list[Ruleset], context: Context) -> list[Targ
             for family, address in endpoint.addresses.items()
             if family == packet.family
         ]
-    return published_ports(rulesets, packet)
+    found = published_ports(rulesets, packet)
+    inside = _listed_port(host, packet)
+    if inside is None:
+        return found
+    return [target for target in found if target.port == inside] or [_guess(host, inside)]
+
+
+def _listed_port(host: Host, packet: Packet) -> int | None:
+    """Return the container's port, if a pasted text tells which container publishes a packet's port of the host."""
+    if host.pasted is None or packet.family == 6:
+        return None
+    what = (packet.dport, protocol_name(packet.proto))
+    return next((one.inside for one in host.pasted.published if (one.port, one.proto) == what), None)
+
+
+def _guess(host: Host, port: int) -> Target:
+    """Return a container for which no rule is shown: with a free address on the default bridge."""
+    network = next((one for one in host.networks.values() if one.is_default_bridge), None)
+    subnet = next((one for one in network.subnets if one.family == 4), None) if network is not None else None
+    first = (subnet.address if subnet is not None else DOCKER0.address) + 2
+    taken = (address for address in range(first, first + _MOST) if host.owner_of(4, address) is None)
+    return Target(next(taken, first), port, network.bridge if network is not None else None)
 
 
 def published_ports(rulesets: list[Ruleset], packet: Packet) -> list[Target]:

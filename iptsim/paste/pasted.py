@@ -8,7 +8,7 @@ from itertools import chain
 
 from iptsim.extensions.base import quote
 from iptsim.host.model import Host
-from iptsim.host.pasted import EngineError, FailedCommand, LoggedLine, Pasted, RefusedCommand
+from iptsim.host.pasted import EngineError, FailedCommand, ListedPort, LoggedLine, Pasted, RefusedCommand
 from iptsim.packet import address_text
 from iptsim.paste.asked import asked, to_itself
 from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
@@ -89,19 +89,21 @@ def pasted(
         firewalld_reloads=tuple(firewalld_reloads(lines)),
         engine_errors=tuple(errors),
         appended=tuple(_appended(rules)),
-        engines=tuple(name for name, words in _ENGINES.items() if mentions(words)),
+        engines=tuple(
+            name for name, words in _ENGINES.items() if mentions(words) and not reading.in_container
+        ),
         names_client=mentions(_CLIENT),
         zones=tuple(full_zones(reading.of(Zone))),
         unresolved=tuple(one for text in texts.values() for one in unresolved_names(text)),
     )
 
 
-def _published(listed: Iterable[Listed]) -> Iterator[tuple[str, int, str]]:
+def _published(listed: Iterable[Listed]) -> Iterator[ListedPort]:
     """Return the ports of the host that containers publish, except on its loopback."""
     for one in listed:
-        for address, port, _, proto in one.ports:
+        for address, port, inside, proto in one.ports:
             if not address.startswith(("127.", "::1")):
-                yield one.name, port, proto
+                yield ListedPort(one.name, port, proto, inside)
 
 
 def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:

@@ -33,6 +33,7 @@ class Reading:
         read / left_out: the lines that were read, and those that were not.
         given: what commands give the host.
         in_comments: all rules are in comments.
+        in_container: all rules were printed in containers, whose own bridges are not those of Docker.
     """
 
     segments: list[Segment] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Reading:
     left_out: list[Lines] = field(default_factory=list)
     given: Given = field(default_factory=Given)
     in_comments: bool = False
+    in_container: bool = False
 
     def of(self, kind: type[P]) -> list[P]:
         """Return the pieces of one kind."""
@@ -71,6 +73,9 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Collection[int]) -> Rea
         elsewhere += proposed
         left_out = sorted([*left_out, *(at for one in elsewhere for at in range(one.first, one.last + 1))])
         reading.segments += segments
+        places = [one.place for one in segments if any(isinstance(piece, Rules) for piece in one.pieces)]
+        if places:
+            reading.in_container = None not in places
         for segment in segments:
             first, last = lines[segment.first].number, lines[segment.last].number
             reading.read.append(Lines(name, first, last, segment.title, segment.table))

@@ -123,6 +123,8 @@ def test_the_networks_of_containers_pass_docker_user(tmp_path: Path) -> None:
 
 def test_a_rule_between_containers_needs_br_netfilter(tmp_path: Path) -> None:
     assert "icc-off-unchecked" in lint(tmp_path, "They still talk:\n\n" + docker(icc="DROP"))
+    alone = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n-A FORWARD -i docker0 -o docker0 -j DROP\n"
+    assert "icc-off-unchecked" in lint(tmp_path, alone)
     settled = "# sysctl net.bridge.bridge-nf-call-iptables\nnet.bridge.bridge-nf-call-iptables = 1\n\n"
     assert "icc-off-unchecked" not in lint(tmp_path, settled + docker(icc="DROP"))
     assert "icc-off-unchecked" not in lint(tmp_path, "They talk:\n\n" + docker())

@@ -335,6 +335,12 @@ def test_an_input_that_blocks_containers_which_a_text_mentions(
     assert (found in title) if found else not title
 
 
+def test_a_container_has_no_bridge_of_docker(tmp_path: Path) -> None:
+    """Its network namespace has interfaces and rules of its own (network_namespaces(7))."""
+    listed = "$ docker exec vpn iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n"
+    assert "host-closed-to-containers" not in codes(tmp_path, listed)
+
+
 @pytest.mark.parametrize(("more", "found"), [("", True), ("-N DOCKER-INGRESS\n", False)])
 def test_a_node_of_a_swarm_without_its_ingress(tmp_path: Path, more: str, found: bool) -> None:
     """Docker makes the chain with the first published port (libnetwork, service_linux.go)."""

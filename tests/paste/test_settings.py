@@ -421,3 +421,18 @@ def test_faulty_services_of_a_part_of_a_compose_file_are_left_out() -> None:
         "cache:\n  image: redis\n"
     )
     assert sorted(host.containers) == ["project-cache-1", "project-web-1"]
+
+
+@pytest.mark.parametrize("runs", ["docker run -d -p 3306:3307 --name db mariadb", "0.0.0.0:3306->3307/tcp"])
+@pytest.mark.parametrize(("forward", "inside"), [("DROP", "DEPENDS"), ("ACCEPT", "ACCEPT")])
+def test_a_published_port_beside_rules_without_nat(runs: str, forward: str, inside: str) -> None:
+    """Docker forwards it in nat (docs.docker.com, packet filtering and firewalls), which the text does not show."""
+    if not runs.startswith("docker"):
+        runs = (
+            "CONTAINER ID   IMAGE     COMMAND    CREATED      STATUS      PORTS                    NAMES\n"
+            f'0b1c2d3e4f5a   mariadb   "mysqld"   5 days ago   Up 5 days   {runs}   db'
+        )
+    rules = f"-P INPUT ACCEPT\n-P FORWARD {forward}\n-P OUTPUT ACCEPT\n"
+    host = read(f"# docker ps\n{runs}\n\n# iptables -S\n{rules}")
+    assert verdict(host, "internet", "host:3306") == inside
+    assert verdict(host, "internet", "host:3307") == "ACCEPT"
