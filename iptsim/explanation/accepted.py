@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from iptsim.deferred import deferred
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.explanation import branches
 from iptsim.explanation.authors import author_text, sent_to_text, why_text
@@ -52,8 +53,8 @@ def accepted(host: Host, question: Question, trace: Trace) -> Reason:
         code, text = maker(case)
         return Reason(code, text, case.step, leg)
     if case.step is None or case.step.policy:
-        return _by_policy(case)
-    return Reason(ReasonCode.RULE_ACCEPT, _accept_text(case), case.step, leg)
+        return Reason(ReasonCode.POLICY_ACCEPT, deferred(_policy_text, case), case.step, leg)
+    return Reason(ReasonCode.RULE_ACCEPT, deferred(_accept_text, case), case.step, leg)
 
 
 def accepting(leg: Leg) -> list[Step]:
@@ -185,7 +186,7 @@ _BY_ROLE: dict[str, Callable[[Case], tuple[ReasonCode, Message]]] = {
 # -- other rules, and policies ---------------------------------------------------------------------
 
 
-def _by_policy(case: Case) -> Reason:
+def _policy_text(case: Case) -> Message:
     step = case.step
     if hidden := _hidden_translation(case):
         text = hidden
@@ -210,7 +211,7 @@ def _by_policy(case: Case) -> Reason:
         else:
             own = message("The host itself sends it, so FORWARD does not apply.")
         text = message_sentences(text, own)
-    text = message_sentences(
+    return message_sentences(
         sent_to_text(case),
         destination_change_text(case),
         text,
@@ -218,7 +219,6 @@ def _by_policy(case: Case) -> Reason:
         other_publication_text(case),
         source_text(case),
     )
-    return Reason(ReasonCode.POLICY_ACCEPT, text, step, case.leg)
 
 
 def _hidden_translation(case: Case) -> Message | None:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from iptsim.deferred import deferred
+from iptsim.dump.ruleset import Rule
 from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.translation import has_undecided_source
-from iptsim.languages import Text, message, message_joined, message_sentences
+from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.docker import docker_role
+from iptsim.owners.maker import Role
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, protocol_name
 
 
 def forwarded(case: Case, forward: Step) -> Reason:
     """Return the reason for a packet that Docker's DNAT rule forwards to a container."""
-    delivered = case.leg.delivered
-    assert delivered is not None
     assert forward.rule is not None
     role = docker_role(forward.rule, case.host)
     assert role is not None
+    text = deferred(_forward_text, case, forward.rule, role)
+    return Reason(ReasonCode.PUBLISHED_PORT, text, case.step, case.leg)
+
+
+def _forward_text(case: Case, rule: Rule, role: Role) -> Message:
+    delivered = case.leg.delivered
+    assert delivered is not None
     packet = delivered.packet
     place = destination_text(packet)
     name = role.container if role.container != address_text(packet.family, packet.dst) else ""
     text = message(
         "Port {port} of the host is published: {rule} forwards it to {place}.",
-        port=role.host_port, rule=place_of(forward.rule), place=f"{name} {place}".lstrip(),
+        port=role.host_port, rule=place_of(rule), place=f"{name} {place}".lstrip(),
     )  # fmt: skip
     if any(step.hook == "FORWARD" for step in case.leg.steps):
         text = message_sentences(
@@ -36,8 +44,7 @@ def forwarded(case: Case, forward: Step) -> Reason:
                 rules=_input_rules(case),
             ),
         )
-    text = message_sentences(text, _missed_by_port(case), _client_text(case, name, packet))
-    return Reason(ReasonCode.PUBLISHED_PORT, text, case.step, case.leg)
+    return message_sentences(text, _missed_by_port(case), _client_text(case, name, packet))
 
 
 def _client_text(case: Case, name: str, packet: Packet) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iptsim.deferred import deferred
 from iptsim.explanation.accepted import accepted
 from iptsim.explanation.branches import depends
 from iptsim.explanation.codes import REASONS, ReasonCode
@@ -23,5 +24,5 @@ def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
     if trace.verdict != "ACCEPT":
         return refused(host, question, trace)
     reason = accepted(host, question, trace)
-    reason.message = message_sentences(reason.message, listening_text(host, trace))
+    reason.message = message_sentences(reason.message, deferred(listening_text, host, trace))
     return reason

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from iptsim.deferred import deferred
+from iptsim.dump.ruleset import Rule
 from iptsim.explanation import branches
 from iptsim.explanation.advice import advice_of
 from iptsim.explanation.authors import author_advice, author_text, why_text
@@ -31,6 +33,7 @@ from iptsim.languages import (
     message_sentence,
     message_sentences,
 )
+from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.docker import is_dockers, network_name
 from iptsim.packet import address_text
@@ -55,35 +58,45 @@ def _refused(case: Case) -> Reason:
     if step.table is None:
         code = ReasonCode(step.code) if step.code in REASONS else ReasonCode.NO_ROUTE
         text = message_sentences(message_sentence(step.note), _shut_in_text(case, code))
-        return Reason(code, text, step, leg, advice_of(case, code))
+        return Reason(code, text, step, leg, deferred(advice_of, case, code))
     if step.policy:
         return _policy_drop(case)
     role = case.role
     if role is not None and (maker := _BY_ROLE.get(role.code)):
         code, text = maker(case)
-        return Reason(code, text, step, leg, advice_of(case, code))
+        return Reason(code, text, step, leg, deferred(advice_of, case, code))
     rule = step.rule
     assert rule is not None
-    place, why = place_of(rule), why_text(case)
     if step.verdict == "REJECT":
-        if why:
-            text = message(
-                "{place} rejects {packets} ({note}): {why}.",
-                place=place, packets=packets_text(rule), note=step.note, why=why,
-            )  # fmt: skip
-        else:
-            text = message(
-                "{place} rejects {packets} ({note}).",
-                place=place, packets=packets_text(rule), note=step.note,
-            )  # fmt: skip
-        text = message_sentences(text, author_text(case), own_address_text(case))
-        return Reason(ReasonCode.RULE_REJECT, text, step, leg, author_advice(case))
+        text = deferred(_reject_text, case, step, rule)
+        return Reason(ReasonCode.RULE_REJECT, text, step, leg, deferred(author_advice, case))
     if step.verdict in ("QUEUE", "STOLEN"):
         text = message(
             "{place} hands over {packets}: {note}.",
-            place=place, packets=packets_text(rule), note=step.note or step.verdict,
+            place=place_of(rule), packets=packets_text(rule), note=step.note or step.verdict,
         )  # fmt: skip
         return Reason(ReasonCode.QUEUED, text, step, leg)
+    text = deferred(_drop_text, case, step, rule)
+    return Reason(ReasonCode.RULE_DROP, text, step, leg, deferred(author_advice, case))
+
+
+def _reject_text(case: Case, step: Step, rule: Rule) -> Message:
+    place, why = place_of(rule), why_text(case)
+    if why:
+        text = message(
+            "{place} rejects {packets} ({note}): {why}.",
+            place=place, packets=packets_text(rule), note=step.note, why=why,
+        )  # fmt: skip
+    else:
+        text = message(
+            "{place} rejects {packets} ({note}).",
+            place=place, packets=packets_text(rule), note=step.note,
+        )  # fmt: skip
+    return message_sentences(text, author_text(case), own_address_text(case))
+
+
+def _drop_text(case: Case, step: Step, rule: Rule) -> Message:
+    place, why = place_of(rule), why_text(case)
     if is_gap(rule.target):
         text = message("Rules of {place} that are not shown block it.", place=place)
     elif isinstance(rule.target, HiddenTarget):
@@ -95,14 +108,14 @@ def _refused(case: Case) -> Reason:
     else:
         text = message("{place} drops {packets}.", place=place, packets=packets_text(rule))
     text = message_sentences(text, author_text(case), own_address_text(case))
-    if step.chain == "DOCKER-USER" and any(step.verdict == "DNAT" for step in leg.steps):
+    if step.chain == "DOCKER-USER" and any(one.verdict == "DNAT" for one in case.leg.steps):
         text = message_sentences(
             text,
             message(
                 "After DNAT it has the container's address and port; --ctorigdstport matches the original port."
             ),
         )
-    return Reason(ReasonCode.RULE_DROP, text, step, leg, author_advice(case))
+    return text
 
 
 # -- outside the rules -----------------------------------------------------------------------------
@@ -137,8 +150,21 @@ def _shut_in_text(case: Case, code: ReasonCode) -> Text:
 
 
 def _policy_drop(case: Case) -> Reason:
+    text, advice = deferred(_policy_text, case), deferred(_policy_advice, case)
+    return Reason(ReasonCode.POLICY_DROP, text, case.step, case.leg, advice)
+
+
+def _policy_text(case: Case) -> Message:
     step = case.step
     assert step is not None
+    if _is_of_one_backend(case):
+        return message(
+            "This host has rules of iptables-nft and of iptables-legacy, and a packet passes both: "
+            "one accepts it, but no rule of the other does, so its policy of {table} {chain} "
+            "decides: DROP.",
+            table=step.table or "",
+            chain=step.chain or "",
+        )
     text = message_sentences(
         message(
             "No rule accepts it, so the policy of {table} {chain} decides: DROP.",
@@ -147,27 +173,35 @@ def _policy_drop(case: Case) -> Reason:
         author_text(case),
         own_address_text(case),
     )  # fmt: skip
-    if step.backend and any(
-        one.verdict == "ACCEPT" and one.hook == step.hook and one.backend != step.backend
-        for one in case.leg.steps
-    ):
-        text = message(
-            "This host has rules of iptables-nft and of iptables-legacy, and a packet passes both: "
-            "one accepts it, but no rule of the other does, so its policy of {table} {chain} "
-            "decides: DROP.",
-            table=step.table or "",
-            chain=step.chain or "",
-        )
-        return Reason(ReasonCode.POLICY_DROP, text, step, case.leg)
-    advice = author_advice(case)
-    if (step.table, step.chain) != ("filter", "FORWARD") or advice:
-        return Reason(ReasonCode.POLICY_DROP, text, step, case.leg, advice)
+    if (step.table, step.chain) != ("filter", "FORWARD") or author_advice(case):
+        return text
     docker = any(is_dockers(rule) for rule in case.rules("FORWARD"))
     if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):
         text = message_sentences(text, message("Docker sets this policy when it switches ip_forward on."))
+    return text
+
+
+def _policy_advice(case: Case) -> Text:
+    step = case.step
+    assert step is not None
+    if _is_of_one_backend(case):
+        return ""
+    advice = author_advice(case)
+    if (step.table, step.chain) != ("filter", "FORWARD") or advice:
+        return advice
     where = "DOCKER-USER" if case.jumps_to("DOCKER-USER") else "FORWARD"
-    advice = message("To allow it, accept it and its replies in {where}.", where=where)
-    return Reason(ReasonCode.POLICY_DROP, text, step, case.leg, advice)
+    return message("To allow it, accept it and its replies in {where}.", where=where)
+
+
+def _is_of_one_backend(case: Case) -> bool:
+    """Return whether a rule of the other backend accepts the packet in the hook whose policy drops it."""
+    step = case.step
+    if step is None or not step.backend:
+        return False
+    return any(
+        one.verdict == "ACCEPT" and one.hook == step.hook and one.backend != step.backend
+        for one in case.leg.steps
+    )
 
 
 # -- Docker's rules --------------------------------------------------------------------------------
