@@ -163,12 +163,10 @@ class Reader:
         values = _column(batch, name)
         if values is None:
             return (np.full(batch.num_rows, NONE, np.int64),) * 2
-        if not pa.types.is_integer(values.type):
-            texts = values.cast(pa.string())
-            values = pc.if_else(pc.match_substring_regex(texts, r"^[0-9]{1,5}$"), texts, None).cast(
-                pa.int64()
-            )
-        numbers = values.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
+        if pa.types.is_integer(values.type):
+            numbers = values.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
+        else:
+            numbers = _decimal_numbers(values.cast(pa.string()))
         good = (numbers >= 0) & (numbers < 1 << 16)
         place = np.where(good, self._ports[np.where(good, numbers, 0)], NONE)
         return place, np.where(good, numbers, NONE)
@@ -239,6 +237,36 @@ def _ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
     if texts.null_count:
         good &= texts.is_valid().to_numpy(zero_copy_only=False)
     return numbers, good
+
+
+#: The most digits of a port.
+_DIGITS = 5
+
+
+def _decimal_numbers(texts: pa.Array) -> _Int:
+    """Return texts of one to five decimal digits as numbers, and NONE for all others."""
+    count = len(texts)
+    _, offsets_buffer, data_buffer = texts.buffers()
+    if not count or data_buffer is None or not data_buffer.size:
+        return np.full(count, NONE, np.int64)
+    offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + count + 1]
+    first, last = int(offsets[0]), int(offsets[-1])
+    # padding, since up to five bytes before the end of a number are read
+    part = np.zeros(last - first + _DIGITS, np.uint8)
+    part[_DIGITS:] = np.frombuffer(data_buffer, np.uint8)[first:last]
+    part -= np.uint8(ord("0"))
+    ends, lengths = offsets[1:] - first, np.diff(offsets)
+    numbers, valid = np.zeros(count, np.int32), (lengths > 0) & (lengths <= _DIGITS)
+    for place in range(_DIGITS):
+        digits = part.take(ends + place)
+        # a digit that is not there counts as 0
+        digits *= lengths >= _DIGITS - place
+        valid &= digits < 10  # as unsigned numbers, characters other than digits give 10 or more
+        numbers *= 10
+        numbers += digits
+    if texts.null_count:
+        valid &= texts.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(valid, numbers, NONE).astype(np.int64)
 
 
 def _are_within(dots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArray[np.int32]) -> bool:
