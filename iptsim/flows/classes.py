@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from iptsim.errors import IptsimError
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.flows.cuts import Cuts
-from iptsim.flows.observing import Asked, Observed, Places, Questions, Uneven
+from iptsim.flows.observing import Asked, Lookup, Observed, Places, Questions, Uneven
+from iptsim.flows.twins import as_twin, is_example
 from iptsim.flows.vectors import COLUMNS, NONE, VectorChain
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
@@ -27,6 +28,9 @@ from iptsim.question.model import Question
 
 #: Columns whose value may be another field of the question.
 _NAMES = {"src": "from", "dst": "to"}
+
+#: The most walks that are kept as examples for other rules.
+_EXAMPLES = 1000
 
 Rows = NDArray[np.int64]
 #: The fields of a record -> those of its question.
@@ -62,12 +66,21 @@ class Answer:
 
 @dataclass(slots=True)
 class _Node:
-    """A walk: its answer, the checks it made, and the walks of the records for which a check had another result."""
+    """A walk: its answer, the checks it made, and the walks of the records for which a check had another result.
+
+    Attributes:
+        begin: the number of checks that it has in common with the one that it left.
+        children: the number of a check and its result -> the walk of the records with that result.
+        walk: the walk itself, if it can be an example for other rules.
+        examples: the number of a check -> the children that are examples, with their results.
+    """
 
     answer: int
     asked: list[Asked]
     begin: int
     children: dict[tuple[int, int], _Node] = field(default_factory=dict)
+    walk: tuple[Question, Trace] | None = None
+    examples: dict[int, list[tuple[int, _Node]]] = field(default_factory=dict)
 
 
 class Classes:
@@ -81,7 +94,7 @@ class Classes:
     def __init__(self, simulator: Simulator, fine: Cuts) -> None:
         self.simulator = simulator
         self.answers: list[Answer] = []
-        self.walks = 0
+        self.walks = self._examples = 0
         self._fine = fine
         self._numbers: dict[Answer, int] = {}
         self._chains: dict[int, VectorChain] = {}
@@ -132,7 +145,11 @@ class Classes:
                         others = rows[results == result]
                         child = node.children.get((number, result))
                         if child is None:
-                            child = self._walk(fields(int(others[0])), number + 1, given)
+                            child = self._twin(node, number, result)
+                            if child is None:
+                                child = self._walk(fields(int(others[0])), number + 1, given)
+                                if child.walk is not None:
+                                    node.examples.setdefault(number, []).append((result, child))
                             node.children[number, result] = child
                         left.append((child, others))
                     rows = rows[same]
@@ -162,6 +179,7 @@ class Classes:
         """
         self.walks += 1
         asked: list[Asked] = []
+        walk = None
         host = self.simulator.host
         try:
             question = Question(**fields)
@@ -173,6 +191,9 @@ class Classes:
                 asked = [Uneven()]
             trace = self.simulator.walk(question, observer)
             answer = _answer(trace, reason_of(host, question, trace))
+            if observer is not None and self._examples < _EXAMPLES and is_example(trace):
+                self._examples += 1
+                walk = question, trace
         except IptsimError as error:
             answer = Answer(error=str(error))
             if any(
@@ -180,7 +201,22 @@ class Classes:
             ):
                 # it is about this record's own address or port
                 asked = [Uneven()]
-        return _Node(self.number(answer), asked, begin)
+        return _Node(self.number(answer), asked, begin, walk=walk)
+
+    def _twin(self, node: _Node, number: int, result: int) -> _Node | None:
+        """Return the walk of the records for which a check has another result, if it is known without walking one."""
+        asked = node.asked[number]
+        if not isinstance(asked, Lookup):
+            return None
+        for walked, example in ((asked.result, node), *node.examples.get(number, ())):
+            if example.walk is None:
+                continue
+            question, trace = example.walk
+            with as_twin(trace, asked, walked, result) as is_twin:
+                if is_twin:
+                    answer = _answer(trace, reason_of(self.simulator.host, question, trace))
+                    return _Node(self.number(answer), example.asked, number + 1)
+        return None
 
     def number(self, answer: Answer) -> int:
         """Return the number of an answer in :attr:`answers`."""

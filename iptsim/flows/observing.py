@@ -51,12 +51,15 @@ class Lookup:
         fixed: the rules that everything except the columns allows, as bits, from the start of the search.
         columns: field of the chain's index -> column of the record.
         result: the index of the rule.
+        firm: no field of the index was unknown or missing, so the rule certainly matches if all its conditions are
+            indexed.
     """
 
     chain: VectorChain
     fixed: int
     columns: dict[tuple[str, int], str]
     result: int
+    firm: bool
 
     def results(self, rows: Rows, places: Places) -> Numbers:
         """Return the result for each row."""
@@ -146,8 +149,10 @@ class Observed:
         index = rules.index()
         fixed = allowed = (1 << index.count) - 1 >> start << start
         columns: dict[tuple[str, int], str] = {}
+        firm = True
         for key, field in index.fields.items():
             value = field.read(context)
+            firm = firm and value is not None and not isinstance(value, Unknown)
             bits = field.allowing(value)
             allowed &= bits
             column = None if isinstance(value, Unknown) else self._column(key[0], context.packet)
@@ -160,7 +165,7 @@ class Observed:
         if groups or any(key[0] in chain.uneven for key in columns):
             self.asked.append(Uneven())
         elif columns:
-            self.asked.append(Lookup(chain, fixed, columns, result))
+            self.asked.append(Lookup(chain, fixed, columns, result, firm))
         return result
 
     def evaluates(self, rule: Prepared, context: Context) -> None:
