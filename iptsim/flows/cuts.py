@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 from random import Random
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.constraints import Constraint, Masked, Several
 from iptsim.extensions.nat import NatRange
-from iptsim.host.address_regions import known_spans
+from iptsim.host.address_regions import known_spans, public_addresses
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.host.routing_tables import hops
@@ -51,6 +51,7 @@ class Kinds:
     Args:
         ranges: first and last number of each range.
         width: the width of the numbers in bits.
+        scattered: sets of numbers that are several ranges; numbers in any range of a set are alike.
 
     Attributes:
         starts: the first numbers of the intervals between all ends of ranges, in order.
@@ -58,14 +59,17 @@ class Kinds:
         examples: the first number of each kind, in order.
     """
 
-    def __init__(self, ranges: set[tuple[int, int]], width: int) -> None:
+    def __init__(
+        self, ranges: set[tuple[int, int]], width: int, scattered: Iterable[tuple[tuple[int, int], ...]] = ()
+    ) -> None:
         random = Random(0)  # noqa: S311 -- marks that differ, nothing secret
         changes: dict[int, int] = {0: 0}
-        for first, last in sorted(ranges):
+        for spans in [*(((first, last),) for first, last in sorted(ranges)), *scattered]:
             mark = random.getrandbits(128)
-            for edge in (first, last + 1):
-                if edge < 1 << width:
-                    changes[edge] = changes.get(edge, 0) ^ mark
+            for first, last in spans:
+                for edge in (first, last + 1):
+                    if edge < 1 << width:
+                        changes[edge] = changes.get(edge, 0) ^ mark
         self.starts = sorted(changes)
         self.kinds: list[int] = []
         self.examples: list[int] = []
@@ -101,6 +105,7 @@ class _Marks:
     def __init__(self) -> None:
         self.addresses: dict[Family, set[tuple[int, int]]] = {4: set(), 6: set()}
         self.ports: set[tuple[int, int]] = set()
+        self.scattered: dict[Family, list[tuple[tuple[int, int], ...]]] = {4: [], 6: []}
 
     def address(self, family: Family, first: int | None, last: int | None = None) -> None:
         """Distinguish the addresses from a first to a last from all others."""
@@ -130,7 +135,10 @@ class _Marks:
     def cuts(self) -> Cuts:
         """Return what was collected."""
         return Cuts(
-            {family: Kinds(self.addresses[family], BITS[family]) for family in FAMILIES},
+            {
+                family: Kinds(self.addresses[family], BITS[family], self.scattered[family])
+                for family in FAMILIES
+            },
             Kinds(self.ports, 16),
         )
 
@@ -171,6 +179,9 @@ def _mark_host(marks: _Marks, host: Host) -> None:
     for family in FAMILIES:
         for first, last in known_spans(host, family):
             marks.address(family, first, last)
+        if host.inferred:
+            # the route back to a sender depends on it; see iptsim.netfilter.way_back
+            marks.scattered[family].append(public_addresses(host, family).spans)
         # a record may happen to have this address as its destination
         marks.address(family, outside_address(host, family))
     containers = list(host.containers.values())

@@ -153,6 +153,41 @@ def test_one_walk_answers_for_many_records() -> None:
     assert decider_of(host).classes.walks <= 4
 
 
+def test_rules_that_only_match_other_packets_need_no_walk_each(tmp_path: Path) -> None:
+    """The rule of each port decides, also where the effect differs, or a rule has a condition of another kind."""
+    targets = ("ACCEPT", "DROP", "REJECT", "REJECT --reject-with tcp-reset", "LOG", "RETURN")
+    rules = [f"-A FORWARD -p tcp -m tcp --dport {1000 + port} -j {targets[port % 6]}" for port in range(90)]
+    rules[7] = "-A FORWARD -p tcp -m tcp --dport 1007 -m limit --limit 1/sec -j DROP"
+    rules.insert(0, "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
+    dump = tmp_path / "rules.txt"
+    dump.write_text("\n".join(["*filter", ":FORWARD DROP [0:0]", *rules, "COMMIT", ""]))
+    host = load_host(dump)
+    records = [
+        {"src": "203.0.113.9", "dst": "10.0.0.9", "in": "eth0", "proto": "tcp", "dport": 999 + port}
+        for port in range(92)
+    ]
+    found = decide(host, batch_of(records))
+    assert differences(host, records, found) == []
+    assert found.slice(1, 3).select(["verdict", "rule", "line"]).to_pylist() == [
+        {"verdict": "ACCEPT", "rule": 2, "line": 4}, {"verdict": "DROP", "rule": 3, "line": 5},
+        {"verdict": "REJECT", "rule": 4, "line": 6},
+    ]  # fmt: skip
+    # those of LOG and RETURN, that of the limit, and one for each other target
+    assert decider_of(host).classes.walks < 2 * 15 + 1 + 6
+
+
+def test_private_senders_behind_an_interface_are_another_class(tmp_path: Path) -> None:
+    """A host with a dump alone has a default route by the interface of a public sender, but not of a private one."""
+    dump = tmp_path / "rules.txt"
+    dump.write_text("*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -o eth1 -j REJECT\nCOMMIT\n")
+    host = load_host(dump)
+    records = [
+        {"src": source, "dst": "10.0.1.1", "proto": "udp", "dport": 53, "in": "eth1"}
+        for source in ("10.1.2.2", "192.1.3.3", "10.1.2.3", "198.51.100.1")
+    ]
+    assert differences(host, records, decide(host, batch_of(records))) == []
+
+
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each batch has other names and addresses; what is forgotten is found again."""
     monkeypatch.setattr(deciding, "_WALKS", 60)
