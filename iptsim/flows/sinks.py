@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -125,8 +126,8 @@ class _Printed:
 
 #: Records whose lines are made at once.
 _AT_ONCE = 1 << 14
-#: What JSON cannot have as it is in a text (RFC 8259, section 7).
-_ESCAPED = r'["\\\x00-\x1f]'
+#: The bytes that JSON cannot have as they are in a text (RFC 8259, section 7).
+_ESCAPED = np.array([byte < 0x20 or byte in b'"\\' for byte in range(256)])
 _BETWEEN = ", "
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -137,25 +138,48 @@ def _json_lines(batch: pa.RecordBatch) -> bytes:
     return b"".join(map(_lines_of, parts))
 
 
-def _lines_of(batch: pa.RecordBatch) -> bytes:
-    members = [_members(name, batch.column(name)) for name in batch.schema.names]
-    joined = pc.binary_join_element_wise(*members, "", null_handling="replace")
-    lines = pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(joined, len(_BETWEEN)), "}\n", "")
-    return b"".join(lines.cast(pa.binary()).to_pylist())
+def _lines_of(batch: pa.RecordBatch) -> memoryview:
+    columns = [(name, batch.column(name)) for name in batch.schema.names]
+    shown = [(name, *_shown(values)) for name, values in columns if values.null_count < len(values)]
+    is_first_given = bool(shown) and not shown[0][1].null_count
+    parts: list[Any] = []
+    before = "{" if is_first_given else ""
+    for name, texts, quote in shown:
+        key = f"{_json(name)}: {quote}"
+        if texts.null_count:
+            # together with its name, it is missing where the value is
+            member = pc.binary_join_element_wise(f"{_BETWEEN}{key}", texts, quote, "")
+            parts += [before, member]
+            before = ""
+        else:
+            parts += [f"{before}{_BETWEEN if parts or not is_first_given else ''}{key}", texts]
+            before = quote
+    if not shown:
+        return memoryview(b"{}\n" * batch.num_rows)
+    parts.append(f"{before}}}\n" if is_first_given else before)
+    lines = pc.binary_join_element_wise(*parts, "", null_handling="replace")
+    if not is_first_given:
+        # which member is the first differs; each has a comma before it
+        lines = pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(lines, len(_BETWEEN)), "}\n", "")
+    _, offsets, data = lines.buffers()
+    ends = np.frombuffer(offsets, np.int32)[lines.offset :]
+    return memoryview(data)[ends[0] : ends[len(lines)]]
 
 
-def _members(name: str, values: pa.Array) -> pa.Array:
-    """Return a column as members of JSON objects, with a comma before each; null for missing values."""
-    before = f"{_BETWEEN}{_json(name)}: "
+def _shown(values: pa.Array) -> tuple[pa.Array, str]:
+    """Return values as JSON, or as texts that must be put into the quotes that are returned with them."""
     if pa.types.is_boolean(values.type):
-        return pc.binary_join_element_wise(before, pc.if_else(values, "true", "false"), "")
+        return pc.if_else(values, "true", "false"), ""
     if not pa.types.is_string(values.type):
-        return pc.binary_join_element_wise(before, values.cast(pa.string()), "")
-    if not pc.any(pc.match_substring_regex(values, _ESCAPED)).as_py():
-        return pc.binary_join_element_wise(f'{before}"', values, '"', "")
+        return values.cast(pa.string()), ""
+    _, offsets, data = values.buffers()
+    ends = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
+    written = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
+    if not _ESCAPED.take(written).any():
+        return values, '"'
     coded = values.dictionary_encode()
     texts = pa.array(map(_json, coded.dictionary.to_pylist()), pa.string())
-    return pc.binary_join_element_wise(before, texts.take(coded.indices), "")
+    return texts.take(coded.indices), ""
 
 
 class _Csv(_Lines):
