@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import ExitStack
 from typing import Any
@@ -140,8 +141,23 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(message("--resume requires -o FILE"))
     if [arguments.source, arguments.against, *arguments.log].count("-") > 1:
         raise UsageError(message("only one of SOURCE, OTHER and LOG can be standard input"))
+    for name in (arguments.source, arguments.against, *arguments.log):
+        if (
+            name not in (None, "-")
+            and arguments.output not in (None, "-")
+            and _is_same(name, arguments.output)
+        ):
+            raise UsageError(message("{name} is an input; choose another file for -o", name=name))
     if arguments.resume and "-" in arguments.log:
         raise UsageError(message("--resume does not work with standard input"))
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Return whether both names are of the same file."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
 
 
 def _columns(text: str) -> dict[str, str]:

@@ -87,6 +87,17 @@ def _kind(kind: pa.DataType) -> str:
     return "truth" if pa.types.is_boolean(kind) else "text"
 
 
+def _is_note(noted: object) -> bool:
+    """Return whether something that was read has the form of a progress file."""
+    return (
+        isinstance(noted, dict)
+        and all(type(noted.get(name)) is int and noted[name] >= 0 for name in ("done", "position"))
+        and isinstance(noted.get("state"), dict)
+        and isinstance(noted.get("columns"), list)
+        and all(isinstance(one, list) and len(one) == 2 and one[1] in _KINDS for one in noted["columns"])
+    )
+
+
 class Output:
     """A file for results, with a progress file beside it until all is written.
 
@@ -123,9 +134,13 @@ class Output:
 
     def _read(self) -> dict[str, Any]:
         try:
-            noted: dict[str, Any] = json.loads(self._note.read_text())
-        except (OSError, ValueError):
+            noted = json.loads(self._note.read_text())
+        except OSError:
             raise UsageError(message("nothing to resume: there is no {note}", note=str(self._note))) from None
+        except (ValueError, RecursionError):
+            noted = None
+        if not _is_note(noted):
+            raise UsageError(message("{note} is damaged; start again without --resume", note=str(self._note)))
         if noted.get("about") != self._about:
             raise UsageError(
                 message(
@@ -133,7 +148,8 @@ class Output:
                     note=str(self._note),
                 )
             )
-        return noted
+        found: dict[str, Any] = noted
+        return found
 
     def write(self, batch: pa.RecordBatch, records: int, state: dict[str, Any]) -> None:
         """Write results, and update the progress file.

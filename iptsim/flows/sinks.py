@@ -42,7 +42,7 @@ def open_sink(name: str, position: int | None) -> Sink:
         position: how much of the file is valid, to continue there; None to start afresh.
 
     Raises:
-        UsageError: the extension is unknown, or there are files that would be replaced.
+        UsageError: the extension is unknown, there are files that would be replaced, or what was written is gone.
     """
     if name == "-":
         return _Printed()
@@ -57,6 +57,9 @@ def open_sink(name: str, position: int | None) -> Sink:
     except OSError as error:
         raise _cannot_write(name, error) from None
     if position is not None:
+        if os.fstat(file.fileno()).st_size < position:
+            file.close()
+            raise _changed(name)
         file.truncate(position)
         file.seek(position)
     return _Csv(file, position or 0) if ending == ".csv" else _Lines(file, position or 0)
@@ -64,6 +67,15 @@ def open_sink(name: str, position: int | None) -> Sink:
 
 def _cannot_write(name: str, error: OSError) -> UsageError:
     return UsageError(message("{path}: {error}", path=str(name), error=fault_of(error)))
+
+
+def _changed(name: str) -> UsageError:
+    return UsageError(
+        message(
+            "{path} no longer has all results of the interrupted run; start again without --resume",
+            path=name,
+        )
+    )
 
 
 def save_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -208,14 +220,20 @@ class _Parts:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_write(str(folder), error) from None
+        if not all(self._part(number).exists() for number in range(self._count)):
+            raise _changed(str(folder))
         for part in folder.glob("part-*.parquet"):
-            if int(part.stem.partition("-")[2]) >= self._count:
+            number = part.stem.partition("-")[2]
+            if number.isdecimal() and int(number) >= self._count:
                 part.unlink()
+
+    def _part(self, number: int) -> Path:
+        return self._folder / f"part-{number:06}.parquet"
 
     def write(self, batch: pa.RecordBatch) -> None:
         import pyarrow.parquet as pq  # on use: it takes as long to import as pyarrow itself
 
-        part = self._folder / f"part-{self._count:06}.parquet"
+        part = self._part(self._count)
         begun = part.with_suffix(".begun")
         try:
             pq.write_table(pa.Table.from_batches([batch]), begun)

@@ -242,6 +242,33 @@ def test_another_run_is_not_continued(
     assert "with another source" in capsys.readouterr().err
 
 
+def test_the_output_must_not_be_an_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read, link = tmp_path / "log.csv", tmp_path / "link.csv"
+    read.write_text("src,dst\n192.0.2.1,192.0.2.2\n")
+    link.symlink_to(read)
+    assert main(["flows", PUBLISHED, str(read), "-o", str(link)]) == 2
+    assert "choose another file" in capsys.readouterr().err
+    assert read.read_text().endswith("192.0.2.2\n")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_results_that_are_gone_are_not_continued(
+    ending: str, log: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / f"result.{ending}"
+    words = ["flows", PUBLISHED, log, str(tmp_path / "missing.csv"), "-o", str(file)]
+    assert main(words) == 2
+    if ending == "parquet":
+        (file / "part-000000.parquet").unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-1])
+    assert main([*words, "--resume"]) == 2
+    assert "no longer has all results" in capsys.readouterr().err
+    Path(f"{file}.progress").write_text("[]")
+    assert main([*words, "--resume"]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_a_run_that_was_killed_before_its_first_results_is_resumed(
     ending: str, log: str, tmp_path: Path

@@ -179,7 +179,9 @@ def test_rules_that_only_match_other_packets_need_no_walk_each(tmp_path: Path) -
 def test_private_senders_behind_an_interface_are_another_class(tmp_path: Path) -> None:
     """A host with a dump alone has a default route by the interface of a public sender, but not of a private one."""
     dump = tmp_path / "rules.txt"
-    dump.write_text("*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -o eth1 -j REJECT\nCOMMIT\n")
+    dump.write_text(
+        "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -o eth1 -j REJECT\nCOMMIT\n"
+    )
     host = load_host(dump)
     records = [
         {"src": source, "dst": "10.0.1.1", "proto": "udp", "dport": 53, "in": "eth1"}

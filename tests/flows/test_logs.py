@@ -65,6 +65,16 @@ def test_csv_without_addresses(tmp_path: Path) -> None:
         records(tmp_path, "a,b\n1,2\n", {"src": "c", "dst": "b"})
 
 
+def test_columns_of_the_same_name(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("src,dst,note,note,,\n192.0.2.1,192.0.2.2,a,b,,\n")
+    (batch,) = read_log(str(log), {})
+    assert batch.select(["src", "dst"]).to_pylist() == [{"src": "192.0.2.1", "dst": "192.0.2.2"}]
+    log.write_text("src,dst,dst\n192.0.2.1,192.0.2.2,192.0.2.3\n")
+    with pytest.raises(UsageError, match="more than one column 'dst'"):
+        list(read_log(str(log), {}))
+
+
 def test_parquet(tmp_path: Path) -> None:
     table = pa.table({"src": ["192.0.2.20"], "dst": ["192.0.2.10"], "dport": pa.array([80], pa.uint16())})
     pq.write_table(table, tmp_path / "log")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import pyarrow as pa
@@ -94,13 +95,31 @@ def zeek_json(record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of columns, with a number after those that occur again.
+
+    Raises:
+        UsageError: a field of a record would be in two columns.
+    """
+    found: list[str] = []
+    counts: Counter[str] = Counter()
+    for name in names:
+        counts[name] += 1
+        if counts[name] > 1 and name in field_names():
+            raise UsageError(message("the log has more than one column {name!r}", name=name))
+        found.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return tuple(found)
+
+
 def parquet_batches(name: str, mapped: Mapping[str, str], size: int) -> Batches:
     """Yield the records of a Parquet file."""
     import pyarrow.parquet as pq
 
     # pre-buffered, all that was read would stay in memory
     with pq.ParquetFile(name, buffer_size=_PIECE, pre_buffer=False) as file:
-        yield from _mapped(iter(file.iter_batches(batch_size=size)), mapped)
+        names = _distinct(file.schema_arrow.names)
+        batches = file.iter_batches(batch_size=size)
+        yield from _mapped((pa.RecordBatch.from_arrays(one.columns, names) for one in batches), mapped)
 
 
 # -- columns ---------------------------------------------------------------------------------------
@@ -229,7 +248,7 @@ def _tables(
 
     if names is None:
         header = stream.readline().decode("utf-8", "replace").strip("\ufeff\r\n")
-        names = tuple(name.strip().strip('"') for name in header.split(delimiter))
+        names = _distinct(name.strip().strip('"') for name in header.split(delimiter))
     read = pyarrow.csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=False)
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=invalid)
     convert = pyarrow.csv.ConvertOptions(
