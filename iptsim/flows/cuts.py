@@ -175,12 +175,23 @@ def cuts_of(host: Host, rulesets: list[Ruleset]) -> tuple[Cuts, Cuts]:
     return coarse, marks.cuts()
 
 
+def public_edges(host: Host) -> list[int]:
+    """Return where public IPv4 addresses begin and end, in order; empty if no answer depends on it.
+
+    On a host that rules alone describe, the route back to a sender behind the interface of a record depends on it; see
+    :mod:`iptsim.netfilter.way_back`. Only these records are divided by it; IPv6 addresses always are.
+    """
+    if not host.inferred:
+        return []
+    return [edge for first, last in public_addresses(host, 4).spans for edge in (first, last + 1)]
+
+
 def _mark_host(marks: _Marks, host: Host) -> None:
     for family in FAMILIES:
         for first, last in known_spans(host, family):
             marks.address(family, first, last)
-        if host.inferred:
-            # the route back to a sender depends on it; see iptsim.netfilter.way_back
+        if family == 6 and host.inferred:
+            # see public_edges
             marks.scattered[family].append(public_addresses(host, family).spans)
         # a record may happen to have this address as its destination
         marks.address(family, outside_address(host, family))

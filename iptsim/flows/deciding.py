@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from iptsim.flows.classes import Answer, Classes, Fields
 from iptsim.flows.columns import PASSED_ON, Codes, Reader, Side, plain_value
-from iptsim.flows.cuts import Kinds, cuts_of
+from iptsim.flows.cuts import Kinds, cuts_of, public_edges
 from iptsim.flows.vectors import NONE
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import Simulator, simulator_of
@@ -106,6 +106,7 @@ class Decider:
         }
         self._coarse_ports = _coarser(coarse.ports, fine.ports)
         self._tracked = _tracked_sources(simulator.host)
+        self._public = np.array(public_edges(simulator.host), np.int64)
         self._steps = _steps(simulator)
 
     def _begin(self) -> None:
@@ -203,6 +204,12 @@ class Decider:
         tracked: NDArray[np.bool_] = np.isin(sources, self._tracked) | (side.family == 6)
         return tracked
 
+    def are_public(self, side: Side) -> _Int | None:
+        """Return which sources behind a given interface are public IPv4 addresses; None if that makes no difference."""
+        if not self._public.size:
+            return None
+        return (np.searchsorted(self._public, side.value, "right") & 1) * (side.family == 4)
+
     @property
     def reader(self) -> Reader:
         """The reader of the columns."""
@@ -269,6 +276,8 @@ class _Batch:
             self._sides["src"].value == self._sides["dst"].value,
             self._ports["sport"][1] == self._ports["dport"][1],
         ]
+        if "in" in self._names and (public := decider.are_public(self._sides["src"])) is not None:
+            equal.append(public)
         families = [side.family.astype(np.int64) for side in self._sides.values()]
         places = [side.place for side in self._sides.values()] + [
             places for places, _ in self._ports.values()
