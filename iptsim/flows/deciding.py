@@ -208,7 +208,8 @@ class Decider:
         """Return which sources behind a given interface are public IPv4 addresses; None if that makes no difference."""
         if not self._public.size:
             return None
-        return (np.searchsorted(self._public, side.value, "right") & 1) * (side.family == 4)
+        inside: _Int = np.searchsorted(self._public, side.value, "right") & 1
+        return np.where(side.family == 4, inside, 0)
 
     @property
     def reader(self) -> Reader:
