@@ -57,6 +57,8 @@ def open_regular(path: str | Path) -> IO[bytes]:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise CaptureError(message("{path}: {error}", path=str(path), error=fault_of(error))) from None
+    except ValueError:
+        raise CaptureError(message("{path}: not a valid file name", path=str(path))) from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode) or (_OPENED.fullmatch(str(path)) and not stat.S_ISDIR(mode)):
         if not stat.S_ISREG(mode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -52,6 +53,30 @@ def test_words_for_many_sources(hosts: Path, tmp_path: Path) -> None:
     listed.write_text("# servers\nhosts/web01.txt\n\nhosts/web02.txt\n")
     assert sources_of([f"@{listed}", names[3]]) == [names[0], names[1], names[3]]
     assert sources_of(["-", "missing.txt"]) == ["-", "missing.txt"]
+
+
+def test_unreadable_sources_are_rows_with_errors(
+    hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Root may read everything, so a directory that only its owner may read is simulated."""
+    locked, listed = hosts / "locked", tmp_path / "list"
+    locked.mkdir()
+    iterate, exists, is_file = Path.iterdir, os.path.exists, Path.is_file
+
+    def permitted(path: Path) -> Path:
+        if locked in (path, path.parent):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return path
+
+    monkeypatch.setattr(Path, "iterdir", lambda path: iterate(permitted(path)))
+    monkeypatch.setattr(Path, "is_file", lambda path: is_file(permitted(path)))
+    monkeypatch.setattr(os.path, "exists", lambda path: locked not in Path(path).parents and exists(path))
+    listed.write_bytes(f"{locked}\n{hosts}/web01.txt\na\0b\n\xff.txt\n".encode("latin-1"))
+    assert main(["lint", f"@{listed}", "--summary", "--json"]) == 2
+    errors = {Path(one["source"]).name: one["error"] for one in json.loads(capsys.readouterr().out)["errors"]}
+    assert errors.keys() == {"locked", "a\0b", "\ufffd.txt"}
+    assert errors["locked"].endswith("locked: Permission denied")
+    assert errors["a\0b"].endswith("not a valid file name")
 
 
 def test_captures_in_a_directory(tmp_path: Path) -> None:

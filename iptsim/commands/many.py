@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.common import ANSWERED, BAD, DIFFERS, output, print_json
 from iptsim.commands.working import each
-from iptsim.errors import UsageError
+from iptsim.errors import CaptureError, UsageError
 from iptsim.languages import message, say
 
 if TYPE_CHECKING:
@@ -179,17 +179,20 @@ def sources_of(given: Iterable[str]) -> list[str]:
 
 
 def _meant(word: str) -> list[str]:
-    path = Path(word)
-    if word.startswith("@") and not path.exists():
+    if word.startswith("@") and not os.path.exists(word):
         return _listed(word[1:])
-    if any(mark in word for mark in "*?[") and not path.exists():
+    if any(mark in word for mark in "*?[") and not os.path.exists(word):
         found = sorted(glob.glob(word, recursive=True))
         if not found:
             raise UsageError(message("{word}: no file matches this pattern", word=word))
         return found
-    if path.is_dir() and not is_capture(path):
-        inside = sorted(one for one in path.iterdir() if not one.name.startswith("."))
-        if any(one.is_dir() and is_capture(one) for one in inside) or len(inside) > 1:
+    path = Path(word)
+    if os.path.isdir(path) and not is_capture(path):
+        try:
+            inside = inside_of(path)
+        except CaptureError:
+            return [word]  # the error is that of this source, not of the others
+        if any(os.path.isdir(one) and is_capture(one) for one in inside) or len(inside) > 1:
             return [str(one) for one in inside]
     return [word]
 
@@ -197,7 +200,7 @@ def _meant(word: str) -> list[str]:
 def _listed(name: str) -> list[str]:
     from iptsim.reading import read_file
 
-    lines = read_file(name).decode("utf-8", "replace").splitlines()
+    lines = read_file(name).decode("utf-8", "surrogateescape").splitlines()
     found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not found:
         raise UsageError(message("{name}: the list is empty", name=name))
@@ -209,4 +212,19 @@ def is_capture(folder: Path) -> bool:
     """Return whether a directory is the capture of one host."""
     from iptsim.host.files import FILES
 
-    return any((folder / name).exists() for name in FILES)
+    # an unreadable directory is none, whose error comes when it is read
+    return any(os.path.exists(folder / name) for name in FILES)
+
+
+def inside_of(folder: Path) -> list[Path]:
+    """Return what is in a directory, in the order of the names, except what is hidden.
+
+    Raises:
+        CaptureError: it cannot be read.
+    """
+    try:
+        return sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+    except OSError as error:
+        from iptsim.reading import fault_of
+
+        raise CaptureError(message("{path}: {error}", path=str(folder), error=fault_of(error))) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from iptsim.commands.many import is_capture, sources_of
+from iptsim.commands.many import inside_of, is_capture, sources_of
 from iptsim.errors import CaptureError, UsageError
 from iptsim.languages import message
 
@@ -59,8 +59,7 @@ def _by_name(folder: str) -> dict[str, str]:
     """Return the sources in a directory by their names without endings."""
     from iptsim.fleet import name_of
 
-    inside = sorted(str(one) for one in Path(folder).iterdir() if not one.name.startswith("."))
-    return {name_of(one): one for one in inside}
+    return {name_of(str(one)): str(one) for one in inside_of(Path(folder))}
 
 
 def pairs_of(given: Sequence[str], against: str | None, *, changed: bool) -> Pairs:
@@ -101,4 +100,4 @@ def pairs_of(given: Sequence[str], against: str | None, *, changed: bool) -> Pai
 def _is_folder(word: str) -> bool:
     """Return whether a word is a directory of sources, not one source."""
     path = Path(word)
-    return path.is_dir() and not is_capture(path) and any(path.iterdir())
+    return os.path.isdir(path) and not is_capture(path) and bool(inside_of(path))

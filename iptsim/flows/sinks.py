@@ -87,8 +87,14 @@ def save_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
     buffer = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(list(rows)), buffer)
+    table = pa.Table.from_pylist([{name: _encodable(value) for name, value in row.items()} for row in rows])
+    pq.write_table(table, buffer)
     save(name, bytes(buffer.getvalue()))
+
+
+def _encodable(value: Any) -> Any:
+    """Return a value; of a text, bytes of a file name that are not UTF-8 are escaped."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 class _Lines:

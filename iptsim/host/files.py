@@ -94,8 +94,11 @@ def read_source(path: str | Path, *, any_text: bool = False) -> Source:
     if str(path) == "-":
         return _from_bytes("<stdin>", _standard_input(), any_text)
     if os.path.isdir(path):
-        files = _read_directory(Path(path))
-        texts = _texts_of(Path(path)) if any_text and not _has_dump(files) else {}
+        try:
+            files = _read_directory(Path(path))
+            texts = _texts_of(Path(path)) if any_text and not _has_dump(files) else {}
+        except OSError as error:
+            raise CaptureError(message("{path}: {error}", path=str(path), error=fault_of(error))) from None
         return _checked(Source(str(path), files, texts=texts))
     return _from_bytes(str(path), read_file(path), any_text)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from iptsim.docker.model.addressing import default_network
@@ -65,7 +65,7 @@ def read_settings(path: str, *, lenient: bool = False, docker_inspect: str | Non
 
 def _own_file(path: str) -> str | None:
     """Return the text of a configuration file, None for a capture or a dump."""
-    if path == "-" or Path(path).is_dir():
+    if path == "-" or os.path.isdir(path):
         return None
     try:
         text = read_file(path).decode()
