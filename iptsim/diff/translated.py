@@ -157,7 +157,7 @@ class Nat:
         """Return the translation that a rule requests."""
         if prepared.target is None or prepared.target.name not in TRANSLATING:
             return None
-        place = Place("PREROUTING", node.place, None)
+        place = Place("PREROUTING", node.place, lambda: None)
         found = effects(self._space, prepared.target, place, AS_IT_CAME)
         return next((one.translation for one in found if one.translation is not None), None)
 

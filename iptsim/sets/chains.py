@@ -24,7 +24,7 @@ from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
 from iptsim.sets.effects import Effect, Place, effects, touched
 from iptsim.sets.packets import PacketSet, too_many_nodes, union
-from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
+from iptsim.sets.rewriting import AS_IT_CAME, Following, Rewriting
 from iptsim.sets.rule_conditions import RuleConditions, RulePlace
 from iptsim.sets.sharing import Alike
 from iptsim.sets.space import Known, Space, TooManyNodesError
@@ -92,6 +92,7 @@ class Chains:
         self._bases: dict[Node, bool] = {}
         self._conditions = RuleConditions(space, self.known)
         self._effects: dict[Hashable, list[Effect]] = {}
+        self._following = Following(space.layout)
         #: by chain: the rules that call it, in each base chain and in all other chains, with their numbers
         self._sites: dict[tuple[Node, Node | None], dict[tuple[Node, int], int]] = {}
         self._anew: dict[tuple[Summary, Outcome], list[str]] = {}
@@ -323,7 +324,7 @@ class Chains:
                     self._notes(summary.node, again)
         reads = partial(self.reads, called.node)
         for outcome in called.parts:
-            now = rewriting.followed(self.space.layout, outcome.rewriting, reads)
+            now = self._following(rewriting, outcome.rewriting, reads)
             if outcome.kind != "RETURN":
                 later = partial(self._part, taken, called, outcome, times)
                 summary.end_later(outcome._replace(rewriting=now), later)
@@ -392,12 +393,12 @@ class Chains:
         target, taken = prepared.target, sets.takes[rewriting]
         assert target is not None
         before = rewriting.only(touched(target)) if rewriting.fields else rewriting
-        key = (id(target), before, place() if target.status != "exact" or target.changes else None)
-        found = self._effects.get(key)
+        # most targets decide nothing, so that their effects are the same in all rules
+        found = self._effects.get((id(target), before, place.name))
         if found is None:
             hook = summary.node.name if self._is_base(summary.node) else "PREROUTING"
-            stands = Place(hook, summary.node.place, key[2])
-            found = self._effects[key] = effects(self.space, target, stands, before)
+            found = effects(self.space, target, Place(hook, summary.node.place, place), before)
+            self._effects[id(target), before, place.name] = found
         going_on = [effect.when for effect in found if effect.kind == "CONTINUE"]
         sets.stays[rewriting] = union([self.space.nothing, *going_on])
         for effect in found:

@@ -73,7 +73,7 @@ def _ways_of(fates: Fates, one: Class) -> Iterator[tuple[Any, Any]]:
         yield (trace.verdict, place), one.packets
         return
     for part in one.divided:
-        yield (trace.verdict, place, fates.made(part)), one.packets & part.packets
+        yield (trace.verdict, place, fates.arrivals.made(part)), one.packets & part.packets
 
 
 def _grouped(

@@ -7,7 +7,7 @@ verdict, and on the bits of marks for the new marks. Sources: as named there.
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -56,11 +56,11 @@ class Nothing:
 
 
 class Place(NamedTuple):
-    """The place of a target: a hook that leads there, the table, and a key for the decisions made there."""
+    """The place of a target: a hook that leads there, the table, and what makes a key for the decisions there."""
 
     hook: str
     table: str
-    rule: Hashable
+    rule: Callable[[], Hashable]
 
 
 def effects(space: Space, target: Target, place: Place, before: Rewriting) -> list[Effect]:
@@ -122,13 +122,13 @@ def _verdicts(space: Space, target: Target, place: Place, before: Rewriting) -> 
         # only a value is unknown: the packet continues in any case
         yield Effect(everything, "CONTINUE", {})
         return
-    passes = space.decision((), reason, (place.rule, "passes"))
+    passes = space.decision((), reason, (place.rule(), "passes"))
     # a packet that TPROXY hands to the proxy is marked
     bits = _bitwise(space, target, place, before) if target.name == "TPROXY" else {}
     yield Effect(passes, "ACCEPT" if target.terminal else "CONTINUE", bits)
     accepts = space.nothing
     if target.status == "unknown":
-        accepts = space.decision((), reason, (place.rule, "accepts"))
+        accepts = space.decision((), reason, (place.rule(), "accepts"))
         yield Effect(accepts - passes, "ACCEPT", {})
     yield Effect(~(passes | accepts), "DROP", {})
 
@@ -175,7 +175,7 @@ def _now(space: Space, field: str, allowed: Allowed, before: Rewriting) -> Packe
 def _unknown_bits(space: Space, key: str, target: Target, place: Place) -> tuple[Bit, ...]:
     """Return bits that nothing decides."""
     why = message("what {target} does to it", target=target.name)
-    name = f"{key} of {target.name} {place.rule}"
+    name = f"{key} of {target.name} {place.rule()}"
     found = space.layout.places.get(name) or space.layout.add(name, space.layout.places[key].bits, why)
     return tuple(map(variable_bit, found.variables))
 

@@ -22,15 +22,15 @@ from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import FinalVerdict, Trace
 from iptsim.netfilter.walk import simulator_of
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family
 from iptsim.question.model import STATES, Question
 from iptsim.sets.addressed import addressed
+from iptsim.sets.arrivals import Arrivals
 from iptsim.sets.chains import Among
 from iptsim.sets.crossing import crossed
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.limits import MOST_WAYS
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
-from iptsim.sets.parts import Part
 from iptsim.sets.senders import Class, Classes, Sender, no_machines_behind, senders_of
 from iptsim.sets.space import Space
 from iptsim.shown import made
@@ -58,9 +58,6 @@ class Fate:
             not arrive, or arrives at one of several places.
         reaches: the places where it may finally arrive: behind docker-proxy, the container.
         oif: the interface by which they leave the host; None if they do not.
-        parts: the packets by their translation, as fields and texts ({"dst": "172.17.0.2"}); untranslated ones come
-            last. If something is undecided, a packet may be in several of them.
-        passed_on: the packets that docker-proxy receives, by what it connects to; empty if it receives none.
         reply: the verdict on the reply; None without a reply.
         listening: whether a program listens where they arrive; None if the capture does not show it.
         blocked_at: where they are blocked: hook, table, chain, the rule's position if rules are kept apart, and the
@@ -76,13 +73,13 @@ class Fate:
     delivered: tuple[str, str] | None
     reaches: tuple[tuple[str, str], ...]
     oif: str | None
-    parts: tuple[tuple[PacketSet, Mapping[str, str]], ...]
-    passed_on: tuple[tuple[PacketSet, Mapping[str, str]], ...]
     reply: FinalVerdict | None
     listening: bool | None
     blocked_at: BlockedAt
     _fates: Fates = field(repr=False)
     _sender: Sender = field(repr=False)
+    #: the classes that it was made from, with those of their packets that it has, or once had
+    _classes: tuple[tuple[Class, PacketSet], ...] = field(repr=False)
     _traces: tuple[Trace, ...] = field(default=(), repr=False)
 
     @property
@@ -98,10 +95,29 @@ class Fate:
         """The groups of containers; see :attr:`Fates.groups`."""
         return self._fates.groups
 
+    @cached_property
+    def parts(self) -> tuple[tuple[PacketSet, Mapping[str, str]], ...]:
+        """The packets by their translation, as fields and texts ({"dst": "172.17.0.2"}); untranslated ones come last.
+
+        If something is undecided, a packet may be in several of them.
+        """
+        return self._fates.arrivals.translated(self._own)
+
+    @cached_property
+    def passed_on(self) -> tuple[tuple[PacketSet, Mapping[str, str]], ...]:
+        """The packets that docker-proxy receives, by what it connects to; empty if it receives none."""
+        return self._fates.arrivals.passed_on(self._own) if len(self.reaches) == 1 else ()
+
     @property
+    def _own(self) -> Iterator[tuple[Class, PacketSet]]:
+        """The classes that it was made from, with its packets."""
+        for one, own in self._classes:
+            yield one, own & self.packets
+
+    @cached_property
     def translated(self) -> tuple[Mapping[str, str], ...]:
         """Their translations, each once: {"dst": "172.17.0.2", "dport": "80"}."""
-        return tuple(made for _, made in self.parts if made)
+        return self._fates.arrivals.names(self._own)
 
     @property
     def proxied(self) -> Mapping[str, str]:
@@ -151,10 +167,10 @@ class Fate:
         """Whether the packets leave the host again for the outside."""
         return bool(self.reaches) and all(kind == "outside" for kind, _ in self.reaches)
 
-    @property
+    @cached_property
     def is_forwarded(self) -> bool:
         """Whether some of them reach another address than the one that they were sent to."""
-        return bool(self.passed_on) or any("dst" in made for made in self.translated)
+        return self._fates.arrivals.are_forwarded(self._own) or bool(self.passed_on)
 
     def within(self, packets: PacketSet) -> Fate | None:
         """Return the fate of those of the packets that are in another set."""
@@ -163,12 +179,7 @@ class Fate:
             return None
         if inside == self.packets:
             return self
-        return replace(
-            self,
-            packets=inside,
-            parts=tuple((part, made) for own, made in self.parts if (part := own & inside)),
-            passed_on=tuple((part, made) for own, made in self.passed_on if (part := own & inside)),
-        )
+        return replace(self, packets=inside)
 
     def by_arrival(self) -> list[tuple[PacketSet, Mapping[str, str]]]:
         """Return the packets by their translated fields where they finally arrive, as in :attr:`parts`."""
@@ -200,6 +211,7 @@ class Fates(Sequence[Fate]):
         self.asked, self.state, self.verbose = tuple(asked), state, verbose
         self.land, self.classes = land, Classes(land, state=state, most_ways=most_ways)
         self.simulator = simulator_of(land.host)
+        self.arrivals = Arrivals(land)
         #: by sender: the ways that its packets go, with what is undecided
         self.ways: dict[tuple[str | None, str], list[Class]] = {}
         self._undecided: dict[Any, tuple[Text, ...]] = {}
@@ -341,60 +353,13 @@ class Fates(Sequence[Fate]):
             arrival[:2] if arrival is not None else None,
             tuple(sorted(ends)),
             arrival[2] if arrival is not None and arrival[0] != "host" else None,
-            tuple(self._translated(group)),
-            tuple(self._passed_on(group)) if len(ends) == 1 else (),
             replies.pop() if len(replies) == 1 else None,
             listening.pop() if len(listening) == 1 else None,
             _blocked_at(traces[0]) if verdict != "DEPENDS" else (),
             self,
             sender,
+            tuple(group),
         )
-
-    def _translated(self, group: list[tuple[Class, PacketSet]]) -> list[tuple[PacketSet, dict[str, str]]]:
-        """Return the packets by what nat makes of them."""
-        found: dict[tuple[tuple[str, str], ...], PacketSet] = {}
-        for one, own in group:
-            left = own & PacketSet(self.space.layout, one.packets).may
-            for part in one.divided:
-                packets = left & PacketSet(self.space.layout, part.packets).may
-                made = self.made(part)
-                found[made] = found.get(made, self.space.nothing) | packets
-            if not one.parts:
-                found[()] = found.get((), self.space.nothing) | left
-        ordered = sorted(found, key=lambda made: not made)
-        return [(found[made], dict(made)) for made in ordered if found[made]]
-
-    def _passed_on(self, group: list[tuple[Class, PacketSet]]) -> Iterator[tuple[PacketSet, dict[str, str]]]:
-        """Yield the packets by what docker-proxy connects to, if it takes them."""
-        found: dict[tuple[str, int], PacketSet] = {}
-        bits = self.land.bits
-        for one, own in group:
-            if one.proxied is None:
-                continue
-            address, further = one.proxied
-            left = own & PacketSet(self.space.layout, one.packets).may
-            for part in one.divided:
-                packets = left & PacketSet(self.space.layout, part.packets).may
-                number = bits.number(part.header["dport"]) if "dport" in part.header else None
-                ranges = packets.ranges("dport") if number is None else ((number, number),)
-                for port in (port for first, last in ranges for port in range(first, last + 1)):
-                    here = packets if number is not None else packets.where("dport", ((port, port),))
-                    made = address, port + further
-                    found[made] = found.get(made, self.space.nothing) | here
-        yield from (
-            (packets, {"dst": address, "dport": str(port)}) for (address, port), packets in found.items()
-        )
-
-    def made(self, part: Part) -> tuple[tuple[str, str], ...]:
-        """Return the translation of some packets as fields and texts; `*` for a value that is not the same for all."""
-        found = []
-        for key in ("src", "sport", "dst", "dport"):
-            if key in part.header:
-                number = self.land.bits.number(part.header[key])
-                is_address = key in ("src", "dst")
-                text = address_text(self.family, number) if is_address and number is not None else str(number)
-                found.append((key, "*" if number is None else text))
-        return tuple(found)
 
 
 def _kind(one: Class) -> tuple[Any, ...]:

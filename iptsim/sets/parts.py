@@ -34,12 +34,7 @@ def unfolded(part: Part) -> Iterator[Part]:
     if part.pooled is None:
         yield part
         return
-    pool, ends = part.pooled.pool, part.pooled.ends
-    keys = [
-        key
-        for key in (pool.side, pool.port_key)
-        if key in part.header and part.header[key] == getattr(ends, key)
-    ]
+    pool, keys = part.pooled.pool, kept_keys(part)
     for packets, choice in pool.overlaps.of(part.packets, part.pooled.now):
         values = {pool.side: choice.address, pool.port_key: choice.port}
         header = dict(part.header)
@@ -47,6 +42,18 @@ def unfolded(part: Part) -> Iterator[Part]:
             key: pool.bits.constant(key, number) for key in keys if (number := values[key]) is not None
         }
         yield replace(part, packets=packets, header=header, pooled=None)
+
+
+def kept_keys(part: Part) -> list[str]:
+    """Return the fields of a part that still have what its pool gave them."""
+    if part.pooled is None:
+        return []
+    pool, ends = part.pooled.pool, part.pooled.ends
+    return [
+        key
+        for key in (pool.side, pool.port_key)
+        if key in part.header and part.header[key] == getattr(ends, key)
+    ]
 
 
 @dataclass(slots=True)

@@ -93,8 +93,12 @@ class Pool:
     def _having(self, key: str) -> Any:
         """Return the packets whose field has the new value."""
         bits, found = self.bits, []
-        for one in self.choices:
-            number = one.port if key == self.port_key else one.address
+        numbers = [one.port if key == self.port_key else one.address for one in self.choices]
+        place, spans = bits.layout.places[key], {(one, one) for one in numbers if one is not None}
+        if self.packets & bits.layout.ranges(place, tuple(spans)) == bits.false:
+            # as in a cluster, whose services have other addresses than its pods
+            return bits.false
+        for one, number in zip(self.choices, numbers, strict=True):
             if number is not None:
                 found.append(one.packets & bits.within(key, bits.own(key), number, number))
         return any_of(bits.false, (inside for inside in found if inside != bits.false))

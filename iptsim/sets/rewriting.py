@@ -56,24 +56,6 @@ class Rewriting(NamedTuple):
         """Return the rewriting with some fields changed again."""
         return Rewriting.of(layout, {**dict(self.fields), **bits})
 
-    def followed(self, layout: Layout, later: Rewriting, seen: Callable[[], frozenset[str]]) -> Rewriting:
-        """Return this rewriting and a later one together.
-
-        Args:
-            layout: the variables of fields.
-            later: a rewriting whose bits are in terms of the header before this one for the fields in `seen`; those of
-                any other field are copied from it as it is after this one.
-            seen: returns some fields.
-        """
-        if not (self.fields and later.fields):
-            return later if later.fields else self
-        own, known = dict(self.fields), seen()
-        bits = {
-            key: value if key in known or key not in own else _copied(layout, key, own[key], value)
-            for key, value in later.fields
-        }
-        return self.then(layout, bits)
-
     def number(self, field: str) -> tuple[int, int]:
         """Return the number to which a field is set, and the mask of the bits that are set; other bits are copied."""
         bits = dict(self.fields).get(field, ())
@@ -93,6 +75,36 @@ class Rewriting(NamedTuple):
                     function = layout.variable((bit - _FIRST) // 2)
                     function = ~function if bit & 1 else function
                 found[variable] = PacketSet(layout, function)
+        return found
+
+
+class Following:
+    """Puts two rewritings together, each pair once."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._known: dict[tuple[Rewriting, Rewriting, frozenset[str]], Rewriting] = {}
+
+    def __call__(self, first: Rewriting, later: Rewriting, seen: Callable[[], frozenset[str]]) -> Rewriting:
+        """Return a rewriting and a later one together.
+
+        Args:
+            first: the first one.
+            later: a rewriting whose bits are in terms of the header before the first one for the fields in `seen`;
+                those of any other field are copied from it as it is after the first one.
+            seen: returns some fields.
+        """
+        if not (first.fields and later.fields):
+            return later if later.fields else first
+        known = seen()
+        found = self._known.get((first, later, known))
+        if found is None:
+            own = dict(first.fields)
+            bits = {
+                key: value if key in known or key not in own else _copied(self._layout, key, own[key], value)
+                for key, value in later.fields
+            }
+            found = self._known[first, later, known] = first.then(self._layout, bits)
         return found
 
 

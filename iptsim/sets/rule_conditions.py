@@ -23,15 +23,16 @@ class RulePlace:
 
     def __init__(self, rule: Rule, seen: dict[str, int]) -> None:
         self._rule, self._seen = rule, seen
-        self._name: Hashable = None
+        #: the name, once something has needed it
+        self.name: Hashable = None
 
     def __call__(self) -> Hashable:
         """Return the name, made when it is first needed."""
-        if self._name is None:
+        if self.name is None:
             rule = self._rule
             number = self._seen[rule.text] = self._seen.get(rule.text, 0) + 1
-            self._name = rule.table, rule.chain, rule.text, number
-        return self._name
+            self.name = rule.table, rule.chain, rule.text, number
+        return self.name
 
 
 class RuleConditions:
