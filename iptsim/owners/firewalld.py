@@ -1,7 +1,7 @@
 """firewalld: the zone or policy of a rule, and what the zone does with everything else.
 
-Source: firewalld's src/firewall/core/ipXtables.py (chains and their order) and fw_zone.py, fw_policy.py of 0.6
-to 2.x; firewalld.zones(5), firewalld.policies(5).
+Source: firewalld's src/firewall/core/ipXtables.py and nftables.py (chains and their order) and fw_zone.py, fw_policy.py
+of 0.6 to 2.x; firewalld.zones(5), firewalld.policies(5).
 """
 
 from __future__ import annotations
@@ -14,12 +14,21 @@ from iptsim.extensions.base import HOOKS, TRANSLATING
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 
+#: In nftables, all chains are in one table, and their names begin with that of the table of iptables.
+_TABLE = r"(?:(?:raw|mangle|nat|filter)_)?"
 _DISPATCH = (
-    r"(?:INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)_"
+    rf"{_TABLE}(?:INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)_"
     r"(?:direct|ZONES(?:_SOURCE|_IFACE)?|(?:IN|OUT)_ZONES(?:_SOURCE|_IFACE)?|POLICIES_(?:pre|post))"
 )
 _STEPS = r"_(?P<step>pre|log|deny|allow|post)"
-_OF_ZONE = re.compile(rf"(?P<hook>IN|OUT|FWDI|FWDO|FWD|PRE|POST)_(?P<zone>.+?)(?:{_STEPS})?")
+_OF_ZONE = re.compile(
+    rf"(?P<base>{_TABLE}(?P<hook>IN|OUT|FWDI|FWDO|FWD|PRE|POST)_(?:policy_)?(?P<zone>.+?))(?:{_STEPS})?"
+)
+_BUILTIN = re.compile(rf"{_TABLE}(?P<hook>{'|'.join(HOOKS)})")
+#: Chains that prove that the built-in ones are firewalld's.
+_LEADS = re.compile(
+    r"INPUT_(?:ZONES(?:_SOURCE)?|direct)|(?:nat|filter)_(?:INPUT|FORWARD|PREROUTING|POSTROUTING)_ZONES"
+)
 #: Endings of a zone's chains; at least one such chain proves that the name is a zone's or policy's.
 _PROOFS = ("_allow", "_deny", "_log")
 #: The zone that dockerd (since 20.10) creates for the bridges of its networks.
@@ -29,7 +38,7 @@ _DOCKERS_ZONE = "docker"
 def _claims(name: str, chains: Collection[str]) -> bool:
     """Return whether a chain is a zone's or policy's: other programs use such names without the other chains."""
     found = _OF_ZONE.fullmatch(name)
-    return found is not None and any(f"{found['hook']}_{found['zone']}{end}" in chains for end in _PROOFS)
+    return found is not None and any(f"{found['base']}{end}" in chains for end in _PROOFS)
 
 
 def _role(rule: Rule, scope: Scope) -> Role | None:
@@ -39,7 +48,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     if found is not None and _claims(rule.chain, scope.chains):
         policies = _policies(scope, rule.table)
         return _of_zone(rule, found["hook"], found["zone"], found["step"], found["zone"] in policies)
-    if rule.chain in HOOKS and {"INPUT_ZONES", "INPUT_ZONES_SOURCE", "INPUT_direct"} & scope.chains:
+    if _BUILTIN.fullmatch(rule.chain) and any(map(_LEADS.fullmatch, scope.chains)):
         return _builtin(rule)
     return None
 
@@ -48,7 +57,7 @@ def _policies(scope: Scope, table: str) -> set[str]:
     """Return the names of policies: the chains of POLICIES_pre and POLICIES_post lead to theirs."""
     names = set()
     for chain in scope.chains:
-        if re.fullmatch(r"[A-Z]+_POLICIES_(?:pre|post)", chain):
+        if re.fullmatch(rf"{_TABLE}[A-Z]+_POLICIES_(?:pre|post)", chain):
             for rule in scope.rules(table, chain):
                 if found := _OF_ZONE.fullmatch(rule.target_name):
                     names.add(found["zone"])
@@ -147,6 +156,8 @@ def _builtin(rule: Rule) -> Role | None:
         return Role("firewalld-plumbing", message("leads to firewalld's zones, policies or direct rules"))
     if text.startswith(("-j REJECT", "-j DROP")):
         return Role("firewalld-default", message("firewalld blocks packets that no zone accepts"))
+    if text == "-m conntrack --ctstate DNAT -j ACCEPT":
+        return Role("firewalld-established", message("firewalld accepts connections of forward-ports (DNAT)"))
     if "--ctstate" in text and "ESTABLISHED" in text and target == "ACCEPT":
         if "DNAT" in text:
             why = message("firewalld accepts established connections and those of forward-ports (DNAT)")

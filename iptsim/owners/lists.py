@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule
 from iptsim.host.model import Host
 from iptsim.owners.maker import option_of, single
-from iptsim.owners.rule_owners import authorship
+from iptsim.owners.rule_owners import authorship, rulesets_of
 
 
 def zones(host: Host) -> dict[str, list[str]]:
@@ -15,7 +15,7 @@ def zones(host: Host) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
     for rule in _rules(host, "firewalld-zone"):
         role = authorship(rule, host)[1]
-        if role is None or "zone" not in role.about or not rule.chain.startswith("INPUT_ZONES"):
+        if role is None or "zone" not in role.about or "INPUT_ZONES" not in rule.chain:
             continue
         text = rule.text
         member = option_of(text, "-i") or single(option_of(text, "-s")) or _ipset(text)
@@ -43,7 +43,7 @@ def _ipset(text: str) -> str:
 def _rules(host: Host, code: str) -> Iterator[Rule]:
     """Yield the rules with a role, among those whose chain or target shows the program."""
     marks = ("INPUT_ZONES",) if code.startswith("firewalld") else ("f2b-", "fail2ban-")
-    for ruleset in host.rulesets.values():
+    for ruleset in rulesets_of(host):
         for rule in ruleset.rules():
             if any(mark in rule.chain or mark in rule.text for mark in marks):
                 role = authorship(rule, host)[1]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.host.model import Host
+from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.owners.chain_owners import BUILTIN, all_makers, owners_of, scope_of
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role, Scope
@@ -64,14 +65,20 @@ def policy_role(host: Host, family: Family, table: str, chain: str) -> tuple[str
     return None
 
 
-def _rulesets(host: Host) -> Iterator[Ruleset]:
+def rulesets_of(host: Host) -> Iterator[Ruleset]:
+    """Yield the rules of iptables, and those of the base chains of nftables that are evaluated."""
     yield from host.rulesets.values()
     yield from host.extra_rulesets.values()
+    for chain in host.namespace.nftables.chains if host.namespace.nftables is not None else ():
+        for family, _ in chain.rules:
+            ruleset = ruleset_of(chain, family)
+            if ruleset is not None:
+                yield ruleset
 
 
 def _ruleset_of(rule: Rule, host: Host | None) -> Ruleset | None:
-    for ruleset in _rulesets(host) if host is not None else ():
+    for ruleset in rulesets_of(host) if host is not None else ():
         chain = ruleset.chain(rule.table, rule.chain)
-        if chain is not None and chain.at(rule.position) is rule:
+        if chain is not None and (chain.at(rule.position) is rule or any(one is rule for one in chain.rules)):
             return ruleset
     return None

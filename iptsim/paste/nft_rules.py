@@ -425,6 +425,9 @@ class _Rule:
         option = ["--set-mss", size] if size.isdigit() else ["--clamp-mss-to-pmtu"]
         self.target = ["-j", "TCPMSS", *option]
 
+    def _quiet(self, tree: Tree[Token]) -> None:
+        self.statements.append({"log": None})
+
     def _notrack(self, tree: Tree[Token]) -> None:
         self.statements.append({"notrack": None})
         self.target = ["-j", "CT", "--notrack"]

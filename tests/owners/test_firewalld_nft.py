@@ -1,0 +1,70 @@
+"""firewalld with its nftables backend: what the kernel did with real connections, and firewalld's terms for it.
+
+The connections were made in network namespaces with the recorded rules: a client behind eth0, another behind eth1.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+import iptsim
+from iptsim.host import load_host
+from iptsim.host.model import Host
+from iptsim.owners.lists import zones
+from iptsim.sources import loads_host
+from tests.docker.hosts import FIXTURES
+
+RECORDED = FIXTURES.parent / "recorded"
+
+
+@cache
+def host(name: str) -> Host:
+    path = RECORDED / name
+    return load_host(path) if path.is_dir() else loads_host(path.read_text())
+
+
+@pytest.mark.parametrize("name", ["firewalld-nft", "firewalld-nft.txt"])
+@pytest.mark.parametrize(
+    ("arriving", "sender", "to", "port", "verdict", "told"),
+    [
+        ("eth0", "203.0.113.9", "192.0.2.10", 22, "ACCEPT", "firewalld zone external allows 22/tcp"),
+        ("eth0", "203.0.113.9", "192.0.2.10", 80, "REJECT", "no service, port or rule of firewalld zone external"),
+        ("eth0", "203.0.113.9", "192.0.2.10", 5432, "REJECT", "no service, port or rule of firewalld zone external"),
+        ("eth0", "203.0.113.9", "192.0.2.10", 9005, "ACCEPT", "firewalld zone external allows 9000:9010/tcp"),
+        ("eth0", "203.0.113.9", "192.0.2.10", 8080, "ACCEPT", "connections of forward-ports (DNAT)"),
+        ("eth0", "198.51.100.7", "192.0.2.10", 5432, "ACCEPT", "a rich rule of firewalld zone external accepts it"),
+        ("eth0", "198.51.100.66", "192.0.2.10", 22, "DROP", "a rich rule of firewalld zone external blocks it"),
+        ("eth0", "198.51.100.66", "192.0.2.10", 8080, "ACCEPT", "connections of forward-ports (DNAT)"),
+        ("eth1", "10.0.0.5", "203.0.113.9", 443, "ACCEPT", "the target of firewalld policy out is ACCEPT"),
+        ("eth1", "10.0.0.5", "192.0.2.10", 22, "ACCEPT", "firewalld zone internal allows 22/tcp"),
+        ("eth1", "10.0.0.5", "192.0.2.10", 80, "REJECT", "no service, port or rule of firewalld zone internal"),
+    ],
+)  # fmt: skip
+def test_connections(
+    name: str, arriving: str, sender: str, to: str, port: int, verdict: str, told: str
+) -> None:
+    question: dict[str, Any] = {
+        "from": sender,
+        "to": to,
+        "proto": "tcp",
+        "dport": port,
+        "in_interface": arriving,
+    }
+    trace = iptsim.explain(host(name), **question)
+    assert trace.verdict == verdict
+    assert told in trace.reason.text
+
+
+def test_a_connection_from_outside_to_a_machine_inside() -> None:
+    """The text does not show where 10.0.0.5 is."""
+    question: dict[str, Any] = {"from": "203.0.113.9", "to": "10.0.0.5", "proto": "tcp", "dport": 81}
+    trace = iptsim.explain(host("firewalld-nft"), **question)
+    assert trace.verdict == "REJECT"
+    assert "no rule or policy allows forwarding from firewalld zone external" in trace.reason.text
+
+
+@pytest.mark.parametrize("name", ["firewalld-nft", "firewalld-nft.txt"])
+def test_zones(name: str) -> None:
+    assert zones(host(name)) == {"internal": ["eth1"], "external": ["eth0"], "public": ["default"]}
