@@ -36,9 +36,10 @@ def elements(text: str) -> list[Any] | None:
     for one in _COMMA.split(text):
         key, is_map, verdict = re.sub(_ADDED, "", one).strip().partition(" : ")
         words = verdict.split()
-        if not key or " . " in key or (is_map and len(words) not in (1, 2)):
+        if not key or (is_map and (" . " in key or len(words) not in (1, 2))):
             return None
-        value = json_value(port_of(key.strip().strip('"')))
+        parts = [json_value(port_of(part.strip('"'))) for part in key.strip().split(" . ")]
+        value = {"concat": parts} if len(parts) > 1 else parts[0]
         found.append([value, {words[0]: {"target": words[1]} if words[1:] else None}] if is_map else value)
     return found
 

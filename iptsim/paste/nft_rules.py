@@ -132,7 +132,7 @@ class _Rule:
                 negated = str(child) == "!="
                 if str(child) not in ("==", "!="):
                     values.append("?")
-            elif child.type not in ("TRANSPORT", "SIDE", "SIDE_ADDRESS", "ICMP"):
+            elif child.type not in ("IP", "TRANSPORT", "SIDE", "SIDE_ADDRESS", "ICMP"):
                 values.append(str(child).strip('"'))
         return negated, values
 
@@ -169,16 +169,27 @@ class _Rule:
 
     def _address(self, tree: Tree[Token], flag: str, name: str) -> None:
         negated, values = self._value(tree)
-        protocol = "ip6" if any(":" in value for value in values) else "ip"
-        if self.family == 0 and any(value.startswith("@") for value in values):
-            self.statements.append({"match": {"left": {f"{name} {values[0]}": {}}}})  # of either family
-        else:
-            self._compare({"payload": {"protocol": protocol, "field": name}}, tree, values, negated=negated)
-        shown = f"ip {name} {'!= ' if negated else ''}{', '.join(values)}"
+        protocol = str(tree.children[0])
+        self._compare({"payload": {"protocol": protocol, "field": name}}, tree, values, negated=negated)
+        shown = f"{protocol} {name} {'!= ' if negated else ''}{', '.join(values)}"
         if any("-" in value or value.startswith("@") for value in values) or (negated and len(values) > 1):
             self.unread.append(shown)
         else:
             self._condition(shown, flag, ",".join(values), negated=negated)
+
+    def _concat(self, tree: Tree[Token]) -> None:
+        fields, *values = tree.children
+        negated = isinstance(values[0], Token) and str(values[0]) == "!="
+        values = [one for one in values if not (isinstance(one, Token) and one.type == "OPERATOR")]
+        left = {"concat": [looked_up(one.removeprefix("meta ")) for one in str(fields).split(" . ")]}
+        right: Any = str(values[0])
+        if isinstance(values[0], Tree):
+            joined = [
+                [str(one).strip('"') for one in value.children] for value in values if isinstance(value, Tree)
+            ]
+            right = {"set": [{"concat": [json_value(port_of(one)) for one in each]} for each in joined]}
+        self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": right}})
+        self.unread.append(str(fields))
 
     def _iifname(self, tree: Tree[Token]) -> None:
         self._interface(tree, "-i", "iifname")

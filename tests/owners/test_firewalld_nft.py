@@ -6,6 +6,7 @@ The connections were made in network namespaces with the recorded rules: a clien
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 

@@ -108,6 +108,9 @@ table inet filter {{
         ("tcp dport 22 meta mark set mark or 0x5\n    meta mark & 0x4 == 0x4 accept", ["ACCEPT", "DROP"]),
         ("ct mark set 0x3\n    meta mark set ct mark & 0x2\n    mark 2 accept", ["ACCEPT", "ACCEPT"]),
         ("tcp flags syn tcp option maxseg size set rt mtu\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        ("ip daddr . tcp dport { 192.0.2.10 . 22, 192.0.2.9 . 80 } accept", ["ACCEPT", "DROP"]),
+        ("iifname != { \"eth0\", \"wg0\" } drop\n    tcp dport { ssh, 443 } accept", ["ACCEPT", "DROP"]),
+        ("tcp dport 22 ct helper set \"ftp\"\n    meta nftrace set 1\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
         # what is not known stays so
         ("tcp flags == syn tcp dport 22 accept", ["DEPENDS", "DROP"]),
         ("tcp dport 22 tproxy to :50080 accept\n    accept", ["DEPENDS", "DEPENDS"]),
