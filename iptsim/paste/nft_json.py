@@ -54,7 +54,7 @@ def translation_of(text: str, *, redirects: bool) -> dict[str, Any] | None:
     if not text:
         return None
     found = re.fullmatch(r"(?:\[(?P<six>[^\]]+)\]|(?P<address>[^\[\]]*?))(?::(?P<port>\d+(?:-\d+)?))?", text)
-    if redirects and text.isdigit():
+    if redirects and re.fullmatch(r"[0-9]{1,5}", text):
         return {"port": int(text)}
     if found is None or (":" in (found["address"] or "") and found["port"] is None):
         return {"addr": json_value(text)}
@@ -63,13 +63,22 @@ def translation_of(text: str, *, redirects: bool) -> dict[str, Any] | None:
     return {**made, "port": json_value(found["port"])} if found["port"] else made
 
 
+def number(text: str) -> int:
+    """Return a number, which may be hexadecimal.
+
+    >>> number("0x10"), number("08")
+    (16, 8)
+    """
+    return int(text, 16) if text.startswith("0x") else int(text)
+
+
 def json_value(text: str) -> Any:
     """Return a value in the form of libnftables-json(5)."""
-    if text.isdigit():
+    if re.fullmatch(r"[0-9]{1,10}", text):
         return int(text)
-    if found := re.fullmatch(r"(\d+)-(\d+)", text):
+    if found := re.fullmatch(r"([0-9]{1,10})-([0-9]{1,10})", text):
         return {"range": [int(found[1]), int(found[2])]}
-    if found := re.fullmatch(r"([0-9a-fA-F.:]+)/(\d+)", text):
+    if found := re.fullmatch(r"([0-9a-fA-F.:]+)/([0-9]{1,3})", text):
         return {"prefix": {"addr": found[1], "len": int(found[2])}}
     if found := re.fullmatch(r"([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)", text):
         return {"range": [found[1], found[2]]}

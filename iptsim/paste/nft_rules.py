@@ -18,7 +18,7 @@ from iptsim.grammar import parser
 from iptsim.host.nft_marks import mark_change
 from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
-from iptsim.paste.nft_json import element, json_value, looked_up, port_of, translation_of
+from iptsim.paste.nft_json import element, json_value, looked_up, number, port_of, translation_of
 
 SHOW = "nft list ruleset, and iptables-save -c"
 #: Words of statements that do more than compare.
@@ -288,9 +288,9 @@ class _Rule:
         negated, values = self._value(Tree("", rest))
         mark, module = _mark(str(name)), "connmark" if "ct" in str(name) else "mark"
         *mask, value = values
-        left = {"&": [mark, int(mask[0], 0)]} if mask else mark
+        left = {"&": [mark, number(mask[0])]} if mask else mark
         op = "!=" if negated else "=="
-        self.statements.append({"match": {"op": op, "left": left, "right": int(value, 0)}})
+        self.statements.append({"match": {"op": op, "left": left, "right": number(value)}})
         self.conditions += ["-m", module, *(["!"] if negated else []), "--mark", "/".join((value, *mask))]
 
     def _flags(self, tree: Tree[Token]) -> None:
@@ -356,7 +356,7 @@ class _Rule:
     # -- statements --------------------------------------------------------------------------------
 
     def _counter(self, tree: Tree[Token]) -> None:
-        numbers = [int(str(child)) for child in tree.children]
+        numbers = [number(str(child)) for child in tree.children]
         self.counters = Counters(numbers[0], numbers[1]) if len(numbers) == 2 else None
 
     def _log(self, tree: Tree[Token]) -> None:
@@ -419,10 +419,10 @@ class _Rule:
 
     def _mark_set(self, tree: Tree[Token]) -> None:
         name, first, *changes = tree.children
-        value: Any = int(str(first), 0) if str(first)[:1].isdigit() else _mark(str(first))
+        value: Any = number(str(first)) if str(first)[:1].isdigit() else _mark(str(first))
         for change in changes:
             assert isinstance(change, Tree)
-            value = {"&" if change.data == "kept" else "|": [value, int(str(change.children[0]), 0)]}
+            value = {"&" if change.data == "kept" else "|": [value, number(str(change.children[0]))]}
         statement = {"key": _mark(str(name)), "value": value}
         self.statements.append({"mangle": statement})
         target = mark_change(statement)
@@ -430,10 +430,10 @@ class _Rule:
 
     def _maxseg(self, tree: Tree[Token]) -> None:
         size = str(tree.children[0])
-        value = int(size, 0) if size.isdigit() else {"rt": {"key": "mtu"}}
+        value = number(size) if size != "rt mtu" else {"rt": {"key": "mtu"}}
         key = {"tcp option": {"name": "maxseg", "field": "size"}}
         self.statements.append({"mangle": {"key": key, "value": value}})
-        option = ["--set-mss", size] if size.isdigit() else ["--clamp-mss-to-pmtu"]
+        option = ["--set-mss", str(value)] if size != "rt mtu" else ["--clamp-mss-to-pmtu"]
         self.target = ["-j", "TCPMSS", *option]
 
     def _quiet(self, tree: Tree[Token]) -> None:

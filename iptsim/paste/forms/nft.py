@@ -365,8 +365,8 @@ def _table_of(lines: list[Line]) -> str:
 
 def _priority(text: str) -> int:
     """Return a priority as a number: "filter + 10" is 10."""
-    found = re.fullmatch(r"(-?\w+)\s*(?:([+-])\s*(\d+))?", text.strip())
+    found = re.fullmatch(r"(-?\w+)\s*(?:([+-])\s*([0-9]{1,10}))?", text.strip())
     if not found:
         return 0
-    base = _PRIORITIES.get(found[1], int(found[1]) if re.fullmatch(r"-?\d+", found[1]) else 0)
+    base = _PRIORITIES.get(found[1], int(found[1]) if re.fullmatch(r"-?[0-9]{1,10}", found[1]) else 0)
     return base + (int(found[2] + found[3]) if found[2] else 0)

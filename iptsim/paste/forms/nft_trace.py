@@ -120,7 +120,7 @@ def _question(packet: dict[str, str]) -> dict[str, Any]:
     for key, value in packet.items():
         name = _NAMES.get(key)
         if name in ("sport", "dport"):
-            fields[name] = int(value) if value.isdigit() else value
+            fields[name] = int(value) if re.fullmatch(r"[0-9]{1,5}", value) else value
         elif name is not None:
             fields[name] = value
     fields.setdefault("proto", "tcp")
