@@ -158,17 +158,18 @@ def rule_number(text: str, last: int) -> int:
     Raises:
         CommandError: it is not a number from 1 to `last`.
     """
-    if not (text.isascii() and text.isdigit() and int(text)):
+    digits = text.lstrip("0")
+    if not (digits and text.isascii() and text.isdigit()):
         raise CommandError(
             message("{text!r} is not a rule number", text=text), 1, message("rules are counted from 1")
         )
-    if int(text) > last:
+    if len(digits) > len(str(last)) or int(digits) > last:
         raise CommandError(
             message("rule number {text} is too big", text=text),
             1,
             message("the highest is {last}", last=last),
         )
-    return int(text)
+    return int(digits)
 
 
 def insert(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:

@@ -67,7 +67,7 @@ def _may_be_nft(version: str | None) -> bool:
     """
     if version is None:
         return True
-    parts = [int(part) for part in re.findall(r"[0-9]+", version)[:3]]
+    parts = [int(part) for part in re.findall(r"[0-9]{1,9}", version)[:3]]
     return [1, 8] <= parts < [1, 8, 8]
 
 

@@ -23,6 +23,8 @@ from iptsim.languages import Text, message
 #: Picks the value words of a step from a line: one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
 
+#: The most digits of a counter, which has 64 bits.
+_MOST_DIGITS = 20
 #: The limit on rules after expanding the address lists of a dump. iptables-save prints each rule on its own
 #: line; only files for iptables-restore have lists, and two lists of 511 addresses make 261,121 rules.
 MAX_LISTED = 10_000
@@ -420,7 +422,7 @@ class Plan:
         texts = [words[index] for index in self.counters]
         if len(texts) == 1:
             texts = texts[0].split(",", 1)
-        if not all(text.isascii() and text.isdigit() for text in texts):
+        if not all(text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS for text in texts):
             raise BindError(
                 message("the counters are not two numbers"),
                 self.counters[0],

@@ -36,7 +36,7 @@ class ListingForm(NamedTuple):
         >>> ListingForm.of("1.8.9", "legacy", 4).version
         (1, 8, 9)
         """
-        numbers = tuple(int(number) for number in re.findall(r"[0-9]+", version or ""))
+        numbers = tuple(int(number) for number in re.findall(r"[0-9]{1,9}", version or ""))
         return cls(numbers or NEWEST, backend, family)
 
     def since(self, *version: int) -> bool:

@@ -252,7 +252,7 @@ def dccp_type(packet: Packet) -> int | None:
     stated = packet.extra.get("dccp_type")
     if stated is None or isinstance(stated, int):
         return stated
-    return int(stated) if stated.isdigit() else DCCP_TYPES.index(stated.upper())
+    return int(stated) if stated.isdecimal() else DCCP_TYPES.index(stated.upper())
 
 
 def _put_tcp(writer: _Writer, packet: Packet) -> None:

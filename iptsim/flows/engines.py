@@ -48,7 +48,7 @@ def engine_of(name: str, hosts: list[Host]) -> Iterator[Engine]:
     if kind == "":
         yield lambda batches: ([part_of(host, batch) for host in hosts] for batch in batches)
     elif kind == "processes":
-        if value and not value.isdigit():
+        if value and not value.isdecimal():
             raise UsageError(
                 message("--engine processes={value}: not a valid number of processes", value=value)
             )

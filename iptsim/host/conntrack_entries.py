@@ -59,11 +59,11 @@ def _entry(line: str) -> ConntrackEntry:
     words = line.split()
     if words[0] in ("ipv4", "ipv6"):
         words = words[2:]
-    proto = int(words[1]) if words[1].isdigit() else PROTOCOLS[words[0]]
+    proto = int(words[1]) if words[1].isdecimal() else PROTOCOLS[words[0]]
     bare = [word for word in words[2:] if "=" not in word]
     flags = {word.strip("[]") for word in bare if word.startswith("[")}
-    timeout = next((int(word) for word in bare if word.isdigit()), None)
-    state = next((word for word in bare if not word.startswith("[") and not word.isdigit()), None)
+    timeout = next((int(word) for word in bare if word.isdecimal()), None)
+    state = next((word for word in bare if not word.startswith("[") and not word.isdecimal()), None)
     pairs = _PAIR.findall(line)
     second = next(place for place, (key, _) in enumerate(pairs) if place and key == "src")
     original, reply = _direction(pairs[:second], proto), _direction(pairs[second:], proto)

@@ -379,7 +379,7 @@ def ports(text: str, *, with_protocol: bool) -> Iterator[Hashable]:
     name, colon, rest = text.partition(":")
     if not colon:
         name, rest = "tcp", text
-    proto = int(name) if name.isdigit() else PROTOCOLS.get(name.lower(), 58 if name == "icmpv6" else -1)
+    proto = int(name) if name.isdecimal() else PROTOCOLS.get(name.lower(), 58 if name == "icmpv6" else -1)
     if proto < 0:
         raise ValueError(message("unknown protocol {name!r}", name=name))
     if proto in (ICMP, ICMPV6) and colon:

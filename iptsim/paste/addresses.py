@@ -7,7 +7,7 @@ import re
 from iptsim.extensions.hidden import SHOW, Hidden, HiddenAddress
 from iptsim.extensions.values import NETWORK
 from iptsim.languages import Message, message
-from iptsim.packet import Family
+from iptsim.packet import Family, parse_address
 
 _ANYWHERE = frozenset({"anywhere", "0.0.0.0/0", "::/0", "default", "0/0"})
 #: Names in the usual /etc/hosts and /etc/networks, which iptables prints without -n.
@@ -34,6 +34,15 @@ _KNOWN = {
 #: Placeholders for a redacted byte.
 _REDACTED = re.compile(r"[0-9]*[xXyYzZnN*?#_█•■.]+[0-9]*|<[^>]*>|\[[^]]*\]|[A-Za-z]{1,3}")
 _BYTES = 4
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an address that exists, unlike 999.8.0.1 or a redacted one."""
+    try:
+        parse_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_number(text: str, family: Family) -> bool:
@@ -66,7 +75,7 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
     told = "" if negated else _told(flag, bare)
     if redacted is not None:
         address, mask = redacted
-        if slash and length.isdigit() and int(length) < 32:
+        if slash and length.isdecimal() and int(length) < 32:
             mask &= 0xFFFFFFFF << (32 - int(length)) & 0xFFFFFFFF
             address &= mask
         return [], HiddenAddress(
@@ -107,12 +116,12 @@ def _known_bytes(text: str) -> tuple[int, int] | None:
     ((1593835520, 4278190080), None)
     """
     parts = text.split(".")
-    if len(parts) != _BYTES or not any(part.isdigit() for part in parts):
+    if len(parts) != _BYTES or not any(part.isdecimal() for part in parts):
         return (0, 0) if _is_all_redacted(parts) else None
     address = mask = 0
     for part in parts:
         address, mask = address << 8, mask << 8
-        if part.isdigit() and int(part) < 256:
+        if part.isdecimal() and int(part) < 256:
             address, mask = address | int(part), mask | 0xFF
         elif not _REDACTED.fullmatch(part):
             return None

@@ -83,11 +83,15 @@ _SPOKEN = re.compile(
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
+#: A number that no program prints.
+_ENDLESS = re.compile(r"\d{40,}")
 #: At most this many prefixes precede a line.
 _PREFIXES = 3
 #: Characters that a line has at most, unless it is JSON or the elements of a set: people type and save shorter ones.
 _LONGEST = 5_000
 _LONG = re.compile(r"\s*(?:[{\[\"]|elements = )")
+#: A number that no program prints.
+_ENDLESS = re.compile(r"\d{40}")
 
 
 class Line(NamedTuple):
@@ -142,6 +146,10 @@ def decode(data: bytes, name: str) -> str:
     return data.decode("utf-8", "replace")
 
 
+def _is_sensible(line: str) -> bool:
+    return (len(line) <= _LONGEST or _LONG.match(line) is not None) and _ENDLESS.search(line) is None
+
+
 def lines_of(text: str) -> list[Line]:
     """Return the cleaned lines of a text, with Unix, Windows or old Mac line ends."""
     raw = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -157,7 +165,7 @@ def lines_of(text: str) -> list[Line]:
         patched = {number for number, (_, inside) in enumerate(made, 1) if inside}
         raw = [line for line, _ in made]
     numbered = [
-        (number, part if len(part) <= _LONGEST or _LONG.match(part) else "...")
+        (number, part if _is_sensible(part) else "...")
         for number, line in enumerate(raw, 1)
         for part in _unescaped(line)
     ]

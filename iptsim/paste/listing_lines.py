@@ -101,7 +101,7 @@ def heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None]
     assert isinstance(what, Tree)
     tokens = [str(token) for token in what.children]
     if what.data == "references":
-        return str(name), None, None, int(tokens[0]) if tokens and tokens[0].isdigit() else None
+        return str(name), None, None, int(tokens[0]) if tokens and tokens[0].isdecimal() else None
     counters = Counters(_number(tokens[1]), _number(tokens[2])) if len(tokens) > 2 else None
     return str(name), "" if is_cut(tokens[0]) else tokens[0], counters, None
 

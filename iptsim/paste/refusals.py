@@ -422,7 +422,7 @@ _CHECKS: tuple[Callable[[list[str]], Refusal | None], ...] = (
 
 def _begin(words: Sequence[str]) -> int:
     """Return where the options of a rule begin: after its chain and its number."""
-    return 3 if len(words) > 2 and words[2].isdigit() else 2
+    return 3 if len(words) > 2 and words[2].isdecimal() else 2
 
 
 def _jump_at(words: Sequence[str]) -> int:

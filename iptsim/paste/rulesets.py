@@ -282,7 +282,7 @@ class Builder:
             else:  # firewalld's chain is not shown
                 name, words[1] = base, Word(base, base, 0, 0)
         chain = self._home(table, name, item.line)
-        if letter in "IDR" and len(words) > 2 and words[2].text.isdigit():
+        if letter in "IDR" and len(words) > 2 and words[2].text.isdecimal():
             number = words.pop(2).text
         beyond = number is not None and int(number) > len(chain.rules) + (letter == "I")
         beyond = beyond and self._known.isdisjoint({(family, table.name, one) for one in ("", name)})

@@ -137,7 +137,7 @@ class Script:
             made = rest
         elif action == "--add-chain" and len(rest) == 2:
             made = ["-t", rest[0], "-N", rest[1]]
-        elif len(rest) > 3 and rest[2].lstrip("-").isdigit():
+        elif len(rest) > 3 and rest[2].lstrip("-").isdecimal():
             table, chain, priority = rest[0], rest[1], int(rest[2])
             if chain in BUILTIN_CHAINS.get(table, ()):
                 chain += "_direct"

@@ -75,7 +75,7 @@ class Added:
 
 def _options(words: Sequence[str]) -> tuple[str, ...]:
     """Return the options of a rule, without its position, in an order that does not matter."""
-    return tuple(sorted(words[1:] if words[:1] and words[0].isdigit() else words))
+    return tuple(sorted(words[1:] if words[:1] and words[0].isdecimal() else words))
 
 
 def table_of_command(words: list[str]) -> tuple[str, list[str]]:
@@ -92,7 +92,7 @@ def table_of_command(words: list[str]) -> tuple[str, list[str]]:
         if word in ("-t", "--table"):
             left[:1] = []
         elif word in ("-w", "--wait", "-W", "--wait-interval"):
-            left[:1] = [] if left[:1] and left[0].isdigit() else left[:1]
+            left[:1] = [] if left[:1] and left[0].isdecimal() else left[:1]
         elif not word.startswith("--table=") and word not in ("-v", "--verbose", "-n", "--numeric"):
             kept.append(word)
     at = next((place for place, word in enumerate(kept) if CHANGES.fullmatch(word)), None)

@@ -340,4 +340,4 @@ def _reached(space: Space, packets: PacketSet, made: Mapping[str, str]) -> Packe
 def _port(made: Mapping[str, str]) -> int | None:
     """Return the port that packets have on arrival, if nat changes it to one."""
     port = made.get("dport", "")
-    return int(port) if port.isdigit() else None
+    return int(port) if port.isdecimal() else None

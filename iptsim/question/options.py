@@ -100,7 +100,7 @@ def _is_place(text: str) -> bool:
     """Return whether a text names a rule, or a chain of nftables; a chain's name may hold colons itself."""
     table, _, rest = text.partition(":")
     chain, _, position = rest.rpartition(":")
-    return (table in _NFT_FAMILIES and bool(rest)) or bool(table and chain and position.isdigit())
+    return (table in _NFT_FAMILIES and bool(rest)) or bool(table and chain and position.isdecimal())
 
 
 # -- questions as lines and options ----------------------------------------------------------------

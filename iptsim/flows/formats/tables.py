@@ -355,7 +355,7 @@ def _without_flags(
 
 def _vpc_state(proto: str | None, flags: str | None) -> str | None:
     """Return the state of a flow: one with SYN and ACK is the reply of a connection (AWS: tcp-flags)."""
-    if proto != "6" or not flags or not flags.isdigit():
+    if proto != "6" or not flags or not flags.isdecimal():
         return None
     return "established" if int(flags) & 18 in (18, 16) else None
 

@@ -14,7 +14,7 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
-from iptsim.packet import parse_address
+from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of
@@ -142,13 +142,7 @@ def _question(tree: Tree[Token], sentence: str) -> tuple[dict[str, Any], str | N
 
 def _is_end(text: str) -> bool:
     """Return whether a text is the host, the internet, or an address that exists: not 999.8.0.1."""
-    if text in ("host", "internet", "localhost"):
-        return True
-    try:
-        parse_address(text)
-    except ValueError:
-        return False
-    return True
+    return text in ("host", "internet", "localhost") or is_address(text)
 
 
 def _end(place: Tree[Token]) -> tuple[str, int | None, str | None]:

@@ -11,7 +11,7 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
-from iptsim.packet import parse_address
+from iptsim.paste.addresses import is_address
 from iptsim.paste.interfaces import kind_of, usual_scope
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
@@ -170,7 +170,7 @@ def _link(tree: Tree[Token]) -> dict[str, Any]:
     name, _, peer = _tokens(tree, "INTERFACE")[0].partition("@")
     pairs = _pairs(tree)
     entry = _entry(name, peer, int(_tokens(tree, "NUMBER")[0]), _flags(_tokens(tree, "FLAGS")[0]))
-    if pairs.get("mtu", "").isdigit():
+    if pairs.get("mtu", "").isdecimal():
         entry["mtu"] = int(pairs["mtu"])
     if "master" in pairs:
         entry["master"] = pairs["master"]
@@ -218,21 +218,13 @@ def _add_address(entry: dict[str, Any], tree: Tree[Token]) -> bool:
         told: dict[str, Any] = {"local": local, "address": peer}
     else:
         told = {"local": local}
-    if not _is_address(local) or not length.isdigit():
+    if not is_address(local) or not length.isdecimal():
         return False
     told |= {"family": family, "prefixlen": int(length), "scope": pairs.get("scope", usual_scope(local))}
-    if _is_address(pairs.get("brd", "")):
+    if is_address(pairs.get("brd", "")):
         told["broadcast"] = pairs["brd"]
     told |= {name: True for name in names if name in ("secondary", "deprecated", "temporary", "dadfailed")}
     entry["addr_info"].append(told)
-    return True
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parse_address(text)
-    except ValueError:
-        return False
     return True
 
 
@@ -280,7 +272,7 @@ def _route(tree: Tree[Token], table: str | None) -> dict[str, Any]:
     if types := _tokens(tree, "TYPE"):
         entry["type"] = types[0]
     entry |= {field: pairs[key] for key, field in _ROUTE_FIELDS.items() if key in pairs}
-    if pairs.get("metric", "").isdigit():
+    if pairs.get("metric", "").isdecimal():
         entry["metric"] = int(pairs["metric"])
     if table and table != "all":
         entry.setdefault("table", table)
@@ -312,12 +304,12 @@ def rule_entry(text: str) -> dict[str, Any] | None:
     if negated:
         entry["not"] = None
     given = _pairs(tree).get("priority", "")
-    return {**entry, "priority": int(given)} if given.isdigit() else entry
+    return {**entry, "priority": int(given)} if given.isdecimal() else entry
 
 
 def _is_prefix(text: str) -> bool:
     address, _, length = text.partition("/")
-    return text == "default" or (_is_address(address) and (not length or length.isdigit()))
+    return text == "default" or (is_address(address) and (not length or length.isdecimal()))
 
 
 # -- rules -----------------------------------------------------------------------------------------
@@ -358,7 +350,7 @@ def _rule(tree: Tree[Token], text: str) -> dict[str, Any]:
             entry[key] = pairs[key]
     if "lookup" in pairs:
         entry["table"] = pairs["lookup"]
-    if pairs.get("suppress_prefixlength", "").isdigit():
+    if pairs.get("suppress_prefixlength", "").isdecimal():
         entry["suppress_prefixlen"] = int(pairs["suppress_prefixlength"])
     if actions := _tokens(tree, "ACTION"):
         entry["action"] = actions[0]

@@ -11,6 +11,7 @@ from lark.exceptions import UnexpectedInput
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.grammar import parser
 from iptsim.packet import TCP_FLAGS, Family
+from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command
@@ -32,7 +33,6 @@ _VERDICTS = (
     ("DROP", re.compile(r"block|drop|den(?:y|ied)|refus|discard", re.IGNORECASE)),
     ("ACCEPT", re.compile(r"\ballow|accept|permit|pass(?:ed)?\b", re.IGNORECASE)),
 )
-_REDACTED = re.compile(r".*(?:[xXyY*?]{2}|<|>|\[|redact|filter|hidden|\.{3})", re.IGNORECASE)
 
 
 class Record(NamedTuple):
@@ -166,17 +166,17 @@ def question_of(record: Record) -> dict[str, Any]:
         fields["from"] = "host"
     else:
         fields["in"] = pairs["IN"]
-        fields["from"] = source if _is_address(source) else "internet"
+        fields["from"] = source if is_address(source) else "internet"
     fields["to"] = (
-        destination if _is_address(destination) else "host" if record.hook == "INPUT" else "internet"
+        destination if is_address(destination) else "host" if record.hook == "INPUT" else "internet"
     )
     fields["proto"] = pairs.get("PROTO", "tcp").lower()
     for name, key in (("sport", "SPT"), ("dport", "DPT"), ("ttl", "TTL"), ("length", "LEN")):
-        if pairs.get(key, "").isdigit():
+        if pairs.get(key, "").isdecimal():
             fields[name] = int(pairs[key])
-    if pairs.get("TYPE", "").isdigit():
+    if pairs.get("TYPE", "").isdecimal():
         fields["icmp_type"] = int(pairs["TYPE"])
-        if pairs.get("CODE", "").isdigit():
+        if pairs.get("CODE", "").isdecimal():
             fields["icmp_code"] = int(pairs["CODE"])
     flags = [flag for flag in record.flags if flag in TCP_FLAGS]
     if fields["proto"] == "tcp" and flags and flags != ["SYN"]:
@@ -191,7 +191,7 @@ def conditions(record: Record) -> tuple[str, ...]:
     pairs = record.pairs
     words: list[str] = []
     for flag, key in (("-s", "SRC"), ("-d", "DST")):
-        if _is_address(pairs.get(key, "")):
+        if is_address(pairs.get(key, "")):
             words += [flag, pairs[key]]
     for flag, key in (("-i", "IN"), ("-o", "OUT")):
         if pairs.get(key):
@@ -199,12 +199,6 @@ def conditions(record: Record) -> tuple[str, ...]:
     protocol = pairs.get("PROTO", "").lower()
     if protocol:
         words += ["-p", protocol]
-    if protocol in ("tcp", "udp") and pairs.get("DPT", "").isdigit():
+    if protocol in ("tcp", "udp") and pairs.get("DPT", "").isdecimal():
         words += ["-m", protocol, "--dport", pairs["DPT"]]
     return tuple(words)
-
-
-def _is_address(text: str) -> bool:
-    return bool(
-        re.fullmatch(r"[0-9]+(?:\.[0-9]+){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+", text)
-    ) and not _REDACTED.match(text)

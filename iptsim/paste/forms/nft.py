@@ -274,7 +274,7 @@ class _Reader:
         rules = self._iptables
         if found := _BASE.match(text):
             fields = _base_fields(found)
-            self.objects[-1]["chain"] |= fields
+            next(one["chain"] for one in reversed(self.objects) if "chain" in one).update(fields)
             policy = fields["policy"]
             if rules is not None and self.chain not in BUILTIN_CHAINS[self.table[1]]:
                 self.native.add(self.table)

@@ -62,7 +62,7 @@ def _dumped(tree: Tree[Token]) -> dict[str, Any]:
             address, _, number = address.rpartition(".")
         fields[name] = address
         if number is not None:
-            fields[port] = int(number) if number.isdigit() else number
+            fields[port] = int(number) if number.isdecimal() else number
     if "interface" in parts and parts["interface"][1] != "Out":
         fields["in"] = parts["interface"][0]
     kind = next(name for name in ("tcp", "udp", "icmp", "other") if name in parts)
