@@ -318,12 +318,19 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
 def _is_flushed(scene: Scene, family: Family) -> bool:
     """Return whether a source without containers shows nat's DOCKER, empty, and nothing that jumps there.
 
-    `iptables -t nat -F` leaves it so: it removes rules, but no chains.
+    `iptables -t nat -F` leaves it so: it removes rules, but no chains. Or other rules for published ports are left.
     """
-    if scene.knows_containers or "DOCKER" not in scene.table(family, "nat").chains:
+    if scene.knows_containers or not (
+        "DOCKER" in scene.table(family, "nat").chains or _hairpins(scene, family)
+    ):
         return False
-    hooks = ("PREROUTING", "OUTPUT")
-    return not scene.jumps(family, "nat", "DOCKER") and all(scene.shows(family, "nat", one) for one in hooks)
+    shown = all(scene.shows(family, "nat", one) for one in ("PREROUTING", "OUTPUT"))
+    return shown and not scene.jumps(family, "nat", "DOCKER")
+
+
+def _hairpins(scene: Scene, family: Family) -> bool:
+    roles = map(docker_role, scene.rules(family, "nat", "POSTROUTING"))
+    return any(role is not None and role.code == "hairpin-masquerade" for role in roles)
 
 
 def _chain_not_found(scene: Scene) -> bool:
@@ -331,12 +338,8 @@ def _chain_not_found(scene: Scene) -> bool:
     pasted = scene.host.pasted
     if pasted is None or "docker" not in {word.lower() for word in pasted.searched}:
         return False
-    chains = {
-        name
-        for family in scene.families
-        for table in scene.host.rulesets[family].tables.values()
-        for name in table.chains
-    }
+    tables = [table for one in scene.families for table in scene.host.rulesets[one].tables.values()]
+    chains = {name for table in tables for name in table.chains}
     return "DOCKER" not in chains and bool(chains & DOCKER_CHAINS)
 
 
@@ -347,14 +350,13 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     if _chain_not_found(scene):
         yield Evidence("nat, filter", message("no chain {chain}", chain="DOCKER"))
         return
-    if networks or "DOCKER" in nat:
+    if networks or "DOCKER" in nat or _hairpins(scene, family):
         for hook in ("PREROUTING", "OUTPUT"):
             if scene.shows(family, "nat", hook) and not any(
                 rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")
             ):
                 yield _no_jump("nat", hook, "DOCKER", nat)
-    daemon = scene.host.daemon
-    engine = daemon.engine if daemon is not None else None
+    engine = scene.host.daemon.engine if scene.host.daemon is not None else None
     if "DOCKER-FORWARD" in chains or (engine is not None and engine.jumps_to_docker_forward):
         entries = ["DOCKER-FORWARD"]
     else:

@@ -335,6 +335,14 @@ def test_an_input_that_blocks_containers_which_a_text_mentions(
     assert (found in title) if found else not title
 
 
+def test_hairpin_rules_without_the_chain_of_docker(tmp_path: Path) -> None:
+    """For each published port, dockerd writes a rule to nat DOCKER and this one (libnetwork, setPerPortNAT)."""
+    listed = "-P PREROUTING ACCEPT\n-P INPUT ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n"
+    rule = "-A POSTROUTING -s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE\n"
+    assert "docker-rules-flushed" in codes(tmp_path, f"# iptables -t nat -S\n{listed}{rule}")
+    assert "docker-rules-flushed" not in codes(tmp_path, f"# iptables -t nat -S\n{listed}")
+
+
 def test_a_container_has_no_bridge_of_docker(tmp_path: Path) -> None:
     """Its network namespace has interfaces and rules of its own (network_namespaces(7))."""
     listed = "$ docker exec vpn iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n"
