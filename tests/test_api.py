@@ -43,6 +43,7 @@ def test_explain_takes_a_path(as_text: bool) -> None:
     answer = iptsim.explain(str(ICC_OFF) if as_text else ICC_OFF, "client", "web:80")
     assert isinstance(answer, iptsim.Explanation)
     assert answer.verdict == "DROP"
+    assert str(answer.reason) == answer.reason.text
 
 
 def test_explain_takes_a_host_and_any_field() -> None:

@@ -32,6 +32,9 @@ class Reason:
     remedy: Text = ""
     language: str = field(default_factory=current_language)
 
+    def __str__(self) -> str:
+        return self.text
+
     @property
     def text(self) -> str:
         """The sentences, in its language."""
