@@ -152,7 +152,8 @@ def author_advice(case: Case) -> Text:
         command = f"firewall-cmd --zone={role.about['zone']} --add-port={port}"
     elif role.code == "fail2ban-banned":
         source = address_text(packet.family, packet.src)
-        command = f"fail2ban-client set {role.about['jail']} unbanip {source}"
+        jail = f"set {role.about['jail']} unbanip" if "jail" in role.about else "unban"
+        command = f"fail2ban-client {jail} {source}"
     elif role.code == "crowdsec-banned":
         command = f"cscli decisions delete --ip {address_text(packet.family, packet.src)}"
     else:

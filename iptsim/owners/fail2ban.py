@@ -1,7 +1,7 @@
 """fail2ban: the jail that banned an address.
 
-Sources: fail2ban's config/action.d/iptables.conf, iptables-ipset.conf and, for Docker, what its users put into
-DOCKER-USER; chains are called f2b-JAIL, fail2ban-JAIL before 0.10.
+Sources: fail2ban's config/action.d/iptables.conf, iptables-ipset.conf, nftables.conf and, for Docker, what its users put
+into DOCKER-USER; chains are called f2b-JAIL, fail2ban-JAIL before 0.10. In nftables, all jails share a chain.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ from iptsim.owners.maker import Maker, Role, Scope, single, without_comment
 
 _NAME = r"(?:f2b|fail2ban)-(?P<jail>\S+)"
 _JUMP = re.compile(_NAME)
+_SHARED = "f2b-chain"
 _SET = re.compile(rf"--match-set {_NAME} src")
 
 
 def _role(rule: Rule, scope: Scope) -> Role | None:
     text = without_comment(rule)
+    if rule.chain == _SHARED:
+        banned = re.search(r"(?:^|[^!] )-s (\S+)", text)
+        if banned is None:
+            return None
+        return Role("fail2ban-banned", message("fail2ban has banned {address}", address=single(banned[1])))
     if found := _JUMP.fullmatch(rule.chain):
         jail = found["jail"]
         banned = re.search(r"(?:^|[^!] )-s (\S+)", text)

@@ -29,7 +29,9 @@ def jails(host: Host) -> dict[str, list[str]]:
     for code in ("fail2ban-jail", "fail2ban-banned"):
         for rule in _rules(host, code):
             role = authorship(rule, host)[1]
-            banned = found.setdefault(role.about["jail"], {}) if role is not None else {}
+            if role is None or "jail" not in role.about:
+                continue
+            banned = found.setdefault(role.about["jail"], {})
             if address := single(option_of(rule.text, "-s")) or _ipset(rule.text):
                 banned[address] = None
     return {jail: list(addresses) for jail, addresses in found.items()}

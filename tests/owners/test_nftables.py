@@ -1,6 +1,7 @@
-"""firewalld with its nftables backend: what the kernel did with real connections, and firewalld's terms for it.
+"""Programs that write rules of nftables: firewalld's and fail2ban's terms for them.
 
-The connections were made in network namespaces with the recorded rules: a client behind eth0, another behind eth1.
+What became of connections through firewalld's rules is the kernel's answer: they were made in network namespaces with
+the recorded rules, from a client behind eth0 and another behind eth1.
 """
 
 from __future__ import annotations
@@ -69,3 +70,22 @@ def test_a_connection_from_outside_to_a_machine_inside() -> None:
 @pytest.mark.parametrize("name", ["firewalld-nft", "firewalld-nft.txt"])
 def test_zones(name: str) -> None:
     assert zones(host(name)) == {"internal": ["eth1"], "external": ["eth0"], "public": ["default"]}
+
+
+def test_fail2ban() -> None:
+    """All jails share a chain (fail2ban's config/action.d/nftables.conf)."""
+    rules = """table inet f2b-table {
+    set addr-set-sshd {
+        type ipv4_addr
+        elements = { 198.51.100.9, 203.0.113.9 }
+    }
+    chain f2b-chain {
+        type filter hook input priority filter - 1; policy accept;
+        tcp dport 22 ip saddr @addr-set-sshd reject with icmp port-unreachable
+    }
+}
+"""
+    answer = iptsim.explain(loads_host(rules), "203.0.113.9", "host:22")
+    assert answer.verdict == "REJECT"
+    assert answer.reason.text.endswith(": fail2ban has banned 203.0.113.9.")
+    assert answer.reason.advice == "To allow it: fail2ban-client unban 203.0.113.9."
