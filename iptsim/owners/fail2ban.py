@@ -1,7 +1,7 @@
 """fail2ban: the jail that banned an address.
 
-Sources: fail2ban's config/action.d/iptables.conf, iptables-ipset.conf, nftables.conf and, for Docker, what its users put
-into DOCKER-USER; chains are called f2b-JAIL, fail2ban-JAIL before 0.10. In nftables, all jails share a chain.
+Sources: fail2ban's config/action.d/iptables.conf, iptables-ipset.conf, nftables.conf and, for Docker, what its users
+put into DOCKER-USER; chains are called f2b-JAIL, fail2ban-JAIL before 0.10. In nftables, all jails share a chain.
 """
 
 from __future__ import annotations
