@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
-from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -45,9 +44,8 @@ class Node(NamedTuple):
 class ChainGraph:
     """The hooks, chains and calls of some tables of a ruleset.
 
-    Every dump that is read needs :meth:`reached` and :meth:`nesting`, so no networkx graph is made for these: with
-    100,000 rules, reading would take a quarter longer, and loading networkx takes a third of the time of a short
-    answer. All other questions are answered by networkx.
+    Every dump that is read needs :meth:`reached`, so no networkx graph is made for it: with 100,000 rules, reading
+    would take a quarter longer. All other questions are answered by networkx.
 
     Args:
         tables: the tables; their chains must not change any more.
@@ -96,24 +94,6 @@ class ChainGraph:
                 for name in self.reached(table, hook):
                     found[name] = _and(found.get(name, ()), hook)
         return found
-
-    def nesting(self) -> int | None:
-        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
-        deepest = 0
-        for table in self._tables.values():
-            calls = {name: _calls(table, name) for name in self.reached(table.name, *_bases(table))}
-            order = TopologicalSorter(calls)
-            try:
-                order.prepare()
-            except CycleError:
-                return None
-            # callees first; the last generation has only base chains, or chains that only these call
-            generations = 0
-            while order.is_active():
-                order.done(*order.get_ready())
-                generations += 1
-            deepest = max(deepest, generations - 1)
-        return deepest
 
     # -- by networkx -------------------------------------------------------------------------------
 
@@ -190,6 +170,16 @@ class ChainGraph:
             if len(group) > 1 or any(self.network.has_edge(one, one) for one in group)
         ]
 
+    def nesting(self) -> int | None:
+        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
+        import networkx as nx
+
+        try:
+            generations = sum(1 for _ in nx.topological_generations(self.passed))
+        except nx.NetworkXUnfeasible:
+            return None
+        return max(generations - 2, 0)  # the first two are the hooks and their base chains
+
     def loop(self) -> list[Rule]:
         """Return the rules of one loop that a packet can reach, in order; empty if there is none."""
         import networkx as nx
@@ -206,11 +196,6 @@ class ChainGraph:
 
         path = nx.dag_longest_path(self.passed)
         return [rule for pair in pairwise(path) for rule in self.rules(*pair)[:1]]
-
-
-def _bases(table: Table) -> list[str]:
-    """Return the names of the base chains of a table."""
-    return [name for name, chain in table.chains.items() if chain.builtin]
 
 
 def _calls(table: Table, name: str) -> list[str]:
