@@ -193,7 +193,11 @@ def _when(decision: Decision) -> str:
             return say("if {what}", what=str(decision.otherwise))
         what = str(decision.words)
         return say("if {what}", what=what) if decision.value else say("unless {what}", what=what)
-    place, match, does = place_of(decision.rule), decision.match or "rule", str(decision.words)
+    place, match, does = place_of(decision.rule), decision.match, str(decision.words)
+    if not match:
+        if decision.value:
+            return say("if {place} {does}", place=place, does=does)
+        return say("unless {place} {does}", place=place, does=does)
     if decision.value:
         return say("if {place} ({match}) {does}", place=place, match=match, does=does)
     return say("unless {place} ({match}) {does}", place=place, match=match, does=does)
