@@ -5,6 +5,7 @@ from __future__ import annotations
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.explanation.reason import Reason
+from iptsim.extensions.hidden import HiddenTarget
 from iptsim.languages import Text, message, message_joined, message_sentence, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision, Leg, Trace
@@ -52,8 +53,10 @@ def _on(hinges: list[Decision]) -> Text:
     texts = []
     for hinge in hinges[:_SHOWN]:
         what = hinge.unknown.reason
+        rule = hinge.rule
+        is_placed = rule is not None and not (isinstance(rule.target, HiddenTarget) and rule.target.scope)
         texts.append(
-            message("{what} ({place})", what=what, place=place_of(hinge.rule)) if hinge.rule else what
+            message("{what} ({place})", what=what, place=place_of(rule)) if rule and is_placed else what
         )
     return message_joined("; on ", texts)
 

@@ -97,7 +97,9 @@ def _reject_text(case: Case, step: Step, rule: Rule) -> Message:
 
 def _drop_text(case: Case, step: Step, rule: Rule) -> Message:
     place, why = place_of(rule), why_text(case)
-    if is_gap(rule.target):
+    if isinstance(rule.target, HiddenTarget) and rule.target.scope:
+        text = message("A rule of {scope} that is not shown blocks it.", scope=rule.target.scope)
+    elif is_gap(rule.target):
         text = message("Rules of {place} that are not shown block it.", place=place)
     elif isinstance(rule.target, HiddenTarget):
         text = message("{place} blocks it, if that is {what}.", place=place, what=rule.target.reason)

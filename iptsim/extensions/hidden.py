@@ -128,6 +128,8 @@ class HiddenTarget(Target):
         words: the text of its options in the rule.
         reason: what is not known.
         settle: the command that would show it.
+        scope: the tables of which no rule is shown, if it stands for all of them: "tables raw and mangle"; such targets
+            have the same effect.
     """
 
     status: ClassVar[Status] = "unknown"
@@ -136,6 +138,7 @@ class HiddenTarget(Target):
     words: str = ""
     reason: InstanceOf[Message]
     settle: InstanceOf[Message] | str = ""
+    scope: InstanceOf[Message] | str = ""
 
     def save(self) -> str:
         """Return the text of its options."""
@@ -143,7 +146,7 @@ class HiddenTarget(Target):
 
     def apply(self, context: Context) -> Verdict | Unknown:
         """Return that the effect is unknown."""
-        return Unknown(self.reason, self.settle)
+        return Unknown(self.reason, self.settle, ("scope", str(self.scope)) if self.scope else ())
 
     def lists(self, form: ListingForm) -> str:
         """Return the text of its options."""

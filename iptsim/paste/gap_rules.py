@@ -50,14 +50,29 @@ def condition_not_shown(reason: Message, told: Message, *place: str) -> Hidden:
 
 
 def hide_tables(ruleset: Ruleset) -> None:
-    """Mark the tables that may follow where a dump was cut off."""
-    for name in ("raw", "mangle", "nat", "filter"):
-        if name in ruleset.tables:
-            continue
+    """Mark the tables that may follow where a dump was cut off.
+
+    Those of raw and mangle together let a packet pass or not.
+    """
+    missing = [name for name in ("raw", "mangle", "nat", "filter") if name not in ruleset.tables]
+    blocking = [name for name in missing if name in ("raw", "mangle")]
+    scope = (
+        message("table {table}", table=blocking[0])
+        if len(blocking) == 1
+        else message("tables raw and mangle")
+    )
+    joint = HiddenEnd(
+        name=GAP,
+        reason=message("the rules of {scope}, which are not shown", scope=scope),
+        settle=SHOW,
+        scope=scope,
+    )
+    for name in missing:
         table = ruleset.tables[name] = Table(name)
         for chain in BUILTIN_CHAINS[name]:
+            rule = gap(name, chain, 0, hidden_chain=True)
             table.chains[chain] = Chain(name, chain, "ACCEPT", declared=False)
-            table.chains[chain].rules.append(gap(name, chain, 0, hidden_chain=True))
+            table.chains[chain].rules.append(replace(rule, target=joint) if name in blocking else rule)
 
 
 def open_ends(table: Table, filtered: str, policies: Collection[str]) -> None:

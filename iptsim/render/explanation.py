@@ -19,6 +19,7 @@ from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import decision_of, place_of, short_place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
+from iptsim.extensions.hidden import HiddenTarget, is_gap
 from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision
@@ -193,7 +194,13 @@ def _when(decision: Decision) -> str:
             return say("if {what}", what=str(decision.otherwise))
         what = str(decision.words)
         return say("if {what}", what=what) if decision.value else say("unless {what}", what=what)
-    place, match, does = place_of(decision.rule), decision.match, str(decision.words)
+    if isinstance(decision.rule.target, HiddenTarget) and (scope := str(decision.rule.target.scope)):
+        if decision.value:
+            return say("if no rule of {scope} blocks it", scope=scope)
+        return say("if a rule of {scope} blocks it", scope=scope)
+    place, match, does = str(place_of(decision.rule)), decision.match, str(decision.words)
+    if is_gap(decision.rule.target):
+        place, match = say("the rest of {place}", place=place), ""
     if not match:
         if decision.value:
             return say("if {place} {does}", place=place, does=does)

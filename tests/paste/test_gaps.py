@@ -187,3 +187,12 @@ def test_a_chain_whose_caller_is_not_shown(chain: str, known: bool, tmp_path: Pa
     assert answer.verdict == "DEPENDS"
     assert (f"sent to chain {chain}" in answer.reason.text) is known
     assert (f"{chain} rule 1" in str(answer)) is known
+
+
+def test_tables_behind_a_cut_are_one_unknown(tmp_path: Path) -> None:
+    """Whatever the rules of raw and mangle are, a packet passes them all, or not."""
+    chains = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    answer = ask(tmp_path, f"*filter\n{chains}COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n")
+    assert answer.verdict == "DEPENDS"
+    assert "the rules of tables raw and mangle, which are not shown;" in answer.reason.text
+    assert len(answer.branches) <= 4
