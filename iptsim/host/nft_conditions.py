@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 from iptsim.extensions.base import quote
-from iptsim.host.nft_values import address, plain, ports, shown
+from iptsim.host.nft_values import address, is_limited, plain, ports, shown
 from iptsim.packet import Family
 
 #: ICMP types that a rule may check without a code, by nft's names.
@@ -26,6 +26,10 @@ _ICMPV6 = {
     "mld-listener-done": 132, "mld-listener-reduction": 132, "nd-router-solicit": 133, "nd-router-advert": 134,
     "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137, "mld2-listener-report": 143,
 }  # fmt: skip
+#: The type of ICMP that iptables takes for any.
+_ANY_ICMP = 255
+#: What iptables takes for all protocols.
+_ALL_PROTOCOLS = frozenset({"0", "all", "ip"})
 #: Protocols with ports, by nft's names.
 TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
@@ -71,10 +75,12 @@ class Conditions:
         protocols = [] if self.protocols is None else [[f"-p {name}" for name in self.protocols]]
         return [*protocols, *self.options]
 
-    @property
-    def checks_marks(self) -> bool:
-        """Whether one of them is on a mark."""
-        return any("mark" in option for options in self.options for option in options)
+    def copy(self) -> Conditions:
+        """Return the conditions as they are now."""
+        made = Conditions(self.sets, self.hook, self.family)
+        made.options, made.also, made.hidden = [*self.options], [*self.also], [*self.hidden]
+        made.protocols = self.protocols
+        return made
 
     def add(self, value: Any) -> None:
         """Add the condition of a `match` statement."""
@@ -142,11 +148,11 @@ class Conditions:
     def _values(self, right: Any) -> list[Any] | None:
         if isinstance(right, str) and right.startswith("@"):
             found = self.named(right)
-            return None if found is None else [plain(one) for one in found]
-        if isinstance(right, Mapping) and "set" in right:
-            inner = right["set"]
-            return [plain(one) for one in (inner if isinstance(inner, list) else [inner])]
-        return list(right) if isinstance(right, list) else [right]
+        elif isinstance(right, Mapping) and "set" in right:
+            found = right["set"] if isinstance(right["set"], list) else [right["set"]]
+        else:
+            return list(right) if isinstance(right, list) else [right]
+        return None if found is None or any(map(is_limited, found)) else [plain(one) for one in found]
 
     def _concatenated(self, parts: Any, op: str, right: Any) -> list[str] | None:
         """Return the options for several fields that are looked up together."""
@@ -190,7 +196,8 @@ class Conditions:
         if None in flags:
             return None
         self.only(["tcp"])
-        return [f"-m tcp --tcp-flags {one} {one}" for one in flags]
+        joined = ",".join(filter(None, flags))
+        return [f"-m tcp ! --tcp-flags {joined} NONE"] if joined else NEVER
 
     def _payload(self, protocol: str, field: str, values: list[Any], *, negated: bool) -> list[str] | None:
         if protocol in ("ip", "ip6"):
@@ -212,7 +219,7 @@ class Conditions:
                 return NEVER
             known = _ICMP if protocol == "icmp" else _ICMPV6
             numbers = [one if isinstance(one, int) else known.get(str(one)) for one in values]
-            if None in numbers:
+            if None in numbers or _ANY_ICMP in numbers:
                 return None
             self.only([protocol])
             match, flag = ("icmp", "--icmp-type") if protocol == "icmp" else ("icmp6", "--icmpv6-type")
@@ -247,6 +254,8 @@ class Conditions:
 
     def _l4(self, values: list[Any], *, negated: bool) -> list[str] | None:
         names = ["ipv6-icmp" if str(one) == "icmpv6" else str(one) for one in values]
+        if not _ALL_PROTOCOLS.isdisjoint(names):
+            return None
         if negated:
             return self._each("", "-p", names, negated=True)
         self.only("icmpv6" if name == "ipv6-icmp" else name for name in names)
@@ -265,8 +274,10 @@ class Conditions:
         if key == "mark" and len(numbers) == len(values):
             return self._each("-m mark", "--mark", map(hex, numbers), negated=negated)
         if key in ("skuid", "skgid") and len(numbers) == len(values) and not negated:
+            if self.hook not in ("output", "postrouting"):
+                return None  # the user of the socket that the packet is for, if the kernel looked it up early
             return [f"-m owner --{key[2:]}-owner {number}" for number in numbers]
-        if key == "pkttype" and {"host", "unicast", "broadcast", "multicast"}.issuperset(values):
+        if key == "pkttype" and {"host", "unicast", "broadcast", "multicast"}.issuperset(map(str, values)):
             kinds = ["unicast" if one == "host" else str(one) for one in values]
             return self._each("-m pkttype", "--pkt-type", kinds, negated=negated)
         return None
@@ -320,11 +331,12 @@ class Conditions:
         sides = flags if isinstance(flags, list) else [flags]
         if about.get("result") == "oif" and set(sides) in ({"saddr", "iif"}, {"saddr", "mark", "iif"}):
             return self._way_back(values, marked="mark" in sides, negated=negated)
-        kinds = {"local", "broadcast", "multicast", "unicast"}
+        # to iptables, local addresses of IPv6 are unicast too (xt_addrtype.c); to nft no address is both
+        kinds = {"local", "broadcast", "multicast", "unicast"} if self.family == 4 else {"local", "multicast"}
         if (
             about.get("result") != "type"
             or sides not in (["saddr"], ["daddr"])
-            or not kinds.issuperset(values)
+            or not kinds.issuperset(map(str, values))
         ):
             return None
         side = "--src-type" if sides == ["saddr"] else "--dst-type"

@@ -13,11 +13,11 @@ _Source = Literal["meta", "ct"]
 
 
 class _Value(NamedTuple):
-    """A mark that is computed: the bits of another mark that are kept, and those that are set."""
+    """A mark that is computed: the bits of another mark that are kept, and those that are inverted then."""
 
     source: _Source | None
     kept: int
-    added: int
+    inverted: int
 
 
 def mark_change(value: Any) -> str | None:
@@ -32,9 +32,9 @@ def mark_change(value: Any) -> str | None:
     if written is None or new is None:
         return None
     if new.source in (None, written):
-        changed = f"{new.added:#x}/{(~new.kept | new.added) & _ALL:#x}"
+        changed = f"{new.inverted:#x}/{~new.kept & _ALL:#x}"
         return f"-j {'MARK' if written == 'meta' else 'CONNMARK'} --set-xmark {changed}"
-    if new.added:
+    if new.inverted:
         return None
     if written == "meta":
         return f"-j CONNMARK --restore-mark --nfmask {_ALL:#x} --ctmask {new.kept:#x}"
@@ -55,11 +55,14 @@ def _value(value: Any) -> _Value | None:
     if not isinstance(value, Mapping) or len(value) != 1:
         return None
     ((operator, operands),) = value.items()
-    if operator not in ("&", "|") or not isinstance(operands, list) or len(operands) != 2:
+    if operator not in ("&", "|", "^") or not isinstance(operands, list) or len(operands) != 2:
         return None
     inner, bits = _value(operands[0]), operands[1]
     if inner is None or not isinstance(bits, int):
         return None
+    bits &= _ALL
     if operator == "&":
-        return _Value(inner.source, inner.kept & bits, inner.added & bits)
-    return _Value(inner.source, inner.kept, inner.added | bits & _ALL)
+        return _Value(inner.source, inner.kept & bits, inner.inverted & bits)
+    if operator == "^":
+        return _Value(inner.source, inner.kept, inner.inverted ^ bits)
+    return _Value(inner.source, inner.kept & ~bits, inner.inverted | bits)

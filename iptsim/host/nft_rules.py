@@ -7,15 +7,15 @@ translation at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.namespace import NftRule
 from iptsim.host.nft_conditions import NEVER, TRANSPORTS, Conditions
 from iptsim.host.nft_marks import mark_change
-from iptsim.host.nft_values import address, plain, port_range
+from iptsim.host.nft_values import address, is_limited, plain, port_range
 from iptsim.packet import Family
 
 #: The statement of a pasted text for rules that it does not show.
@@ -58,6 +58,13 @@ _PORT_FLAGS = frozenset({"random", "fully-random"})
 _MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
 #: Targets that may end a rule in nftables: without a connection, or without the option.
 _DEPENDENT = re.compile(r"-j (?:CONNMARK --restore|TCPMSS)")
+#: Matches whose result a rule may change, and which targets change it.
+_CHANGEABLE = frozenset({"connmark", "conntrack", "mark"})
+_CHANGES = (
+    (re.compile(r"-j (?:MARK|CONNMARK --restore)"), {"mark"}),
+    (re.compile(r"-j CONNMARK --s"), {"connmark"}),
+    (re.compile(r"-j CT"), {"connmark", "conntrack"}),
+)
 #: The maximum number of alternatives of a rule.
 _MOST = 512
 
@@ -85,6 +92,13 @@ class Translator:
         nat: bool = False,
     ) -> None:
         self.rules, self.sets, self.hook, self.nat = rules, sets, hook, nat
+        #: whether a rule changes marks, or exempts packets from connection tracking
+        self.changes = any(
+            not {"mangle", "notrack"}.isdisjoint(statement)
+            for chain in rules.values()
+            for rule in chain
+            for statement in rule
+        )
 
     def of(self, base: str, family: Family) -> tuple[NftRule, ...] | None:
         """Return the rules of a base chain and of the chains that it calls; None if one has no translation."""
@@ -100,10 +114,10 @@ class Translator:
                         continue
                     position += 1
                     rule = _Rule(self, family)
-                    for words, called in rule.read(statements):
+                    for words, called, checked in rule.read(statements):
                         if called and called not in chains:
                             chains.append(called)
-                        hidden, also = " ".join(rule.conditions.hidden), tuple(rule.conditions.also)
+                        hidden, also = " ".join(checked.hidden), tuple(checked.also)
                         found.append(NftRule(chain, position, words, hidden, called, also))
         except UntranslatableError:
             return None
@@ -124,6 +138,22 @@ def _growing(names: list[str]) -> Iterator[str]:
         at += 1
 
 
+class _Action(NamedTuple):
+    """What a statement of a rule does.
+
+    Attributes:
+        more: alternative conditions of its own.
+        target: its target.
+        called: the chain that it calls; empty for none.
+        conditions: those before it.
+    """
+
+    more: list[str]
+    target: str
+    called: str
+    conditions: Conditions
+
+
 class _Rule:
     """Translates one rule for one address family."""
 
@@ -131,40 +161,54 @@ class _Rule:
         self.table, self.family = table, family
         self.conditions = Conditions(table.sets, table.hook, family)
 
-    def read(self, statements: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-        """Yield the alternatives of a rule: its options, and the chain that it calls.
+    def read(self, statements: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, Conditions]]:
+        """Yield the alternatives of a rule: its options, the chain that it calls, its further conditions.
+
+        A statement depends on the conditions before it alone; each becomes a rule.
 
         Raises:
             UntranslatableError: a statement has no translation.
         """
-        actions: list[tuple[list[str], str, str]] = []
+        actions: list[_Action] = []
+        maps = False
         for statement in statements:
             for key, value in statement.items():
                 if key in _QUIET or (key == "mangle" and _is_trace(value)):
                     continue
+                if maps:
+                    raise UntranslatableError  # a key that the map lacks ends the rule
                 if key == "match":
                     self.conditions.add(value)
                 elif key in _RATES:
                     self.conditions.hidden.append(key)
                 elif key == "vmap":
-                    actions += self._vmap(value)
+                    maps = True
+                    found = self._vmap(value)
+                    actions += [_Action(*one, self.conditions.copy()) for one in found]
                 elif key != "continue":
-                    actions.append(self._action(key, value))
-        if len(actions) > 1 and any(_DEPENDENT.search(target) for _, target, _ in actions):
+                    actions.append(_Action(*self._action(key, value), self.conditions.copy()))
+        if len(actions) > 1 and any(_DEPENDENT.search(one.target) for one in actions):
             raise UntranslatableError
-        if (
-            len(actions) > 1
-            and self.conditions.checks_marks
-            and any("MARK" in target for _, target, _ in actions)
-        ):
-            raise UntranslatableError  # each becomes a rule, and would check the changed mark
-        made = 0
-        for more, target, called in actions:
-            for parts in product(*self.conditions.alternatives, *([more] if more else [])):
-                made += 1
-                if made > _MOST:
+        made: list[tuple[_Action, str]] = []
+        for action in actions:
+            more = [action.more] if action.more else []
+            for parts in product(*action.conditions.alternatives, *more):
+                words = " ".join(filter(None, parts))
+                if len(made) == _MOST or self._may_differ((one for one, _ in made), action, words):
                     raise UntranslatableError
-                yield " ".join(filter(None, (*parts, target))), called
+                made.append((action, words))
+        for action, words in made:
+            yield " ".join(filter(None, (words, action.target))), action.called, action.conditions
+
+    def _may_differ(self, before: Iterable[_Action], action: _Action, words: str) -> bool:
+        """Return whether earlier actions of the same rule may change what an action's conditions check."""
+        checked = _CHANGEABLE.intersection(" ".join((words, *action.conditions.also)).split())
+        return bool(checked) and any(
+            self.table.changes
+            if one.called and one.target.startswith("-j")
+            else one is not action and any(on & checked and found.match(one.target) for found, on in _CHANGES)
+            for one in before
+        )
 
     # -- statements --------------------------------------------------------------------------------
 
@@ -255,9 +299,9 @@ class _Rule:
         for element in elements:
             if not isinstance(element, list) or len(element) != 2 or not isinstance(element[1], Mapping):
                 raise UntranslatableError
-            before = conditions.protocols
-            options = conditions.of(key, "==", plain(element[0]))
-            if options is None or conditions.protocols != before:
+            before, wanted = conditions.protocols, plain(element[0])
+            options = None if wanted == "*" else conditions.of(key, "==", wanted)
+            if options is None or conditions.protocols != before or is_limited(element[0]):
                 raise UntranslatableError
             for verdict, inner in element[1].items():
                 if verdict != "continue" and options:

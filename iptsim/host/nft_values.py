@@ -7,6 +7,8 @@ from typing import Any
 
 #: The most ports in one `-m multiport`, as a range counts as two of its 15.
 _PORTS = 7
+#: Statements of an element of a set that can end its rule.
+_LIMITS = frozenset({"ct count", "limit", "quota"})
 
 
 def plain(value: Any) -> Any:
@@ -15,6 +17,12 @@ def plain(value: Any) -> Any:
         inner = value["elem"]
         return inner.get("val") if isinstance(inner, Mapping) else inner
     return value
+
+
+def is_limited(value: Any) -> bool:
+    """Return whether an element of a set matches only some packets (nft_set_elem_expr_eval)."""
+    inner = value.get("elem") if isinstance(value, Mapping) else None
+    return isinstance(inner, Mapping) and not _LIMITS.isdisjoint(inner)
 
 
 def address(value: Any) -> str | None:

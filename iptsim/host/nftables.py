@@ -227,13 +227,19 @@ class _Effects:
         return tuple(effect for effect in ALL_EFFECTS if effect in self.found)
 
     def _passes_on(self, chain: str) -> bool:
-        """Inspect a chain's rules. Return whether a packet may reach its end, or return from it."""
+        """Inspect a chain's rules. Return whether a packet may reach its end, or leave it undecided.
+
+        What a chain leaves undecided to which a base chain goes, the policy of the base chain decides (nft_do_chain).
+        """
+        leaves = False
         for rule in self.rules.get((*self.table, chain), ()):
             for statement in rule:
                 for key, value in statement.items():
                     self._look(key, value)
+                    verdicts = self._verdicts(value) if key == "vmap" else [key]
+                    leaves = leaves or not {"goto", "return"}.isdisjoint(verdicts)
             if self._ends_all(rule):
-                return any("return" in statement for statement in rule)
+                return leaves
         return True
 
     @staticmethod
@@ -252,7 +258,8 @@ class _Effects:
             if target not in self.chains:
                 self.chains.append(str(target))
         elif key == "vmap":
-            self._look_at_map(value)
+            for verdict, inner in self._of_map(value):
+                self._look(verdict, inner)
         elif key == "mangle":
             if not _HARMLESS_KEYS & set(_named_keys(value)):
                 self.found.add("change")
@@ -265,7 +272,11 @@ class _Effects:
         elif key not in _HARMLESS:
             self.found.add("change")
 
-    def _look_at_map(self, value: Any) -> None:
+    def _verdicts(self, value: Any) -> list[str]:
+        return [key for key, _ in self._of_map(value)]
+
+    def _of_map(self, value: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the verdicts of a map, with what belongs to them."""
         data = value.get("data") if isinstance(value, Mapping) else None
         elements: Sequence[Any] = data.get("set", ()) if isinstance(data, Mapping) else ()
         if isinstance(data, str):
@@ -277,7 +288,7 @@ class _Effects:
         for element in elements:
             verdict = element[-1] if isinstance(element, list) and element else None
             for key, inner in verdict.items() if isinstance(verdict, Mapping) else ():
-                self._look(str(key), inner)
+                yield str(key), inner
 
     def _look_at_extension(self, value: Any) -> None:
         """Inspect a match or target of iptables; before 1.0.3, nft does not print which one it is."""

@@ -142,7 +142,7 @@ class Hooks:
             return []
         return _ordered(
             chain
-            for chain in self._nftables.chains
+            for chain in reversed(self._nftables.chains)
             if chain.family == "bridge" and chain.hook in (None, hook)
         )
 
@@ -158,7 +158,7 @@ class Hooks:
         wanted = set(devices)
         return _ordered(
             chain
-            for chain in self._nftables.chains
+            for chain in reversed(self._nftables.chains)
             if chain.family in ("netdev", "inet")
             and chain.hook == hook
             and (not chain.devices or None in wanted or wanted & set(chain.devices))
@@ -184,10 +184,13 @@ class Hooks:
         return Hook(name, _by_priority(entries), _by_priority(nat), tracks, lacks)
 
     def _of_nftables(self, family: int, name: str) -> list[NftChain]:
-        """Return the chains of nftables at a hook of IP; a chain whose hook was not saved may be at any."""
+        """Return the chains of nftables at a hook of IP; a chain whose hook was not saved may be at any.
+
+        Of those with equal priority, the one that was made last comes first (nf_hook_entries_grow).
+        """
         return [
             chain
-            for chain in self._nftables.chains
+            for chain in reversed(self._nftables.chains)
             if chain.family in _FAMILIES[family] and chain.hook in (None, name.lower())
         ]
 

@@ -28,6 +28,10 @@ _ACTIONS = frozenset({
 })  # fmt: skip
 #: The bits of connection states (NF_CT_STATE_BIT and its like in nf_conntrack_common.h).
 _STATES = {1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"}
+#: What a statement changes in a mark.
+_OPERATORS = {"kept": "&", "added": "|", "inverted": "^"}
+#: Statements after which an unknown word may belong to what they change.
+_CHANGES = frozenset({"mangle", "dnat", "snat", "masquerade", "redirect"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN", "queue": "NFQUEUE"}
 
 
@@ -207,7 +211,10 @@ class _Rule:
 
     def _protocol(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
-        self._compare({"meta": {"key": "l4proto"}}, tree, values, negated=negated)
+        left: dict[str, Any] = {"meta": {"key": "l4proto"}}
+        if (of := str(tree.children[0])) in ("ip", "ip6"):
+            left = {"payload": {"protocol": of, "field": "protocol" if of == "ip" else "nexthdr"}}
+        self._compare(left, tree, values, negated=negated)
         if len(values) != 1:
             self.unread.append(f"meta l4proto {{ {', '.join(values)} }}")
         elif not self.protocol:
@@ -349,6 +356,8 @@ class _Rule:
             "{ " + ", ".join(map(str, child.children)) + " }" if isinstance(child, Tree) else str(child)
             for child in tree.children
         ]
+        if self.statements and _CHANGES & self.statements[-1].keys():
+            self.statements.append({"unread": None})
         self.statements.append({"match": {"left": {" ".join(words): {}}}})
         self.others += words
         self.unread += words
@@ -422,7 +431,7 @@ class _Rule:
         value: Any = number(str(first)) if str(first)[:1].isdigit() else _mark(str(first))
         for change in changes:
             assert isinstance(change, Tree)
-            value = {"&" if change.data == "kept" else "|": [value, number(str(change.children[0]))]}
+            value = {_OPERATORS[str(change.data)]: [value, number(str(change.children[0]))]}
         statement = {"key": _mark(str(name)), "value": value}
         self.statements.append({"mangle": statement})
         target = mark_change(statement)

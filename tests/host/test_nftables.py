@@ -93,6 +93,15 @@ def test_what_no_packet_comes_to_has_no_effect() -> None:
     assert effects(policy="drop") == ("drop",)
 
 
+def test_the_policy_decides_about_what_a_chain_leaves_undecided_to_which_the_base_chain_goes() -> None:
+    """nft_do_chain: `goto` from a base chain comes back to its policy, and so does `return`."""
+    assert effects(rule({"goto": {"target": "sub"}}), policy="drop") == ("drop",)
+    accept = rule({"accept": None})
+    assert effects(rule(_MATCH, {"return": None}), accept, policy="drop") == ("drop",)
+    leaving = {"vmap": {"key": {}, "data": {"set": [[80, {"goto": {"target": "sub"}}]]}}}
+    assert effects(rule(leaving), accept, policy="drop") == ("drop",)
+
+
 def test_chains_of_iptables_are_left_out_where_a_dump_shows_them() -> None:
     own = chain("FORWARD", family="ip", table="filter", prio=0)
     other = chain("FORWARD", family="ip", table="filter", prio=-1)
@@ -175,7 +184,7 @@ _MARK, _CTMARK = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
         (_MARK, {"&": [_CTMARK, 0xFF]}, "CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xff"),
         (_CTMARK, {"&": [_MARK, 0xFF]}, "CONNMARK --save-mark --nfmask 0xff --ctmask 0xffffffff"),
         (_CTMARK, {"|": [_MARK, 4]}, None),
-        (_MARK, {"^": [_MARK, 4]}, None),
+        (_MARK, {"^": [{"|": [_MARK, 6]}, 12]}, "MARK --set-xmark 0xa/0x6"),
         (_MARK, {"map": {"key": _MARK, "data": "@m"}}, None),
         ({"ct": {"key": "zone"}}, 1, None),
         (_MARK, [], None),
@@ -196,6 +205,74 @@ def test_what_a_rule_checks_is_not_changed_before_its_last_statement() -> None:
         "-p tcp -j ACCEPT ()",
     ]
     assert translated(checks, change, {"accept": None}) == {}
+
+
+def test_a_statement_depends_on_the_conditions_before_it_alone() -> None:
+    change = {"mangle": {"key": _MARK, "value": 1}}
+    assert translated(change, _MATCH, {"limit": {}}, {"accept": None})[4] == [
+        "-j MARK --set-xmark 0x1/0xffffffff ()",
+        "-p tcp -j ACCEPT (limit)",
+    ]
+    # the mark that it checks is changed before
+    assert translated(change, {"match": {"op": "==", "left": _MARK, "right": 1}}, {"accept": None}) == {}
+    other = {"match": {"op": "!=", "left": _MARK, "right": {"set": [1, 2]}}}
+    assert translated(other, change, {"accept": None}) == {}
+    state = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "untracked"}}
+    assert translated({"notrack": None}, state, {"drop": None}) == {}
+
+
+def mapped(key: dict[str, Any], *elements: Any) -> dict[str, Any]:
+    return {"vmap": {"key": key, "data": {"set": list(elements)}}}
+
+
+def test_a_map_is_looked_up_once() -> None:
+    jump, drop = {"jump": {"target": "sub"}}, {"drop": None}
+    looked_up = rule(mapped(_MARK, [1, jump], [2, drop]))
+    (base,) = read(chain(), looked_up).chains
+    assert [one.words for one in dict(base.rules)[4]] == [
+        "-m mark --mark 0x1 -j sub",
+        "-m mark --mark 0x2 -j DROP",
+    ]
+    # what the chain changes would be looked up again
+    changing = rule({"mangle": {"key": _MARK, "value": 2}}, of="sub")
+    assert read(chain(), looked_up, changing).chains[0].rules == ()
+    # a key that the map lacks ends the rule; "*" is for keys that it lacks
+    port = {"payload": {"protocol": "tcp", "field": "dport"}}
+    assert translated(mapped(port, [80, {"continue": None}]), drop) == {}
+    assert translated(mapped({"meta": {"key": "iifname"}}, ["eth0", {"accept": None}], ["*", drop])) == {}
+
+
+def test_an_element_that_matches_only_some_packets_is_unknown() -> None:
+    element = {"elem": {"val": 22, "limit": {"rate": 5, "per": "second"}}}
+    port = {"payload": {"protocol": "tcp", "field": "dport"}}
+    statement = {"match": {"op": "==", "left": port, "right": {"set": [element]}}}
+    assert translated(statement, {"drop": None})[4] == ["-j DROP (payload tcp dport)"]
+    assert translated(mapped(port, [element, {"drop": None}])) == {}
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "unknown"),
+    [
+        # iptables takes these for any
+        ({"meta": {"key": "l4proto"}}, 0, (4, 6)),
+        ({"meta": {"key": "l4proto"}}, "ip", (4, 6)),
+        ({"payload": {"protocol": "icmp", "field": "type"}}, 255, (4,)),
+        # of a socket that the kernel looked up early
+        ({"meta": {"key": "skuid"}}, 0, (4, 6)),
+        # iptables: local addresses are unicast too
+        ({"fib": {"result": "type", "flags": ["daddr"]}}, "unicast", (6,)),
+        ({"fib": {"result": "type", "flags": ["daddr"]}}, {"range": [1, 2]}, (4, 6)),
+        ({"meta": {"key": "pkttype"}}, {"range": [1, 2]}, (4, 6)),
+    ],
+    ids=str,
+)
+def test_what_means_something_else_to_iptables_is_unknown(
+    left: dict[str, Any], right: Any, unknown: tuple[int, ...]
+) -> None:
+    found = translated({"match": {"op": "==", "left": left, "right": right}}, {"drop": None})
+    assert (
+        tuple(family for family, rules in found.items() if any("()" not in one for one in rules)) == unknown
+    )
 
 
 def test_conditions_that_iptables_allows_once_in_a_rule() -> None:
@@ -220,7 +297,7 @@ def test_an_option_twice() -> None:
 @pytest.mark.parametrize(
     ("left", "op", "right", "expected"),
     [
-        ("flags", "in", ["syn", "ack"], ["-m tcp --tcp-flags SYN SYN", "-m tcp --tcp-flags ACK ACK"]),
+        ("flags", "in", ["syn", "ack"], ["-m tcp ! --tcp-flags SYN,ACK NONE"]),
         ({"&": ["flags", ["syn", "rst"]]}, "==", "syn", ["-m tcp --tcp-flags SYN,RST SYN"]),
         ({"&": ["flags", ["syn", "rst"]]}, "!=", 0, ["-m tcp ! --tcp-flags SYN,RST NONE"]),
         ({"&": ["flags", ["syn", "ecn"]]}, "==", "syn", None),

@@ -2,8 +2,9 @@
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.host.namespace import NftChain, NftRuleset
 from iptsim.host.nftables import hinted
-from iptsim.netfilter.hooks import Hooks, IptablesChain
+from iptsim.netfilter.hooks import Hooks, IptablesChain, NftablesChain
 from iptsim.netfilter.program import Program
 from iptsim.question.options import read_assumptions
 from tests.netfilter.hosts import ask, router
@@ -43,6 +44,16 @@ def test_tables_of_both_backends_stand_at_their_own_priorities() -> None:
 def test_conntrack_looks_between_raw_and_mangle() -> None:
     for hook in ("PREROUTING", "OUTPUT"):
         assert order(hook, "nf_tables")[:3] == ["raw/nf_tables", "conntrack", "mangle/nf_tables"]
+
+
+def test_of_chains_with_equal_priority_the_last_one_comes_first() -> None:
+    """Measured with two chains of a table that drop and reject: the kernel does what the second one says."""
+    chains = tuple(
+        NftChain(family="inet", table="t", name=name, type="filter", hook="input", priority=0)
+        for name in ("first", "last")
+    )
+    entries = Hooks({}, NftRuleset(chains=chains)).at(4, "INPUT").entries
+    assert [one.chain.name for one in entries if isinstance(one, NftablesChain)] == ["last", "first"]
 
 
 def test_chains_that_iptables_save_hints_at_may_be_at_any_hook_and_can_be_assumed_to_accept() -> None:

@@ -111,7 +111,10 @@ table inet filter {{
         ("ip daddr . tcp dport { 192.0.2.10 . 22, 192.0.2.9 . 80 } accept", ["ACCEPT", "DROP"]),
         ("iifname != { \"eth0\", \"wg0\" } drop\n    tcp dport { ssh, 443 } accept", ["ACCEPT", "DROP"]),
         ("tcp dport 22 ct helper set \"ftp\"\n    meta nftrace set 1\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        ("meta mark set 0x7\n    meta mark set meta mark ^ 0x00000003\n    mark 4 accept", ["ACCEPT", "ACCEPT"]),
+        ("ip6 nexthdr tcp accept\n    ip protocol tcp tcp dport 22 accept", ["ACCEPT", "DROP"]),
         # what is not known stays so
+        ("meta mark set mark << 2 tcp dport 22\n    accept", ["DEPENDS", "DEPENDS"]),
         ("tcp flags == syn tcp dport 22 accept", ["DEPENDS", "DROP"]),
         ("tcp dport 22 tproxy to :50080 accept\n    accept", ["DEPENDS", "DEPENDS"]),
         ("tcp dport @open accept", ["DEPENDS", "DEPENDS"]),
