@@ -85,12 +85,11 @@ class MapEntry(Foreign):
     table: str
     name: str
     elem: tuple[Any, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 class SetEntry(MapEntry):
     """`set` of `nft -j list ruleset`."""
-
-    flags: tuple[str, ...] = ()
 
 
 class ItemEntry(Foreign):
@@ -127,11 +126,15 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
             rules.setdefault(place, []).append(item.rule.expr)
             if any(_TRACKING & set(_keys(statement)) for statement in item.rule.expr):
                 tracked |= _FAMILIES.get(item.rule.family, frozenset())
-        elif item.map is not None:
-            maps[item.map.family, item.map.table, item.map.name] = item.map.elem
-            sets.setdefault((item.map.family, item.map.table), {})[item.map.name] = item.map.elem
-        elif item.set is not None and not _CHANGING & set(item.set.flags):
-            sets.setdefault((item.set.family, item.set.table), {})[item.set.name] = item.set.elem
+        elif (found := item.map or item.set) is not None:
+            named_sets = sets.setdefault((found.family, found.table), {})
+            if _CHANGING & set(found.flags):
+                named_sets.pop(found.name, None)
+                maps.pop((found.family, found.table, found.name), None)
+                continue
+            named_sets[found.name] = found.elem
+            if item.map is not None:
+                maps[found.family, found.table, found.name] = found.elem
     return NftRuleset(
         chains=tuple(
             NftChain(

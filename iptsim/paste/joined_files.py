@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from iptsim.paste.interfaces import joined_entries
-from iptsim.paste.nft_rules import without_guesses
+from iptsim.paste.nft_objects import without_guesses
 from iptsim.paste.pieces import Facts
 from iptsim.reading import parse_json
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from iptsim.host.nft_marks import mark_change
 from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
 from iptsim.paste.nft_json import element, json_value, looked_up, number, port_of, translation_of
+from iptsim.paste.nft_lines import has_variables
 
 SHOW = "nft list ruleset, and iptables-save -c"
 #: Words of statements that do more than compare.
@@ -55,8 +55,10 @@ def translated(text: str, family: int, line: int) -> Translated:
     """Return an nftables rule as an iptables rule."""
     text = re.sub(r"\s+# handle \d+$", "", text.strip()).rstrip("; ")
     try:
-        tree = parser("nft").parse(text)
+        tree = None if has_variables(text) else parser("nft").parse(text)
     except UnexpectedInput:
+        tree = None
+    if tree is None:
         return _unreadable(text, line)
     return _Rule(family, line).read(tree)
 
@@ -256,13 +258,11 @@ class _Rule:
         negated, values = self._value(tree)
         values = [name for value in values for name in _state_names(value)] or values
         self._compare({"ct": {"key": "state"}}, tree, values, negated=negated, flags=True)
-        self.conditions += [
-            "-m",
-            "conntrack",
-            *(["!"] if negated else []),
-            "--ctstate",
-            ",".join(values).upper(),
-        ]
+        if negated and len(values) > 1 and not isinstance(tree.children[-1], Tree):
+            self.unread.append(f"ct state != {' '.join(values)}")  # is not all of them at once
+        else:
+            sign = ["!"] if negated else []
+            self.conditions += ["-m", "conntrack", *sign, "--ctstate", ",".join(values).upper()]
 
     def _vmap(self, tree: Tree[Token]) -> None:
         key, first, *more = tree.children
@@ -455,46 +455,3 @@ class _Rule:
 
 def _mark(text: str) -> dict[str, Any]:
     return {"ct" if text.startswith("ct") else "meta": {"key": "mark"}}
-
-
-def without_guesses(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return objects of nft without duplicates; a chain replaces what was guessed about it.
-
-    Rules that commands insert come first in their chains. A chain that is listed again replaces its earlier listing.
-    """
-    listed = {
-        (one["family"], one["table"], one["name"]): at
-        for at, entry in enumerate(objects)
-        if (one := entry.get("chain", {})).get("listed")
-    }
-    objects = [
-        entry
-        for at, entry in enumerate(objects)
-        for about in entry.values()
-        if at >= listed.get((about["family"], about.get("table"), about.get("chain", about.get("name"))), 0)
-        or not {"chain", "rule"} & entry.keys()
-    ]
-    chains = [entry["chain"] for entry in objects if "chain" in entry]
-    shown = {(chain["family"], chain["table"], chain["name"]) for chain in chains if not chain.get("guessed")}
-    kept: list[dict[str, Any]] = []
-    seen: set[str] = set()
-    for entry in objects:
-        (about,) = entry.values()
-        guessed = about.get("guessed")
-        if "rule" not in entry or guessed:
-            text = json.dumps(entry, sort_keys=True)
-            if text in seen:
-                continue
-            seen.add(text)
-        if (
-            not guessed
-            or (about["family"], about["table"], about.get("chain", about.get("name"))) not in shown
-        ):
-            kept.append(entry)
-    rules = [entry for entry in kept if "rule" in entry]
-    inserted = [entry for entry in rules if entry["rule"].get("inserted")]
-    return [
-        *(entry for entry in kept if "rule" not in entry),
-        *inserted,
-        *(entry for entry in rules if not entry["rule"].get("inserted")),
-    ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from iptsim.errors import IptsimError
 from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
@@ -125,6 +128,71 @@ table inet filter {{
 )  # fmt: skip
 def test_a_table_of_another_program_is_walked(rules: str, verdicts: list[str]) -> None:
     assert ports(INPUT.format(rules), 22, 80) == verdicts
+
+
+BASE = "type filter hook input priority 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        # files for `nft -f`, measured
+        (f"table inet fw {{ chain in {{ {BASE}; policy drop; tcp dport 22 accept; }}; }}", ["ACCEPT", "DROP"]),
+        (f"table inet fw {{\n chain in {{\n {BASE}\n policy drop\n tcp dport 22 accept\n }}\n}}", ["ACCEPT", "DROP"]),
+        (f"table inet fw {{\n chain in {{\n {BASE}\n tcp dport 22 accept; drop\n }}\n}}", ["ACCEPT", "DROP"]),
+        (f"table inet fw {{\n chain in {{\n {BASE}\n tcp dport {{\n 22,\n 23\n }} accept\n drop\n }}\n}}",
+         ["ACCEPT", "DROP"]),
+        (f"table inet fw {{\n chain in {{\n {BASE}\n tcp dport 22 \\\n accept\n drop\n }}\n}}", ["ACCEPT", "DROP"]),
+        (
+            f"define own = {{\n 22, 23 }}\ntable inet fw {{\n chain in {{\n {BASE}\n tcp dport != $own drop\n }}\n}}",
+            ["ACCEPT", "DROP"],
+        ),
+        (f"table inet fw {{\n chain in {{\n {BASE}\n iifname != $wan drop\n }}\n}}", ["DEPENDS", "DEPENDS"]),
+        (
+            f"table inet fw {{\n set s {{ type inet_service; elements = {{ $own, 23 }}\n }}\n"
+            f" chain in {{\n {BASE}\n tcp dport @s drop\n }}\n}}",
+            ["DEPENDS", "DEPENDS"],
+        ),
+        # what is added later
+        (
+            f"table inet fw {{\n chain in {{\n {BASE}; policy drop;\n tcp dport 22 accept\n }}\n}}\n"
+            "table inet fw {\n chain in {\n tcp dport 23 accept\n }\n}",
+            ["ACCEPT", "DROP"],
+        ),
+        (
+            f"add table inet fw\nadd chain inet fw in {{ {BASE}; }}\nadd chain inet fw in {{ policy drop; }}\n"
+            "add rule inet fw in tcp dport 22 accept",
+            ["DEPENDS", "DROP"],  # other commands may follow
+        ),
+        (
+            f"table inet fw {{\n set s {{ type inet_service; }}\n chain in {{\n {BASE}\n tcp dport @s drop\n }}\n}}\n"
+            "add element inet fw s { 80 }",
+            ["DEPENDS", "DEPENDS"],
+        ),
+        # tables with names of iptables, but rules that iptables-nft never writes
+        (f"table ip filter {{\n chain INPUT {{\n {BASE};\n tcp dport vmap {{ 80 : drop }}\n }}\n}}",
+         ["ACCEPT", "DROP"]),
+        (
+            f"table ip filter {{\n chain INPUT {{\n {BASE};\n mark set 5 tcp dport 22 accept\n mark 5 drop\n }}\n}}",
+            ["ACCEPT", "DROP"],
+        ),
+        # a connection has one state, never both
+        (
+            f"table ip filter {{\n chain INPUT {{\n {BASE};\n ct state != established | related drop\n }}\n}}",
+            ["DEPENDS", "DEPENDS"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_for_nft(text: str, verdicts: list[str]) -> None:
+    assert ports(text, 22, 80) == verdicts
+
+
+@pytest.mark.parametrize(
+    "text", ["table ip t {" + "{" * 2000, "table ip t { chain c {" + "};" * 500, "define x = $x"]
+)
+def test_odd_braces_end(text: str) -> None:
+    with contextlib.suppress(IptsimError):
+        read(text)
 
 
 def test_a_table_that_breaks_off_may_go_on() -> None:

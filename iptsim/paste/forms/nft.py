@@ -17,7 +17,9 @@ from iptsim.host.nft_rules import GAP
 from iptsim.host.nftables import HOOKS
 from iptsim.paste.lines import Line
 from iptsim.paste.nft_json import elements
-from iptsim.paste.nft_rules import translated, without_guesses
+from iptsim.paste.nft_lines import Statements, has_variables
+from iptsim.paste.nft_objects import is_foreign, without_guesses
+from iptsim.paste.nft_rules import translated
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
 
@@ -25,9 +27,11 @@ _TABLE = re.compile(r"\s*table\s+(?:(?P<family>ip|ip6|inet|bridge|netdev|arp)\s+
 _SET = re.compile(r"\s*(?P<kind>set|map)\s+(?P<name>[^\s{]+)\s*\{")
 _CHAIN = re.compile(r"\s*chain\s+(?P<name>[^\s{]+)\s*\{")
 _BASE = re.compile(
-    r"\s*type\s+(?P<type>\w+)\s+hook\s+(?P<hook>\w+)(?:\s+device\s+\"?(?P<device>[\w.-]+)\"?)?\s+priority\s+"
-    r"(?P<priority>[\w +-]+?)\s*;(?:\s*policy\s+(?P<policy>\w+)\s*;)?"
+    r"\s*type\s+(?P<type>\w+)\s+hook\s+(?P<hook>\w+)"
+    r"(?:\s+device\s+\"?(?P<device>[\w.-]+)\"?|\s+devices\s*=\s*\{[^}]*\})?\s+priority\s+"
+    r"(?P<priority>[\w +-]+?)\s*(?:;|#|$)(?:\s*policy\s+(?P<policy>\w+)\s*(?:;|$))?"
 )
+_POLICY = re.compile(r"policy\s+(accept|drop)\b")
 _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 #: The statements that represent rules which are not shown: some of a chain, those after shown ones, all of a chain.
 _SOME, _REST, _ALL = ([{GAP: which}] for which in ("some", "rest", "all"))
@@ -36,7 +40,7 @@ _FIREWALLD = re.compile(r"\s*chain\s+(?:filter|nat|mangle|raw)_[A-Z]\w*\s*\{")
 #: A command of nft, or a line of a file for `nft -f`.
 _COMMAND = re.compile(
     r"\s*(?:[\"'$#]+\s*)?(?:sudo\s+)?(?P<program>nft\s+)?['\"]?(?P<verb>add|insert|create|flush)\s+"
-    r"(?P<what>table|chain|rule)\s+(?:(?P<family>inet|ip6?|bridge)\s+)?(?P<table>[\w.-]+)"
+    r"(?P<what>table|chain|rule|element)\s+(?:(?P<family>inet|ip6?|bridge)\s+)?(?P<table>[\w.-]+)"
     r"(?:\s+(?P<chain>[\w.-]+)(?P<rest>.*)|[\s\"',;]*)$"
 )
 _PLACE = re.compile(r"\s*(?:position|index|handle)\s+\d+\s+")
@@ -140,8 +144,13 @@ def _object(found: re.Match[str], line: Line) -> list[dict[str, Any]]:
     place = {"family": family, "table": found["table"]}
     rest = _rest(found)
     if found["what"] == "chain":
-        base = _BASE.match(rest.strip("'\\{ ").replace("\\", ""))
-        return [{"chain": {**place, "name": found["chain"], **(_base_fields(base) if base else {})}}]
+        inner = rest.strip("'\\{ ").replace("\\", "")
+        base, policy = _BASE.match(inner), _POLICY.match(inner)
+        fields = _base_fields(base) if base else {"policy": policy[1]} if policy else {}
+        return [{"chain": {**place, "name": found["chain"], **fields}}]
+    if found["what"] == "element":
+        # what the set contained before is not known
+        return [{"set": {**place, "name": found["chain"], "flags": ["dynamic"]}}]
     rule = translated(_PLACE.sub("", rest), {"ip": 4, "ip6": 6}.get(family, 0), line.number)
     first = {"inserted": True} if found["verb"] == "insert" else {}
     made: list[dict[str, Any]] = [
@@ -173,6 +182,7 @@ class _Reader:
 
     def __init__(self, lines: list[Line], at: int) -> None:
         self.lines, self.first, self.at, self.last = lines, at, at, at
+        self.statements = Statements(lines[:at])
         self.table: tuple[str, str] | None = None
         self.chain: str | None = None
         self.depth = 0
@@ -187,14 +197,19 @@ class _Reader:
 
     def read(self) -> None:
         while self.at < len(self.lines):
-            line = self.lines[self.at]
-            if not line.is_blank and not self._line(line):
-                return
+            for line in self.statements.of(self.lines[self.at]):
+                if not self._line(line):
+                    return
             self.at += 1
+        self.at -= 1
+        for line in self.statements.rest(self.lines[self.at]):
+            self._line(line)
 
     def _line(self, line: Line) -> bool:
         text = line.text.strip()
-        if found := _TABLE.match(text):
+        if self.statements.define(text):
+            pass
+        elif found := _TABLE.match(text):
             self.table, self.chain, self.depth = (found["family"] or "ip", found["name"]), None, 1
             self.part = False
             self.objects.append({"table": {"family": self.table[0], "name": self.table[1]}})
@@ -260,7 +275,7 @@ class _Reader:
         flags = re.search(r"\bflags ([\w,]+)", text)
         listed = re.search(r"\belements = \{(.*)\}", text)
         contents = elements(listed[1].strip()) if listed and listed[1].strip() else []
-        if contents is None or "..." in lines:
+        if contents is None or "..." in lines or has_variables(text):
             return
         family, table = self.table
         about = {"family": family, "table": table, "name": found["name"], "elem": contents}
@@ -281,15 +296,22 @@ class _Reader:
             elif rules is not None:
                 rules.items.append(ChainItem(self.chain, policy.upper(), None, line.number))
             return
+        if found := _POLICY.match(text):
+            next(one["chain"] for one in reversed(self.objects) if "chain" in one)["policy"] = found[1]
+            if rules is not None and self.chain in BUILTIN_CHAINS[self.table[1]]:
+                rules.items.append(ChainItem(self.chain, found[1].upper(), None, line.number))
+            return
         if line.is_gap:
             if rules is not None:
                 rules.items.append(GapItem(self.chain, line.number, text))
             self._rule(_SOME)
             return
-        if text.startswith("#") or re.match(r"(policy|flags|comment)\b.*;?$", text):
+        if text.startswith("#") or re.match(r"(flags|comment)\b.*;?$", text):
             return
         family = {"ip": 4, "ip6": 6}.get(self.table[0], 0)
         rule = translated(text, family, line.number)
+        if rules is not None and is_foreign(rule.statements):
+            self.native.add(self.table)
         if rules is not None:
             rules.items.append(
                 RuleItem(self.chain, rule.words, line.number, text, rule.counters, None, rule.hidden)
