@@ -138,8 +138,8 @@ class Conditions:
     def imply_protocol(self, key: Mapping[str, Any]) -> None:
         """Restrict the rule to the protocol whose port a map looks up."""
         payload = key.get("payload")
-        if isinstance(payload, Mapping) and payload.get("protocol") in TRANSPORTS:
-            self.only([payload["protocol"]])
+        if isinstance(payload, Mapping) and str(payload.get("protocol")) in TRANSPORTS:
+            self.only([str(payload["protocol"])])
 
     def named(self, data: Any) -> Sequence[Any] | None:
         """Return the elements of a named set; None if they are not known."""

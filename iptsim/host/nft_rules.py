@@ -292,7 +292,7 @@ class _Rule:
             raise UntranslatableError
         data, key, conditions = value.get("data"), value.get("key"), self.conditions
         elements = data.get("set") if isinstance(data, Mapping) else conditions.named(data)
-        if elements is None or not isinstance(key, Mapping):
+        if not isinstance(elements, list | tuple) or not isinstance(key, Mapping):
             raise UntranslatableError
         conditions.imply_protocol(key)
         found = []

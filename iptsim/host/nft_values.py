@@ -33,8 +33,9 @@ def address(value: Any) -> str | None:
         )
     if isinstance(value, Mapping) and isinstance(value.get("prefix"), Mapping):
         return f"{value['prefix'].get('addr')}/{value['prefix'].get('len')}"
-    if isinstance(value, Mapping) and isinstance(value.get("range"), list):
-        first, last = value["range"]
+    ends = value.get("range") if isinstance(value, Mapping) else None
+    if isinstance(ends, list) and len(ends) == 2:
+        first, last = ends
         return f"{first}-{last}"
     return None
 

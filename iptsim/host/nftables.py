@@ -281,7 +281,8 @@ class _Effects:
     def _of_map(self, value: Any) -> Iterator[tuple[str, Any]]:
         """Yield the verdicts of a map, with what belongs to them."""
         data = value.get("data") if isinstance(value, Mapping) else None
-        elements: Sequence[Any] = data.get("set", ()) if isinstance(data, Mapping) else ()
+        inner = data.get("set") if isinstance(data, Mapping) else None
+        elements: Sequence[Any] = inner if isinstance(inner, list) else ()
         if isinstance(data, str):
             # a map that is not listed may contain anything
             name = data.removeprefix("@")

@@ -251,6 +251,31 @@ def test_an_element_that_matches_only_some_packets_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
+    "statement",
+    [
+        {"vmap": {"key": _MARK, "data": {"set": True}}},
+        {
+            "vmap": {
+                "key": {"payload": {"protocol": {}, "field": "dport"}},
+                "data": {"set": [[1, {"drop": None}]]},
+            }
+        },
+        {
+            "match": {
+                "op": "==",
+                "left": {"payload": {"protocol": "ip", "field": "saddr"}},
+                "right": {"range": []},
+            }
+        },
+    ],
+    ids=str,
+)
+def test_what_nft_never_prints_is_unknown(statement: dict[str, Any]) -> None:
+    found = translated(statement, {"drop": None})
+    assert 4 not in found or all("()" not in one for one in found[4])
+
+
+@pytest.mark.parametrize(
     ("left", "right", "unknown"),
     [
         # iptables takes these for any
