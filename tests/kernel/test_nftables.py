@@ -50,6 +50,8 @@ _RULES = (
     "ct mark set meta mark | 0x4", "ct mark & 0x4 == 0x4 drop", "meta mark set meta mark & 0xf0 | 0x2",
     "ct mark set 0x2 counter accept", "meta mark { 2, 6 } drop", "ether saddr 02:00:00:01:00:02 drop",
     "meta l4proto tcp th dport 79-81 drop", "udp dport != { 53, 67 } drop", "icmp type != echo-request drop",
+    "goto sub", "meta mark set 2 tcp dport 81 accept", "meta mark != { 1, 3 } meta mark set 3 drop",
+    "ip protocol 0 drop", "meta mark vmap { 0 : jump sub, 2 : drop }", "meta mark set meta mark ^ 0x2",
 )  # fmt: skip
 _IP_RULES = (
     "ct state established accept",
