@@ -22,6 +22,7 @@ from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.redaction import Redactor, key_of, redact_files
 from tests.test_captures import FIXTURES, probes, question_of
+from tests.thoroughness import every_nth
 
 KEY = key_of("a test")
 ADDRESSES = {4: st.integers(0, (1 << 32) - 1), 6: st.integers(0, (1 << 128) - 1)}
@@ -123,7 +124,9 @@ def story(trace: Trace) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: f"{capture.parent.name}-{capture.name}")
+@pytest.mark.parametrize(
+    "capture", every_nth(CAPTURES, 3), ids=lambda capture: f"{capture.parent.name}-{capture.name}"
+)
 def test_packets_go_the_same_way(capture: Path, tmp_path: Path) -> None:
     files = read_source(capture).files
     for name, data in redact_files(KEY, files).items():

@@ -18,6 +18,7 @@ from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
 from tests.docker.hosts import CAPTURES, FIXTURES, host
 from tests.test_captures import probes, question_of
+from tests.thoroughness import every_nth
 
 #: Captures with Docker in which connections were tried.
 PROBED = [name for name in CAPTURES if (FIXTURES / name / "probes.json").exists()]
@@ -61,7 +62,7 @@ def way(trace: Trace) -> tuple[Any, ...]:
     return trace.verdict, [leg_of(leg) for leg in trace.legs], [way(branch) for branch in trace.branches]
 
 
-@pytest.mark.parametrize("name", PROBED)
+@pytest.mark.parametrize("name", every_nth(PROBED, 3))
 def test_every_probe_goes_the_same_way(name: str) -> None:
     saved, new = as_saved(name), made_new(host(name), docker_host(host(name)))
     for probe in probes(FIXTURES / name):

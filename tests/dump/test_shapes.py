@@ -17,6 +17,7 @@ from iptsim.extensions.base import Extension, Option
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import all_extensions
 from iptsim.grammar import pattern
+from tests.thoroughness import every_nth
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 SMALL = [
@@ -80,7 +81,7 @@ def places(ruleset: Ruleset) -> list[object]:
 
 
 @pytest.mark.parametrize("damage", [0, 0.002, 0.05])
-@pytest.mark.parametrize("file", SMALL, ids=lambda file: str(file.relative_to(FIXTURES).parent))
+@pytest.mark.parametrize("file", every_nth(SMALL, 3), ids=lambda file: str(file.relative_to(FIXTURES).parent))
 def test_the_pattern_changes_nothing(file: Path, damage: float, monkeypatch: pytest.MonkeyPatch) -> None:
     text = grown(file.read_text(), Random(1), damage)
     monkeypatch.setattr(rule_lines, "_KNOWN", {})

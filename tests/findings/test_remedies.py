@@ -13,7 +13,7 @@ from iptsim.findings.scene import Scene
 from tests.thoroughness import every_nth
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
-HOSTS = every_nth(sorted(path.parent for path in FIXTURES.rglob("iptables-save.txt")), 2)
+HOSTS = every_nth(sorted(path.parent for path in FIXTURES.rglob("iptables-save.txt")), 4)
 
 
 @pytest.mark.parametrize("directory", HOSTS, ids=lambda path: str(path.relative_to(FIXTURES)))
