@@ -212,7 +212,7 @@ def is_capture(folder: Path) -> bool:
     """Return whether a directory is the capture of one host."""
     from iptsim.host.files import FILES
 
-    # an unreadable directory is none, whose error comes when it is read
+    # an unreadable directory is not expanded: reading it raises the error
     return any(os.path.exists(folder / name) for name in FILES)
 
 

@@ -224,7 +224,7 @@ class Rule(_Read):
     def text(self) -> str:
         """The rule as iptables-save prints it, without counters: `-A FORWARD -j DOCKER-USER`.
 
-        `-A FORWARD ...` stands for rules that are not shown.
+        `-A FORWARD ...` represents rules that are not shown.
         """
         if not self._text:
             words = [f"-A {bare(self.chain)}"]

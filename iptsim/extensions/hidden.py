@@ -128,7 +128,7 @@ class HiddenTarget(Target):
         words: the text of its options in the rule.
         reason: what is not known.
         settle: the command that would show it.
-        scope: the tables of which no rule is shown, if it stands for all of them: "tables raw and mangle"; such targets
+        scope: the tables of which no rule is shown, if it represents all of them: "tables raw and mangle"; such targets
             have the same effect.
     """
 

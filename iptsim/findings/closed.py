@@ -30,7 +30,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
         if not scene.shows(family, "filter", "INPUT") and not any(
             map(accepts_established, scene.table(family, "filter").rules())
         ):
-            continue  # rules may stand before those that are shown
+            continue  # rules may precede those that are shown
         asked = [
             scene.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
         ]

@@ -168,7 +168,7 @@ CODES: dict[str, Kind] = {
         "high", message("The rules of OUTPUT block the connections of the host to itself.")
     ),
     "reverse-path-drops": Kind(
-        "high", message("Strict rp_filter drops what arrives from the internet on a second uplink.")
+        "high", message("Strict rp_filter drops packets from the internet that arrive on a second uplink.")
     ),
     "established-only": Kind(
         "high",

@@ -1,4 +1,4 @@
-"""Second uplinks on which strict reverse path filtering drops what arrives from the internet.
+"""Second uplinks on which strict reverse path filtering drops packets from the internet.
 
 With rp_filter=1 the kernel drops a packet if its best route back to the sender leaves by another interface
 (net/ipv4/fib_frontend.c; RFC 3704). That is what it is for on the interface of a LAN. On an uplink that is not the one
@@ -68,7 +68,7 @@ def _finding(
     return Finding(
         "reverse-path-drops",
         message(
-            "The kernel drops what arrives from the internet on {interface}: rp_filter is strict.",
+            "The kernel drops packets from the internet that arrive on {interface}: rp_filter is strict.",
             interface=name,
         ),
         (evidence, *(Evidence("sysctl", f"{one} = {sysctls[one]}") for one in settings if one in sysctls)),

@@ -42,7 +42,7 @@ def _rules_of(piece: Rules) -> int:
 
 
 def lists_again(piece: Rules, table: Table) -> bool:
-    """Return whether a piece shows a table anew, of which chains are known: as a whole, or all built-in chains."""
+    """Return whether a piece shows a table again, of which chains are known: as a whole, or all built-in chains."""
     if not piece.whole:
         return False
     if not piece.fragment:

@@ -31,7 +31,7 @@ def element(tree: Tree[Token]) -> list[Any]:
 
 
 def elements(text: str) -> list[Any] | None:
-    """Return the elements of a named set or verdict map, without what nft adds to them; None if one can't be read."""
+    """Return the elements of a named set or verdict map, without counters and comments; None if one can't be read."""
     found = []
     for one in _COMMA.split(text):
         key, is_map, verdict = re.sub(_ADDED, "", one).strip().partition(" : ")

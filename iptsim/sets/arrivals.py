@@ -1,4 +1,4 @@
-"""What nat and docker-proxy make of the packets of classes, computed only when it is asked for."""
+"""What nat and docker-proxy make of the packets of classes, computed only when needed."""
 
 from __future__ import annotations
 

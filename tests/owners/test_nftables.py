@@ -1,7 +1,7 @@
 """Programs that write rules of nftables: firewalld's and fail2ban's terms for them.
 
-What became of connections through firewalld's rules is the kernel's answer: they were made in network namespaces with
-the recorded rules, from a client behind eth0 and another behind eth1.
+The verdicts on connections through firewalld's rules are the kernel's: they were made in network namespaces with the
+recorded rules, from a client behind eth0 and another behind eth1.
 """
 
 from __future__ import annotations
