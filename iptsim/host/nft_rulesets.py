@@ -27,18 +27,16 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
     called = (one.called for one in rules if one.called)
     names = list(dict.fromkeys([chain.name, *(one.chain for one in rules), *called]))
     kind = "nat" if chain.type == "nat" else "filter"
-    try:
-        loaded = loads(_dump(rules, names, kind), family=family).tables[kind]
-        for words in {words for one in rules for words in one.also}:
-            _conditions(words, family)
-    except IptsimError:
-        return None  # nothing that iptables accepts
     title = f"{chain.family} {chain.table}"
     table = Table(title)
     for name in names:
         table.chains[name] = Chain(title, name)
-    for rule, of in zip(loaded.rules(), _in_order(rules, names), strict=True):
-        table.chains[of.chain].rules.append(_placed(rule, of, title, names, chain, family))
+    try:
+        loaded = loads(_dump(rules, names, kind), family=family).tables[kind]
+        for rule, of in zip(loaded.rules(), _in_order(rules, names), strict=True):
+            table.chains[of.chain].rules.append(_placed(rule, of, title, names, chain, family))
+    except IptsimError:
+        return None  # nothing that iptables accepts
     # nft_do_chain: an empty chain that is called returns
     table.chains[chain.name].policy = chain.policy.upper()
     return Ruleset(family=family, source=title, backend="nf_tables", tables={title: table})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.dump.ruleset import Jump, Rule, Ruleset
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.host.model import Host
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.owners.chain_owners import BUILTIN, all_makers, owners_of, scope_of
@@ -79,6 +79,12 @@ def rulesets_of(host: Host) -> Iterator[Ruleset]:
 def _ruleset_of(rule: Rule, host: Host | None) -> Ruleset | None:
     for ruleset in rulesets_of(host) if host is not None else ():
         chain = ruleset.chain(rule.table, rule.chain)
-        if chain is not None and (chain.at(rule.position) is rule or any(one is rule for one in chain.rules)):
+        if chain is not None and _has(chain, rule):
             return ruleset
     return None
+
+
+def _has(chain: Chain, rule: Rule) -> bool:
+    if chain.table in BUILTIN_CHAINS:
+        return chain.at(rule.position) is rule
+    return any(one is rule for one in chain.rules)  # in nftables, alternatives of a rule have the same number

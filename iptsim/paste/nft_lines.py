@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from iptsim.paste.lines import Line
 
@@ -27,10 +27,12 @@ class Statements:
         lines: those before the first one, which may define variables.
     """
 
-    def __init__(self, lines: Iterable[Line]) -> None:
+    def __init__(self, lines: Sequence[Line]) -> None:
         self._variables: dict[str, str] = {}
         #: the beginning of a statement that goes on in the next line, and its open braces
         self._begun, self._braces = "", 0
+        if not any("define" in line.text for line in lines):
+            return  # dividing them all would take long where a text has many blocks
         for line in lines:
             for part in self.of(line):
                 self.define(part.text)
