@@ -28,17 +28,12 @@ def dropped(scene: Scene) -> Iterator[Finding]:
     for name, interface in scene.host.namespace.interfaces.items():
         own = [one for one in interface.addresses if one.family == 4 and one.scope == "global"]
         evidence = _of_uplink(scene, interface) if own and name != main.name else None
-        if evidence is None or _filter_on(scene, name) != _STRICT:
+        if evidence is None or scene.host.namespace.greater_sysctl(name, "rp_filter") != _STRICT:
             continue
         to = address_text(4, own[0].address)
         shown = scene.ask("internet", to, 4, proto="tcp", dport=SOME_PORT, **{"in": name})
         if shown is not None and shown.verdict == "DROP" and shown.reason.code == "rp-filter":
             yield _finding(scene, (name, to), main.name, evidence, shown)
-
-
-def _filter_on(scene: Scene, name: str) -> int:
-    namespace = scene.host.namespace
-    return max(namespace.interface_sysctl(4, place, "rp_filter") for place in ("all", name))
 
 
 def _of_uplink(scene: Scene, interface: Interface) -> Evidence | None:

@@ -334,18 +334,15 @@ def source_problem(
     Returns:
         "martian" for an address of this host, "rp_filter" if the route back differs, else None.
     """
-
-    def setting(name: str, default: int = 0) -> int:
-        return max(namespace.interface_sysctl(4, place, name, default) for place in ("all", iif))
-
-    rp_filter, accept_local = setting("rp_filter"), bool(setting("accept_local"))
-    redirects = out == iif and setting("send_redirects", 1)
+    rp_filter = namespace.greater_sysctl(iif, "rp_filter")
+    accept_local = bool(namespace.greater_sysctl(iif, "accept_local"))
+    redirects = out == iif and namespace.greater_sysctl(iif, "send_redirects", 1)
     if not rp_filter and not redirects:
         if accept_local:
             return None
         if own_rules(namespace, 4) is None and not _local_routes_of_its_own(namespace):
             return "martian" if namespace.has_address(4, source) else None
-    valid_mark = mark if setting("src_valid_mark") else 0
+    valid_mark = mark if namespace.greater_sysctl(iif, "src_valid_mark") else 0
     back = Flow(
         source, _answering(4, destination), out, None, valid_mark, proto, dport, sport, tos, metric=False
     )

@@ -356,6 +356,13 @@ class Namespace:
         version = "ipv4" if family == 4 else "ipv6"
         return self.sysctl_number(f"net.{version}.conf.{interface.replace('.', '/')}.{name}", default)
 
+    def greater_sysctl(self, interface: str, name: str, default: int = 0) -> int:
+        """Return an IPv4 parameter of which that of an interface or that of all counts, the greater one.
+
+        Source: IN_DEV_MAXCONF (include/linux/inetdevice.h).
+        """
+        return max(self.interface_sysctl(4, place, name, default) for place in ("all", interface))
+
     def ports(self, bridge: str) -> list[Interface]:
         """Return the ports of a bridge."""
         return [interface for interface in self.interfaces.values() if interface.master == bridge]
