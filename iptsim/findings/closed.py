@@ -45,7 +45,10 @@ def closed(scene: Scene) -> Iterator[Finding]:
         every = _words([one for one in here if one.is_open], opened.asked, family)
         unsure = _words([one for one in here if one.verdict == "DEPENDS"], opened.asked, family)
         (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
-        certain = all(one is first for (one, _), first in zip(blocked, asked, strict=True))
+        certain = all(
+            one is first or first.verdict in ("DROP", "REJECT")
+            for (one, _), first in zip(blocked, filter(None, asked), strict=True)
+        )
         yield Finding(
             "closed-by-default",
             _title(every, certain=certain),

@@ -147,9 +147,17 @@ CODES: dict[str, Kind] = {
     "podman-rules-flushed": Kind(
         "high", message("In a pasted text: rules of Podman are missing, as another program has removed them.")
     ),
+    "forward-blocks-replies": Kind(
+        "high",
+        message("FORWARD lets packets from behind the host out, but blocks the replies to them."),
+    ),
     "replies-not-counted": Kind(
         "high",
         message("A rule let packets out, but the rule for their replies counted none: none came back."),
+    ),
+    "marked-after-routing": Kind(
+        "high",
+        message("The host's own packets are marked for policy routing after the kernel has routed them."),
     ),
     "redirect-takes-forwarded": Kind(
         "high", message("A REDIRECT or DNAT also catches connections that containers make to other hosts.")

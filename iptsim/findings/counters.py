@@ -84,6 +84,12 @@ def _dropped(
             "Most of the blocked packets were blocked by {what}: {count} packets.",
             count,
             what=what,
+        )
+        if 2 * count > sum(one for one, *_ in found)
+        else message(
+            "Of the rules and policies shown, {what} has blocked the most packets: {count}.",
+            what=what,
+            count=count,
         ),
         tuple(evidence for _, _, evidence, _ in found[:_SHOWN]),
         message(

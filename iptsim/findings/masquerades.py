@@ -39,7 +39,7 @@ def some(scene: Scene) -> Iterator[Finding]:
             and "POSTROUTING" in scene.hooks(family, "nat").get(rule.chain, ())
         ]
         chosen = [rule for rule in rules if is_chosen(rule, scene) and _is_for_some(rule)]
-        if chosen and not _elsewhere(scene, family):
+        if chosen and not any(map(_is_for_all, rules)) and not _elsewhere(scene, family):
             yield _finding(scene, family, chosen)
 
 
@@ -125,6 +125,11 @@ def _is_for_some(rule: Rule) -> bool:
     parameters = rule.parameters
     named = parameters.source is not None or parameters.out_interface is not None
     return named and not parameters.negated & {"source", "out_interface"}
+
+
+def _is_for_all(rule: Rule) -> bool:
+    """Return whether a rule translates what others that name a subnet or an interface leave out."""
+    return not _is_for_some(rule) and rule.parameters.destination is None and not rule.matches
 
 
 def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:

@@ -63,8 +63,17 @@ def refused_commands(scene: Scene) -> list[RefusedCommand]:
     for one in _refused(scene):
         if one.line not in reported:
             # the reason comes first: the words of iptables are about how it reads its arguments
-            found.setdefault(one.line, one)
+            rule = _rejected_at(scene, one)
+            found.setdefault(one.line, one if rule is None else one._replace(why=rule.refused))
     return sorted(found.values(), key=lambda one: one.line)
+
+
+def _rejected_at(scene: Scene, one: RefusedCommand) -> Rule | None:
+    """Return the rule of a command that the kernel rejected, if the reason is known: iptables prints none."""
+    if not one.printed or "RULE_" not in str(one.why):
+        return None
+    rules = scene.host.rulesets[one.family].rules() if one.family in scene.host.rulesets else ()
+    return next((rule for rule in rules if rule.refused and rule.line == one.line), None)
 
 
 def title_of_refused(commands: list[RefusedCommand]) -> Message:
@@ -92,6 +101,8 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
     if not commands:
         return
     first, mended = commands[0], [one.mended for one in commands if one.mended]
+    raw = next((one for one in _refused(scene) if one.line == first.line), first)
+    rule = _rejected_at(scene, raw)
     yield Finding(
         "refused-command",
         title_of_refused(commands),
@@ -110,6 +121,8 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
         ),
         message("Probably meant: {commands}", commands="; ".join(dict.fromkeys(mended[:_SHOWN])))
         if mended
+        else _remedy(scene, first.family, rule)
+        if rule is not None
         else _of_error(first),
         None,
         first.family,

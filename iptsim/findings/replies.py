@@ -7,6 +7,7 @@ from typing import Any
 
 from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import HiddenTarget
 from iptsim.findings.behind import ask_outside, is_private, lans_behind, networks_behind, second_address
 from iptsim.findings.examples import is_for_replies, packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, uses
@@ -360,6 +361,8 @@ def _private_source(scene: Scene, family: Family, shown: Explanation) -> str | N
     leg, outside = shown.trace.legs[0], scene.outside_interface(family)
     if leg.verdict != "ACCEPT" or leg.delivered is None or outside is None:
         return None
+    if any(step.rule is not None and isinstance(step.rule.target, HiddenTarget) for step in leg.all_steps):
+        return None  # it may translate the source
     address = leg.delivered.packet.src
     source = address_text(family, address)
     is_own = any(one.covers(address) for one in outside.addresses if one.family == family)

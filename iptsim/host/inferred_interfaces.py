@@ -96,7 +96,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             if guessed
             else message("According to the rules, {name} leads to {behind}.", name=name, behind=behind)
             if behind
-            else message("Rules name {name}, which has no address.", name=name)
+            else message("Rules name {name}, whose address is not known.", name=name)
         )
     if not shows_others:
         _place_lan(host, evidence)

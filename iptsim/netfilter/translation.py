@@ -40,4 +40,7 @@ def own_address(kernel: Kernel, context: Context, target: str) -> int | None:
     if context.hook == hooks.OUTPUT:
         return 0x7F000001 if packet.family == 4 else 1
     interface = namespace.interfaces.get(context.in_interface or "")
-    return facing_address(interface, packet.family, packet.dst) if interface else None
+    facing = facing_address(interface, packet.family, packet.dst) if interface else None
+    if facing is None and kernel.host.inferred:  # it has one that no rule names; any of the host is as good
+        return next(iter(namespace.outer_addresses(packet.family)), None)
+    return facing

@@ -22,6 +22,7 @@ from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.given import give
+from iptsim.paste.hidden_addresses import fill_hidden
 from iptsim.paste.joined_files import add_facts
 from iptsim.paste.lines import decode, lines_of
 from iptsim.paste.local_services import own_loopbacks
@@ -72,6 +73,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     if (warned := reading.of(Warned)) and all(isinstance(piece, (Warned, Ask)) for piece in reading.pieces):
         raise CaptureError(warned[0].text)
     add_facts(files, reading.of(Facts))
+    assumed = fill_hidden(files)
     listed = reading.of(Listed)
     rules = _rules(reading)
     made = _started_host(name, reading, rules, files, any(map(run_after_docker, cleaned.values())))
@@ -81,6 +83,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         made = _described_host(name, reading, rules, files)
     host, builder = made
     host.extra_rulesets.update(builder.besides)
+    host.assumptions += assumed
     if reading.in_comments:
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")
@@ -218,11 +221,11 @@ def _described_host(
 
 
 def _lists_base_chains(segments: Iterable[Segment]) -> bool:
-    """Return whether nft lists base chains."""
+    """Return whether nft lists base chains, or commands create them."""
     return any(
-        "hook" in entry.get("chain", ())
+        "hook" in entry.get("chain", ()) and not entry["chain"].get("guessed")
         for segment in segments
-        if segment.form == "nft list ruleset"
+        if segment.form in ("nft list ruleset", "nft commands")
         for piece in segment.pieces
         if isinstance(piece, Facts)
         for data in piece.files.values()

@@ -315,3 +315,65 @@ def test_docker_user_for_all_sources_but_some(rule: str, found: bool, tmp_path: 
     """Containers send from an address that is not among those of the LAN."""
     text = f"iptables -I DOCKER-USER {rule} -j DROP\n"
     assert ("docker-user-drops-outgoing" in lint(tmp_path, text)) is found
+
+
+GATEWAY = (
+    "# ip a\n1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536\n    inet 127.0.0.1/8 scope host lo\n"
+    "2: ens3: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n    inet {address}/24 brd {address} scope global ens3\n"
+    "3: wg0: <POINTOPOINT,NOARP,UP,LOWER_UP> mtu 1420\n    inet 10.8.0.1/24 scope global wg0\n"
+    "# iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A FORWARD -i wg0 -j ACCEPT\n{more}"
+    "# iptables -t nat -S\n-P POSTROUTING ACCEPT\n-A POSTROUTING -s 10.8.0.0/24 -o ens3 -j MASQUERADE\n"
+)
+
+
+@pytest.mark.parametrize("address", ["51.1.2.3", "x.x.x.x", "<my ip>"])
+def test_replies_that_forward_blocks(address: str, tmp_path: Path) -> None:
+    """Also where the address of the uplink was replaced: without it, the VPN seems to be the way out."""
+    found = lint(tmp_path, GATEWAY.format(address=address, more=""))["forward-blocks-replies"]
+    assert found.commands == (
+        "iptables -I FORWARD -o wg0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    )
+    back = "-A FORWARD -o wg0 -m state --state RELATED,ESTABLISHED -j ACCEPT\n"
+    other = tmp_path / "other"
+    other.mkdir()
+    assert "forward-blocks-replies" not in lint(other, GATEWAY.format(address=address, more=back))
+
+
+ROUTED = "ip rule add fwmark 1 lookup 100\nip route add local 0.0.0.0/0 dev lo table 100\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_late"),
+    [
+        # ipt_mangle_out and nf_route_table_hook4 route again; no other table does
+        (ROUTED + "iptables -A OUTPUT -p tcp --dport 8080 -j MARK --set-mark 1\n", True),
+        (ROUTED + "iptables -t mangle -A OUTPUT -p tcp --dport 8080 -j MARK --set-mark 1\n", False),
+        (ROUTED + "iptables -A OUTPUT -p tcp --dport 8080 -j MARK --set-mark 2\n", False),
+        (ROUTED + "iptables -A FORWARD -p tcp --dport 8080 -j MARK --set-mark 1\n", False),
+        ("chain o {\n type filter hook output priority mangle; policy accept;\n meta mark set 1\n}\n", True),
+        ("chain o {\n type route hook output priority mangle; policy accept;\n meta mark set 1\n}\n", False),
+        ("chain o {\n type filter hook output priority 0; policy accept;\n meta mark set 1\n}\n", False),
+    ],
+)
+def test_marks_behind_the_routing_decision(text: str, is_late: bool, tmp_path: Path) -> None:
+    if text.startswith("chain"):
+        text = f"table inet t {{\n{text}}}\n"
+    assert ("marked-after-routing" in lint(tmp_path, text)) is is_late
+
+
+def test_a_rule_for_everything_besides_those_for_some_subnets(tmp_path: Path) -> None:
+    rules = "-A POSTROUTING -j MASQUERADE\n-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\n"
+    text = "# iptables -t nat -S\n-P POSTROUTING ACCEPT\n" + rules
+    assert "masquerades-some" not in lint(tmp_path, text)
+
+
+def test_the_reason_that_iptables_does_not_print(tmp_path: Path) -> None:
+    """xt_TCPMSS.c: path-MTU clamping only supported in FORWARD, OUTPUT and POSTROUTING hooks."""
+    clamp = "-p tcp -m tcp --tcp-flags SYN SYN -j TCPMSS --clamp-mss-to-pmtu"
+    text = (
+        f"root@r5:~# iptables -t mangle -A PREROUTING -i eth0 {clamp}\n"
+        "iptables v1.8.2 (nf_tables):  RULE_APPEND failed (Invalid argument): rule in chain PREROUTING\n"
+    )
+    found = lint(tmp_path, text)["refused-command"]
+    assert "works only in FORWARD, OUTPUT or POSTROUTING" in str(found.title)
+    assert f"iptables -t mangle -A FORWARD -i eth0 {clamp}" in str(found.remedy)

@@ -162,7 +162,7 @@ BASE = "type filter hook input priority 0"
         (
             f"add table inet fw\nadd chain inet fw in {{ {BASE}; }}\nadd chain inet fw in {{ policy drop; }}\n"
             "add rule inet fw in tcp dport 22 accept",
-            ["DEPENDS", "DROP"],  # other commands may follow
+            ["ACCEPT", "DROP"],
         ),
         (
             f"table inet fw {{\n set s {{ type inet_service; }}\n chain in {{\n {BASE}\n tcp dport @s drop\n }}\n}}\n"

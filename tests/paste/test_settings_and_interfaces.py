@@ -78,3 +78,22 @@ def test_bridges_of_other_programs_have_rules_that_are_not_shown() -> None:
     libvirt = "4: virbr0: <BROADCAST,MULTICAST,UP> mtu 1500\n    inet 192.168.122.1/24 scope global virbr0\n5: br-0123"
     host = read(COMPOSE + SHOWN.replace("5: br-0123", libvirt))
     assert verdict(host, "192.168.122.5", "8.8.8.8:53") == "DEPENDS"
+
+
+def test_a_comment_that_was_wrapped_at_a_hyphen() -> None:
+    text = (
+        "*nat\n:POSTROUTING ACCEPT [0:0]\n"
+        "-I POSTROUTING -s 10.6.0.0/24 -o eth0 -j MASQUERADE -m comment --comment wireguard\n-nat-rule\nCOMMIT\n"
+    )
+    (rule,) = read(text).rulesets[4].tables["nat"].chains["POSTROUTING"].rules
+    assert rule.target_name == "MASQUERADE"
+    assert "wireguard-nat-rule" in rule.specification
+
+
+def test_a_redirect_on_an_interface_whose_address_is_not_shown() -> None:
+    """nf_nat_redirect_ipv4 drops a packet only if the interface has no address."""
+    host = read("iptables -t nat -A PREROUTING -i gwi-x -p tcp -j REDIRECT --to-ports 10000")
+    question = Question(
+        **{"from": "10.0.0.5", "to": "203.0.113.80", "proto": "tcp", "dport": 80, "in": "gwi-x"}
+    )
+    assert walk(host, question).verdict == "ACCEPT"

@@ -12,6 +12,7 @@ from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
 from iptsim.paste.addresses import is_address
+from iptsim.paste.hidden_addresses import hide
 from iptsim.paste.interfaces import kind_of, usual_scope
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
@@ -38,7 +39,7 @@ _LABELLED = re.compile(
 )
 #: The first words of the further lines of an interface; in a forum, their indentation may be lost.
 _BELOW = re.compile(
-    r"\s*(?:link/\w+|inet6? [0-9a-fA-F:]|altname \w|valid_lft \w)"
+    r"\s*(?:link/\w+|inet6? (?:[0-9a-fA-F:]|\S+/\d|\S+ .*\bscope )|altname \w|valid_lft \w)"
     r"|\s+(?:link/|(?:veth|bridge|tun|wireguard|vlan|dummy|macvlan)\b)"
 )
 
@@ -203,9 +204,10 @@ def _detail(entry: dict[str, Any], text: str) -> bool:
     if not words[0].startswith("inet"):
         return True
     tree = _tree("address", text)
-    if tree is None:
-        return False
-    return _add_address(entry, tree)
+    read = tree is not None and _add_address(entry, tree)
+    if not read and words[0] == "inet":
+        hide(entry)
+    return read
 
 
 def _add_address(entry: dict[str, Any], tree: Tree[Token]) -> bool:

@@ -27,6 +27,8 @@ _TRACE = re.compile(
 )
 #: The last value of a line that breaks off may be cut, too; the kernel writes others after these.
 _CUT_VALUE = re.compile(r"\s(?:SRC|DST|SPT|DPT|TYPE|CODE)=\S*$")
+#: A value that someone replaced: `SRC=[redacted]`.
+_REDACTED = re.compile(r"=\[([A-Za-z][\w-]*)\]")
 #: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf.
 _VERDICTS = (
     ("REJECT", re.compile(r"reject", re.IGNORECASE)),
@@ -137,7 +139,8 @@ def record_of(text: str) -> Record | None:
     if not found or ("SRC=" not in text and "PROTO=" not in text):
         return None
     try:
-        tree = parser("logline").parse(re.sub(r"\s+", " ", found["fields"]).strip())
+        fields = _REDACTED.sub(r"=<\1>", re.sub(r"\s+", " ", found["fields"]).strip())
+        tree = parser("logline").parse(fields)
     except UnexpectedInput:
         return None
     pairs: dict[str, str] = {}

@@ -7,6 +7,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from iptsim.paste.hidden_addresses import hide
 from iptsim.paste.interfaces import address_of, kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
@@ -17,6 +18,7 @@ _OLD = re.compile(r"([\w.:@-]+)\s+Link encap:")
 _ADDRESS = re.compile(
     r"\s+inet (?:addr:)?(\d+\.\d+\.\d+\.\d+)(?:\s+(?:netmask |.*?Mask:)(\d+\.\d+\.\d+\.\d+))?"
 )
+_IPV4 = re.compile(r"\s+inet (?:addr:)?\S+\s+(?:netmask |.*?Mask:)")
 _ADDRESS6 = re.compile(r"\s+inet6 (?:addr: ?)?([0-9a-fA-F:]+)(?:/(\d+)|\s+prefixlen (\d+))")
 _HARDWARE = re.compile(r"(?:ether|HWaddr) ([0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5})")
 _FLAGS = re.compile(
@@ -77,6 +79,8 @@ def _detail(entry: dict[str, Any], text: str) -> None:
     if (found := _ADDRESS.match(text)) and found[2]:
         length = IPv4Network(f"0.0.0.0/{found[2]}").prefixlen
         entry["addr_info"].append(address_of("inet", found[1], length))
+    elif found is None and _IPV4.match(text):
+        hide(entry)
     if found := _ADDRESS6.match(text):
         entry["addr_info"].append(address_of("inet6", found[1], int(found[2] or found[3])))
 
