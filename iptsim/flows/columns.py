@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ _AT_ONCE = 1 << 14
 _BLOCKS = 1 << 14
 
 _Int = NDArray[np.int64]
+#: The last columns of IPv4 addresses that were read: what identifies them, the texts, the result.
+_read_last: deque[tuple[tuple[int, ...], pa.Array, tuple[_Int, NDArray[np.bool_]]]] = deque(maxlen=2)
 
 
 @dataclass(slots=True)
@@ -40,6 +43,10 @@ class Side:
     family: NDArray[np.int8]
     place: _Int
     value: _Int
+
+    def at(self, rows: _Int) -> Side:
+        """Return the ends of some records."""
+        return Side(self.family[rows], self.place[rows], self.value[rows])
 
 
 class Places:
@@ -131,6 +138,8 @@ class Reader:
         return self._side(*ipv4_numbers(texts), texts)
 
     def _side(self, numbers: _Int, good: NDArray[np.bool_], values: pa.Array) -> Side:
+        if good.all():
+            return Side(np.full(len(numbers), 4, np.int8), self._places.of(numbers).astype(np.int64), numbers)
         family = np.where(good, 4, NONE).astype(np.int8)
         place = np.full(len(numbers), NONE, np.int64)
         value = np.where(good, numbers, NONE)
@@ -166,8 +175,10 @@ class Reader:
         if pa.types.is_integer(values.type):
             numbers = values.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
         else:
-            numbers = _decimal_numbers(values.cast(pa.string()))
+            numbers = decimal_numbers(values.cast(pa.string()))
         good = (numbers >= 0) & (numbers < 1 << 16)
+        if good.all():
+            return self._ports[numbers], numbers
         place = np.where(good, self._ports[np.where(good, numbers, 0)], NONE)
         return place, np.where(good, numbers, NONE)
 
@@ -193,7 +204,21 @@ def plain_value(value: Any) -> Any:
 
 
 def ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
-    """Return IPv4 addresses as numbers, and which of the texts are such addresses, as inet_pton(3) takes them."""
+    """Return IPv4 addresses as numbers, and which of the texts are such addresses, as inet_pton(3) takes them.
+
+    The last columns are kept, as the summary needs their numbers as well.
+    """
+    key = (texts.offset, len(texts), *(one.address if one is not None else 0 for one in texts.buffers()))
+    for known, _, result in tuple(_read_last):
+        if known == key:
+            return result
+    result = _all_ipv4_numbers(texts)
+    # with the texts, so that others do not get their place in memory
+    _read_last.append((key, texts, result))
+    return result
+
+
+def _all_ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
     parts = [_ipv4_numbers(texts.slice(begin, _AT_ONCE)) for begin in range(0, len(texts), _AT_ONCE)]
     if not parts:
         return np.zeros(0, np.int64), np.zeros(0, np.bool_)
@@ -243,9 +268,12 @@ def _ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
 _DIGITS = 5
 
 
-def _decimal_numbers(texts: pa.Array) -> _Int:
+def decimal_numbers(texts: pa.Array) -> _Int:
     """Return texts of one to five decimal digits as numbers, and NONE for all others."""
     count = len(texts)
+    plain = _plain_numbers(texts)
+    if plain is not None:
+        return plain
     _, offsets_buffer, data_buffer = texts.buffers()
     if not count or data_buffer is None or not data_buffer.size:
         return np.full(count, NONE, np.int64)
@@ -267,6 +295,22 @@ def _decimal_numbers(texts: pa.Array) -> _Int:
     if texts.null_count:
         valid &= texts.is_valid().to_numpy(zero_copy_only=False)
     return np.where(valid, numbers, NONE).astype(np.int64)
+
+
+def _plain_numbers(texts: pa.Array) -> _Int | None:
+    """Return the same if pyarrow reads all texts alike: it takes signs, hexadecimal and longer numbers as well."""
+    _, offsets_buffer, data_buffer = texts.buffers()
+    if texts.null_count or data_buffer is None:
+        return None
+    offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    written = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+    if not (written - np.uint8(ord("0")) < 10).all() or np.diff(offsets).max(initial=0) > _DIGITS:
+        return None
+    try:
+        numbers: _Int = texts.cast(pa.uint16()).to_numpy().astype(np.int64)
+    except pa.ArrowInvalid:
+        return None
+    return numbers
 
 
 def _are_within(dots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArray[np.int32]) -> bool:

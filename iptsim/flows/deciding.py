@@ -271,29 +271,34 @@ class _Batch:
     def numbers(self) -> tuple[_Int, int]:
         """Return the number of each record's answer, and how many records were followed one by one."""
         decider = self._decider
-        rest, tree = self._rest(), [decider.coarse(side) for side in self._sides.values()]
-        tree += [decider.coarse_port(places) for places, _ in self._ports.values()]
+        sides, ports = self._sides.values(), self._ports.values()
+        rest = self._rest()
         equal = [
             self._sides["src"].value == self._sides["dst"].value,
             self._ports["sport"][1] == self._ports["dport"][1],
         ]
         if "in" in self._names and (public := decider.are_public(self._sides["src"])) is not None:
             equal.append(public)
-        families = [side.family.astype(np.int64) for side in self._sides.values()]
-        places = [side.place for side in self._sides.values()] + [
-            places for places, _ in self._ports.values()
-        ]
-        coarse = _combined([rest, *families, *tree, *(one.astype(np.int64) for one in equal)])
-        fine = _combined([coarse, *places])
+        places = [side.place for side in sides] + [place for place, _ in ports]
+        columns: list[NDArray[Any]] = [rest]
+        for side in sides:
+            columns.append(side.family)
+            if (side.family == 0).any():
+                columns.append(np.where(side.family == 0, side.value, NONE))
+        fine = _combined([*columns, *equal, *places])
         tracked = decider.is_tracked(self._sides["src"], self._ports["sport"][1])
         alone = [] if tracked is None else [np.flatnonzero(tracked)]
-        rows, which = _different(fine)
         if tracked is not None:
-            rows, which = _different(np.where(tracked, -1, fine))
+            fine = np.where(tracked, -1, fine)
+        rows, which = _different(fine)
+        # everything else is computed for different records only: the coarse kinds follow from the fine ones
+        tree = [decider.coarse(side.at(rows)) for side in sides]
+        tree += [decider.coarse_port(place[rows]) for place, _ in ports]
+        families = [side.family[rows].astype(np.int64) for side in sides]
+        keys = [rest[rows], *families, *tree, *(one[rows].astype(np.int64) for one in equal)]
         found = np.full(len(rows), NONE, np.int64)
-        order, groups = _grouped(coarse[rows])
+        order, groups = _grouped(_combined(keys))
         at = dict(zip(("src", "dst", "sport", "dport"), (column[rows] for column in places), strict=True))
-        keys = [column[rows] for column in (rest, *families, *tree, *equal)]
         lonely = []
         for group in groups:
             members = order[group]
@@ -379,16 +384,20 @@ class _Batch:
         return fields
 
 
-def _combined(columns: list[_Int]) -> _Int:
+def _combined(columns: list[NDArray[Any]]) -> _Int:
     """Combine columns of numbers (from NONE) into one, which is equal exactly where all of them are equal."""
     found = columns[0] + 1
     size = int(found.max()) + 1 if len(found) else 1
     for column in columns[1:]:
-        span = int(column.max()) + 2 if len(column) else 1
+        if not len(column) or (last := int(column.max())) == int(column.min()):
+            continue
+        span = last + 2
         if size * span >= 1 << 62:
             _, found = _different(found)
             size = int(found.max()) + 1
-        found = found * span + (column + 1)
+        found *= span
+        found += column
+        found += 1
         size *= span
     return found
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from iptsim.flows.classes import Answer
+from iptsim.flows.columns import ipv4_numbers
 from iptsim.flows.deciding import Part
 from iptsim.host.model import Host
 from iptsim.packet import FAMILIES
@@ -47,13 +48,40 @@ class Sketch:
 
     def add_counts(self, values: pa.Array, counts: NDArray[np.int64]) -> None:
         """Add counts of many different values."""
-        least = 0
-        if len(counts) > self._size:
-            least = int(np.partition(counts, -self._size - 1)[-self._size - 1])
+        least = self._least(counts)
         kept = np.flatnonzero(counts > least)
+        self._add_rest(values.take(pa.array(kept)), counts[kept], least)
+
+    def add_addresses(self, texts: pa.Array, rows: NDArray[np.int64]) -> None:
+        """Add the addresses in some rows of a column; it is fast for IPv4 addresses that have just been read."""
+        numbers, good = ipv4_numbers(texts)
+        if good[rows].all():
+            numbers = numbers[rows].astype(np.uint32)
+            ordered = np.sort(numbers)
+            starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+            counts = np.diff(starts, append=len(ordered))
+            if least := self._least(counts):
+                kept = counts > least
+                found = np.flatnonzero(np.isin(numbers, ordered[starts[kept]]))
+                _, first = np.unique(numbers[found], return_index=True)
+                order = np.argsort(first)
+                values = texts.take(pa.array(rows[found[first[order]]]))
+                self._add_rest(values, counts[kept][order], least)
+                return
+        self.add_texts(texts.take(pa.array(rows)).drop_null())
+
+    def add_texts(self, texts: pa.Array) -> None:
+        """Add texts."""
+        found = pc.value_counts(texts)
+        self.add_counts(found.field("values"), found.field("counts").to_numpy())
+
+    def _least(self, counts: NDArray[np.int64]) -> int:
+        """Return what is subtracted from many counts."""
+        return int(np.partition(counts, -self._size - 1)[-self._size - 1]) if len(counts) > self._size else 0
+
+    def _add_rest(self, values: pa.Array, counts: NDArray[np.int64], least: int) -> None:
         self.error += least
-        names = values.take(pa.array(kept)).to_pylist()
-        self.add(dict(zip(names, (counts[kept] - least).tolist(), strict=True)))
+        self.add(dict(zip(values.to_pylist(), (counts - least).tolist(), strict=True)))
 
 
 class Summary:
@@ -92,10 +120,7 @@ class Summary:
         blocked = stops[numbers] if len(answers) else np.zeros(0, np.bool_)
         source = next((name for name in ("src", "from") if name in batch.schema.names), None)
         if source is not None and blocked.any():
-            found = pc.value_counts(
-                batch.column(source).filter(pa.array(blocked)).drop_null().cast(pa.string())
-            )
-            self.blocked.add_counts(found.field("values"), found.field("counts").to_numpy())
+            self.blocked.add_addresses(batch.column(source).cast(pa.string()), np.flatnonzero(blocked))
 
     def state(self) -> dict[str, Any]:
         """Return it as plain data, for :meth:`restore`."""

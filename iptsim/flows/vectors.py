@@ -82,15 +82,18 @@ class VectorChain:
         words = whole[used]
         if any(len(self._kinds(name).examples) * self.width * 8 > _MATRIX for name, _ in columns):
             return self._first_of_each(fixed, columns)
-        matrices = [(self._matrix(key)[:, used], places) for key, places in columns.items()]
+        is_whole = used.size == self.width
+        matrices = [
+            (self._matrix(key) if is_whole else self._matrix(key)[:, used], places)
+            for key, places in columns.items()
+        ]
         step = max(_CHUNK // (8 * used.size), 1)
         for begin in range(0, count, step):
             part = slice(begin, begin + step)
-            allowed: _Words = words[None, :]
+            allowed: _Words = np.tile(words, (min(step, count - begin), 1)) if not matrices else words
             for matrix, places in matrices:
-                allowed = allowed & matrix[places[part]]
-            shape = (min(step, count - begin), used.size)
-            found[part] = _lowest(np.broadcast_to(allowed, shape), used, len(self.rules))
+                allowed = matrix[places[part]] & allowed
+            found[part] = _lowest(allowed, used, len(self.rules))
         return found
 
     def _matrix(self, key: tuple[str, int]) -> _Words:

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -303,6 +305,19 @@ def test_the_sketch_is_never_off_by_more_than_it_says() -> None:
     for name, count in sketch.counts.items():
         assert count <= truth[name] <= count + sketch.error
     assert sketch.counts.most_common(1)[0][0] == "a"
+
+
+@pytest.mark.parametrize("addresses", [3, 60, 2000])
+@pytest.mark.parametrize("other", ["10.0.0.1", "::1", "10.0.0.01", "client"])
+def test_addresses_are_counted_like_other_texts(addresses: int, other: str) -> None:
+    random, quick, slow = Random(addresses), Sketch(size=50), Sketch(size=50)
+    for _ in range(3):
+        texts = [f"10.0.{number >> 8}.{number & 255}" for number in random.choices(range(addresses), k=2000)]
+        rows = np.array(random.sample(range(2001), 900))
+        column = pa.array([*texts, other], pa.string())
+        quick.add_addresses(column, rows)
+        slow.add_texts(column.take(pa.array(rows)))
+        assert ([*quick.counts.items()], quick.error) == ([*slow.counts.items()], slow.error)
 
 
 def test_the_program_does_without_pandas(log: str) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from iptsim.flows import decide, deciding
-from iptsim.flows.columns import Places, ipv4_numbers
+from iptsim.flows.columns import Places, decimal_numbers, ipv4_numbers
 from iptsim.flows.cuts import Kinds
 from iptsim.flows.deciding import SCHEMA, decider_of
 from iptsim.host.capture import load_host
@@ -91,6 +91,15 @@ def test_addresses_are_read_as_inet_pton_reads_them(texts: tuple[str | None, ...
     assert found == list(map(wanted, texts))
     part, some = ipv4_numbers(pa.array(["1.1.1.1", *texts], pa.string())[1:])
     assert (part.tolist(), some.tolist()) == (numbers.tolist(), good.tolist())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "+80", "-1", "0x50", "00080", "000080", "65536", "99999", "8 ", "8.0", "½", None]
+)
+def test_ports_are_one_to_five_decimal_digits(text: str | None) -> None:
+    number = -1 if text is None or not (text.isascii() and text.isdecimal() and len(text) <= 5) else int(text)
+    assert decimal_numbers(pa.array([text, "80"], pa.string())).tolist() == [number, 80]
+    assert decimal_numbers(pa.array(["x", text, "443"], pa.string())[1:]).tolist() == [number, 443]
 
 
 def test_kinds_of_addresses_are_found_in_tables() -> None:
