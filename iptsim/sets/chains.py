@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial, reduce
 from operator import and_
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
@@ -28,7 +28,7 @@ from iptsim.sets.rewriting import AS_IT_CAME, Following, Rewriting
 from iptsim.sets.rule_conditions import RuleConditions, RulePlace
 from iptsim.sets.sharing import Alike
 from iptsim.sets.space import Known, Space, TooManyNodesError
-from iptsim.sets.summaries import Outcome, RuleSets, Summary
+from iptsim.sets.summaries import OfCall, Outcome, RuleSets, Summary, added
 
 #: The maximum number of combinations of rewritten fields in one chain.
 _MOST_STATES = 4096
@@ -244,7 +244,7 @@ class Chains:
                     if later or mine.taken_from is not called:
                         return None
                 found.rules.append(
-                    RuleSets(rule, sets.reaches, sets.matches, sets.takes, calls, sets.times, sets.stays)
+                    RuleSets(rule, sets.reaches, sets.matches, calls, sets.times, sets.stays, sets)
                 )
             self._notes(node, other._tested.get(node, ()))
             self._called.setdefault(node, set()).update(inside)
@@ -291,16 +291,16 @@ class Chains:
             sets.matches[summary.entry] = self._match(summary.node, prepared, summary.entry, place)
         for rewriting, packets in here.items():
             match = sets.matches[rewriting] = self._match(summary.node, prepared, rewriting, place)
-            taken = sets.takes[rewriting] = packets & match
-            if prepared.quiet or not taken:
+            left = packets if prepared.quiet else packets - match
+            if left == packets:
                 sets.stays[rewriting] = self.space.everything if prepared.quiet else self.space.nothing
-                _add(after, rewriting, packets)
+                added(after, rewriting, packets)
                 continue
-            _add(after, rewriting, packets - match)
+            added(after, rewriting, left)
             if prepared.jump is not None:
                 self._jump(summary, sets, prepared, rewriting, after)
             else:
-                self._target(summary, sets, prepared, rewriting, place, after)
+                self._target(summary, sets, prepared, rewriting, place, left, after)
         return after
 
     def _jump(
@@ -311,8 +311,9 @@ class Chains:
         rewriting: Rewriting,
         after: dict[Rewriting, PacketSet],
     ) -> None:
-        jump, taken = prepared.jump, sets.takes[rewriting]
+        jump, match = prepared.jump, sets.matches[rewriting]
         assert jump is not None
+        taken = sets.reaches[rewriting] & match
         called = sets.calls[rewriting] = self.summary(Node(summary.node.place, jump.chain), rewriting)
         self._called.setdefault(summary.node, set()).add(called.node)
         times = sets.times[rewriting] = self._time(summary.node, prepared.rule, called.node)
@@ -326,17 +327,17 @@ class Chains:
         for outcome in called.parts:
             now = self._following(rewriting, outcome.rewriting, reads)
             if outcome.kind != "RETURN":
-                later = partial(self._part, taken, called, outcome, times)
+                later = OfCall(match, taken, partial(self._left, called, outcome, times))
                 summary.end_later(outcome._replace(rewriting=now), later)
                 continue
-            part = self._part(taken, called, outcome, times)
+            part = taken & self._left(called, outcome, times)
             if jump.goto:
                 summary.end(Outcome("RETURN", now), part)
             else:
-                _add(after, now, part)
+                added(after, now, part)
 
-    def _part(self, taken: PacketSet, called: Summary, outcome: Outcome, times: int) -> PacketSet:
-        """Return those of some packets that leave a chain by an outcome; `times` counts its calls."""
+    def _left(self, called: Summary, outcome: Outcome, times: int) -> PacketSet:
+        """Return the packets that leave a chain by an outcome; `times` counts its calls."""
         packets = called.leaving(outcome)
         if times > 1 and self.space.anew and packets:
             # what the chain decides is decided again
@@ -347,7 +348,7 @@ class Chains:
                     for number in self.space.bits(key)
                 }
             )
-        return taken & packets
+        return packets
 
     def _again(self, called: Summary, number: int, times: int) -> PacketSet:
         """Return a decision of a chain, given by its variable, as it is made in a later call."""
@@ -388,9 +389,10 @@ class Chains:
         prepared: Prepared,
         rewriting: Rewriting,
         place: RulePlace,
+        left: PacketSet,
         after: dict[Rewriting, PacketSet],
     ) -> None:
-        target, taken = prepared.target, sets.takes[rewriting]
+        target, reached, match = prepared.target, sets.reaches[rewriting], sets.matches[rewriting]
         assert target is not None
         before = rewriting.only(touched(target)) if rewriting.fields else rewriting
         # most targets decide nothing, so that their effects are the same in all rules
@@ -402,17 +404,20 @@ class Chains:
         going_on = [effect.when for effect in found if effect.kind == "CONTINUE"]
         sets.stays[rewriting] = union([self.space.nothing, *going_on])
         for effect in found:
-            if effect.when != self.space.everything:
+            always = effect.when == self.space.everything
+            if not always:
                 self._notes(summary.node, effect.when.fields)
-            part = taken & effect.when
             now = rewriting.then(self.space.layout, effect.bits) if effect.bits else rewriting
             if effect.kind == "CONTINUE":
-                _add(after, now, part)
-            elif effect.kind == "RETURN":
-                summary.end(Outcome("RETURN", now), part)
+                added(after, now, reached & match & effect.when)
+                continue
+            deciding = self.apart and effect.kind != "RETURN"
+            rule = (prepared.rule.chain, prepared.rule.position) if deciding else None
+            outcome = Outcome(effect.kind, now, effect.translation, rule)
+            if always:
+                summary.end_between(outcome, reached, left)
             else:
-                apart = (prepared.rule.chain, prepared.rule.position) if self.apart else None
-                summary.end(Outcome(effect.kind, now, effect.translation, apart), part)
+                summary.end(outcome, reached & match & effect.when)
 
     def _is_base(self, node: Node) -> bool:
         found = self._bases.get(node)
@@ -483,12 +488,6 @@ def too_many(chains: Iterable[Chains]) -> TooManyNodesError:
             **values,
         )
     )
-
-
-def _add(sets: dict[Any, PacketSet], key: Any, packets: PacketSet) -> None:
-    if packets:
-        known = sets.get(key)
-        sets[key] = packets if known is None else known | packets
 
 
 def _keys(constraint: Constraint | Several | None) -> Iterator[str]:

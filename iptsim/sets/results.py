@@ -13,7 +13,7 @@ from iptsim.netfilter.hooks import OUTPUT, PREROUTING
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.steps import Step
 from iptsim.sets.chains import Chains
-from iptsim.sets.overlaps import Overlaps
+from iptsim.sets.overlaps import Overlaps, any_of
 from iptsim.sets.pools import Choice, Pool
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.rewriting import Rewriting
@@ -21,6 +21,8 @@ from iptsim.sets.translating import Ends, Fields
 
 #: At most this many results that differ only in the new address are followed together.
 MANY = 64
+#: The packets of a result are joined to one function unless that makes more than this many nodes.
+MOST_NODES = 100_000
 
 
 class Result(NamedTuple):
@@ -33,6 +35,8 @@ class Result(NamedTuple):
         rule: chain and position of the rule that decides, where rules are kept apart; None for a policy.
         packets: the packets to which it happens, as they enter the chain: a function.
         region: the region of the new address, if a translation has only one.
+        further: more packets, where the function of all would be too large: in each part, what some functions have in
+            common.
     """
 
     kind: str
@@ -41,6 +45,7 @@ class Result(NamedTuple):
     rule: tuple[str, int] | None
     packets: Any
     region: Prefix | None = None
+    further: tuple[tuple[Any, ...], ...] = ()
 
     @property
     def alike(self) -> Hashable:
@@ -111,6 +116,7 @@ class _Group:
 
     def __init__(self, bits: Fields, sets: _Sets) -> None:
         self._bits, self.example = bits, sets[0][1][1]
+        self._further = [(number, one) for _, (number, one) in sets if one.further]
         self._every = Overlaps(bits.false, sets)
         pools: dict[Hashable, _Sets] = {}
         for packets, (number, one) in sets:
@@ -126,14 +132,39 @@ class _Group:
 
     def each(self, packets: Any, now: Callable[[Any], Any]) -> Iterator[tuple[int, Any, Result, Pool | None]]:
         """Yield the results one by one."""
-        for inside, (number, one) in self._every.of(packets, now):
+        for inside, (number, one) in self._whole(self._every, packets, now):
             yield number, inside, one, None
+
+    def _whole(
+        self, overlaps: Overlaps[tuple[int, Result]], packets: Any, now: Callable[[Any], Any]
+    ) -> Iterator[tuple[Any, tuple[int, Result]]]:
+        """Yield results, each with all packets to which it applies."""
+        found = overlaps.of(packets, now)
+        if not self._further:
+            yield from found
+            return
+        nothing = self._bits.false
+        inside = {number: (here, one) for here, (number, one) in found}
+        for number, one in self._further:
+            parts = [inside[number][0]] if number in inside else []
+            for factors in one.further:
+                here = packets
+                for factor in factors:
+                    here &= now(factor)
+                    if here == nothing:
+                        break
+                else:
+                    parts.append(here)
+            if parts:
+                inside[number] = any_of(nothing, parts), one
+        for number, (here, one) in inside.items():
+            yield here, (number, one)
 
     def pooled(
         self, packets: Any, now: Callable[[Any], Any]
     ) -> Iterator[tuple[int, Any, Result, Pool | None]]:
         """Yield the results, those of a pool together."""
-        for inside, (number, one) in self._others.of(packets, now):
+        for inside, (number, one) in self._whole(self._others, packets, now):
             yield number, inside, one, None
         for number, one, pool in self.pools:
             inside = packets & now(pool.packets)
@@ -144,7 +175,12 @@ class _Group:
 def _pool_of(result: Result) -> Hashable:
     """Return what results have in common that differ only in the new address and port; None for others."""
     wanted = result.translation
-    if wanted is None or wanted.addresses is None or wanted.addresses[0] != wanted.addresses[1]:
+    if (
+        result.further
+        or wanted is None
+        or wanted.addresses is None
+        or wanted.addresses[0] != wanted.addresses[1]
+    ):
         return None
     if wanted.netmap is not None or wanted.base_port is not None or wanted.random:
         return None
@@ -177,7 +213,11 @@ def results_of(
 
 
 def _results(chains: Chains, regions: Regions, node: Node, hook: str) -> Iterator[Result]:
-    for outcome, packets in chains.summary(node).outcomes.items():
+    summary = chains.summary(node)
+    for outcome in summary.parts:
+        packets, parts = summary.pieces(outcome, MOST_NODES)
+        if not packets:
+            continue
         kind = "ACCEPT" if outcome.kind == "TRANSLATE" else outcome.kind
         wanted, region = outcome.translation, None
         if wanted is not None and wanted.netmap is not None:
@@ -186,4 +226,5 @@ def _results(chains: Chains, regions: Regions, node: Node, hook: str) -> Iterato
         if wanted is not None and wanted.addresses is not None and wanted.netmap is None:
             first, last = wanted.addresses
             region = regions.of(first) if first == last else None
-        yield Result(kind, outcome.rewriting, wanted, outcome.rule, packets.function, region)
+        further = tuple(tuple(one.function for one in part.factors()) for part in parts)
+        yield Result(kind, outcome.rewriting, wanted, outcome.rule, packets.function, region, further)

@@ -102,8 +102,8 @@ class Traffic:
             places = self._alike_in(other, name)
             for at, rule in enumerate(chain.rules):
                 same = places is not None and at < len(rules) and _is_same(rules[at], rule)
-                if not same or any(
-                    one.rules[at].takes != known.rules[at].takes for one, known in places or ()
+                if not same or not all(
+                    one.rules[at].takes_like(known.rules[at]) for one, known in places or ()
                 ):
                     yield rule
 

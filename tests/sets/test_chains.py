@@ -403,3 +403,18 @@ def test_hooks_share_the_decisions_of_a_chain_that_each_calls_once(space: Space)
     )
     chains = Chains(space, rules)
     assert chains.base("filter", "INPUT").outcomes == chains.base("filter", "FORWARD").outcomes
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_successive_rules_with_one_target_take_what_each_of_them_matches(engine: Any) -> None:
+    space = Space(4, engine=engine)
+    lines = ["-A FORWARD -p tcp -j ACCEPT", "-A FORWARD -s 10.0.0.0/8 -j ACCEPT", "-A FORWARD -p udp -j DROP"]
+    chains = Chains(space, program(*lines, "-A FORWARD -p icmp -j ACCEPT", policy="DROP"))
+    proto = {number: space.where("proto", ((number, number),)) for number in (1, 6, 17)}
+    ten = space.where("src", ((10 << 24, (11 << 24) - 1),))
+    summary = chains.base("filter", "FORWARD")
+    assert summary.packets("ACCEPT") == proto[6] | ten | proto[1]
+    assert summary.packets("DROP") == ~(proto[6] | ten | proto[1])
+    assert [next(iter(rule.takes.values())) for rule in summary.rules] == [
+        proto[6], ten - proto[6], proto[17] - ten, proto[1] - ten,
+    ]  # fmt: skip

@@ -16,6 +16,7 @@ from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.question.places import Outside
 from iptsim.question.start import first_packet
+from iptsim.sets import results, summaries
 from iptsim.sets.fates import Fates, fates
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.space import Space
@@ -81,6 +82,48 @@ def test_packets_of_other_states_walk_as_their_fate_says(state: str) -> None:
     for fate in found:
         line, _ = found.classes.one(fate._sender, some(fate.packets, chance).function)
         assert ask(found.simulator, Question(**line)).verdict == fate.verdict, line
+
+
+IN_PARTS = """*filter
+:INPUT DROP
+:FORWARD ACCEPT
+:few - [0:0]
+-A INPUT -s 10.0.0.0/8 -j few
+-A INPUT -p udp -m limit --limit 1/s -j few
+-A INPUT -p udp -j ACCEPT
+-A INPUT -s 192.0.2.0/24 -p icmp -j REJECT
+-A few -p tcp -m tcp --dport 22 -j ACCEPT
+-A few -p udp -m limit --limit 1/s -j ACCEPT
+-A few -s 10.1.0.0/16 -j REJECT
+-A few -p udp -m udp --dport 53 -j DROP
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    "capture",
+    [None, *(pytest.param(one, marks=pytest.mark.thorough) for one in ("hosts/ufw", "hosts/kube"))],
+)
+def test_packets_in_parts_that_are_not_joined_have_the_same_fates(
+    capture: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "dump").write_text(IN_PARTS)
+    host = load_host(CAPTURES / capture if capture is not None else tmp_path / "dump")
+    space = Space(4)
+    joined = fates(host, space=space, senders=["internet"])
+    space.summarised.clear()
+    monkeypatch.setattr(summaries, "MANY_PARTS", 1)
+    monkeypatch.setattr(results, "MOST_NODES", -1)
+    apart = fates(host, space=space, senders=["internet"])
+    assert any(
+        one.further
+        for found in apart.land._results.values()
+        if found is not None
+        for group in found._groups
+        for _, one in group._further
+    )
+    assert {one.verdict for one in apart} >= {"ACCEPT", "DROP"}
+    assert [(one.verdict, one.packets) for one in apart] == [(one.verdict, one.packets) for one in joined]
 
 
 @pytest.mark.thorough
