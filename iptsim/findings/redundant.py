@@ -31,7 +31,8 @@ def redundant(scene: Scene) -> Iterator[Finding]:
                     traffic = scene.traffic(family, table)
                     found = _repeated(traffic, name) if traffic is not None else ()
                 for rule, later in found:
-                    if is_chosen(rule, scene):
+                    # of two that are alike, never-matches reports the later one
+                    if is_chosen(rule, scene) and _conditions(rule) != _conditions(later):
                         yield _finding(family, rule, later)
 
 

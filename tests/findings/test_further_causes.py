@@ -377,3 +377,10 @@ def test_the_reason_that_iptables_does_not_print(tmp_path: Path) -> None:
     found = lint(tmp_path, text)["refused-command"]
     assert "works only in FORWARD, OUTPUT or POSTROUTING" in str(found.title)
     assert f"iptables -t mangle -A FORWARD -i eth0 {clamp}" in str(found.remedy)
+
+
+def test_only_one_of_two_rules_that_are_alike_is_reported(tmp_path: Path) -> None:
+    """Who follows both remedies is left without the rule."""
+    found = lint(tmp_path, "iptables -A FORWARD -i wg0 -j ACCEPT\niptables -A FORWARD -i wg0 -j ACCEPT\n")
+    assert "never-matches" in found
+    assert "redundant-rule" not in found

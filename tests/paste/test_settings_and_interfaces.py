@@ -97,3 +97,35 @@ def test_a_redirect_on_an_interface_whose_address_is_not_shown() -> None:
         **{"from": "10.0.0.5", "to": "203.0.113.80", "proto": "tcp", "dport": 80, "in": "gwi-x"}
     )
     assert walk(host, question).verdict == "ACCEPT"
+
+
+GUESTS = (
+    "-A FORWARD -i wg0 -j ACCEPT\n-A FORWARD -o wg0 -j ACCEPT\n# iptables -t nat -S\n-P POSTROUTING ACCEPT\n"
+)
+NAT = "-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\n"
+
+
+@pytest.mark.parametrize(
+    "interfaces",
+    [
+        "# ip route\ndefault via x.x.x.1 dev eth0 proto dhcp src x.x.x.x metric 100\n"
+        "x.x.x.0/24 dev eth0 proto kernel scope link src x.x.x.x\n"
+        "10.8.0.0/24 dev wg0 proto kernel scope link src 10.8.0.1\n",
+        "# ip route\ndefault via 51.x.x.1 dev eth0\n10.8.0.0/24 dev wg0 proto kernel scope link src 10.8.0.1\n",
+        "# ip a\n2: eth0: <BROADCAST,UP,LOWER_UP> mtu 1500\n    inet 51.xx.xx.20/24 scope global eth0\n"
+        "3: wg0: <POINTOPOINT,NOARP,UP> mtu 1420\n    inet 10.8.0.1/24 scope global wg0\n# ip route\n"
+        "default via 51.xx.xx.1 dev eth0\n10.8.0.0/24 dev wg0 proto kernel scope link src 10.8.0.1\n",
+        "eth0: flags=4163<UP,BROADCAST,RUNNING,MULTICAST>  mtu 1500\n        inet vpsip  netmask 255.255.255.255\n"
+        "wg0: flags=209<UP,POINTOPOINT>  mtu 1420\n        inet 10.8.0.1  netmask 255.255.255.0\n",
+        "auto eth0\niface eth0 inet static\n    address 110.xx.xx.xx/24\n    gateway 110.xx.xx.1\n"
+        "iface wg0 inet static\n    address 10.8.0.1/24\n",
+    ],
+)
+def test_addresses_that_were_replaced(interfaces: str) -> None:
+    host = read(interfaces + "# iptables -S\n-P FORWARD DROP\n" + GUESTS + NAT)
+    shown = walk(host, Question(**{"from": "10.8.0.2", "to": "8.8.8.8:443", "proto": "tcp", "in": "wg0"}))
+    assert shown.verdict == "ACCEPT"
+    assert [step.rule.target_name for step in shown.legs[0].all_steps if step.rule] == [
+        "ACCEPT",
+        "MASQUERADE",
+    ]

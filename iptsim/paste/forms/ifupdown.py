@@ -10,6 +10,7 @@ import re
 from ipaddress import IPv4Network
 from typing import Any
 
+from iptsim.paste.hidden_addresses import hide
 from iptsim.paste.interfaces import address_entry, default_route_entries, entry_of, kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
@@ -40,7 +41,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
                 options[option[1].replace("_", "-")] = option[2] or ""
                 at += 1
             last = at
-            _note(entries, routes, stanza[1], options)
+            _note(entries, routes, stanza[1], options, hides=stanza[2] == "inet")
         elif (not lines[at].is_blank and not _BETWEEN.match(lines[at].text)) or (
             last is None and at - first > _BEFORE
         ):
@@ -55,20 +56,32 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def _note(
-    entries: dict[str, dict[str, Any]], routes: list[dict[str, Any]], name: str, options: dict[str, str]
+    entries: dict[str, dict[str, Any]],
+    routes: list[dict[str, Any]],
+    name: str,
+    options: dict[str, str],
+    *,
+    hides: bool,
 ) -> None:
     """Add what a stanza says about its interface, the ports of a bridge, and the default route."""
     name = name.partition(":")[0]  # eth0:1 is a label
     ports = [port for port in options.get("bridge-ports", "").split() if port not in ("none", "regex")]
     own = _address(options)
-    if own is None and "bridge-ports" not in options:
+    hidden = hides and own is None and bool(options.get("address"))
+    if own is None and not hidden and "bridge-ports" not in options:
         return  # its address comes from elsewhere, such as DHCP
     entry = entries.setdefault(name, entry_of(name, "bridge" if "bridge-ports" in options else kind_of(name)))
     if own is not None:
         entry["addr_info"].append(own)
     for port in ports:
         entries.setdefault(port, entry_of(port, kind_of(port)))["master"] = name
-    routes += default_route_entries(options.get("gateway", ""), name)
+    if hidden:
+        hide(entry)
+    found = default_route_entries(options.get("gateway", ""), name)
+    if not found and hidden and options.get("gateway"):
+        found = [{"dst": "default", "dev": name, "flags": []}]
+        hide(found[0])
+    routes += found
 
 
 def _address(options: dict[str, str]) -> dict[str, Any] | None:

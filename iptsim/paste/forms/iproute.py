@@ -243,6 +243,7 @@ _ROUTE_FIELDS = {
 def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     entries: list[dict[str, Any]] = []
     first = last = at
+    unread: list[int] = []
     table = command.option("table", "t") if command is not None and command.program == "ip" else None
     while at < len(lines):
         text = lines[at].text
@@ -255,7 +256,10 @@ def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | No
             }
             entries[-1].setdefault("nexthops", []).append({**hop, "flags": _tokens(tree, "FLAG")})
         elif _ROUTE.match(text) and (tree := _tree("route", text)) is not None:
-            entries.append(_route(tree, table))
+            if (entry := _shown(_route(tree, table))) is not None:
+                entries.append(entry)
+            else:
+                unread.append(at)
         else:
             break
         last = at
@@ -265,7 +269,20 @@ def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | No
     is_ipv6 = any(":" in entry["dst"] or ":" in entry.get("gateway", "") for entry in entries)
     name = "ip6-route.json" if is_ipv6 else "ip-route.json"
     title = "ip -6 route" if is_ipv6 else "ip route"
-    return Segment("ip route", title, first, last, [Facts({name: json.dumps(entries).encode()})])
+    return Segment("ip route", title, first, last, [Facts({name: json.dumps(entries).encode()})], unread)
+
+
+def _shown(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a route without addresses that someone replaced; None if its destination is among them."""
+    if not _is_prefix(entry["dst"]):
+        return None
+    if not is_address(entry.get("prefsrc", "::")):
+        del entry["prefsrc"]
+    if not is_address(entry.get("gateway", "::")):
+        del entry["gateway"]
+        if entry["dst"] == "default":
+            hide(entry)
+    return entry
 
 
 def _route(tree: Tree[Token], table: str | None) -> dict[str, Any]:
