@@ -7,6 +7,7 @@ from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
 from iptsim.languages import Text, message
+from iptsim.netfilter.excerpts import unseen_tables
 from iptsim.netfilter.replies import is_sent_bare
 from iptsim.packet import address_text
 
@@ -61,6 +62,11 @@ def source_text(case: Case) -> Text:
             )
     if not is_sent_bare(case.host, case.leg):
         return ""
+    if "nat" in unseen_tables(case.host.rulesets.values()):
+        return message(
+            "Table nat is not shown; unless a rule there changes the source, the other side sees {source}.",
+            source=address_text(case.packet.family, case.packet.src),
+        )
     return message(
         "No rule changes its source: the other side sees {source}, and its reply comes back only if the other "
         "side has a route to that address.",

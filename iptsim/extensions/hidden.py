@@ -53,6 +53,11 @@ class Hidden(Match):
     place: tuple[Any, ...] = ()
     told: InstanceOf[Message] | str = ""
 
+    @property
+    def is_interfaces(self) -> bool:
+        """Whether it is the interfaces of the rule."""
+        return self.place[:1] == ("interfaces",)
+
     def save(self) -> str:
         """Return its text in the rule."""
         return self.words

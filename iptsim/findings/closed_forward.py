@@ -18,6 +18,8 @@ from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
 _BLOCKING = ("DROP", "REJECT")
+#: What users block there is not meant to be forwarded.
+_DOCKER_USER = "DOCKER-USER"
 #: At most this many rules are named.
 _SHOWN = 5
 _IN_ORDER = message(
@@ -91,7 +93,7 @@ def _closes(rule: Rule) -> str:
     """Return the interface to or from which a rule blocks everything; "" for other rules."""
     parameters = rule.parameters
     names = [one for one in (parameters.in_interface, parameters.out_interface) if one is not None]
-    if rule.target_name not in _BLOCKING or len(names) != 1 or is_dockers(rule):
+    if rule.target_name not in _BLOCKING or len(names) != 1 or is_dockers(rule) or rule.chain == _DOCKER_USER:
         return ""
     if parameters.negated or parameters.source is not None or parameters.destination is not None:
         return ""

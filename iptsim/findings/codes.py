@@ -247,6 +247,13 @@ CODES: dict[str, Kind] = {
             "Settings publish a port of a container in the host's network, or on macvlan: Docker ignores it."
         ),
     ),
+    "docker-user-not-ipv6": Kind(
+        "medium", message("Docker's IPv6 rules have no chain DOCKER-USER, where users restrict ports.")
+    ),
+    "macvlan-host": Kind(
+        "medium",
+        message("A macvlan or ipvlan network has containers, which the host itself cannot reach."),
+    ),
     "rate-limit-inverted": Kind(
         "medium", message("A rule blocks packets up to a rate, and lets those beyond it pass.")
     ),

@@ -304,6 +304,8 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
     daemon = scene.host.daemon
     if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
         return False
+    if scene.adds_to_docker:
+        return False
     chains = scene.table(family, "filter").chains
     if "DOCKER-FORWARD" in chains or any(scene.rules(family, table, "DOCKER") for table in ("filter", "nat")):
         return True

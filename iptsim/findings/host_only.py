@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.extensions.hidden import Hidden
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import TCP, UDP, Family
+from iptsim.packet import TCP, UDP, Family, is_loopback
 
 #: At most this many rules are named.
 _SHOWN = 5
@@ -107,12 +109,24 @@ def blocked_outgoing(scene: Scene) -> Iterator[Finding]:
 def _blocks_others(rule: Rule) -> bool:
     """Return whether a rule blocks new connections to some machines or ports, for every program."""
     named = rule.parameters.destination is not None or any(rule.conditions_on("dport"))
-    local = rule.parameters.out_interface == "lo" or any(match.name == "owner" for match in rule.matches)
+    to = rule.parameters.destination
+    local = (
+        rule.parameters.out_interface == "lo"
+        or (
+            to is not None
+            and "destination" not in rule.parameters.negated
+            and is_loopback(to.family, to.address)
+        )
+        or any(match.name == "owner" for match in rule.matches)
+    )
     return rule.target_name in ("DROP", "REJECT") and named and not local and not is_for_replies(rule)
 
 
 def _outgoing(family: Family, rules: list[Rule]) -> Finding:
-    options = rules[0].text.partition(f"-A {rules[0].chain} ")[2]
+    seen = tuple(
+        match for match in rules[0].matches if not (isinstance(match, Hidden) and match.is_interfaces)
+    )
+    options = replace(rules[0], matches=seen).specification
     return Finding(
         "output-not-for-containers",
         message("OUTPUT blocks connections of the host, but not those of containers."),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from iptsim.dump.ruleset import Rule, Ruleset, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
+from iptsim.extensions.hidden import HiddenAddress
 from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
 from iptsim.findings.published import of_step
@@ -118,7 +119,9 @@ def names_unresolved(scene: Scene) -> Iterator[Finding]:
         chain = scene.table(family, "filter").chains.get(step.chain or "") if step is not None else None
         if step is None or step.table != "filter" or (step.rule is None and chain is None):
             continue
-        if step.hook == "OUTPUT" and server == "internet" and _lets_some_queries_out(scene, family):
+        to_others = step.rule is not None and _names_destination(step.rule)
+        lets_some_out = step.hook == "OUTPUT" and (to_others or _lets_some_queries_out(scene, family))
+        if server == "internet" and lets_some_out:
             continue  # to name servers that the source does not show
         tool = tool_of(family)
         out = f"{tool} -I OUTPUT -p udp --dport {_DNS} -j ACCEPT"
@@ -171,6 +174,12 @@ def _lets_some_queries_out(scene: Scene, family: Family) -> bool:
         rule.target_name == "ACCEPT" and (rule.parameters.destination is not None or _names_dns(rule))
         for rule in rules
     )
+
+
+def _names_destination(rule: Rule) -> bool:
+    """Return whether a rule is for some destinations only, be they redacted."""
+    redacted = any(isinstance(match, HiddenAddress) and match.side == "dst" for match in rule.matches)
+    return redacted or rule.parameters.destination is not None
 
 
 def _names_dns(rule: Rule) -> bool:
@@ -247,19 +256,33 @@ def drops_some(scene: Scene) -> Iterator[Finding]:
                 continue
             shown = packet_for(scene, family, rule, "OUTPUT")
             step = shown.trace.legs[0].deciding if shown is not None else None
-            if shown is not None and step is not None and step.rule is rule:
+            if shown is None:
+                continue
+            if (step is not None and step.rule is rule) or _blocks_by_lo(rule, shown):
                 found.append((rule, shown))
         if found:
             yield _drops_some(family, found)
 
 
 def _is_for_destination(rule: Rule) -> bool:
-    """Return whether a rule blocks packets to some hosts of other networks."""
+    """Return whether a rule blocks packets to some hosts of other networks, or to a port of the host itself."""
     to = rule.parameters.destination
     if rule.target_name not in ("DROP", "REJECT") or to is None or "destination" in rule.parameters.negated:
         return False
     address, family = to.address & to.mask, to.family
-    return bool(to.mask) and not (is_multicast(family, address) or is_loopback(family, address))
+    is_own = is_loopback(family, address) and not any(rule.conditions_on("dport"))
+    return bool(to.mask) and not (is_multicast(family, address) or is_own)
+
+
+def _blocks_by_lo(rule: Rule, shown: Explanation) -> bool:
+    """Return whether a rule blocks a packet to the host itself if it is for lo, as any rule for such packets is."""
+    to = rule.parameters.destination
+    return (
+        shown.verdict == "DEPENDS"
+        and to is not None
+        and is_loopback(to.family, to.address)
+        and all(one.rule is rule for one in shown.trace.hinges)
+    )
 
 
 def _drops_some(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.findings.beside_host import DRIVERS
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container, PublishedPort
@@ -216,10 +217,6 @@ def withheld(scene: Scene) -> Iterator[Finding]:
     )
 
 
-#: Drivers that give containers interfaces beside the host's own.
-_BESIDE = frozenset({"macvlan", "ipvlan"})
-
-
 def discarded(scene: Scene) -> Iterator[Finding]:
     """Find ports that settings publish, but of containers in the host's network, or beside the host."""
     containers = [one for one in scene.host.containers.values() if one.withheld]
@@ -227,7 +224,7 @@ def discarded(scene: Scene) -> Iterator[Finding]:
     beside = [
         one
         for one in containers
-        if one.endpoints and all(_driver(scene, name) in _BESIDE for name in one.endpoints)
+        if one.endpoints and all(_driver(scene, name) in DRIVERS for name in one.endpoints)
     ]
     if in_host:
         yield _discarded(

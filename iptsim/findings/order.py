@@ -68,7 +68,7 @@ def behind_unshown(scene: Scene) -> Iterator[Finding]:
 
 def hides_interfaces(match: Match) -> bool:
     """Return whether a match represents the interfaces that a listing does not show."""
-    return isinstance(match, Hidden) and match.place[:1] == ("interfaces",)
+    return isinstance(match, Hidden) and match.is_interfaces
 
 
 def blocks_all_unshown(rule: Rule) -> bool:

@@ -433,7 +433,7 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
 def container_ports(scene: Scene) -> Iterator[Finding]:
     """Find networks whose containers' unpublished ports are open to the external link."""
     neighbour = scene.neighbour(4)
-    if 4 not in scene.families or neighbour is None:
+    if 4 not in scene.families or neighbour is None or scene.adds_to_docker:
         return
     for network in scene.docker_networks():
         if network.gateway_mode.get(4, "nat") not in ("nat", "isolated"):

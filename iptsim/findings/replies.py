@@ -264,7 +264,8 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
     """Find networks behind the host whose connections leave it with their own, private address."""
     for family in scene.families:
         nat = scene.host.rulesets[family].tables.get("nat")
-        hidden = nat is None or (scene.host.inferred and not _shows_chain(scene, family, "POSTROUTING"))
+        partial = scene.host.inferred or scene.host.pasted is not None
+        hidden = nat is None or (partial and not _shows_chain(scene, family, "POSTROUTING"))
         if hidden and not scene.has_no_rules:
             continue  # it may be there, and not be shown
         for behind in networks_behind(scene, family):

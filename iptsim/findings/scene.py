@@ -225,6 +225,21 @@ class Scene:
         )  # fmt: skip
 
     @cached_property
+    def adds_to_docker(self) -> bool:
+        """Whether a pasted text has only commands for chains of Docker that exist: it shows no rules of Docker."""
+        pasted = self.host.pasted
+        if pasted is None or not all("tables commands" in one.form for one in pasted.segments):
+            return False
+        named = [
+            chain
+            for family in self.families
+            for table in ("filter", "nat")
+            for name, chain in self.table(family, table).chains.items()
+            if name in DOCKER_CHAINS
+        ]
+        return bool(named) and not any(chain.declared for chain in named)
+
+    @cached_property
     def has_no_rules(self) -> bool:
         """Whether the host is made from settings of Docker that make it write no rules."""
         daemon = self.host.daemon

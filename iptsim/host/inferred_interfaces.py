@@ -63,10 +63,15 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         )
     )
     place_bridges(host)
+    of_bridges = {
+        (subnet.family, subnet.address, subnet.prefix_length)
+        for network in host.networks.values()
+        for subnet in network.subnets
+    }
     for name in dict.fromkeys((*evidence.interfaces, *inner)):
         if name == outside or name in bridges or name == "lo":
             continue
-        guessed = evidence.tunnels.get(name, [])
+        guessed = [one for one in evidence.tunnels.get(name, []) if one not in of_bridges]
         links = evidence.links.get(name, guessed)
         firsts = [
             InterfaceAddress(family=f, address=first + 1, prefix_length=length) for f, first, length in links

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
+from iptsim.host.docker_defaults import OWN_BRIDGES, guessed_subnet
 from iptsim.host.model import Host
-from iptsim.host.namespace import Interface, Route
+from iptsim.host.namespace import Interface, InterfaceAddress, Route
 from iptsim.languages import message
-from iptsim.packet import BITS, address_text
+from iptsim.packet import BITS, Packet, address_text
 from iptsim.question.internet import outside_address
 from iptsim.question.places import Outside
 from iptsim.question.start import Start
@@ -34,11 +35,22 @@ def with_way_back(host: Host, start: Start) -> Host | None:
     # what the internet sends arrives there, whatever the address: the guess about the uplink was wrong
     length, network = (0, 0) if address in public_addresses(host, family) else (BITS[family], address)
     route = Route(family=family, prefix_length=length, destination=network, device=name, scope="link")
-    note = message(
-        "{address} is behind {interface}, on which its packet arrives.",
-        address=address_text(family, address),
-        interface=name,
-    )
+    notes = [
+        message(
+            "{address} is behind {interface}, on which its packet arrives.",
+            address=address_text(family, address),
+            interface=name,
+        )
+    ]
+    if (own := _address_of_bridge(name, start.packet)) is not None:
+        interface = interface.model_copy(update={"kind": "bridge", "addresses": (*interface.addresses, own)})
+        notes.append(
+            message(
+                "{address} is the host's own address on {interface}, as it is the first of the subnet.",
+                address=address_text(family, own.address),
+                interface=name,
+            )
+        )
     changed = replace(
         namespace,
         interfaces={**namespace.interfaces, name: interface},
@@ -46,4 +58,14 @@ def with_way_back(host: Host, start: Start) -> Host | None:
         # "internet" stays the same address, although another route than the default one now leads to it
         cache={("outside", family): outside_address(host, family)},
     )
-    return replace(host, namespace=changed, assumptions=[*host.assumptions, note])
+    return replace(host, namespace=changed, assumptions=[*host.assumptions, *notes])
+
+
+def _address_of_bridge(name: str, packet: Packet) -> InterfaceAddress | None:
+    """Return a packet's destination as the address of a bridge of Docker's, if that is where dockerd would put it."""
+    if packet.family != 4 or not (OWN_BRIDGES.fullmatch(name) or name.startswith("br-")):
+        return None
+    subnet = guessed_subnet(packet.src)
+    if packet.dst != subnet.address + 1 or packet.src == packet.dst:
+        return None
+    return InterfaceAddress(family=4, address=packet.dst, prefix_length=subnet.length)

@@ -95,7 +95,7 @@ def _is_listed_without(table: Table) -> bool:
 
 def _is_bare(rule: Rule) -> bool:
     """Return whether the interfaces of a rule are hidden."""
-    return any(isinstance(match, Hidden) and match.place[:1] == ("interfaces",) for match in rule.matches)
+    return any(isinstance(match, Hidden) and match.is_interfaces for match in rule.matches)
 
 
 def _text(rule: Rule) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,7 +24,9 @@ from iptsim.paste.shell import FWMARK, Script, is_down, steps_of
 
 #: At most this many commands are followed.
 _MOST = 200
-_LIKELY = re.compile(r"\bip\s+(?:-[46]\s+)?(?:r|ro|route|ru|rule|a|addr|address)\s+(?:add|replace|a)\s")
+_LIKELY = re.compile(
+    r"\bip\s+(?:-[46]\s+)?(?:r|ro|route|ru|rule|l|link|a|addr|address)\s+(?:add|replace|a)\s"
+)
 #: The prompt of a shell in a container.
 _CONTAINER = re.compile(r"\w+@[0-9a-f]{12}\b")
 _SECTION = re.compile(r"\s*\[(Interface|Peer)\]\s*$", re.IGNORECASE)
@@ -44,12 +46,14 @@ class Given:
     Attributes:
         routes / rules: as in the JSON of ip, with their address family.
         addresses: by interface.
+        beside: interfaces of the kinds macvlan and ipvlan, and their kinds.
         lines: the numbers of the lines that give them.
     """
 
     routes: list[tuple[Family, dict[str, Any]]] = field(default_factory=list)
     rules: list[tuple[Family, dict[str, Any]]] = field(default_factory=list)
     addresses: dict[str, list[InterfaceAddress]] = field(default_factory=dict)
+    beside: dict[str, Literal["macvlan", "ipvlan"]] = field(default_factory=dict)
     lines: set[int] = field(default_factory=set)
 
     def add(self, other: Given) -> None:
@@ -58,6 +62,7 @@ class Given:
         self.rules += other.rules
         for name, addresses in other.addresses.items():
             self.addresses.setdefault(name, []).extend(addresses)
+        self.beside |= other.beside
         self.lines |= other.lines
 
     def own(self, known: Mapping[str, list[InterfaceAddress]]) -> Mapping[str, list[InterfaceAddress]]:
@@ -96,6 +101,8 @@ def _read_command(words: Sequence[str], given: Given) -> bool:
     if len(left) < 3 or left[1] not in ("add", "replace", "a"):
         return False
     what, rest = left[0], left[2:]
+    if what.startswith("l"):
+        return _add_beside(given, rest)
     if any(":" in word for word in rest):
         family = 6
     if what.startswith("a"):
@@ -111,6 +118,17 @@ def _read_command(words: Sequence[str], given: Given) -> bool:
     # the kernel puts a rule before all others but that of the local table (fib_default_rule_pref)
     rule.setdefault("priority", min(taken, default=DEFAULT_RULES[4][1][0]) - 1)
     return _kept(given.rules, (family, rule))
+
+
+def _add_beside(given: Given, words: Sequence[str]) -> bool:
+    """Note what `ip link add NAME link PARENT type macvlan` makes."""
+    named = words[words.index("name") + 1 :] if "name" in words else words
+    kind = words[words.index("type") + 1 :][:1] if "type" in words else []
+    for one in ("macvlan", "ipvlan"):
+        if kind == [one] and named and re.fullmatch(r"[\w.-]{1,15}", named[0]):
+            given.beside[named[0]] = one
+            return True
+    return False
 
 
 def _kept(kept: list[tuple[Family, dict[str, Any]]], one: tuple[Family, dict[str, Any]]) -> bool:
@@ -194,6 +212,8 @@ def give(host: Host, given: Given, *, routes_known: bool, rules_known: bool) -> 
         routes_known / rules_known: the text shows the routes and policy rules, which include them.
     """
     namespace = host.namespace
+    for name, beside in given.beside.items():
+        namespace.interfaces.setdefault(name, Interface(name=name, kind=beside))
     for name, addresses in given.addresses.items():
         known = namespace.interfaces.get(name)
         if known is None:

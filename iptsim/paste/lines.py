@@ -83,8 +83,8 @@ _SPOKEN = re.compile(
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
-#: A number that no program prints.
-_ENDLESS = re.compile(r"\d{40,}")
+#: A command in dockerd's debug log: `/usr/sbin/iptables, [--wait -t nat -C OUTPUT -j DOCKER]`.
+_CALLED = re.compile(r"[^/]{0,200}(?P<program>/[\w/-]*ip6?tables), \[(?P<words>[^][]*)\]\"?\s*")
 #: At most this many prefixes precede a line.
 _PREFIXES = 3
 #: Characters that a line has at most, unless it is JSON or the elements of a set: people type and save shorter ones.
@@ -187,7 +187,9 @@ def _bared(cleaned: list[str]) -> list[str]:
 
 
 def _unescaped(line: str) -> list[str]:
-    """Return the lines of a dump that a program logged as one line."""
+    """Return the lines of a dump that a program logged as one line, or the command that dockerd logged."""
+    if "tables, [" in line and (called := _CALLED.fullmatch(line)) is not None:
+        return [f"{called['program']} {called['words']}"]
     parts = line.split("\\n") if "\\n" in line else [line]
     if len(parts) <= 2 or not any(map(is_rule, parts)):
         return [line]

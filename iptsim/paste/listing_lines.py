@@ -21,7 +21,7 @@ from iptsim.paste.placeholders import is_cut
 LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
 _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 #: Names of the chains that Docker, kube-proxy and CNI plugins create.
-_CHAIN = re.compile(r"(?:DOCKER|KUBE|CNI|NETAVARK)-[\w-]+")
+_CHAIN = re.compile(r"DOCKER|(?:DOCKER|KUBE|CNI|NETAVARK)-[\w-]+")
 #: What a row begins with, and an address in it.
 _ROW = re.compile(
     r"\s*(?:\d+\s+)?(?:\d+[KMGT]?\s+\d+[KMGT]?\s+)?"
@@ -34,6 +34,10 @@ _NAME = re.compile(r"!?(?:[A-Z][A-Z0-9_-]{2,}|[\w-]+(?:\.[\w-]+)+)")
 #: A heading, as far as it is there.
 _CUT_HEADING = re.compile(
     r"\s*Chain (?P<name>[^\s()]+) \((?:(?P<references>\d+)(?= *r)|policy\b ?(?P<policy>[A-Z]*))?"
+)
+#: A heading whose counters are redacted.
+_UNCOUNTED_HEADING = re.compile(
+    r"\s*Chain (?P<name>[^\s()]+) \(policy (?P<policy>[A-Z]+) [^\s()]{1,20} packets, [^\s()]{1,20} bytes\)\s*"
 )
 _BEGINNING = re.compile(
     r"\s*(?:\d+\s+)?(?P<counters>\d+[KMGT]?\s+\d+[KMGT]?\s+)?[A-Za-z][\w-]*\s+(?:all|tcp|udp|icmp|\d+)\s+--(?=\s|$)"
@@ -96,7 +100,9 @@ def heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None]
     """Return a chain's name, and its policy with counters or its number of references; None for another line."""
     tree = _parsed(text.strip(), "heading")
     if tree is None:
-        return None
+        uncounted = _UNCOUNTED_HEADING.fullmatch(text)
+        known = uncounted is not None and uncounted["policy"] in POLICIES
+        return (uncounted["name"], uncounted["policy"], None, None) if uncounted and known else None
     name, what = tree.children
     assert isinstance(what, Tree)
     tokens = [str(token) for token in what.children]

@@ -15,6 +15,7 @@ from iptsim.paste.forms import complaints, failures
 from iptsim.paste.given import Given, given_by
 from iptsim.paste.lines import Line, commented, quoted_commands
 from iptsim.paste.pieces import Ask, Piece, Rules, Segment
+from iptsim.paste.shell import is_down
 from iptsim.paste.shells import of_one_machine
 from iptsim.paste.splitting import split
 
@@ -95,6 +96,7 @@ def _with_quoted(
     reading: Reading, lines: list[Line], segments: list[Segment], left_out: list[int]
 ) -> tuple[list[Segment], list[int]]:
     """Add the commands in quotes or comments, if a text says nothing else but which connections failed."""
+    lines = [line._replace(text="", whole="") if is_down(line.text) else line for line in lines]
     for others in (quoted_commands, commented):
         if any(one.form not in CLIENTS for one in segments):
             break

@@ -35,7 +35,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     text = lines[at].text
     if _BEGINS.match(text) or text.strip() in ("[", "{", "[{"):
         # only at its first line, so that no line is read again and again
-        return None if at and _JSON.match(lines[at - 1].text) else _excerpt(lines, at)
+        follows = at > 0 and _JSON.match(lines[at - 1].text) is not None
+        return _excerpt(lines, at) if not follows or command_of(lines[at - 1].text) else None
     typed = command_of(text)
     if typed is not None and typed.program in ("docker", "podman") and "inspect" in typed.words:
         return _formatted(lines, at, typed)

@@ -36,7 +36,11 @@ from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Wa
 from iptsim.paste.prompts import Command, command_of, is_prompt
 from iptsim.paste.table_inference import table_of
 
-_HEADING = re.compile(r"\s*Chain \S+ \(")
+_HEADING = re.compile(r"\s*Chain ?\S+ \(")
+#: A rule of which columns are left out.
+_STUB = re.compile(
+    r"(?:ACCEPT|DROP|REJECT|RETURN)\s{1,20}(?:state|ctstate|all|tcp|udp|icmp|lo|loopback|anywhere)\b"
+)
 _COLUMNS = re.compile(r"\s*(?:num\s+)?(?:pkts\s+bytes\s+)?target\s+prot\b")
 _ANY_INTERFACE = ("*", "any")
 #: The maximum number of lines of a wrapped rule.
@@ -250,6 +254,10 @@ class _Reader:
     def _skip(self, line: Line) -> bool:
         """Skip a line that is not a rule, if the listing continues after it."""
         if _EMPTY.fullmatch(line.text):
+            self.at += 1
+            return True
+        if self.chain is not None and _STUB.match(line.text):
+            self.order.append(GapItem(self.chain, line.number, line.text.strip()))
             self.at += 1
             return True
         following = self.lines[self.at + 1 : self.at + 4]

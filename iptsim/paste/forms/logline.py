@@ -17,6 +17,10 @@ from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command
 
 _LINE = re.compile(r"(?P<before>.*?)(?P<fields>\bIN=\S* OUT=\S*(?: .*)?$)")
+#: People leave out empty fields: what comes to the first address of a bridge's subnet is for the host.
+_TO_BRIDGE = re.compile(
+    r"(?P<before>.*?)(?P<fields>\bIN=(?:docker\d+|br-\w+) (?:.* )?SRC=\d[\d.]+ DST=\d+\.\d+\.\d+\.1(?: .*)?$)"
+)
 #: The text before a rule's own prefix: the time, the machine, the timestamp of the ring buffer.
 _STAMP = re.compile(
     r"^.*?(?:kernel:\s*)?(?:\[\s*[0-9]+\.[0-9]+\]\s*)|^.*?\bkernel:\s*|^<[0-9]+>"
@@ -135,7 +139,7 @@ def _cut_short(text: str, before: Record) -> Record | None:
 
 def record_of(text: str) -> Record | None:
     """Return the contents of a logged line; None for any other line."""
-    found = _LINE.match(text)
+    found = _LINE.match(text) or ("OUT=" not in text and _TO_BRIDGE.match(text))
     if not found or ("SRC=" not in text and "PROTO=" not in text):
         return None
     try:

@@ -1,0 +1,59 @@
+"""Containers on macvlan and ipvlan networks, which the host that carries them cannot reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.host.containers import Network
+from iptsim.languages import message
+
+#: Drivers that give containers interfaces beside the host's own.
+DRIVERS = frozenset({"macvlan", "ipvlan"})
+
+
+def cut_off(scene: Scene) -> Iterator[Finding]:
+    """Find a macvlan or ipvlan network with containers on a host that has no interface of that kind itself.
+
+    Source: https://docs.docker.com/engine/network/drivers/macvlan/ (the kernel passes nothing between such an interface
+    and its parent).
+    """
+    kinds = {interface.kind for interface in scene.host.namespace.interfaces.values()}
+    for network in scene.host.networks.values():
+        if network.driver not in DRIVERS or network.driver in kinds:
+            continue
+        members = scene.members(network)
+        if not members:
+            continue
+        shown = scene.ask("host", members[0].name, proto="tcp", dport=SOME_PORT)
+        if shown is None or shown.reason.code != "macvlan-host":
+            continue
+        yield Finding(
+            "macvlan-host",
+            message(
+                "The host and the containers on {network} cannot reach each other: its driver is {driver}.",
+                network=network.name,
+                driver=network.driver,
+            ),
+            (_evidence(network),),
+            message(
+                "The kernel passes nothing between such an interface and the host's interface below it, and no rule can"
+                " change that. So these containers cannot use the host as their gateway or name server either."
+            ),
+            message(
+                "Give the host an interface of the same driver with a route to the containers (ip link add NAME link "
+                "PARENT type {driver} mode {mode}), or connect the containers to a bridge network, too.",
+                driver=network.driver,
+                mode="bridge" if network.driver == "macvlan" else "l2",
+            ),
+            shown,
+            4,
+        )
+        return
+
+
+def _evidence(network: Network) -> Evidence:
+    parent = network.options.get("parent", "")
+    text = f"driver: {network.driver}" + (f", parent: {parent}" if parent else "")
+    return Evidence(network.name, text)

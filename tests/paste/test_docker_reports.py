@@ -1,0 +1,232 @@
+"""Reports about Docker as people paste them: shortened log lines, redacted headings, commands in sentences and logs."""
+
+from __future__ import annotations
+
+import pytest
+
+import iptsim
+from iptsim.findings import lint
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
+from iptsim.packet import parse_address
+from iptsim.paste.assembly import host_of_source
+from iptsim.question.model import Question
+
+REDACTED = """\
+Chain INPUT (policy DROP XXX packets, XXXXX bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    2   104 ACCEPT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            tcp dpt:22
+"""
+STUBS = """\
+Chain INPUT (policy ACCEPT)
+ACCEPT  state RELATED,ESTABLISHED
+ACCEPT  icmp
+ACCEPT  loopback
+ACCEPT  tcp dpt:22
+REJECT  all -- 0.0.0.0/0  0.0.0.0/0  reject-with icmp-host-prohibited
+"""
+UNSHOWN_NAT = """\
+*filter
+:FORWARD DROP [0:0]
+:DOCKER - [0:0]
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+COMMIT
+"""
+MACVLAN = """\
+$ docker network create -d macvlan --subnet=192.168.2.0/24 --gateway=192.168.2.1 -o parent=br-lan macnet
+$ docker run -d --name ha --network {network} nginx
+"""
+IPV6 = """\
+# ip6tables -S
+-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-N DOCKER
+{user}-A FORWARD -o br-01cf6e25a2e5 -j DOCKER
+-A FORWARD -i br-01cf6e25a2e5 ! -o br-01cf6e25a2e5 -j ACCEPT
+"""
+SCRIPT = """\
+#!/bin/sh
+iptables -I DOCKER-USER -i br-6405e832d62a -o br-ad0dfc7ef8f5 -j ACCEPT
+iptables -A FORWARD -i eth0 -o tun0 -j ACCEPT
+iptables -t nat -A DOCKER -p udp --dport 51822 -j DNAT --to-destination 10.0.0.4:51820
+iptables -I DOCKER -p udp ! -i br-ad0dfc7ef8f5 -o br-ad0dfc7ef8f5 -d 10.0.0.4 --dport 51820 -j ACCEPT
+"""
+OUTPUT = """\
+Docker runs here.
+Chain INPUT (policy ACCEPT)
+target     prot opt source               destination
+
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source               destination
+DROP       tcp  --  anywhere             localhost            tcp dpt:http
+"""
+NAMES = """\
+*filter
+:OUTPUT ACCEPT [0:0]
+-A OUTPUT ! -d 10.0.0.53/32 -p udp -m udp --dport 53 -j REJECT
+COMMIT
+"""
+
+
+def read(text: str) -> Host:
+    return host_of_source(Source("paste", {}, text.encode()))
+
+
+def codes(text: str) -> list[str]:
+    return [one.code for one in lint(read(text))]
+
+
+def test_a_redacted_heading_is_one() -> None:
+    asked = Question(sender="203.0.113.9", to="host", proto="tcp", dport=80)
+    assert walk(read(REDACTED), asked).verdict == "DROP"
+    assert (
+        read(REDACTED.replace("Chain INPUT", "ChainINPUT")).rulesets[4].chain("filter", "INPUT") is not None
+    )
+
+
+def test_rules_without_columns_are_gaps_of_their_chain() -> None:
+    """The last rule belongs to INPUT, so a packet that passes FORWARD does not depend on it."""
+    forwarded = Question(sender="203.0.113.9", to="172.17.0.2", proto="tcp", dport=80, in_interface="eth0")
+    rules = [rule for table in read(STUBS).rulesets[4].tables.values() for rule in table.rules()]
+    assert {rule.chain for rule in rules if rule.target_name == "REJECT"} == {"INPUT"}
+    assert walk(read(STUBS), forwarded).verdict != "REJECT"
+
+
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        ("[UFW BLOCK] IN=br-718950ae6f3a SRC=172.18.0.4 DST=172.17.0.1 DPT=8043 SYN", True),
+        ("[UFW BLOCK] IN=docker0 OUT= SRC=172.17.0.4 DST=172.17.0.1 DPT=8043 SYN", True),
+        ("[UFW BLOCK] IN=docker0 SRC=172.17.0.4 DST=172.19.0.3 DPT=8043 SYN", False),  # INPUT or FORWARD?
+        ("[UFW BLOCK] IN=br- SRC=999.1.1.1 DST= DPT=", False),
+    ],
+)
+def test_a_log_line_without_its_empty_fields(line: str, known: bool) -> None:
+    """The kernel writes OUT= for what is for the host (nf_log_syslog.c); people leave it out."""
+    pasted = read(f"{line}\n# iptables -P INPUT DROP\n").pasted
+    assert pasted is not None
+    assert bool(pasted.logged) is known
+    assert {one.hook for one in pasted.logged} == ({"INPUT"} if known else set())
+
+
+def test_a_bracketed_prompt_is_no_json() -> None:
+    text = (
+        '`[root@node01 ~]# docker network inspect lan\n[\n    {\n        "Name": "lan",\n        "Driver": "macvlan",\n'
+        '        "IPAM": {\n            "Config": [\n                {"Subnet": "192.168.1.0/24"}\n'
+    )
+    assert read(text).networks["lan"].driver == "macvlan"
+
+
+def test_post_down_in_a_sentence_undoes_nothing() -> None:
+    text = "PostUp : `iptables -A FORWARD -i wg0 -j DROP`\nPostDown: `iptables -D FORWARD -i wg0 -j DROP`\n"
+    chain = read(text).rulesets[4].chain("filter", "FORWARD")
+    assert chain is not None
+    assert len(chain.rules) == 1
+
+
+def test_commands_in_the_log_of_dockerd() -> None:
+    text = (
+        "DEBU[2019-08-14T20:12:22.1-04:00] /sbin/iptables, [--wait -t filter -C FORWARD -o docker0 -j DOCKER]\n"
+        'time="2019" level=debug msg="/sbin/iptables, [--wait -t nat -A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE]"\n'
+    )
+    chain = read(text).rulesets[4].chain("nat", "POSTROUTING")
+    assert chain is not None
+    assert [rule.target_name for rule in chain.rules] == ["MASQUERADE"]
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "interface", "verdict"),
+    [
+        ("172.18.0.2", "172.18.0.1", "br-1234567890ab", "DROP"),
+        ("172.17.0.2", "172.17.0.1", "docker0", "DROP"),
+        ("172.18.0.2", "172.18.0.3", "br-1234567890ab", "ACCEPT"),
+        ("203.0.113.9", "203.0.113.1", "eth0", "ACCEPT"),
+    ],
+)
+def test_the_first_address_behind_a_bridge_is_the_hosts(
+    sender: str, to: str, interface: str, verdict: str
+) -> None:
+    """Dockerd gives a bridge the first address of its subnet (libnetwork, ipam)."""
+    text = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    asked = Question(sender=sender, to=to, proto="tcp", dport=80, in_interface=interface)
+    trace = walk(read(text), asked)
+    assert trace.legs[0].verdict == verdict
+    stated = [one for one in map(str, trace.assumptions) if "own address" in one]
+    assert len(stated) == (verdict == "DROP")
+    assert not read(text).namespace.has_address(*parse_address(to))
+
+
+def test_a_table_that_is_not_shown_may_masquerade() -> None:
+    reason = iptsim.explain(
+        read(UNSHOWN_NAT), "172.17.0.2", "internet", in_interface="docker0", dport=443
+    ).reason
+    assert "No rule changes its source" not in str(reason.text)
+    assert "nat" in str(reason.text)
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        (MACVLAN.format(network="macnet"), True),
+        (MACVLAN.format(network="bridge"), False),
+        (
+            MACVLAN.format(network="macnet") + "$ ip link add shim link br-lan type macvlan mode bridge\n",
+            False,
+        ),
+    ],
+)
+def test_the_host_of_a_macvlan_network(more: str, found: bool) -> None:
+    """Docker's documentation of macvlan: containers cannot reach the host's interface below."""
+    shown = [one for one in lint(read(more)) if one.code == "macvlan-host"]
+    assert bool(shown) is found
+    assert all(one.shown is not None and one.shown.verdict == "DROP" for one in shown)
+
+
+@pytest.mark.parametrize(
+    ("user", "found"), [("", True), ("-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n", False)]
+)
+def test_ipv6_without_docker_user(user: str, found: bool) -> None:
+    """https://github.com/docker/for-linux/issues/1248."""
+    assert ("docker-user-not-ipv6" in codes(IPV6.format(user=user))) is found
+
+
+def test_a_script_for_dockers_chains_shows_no_rules_of_docker() -> None:
+    assert not {"docker-rules-flushed", "container-port-open", "subnet-overlaps"} & set(codes(SCRIPT))
+
+
+def test_output_to_the_host_itself() -> None:
+    """Such packets leave by lo, and containers send none there."""
+    assert "output-drops-some" in codes(OUTPUT)
+    assert "output-not-for-containers" not in codes(OUTPUT)
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"), [(NAMES, False), (NAMES.replace("! -d 10.0.0.53/32 ", ""), True)]
+)
+def test_queries_to_one_name_server(rules: str, found: bool) -> None:
+    """The rule for all others does not tell which name server the host has."""
+    assert ("host-without-names" in codes(rules)) is found
+
+
+def test_what_docker_user_blocks_is_not_meant_to_be_forwarded() -> None:
+    text = "# docker ps\n# iptables -I DOCKER-USER -i eth0 -j DROP 2>/dev/null || true\n"
+    assert "forward-closed" not in codes(text)
+
+
+def test_a_deletion_that_may_fail_is_no_warning() -> None:
+    ruleset = read(
+        "iptables -D DOCKER-USER -i eth0 -j DROP 2>/dev/null || true\niptables -I DOCKER-USER -i eth0 -j DROP\n"
+    ).rulesets[4]
+    assert not ruleset.warnings
+
+
+def test_a_cut_nft_listing_hides_masquerading() -> None:
+    text = (
+        "$ ip link\n2: enp2s0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n4: docker0: <BROADCAST,UP> mtu 1500\n\n"
+        'table ip nat {\n\tchain DOCKER {\n\t\tiifname != "docker0" tcp dport 80 counter dnat to 172.17.0.2:80\n'
+    )
+    assert "not-masqueraded" not in codes(text)
