@@ -26,7 +26,7 @@ from iptsim.packet import Family, address_text
 def flushed(scene: Scene) -> Iterator[Finding]:
     """Find Docker's chains, jumps and MASQUERADE rules that are missing although its containers run."""
     for family in scene.families:
-        if not _expects_rules(scene, family):
+        if scene.adds_to_docker or not _expects_rules(scene, family):
             if _has_none(scene, family):
                 yield _without_any(scene, family)
             continue
@@ -98,7 +98,7 @@ def _without_any(scene: Scene, family: Family) -> Finding:
 
 
 #: What iptables prints if a chain that a rule is for, or jumps to, does not exist.
-_NO_CHAIN = re.compile(r"No chain/target/match by that name|does not exist|Couldn't load target")
+_NO_CHAIN = re.compile(r"No chain/target/match by that name|(?<!Table )does not exist|Couldn't load target")
 #: At most this many lines of a log are named.
 _LINES = 3
 
@@ -303,8 +303,6 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
     """Return whether Docker's rules are expected: its settings enable them, or some of its chains exist."""
     daemon = scene.host.daemon
     if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
-        return False
-    if scene.adds_to_docker:
         return False
     chains = scene.table(family, "filter").chains
     if "DOCKER-FORWARD" in chains or any(scene.rules(family, table, "DOCKER") for table in ("filter", "nat")):

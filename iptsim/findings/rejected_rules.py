@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation.places import place_of
+from iptsim.extensions.registry import find_target
 from iptsim.extensions.values import any_of
 from iptsim.findings.docker_rules import chain_missing
 from iptsim.findings.finding import Evidence, Finding, of_rule
@@ -18,6 +20,7 @@ from iptsim.packet import Family
 
 #: At most this many rules are named.
 _SHOWN = 5
+_NO_CHAIN = re.compile(r"Chain '([A-Z]+)' does not exist")
 
 
 def rejected(scene: Scene) -> Iterator[Finding]:
@@ -201,6 +204,8 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
 def _of_error(one: RefusedCommand) -> Message:
     """Return what to do about an error that iptables printed."""
     text = str(one.why)
+    if (missing := _NO_CHAIN.match(text)) and find_target(missing[1], one.family) is not None:
+        text = "RULE_"  # iptables takes a target for a chain if the kernel does not have it
     return next((advice for start, advice in _ERRORS if start in text), message("Correct the command."))
 
 

@@ -57,4 +57,5 @@ def printed_errors(lines: Iterable[Line]) -> Iterator[RefusedCommand]:
             shown = words.group().rstrip(" :") if words is not None else error.group().strip()
             yield RefusedCommand(number, family, shown, _HINT.sub("", error["why"]).strip(" ."), printed=True)
             found += 1
-        above = [*above[-_ABOVE + 1 :], line]
+        if not _HINT.match(text):
+            above = [*above[-_ABOVE + 1 :], line]

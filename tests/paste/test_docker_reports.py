@@ -230,3 +230,26 @@ def test_a_cut_nft_listing_hides_masquerading() -> None:
         'table ip nat {\n\tchain DOCKER {\n\t\tiifname != "docker0" tcp dport 80 counter dnat to 172.17.0.2:80\n'
     )
     assert "not-masqueraded" not in codes(text)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "iptables v1.8.2 (nf_tables): Chain 'MASQUERADE' does not exist\nTry 'iptables -h' for more information.",
+        "failed to create NAT chain DOCKER: iptables failed: iptables -t nat -N DOCKER: iptables v1.8.7 (legacy): "
+        "can't initialize iptables table `nat': Table does not exist (do you need to insmod?)",
+    ],
+)
+def test_what_the_kernel_lacks(error: str) -> None:
+    """Xtables_find_target_revision: iptables finds no such target in the kernel, and takes it for a chain."""
+    found = next(one for one in lint(read(f"{error}\n")) if one.code == "refused-command")
+    assert "kernel lacks" in str(found.remedy)
+
+
+def test_a_hint_of_iptables_is_no_command() -> None:
+    text = (
+        "Try 'iptables -h' or 'iptables --help' for more information.\n"
+        "iptables v1.8.2 (nf_tables): Couldn't load match 'state':No such file or directory\n"
+    )
+    found = next(one for one in lint(read(text)) if one.code == "refused-command")
+    assert not any("--help" in str(one.text) for one in found.evidence)
