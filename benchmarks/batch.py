@@ -36,6 +36,13 @@ def questions(count: int) -> Iterator[str]:
         yield json.dumps(question) + "\n"
 
 
+def different(count: int) -> Iterator[str]:
+    """Yield batch lines of which no two are alike: their ports differ."""
+    ports = random.Random(2).sample(range(1, 65536), count)
+    for line, port in zip(questions(count), ports, strict=True):
+        yield json.dumps({**json.loads(line), "dport": port}) + "\n"
+
+
 def spent(*words: str) -> float:
     """Return the processor's time for a command, in seconds, start-up included."""
     return seconds([sys.executable, "-m", "iptsim", *words])[0]
@@ -47,12 +54,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     print(f"iptsim --help: {min(spent('--help') for _ in range(arguments.runs)) * 1000:.0f} ms")
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
-        file.writelines(questions(arguments.questions))
-        file.flush()
-        words = ("explain", str(CAPTURE), "--batch", file.name, "--json")
-        best = min(spent(*words) for _ in range(arguments.runs))
-    print(f"{arguments.questions:,} questions: {best:.2f} s, {arguments.questions / best:,.0f} a second")
+    asked = {"questions, most of them repeated": questions, "different questions": different}
+    for name, lines in asked.items():
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            file.writelines(lines(arguments.questions))
+            file.flush()
+            words = ("explain", str(CAPTURE), "--batch", file.name, "--json")
+            best = min(spent(*words) for _ in range(arguments.runs))
+        print(f"{arguments.questions:,} {name}: {best:.2f} s, {arguments.questions / best:,.0f} a second")
 
 
 if __name__ == "__main__":

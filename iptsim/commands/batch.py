@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _PIECE = 1 << 16
 #: The longest line of a batch, in bytes.
 LINE_LIMIT = 1 << 20
+#: The characters of answers that are kept for the same questions; an answer has a few thousand.
+_KEPT = 1 << 24
 
 
 def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> int:
@@ -44,7 +46,7 @@ def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> in
             for line in lines:
                 batch.number += 1
                 if line.strip():
-                    sys.stdout.write(json_text(batch.answer(line)) + "\n")
+                    sys.stdout.write(batch.text(line) + "\n")
             sys.stdout.flush()
     return batch.status()
 
@@ -61,19 +63,46 @@ class _Batch:
         self.simulator = simulator_of(host)
         self.number = self.answered = self.errors = 0
         self.expecting, self.missed = wanted is not None, False
+        #: a question without its id -> its answer
+        self._known: dict[str, tuple[str, str]] = {}
+        self._room = _KEPT
 
-    def answer(self, line: bytes) -> dict[str, Any]:
+    def text(self, line: bytes) -> str:
         """Return the answer to a line as JSON, or the error in its place."""
         name = None
         try:
             fields = _line_fields(line)
             name = fields.get("id") if isinstance(fields.get("id"), str | int) else None
-            out = self._answer(fields)
+            parts = self._parts(fields, name)
         except IptsimError as error:
             self.errors += 1
-            return {"id": name, "error": str(error)}
+            return json_text({"id": name, "error": str(error)})
         self.answered += 1
-        return out if name is None else {**out, "id": name}
+        return parts[0] + parts[1] if name is None else f'{parts[0]}"id": {json_text(name)}, {parts[1]}'
+
+    def _parts(self, fields: dict[str, Any], name: str | int | None) -> tuple[str, str]:
+        """Return an answer without its id as JSON, divided where the id belongs; the last ones are kept."""
+        question = None
+        has_valid_id = type(fields["id"]) in (str, int) if "id" in fields else True
+        if self.wanted is None and "expect" not in fields and has_valid_id:
+            question = repr((name is None, {one: value for one, value in fields.items() if one != "id"}))
+            if question in self._known:
+                return self._known[question]
+        out = self._answer(fields)
+        if name is not None:
+            out.pop("id", None)
+        (key, value), *rest = out.items()
+        parts = json_text({key: value})[:-1] + ", ", json_text(dict(rest))[1:]
+        if question is not None:
+            self._keep(question, parts)
+        return parts
+
+    def _keep(self, question: str, parts: tuple[str, str]) -> None:
+        self._room -= len(question) + len(parts[1])
+        if self._room < 0:
+            self._known.clear()
+            self._room = _KEPT
+        self._known[question] = parts
 
     def _answer(self, fields: dict[str, Any]) -> dict[str, Any]:
         from iptsim.asking import ask_all

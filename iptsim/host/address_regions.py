@@ -33,9 +33,22 @@ _NOT_UNICAST: dict[Family, AddressSet] = {
     6: AddressSet.read(6, "::/127", "ff00::/8"),
 }
 
+#: The most addresses whose region is kept with a host.
+_KEPT = 1000
+
 
 def region_of(host: Host, family: Family, address: int) -> AddressSet:
     """Return the addresses that no route, policy rule, network or owner distinguishes from an address."""
+    regions: dict[tuple[Family, int], AddressSet] = host.namespace.cache.setdefault("regions", {})
+    found = regions.get((family, address))
+    if found is None:
+        if len(regions) >= _KEPT:
+            regions.clear()
+        found = regions[family, address] = _region_of(host, family, address)
+    return found
+
+
+def _region_of(host: Host, family: Family, address: int) -> AddressSet:
     low, high = AddressSet.every(family).spans[0]
     apart: list[Span] = []
     for first, last in known_spans(host, family):
@@ -56,7 +69,11 @@ def every_public_address(family: Family) -> AddressSet:
 
 def public_addresses(host: Host, family: Family) -> AddressSet:
     """Return the public addresses to which only a default route leads."""
-    return _PUBLIC[family] - _routed(host, family)
+    key = ("public addresses", family)
+    found: AddressSet | None = host.namespace.cache.get(key)
+    if found is None:
+        found = host.namespace.cache[key] = _PUBLIC[family] - _routed(host, family)
+    return found
 
 
 def private_addresses(host: Host, family: Family) -> AddressSet:
