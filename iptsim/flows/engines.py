@@ -71,14 +71,29 @@ def _in_order(
     result: Callable[[Any], list[Part]],
     waiting: int,
 ) -> Iterator[list[Part]]:
-    """Yield the results of tasks in the order of the batches; only some batches are in memory at once."""
+    """Yield the results of tasks in the order of the batches; only some batches are in memory at once.
+
+    Raises:
+        IptsimError: the batches cannot be read further; the results of those before are yielded first.
+    """
     tasks: deque[Any] = deque()
-    for batch in batches:
-        tasks.append(submit(batch))
-        if len(tasks) >= waiting:
-            yield result(tasks.popleft())
+    fault = None
+    source = iter(batches)
+    while fault is None:
+        try:
+            batch = next(source)
+        except StopIteration:
+            break
+        except IptsimError as error:
+            fault = error
+        else:
+            tasks.append(submit(batch))
+            if len(tasks) >= waiting:
+                yield result(tasks.popleft())
     while tasks:
         yield result(tasks.popleft())
+    if fault is not None:
+        raise fault
 
 
 # -- processes of this machine ---------------------------------------------------------------------

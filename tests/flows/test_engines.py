@@ -14,12 +14,14 @@ from random import Random
 from typing import Any
 
 import distributed
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.flows import engines, logs, running
+from iptsim.flows.deciding import Part
 from iptsim.flows.engines import engine_of
 from iptsim.host.capture import load_host
 from tests.flows.comparing import addresses_in, batch_of, random_records
@@ -47,6 +49,22 @@ def answers(engine: str, batches: list[pa.RecordBatch]) -> list[list[Any]]:
     """Return the answer to each record of each batch."""
     with engine_of(engine, [load_host(PUBLISHED)]) as decide:
         return [[one.answers[number] for number in one.numbers] for (one,) in decide(iter(batches))]
+
+
+def test_results_before_a_broken_log_are_kept() -> None:
+    def read() -> Iterator[pa.RecordBatch]:
+        for number in range(5):
+            yield pa.RecordBatch.from_pydict({"record": [number]})
+        raise UsageError("broken")
+
+    def result(task: pa.RecordBatch) -> list[Part]:
+        return [Part([], np.zeros(0), task["record"][0].as_py())]
+
+    found: list[int] = []
+    parts = engines._in_order(read(), lambda batch: batch, result, waiting=4)
+    with pytest.raises(UsageError, match="broken"):
+        found.extend(one.alone for (one,) in parts)
+    assert found == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.thorough
