@@ -20,6 +20,7 @@ from iptsim.paste.grown import grown_counters
 from iptsim.paste.jumps import jumps, make_unknown
 from iptsim.paste.kube_marks import rules_of_marks
 from iptsim.paste.listed_again import by_backend, lists_again, place_beyond, shows_chains
+from iptsim.paste.marks_elsewhere import rules_of_hidden_marks
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.rule_maker import RuleMaker
 from iptsim.paste.table_inference import may_stand_in
@@ -83,7 +84,10 @@ class Builder:
         for family, ruleset in self.rulesets.items():
             if (nat := ruleset.tables.get("nat")) is not None:
                 self._ends(family, nat)
-            for table, item in rules_of_marks(ruleset):
+            marking = rules_of_marks(ruleset)
+            if any(table for one, table in self._printed if one == family):
+                marking += rules_of_hidden_marks(ruleset)
+            for table, item in marking:
                 self._rule(item, table, self.maker.binder(ruleset))
             for table in ruleset.tables.values():
                 if table is not nat:

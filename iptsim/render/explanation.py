@@ -201,6 +201,8 @@ def _when(decision: Decision) -> str:
     place, match, does = str(place_of(decision.rule)), decision.match, str(decision.words)
     if is_gap(decision.rule.target):
         place, match = say("the rest of {place}", place=place), ""
+    elif not match and not decision.rule.position:
+        place = say("a rule of {place} that is not shown", place=place)
     if not match:
         if decision.value:
             return say("if {place} {does}", place=place, does=does)

@@ -229,3 +229,21 @@ def test_a_bare_accept_of_input_is_said_to_be_usually_for_lo() -> None:
     assert walk(read(text), asked).verdict == "DEPENDS"
     rule = read(text).rulesets[4].rule("filter", "INPUT", 1)
     assert "usually lo" in str([match.reason for match in rule.matches if hasattr(match, "reason")])
+
+
+MARKED = "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A FORWARD -m mark --mark 0x1 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MARKED, "DEPENDS"),
+        (MARKED.replace("-m mark", "-m connmark"), "DEPENDS"),
+        (MARKED + "$ iptables -t mangle -S\n-P PREROUTING ACCEPT\n-P FORWARD ACCEPT\n", "DROP"),
+        (MARKED + "-A FORWARD -i eth9 -j MARK --set-mark 0x1\n", "DROP"),
+        (MARKED.replace("FORWARD -m mark", "KUBE-FORWARD -m mark"), "DROP"),
+    ],
+    ids=["not shown", "of the connection", "shown", "set", "set by a program"],
+)
+def test_a_table_that_is_not_shown_may_set_the_mark_that_a_rule_tests(text: str, expected: str) -> None:
+    assert verdict(text, "10.1.0.5", "203.0.113.9", 80) == expected

@@ -1,0 +1,77 @@
+"""Marks that the rules of a text test, but that only tables can set which the text does not show.
+
+Rules set marks in table mangle, mostly: a listing of table filter alone does not tell which packets carry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.dump.ruleset import Ruleset, Table
+from iptsim.dump.words import Word
+from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.marks import MarkChange, change_text
+from iptsim.extensions.matches.connmark import Connmark
+from iptsim.extensions.matches.mark import Mark
+from iptsim.extensions.values import MaskedNumber
+from iptsim.languages import message
+from iptsim.owners.chain_owners import chain_owners
+from iptsim.paste.gap_rules import condition_not_shown
+from iptsim.paste.pieces import RuleItem
+
+#: Each mark doubles the ways of a packet; a text with more of them describes traffic classes rather than access.
+_MOST = 3
+
+
+class _Tested(NamedTuple):
+    """A mark that a rule tests: of the packet, or of its connection."""
+
+    target: str
+    mark: MaskedNumber
+
+
+def rules_of_hidden_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
+    """Return rules of table mangle that perhaps set the marks that rules of the user's test.
+
+    Known programs set the marks that their own chains test, for packets of their own.
+    """
+    if "mangle" in ruleset.tables:
+        return []
+    tested = dict.fromkeys(_tested(ruleset))
+    if not tested or len(tested) > _MOST or _sets_marks(ruleset):
+        return []
+    mangle = ruleset.tables["mangle"] = Table("mangle")
+    return [(mangle, _perhaps(one, place)) for one in tested for place in ("PREROUTING", "OUTPUT")]
+
+
+def _tested(ruleset: Ruleset) -> Iterator[_Tested]:
+    owners = chain_owners(ruleset)
+    for rule in ruleset.rules():
+        for match in rule.matches:
+            if isinstance(match, Mark | Connmark) and match.mark.value and owners.rule(rule) == "user":
+                yield _Tested("MARK" if isinstance(match, Mark) else "CONNMARK", match.mark)
+
+
+def _sets_marks(ruleset: Ruleset) -> bool:
+    return any(isinstance(rule.target, MarkChange) for rule in ruleset.rules())
+
+
+def _perhaps(tested: _Tested, chain: str) -> RuleItem:
+    """Return the rule that sets a mark if the packet has it."""
+    words = ("-j", tested.target, "--set-xmark", change_text(tested.mark))
+    unknown: Hidden = condition_not_shown(
+        message("whether table mangle, which is not shown, sets the mark {mark}", mark=str(tested.mark)),
+        message("that table mangle, not shown, gives the mark {mark}", mark=str(tested.mark)),
+        "mark",
+        tested.target,
+        str(tested.mark),
+    )
+    return RuleItem(
+        chain,
+        tuple(Word(word, word, 0, 0) for word in words),
+        0,
+        " ".join(words),
+        position=0,
+        hidden=(unknown,),
+    )
