@@ -30,6 +30,8 @@ _ICMPV6 = {
 _ANY_ICMP = 255
 #: What iptables takes for all protocols.
 _ALL_PROTOCOLS = frozenset({"0", "all", "ip"})
+#: The name or number of a protocol.
+_PROTOCOL = re.compile(r"[a-z0-9-]+")
 #: Protocols with ports, by nft's names.
 TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
@@ -159,18 +161,38 @@ class Conditions:
         values = self._values(right)
         if op != "==" or values is None or not isinstance(parts, list):
             return None
-        if any(part == {"meta": {"key": "l4proto"}} or _reads(part, "th", "protocol") for part in parts):
-            return None  # each element would restrict the protocols for itself
         found: list[str] = []
         for value in values:
             own = value.get("concat") if isinstance(value, Mapping) else None
             if not isinstance(own, list) or len(own) != len(parts):
                 return None
-            each = [self.of(part, "==", one) for part, one in zip(parts, own, strict=True)]
-            if any(one is None for one in each):
+            options = self._together(list(zip(parts, own, strict=True)))
+            if options is None:
                 return None
-            found += [" ".join(filter(None, words)) for words in product(*(one or NEVER for one in each))]
+            found += options
         return found
+
+    def _together(self, pairs: list[tuple[Any, Any]]) -> list[str] | None:
+        """Return the options for fields that have one value each; a protocol among them holds for the others."""
+        named = [str(value) for field, value in pairs if _tells_protocol(field)]
+        if not named:
+            each = [self.of(field, "==", value) for field, value in pairs]
+            return None if None in each else _joined(filter(None, each)) if all(each) else NEVER
+        known = self.protocols
+        if len(named) > 1 or not _PROTOCOL.fullmatch(named[0]) or named[0] in _ALL_PROTOCOLS:
+            return None
+        if known is not None and named[0] not in known:
+            return NEVER
+        if known is not None and len(known) > 1:
+            return None
+        inner = Conditions(self.sets, self.hook, self.family)
+        inner.protocols = named
+        each = [inner.of(field, "==", value) for field, value in pairs if not _tells_protocol(field)]
+        if None in each or inner.also:
+            return None
+        if not inner.protocols or not all(each):
+            return NEVER
+        return _joined([[f"-p {named[0]}"] if known is None else _ALWAYS, *filter(None, each)])
 
     def _masked(self, left: Any, op: str, right: Any) -> list[str] | None:
         """Return the option for some bits of a mark, or some flags of TCP."""
@@ -350,14 +372,23 @@ class Conditions:
         return [f"-m rpfilter{' --validmark' if marked else ''}{'' if exists else ' --invert'}"]
 
 
+def _joined(each: Iterable[list[str]]) -> list[str]:
+    """Return all combinations of alternative options, one of each list."""
+    return [" ".join(filter(None, words)) for words in product(*each)]
+
+
+def _tells_protocol(expression: Any) -> bool:
+    """Return whether an expression is the protocol of the transport layer."""
+    return expression == {"meta": {"key": "l4proto"}} or _reads(expression, "ip", "protocol")
+
+
 def _reads(expression: Any, protocol: str, field: str) -> bool:
-    """Return whether an expression is a field of a header; "th" and "protocol" stand for what tells the protocol."""
+    """Return whether an expression is a field of a header."""
     payload = expression.get("payload") if isinstance(expression, Mapping) else None
-    if not isinstance(payload, Mapping):
-        return False
-    if field == "protocol":
-        return payload.get("protocol") == protocol or payload.get("field") in ("protocol", "nexthdr")
-    return (payload.get("protocol"), payload.get("field")) == (protocol, field)
+    return isinstance(payload, Mapping) and (payload.get("protocol"), payload.get("field")) == (
+        protocol,
+        field,
+    )
 
 
 def _flags(value: Any) -> str | None:

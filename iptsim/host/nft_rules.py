@@ -7,7 +7,7 @@ translation at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +15,7 @@ from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.namespace import NftRule
 from iptsim.host.nft_conditions import NEVER, TRANSPORTS, Conditions
 from iptsim.host.nft_marks import mark_change
-from iptsim.host.nft_values import address, is_limited, plain, port_range
+from iptsim.host.nft_values import address, is_limited, plain, port_range, shares
 from iptsim.packet import Family
 
 #: The statement of a pasted text for rules that it does not show.
@@ -23,7 +23,9 @@ GAP = "gap"
 #: Statements that only observe, or that affect later packets alone.
 _QUIET = frozenset({"comment", "counter", "ct expectation", "ct helper", "ct timeout", "flow", "last", "log"})
 #: Statements that are conditions without an equivalent.
-_RATES = frozenset({"ct count", "limit", "quota"})
+_RATES = frozenset({"ct count", "limit", "meter", "quota"})
+#: Statements that change the elements of a set; each may have statements of its own, which are conditions then.
+_UPDATES = frozenset({"map", "set"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN"}
 #: What `reject with` replies, in iptables' words.
 REJECTS: dict[Family, dict[str, str]] = {
@@ -52,6 +54,7 @@ _TRANSLATIONS = {
     "masquerade": ("MASQUERADE", "--to-ports"),
     "redirect": ("REDIRECT", "--to-ports"),
 }
+_FIELDS: tuple[Literal["addr", "port"], ...] = ("addr", "port")
 #: Flags of a translation that do not affect which address it is.
 _PORT_FLAGS = frozenset({"random", "fully-random"})
 #: What a statement changes that limits the segments of TCP.
@@ -59,14 +62,14 @@ _MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
 #: Targets that may end a rule in nftables: without a connection, or without the option.
 _DEPENDENT = re.compile(r"-j (?:CONNMARK --restore|TCPMSS)")
 #: Matches whose result a rule may change, and which targets change it.
-_CHANGEABLE = frozenset({"connmark", "conntrack", "mark"})
+_CHANGEABLE: frozenset[str] = frozenset({"connmark", "conntrack", "mark"})
 _CHANGES = (
     (re.compile(r"-j (?:MARK|CONNMARK --restore)"), {"mark"}),
     (re.compile(r"-j CONNMARK --s"), {"connmark"}),
     (re.compile(r"-j CT"), {"connmark", "conntrack"}),
 )
-#: The maximum number of alternatives of a rule.
-_MOST = 512
+#: The maximum number of alternatives of a rule; those for the services of a cluster are some thousands.
+_MOST = 30_000
 
 
 class UntranslatableError(Exception):
@@ -102,7 +105,8 @@ class Translator:
 
     def of(self, base: str, family: Family) -> tuple[NftRule, ...] | None:
         """Return the rules of a base chain and of the chains that it calls; None if one has no translation."""
-        chains, found = [base], []
+        chains, known = [base], {base}
+        found: list[NftRule] = []
         try:
             for chain in _growing(chains):
                 position = 0
@@ -115,7 +119,8 @@ class Translator:
                     position += 1
                     rule = _Rule(self, family)
                     for words, called, checked in rule.read(statements):
-                        if called and called not in chains:
+                        if called and called not in known:
+                            known.add(called)
                             chains.append(called)
                         hidden, also = " ".join(checked.hidden), tuple(checked.also)
                         found.append(NftRule(chain, position, words, hidden, called, also))
@@ -179,35 +184,44 @@ class _Rule:
                     raise UntranslatableError  # a key that the map lacks ends the rule
                 if key == "match":
                     self.conditions.add(value)
+                elif key in _UPDATES:
+                    if not isinstance(value, Mapping) or value.get("stmt"):
+                        self.conditions.hidden.append(key)
                 elif key in _RATES:
                     self.conditions.hidden.append(key)
-                elif key == "vmap":
+                elif key == "vmap" or _mapped_field(value) is not None:
                     maps = True
-                    found = self._vmap(value)
+                    found = self._vmap(value) if key == "vmap" else self._mapped(key, value)
                     actions += [_Action(*one, self.conditions.copy()) for one in found]
                 elif key != "continue":
                     actions.append(_Action(*self._action(key, value), self.conditions.copy()))
         if len(actions) > 1 and any(_DEPENDENT.search(one.target) for one in actions):
             raise UntranslatableError
         made: list[tuple[_Action, str]] = []
+        changed: set[str] = set()
         for action in actions:
             more = [action.more] if action.more else []
+            before = len(made)
             for parts in product(*action.conditions.alternatives, *more):
                 words = " ".join(filter(None, parts))
-                if len(made) == _MOST or self._may_differ((one for one, _ in made), action, words):
+                checked = _CHANGEABLE.intersection(" ".join((words, *action.conditions.also)).split())
+                if len(made) == _MOST or checked & changed:
                     raise UntranslatableError
                 made.append((action, words))
+                if checked:
+                    changed |= self._called_changes(action)
+            if len(made) > before:
+                changed |= self._called_changes(action)
+                changed = changed.union(*(on for found, on in _CHANGES if found.match(action.target)))
         for action, words in made:
             yield " ".join(filter(None, (words, action.target))), action.called, action.conditions
 
-    def _may_differ(self, before: Iterable[_Action], action: _Action, words: str) -> bool:
-        """Return whether earlier actions of the same rule may change what an action's conditions check."""
-        checked = _CHANGEABLE.intersection(" ".join((words, *action.conditions.also)).split())
-        return bool(checked) and any(
-            self.table.changes
-            if one.called and one.target.startswith("-j")
-            else one is not action and any(on & checked and found.match(one.target) for found, on in _CHANGES)
-            for one in before
+    def _called_changes(self, action: _Action) -> frozenset[str]:
+        """Return what a called chain may change before it returns."""
+        return (
+            _CHANGEABLE
+            if action.called and action.target.startswith("-j") and self.table.changes
+            else frozenset()
         )
 
     # -- statements --------------------------------------------------------------------------------
@@ -286,28 +300,71 @@ class _Rule:
         kind = REJECTS[self.family].get(str(value.get("expr")))
         return f" --reject-with {kind}" if kind else ""
 
-    def _vmap(self, value: Any) -> list[tuple[list[str], str, str]]:
-        """Return the elements of a verdict map: options, target, called chain."""
+    def _mapped(self, key: str, value: Any) -> Iterator[tuple[list[str], str, str]]:
+        """Yield the translations whose address or port comes from a map: options, target, "" for no chain."""
+        field = _mapped_field(value)
+        if key not in _TRANSLATIONS or field is None or not self.table.nat:
+            raise UntranslatableError
+        found = value[field]["map"]
+        for options, to in self._elements(found.get("key"), found.get("data")):
+            both = to.get("concat") if isinstance(to, Mapping) else None
+            if both is None:
+                about = {**value, field: to}
+            elif field == "addr" and isinstance(both, list) and len(both) == 2 and "port" not in value:
+                about = {**value, "addr": both[0], "port": both[1]}
+            else:
+                raise UntranslatableError
+            yield options, self._translation(key, about), ""
+
+    def _vmap(self, value: Any) -> Iterator[tuple[list[str], str, str]]:
+        """Yield the elements of a verdict map: options, target, called chain."""
         if not isinstance(value, Mapping):
             raise UntranslatableError
-        data, key, conditions = value.get("data"), value.get("key"), self.conditions
+        for options, verdicts in self._elements(value.get("key"), value.get("data")):
+            if not isinstance(verdicts, Mapping):
+                raise UntranslatableError
+            for verdict, inner in verdicts.items():
+                if verdict != "continue":
+                    _, target, called = self._action(verdict, inner)
+                    yield options, target, called
+
+    def _elements(self, key: Any, data: Any) -> Iterator[tuple[list[str], Any]]:
+        """Yield the elements of a map that packets may find: options for the key, and what belongs to it."""
+        conditions = self.conditions
         elements = data.get("set") if isinstance(data, Mapping) else conditions.named(data)
         if not isinstance(elements, list | tuple) or not isinstance(key, Mapping):
             raise UntranslatableError
+        if any(not isinstance(one, list) or len(one) != 2 or is_limited(one[0]) for one in elements):
+            raise UntranslatableError
+        if "numgen" in key:
+            yield from self._by_chance(key["numgen"], elements)
+            return
         conditions.imply_protocol(key)
-        found = []
-        for element in elements:
-            if not isinstance(element, list) or len(element) != 2 or not isinstance(element[1], Mapping):
+        for element, found in elements:
+            before, wanted = conditions.protocols, plain(element)
+            options = [""] if wanted == "*" else conditions.of(key, "==", wanted)
+            if options is None or conditions.protocols != before:
                 raise UntranslatableError
-            before, wanted = conditions.protocols, plain(element[0])
-            options = None if wanted == "*" else conditions.of(key, "==", wanted)
-            if options is None or conditions.protocols != before or is_limited(element[0]):
-                raise UntranslatableError
-            for verdict, inner in element[1].items():
-                if verdict != "continue" and options:
-                    _, target, called = self._action(verdict, inner)
-                    found.append((options, target, called))
-        return found
+            if options:
+                yield options, found
+
+    def _by_chance(self, about: Any, elements: Sequence[Any]) -> Iterator[tuple[list[str], Any]]:
+        """Yield the elements of a map whose key is a number in turn or by chance."""
+        chances = shares(about, [plain(element) for element, _ in elements])
+        if chances is None:
+            raise UntranslatableError
+        for chance, (_, found) in zip(chances, elements, strict=True):
+            if chance is not None:
+                yield [chance], found
+
+
+def _mapped_field(value: Any) -> Literal["addr", "port"] | None:
+    """Return which part of a translation comes from a map: "addr" or "port"; None for neither."""
+    if isinstance(value, Mapping):
+        for field in _FIELDS:
+            if isinstance(value.get(field), Mapping) and isinstance(value[field].get("map"), Mapping):
+                return field
+    return None
 
 
 def _is_trace(value: Any) -> bool:

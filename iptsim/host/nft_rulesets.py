@@ -43,8 +43,8 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
 
 
 def _in_order(rules: Iterable[NftRule], names: list[str]) -> list[NftRule]:
-    found = list(rules)
-    return [one for name in names for one in found if one.chain == name]
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(rules, key=lambda rule: places[rule.chain])
 
 
 def _dump(rules: Iterable[NftRule], names: list[str], table: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: The most ports in one `-m multiport`, as a range counts as two of its 15.
@@ -69,14 +69,48 @@ def ports(field: str, values: list[Any], *, negated: bool) -> list[str] | None:
     ]
 
 
+def shares(about: Any, values: Sequence[Any]) -> list[str | None] | None:
+    """Return for each value of a `numgen` the options that give it its share of the packets that earlier ones leave.
+
+    None instead of the options for a value that it never has; None in all for one that iptables cannot express.
+    """
+    mode, mod, offset = (
+        (about.get("mode"), about.get("mod"), about.get("offset", 0))
+        if isinstance(about, Mapping)
+        else (None,) * 3
+    )
+    if mode not in ("random", "inc") or not isinstance(mod, int) or not isinstance(offset, int) or mod < 1:
+        return None
+    found: list[str | None] = []
+    left = mod
+    for value in values:
+        ends = value.get("range") if isinstance(value, Mapping) else [value, value]
+        if not isinstance(ends, list) or len(ends) != 2 or not all(isinstance(one, int) for one in ends):
+            return None
+        count = min(ends[1], offset + mod - 1) - max(ends[0], offset) + 1
+        if count < 1 or left < count:
+            found.append(None)
+        elif count == left:
+            found.append("")
+        elif mode == "inc" and count == 1:
+            found.append(f"-m statistic --mode nth --every {left} --packet 0")
+        else:
+            found.append(f"-m statistic --mode random --probability {count / left:.11f}")
+        left -= max(count, 0)
+    return found
+
+
 def shown(value: Any) -> str:
     """Return a condition that is not translated, for a message."""
-    left = value.get("left") if isinstance(value, Mapping) else None
+    left, right = (value.get("left"), value.get("right")) if isinstance(value, Mapping) else (None, None)
     words: list[str] = []
     for kind, about in left.items() if isinstance(left, Mapping) else ():
-        words.append(str(kind))
+        if kind not in ("meta", "payload"):
+            words.append(str(kind))
         if isinstance(about, Mapping):
             words += [
                 str(about[name]) for name in ("protocol", "key", "field") if isinstance(about.get(name), str)
             ]
+    if words and isinstance(right, str) and right.startswith("@"):
+        words.append(right)
     return " ".join(words) or "match"

@@ -116,6 +116,7 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
     tracked: set[Family] = set()
     named: dict[str, None] = {}
     uplinks: dict[str, None] = {}
+    changing: set[tuple[str, str, str]] = set()
     for item in entry.nftables:
         if item.rule is not None:
             arriving, leaving = (list(_interfaces(item.rule.expr, side)) for side in "io")
@@ -126,6 +127,7 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
             rules.setdefault(place, []).append(item.rule.expr)
             if any(_TRACKING & set(_keys(statement)) for statement in item.rule.expr):
                 tracked |= _FAMILIES.get(item.rule.family, frozenset())
+            changing |= {(*place[:2], name) for name in _updated(item.rule.expr)}
         elif (found := item.map or item.set) is not None:
             named_sets = sets.setdefault((found.family, found.table), {})
             if _CHANGING & set(found.flags):
@@ -135,6 +137,8 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
             named_sets[found.name] = found.elem
             if item.map is not None:
                 maps[found.family, found.table, found.name] = found.elem
+    for *of_table, name in changing:
+        sets.get((of_table[0], of_table[1]), {}).pop(name, None)
     return NftRuleset(
         chains=tuple(
             NftChain(
@@ -156,6 +160,16 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
         interfaces=tuple(named),
         uplinks=tuple(uplinks),
     )
+
+
+def _updated(statements: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the names of the sets and maps whose elements a rule changes."""
+    for statement in statements:
+        for kind in ("set", "map"):
+            about = statement.get(kind)
+            name = about.get(kind) if isinstance(about, Mapping) else None
+            if isinstance(name, str):
+                yield name.removeprefix("@")
 
 
 def _interfaces(statements: Iterable[Mapping[str, Any]], side: str) -> Iterator[str]:
@@ -218,10 +232,11 @@ class _Effects:
         self.table, self.rules, self.maps = table, rules, maps
         self.found: set[NftEffect] = set()
         self.chains: list[str] = []
+        self.known: set[str] = set()
 
     def of(self, chain: ChainEntry) -> tuple[NftEffect, ...]:
         """Return what a base chain could do; empty if it can only let packets continue."""
-        self.chains = [chain.name]
+        self.chains, self.known = [chain.name], {chain.name}
         if self._passes_on(chain.name) and chain.policy == "drop":
             self.found.add("drop")
         # the list grows by the chains that are jumped to
@@ -257,9 +272,10 @@ class _Effects:
         elif key == "reject":
             self.found.add("reject")
         elif key in ("jump", "goto"):
-            target = value.get("target", "") if isinstance(value, Mapping) else ""
-            if target not in self.chains:
-                self.chains.append(str(target))
+            target = str(value.get("target", "")) if isinstance(value, Mapping) else ""
+            if target not in self.known:
+                self.known.add(target)
+                self.chains.append(target)
         elif key == "vmap":
             for verdict, inner in self._of_map(value):
                 self._look(verdict, inner)

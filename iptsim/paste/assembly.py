@@ -225,7 +225,7 @@ def _lists_base_chains(segments: Iterable[Segment]) -> bool:
     return any(
         "hook" in entry.get("chain", ()) and not entry["chain"].get("guessed")
         for segment in segments
-        if segment.form in ("nft list ruleset", "nft commands")
+        if segment.form in ("nft list ruleset", "nft -j list ruleset", "nft commands")
         for piece in segment.pieces
         if isinstance(piece, Facts)
         for data in piece.files.values()

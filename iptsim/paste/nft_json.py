@@ -9,6 +9,8 @@ from lark import Token, Tree
 
 from iptsim.extensions.services import PORTS
 
+#: What the elements of a verdict map begin with.
+_VERDICTS = frozenset({"accept", "continue", "drop", "goto", "jump", "queue", "return"})
 #: What separates the elements of a set, and what nft prints after an element's key.
 _COMMA = re.compile(r""",(?=(?:[^"]*"[^"]*")*[^"]*$)""")
 _ADDED = re.compile(
@@ -17,31 +19,62 @@ _ADDED = re.compile(
 
 
 def looked_up(text: str) -> dict[str, Any]:
-    """Return what a verdict map looks up, in the form of libnftables-json(5)."""
-    kind, _, field = text.rpartition(" ")
+    """Return what a map looks up, in the form of libnftables-json(5): one field, several, or a number by chance."""
+    if " . " in text:
+        return {"concat": [looked_up(one) for one in text.split(" . ")]}
+    if text.startswith("numgen "):
+        _, mode, _, mod, *offset = text.split()
+        return {"numgen": {"mode": mode, "mod": int(mod), "offset": int(offset[-1]) if offset else 0}}
+    kind, _, field = text.removeprefix("meta ").rpartition(" ")
     if kind == "ct":
         return {"ct": {"key": field}}
     return {"payload": {"protocol": kind, "field": field}} if kind else {"meta": {"key": field}}
 
 
-def element(tree: Tree[Token]) -> list[Any]:
-    """Return an element of a verdict map."""
-    key, verdict, *chain = (str(child).strip('"') for child in tree.children)
-    return [json_value(port_of(key)), {verdict: {"target": chain[0]} if chain else None}]
+def map_of(tree: Tree[Token]) -> dict[str, Any]:
+    """Return a verdict map, or one of addresses and ports: what it looks up, and its elements or its name."""
+    key, first, *more = tree.children
+    data: Any = str(first)
+    if isinstance(first, Tree):
+        data = {"set": [_element(one) for one in (first, *more) if isinstance(one, Tree)]}
+    return {"key": looked_up(str(key)), "data": data}
+
+
+def _element(tree: Tree[Token]) -> list[Any]:
+    key, found, *chain = tree.children
+    if tree.data == "map_to":
+        return [_entry(key), {str(found): {"target": str(chain[0])} if chain else None}]
+    return [_entry(key), _entry(found)]
+
+
+def _entry(entry: Tree[Token] | Token) -> Any:
+    """Return a value, or several that belong together."""
+    if isinstance(entry, Tree):
+        return {"concat": [_entry(one) for one in entry.children]}
+    return json_value(port_of(str(entry).strip('"')))
 
 
 def elements(text: str) -> list[Any] | None:
-    """Return the elements of a named set or verdict map, without counters and comments; None if one can't be read."""
+    """Return the elements of a named set or map, without counters and comments; None if one can't be read."""
     found = []
     for one in _COMMA.split(text):
-        key, is_map, verdict = re.sub(_ADDED, "", one).strip().partition(" : ")
-        words = verdict.split()
-        if not key or (is_map and (" . " in key or len(words) not in (1, 2))):
+        key, is_map, mapped = re.sub(_ADDED, "", one).strip().partition(" : ")
+        words = mapped.split()
+        verdict = words[0] in _VERDICTS if words else False
+        if not key or (is_map and (not words or (verdict and len(words) > 2))):
             return None
-        parts = [json_value(port_of(part.strip('"'))) for part in key.strip().split(" . ")]
-        value = {"concat": parts} if len(parts) > 1 else parts[0]
-        found.append([value, {words[0]: {"target": words[1]} if words[1:] else None}] if is_map else value)
+        if is_map:
+            value = {words[0]: {"target": words[1]} if words[1:] else None} if verdict else _joined(mapped)
+            found.append([_joined(key), value])
+        else:
+            found.append(_joined(key))
     return found
+
+
+def _joined(text: str) -> Any:
+    """Return a value, or the values of several fields."""
+    parts = [json_value(port_of(part.strip().strip('"'))) for part in text.split(" . ")]
+    return {"concat": parts} if len(parts) > 1 else parts[0]
 
 
 def port_of(text: str) -> str:
@@ -74,8 +107,8 @@ def number(text: str) -> int:
 
 def json_value(text: str) -> Any:
     """Return a value in the form of libnftables-json(5)."""
-    if re.fullmatch(r"[0-9]{1,10}", text):
-        return int(text)
+    if re.fullmatch(r"[0-9]{1,10}|0x[0-9a-fA-F]{1,8}", text):
+        return number(text)
     if found := re.fullmatch(r"([0-9]{1,10})-([0-9]{1,10})", text):
         return {"range": [int(found[1]), int(found[2])]}
     if found := re.fullmatch(r"([0-9a-fA-F.:]+)/([0-9]{1,3})", text):

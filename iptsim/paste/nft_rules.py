@@ -17,7 +17,7 @@ from iptsim.grammar import parser
 from iptsim.host.nft_marks import mark_change
 from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
-from iptsim.paste.nft_json import element, json_value, looked_up, number, port_of, translation_of
+from iptsim.paste.nft_json import json_value, looked_up, map_of, number, port_of, translation_of
 from iptsim.paste.nft_lines import has_variables
 
 SHOW = "nft list ruleset, and iptables-save -c"
@@ -187,7 +187,7 @@ class _Rule:
         fields, *values = tree.children
         negated = isinstance(values[0], Token) and str(values[0]) == "!="
         values = [one for one in values if not (isinstance(one, Token) and one.type == "OPERATOR")]
-        left = {"concat": [looked_up(one.removeprefix("meta ")) for one in str(fields).split(" . ")]}
+        left = {"concat": [looked_up(one) for one in str(fields).split(" . ")]}
         right: Any = str(values[0])
         if isinstance(values[0], Tree):
             joined = [
@@ -265,14 +265,8 @@ class _Rule:
             self.conditions += ["-m", "conntrack", *sign, "--ctstate", ",".join(values).upper()]
 
     def _vmap(self, tree: Tree[Token]) -> None:
-        key, first, *more = tree.children
-        key_text = str(key).removeprefix("meta ")
-        if isinstance(first, Tree):
-            data: Any = {"set": [element(one) for one in (first, *more) if isinstance(one, Tree)]}
-        else:
-            data = str(first)
-        self.statements.append({"vmap": {"key": looked_up(key_text), "data": data}})
-        self.unread.append(f"{key_text} vmap")
+        self.statements.append({"vmap": map_of(tree)})
+        self.unread.append(f"{str(tree.children[0]).removeprefix('meta ')} vmap")
 
     def _status(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
@@ -287,13 +281,33 @@ class _Rule:
         negated, values = self._value(tree)
         side = str(tree.children[0])
         self._compare({"fib": {"result": "type", "flags": [side]}}, tree, values, negated=negated)
+        if len(values) > 1:
+            self.unread.append(f"fib {side} type {{ {', '.join(values)} }}")
+            return
         flag = "--src-type" if side == "saddr" else "--dst-type"
         self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, values[0].upper()]
+
+    def _pkttype(self, tree: Tree[Token]) -> None:
+        negated, values = self._value(tree)
+        self._compare({"meta": {"key": "pkttype"}}, tree, values, negated=negated)
+        self.unread.append(f"meta pkttype {', '.join(values)}")
+
+    def _tuple(self, tree: Tree[Token]) -> None:
+        name, *rest = tree.children
+        negated, values = self._value(Tree("", rest))
+        _, direction, *key = str(name).split()
+        left = {"ct": {"key": " ".join(key), "dir": direction}}
+        self._compare(left, tree, [port_of(one) for one in values], negated=negated)
+        self.unread.append(f"{name} {', '.join(values)}")
 
     def _mark_match(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children
         negated, values = self._value(Tree("", rest))
         mark, module = _mark(str(name)), "connmark" if "ct" in str(name) else "mark"
+        if isinstance(rest[-1], Tree) and rest[-1].data == "set":
+            self._compare(mark, Tree("", rest), values, negated=negated)
+            self.unread.append(f"{name} {{ {', '.join(values)} }}")
+            return
         *mask, value = values
         left = {"&": [mark, number(mask[0])]} if mask else mark
         op = "!=" if negated else "=="
@@ -420,7 +434,14 @@ class _Rule:
         self._translation("masquerade", "MASQUERADE", "", tree)
 
     def _translation(self, name: str, target: str, flag: str, tree: Tree[Token]) -> None:
-        to = str(tree.children[0]) if tree.children else ""
+        to = next((str(one) for one in tree.children if isinstance(one, Token)), "")
+        if tree.children and isinstance(tree.children[-1], Tree):
+            found = {"map": map_of(tree.children[-1])}
+            about = {**(translation_of(to.rstrip(":"), redirects=False) or {}), "port": found}
+            self.statements.append({name: about if to else {"addr": found}})
+            self.unread.append(f"{tree.children[-1].children[0]} map")
+            self.target = ["-j", target]
+            return
         self.statements.append({name: translation_of(to, redirects=name == "redirect")})
         self.target = ["-j", target]
         if tree.children and flag:
@@ -444,6 +465,15 @@ class _Rule:
         self.statements.append({"mangle": {"key": key, "value": value}})
         option = ["--set-mss", str(value)] if size != "rt mtu" else ["--clamp-mss-to-pmtu"]
         self.target = ["-j", "TCPMSS", *option]
+
+    def _update(self, tree: Tree[Token]) -> None:
+        text = str(tree.children[0])
+        limited = re.search(r"\b(limit|quota|ct count)\b", text) is not None
+        self.statements.append(
+            {"set": {"set": text.split()[1], "stmt": [{"limit": None}] if limited else []}}
+        )
+        if limited:
+            self.unread.append(text)
 
     def _quiet(self, tree: Tree[Token]) -> None:
         self.statements.append({"log": None})

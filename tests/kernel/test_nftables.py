@@ -71,6 +71,15 @@ _IP_RULES = (
     "ct original ip daddr 10.9.0.2 accept",
     "ct reply ip saddr != 10.9.0.3 drop",
     "meta mark 7 meta mark set meta mark | 0x8 drop",
+    "ip daddr . meta l4proto . th dport vmap { 10.9.0.2 . tcp . 80 : drop, 10.9.0.3 . tcp . 80 : jump sub }",
+    "ip saddr . meta l4proto . th sport { 10.9.0.2 . tcp . 80, 10.1.0.9 . udp . 80 } accept",
+    "meta l4proto tcp ip daddr . meta l4proto vmap { 10.9.0.2 . tcp : accept, 10.9.0.3 . udp : drop }",
+    "meta l4proto . th dport vmap { udp . 80 : accept, tcp . 79-80 : goto sub }",
+    "ip protocol . ip saddr { tcp . 10.9.0.0/24 } tcp dport 80 drop",
+    "numgen inc mod 1 vmap { 0 : jump sub }",
+    "numgen random mod 2 offset 5 vmap { 0-6 : jump sub, 7 : drop }",
+    "update @seen { ip saddr }",
+    "update @seen { ip saddr limit rate over 1/hour } drop",
 )
 _EARLY = (
     "fib saddr . iif oif missing drop",
@@ -82,7 +91,16 @@ _REJECTING = (
     "tcp dport 80 reject with icmp host-prohibited", "reject with icmpv6 admin-prohibited",
 )  # fmt: skip
 _NAT_RULES = {
-    "prerouting": ("tcp dport 80 dnat ip to 10.9.0.3", "tcp dport 80 redirect to :80", "accept", "counter"),
+    "prerouting": (
+        "tcp dport 80 dnat ip to 10.9.0.3",
+        "tcp dport 80 redirect to :80",
+        "accept",
+        "counter",
+        "dnat ip to tcp dport map { 79 : 10.9.0.2, 80 : 10.9.0.3 }",
+        "tcp dport 80 dnat ip to numgen random mod 1 map { 0 : 10.9.0.2 }",
+        "dnat ip addr . port to ip daddr . tcp dport map { 10.9.0.2 . 80 : 10.9.0.3 . 80 }",
+        "tcp dport 80-81 redirect to :tcp dport map { 80 : 80, 81 : 80 }",
+    ),
     "output": (
         "tcp dport 80 dnat ip to 10.9.0.3",
         "ip daddr 10.1.0.0/24 dnat to 10.9.0.2",
@@ -100,6 +118,7 @@ _NAT_RULES = {
     ),
     "input": ("accept", "counter", "drop"),
 }
+_SEEN = "  set seen { type ipv4_addr; size 99; flags dynamic,timeout; timeout 1h; }\n"
 _IPTABLES = (
     "-A INPUT -p tcp --dport 80 -j DROP", "-A FORWARD -p tcp --dport 80 -j REJECT", "-A FORWARD -s 10.9.0.2 -j DROP",
     "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT", "-A OUTPUT -p tcp -j ACCEPT", ":FORWARD DROP",
@@ -237,7 +256,7 @@ def _rules(dice: random.Random) -> tuple[str, str]:
             inner.replace("jump sub", "accept").replace("goto sub", "accept") if family != "arp" else "accept"
         )
         tables.append(
-            f"table {family} t{number} {{\n  chain sub {{\n    {inner}\n  }}\n"
+            f"table {family} t{number} {{\n{_SEEN if '@seen' in rules + inner else ''}  chain sub {{\n    {inner}\n  }}\n"
             f"  chain base {{\n    type {kind} hook {hook} priority {priority}; policy {policy};\n"
             f"    {rules}\n  }}\n}}\n"
         )
