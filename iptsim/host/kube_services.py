@@ -1,24 +1,36 @@
 """The services of Kubernetes that rules of kube-proxy show, and their names in questions.
 
 kube-proxy writes the service into a comment of each rule: "default/web:http cluster IP" (servicePortName and the
-comments in pkg/proxy/iptables/proxier.go).
+comments in pkg/proxy/iptables/proxier.go). In its nftables mode, chains are called after services
+(servicePortChainNameBase and servicePortEndpointChainName in pkg/proxy/nftables/proxier.go).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import NamedTuple
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import UsageError
 from iptsim.host.model import Host
+from iptsim.host.namespace import NftRule
 from iptsim.languages import Message, message_if
 from iptsim.packet import PROTOCOLS, Family, address_text
 
 #: The comment of a rule for a service port: "NAMESPACE/NAME:PORT_NAME", and what the rule is for.
 SERVICE = re.compile(r"(?P<service>[a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?):?(?: (?P<rest>.*))?")
 _CHAINS = ("KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES")
+#: kube-proxy's table of nftables, and the names of its chains for a service or an endpoint.
+NFT_TABLE = "kube-proxy"
+_NFT_CHAIN = re.compile(
+    r"(?:service|external|endpoint|firewall)-[A-Z0-9]+-(?P<name>[a-z0-9.-]+/[a-z0-9.-]+)/\w+/(?P<port>[A-Za-z0-9.-]*)"
+    r"(?:__(?P<address>[0-9a-f.]+)/(?P<number>\d+))?"
+)
+#: The chain that leads to the services: its first rule to those with an address, its second to node ports.
+_NFT_SERVICES, _NFT_NODE_PORTS = "services", 2
 #: Names that an error lists.
 _LISTED = 12
 
@@ -61,6 +73,34 @@ class ServicePort:
         return namespaced in (full, full.partition("/")[2]) and port_name in ("", own)
 
 
+class NftService(NamedTuple):
+    """What the name of a chain of kube-proxy's nftables mode tells.
+
+    Attributes:
+        service: "shop/web:http".
+        endpoint: "10.244.0.4:8080"; "" for a chain of the whole service.
+    """
+
+    service: str
+    endpoint: str
+
+
+def nft_service(chain: str) -> NftService | None:
+    """Return the service that a chain of nftables is for; None for another chain.
+
+    >>> nft_service("endpoint-5OJB2KTY-shop/web/tcp/http__10.244.0.4/8080")
+    NftService(service='shop/web:http', endpoint='10.244.0.4:8080')
+    """
+    found = _NFT_CHAIN.fullmatch(chain)
+    if found is None:
+        return None
+    address = found["address"] or ""
+    if address.count(".") != 3 and address:  # nft allows no colons in names
+        address = f"[{address.replace('.', ':')}]"
+    service = f"{found['name']}:{found['port']}" if found["port"] else found["name"]
+    return NftService(service, f"{address}:{found['number']}" if address else "")
+
+
 def service_ports(host: Host) -> list[ServicePort]:
     """Return the ports of services, each once, in the order of the rules."""
     return list(dict.fromkeys(_read(host)))
@@ -74,6 +114,29 @@ def _read(host: Host) -> Iterator[ServicePort]:
                 for rule in chain.rules if chain is not None else ():
                     if (found := _port(rule, family)) is not None:
                         yield found
+    for base in host.namespace.nftables.chains if host.namespace.nftables is not None else ():
+        if base.table == NFT_TABLE:
+            for family, rules in base.rules:
+                yield from _nft_ports(rules, family)
+
+
+def _nft_ports(rules: Iterable[NftRule], family: Family) -> Iterator[ServicePort]:
+    for rule in rules:
+        called = nft_service(rule.called)
+        port = re.search(r"--dports (\d+)(?: |$)", rule.words)
+        proto = re.search(r"-p (\w+)", rule.words)
+        to = re.search(r"-d (\S+)", rule.words)
+        if rule.chain != _NFT_SERVICES or called is None or port is None or proto is None:
+            continue
+        is_node_port = rule.position >= _NFT_NODE_PORTS
+        yield ServicePort(
+            called.service,
+            family,
+            None if is_node_port or to is None else int(ip_address(to[1])),
+            int(port[1]),
+            PROTOCOLS.get(proto[1], 0),
+            rule.called.startswith("service-") and not is_node_port,
+        )
 
 
 def _port(rule: Rule, family: Family) -> ServicePort | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
+from iptsim.extensions.base import quote
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.namespace import NftRule
 from iptsim.host.nft_conditions import NEVER, TRANSPORTS, Conditions
@@ -68,6 +69,9 @@ _CHANGES = (
     (re.compile(r"-j CONNMARK --s"), {"connmark"}),
     (re.compile(r"-j CT"), {"connmark", "conntrack"}),
 )
+_COMMENT = "-m comment --comment"
+#: The most characters of a comment of iptables (XT_MAX_COMMENT_LEN).
+_LONGEST_COMMENT = 255
 #: The maximum number of alternatives of a rule; those for the services of a cluster are some thousands.
 _MOST = 30_000
 
@@ -165,6 +169,7 @@ class _Rule:
     def __init__(self, table: Translator, family: Family) -> None:
         self.table, self.family = table, family
         self.conditions = Conditions(table.sets, table.hook, family)
+        self.comment = ""
 
     def read(self, statements: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, Conditions]]:
         """Yield the alternatives of a rule: its options, the chain that it calls, its further conditions.
@@ -178,6 +183,8 @@ class _Rule:
         maps = False
         for statement in statements:
             for key, value in statement.items():
+                if key == "comment":
+                    self.comment = _comment(value)
                 if key in _QUIET or (key == "mangle" and _is_trace(value)):
                     continue
                 if maps:
@@ -214,7 +221,8 @@ class _Rule:
                 changed |= self._called_changes(action)
                 changed = changed.union(*(on for found, on in _CHANGES if found.match(action.target)))
         for action, words in made:
-            yield " ".join(filter(None, (words, action.target))), action.called, action.conditions
+            comment = "" if _COMMENT in words else self.comment
+            yield " ".join(filter(None, (words, comment, action.target))), action.called, action.conditions
 
     def _called_changes(self, action: _Action) -> frozenset[str]:
         """Return what a called chain may change before it returns."""
@@ -345,6 +353,8 @@ class _Rule:
             options = [""] if wanted == "*" else conditions.of(key, "==", wanted)
             if options is None or conditions.protocols != before:
                 raise UntranslatableError
+            if options and (comment := _comment_of_element(element)):
+                options = [f"{one} {comment}".strip() for one in options]
             if options:
                 yield options, found
 
@@ -365,6 +375,18 @@ def _mapped_field(value: Any) -> Literal["addr", "port"] | None:
             if isinstance(value.get(field), Mapping) and isinstance(value[field].get("map"), Mapping):
                 return field
     return None
+
+
+def _comment(value: Any) -> str:
+    """Return the option for a comment; "" if iptables could not have it."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_COMMENT:
+        return ""
+    return f"{_COMMENT} {quote(value)}"
+
+
+def _comment_of_element(element: Any) -> str:
+    inner = element.get("elem") if isinstance(element, Mapping) else None
+    return _comment(inner.get("comment")) if isinstance(inner, Mapping) else ""
 
 
 def _is_trace(value: Any) -> bool:

@@ -76,6 +76,7 @@ class RuleEntry(Foreign):
     table: str
     chain: str
     expr: tuple[dict[str, Any], ...] = ()
+    comment: str = ""
 
 
 class MapEntry(Foreign):
@@ -124,7 +125,8 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
             if any(_LEAVING & statement.keys() for statement in item.rule.expr):
                 uplinks |= dict.fromkeys(leaving)
             place = (item.rule.family, item.rule.table, item.rule.chain)
-            rules.setdefault(place, []).append(item.rule.expr)
+            comment = ({"comment": item.rule.comment},) if item.rule.comment else ()
+            rules.setdefault(place, []).append((*comment, *item.rule.expr))
             if any(_TRACKING & set(_keys(statement)) for statement in item.rule.expr):
                 tracked |= _FAMILIES.get(item.rule.family, frozenset())
             changing |= {(*place[:2], name) for name in _updated(item.rule.expr)}

@@ -48,6 +48,8 @@ def entrance(kernel: Kernel, packet: Packet, interface: str) -> tuple[str, int |
             # the sender may be a machine that only this packet mentions
             world.hear(packet, bridge, None)
             return interface, None
+        # machines behind one port talk to each other without the bridge
+        ports = world.without_others(packet, ports, bridge) or ports
         interface = settle_port(kernel, ports, address_text(packet.family, address), bridge)
     world.hear(packet, bridge, interface)
     return interface, _next_hop_of_frame(kernel, packet, bridge, interface)

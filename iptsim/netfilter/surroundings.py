@@ -94,6 +94,15 @@ class World:
         """Record that a packet's source address is on a link, behind a port if the link is a bridge."""
         self._heard[packet.family, packet.src, device] = port
 
+    def without_others(self, packet: Packet, ports: tuple[str, ...], bridge: str) -> tuple[str, ...]:
+        """Return the ports of a bridge behind which no other sender than the packet's has been heard."""
+        others = {
+            port
+            for (family, address, device), port in self._heard.items()
+            if device == bridge and (family, address) != (packet.family, packet.src)
+        }
+        return tuple(port for port in ports if port not in others)
+
     def neighbour(
         self, family: Family, address: int, device: str, *, behind_ports: bool = False
     ) -> Neighbour | None:

@@ -18,7 +18,7 @@ from iptsim.owners.maker import Maker, Role, Scope, comment_of, single, without_
 _OTHER_WORDS = re.compile(r"(?:for|LOCAL traffic for) ([a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?) external")
 #: A comment in which the service's namespace was removed.
 _WITHOUT = re.compile(r"(\S+) has no endpoints")
-_ADDRESSES: dict[str, Callable[[str, str], Message]] = {
+ADDRESSES: dict[str, Callable[[str, str], Message]] = {
     "cluster IP": lambda place, service: message(
         "cluster IP {place} of service {service}", place=place, service=service
     ),
@@ -54,11 +54,11 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     if found is not None:
         return _of_service(rule, scope, found["service"], found["rest"] or "")
     if without := _WITHOUT.fullmatch(comment):
-        return _no_endpoints(rule, without[1], local=False)
+        return no_endpoints(without[1], local=False)
     if other := _OTHER_WORDS.search(comment):
         return _external(rule, other[1])
     if rule.chain.startswith("KUBE-EXT-") and (service := _service_of(scope, target)):
-        return _named(
+        return named(
             "kube-external", message("service {service}: external traffic", service=service), service
         )
     if role := _policy_role(rule, comment):
@@ -68,49 +68,51 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     return Role("kube-plumbing", _PLUMBING[target]) if target in _PLUMBING else None
 
 
-def _named(code: str, why: Message, service: str, **about: str) -> Role:
+def named(code: str, why: Message, service: str, **about: str) -> Role:
+    """Return a role that belongs to a service."""
     return Role(code, why, about={"service": service, **about})
 
 
 def _of_service(rule: Rule, scope: Scope, service: str, rest: str) -> Role:
     chain, target, text = rule.chain, rule.target_name, without_comment(rule)
     if "no endpoints" in rest or "no local endpoints" in rest:
-        return _no_endpoints(rule, service, local="local" in rest)
+        return no_endpoints(service, local="local" in rest)
     if rest.startswith("->"):
-        return _endpoint(rule, scope, service, rest.removeprefix("->").strip())
+        return endpoint_role(rule, scope, service, rest.removeprefix("->").strip())
     if "not accepted by" in rest or target == "KUBE-MARK-DROP":
         why = message(
             "the source is in none of the loadBalancerSourceRanges of service {service}", service=service
         )
-        return _named("kube-source-ranges", why, service)
+        return named("kube-source-ranges", why, service)
     if "health check node port" in rest:
-        return _named("kube-health", message("service {service}: its health check", service=service), service)
+        return named("kube-health", message("service {service}: its health check", service=service), service)
     if target == "KUBE-MARK-MASQ":
         return _masquerade_mark(rule, service)
     if chain == "KUBE-NODEPORTS":
         port = _port(text)
         why = message("node port {port} of service {service}", service=service, port=port)
-        return _named("kube-node-port", why, service, node_port=port)
+        return named("kube-node-port", why, service, node_port=port)
     if chain.startswith("KUBE-SEP-") and target == "DNAT":
         endpoint = text.rpartition("--to-destination ")[2].split()[0]
         why = message(
             "service {service}: forwards to its endpoint {endpoint}", service=service, endpoint=endpoint
         )
-        return _named("kube-endpoint", why, service, endpoint=endpoint)
-    address_of = _ADDRESSES.get(rest.replace("load balancer", "loadbalancer"))
+        return named("kube-endpoint", why, service, endpoint=endpoint)
+    address_of = ADDRESSES.get(rest.replace("load balancer", "loadbalancer"))
     address = re.search(r"(?:^|[^!] )-d (\S+)", text)
     if chain.startswith("KUBE-FW-"):
         why = message("the source is in the loadBalancerSourceRanges of service {service}", service=service)
-        return _named("kube-source-ranges", why, service)
+        return named("kube-source-ranges", why, service)
     if address_of is not None and address is not None:
         place = f"{single(address[1])} {_port(text)}"
-        return _named("kube-service", address_of(place, service), service)
+        return named("kube-service", address_of(place, service), service)
     if rule.chain.startswith(("KUBE-SVC-", "KUBE-SVL-", "KUBE-XLB-")) and target.startswith("KUBE-SEP-"):
-        return _endpoint(rule, scope, service, _endpoint_of(scope, target))
-    return _named("kube-service", message("service {service}", service=service), service)
+        return endpoint_role(rule, scope, service, _endpoint_of(scope, target))
+    return named("kube-service", message("service {service}", service=service), service)
 
 
-def _no_endpoints(rule: Rule, service: str, *, local: bool) -> Role:
+def no_endpoints(service: str, *, local: bool) -> Role:
+    """Return the role of a rule that refuses packets to a service without endpoints, or without local ones."""
     if local:
         why = message(
             "service {service} has no endpoint on this node, and its externalTrafficPolicy is Local",
@@ -118,10 +120,10 @@ def _no_endpoints(rule: Rule, service: str, *, local: bool) -> Role:
         )
     else:
         why = message("service {service} has no endpoints, as no pod is ready for it", service=service)
-    return _named("kube-no-local-endpoints" if local else "kube-no-endpoints", why, service)
+    return named("kube-no-local-endpoints" if local else "kube-no-endpoints", why, service)
 
 
-def _endpoint(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:
+def endpoint_role(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:
     """Read the selection of one endpoint: its number among all, at random or by session affinity."""
     recent = next((match for match in rule.matches if match.name == "recent"), None)
     if recent is not None:
@@ -132,37 +134,53 @@ def _endpoint(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:
             endpoint=endpoint,
             seconds=seconds[1] if seconds else "?",
         )
-        return _named("kube-affinity", why, service, endpoint=endpoint)
+        return named("kube-affinity", why, service, endpoint=endpoint)
     chosen = [
         one
         for one in scope.rules(rule.table, rule.chain)
         if one.target_name.startswith("KUBE-SEP-") and all(match.name != "recent" for match in one.matches)
     ]
+    place = next((place for place, one in enumerate(chosen) if one == rule), None)
+    return chosen_endpoint(service, endpoint, place, len(chosen), local=rule.chain.startswith("KUBE-SVL-"))
+
+
+def chosen_endpoint(
+    service: str, endpoint: str, place: int | None, count: int, *, local: bool = False
+) -> Role:
+    """Return the role of the rule that chooses an endpoint.
+
+    Args:
+        service: the service.
+        endpoint: its address and port.
+        place: its place among the endpoints, from 0; None if unknown.
+        count: how many endpoints there are to choose from.
+        local: only those on this node are there.
+    """
     share = only = ""
-    if len(chosen) > 1 and rule in chosen:
-        share = f"{chosen.index(rule) + 1}/{len(chosen)}"
+    if count > 1 and place is not None:
+        share = f"{place + 1}/{count}"
         why = message(
             "service {service}: endpoint {endpoint}, {number} of {count}, each with the same share",
             service=service,
             endpoint=endpoint,
-            number=chosen.index(rule) + 1,
-            count=len(chosen),
+            number=place + 1,
+            count=count,
         )
-    elif rule.chain.startswith("KUBE-SVL-"):
+    elif local:
         only = "on this node"
         why = message(
             "service {service}: endpoint {endpoint}, the only one on this node (externalTrafficPolicy Local)",
             service=service,
             endpoint=endpoint,
         )
-    elif chosen:
+    elif count:
         why = message(
             "service {service}: endpoint {endpoint}, its only one", service=service, endpoint=endpoint
         )
     else:
         why = message("service {service}: endpoint {endpoint}", service=service, endpoint=endpoint)
     about = {"endpoint": endpoint, "share": share, "only": only}
-    return _named("kube-endpoint", why, service, **{name: value for name, value in about.items() if value})
+    return named("kube-endpoint", why, service, **{name: value for name, value in about.items() if value})
 
 
 def _masquerade_mark(rule: Rule, service: str) -> Role:
@@ -172,7 +190,7 @@ def _masquerade_mark(rule: Rule, service: str) -> Role:
         )
     else:
         why = message("service {service}: masquerades traffic from outside the pods", service=service)
-    return _named("kube-masquerade", why, service)
+    return named("kube-masquerade", why, service)
 
 
 def _external(rule: Rule, service: str) -> Role:
@@ -182,7 +200,7 @@ def _external(rule: Rule, service: str) -> Role:
         why = message(
             "service {service}: traffic of this node and its pods may go to every endpoint", service=service
         )
-    return _named("kube-external", why, service)
+    return named("kube-external", why, service)
 
 
 def _service_of(scope: Scope, chain: str) -> str:

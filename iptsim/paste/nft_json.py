@@ -18,6 +18,9 @@ _ADDED = re.compile(
 )
 
 
+_COMMENT = re.compile(r'\scomment\s+"([^"]*)"')
+
+
 def looked_up(text: str) -> dict[str, Any]:
     """Return what a map looks up, in the form of libnftables-json(5): one field, several, or a number by chance."""
     if " . " in text:
@@ -58,6 +61,7 @@ def elements(text: str) -> list[Any] | None:
     """Return the elements of a named set or map, without counters and comments; None if one can't be read."""
     found = []
     for one in _COMMA.split(text):
+        comment = _COMMENT.search(one)
         key, is_map, mapped = re.sub(_ADDED, "", one).strip().partition(" : ")
         words = mapped.split()
         verdict = words[0] in _VERDICTS if words else False
@@ -65,7 +69,8 @@ def elements(text: str) -> list[Any] | None:
             return None
         if is_map:
             value = {words[0]: {"target": words[1]} if words[1:] else None} if verdict else _joined(mapped)
-            found.append([_joined(key), value])
+            whole = _joined(key)
+            found.append([{"elem": {"val": whole, "comment": comment[1]}} if comment else whole, value])
         else:
             found.append(_joined(key))
     return found

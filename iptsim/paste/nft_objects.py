@@ -76,7 +76,7 @@ def is_foreign(statements: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether iptables-nft never writes a rule with such statements: it does one thing, after all conditions."""
     does = 0
     for key in (key for one in statements for key in one):
-        if key == "vmap" or (does and key != "log"):
+        if key == "vmap" or (does and key not in ("comment", "log")):
             return True
-        does += key not in ("match", "limit", "log")
+        does += key not in ("comment", "match", "limit", "log")
     return False

@@ -120,7 +120,9 @@ class _Rule:
             getattr(self, f"_{child.data}")(child)
         hidden = (_hidden(" ".join(self.unread), self.line),) if self.unread else ()
         does = {key for one in self.statements for key in one}
-        if self.others and (_ACTIONS & set(self.others) or not does - {"match", "limit", "counter", "log"}):
+        if self.others and (
+            _ACTIONS & set(self.others) or not does - {"comment", "match", "limit", "counter", "log"}
+        ):
             self.statements.append({"unread": None})
         words = tuple(_words(*self.conditions, *self.target))
         return Translated(words, hidden, self.counters, tuple(self.statements))
@@ -354,7 +356,9 @@ class _Rule:
         self.unread.append(f"{fields} {found}")
 
     def _comment(self, tree: Tree[Token]) -> None:
-        self.conditions += ["-m", "comment", "--comment", str(tree.children[0]).strip('"')]
+        text = str(tree.children[0]).strip('"')
+        self.statements.append({"comment": text})
+        self.conditions += ["-m", "comment", "--comment", text]
 
     def _extension(self, tree: Tree[Token]) -> None:
         name = re.sub(r'# ?xt_|xt (?:target|match) |"', "", str(tree.children[0]))

@@ -13,6 +13,7 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import addresses_text
@@ -207,6 +208,9 @@ def _when(decision: Decision) -> str:
         if decision.value:
             return say("if {place} {does}", place=place, does=does)
         return say("unless {place} {does}", place=place, does=does)
+    if isinstance(decision.rule.target, Jump) and decision.rule.table not in BUILTIN_CHAINS:
+        # alternatives of one rule of nftables differ in the chain
+        does = say("leads to {chain}", chain=decision.rule.target.chain)
     if decision.value:
         return say("if {place} ({match}) {does}", place=place, match=match, does=does)
     return say("unless {place} ({match}) {does}", place=place, match=match, does=does)

@@ -256,7 +256,8 @@ def _rules(dice: random.Random) -> tuple[str, str]:
             inner.replace("jump sub", "accept").replace("goto sub", "accept") if family != "arp" else "accept"
         )
         tables.append(
-            f"table {family} t{number} {{\n{_SEEN if '@seen' in rules + inner else ''}  chain sub {{\n    {inner}\n  }}\n"
+            f"table {family} t{number} {{\n{_SEEN if '@seen' in rules + inner else ''}"
+            f"  chain sub {{\n    {inner}\n  }}\n"
             f"  chain base {{\n    type {kind} hook {hook} priority {priority}; policy {policy};\n"
             f"    {rules}\n  }}\n}}\n"
         )

@@ -1,7 +1,8 @@
 """Programs that write rules of nftables: firewalld's and fail2ban's terms for them.
 
 The verdicts on connections through firewalld's rules are the kernel's: they were made in network namespaces with the
-recorded rules, from a client behind eth0 and another behind eth1.
+recorded rules, from a client behind eth0 and another behind eth1. So are those on kube-proxy's rules, which are in the
+form of pkg/proxy/nftables/proxier.go: from pods on the node's bridge, from the node and from outside.
 """
 
 from __future__ import annotations
@@ -89,3 +90,40 @@ def test_fail2ban() -> None:
     assert answer.verdict == "REJECT"
     assert answer.reason.text.endswith(": fail2ban has banned 203.0.113.9.")
     assert answer.reason.advice == "To allow it: fail2ban-client unban 203.0.113.9."
+
+
+#: A pod without a service, an endpoint of shop/web, a client outside.
+POD, ENDPOINT, CLIENT = "10.244.0.9", "10.244.0.4", "203.0.113.9"
+NODE = "192.0.2.10"
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "verdict", "told"),
+    [
+        (POD, "10.96.0.20:80", "ACCEPT", "forwarded to one of 3 endpoints: 10.244.0.4:8080, 10.244.0.5:8080"),
+        (POD, "svc/shop/web:80", "ACCEPT", "cluster IP 10.96.0.20 80/tcp of service shop/web:http"),
+        (POD, "10.96.0.30:80", "REJECT", "service shop/empty:http has no endpoints"),
+        (POD, "10.96.0.20:81", "REJECT", "a port of a cluster IP that no service has"),
+        (POD, "10.96.99.99:80", "DROP", "a cluster IP that no service has"),
+        (POD, f"{NODE}:30080", "ACCEPT", "node port 30080/tcp of service shop/web:http"),
+        (CLIENT, "nodeport/30080", "ACCEPT", "source 203.0.113.9 becomes 10.244.0.1 (MASQUERADE)"),
+        (CLIENT, f"{NODE}:30090", "DROP", "no endpoint on this node, and its externalTrafficPolicy is Local"),
+        (CLIENT, "10.96.0.20:80", "ACCEPT", "source 203.0.113.9 becomes 10.244.0.1 (MASQUERADE)"),
+        ("host", "10.96.0.20:80", "ACCEPT", "cluster IP 10.96.0.20 80/tcp"),
+        ("host", "10.96.0.30:80", "REJECT", "service shop/empty:http has no endpoints"),
+        ("host", "10.96.0.20:81", "REJECT", "a port of a cluster IP that no service has"),
+        (CLIENT, f"{ENDPOINT}:8080", "ACCEPT", ""),
+        (POD, f"{ENDPOINT}:8080", "ACCEPT", ""),
+    ],
+)  # fmt: skip
+def test_connections_to_services(sender: str, to: str, verdict: str, told: str) -> None:
+    answer = iptsim.explain(host("kube-proxy-nft.txt"), sender, to)
+    assert answer.verdict == verdict
+    assert told in answer.reason.text
+
+
+def test_an_endpoint_of_a_service_reaches_the_others() -> None:
+    """Not itself: its port of the bridge has no hairpin mode there."""
+    answer = iptsim.explain(host("kube-proxy-nft.txt"), ENDPOINT, "10.96.0.20:80")
+    assert [way.verdict for way in answer.branches] == ["DROP", "ACCEPT", "ACCEPT"]
+    assert "hairpin mode" in answer.branches[0].reason.text
