@@ -350,7 +350,7 @@ class _Rule:
         conditions.imply_protocol(key)
         for element, found in elements:
             before, wanted = conditions.protocols, plain(element)
-            options = [""] if wanted == "*" else conditions.of(key, "==", wanted)
+            options = None if wanted == "*" else conditions.of(key, "==", wanted)
             if options is None or conditions.protocols != before:
                 raise UntranslatableError
             if options and (comment := _comment_of_element(element)):
