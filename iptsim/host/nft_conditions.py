@@ -6,13 +6,13 @@ Source: libnftables-json(5).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from iptsim.extensions.base import quote
 from iptsim.host.nft_values import address, is_limited, plain, ports, shown
-from iptsim.packet import Family
+from iptsim.packet import Family, protocol_name
 
 #: ICMP types that a rule may check without a code, by nft's names.
 _ICMP = {
@@ -31,6 +31,7 @@ _ANY_ICMP = 255
 #: What iptables takes for all protocols.
 _ALL_PROTOCOLS = frozenset({"0", "all", "ip"})
 #: The name or number of a protocol.
+_NUMBER = re.compile(r"[0-9]{1,3}")
 _PROTOCOL = re.compile(r"[a-z0-9-]+")
 #: Protocols with ports, by nft's names.
 TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
@@ -42,6 +43,10 @@ _TUPLE = {
     "saddr": "src", "ip saddr": "src", "ip6 saddr": "src", "daddr": "dst", "ip daddr": "dst", "ip6 daddr": "dst",
     "proto-src": "srcport", "proto-dst": "dstport",
 }  # fmt: skip
+#: The names of network protocols; the number of one could mean any of them.
+_NETWORKS = frozenset({"8021ad", "8021q", "arp", "ip", "ip6", "ipv4", "ipv6", "vlan"})
+#: What every packet has.
+_ALWAYS_THERE = frozenset({"iif", "iifname", "l4proto", "mark", "nfproto", "oif", "oifname", "protocol"})
 #: Options that iptables allows once in a rule.
 _ONCE = re.compile(r" -[sdiop] ")
 #: A condition that no packet of the family satisfies, and one that every packet satisfies.
@@ -125,11 +130,47 @@ class Conditions:
             return self._payload(protocol, field, values, negated=negated)
         if kind == "meta":
             return self._meta(str(about.get("key")), values, negated=negated)
+        if kind == "ct" and about.get("key") == "status" and op != "in":
+            return None  # all of its bits, of which a packet of a connection has others too
         if kind == "ct":
             return self._tracked(str(about.get("key")), about.get("dir"), values, negated=negated)
         if kind == "fib":
             return self._fib(about, values, negated=negated)
         return None
+
+    def add_update(self, kind: str, value: Any, full: Collection[str]) -> None:
+        """Add what a statement depends on that changes a set or a map: the fields, and the room for an element."""
+        about = value if isinstance(value, Mapping) else {}
+        parts = [about.get("elem"), about.get("data")] if kind == "map" else [about.get("elem")]
+        is_full = about.get("op") != "delete" and str(about.get(kind)).removeprefix("@") in full
+        if about.get("stmt") or is_full or not all(self._has_field(one) for one in parts):
+            self.hidden.append(kind)
+
+    def _has_field(self, expression: Any) -> bool:
+        """Restrict the rule to packets with a field; return whether all of these have it."""
+        if isinstance(expression, int | str):
+            return True
+        if not isinstance(expression, Mapping) or len(expression) != 1:
+            return False
+        ((kind, about),) = expression.items()
+        if kind == "concat" and isinstance(about, list):
+            return all(self._has_field(one) for one in about)
+        if kind == "elem" and isinstance(about, Mapping):
+            return self._has_field(about.get("val"))
+        if kind == "meta" and isinstance(about, Mapping):
+            return str(about.get("key")) in _ALWAYS_THERE
+        if kind != "payload" or not isinstance(about, Mapping):
+            return False
+        protocol = str(about.get("protocol"))
+        if protocol in ("ip", "ip6"):
+            if (4 if protocol == "ip" else 6) != self.family:
+                self.options.append(NEVER)
+            return True
+        if protocol in TRANSPORTS:
+            self.only([protocol])
+        return protocol in TRANSPORTS or (
+            protocol == "th" and bool(self.protocols) and TRANSPORTS.issuperset(self.protocols or ())
+        )
 
     def only(self, names: Iterable[str]) -> None:
         """Restrict the rule to some protocols."""
@@ -174,7 +215,7 @@ class Conditions:
 
     def _together(self, pairs: list[tuple[Any, Any]]) -> list[str] | None:
         """Return the options for fields that have one value each; a protocol among them holds for the others."""
-        named = [str(value) for field, value in pairs if _tells_protocol(field)]
+        named = [_named(value) for field, value in pairs if _tells_protocol(field)]
         if not named:
             each = [self.of(field, "==", value) for field, value in pairs]
             return None if None in each else _joined(filter(None, each)) if all(each) else NEVER
@@ -275,7 +316,7 @@ class Conditions:
         return self._all(options) if negated else options
 
     def _l4(self, values: list[Any], *, negated: bool) -> list[str] | None:
-        names = ["ipv6-icmp" if str(one) == "icmpv6" else str(one) for one in values]
+        names = ["ipv6-icmp" if (name := _named(one)) == "icmpv6" else name for one in values]
         if not _ALL_PROTOCOLS.isdisjoint(names):
             return None
         if negated:
@@ -289,6 +330,8 @@ class Conditions:
         if key == "l4proto":
             return self._l4(values, negated=negated)
         if key in ("nfproto", "protocol"):
+            if not _NETWORKS.issuperset(map(str, values)):
+                return None
             own = ("ipv4", "ip") if self.family == 4 else ("ipv6", "ip6")
             holds = any(str(one) in own for one in values)
             return _ALWAYS if holds is not negated else NEVER
@@ -314,7 +357,7 @@ class Conditions:
             return None
         flag = "-i" if arriving else "-o"
         names = [name[:-1] + "+" if name.endswith("*") else name for name in names]
-        if any(len(name) > 15 or "*" in name for name in names):
+        if any(len(name) > 15 or not {"*", "\\"}.isdisjoint(name) for name in names):
             return None
         return self._each("", flag, map(quote, names), negated=negated)
 
@@ -375,6 +418,13 @@ class Conditions:
 def _joined(each: Iterable[list[str]]) -> list[str]:
     """Return all combinations of alternative options, one of each list."""
     return [" ".join(filter(None, words)) for words in product(*each)]
+
+
+def _named(value: Any) -> str:
+    """Return a protocol by its name, where nft prints a number (`nft -n`)."""
+    text = str(value)
+    name = protocol_name(int(text)) if _NUMBER.fullmatch(text) and int(text) else text
+    return "icmpv6" if name == "ipv6-icmp" else name
 
 
 def _tells_protocol(expression: Any) -> bool:

@@ -7,7 +7,7 @@ translation at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -22,9 +22,9 @@ from iptsim.packet import Family
 #: The statement of a pasted text for rules that it does not show.
 GAP = "gap"
 #: Statements that only observe, or that affect later packets alone.
-_QUIET = frozenset({"comment", "counter", "ct expectation", "ct helper", "ct timeout", "flow", "last", "log"})
-#: Statements that are conditions without an equivalent.
-_RATES = frozenset({"ct count", "limit", "meter", "quota"})
+_QUIET = frozenset({"comment", "counter", "ct helper", "ct timeout", "last", "log"})
+#: Statements that are conditions without an equivalent; some end the rule where they have no effect (NFT_BREAK).
+_RATES = frozenset({"ct count", "ct expectation", "flow", "limit", "meter", "quota"})
 #: Statements that change the elements of a set; each may have statements of its own, which are conditions then.
 _UPDATES = frozenset({"map", "set"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN"}
@@ -61,7 +61,7 @@ _PORT_FLAGS = frozenset({"random", "fully-random"})
 #: What a statement changes that limits the segments of TCP.
 _MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
 #: Targets that may end a rule in nftables: without a connection, or without the option.
-_DEPENDENT = re.compile(r"-j (?:CONNMARK --restore|TCPMSS)")
+_DEPENDENT = re.compile(r"-j (?:CONNMARK --restore|CONNMARK --set-xmark \S+/(?!0xffffffff$)|TCPMSS)")
 #: Matches whose result a rule may change, and which targets change it.
 _CHANGEABLE: frozenset[str] = frozenset({"connmark", "conntrack", "mark"})
 _CHANGES = (
@@ -88,6 +88,7 @@ class Translator:
         sets: the elements of named sets and maps, except those whose elements change.
         hook: the hook of the base chain.
         nat: whether the base chain is one of type nat.
+        full: the sets that have as many elements as they may.
     """
 
     def __init__(
@@ -97,8 +98,9 @@ class Translator:
         hook: str,
         *,
         nat: bool = False,
+        full: Collection[str] = (),
     ) -> None:
-        self.rules, self.sets, self.hook, self.nat = rules, sets, hook, nat
+        self.rules, self.sets, self.hook, self.nat, self.full = rules, sets, hook, nat, full
         #: whether a rule changes marks, or exempts packets from connection tracking
         self.changes = any(
             not {"mangle", "notrack"}.isdisjoint(statement)
@@ -170,6 +172,8 @@ class _Rule:
         self.table, self.family = table, family
         self.conditions = Conditions(table.sets, table.hook, family)
         self.comment = ""
+        #: whether a packet may find several elements of the map that is read, or one by chance
+        self.overlaps = False
 
     def read(self, statements: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, Conditions]]:
         """Yield the alternatives of a rule: its options, the chain that it calls, its further conditions.
@@ -186,14 +190,15 @@ class _Rule:
                 if key == "comment":
                     self.comment = _comment(value)
                 if key in _QUIET or (key == "mangle" and _is_trace(value)):
+                    if not _is_constant(key, value):
+                        self.conditions.hidden.append(key)  # a key that the map lacks ends the rule
                     continue
                 if maps:
                     raise UntranslatableError  # a key that the map lacks ends the rule
                 if key == "match":
                     self.conditions.add(value)
                 elif key in _UPDATES:
-                    if not isinstance(value, Mapping) or value.get("stmt"):
-                        self.conditions.hidden.append(key)
+                    self.conditions.add_update(key, value, self.table.full)
                 elif key in _RATES:
                     self.conditions.hidden.append(key)
                 elif key == "vmap" or _mapped_field(value) is not None:
@@ -328,9 +333,11 @@ class _Rule:
         """Yield the elements of a verdict map: options, target, called chain."""
         if not isinstance(value, Mapping):
             raise UntranslatableError
+        passed = False
         for options, verdicts in self._elements(value.get("key"), value.get("data")):
-            if not isinstance(verdicts, Mapping):
-                raise UntranslatableError
+            if not isinstance(verdicts, Mapping) or (passed and self.overlaps):
+                raise UntranslatableError  # a packet would be looked up again
+            passed = passed or not {"continue", "jump"}.isdisjoint(verdicts)
             for verdict, inner in verdicts.items():
                 if verdict != "continue":
                     _, target, called = self._action(verdict, inner)
@@ -344,6 +351,7 @@ class _Rule:
             raise UntranslatableError
         if any(not isinstance(one, list) or len(one) != 2 or is_limited(one[0]) for one in elements):
             raise UntranslatableError
+        self.overlaps = "numgen" in key or any(_is_area(plain(one)) for one, _ in elements)
         if "numgen" in key:
             yield from self._by_chance(key["numgen"], elements)
             return
@@ -368,6 +376,12 @@ class _Rule:
                 yield [chance], found
 
 
+def _is_area(value: Any) -> bool:
+    """Return whether an element is a range in several fields: those may overlap (nft_set_pipapo.c)."""
+    parts = value.get("concat") if isinstance(value, Mapping) else None
+    return isinstance(parts, list) and any(isinstance(one, Mapping) for one in parts)
+
+
 def _mapped_field(value: Any) -> Literal["addr", "port"] | None:
     """Return which part of a translation comes from a map: "addr" or "port"; None for neither."""
     if isinstance(value, Mapping):
@@ -387,6 +401,13 @@ def _comment(value: Any) -> str:
 def _comment_of_element(element: Any) -> str:
     inner = element.get("elem") if isinstance(element, Mapping) else None
     return _comment(inner.get("comment")) if isinstance(inner, Mapping) else ""
+
+
+def _is_constant(key: str, value: Any) -> bool:
+    """Return whether what a statement without a consequence needs is always there."""
+    if key == "mangle":
+        return isinstance(value["value"], int | str) if "value" in value else False
+    return not (isinstance(value, Mapping) and "map" in value)
 
 
 def _is_trace(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 _PORTS = 7
 #: Statements of an element of a set that can end its rule.
 _LIMITS = frozenset({"ct count", "limit", "quota"})
+_LEAST = 1e-6
 
 
 def plain(value: Any) -> Any:
@@ -23,6 +24,12 @@ def is_limited(value: Any) -> bool:
     """Return whether an element of a set matches only some packets (nft_set_elem_expr_eval)."""
     inner = value.get("elem") if isinstance(value, Mapping) else None
     return isinstance(inner, Mapping) and not _LIMITS.isdisjoint(inner)
+
+
+def gives_limits(statements: Any) -> bool:
+    """Return whether the statements of a set, which each of its elements has, can end a rule."""
+    found = statements if isinstance(statements, list) else []
+    return any(isinstance(one, Mapping) and not _LIMITS.isdisjoint(one) for one in found)
 
 
 def address(value: Any) -> str | None:
@@ -95,7 +102,9 @@ def shares(about: Any, values: Sequence[Any]) -> list[str | None] | None:
         elif mode == "inc" and count == 1:
             found.append(f"-m statistic --mode nth --every {left} --packet 0")
         else:
-            found.append(f"-m statistic --mode random --probability {count / left:.11f}")
+            # iptables would round other shares to none or all
+            share = min(max(count / left, _LEAST), 1 - _LEAST)
+            found.append(f"-m statistic --mode random --probability {share:.11f}")
         left -= max(count, 0)
     return found
 

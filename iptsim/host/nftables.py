@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
+
+from pydantic import BeforeValidator
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
 from iptsim.extensions.base import HOOKS as IPTABLES_HOOKS
@@ -17,6 +19,7 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign
 from iptsim.host.namespace import NftChain, NftEffect, NftRule, NftRuleset
 from iptsim.host.nft_rules import GAP, Translator
+from iptsim.host.nft_values import gives_limits
 from iptsim.packet import Family
 
 #: Statements that neither end a packet's path through the hooks nor change it for later rules.
@@ -48,12 +51,22 @@ _FAMILIES: dict[str, frozenset[Family]] = {
 HOOKS = tuple(hook.lower() for hook in IPTABLES_HOOKS)
 #: Flags of sets whose elements change over time.
 _CHANGING = frozenset({"dynamic", "timeout"})
+#: The statement that changes a map, which nft prints as text in JSON before 1.0.9.
+_UPDATE = re.compile(r"(?:add|update|delete) (@\S+) \{")
 
 ALL_EFFECTS: tuple[NftEffect, ...] = get_args(NftEffect)
 #: The note of iptables-save about a table that it cannot show (iptables 1.8, xtables-save.c).
 _INCOMPATIBLE = re.compile(
     r"#\s*Table [`'](?P<table>[^']+)' (?:contains incompatible base-chains|is incompatible), use 'nft' tool"
 )
+
+
+def _statement(value: Any) -> Any:
+    """Return a statement, also one for which nft has no JSON: it prints its text then (stmt_print_json)."""
+    if not isinstance(value, str):
+        return value
+    updated = _UPDATE.match(value)
+    return {"map": {"map": updated[1]}} if updated else {"unread": None}
 
 
 class ChainEntry(Foreign):
@@ -75,7 +88,7 @@ class RuleEntry(Foreign):
     family: str
     table: str
     chain: str
-    expr: tuple[dict[str, Any], ...] = ()
+    expr: tuple[Annotated[dict[str, Any], BeforeValidator(_statement)], ...] = ()
     comment: str = ""
 
 
@@ -87,6 +100,8 @@ class MapEntry(Foreign):
     name: str
     elem: tuple[Any, ...] = ()
     flags: tuple[str, ...] = ()
+    size: Any = None
+    stmt: Any = None
 
 
 class SetEntry(MapEntry):
@@ -118,6 +133,7 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
     named: dict[str, None] = {}
     uplinks: dict[str, None] = {}
     changing: set[tuple[str, str, str]] = set()
+    full: dict[tuple[str, str], set[str]] = {}
     for item in entry.nftables:
         if item.rule is not None:
             arriving, leaving = (list(_interfaces(item.rule.expr, side)) for side in "io")
@@ -132,7 +148,9 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
             changing |= {(*place[:2], name) for name in _updated(item.rule.expr)}
         elif (found := item.map or item.set) is not None:
             named_sets = sets.setdefault((found.family, found.table), {})
-            if _CHANGING & set(found.flags):
+            if isinstance(found.size, int) and len(found.elem) >= found.size:
+                full.setdefault((found.family, found.table), set()).add(found.name)
+            if _CHANGING & set(found.flags) or gives_limits(found.stmt):
                 named_sets.pop(found.name, None)
                 maps.pop((found.family, found.table, found.name), None)
                 continue
@@ -153,7 +171,14 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
                 policy=chain.policy,
                 devices=_devices(chain.dev),
                 effects=_Effects((chain.family, chain.table), rules, maps).of(chain),
-                rules=tuple(_translated(chain, rules, sets.get((chain.family, chain.table), {}))),
+                rules=tuple(
+                    _translated(
+                        chain,
+                        rules,
+                        sets.get((chain.family, chain.table), {}),
+                        full.get((chain.family, chain.table), set()),
+                    )
+                ),
             )
             for chain in chains
             if chain.hook is not None
@@ -195,6 +220,7 @@ def _translated(
     chain: ChainEntry,
     rules: Mapping[tuple[str, str, str], list[Sequence[dict[str, Any]]]],
     sets: Mapping[str, Sequence[Any]],
+    full: set[str],
 ) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
     """Yield the rules of a base chain for each of its address families, where they have a translation."""
     if chain.type not in ("filter", "nat") or chain.hook not in HOOKS:
@@ -202,7 +228,8 @@ def _translated(
     table = (chain.family, chain.table)
     own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}
     for family in sorted(_FAMILIES.get(chain.family, ())):
-        translated = Translator(own, sets, chain.hook, nat=chain.type == "nat").of(chain.name, family)
+        table_rules = Translator(own, sets, chain.hook, nat=chain.type == "nat", full=full)
+        translated = table_rules.of(chain.name, family)
         if translated is not None:
             yield family, translated
 

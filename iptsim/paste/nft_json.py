@@ -11,6 +11,8 @@ from iptsim.extensions.services import PORTS
 
 #: What the elements of a verdict map begin with.
 _VERDICTS = frozenset({"accept", "continue", "drop", "goto", "jump", "queue", "return"})
+#: The bits of connection states (NF_CT_STATE_BIT and its like in nf_conntrack_common.h).
+_STATES = {1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"}
 #: What separates the elements of a set, and what nft prints after an element's key.
 _COMMA = re.compile(r""",(?=(?:[^"]*"[^"]*")*[^"]*$)""")
 _ADDED = re.compile(
@@ -54,7 +56,37 @@ def _entry(entry: Tree[Token] | Token) -> Any:
     """Return a value, or several that belong together."""
     if isinstance(entry, Tree):
         return {"concat": [_entry(one) for one in entry.children]}
-    return json_value(port_of(str(entry).strip('"')))
+    return value_of(str(entry))
+
+
+def value_of(text: str) -> Any:
+    """Return a value in the form of libnftables-json(5); in quotes it is a name."""
+    return text.strip('"') if text.startswith('"') else json_value(port_of(text))
+
+
+#: What follows the fields of an element that a rule adds.
+_AFTER_FIELDS = re.compile(r"\s(?:comment|counter|ct count|expires|last|limit|quota|timeout)\b.*")
+_FIELD = re.compile(r"(?!numgen)(?:[a-z0-9]+ )?[a-z0-9]+")
+
+
+def update_of(text: str) -> dict[str, Any]:
+    """Return the statement that changes a set or a map: `update @s { ip saddr timeout 1h }`."""
+    head, _, inner = text.partition("{")
+    operation, name = head.split()
+    key, *data = [_AFTER_FIELDS.sub("", f" {one.strip(' }')}").strip() for one in inner.split(" : ", 1)]
+    kind = "map" if data else "set"
+    about: dict[str, Any] = {"op": operation, kind: name, "elem": _fields(key)}
+    if data:
+        about["data"] = _fields(data[0])
+    if re.search(r"\b(limit|quota|ct count)\b", inner):
+        about["stmt"] = [{"limit": None}]
+    return {kind: about}
+
+
+def _fields(text: str) -> Any:
+    """Return fields of a packet; an unknown one is None."""
+    parts = [looked_up(one) if _FIELD.fullmatch(one) else None for one in text.split(" . ")]
+    return {"concat": parts} if len(parts) > 1 else parts[0]
 
 
 def elements(text: str) -> list[Any] | None:
@@ -78,7 +110,7 @@ def elements(text: str) -> list[Any] | None:
 
 def _joined(text: str) -> Any:
     """Return a value, or the values of several fields."""
-    parts = [json_value(port_of(part.strip().strip('"'))) for part in text.split(" . ")]
+    parts = [value_of(part.strip()) for part in text.split(" . ")]
     return {"concat": parts} if len(parts) > 1 else parts[0]
 
 
@@ -99,6 +131,13 @@ def translation_of(text: str, *, redirects: bool) -> dict[str, Any] | None:
     address = found["six"] or found["address"]
     made = {"addr": json_value(address)} if address else {}
     return {**made, "port": json_value(found["port"])} if found["port"] else made
+
+
+def state_names(value: str) -> list[str]:
+    """Return the states of a value of `ct state`: nft prints bits as numbers that no packet has set."""
+    if not re.fullmatch(r"0x[0-9a-fA-F]{1,8}", value):
+        return [value]
+    return [name for bit, name in _STATES.items() if int(value, 16) & bit]
 
 
 def number(text: str) -> int:

@@ -17,7 +17,17 @@ from iptsim.grammar import parser
 from iptsim.host.nft_marks import mark_change
 from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
-from iptsim.paste.nft_json import json_value, looked_up, map_of, number, port_of, translation_of
+from iptsim.paste.nft_json import (
+    json_value,
+    looked_up,
+    map_of,
+    number,
+    port_of,
+    state_names,
+    translation_of,
+    update_of,
+    value_of,
+)
 from iptsim.paste.nft_lines import has_variables
 
 SHOW = "nft list ruleset, and iptables-save -c"
@@ -26,8 +36,8 @@ _ACTIONS = frozenset({
     "set", "notrack", "tproxy", "dup", "fwd", "queue", "synproxy", "flow", "add", "update", "jump", "goto", "vmap",
     "map",
 })  # fmt: skip
-#: The bits of connection states (NF_CT_STATE_BIT and its like in nf_conntrack_common.h).
-_STATES = {1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"}
+#: Flags that are all of a packet's or connection's, rather than some of them.
+_EXACT = re.compile(r"\bct (?:status ==|state (?:[!=]= ?)?\w+ ?(?:[|]|or )|state == ?\w+ ?,)")
 #: What a statement changes in a mark.
 _OPERATORS = {"kept": "&", "added": "|", "inverted": "^"}
 #: Statements after which an unknown word may belong to what they change.
@@ -55,7 +65,7 @@ def translated(text: str, family: int, line: int) -> Translated:
     """Return an nftables rule as an iptables rule."""
     text = re.sub(r"\s+# handle \d+$", "", text.strip()).rstrip("; ")
     try:
-        tree = None if has_variables(text) else parser("nft").parse(text)
+        tree = None if has_variables(text) or _EXACT.search(text) else parser("nft").parse(text)
     except UnexpectedInput:
         tree = None
     if tree is None:
@@ -90,13 +100,6 @@ def _hidden(text: str, line: int) -> Hidden:
 
 def _words(*texts: str) -> list[Word]:
     return [Word(quote(text), text, 0, 0) for text in texts]
-
-
-def _state_names(value: str) -> list[str]:
-    """Return the states of a value of `ct state`: nft prints bits as numbers that no packet has set."""
-    if not re.fullmatch(r"0x[0-9a-fA-F]{1,8}", value):
-        return [value]
-    return [name for bit, name in _STATES.items() if int(value, 16) & bit]
 
 
 class _Rule:
@@ -155,7 +158,8 @@ class _Rule:
     ) -> None:
         """Add a condition as a statement; of flags, which are one value, any may be set."""
         is_set = any(isinstance(child, Tree) for child in tree.children)
-        found = [json_value(one) for one in values]
+        is_name = str(left.get("meta", {}).get("key")).endswith("ifname")
+        found = [one if is_name else json_value(one) for one in values]
         right = {"set": found} if is_set else found if flags else found[0]
         if "?" in values or (len(found) > 1 and not (is_set or flags)):
             self.statements.append({"match": {"left": left}})
@@ -193,9 +197,9 @@ class _Rule:
         right: Any = str(values[0])
         if isinstance(values[0], Tree):
             joined = [
-                [str(one).strip('"') for one in value.children] for value in values if isinstance(value, Tree)
+                [value_of(str(one)) for one in value.children] for value in values if isinstance(value, Tree)
             ]
-            right = {"set": [{"concat": [json_value(port_of(one)) for one in each]} for each in joined]}
+            right = {"set": [{"concat": each} for each in joined]}
         self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": right}})
         self.unread.append(str(fields))
 
@@ -258,7 +262,7 @@ class _Rule:
 
     def _state(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
-        values = [name for value in values for name in _state_names(value)] or values
+        values = [name for value in values for name in state_names(value)] or values
         self._compare({"ct": {"key": "state"}}, tree, values, negated=negated, flags=True)
         if negated and len(values) > 1 and not isinstance(tree.children[-1], Tree):
             self.unread.append(f"ct state != {' '.join(values)}")  # is not all of them at once
@@ -472,15 +476,15 @@ class _Rule:
 
     def _update(self, tree: Tree[Token]) -> None:
         text = str(tree.children[0])
-        limited = re.search(r"\b(limit|quota|ct count)\b", text) is not None
-        self.statements.append(
-            {"set": {"set": text.split()[1], "stmt": [{"limit": None}] if limited else []}}
-        )
-        if limited:
+        statement = update_of(text)
+        self.statements.append(statement)
+        if any("stmt" in about for about in statement.values()):
             self.unread.append(text)
 
     def _quiet(self, tree: Tree[Token]) -> None:
-        self.statements.append({"log": None})
+        word = str(tree.children[0])
+        ends = next((kind for kind in ("ct expectation", "flow") if word.startswith(kind)), "log")
+        self.statements.append({ends: None})
 
     def _notrack(self, tree: Tree[Token]) -> None:
         self.statements.append({"notrack": None})

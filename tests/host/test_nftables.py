@@ -251,6 +251,42 @@ def test_an_element_that_matches_only_some_packets_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("statement", "hidden"),
+    [
+        # measured: a key that the map lacks ends the rule, and so does a connection without a flow
+        ({"counter": {"map": {"key": _MARK, "data": {"set": [[5, "c"]]}}}}, "counter"),
+        ({"ct helper": {"map": {"key": _MARK, "data": {"set": [[5, "h"]]}}}}, "ct helper"),
+        ({"mangle": {"key": {"meta": {"key": "priority"}}, "value": {"map": {}}}}, "mangle"),
+        ({"mangle": {"key": {"meta": {"key": "priority"}}, "value": "1:1"}}, ""),
+        ({"flow": {"op": "add", "flowtable": "@f"}}, "flow"),
+        ({"set": {"op": "update", "elem": {"payload": {"protocol": "icmp", "field": "id"}}, "set": "@s"}}, "set"),
+        ({"set": {"op": "update", "elem": [], "set": "@s"}}, "set"),
+        ({"set": {"op": "update", "elem": {"elem": {"val": _MARK, "timeout": 9}}, "set": "@s"}}, ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_statements_that_may_end_a_rule(statement: dict[str, Any], hidden: str) -> None:
+    assert translated(statement, {"drop": None})[4] == [f"-j DROP ({hidden})"]
+
+
+def test_a_statement_without_json_is_unknown() -> None:
+    # nft 1.0.6
+    udp = {"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": "@m"}}
+    known = {"map": {"family": "inet", "table": "t", "name": "m", "elem": [[9, 1]]}}
+    changing: Any = "update @m { udp dport : ip saddr }"
+    (base,) = read(chain(), known, rule(udp, {"drop": None}), rule(changing, {"drop": None})).chains
+    assert [one.hidden for one in dict(base.rules)[4]] == ["udp dport @m", "map"]
+    unknown: Any = "xfrm what"
+    assert translated(unknown, {"drop": None}) == {}
+
+
+def test_a_mark_of_a_connection_that_is_read_may_end_the_rule() -> None:
+    mark = {"ct": {"key": "mark"}}
+    assert translated({"mangle": {"key": mark, "value": {"|": [mark, 1]}}}, {"drop": None}) == {}
+    assert len(translated({"mangle": {"key": mark, "value": 1}}, {"drop": None})[4]) == 2
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         {"vmap": {"key": _MARK, "data": {"set": True}}},

@@ -116,7 +116,19 @@ table inet filter {{
         ("tcp dport 22 ct helper set \"ftp\"\n    meta nftrace set 1\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
         ("meta mark set 0x7\n    meta mark set meta mark ^ 0x00000003\n    mark 4 accept", ["ACCEPT", "ACCEPT"]),
         ("ip6 nexthdr tcp accept\n    ip protocol tcp tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        # each fills its set with packets that have the fields
+        ("update @seen { udp dport } accept\n    add @seen { ip saddr . tcp dport } accept", ["ACCEPT", "ACCEPT"]),
+        ("update @seen { udp dport } accept\n    update @m { ip6 saddr : tcp dport } accept", ["DROP", "DROP"]),
+        ("meta l4proto 6 meta l4proto . th dport vmap { tcp . 22 : accept, 17 . 80 : accept }", ["ACCEPT", "DROP"]),
+        ("meta l4proto 6 tcp dport 22 accept", ["ACCEPT", "DROP"]),
         # what is not known stays so
+        ("update @seen { icmp id } accept", ["DEPENDS", "DEPENDS"]),
+        ("update @seen { numgen random } accept", ["DEPENDS", "DEPENDS"]),
+        ("ct state established | new accept", ["DEPENDS", "DEPENDS"]),
+        ("ct status == dnat accept", ["DEPENDS", "DEPENDS"]),
+        ("flow add @fast accept", ["DEPENDS", "DEPENDS"]),
+        ("numgen random mod 2 vmap { 0 : continue, 1 : accept }", ["DEPENDS", "DEPENDS"]),
+        ("ip saddr . tcp dport vmap { 192.0.2.1 . 22 : continue, 0.0.0.0/0 . 20-90 : accept }", ["DEPENDS", "DEPENDS"]),
         ("meta mark set mark << 2 tcp dport 22\n    accept", ["DEPENDS", "DEPENDS"]),
         ("tcp flags == syn tcp dport 22 accept", ["DEPENDS", "DROP"]),
         ("tcp dport 22 tproxy to :50080 accept\n    accept", ["DEPENDS", "DEPENDS"]),
@@ -315,6 +327,24 @@ def test_nat_maps_and_sets_are_evaluated(sender: str, to: str, port: int, verdic
         assert leg.delivered.name == "172.18.0.2"
     if port == 443:
         assert [step.verdict for step in leg.steps if step.hook == "POSTROUTING"] == ["MASQUERADE"]
+
+
+@pytest.mark.parametrize(
+    ("made", "rule", "verdict"),
+    [
+        # a set that is full takes no element, which ends the rule (nft_dynset_eval)
+        ("set s { type ipv4_addr; size 1; elements = { 192.0.2.99 } }", "add @s { ip saddr }", "DEPENDS"),
+        ("set s { type ipv4_addr; size 2; elements = { 192.0.2.99 } }", "add @s { ip saddr }", "ACCEPT"),
+        ("set s { type ipv4_addr; size 1; elements = { 192.0.2.99 } }", "delete @s { ip saddr }", "ACCEPT"),
+        # each element of a set has its statements
+        ("set s { type inet_service; limit rate over 1/day; elements = { 22 } }", "tcp dport @s", "DEPENDS"),
+        ("set s { type inet_service; counter; elements = { 22 } }", "tcp dport @s", "ACCEPT"),
+        ("set s { typeof meta nfproto; elements = { * } }", "meta nfproto @s", "DEPENDS"),
+    ],
+)  # fmt: skip
+def test_a_rule_depends_on_its_set(made: str, rule: str, verdict: str) -> None:
+    text = f"table inet fw {{ {made}\n chain in {{\n {BASE}; policy drop;\n {rule} accept\n }}\n}}"
+    assert ports(text, 22) == [verdict]
 
 
 def test_a_map_that_cannot_be_read_may_contain_anything() -> None:

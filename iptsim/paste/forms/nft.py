@@ -272,13 +272,17 @@ class _Reader:
             return
         (found, lines), self.open_set = self.open_set, None
         text = " ".join(lines)
-        flags = re.search(r"\bflags ([\w,]+)", text)
+        if re.search(r"\b(?:limit rate|quota|ct count)\b", text.partition("elements =")[0]):
+            return  # each element matches only some packets
+        flags, size = re.search(r"\bflags ([\w,]+)", text), re.search(r"\bsize ([0-9]{1,10})\b", text)
         listed = re.search(r"\belements = \{(.*)\}", text)
         contents = elements(listed[1].strip()) if listed and listed[1].strip() else []
         if contents is None or "..." in lines or has_variables(text):
             return
         family, table = self.table
         about = {"family": family, "table": table, "name": found["name"], "elem": contents}
+        if size:
+            about["size"] = int(size[1])
         if flags:
             about["flags"] = flags[1].split(",")
         self.objects.append({found["kind"]: about})
