@@ -14,7 +14,7 @@ _VERDICTS = frozenset({"accept", "continue", "drop", "goto", "jump", "queue", "r
 #: The bits of connection states (NF_CT_STATE_BIT and its like in nf_conntrack_common.h).
 _STATES = {1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"}
 #: What separates the elements of a set, and what nft prints after an element's key.
-_COMMA = re.compile(r""",(?=(?:[^"]*"[^"]*")*[^"]*$)""")
+_QUOTED = re.compile(r'"[^"]*"')
 _ADDED = re.compile(
     r"""\s(?:counter(?:\s+packets\s+\d+\s+bytes\s+\d+)?|(?:timeout|expires)\s+\S+|comment\s+"[^"]*")"""
 )
@@ -92,7 +92,8 @@ def _fields(text: str) -> Any:
 def elements(text: str) -> list[Any] | None:
     """Return the elements of a named set or map, without counters and comments; None if one can't be read."""
     found = []
-    for one in _COMMA.split(text):
+    text = _QUOTED.sub(lambda quoted: quoted[0].replace(",", "\0"), text)
+    for one in (part.replace("\0", ",") for part in text.split(",")):
         comment = _COMMENT.search(one)
         key, is_map, mapped = re.sub(_ADDED, "", one).strip().partition(" : ")
         words = mapped.split()
