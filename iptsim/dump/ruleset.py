@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from iptsim.errors import RulesetError, Span, printable
@@ -339,6 +341,9 @@ class Chain(Framed):
         return next((rule for rule in self.rules if rule.position == position > 0), None)
 
 
+_RULES = attrgetter("rules")
+
+
 @dataclass(slots=True)
 class Table(Framed):
     """A table: its chains by name, in the order of the dump.
@@ -359,8 +364,7 @@ class Table(Framed):
 
     def rules(self) -> Iterator[Rule]:
         """Yield all rules, chain by chain."""
-        for chain in self.chains.values():
-            yield from chain.rules
+        return itertools.chain.from_iterable(map(_RULES, self.chains.values()))
 
 
 @dataclass(slots=True)
@@ -400,8 +404,7 @@ class Ruleset(Pictured):
 
     def rules(self) -> Iterator[Rule]:
         """Yield all rules, table by table and chain by chain."""
-        for table in self.tables.values():
-            yield from table.rules()
+        return itertools.chain.from_iterable(map(Table.rules, self.tables.values()))
 
     def missing_chain(self, chain: str, table: str | None = None) -> Message:
         """Return the error message for a chain that is missing in one table, or in all tables."""

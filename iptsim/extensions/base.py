@@ -14,7 +14,6 @@ target does is its :meth:`Target.apply`.
 Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter/xt_*.c.
 """
 
-from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator

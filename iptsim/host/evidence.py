@@ -224,8 +224,7 @@ class Evidence:
         if rule.jump is not None:
             return
         if rule.target_name == "DNAT":
-            if rule.parameters.in_interface and "in_interface" not in rule.parameters.negated:
-                self._forwards_from.add(rule.parameters.in_interface)
+            self._forwards_by_interface(rule)
             self._members.add_forwarding(rule)
             self._asked_address(rule)
             return
@@ -237,6 +236,13 @@ class Evidence:
         self._drop(rule)
         self._subnet(rule)
         self._member(rule)
+
+    def _forwards_by_interface(self, rule: Rule) -> None:
+        if rule.plan is not None and "in_interface" not in rule.plan.fields:
+            return
+        name = rule.parameters.in_interface
+        if name and "in_interface" not in rule.parameters.negated:
+            self._forwards_from.add(name)
 
     def _note_interfaces(self, rule: Rule) -> None:
         parameters, target = rule.parameters, rule.jump.chain if rule.jump is not None else ""
