@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation.case import packets_text
 from iptsim.extensions.hidden import HiddenTarget
 from iptsim.host.model import Host
-from iptsim.host.pasted import LoggedLine
 from iptsim.languages import Text, message, message_many, message_sentences
 from iptsim.owners.log_prefixes import logged_by
 from iptsim.owners.rule_owners import authorship
+
+if TYPE_CHECKING:
+    from iptsim.host.pasted import LoggedLine
 
 #: The limit on TRACE lines in an answer.
 _MOST = 60

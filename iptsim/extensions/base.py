@@ -12,8 +12,10 @@ The conditions of a match (:meth:`Match.predicates`), its wording (:meth:`Extens
 target does is its :meth:`Target.apply`.
 
 Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter/xt_*.c.
-"""
 
+Annotations are evaluated here (no `from __future__ import annotations`), as pydantic would evaluate those of the base
+classes again for each extension.
+"""
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator

@@ -1,45 +1,25 @@
-"""Reading a capture or a bare dump into a :class:`Host`."""
+"""Reading a capture or a bare dump into a :class:`Host`.
+
+The reader of captures is only loaded for a source that is one: its models take a twentieth of a second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
-from iptsim.host import docker_inspect, dockerd_options, infer, iproute, nftables
-from iptsim.host.conntrack_entries import conntrack_entries, recent_lists
-from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.files import FILES, Source, read_source
-from iptsim.host.foreign import (
-    ForwardingEntry,
-    GuestEntry,
-    LinkEntry,
-    NeighbourEntry,
-    RouteEntry,
-    RuleEntry,
-    complaint,
-    converted,
-)
-from iptsim.host.ipsets import read_ipsets
+from iptsim.host import infer
+from iptsim.host.dumps import on_top, read_dump
+from iptsim.host.files import Source, read_source
 from iptsim.host.model import Host
-from iptsim.host.namespace import InterfaceAddress, Namespace, NftRuleset, Route
-from iptsim.host.sockets import read_listeners
-from iptsim.languages import Text, message
+from iptsim.host.namespace import InterfaceAddress, Namespace
+from iptsim.host.nft_hints import hinted
+from iptsim.languages import message
 from iptsim.packet import Family
-from iptsim.reading import parse_json, read_file
-
-T = TypeVar("T")
-E = TypeVar("E", bound=BaseModel)
-
-#: The dump of each family, and its name for the other backend.
-_DUMPS: tuple[tuple[Family, str], ...] = ((4, "iptables"), (6, "ip6tables"))
+from iptsim.reading import read_file
 
 
 def load_host(
@@ -85,8 +65,10 @@ def read_host(
     if docker_inspect is not None:
         source = _with_containers(source, Path(docker_inspect))
     if source.dump is None:
-        return _Reader(source, lenient, noflush, tolerant=tolerant).read()
-    ruleset = _ruleset(source.dump, source.name, None, lenient, tolerant=tolerant)
+        from iptsim.host.capture_files import CaptureFiles
+
+        return CaptureFiles(source, lenient, noflush, tolerant=tolerant).read()
+    ruleset = read_dump(source.dump, source.name, None, lenient, tolerant=tolerant)
     if not ruleset.tables:
         raise CaptureError(
             message(
@@ -95,10 +77,10 @@ def read_host(
             )
         )
     if noflush is not None:
-        ruleset = _on_top({ruleset.family: ruleset}, noflush, lenient)
+        ruleset = on_top({ruleset.family: ruleset}, noflush, lenient)
     host = Host(rulesets={ruleset.family: ruleset}, inferred=True, source=source.name)
     infer.complete(host, ())
-    host.namespace.nftables = nftables.hinted([ruleset], None)
+    host.namespace.nftables = hinted([ruleset], None)
     return host
 
 
@@ -114,7 +96,9 @@ def host_of(
         rulesets: the rules.
         own: addresses that must be the host's, by the interface on which packets to them arrive.
     """
-    host = _Reader(source, lenient=False, rulesets=rulesets, own=own).read()
+    from iptsim.host.capture_files import CaptureFiles
+
+    host = CaptureFiles(source, lenient=False, rulesets=rulesets, own=own).read()
     host.inferred = host.inferred or not {"ip-addr.json", "ip-link.json"} & set(source.files)
     return host
 
@@ -125,7 +109,9 @@ def namespace_of(source: Source) -> Namespace:
     Raises:
         CaptureError: a file is damaged; the message names it.
     """
-    return _Reader(source, lenient=False).namespace()
+    from iptsim.host.capture_files import CaptureFiles
+
+    return CaptureFiles(source, lenient=False).namespace()
 
 
 def _with_containers(source: Source, path: Path) -> Source:
@@ -138,280 +124,3 @@ def _with_containers(source: Source, path: Path) -> Source:
         family = guess_family(decode(source.dump, source.name, lenient=True))
         files["iptables-save.txt" if family == 4 else "ip6tables-save.txt"] = source.dump
     return source._replace(files=files, dump=None)
-
-
-def _ruleset(
-    data: bytes, source: str, family: Family | None, lenient: bool, *, tolerant: bool = False
-) -> Ruleset:
-    # Imported here, because the grammar takes time to load, and not every reader of hosts needs it.
-    from iptsim.dump.reader import loads
-    from iptsim.dump.text import decode
-
-    return loads(
-        decode(data, source, lenient),
-        source=source,
-        family=family,
-        lenient=lenient,
-        one_is_enough=tolerant,
-        redacted=tolerant,
-    )
-
-
-def _on_top(rulesets: Mapping[Family, Ruleset], path: str | Path, lenient: bool) -> Ruleset:
-    """Add the rules of a file to the ruleset of the file's address family, and return the result."""
-    from iptsim.dump.header import guess_family
-    from iptsim.dump.reader import loads
-    from iptsim.dump.text import decode
-
-    source = read_source(path)
-    text = decode(source.dump or b"", source.name, lenient)
-    if not any(line.startswith("*") for line in text.split("\n")):
-        raise CaptureError(
-            message(
-                "{name}: expected a file for iptables-restore, but it has no line *TABLE", name=source.name
-            )
-        )
-    base = rulesets.get(guess_family(text)) or next(iter(rulesets.values()), None)
-    if base is None:
-        raise CaptureError(
-            message("{name}: the source has no rules to which these could be added", name=source.name)
-        )
-    return loads(text, source=source.name, lenient=lenient, onto=base)
-
-
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(kind)
-
-
-class _Reader:
-    """Reads the files of one capture."""
-
-    def __init__(
-        self,
-        source: Source,
-        lenient: bool,
-        noflush: str | Path | None = None,
-        rulesets: Mapping[Family, Ruleset] | None = None,
-        own: Mapping[str, Sequence[InterfaceAddress]] = MappingProxyType({}),
-        *,
-        tolerant: bool = False,
-    ) -> None:
-        self.source = source
-        self.own = own
-        self.lenient = lenient
-        self.tolerant = tolerant
-        self.noflush = noflush
-        self.known_rulesets = rulesets
-
-    def read(self) -> Host:
-        """Return the host."""
-        host = Host(namespace=self.namespace(), source=self.source.name)
-        if self.known_rulesets is None:
-            self._rulesets(host)
-        else:
-            host.rulesets.update(self.known_rulesets)
-        with self._in("docker-network-inspect.json") as name:
-            found = self._entries(name, docker_inspect.NetworkEntry)
-            networks = converted(found, docker_inspect.network)
-        with self._in("podman-network-inspect.json") as name:
-            podman = self._entries(name, docker_inspect.PodmanNetworkEntry)
-            networks += converted(podman, docker_inspect.podman_network)
-        host.networks = {network.name: network for network in networks}
-        for program in ("docker", "podman"):
-            with self._in(f"{program}-inspect.json") as name:
-                entries = self._entries(name, docker_inspect.ContainerEntry)
-                for container in converted(entries, partial(docker_inspect.container, daemon=program)):
-                    host.containers[container.name] = container
-        with self._in("docker-network-inspect.json"):
-            if "docker-inspect.json" in self.source.files:
-                converted(found, partial(docker_inspect.add_members, host.containers))
-        host.daemon = self._daemon(host)
-        host.ipsets = self._text("ipset-save.txt", read_ipsets)
-        host.conntrack = self._text("conntrack.txt", lambda text: list(conntrack_entries(text))) or []
-        host.recent = self._text("xt-recent.txt", recent_lists)
-        host.namespace.nftables = self._nftables(host)
-        infer.complete(host, self.source.files, self._guests(), self.own)
-        return host
-
-    # -- one file ----------------------------------------------------------------------------------
-
-    def _decoded(self, name: str) -> str | None:
-        data = self.source.files.get(name)
-        if data is None:
-            return None
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            raise self._error(name, message("byte {start} is not UTF-8", start=error.start + 1)) from None
-
-    def _text(self, name: str, read: Callable[[str], T]) -> T | None:
-        """Return the result of `read` for a text file, or None without the file."""
-        text = self._decoded(name)
-        if text is None:
-            return None
-        with self._in(name):
-            return read(text)
-
-    @contextmanager
-    def _in(self, name: str) -> Iterator[str]:
-        """Turn a parser's error into one that names the file."""
-        try:
-            yield name
-        except (ValueError, LookupError) as error:
-            raise self._error(name, complaint(error)) from None
-
-    def _json(self, name: str, kind: type[T]) -> T | None:
-        """Return the contents of a JSON file, or None if it is missing or empty."""
-        data = self.source.files.get(name)
-        if not data or not data.strip():
-            return None
-        with self._in(name):
-            value = parse_json(data)
-        try:
-            found: T = _adapter(kind).validate_python(value)  # type: ignore[arg-type]
-        except ValidationError as error:
-            what = complaint(error)
-            if not error.errors()[0]["loc"]:
-                what = message("the whole file: {what}", what=what)
-            raise self._error(name, what) from None
-        return found
-
-    def _entries(self, name: str, kind: type[E]) -> list[E]:
-        return self._json(name, list[kind]) or []  # type: ignore[valid-type]
-
-    def _error(self, name: str, what: Text) -> CaptureError:
-        return CaptureError(
-            message(
-                "{name}: {name2}: {what}\n  save the file again with `{files}`, or remove it",
-                name=self.source.name,
-                name2=name,
-                what=what,
-                files=FILES[name],
-            )
-        )
-
-    # -- parts of the host -------------------------------------------------------------------------
-
-    def _rulesets(self, host: Host) -> None:
-        files = self.source.files
-        for family, tool in _DUMPS:
-            if f"{tool}-save.txt" in files:
-                host.rulesets[family] = self._ruleset(f"{tool}-save.txt", family)
-            for backend, name in (
-                ("legacy", f"{tool}-legacy-save.txt"),
-                ("nf_tables", f"{tool}-nft-save.txt"),
-            ):
-                if name not in files:
-                    continue
-                ruleset = self._ruleset(name, family)
-                ruleset.backend = backend
-                main = host.rulesets.setdefault(family, ruleset)
-                if ruleset.tables and ruleset.tables != main.tables and backend != main.backend:
-                    host.extra_rulesets[family] = ruleset
-        if self.noflush is not None:
-            added = _on_top(host.rulesets, self.noflush, self.lenient)
-            host.rulesets[added.family] = added
-
-    def _ruleset(self, name: str, family: Family) -> Ruleset:
-        path = f"{self.source.name}/{name}"
-        return _ruleset(self.source.files[name], path, family, self.lenient, tolerant=self.tolerant)
-
-    def namespace(self) -> Namespace:
-        """Return the host's own namespace, without nftables."""
-        links, ports = (self._entries(name, LinkEntry) for name in ("ip-link.json", "bridge-link.json"))
-        with self._in("ip-addr.json") as name:
-            interfaces = iproute.interfaces(self._entries(name, LinkEntry), links, ports)
-        with self._in("ip-rule.json") as name:
-            rules = iproute.rules(self._entries(name, RuleEntry), 4)
-        with self._in("ip6-rule.json") as name:
-            rules += iproute.rules(self._entries(name, RuleEntry), 6)
-        with self._in("ip-neigh.json") as name:
-            neighbours = iproute.neighbours(self._entries(name, NeighbourEntry))
-        return Namespace(
-            name="host",
-            interfaces=interfaces,
-            routes=self._routes(),
-            rules=rules,
-            sysctls=self._text("sysctl.txt", iproute.sysctls) or {},
-            neighbours=neighbours,
-            forwarding=iproute.forwarding(self._entries("bridge-fdb.json", ForwardingEntry)),
-            listeners=self._text("ss.txt", read_listeners),
-        )
-
-    def _nftables(self, host: Host) -> NftRuleset | None:
-        """Return the nftables base chains that iptables did not create, or hints that such chains exist."""
-        rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
-        if "nft-ruleset.json" not in self.source.files:
-            return nftables.hinted(rulesets, host.daemon)
-        entry = self._json("nft-ruleset.json", nftables.RulesetEntry)
-        found = NftRuleset() if entry is None else nftables.read_nftables(entry)
-        return nftables.without_iptables(found, rulesets)
-
-    def _routes(self) -> list[Route]:
-        """Return all routes; without -4, `ip route show table all` prints those of IPv6 as well."""
-        with self._in("ip-route.json") as name:
-            routes = iproute.routes(self._entries(name, RouteEntry), 4)
-        if "ip6-route.json" in self.source.files:
-            with self._in("ip6-route.json") as name:
-                own = iproute.routes(self._entries(name, RouteEntry), 6)
-            routes = [route for route in routes if route.family == 4] + own
-        return routes
-
-    def _guests(self) -> dict[str, Namespace]:
-        with self._in("container-netns.json") as name:
-            entries = self._json(name, dict[str, GuestEntry]) or {}
-            return {guest: _guest(guest, entry) for guest, entry in entries.items()}
-
-    def _daemon(self, host: Host) -> DockerDaemon | None:
-        info = self._json("docker-info.json", dockerd_options.InfoEntry)
-        version = self._text("docker-version.txt", dockerd_options.engine_version)
-        command = self._text("dockerd-cmdline.txt", lambda text: dockerd_options.options_of(text.split()))
-        settings = self._json("daemon.json", dict[str, Any]) or {}
-        with self._in("daemon.json") as name:
-            sources = [("dockerd-cmdline.txt", command or {}), (name, dockerd_options.file_options(settings))]
-        if command is None:
-            # The command line has already been split into words.
-            sources.append(
-                ("default-docker", self._text("default-docker", dockerd_options.shell_options) or {})
-            )
-        if info is not None:
-            given = {
-                "live-restore": info.live_restore,
-                "firewall-backend": info.backend and info.backend.driver,
-            }
-            found = {name: value for name, value in given.items() if value is not None}
-            sources.append(("docker-info.json", found))
-        if info is None and version is None and not any(options for _, options in sources):
-            return None
-        return dockerd_options.make_daemon(
-            sources, version or (info.version if info else None), host.networks.values()
-        )
-
-
-def _guest(name: str, entry: GuestEntry) -> Namespace:
-    routes = [
-        *iproute.routes(entry.route or (), 4, f"{name}.route"),
-        *iproute.routes(entry.route6 or (), 6, f"{name}.route6"),
-    ]
-    families: tuple[tuple[Family, str | None], ...] = ((4, entry.iptables), (6, entry.ip6tables))
-    hints = [
-        chain
-        for family, text in families
-        for chain in nftables.hinted_chains((text or "").splitlines(), family)
-    ]
-    return Namespace(
-        name=name,
-        interfaces=iproute.interfaces(entry.addr),
-        routes=routes,
-        rules=[
-            *iproute.rules(entry.rule, 4, f"{name}.rule"),
-            *iproute.rules(entry.rule6, 6, f"{name}.rule6"),
-        ],
-        sysctls=iproute.sysctls(entry.sysctl or ""),
-        iptables=entry.iptables,
-        ip6tables=entry.ip6tables,
-        resolv_conf=entry.resolv_conf,
-        listeners=None if entry.sockets is None else read_listeners(entry.sockets),
-        nftables=NftRuleset(chains=tuple(hints)) if hints else None,
-    )

@@ -6,7 +6,7 @@ A :class:`Host` is a plain dataclass that a reader fills. Names follow ipset(8) 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -15,10 +15,12 @@ from iptsim.errors import printable
 from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, Interface, Namespace
-from iptsim.host.pasted import Pasted
 from iptsim.languages import Text
 from iptsim.packet import Connection, Family
 from iptsim.shown import Pictured, made
+
+if TYPE_CHECKING:
+    from iptsim.host.pasted import Pasted
 
 
 class IpSet(Frozen):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -403,6 +403,7 @@ class Namespace:
 
 #: What an nftables base chain could do to a packet: drop it, reject it, rewrite it, or affect later rules.
 NftEffect = Literal["drop", "reject", "change"]
+ALL_EFFECTS: tuple[NftEffect, ...] = get_args(NftEffect)
 
 
 class NftRule(NamedTuple):

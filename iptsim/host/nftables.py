@@ -1,4 +1,4 @@
-"""nftables base chains: from `nft -j list ruleset`, from hints of iptables-save, and from Docker's settings.
+"""nftables base chains, from `nft -j list ruleset`.
 
 This module determines whether a chain could affect a packet: by its policy, its rules, the chains they jump to and
 the verdict maps they use (libnftables-json(5)). Rules with a translation are evaluated (:mod:`iptsim.host.nft_rules`).
@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
 from iptsim.extensions.base import HOOKS as IPTABLES_HOOKS
-from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign
-from iptsim.host.namespace import NftChain, NftEffect, NftRule, NftRuleset
+from iptsim.host.namespace import ALL_EFFECTS, NftChain, NftEffect, NftRule, NftRuleset
 from iptsim.host.nft_rules import GAP, Translator
 from iptsim.host.nft_values import gives_limits
 from iptsim.packet import Family
@@ -53,12 +52,6 @@ HOOKS = tuple(hook.lower() for hook in IPTABLES_HOOKS)
 _CHANGING = frozenset({"dynamic", "timeout"})
 #: The statement that changes a map, which nft prints as text in JSON before 1.0.9.
 _UPDATE = re.compile(r"(?:add|update|delete) (@\S+) \{")
-
-ALL_EFFECTS: tuple[NftEffect, ...] = get_args(NftEffect)
-#: The note of iptables-save about a table that it cannot show (iptables 1.8, xtables-save.c).
-_INCOMPATIBLE = re.compile(
-    r"#\s*Table [`'](?P<table>[^']+)' (?:contains incompatible base-chains|is incompatible), use 'nft' tool"
-)
 
 
 def _statement(value: Any) -> Any:
@@ -380,55 +373,3 @@ def _is_of(chain: NftChain, ruleset: Ruleset) -> bool:
         and (chain.type, chain.hook) == (kind, name.lower())
         and chain.priority in {priority_of(table, name, backend) for backend in ("nf_tables", "legacy")}
     )
-
-
-# -- hints, if the chains themselves were not saved ---------------------------------------------------
-
-
-def hinted(rulesets: Iterable[Ruleset], daemon: DockerDaemon | None) -> NftRuleset | None:
-    """Return placeholders for base chains that must exist but were not saved, or None without any hint."""
-    chains = _docker_chains(daemon)
-    for ruleset in rulesets:
-        comments = [line for table in ruleset.tables.values() for line in table.comments]
-        chains += hinted_chains([*comments, *ruleset.trailer], ruleset.family)
-    return NftRuleset(chains=tuple(chains)) if chains else None
-
-
-def hinted_chains(comments: Iterable[str], family: Family) -> list[NftChain]:
-    """Return placeholders for the base chains that iptables-save cannot show."""
-    tables = dict.fromkeys(found["table"] for line in comments if (found := _INCOMPATIBLE.match(line)))
-    return [
-        NftChain(family="ip" if family == 4 else "ip6", table=table, effects=ALL_EFFECTS) for table in tables
-    ]
-
-
-#: Docker's base chains since 29, and experimentally in 28 (moby, libnetwork/drivers/bridge/internal/nftabler).
-_DOCKER: tuple[tuple[str, str, str, int, tuple[NftEffect, ...]], ...] = (
-    ("raw-PREROUTING", "filter", "prerouting", -300, ("drop",)),
-    ("nat-PREROUTING", "nat", "prerouting", -100, ("change",)),
-    ("nat-OUTPUT", "nat", "output", -100, ("change",)),
-    ("filter-FORWARD", "filter", "forward", 0, ("drop", "change")),
-    ("nat-POSTROUTING", "nat", "postrouting", 100, ("change",)),
-)
-
-
-def _docker_chains(daemon: DockerDaemon | None) -> list[NftChain]:
-    """Return the base chains of a dockerd with the nftables backend."""
-    if daemon is None or not (daemon.firewall_backend or "").startswith("nftables"):
-        return []
-    families = ("ip",) if daemon.ip6tables is False else ("ip", "ip6")
-    return [
-        NftChain(
-            family=family,
-            table="docker-bridges",
-            name=name,
-            type=kind,
-            hook=hook,
-            priority=priority,
-            # dockerd sets policy drop there if it enables forwarding
-            policy=None if hook == "forward" else "accept",
-            effects=effects,
-        )
-        for family in families
-        for name, kind, hook, priority, effects in _DOCKER
-    ]
