@@ -13,7 +13,6 @@ from ipaddress import IPv4Address
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.host.namespace import Interface
 from iptsim.languages import Message, message
 from iptsim.packet import address_text
 
@@ -25,9 +24,10 @@ def dropped(scene: Scene) -> Iterator[Finding]:
     main = scene.outside_interface(4) if 4 in scene.families else None
     if main is None:
         return
+    uplinks = _uplinks(scene)
     for name, interface in scene.host.namespace.interfaces.items():
         own = [one for one in interface.addresses if one.family == 4 and one.scope == "global"]
-        evidence = _of_uplink(scene, interface) if own and name != main.name else None
+        evidence = uplinks.get(name) if own and name != main.name else None
         if evidence is None or scene.host.namespace.greater_sysctl(name, "rp_filter") != _STRICT:
             continue
         to = address_text(4, own[0].address)
@@ -36,21 +36,22 @@ def dropped(scene: Scene) -> Iterator[Finding]:
             yield _finding(scene, (name, to), main.name, evidence, shown)
 
 
-def _of_uplink(scene: Scene, interface: Interface) -> Evidence | None:
-    """Return what shows that packets from the internet arrive on an interface; None for the link of a LAN."""
+def _uplinks(scene: Scene) -> dict[str, Evidence]:
+    """Return what shows that packets from the internet arrive on an interface; links of LANs are not among them."""
+    found: dict[str, Evidence] = {}
     for route in scene.host.namespace.routes:
-        if route.family == 4 and route.device == interface.name and not route.prefix_length and route.gateway:
+        if route.family == 4 and route.device and not route.prefix_length and route.gateway:
             where = message("a default route of table {table} leaves by it", table=route.table)
-            return Evidence(interface.name, where)
-    for address in interface.addresses:
-        if address.family == 4 and IPv4Address(address.address).is_global:
-            return Evidence(interface.name, message("its address is one of the internet"))
+            found.setdefault(route.device, Evidence(route.device, where))
+    for name, interface in scene.host.namespace.interfaces.items():
+        if any(one.family == 4 and IPv4Address(one.address).is_global for one in interface.addresses):
+            found.setdefault(name, Evidence(name, message("its address is one of the internet")))
     for rule in scene.rules(4, "nat", "PREROUTING"):
-        arrives = rule.parameters.in_interface
-        named = arrives == interface.name and "in_interface" not in rule.parameters.negated
-        if named and rule.target_name == "DNAT" and not rule.parameters.source:
-            return of_rule(rule)
-    return None
+        parameters = rule.parameters
+        named = parameters.in_interface and "in_interface" not in parameters.negated
+        if named and rule.target_name == "DNAT" and not parameters.source:
+            found.setdefault(parameters.in_interface or "", of_rule(rule))
+    return found
 
 
 def _finding(
