@@ -190,6 +190,8 @@ def test_calls_nest_as_deep_as_the_backend_takes(tmp_path: Path, flag: str) -> N
         RulesetError, match="nests 16 calls from INPUT, but with nf_tables the kernel allows 15"
     ):
         verdict("", 16)
+    with pytest.raises(RulesetError, match="nests 10000 calls from INPUT, but iptsim follows at most 500"):
+        verdict(LEGACY, 10_000)
 
 
 def test_chains_that_no_packet_comes_to_may_nest_deeper() -> None:

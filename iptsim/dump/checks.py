@@ -26,11 +26,16 @@ _LISTED = 10
 DEEPEST = {"nf_tables": 15}
 
 
-def legal_graph(tables: Collection[Table], backend: str) -> ChainGraph:
+def legal_graph(tables: Collection[Table], backend: str, followed: int | None = None) -> ChainGraph:
     """Return the graph of some tables, in which chains call each other only as the kernel allows.
 
     Both backends reject a loop of jumps and gotos if a packet can reach it from a hook
     (mark_source_chains in net/ipv4/netfilter/ip_tables.c, nft_chain_validate in nf_tables_api.c).
+
+    Args:
+        tables: the tables.
+        backend: "nf_tables" or "legacy".
+        followed: the maximum nesting that the caller can follow; None for any.
 
     Raises:
         RulesetError: there is a loop, or the nesting is too deep; the message lists the rules with their lines.
@@ -59,6 +64,19 @@ def legal_graph(tables: Collection[Table], backend: str) -> ChainGraph:
                 chain=rules[0].chain,
                 backend=backend,
                 deepest=deepest,
+                way=_way(rules),
+                lines=_lines(rules),
+            )
+        )
+    if followed is not None and nesting > followed:
+        rules = graph.deepest()
+        raise RulesetError(
+            message(
+                "table {table} nests {count} calls from {chain}, but iptsim follows at most {deepest}: {way}{lines}",
+                table=rules[0].table,
+                count=len(rules),
+                chain=rules[0].chain,
+                deepest=followed,
                 way=_way(rules),
                 lines=_lines(rules),
             )

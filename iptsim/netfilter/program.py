@@ -31,6 +31,8 @@ def _passed_by(rule: Rule) -> Condition:
     )
 
 
+#: The legacy backend allows calls of any nesting; those of Python, several for each, may nest 1,000 deep.
+_FOLLOWED = 500
 #: A shorter chain is faster without an index; a longer one gets one after this many evaluations per rule.
 _INDEX_FROM, _INDEX_AFTER = 24, 3
 
@@ -88,7 +90,7 @@ class Program:
     """
 
     def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
-        self.graph = legal_graph(ruleset.tables.values(), ruleset.backend)
+        self.graph = legal_graph(ruleset.tables.values(), ruleset.backend, _FOLLOWED)
         self.ruleset = ruleset
         self.backend, self.version = ruleset.backend, ruleset.version
         #: whether the kernel tracks connections for these rules
