@@ -74,7 +74,8 @@ def find_target(name: str, family: int) -> type[Target] | None:
     return found
 
 
-def all_extensions() -> list[type[Extension]]:
+@cache
+def all_extensions() -> tuple[type[Extension], ...]:
     """Return every extension, matches first, by name. Imports them all."""
 
     def of(kind: str) -> list[type[Extension]]:
@@ -82,4 +83,4 @@ def all_extensions() -> list[type[Extension]]:
         return [extension for module in modules for extension in module.EXTENSIONS]
 
     # twins share a module
-    return [one for kind in _TWINS for one in sorted(of(kind), key=lambda extension: extension.name)]
+    return tuple(one for kind in _TWINS for one in sorted(of(kind), key=lambda extension: extension.name))

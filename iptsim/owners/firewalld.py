@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import HOOKS, TRANSLATING
@@ -48,9 +49,14 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     if found is not None and _claims(rule.chain, scope.chains):
         policies = _policies(scope, rule.table)
         return _of_zone(rule, found["hook"], found["zone"], found["step"], found["zone"] in policies)
-    if _BUILTIN.fullmatch(rule.chain) and any(map(_LEADS.fullmatch, scope.chains)):
+    if _BUILTIN.fullmatch(rule.chain) and _has_zones(scope.chains):
         return _builtin(rule)
     return None
+
+
+@lru_cache(maxsize=8)
+def _has_zones(chains: frozenset[str]) -> bool:
+    return any(map(_LEADS.fullmatch, chains))
 
 
 def _policies(scope: Scope, table: str) -> set[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from iptsim.dump.ruleset import Rule
 from iptsim.languages import message
@@ -28,11 +29,16 @@ _OF_ZONES = re.compile(r"zone_\S+_(?:input|forward)")
 
 
 def _claims(name: str, chains: Collection[str]) -> bool:
-    return name in ("reject", "mssfix", "notrack") and any(map(_OF_ZONES.fullmatch, chains))
+    return name in ("reject", "mssfix", "notrack") and _has_zones(frozenset(chains))
+
+
+@lru_cache(maxsize=8)
+def _has_zones(chains: frozenset[str]) -> bool:
+    return any(map(_OF_ZONES.fullmatch, chains))
 
 
 def _role(rule: Rule, scope: Scope) -> Role | None:
-    if not any(map(_OF_ZONES.fullmatch, scope.chains)):
+    if not _has_zones(scope.chains):
         return None
     target, comment = rule.target_name, comment_of(rule)
     if re.fullmatch(_CUSTOM, target):
