@@ -19,9 +19,15 @@ def lost(case: Case, cause: Reason) -> Reason:
             cause.message,
         )
         return Reason(ReasonCode.PROXY_CUT_OFF, text, cause.step, leg, cause.remedy)
-    text = message_sentences(
-        message("The request arrives, but its reply is lost on the way back."), cause.message
+    arrives = (
+        message(
+            "docker-proxy accepts the connection, so the port looks open, but the container's replies to "
+            "docker-proxy are lost."
+        )
+        if leg.proxy
+        else message("The request arrives, but its reply is lost on the way back.")
     )
+    text = message_sentences(arrives, cause.message)
     request, advice = case.trace.legs[0], cause.remedy
     if leg.direction == "reply" and not leg.proxy and is_sent_bare(case.host, request):
         text = message_sentences(
