@@ -17,7 +17,7 @@ from iptsim.grammar import parser, pattern
 from iptsim.packet import TCP_FLAGS
 
 #: The start of a remark after a rule.
-REMARK = re.compile(r" *(?:<[-=]|←|#|//|--> |=> |\((?!policy)).*$")
+REMARK = re.compile(r" *(?:<+[-=]|<<|←|#|//|--> |=> |\*\*+|\((?!policy)).*$")
 
 
 #: How iptables-nft lists `-j NOTRACK`, as the target CT.

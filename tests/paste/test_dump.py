@@ -59,6 +59,11 @@ def test_a_redacted_address_is_known_as_far_as_it_is_shown() -> None:
     [
         ("-A INPUT -p tcp --dprot 80 -j ACCEPT", "-A INPUT -p tcp --dprot 80 -j ACCEPT"),
         ("-A INPUT –p tcp —dport 80 -j ACCEPT   <-- this one", "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"),
+        (
+            "-A INPUT -p tcp --dport 80 -j ACCEPT   <<<<--- NOT HERE",
+            "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT",
+        ),
+        ("-A INPUT -p tcp --dport 80 -j ACCEPT   *** new ***", "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"),
         ("-A INPUT -i $WAN -j DROP", "-A INPUT -i $WAN -j DROP"),
         ("-A INPUT -m comment --comment ‘a b’ -j DROP", '-A INPUT -m comment --comment "a b" -j DROP'),
         ("-A INPUT -p tcp -j DNAT --to-dest 10.x.x.x", "-A INPUT -p tcp -j DNAT --to-dest 10.x.x.x"),
