@@ -434,7 +434,7 @@ def _drops_outgoing(scene: Scene, family: Family, rule: Rule, shown: Explanation
         (of_rule(rule),),
         message(
             "All forwarded packets pass DOCKER-USER, in both directions. The rule names no interface, so it also drops"
-            " the containers' own connections and their replies."
+            " the containers' own connections, and replies that no earlier rule accepts."
         ),
         "; ".join(commands),
         shown,
