@@ -46,6 +46,8 @@ def question_of(probe: dict[str, Any]) -> Question:
     if sender in ("internet", "lan"):
         sender = probe.get("bind") or first.get("src") or probe.get("src")
     fields: dict[str, Any] = {"from": sender, "to": probe["dst_ip"], "assume": {"limit": True}}
+    if probe["from"] in ("internet", "lan") and first.get("in"):
+        fields["in_interface"] = first["in"]
     if probe.get("uid"):
         fields["uid"] = int(probe["uid"])
     if probe.get("proto") == "icmp":
