@@ -196,6 +196,9 @@ def killed_worker() -> type[Exception]:
 
 
 def _on_cluster(client: Any, hosts: list[Host]) -> Engine:
+    from asyncio import CancelledError
+    from concurrent.futures import CancelledError as FutureCancelledError
+
     from dask import config
     from distributed import KilledWorker
 
@@ -214,7 +217,9 @@ def _on_cluster(client: Any, hosts: list[Host]) -> Engine:
         workers = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
         try:
             yield from _in_order(batches, submit, partial(result_of, client), workers * _WAITING)
-        except (KilledWorker, OSError) as error:
-            raise IptsimError(message("the Dask cluster failed: {error}", error=str(error))) from None
+        except (KilledWorker, OSError, CancelledError, FutureCancelledError, RuntimeError) as error:
+            # tasks are cancelled when the connection to the scheduler is lost
+            first = str(error).partition("\n")[0] or type(error).__name__
+            raise IptsimError(message("the Dask cluster failed: {error}", error=first)) from None
 
     return run

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pytest
 
 from iptsim.cli import main
-from iptsim.errors import UsageError
+from iptsim.errors import IptsimError, UsageError
 from iptsim.flows import engines, logs, running
 from iptsim.flows.deciding import Part
 from iptsim.flows.engines import engine_of
@@ -170,6 +171,18 @@ def test_an_interruption_ends_a_pipe_that_stays_open(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read() == ""
+
+
+@pytest.mark.thorough
+def test_a_scheduler_that_ends(
+    batches: list[pa.RecordBatch], cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> list[Part]:
+        raise CancelledError("work-1 cancelled for reason: scheduler-connection-lost.\nPlease check")
+
+    monkeypatch.setattr(engines, "result_of", lost)
+    with pytest.raises(IptsimError, match=r"^the Dask cluster failed: work-1 .*-lost\.$"):
+        answers(f"dask={cluster.scheduler_address}", batches)
 
 
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
