@@ -38,8 +38,13 @@ def rules_of_hidden_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
     """
     if "mangle" in ruleset.tables:
         return []
-    tested = dict.fromkeys(_tested(ruleset))
-    if not tested or len(tested) > _MOST or _sets_marks(ruleset):
+    written = [rule.target for rule in ruleset.rules() if isinstance(rule.target, MarkChange)]
+    tested = [
+        one
+        for one in dict.fromkeys(_tested(ruleset))
+        if not any(_may_set(target, one.mark) for target in written)
+    ]
+    if not tested or len(tested) > _MOST:
         return []
     mangle = ruleset.tables["mangle"] = Table("mangle")
     return [(mangle, _perhaps(one, place)) for one in tested for place in ("PREROUTING", "OUTPUT")]
@@ -53,8 +58,10 @@ def _tested(ruleset: Ruleset) -> Iterator[_Tested]:
                 yield _Tested("MARK" if isinstance(match, Mark) else "CONNMARK", match.mark)
 
 
-def _sets_marks(ruleset: Ruleset) -> bool:
-    return any(isinstance(rule.target, MarkChange) for rule in ruleset.rules())
+def _may_set(target: MarkChange, mark: MaskedNumber) -> bool:
+    """Return whether a target writes bits of a mark: of the packet or of the connection, which are copied often."""
+    change = target.change
+    return change is None or bool((change.mask | change.value) & mark.mask)
 
 
 def _perhaps(tested: _Tested, chain: str) -> RuleItem:

@@ -241,9 +241,10 @@ MARKED = "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A 
         (MARKED.replace("-m mark", "-m connmark"), "DEPENDS"),
         (MARKED + "$ iptables -t mangle -S\n-P PREROUTING ACCEPT\n-P FORWARD ACCEPT\n", "DROP"),
         (MARKED + "-A FORWARD -i eth9 -j MARK --set-mark 0x1\n", "DROP"),
+        (MARKED.replace("0x1 ", "0x1/0x1 ") + "-A FORWARD -i eth9 -j MARK --set-xmark 0x8/0x8\n", "DEPENDS"),
         (MARKED.replace("FORWARD -m mark", "KUBE-FORWARD -m mark"), "DROP"),
     ],
-    ids=["not shown", "of the connection", "shown", "set", "set by a program"],
+    ids=["not shown", "of the connection", "shown", "set", "other bits set", "set by a program"],
 )
 def test_a_table_that_is_not_shown_may_set_the_mark_that_a_rule_tests(text: str, expected: str) -> None:
     assert verdict(text, "10.1.0.5", "203.0.113.9", 80) == expected
