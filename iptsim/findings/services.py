@@ -10,6 +10,8 @@ from iptsim.explanation import Explanation
 from iptsim.findings.behind import second_address
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Scene
+from iptsim.host.kube_services import NFT_TABLE
+from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import PORT_PROTOCOLS, Family, protocol_name
@@ -17,6 +19,8 @@ from iptsim.packet import PORT_PROTOCOLS, Family, protocol_name
 #: At most this many services, and rules, are shown.
 _SHOWN = 5
 _BLOCKING = frozenset({"REJECT", "DROP", "KUBE-MARK-DROP"})
+#: The chains of kube-proxy's nftables mode with services without endpoints, by a hook that leads to them.
+_NFT_CHECKS = {"forward": "service-endpoints-check", "input": "nodeport-endpoints-check"}
 _ROLES = frozenset({"kube-no-endpoints", "kube-no-local-endpoints"})
 
 
@@ -24,15 +28,29 @@ def without_endpoints(scene: Scene) -> Iterator[Finding]:
     """Find services without endpoints by the rules with which kube-proxy blocks their connections."""
     for family in scene.families:
         found: dict[str, dict[str, list[Rule]]] = {}
-        for table in ("filter", "nat"):
-            for rule in scene.table(family, table).rules():
-                if not rule.chain.startswith("KUBE-") or rule.target_name not in _BLOCKING:
-                    continue
-                role = authorship(rule, scene.host)[1]
-                if role is not None and role.code in _ROLES:
-                    found.setdefault(role.code, {}).setdefault(role.about["service"], []).append(rule)
+        for rule in (*_of_iptables(scene, family), *_of_nftables(scene, family)):
+            role = authorship(rule, scene.host)[1]
+            if role is not None and role.code in _ROLES:
+                found.setdefault(role.code, {}).setdefault(role.about["service"], []).append(rule)
         for code, services in found.items():
             yield _finding(scene, family, code, services)
+
+
+def _of_iptables(scene: Scene, family: Family) -> Iterator[Rule]:
+    for table in ("filter", "nat"):
+        for rule in scene.table(family, table).rules():
+            if rule.chain.startswith("KUBE-") and rule.target_name in _BLOCKING:
+                yield rule
+
+
+def _of_nftables(scene: Scene, family: Family) -> Iterator[Rule]:
+    """Yield the rules of kube-proxy's nftables mode, each from one of the base chains that lead to it."""
+    nftables = scene.host.namespace.nftables
+    for base in nftables.chains if nftables is not None else ():
+        check = _NFT_CHECKS.get(base.hook or "")
+        if base.table == NFT_TABLE and check and (ruleset := ruleset_of(base, family)) is not None:
+            chain = ruleset.chain(f"{base.family} {base.table}", check)
+            yield from chain.rules if chain is not None else ()
 
 
 def _finding(scene: Scene, family: Family, code: str, found: dict[str, list[Rule]]) -> Finding:

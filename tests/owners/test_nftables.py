@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.findings import lint
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.owners.lists import zones
@@ -127,3 +128,13 @@ def test_an_endpoint_of_a_service_reaches_the_others() -> None:
     answer = iptsim.explain(host("kube-proxy-nft.txt"), ENDPOINT, "10.96.0.20:80")
     assert [way.verdict for way in answer.branches] == ["DROP", "ACCEPT", "ACCEPT"]
     assert "hairpin mode" in answer.branches[0].reason.text
+
+
+def test_services_without_endpoints_are_found() -> None:
+    """The kernel refuses the connections of both findings; see above."""
+    found = [one for one in lint(host("kube-proxy-nft.txt")) if one.code == "service-without-endpoints"]
+    assert [str(one.title) for one in found] == [
+        "Service shop/empty:http of Kubernetes has no local endpoints: this node drops connections from outside to it.",
+        "Service shop/empty:http of Kubernetes has no endpoints, so its connections are refused.",
+    ]
+    assert [one.shown.verdict for one in found if one.shown is not None] == ["DROP", "REJECT"]
