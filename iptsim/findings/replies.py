@@ -23,9 +23,20 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
     """Find hosts whose own connections get no reply, because INPUT drops it."""
     for family in scene.families:
         shown = scene.ask_past_output("host", "internet", family, proto="tcp", dport=443)
-        if shown is not None and (step := _reply_dropped(shown)) is not None:
+        if shown is None and _has_only_nftables(scene, family):
+            shown = scene.ask("host", "internet", family, proto="tcp", dport=443)
+        if shown is None or (step := _reply_dropped(shown)) is None:
+            continue
+        if step.table != "filter":
+            yield _drops_replies_of_nftables(family, step, shown)
+        else:
             is_shown = scene.shows(family, "filter", "OUTPUT")
             yield _drops_replies(scene, family, step, shown if is_shown else None)
+
+
+def _has_only_nftables(scene: Scene, family: Family) -> bool:
+    """Return whether the source shows nftables and, as that lists everything, no table of iptables."""
+    return scene.host.namespace.nftables is not None and not scene.host.rulesets[family].tables
 
 
 def _reply_dropped(shown: Explanation) -> Step | None:
@@ -55,6 +66,26 @@ def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation 
         shown,
         family,
         (command,),
+    )
+
+
+def _drops_replies_of_nftables(family: Family, step: Step, shown: Explanation) -> Finding:
+    chain = f"{step.table} {step.chain}"
+    return Finding(
+        "input-drops-replies",
+        message("The nftables chain {chain} drops the replies to the host's own connections.", chain=chain),
+        (
+            of_rule(step.rule)
+            if step.rule
+            else Evidence(chain, message("policy {policy}", policy=step.verdict)),
+        ),
+        message(
+            "No rule of it accepts packets of established connections. The host can send, but gets no reply: "
+            "updates, DNS and docker pull time out."
+        ),
+        f"nft insert rule {chain} ct state established,related accept",
+        shown,
+        family,
     )
 
 

@@ -258,6 +258,16 @@ def test_what_an_input_that_drops_by_default_must_accept(accepts: str, tmp_path:
     assert ("input-drops-loopback" in found) is (LOOPBACK not in accepts)
 
 
+@pytest.mark.parametrize("accepts", ["", "ct state established,related accept"])
+def test_what_an_input_chain_of_nftables_must_accept(accepts: str, tmp_path: Path) -> None:
+    listing = (
+        "$ nft list ruleset\ntable inet filter {\n\tchain input {\n"
+        f"\t\ttype filter hook input priority filter; policy drop;\n\t\t{accepts}\n\t\ttcp dport 22 accept\n\t}}\n}}\n"
+    )
+    found = lint(tmp_path, listing)
+    assert ("input-drops-replies" in found) is not bool(accepts)
+
+
 def test_a_few_rules_of_input_show_no_start_of_it(tmp_path: Path) -> None:
     """Rules that accept replies may stand before them."""
     assert not lint(
