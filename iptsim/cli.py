@@ -92,8 +92,13 @@ def run() -> NoReturn:
     os._exit(status)
 
 
+_DEPTH = 5_000
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    # chains that call each other nest up to 500 deep, and what follows them several times that
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEPTH))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
