@@ -54,34 +54,35 @@ def legal_graph(tables: Collection[Table], backend: str, followed: int | None = 
         )
     deepest = DEEPEST.get(backend)
     if deepest is not None and nesting > deepest:
-        rules = graph.deepest()
         raise RulesetError(
             message(
                 "table {table} nests {count} calls from {chain}, but with {backend} the kernel allows "
                 "{deepest}: {way}{lines}",
-                table=rules[0].table,
-                count=len(rules),
-                chain=rules[0].chain,
                 backend=backend,
                 deepest=deepest,
-                way=_way(rules),
-                lines=_lines(rules),
+                **_calls(graph.deepest()),
             )
         )
     if followed is not None and nesting > followed:
-        rules = graph.deepest()
         raise RulesetError(
             message(
                 "table {table} nests {count} calls from {chain}, but iptsim follows at most {deepest}: {way}{lines}",
-                table=rules[0].table,
-                count=len(rules),
-                chain=rules[0].chain,
                 deepest=followed,
-                way=_way(rules),
-                lines=_lines(rules),
+                **_calls(graph.deepest()),
             )
         )
     return graph
+
+
+def _calls(rules: list[Rule]) -> dict[str, str | int]:
+    """Return what a message tells of calls that nest."""
+    return {
+        "table": rules[0].table,
+        "count": len(rules),
+        "chain": rules[0].chain,
+        "way": _way(rules),
+        "lines": _lines(rules),
+    }
 
 
 #: The maximum number of rules of a path that are shown.

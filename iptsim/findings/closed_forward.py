@@ -8,6 +8,7 @@ from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.docker_user import CHAIN
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.order import blocks_all_unshown
@@ -18,8 +19,6 @@ from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
 _BLOCKING = ("DROP", "REJECT")
-#: What users block there is not meant to be forwarded.
-_DOCKER_USER = "DOCKER-USER"
 #: At most this many rules are named.
 _SHOWN = 5
 _IN_ORDER = message(
@@ -93,7 +92,8 @@ def _closes(rule: Rule) -> str:
     """Return the interface to or from which a rule blocks everything; "" for other rules."""
     parameters = rule.parameters
     names = [one for one in (parameters.in_interface, parameters.out_interface) if one is not None]
-    if rule.target_name not in _BLOCKING or len(names) != 1 or is_dockers(rule) or rule.chain == _DOCKER_USER:
+    # what users block in DOCKER-USER is not meant to be forwarded
+    if rule.target_name not in _BLOCKING or len(names) != 1 or is_dockers(rule) or rule.chain == CHAIN:
         return ""
     if parameters.negated or parameters.source is not None or parameters.destination is not None:
         return ""

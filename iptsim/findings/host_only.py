@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from iptsim.dump.ruleset import Rule, tool_of
-from iptsim.extensions.hidden import Hidden
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.order import hides_interfaces
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
@@ -123,9 +123,7 @@ def _blocks_others(rule: Rule) -> bool:
 
 
 def _outgoing(family: Family, rules: list[Rule]) -> Finding:
-    seen = tuple(
-        match for match in rules[0].matches if not (isinstance(match, Hidden) and match.is_interfaces)
-    )
+    seen = tuple(match for match in rules[0].matches if not hides_interfaces(match))
     options = replace(rules[0], matches=seen).specification
     return Finding(
         "output-not-for-containers",

@@ -172,8 +172,6 @@ class _Rule:
         self.table, self.family = table, family
         self.conditions = Conditions(table.sets, table.hook, family)
         self.comment = ""
-        #: whether a packet may find several elements of the map that is read, or one by chance
-        self.overlaps = False
 
     def read(self, statements: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, Conditions]]:
         """Yield the alternatives of a rule: its options, the chain that it calls, its further conditions.
@@ -213,17 +211,15 @@ class _Rule:
         changed: set[str] = set()
         for action in actions:
             more = [action.more] if action.more else []
-            before = len(made)
+            before, called = len(made), self._called_changes(action)
             for parts in product(*action.conditions.alternatives, *more):
                 words = " ".join(filter(None, parts))
                 checked = _CHANGEABLE.intersection(" ".join((words, *action.conditions.also)).split())
                 if len(made) == _MOST or checked & changed:
                     raise UntranslatableError
                 made.append((action, words))
-                if checked:
-                    changed |= self._called_changes(action)
+                changed |= called
             if len(made) > before:
-                changed |= self._called_changes(action)
                 changed = changed.union(*(on for found, on in _CHANGES if found.match(action.target)))
         for action, words in made:
             comment = "" if _COMMENT in words else self.comment
@@ -318,8 +314,7 @@ class _Rule:
         field = _mapped_field(value)
         if key not in _TRANSLATIONS or field is None or not self.table.nat:
             raise UntranslatableError
-        found = value[field]["map"]
-        for options, to in self._elements(found.get("key"), found.get("data")):
+        for options, to in self._found_in(*self._map(value[field]["map"])):
             both = to.get("concat") if isinstance(to, Mapping) else None
             if both is None:
                 about = {**value, field: to}
@@ -333,9 +328,12 @@ class _Rule:
         """Yield the elements of a verdict map: options, target, called chain."""
         if not isinstance(value, Mapping):
             raise UntranslatableError
+        key, elements = self._map(value)
+        # a packet may find several elements, or one by chance
+        overlaps = "numgen" in key or any(_is_area(plain(one)) for one, _ in elements)
         passed = False
-        for options, verdicts in self._elements(value.get("key"), value.get("data")):
-            if not isinstance(verdicts, Mapping) or (passed and self.overlaps):
+        for options, verdicts in self._found_in(key, elements):
+            if not isinstance(verdicts, Mapping) or (passed and overlaps):
                 raise UntranslatableError  # a packet would be looked up again
             passed = passed or not {"continue", "jump"}.isdisjoint(verdicts)
             for verdict, inner in verdicts.items():
@@ -343,15 +341,19 @@ class _Rule:
                     _, target, called = self._action(verdict, inner)
                     yield options, target, called
 
-    def _elements(self, key: Any, data: Any) -> Iterator[tuple[list[str], Any]]:
-        """Yield the elements of a map that packets may find: options for the key, and what belongs to it."""
-        conditions = self.conditions
-        elements = data.get("set") if isinstance(data, Mapping) else conditions.named(data)
+    def _map(self, value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Any]]:
+        """Return what a map looks up, and its elements."""
+        key, data = value.get("key"), value.get("data")
+        elements = data.get("set") if isinstance(data, Mapping) else self.conditions.named(data)
         if not isinstance(elements, list | tuple) or not isinstance(key, Mapping):
             raise UntranslatableError
         if any(not isinstance(one, list) or len(one) != 2 or is_limited(one[0]) for one in elements):
             raise UntranslatableError
-        self.overlaps = "numgen" in key or any(_is_area(plain(one)) for one, _ in elements)
+        return key, elements
+
+    def _found_in(self, key: Mapping[str, Any], elements: Sequence[Any]) -> Iterator[tuple[list[str], Any]]:
+        """Yield the elements of a map that packets may find: options for the key, and what belongs to it."""
+        conditions = self.conditions
         if "numgen" in key:
             yield from self._by_chance(key["numgen"], elements)
             return

@@ -140,18 +140,19 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
                 tracked |= _FAMILIES.get(item.rule.family, frozenset())
             changing |= {(*place[:2], name) for name in _updated(item.rule.expr)}
         elif (found := item.map or item.set) is not None:
-            named_sets = sets.setdefault((found.family, found.table), {})
+            of_table = (found.family, found.table)
+            named_sets = sets.setdefault(of_table, {})
             if isinstance(found.size, int) and len(found.elem) >= found.size:
-                full.setdefault((found.family, found.table), set()).add(found.name)
+                full.setdefault(of_table, set()).add(found.name)
             if _CHANGING & set(found.flags) or gives_limits(found.stmt):
                 named_sets.pop(found.name, None)
-                maps.pop((found.family, found.table, found.name), None)
+                maps.pop((*of_table, found.name), None)
                 continue
             named_sets[found.name] = found.elem
             if item.map is not None:
-                maps[found.family, found.table, found.name] = found.elem
-    for *of_table, name in changing:
-        sets.get((of_table[0], of_table[1]), {}).pop(name, None)
+                maps[*of_table, found.name] = found.elem
+    for family, table, name in changing:
+        sets.get((family, table), {}).pop(name, None)
     return NftRuleset(
         chains=tuple(
             NftChain(

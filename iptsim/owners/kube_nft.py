@@ -12,8 +12,19 @@ from collections.abc import Collection
 
 from iptsim.dump.ruleset import Rule
 from iptsim.host.kube_services import NFT_TABLE, nft_service
-from iptsim.languages import Message, message
-from iptsim.owners.kubernetes import ADDRESSES, chosen_endpoint, named, no_endpoints
+from iptsim.languages import message
+from iptsim.owners.kubernetes import (
+    ADDRESSES,
+    chosen_endpoint,
+    external,
+    forwards,
+    masquerade,
+    masquerading,
+    named,
+    no_endpoints,
+    node_port,
+    not_in_ranges,
+)
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, option_of, port_of, single, without_comment
 
 _LEADS = {
@@ -58,39 +69,23 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
             why = message("kube-proxy drops packets to a cluster IP that no service has")
         return Role("kube-cluster-ip", why)
     if rule.chain == "masquerading":
-        return Role("kube-masquerade", _masquerading(rule.target_name))
+        return masquerading(rule.target_name)
     if rule.chain == "mark-for-masquerade":
         return Role("kube-plumbing", message("marks the packet to be masqueraded"))
     found = _LEADS.get(rule.target_name)
     return Role("kube-plumbing", found) if found else None
 
 
-def _masquerading(target: str) -> Message:
-    if target == "RETURN":
-        return message("leaves packets without the service mark alone")
-    if target == "MARK":
-        return message("clears the mark before masquerading")
-    return message("masquerades service traffic that carries the mark")
-
-
 def _of_service(rule: Rule, scope: Scope, service: str, endpoint: str, text: str) -> Role:
     """Read a rule in a chain of a service, or of one of its endpoints."""
     target = rule.target_name
     if target == "mark-for-masquerade":
-        if endpoint:
-            why = message(
-                "service {service}: masquerades an endpoint's connection to its own service", service=service
-            )
-        elif rule.chain.startswith("external-"):
+        if rule.chain.startswith("external-"):
             why = message("service {service}: masquerades external traffic", service=service)
-        else:
-            why = message("service {service}: masquerades traffic from outside the pods", service=service)
-        return named("kube-masquerade", why, service)
+            return named("kube-masquerade", why, service)
+        return masquerade(service, own=bool(endpoint))
     if endpoint:
-        why = message(
-            "service {service}: forwards to its endpoint {endpoint}", service=service, endpoint=endpoint
-        )
-        return named("kube-endpoint", why, service, endpoint=endpoint)
+        return forwards(service, endpoint)
     chosen = nft_service(target)
     if chosen is not None and chosen.endpoint:
         if "@" in text:
@@ -104,14 +99,9 @@ def _of_service(rule: Rule, scope: Scope, service: str, endpoint: str, text: str
         place = next((place for place, one in enumerate(each) if one is rule), None)
         return chosen_endpoint(service, chosen.endpoint, place, len(each))
     if target == "DROP" and rule.chain.startswith("firewall-"):
-        why = message(
-            "the source is in none of the loadBalancerSourceRanges of service {service}", service=service
-        )
-        return named("kube-source-ranges", why, service)
+        return not_in_ranges(service)
     if rule.chain.startswith("external-"):
-        return named(
-            "kube-external", message("service {service}: external traffic", service=service), service
-        )
+        return external(service)
     return named("kube-service", message("service {service}", service=service), service)
 
 
@@ -119,8 +109,7 @@ def _to_service(rule: Rule, service: str, text: str) -> Role:
     """Read the entry of a service, of one of its node ports, or of the source ranges of its load balancer."""
     port = port_of(text)
     if rule.chain == "services" and rule.position > 1:
-        why = message("node port {port} of service {service}", service=service, port=port)
-        return named("kube-node-port", why, service, node_port=port)
+        return node_port(service, port)
     if rule.chain == "services":
         kind = "cluster IP" if rule.target_name.startswith("service-") else "external IP"
         return named(

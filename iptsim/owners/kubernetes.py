@@ -58,9 +58,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     if other := _OTHER_WORDS.search(comment):
         return _external(rule, other[1])
     if rule.chain.startswith("KUBE-EXT-") and (service := _service_of(scope, target)):
-        return named(
-            "kube-external", message("service {service}: external traffic", service=service), service
-        )
+        return external(service)
     if role := _policy_role(rule, comment):
         return role
     if role := _of_chain(rule, text):
@@ -80,24 +78,15 @@ def _of_service(rule: Rule, scope: Scope, service: str, rest: str) -> Role:
     if rest.startswith("->"):
         return endpoint_role(rule, scope, service, rest.removeprefix("->").strip())
     if "not accepted by" in rest or target == "KUBE-MARK-DROP":
-        why = message(
-            "the source is in none of the loadBalancerSourceRanges of service {service}", service=service
-        )
-        return named("kube-source-ranges", why, service)
+        return not_in_ranges(service)
     if "health check node port" in rest:
         return named("kube-health", message("service {service}: its health check", service=service), service)
     if target == "KUBE-MARK-MASQ":
-        return _masquerade_mark(rule, service)
+        return masquerade(service, own=chain.startswith("KUBE-SEP-"))
     if chain == "KUBE-NODEPORTS":
-        port = _port(text)
-        why = message("node port {port} of service {service}", service=service, port=port)
-        return named("kube-node-port", why, service, node_port=port)
+        return node_port(service, _port(text))
     if chain.startswith("KUBE-SEP-") and target == "DNAT":
-        endpoint = text.rpartition("--to-destination ")[2].split()[0]
-        why = message(
-            "service {service}: forwards to its endpoint {endpoint}", service=service, endpoint=endpoint
-        )
-        return named("kube-endpoint", why, service, endpoint=endpoint)
+        return forwards(service, text.rpartition("--to-destination ")[2].split()[0])
     address_of = ADDRESSES.get(rest.replace("load balancer", "loadbalancer"))
     address = re.search(r"(?:^|[^!] )-d (\S+)", text)
     if chain.startswith("KUBE-FW-"):
@@ -183,8 +172,36 @@ def chosen_endpoint(
     return named("kube-endpoint", why, service, **{name: value for name, value in about.items() if value})
 
 
-def _masquerade_mark(rule: Rule, service: str) -> Role:
-    if rule.chain.startswith("KUBE-SEP-"):
+def external(service: str) -> Role:
+    """Return the role of a rule for connections to a service from outside the cluster."""
+    return named("kube-external", message("service {service}: external traffic", service=service), service)
+
+
+def not_in_ranges(service: str) -> Role:
+    """Return the role of a rule that blocks sources which the service does not accept."""
+    why = message(
+        "the source is in none of the loadBalancerSourceRanges of service {service}", service=service
+    )
+    return named("kube-source-ranges", why, service)
+
+
+def node_port(service: str, port: str) -> Role:
+    """Return the role of a rule that leads from a node port, "30080/tcp", to a service."""
+    why = message("node port {port} of service {service}", service=service, port=port)
+    return named("kube-node-port", why, service, node_port=port)
+
+
+def forwards(service: str, endpoint: str) -> Role:
+    """Return the role of the DNAT rule of an endpoint."""
+    why = message(
+        "service {service}: forwards to its endpoint {endpoint}", service=service, endpoint=endpoint
+    )
+    return named("kube-endpoint", why, service, endpoint=endpoint)
+
+
+def masquerade(service: str, *, own: bool) -> Role:
+    """Return the role of a rule that marks packets to be masqueraded: those of its own endpoint, or of others."""
+    if own:
         why = message(
             "service {service}: masquerades an endpoint's connection to its own service", service=service
         )
@@ -229,12 +246,8 @@ def _of_chain(rule: Rule, text: str) -> Role | None:
         return Role("kube-plumbing", message("marks the packet: KUBE-FIREWALL drops it"))
     if chain == "KUBE-MARK-MASQ":
         return Role("kube-plumbing", message("marks the packet: KUBE-POSTROUTING masquerades it"))
-    if chain == "KUBE-POSTROUTING" and target == "MARK":
-        return Role("kube-masquerade", message("clears the mark before masquerading"))
-    if chain == "KUBE-POSTROUTING" and target in ("MASQUERADE", "RETURN"):
-        if target == "RETURN":
-            return Role("kube-masquerade", message("leaves packets without the service mark alone"))
-        return Role("kube-masquerade", message("masquerades service traffic that carries the mark"))
+    if chain == "KUBE-POSTROUTING" and target in ("MARK", "MASQUERADE", "RETURN"):
+        return masquerading(target)
     if chain == "KUBE-FIREWALL" and target == "DROP":
         if "--mark" in text:
             return Role("kube-firewall", message("the kubelet drops packets with the mark of KUBE-MARK-DROP"))
@@ -251,6 +264,15 @@ def _of_chain(rule: Rule, text: str) -> Role | None:
             )
         return Role("kube-forward", message("kube-proxy forwards packets of established connections"))
     return None
+
+
+def masquerading(target: str) -> Role:
+    """Return the role of a rule, by its target, in the chain that masquerades service traffic."""
+    if target == "MARK":
+        return Role("kube-masquerade", message("clears the mark before masquerading"))
+    if target == "RETURN":
+        return Role("kube-masquerade", message("leaves packets without the service mark alone"))
+    return Role("kube-masquerade", message("masquerades service traffic that carries the mark"))
 
 
 def _policy_role(rule: Rule, comment: str) -> Role | None:

@@ -11,7 +11,6 @@ from iptsim.dump.binder import Binder
 from iptsim.dump.extension_names import target_names
 from iptsim.dump.plan import BindError, Bound, Plan
 from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import SHOW, Hidden, HiddenTarget, redacted_parts
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import SPELLINGS
@@ -20,6 +19,7 @@ from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import address_option
 from iptsim.paste.listed import REMARK
+from iptsim.paste.pieces import made_words
 from iptsim.paste.placeholders import is_cut, is_no_interface, is_placeholder
 
 _REDACTED = message("the Ethernet address is redacted")
@@ -187,7 +187,7 @@ class RuleBinder:
                 hidden.append(unknown)
                 return []
             if [word.text for word in part] != words:
-                return [Word(quote(word), word, 0, 0) for word in words]
+                return [*made_words(words)]
         hidden.append(_unknown(" ".join(word.raw for word in part), line))
         return []
 

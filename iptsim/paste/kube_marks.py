@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, Table
-from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.languages import message
 from iptsim.paste.gap_rules import condition_not_shown
 from iptsim.paste.jumps import jumps
-from iptsim.paste.pieces import RuleItem
+from iptsim.paste.pieces import RuleItem, plain_words
 
 MARK_DROP, FIREWALL = "KUBE-MARK-DROP", "KUBE-FIREWALL"
 _SETS = ("-j", "MARK", "--set-xmark", "0x8000/0x8000")
@@ -59,10 +58,10 @@ def rules_of_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
     ]
     if not cut and MARK_DROP not in jumps(nat):
         return []
-    made = [(nat, RuleItem(MARK_DROP, _words(_SETS), 0, " ".join(_SETS), position=0))]
+    made = [(nat, RuleItem(MARK_DROP, plain_words(_SETS), 0, " ".join(_SETS), position=0))]
     jump = ("-j", MARK_DROP)
     made += [
-        (nat, RuleItem(name, _words(jump), 0, " ".join(jump), position=0, hidden=(_rest(name),)))
+        (nat, RuleItem(name, plain_words(jump), 0, " ".join(jump), position=0, hidden=(_rest(name),)))
         for name in cut
     ]
     table = ruleset.tables.get("filter")
@@ -73,10 +72,6 @@ def rules_of_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
     table = table or ruleset.tables.setdefault("filter", Table("filter"))
     for name in ("INPUT", "OUTPUT"):
         made.append(
-            (table, RuleItem(name, _words(_DROPS), 0, " ".join(_DROPS), position=0, hidden=(_PERHAPS,)))
+            (table, RuleItem(name, plain_words(_DROPS), 0, " ".join(_DROPS), position=0, hidden=(_PERHAPS,)))
         )
     return made
-
-
-def _words(texts: tuple[str, ...]) -> tuple[Word, ...]:
-    return tuple(Word(text, text, 0, 0) for text in texts)

@@ -6,9 +6,7 @@ import re
 from collections.abc import Sequence
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
-from iptsim.paste.pieces import ChainItem, GapItem, Logged, RuleItem, Rules, Visit
+from iptsim.paste.pieces import ChainItem, GapItem, Logged, RuleItem, Rules, Visit, made_words
 
 #: Placeholder for an unknown target of a rule.
 UNKNOWN = "?"
@@ -54,7 +52,7 @@ def _of_log(logged: Sequence[Logged]) -> Rules:
 
 
 def _rule(one: Logged, chain: str, target: Sequence[str], position: int) -> RuleItem:
-    words = tuple(Word(quote(word), word, 0, 0) for word in (*one.conditions, *target))
+    words = made_words((*one.conditions, *target))
     return RuleItem(chain, words, one.line, " ".join(word.raw for word in words), position=position)
 
 
@@ -88,7 +86,7 @@ def _packets(traced: Sequence[Logged]) -> list[list[Logged]]:
 def _traced_rule(one: Logged, visit: Visit, later: Logged | None) -> RuleItem:
     if not visit.words:
         return _rule(one, visit.chain, _target(one, visit, later), visit.number)
-    words = tuple(Word(quote(word), word, 0, 0) for word in visit.words)
+    words = made_words(visit.words)
     return RuleItem(visit.chain, words, one.line, " ".join(visit.words), position=visit.number)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import Ruleset, Table
-from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.marks import MarkChange, change_text
 from iptsim.extensions.matches.connmark import Connmark
@@ -18,7 +17,7 @@ from iptsim.extensions.values import MaskedNumber
 from iptsim.languages import message
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.paste.gap_rules import condition_not_shown
-from iptsim.paste.pieces import RuleItem
+from iptsim.paste.pieces import RuleItem, plain_words
 
 #: Each mark doubles the ways of a packet; a text with more of them describes traffic classes rather than access.
 _MOST = 3
@@ -76,7 +75,7 @@ def _perhaps(tested: _Tested, chain: str) -> RuleItem:
     )
     return RuleItem(
         chain,
-        tuple(Word(word, word, 0, 0) for word in words),
+        plain_words(words),
         0,
         " ".join(words),
         position=0,

@@ -13,13 +13,11 @@ from iptsim.extensions.services import PORTS
 _VERDICTS = frozenset({"accept", "continue", "drop", "goto", "jump", "queue", "return"})
 #: The bits of connection states (NF_CT_STATE_BIT and its like in nf_conntrack_common.h).
 _STATES = {1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"}
-#: What separates the elements of a set, and what nft prints after an element's key.
 _QUOTED = re.compile(r'"[^"]*"')
+#: What nft prints after an element's key.
 _ADDED = re.compile(
     r"""\s(?:counter(?:\s+packets\s+\d+\s+bytes\s+\d+)?|(?:timeout|expires)\s+\S+|comment\s+"[^"]*")"""
 )
-
-
 _COMMENT = re.compile(r'\scomment\s+"([^"]*)"')
 
 
@@ -48,15 +46,15 @@ def map_of(tree: Tree[Token]) -> dict[str, Any]:
 def _element(tree: Tree[Token]) -> list[Any]:
     key, found, *chain = tree.children
     if tree.data == "map_to":
-        return [_entry(key), {str(found): {"target": str(chain[0])} if chain else None}]
-    return [_entry(key), _entry(found)]
+        return [entry(key), {str(found): {"target": str(chain[0])} if chain else None}]
+    return [entry(key), entry(found)]
 
 
-def _entry(entry: Tree[Token] | Token) -> Any:
+def entry(found: Tree[Token] | Token) -> Any:
     """Return a value, or several that belong together."""
-    if isinstance(entry, Tree):
-        return {"concat": [_entry(one) for one in entry.children]}
-    return value_of(str(entry))
+    if isinstance(found, Tree):
+        return {"concat": [entry(one) for one in found.children]}
+    return value_of(str(found))
 
 
 def value_of(text: str) -> Any:
@@ -90,7 +88,7 @@ def _fields(text: str) -> Any:
 
 
 def elements(text: str) -> list[Any] | None:
-    """Return the elements of a named set or map, without counters and comments; None if one can't be read."""
+    """Return the elements of a named set or map, without counters; None if one can't be read."""
     found = []
     text = _QUOTED.sub(lambda quoted: quoted[0].replace(",", "\0"), text)
     for one in (part.replace("\0", ",") for part in text.split(",")):

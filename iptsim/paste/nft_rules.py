@@ -18,6 +18,7 @@ from iptsim.host.nft_marks import mark_change
 from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
 from iptsim.paste.nft_json import (
+    entry,
     json_value,
     looked_up,
     map_of,
@@ -26,7 +27,6 @@ from iptsim.paste.nft_json import (
     state_names,
     translation_of,
     update_of,
-    value_of,
 )
 from iptsim.paste.nft_lines import has_variables
 
@@ -196,10 +196,7 @@ class _Rule:
         left = {"concat": [looked_up(one) for one in str(fields).split(" . ")]}
         right: Any = str(values[0])
         if isinstance(values[0], Tree):
-            joined = [
-                [value_of(str(one)) for one in value.children] for value in values if isinstance(value, Tree)
-            ]
-            right = {"set": [{"concat": each} for each in joined]}
+            right = {"set": [entry(one) for one in values]}
         self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": right}})
         self.unread.append(str(fields))
 

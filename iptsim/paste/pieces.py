@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
 from iptsim.dump.words import Word
+from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
 from iptsim.languages import Text
 from iptsim.packet import Family
+
+
+def made_words(texts: Iterable[str]) -> tuple[Word, ...]:
+    """Return words that do not stand in the text like this, as a dump would print them."""
+    return tuple(Word(quote(one), one, 0, 0) for one in texts)
+
+
+def plain_words(texts: Iterable[str]) -> tuple[Word, ...]:
+    """Return the same for words that need no quotes."""
+    return tuple(Word(one, one, 0, 0) for one in texts)
 
 
 class ChainItem(NamedTuple):

@@ -21,7 +21,7 @@ from iptsim.paste.jumps import jumps, make_unknown
 from iptsim.paste.kube_marks import rules_of_marks
 from iptsim.paste.listed_again import by_backend, lists_again, place_beyond, shows_chains
 from iptsim.paste.marks_elsewhere import rules_of_hidden_marks
-from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules, plain_words
 from iptsim.paste.rule_maker import RuleMaker
 from iptsim.paste.table_inference import may_stand_in
 
@@ -400,7 +400,7 @@ class Builder:
             if name in called or chain.references == 0:
                 continue
             options, hidden = conditions_of_jump(table.name, name)
-            words = tuple(Word(word, word, 0, 0) for word in (*options, "-j", name))
+            words = plain_words((*options, "-j", name))
             for place in places:
                 jump = RuleItem(place, words, chain.line, f"-j {name}", position=0, hidden=hidden)
                 self._call(jump, table, self.maker.binder(self.rulesets[family]))
@@ -436,7 +436,7 @@ class Builder:
         hidden = gap(table.name, chain.name, line, hidden_chain=hidden_chain)
         if (table.name, chain.name) != ("filter", "OUTPUT") or chain.policy == "DROP":
             return hidden
-        words = tuple(Word(word, word, 0, 0) for word in _NO_REPLY)
+        words = plain_words(_NO_REPLY)
         item = RuleItem(chain.name, words, line, hidden.text, position=0)
         self._rule(item, table, self.maker.binder(self.rulesets[family]))
         hidden.matches = chain.rules.pop().matches

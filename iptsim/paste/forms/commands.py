@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.lines import Line, continued
-from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned
+from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import is_cut
 from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.shell import FWMARK, Script, Typed, is_down, is_shell
@@ -234,7 +232,7 @@ class _Reader:
             if table not in BUILTIN_CHAINS or not words:
                 continue
             hidden = () if typed.sure else (_perhaps(typed),)
-            made = tuple(Word(quote(word), word, 0, 0) for word in words)
+            made = made_words(words)
             _rules_in(pieces, table, family).items.append(
                 CommandItem(made, typed.line, typed.text, hidden=hidden)
             )

@@ -10,9 +10,8 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
 from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
-from iptsim.extensions.base import quote
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import protected
 from iptsim.paste.prompts import Command, command_of, grepped, is_prompt, words_of
 from iptsim.paste.table_inference import family_of_text, table_of_rules, tables_of_rules
@@ -328,9 +327,9 @@ def words_of_rule(text: str) -> list[Word]:
     try:
         line = read_line(text.strip(), "", 1)
     except DumpSyntaxError:
-        return [Word(quote(word), word, 0, 0) for word in words_of(text)]
+        return [*made_words(words_of(text))]
     if "'" in text and line.kind == "rule":
-        return [Word(quote(word), word, 0, 0) for word in words_of(text)]
+        return [*made_words(words_of(text))]
     return list(line.words)
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
 from iptsim.host.pasted import FirewalldZone
 from iptsim.paste.forms.firewalld_services import SERVICES
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import ChainItem, GapItem, Item, RuleItem, Rules, Segment, Zone
+from iptsim.paste.pieces import ChainItem, GapItem, Item, RuleItem, Rules, Segment, Zone, made_words
 from iptsim.paste.prompts import Command
 
 _ZONE = re.compile(r"\s*(?P<name>[A-Za-z0-9_-]{1,17})(?:\s+\((?P<flags>[a-z, ]+)\))?\s*$")
@@ -147,7 +145,7 @@ class _Writer:
         return [filtered, Rules("nat", 4, nat, printed=True, status=True)] if nat else [filtered]
 
     def _rule(self, chain: str, *words: str) -> RuleItem:
-        made = tuple(Word(quote(word), word, 0, 0) for word in words)
+        made = made_words(words)
         return RuleItem(chain, made, self.line, " ".join(words))
 
     def _dispatch(self) -> Iterator[Item]:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from iptsim.dump.header import warns_of_legacy
 from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.extensions.parameters import ANY_PROTOCOL
 from iptsim.extensions.registry import find_target
@@ -32,7 +30,7 @@ from iptsim.paste.listing_lines import (
     layout_of,
     with_blank_column,
 )
-from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned
+from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned, made_words
 from iptsim.paste.prompts import Command, command_of, is_prompt
 from iptsim.paste.table_inference import table_of
 
@@ -398,7 +396,7 @@ class _Reader:
             words += ["-g" if phrases.goto else "-j", columns.target, *phrases.target]
         return RuleItem(
             chain,
-            tuple(Word(quote(word), word, 0, 0) for word in words),
+            made_words(words),
             line,
             text.strip(),
             columns.counters,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
 from iptsim.packet import Family
 from iptsim.paste.addresses import address_option
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment
+from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment, made_words
 from iptsim.paste.prompts import Command
 from iptsim.paste.whole_text import any_matches
 
@@ -146,7 +144,7 @@ class _Reader:
         return items, unread
 
     def _rule(self, chain: str, words: Sequence[str], at: int, hidden: tuple[Hidden, ...] = ()) -> RuleItem:
-        made = tuple(Word(quote(word), word, 0, 0) for word in words)
+        made = made_words(words)
         line = self.lines[at]
         return RuleItem(chain, made, line.number, line.text, hidden=hidden)
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
 from iptsim.packet import Family
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import ChainItem, CommandItem, Rules, Segment
+from iptsim.paste.pieces import ChainItem, CommandItem, Rules, Segment, made_words
 from iptsim.paste.prompts import Command, words_of
 
 _CHANGE = re.compile(r"\s*EVENT: -(?P<family>[46]) -t (?P<table>\w+) (?P<command>-[ADNX] \S.*)")
@@ -41,7 +39,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         if found.re is _BASE:
             rules.items.append(ChainItem(found["chain"], found["policy"].upper(), None, line.number))
         else:
-            words = tuple(Word(quote(word), word, 0, 0) for word in words_of(found["command"]))
+            words = made_words(words_of(found["command"]))
             rules.items.append(CommandItem(words, line.number, found["command"]))
     if not any(rules.items for rules in tables.values()):
         return None
