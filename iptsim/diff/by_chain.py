@@ -73,16 +73,28 @@ def chain_differences(before: Landscape, after: Landscape, within: PacketSet) ->
         before / after: the hosts, in one space.
         within: the packets.
     """
-    pairs = [
+    pairs = _pairs(before, after, within)
+    found = [one for pair in pairs for one in pair.parts(pair.certainly)]
+    # where much is undecided, the exact sets are large
+    return found or [one for pair in pairs for one in pair.parts(pair.differing)]
+
+
+def treat_differently(before: Landscape, after: Landscape, within: PacketSet) -> bool:
+    """Return whether :func:`chain_differences` finds a difference outside of nat, without dividing the packets."""
+    pairs = _pairs(before, after, within)
+    certain = [pair for pair in pairs if pair.differs_certainly]
+    return any(pair.node.place != "nat" for pair in certain or [one for one in pairs if one.differing])
+
+
+def _pairs(before: Landscape, after: Landscape, within: PacketSet) -> list[_Pair]:
+    """Return the base chains that do not do the same on two hosts with some packets."""
+    return [
         pair
         for old, new in zip_longest(_programs(before), _programs(after))
         for table, hooks in BUILTIN_CHAINS.items()
         for hook in hooks
         if (pair := _Pair.of(before, after, old, new, Node(table, hook), within)) is not None
     ]
-    found = [one for pair in pairs for one in pair.parts(pair.certainly)]
-    # where much is undecided, the exact sets are large
-    return found or [one for pair in pairs for one in pair.parts(pair.differing)]
 
 
 class _Pair(NamedTuple):
@@ -116,11 +128,19 @@ class _Pair(NamedTuple):
     @property
     def certainly(self) -> PacketSet:
         """The packets that it may treat in a way on one host only."""
-        parts = [
-            self.first.get(way, self.nothing).may ^ self.second.get(way, self.nothing).may
-            for way in {**self.first, **self.second}
-        ]
-        return union([self.nothing, *parts])
+        return union([self.nothing, *self._certain_parts()])
+
+    @property
+    def differs_certainly(self) -> bool:
+        """Whether there are such packets."""
+        return any(self._certain_parts())
+
+    def _certain_parts(self) -> Iterator[PacketSet]:
+        """Yield these packets by their way."""
+        for way in {**self.first, **self.second}:
+            one, other = self.first.get(way, self.nothing), self.second.get(way, self.nothing)
+            if one != other:
+                yield one.may ^ other.may
 
     @property
     def differing(self) -> PacketSet:
@@ -139,11 +159,12 @@ class _Pair(NamedTuple):
     ) -> Iterator[tuple[PacketSet, str]]:
         kinds: dict[str, PacketSet] = {}
         for way, own in ways.items():
-            kinds[way.kind] = kinds.get(way.kind, self.nothing) | own.may
+            # these packets depend on nothing undecided; the fewer there are, the faster what is undecided is left out
+            kinds[way.kind] = kinds.get(way.kind, self.nothing) | (own & packets).may
         several = union([self.nothing, *(one & other for one, other in combinations(kinds.values(), 2))])
         for kind, own in (*((kind, own - several) for kind, own in kinds.items()), ("DEPENDS", several)):
-            if here := own & packets:
-                yield here, kind
+            if own:
+                yield own, kind
 
 
 def _programs(land: Landscape) -> list[Program]:

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 
 from iptsim.address_sets import AddressSet
-from iptsim.diff.by_chain import ChainDifference, chain_differences, through, unplaced
+from iptsim.diff.by_chain import (
+    ChainDifference,
+    chain_differences,
+    through,
+    treat_differently,
+    unplaced,
+)
 from iptsim.diff.concerned import concerned
 from iptsim.diff.texts import TextDifference, text_difference
 from iptsim.dump.ruleset import Rule, Ruleset
@@ -96,7 +102,7 @@ def compare(before: Host, after: Host) -> Comparison:
             if comparison.differences:
                 break
             within = space.where("ct.state", named(state.upper()))
-            if any(one.table != "nat" for one in chain_differences(old.land, new.land, within)):
+            if treat_differently(old.land, new.land, within):
                 _add(comparison, *_fates(comparison, space, state))
         if names := unplaced(before, after):
             comparison.by_chain += chain_differences(old.land, new.land, through(space, names))
@@ -173,7 +179,10 @@ def _without_effect(before: Landscape, after: Landscape) -> list[Rule]:
     earlier_rules, rules = (one.host.rulesets.get(before.family) for one in (before, after))
     if earlier_rules is None or rules is None:
         return []
-    found = []
+    found: list[Rule] = []
+    written: dict[str, list[Rule]] = {}
+    for rule in earlier_rules.rules():
+        written.setdefault(rule.text, []).append(rule)
     old, new = _chains(before, earlier_rules), _chains(after, rules)
     traffic = cache(partial(_traffic, old))
     for table in rules.tables:
@@ -185,7 +194,7 @@ def _without_effect(before: Landscape, after: Landscape) -> list[Rule]:
             for rule in changed:
                 if not _is_dead(passing, rule):
                     continue
-                same = [one for one in earlier_rules.rules() if one.text == rule.text]
+                same = written.get(rule.text, ())
                 alive = [not _is_dead(traffic(one.table), one) for one in same]
                 # of all packets, those that are followed may not be the only ones that match
                 if same and (all(alive) if before.among is None else any(alive)):
