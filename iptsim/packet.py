@@ -371,7 +371,8 @@ class Unknown(NamedTuple):
 
     Attributes:
         reason: why, as a phrase that follows "depends on": "the contents of ipset blocklist".
-        decide: what would decide it, e.g. "--assume limit=yes" or "ipset-save.txt in the capture".
+        decide: what would decide it, as a phrase that follows "ask again with": "--assume limit=yes" or
+            "ipset-save.txt in the capture".
         key: equal keys must go the same way within one walk (set membership, the owner); an empty
             key represents a new decision each time (limit, statistic).
     """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.explanation.reason import Reason
-from iptsim.extensions.hidden import HiddenTarget
-from iptsim.languages import Text, message, message_joined, message_sentence, message_sentences
+from iptsim.extensions.hidden import SHOW, SHOW_BOTH, SHOW_IPV6, HiddenTarget
+from iptsim.languages import Message, Text, message, message_joined, message_sentence, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision, Leg, Trace
+from iptsim.packet import Family
 
 #: The maximum number of undecided matches that a sentence names.
 _SHOWN = 3
@@ -25,10 +26,7 @@ def depends(trace: Trace) -> Reason:
     elif rule is not None:
         step = next((step for leg in trace.legs for step in leg.steps if step.rule is rule), None)
         step = step or Step("", "", rule.table, rule.chain, rule)
-    decide = message_joined(
-        "; or ", dict.fromkeys(hinge.unknown.decide for hinge in hinges if hinge.unknown.decide)
-    )
-    advice = message("To decide it: {decide}.", decide=decide) if decide else ""
+    advice = _advice(hinges, trace.legs[0].packet.family)
     text = _on(hinges)
     shown = len(hinges[:_SHOWN])
     if len(hinges) > shown:
@@ -37,6 +35,18 @@ def depends(trace: Trace) -> Reason:
         text = message("It depends on {on}.", on=text)
     code = ReasonCode.UNDECIDED_MATCH if chain is None else ReasonCode.NFT_CHAIN
     return Reason(code, text, step, trace.legs[0], advice)
+
+
+def _advice(hinges: list[Decision], family: Family) -> Text:
+    """Return what would decide all undecided matches, each command once."""
+    decide = dict.fromkeys(hinge.unknown.decide for hinge in hinges if hinge.unknown.decide)
+    if SHOW_BOTH in decide:
+        decide.pop(SHOW, None)
+    if family == 6:
+        decide = dict.fromkeys(SHOW_IPV6.get(one, one) if isinstance(one, Message) else one for one in decide)
+    if not decide:
+        return ""
+    return message("To decide it, ask again with {decide}.", decide=message_joined(", and ", decide))
 
 
 def _rewritten(trace: Trace) -> Reason:
@@ -50,15 +60,15 @@ def _rewritten(trace: Trace) -> Reason:
 
 def _on(hinges: list[Decision]) -> Text:
     """Return what a verdict or a destination depends on."""
-    texts = []
-    for hinge in hinges[:_SHOWN]:
-        what = hinge.unknown.reason
-        rule = hinge.rule
-        is_placed = rule is not None and not (isinstance(rule.target, HiddenTarget) and rule.target.scope)
-        texts.append(
-            message("{what} ({place})", what=what, place=place_of(rule)) if rule and is_placed else what
-        )
-    return message_joined("; on ", texts)
+    return message_joined("; on ", map(hinge_text, hinges[:_SHOWN]))
+
+
+def hinge_text(hinge: Decision) -> Text:
+    """Return what is undecided, as a phrase that follows "depends on", with its place."""
+    what, rule = hinge.unknown.reason, hinge.rule
+    if rule is None or (isinstance(rule.target, HiddenTarget) and rule.target.is_named):
+        return what
+    return message("{what} ({place})", what=what, place=place_of(rule))
 
 
 def destination_text(trace: Trace) -> Text:

@@ -15,7 +15,7 @@ from iptsim.glossary import Term, terms_in
 from iptsim.host.model import Host
 from iptsim.languages import Text, current_language, language, message
 from iptsim.netfilter.steps import Step
-from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Trace
+from iptsim.netfilter.trace import MATCHES, SCHEMA, Decision, FinalVerdict, Leg, Trace
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Packet, address_text, is_loopback
@@ -206,8 +206,14 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "depends_on": str(decision.unknown.reason),
         "taken": decision.value,
     }
+    if decision.sent is not None:
+        out["direction"] = decision.sent.direction
+        if decision.sent.proxy:
+            out["proxy"] = True
     if decision.nftables is not None:
-        out.update(nftables=decision.nftables.as_json(), what=str(decision.words))
+        out["nftables"] = decision.nftables.as_json()
+    if decision.nftables is not None or (rule is not None and decision.words != MATCHES):
+        out["what"] = str(decision.words)
     return out
 
 

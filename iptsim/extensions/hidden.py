@@ -21,8 +21,17 @@ from iptsim.packet import Context, Unknown
 
 #: The name of a target that represents rules that are not shown.
 GAP = "..."
-#: The command that shows all of the rules.
-SHOW = "iptables-save -c"
+#: What shows all rules, and what shows those of nftables as well, as phrases that follow "with"; the same for IPv6.
+SHOW = message("the output of {command}", command="iptables-save -c")
+SHOW_BOTH = message(
+    "the output of {command} and of {other}", command="nft list ruleset", other="iptables-save -c"
+)
+SHOW_IPV6 = {
+    SHOW: message("the output of {command}", command="ip6tables-save -c"),
+    SHOW_BOTH: message(
+        "the output of {command} and of {other}", command="nft list ruleset", other="ip6tables-save -c"
+    ),
+}
 #: An Ethernet address with redacted bytes.
 _BYTE = r"(?:[0-9A-Fa-f]{1,2}|[xX*?#_]{1,2})"
 _REDACTED = re.compile(rf"(?=.*[xX*?#_])(?:{_BYTE}:){{5}}{_BYTE}")
@@ -38,7 +47,7 @@ class Hidden(Match):
     Attributes:
         words: its text in the rule.
         reason: what is not known, as a phrase that follows "depends on".
-        settle: the command that would show it.
+        settle: what would show it, as a phrase that follows "with".
         place: hidden conditions with equal places have the same result.
         told: what is not known, as words that complete "packets ..."; "" for its text in the rule.
     """
@@ -132,9 +141,10 @@ class HiddenTarget(Target):
         name: as in the rule; each has a name of its own.
         words: the text of its options in the rule.
         reason: what is not known.
-        settle: the command that would show it.
+        settle: what would show it, as a phrase that follows "with".
         scope: the tables of which no rule is shown, if it represents all of them: "tables raw and mangle"; such targets
             have the same effect.
+        is_named: the reason names the place of the rule.
     """
 
     status: ClassVar[Status] = "unknown"
@@ -144,6 +154,7 @@ class HiddenTarget(Target):
     reason: InstanceOf[Message]
     settle: InstanceOf[Message] | str = ""
     scope: InstanceOf[Message] | str = ""
+    is_named: bool = False
 
     def save(self) -> str:
         """Return the text of its options."""
@@ -164,13 +175,15 @@ class HiddenTarget(Target):
         return message("apply target {name}", name=self.name)
 
 
-def rules_not_shown(chain: str, *, policy: bool = False, all_rules: bool = False) -> Message:
+def rules_not_shown(table: str, chain: str, *, policy: bool = False, all_rules: bool = False) -> Message:
     """Return what is not shown of a chain, as a phrase that follows "depends on": also its policy, or all its rules."""
     if all_rules:
-        return message("the rules of chain {chain}, which are not shown", chain=chain)
+        return message("the rules of {table} {chain}, which are not shown", table=table, chain=chain)
     if policy:
-        return message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
-    return message("the rules of chain {chain} that are not shown", chain=chain)
+        return message(
+            "the rest of {table} {chain} and its policy, which are not shown", table=table, chain=chain
+        )
+    return message("the rules of {table} {chain} that are not shown", table=table, chain=chain)
 
 
 def is_gap(target: object) -> bool:

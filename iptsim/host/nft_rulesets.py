@@ -72,8 +72,13 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
     """Return a rule with its position in nftables and its further conditions."""
     target = rule.target
     if of.gap:
-        reason = rules_not_shown(of.chain, all_rules=of.gap == "all")
-        target = HiddenTarget(name=GAP, reason=reason, settle="nft list ruleset")
+        reason = rules_not_shown(title, of.chain, all_rules=of.gap == "all")
+        target = HiddenTarget(
+            name=GAP,
+            reason=reason,
+            settle=message("the output of {command}", command="nft list ruleset"),
+            is_named=True,
+        )
     if isinstance(target, Jump):
         target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)
     matches = rule.matches

@@ -7,7 +7,7 @@ from typing import Any
 from iptsim.dump.ruleset import Rule
 from iptsim.host.namespace import NftChain
 from iptsim.languages import Text
-from iptsim.netfilter.trace import MATCHES, Decision
+from iptsim.netfilter.trace import MATCHES, Decision, Sent
 from iptsim.packet import Unknown
 
 
@@ -19,6 +19,8 @@ class Choices:
         self.decisions: list[Decision] = []
         #: the decisions that hold for the rest of the walk, by key
         self.settled: dict[Any, bool] = {}
+        #: the packet that is being followed
+        self.sent = Sent()
 
     def take(
         self,
@@ -43,7 +45,9 @@ class Choices:
         index = len(self.decisions)
         value = self.plan[index] if index < len(self.plan) else True
         place = ("", "", 0) if rule is None else (rule.table, rule.chain, rule.position)
-        self.decisions.append(Decision(unknown, what, place, rule, value, words, otherwise, chain))
+        # equal keys are decided alike, for all packets
+        sent = None if rule is None or unknown.key else self.sent
+        self.decisions.append(Decision(unknown, what, place, rule, value, words, otherwise, chain, sent))
         return value
 
     def choose(

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset
-from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.hidden import SHOW, SHOW_IPV6, is_gap
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 
 #: The tables that rules are usually in, in the order in which a packet meets them.
 _TABLES = ("raw", "mangle", "nat", "filter")
-#: The command that shows all of them.
-WHOLE = {4: message("save all tables: iptables-save -c"), 6: message("save all tables: ip6tables-save -c")}
+#: What shows all of them, by address family.
+WHOLE = {4: SHOW, 6: SHOW_IPV6[SHOW]}
 
 
 def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:

@@ -10,7 +10,7 @@ from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send, send_from
 from iptsim.netfilter.steps import Delivery, Step
-from iptsim.netfilter.trace import Leg
+from iptsim.netfilter.trace import Leg, Sent
 from iptsim.packet import Packet, address_text, endpoint_text
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.places import OnHost
@@ -19,6 +19,7 @@ from iptsim.question.places import OnHost
 def legs_of(run: Run) -> list[Leg]:
     """Follow the request, and what it causes."""
     start, question = run.start, run.question
+    run.kernel.choices.sent = Sent()
     request, outcome = send(
         run,
         start.origin,
@@ -82,6 +83,7 @@ def _second_connection(run: Run, behind: docker_proxy.Behind, request: Packet) -
     )
     if run.kernel.company is not None:
         packet = run.kernel.company.passed_on(request, packet)
+    run.kernel.choices.sent = Sent(proxy=True)
     leg, _ = send(run, OnHost(), "docker-proxy", packet, pick_source=True)
     leg.proxy = True
     note_listener(run.host, run.question, leg)
@@ -91,14 +93,15 @@ def _second_connection(run: Run, behind: docker_proxy.Behind, request: Packet) -
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
         reply = replies.reply_to(leg.delivered.packet, listening=leg.listening)
         if reply is not None:
-            reply_leg = _reply(run, leg, reply)
+            reply_leg = _reply(run, leg, reply, proxy=True)
             reply_leg.proxy = True
             legs.append(reply_leg)
     return legs
 
 
-def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False) -> Leg:
+def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False, proxy: bool = False) -> Leg:
     """Follow the reply to a delivered packet, back to its sender."""
+    run.kernel.choices.sent = Sent("reply", proxy)
     delivered = request.delivered
     assert delivered is not None
     if run.kernel.company is not None:
@@ -164,6 +167,7 @@ def _rejection(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
     if packet is None:
         return None
     kernel = run.kernel
+    kernel.choices.sent = Sent("reply")
     kernel.begin()
     leg = Leg("reply", "host", packet.copy())
     if packet.proto == 6 and context.physical_in is not None:

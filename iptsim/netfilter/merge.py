@@ -58,6 +58,15 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
             hinges=hinges,
             consulted=consulted,
         )
+    if yes.verdict == no.verdict and _same_branches(yes, no):
+        return Trace(
+            yes.verdict,
+            legs,
+            branches=_merge_branches(yes.branches, no.branches),
+            decisions=yes.decisions[:depth],
+            hinges=yes.hinges,
+            consulted=consulted,
+        )
     branches = [*_ways(yes, decision, True), *_ways(no, decision, False)]
     verdict = yes.verdict if yes.verdict == no.verdict else "DEPENDS"
     hinges = [decision]
@@ -66,6 +75,22 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
         hinges.extend(hinge for hinge in trace.hinges if hinge.place not in known)
     return Trace(
         verdict, legs, branches=branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted
+    )
+
+
+def _same_branches(yes: Trace, no: Trace) -> bool:
+    """Return whether both sides of a decision have the same branches, so that it makes no difference."""
+
+    def taken(trace: Trace) -> list[Any]:
+        return [[(one.subject, one.value) for one in way.decisions] for way in trace.branches]
+
+    return (
+        bool(yes.branches)
+        and taken(yes) == taken(no)
+        and all(
+            alike(left, right) and _same_delivery(left, right)
+            for left, right in zip(yes.branches, no.branches, strict=True)
+        )
     )
 
 

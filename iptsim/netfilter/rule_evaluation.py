@@ -12,7 +12,7 @@ from iptsim.netfilter import hooks
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
-from iptsim.netfilter.trace import MATCHES
+from iptsim.netfilter.trace import ACCEPTS, CONTINUES, MATCHES
 from iptsim.netfilter.translation import translate
 from iptsim.packet import Context, Unknown, address_text
 
@@ -135,18 +135,18 @@ def _undecided(
     if translates and not stated and hooks.NAT_SIDE[context.hook] == "src":
         # the only rules that see the new source are those that a reply meets before it is translated back
         if not _precedes_nat(kernel, context) or _decide(
-            kernel, unknown, target.name, prepared.rule, message("lets it continue")
+            kernel, unknown, target.name, prepared.rule, CONTINUES
         ):
             return Verdict("CONTINUE", detail=unknown.reason)
         return Translation("MASQUERADE", "src")
     if passes is None:
-        passes = _decide(kernel, unknown, target.name, prepared.rule, message("lets it continue"))
+        passes = _decide(kernel, unknown, target.name, prepared.rule, CONTINUES)
     if passes:
         return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=unknown.reason)
     if (
         target.status == "unknown"
         and not stated
-        and _decide(kernel, unknown, target.name, prepared.rule, message("accepts it"))
+        and _decide(kernel, unknown, target.name, prepared.rule, ACCEPTS)
     ):
         return Verdict("ACCEPT", detail=unknown.reason)
     if translates and not stated and not _is_filtered(kernel, context):

@@ -108,8 +108,18 @@ class Leg:
         return out
 
 
-#: What an undecided match of a rule does if it is True.
+#: What an undecided match of a rule does if it is True, and what an undecided target does.
 MATCHES = message("matches")
+CONTINUES = message("lets it continue")
+ACCEPTS = message("accepts it")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Which packet of a question it is: the request or the reply, on docker-proxy's own connection if `proxy`."""
+
+    direction: Literal["original", "reply"] = "original"
+    proxy: bool = False
 
 
 @dataclass(slots=True)
@@ -124,6 +134,7 @@ class Decision:
             rule.
         otherwise: what holds if it is false, as a whole clause; "" for the negation of `words`.
         nftables: the base chain whose verdict it is about.
+        sent: the packet for which it was decided; None if it holds for all packets of the question.
     """
 
     unknown: Unknown
@@ -134,6 +145,7 @@ class Decision:
     words: Text = MATCHES
     otherwise: Text = ""
     nftables: NftChain | None = None
+    sent: Sent | None = None
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -144,7 +156,12 @@ class Decision:
 
     def same(self, other: Decision) -> bool:
         """Return whether both decide the same thing, whatever the value."""
-        return (self.step, self.match, self.words) == (other.step, other.match, other.words)
+        return self.subject == other.subject
+
+    @property
+    def subject(self) -> tuple[Any, ...]:
+        """What was decided, and for which packet."""
+        return self.step, self.match, self.words, self.sent
 
 
 @dataclass(slots=True)

@@ -92,7 +92,7 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
     return [], Hidden(
         words=shown,
         reason=message("the address of {name}", name=bare),
-        settle=message("the same listing with -n, or {command}", command=SHOW),
+        settle=SHOW,
         place=("name", bare, flag, negated),
         told=told,
     )

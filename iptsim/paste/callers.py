@@ -68,7 +68,7 @@ _LOCAL = ("-m", "addrtype", "--dst-type", "LOCAL")
 _TO_BRIDGES = Hidden(
     words="-o ?",
     reason=message("whether the packet goes to a bridge for which FORWARD jumps to DOCKER"),
-    settle=message("iptables -L -n -v, or {command}", command=SHOW),
+    settle=SHOW,
     place=("bridges",),
     told=message("leaving by a bridge of Docker"),
 )

@@ -31,10 +31,11 @@ def gap(
         hidden_chain: the whole chain is unknown.
         reason: what is not known, as a phrase that follows "depends on", if it is not that they are not shown.
     """
-    reason = reason or rules_not_shown(chain, policy=policy, all_rules=hidden_chain)
+    is_named = reason is None
+    reason = reason or rules_not_shown(table, chain, policy=policy, all_rules=hidden_chain)
     # whatever the rules of a whole built-in chain are, the packet passes them or not; those of nat may translate it
     ends = policy or (hidden_chain and table != "nat" and chain in BUILTIN_CHAINS[table])
-    target = (HiddenEnd if ends else HiddenTarget)(name=GAP, reason=reason, settle=SHOW)
+    target = (HiddenEnd if ends else HiddenTarget)(name=GAP, reason=reason, settle=SHOW, is_named=is_named)
     return Rule(table, chain, 0, Parameters(), (), target, None, line=line)
 
 
@@ -66,6 +67,7 @@ def hide_tables(ruleset: Ruleset) -> None:
         reason=message("the rules of {scope}, which are not shown", scope=scope),
         settle=SHOW,
         scope=scope,
+        is_named=True,
     )
     for name in missing:
         table = ruleset.tables[name] = Table(name)
@@ -106,7 +108,7 @@ def remove_perhaps(chain: Chain, places: Iterable[int], line: int) -> None:
     unless = Hidden(
         words=f"(unless line {line} runs)",
         reason=message("whether the command in line {line} has run", line=line),
-        settle="iptables-save -c",
+        settle=SHOW,
         place=("unless", line),
     )
     for place in places:

@@ -11,7 +11,7 @@ from lark.exceptions import UnexpectedInput
 from iptsim.dump.ruleset import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import SHOW_BOTH, Hidden
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.grammar import parser
 from iptsim.host.nft_marks import mark_change
@@ -30,7 +30,6 @@ from iptsim.paste.nft_json import (
 )
 from iptsim.paste.nft_lines import has_variables
 
-SHOW = "nft list ruleset, and iptables-save -c"
 #: Words of statements that do more than compare.
 _ACTIONS = frozenset({
     "set", "notrack", "tproxy", "dup", "fwd", "queue", "synproxy", "flow", "add", "update", "jump", "goto", "vmap",
@@ -93,7 +92,7 @@ def _hidden(text: str, line: int) -> Hidden:
     return Hidden(
         words=text,
         reason=message("what {words} of nftables matches, which iptsim can't read", words=text),
-        settle=SHOW,
+        settle=SHOW_BOTH,
         place=("nft", line, text),
     )
 

@@ -176,7 +176,9 @@ def _image_ports(bridge: str, name: str, ends: Sequence[int]) -> list[Rule]:
         reason=message(
             "the ports that the image of {name} exposes, which the source does not show", name=name
         ),
-        settle=f"docker inspect -f '{{{{.Config.ExposedPorts}}}}' {name}",
+        settle=message(
+            "the output of {command}", command=f"docker inspect -f '{{{{.Config.ExposedPorts}}}}' {name}"
+        ),
         place=("exposed", name),
     )
     text = "\n".join(

@@ -13,17 +13,17 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
+from iptsim.explanation.branches import hinge_text
 from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.delivery import delivered_text
-from iptsim.explanation.places import decision_of, place_of, short_place_of
+from iptsim.explanation.outcomes import Outcome, outcome_text, outcomes_of, when_text
+from iptsim.explanation.places import decision_of, short_place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
-from iptsim.extensions.hidden import HiddenTarget, is_gap
+from iptsim.extensions.hidden import is_gap
 from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
-from iptsim.netfilter.trace import Decision
 from iptsim.packet import ICMPV6
 from iptsim.question.options import explain_options, line_of
 from iptsim.render.console import print_line
@@ -31,8 +31,10 @@ from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_l
 
 Level = Literal["quiet", "normal", "verbose"]
 
-#: How many branches of a DEPENDS answer are printed; JSON has them all.
+#: How many outcomes of a DEPENDS answer are printed; JSON has all branches.
 WAYS_SHOWN = 8
+#: How many rules that decide one outcome are printed.
+_WHYS_SHOWN = 2
 
 
 def print_explanation(explanation: Explanation, console: Console, *, level: Level = "normal") -> None:
@@ -65,9 +67,12 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     yield _headline(explanation)
     yield Text("")
     reason = explanation.reason
-    yield Text(printable(reason.text))
-    if reason.step is not None and reason.step.table is not None:
-        yield from _decided_by(reason.step)
+    if explanation.verdict == "DEPENDS":
+        yield from _depends(explanation)
+    else:
+        yield Text(printable(reason.text))
+        if reason.step is not None and reason.step.table is not None:
+            yield from _decided_by(reason.step)
     if reason.advice:
         yield Text(printable(reason.advice))
     yield Text("")
@@ -132,9 +137,26 @@ def _headline(explanation: Explanation) -> Text:
     )
 
 
-def _decided_by(step: Step) -> Iterator[Text]:
+def _depends(explanation: Explanation) -> Iterator[Text]:
+    """Show what is undecided: in a sentence, or one line each."""
+    hinges, step = explanation.trace.hinges, explanation.reason.step
+    if len(hinges) <= 1:
+        yield Text(printable(explanation.reason.text))
+        if step is not None and step.table is not None and not (step.rule and is_gap(step.rule.target)):
+            yield from _decided_by(step, say("Depends on"))
+        return
+    yield Text(say("It depends on:"))
+    for hinge in hinges[:WAYS_SHOWN]:
+        yield Text(f"  {printable(str(hinge_text(hinge)))}")
+    if len(hinges) > WAYS_SHOWN:
+        yield Text("  " + say("... and {count} more", count=len(hinges) - WAYS_SHOWN), "dim")
+
+
+def _decided_by(step: Step, label: str = "") -> Iterator[Text]:
     rule = step.rule
-    line = Text.assemble(say("Decided by") + "   ", (printable(decision_of(step)), "bold"), backend_of(step))
+    line = Text.assemble(
+        (label or say("Decided by")) + "   ", (printable(decision_of(step)), "bold"), backend_of(step)
+    )
     if rule is not None:
         line.append(say(" (line {line}):  ", line=rule.line) if rule.line else ":  ")
         line.append(printable(spec(rule)), "cyan")
@@ -164,56 +186,48 @@ def _classes(explanation: Explanation) -> Iterator[Text]:
 
 
 def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
-    for way in explanation.branches[:WAYS_SHOWN]:
-        yield Text.assemble((way.verdict, COLOURS[way.verdict]), "  ", when_text(way.trace.decisions))
-        step = way.reason.step
-        # say that it is the reply that is lost: the same rule may block a request
-        ruled = step is not None and step.table is not None and way.reason.leg is way.trace.legs[0]
-        why = _decided_by(step) if ruled and step is not None else [Text(printable(way.reason.text))]
-        yield from (Text("        ") + line for line in why)
+    """Show when which verdict applies; the first condition that holds is right."""
+    outcomes = outcomes_of(explanation.branches)
+    if len(outcomes) > 2:
+        yield Text(say("The first condition that holds decides:"), "dim")
+    for outcome in outcomes[:WAYS_SHOWN]:
+        when = printable(str(outcome_text(outcome)))
+        yield Text.assemble((f"{outcome.verdict:<8}", COLOURS[outcome.verdict]), when)
         if verbose:
-            yield from _legs(way, verbose)
-    left = len(explanation.branches) - WAYS_SHOWN
+            for way in outcome.branches:
+                yield Text.assemble(" " * 8, (printable(str(when_text(way.trace.decisions))), "dim"))
+                yield from (Text(" " * 8) + line for line in _why(way))
+                yield from _legs(way, verbose)
+            continue
+        yield from (Text(" " * 8) + line for line in _whys(outcome))
+    left = len(outcomes) - WAYS_SHOWN
     if left > 0:
-        yield Text(say("... and {count} more branches (--json lists them all)", count=left), "dim")
+        yield Text(say("... and {count} more conditions (--json lists all branches)", count=left), "dim")
     yield Text("")
 
 
-def when_text(decisions: list[Decision]) -> str:
-    """Return the condition of a branch: "if filter INPUT rule 7 (limit ...) matches"."""
-    # the last decision about a chain says what it does
-    last = {decision.nftables: decision for decision in decisions if decision.nftables is not None}
-    shown = [
-        decision for decision in decisions if decision.nftables is None or last[decision.nftables] is decision
-    ]
-    return printable(joined(" and ", map(_when, shown)))
+def _whys(outcome: Outcome) -> Iterator[Text]:
+    """Show what decides on the branches of an outcome, unless its condition says so, or they differ too much."""
+    named = {id(one.rule) for one in outcome.conditions if one.rule is not None}
+    lines = {
+        line.plain: line
+        for way in outcome.branches
+        if (step := way.reason.step) is None
+        or step.rule is None
+        or not (id(step.rule) in named or is_gap(step.rule.target))
+        for line in _why(way)
+    }
+    if len(lines) <= _WHYS_SHOWN:
+        yield from lines.values()
 
 
-def _when(decision: Decision) -> str:
-    if decision.rule is None:
-        if not decision.value and decision.otherwise:
-            return say("if {what}", what=str(decision.otherwise))
-        what = str(decision.words)
-        return say("if {what}", what=what) if decision.value else say("unless {what}", what=what)
-    if isinstance(decision.rule.target, HiddenTarget) and (scope := str(decision.rule.target.scope)):
-        if decision.value:
-            return say("if no rule of {scope} blocks it", scope=scope)
-        return say("if a rule of {scope} blocks it", scope=scope)
-    place, match, does = str(place_of(decision.rule)), decision.match, str(decision.words)
-    if is_gap(decision.rule.target):
-        place, match = say("the rest of {place}", place=place), ""
-    elif not match and not decision.rule.position:
-        place = say("a rule of {place} that is not shown", place=place)
-    if not match:
-        if decision.value:
-            return say("if {place} {does}", place=place, does=does)
-        return say("unless {place} {does}", place=place, does=does)
-    if isinstance(decision.rule.target, Jump) and decision.rule.table not in BUILTIN_CHAINS:
-        # alternatives of one rule of nftables differ in the chain
-        does = say("leads to {chain}", chain=decision.rule.target.chain)
-    if decision.value:
-        return say("if {place} ({match}) {does}", place=place, match=match, does=does)
-    return say("unless {place} ({match}) {does}", place=place, match=match, does=does)
+def _why(way: Explanation) -> Iterator[Text]:
+    step = way.reason.step
+    # say that it is the reply that is lost: the same rule may block a request
+    if step is not None and step.table is not None and way.reason.leg is way.trace.legs[0]:
+        yield from _decided_by(step)
+    else:
+        yield Text(printable(way.reason.text))
 
 
 def _other_ways(explanation: Explanation) -> Iterator[Text]:
@@ -226,7 +240,7 @@ def _other_ways(explanation: Explanation) -> Iterator[Text]:
             end = say("rejected with {answer}", answer=str(ends[-1].note))
         else:
             end = say("not delivered")
-        yield Text(f"  {printable(end)}  {when_text(way.trace.decisions)}", "dim")
+        yield Text(f"  {printable(end)}  {printable(str(when_text(way.trace.decisions)))}", "dim")
 
 
 # -- legs ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import addresses_text
+from iptsim.explanation.outcomes import outcome_text, outcomes_of, when_text
 from iptsim.explanation.places import decision_of, place_of
 from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings
@@ -25,7 +26,7 @@ from iptsim.owners.chain_owners import ChainOwners
 from iptsim.reach import Reachability
 from iptsim.reaching import Reaching
 from iptsim.render.endpoints import endpoints_json
-from iptsim.render.explanation import WAYS_SHOWN, asked_text, when_text
+from iptsim.render.explanation import WAYS_SHOWN, asked_text
 from iptsim.render.html import Html, Piece, badge, code, element, folded, number, row, table, whole
 from iptsim.render.plain import (
     ANSWER_HEADS,
@@ -49,6 +50,8 @@ from iptsim.render.whatif import EFFECTS, aligned, legs_of_both, side_effects
 _RULES_SHOWN = 300
 #: Up to this many findings are shown unfolded.
 _FINDINGS_OPEN = 3
+#: How many branches of an outcome are shown.
+_BRANCHES_SHOWN = 3
 
 
 @singledispatch
@@ -244,7 +247,7 @@ def _(explanation: Explanation) -> Piece:
     return [
         _headline(explanation),
         element("p", reason.text),
-        _decided_by(reason.step),
+        _decided_by(reason.step, depends=explanation.verdict == "DEPENDS"),
         element("p", reason.advice) if reason.advice else None,
         _classes(explanation) if explanation.classes else None,
         way,
@@ -276,27 +279,30 @@ def _headline(explanation: Explanation) -> Html:
     )
 
 
-def _decided_by(step: Step | None) -> Html | None:
+def _decided_by(step: Step | None, *, depends: bool = False) -> Html | None:
     if step is None or step.table is None:
         return None
-    rule = step.rule
-    pieces: list[Piece] = [say("Decided by") + " ", element("b", str(decision_of(step))), backend_of(step)]
+    rule, label = step.rule, say("Depends on") if depends else say("Decided by")
+    pieces: list[Piece] = [label + " ", element("b", str(decision_of(step))), backend_of(step)]
     if rule is not None:
         pieces += [say(" (line {line}):  ", line=rule.line) if rule.line else ": ", code(spec(rule))]
     return element("p", pieces)
 
 
 def _ways(explanation: Explanation) -> Piece:
+    outcomes = outcomes_of(explanation.branches)
     parts = [
-        folded(
-            [badge(way.verdict), " ", when_text(way.trace.decisions)],
-            _decided_by(way.reason.step) or element("p", way.reason.text),
-            legs_html(way.story),
-        )
-        for way in explanation.branches[:WAYS_SHOWN]
+        folded([badge(one.verdict), " ", outcome_text(one)], *map(_way, one.branches[:_BRANCHES_SHOWN]))
+        for one in outcomes[:WAYS_SHOWN]
     ]
-    left = len(explanation.branches) - WAYS_SHOWN
+    left = len(outcomes) - WAYS_SHOWN
     return [parts, element("p", more_text(left)) if left > 0 else None]
+
+
+def _way(way: Explanation) -> Piece:
+    """Return what happens on a branch."""
+    decided = _decided_by(way.reason.step) or element("p", way.reason.text)
+    return [element("p", when_text(way.trace.decisions)), decided, legs_html(way.story)]
 
 
 @_content.register

@@ -16,6 +16,7 @@ from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
+from iptsim.explanation.outcomes import when_text
 from iptsim.explanation.story import story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
@@ -27,7 +28,6 @@ from iptsim.reaching import Reaching
 from iptsim.render.console import inert
 from iptsim.render.endpoints import endpoints_lines
 from iptsim.render.explanation import as_text as explanation_text
-from iptsim.render.explanation import when_text
 from iptsim.render.findings import findings_lines
 from iptsim.render.reach import reach_lines
 from iptsim.render.rules import chain_lines, chain_text

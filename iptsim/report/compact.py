@@ -10,6 +10,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.expectation import is_refused
+from iptsim.explanation.outcomes import when_text
 from iptsim.explanation.story import LegVisit
 from iptsim.host import Host
 from iptsim.languages import Text
@@ -19,7 +20,6 @@ from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family, address_text
 from iptsim.pictures.packet_path import packet_paths
 from iptsim.pictures.wiring import wiring_of
-from iptsim.render.explanation import when_text
 from iptsim.render.rules import rule_words
 from iptsim.render.visits_text import changed_text, spec
 

@@ -37,7 +37,7 @@ def test_a_base_chain_that_a_listing_leaves_out_is_unknown(text: str, tmp_path: 
     assert ask(tmp_path, text).verdict == "ACCEPT"
     through = ask(tmp_path, text, target="10.2.2.2:22")
     assert through.verdict == "DEPENDS"
-    assert "chain FORWARD" in through.reason.text
+    assert "filter FORWARD" in through.reason.text
     assert ask(tmp_path, text.replace("DROP", "ACCEPT"), "host", "10.2.2.2:22").verdict == "DEPENDS"
 
 

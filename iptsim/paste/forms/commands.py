@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.lines import Line, continued
@@ -299,7 +299,7 @@ def _perhaps(typed: Typed) -> Hidden:
     return Hidden(
         words=f"(if line {typed.line} runs)",
         reason=message("whether the shell runs the command in line {line}", line=typed.line),
-        settle="iptables-save -c",
+        settle=SHOW,
         place=("runs", typed.line),
     )
 

@@ -387,7 +387,7 @@ class _Reader:
                 Hidden(
                     words="-i ? -o ?",
                     reason=reason,
-                    settle=message("iptables -L -n -v, or {command}", command=SHOW),
+                    settle=SHOW,
                     place=("interfaces", table, chain, line),
                     told=message("on interfaces that are not shown"),
                 )
