@@ -201,6 +201,8 @@ class Packet:
     checksum_error: int = 0
     #: whether a local socket sent the packet
     local_socket: bool = False
+    #: whether a transparent proxy has taken it (skb->sk), so that the kernel does not forward it
+    proxied: bool = False
     src_mac: str | None = None
     dst_mac: str | None = None
     #: "unicast", "broadcast" or "multicast", by the frame's destination; "loopback" for the host's own

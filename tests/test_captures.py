@@ -16,7 +16,7 @@ import pytest
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.host import load_host
-from iptsim.host.namespace import NftChain
+from iptsim.host.nft_chains import NftChain
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.question.model import Question

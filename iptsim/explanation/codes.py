@@ -40,6 +40,7 @@ class ReasonCode(StrEnum):
     RP_FILTER = "rp-filter"
     NOT_JOINED = "not-joined"
     NOT_FOR_HOST = "not-for-host"
+    PROXY_UNROUTED = "proxy-unrouted"
     NAT_FAILED = "nat-failed"
     TTL_EXCEEDED = "ttl-exceeded"
     TOO_BIG = "too-big"
@@ -111,6 +112,9 @@ REASONS: dict[ReasonCode, Message] = {
     ReasonCode.NOT_JOINED: message("The host has not joined the multicast group."),
     ReasonCode.NOT_FOR_HOST: message(
         "The frame is addressed to another machine or is a broadcast, and is not forwarded."
+    ),
+    ReasonCode.PROXY_UNROUTED: message(
+        "A transparent proxy has taken the packet, but no route delivers it to this host."
     ),
     ReasonCode.NAT_FAILED: message("The packet cannot be translated."),
     ReasonCode.TTL_EXCEEDED: message("The TTL has expired."),

@@ -61,6 +61,7 @@ from iptsim.findings import (
     spoofed,
     taken_ssh,
     translated,
+    unrouted_proxies,
     wrong_chain,
     zones,
 )
@@ -133,6 +134,7 @@ ANALYSES: tuple[Analysis, ...] = (
     redirects.not_for_host,
     redirects.not_proxied,
     redirects.of_every_host,
+    unrouted_proxies.unrouted,
     neighbours.discovery_blocked,
     neighbours.discovery_blocked_on_bridge,
     neighbours.discovery_logged,

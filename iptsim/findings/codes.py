@@ -250,6 +250,10 @@ CODES: dict[str, Kind] = {
     "docker-user-not-ipv6": Kind(
         "medium", message("Docker's IPv6 rules have no chain DOCKER-USER, where users restrict ports.")
     ),
+    "proxy-unrouted": Kind(
+        "high",
+        message("A transparent proxy takes packets that no routing rule leads to it: they are dropped."),
+    ),
     "macvlan-host": Kind(
         "medium",
         message("A macvlan or ipvlan network has containers, which the host itself cannot reach."),

@@ -15,7 +15,7 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.mark import Mark
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
-from iptsim.host.namespace import NftChain
+from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
 

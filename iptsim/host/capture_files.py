@@ -30,7 +30,8 @@ from iptsim.host.foreign import (
 )
 from iptsim.host.ipsets import read_ipsets
 from iptsim.host.model import Host
-from iptsim.host.namespace import InterfaceAddress, Namespace, NftRuleset, Route
+from iptsim.host.namespace import InterfaceAddress, Namespace, Route
+from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_hints import hinted, hinted_chains
 from iptsim.host.sockets import read_listeners
 from iptsim.languages import Text, message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from iptsim.host.docker_engine import Engine
-from iptsim.host.namespace import Frozen
+from iptsim.host.frozen import Frozen
 
 
 class DockerDaemon(Frozen):

@@ -26,7 +26,8 @@ from iptsim.host.members import (
     forwarded_to,
     prefix_of,
 )
-from iptsim.host.namespace import NftRuleset, prefix_mask
+from iptsim.host.namespace import prefix_mask
+from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.packet import BITS
 

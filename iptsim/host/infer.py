@@ -17,12 +17,7 @@ from iptsim.host.evidence import Evidence
 from iptsim.host.inferred_interfaces import infer_interfaces
 from iptsim.host.members import Member, Prefix
 from iptsim.host.model import Host
-from iptsim.host.namespace import (
-    Interface,
-    InterfaceAddress,
-    Namespace,
-    prefix_mask,
-)
+from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, prefix_mask
 from iptsim.host.routing_tables import hops
 from iptsim.host.unknown_parameters import assume_parameters
 from iptsim.host.wiring import wire

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import UsageError
 from iptsim.host.model import Host
-from iptsim.host.namespace import NftRule
+from iptsim.host.nft_chains import NftRule
 from iptsim.languages import Message, message_if
 from iptsim.packet import PROTOCOLS, Family, address_text
 

@@ -14,7 +14,8 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import printable
 from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.namespace import Frozen, Interface, Namespace
+from iptsim.host.frozen import Frozen
+from iptsim.host.namespace import Interface, Namespace
 from iptsim.languages import Text
 from iptsim.packet import Connection, Family
 from iptsim.shown import Pictured, made

@@ -11,6 +11,8 @@ from itertools import product
 from typing import Any
 
 from iptsim.extensions.base import quote
+from iptsim.host.nft_chains import NftProxy
+from iptsim.host.nft_header_fields import compared, header_options
 from iptsim.host.nft_values import address, is_limited, plain, ports, shown
 from iptsim.packet import Family, protocol_name
 
@@ -47,6 +49,14 @@ _TUPLE = {
 _NETWORKS = frozenset({"8021ad", "8021q", "arp", "ip", "ip6", "ipv4", "ipv6", "vlan"})
 #: What every packet has.
 _ALWAYS_THERE = frozenset({"iif", "iifname", "l4proto", "mark", "nfproto", "oif", "oifname", "protocol"})
+_COMPARISONS = frozenset({"<", "<=", ">", ">="})
+#: Numbers in the header of a packet.
+_HEADER_FIELDS = {
+    ("ip", "ttl"): "hops", ("ip6", "hoplimit"): "hops", ("ip", "dscp"): "dscp", ("ip6", "dscp"): "dscp",
+    ("ip", "length"): "length",
+}  # fmt: skip
+#: The bits of IPv4's field on fragments that are the offset; it is 0 in the first fragment (IP_OFFSET).
+_FRAGMENT_OFFSET = 0x1FFF
 #: Options that iptables allows once in a rule.
 _ONCE = re.compile(r" -[sdiop] ")
 #: A condition that no packet of the family satisfies, and one that every packet satisfies.
@@ -67,6 +77,7 @@ class Conditions:
         also: options that must match too; iptables would allow each only once in a rule.
         hidden: the conditions without an equivalent.
         protocols: the protocols to which the rule is restricted; None for all.
+        proxy: the transparent proxy that must serve the packet.
     """
 
     def __init__(self, sets: Mapping[str, Sequence[Any]], hook: str, family: Family) -> None:
@@ -75,6 +86,7 @@ class Conditions:
         self.also: list[str] = []
         self.hidden: list[str] = []
         self.protocols: list[str] | None = None
+        self.proxy: NftProxy | None = None
 
     @property
     def alternatives(self) -> list[list[str]]:
@@ -86,7 +98,7 @@ class Conditions:
         """Return the conditions as they are now."""
         made = Conditions(self.sets, self.hook, self.family)
         made.options, made.also, made.hidden = [*self.options], [*self.also], [*self.hidden]
-        made.protocols = self.protocols
+        made.protocols, made.proxy = self.protocols, self.proxy
         return made
 
     def add(self, value: Any) -> None:
@@ -108,7 +120,10 @@ class Conditions:
 
     def of(self, left: Any, op: str, right: Any) -> list[str] | None:
         """Return alternative options, one of which must match: empty if no packet can match, None if unknown."""
-        if not isinstance(left, Mapping) or len(left) != 1 or op not in ("==", "!=", "in"):
+        if op in _COMPARISONS:
+            span = compared(op, right)
+            return self.of(left, "==", span) if span is not None else None
+        if not isinstance(left, Mapping) or len(left) != 1 or op not in ("==", "!=", "in", "!"):
             return None
         if "&" in left:
             return self._masked(left["&"], op, right)
@@ -117,7 +132,7 @@ class Conditions:
             return self._concatenated(about, op, right)
         if not isinstance(about, Mapping):
             return None
-        if isinstance(right, list) and op != "in":
+        if isinstance(right, list) and op not in ("in", "!"):
             return None  # all bits of a mask at once
         negated = op == "!="
         values = self._values(right)
@@ -126,8 +141,10 @@ class Conditions:
         if kind == "payload":
             protocol, field = str(about.get("protocol")), str(about.get("field"))
             if (protocol, field) == ("tcp", "flags"):
-                return self._any_flag(values) if op == "in" else None
-            return self._payload(protocol, field, values, negated=negated)
+                return self._any_flag(values, negated=op == "!") if op in ("in", "!") else None
+            return self._payload(protocol, field, values, negated=negated) if op != "!" else None
+        if op == "!":
+            return None
         if kind == "meta":
             return self._meta(str(about.get("key")), values, negated=negated)
         if kind == "ct" and about.get("key") == "status" and op != "in":
@@ -247,20 +264,22 @@ class Conditions:
                 return None
             self.only(["tcp"])
             return [f"-m tcp {sign}--tcp-flags {masked} {wanted or 'NONE'}"]
+        if _reads(field, "ip", "frag-off") and (mask, right) == (_FRAGMENT_OFFSET, 0):
+            return [f"{'' if op == '!=' else '! '}-f"] if self.family == 4 else NEVER
         marks = {"meta": "mark", "ct": "connmark"}
         name = next((marks[kind] for kind in marks if field == {kind: {"key": "mark"}}), None)
         if name is None or not isinstance(mask, int) or not isinstance(right, int):
             return None
         return [f"-m {name} {sign}--mark {right:#x}/{mask:#x}"]
 
-    def _any_flag(self, values: list[Any]) -> list[str] | None:
-        """Return the options for TCP segments with one flag or another."""
+    def _any_flag(self, values: list[Any], *, negated: bool) -> list[str] | None:
+        """Return the options for TCP segments with one flag or another, or with none of them."""
         flags = [_flags(one) for one in values]
         if None in flags:
             return None
         self.only(["tcp"])
         joined = ",".join(filter(None, flags))
-        return [f"-m tcp ! --tcp-flags {joined} NONE"] if joined else NEVER
+        return [f"-m tcp {'' if negated else '! '}--tcp-flags {joined} NONE"] if joined else NEVER
 
     def _payload(self, protocol: str, field: str, values: list[Any], *, negated: bool) -> list[str] | None:
         if protocol in ("ip", "ip6"):
@@ -271,7 +290,8 @@ class Conditions:
             if field in ("protocol", "nexthdr"):
                 # behind extension headers, nft compares the first of them
                 return self._l4(values, negated=negated) if self.family == 4 else None
-            return None
+            name = _HEADER_FIELDS.get((protocol, field))
+            return self._header(name, values, negated=negated) if name is not None else None
         if field in ("sport", "dport") and protocol in TRANSPORTS:
             self.only([protocol])
             return ports(field, values, negated=negated)
@@ -290,6 +310,13 @@ class Conditions:
         if (protocol, field) == ("ether", "saddr") and self.hook in ("prerouting", "input", "forward"):
             return self._each("-m mac", "--mac-source", map(str, values), negated=negated)
         return None
+
+    def _header(self, name: str, values: list[Any], *, negated: bool) -> list[str] | None:
+        """Return the options for numbers in the header."""
+        found = header_options(name, values, self.family, negated=negated)
+        if found is None:
+            return None
+        return self._all(found.options) if found.every else found.options
 
     def _each(self, match: str, flag: str, values: Iterable[str], *, negated: bool) -> list[str]:
         """Return the options for one of some values, or for none of them."""
@@ -335,6 +362,8 @@ class Conditions:
             own = ("ipv4", "ip") if self.family == 4 else ("ipv6", "ip6")
             holds = any(str(one) in own for one in values)
             return _ALWAYS if holds is not negated else NEVER
+        if key == "length":
+            return self._header(key, values, negated=negated)
         numbers = [one for one in values if isinstance(one, int)]
         if key == "mark" and len(numbers) == len(values):
             return self._each("-m mark", "--mark", map(hex, numbers), negated=negated)

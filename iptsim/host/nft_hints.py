@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.namespace import ALL_EFFECTS, NftChain, NftEffect, NftRuleset
+from iptsim.host.nft_chains import ALL_EFFECTS, NftChain, NftEffect, NftRuleset
 from iptsim.packet import Family
 
 #: The note of iptables-save about a table that it cannot show (iptables 1.8, xtables-save.c).

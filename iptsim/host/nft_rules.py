@@ -13,10 +13,10 @@ from typing import Any, Literal, NamedTuple
 
 from iptsim.extensions.base import quote
 from iptsim.extensions.targets.nfqueue import queue_words
-from iptsim.host.namespace import NftRule
+from iptsim.host.nft_chains import NftProxy, NftRule
+from iptsim.host.nft_changes import header_change, mark_change
 from iptsim.host.nft_conditions import NEVER, TRANSPORTS, Conditions
-from iptsim.host.nft_marks import mark_change
-from iptsim.host.nft_values import address, is_limited, plain, port_range, shares
+from iptsim.host.nft_values import address, is_limited, may_overlap, plain, port_range, shares
 from iptsim.packet import Family
 
 #: The statement of a pasted text for rules that it does not show.
@@ -63,11 +63,13 @@ _MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
 #: Targets that may end a rule in nftables: without a connection, or without the option.
 _DEPENDENT = re.compile(r"-j (?:CONNMARK --restore|CONNMARK --set-xmark \S+/(?!0xffffffff$)|TCPMSS)")
 #: Matches whose result a rule may change, and which targets change it.
-_CHANGEABLE: frozenset[str] = frozenset({"connmark", "conntrack", "mark"})
+_CHANGEABLE: frozenset[str] = frozenset({"connmark", "conntrack", "dscp", "hl", "mark", "ttl"})
 _CHANGES = (
     (re.compile(r"-j (?:MARK|CONNMARK --restore)"), {"mark"}),
     (re.compile(r"-j CONNMARK --s"), {"connmark"}),
     (re.compile(r"-j CT"), {"connmark", "conntrack"}),
+    (re.compile(r"-j (?:HL|TTL)"), {"hl", "ttl"}),
+    (re.compile(r"-j DSCP"), {"dscp"}),
 )
 _COMMENT = "-m comment --comment"
 #: The most characters of a comment of iptables (XT_MAX_COMMENT_LEN).
@@ -129,7 +131,7 @@ class Translator:
                             known.add(called)
                             chains.append(called)
                         hidden, also = " ".join(checked.hidden), tuple(checked.also)
-                        found.append(NftRule(chain, position, words, hidden, called, also))
+                        found.append(NftRule(chain, position, words, hidden, called, also, checked.proxy))
         except UntranslatableError:
             return None
         return tuple(found)
@@ -199,6 +201,9 @@ class _Rule:
                     self.conditions.add_update(key, value, self.table.full)
                 elif key in _RATES:
                     self.conditions.hidden.append(key)
+                elif key == "tproxy":
+                    self._proxy(value)
+                    actions.append(_Action([], "", "", self.conditions.copy()))
                 elif key == "vmap" or _mapped_field(value) is not None:
                     maps = True
                     found = self._vmap(value) if key == "vmap" else self._mapped(key, value)
@@ -244,6 +249,11 @@ class _Rule:
             return [], f"{'-j' if key == 'jump' else '-g'} {chain}", chain
         if key == "mangle" and isinstance(value, Mapping) and value.get("key") == _MAXSEG:
             return self._maxseg(value.get("value"))
+        if key == "mangle" and (changed := header_change(value)) is not None:
+            family, target = changed
+            if family != self.family:
+                self.conditions.options.append(NEVER)  # nft adds a condition on the family
+            return [], target, ""
         return [], self._target(key, value), ""
 
     def _target(self, key: str, value: Any) -> str:
@@ -261,6 +271,19 @@ class _Rule:
         if key == "mangle" and (change := mark_change(value)) is not None:
             return change
         raise UntranslatableError
+
+    def _proxy(self, value: Any) -> None:
+        """Add the condition that a transparent proxy serves the packet, which `tproxy` ends the rule without."""
+        about = value if isinstance(value, Mapping) else {}
+        to, port = address(about["addr"]) if "addr" in about else "", about.get("port", 0)
+        if to is None or not {"-", "/"}.isdisjoint(to) or not isinstance(port, int):
+            raise UntranslatableError
+        if self.conditions.proxy is not None or self.table.hook != "prerouting":
+            raise UntranslatableError
+        if about.get("family") not in (None, "ip" if self.family == 4 else "ip6"):
+            self.conditions.options.append(NEVER)
+        self.conditions.only(["tcp", "udp"])
+        self.conditions.proxy = NftProxy(to, port)
 
     def _maxseg(self, value: Any) -> tuple[list[str], str, str]:
         """Return the target that limits the maximum segment size, which only the first segments tell."""
@@ -330,7 +353,7 @@ class _Rule:
             raise UntranslatableError
         key, elements = self._map(value)
         # a packet may find several elements, or one by chance
-        overlaps = "numgen" in key or any(_is_area(plain(one)) for one, _ in elements)
+        overlaps = "numgen" in key or may_overlap([plain(one) for one, _ in elements])
         passed = False
         for options, verdicts in self._found_in(key, elements):
             if not isinstance(verdicts, Mapping) or (passed and overlaps):
@@ -376,12 +399,6 @@ class _Rule:
         for chance, (_, found) in zip(chances, elements, strict=True):
             if chance is not None:
                 yield [chance], found
-
-
-def _is_area(value: Any) -> bool:
-    """Return whether an element is a range in several fields: those may overlap (nft_set_pipapo.c)."""
-    parts = value.get("concat") if isinstance(value, Mapping) else None
-    return isinstance(parts, list) and any(isinstance(one, Mapping) for one in parts)
 
 
 def _mapped_field(value: Any) -> Literal["addr", "port"] | None:

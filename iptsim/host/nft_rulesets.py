@@ -10,7 +10,8 @@ from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget, rules_not_shown
-from iptsim.host.namespace import NftChain, NftRule
+from iptsim.extensions.targets.tproxy import to_proxy
+from iptsim.host.nft_chains import NftChain, NftRule
 from iptsim.languages import message
 from iptsim.packet import Family
 
@@ -84,6 +85,9 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
     matches = rule.matches
     for words in of.also:
         matches += _conditions(words, family)
+    if of.proxy is not None:
+        listener, hands_over = to_proxy(of.proxy.address, of.proxy.port)
+        matches, target = (*matches, listener), target or hands_over
     if of.hidden:
         hidden = Hidden(
             words=of.hidden,

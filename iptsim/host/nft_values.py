@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 #: The most ports in one `-m multiport`, as a range counts as two of its 15.
@@ -10,6 +11,8 @@ _PORTS = 7
 #: Statements of an element of a set that can end its rule.
 _LIMITS = frozenset({"ct count", "limit", "quota"})
 _LEAST = 1e-6
+#: The most elements of several fields that are compared with each other.
+_MOST_AREAS = 500
 
 
 def plain(value: Any) -> Any:
@@ -107,6 +110,53 @@ def shares(about: Any, values: Sequence[Any]) -> list[str | None] | None:
             found.append(f"-m statistic --mode random --probability {share:.11f}")
         left -= max(count, 0)
     return found
+
+
+def may_overlap(elements: Sequence[Any]) -> bool:
+    """Return whether a packet may find two elements of a set: those of several fields, if one is a range.
+
+    The kernel rejects other elements that overlap (nft_set_rbtree.c), but not all of these (nft_set_pipapo.c).
+    """
+    areas = [one["concat"] for one in elements if isinstance(one, Mapping) and "concat" in one]
+    if not any(isinstance(part, Mapping) for area in areas for part in area):
+        return False
+    if len(areas) > _MOST_AREAS:
+        return True
+    spans = [[_ends(part) for part in area] for area in areas]
+    return any(
+        all(_meet(mine, other) for mine, other in zip(one, another, strict=False))
+        for at, one in enumerate(spans)
+        for another in spans[:at]
+    )
+
+
+def _ends(value: Any) -> tuple[Any, Any] | None:
+    """Return the first and the last value of a range, a prefix or a value; None if they can't be compared."""
+    try:
+        match value:
+            case int():
+                return value, value
+            case {"range": [int(first), int(last)]}:
+                return first, last
+            case {"range": [str(first), str(last)]}:
+                return int(ip_address(first)), int(ip_address(last))
+            case {"prefix": {"addr": str(first), "len": int(length)}}:
+                network = ip_network(f"{first}/{length}", strict=False)
+                return int(network[0]), int(network[-1])
+            case str() if value[:1].isdigit() or ":" in value:
+                return int(ip_address(value)), int(ip_address(value))
+            case str() if not value.endswith("*"):
+                return value, value
+    except ValueError:
+        pass
+    return None
+
+
+def _meet(one: tuple[Any, Any] | None, other: tuple[Any, Any] | None) -> bool:
+    """Return whether two ranges may have a common value."""
+    if one is None or other is None or type(one[0]) is not type(other[0]):
+        return True
+    return bool(one[0] <= other[1] and other[0] <= one[1])
 
 
 def shown(value: Any) -> str:

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
 from iptsim.extensions.base import HOOKS as IPTABLES_HOOKS
 from iptsim.host.foreign import Foreign
-from iptsim.host.namespace import ALL_EFFECTS, NftChain, NftEffect, NftRule, NftRuleset
+from iptsim.host.nft_chains import ALL_EFFECTS, NftChain, NftEffect, NftRule, NftRuleset
 from iptsim.host.nft_rules import GAP, Translator
 from iptsim.host.nft_values import gives_limits
 from iptsim.packet import Family
@@ -217,7 +217,7 @@ def _translated(
     full: set[str],
 ) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
     """Yield the rules of a base chain for each of its address families, where they have a translation."""
-    if chain.type not in ("filter", "nat") or chain.hook not in HOOKS:
+    if chain.type not in ("filter", "nat", "route") or chain.hook not in HOOKS:
         return
     table = (chain.family, chain.table)
     own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}

@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.registry import extension_names, find_match, find_target
-from iptsim.host.namespace import NftChain
+from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text, message
 from iptsim.netfilter.nftables import MODULE, assumable
 from iptsim.suggestions import with_suggestion

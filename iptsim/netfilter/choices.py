@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iptsim.dump.ruleset import Rule
-from iptsim.host.namespace import NftChain
+from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text
 from iptsim.netfilter.trace import MATCHES, Decision, Sent
 from iptsim.packet import Unknown

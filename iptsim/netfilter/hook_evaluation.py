@@ -57,10 +57,12 @@ def _pass(kernel: Kernel, context: Context, hook: Hook, entry: Registered) -> Ou
 
 
 def _may_reroute(entry: Registered) -> bool:
-    """Return whether the kernel routes a local packet again after an entry: after mangle and nat."""
+    """Return whether the kernel routes a local packet again after an entry: mangle, nat, chains of type route."""
     if isinstance(entry, KernelFunction):
         return entry.name == "nat"
-    return isinstance(entry, IptablesChain) and entry.table == "mangle"
+    if isinstance(entry, NftablesChain):
+        return entry.chain.type == "route"
+    return entry.table == "mangle"
 
 
 def _pass_unseen(kernel: Kernel, context: Context) -> Outcome | None:

@@ -11,7 +11,7 @@ from itertools import chain as chained
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from iptsim.dump.ruleset import Chain, priority_of
-from iptsim.host.namespace import NftChain, NftRuleset
+from iptsim.host.nft_chains import NftChain, NftRuleset
 from iptsim.netfilter.program import Program
 
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"

@@ -38,11 +38,16 @@ def forward(kernel: Kernel, context: Context, decision: routing.Decision) -> Out
 
 
 def _refused(kernel: Kernel, context: Context, decision: routing.Decision) -> Outcome | None:
-    """Drop a packet that is not forwarded because of its frame, TTL, source or size."""
+    """Drop a packet that is not forwarded because of its frame, socket, TTL, source or size."""
     packet, device = context.packet, decision.device or ""
     if packet.pkttype != "unicast":
         note = message("a {pkttype} frame is not forwarded", pkttype=packet.pkttype)
         return kernel.drop("not-for-host", note)
+    if packet.proxied:
+        note = message(
+            "a transparent proxy has taken the packet, but its route leads out: it is not forwarded"
+        )
+        return kernel.drop("proxy-unrouted", note)
     if packet.ttl <= 1:
         return kernel.drop("ttl-exceeded", message("the TTL has expired; the host replies time exceeded"))
     link_local = packet.family == 6 and (packet.src == 0 or is_link_local(6, packet.src))

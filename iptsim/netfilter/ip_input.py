@@ -6,6 +6,7 @@ Sources: ip_rcv and ip_rcv_finish (net/ipv4/ip_input.c), ip6_rcv_core (net/ipv6/
 from __future__ import annotations
 
 from iptsim.host.namespace import Interface
+from iptsim.host.routing_policy import own_rules
 from iptsim.languages import message
 from iptsim.netfilter import bridge_input, hooks
 from iptsim.netfilter.bridge_input import HandedUp
@@ -18,7 +19,7 @@ from iptsim.netfilter.local_delivery import deliver, is_joined
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, route_input
-from iptsim.packet import Context, Packet, is_multicast
+from iptsim.packet import Context, Family, Packet, is_multicast
 
 
 def receive(
@@ -71,7 +72,31 @@ def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outco
     if decision.kind == "drop":
         return kernel.drop(decision.code, decision.note)
     note_policy(kernel, decision.policy)
-    return deliver(kernel, context) if decision.kind == "local" else forward(kernel, context, decision)
+    if decision.kind == "local" or _leads_to_proxy(kernel, context.packet):
+        return deliver(kernel, context)
+    return forward(kernel, context, decision)
+
+
+def _leads_to_proxy(kernel: Kernel, packet: Packet) -> bool:
+    """Return whether a transparent proxy has taken a packet, and a routing rule may lead here that is not shown."""
+    if not packet.proxied or _shows_policy(kernel, packet.family):
+        return False
+    kernel.notes.append(
+        message(
+            "A routing rule leads packets that a transparent proxy takes to this host:"
+            " the source does not show all of ip rule and ip route show table all."
+        )
+    )
+    return True
+
+
+def _shows_policy(kernel: Kernel, family: Family) -> bool:
+    """Return whether the source shows the policy rules, and the routes of the tables that they name."""
+    rules = own_rules(kernel.namespace, family)
+    if rules is None or kernel.host.pasted is None:
+        return any(rule.family == family for rule in kernel.namespace.rules)
+    shown = {route.table for route in kernel.namespace.routes} | {"local", "main", "default"}
+    return all(rule.table in shown for rule in rules)
 
 
 def _enter_from_bridge(kernel: Kernel, context: Context, frame: HandedUp) -> Outcome:

@@ -9,7 +9,8 @@ from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.host.model import Host
-from iptsim.host.namespace import Namespace, NftChain
+from iptsim.host.namespace import Namespace
+from iptsim.host.nft_chains import NftChain
 from iptsim.netfilter.excerpts import unseen_tables
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.nft_program import program_of

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import Chain
-from iptsim.host.namespace import NftChain
+from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.netfilter.program import Program
 from iptsim.packet import Family

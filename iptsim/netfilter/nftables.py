@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from iptsim.host.namespace import NftChain, NftEffect
+from iptsim.host.nft_chains import NftChain, NftEffect
 from iptsim.languages import Text, message
 from iptsim.netfilter.chain_evaluation import evaluate_chain
 from iptsim.netfilter.kernel import Kernel

@@ -75,7 +75,7 @@ def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, 
     if endpoint is None and len(container.endpoints) == 1:
         only = next(iter(container.endpoints.values()))
         endpoint = only if only.interface is None else None
-    packet.local_socket, packet.uid, packet.gid, packet.mark = False, None, None, 0
+    packet.local_socket, packet.proxied, packet.uid, packet.gid, packet.mark = False, False, None, None, 0
     if "pkttype" in packet.defaults:
         packet.pkttype = frame_kind(container.namespace, packet)
     network = host.networks.get(endpoint.network) if endpoint else None

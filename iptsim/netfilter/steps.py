@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from iptsim.dump.ruleset import Rule
-from iptsim.host.namespace import NftChain
+from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text
 from iptsim.packet import Packet, parse_address
 

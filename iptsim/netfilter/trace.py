@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
-from iptsim.host.namespace import NftChain
+from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text, message
 from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.steps import Delivery, Skipped, Step

@@ -14,17 +14,14 @@ from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import SHOW_BOTH, Hidden
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.grammar import parser
-from iptsim.host.nft_marks import mark_change
+from iptsim.host.nft_changes import header_change, mark_change
 from iptsim.host.nft_rules import REJECTS
 from iptsim.languages import message
+from iptsim.paste.nft_conditions import Conditions, mark_of
 from iptsim.paste.nft_json import (
-    entry,
     json_value,
-    looked_up,
     map_of,
     number,
-    port_of,
-    state_names,
     translation_of,
     update_of,
 )
@@ -101,19 +98,16 @@ def _words(*texts: str) -> list[Word]:
     return [Word(quote(text), text, 0, 0) for text in texts]
 
 
-class _Rule:
+class _Rule(Conditions):
     """Translates the statements of one rule."""
 
     def __init__(self, family: int, line: int) -> None:
+        super().__init__()
         self.family, self.line = family, line
-        self.conditions: list[str] = []
-        self.protocol = False
         self.target: list[str] = []
-        self.unread: list[str] = []
         #: words of no known statement
         self.others: list[str] = []
         self.counters: Counters | None = None
-        self.statements: list[dict[str, Any]] = []
 
     def read(self, tree: Tree[Token]) -> Translated:
         """Translate a rule."""
@@ -128,232 +122,6 @@ class _Rule:
             self.statements.append({"unread": None})
         words = tuple(_words(*self.conditions, *self.target))
         return Translated(words, hidden, self.counters, tuple(self.statements))
-
-    # -- conditions --------------------------------------------------------------------------------
-
-    def _value(self, tree: Tree[Token]) -> tuple[bool, list[str]]:
-        """Return whether a condition is negated, and its values, with ranges in iptables notation."""
-        values: list[str] = []
-        negated = False
-        for child in tree.children:
-            if isinstance(child, Tree):
-                values += [str(one).strip('"') for one in child.children]
-            elif child.type == "OPERATOR":
-                negated = str(child) == "!="
-                if str(child) not in ("==", "!="):
-                    values.append("?")
-            elif child.type not in ("IP", "TRANSPORT", "SIDE", "SIDE_ADDRESS", "ICMP"):
-                values.append(str(child).strip('"'))
-        return negated, values
-
-    def _compare(
-        self,
-        left: dict[str, Any],
-        tree: Tree[Token],
-        values: list[str],
-        *,
-        negated: bool,
-        flags: bool = False,
-    ) -> None:
-        """Add a condition as a statement; of flags, which are one value, any may be set."""
-        is_set = any(isinstance(child, Tree) for child in tree.children)
-        is_name = str(left.get("meta", {}).get("key")).endswith("ifname")
-        found = [one if is_name else json_value(one) for one in values]
-        right = {"set": found} if is_set else found if flags else found[0]
-        if "?" in values or (len(found) > 1 and not (is_set or flags)):
-            self.statements.append({"match": {"left": left}})
-        else:
-            op = "!=" if negated else "in" if flags and not is_set else "=="
-            self.statements.append({"match": {"op": op, "left": left, "right": right}})
-
-    def _condition(self, text: str, *words: str, negated: bool) -> None:
-        if "?" in words[-1] or (negated and "," in words[-1] and words[-2].startswith("-s")):
-            self.unread.append(text)
-        else:
-            self.conditions += [*(["!"] if negated else []), *words]
-
-    def _saddr(self, tree: Tree[Token]) -> None:
-        self._address(tree, "-s", "saddr")
-
-    def _daddr(self, tree: Tree[Token]) -> None:
-        self._address(tree, "-d", "daddr")
-
-    def _address(self, tree: Tree[Token], flag: str, name: str) -> None:
-        negated, values = self._value(tree)
-        protocol = str(tree.children[0])
-        self._compare({"payload": {"protocol": protocol, "field": name}}, tree, values, negated=negated)
-        shown = f"{protocol} {name} {'!= ' if negated else ''}{', '.join(values)}"
-        if any("-" in value or value.startswith("@") for value in values) or (negated and len(values) > 1):
-            self.unread.append(shown)
-        else:
-            self._condition(shown, flag, ",".join(values), negated=negated)
-
-    def _concat(self, tree: Tree[Token]) -> None:
-        fields, *values = tree.children
-        negated = isinstance(values[0], Token) and str(values[0]) == "!="
-        values = [one for one in values if not (isinstance(one, Token) and one.type == "OPERATOR")]
-        left = {"concat": [looked_up(one) for one in str(fields).split(" . ")]}
-        right: Any = str(values[0])
-        if isinstance(values[0], Tree):
-            right = {"set": [entry(one) for one in values]}
-        self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": right}})
-        self.unread.append(str(fields))
-
-    def _iifname(self, tree: Tree[Token]) -> None:
-        self._interface(tree, "-i", "iifname")
-
-    def _oifname(self, tree: Tree[Token]) -> None:
-        self._interface(tree, "-o", "oifname")
-
-    def _interface(self, tree: Tree[Token], flag: str, name: str) -> None:
-        negated, values = self._value(tree)
-        self._compare({"meta": {"key": name}}, tree, values, negated=negated)
-        if len(values) != 1 or values[0].startswith("@"):
-            self.unread.append(f"{name} {', '.join(values)}")
-        else:
-            self._condition(name, flag, values[0].replace("*", "+"), negated=negated)
-
-    def _protocol(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        left: dict[str, Any] = {"meta": {"key": "l4proto"}}
-        if (of := str(tree.children[0])) in ("ip", "ip6"):
-            left = {"payload": {"protocol": of, "field": "protocol" if of == "ip" else "nexthdr"}}
-        self._compare(left, tree, values, negated=negated)
-        if len(values) != 1:
-            self.unread.append(f"meta l4proto {{ {', '.join(values)} }}")
-        elif not self.protocol:
-            self.protocol = True
-            self._condition("l4proto", "-p", values[0], negated=negated)
-
-    def _port(self, tree: Tree[Token]) -> None:
-        transport, side = str(tree.children[0]), str(tree.children[1])
-        negated, values = self._value(tree)
-        self._compare(
-            {"payload": {"protocol": transport, "field": side}},
-            tree,
-            [port_of(one) for one in values],
-            negated=negated,
-        )
-        ports = [value.replace("-", ":") if value[:1].isdigit() else value for value in values]
-        if transport == "th" or any(value.startswith("@") or value == "?" for value in values):
-            self.unread.append(f"{transport} {side} {', '.join(values)}")
-            return
-        if not self.protocol:
-            self.protocol = True
-            self.conditions += ["-p", transport]
-        many = len(ports) > 1
-        module, flag = ("multiport", f"--{side}s") if many else (transport, f"--{side}")
-        self.conditions += ["-m", module, *(["!"] if negated else []), flag, ",".join(ports)]
-
-    def _icmp(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        protocol = str(tree.children[0])
-        self._compare({"payload": {"protocol": protocol, "field": "type"}}, tree, values, negated=negated)
-        self.unread.append(f"{protocol} type {', '.join(values)}")
-
-    def _nfproto(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"meta": {"key": "nfproto"}}, tree, values, negated=negated)
-        self.unread.append(f"meta nfproto {', '.join(values)}")
-
-    def _state(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        values = [name for value in values for name in state_names(value)] or values
-        self._compare({"ct": {"key": "state"}}, tree, values, negated=negated, flags=True)
-        if negated and len(values) > 1 and not isinstance(tree.children[-1], Tree):
-            self.unread.append(f"ct state != {' '.join(values)}")  # is not all of them at once
-        else:
-            sign = ["!"] if negated else []
-            self.conditions += ["-m", "conntrack", *sign, "--ctstate", ",".join(values).upper()]
-
-    def _vmap(self, tree: Tree[Token]) -> None:
-        self.statements.append({"vmap": map_of(tree)})
-        self.unread.append(f"{str(tree.children[0]).removeprefix('meta ')} vmap")
-
-    def _status(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"ct": {"key": "status"}}, tree, values, negated=negated, flags=True)
-        self.unread.append(f"ct status {', '.join(values)}")
-
-    def _limit(self, tree: Tree[Token]) -> None:
-        self.statements.append({"limit": None})
-        self.unread.append(" ".join(["limit rate", *map(str, tree.children)]))
-
-    def _addrtype(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        side = str(tree.children[0])
-        self._compare({"fib": {"result": "type", "flags": [side]}}, tree, values, negated=negated)
-        if len(values) > 1:
-            self.unread.append(f"fib {side} type {{ {', '.join(values)} }}")
-            return
-        flag = "--src-type" if side == "saddr" else "--dst-type"
-        self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, values[0].upper()]
-
-    def _pkttype(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"meta": {"key": "pkttype"}}, tree, values, negated=negated)
-        self.unread.append(f"meta pkttype {', '.join(values)}")
-
-    def _tuple(self, tree: Tree[Token]) -> None:
-        name, *rest = tree.children
-        negated, values = self._value(Tree("", rest))
-        _, direction, *key = str(name).split()
-        left = {"ct": {"key": " ".join(key), "dir": direction}}
-        self._compare(left, tree, [port_of(one) for one in values], negated=negated)
-        self.unread.append(f"{name} {', '.join(values)}")
-
-    def _mark_match(self, tree: Tree[Token]) -> None:
-        name, *rest = tree.children
-        negated, values = self._value(Tree("", rest))
-        mark, module = _mark(str(name)), "connmark" if "ct" in str(name) else "mark"
-        if isinstance(rest[-1], Tree) and rest[-1].data == "set":
-            self._compare(mark, Tree("", rest), values, negated=negated)
-            self.unread.append(f"{name} {{ {', '.join(values)} }}")
-            return
-        *mask, value = values
-        left = {"&": [mark, number(mask[0])]} if mask else mark
-        op = "!=" if negated else "=="
-        self.statements.append({"match": {"op": op, "left": left, "right": number(value)}})
-        self.conditions += ["-m", module, *(["!"] if negated else []), "--mark", "/".join((value, *mask))]
-
-    def _flags(self, tree: Tree[Token]) -> None:
-        tokens = list(tree.scan_values(lambda one: isinstance(one, Token)))
-        operator = next((str(one) for one in tokens if one.type == "OPERATOR"), "")
-        first, *second = [re.split("[,|]", one.replace(" ", "")) for one in tokens if one.type == "FLAGS"]
-        flags: dict[str, Any] = {"payload": {"protocol": "tcp", "field": "flags"}}
-        if not second:
-            right = first if len(first) > 1 else first[0]
-            self.statements.append({"match": {"op": operator or "in", "left": flags, "right": right}})
-            self.unread.append(f"tcp flags {operator} {','.join(first)}")
-            return
-        is_first = isinstance(tree.children[0], Tree)
-        mask, wanted = (first, second[0]) if is_first else (second[0], first)
-        negated = operator == "!="
-        left = {"&": [flags, mask]}
-        self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": wanted}})
-        self.conditions += [
-            *([] if self.protocol else ["-p", "tcp"]),
-            *("-m", "tcp", *(["!"] if negated else []), "--tcp-flags"),
-            *(",".join(mask).upper(), ",".join(wanted).upper()),
-        ]
-        self.protocol = True
-
-    def _direction(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"ct": {"key": "direction"}}, tree, values, negated=negated)
-        self.unread.append(f"ct direction {values[0]}")
-
-    def _ether(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"payload": {"protocol": "ether", "field": "saddr"}}, tree, values, negated=negated)
-        self.unread.append(f"ether saddr {', '.join(values)}")
-
-    def _way_back(self, tree: Tree[Token]) -> None:
-        fields, found = map(str, tree.children)
-        flags = ["saddr", *(["mark"] if "mark" in fields else []), "iif"]
-        left = {"fib": {"result": "oif", "flags": flags}}
-        self.statements.append({"match": {"op": "==", "left": left, "right": found == "exists"}})
-        self.unread.append(f"{fields} {found}")
 
     def _comment(self, tree: Tree[Token]) -> None:
         text = str(tree.children[0]).strip('"')
@@ -453,11 +221,11 @@ class _Rule:
 
     def _mark_set(self, tree: Tree[Token]) -> None:
         name, first, *changes = tree.children
-        value: Any = number(str(first)) if str(first)[:1].isdigit() else _mark(str(first))
+        value: Any = number(str(first)) if str(first)[:1].isdigit() else mark_of(str(first))
         for change in changes:
             assert isinstance(change, Tree)
             value = {_OPERATORS[str(change.data)]: [value, number(str(change.children[0]))]}
-        statement = {"key": _mark(str(name)), "value": value}
+        statement = {"key": mark_of(str(name)), "value": value}
         self.statements.append({"mangle": statement})
         target = mark_change(statement)
         self.target = target.split() if target is not None else ["-j", "MARK"]
@@ -482,10 +250,20 @@ class _Rule:
         ends = next((kind for kind in ("ct expectation", "flow") if word.startswith(kind)), "log")
         self.statements.append({ends: None})
 
+    def _header_set(self, tree: Tree[Token]) -> None:
+        name, value = map(str, tree.children)
+        protocol, _, field = name.rpartition(" ")
+        statement = {"key": {"payload": {"protocol": protocol, "field": field}}, "value": json_value(value)}
+        self.statements.append({"mangle": statement})
+        if (changed := header_change(statement)) is not None:
+            self.target = changed[1].split()
+
+    def _tproxy(self, tree: Tree[Token]) -> None:
+        (_, *family), to = str(tree.children[0]).split(), str(tree.children[1])
+        about = translation_of(to, redirects=False) or {}
+        self.statements.append({"tproxy": {**about, "family": family[0]} if family else about})
+        self.unread.append(f"tproxy to {to}")
+
     def _notrack(self, tree: Tree[Token]) -> None:
         self.statements.append({"notrack": None})
         self.target = ["-j", "CT", "--notrack"]
-
-
-def _mark(text: str) -> dict[str, Any]:
-    return {"ct" if text.startswith("ct") else "meta": {"key": "mark"}}

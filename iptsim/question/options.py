@@ -174,6 +174,10 @@ def explain_options(line: Mapping[str, Any]) -> list[str]:
     return words
 
 
+#: How a setting that holds or not is written.
+_TRUTH = {True: "yes", False: "no"}
+
+
 def _settings(line: Mapping[str, Any], path: str = "") -> Iterator[str]:
     for name, value in line.items():
         if isinstance(value, Mapping):
@@ -181,4 +185,4 @@ def _settings(line: Mapping[str, Any], path: str = "") -> Iterator[str]:
         elif isinstance(value, list):
             yield f"{path}{name}={','.join(map(str, value))}"
         else:
-            yield f"{path}{name}={value}"
+            yield f"{path}{name}={_TRUTH.get(value, value) if isinstance(value, bool) else value}"

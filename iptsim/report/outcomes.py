@@ -74,6 +74,7 @@ REASON_WORDS: dict[str, Message] = {
     "rp-filter": message("reverse path filter"),
     "not-joined": message("group not joined"),
     "not-for-host": message("not for this host"),
+    "proxy-unrouted": message("no route to the transparent proxy"),
     "nat-failed": message("cannot be translated"),
     "ttl-exceeded": message("TTL has expired"),
     "too-big": message("larger than the MTU"),

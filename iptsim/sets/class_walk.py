@@ -344,7 +344,7 @@ class ClassWalk:
             for part in context.packet.parts  # type: ignore[attr-defined]
             if part.packets & self.leading != self.nothing
         )
-        for key in ("mark", "tos", "ttl", "tcp_flags"):
+        for key in ("mark", "tos", "ttl", "tcp_flags", "proxied"):
             number = self.bits.number(part.header[key]) if key in part.header else None
             if number is not None:
                 setattr(context.packet, key, number)

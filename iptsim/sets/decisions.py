@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from iptsim.dump.ruleset import Rule
-from iptsim.host.namespace import NftChain
+from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.trace import MATCHES

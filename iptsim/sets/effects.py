@@ -21,8 +21,8 @@ from iptsim.sets.rewriting import Bit, Rewriting, constant_bits, variable_bit
 from iptsim.sets.space import TRACKED, Space
 
 #: The targets that change fields bit by bit: the bits of these fields, wherever they come from.
-_BITWISE = frozenset({"MARK", "CONNMARK", "TOS", "DSCP", "ECN", "TTL", "HL"})
-_CHANGED = ("mark", "ct.mark", "tos", "ttl", "tcp_flags")
+_BITWISE = frozenset({"MARK", "CONNMARK", "TOS", "DSCP", "ECN", "TTL", "HL", "tproxy"})
+_CHANGED = ("mark", "ct.mark", "tos", "ttl", "tcp_flags", "proxied")
 #: Targets of which only the field that they change is known.
 _OPAQUE = {"HMARK": "mark", "SET": "mark", "SNPT": "src", "DNPT": "dst"}
 _NOWHERE = Flow(0, 0, 0, 0, 0)

@@ -183,7 +183,7 @@ _READ: dict[str, Callable[[Context], Any]] = {
     "fragment": lambda context: context.packet.fragment or "whole",
     "local_socket": lambda context: context.packet.local_socket,
     "src_mac": lambda context: context.packet.src_mac and context.packet.src_mac.lower(),
-    **{name: attrgetter(f"packet.{name}") for name in ("pkttype", "tos", "ttl")},
+    **{name: attrgetter(f"packet.{name}") for name in ("pkttype", "tos", "ttl", "proxied")},
 }
 #: Fields that are not in the header, and that packets of one class may differ in.
 _OF_EACH_PACKET = ("ipset ", "ct.node.", "src.eui64", "recent")

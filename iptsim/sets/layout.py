@@ -27,7 +27,7 @@ _HEADER: tuple[tuple[str, int | None], ...] = (
     ("in_interface", _INTERFACE_BITS), ("src", None), ("ct.state", 3), ("mark", 32), ("ct.mark", 32),
     ("tcp_flags", 8), ("fragment", 2), ("icmp_type", 16), ("src_mac", _NAME_BITS), ("pkttype", 2), ("tos", 8),
     ("ttl", 8), ("length", 32), ("ct.direction", 1), ("physical_in", _NAME_BITS), ("physical_out", _NAME_BITS),
-    ("local_socket", 1),
+    ("local_socket", 1), ("proxied", 1),
 )  # fmt: skip
 #: The fields whose values are names, and all values where no others exist.
 _NAMES: dict[str, tuple[str, ...]] = {

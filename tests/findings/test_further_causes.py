@@ -394,3 +394,19 @@ def test_only_one_of_two_rules_that_are_alike_is_reported(tmp_path: Path) -> Non
     found = lint(tmp_path, "iptables -A FORWARD -i wg0 -j ACCEPT\niptables -A FORWARD -i wg0 -j ACCEPT\n")
     assert "never-matches" in found
     assert "redundant-rule" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "is_unrouted"),
+    [
+        ("ip rule\n0: from all lookup local\n32766: from all lookup main\n", True),
+        (ROUTED, False),
+        ("", False),  # the routing rules are not shown
+        ("ip rule add fwmark 1 lookup 100\n", False),  # the routes of their table are not shown
+        ("ip rule add fwmark 2 lookup 100\nip route add local 0.0.0.0/0 dev lo table 100\n", True),
+    ],
+)
+def test_a_transparent_proxy_that_no_route_leads_to(text: str, is_unrouted: bool, tmp_path: Path) -> None:
+    """ip_forward drops packets that a socket has taken; measured in namespaces."""
+    to_proxy = "iptables -t mangle -A PREROUTING -p tcp -j TPROXY --on-port 7893 --tproxy-mark 1\n"
+    assert ("proxy-unrouted" in lint(tmp_path, text + to_proxy)) is is_unrouted

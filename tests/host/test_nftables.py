@@ -9,7 +9,7 @@ import pytest
 
 from iptsim.dump import loads
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.namespace import NftChain, NftRuleset
+from iptsim.host.nft_chains import NftChain, NftRuleset
 from iptsim.host.nft_hints import hinted
 from iptsim.host.nftables import RulesetEntry, read_nftables, without_iptables
 from tests.host.laboratory import NEEDS_KERNEL

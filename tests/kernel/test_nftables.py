@@ -18,6 +18,7 @@ from contextlib import ExitStack
 import pytest
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.host.namespace import Route, RoutingRule
 from iptsim.host.nftables import RulesetEntry, read_nftables, without_iptables
 from tests.host.laboratory import NEEDS_KERNEL
 from tests.kernel.namespaces import CommandError, Namespace
@@ -51,6 +52,8 @@ _RULES = (
     "ct mark set 0x2 counter accept", "meta mark { 2, 6 } drop", "ether saddr 02:00:00:01:00:02 drop",
     "meta l4proto tcp th dport 79-81 drop", "udp dport != { 53, 67 } drop", "icmp type != echo-request drop",
     "goto sub", "meta mark set 2 tcp dport 81 accept", "meta mark != { 1, 3 } meta mark set 3 drop",
+    "tcp dport < 81 drop", "tcp sport >= 1024 accept", "meta length > 1000 drop", "meta length < 1000 accept",
+    "tcp flags ! syn,ack drop", "tcp flags & (syn|rst) == 0x0 accept", "meta mark set 2", "meta mark 2 drop",
     "ip protocol 0 drop", "meta mark vmap { 0 : jump sub, 2 : drop }", "meta mark set meta mark ^ 0x2",
 )  # fmt: skip
 _IP_RULES = (
@@ -78,6 +81,20 @@ _IP_RULES = (
     "ip protocol . ip saddr { tcp . 10.9.0.0/24 } tcp dport 80 drop",
     "numgen inc mod 1 vmap { 0 : jump sub }",
     "numgen random mod 2 offset 5 vmap { 0-6 : jump sub, 7 : drop }",
+    "ip daddr . tcp dport vmap { 10.9.0.0/24 . 80 : jump sub, 10.1.0.0/24 . 81 : drop }",
+    "ip daddr . tcp dport vmap { 10.9.0.0/24 . 79-80 : jump sub, 10.9.0.2 . 80-81 : drop }",
+    "ip ttl set 65",
+    "ip ttl set 1",
+    "ip ttl < 10 drop",
+    "ip ttl != 64 drop",
+    "ip ttl 10-64 ip ttl set 70 accept",
+    "ip dscp set cs1",
+    "ip dscp cs1 drop",
+    "ip dscp != { cs1, 4 } accept",
+    "ip dscp af11 meta mark set 2",
+    "ip dscp set af11 meta mark set 2 counter",
+    "ip ecn set ce",
+    "ip frag-off & 0x1fff != 0 drop",
     "update @seen { ip saddr }",
     "update @seen { ip saddr limit rate over 1/hour } drop",
 )
@@ -85,6 +102,8 @@ _EARLY = (
     "fib saddr . iif oif missing drop",
     "fib saddr . mark . iif oif exists accept",
     "ip daddr 10.9.0.2 notrack",
+    "meta l4proto tcp tproxy to :9999 drop",
+    "tcp dport 80 meta mark set 2 tproxy to :0 accept",
 )
 _REJECTING = (
     "tcp dport 80 reject", "reject with tcp reset", "reject with icmpx admin-prohibited",
@@ -118,6 +137,12 @@ _NAT_RULES = {
     ),
     "input": ("accept", "counter", "drop"),
 }
+#: Packets with mark 2 have no route.
+_POLICY = [
+    RoutingRule(family=4, priority=0, table="local"),
+    RoutingRule(family=4, priority=100, fwmark=2, table="100"),
+    RoutingRule(family=4, priority=32766, table="main"),
+]
 _SEEN = "  set seen { type ipv4_addr; size 99; flags dynamic,timeout; timeout 1h; }\n"
 _IPTABLES = (
     "-A INPUT -p tcp --dport 80 -j DROP", "-A FORWARD -p tcp --dport 80 -j REJECT", "-A FORWARD -s 10.9.0.2 -j DROP",
@@ -179,6 +204,7 @@ class Network:
                 self.spaces[one],
                 f"neigh add {_ADDRESSES[other]} lladdr 02:00:00:01:00:{number:02x} dev eth0 nud permanent",
             )
+        self._run(host, "route add blackhole default table 100", "rule add fwmark 2 lookup 100 priority 100")
         self._run_sysctl(
             host, "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1", "net.ipv4.icmp_ratelimit=0"
         )
@@ -248,6 +274,8 @@ def _rules(dice: random.Random) -> tuple[str, str]:
         kind, priority = "filter", dice.choice(_PRIORITIES)
         if family in ("ip", "inet") and hook in _NAT_RULES and dice.random() < 0.3:
             kind, priority, known = "nat", dice.choice((-110, -100, 0, 100)), _NAT_RULES[hook]
+        elif family in ("ip", "inet") and hook == "output" and dice.random() < 0.5:
+            kind = "route"
         policy = dice.choice(("accept", "accept", "accept", "drop"))
         rules, inner = (
             "\n    ".join(dice.sample(known, min(len(known), dice.choice((0, 1, 2, 3))))) for _ in range(2)
@@ -282,12 +310,20 @@ def test_what_is_certain_is_what_the_kernel_does(network: Network) -> None:
             continue  # a kernel without this family or expression
         loaded += 1
         host = router(network.host.run(["iptables-save"]))
+        host.namespace.rules += _POLICY
+        host.namespace.routes.append(
+            Route(family=4, destination=0, prefix_length=0, type="blackhole", table="100")
+        )
         printed = json.loads(network.host.run(["nft", "-j", "list", "ruleset"]))
         found = read_nftables(RulesetEntry.model_validate(printed))
         host.namespace.nftables = without_iptables(found, host.rulesets.values())
         for (sender, target), outcome in zip(_QUESTIONS, network.outcomes(), strict=True):
             trace = ask(
-                host, sender=_ADDRESSES[sender] if sender == "client" else sender, to=target, dport=80
+                host,
+                sender=_ADDRESSES[sender] if sender == "client" else sender,
+                to=target,
+                dport=80,
+                facts={"tproxy_listener": False},
             )
             what = f"{sender} to {target}: the kernel {outcome}, iptsim {trace.verdict}\n{dump}\n{tables}"
             if trace.verdict == "DEPENDS":

@@ -10,7 +10,7 @@ from typing import Any
 from iptsim.dump.reader import loads
 from iptsim.host.capture import load_host
 from iptsim.host.model import Host
-from iptsim.host.namespace import NftChain, NftRule, NftRuleset
+from iptsim.host.nft_chains import NftChain, NftRule, NftRuleset
 
 CAPTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
 

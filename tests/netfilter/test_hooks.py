@@ -2,7 +2,7 @@
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.host.namespace import NftChain, NftRuleset
+from iptsim.host.nft_chains import NftChain, NftRuleset
 from iptsim.host.nft_hints import hinted
 from iptsim.netfilter.hooks import Hooks, IptablesChain, NftablesChain
 from iptsim.netfilter.program import Program

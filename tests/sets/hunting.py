@@ -26,7 +26,7 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.host import load_host
 from iptsim.host.model import Host
-from iptsim.host.namespace import NftChain, NftRule, NftRuleset
+from iptsim.host.nft_chains import NftChain, NftRule, NftRuleset
 from iptsim.netfilter.nft_program import program_of
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import Family, address_text

@@ -15,7 +15,8 @@ from pydantic import AfterValidator, Field, model_validator
 from iptsim.host.containers import Endpoint, ExposedPort, Link, PublishedPort, Subnet
 from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.host.namespace import Frozen, check_interface_name
+from iptsim.host.frozen import Frozen
+from iptsim.host.namespace import check_interface_name
 from iptsim.languages import message
 from iptsim.packet import FAMILIES, Family, ip_address, parse_address
 

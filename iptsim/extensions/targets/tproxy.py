@@ -1,16 +1,33 @@
-"""`-j TPROXY`: hand the packet to a local proxy without changing it (net/netfilter/xt_TPROXY.c)."""
+"""`-j TPROXY`: hand the packet to a local proxy without changing it (net/netfilter/xt_TPROXY.c).
+
+nftables' `tproxy` does so too (nft_tproxy_eval, net/netfilter/nft_tproxy.c), but neither accepts nor drops: without a
+proxy, the rest of its rule does not apply.
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Option, Status, Target, Value, Verdict
+from pydantic import InstanceOf
+
+from iptsim.extensions.base import (
+    CONTINUE,
+    Match,
+    Option,
+    Predicate,
+    Status,
+    Target,
+    Value,
+    Verdict,
+    constrained,
+)
+from iptsim.extensions.constraints import Constraint, Field, named
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.marks import change_text, clear_and_flip
 from iptsim.extensions.stated import stated
 from iptsim.extensions.values import ADDRESS, MARK, Address, MaskedNumber, port
 from iptsim.languages import Message, Text, message
-from iptsim.packet import TCP, UDP, Context, Unknown
+from iptsim.packet import TCP, UDP, Context, Truth, Unknown
 
 
 def parse_port(text: str) -> int:
@@ -59,7 +76,8 @@ class Tproxy(Target):
         served = stated(context, "tproxy_listener")
         if served is False:
             return Verdict("DROP", detail=message("no transparent proxy listens {where}", where=self._where))
-        # a packet that will be accepted is marked; if that is not known, the mark counts on the branch that accepts
+        # what happens to a packet that will be accepted; if that is not known, it counts on the branch that accepts
+        context.packet.proxied = True
         context.packet.mark = clear_and_flip(context.packet.mark, self._mark)
         if served is None:
             return Unknown(
@@ -70,14 +88,7 @@ class Tproxy(Target):
 
     @property
     def _where(self) -> Message:
-        where = (
-            message("on port {port}", port=self.on_port)
-            if self.on_port
-            else message("on the packet's own port")
-        )
-        if self.on_ip in (None, self.nowhere):
-            return where
-        return message("{where} of {address}", where=where, address=str(self.on_ip))
+        return _where(self.on_port, "" if self.on_ip in (None, self.nowhere) else str(self.on_ip))
 
     def lists(self, form: ListingForm) -> str:
         address = self.on_ip or self.nowhere
@@ -95,6 +106,76 @@ class Tproxy6(Tproxy):
 
     nowhere: ClassVar[Address] = Address(6, 0)
     family: ClassVar[int | None] = 6
+
+
+class ProxyListener(Match):
+    """Whether a transparent proxy serves the packet: the condition for the rest of a rule after `tproxy` of nftables.
+
+    Attributes:
+        where: its address and port, as a phrase that follows "listens".
+    """
+
+    #: no `-m` loads it
+    name: ClassVar[str] = ""
+    status: ClassVar[Status] = "given"
+
+    where: InstanceOf[Message]
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition, which is unknown unless the question states it."""
+        key = f"tproxy {self.where}"
+        return (constrained(key, Constraint(Field(key, self._listens, self._got), named(True))),)
+
+    def _listens(self, context: Context) -> Truth:
+        served = stated(context, "tproxy_listener")
+        if served is not None:
+            return served
+        reason = message("whether a transparent proxy listens {where}", where=self.where)
+        return Unknown(reason, "--set tproxy_listener=yes", ("tproxy", str(self.where), context.packet.flow))
+
+    def _got(self, context: Context) -> Text:
+        return message("no transparent proxy listens {where}", where=self.where)
+
+    def lists(self, form: ListingForm) -> str:
+        return f" tproxy {self.where}"
+
+    def says(self) -> Text:
+        return message("that a transparent proxy {where} serves", where=self.where)
+
+
+class ToProxy(Target):
+    """Give the packet to the transparent proxy that serves it: what `tproxy` of nftables does."""
+
+    name: ClassVar[str] = "tproxy"
+
+    to: str
+    where: InstanceOf[Message]
+
+    def save(self) -> str:
+        """Return what follows `tproxy` in nftables."""
+        return f"to {self.to}"
+
+    def apply(self, context: Context) -> Verdict:
+        context.packet.proxied = True
+        return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        return f" to {self.to}"
+
+    def says(self) -> Text:
+        return message("hand to the transparent proxy {where}", where=self.where)
+
+
+def to_proxy(address: str, port: int) -> tuple[ProxyListener, ToProxy]:
+    """Return the condition and the target of `tproxy` with an address ("" for any) and a port (0 for the packet's)."""
+    where = _where(port, address)
+    to = f"[{address}]" if ":" in address else address
+    return ProxyListener(where=where), ToProxy(to=f"{to}:{port}" if port else to, where=where)
+
+
+def _where(port: int, address: str) -> Message:
+    where = message("on port {port}", port=port) if port else message("on the packet's own port")
+    return message("{where} of {address}", where=where, address=address) if address else where
 
 
 EXTENSIONS = (Tproxy, Tproxy6)

@@ -1,6 +1,7 @@
-"""Statements of nftables that change the mark of packets or connections, as targets of iptables.
+"""Statements of nftables that change marks or fields of the header, as targets of iptables.
 
-Sources: libnftables-json(5); nft_meta_set_eval (net/netfilter/nft_meta.c), nft_ct_set_eval (net/netfilter/nft_ct.c).
+Sources: libnftables-json(5); nft_meta_set_eval (net/netfilter/nft_meta.c), nft_ct_set_eval (net/netfilter/nft_ct.c),
+nft_payload_set_eval (net/netfilter/nft_payload.c).
 """
 
 from __future__ import annotations
@@ -8,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from iptsim.packet import Family
+
 _ALL = 0xFFFFFFFF
 _Source = Literal["meta", "ct"]
+#: DiffServ classes that nft names otherwise than iptables.
+_DSCP = {"lephb": 0x01, "va": 0x2C, "df": 0x00}
+_ECN = {"not-ect": 0, "ect1": 1, "ect0": 2, "ce": 3}
 
 
 class _Value(NamedTuple):
@@ -39,6 +45,37 @@ def mark_change(value: Any) -> str | None:
     if written == "meta":
         return f"-j CONNMARK --restore-mark --nfmask {_ALL:#x} --ctmask {new.kept:#x}"
     return f"-j CONNMARK --save-mark --nfmask {new.kept:#x} --ctmask {_ALL:#x}"
+
+
+def header_change(value: Any) -> tuple[Family, str] | None:
+    """Return the target that changes the header as a `mangle` statement does, and the family of the header.
+
+    None if there is no such target.
+
+    Args:
+        value: of the statement: what is written, and the new value.
+    """
+    key, new = (value.get("key"), value.get("value")) if isinstance(value, Mapping) else (None, None)
+    payload = key.get("payload") if isinstance(key, Mapping) else None
+    if not isinstance(payload, Mapping) or not isinstance(new, int | str):
+        return None
+    family: Family = 6 if payload.get("protocol") == "ip6" else 4
+    match payload.get("protocol"), payload.get("field"):
+        case ("ip", "ttl") if isinstance(new, int):
+            return family, f"-j TTL --ttl-set {new}"
+        case ("ip6", "hoplimit") if isinstance(new, int):
+            return family, f"-j HL --hl-set {new}"
+        case ("ip" | "ip6", "dscp"):
+            return family, f"-j DSCP {dscp_option('--set-dscp', new)}"
+        case ("ip" | "ip6", "ecn") if new in _ECN:
+            return family, f"-j TOS --set-tos {_ECN[str(new)]}/3"
+    return None
+
+
+def dscp_option(option: str, value: int | str) -> str:
+    """Return an option for a DSCP, which nft prints as a number or by its name."""
+    number = _DSCP.get(str(value), value)
+    return f"{option} {number}" if isinstance(number, int) else f"{option}-class {number.upper()}"
 
 
 def _mark(value: Any) -> _Source | None:

@@ -1,0 +1,81 @@
+"""Conditions of nftables on numbers in the header (hops, DSCP, length), as options of iptables.
+
+Sources: libnftables-json(5); nft_cmp_eval (net/netfilter/nft_cmp.c), nft_range_eval (nft_range.c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from iptsim.host.nft_changes import dscp_option
+from iptsim.packet import Family
+
+_LARGEST = 0xFFFF
+_MOST_HOPS = 0xFF
+
+
+class Alternatives(NamedTuple):
+    """Options for a condition.
+
+    Attributes:
+        options: the options.
+        every: whether all of them must match, rather than one.
+    """
+
+    options: list[str]
+    every: bool
+
+
+def compared(op: str, value: Any) -> dict[str, list[int]] | None:
+    """Return the range of numbers that `<`, `<=`, `>` or `>=` means; None if the value is no number.
+
+    >>> compared("<", 5), compared(">=", 1024)
+    ({'range': [0, 4]}, {'range': [1024, 65535]})
+    """
+    if not isinstance(value, int):
+        return None
+    return {
+        "range": {"<": [0, value - 1], "<=": [0, value], ">": [value + 1, _LARGEST]}.get(
+            op, [value, _LARGEST]
+        )
+    }
+
+
+def header_options(name: str, values: Sequence[Any], family: Family, *, negated: bool) -> Alternatives | None:
+    """Return the options for one of some values of a field, or for none of them; None if iptables has no such options.
+
+    Args:
+        name: "hops", "dscp" or "length".
+        values: numbers, ranges as in libnftables-json(5), or names.
+        family: of the packets.
+        negated: none of the values.
+    """
+    sign = "! " if negated else ""
+    if name == "dscp":
+        if not all(isinstance(one, int | str) for one in values):
+            return None
+        return Alternatives([f"-m dscp {sign}{dscp_option('--dscp', one)}" for one in values], negated)
+    spans = [_span(one) for one in values]
+    if None in spans:
+        return None
+    ends = [span for span in spans if span is not None]
+    if name == "length":
+        return Alternatives([f"-m length {sign}--length {first}:{last}" for first, last in ends], negated)
+    flag = "-m ttl {}--ttl" if family == 4 else "-m hl {}--hl"
+    if all(first == last for first, last in ends):
+        return Alternatives([f"{flag.format(sign)}-eq {first}" for first, _ in ends], negated)
+    if len(ends) > 1:
+        return None
+    ((first, last),) = ends
+    below, above = (first, last) if negated else (last + 1, first - 1)
+    options = [f"{flag.format('')}-lt {below}"] if 0 < below <= _MOST_HOPS else []
+    options += [f"{flag.format('')}-gt {above}"] if 0 <= above < _MOST_HOPS else []
+    return Alternatives(options, not negated)
+
+
+def _span(value: Any) -> tuple[int, int] | None:
+    ends = value.get("range") if isinstance(value, Mapping) else [value, value]
+    if not isinstance(ends, list) or len(ends) != 2 or not all(isinstance(one, int) for one in ends):
+        return None
+    return (ends[0], ends[1]) if ends[0] <= ends[1] else None

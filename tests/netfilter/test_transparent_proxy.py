@@ -1,0 +1,98 @@
+"""Packets that a transparent proxy takes; expected outcomes from connections in namespaces, with and without `ip rule`.
+
+A client behind the router opens connections to a server; on the router a program with IP_TRANSPARENT listens or not.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.host import Host
+from iptsim.host.namespace import Route, RoutingRule
+from iptsim.host.nftables import RulesetEntry, read_nftables
+from iptsim.netfilter.trace import Trace
+from tests.netfilter.hosts import ask, dump, router
+
+_TO_PROXY = dump(mangle="-A PREROUTING -p tcp -j TPROXY --on-port 7893 --on-ip 127.0.0.1 --tproxy-mark 1")
+_LOCAL = [
+    RoutingRule(family=4, priority=0, table="local"),
+    RoutingRule(family=4, priority=32766, table="main"),
+]
+_MARKED = RoutingRule(family=4, priority=100, fwmark=1, table="100")
+
+
+def routed(host: Host, *, to_proxy: bool) -> Host:
+    host.namespace.rules += [*_LOCAL, _MARKED] if to_proxy else _LOCAL
+    host.namespace.routes.append(
+        Route(family=4, destination=0, prefix_length=0, type="local", device="lo", table="100")
+    )
+    return host
+
+
+def nft(*statements: dict[str, object]) -> Host:
+    base = {"family": "ip", "table": "t", "name": "p", "type": "filter", "hook": "prerouting", "prio": -150}
+    tcp = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}}
+    rule = {"family": "ip", "table": "t", "chain": "p", "expr": [tcp, *statements]}
+    host = router("")
+    host.namespace.nftables = read_nftables(
+        RulesetEntry.model_validate({"nftables": [{"chain": base}, {"rule": rule}]})
+    )
+    return host
+
+
+def through(host: Host, *, listens: bool) -> Trace:
+    return ask(
+        host, sender="10.1.0.9", to="10.2.0.9", dport=80, facts={"tproxy_listener": listens}, in_="eth0"
+    )
+
+
+def receiver(trace: Trace) -> str:
+    delivered = trace.legs[0].delivered
+    return delivered.kind if delivered is not None else trace.verdict
+
+
+@pytest.mark.parametrize(("to_proxy", "expected"), [(True, "host"), (False, "DROP")])
+def test_the_kernel_does_not_forward_what_a_proxy_has_taken(expected: str, *, to_proxy: bool) -> None:
+    assert receiver(through(routed(router(_TO_PROXY), to_proxy=to_proxy), listens=True)) == expected
+
+
+_PROXY: dict[str, object] = {"tproxy": {"addr": "127.0.0.1", "port": 7893}}
+_MARK: dict[str, object] = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}
+_DROP: dict[str, object] = {"drop": None}
+_ACCEPT: dict[str, object] = {"accept": None}
+
+
+@pytest.mark.parametrize(
+    ("statements", "to_proxy", "listens", "expected"),
+    [
+        ((_PROXY, _MARK, _ACCEPT), True, True, "host"),
+        ((_PROXY, _MARK, _ACCEPT), False, True, "DROP"),
+        ((_PROXY, _MARK, _DROP), True, False, "outside"),
+        ((_PROXY, _DROP), True, True, "DROP"),
+    ],
+)
+def test_tproxy_of_nftables(
+    statements: tuple[dict[str, object], ...], expected: str, *, to_proxy: bool, listens: bool
+) -> None:
+    assert receiver(through(routed(nft(*statements), to_proxy=to_proxy), listens=listens)) == expected
+
+
+def test_a_route_to_the_proxy_is_assumed_where_no_policy_rules_are_known() -> None:
+    trace = through(router(_TO_PROXY), listens=True)
+    assert receiver(trace) == "host"
+    assert any("ip rule" in str(note) for note in trace.assumptions)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("route", "DROP"), ("filter", "ACCEPT")])
+def test_only_a_chain_of_type_route_routes_the_hosts_own_packets_again(kind: str, expected: str) -> None:
+    base = {"family": "ip", "table": "t", "name": "o", "type": kind, "hook": "output", "prio": -150}
+    rule = {"family": "ip", "table": "t", "chain": "o", "expr": [_MARK]}
+    host = router("")
+    host.namespace.nftables = read_nftables(
+        RulesetEntry.model_validate({"nftables": [{"chain": base}, {"rule": rule}]})
+    )
+    host.namespace.rules += [*_LOCAL, _MARKED]
+    host.namespace.routes.append(
+        Route(family=4, destination=0, prefix_length=0, type="blackhole", table="100")
+    )
+    assert ask(host, sender="host", to="10.2.0.9", dport=80).verdict == expected
