@@ -8,21 +8,29 @@ import sys
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
-from iptsim.commands.common import ANSWERED, BAD, DIFFERS, json_text, open_source, question_fields
+from iptsim.commands.common import (
+    ANSWERED,
+    BAD,
+    DIFFERS,
+    json_object,
+    json_text,
+    open_source,
+    question_fields,
+)
 from iptsim.commands.expecting import assume_listening, expected
+from iptsim.commands.known_answers import KnownAnswers, Members
 from iptsim.errors import IptsimError, UsageError
 from iptsim.languages import message, text_of
 from iptsim.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
+    from iptsim.explanation import Explanation
     from iptsim.host import Host
 
 #: Bytes of a batch that are read at once; answers are flushed after each piece.
 _PIECE = 1 << 16
 #: The longest line of a batch, in bytes.
 LINE_LIMIT = 1 << 20
-#: The characters of answers that are kept for the same questions; an answer has a few thousand.
-_KEPT = 1 << 24
 
 
 def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> int:
@@ -40,7 +48,7 @@ def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> in
     if arguments.source == "-" and arguments.batch == "-":
         raise UsageError(message("SOURCE and --batch cannot both be standard input"))
     defaults = question_fields(arguments)
-    batch = _Batch(open_source(arguments), defaults, wanted, teach=arguments.teach)
+    batch = Batch(open_source(arguments), defaults, wanted, teach=arguments.teach)
     with _stream(arguments.batch) as stream:
         for lines in groups_of_lines(stream):
             for line in lines:
@@ -51,7 +59,7 @@ def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> in
     return batch.status()
 
 
-class _Batch:
+class Batch:
     """Answers the lines of a batch, and records whether the answers are as expected."""
 
     def __init__(
@@ -63,9 +71,7 @@ class _Batch:
         self.simulator = simulator_of(host)
         self.number = self.answered = self.errors = 0
         self.expecting, self.missed = wanted is not None, False
-        #: a question without its id -> its answer
-        self._known: dict[str, tuple[str, str]] = {}
-        self._room = _KEPT
+        self.known = KnownAnswers(self.simulator)
 
     def text(self, line: bytes) -> str:
         """Return the answer to a line as JSON, or the error in its place."""
@@ -73,53 +79,47 @@ class _Batch:
         try:
             fields = _line_fields(line)
             name = fields.get("id") if isinstance(fields.get("id"), str | int) else None
-            parts = self._parts(fields, name)
+            members = self._members(fields, name)
         except IptsimError as error:
             self.errors += 1
             return json_text({"id": name, "error": str(error)})
         self.answered += 1
-        return parts[0] + parts[1] if name is None else f'{parts[0]}"id": {json_text(name)}, {parts[1]}'
-
-    def _parts(self, fields: dict[str, Any], name: str | int | None) -> tuple[str, str]:
-        """Return an answer without its id as JSON, divided where the id belongs; the last ones are kept."""
-        question = None
-        has_valid_id = type(fields["id"]) in (str, int) if "id" in fields else True
-        if self.wanted is None and "expect" not in fields and has_valid_id:
-            question = repr((name is None, {one: value for one, value in fields.items() if one != "id"}))
-            if question in self._known:
-                return self._known[question]
-        out = self._answer(fields)
         if name is not None:
-            out.pop("id", None)
-        (key, value), *rest = out.items()
-        parts = json_text({key: value})[:-1] + ", ", json_text(dict(rest))[1:]
-        # the witness of each class of addresses is a question that has the id as well
-        if question is not None and '"id": ' not in parts[1]:
-            self._keep(question, parts)
-        return parts
+            members = {"schema": members["schema"], "id": json_text(name), **members}
+        return json_object(members)
 
-    def _keep(self, question: str, parts: tuple[str, str]) -> None:
-        self._room -= len(question) + len(parts[1])
-        if self._room < 0:
-            self._known.clear()
-            self._room = _KEPT
-        self._known[question] = parts
-
-    def _answer(self, fields: dict[str, Any]) -> dict[str, Any]:
-        from iptsim.asking import ask_all
-        from iptsim.explanation.expectation import check_expectation
-        from iptsim.question.model import Question
-
-        wanted = self.wanted
+    def _members(self, fields: dict[str, Any], name: str | int | None) -> Members:
+        """Return the members of an answer except its id."""
+        wanted, question = self.wanted, _merged(self.defaults, fields)
         if "expect" in fields:
             self.expecting = True
-            wanted = check_expectation(fields.pop("expect"))
-        question = Question(**_merged(self.defaults, fields))
-        explanation = ask_all(self.simulator, question)
+            from iptsim.explanation.expectation import check_expectation
+
+            wanted = check_expectation(question.pop("expect"))
+        # an id that is not valid is an error
+        is_plain = wanted is None and ("id" not in fields or type(fields["id"]) in (str, int))
+        asked = {name: value for name, value in question.items() if name != "id"}
+        known = self.known.get(asked) if is_plain else None
+        # the witness of each class of addresses is a question that has the id as well
+        if known is not None and (name is None or "classes" not in known):
+            return known
+        explanation = self._answer(question, wanted)
+        out = explanation.as_json(verbose=explanation.question.verbose, teach=self.teach)
+        out.pop("id", None)
+        members = {key: json_text(value) for key, value in out.items()}
+        if is_plain and (name is None or "classes" not in members):
+            self.known.keep(asked, members)
+        return members
+
+    def _answer(self, fields: dict[str, Any], wanted: str | None) -> Explanation:
+        from iptsim.asking import ask_all
+        from iptsim.question.model import Question
+
+        explanation = ask_all(self.simulator, Question(**fields))
         if wanted is not None:
             assume_listening(wanted, explanation)
             self.missed |= expected(wanted, explanation, f"line {self.number}: ") != ANSWERED
-        return explanation.as_json(verbose=question.verbose, teach=self.teach)
+        return explanation
 
     def status(self) -> int:
         """Return the exit status."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -372,3 +372,12 @@ def json_text(value: Any, indent: int | None = None) -> str:
     raw = json.dumps(value, ensure_ascii=False, default=json_default)
     whole = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return json.dumps(json.loads(whole), indent=indent)
+
+
+def json_object(members: Mapping[str, str]) -> str:
+    """Return a JSON object in the form of :func:`json_text`.
+
+    Args:
+        members: for each name, the value as JSON text.
+    """
+    return f"{{{', '.join(f'{json_text(name)}: {value}' for name, value in members.items())}}}"

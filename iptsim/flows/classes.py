@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from iptsim.errors import IptsimError
 from iptsim.explanation.reasons import Reason, reason_of
-from iptsim.flows.cuts import Cuts
+from iptsim.flows.cuts import COLUMNS, Cuts
 from iptsim.flows.observing import Asked, Lookup, Observed, Places, Questions, Uneven
 from iptsim.flows.twins import as_twin, is_example
-from iptsim.flows.vectors import COLUMNS, NONE, VectorChain
+from iptsim.flows.vectors import NONE, VectorChain
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Packet, address_text

@@ -29,6 +29,8 @@ from iptsim.packet import BITS, FAMILIES, Family, parse_address
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.internet import outside_address
 
+#: Fields of a packet whose values differ from record to record.
+COLUMNS = ("src", "dst", "sport", "dport")
 #: Addresses that the kernel treats specially (include/linux/in.h, include/net/ipv6.h, RFC 6724).
 _SPECIAL: dict[Family, tuple[str, ...]] = {
     4: ("0.0.0.0/32", "0.0.0.0/8", "127.0.0.0/8", "127.0.0.1/32", "127.0.0.11/32", "169.254.0.0/16", "224.0.0.0/4",

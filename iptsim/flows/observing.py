@@ -5,38 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iptsim.extensions.base import Target
-from iptsim.extensions.constraints import Constraint, Several
-from iptsim.extensions.nat import NatRange
-from iptsim.flows.cuts import SOLICITED, Cuts, has_gaps
-from iptsim.flows.vectors import COLUMNS, Numbers, VectorChain
+from iptsim.flows.cuts import COLUMNS, SOLICITED, Cuts
+from iptsim.flows.evenness import is_even, kind_of
+from iptsim.flows.vectors import Numbers, VectorChain
 from iptsim.netfilter.chain_index import indexed
 from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.program import ChainRules
 from iptsim.packet import Context, Packet, Unknown
-
-#: Fields of conditions with the same result for all packets of a coarse class that took the same path so far.
-_SAME = frozenset({
-    "proto", "in_interface", "out_interface", "ct.state", "mark", "tcp_flags", "tcp_options", "fragment", "ttl", "tos",
-    "length", "icmp_type", "pkttype", "src_mac", "local_socket", "uid", "gid", "other_groups", "physical_in",
-    "physical_out", "physical_in.present", "physical_out.present", "ct", "ct.mark", "ct.status", "ct.direction",
-    "ct.proto", "ct.labels", "ct.helper", "ct.expires", "backend", "merges_ports", "mss", "chance", "limit", "udp",
-})  # fmt: skip
-_SAME_BEGINNINGS = (
-    "fact.", "src.type", "dst.type", "reverse_path", "nth.", "connlimit", "src.own_type", "dst.own_type", "hashlimit",
-    "quota", "rateest", "nfacct.", "hidden ", "-m ",
-)  # fmt: skip
-#: Targets whose effect does not depend on the addresses and ports of a packet.
-_EVEN_TARGETS = frozenset({
-    "ACCEPT", "DROP", "RETURN", "REJECT", "QUEUE", "LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "NOTRACK", "CT", "DNAT",
-    "SNAT", "MASQUERADE", "REDIRECT", "TCPMSS", "CLASSIFY", "DSCP", "TOS", "TTL", "HL", "ECN", "TRACE", "CHECKSUM",
-    "AUDIT", "CONNSECMARK", "SECMARK", "NFQUEUE", "IDLETIMER", "LED", "TEE", "TCPOPTSTRIP", "RATEEST", "SYNPROXY",
-})  # fmt: skip
 
 Rows = NDArray[np.int64]
 #: The kinds of some rows: the name of a column and the rows -> their numbers.
@@ -222,45 +202,10 @@ class Questions:
         for condition in rule.conditions[known:]:
             if condition.match == "recent":
                 continue
-            kind = _kind(condition, family)
+            kind = kind_of(condition.predicate, family)
             if kind == "uneven":
                 self.asked.append(None)
             elif kind == "asked":
                 self.asked.append(condition)
-        if isinstance(rule.target, Target) and not _is_even(rule.target):
+        if isinstance(rule.target, Target) and not is_even(rule.target):
             self.asked.append(None)
-
-
-def _kind(condition: Condition, family: int) -> str:
-    """Return whether a condition has the same result for all packets ("same"), all of a kind ("asked"), or neither."""
-    if condition.predicate.effect is not None:
-        return "uneven"
-    return _kind_of(condition.predicate.constraint, family)
-
-
-def _kind_of(constraint: Constraint | Several | None, family: int) -> str:
-    if constraint is None:
-        return "uneven"
-    if isinstance(constraint, Several):
-        kinds = {_kind_of(part, family) for part in constraint.parts}
-        return next((kind for kind in ("uneven", "asked") if kind in kinds), "same")
-    key = constraint.field.key
-    if key in COLUMNS:
-        return "uneven" if has_gaps(constraint, family) else "asked"
-    if key.startswith("ipset "):
-        return "asked"
-    return "same" if key in _SAME or key.startswith(_SAME_BEGINNINGS) else "uneven"
-
-
-def _is_even(target: Any) -> bool:
-    """Return whether a target does the same to all packets: it picks no address or port by the packet's own."""
-    if target.name not in _EVEN_TARGETS:
-        return False
-    for _, value in target.given():
-        if isinstance(value, NatRange):
-            spans = [span for span in (value.addresses, value.ports) if span is not None]
-            if value.base_port is not None or any(first != last for first, last in spans):
-                return False
-        elif target.name in ("REDIRECT", "MASQUERADE") and isinstance(value, tuple) and value[0] != value[-1]:
-            return False
-    return True

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from iptsim.flows.cuts import SOLICITED, Cuts, Kinds
+from iptsim.flows.cuts import COLUMNS, SOLICITED, Cuts, Kinds
 from iptsim.netfilter.chain_index import WIDTHS, indexed, ranges_of
 from iptsim.netfilter.program import ChainRules
 from iptsim.packet import Family
 
-#: Fields whose values differ from record to record.
-COLUMNS = ("src", "dst", "sport", "dport")
 #: The kind of an address or a port that a record does not give.
 NONE = -1
 #: Bytes of one matrix, and of the rows that are looked up at once.

@@ -1,0 +1,177 @@
+"""Answers of a batch that are not computed again: they are equal to those that are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from iptsim.commands import known_answers
+from iptsim.commands.batch import Batch
+from iptsim.commands.known_answers import KnownAnswers, Members
+from iptsim.flows.port_kinds import PortKinds
+from iptsim.host.capture import load_host
+from iptsim.host.conntrack_entries import conntrack_entries
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import Simulator, simulator_of
+from tests.netfilter.random_rules import random_host
+from tests.thoroughness import first_ones
+
+FIXTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
+CAPTURES = sorted(file.parent for file in FIXTURES.rglob("iptables-save.txt"))
+PUBLISHED = FIXTURES / "docker-28.5/published"
+#: Ports that rules, sockets or the walk itself distinguish, and some beside them.
+PORTS = (0, 21, 22, 23, 53, 79, 80, 81, 443, 8080, 8081, 40000, 65535)
+ENDS = ("client", "web", "host", "internet", "192.0.2.10", "8.8.8.8")
+
+
+def _questions(random: Random, host: Host, count: int) -> list[dict[str, Any]]:
+    """Return questions between a few pairs of endpoints, so that many differ only in ports."""
+    ends = [*host.containers, *ENDS[2:]]
+    pairs = [(random.choice(ends), random.choice(ends), random.choice(("tcp", "udp"))) for _ in range(4)]
+    found = []
+    for _ in range(count):
+        source, target, proto = random.choice(pairs)
+        question: dict[str, Any] = {"from": source, "to": target, "proto": proto}
+        question["dport"] = random.choice((*PORTS, random.randrange(1 << 16), random.randrange(1 << 16)))
+        if random.random() < 0.3:
+            question["sport"] = random.randrange(1 << 16)
+        if random.random() < 0.3:
+            question["verbose"] = True
+        found.append(question)
+    return found
+
+
+class _Forgetful(KnownAnswers):
+    """Knows no answer."""
+
+    def get(self, question: Mapping[str, Any]) -> None:
+        return None
+
+    def keep(self, question: Mapping[str, Any], answer: Members) -> None:
+        pass
+
+
+def _differing(host: Host, questions: list[dict[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many questions had a known answer, and those for which it is wrong."""
+    batch, other, known, wrong = Batch(host, {}, None), Batch(host, {}, None), 0, []
+    other.known = _Forgetful(other.simulator)
+    for number, question in enumerate(questions):
+        line = json.dumps({"id": number, **question}).encode()
+        is_known = batch.known.get(question) is not None
+        answer = batch.text(line)
+        if is_known:
+            known += 1
+            if answer != other.text(line):
+                wrong.append(question)
+    return known, wrong
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a batch know the kinds of ports from the start."""
+    monkeypatch.setattr(known_answers, "_WALKS", 0)
+    monkeypatch.setattr(known_answers, "_RULES", 1 << 30)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    "capture", first_ones(CAPTURES, 2), ids=lambda path: f"{path.parent.name}-{path.name}"
+)
+def test_questions_that_differ_only_in_ports(capture: Path) -> None:
+    host = load_host(capture)
+    known, wrong = _differing(host, _questions(Random(capture.name), host, 80))
+    assert wrong == []
+    assert known > 10 or not PortKinds(simulator_of(host)).are_certain
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("seed", first_ones(range(12), 2))
+def test_random_rules(seed: int) -> None:
+    random = Random(seed)
+    host = random_host(random)
+    known, wrong = _differing(host, _questions(random, host, 80))
+    assert wrong == []
+    assert known > 10
+
+
+def test_the_first_questions_do_not_pay_for_kinds_of_ports() -> None:
+    batch = Batch(load_host(PUBLISHED), {}, None)
+    for port in range(1000, 1010):
+        batch.text(json.dumps({"from": "client", "to": "web", "dport": port}).encode())
+    assert batch.known.get({"from": "client", "to": "web", "dport": 1010}) is None
+
+
+def _known() -> KnownAnswers:
+    known = KnownAnswers(Simulator(load_host(PUBLISHED)))
+    known.keep({"from": "client", "to": "web", "dport": 5001}, {"text": "port 5001 of 7", "next": "5002"})
+    return known
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("second", "third"),
+    [
+        ({"text": "port 6001 of 7", "next": "5002"}, {"text": "port 7001 of 7", "next": "5002"}),
+        ({"text": "port 6001 of 7", "next": "6002"}, None),
+        ({"text": "port 6001 of 8", "next": "5002"}, None),
+        ({"text": "Port 6001 of 7", "next": "5002"}, None),
+        ({"text": "port 6001", "next": "5002"}, None),
+        ({"text": "port 6001 of 7"}, None),
+    ],
+    ids=["only the port", "another number", "another count", "another word", "less", "a member less"],
+)
+def test_two_answers_show_where_the_port_is(second: dict[str, str], third: dict[str, str] | None) -> None:
+    known = _known()
+    known.keep({"from": "client", "to": "web", "dport": 6001}, second)
+    assert known.get({"from": "client", "to": "web", "dport": 7001}) == third
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dport": 80},
+        {"dport": "7001"},
+        {"dport": True},
+        {"dport": 1 << 16},
+        {"dport": 7001, "sport": 7001},
+        {"dport": 7001, "to": "host"},
+        {"dport": 7001, "ct": {"orig": {"dport": 7001}}},
+    ],
+)
+def test_other_questions_are_walked(other: dict[str, Any]) -> None:
+    known = _known()
+    known.keep({"from": "client", "to": "web", "dport": 6001}, {"text": "port 6001 of 7", "next": "5002"})
+    assert known.get({"from": "client", "to": "web", **other}) is None
+
+
+def test_a_port_of_a_tracked_connection_is_only_like_itself() -> None:
+    host = load_host(PUBLISHED)
+    line = (
+        "tcp 6 431999 ESTABLISHED src=172.17.0.3 dst=172.17.0.2 sport=50000 dport=5555 "
+        "src=172.17.0.2 dst=172.17.0.3 sport=5555 dport=50000 [ASSURED] mark=0 use=1"
+    )
+    assert PortKinds(Simulator(host)).of(5555) == PortKinds(Simulator(host)).of(5556)
+    host.conntrack = list(conntrack_entries(line))
+    kinds = PortKinds(Simulator(host))
+    assert (kinds.of(5555), kinds.of(50000)) == (None, None)
+    assert kinds.of(5556) is not None
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        '-A INPUT -p tcp -m u32 --u32 "0x14&0xffff=0x50" -j DROP',
+        "-A INPUT -p tcp -m conntrack --ctorigdstport 80 -j DROP",
+    ],
+)
+def test_rules_that_read_ports_in_another_way(tmp_path: Path, rule: str) -> None:
+    file = tmp_path / "iptables-save.txt"
+    for lines, certain in (("-A INPUT -p tcp --dport 22:80 -j DROP", True), (rule, False)):
+        file.write_text(f"*filter\n:INPUT ACCEPT [0:0]\n{lines}\nCOMMIT\n")
+        assert PortKinds(Simulator(load_host(file))).are_certain is certain
