@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +26,6 @@ _AT_ONCE = 1 << 14
 _BLOCKS = 1 << 14
 
 _Int = NDArray[np.int64]
-#: The last columns of IPv4 addresses that were read: what identifies them, the texts, the result.
-_read_last: deque[tuple[tuple[int, ...], pa.Array, tuple[_Int, NDArray[np.bool_]]]] = deque(maxlen=2)
 
 
 @dataclass(slots=True)
@@ -92,6 +90,58 @@ def _blocks(begins: _Int, free: int) -> _Int:
     return (begins[:, None] + (np.arange(256, dtype=np.int64) << free)).reshape(-1)
 
 
+class Records(NamedTuple):
+    """A batch of records, with the sources as numbers if all are IPv4 addresses: deciding and counting need both.
+
+    Attributes:
+        batch: the records as they were read.
+        sources: their sources as texts; None if they have none.
+        numbers: the sources as numbers; None if any is something else.
+    """
+
+    batch: pa.RecordBatch
+    sources: pa.Array | None
+    numbers: _Int | None
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> Records:
+        """Return the records of a batch."""
+        name = _source_of(batch)
+        values = None if name is None else _column(batch, name)
+        if values is None:
+            return cls(batch, None, None)
+        texts = as_texts(values)
+        if pa.types.is_integer(values.type):
+            numbers = _numbers(values)
+            good = (numbers >= 0) & (numbers < 1 << 32)
+            texts = _dotted(numbers) if good.all() else texts
+        else:
+            numbers, good = ipv4_numbers(texts)
+        return cls(batch, texts, numbers if good.all() else None)
+
+    def questions(self, others: Collection[str] = ()) -> pa.RecordBatch:
+        """Return the records for :func:`iptsim.flows.decide`, with the sources as numbers.
+
+        Args:
+            others: columns that are left out.
+        """
+        found = self.batch.drop_columns([name for name in others if name in self.batch.schema.names])
+        name = _source_of(found)
+        if self.numbers is None or name is None:
+            return found
+        return found.set_column(found.schema.get_field_index(name), name, pa.array(self.numbers))
+
+
+def _dotted(addresses: _Int) -> pa.Array:
+    """Return IPv4 addresses as texts."""
+    parts = (pa.array(addresses >> shift & 0xFF).cast(pa.string()) for shift in (24, 16, 8, 0))
+    return pc.binary_join_element_wise(*parts, ".")
+
+
+def _source_of(batch: pa.RecordBatch) -> str | None:
+    return next((name for name in _ENDS[0] if name in batch.schema.names), None)
+
+
 @dataclass(slots=True)
 class Codes:
     """Numbers for values that are compared as they are; the same in all batches."""
@@ -127,14 +177,13 @@ class Reader:
             if values is None:
                 values = further
             elif further is not None:
-                values = pc.coalesce(values.cast(pa.string()), further.cast(pa.string()))
+                values = pc.coalesce(as_texts(values), as_texts(further))
         if values is None:
             return _nothing(batch.num_rows)
         if pa.types.is_integer(values.type):
-            numbers = values.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-            good = (numbers >= 0) & (numbers < 1 << 32) & values.is_valid().to_numpy(zero_copy_only=False)
-            return self._side(numbers, good, values)
-        texts = values.cast(pa.string()) if not pa.types.is_string(values.type) else values
+            numbers = _numbers(values)
+            return self._side(numbers, (numbers >= 0) & (numbers < 1 << 32), values)
+        texts = as_texts(values)
         return self._side(*ipv4_numbers(texts), texts)
 
     def _side(self, numbers: _Int, good: NDArray[np.bool_], values: pa.Array) -> Side:
@@ -172,10 +221,7 @@ class Reader:
         values = _column(batch, name)
         if values is None:
             return (np.full(batch.num_rows, NONE, np.int64),) * 2
-        if pa.types.is_integer(values.type):
-            numbers = values.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
-        else:
-            numbers = decimal_numbers(values.cast(pa.string()))
+        numbers = _numbers(values) if pa.types.is_integer(values.type) else decimal_numbers(as_texts(values))
         good = (numbers >= 0) & (numbers < 1 << 16)
         if good.all():
             return self._ports[numbers], numbers
@@ -198,27 +244,30 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
     return None if pa.types.is_null(values.type) or values.null_count == len(values) else values
 
 
+def _numbers(values: pa.Array) -> _Int:
+    """Return integers of any type; NONE for missing ones."""
+    found: _Int = values.cast(pa.int64(), safe=False).fill_null(NONE).to_numpy()
+    return found
+
+
+def as_texts(values: pa.Array) -> pa.Array:
+    """Return values of any type as texts."""
+    if pa.types.is_string(values.type):
+        return values
+    try:
+        return values.cast(pa.string())
+    except pa.ArrowException:
+        texts = (None if one is None else str(plain_value(one)) for one in values.to_pylist())
+        return pa.array(texts, pa.string())
+
+
 def plain_value(value: Any) -> Any:
     """Return a value of a record in the form that a question takes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
-    """Return IPv4 addresses as numbers, and which of the texts are such addresses, as inet_pton(3) takes them.
-
-    The last columns are kept, as the summary needs their numbers as well.
-    """
-    key = (texts.offset, len(texts), *(one.address if one is not None else 0 for one in texts.buffers()))
-    for known, _, result in tuple(_read_last):
-        if known == key:
-            return result
-    result = _all_ipv4_numbers(texts)
-    # with the texts, so that others do not get their place in memory
-    _read_last.append((key, texts, result))
-    return result
-
-
-def _all_ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
+    """Return IPv4 addresses as numbers, and which of the texts are such addresses, as inet_pton(3) takes them."""
     parts = [_ipv4_numbers(texts.slice(begin, _AT_ONCE)) for begin in range(0, len(texts), _AT_ONCE)]
     if not parts:
         return np.zeros(0, np.int64), np.zeros(0, np.bool_)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iptsim.flows.classes import Answer, Classes, Fields
-from iptsim.flows.columns import PASSED_ON, Codes, Reader, Side, plain_value
+from iptsim.flows.columns import PASSED_ON, Codes, Reader, Side, as_texts, plain_value
 from iptsim.flows.cuts import Kinds, cuts_of, public_edges
 from iptsim.flows.vectors import NONE
 from iptsim.host.model import Host
@@ -164,6 +164,8 @@ class Decider:
     def codes(self, name: str, values: pa.Array) -> _Int:
         """Return the values of a column that are compared as they are, as codes; 0 for missing ones."""
         known = self._codes.setdefault(name, Codes({None: 0}))
+        if pa.types.is_nested(values.type):
+            values = as_texts(values)
         coded = values.dictionary_encode() if not pa.types.is_dictionary(values.type) else values
         table = known.of([self._alike(name, value) for value in coded.dictionary.to_pylist()])
         which = coded.indices.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -352,9 +354,7 @@ class _Batch:
                 odd = (self._ports[name][1] == NONE) & values.is_valid().to_numpy(zero_copy_only=False)
                 if not odd.any():
                     continue
-                values = pa.array(
-                    np.where(odd, values.cast(pa.string()).to_numpy(zero_copy_only=False), None)
-                )
+                values = pa.array(np.where(odd, as_texts(values).to_numpy(zero_copy_only=False), None))
             if values.null_count == len(values):
                 continue
             columns[name] = self._decider.codes(name, values)
@@ -377,7 +377,7 @@ class _Batch:
             if value is not None and value != "":
                 fields[name] = value
         for name in ("src", "dst", "from", "to"):
-            if isinstance(fields.get(name), int):
+            if isinstance(fields.get(name), int) and 0 <= fields[name] < 1 << 32:
                 fields[name] = ".".join(str(fields[name] >> shift & 255) for shift in (24, 16, 8, 0))
         if "src" in fields and "from" not in fields and "in" not in fields:
             fields["from"] = fields.pop("src")

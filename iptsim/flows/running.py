@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from iptsim.errors import UsageError
 from iptsim.flows.against import Differences
+from iptsim.flows.columns import Records
 from iptsim.flows.deciding import Part, result_batch
 from iptsim.flows.engines import Engine
 from iptsim.flows.logs import read_log
@@ -71,10 +72,6 @@ def with_answers(batch: pa.RecordBatch, part: Part) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(
         {**columns, **{name: found.column(name) for name in found.schema.names}}
     )
-
-
-def _questions(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch.drop_columns([name for name in ADDED if name in batch.schema.names])
 
 
 #: The types of columns in the output.
@@ -223,16 +220,18 @@ def run(
             summary.restore(output.state["summary"])
             if differences is not None:
                 differences.restore(output.state["differences"])
-    kept: deque[pa.RecordBatch] = deque()
+    kept: deque[Records] = deque()
 
     def questions() -> Iterator[pa.RecordBatch]:
         for batch in logs.batches(done):
-            kept.append(batch)
-            yield _questions(batch)
+            records = Records.of(batch)
+            kept.append(records)
+            yield records.questions(ADDED)
 
     for parts in engine(questions()):
-        batch = kept.popleft()
-        summary.add(batch, parts[0])
+        records = kept.popleft()
+        batch = records.batch
+        summary.add(records, parts[0])
         different = differences.add(batch, parts[0], parts[1]) if differences is not None else None
         if output is not None:
             state = {"summary": summary.state(), "differences": differences.state() if differences else None}

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from iptsim.flows.classes import Answer
-from iptsim.flows.columns import ipv4_numbers
+from iptsim.flows.columns import Records
 from iptsim.flows.deciding import Part
 from iptsim.host.model import Host
 from iptsim.packet import FAMILIES
@@ -52,10 +52,15 @@ class Sketch:
         kept = np.flatnonzero(counts > least)
         self._add_rest(values.take(pa.array(kept)), counts[kept], least)
 
-    def add_addresses(self, texts: pa.Array, rows: NDArray[np.int64]) -> None:
-        """Add the addresses in some rows of a column; it is fast for IPv4 addresses that have just been read."""
-        numbers, good = ipv4_numbers(texts)
-        if good[rows].all():
+    def add_addresses(
+        self, texts: pa.Array, rows: NDArray[np.int64], numbers: NDArray[np.int64] | None = None
+    ) -> None:
+        """Add the addresses in some rows of a column.
+
+        Args:
+            numbers: all addresses of the column as numbers, if they are known and of IPv4; then it is fast.
+        """
+        if numbers is not None:
             numbers = numbers[rows].astype(np.uint32)
             ordered = np.sort(numbers)
             starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
@@ -102,7 +107,7 @@ class Summary:
         self.hits: Counter[Hit] = Counter()
         self.blocked = Sketch()
 
-    def add(self, batch: pa.RecordBatch, part: Part) -> None:
+    def add(self, read: Records, part: Part) -> None:
         """Count the records of a batch with their answers."""
         answers, numbers = part.answers, part.numbers
         self.records += len(numbers)
@@ -118,9 +123,8 @@ class Summary:
                 self.hits[hit] += count
         stops = np.array([one.verdict in ("DROP", "REJECT") for one in answers], np.bool_)
         blocked = stops[numbers] if len(answers) else np.zeros(0, np.bool_)
-        source = next((name for name in ("src", "from") if name in batch.schema.names), None)
-        if source is not None and blocked.any():
-            self.blocked.add_addresses(batch.column(source).cast(pa.string()), np.flatnonzero(blocked))
+        if read.sources is not None and blocked.any():
+            self.blocked.add_addresses(read.sources, np.flatnonzero(blocked), read.numbers)
 
     def state(self) -> dict[str, Any]:
         """Return it as plain data, for :meth:`restore`."""

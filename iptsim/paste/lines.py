@@ -146,6 +146,10 @@ def decode(data: bytes, name: str) -> str:
     return data.decode("utf-8", "replace")
 
 
+#: Consecutive blank lines separate parts of a text, however many they are.
+_MOST_BLANK = 100
+
+
 def _is_sensible(line: str) -> bool:
     return (len(line) <= _LONGEST or _LONG.match(line) is not None) and _ENDLESS.search(line) is None
 
@@ -166,7 +170,7 @@ def lines_of(text: str) -> list[Line]:
         raw = [line for line, _ in made]
     numbered = [
         (number, part if _is_sensible(part) else "...")
-        for number, line in enumerate(raw, 1)
+        for number, line in _spaced(raw)
         for part in _unescaped(line)
     ]
     cleaned = _bared([clean(line) for _, line in numbered])
@@ -174,6 +178,15 @@ def lines_of(text: str) -> list[Line]:
         Line(number, line.rstrip(), line, ended or number < len(raw), number in patched)
         for (number, _), line in zip(numbered, cleaned, strict=True)
     ]
+
+
+def _spaced(raw: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield lines and their numbers; of many consecutive blank lines, only the first ones."""
+    blank = 0
+    for number, line in enumerate(raw, 1):
+        blank = 0 if line and not line.isspace() else blank + 1
+        if blank <= _MOST_BLANK:
+            yield number, line
 
 
 def _bared(cleaned: list[str]) -> list[str]:

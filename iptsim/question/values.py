@@ -112,7 +112,7 @@ def port(value: Any) -> int:
     number = read_number(value) if isinstance(value, str) and value.isascii() else value
     if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= BITS16:
         return number
-    if value in PORTS:
+    if isinstance(value, str) and value in PORTS:
         return PORTS[value]
     raise UsageError(
         with_suggestion(

@@ -19,6 +19,7 @@ import pytest
 
 from iptsim.cli import main
 from iptsim.flows import logs, running, summary
+from iptsim.flows.columns import Records, ipv4_numbers
 from iptsim.flows.sinks import open_sink
 from iptsim.flows.summary import Sketch
 
@@ -315,9 +316,38 @@ def test_addresses_are_counted_like_other_texts(addresses: int, other: str) -> N
         texts = [f"10.0.{number >> 8}.{number & 255}" for number in random.choices(range(addresses), k=2000)]
         rows = np.array(random.sample(range(2001), 900))
         column = pa.array([*texts, other], pa.string())
-        quick.add_addresses(column, rows)
+        numbers, good = ipv4_numbers(column)
+        quick.add_addresses(column, rows, numbers if good.all() else None)
         slow.add_texts(column.take(pa.array(rows)))
         assert ([*quick.counts.items()], quick.error) == ([*slow.counts.items()], slow.error)
+
+
+@pytest.mark.parametrize(
+    ("sources", "known"),
+    [
+        (pa.array(["1.2.3.4", "10.0.0.1"]), True),
+        (pa.array([16909060, 167772161], pa.uint32()), True),
+        (pa.array(["1.2.3.4", "10.0.0.1"]).dictionary_encode(), True),
+        (pa.array(["1.2.3.4", "::1"]), False),
+        (pa.array(["1.2.3.4", None]), False),
+        (pa.array([16909060, 2**32]), False),
+        (pa.array([[1], [2]]), False),
+    ],
+)
+def test_sources_are_passed_on_as_numbers(sources: pa.Array, known: bool) -> None:
+    batch = pa.RecordBatch.from_pydict(
+        {"record": pa.array([1, 2]), "src": sources, "dst": pa.array(["a", "b"])}
+    )
+    records = Records.of(batch)
+    questions = records.questions(("record",))
+    assert questions.schema.names == ["src", "dst"]
+    if known:
+        assert records.sources is not None
+        assert records.sources.to_pylist() == ["1.2.3.4", "10.0.0.1"]
+        assert questions.column("src").to_pylist() == [16909060, 167772161]
+    else:
+        assert records.numbers is None
+        assert questions.column("src") == sources
 
 
 def test_the_program_does_without_pandas(log: str) -> None:

@@ -213,6 +213,32 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decider.classes is not begun
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "errors"),
+    [
+        ("dport", pa.array([80, None], pa.uint16()), (None, None)),
+        (
+            "sport",
+            pa.array([80, 2**64 - 1], pa.uint64()),
+            (None, "sport: 18446744073709551615 is not a port"),
+        ),
+        ("dport", pa.array([{"a": 1}, None]), ("dport: {'a': 1} is not a port", None)),
+        ("src", pa.array([16909060, 2**32]), (None, "from: 4294967296 is not")),
+        ("src", pa.array([16909060, -1]), (None, "from: -1 is not")),
+        ("src", pa.array([16909060, 2**64 - 1], pa.uint64()), (None, "from: 18446744073709551615 is not")),
+        ("src", pa.array([[1], [2]]), ("from: [1] is not", "from: [2] is not")),
+        ("src", pa.array([b"\xff\xfe", b"1.2.3.4"]), ("unknown endpoint", None)),
+        ("state", pa.array([["new"], None]), ("state: unknown value", None)),
+    ],
+)
+def test_columns_of_odd_types(name: str, values: pa.Array, errors: tuple[str | None, ...]) -> None:
+    """Parquet files have such columns; a value that makes no sense is the error of its record."""
+    columns = {"src": pa.array(["1.2.3.4"] * 2), "dst": pa.array(["172.17.0.2"] * 2), name: values}
+    found = decide(load_host(PUBLISHED), pa.RecordBatch.from_pydict(columns)).column("error").to_pylist()
+    for error, begin in zip(found, errors, strict=True):
+        assert error is None if begin is None else error.startswith(begin)
+
+
 def test_connections_that_conntrack_knows_are_walked_alone() -> None:
     """A record with the source of a known connection is no new connection of its class."""
     line = (

@@ -62,3 +62,13 @@ def test_the_marks_of_a_form_leave_no_text_of_it_out(text: str, monkeypatch: pyt
     every = [import_module(f"{forms.__name__}.{name}").find for name in forms.FORMS]
     monkeypatch.setattr(splitting, "finders", lambda _: every)
     assert found == [segment.title for segment in splitting.split(lines)[0]] != []
+
+
+def test_many_blank_lines_are_like_some() -> None:
+    lines = lines_of("\n" * 50_000 + "-A INPUT -j DROP\n" + " \n" * 50_000 + "-A INPUT -j ACCEPT")
+    assert [(line.number, line.text) for line in lines if line.text] == [
+        (50_001, "-A INPUT -j DROP"),
+        (100_002, "-A INPUT -j ACCEPT"),
+    ]
+    assert len(lines) < 1000
+    assert not lines[-1].ended

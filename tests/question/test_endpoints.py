@@ -130,3 +130,10 @@ def test_a_prepared_host_gives_the_same_answer() -> None:
     simulator = Simulator(host)
     once, again = ask(host, question), ask(simulator, question)
     assert once.as_json() == again.as_json() == ask(simulator, question).as_json()
+
+
+@pytest.mark.parametrize("port", [{}, {"a": 1}, [], [80], [{}], True, 1.5])
+@pytest.mark.parametrize("name", ["sport", "dport"])
+def test_a_port_that_is_no_number(name: str, port: object) -> None:
+    with pytest.raises(UsageError, match=f"^{name}: .* is not a port"):
+        Question(**{"from": "client", "to": "web", name: port})
