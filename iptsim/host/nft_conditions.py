@@ -12,24 +12,13 @@ from typing import Any
 
 from iptsim.extensions.base import quote
 from iptsim.host.nft_chains import NftProxy
-from iptsim.host.nft_header_fields import compared, header_options
+from iptsim.host.nft_header_fields import compared, header_options, tcp_flags
+from iptsim.host.nft_icmp import icmp_match
 from iptsim.host.nft_values import address, is_limited, plain, ports, shown
 from iptsim.packet import Family, protocol_name
 
-#: ICMP types that a rule may check without a code, by nft's names.
-_ICMP = {
-    "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
-    "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,
-    "timestamp-request": 13, "timestamp-reply": 14,
-}  # fmt: skip
-_ICMPV6 = {
-    "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,
-    "echo-request": 128, "echo-reply": 129, "mld-listener-query": 130, "mld-listener-report": 131,
-    "mld-listener-done": 132, "mld-listener-reduction": 132, "nd-router-solicit": 133, "nd-router-advert": 134,
-    "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137, "mld2-listener-report": 143,
-}  # fmt: skip
-#: The type of ICMP that iptables takes for any.
-_ANY_ICMP = 255
+#: The address families of protocols that only one of them has.
+_FAMILIES: dict[str, Family] = {"icmp": 4, "icmpv6": 6, "ip": 4, "ip6": 6}
 #: What iptables takes for all protocols.
 _ALL_PROTOCOLS = frozenset({"0", "all", "ip"})
 #: The name or number of a protocol.
@@ -38,8 +27,6 @@ _PROTOCOL = re.compile(r"[a-z0-9-]+")
 #: Protocols with ports, by nft's names.
 TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
-#: Flags of TCP that iptables knows.
-_FLAGS = frozenset({"fin", "syn", "rst", "psh", "ack", "urg"})
 #: What `ct original` and `ct reply` compare, by the options of iptables.
 _TUPLE = {
     "saddr": "src", "ip saddr": "src", "ip6 saddr": "src", "daddr": "dst", "ip daddr": "dst", "ip6 daddr": "dst",
@@ -57,6 +44,8 @@ _HEADER_FIELDS = {
 }  # fmt: skip
 #: The bits of IPv4's field on fragments that are the offset; it is 0 in the first fragment (IP_OFFSET).
 _FRAGMENT_OFFSET = 0x1FFF
+#: The hooks of packets that have come in.
+_ARRIVING = frozenset({"prerouting", "input", "forward"})
 #: Options that iptables allows once in a rule.
 _ONCE = re.compile(r" -[sdiop] ")
 #: A condition that no packet of the family satisfies, and one that every packet satisfies.
@@ -108,6 +97,7 @@ class Conditions:
             options = self.of(value.get("left"), str(value.get("op", "==")), value.get("right"))
         if options is None:
             self.hidden.append(shown(value))
+            self._imply(value.get("left") if isinstance(value, Mapping) else None)
         elif len(options) == 1 and self._has(options[0]):
             self.also.append(options[0])
         else:
@@ -195,11 +185,23 @@ class Conditions:
         known = self.protocols
         self.protocols = wanted if known is None else [name for name in known if name in wanted]
 
+    def _imply(self, expression: Any) -> None:
+        """Restrict the rule to the packets with a header, as nft does (payload_gen_dependency)."""
+        about = expression if isinstance(expression, Mapping) else {}
+        for part in about.get("concat") or about.get("&") or [about]:
+            payload = part.get("payload") if isinstance(part, Mapping) else None
+            protocol = str(payload.get("protocol")) if isinstance(payload, Mapping) else ""
+            if _FAMILIES.get(protocol, self.family) != self.family:
+                self.options.append(NEVER)
+            elif protocol in TRANSPORTS or protocol in ("icmp", "icmpv6"):
+                self.only([protocol])
+
     def imply_protocol(self, key: Mapping[str, Any]) -> None:
         """Restrict the rule to the protocol whose port a map looks up."""
-        payload = key.get("payload")
-        if isinstance(payload, Mapping) and str(payload.get("protocol")) in TRANSPORTS:
-            self.only([str(payload["protocol"])])
+        for part in key.get("concat") or [key]:
+            payload = part.get("payload") if isinstance(part, Mapping) else None
+            if isinstance(payload, Mapping) and str(payload.get("protocol")) in TRANSPORTS:
+                self.only([str(payload["protocol"])])
 
     def named(self, data: Any) -> Sequence[Any] | None:
         """Return the elements of a named set; None if they are not known."""
@@ -224,14 +226,22 @@ class Conditions:
             own = value.get("concat") if isinstance(value, Mapping) else None
             if not isinstance(own, list) or len(own) != len(parts):
                 return None
-            options = self._together(list(zip(parts, own, strict=True)))
+            options = self.together(list(zip(parts, own, strict=True)))
             if options is None:
                 return None
             found += options
         return found
 
-    def _together(self, pairs: list[tuple[Any, Any]]) -> list[str] | None:
+    def together(self, pairs: list[tuple[Any, Any]]) -> list[str] | None:
         """Return the options for fields that have one value each; a protocol among them holds for the others."""
+        for protocol in ("icmp", "icmpv6"):
+            kind, code = (
+                [pair for pair in pairs if _reads(pair[0], protocol, name)] for name in ("type", "code")
+            )
+            if kind and code:
+                others = self.together([pair for pair in pairs if pair not in (*kind, *code)])
+                options = self._icmp(protocol, [kind[0][1]], code[0][1], negated=False)
+                return None if others is None or options is None else _joined([options, others])
         named = [_named(value) for field, value in pairs if _tells_protocol(field)]
         if not named:
             each = [self.of(field, "==", value) for field, value in pairs]
@@ -259,22 +269,31 @@ class Conditions:
         field, mask = left
         sign = "! " if op == "!=" else ""
         if _reads(field, "tcp", "flags"):
-            masked, wanted = _flags(mask), _flags(right)
+            masked, wanted = tcp_flags(mask), tcp_flags(right)
             if masked is None or wanted is None:
                 return None
             self.only(["tcp"])
             return [f"-m tcp {sign}--tcp-flags {masked} {wanted or 'NONE'}"]
         if _reads(field, "ip", "frag-off") and (mask, right) == (_FRAGMENT_OFFSET, 0):
             return [f"{'' if op == '!=' else '! '}-f"] if self.family == 4 else NEVER
+        if isinstance(mask, str) and isinstance(right, str):
+            return self._bits_of_address(field, mask, right, sign)
         marks = {"meta": "mark", "ct": "connmark"}
         name = next((marks[kind] for kind in marks if field == {kind: {"key": "mark"}}), None)
         if name is None or not isinstance(mask, int) or not isinstance(right, int):
             return None
         return [f"-m {name} {sign}--mark {right:#x}/{mask:#x}"]
 
+    def _bits_of_address(self, field: Any, mask: str, wanted: str, sign: str) -> list[str] | None:
+        """Return the option for some bits of an address."""
+        for side, option in (("saddr", "-s"), ("daddr", "-d")):
+            if _reads(field, "ip", side) and address(mask) and address(wanted):
+                return [f"{sign}{option} {wanted}/{mask}"] if self.family == 4 else NEVER
+        return None
+
     def _any_flag(self, values: list[Any], *, negated: bool) -> list[str] | None:
         """Return the options for TCP segments with one flag or another, or with none of them."""
-        flags = [_flags(one) for one in values]
+        flags = [tcp_flags(one) for one in values]
         if None in flags:
             return None
         self.only(["tcp"])
@@ -298,18 +317,22 @@ class Conditions:
         if field in ("sport", "dport") and protocol == "th" and self.protocols:
             return ports(field, values, negated=negated)
         if field == "type" and protocol in ("icmp", "icmpv6"):
-            if (4 if protocol == "icmp" else 6) != self.family:
-                return NEVER
-            known = _ICMP if protocol == "icmp" else _ICMPV6
-            numbers = [one if isinstance(one, int) else known.get(str(one)) for one in values]
-            if None in numbers or _ANY_ICMP in numbers:
-                return None
-            self.only([protocol])
-            match, flag = ("icmp", "--icmp-type") if protocol == "icmp" else ("icmp6", "--icmpv6-type")
-            return self._each(f"-m {match}", flag, map(str, numbers), negated=negated)
-        if (protocol, field) == ("ether", "saddr") and self.hook in ("prerouting", "input", "forward"):
+            return self._icmp(protocol, values, negated=negated)
+        if (protocol, field) == ("ether", "saddr") and self.hook in _ARRIVING:
             return self._each("-m mac", "--mac-source", map(str, values), negated=negated)
         return None
+
+    def _icmp(self, protocol: str, kinds: list[Any], code: Any = None, *, negated: bool) -> list[str] | None:
+        """Return the options for some types of ICMP, with a code if one is given."""
+        if _FAMILIES[protocol] != self.family:
+            return NEVER
+        found = [icmp_match(protocol, kind, code) for kind in kinds]
+        if None in found:
+            return None
+        self.only([protocol])
+        options = [self._each(f"-m {one[0]}", one[1], [one[2]], negated=negated) for one in found if one]
+        together = [option for each in options for option in each]
+        return self._all(together) if negated else together
 
     def _header(self, name: str, values: list[Any], *, negated: bool) -> list[str] | None:
         """Return the options for numbers in the header."""
@@ -429,12 +452,14 @@ class Conditions:
         kinds = {"local", "broadcast", "multicast", "unicast"} if self.family == 4 else {"local", "multicast"}
         if (
             about.get("result") != "type"
-            or sides not in (["saddr"], ["daddr"])
+            or sides[0] not in ("saddr", "daddr")
+            or sides[1:] not in ([], ["iif"] if self.family == 4 and self.hook in _ARRIVING else [])
             or not kinds.issuperset(map(str, values))
         ):
             return None
-        side = "--src-type" if sides == ["saddr"] else "--dst-type"
-        return self._each("-m addrtype", side, (str(one).upper() for one in values), negated=negated)
+        side = "--src-type" if sides[0] == "saddr" else "--dst-type"
+        limit = " --limit-iface-in" if len(sides) > 1 else ""
+        return self._each("-m addrtype", side, (f"{one}".upper() + limit for one in values), negated=negated)
 
     def _way_back(self, values: list[Any], *, marked: bool, negated: bool) -> list[str] | None:
         """Return the option for packets to whose source the routes lead back by the interface that they came from."""
@@ -468,14 +493,6 @@ def _reads(expression: Any, protocol: str, field: str) -> bool:
         protocol,
         field,
     )
-
-
-def _flags(value: Any) -> str | None:
-    """Return flags of TCP for iptables, "" for none of them; None for those that iptables does not know."""
-    names = value if isinstance(value, list) else [] if value == 0 else [value]
-    if not all(isinstance(one, str) and one in _FLAGS for one in names):
-        return None
-    return ",".join(names).upper()
 
 
 def _opposite(direction: str) -> str:

@@ -1,4 +1,4 @@
-"""Conditions of nftables on numbers in the header (hops, DSCP, length), as options of iptables.
+"""Conditions of nftables on numbers and flags in the header (hops, DSCP, length), as options of iptables.
 
 Sources: libnftables-json(5); nft_cmp_eval (net/netfilter/nft_cmp.c), nft_range_eval (nft_range.c).
 """
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from iptsim.host.nft_changes import dscp_option
 from iptsim.packet import Family
 
+#: Flags of TCP that iptables knows.
+_FLAGS = frozenset({"fin", "syn", "rst", "psh", "ack", "urg"})
 _LARGEST = 0xFFFF
 _MOST_HOPS = 0xFF
 
@@ -72,6 +74,14 @@ def header_options(name: str, values: Sequence[Any], family: Family, *, negated:
     options = [f"{flag.format('')}-lt {below}"] if 0 < below <= _MOST_HOPS else []
     options += [f"{flag.format('')}-gt {above}"] if 0 <= above < _MOST_HOPS else []
     return Alternatives(options, not negated)
+
+
+def tcp_flags(value: Any) -> str | None:
+    """Return flags of TCP for iptables, "" for none of them; None for those that iptables does not know."""
+    names = value if isinstance(value, list) else [] if value == 0 else [value]
+    if not all(isinstance(one, str) and one in _FLAGS for one in names):
+        return None
+    return ",".join(names).upper()
 
 
 def _span(value: Any) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ from iptsim.packet import Family
 #: The statement of a pasted text for rules that it does not show.
 GAP = "gap"
 #: Statements that only observe, or that affect later packets alone.
-_QUIET = frozenset({"comment", "counter", "ct helper", "ct timeout", "last", "log"})
+_QUIET = frozenset({"comment", "counter", "ct helper", "ct timeout", "dup", "last", "log"})
 #: Statements that are conditions without an equivalent; some end the rule where they have no effect (NFT_BREAK).
 _RATES = frozenset({"ct count", "ct expectation", "flow", "limit", "meter", "quota"})
 #: Statements that change the elements of a set; each may have statements of its own, which are conditions then.
@@ -383,7 +383,7 @@ class _Rule:
         conditions.imply_protocol(key)
         for element, found in elements:
             before, wanted = conditions.protocols, plain(element)
-            options = None if wanted == "*" else conditions.of(key, "==", wanted)
+            options = None if wanted == "*" else conditions.together([(key, wanted)])
             if options is None or conditions.protocols != before:
                 raise UntranslatableError
             if options and (comment := _comment_of_element(element)):

@@ -23,7 +23,7 @@ from iptsim.packet import Family
 
 #: Statements that neither end a packet's path through the hooks nor change it for later rules.
 _HARMLESS = frozenset({
-    "accept", "comment", "continue", "counter", "ct count", "ct timeout", "flow", "last", "limit", "log", "map",
+    "accept", "comment", "continue", "counter", "ct count", "ct timeout", "dup", "flow", "last", "limit", "log", "map",
     "match", "meter", "quota", "return", "set",
 })  # fmt: skip
 #: What `mangle` may write without consequences: a trace flag, the queueing priority.

@@ -17,6 +17,8 @@ from iptsim.paste.nft_json import (
     state_names,
 )
 
+#: What nft prints for whether a route was found; before 0.8.2 only 0 for none.
+_FOUND = {"exists": True, "missing": False, "0": False}
 _COMPARISONS = frozenset({"<", "<=", ">", ">="})
 
 
@@ -52,7 +54,7 @@ class Conditions:
                 negated = str(child) == "!="
                 if str(child) not in ("==", "!="):
                     values.append("?")
-            elif child.type not in ("IP", "TRANSPORT", "SIDE", "SIDE_ADDRESS", "ICMP"):
+            elif child.type not in ("IP", "TRANSPORT", "SIDE"):
                 values.append(str(child).strip('"'))
         return negated, values
 
@@ -162,10 +164,11 @@ class Conditions:
         self.conditions += ["-m", module, *(["!"] if negated else []), flag, ",".join(ports)]
 
     def _icmp(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        protocol = str(tree.children[0])
-        self._compare({"payload": {"protocol": protocol, "field": "type"}}, tree, values, negated=negated)
-        self.unread.append(f"{protocol} type {', '.join(values)}")
+        name, *rest = tree.children
+        negated, values = self._value(Tree("", rest))
+        protocol, field = str(name).split()
+        self._compare({"payload": {"protocol": protocol, "field": field}}, tree, values, negated=negated)
+        self.unread.append(f"{name} {', '.join(values)}")
 
     def _nfproto(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children
@@ -196,14 +199,21 @@ class Conditions:
         self.statements.append({"limit": None})
         self.unread.append(" ".join(["limit rate", *map(str, tree.children)]))
 
-    def _addrtype(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        side = str(tree.children[0])
-        self._compare({"fib": {"result": "type", "flags": [side]}}, tree, values, negated=negated)
-        if len(values) > 1:
-            self.unread.append(f"fib {side} type {{ {', '.join(values)} }}")
+    def _fib(self, tree: Tree[Token]) -> None:
+        words, *rest = tree.children
+        negated, values = self._value(Tree("", rest))
+        fields, _, result = str(words).removeprefix("fib ").rpartition(" ")
+        sides = fields.split(" . ")
+        left = {"fib": {"result": result, "flags": sides}}
+        if result == "oif" and values[-1] in _FOUND:
+            op = "!=" if negated else "=="
+            self.statements.append({"match": {"op": op, "left": left, "right": _FOUND[values[-1]]}})
+        else:
+            self._compare(left, tree, values, negated=negated)
+        if result != "type" or len(sides) > 1 or len(values) > 1:
+            self.unread.append(f"{words} {', '.join(values)}")
             return
-        flag = "--src-type" if side == "saddr" else "--dst-type"
+        flag = "--src-type" if sides == ["saddr"] else "--dst-type"
         self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, values[0].upper()]
 
     def _pkttype(self, tree: Tree[Token]) -> None:
@@ -268,12 +278,20 @@ class Conditions:
         self._compare({"payload": {"protocol": "ether", "field": "saddr"}}, tree, values, negated=negated)
         self.unread.append(f"ether saddr {', '.join(values)}")
 
-    def _way_back(self, tree: Tree[Token]) -> None:
-        fields, found = map(str, tree.children)
-        flags = ["saddr", *(["mark"] if "mark" in fields else []), "iif"]
-        left = {"fib": {"result": "oif", "flags": flags}}
-        self.statements.append({"match": {"op": "==", "left": left, "right": found == "exists"}})
-        self.unread.append(f"{fields} {found}")
+    def _meta(self, tree: Tree[Token]) -> None:
+        name, *rest = tree.children
+        negated, values = self._value(Tree("", rest))
+        kind, _, key = str(name).rpartition(" ")
+        self._compare({kind or "meta": {"key": key}}, tree, values, negated=negated)
+        self.unread.append(f"{name} {', '.join(values)}")
+
+    def _meter(self, tree: Tree[Token]) -> None:
+        self.statements.append({"meter": None})
+        self.unread.append(str(tree.children[0]))
+
+    def _count(self, tree: Tree[Token]) -> None:
+        self.statements.append({"ct count": None})
+        self.unread.append(f"ct count {tree.children[0]}")
 
     def _header(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children

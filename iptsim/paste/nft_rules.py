@@ -34,6 +34,8 @@ _ACTIONS = frozenset({
 })  # fmt: skip
 #: Flags that are all of a packet's or connection's, rather than some of them.
 _EXACT = re.compile(r"\bct (?:status ==|state (?:[!=]= ?)?\w+ ?(?:[|]|or )|state == ?\w+ ?,)")
+#: Headers of a packet within the packet.
+_INNER = re.compile(r"\b(?:vxlan|geneve|gre|gretap) (?:ip6?|tcp|udp|ether|icmp) ")
 #: What a statement changes in a mark.
 _OPERATORS = {"kept": "&", "added": "|", "inverted": "^"}
 #: Statements after which an unknown word may belong to what they change.
@@ -61,7 +63,8 @@ def translated(text: str, family: int, line: int) -> Translated:
     """Return an nftables rule as an iptables rule."""
     text = re.sub(r"\s+# handle \d+$", "", text.strip()).rstrip("; ")
     try:
-        tree = None if has_variables(text) or _EXACT.search(text) else parser("nft").parse(text)
+        unclear = has_variables(text) or _EXACT.search(text) or _INNER.search(text)
+        tree = None if unclear else parser("nft").parse(text)
     except UnexpectedInput:
         tree = None
     if tree is None:
@@ -73,7 +76,7 @@ def _unreadable(text: str, line: int) -> Translated:
     words = re.sub(r'"[^"]*"', "", text).split()
     does = [
         word
-        for word in ("drop", "reject", "accept", "dnat", "snat", "masquerade", "redirect")
+        for word in ("drop", "reject", "accept", "return", "dnat", "snat", "masquerade", "redirect")
         if word in words
     ]
     statements: list[dict[str, Any]] = [{"match": {"left": {text: {}}}}]

@@ -52,7 +52,7 @@ def effects(*rules: dict[str, Any], policy: str = "accept") -> tuple[str, ...]:
         ({"dnat": {"addr": "10.0.0.1"}}, ("change",)),
         ({"masquerade": None}, ("change",)),
         ({"notrack": None}, ("change",)),
-        ({"dup": {"addr": "lo"}}, ("change",)),
+        ({"dup": {"addr": "lo"}}, ()),
         ({"fwd": {"dev": "lo"}}, ("change",)),
         ({"tproxy": {"port": 1}}, ("change",)),
         ({"synproxy": {"mss": 1460}}, ("drop", "change")),
@@ -166,7 +166,7 @@ def test_answers_of_one_family_reject_packets_of_that_family_alone() -> None:
 
 def test_no_port_is_in_an_empty_set() -> None:
     port = {"payload": {"protocol": "tcp", "field": "dport"}}
-    for op, expected in (("==", []), ("!=", ["-j DROP (tcp dport @e)"])):
+    for op, expected in (("==", []), ("!=", ["-p tcp -j DROP (tcp dport @e)"])):
         statement = {"match": {"op": op, "left": port, "right": "@e"}}
         assert translated(statement, {"drop": None})[4] == expected
 
@@ -247,7 +247,7 @@ def test_an_element_that_matches_only_some_packets_is_unknown() -> None:
     element = {"elem": {"val": 22, "limit": {"rate": 5, "per": "second"}}}
     port = {"payload": {"protocol": "tcp", "field": "dport"}}
     statement = {"match": {"op": "==", "left": port, "right": {"set": [element]}}}
-    assert translated(statement, {"drop": None})[4] == ["-j DROP (tcp dport)"]
+    assert translated(statement, {"drop": None})[4] == ["-p tcp -j DROP (tcp dport)"]
     assert translated(mapped(port, [element, {"drop": None}])) == {}
 
 
