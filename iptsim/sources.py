@@ -126,14 +126,18 @@ def _is_plain(source: Source) -> bool:
 def _lacks_chains(ruleset: Ruleset) -> bool:
     """Return whether built-in chains are missing that iptables would have shown.
 
-    A listing shows all those of table filter. A table with other chains alone is for iptables-restore --noflush: it
-    comes on top of rules that are not shown.
+    A listing shows all those of table filter, with their policies. A table with other chains alone is for
+    iptables-restore --noflush: it comes on top of rules that are not shown.
     """
     for one in ruleset.tables.values():
         if one.chains and not any(chain.builtin for chain in one.chains.values()):
             return True
     table = ruleset.tables.get("filter")
-    return ruleset.listed and table is not None and not set(BUILTIN_CHAINS["filter"]) <= table.chains.keys()
+    if not ruleset.listed or table is None:
+        return False
+    return not set(BUILTIN_CHAINS["filter"]) <= {
+        chain.name for chain in table.chains.values() if chain.declared
+    }
 
 
 def _may_be_pasted(source: Source) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation.case import packets_text
 from iptsim.extensions.hidden import HiddenTarget
 from iptsim.host.model import Host
-from iptsim.languages import Text, message, message_many, message_sentences
+from iptsim.languages import Message, Text, message, message_many, message_sentences
 from iptsim.owners.log_prefixes import logged_by
 from iptsim.owners.rule_owners import authorship
 
@@ -111,7 +111,7 @@ def _log_line(line: LoggedLine, count: int) -> Iterator[Remark]:
 
 def _logger(line: LoggedLine) -> Text:
     """Return which chain logged a packet."""
-    known = logged_by(line.prefix)
+    known = logged_by(line.prefix, [value for key, value in line.pairs if key in ("IN", "OUT") and value])
     if known is not None:
         return known
     if line.prefix:
@@ -158,8 +158,34 @@ def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
             else message("the destination port")
         )
     if name == "TYPE":
-        return message("the ICMP type")
+        return icmp_meaning(pairs) or message("the ICMP type")
     return message("the mark that a rule set") if name == "MARK" and value not in ("0", "0x0") else ""
+
+
+#: What ICMP messages say, by type and code (RFC 792).
+_ICMP: dict[str, Message] = {
+    "0": message("a reply to a ping"),
+    "8": message("a ping"),
+    "3": message("an ICMP error: the destination is unreachable"),
+    "3/3": message("an ICMP error: no program listens on the port, or a REJECT rule answers"),
+    "3/4": message("an ICMP error: the packet is too large for the next link (path MTU discovery)"),
+    "3/9": message("an ICMP error: a firewall refuses the network"),
+    "3/10": message("an ICMP error: a firewall refuses the host"),
+    "3/13": message("an ICMP error: a firewall refuses the packet"),
+    "5": message("an ICMP redirect: another router is closer"),
+    "11/0": message("an ICMP error: the packet passed too many routers, as for traceroute"),
+    "11/1": message(
+        "an ICMP error: a fragment of a packet did not arrive in time, so that packet was not reassembled"
+    ),
+}
+
+
+def icmp_meaning(pairs: Mapping[str, str]) -> Message | None:
+    """Return what a logged ICMP packet is; None if it is another packet or an unknown type."""
+    if pairs.get("PROTO", "").upper() not in ("ICMP", "1"):
+        return None
+    kind, code = pairs.get("TYPE", ""), pairs.get("CODE", "")
+    return _ICMP.get(f"{kind}/{code}") or _ICMP.get(kind)
 
 
 def _next(line: LoggedLine) -> Text:

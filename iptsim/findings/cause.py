@@ -8,6 +8,7 @@ from typing import Any
 
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
+from iptsim.explanation.pasted import icmp_meaning
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause, Finding
@@ -15,9 +16,11 @@ from iptsim.findings.local_services import title_of_loopback, title_of_stopped, 
 from iptsim.findings.names import title_of_unresolved
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
 from iptsim.findings.scene import Scene, takes_port
+from iptsim.findings.tool_errors import title_of_failed
 from iptsim.host.pasted import LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Skipped
+from iptsim.owners.log_prefixes import logged_by
 
 #: The words of log prefixes that say that a packet was blocked.
 _BLOCKED = re.compile(r"block|drop|den(?:y|ied)|reject|refus", re.IGNORECASE)
@@ -61,19 +64,35 @@ def _of_packets(scene: Scene) -> Cause | None:
             shown = scene.ask_fields({**fields, "verbose": True})
         except IptsimError:
             continue
+        logger = _logger(fields, pasted)
         if shown.verdict in ("DROP", "REJECT"):
-            return Cause(shown, _near(shown))
+            return Cause(shown, _near(shown), logger=logger)
         for branch in shown.branches:
             if (guess := _guess(branch)) is not None:
-                return Cause(branch, guess=guess)
+                return Cause(branch, guess=guess, logger=logger)
         if open_ is None and pasted is not None:
             open_ = _not_blocked(shown, fields, pasted)
+            open_ = open_ and open_._replace(logger=logger)
     refused = refused_commands(scene)
     if refused and (open_ is None or not open_.alone):
         return Cause(None, allowed=title_of_refused(refused))
+    if pasted is not None and pasted.tool_errors and (open_ is None or not open_.alone):
+        first = pasted.tool_errors[0].tool
+        return Cause(None, allowed=title_of_failed([one for one in pasted.tool_errors if one.tool == first]))
     if open_ is None and pasted is not None and pasted.own_loopbacks:
         return Cause(None, allowed=title_of_loopback(pasted.own_loopbacks[0]))
     return open_
+
+
+def _logger(fields: dict[str, Any], pasted: Pasted | None) -> Text:
+    """Return which program logged a packet, and why, if its prefix tells that it blocked it; else ""."""
+    logged = (
+        next((one for one in pasted.logged if one.fields == fields), None) if pasted is not None else None
+    )
+    if logged is None or _SEEN.search(logged.prefix):
+        return ""
+    pairs = dict(logged.pairs)
+    return logged_by(logged.prefix, [name for key in ("IN", "OUT") if (name := pairs.get(key))]) or ""
 
 
 def unseen(pasted: Pasted | None, *, likely: bool = False) -> Cause | None:
@@ -135,11 +154,22 @@ def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> 
 
 def _only_logged(logged: LoggedLine) -> Message:
     """Return what a log line says of a packet where no rules are shown."""
-    return message(
-        "A rule of {hook} logged the packet of line {line}. Most firewalls log what they drop: then no rule before it"
-        " accepted the packet.",
-        hook=logged.hook,
-        line=logged.line,
+    pairs = dict(logged.pairs)
+    meaning = icmp_meaning(pairs)
+    return message_sentences(
+        message(
+            "A rule of {hook} logged the packet of line {line}. Most firewalls log what they drop: then no rule before"
+            " it accepted the packet.",
+            hook=logged.hook,
+            line=logged.line,
+        ),
+        message("The packet is {meaning}.", meaning=meaning) if meaning is not None else "",
+        message(
+            "The prefix calls it INVALID: conntrack knows no connection that the packet belongs to or is about, as"
+            " after a timeout."
+        )
+        if "INVALID" in logged.prefix.upper()
+        else "",
     )
 
 

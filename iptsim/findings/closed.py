@@ -12,6 +12,7 @@ from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, UDP, Family
 from iptsim.question.internet import outside_address
 from iptsim.ranges import united
@@ -66,13 +67,23 @@ def closed(scene: Scene) -> Iterator[Finding]:
                     " guests are forwarded, and do not pass INPUT."
                 ),
             ),
-            message(
-                "To open a port: {command}",
-                command=f"{tool_of(family)} -I INPUT -p PROTOCOL --dport PORT -j ACCEPT",
-            ),
+            message("To open a port: {command}", command=_opening(scene, family, step)),
             shown,
             family,
         )
+
+
+def _opening(scene: Scene, family: Family, step: Step) -> str:
+    """Return the command that opens a port, in the words of the firewall that closes it."""
+    author, role = authorship(step.rule, scene.host) if step.rule is not None else ("", None)
+    chains = scene.below(family, "filter", "INPUT")
+    if author == "firewalld" or any(name.startswith("IN_") for name in chains):
+        zone = role.about.get("zone", "") if role is not None else ""
+        where = f" --zone={zone}" if zone else ""
+        return f"firewall-cmd --permanent{where} --add-port=PORT/PROTOCOL; firewall-cmd --reload"
+    if author == "ufw" or any(name.startswith("ufw-user-input") for name in chains):
+        return "ufw allow PORT/PROTOCOL"
+    return f"{tool_of(family)} -I INPUT -p PROTOCOL --dport PORT -j ACCEPT"
 
 
 def _blocked(shown: Explanation) -> tuple[Explanation, Step] | None:

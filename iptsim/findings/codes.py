@@ -206,7 +206,10 @@ CODES: dict[str, Kind] = {
         "high", message("A rule names a port of a bridge, by which no packet arrives or leaves.")
     ),
     "refused-command": Kind(
-        "high", message("In a pasted text: iptables refuses a command, so its rule does not exist.")
+        "high",
+        message(
+            "In a pasted text: iptables, nft or firewall-cmd refuses a command, so what it adds is missing."
+        ),
     ),
     "container-loopback": Kind(
         "high",
@@ -390,6 +393,10 @@ CODES: dict[str, Kind] = {
     "neighbour-discovery-logged": Kind(
         "info",
         message("In a pasted text: the firewall has logged, so probably blocked, neighbour discovery."),
+    ),
+    "redirects-own-only": Kind(
+        "info",
+        message("In a pasted text: rules redirect the host's own connections, and none of other machines."),
     ),
     "redirect-takes-every-host": Kind(
         "info",

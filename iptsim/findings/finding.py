@@ -102,6 +102,7 @@ class Cause(NamedTuple):
         guess: the condition that must hold, as a clause, if the source does not show it.
         allowed: what follows if the rules accept the packet although it was blocked.
         alone: say only that, because the source shows no rules.
+        logger: which program logged the packet, and why, if its prefix tells.
     """
 
     shown: Explanation | None
@@ -109,17 +110,19 @@ class Cause(NamedTuple):
     guess: Text = ""
     allowed: Text = ""
     alone: bool = False
+    logger: Text = ""
 
     @property
     def text(self) -> Message:
         """The cause in sentences."""
         if self.alone or self.shown is None:
-            return message_sentences(self.allowed)
+            return message_sentences(self.allowed, self.logger)
         guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
         return message_sentences(
             packet_and_verdict(self.shown),
             self.allowed,
             self.shown.reason.message,
+            self.logger,
             *map(_comes_near, self.near),
             guess,
         )

@@ -20,6 +20,10 @@ _KINDS = re.compile(
 )
 
 
+#: Names that the kernel and usual programs give only with a number.
+_NUMBERED = frozenset(
+    {"eth", "wlan", "wlp", "enp", "ens", "tun", "tap", "ppp", "wg", "usb", "veth", "virbr", "docker", "vmbr"}
+)
 #: With more interfaces, such as those of pods, similar names are no typing errors.
 _MOST = 100
 
@@ -38,6 +42,47 @@ def names(scene: Scene) -> Iterator[Finding]:
             meant = _meant(name, [*found, *known]) if name not in known and not name.endswith("+") else ""
             if meant:
                 yield _finding(family, name, meant, rules)
+
+
+def unnumbered(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules for an interface such as wlan or tun, whose name lacks its number."""
+    if scene.host.pasted is None:
+        return
+    known = scene.host.namespace.interfaces if not scene.host.inferred else {}
+    for family in scene.families:
+        found: dict[str, list[Rule]] = {}
+        others: set[str] = set()
+        for table in scene.host.rulesets[family].tables.values():
+            for rule in table.rules():
+                for name in (rule.parameters.in_interface, rule.parameters.out_interface):
+                    if name in _NUMBERED and name not in known and rule.position and not rule.refused:
+                        found.setdefault(name, []).append(rule)
+                    others |= {name} if name else set()
+        for name, rules in found.items():
+            if not _meant(name, [*others, *known]):  # misspelt-interface
+                yield _unnumbered(family, name, rules)
+
+
+def _unnumbered(family: Family, name: str, rules: list[Rule]) -> Finding:
+    rule = rules[0]
+    words = re.sub(rf"(?<= -[io] ){re.escape(name)}(?= |$)", f"{name}+", f" {rule.specification}").lstrip()
+    return Finding(
+        "misspelt-interface",
+        message("A rule names the interface {name}; such names usually end in a number.", name=name),
+        tuple(map(of_rule, rules[:5])),
+        message(
+            "-i and -o match an interface of exactly this name: {name}0 does not match, and {name}+ matches all that"
+            " begin so. iptables accepts any name.",
+            name=name,
+        ),
+        message(
+            "If it is {name}0, name it so, or for all: {command}",
+            name=name,
+            command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
+        ),
+        None,
+        family,
+    )
 
 
 def aliases(scene: Scene) -> Iterator[Finding]:

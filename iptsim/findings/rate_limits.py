@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.base import Match
+from iptsim.extensions.hidden import Hidden
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import outcome
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
 from iptsim.packet import Family
@@ -35,6 +36,55 @@ def inverted(scene: Scene) -> Iterator[Finding]:
                 ):
                     yield _finding(scene, family, rule, shown)
                     break
+
+
+def beyond_limit(scene: Scene) -> Iterator[Finding]:
+    """Find input chains of nftables that block only some packets of a second, and whose policy accepts the rest."""
+    if scene.host.namespace.nftables is None:
+        return
+    for family in scene.families:
+        shown = scene.ask("internet", "host", family, proto="tcp", dport=SOME_PORT)
+        for branch in shown.branches if shown is not None else ():
+            step = branch.reason.step
+            rule = step.rule if step is not None else None
+            if branch.verdict not in ("DROP", "REJECT") or rule is None or rule.table in BUILTIN_CHAINS:
+                continue
+            if (
+                not any(isinstance(one, Hidden) and "limit" in one.words.split() for one in rule.matches)
+                or rule.target_name not in _BLOCKING
+            ):
+                continue
+            if shown is not None and any(_passes_beyond(one, rule) for one in shown.branches):
+                yield _beyond(family, rule, shown)
+                return
+
+
+def _passes_beyond(branch: Explanation, rule: Rule) -> bool:
+    """Return whether the policy of a rule's chain accepts a packet if the rule does not match."""
+    step = branch.trace.legs[0].deciding
+    left = any(one.rule is rule and not one.value for one in branch.trace.decisions)
+    return left and step is not None and step.policy and step.verdict == "ACCEPT"
+
+
+def _beyond(family: Family, rule: Rule, shown: Explanation) -> Finding:
+    return Finding(
+        "rate-limit-inverted",
+        message(
+            "{place} blocks packets while they keep to its rate, and lets those beyond it pass.",
+            place=place_of(rule),
+        ),
+        (of_rule(rule),),
+        message(
+            "A limit matches as long as the rate is not exceeded. So the rule blocks the first packets, and the"
+            " policy of the chain accepts the others: a few attempts open a connection to any port."
+        ),
+        message(
+            "Let the policy drop what exceeds the rate, after making sure that what you need is accepted: {command}",
+            command=f"nft chain {rule.table} {rule.chain} '{{ policy drop; }}'",
+        ),
+        shown,
+        family,
+    )
 
 
 def _is_up_to_rate(match: Match) -> bool:

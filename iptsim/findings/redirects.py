@@ -185,6 +185,44 @@ def _not_for_host(scene: Scene, family: Family, rule: Rule, shown: Explanation) 
     )
 
 
+def own_only(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, redirects to a program of the host for its own connections, and none for others."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        table = scene.table(family, "nat")
+        hooks = scene.hooks(family, "nat")
+        redirects = [rule for rule in table.rules() if _leads_here(rule) and not rule.refused]
+        arriving = [rule for rule in table.rules() if "PREROUTING" in hooks.get(rule.chain, ())]
+        own = [rule for rule in redirects if "OUTPUT" in hooks.get(rule.chain, ())]
+        if not own or any(rule.target is not None and rule.jump is None for rule in arriving):
+            continue
+        if any(rule.jump is not None for rule in arriving) or scene.has_docker:
+            continue
+        yield Finding(
+            "redirects-own-only",
+            message("Only connections of the host itself are redirected, not those of other machines."),
+            tuple(map(of_rule, own[:_SHOWN])),
+            message(
+                "OUTPUT of table nat sees what programs of the host send. What others send to the host, or through it"
+                " (containers, VPN clients, a network behind it), passes PREROUTING, where no rule that is shown"
+                " redirects it."
+            ),
+            message(
+                "If it is for them, too: {command}",
+                command=f"{tool_of(family)} -t nat -A PREROUTING -i INTERFACE -p {header(own[0]).get('proto', 'tcp')}"
+                f" -j {own[0].chain if own[0].chain != 'OUTPUT' else own[0].specification.rpartition('-j ')[2]}",
+            ),
+            None,
+            family,
+        )
+
+
+def _leads_here(rule: Rule) -> bool:
+    """Return whether a rule sends packets to a program of the host."""
+    to = getattr(rule.target, "to_destination", None)
+    local = to is not None and to.addresses is not None and is_loopback(4, to.addresses[0])
+    return rule.target_name == "REDIRECT" or (rule.target_name == "DNAT" and local)
+
+
 def not_proxied(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules with TPROXY that do not take what the host itself sends, and no marks for that."""
     for family in scene.families if scene.host.pasted is not None else ():

@@ -15,7 +15,7 @@ from iptsim.findings.docker_rules import chain_missing
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import RefusedCommand
-from iptsim.languages import Message, message, message_many
+from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.packet import Family
 
 #: At most this many rules are named.
@@ -115,7 +115,8 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
                 message("{command} ({why})", command=one.text, why=one.why),
             )
             for one in commands[:_SHOWN]
-        ),
+        )
+        + (tuple(_perhaps(scene)) if all(map(_is_alone, commands)) else ()),
         message("If the command was to add a rule, the rule does not exist.")
         if all(map(_is_alone, commands))
         else message(
@@ -132,13 +133,48 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
     )
 
 
+#: Extensions that every kernel with iptables has.
+_USUAL = frozenset(
+    {"tcp", "udp", "icmp", "state", "conntrack", "comment", "multiport", "limit", "mark", "addrtype"}
+)
+
+
+def _perhaps(scene: Scene) -> Iterator[Evidence]:
+    """Yield the rules of a text that need less usual modules of the kernel: an error may be about one of them."""
+    rules = [rule for family in scene.families for rule in scene.host.rulesets[family].rules()]
+    unusual = [
+        rule
+        for rule in rules
+        if rule.position and any(one.name and one.name not in _USUAL for one in rule.matches)
+    ]
+    for rule in unusual[:_SHOWN]:
+        names = [one.name for one in rule.matches if one.name and one.name not in _USUAL]
+        yield Evidence(
+            place_of(rule),
+            message("needs {names}, which not every kernel has", names=message_joined(", ", names)),
+        )
+
+
 #: What errors of iptables are about that say nothing about the command itself.
 _ERRORS: tuple[tuple[str, Message], ...] = (
     (
-        "can't initialize",
+        " initialize ",
         message(
-            "The kernel lacks this table, or the command runs without root or NET_ADMIN. Load the module (modprobe"
-            " iptable_nat, ip_tables), or reboot after an update of the kernel."
+            "The kernel lacks this table, or the command runs without root or NET_ADMIN. Load its module (modprobe"
+            " iptable_nat, iptable_raw or iptable_mangle; ip_tables), or reboot after an update of the kernel."
+        ),
+    ),
+    (
+        "dmesg",
+        message(
+            "The kernel refuses what iptables itself accepts: it lacks the module of the rule's target or match, as"
+            " kernels of routers often do, or an option is not allowed there. The last lines of dmesg say which."
+        ),
+    ),
+    (
+        "Bad argument `*",
+        message(
+            "A table begins here while the one before it is still open: end each table of the file with a line COMMIT."
         ),
     ),
     (

@@ -160,6 +160,12 @@ def _first_place(
 def _title(dead: _Dead) -> Message:
     where = {"table": dead.first.table, "chain": dead.first.chain, "numbers": numbers_of(dead.rules)}
     count = len(dead.rules)
+    if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
+        return message_many(
+            "{table} {chain} rule {numbers} never matches: conntrack has put fragments together before.",
+            "{table} {chain} rules {numbers} never match: conntrack has put fragments together before.",
+            count, **where,
+        )  # fmt: skip
     if dead.reason == "contradiction":
         return message_many(
             "{table} {chain} rule {numbers} never matches: its conditions contradict each other.",
@@ -199,6 +205,10 @@ def _takers(dead: _Dead) -> Text:
 
 
 def _effect(dead: _Dead, differing: Sequence[Rule]) -> Message:
+    if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
+        return message(
+            "Where connections are tracked, as NAT and --state need, rules only see whole packets."
+        )
     if dead.reason != "hidden":
         return message_many(
             "The rule has no effect, so what it was written for does not happen.",
@@ -251,6 +261,8 @@ def _counted(dead: _Dead) -> Iterator[Message]:
 def _remedy(dead: _Dead, differing: Sequence[Rule], tool: str) -> Text:
     first = dead.first
     delete = f"{tool} {first.table_option}-D {first.chain} {first.position}"
+    if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
+        return message("delete it: {delete}", delete=delete)
     if dead.reason != "hidden":
         return message("correct its conditions, or delete it: {delete}", delete=delete)
     insert = _insertion(dead, differing, tool)

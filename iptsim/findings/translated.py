@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.targets.redirect import Redirect
 from iptsim.findings.behind import SOME_GUEST
@@ -118,8 +119,17 @@ def redirected_ports(scene: Scene) -> Iterator[Finding]:
             if not meant or any(one.conditions_on("dport") and takes_port(one, new) for one in accepting):
                 continue
             shown = _arrives(scene, family, rule, "host", fields)
-            if shown is not None and _is_blocked_in_input(shown):
+            if shown is not None and any(map(_is_blocked_in_input, (shown, *_unshown_left(scene, shown)))):
                 yield _redirected_port(family, rule, meant[0], new, shown)
+
+
+def _unshown_left(scene: Scene, shown: Explanation) -> Iterator[Explanation]:
+    """Yield what happens to a packet if rules that a pasted text does not show let it continue."""
+    for branch in shown.branches if scene.host.pasted is not None else ():
+        if all(
+            one.value and one.rule is not None and is_gap(one.rule.target) for one in branch.trace.decisions
+        ):
+            yield branch
 
 
 def _redirected_to(rule: Rule) -> int | None:
@@ -142,6 +152,13 @@ def _redirected_port(family: Family, rule: Rule, meant: Rule, new: int | None, s
         "forward-names-old-port",
         message(
             "{place} redirects port {old} to port {new}, which INPUT blocks.",
+            place=place_of(rule),
+            old=old or "",
+            new=new or "",
+        )
+        if _is_blocked_in_input(shown)
+        else message(
+            "{place} redirects port {old} to port {new}, which no rule of INPUT that is shown accepts.",
             place=place_of(rule),
             old=old or "",
             new=new or "",

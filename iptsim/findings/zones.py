@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from iptsim.findings.behind import NAMES
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.scene import Scene
-from iptsim.host.pasted import FirewalldZone
-from iptsim.languages import message
+from iptsim.host.pasted import FirewalldZone, Pasted
+from iptsim.languages import Message, message
+
+#: The prefix of packets that no rule of a zone's forwarding chain accepts, since firewalld 1.0.
+_DENIED = re.compile(r"^filter_FWD_(?P<zone>[\w-]+?)_(?:REJECT|DROP)")
 
 
 def not_forwarded(scene: Scene) -> Iterator[Finding]:
@@ -19,6 +23,9 @@ def not_forwarded(scene: Scene) -> Iterator[Finding]:
     """
     pasted = scene.host.pasted
     zones = pasted.zones if pasted is not None else ()
+    if pasted is not None and (logged := _logged(pasted)) is not None:
+        yield logged
+        return
     uplink = next((one for one in zones if any(map(CARD.fullmatch, one.interfaces))), None)
     if uplink is None or any(one.masquerades for one in zones):
         return
@@ -28,15 +35,58 @@ def not_forwarded(scene: Scene) -> Iterator[Finding]:
             yield _finding(scene, zone, uplink, name)
 
 
+def _logged(pasted: Pasted) -> Finding | None:
+    """Return the finding about a packet that firewalld logged at the end of what a zone forwards (log-denied).
+
+    Source: firewalld since 1.0 calls these chains filter_FWD_*, and masquerading alone lets nothing pass there (the
+    release notes of 1.0.0: "default target is now similar to reject").
+    """
+    for line in pasted.logged:
+        found, out = _DENIED.search(line.prefix), dict(line.pairs).get("OUT", "")
+        if found is None or line.hook != "FORWARD":
+            continue
+        there = next((one for one in pasted.zones if out in one.interfaces), None)
+        if there is None or there.name == found["zone"]:
+            continue
+        arriving = dict(line.pairs)["IN"]
+        return Finding(
+            "zone-not-forwarded",
+            _title(arriving, found["zone"], there.name),
+            (Evidence(message("line {line}", line=line.line), line.prefix),),
+            message(
+                "firewalld itself has logged that it refused such a packet. Since firewalld 1.0 masquerading alone lets"
+                " nothing pass from zone to zone; forward: yes is for interfaces of the same zone."
+            ),
+            _policy(found["zone"], there.name, masquerades=there.masquerades),
+            None,
+            line.family,
+        )
+    return None
+
+
+def _title(name: str, zone: str, uplink: str) -> Message:
+    return message(
+        "firewalld forwards nothing from {name} (zone {zone}) to zone {uplink}, unless a policy allows it.",
+        name=name,
+        zone=zone,
+        uplink=uplink,
+    )
+
+
+def _policy(zone: str, uplink: str, *, masquerades: bool) -> Message:
+    """Return the commands for a policy that lets packets pass from one zone to another."""
+    policy = (
+        f"firewall-cmd --permanent --new-policy=out; firewall-cmd --permanent --policy=out --add-ingress-zone={zone}"
+        f" --add-egress-zone={uplink} --set-target=ACCEPT; firewall-cmd --reload"
+    )
+    masquerade = f"firewall-cmd --permanent --zone={uplink} --add-masquerade; "
+    return message("{commands}", commands=policy if masquerades else masquerade + policy)
+
+
 def _finding(scene: Scene, zone: FirewalldZone, uplink: FirewalldZone, name: str) -> Finding:
     return Finding(
         "zone-not-forwarded",
-        message(
-            "firewalld forwards nothing from {name} (zone {zone}) to zone {uplink}, unless a policy allows it.",
-            name=name,
-            zone=zone.name,
-            uplink=uplink.name,
-        ),
+        _title(name, zone.name, uplink.name),
         tuple(
             Evidence(
                 message("line {line}", line=one.line),
@@ -49,13 +99,7 @@ def _finding(scene: Scene, zone: FirewalldZone, uplink: FirewalldZone, name: str
             " masquerades; forward: yes is for interfaces of the same zone. Without masquerading, no reply would find"
             " back either."
         ),
-        message(
-            "firewall-cmd --permanent --zone={uplink} --add-masquerade; firewall-cmd --permanent --new-policy=out;"
-            " firewall-cmd --permanent --policy=out --add-ingress-zone={zone} --add-egress-zone={uplink}"
-            " --set-target=ACCEPT; firewall-cmd --reload",
-            uplink=uplink.name,
-            zone=zone.name,
-        ),
+        _policy(zone.name, uplink.name, masquerades=False),
         None,
         scene.families[0],
     )

@@ -15,6 +15,9 @@ from iptsim.host.nft_chains import NftChain, NftRule
 from iptsim.languages import message
 from iptsim.packet import Family
 
+#: Statements that match depending on the packets before.
+_COUNTS = frozenset({"limit", "quota", "ct count"})
+
 
 @lru_cache(maxsize=512)
 def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
@@ -91,7 +94,9 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
     if of.hidden:
         hidden = Hidden(
             words=of.hidden,
-            reason=message("what {words} of nftables matches, which iptsim can't read", words=of.hidden),
+            reason=message("the packets that the {words} of nftables has counted so far", words=of.hidden)
+            if of.hidden in _COUNTS
+            else message("what {words} of nftables matches, which iptsim can't read", words=of.hidden),
             settle=f"--assume {chain.family}:{chain.table}:{chain.name}=yes",
             place=("nft", title, of.chain, of.position),
         )

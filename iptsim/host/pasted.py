@@ -213,6 +213,24 @@ class EngineError(NamedTuple):
     port: int = 0
 
 
+class ToolError(NamedTuple):
+    """A command of nft, ufw or firewall-cmd in a pasted text that failed, according to its error.
+
+    Attributes:
+        line: the number of the line with the command.
+        text: the command.
+        tool: "nft", "ufw" or "firewall-cmd".
+        why: what it printed.
+        marked: the words that nft marked, unless it marked all.
+    """
+
+    line: int
+    text: str
+    tool: str
+    why: str
+    marked: str = ""
+
+
 class Grown(NamedTuple):
     """A counter that grew between two listings of the same chain in a pasted text.
 
@@ -268,6 +286,7 @@ class Pasted:
         stopped: containers that do not run, and that failed connections are for.
         firewalld_reloads: the commands that made firewalld write its rules again.
         engine_errors: errors of Docker and Podman that no rule causes.
+        tool_errors: commands of nft, ufw and firewall-cmd that failed.
         engines: the engines of containers that it mentions: "docker", "podman", "kubernetes", "swarm".
         appended: commands that append rules to DOCKER-USER, of which the text shows no listing: their lines and texts.
         zones: the zones of firewalld that it lists.
@@ -295,6 +314,7 @@ class Pasted:
     stopped: tuple[StoppedContainer, ...] = ()
     firewalld_reloads: tuple[Reload, ...] = ()
     engine_errors: tuple[EngineError, ...] = ()
+    tool_errors: tuple[ToolError, ...] = ()
     appended: tuple[tuple[int, str], ...] = ()
     engines: tuple[str, ...] = ()
     names_client: bool = False

@@ -1,15 +1,16 @@
 """The program and chain that logged a packet, from the prefix in the kernel log.
 
 Sources: ufw's before.rules and src/backend_iptables.py; ufw-docker's after.rules; firewalld's ipXtables.py and
-nftables.py (log-denied); Shorewall's LOGFORMAT ("Shorewall:%s:%s:", since 5.1 "%s %s "); csf.pl.
+nftables.py (log-denied); Shorewall's LOGFORMAT ("Shorewall:%s:%s:", since 5.1 "%s %s "), and its FAQ 17 on built-in
+chains; csf.pl; NixOS's firewall-iptables.nix and firewall-nftables.nix.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from iptsim.languages import Message, message
+from iptsim.languages import Message, message, message_joined
 
 #: By prefix: the sentence about who wrote such a line, and where.
 _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
@@ -34,6 +35,12 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
     (r"(?:filter_)?FW(?:D|DI|DO)_(?P<zone>[\w-]+?)_(?:REJECT|DROP|DENY)", lambda found: message(
         "firewalld logged it at the end of what zone {zone} forwards (log-denied): no rule or policy allows it.",
         zone=found["zone"])),
+    (r"^refused (?:connection|packet): ?$", lambda found: message(
+        "NixOS's firewall logged it, and then refused it: its port is not in networking.firewall.allowedTCPPorts or "
+        "allowedUDPPorts, nor is its interface trusted.")),
+    (r"^rpfilter drop: ?$", lambda found: message(
+        "NixOS's firewall logged it, and then dropped it: the route back to its source leads out of another interface "
+        "(networking.firewall.checkReversePath).")),
     (r"Shorewall:(?P<zone>[\w-]+):(?P<what>[A-Z]+):", lambda found: message(
         "Shorewall logged it in chain {zone}: the policy or a rule there is {what}.",
         zone=found["zone"], what=found["what"])),
@@ -43,8 +50,24 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
 )  # fmt: skip
 
 
-def logged_by(prefix: str) -> Message | None:
-    """Return a sentence on who logged a packet with a prefix; None for an unknown prefix."""
+#: Shorewall's own rules are in chains for pairs of zones; in the built-in ones it refuses what is in no zone.
+_NO_ZONE = re.compile(r"Shorewall6?:(?P<chain>INPUT|FORWARD|OUTPUT):(?:DROP|REJECT):")
+
+
+def logged_by(prefix: str, interfaces: Sequence[str] = ()) -> Message | None:
+    """Return a sentence on who logged a packet with a prefix; None for an unknown prefix.
+
+    Args:
+        prefix: the prefix of the line.
+        interfaces: the packet's interfaces.
+    """
+    if interfaces and (found := _NO_ZONE.search(prefix)) is not None:
+        return message(
+            "Shorewall logged it in chain {chain} itself: interface {names}, or the address behind it, belongs to no "
+            "zone. Compare it with /etc/shorewall/interfaces and params.",
+            chain=found["chain"],
+            names=message_joined(", ", interfaces),
+        )
     for pattern, made in _PREFIXES:
         found = re.search(pattern, prefix)
         if found is not None:

@@ -34,6 +34,7 @@ from iptsim.paste.reloads import flushed, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
 from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_with
+from iptsim.paste.tool_errors import tool_errors
 from iptsim.paste.unrecognised import nothing_read
 from iptsim.reading import parse_json
 
@@ -66,7 +67,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     # errors that tell their cause, whatever else the text shows
     refused = tuple(printed_errors(every))
     loopbacks = (one for one in own_loopbacks((), every, {}) if one.sure)
-    telling = {one.line for found in (errors, refused, loopbacks) for one in found}
+    telling = {one.line for found in (errors, refused, loopbacks, tool_errors(every)) for one in found}
     reading = read_texts(cleaned, telling)
     if not telling and all(segment.form in CLIENTS for segment in reading.segments):
         raise CaptureError(nothing_read(name, {text: decode(data, text) for text, data in texts.items()}))

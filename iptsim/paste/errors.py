@@ -16,15 +16,16 @@ _MOST = 20
 _ERROR = re.compile(
     r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?(?P<restore>-restore)?(?: v\d[\d.]*(?: \(\w+\))?)?: +(?P<why>"
     r"(?:unknown (?:option|protocol)|invalid |host/network|Bad (?!rule)|Couldn't load|No chain/target/match|Chain '"
-    r"|multiple -|Can't use|can't initialize|option \"|TCP match|multiport needs|Need TCP|line \d+ (?:failed|too long)"
+    r"|multiple -|Can't use|can't initialize|unable to initialize|option \"|TCP match|multiport needs|Need TCP"
+    r"|line \d+ (?:failed|too long)"
     r"|Line \d+ seems|Invalid argument|(?:CHAIN|RULE|TABLE)_[A-Z_]+ failed|Could not fetch rule set"
     r"|table [`'].*incompatible).*)"
 )
 #: How fail2ban before 0.9 logs the last of an action's commands, if it failed (fail2ban/server/action.py).
 _RETURNED = re.compile(r"\bip6?tables\s+-[^|]* (?P<why>returned (?:[1-9]\d{2}|[1-9a-f]00))\s*$")
-_ARGUMENT = re.compile(r"^\s*(?P<why>Bad argument [`'\"].+['\"])")
+_ARGUMENT = re.compile(r"(?:^|\bSTDERR: )\s*(?P<why>Bad argument [`'\"].+['\"])", re.IGNORECASE)
 _COMMAND = re.compile(
-    r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?\s+(?P<rest>-.*?)(?=\]?: exit status | returned \d+$|$)"
+    r"(?<![\w-])(?P<program>ip(?:6|46)?tables)(?:-legacy|-nft)?\s+(?P<rest>-.*?)(?=\]?: exit status | returned \d+$|$)"
 )
 #: Actions that add no rule: they may fail without harm.
 _HARMLESS = re.compile(r"\s(?:-[CDXFNLSEZ]|--(?:check|delete|flush|new|list|rename)\S*)(?=\s|$)")
@@ -38,7 +39,7 @@ def printed_errors(lines: Iterable[Line]) -> Iterator[RefusedCommand]:
     found = 0
     for line in lines:
         text = line.text[:1000]
-        error = _ERROR.search(text) or _ARGUMENT.match(text) or _RETURNED.search(text)
+        error = _ERROR.search(text) or _ARGUMENT.search(text) or _RETURNED.search(text)
         if error is not None and found < _MOST:
             # Docker and others print the command in the same line
             before = [

@@ -77,16 +77,19 @@ def hide_tables(ruleset: Ruleset) -> None:
             table.chains[chain].rules.append(replace(rule, target=joint) if name in blocking else rule)
 
 
-def open_ends(table: Table, filtered: str, policies: Collection[str]) -> None:
+def open_ends(table: Table, filtered: str, policies: Collection[str], *, headless: bool = False) -> None:
     """Mark where a fragment or the output of grep may lack rules, and which policies are unknown.
 
     Args:
         table: the table.
         filtered: the filter through which it was piped; empty for none.
         policies: the built-in chains of which the policies are shown.
+        headless: its beginning is not shown.
     """
     wanted = grepped(filtered)
     for chain in table.chains.values():
+        if headless and chain.rules and not is_gap(chain.rules[0].target):
+            chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
         if filtered and chain.rules and not (wanted and wanted in chain.name):
             chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
             chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line))

@@ -10,21 +10,26 @@ from iptsim.host.addresses_of_routes import last_free_address
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route
-from iptsim.packet import BITS, parse_address
+from iptsim.packet import BITS, is_loopback, parse_address
+from iptsim.paste.addresses import is_address
 from iptsim.paste.pieces import CommandItem, Logged, RuleItem, Rules
 
 ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F]*:[0-9a-fA-F:]+")
 
 
 def own_addresses(logged: Iterable[Logged], rules: Sequence[Rules]) -> Mapping[str, list[InterfaceAddress]]:
-    """Return addresses of the host, by the interface on which logged packets to them arrived.
+    """Return addresses of the host, by the interface on which logged packets to them arrived, or left from them.
 
-    INPUT, whose packets leave by no interface (`OUT=`), sees only packets to the host. For a packet to a broadcast
-    address, the last free address of its subnet is assumed.
+    INPUT, whose packets leave by no interface (`OUT=`), sees only packets to the host, and OUTPUT (`IN=`) only those
+    from it. For a packet to a broadcast address, the last free address of its subnet is assumed.
     """
     found: dict[str, list[InterfaceAddress]] = {}
     for one in logged:
         device, to = one.fields.get("in", ""), one.fields["to"]
+        if one.hook == "OUTPUT" and (sent := _sent_from(one)) is not None:
+            addresses = found.setdefault(dict(one.pairs)["OUT"], [])
+            addresses += [sent] if sent not in addresses else []
+            continue
         if one.hook != "INPUT" or not device or not ADDRESS.fullmatch(to) or _before_routing(one, rules):
             continue
         family, address = parse_address(to)
@@ -42,6 +47,21 @@ def own_addresses(logged: Iterable[Logged], rules: Sequence[Rules]) -> Mapping[s
         if own is not None and own not in addresses:
             addresses.append(own)
     return found
+
+
+def _sent_from(one: Logged) -> InterfaceAddress | None:
+    """Return the address from which the host itself sent a packet by an interface other than lo."""
+    pairs = dict(one.pairs)
+    source, out = pairs.get("SRC", ""), pairs.get("OUT", "")
+    if out in ("", "lo") or not is_address(source) or one.visit is not None:
+        return None
+    family, address = parse_address(source)
+    special = is_loopback(family, address) or not address or (family == 6 and address >> 118 == 0x3FA)
+    return (
+        None
+        if special
+        else InterfaceAddress(family=family, address=address, prefix_length=OUTSIDE[family][1])
+    )
 
 
 def route_as_logged(host: Host, logged: Iterable[Logged]) -> None:

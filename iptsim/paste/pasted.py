@@ -23,6 +23,7 @@ from iptsim.paste.pieces import ChainItem, CommandItem, Failed, Listed, Logged, 
 from iptsim.paste.reloads import firewalld_reloads, reloads
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import Reading
+from iptsim.paste.tool_errors import tool_errors
 from iptsim.paste.unresolved import unresolved_names
 
 _ENGINES = {
@@ -88,6 +89,7 @@ def pasted(
         stopped=tuple(stopped_containers(clients, lines, listed)),
         firewalld_reloads=tuple(firewalld_reloads(lines)),
         engine_errors=tuple(errors),
+        tool_errors=tuple(tool_errors(lines)),
         appended=tuple(_appended(rules)),
         engines=tuple(
             name for name, words in _ENGINES.items() if mentions(words) and not reading.in_container

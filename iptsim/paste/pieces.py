@@ -105,6 +105,7 @@ class Rules:
         unfinished: a table of a dump without its COMMIT; rules may follow.
         traced: the rules that TRACE shows: the packet matched no other ones between them.
         status: made from the output of a firewall's own command (ufw, firewalld), without the rules of other programs.
+        headless: a table of a dump without its beginning: rules may precede those that are shown.
         broken: it ends within a chain, at an unreadable line.
         printed: iptables printed it, which shows every built-in chain, so missing ones were cut out.
     """
@@ -121,6 +122,7 @@ class Rules:
     searched: str = ""
     cut: bool = False
     unfinished: bool = False
+    headless: bool = False
     broken: bool = False
     printed: bool = False
     traced: bool = False

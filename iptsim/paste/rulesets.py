@@ -345,7 +345,7 @@ class Builder:
         self._place_homeless(family, table)
         if (piece := self._fragments.get((family, table.name))) is not None:
             shown = {chain for one, name, chain in self.policies if (one, name) == (family, table.name)}
-            open_ends(table, piece.filtered, shown)
+            open_ends(table, piece.filtered, shown, headless=piece.headless)
 
     def _finish(self, family: Family, table: Table) -> None:
         """Add what the chains of a table call, and what calls them."""

@@ -40,6 +40,8 @@ _SEPARATED = re.compile(
 )
 _NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?", re.IGNORECASE)
 _IPTABLES = re.compile(r"(ip6?tables)(?:-legacy|-nft)?")
+#: A function of firewall scripts, as of NixOS's, that runs both iptables and ip6tables.
+_BOTH = "ip46tables"
 
 
 #: Options of `firewall-cmd --direct` that change rules.
@@ -122,6 +124,8 @@ class Script:
         command = command_of(self.filled(part).lstrip("\"'"))
         if command is not None and command.program == "firewall-cmd":
             return self._direct(line, part, command.words, sure)
+        if command is not None and command.program == _BOTH:
+            return Typed("iptables", list(command.words), line.number, sure, part)
         if command is None or not _IPTABLES.fullmatch(command.program):
             return None
         return Typed(command.program, list(command.words), line.number, sure, part)

@@ -178,3 +178,104 @@ def test_a_port_forward_to_loopback_leads_to_no_lan(tmp_path: Path) -> None:
         "iptables -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 127.0.0.1:8080\n", "utf-8"
     )
     assert not any("here called" in str(one) for one in load_host(path).assumptions)
+
+
+TWO_ZONES = "".join(
+    f"{zone} (active)\n  target: default\n  interfaces: {card}\n  sources:\n  services:\n  ports:\n"
+    f"  masquerade: {masquerade}\n"
+    "  forward-ports:\n  rich rules:\n\n"
+    for zone, card, masquerade in (("external", "enp3s0", "yes"), ("internal", "br0", "no"))
+)
+REFUSED = "kernel: filter_FWD_internal_REJECT: "
+REFUSED += "IN=br0 OUT={out} SRC=192.168.3.105 DST=1.1.1.1 PROTO=ICMP TYPE=8 CODE=0\n"
+
+
+@pytest.mark.parametrize(("out", "found"), [("enp3s0", True), ("br0", False), ("eth9", False)])
+def test_a_packet_that_firewalld_logged_between_zones(out: str, found: bool, tmp_path: Path) -> None:
+    """Since firewalld 1.0 only a policy lets packets pass to another zone, even one that masquerades."""
+    findings = lint(tmp_path, TWO_ZONES + REFUSED.format(out=out))
+    assert ("zone-not-forwarded" in findings) is found
+    if found:
+        remedy = str(findings["zone-not-forwarded"].remedy)
+        assert "--add-ingress-zone=internal --add-egress-zone=external" in remedy
+        assert "masquerade" not in remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("wlan", True), ("tun", True), ("wlan+", False), ("wlan0", False), ("lan", False)]
+)
+def test_an_interface_without_its_number(name: str, found: bool, tmp_path: Path) -> None:
+    """Iptables(8): -i matches the whole name, unless it ends in +."""
+    text = f"*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -i {name} -j ACCEPT\n"
+    assert ("misspelt-interface" in lint(tmp_path, f"# my rules.v4\n\nfile:\n{text}COMMIT\n")) is found
+
+
+LIMITED = """table inet filter {{
+	chain input {{
+		type filter hook input priority filter; policy {policy};
+		ct state established,related accept
+		{rate} reject
+	}}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "rate", "found"),
+    [
+        ("accept", "limit rate 5/second", True),
+        ("drop", "limit rate 5/second", False),
+        ("accept", "counter", False),
+    ],
+)
+def test_a_reject_with_a_limit_before_policy_accept(
+    policy: str, rate: str, found: bool, tmp_path: Path
+) -> None:
+    """A limit matches up to its rate (nft(8)); what exceeds it meets the policy."""
+    text = LIMITED.format(policy=policy, rate=rate)
+    assert ("rate-limit-inverted" in lint(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("-A OUTPUT -p tcp --dport 7199 -j REDIRECT --to-ports 12345", True),
+        ("-A PREROUTING -p tcp --dport 7199 -j REDIRECT --to-ports 12345", False),
+        ("-A OUTPUT -p tcp -d 192.0.2.9 -j DNAT --to-destination 192.0.2.8", False),
+    ],
+)
+def test_redirects_for_the_host_alone(rules: str, found: bool, tmp_path: Path) -> None:
+    """The packets of other machines pass PREROUTING of nat, not OUTPUT (iptables(8))."""
+    assert ("redirects-own-only" in lint(tmp_path, f"sudo iptables -t nat {rules}\n")) is found
+
+
+def test_a_redirect_to_a_port_that_no_shown_rule_accepts(tmp_path: Path) -> None:
+    """INPUT comes after PREROUTING of nat; what chains that are not shown accept stays open."""
+    nat = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --dport 80 -j REDIRECT --to-port 8080\nCOMMIT\n\n"
+    listed = "Chain INPUT (policy DROP)\ntarget     prot opt source               destination\n"
+    rows = "ssh        all  --  anywhere             anywhere\n"
+    web = "ACCEPT     tcp  --  anywhere             anywhere             tcp dpt:{}\n"
+    found = lint(tmp_path, nat + listed + rows + web.format("http"))["forward-names-old-port"]
+    assert "no rule of INPUT that is shown" in str(found.title)
+    assert "forward-names-old-port" not in lint(
+        tmp_path, nat + listed + rows + web.format("http") + web.format(8080)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "remedy"),
+    [
+        ("-A INPUT -j IN_public\n-A IN_public -j REJECT\n", "firewall-cmd --permanent"),
+        ("-A INPUT -j ufw-user-input\n-A INPUT -j DROP\n", "ufw allow"),
+        ("-A INPUT -j DROP\n", "iptables -I INPUT"),
+    ],
+)
+def test_how_to_open_a_port(rules: str, remedy: str, tmp_path: Path) -> None:
+    """The firewall that closes the port would remove a rule of iptables, or ignore it."""
+    chains = "".join(f":{name} - [0:0]\n" for name in ("IN_public", "ufw-user-input") if name in rules)
+    head = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    established = "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n"
+    found = lint(
+        tmp_path, f"# iptables-save\n\n$ sudo iptables-save\n{head}{chains}{established}{rules}COMMIT\n"
+    )
+    assert remedy in str(found["closed-by-default"].remedy)

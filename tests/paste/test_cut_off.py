@@ -8,6 +8,7 @@ from iptsim.host.files import Source
 from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
 from iptsim.question.model import Question
+from iptsim.sources import loads_host
 
 HTTP = Question(sender="203.0.113.9", to="host", proto="tcp", dport=80)
 COLUMNS = " pkts bytes target     prot opt in     out     source               destination\n"
@@ -80,3 +81,10 @@ COMMIT
 def test_containers_that_no_rule_mentions(sender: str) -> None:
     """Docker writes rules for published ports alone, so a container without any may be at any address."""
     assert verdict(RULES, Question(sender=sender, to="172.17.0.3", proto="tcp", dport=5432)) == "ACCEPT"
+
+
+def test_the_end_of_a_table_whose_beginning_is_missing() -> None:
+    """A file for iptables-restore has `*TABLE` before its rules; without it, rules may precede those that are shown."""
+    end = "-A INPUT -j DROP\n-A OUTPUT -j DROP\n-A FORWARD -j DROP\nCOMMIT\n"
+    assert walk(loads_host(end), HTTP).verdict == "DEPENDS"
+    assert walk(loads_host(f"*filter\n{end}"), HTTP).verdict == "DROP"

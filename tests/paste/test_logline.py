@@ -12,8 +12,10 @@ from iptsim.errors import UsageError
 from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
+from iptsim.owners.log_prefixes import logged_by
 from iptsim.packet import parse_address
 from iptsim.paste.assembly import host_of_source
+from iptsim.paste.forms.logline import record_of
 from iptsim.paste.packet_from_line import fields_of_line
 from iptsim.question.model import Question
 
@@ -221,3 +223,34 @@ def test_interfaces_get_the_addresses_of_packets_that_arrived_there() -> None:
     own = {(one.name, address.address) for one, address in host.namespace.addresses(4)}
     assert ("eth1", parse_address("192.168.7.12")[1]) in own
     assert "The source shows that eth1 has the address 192.168.7.12/24." in map(str, host.assumptions)
+
+
+def test_a_prefix_without_a_space_behind_it() -> None:
+    """The kernel writes the prefix as it is, and IN= directly behind it (nf_log_syslog.c)."""
+    found = record_of(
+        "kernel: DROP-IN_IN= OUT=ppp0 PHYSOUT=x SRC=192.0.2.1 DST=8.8.4.4 PROTO=ICMP TYPE=11 CODE=1"
+    )
+    assert found is not None
+    assert (found.prefix, found.hook, found.pairs["OUT"]) == ("DROP-IN_", "OUTPUT", "ppp0")
+
+
+def test_the_source_of_what_the_host_sends_is_its_own() -> None:
+    """OUTPUT sees only packets of the host itself, before any translation of their source."""
+    host = read("kernel: X IN= OUT=ppp0 SRC=198.51.100.9 DST=8.8.4.4 PROTO=TCP SPT=4000 DPT=53 SYN\n")
+    assert [one.address for one in host.namespace.interfaces["ppp0"].addresses] == [
+        parse_address("198.51.100.9")[1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"),
+    [
+        ("Shorewall:OUTPUT:REJECT:", "interface ppp0"),
+        ("Shorewall:net2fw:DROP:", "in chain net2fw"),
+        ("refused connection: ", "allowedTCPPorts"),
+        ("rpfilter drop: ", "checkReversePath"),
+    ],
+)
+def test_the_program_that_logged_a_packet(prefix: str, said: str) -> None:
+    """FAQ 17 of Shorewall; the modules of NixOS's firewall."""
+    assert said in str(logged_by(prefix, ["ppp0"]))

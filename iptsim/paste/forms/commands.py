@@ -20,7 +20,7 @@ from iptsim.paste.undoing import Runs, runs_of
 
 #: A line that may contain such a command.
 _LIKELY = re.compile(
-    r"(?:^|[\s;&|=\"'/({])\$?\{?(?:ip6?tables(?:-legacy|-nft)?|IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?\"?\s+(?=.*-)"
+    r"(?:^|[\s;&|=\"'/({])\$?\{?(?:ip(?:6|46)?tables(?:-legacy|-nft)?|IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?\"?\s+(?=.*-)"
     r"|firewall-cmd\s.*--direct\s",
     re.IGNORECASE,
 )

@@ -96,6 +96,9 @@ class _Reader:
         if found := _TABLE.match(text):
             self._begin(found[1])
         elif _COMMIT.match(text):
+            if self.open is not None and not self.open.named:
+                # a file has the line `*TABLE` and the chains before its rules
+                self.open.headless = not any(isinstance(item, ChainItem) for item in self.open.items)
             self.open = None
             self.at += 1
         elif found := _CHAIN.match(text):

@@ -22,6 +22,7 @@ from iptsim.paste.nft_objects import is_foreign, without_guesses
 from iptsim.paste.nft_rules import translated
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
+from iptsim.paste.tool_errors import fails, is_echo
 
 _TABLE = re.compile(r"\s*table\s+(?:(?P<family>ip|ip6|inet|bridge|netdev|arp)\s+)?(?P<name>[\w.-]+)\s*\{")
 _SET = re.compile(r"\s*(?P<kind>set|map)\s+(?P<name>[^\s{]+)\s*\{")
@@ -64,7 +65,7 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
     last = at
     for index in range(at, len(lines)):
         line = lines[index]
-        found = _command_in(line)
+        found = None if is_echo(lines, index) or fails(lines, index) else _command_in(line)
         if found is None and places and (line.is_blank or line.text.lstrip().startswith("#")):
             continue
         if found is None:
