@@ -94,7 +94,7 @@ class Branches:
         if tracking.note is not None:
             kernel.notes.append(tracking.note)
         legs = legs_of(run)
-        verdict = _verdict(legs)
+        verdict = verdict_of(legs)
         if verdict == "ACCEPT" and len(legs) > 1 and replies.is_sent_bare(host, legs[0]):
             kernel.notes.append(_way_back(start, legs[0]))
         self.notes += [note for note in dict.fromkeys(kernel.notes) if note not in self.notes]
@@ -115,7 +115,7 @@ class Branches:
         )
 
 
-def _verdict(legs: list[Leg]) -> FinalVerdict:
+def verdict_of(legs: list[Leg]) -> FinalVerdict:
     """Return the overall verdict: that of the first leg that did not arrive."""
     if legs[0].verdict == "REJECT":
         return "REJECT"

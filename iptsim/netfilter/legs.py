@@ -50,7 +50,7 @@ def legs_of(run: Run) -> list[Leg]:
     if behind is None:
         legs.append(_reply(run, request, reply))
         return legs
-    second = _second_connection(run, behind, request.delivered.packet)
+    second = connection_of_proxy(run, behind, request.delivered.packet)
     if reply.proto == 17:
         # docker-proxy replies to a datagram only after the container has
         if all(leg.verdict == "ACCEPT" for leg in second):
@@ -70,7 +70,8 @@ def _unseen_proxy(run: Run, delivered: Delivery) -> docker_proxy.Behind | None:
     return None
 
 
-def _second_connection(run: Run, behind: docker_proxy.Behind, request: Packet) -> list[Leg]:
+def connection_of_proxy(run: Run, behind: docker_proxy.Behind, request: Packet) -> list[Leg]:
+    """Follow the connection that docker-proxy opens to a container for a packet that it received."""
     packet = Packet(
         behind.family,
         0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import cache, reduce
 from operator import or_
@@ -12,7 +12,7 @@ from iptsim.extensions.constraints import Ranges
 from iptsim.netfilter import conntrack
 from iptsim.packet import ICMP, ICMPV6, NO_ZONE, SYN, TCP, Family, Packet
 from iptsim.ranges import united
-from iptsim.sets.parts import Leader
+from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER
 from iptsim.sets.translating import Fields
 
@@ -91,6 +91,20 @@ def _icmp_by_state(family: Family) -> dict[str, Ranges]:
         state = conntrack.first_state(packet, zone=NO_ZONE, tcp_loose=False).state
         found.setdefault(state, []).append((kind << 8, kind << 8 | 0xFF))
     return {state: united(kinds) for state, kinds in found.items()}
+
+
+def of_receptions(bits: Fields, part: Part, receptions: Iterable[tuple[int, Ranges]]) -> Any:
+    """Return the packets of a part with one of some protocols and ports; those of :data:`OTHER` come last."""
+    proto_bits, port_bits = bits.of(part.header, "proto"), bits.of(part.header, "dport")
+    found, left = bits.false, part.packets
+    for proto, spans in receptions:
+        inside = left
+        if proto != OTHER:
+            inside = left & bits.within("proto", proto_bits, proto, proto)
+            left &= ~inside
+        for first, last in spans:
+            found |= inside & bits.within("dport", port_bits, first, last)
+    return found
 
 
 def recognised(bits: Fields, request: Leader, reply: Leader) -> Any:

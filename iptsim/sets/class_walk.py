@@ -47,7 +47,8 @@ from iptsim.sets.overlaps import Overlaps, any_of
 from iptsim.sets.packets import OutsideError
 from iptsim.sets.parts import Leader, Part
 from iptsim.sets.policies import picked_bits, treated_alike
-from iptsim.sets.reception import OTHER, same_reception
+from iptsim.sets.proxied import Proxied
+from iptsim.sets.reception import OTHER
 from iptsim.sets.results import Result, Results
 from iptsim.sets.sources import picked
 from iptsim.sets.translating import (
@@ -71,12 +72,14 @@ class ClassWalk:
         opens: whether the packets open a connection.
         blocked: which rules block them.
         widest: their parts at the place where there were most.
+        proxied: the published ports at which docker-proxy receives them.
     """
 
     def __init__(self, land: Landscape, packets: Any, leading: Any, *, opens: bool = True) -> None:
         self.land, self.bits, self.opens = land, land.bits, opens
         self.packets, self.leading, self.nothing = packets, leading, land.bits.false
-        self.blocked, self.widest = Blocked(self.nothing), tuple[Part, ...]()
+        self.blocked, self.proxied = Blocked(self.nothing), Proxied(self.nothing)
+        self.widest: tuple[Part, ...] = ()
         #: the parts of the packet that a connection has seen last, by connection
         self._seen: dict[int, tuple[Part, ...]] = {}
         self._overlaps: dict[int, Overlaps[Part]] = {}
@@ -213,22 +216,17 @@ class ClassWalk:
             return
         if not isinstance(delivered.packet, Leader):
             return
-        packet, bits = delivered.packet, self.bits
-        receptions = list(same_reception(host, leg, self.land.receptions))
-        parts = []
-        for part in packet.parts:
-            proto_bits, port_bits = bits.of(part.header, "proto"), bits.of(part.header, "dport")
-            here, left = bits.false, part.packets & self.packets
-            for proto, spans in receptions:
-                inside = left
-                if proto != OTHER:
-                    inside = left & bits.within("proto", proto_bits, proto, proto)
-                    left &= ~inside
-                for first, last in spans:
-                    here |= inside & bits.within("dport", port_bits, first, last)
-            parts.append(replace(part, packets=here))
-        packet.parts = tuple(parts)
-        self.keep(any_of(bits.false, (part.packets for part in parts)))
+        packet = delivered.packet
+        receptions, connected = self.land.receptions.like(leg)
+        packet.parts = tuple(
+            replace(part, packets=alike.of_receptions(self.bits, part, receptions) & self.packets)
+            for part in packet.parts
+        )
+        self.keep(any_of(self.nothing, (part.packets for part in packet.parts)))
+        for one in connected:
+            there = [(one.proto, ((one.port, one.port),))]
+            received = (alike.of_receptions(self.bits, part, there) for part in packet.parts)
+            self.proxied.add(one.port, any_of(self.nothing, received), one.legs)
 
     def passed_on(self, request: Packet, packet: Packet) -> Packet:
         """Return docker-proxy's packet, accompanied by those for other ports that it forwards at the same distance."""
@@ -238,7 +236,7 @@ class ClassWalk:
         if source is None or packet.dport is None or request.dport is None or packet.sport is None:
             return packet
         bits, parts = self.bits, []
-        if all(self._at(part, "dport", request.dport) for part in request.parts):
+        if self.proxied or all(self._at(part, "dport", request.dport) for part in request.parts):
             return packet
         for part in request.parts:
             header = {

@@ -21,6 +21,8 @@ from iptsim.sets.chains import Among, Chains, too_many
 from iptsim.sets.groups import groups_of
 from iptsim.sets.layout import Place
 from iptsim.sets.packets import TooManyNodesError, too_many_nodes
+from iptsim.sets.proxied import ProxyConnections
+from iptsim.sets.reception import Receptions
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.results import Results, results_of
 from iptsim.sets.saved_contents import known_contents
@@ -39,6 +41,7 @@ class Landscape:
         groups: containers that differ only in their addresses.
         namespaces: the host's and the containers' hooks.
         bits: reads and makes the bits of fields.
+        receptions: what receives packets where they are delivered.
         apart: whether the results of different rules are kept apart.
         among: the packets that come to any rule; None for all.
     """
@@ -57,8 +60,7 @@ class Landscape:
         self._pulled: dict[Hashable, Callable[[Any], Any]] = {}
         self._within: dict[Hashable, Any] = {}
         self._chains: dict[int, Chains] = {}
-        #: who receives packets, by where they are delivered; see :mod:`iptsim.sets.reception`
-        self.receptions: dict[Any, Any] = {}
+        self.receptions = Receptions(host, ProxyConnections(host, self.namespaces))
 
     @cached_property
     def names_udplite(self) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
-from typing import Any
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.model import Host
@@ -14,33 +15,120 @@ from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, TCP, UDP, Packet
 from iptsim.ranges import united
+from iptsim.sets.proxied import Legs, ProxyConnections
 
 #: A protocol without ports, which represents all protocols that are not named.
 OTHER = 253
 
 
-def same_reception(host: Host, leg: Leg, known: dict[Any, Any]) -> Iterator[tuple[int, Ranges]]:
-    """Yield the protocols and ports whose packets would be received like the one that a leg delivers.
+class Reception(NamedTuple):
+    """What receives packets.
 
-    The last protocol is :data:`OTHER`.
+    Attributes:
+        listening: whether a program listens; None if that is unknown.
+        behind: where docker-proxy connects to, with the distance of its port; None if it gets nothing.
+        is_silent: whether there is no reply.
+    """
+
+    listening: bool | None
+    behind: docker_proxy.Behind | None
+    is_silent: bool
+
+
+class Connected(NamedTuple):
+    """A published port whose packets docker-proxy passes on over connections that are always the same.
+
+    Attributes:
+        proto: the protocol.
+        port: the port to which the packets were sent.
+        legs: those of the connection.
+    """
+
+    proto: int
+    port: int
+    legs: Legs
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The receptions at one place.
+
+    Attributes:
+        by_proto: the receptions by protocol, with their ranges of ports.
+        connected: the ports whose connections are known in advance, by reception.
+    """
+
+    by_proto: list[tuple[int, list[tuple[Reception, tuple[int, int]]]]]
+    connected: dict[Reception, Connected]
+
+    def walk(self, reception: Reception) -> Hashable:
+        """Return a key: packets whose receptions have equal keys are walked together."""
+        found = self.connected.get(reception)
+        if found is None or reception.behind is None:
+            return reception
+        # docker-proxy replies to a datagram only after the container has
+        replied = all(leg.verdict == "ACCEPT" for leg in found.legs)
+        return (
+            reception.listening,
+            reception.is_silent,
+            found.proto,
+            reception.behind.answers_from_any,
+            replied,
+        )
+
+
+class Receptions:
+    """What receives packets at each place of a host.
 
     Args:
         host: the host.
-        leg: the leg that delivers the packet.
-        known: a cache of the results for other places.
+        connections: what docker-proxy does.
     """
-    delivered = leg.delivered
-    assert delivered is not None
-    packet = delivered.packet
-    place = delivered.kind, delivered.name, delivered.interface, packet.dst, leg.inside
-    if place not in known:
-        known[place] = list(_receptions(host, leg))
-    wanted = _reception(host, leg, packet.proto, packet.dport)
-    for proto, receptions in known[place]:
-        yield proto, united(ports for reception, ports in receptions if reception == wanted)
+
+    def __init__(self, host: Host, connections: ProxyConnections) -> None:
+        self._host, self._connections = host, connections
+        self._places: dict[Hashable, _Place] = {}
+
+    def like(self, leg: Leg) -> tuple[list[tuple[int, Ranges]], list[Connected]]:
+        """Return the packets that would be received like the one that a leg delivers, and take the same path then.
+
+        Returns:
+            The protocols, the last of which is :data:`OTHER`, each with its ports; and those of the ports for which
+            docker-proxy's connections are known in advance.
+        """
+        delivered = leg.delivered
+        assert delivered is not None
+        packet = delivered.packet
+        key = delivered.kind, delivered.name, delivered.interface, packet.dst, leg.inside
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = self._place(leg)
+        wanted = place.walk(_reception(self._host, leg, packet.proto, packet.dport))
+        alike = [
+            (proto, united(ports for reception, ports in found if place.walk(reception) == wanted))
+            for proto, found in place.by_proto
+        ]
+        return alike, [one for reception, one in place.connected.items() if place.walk(reception) == wanted]
+
+    def _place(self, leg: Leg) -> _Place:
+        by_proto = list(_receptions(self._host, leg))
+        # ports of a range have the same distance; one connection represents them
+        alone = Counter(reception for _, found in by_proto for reception, _ in found)
+        connected: dict[Reception, Connected] = {}
+        for proto, found in by_proto:
+            for reception, (port, _) in found:
+                behind = reception.behind
+                # without a reply, docker-proxy connects to nothing
+                if behind is None or reception.is_silent or alone[reception] > 1:
+                    continue
+                is_same = leg.delivered is not None and behind.family == leg.delivered.packet.family
+                to = behind._replace(port=behind.port + port) if is_same else behind
+                if (legs := self._connections.legs(to)) is not None:
+                    connected[reception] = Connected(proto, port, legs)
+        return _Place(by_proto, connected)
 
 
-def _receptions(host: Host, leg: Leg) -> Iterator[tuple[int, list[tuple[Any, tuple[int, int]]]]]:
+def _receptions(host: Host, leg: Leg) -> Iterator[tuple[int, list[tuple[Reception, tuple[int, int]]]]]:
     """Yield who receives packets, by their protocol: for ranges of ports."""
     assert leg.delivered is not None
     known = _ports(host, leg.delivered)
@@ -64,7 +152,7 @@ def _ports(host: Host, delivered: Delivery) -> set[tuple[int, int]]:
     return found
 
 
-def _reception(host: Host, leg: Leg, proto: int, port: int | None) -> tuple[Any, ...]:
+def _reception(host: Host, leg: Leg, proto: int, port: int | None) -> Reception:
     """Return who receives packets with a protocol and a port at the end of a leg, and whether there is a reply."""
     assert leg.delivered is not None
     delivered = leg.delivered
@@ -80,7 +168,7 @@ def _reception(host: Host, leg: Leg, proto: int, port: int | None) -> tuple[Any,
         if behind is not None and behind.family == packet.family and port is not None:
             # ports that are passed on by equally many go on together
             behind = behind._replace(port=behind.port - port)
-    return listening, behind, replies.reply_to(packet, listening=listening) is None
+    return Reception(listening, behind, replies.reply_to(packet, listening=listening) is None)
 
 
 def _gaps(ports: list[int]) -> list[tuple[int, int]]:

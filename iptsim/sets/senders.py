@@ -355,7 +355,8 @@ class Classes:
         parts = [part.packets for part in walk.widest]
         self._ways.add(walk.packets, parts, sender.name or sender.interface)
         for inside, blocked in walk.blocked.divided(walk.packets, trace):
-            yield from self._by_arrival(sender, inside, blocked)
+            for own, connected in walk.proxied.divided(inside, blocked):
+                yield from self._by_arrival(sender, own, connected)
 
     @cached_property
     def _lengths(self) -> Bits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -433,6 +434,21 @@ def test_ports_that_docker_proxy_passes_on_alike_are_one_fate_unless_a_rule_tell
     ports = {packets.ranges("dport")[0][0]: int(made["dport"]) for packets, made in passed.by_arrival()}
     assert ports == expected
     assert passed.proxied == {"dst": "172.17.0.2", "dport": "*"}
+
+
+def test_docker_proxy_connects_to_the_container_of_each_port(tmp_path: Path) -> None:
+    """The rules of table nat say which container each port is for; containers on bridges of their own skip them."""
+    shutil.copytree(CAPTURES / "hosts/docker-many", tmp_path / "c")
+    dump = tmp_path / "c/iptables-save.txt"
+    published = re.findall(r"--dport (\d+) -j DNAT --to-destination ([\d.]+):80", dump.read_text())
+    drop = "-A OUTPUT -d 172.21.0.5/32 -p tcp -m tcp --dport 80 -j DROP\n"
+    head, table, tail = dump.read_text().partition("*filter\n")
+    dump.write_text(head + table + tail.replace("COMMIT\n", f"{drop}COMMIT\n", 1))
+    host = load_host(tmp_path / "c")
+    found = fates(host, senders=["c29"], targets=["192.0.2.10"], proto="tcp", dport=((8000, 8019),))
+    to = {packets.ranges("dport"): made["dst"] for fate in found for packets, made in fate.passed_on}
+    assert to == {((int(port),) * 2,): address for port, address in published if port != "8016"}
+    assert [one.packets.ranges("dport") for one in found if one.verdict == "DROP"] == [((8016, 8016),)]
 
 
 def test_docker_proxy_connects_from_a_port_of_its_own() -> None:
