@@ -107,6 +107,12 @@ def of_receptions(bits: Fields, part: Part, receptions: Iterable[tuple[int, Rang
     return found
 
 
+def of_port(bits: Fields, packet: Leader, proto: int, port: int) -> Any:
+    """Return the packets of a protocol that now go to a port."""
+    there = [(proto, ((port, port),))]
+    return reduce(or_, (of_receptions(bits, part, there) for part in packet.parts), bits.false)
+
+
 def recognised(bits: Fields, request: Leader, reply: Leader) -> Any:
     """Return the packets whose sender recognises the reply to them."""
     same = bits.false

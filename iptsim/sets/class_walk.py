@@ -217,16 +217,17 @@ class ClassWalk:
         if not isinstance(delivered.packet, Leader):
             return
         packet = delivered.packet
-        receptions, connected = self.land.receptions.like(leg)
+        to = partial(alike.of_port, self.bits, packet)
+        receptions, connected = self.land.receptions.like(
+            leg, lambda *end: bool(to(*end) & self.packets != self.nothing)
+        )
         packet.parts = tuple(
             replace(part, packets=alike.of_receptions(self.bits, part, receptions) & self.packets)
             for part in packet.parts
         )
         self.keep(any_of(self.nothing, (part.packets for part in packet.parts)))
         for one in connected:
-            there = [(one.proto, ((one.port, one.port),))]
-            received = (alike.of_receptions(self.bits, part, there) for part in packet.parts)
-            self.proxied.add(one.port, any_of(self.nothing, received), one.legs)
+            self.proxied.add(one.port, to(one.proto, one.port), one.legs)
 
     def passed_on(self, request: Packet, packet: Packet) -> Packet:
         """Return docker-proxy's packet, accompanied by those for other ports that it forwards at the same distance."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import fields
 from typing import NamedTuple
 
 from iptsim.extensions.constraints import Ranges
@@ -49,32 +49,17 @@ class Connected(NamedTuple):
     legs: Legs
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """The receptions at one place.
 
     Attributes:
         by_proto: the receptions by protocol, with their ranges of ports.
-        connected: the ports whose connections are known in advance, by reception.
+        proxied: those that are the reception of one port only: its protocol and number, and where docker-proxy
+            connects to.
     """
 
     by_proto: list[tuple[int, list[tuple[Reception, tuple[int, int]]]]]
-    connected: dict[Reception, Connected]
-
-    def walk(self, reception: Reception) -> Hashable:
-        """Return a key: packets whose receptions have equal keys are walked together."""
-        found = self.connected.get(reception)
-        if found is None or reception.behind is None:
-            return reception
-        # docker-proxy replies to a datagram only after the container has
-        replied = all(leg.verdict == "ACCEPT" for leg in found.legs)
-        return (
-            reception.listening,
-            reception.is_silent,
-            found.proto,
-            reception.behind.answers_from_any,
-            replied,
-        )
+    proxied: dict[Reception, tuple[int, int, docker_proxy.Behind]]
 
 
 class Receptions:
@@ -89,8 +74,14 @@ class Receptions:
         self._host, self._connections = host, connections
         self._places: dict[Hashable, _Place] = {}
 
-    def like(self, leg: Leg) -> tuple[list[tuple[int, Ranges]], list[Connected]]:
+    def like(
+        self, leg: Leg, occurs: Callable[[int, int], bool]
+    ) -> tuple[list[tuple[int, Ranges]], list[Connected]]:
         """Return the packets that would be received like the one that a leg delivers, and take the same path then.
+
+        Args:
+            leg: the leg.
+            occurs: returns whether there are packets of a protocol to a port.
 
         Returns:
             The protocols, the last of which is :data:`OTHER`, each with its ports; and those of the ports for which
@@ -102,30 +93,46 @@ class Receptions:
         key = delivered.kind, delivered.name, delivered.interface, packet.dst, leg.inside
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = self._place(leg)
-        wanted = place.walk(_reception(self._host, leg, packet.proto, packet.dport))
+            place = self._places[key] = _place(self._host, leg)
+        own = _reception(self._host, leg, packet.proto, packet.dport)
+        connected: dict[Reception, Connected] = {}
+        for reception, (proto, port, behind) in place.proxied.items() if own in place.proxied else ():
+            if occurs(proto, port) and (legs := self._connections.legs(behind)) is not None:
+                connected[reception] = Connected(proto, port, legs)
+        wanted = _path(own, connected)
         alike = [
-            (proto, united(ports for reception, ports in found if place.walk(reception) == wanted))
+            (proto, united(ports for reception, ports in found if _path(reception, connected) == wanted))
             for proto, found in place.by_proto
         ]
-        return alike, [one for reception, one in place.connected.items() if place.walk(reception) == wanted]
+        return alike, [one for reception, one in connected.items() if _path(reception, connected) == wanted]
 
-    def _place(self, leg: Leg) -> _Place:
-        by_proto = list(_receptions(self._host, leg))
-        # ports of a range have the same distance; one connection represents them
-        alone = Counter(reception for _, found in by_proto for reception, _ in found)
-        connected: dict[Reception, Connected] = {}
-        for proto, found in by_proto:
-            for reception, (port, _) in found:
-                behind = reception.behind
-                # without a reply, docker-proxy connects to nothing
-                if behind is None or reception.is_silent or alone[reception] > 1:
-                    continue
-                is_same = leg.delivered is not None and behind.family == leg.delivered.packet.family
-                to = behind._replace(port=behind.port + port) if is_same else behind
-                if (legs := self._connections.legs(to)) is not None:
-                    connected[reception] = Connected(proto, port, legs)
-        return _Place(by_proto, connected)
+
+def _path(reception: Reception, connected: Mapping[Reception, Connected]) -> Hashable:
+    """Return a key: packets whose receptions have equal keys are walked together."""
+    found = connected.get(reception)
+    if found is None or reception.behind is None:
+        return reception
+    # docker-proxy replies to a datagram only after the container has
+    replied = all(leg.verdict == "ACCEPT" for leg in found.legs)
+    return reception.listening, found.proto, reception.behind.answers_from_any, replied
+
+
+def _place(host: Host, leg: Leg) -> _Place:
+    assert leg.delivered is not None
+    by_proto = list(_receptions(host, leg))
+    # ports of a range have the same distance; one connection represents them
+    alone = Counter(reception for _, found in by_proto for reception, _ in found)
+    proxied: dict[Reception, tuple[int, int, docker_proxy.Behind]] = {}
+    for proto, found in by_proto:
+        for reception, (port, _) in found:
+            behind = reception.behind
+            # without a reply, docker-proxy connects to nothing
+            if behind is None or reception.is_silent or alone[reception] > 1:
+                continue
+            has_distance = behind.family == leg.delivered.packet.family
+            to = behind._replace(port=behind.port + port) if has_distance else behind
+            proxied[reception] = proto, port, to
+    return _Place(by_proto, proxied)
 
 
 def _receptions(host: Host, leg: Leg) -> Iterator[tuple[int, list[tuple[Reception, tuple[int, int]]]]]:
