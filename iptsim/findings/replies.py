@@ -93,7 +93,7 @@ def dropped_in_output(scene: Scene) -> Iterator[Finding]:
     """Find hosts that accept connections to one of their ports, but drop the replies in OUTPUT."""
     for family in scene.families:
         chain = scene.table(family, "filter").chains.get("OUTPUT")
-        if chain is None:
+        if chain is None or scene.accepts_all(family, "filter", "OUTPUT"):
             continue
         hooks = scene.hooks(family, "filter")
         for rule in scene.table(family, "filter").rules():

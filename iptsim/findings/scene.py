@@ -177,6 +177,11 @@ class Scene:
             self._programs[family] = Program(self.host.rulesets[family])
         return self._programs[family]
 
+    def accepts_all(self, family: Family, table: str, chain: str) -> bool:
+        """Return whether a base chain accepts every packet: its rules only accept, count and log."""
+        programs = self._simulators[""].namespaces.hooks_of(self.host.namespace).programs(family)
+        return all(program.is_idle(table, chain) for program in programs)
+
     def shown_words(self, rule: Rule) -> str:
         """Return a rule's text after its chain, without the parts that the source does not show."""
         return as_shown(rule).specification
