@@ -86,6 +86,7 @@ CODES: dict[str, Kind] = {
     "subnet-overlaps": Kind(
         "high", message("A network of Docker has addresses of a network behind another interface.")
     ),
+    "same-address": Kind("medium", message("Two interfaces of the host have the same address and subnet.")),
     "input-not-for-containers": Kind(
         "medium",
         message("In a pasted text about Docker: INPUT blocks ports, but published ports do not pass INPUT."),
@@ -228,15 +229,17 @@ CODES: dict[str, Kind] = {
     "container-stopped": Kind(
         "high", message("In a pasted text: a connection goes to a port of a container that does not run.")
     ),
+    "quoted-command": Kind(
+        "high",
+        message("In a pasted text: quotation marks in a Compose file become part of a command, which fails."),
+    ),
     "port-taken": Kind(
         "high", message("In a pasted text: Docker or Podman cannot publish a port, as it is in use already.")
     ),
     "privileged-port": Kind(
         "high", message("In a pasted text: a rootless container cannot publish a port below 1024.")
     ),
-    "address-pool-full": Kind(
-        "high", message("In a pasted text: Docker finds no free subnet for a network.")
-    ),
+    "address-pool-full": Kind("high", message("Docker finds no free subnet for a network.")),
     "subnet-taken": Kind(
         "high", message("In a pasted text: the subnet of a new network overlaps with another one.")
     ),

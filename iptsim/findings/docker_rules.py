@@ -176,9 +176,10 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
     pasted = scene.host.pasted
     if pasted is None or not pasted.reloads or _shows_dockers(scene) or any(flushed(scene)):
         return
-    if not scene.docker_networks() and not (pasted.with_rules and "docker" in pasted.engines):
+    named = (pasted.with_rules or pasted.patched) and "docker" in pasted.engines
+    if not scene.docker_networks() and not named:
         return
-    first = pasted.reloads[0]
+    first, *_ = shown = pasted.reloads[:_LINES]
     flushes = re.search(r"\s(?:-F|--flush)(?:\s|$)", first.command) is not None
     yield Finding(
         "flushes-docker" if flushes else "docker-rules-flushed",
@@ -187,9 +188,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
         )
         if flushes
         else message("{command} replaced all rules, also those that Docker needs.", command=first.command),
-        tuple(
-            Evidence(message("line {line}", line=one.line), one.command) for one in pasted.reloads[:_LINES]
-        ),
+        tuple(Evidence(message("line {line}", line=one.line), one.command) for one in shown),
         message(
             "If it runs after Docker has started: dockerd does not notice. Until it writes its rules again, containers"
             " do not reach other networks, and published ports are not forwarded."

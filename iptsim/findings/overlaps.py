@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 
+from iptsim.docker.model.addressing import free_in_pools
+from iptsim.errors import CaptureError
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
-from iptsim.host.docker_defaults import OWN_BRIDGES
+from iptsim.host.docker_defaults import DEFAULT_POOLS, OWN_BRIDGES
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.members import Prefix
-from iptsim.host.namespace import Route
-from iptsim.languages import message
-from iptsim.packet import Family, is_link_local
+from iptsim.host.namespace import Interface, Route
+from iptsim.languages import message, message_joined
+from iptsim.packet import Family, address_text, is_link_local
+
+#: At most this many routes are named.
+_SHOWN = 5
 
 
 def with_other_networks(scene: Scene) -> Iterator[Finding]:
@@ -26,6 +33,90 @@ def with_other_networks(scene: Scene) -> Iterator[Finding]:
             if other is not None:
                 yield _finding(family, own, other)
                 break
+
+
+def covered_pools(scene: Scene) -> Iterator[Finding]:
+    """Find routes that cover all subnets from which Docker chooses one for a new network.
+
+    Docker takes none to which a route leads directly (libnetwork, netutils.InferReservedNetworks; up to 27 also none to
+    which one leads by a gateway).
+    """
+    pasted = scene.host.pasted
+    named = pasted is not None and "docker" in pasted.engines
+    if not (named or scene.has_docker) or (pasted is not None and pasted.engine_errors):
+        return
+    routes = [
+        one
+        for one in scene.host.namespace.routes
+        if _is_to_network(one, 4) and not OWN_BRIDGES.fullmatch(one.device or "")
+    ]
+    taken = {IPv4Network((one.destination, one.prefix_length)): one for one in routes}
+    daemon = scene.host.daemon or DockerDaemon()
+    if not taken:
+        return
+    try:
+        free_in_pools(daemon, list(taken))
+    except CaptureError:
+        pools = [IPv4Network(pool) for pool, _ in daemon.default_address_pools or DEFAULT_POOLS]
+        covering = [one for net, one in taken.items() if any(net.overlaps(pool) for pool in pools)]
+        yield Finding(
+            "address-pool-full",
+            message(
+                "Docker finds no subnet for a new network: the routes by {devices} cover all its address pools.",
+                devices=message_joined(", ", dict.fromkeys(one.device or "" for one in covering)),
+            ),
+            tuple(Evidence("ip route", _words(one)) for one in covering[:_SHOWN]),
+            message(
+                "Docker chooses no subnet to which a route of the host leads. docker network create and docker compose"
+                " up fail while the VPN is up; networks that exist already remain."
+            ),
+            message(
+                "Give the network a subnet of its own, outside the VPN's networks: docker network create --subnet, or"
+                " in a Compose file under ipam. For all new networks: default-address-pools in daemon.json."
+            ),
+            None,
+            4,
+        )
+
+
+def same_addresses(scene: Scene) -> Iterator[Finding]:
+    """Find interfaces with the same address and subnet: only one of the networks behind them can be reached.
+
+    Not an address alone (/32), which Proxmox gives to a bridge besides the uplink, and not a bridge and its port.
+    """
+    interfaces = scene.host.namespace.interfaces
+    if scene.host.inferred:  # only addresses that the source shows, not those that rules suggest
+        shown_names = scene.host.pasted.interfaces if scene.host.pasted is not None else ()
+        interfaces = {name: one for name, one in interfaces.items() if name in shown_names}
+    known: dict[tuple[Family, int, int], Interface] = {}
+    for one in interfaces.values():
+        for address in one.addresses:
+            longest = 30 if address.family == 4 else 126
+            if address.scope != "global" or not 0 < address.prefix_length <= longest:
+                continue
+            other = known.setdefault((address.family, address.address, address.prefix_length), one)
+            if other is one or other.name == one.master or one.name == other.master:
+                continue
+            shown = f"{address_text(address.family, address.address)}/{address.prefix_length}"
+            yield Finding(
+                "same-address",
+                message(
+                    "{one} and {other} have the same address, {address}.",
+                    one=other.name,
+                    other=one.name,
+                    address=shown,
+                ),
+                tuple(Evidence("ip addr", f"{each.name}: {shown}") for each in (other, one)),
+                message(
+                    "The host has two routes to this network and takes the first. What it sends to machines behind"
+                    " {other}, replies too, leaves by {one}.",
+                    one=other.name,
+                    other=one.name,
+                ),
+                message("Give {other} a subnet of its own.", other=one.name),
+                None,
+                address.family,
+            )
 
 
 def _is_to_network(route: Route, family: Family) -> bool:

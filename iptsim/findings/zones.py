@@ -9,11 +9,14 @@ from iptsim.findings.behind import NAMES
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.scene import Scene
-from iptsim.host.pasted import FirewalldZone, Pasted
+from iptsim.host.pasted import FirewalldPolicy, FirewalldZone, Pasted
 from iptsim.languages import Message, message
 
 #: The prefix of packets that no rule of a zone's forwarding chain accepts, since firewalld 1.0.
 _DENIED = re.compile(r"^filter_FWD_(?P<zone>[\w-]+?)_(?:REJECT|DROP)")
+
+#: At most this many ports are named.
+_SHOWN = 5
 
 
 def not_forwarded(scene: Scene) -> Iterator[Finding]:
@@ -31,7 +34,9 @@ def not_forwarded(scene: Scene) -> Iterator[Finding]:
         return
     for zone in zones:
         name = next(filter(NAMES.fullmatch, zone.interfaces), None)
-        if name is not None and zone is not uplink and zone.target != "ACCEPT":
+        policies = pasted.policies if pasted is not None else ()
+        allowed = any(one.allows(zone.name, uplink.name) for one in policies)
+        if name is not None and zone is not uplink and zone.target != "ACCEPT" and not allowed:
             yield _finding(scene, zone, uplink, name)
 
 
@@ -81,6 +86,41 @@ def _policy(zone: str, uplink: str, *, masquerades: bool) -> Message:
     )
     masquerade = f"firewall-cmd --permanent --zone={uplink} --add-masquerade; "
     return message("{commands}", commands=policy if masquerades else masquerade + policy)
+
+
+def lost_ports(scene: Scene) -> Iterator[Finding]:
+    """Find policies of firewalld that a text lists twice, the second time without the ports that they forwarded.
+
+    netavark adds them at runtime when a container starts; a reload of firewalld removes them.
+    """
+    pasted = scene.host.pasted
+    first: dict[str, FirewalldPolicy] = {}
+    for one in pasted.policies if pasted is not None else ():
+        before = first.setdefault(one.name, one)
+        lost = [port for port in before.forward_ports if port not in one.forward_ports]
+        if not lost or not one.name.startswith("netavark"):
+            continue
+        yield Finding(
+            "podman-rules-flushed",
+            message(
+                "The ports that Podman forwards are missing in firewalld's policy {name}.", name=one.name
+            ),
+            (
+                Evidence(message("line {line}", line=before.line), "; ".join(lost[:_SHOWN])),
+                Evidence(message("line {line}", line=one.line), f"{one.name}: forward-ports:"),
+            ),
+            message(
+                "Podman adds them when a container starts. They are not permanent, so firewall-cmd --reload removes"
+                " them, and the published ports are not forwarded any more."
+            ),
+            message(
+                "podman network reload --all writes them again. netavark-firewalld-reload.service does that after each"
+                " reload of firewalld."
+            ),
+            None,
+            scene.families[0],
+        )
+        return
 
 
 def _finding(scene: Scene, zone: FirewalldZone, uplink: FirewalldZone, name: str) -> Finding:

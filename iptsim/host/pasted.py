@@ -99,6 +99,22 @@ class RefusedCommand(NamedTuple):
     printed: bool = False
 
 
+class QuotedCommand(NamedTuple):
+    """A command in the environment of a Compose file whose quotation marks belong to the value.
+
+    Attributes:
+        line: its number.
+        name: of the variable.
+        text: the item of the list.
+        mended: the item that was probably meant.
+    """
+
+    line: int
+    name: str
+    text: str
+    mended: str
+
+
 class OwnLoopback(NamedTuple):
     """A container that connects to localhost, according to a pasted text: to itself.
 
@@ -261,6 +277,32 @@ class FirewalldZone(NamedTuple):
     masquerades: bool
 
 
+class FirewalldPolicy(NamedTuple):
+    """A policy of firewalld that a pasted text lists.
+
+    Attributes:
+        line: where its name is.
+        ingress / egress: the zones from which and to which packets pass; also ANY and HOST.
+        target: "ACCEPT", "CONTINUE", "DROP" or "REJECT"; "" if not listed.
+        forward_ports: the ports that it forwards, as listed.
+    """
+
+    line: int
+    name: str
+    ingress: tuple[str, ...]
+    egress: tuple[str, ...]
+    target: str
+    forward_ports: tuple[str, ...]
+
+    def allows(self, ingress: str, egress: str) -> bool:
+        """Return whether all packets may pass from one zone to another."""
+        return (
+            self.target == "ACCEPT"
+            and not {"ANY", ingress}.isdisjoint(self.ingress)
+            and not {"ANY", egress}.isdisjoint(self.egress)
+        )
+
+
 @dataclass(frozen=True)
 class Pasted:
     """How a pasted text was read.
@@ -292,6 +334,10 @@ class Pasted:
         zones: the zones of firewalld that it lists.
         names_client: it mentions localhost, or a program such as curl that connects to a service.
         unresolved: names that could not be resolved.
+        patched: it has a change of rules, as diff prints it.
+        interfaces: those whose addresses it shows.
+        policies: the policies of firewalld that it lists.
+        quoted: commands in a Compose file that fail because of their quotation marks.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -320,6 +366,10 @@ class Pasted:
     names_client: bool = False
     zones: tuple[FirewalldZone, ...] = ()
     unresolved: tuple[UnresolvedName, ...] = ()
+    patched: bool = False
+    interfaces: frozenset[str] = frozenset()
+    policies: tuple[FirewalldPolicy, ...] = ()
+    quoted: tuple[QuotedCommand, ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -47,7 +47,7 @@ def wire(host: Host, guests: Mapping[str, Namespace]) -> list[str]:
             container.namespace = saved
             _add_gateways(host, container)
         elif not container.network_mode.startswith("container:"):
-            _make_up(host, container)
+            make_up(host, container)
             if container.running:
                 made_up.append(container.name)
     for name, namespace in left.items():
@@ -99,8 +99,8 @@ def _add_gateways(host: Host, container: Container) -> None:
                 break
 
 
-def _make_up(host: Host, container: Container) -> None:
-    """Infer a namespace from a container's endpoints."""
+def make_up(host: Host, container: Container) -> None:
+    """Give a container the namespace that its endpoints suggest."""
     container.namespace = Namespace(name=container.name, interfaces={"lo": LOOPBACK})
     for place, endpoint in enumerate(container.endpoints.values()):
         network = host.networks.get(endpoint.network)

@@ -30,11 +30,12 @@ from iptsim.paste.logged_addresses import own_addresses, route_as_logged
 from iptsim.paste.logged_rules import nothing_shown, rules_of
 from iptsim.paste.pasted import pasted
 from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned, Zone
-from iptsim.paste.reloads import flushed, run_after_docker
+from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
 from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_with
 from iptsim.paste.tool_errors import tool_errors
+from iptsim.paste.unaddressed import add_unaddressed
 from iptsim.paste.unrecognised import nothing_read
 from iptsim.reading import parse_json
 
@@ -67,9 +68,17 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     # errors that tell their cause, whatever else the text shows
     refused = tuple(printed_errors(every))
     loopbacks = (one for one in own_loopbacks((), every, {}) if one.sure)
-    telling = {one.line for found in (errors, refused, loopbacks, tool_errors(every)) for one in found}
+    # a patch shows that they have removed rules
+    is_patch = any(line.patched for line in every)
+    removing = tuple(reloads(every)) if is_patch else ()
+    telling = dict.fromkeys((one.line for one in removing), "a command that replaces all rules")
+    telling |= dict.fromkeys(
+        (one.line for found in (errors, refused, loopbacks, tool_errors(every)) for one in found),
+        "an error message",
+    )
     reading = read_texts(cleaned, telling)
-    if not telling and all(segment.form in CLIENTS for segment in reading.segments):
+    only_asked = all(segment.form in CLIENTS for segment in reading.segments)
+    if only_asked and not telling and not reading.given.changes:
         raise CaptureError(nothing_read(name, {text: decode(data, text) for text, data in texts.items()}))
     if (warned := reading.of(Warned)) and all(isinstance(piece, (Warned, Ask)) for piece in reading.pieces):
         raise CaptureError(warned[0].text)
@@ -89,14 +98,21 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")
         )
-    give(host, reading.given, routes_known="ip-route.json" in files, rules_known="ip-rule.json" in files)
+    if reading.of(Rules) and is_patch:
+        host.assumptions.append(
+            message("The source is a change, as diff prints it; the rules are those after the change.")
+        )
+    shown = [one.last for one in reading.read if one.form.startswith(("ip route", "route -n"))]
+    routes_until = max(shown, default=0) if "ip-route.json" in files else None
+    give(host, reading.given, routes_until=routes_until, rules_known="ip-rule.json" in files)
     logged = reading.of(Logged)
     if host.inferred:
         route_as_logged(host, logged)
     name_networks(host)
     name_containers(host, listed)
+    add_unaddressed(host, listed)
     _set_resolvers(host, reading.of(Resolver))
-    host.pasted = pasted(reading, cleaned, host, builder, rules, listed, errors, refused)
+    host.pasted = pasted(reading, cleaned, host, builder, rules, listed, errors, refused, files)
     if any("PROTO" not in dict(one.pairs) for one in logged):
         host.assumptions.append(
             message("The kernel's log does not show the protocol; it is assumed to be TCP.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,12 +21,15 @@ from iptsim.paste.interfaces import kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import command_of, prompt_of
 from iptsim.paste.shell import FWMARK, Script, is_down, steps_of
+from iptsim.paste.undoing import NOT_SO
 
 #: At most this many commands are followed.
 _MOST = 200
 _LIKELY = re.compile(
-    r"\bip\s+(?:-[46]\s+)?(?:r|ro|route|ru|rule|l|link|a|addr|address)\s+(?:add|replace|a)\s"
+    r"\bip\s+(?:-[46]\s+)?(?:r|ro|route|ru|rule|l|link|a|addr|address)\s+(?:add|replace|a|del|delete)\s"
 )
+#: A command within a sentence that says that it was run.
+_SPOKEN = re.compile(r"(?P<before>.*)`(?:sudo\s+)?(?P<command>ip\s+(?:-[46]\s+)?r(?:o|oute)?\s+add\s[^`]+)`")
 #: The prompt of a shell in a container.
 _CONTAINER = re.compile(r"\w+@[0-9a-f]{12}\b")
 _SECTION = re.compile(r"\s*\[(Interface|Peer)\]\s*$", re.IGNORECASE)
@@ -39,12 +42,22 @@ E = TypeVar("E", RouteEntry, RuleEntry)
 F = TypeVar("F")
 
 
+class Change(NamedTuple):
+    """A command that adds or removes a route: its line, and the route as in the JSON of ip."""
+
+    line: int
+    removes: bool
+    family: Family
+    route: dict[str, Any]
+
+
 @dataclass(slots=True)
 class Given:
     """What a text gives to the host.
 
     Attributes:
         routes / rules: as in the JSON of ip, with their address family.
+        changes: the routes that commands add or remove, in order.
         addresses: by interface.
         beside: interfaces of the kinds macvlan and ipvlan, and their kinds.
         lines: the numbers of the lines that give them.
@@ -52,6 +65,7 @@ class Given:
 
     routes: list[tuple[Family, dict[str, Any]]] = field(default_factory=list)
     rules: list[tuple[Family, dict[str, Any]]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     addresses: dict[str, list[InterfaceAddress]] = field(default_factory=dict)
     beside: dict[str, Literal["macvlan", "ipvlan"]] = field(default_factory=dict)
     lines: set[int] = field(default_factory=set)
@@ -59,6 +73,7 @@ class Given:
     def add(self, other: Given) -> None:
         """Add what another text gives."""
         self.routes += other.routes
+        self.changes += other.changes
         self.rules += other.rules
         for name, addresses in other.addresses.items():
             self.addresses.setdefault(name, []).extend(addresses)
@@ -88,19 +103,34 @@ def _read_commands(lines: Sequence[Line], given: Given) -> None:
             continue
         if _CONTAINER.search(prompt_of(line.text) or "") or line.text.lstrip().startswith("#!"):
             continue
-        for step in steps_of(line.text):
+        for step in _steps(line.text):
             command = command_of(script.filled(step))
-            if command is not None and command.program == "ip" and _read_command(command.words, given):
+            if (
+                command is not None
+                and command.program == "ip"
+                and _read_command(command.words, given, line.number)
+            ):
                 given.lines.add(line.number)
                 read += 1
 
 
-def _read_command(words: Sequence[str], given: Given) -> bool:
+def _steps(text: str) -> list[str]:
+    """Return the commands of a line; of a sentence, the one in backticks if it says that it was run."""
+    spoken = _SPOKEN.match(text)
+    if spoken is None:
+        return steps_of(text)
+    return [] if NOT_SO.search(spoken["before"]) else [spoken["command"]]
+
+
+def _read_command(words: Sequence[str], given: Given, line: int) -> bool:
     family: Family = 6 if "-6" in words[:1] else 4
     left = [word for word in words if word not in ("-4", "-6")]
-    if len(left) < 3 or left[1] not in ("add", "replace", "a"):
+    removes = left[1:2] in (["del"], ["delete"])
+    if len(left) < 3 or (left[1] not in ("add", "replace", "a") and not removes):
         return False
     what, rest = left[0], left[2:]
+    if removes and what not in ("r", "ro", "route"):
+        return False
     if what.startswith("l"):
         return _add_beside(given, rest)
     if any(":" in word for word in rest):
@@ -110,7 +140,10 @@ def _read_command(words: Sequence[str], given: Given) -> bool:
         return name is not None and _add_address(given, name, rest[0])
     if what in ("r", "ro", "route"):
         route = route_entry(" ".join(rest))
-        return route is not None and _kept(given.routes, (family, route))
+        if route is None:
+            return False
+        given.changes.append(Change(line, removes, family, route))
+        return True
     rule = rule_entry(" ".join(rest))
     if rule is None:
         return False
@@ -203,13 +236,15 @@ def _allow(given: Given, name: str, text: str) -> None:
 # -- the host --------------------------------------------------------------------------------------
 
 
-def give(host: Host, given: Given, *, routes_known: bool, rules_known: bool) -> None:
+def give(host: Host, given: Given, *, routes_until: int | None, rules_known: bool) -> None:
     """Add to a host what a text gives it.
 
     Args:
         host: the host.
         given: the additions.
-        routes_known / rules_known: the text shows the routes and policy rules, which include them.
+        routes_until: the last line that shows the routes; those that commands below it change are not among them.
+            None if nothing shows them, 0 if they are not in the text.
+        rules_known: the text shows the policy rules, which include these.
     """
     namespace = host.namespace
     for name, beside in given.beside.items():
@@ -221,7 +256,17 @@ def give(host: Host, given: Given, *, routes_known: bool, rules_known: bool) -> 
             known = Interface(name=name, kind="wireguard" if kind == "wireguard" else "other")
         if not known.addresses:
             namespace.interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
-    added = False if routes_known else _add_routes(host, given.routes)
+    added = _add_routes(host, given.routes) if routes_until is None else False
+    made = set[tuple[Family, str]]()
+    for change in given.changes:
+        if routes_until == 0 or change.line < (routes_until or 0):
+            continue
+        if not change.removes:
+            made.add((change.family, change.route["dst"]))
+            added |= _add_routes(host, [(change.family, change.route)])
+        elif routes_until is not None or (change.family, change.route["dst"]) in made:
+            # routes that the text does not show are assumed; it need not be about these
+            added |= _remove_route(host, change)
     if not rules_known:
         added |= _add_rules(host, given.rules)
     namespace.cache.clear()
@@ -253,6 +298,26 @@ def _add_routes(host: Host, entries: Iterable[tuple[Family, dict[str, Any]]]) ->
             namespace.cache.clear()
             added = True
     return added
+
+
+def _remove_route(host: Host, change: Change) -> bool:
+    """Remove the first route that fits what a command names; return whether there is one."""
+    namespace = host.namespace
+    wanted = next(iter(_valid(iproute.routes, RouteEntry, change.route, change.family)), None)
+    if wanted is None:
+        return False
+    for at, one in enumerate(namespace.routes):
+        same = (one.family, one.destination, one.prefix_length, one.table) == (
+            change.family,
+            wanted.destination,
+            wanted.prefix_length,
+            wanted.table,
+        )
+        if same and wanted.gateway in (None, one.gateway) and wanted.device in (None, one.device):
+            del namespace.routes[at]
+            namespace.cache.clear()
+            return True
+    return False
 
 
 def _add_rules(host: Host, entries: Sequence[tuple[Family, dict[str, Any]]]) -> bool:

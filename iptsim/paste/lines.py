@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from iptsim.errors import CaptureError
 from iptsim.languages import message
+from iptsim.paste import patches
 from iptsim.paste.prefixes import is_rule, without_comments, without_prefixes
 
 #: Blanks that a shell does not recognize, and zero-width characters.
@@ -77,12 +78,9 @@ _MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ufw|ip6?tables)\s[^`]+)
 _SPOKEN = re.compile(
     r"(?<![\w/.-])((?:sudo\s+)?ip6?tables(?:\s+-t\s+\w+)?\s+-[AI]\s+[\w-]+(?:\s+\d+)?"
     r"(?:\s+(?:!\s+)?-{1,2}[a-z][\w-]*(?:\s+(?:\"[^\"]*\"|[^\s\"-]\S*))?)*?"
-    r"\s+-j\s+[A-Z][\w-]*(?:\s+--[a-z][\w-]*\s+[\w.:/-]*\w)*)"
+    r"\s+-j\s+[A-Z][\w-]*(?:\s+--[a-z][\w-]*\s+[\w.:/-]*\w)*"
+    r"|(?:sudo\s+)?ip6?tables(?:\s+-t\s+\w+)?\s+(?:-P|--policy)\s+[A-Z]+\s+(?:ACCEPT|DROP)\b)"
 )
-#: The line before a hunk of a patch: how many lines it has of the old and of the new text.
-_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
-
-
 #: A command in dockerd's debug log: `/usr/sbin/iptables, [--wait -t nat -C OUTPUT -j DOCKER]`.
 _CALLED = re.compile(r"[^/]{0,200}(?P<program>/[\w/-]*ip6?tables), \[(?P<words>[^][]*)\]\"?\s*")
 #: At most this many prefixes precede a line.
@@ -164,8 +162,7 @@ def lines_of(text: str) -> list[Line]:
     patched: set[int] = set()
     if len(shown) > 1 and all(line.startswith("+") for line in shown):  # the new lines of a patch
         raw = [line[1:] for line in raw]
-    elif any(map(_HUNK.match, shown)):
-        made = list(_patched(raw))
+    elif (made := patches.applied(raw)) is not None:
         patched = {number for number, (_, inside) in enumerate(made, 1) if inside}
         raw = [line for line, _ in made]
     numbered = [
@@ -236,21 +233,6 @@ def commented(lines: list[Line]) -> list[Line]:
             break
         texts = _bared([clean(text) for text in inner])
     return [line._replace(text=text.rstrip(), whole=text) for line, text in zip(lines, texts, strict=True)]
-
-
-def _patched(raw: list[str]) -> Iterator[tuple[str, bool]]:
-    """Yield the lines that a patch makes, in place of its own, and whether it does; those it takes out are blank."""
-    old = new = 0
-    for line in raw:
-        if found := _HUNK.match(line):
-            old, new = int(found[1] or 1), int(found[2] or 1)
-            yield f"... {line}", True  # lines between the hunks are left out
-        elif (old > 0 or new > 0) and line[:1] in ("+", "-", " ", ""):
-            old, new = old - (line[:1] != "+"), new - (line[:1] != "-")
-            yield "" if line.startswith("-") else line[1:], True
-        else:
-            old = new = 0
-            yield line, False
 
 
 def clean(line: str) -> str:

@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Table
 from iptsim.extensions.hidden import is_gap
 from iptsim.packet import Family
 from iptsim.paste.gap_rules import gap
-from iptsim.paste.pieces import ChainItem, CommandItem, RuleItem, Rules
+from iptsim.paste.pieces import ChainItem, CommandItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import Command
 
 
@@ -51,6 +51,42 @@ def lists_again(piece: Rules, table: Table) -> bool:
     policies = {item.name for item in piece.items if isinstance(item, ChainItem) and item.policy}
     known = {name for name, chain in table.chains.items() if chain.declared}
     return policies == set(BUILTIN_CHAINS[table.name]) <= known and _rules_of(piece) > 0
+
+
+def without_repeated(piece: Rules, again: Table, table: Table) -> list[Item]:
+    """Return the items of a piece without the rules of chains that a text has shown before.
+
+    Output of `iptables -S CHAIN`, or through grep, may show a chain in part: if one of two such lists of a chain has
+    all rules of the other one, in their order, they are the same rules. The longer list counts.
+
+    Args:
+        piece: the piece.
+        again: its rules.
+        table: what the text has shown of the table before; it loses the chains of which the piece shows more.
+    """
+    shown = dict[str, bool]()
+    for name, chain in again.chains.items():
+        known = table.chains.get(name)
+        new = [rule.text for rule in chain.rules]
+        old = [rule.text for rule in known.rules if not is_gap(rule.target)] if known is not None else []
+        if known is not None and new and old and _has_all(old, new):
+            shown[name] = True
+        elif known is not None and old and _has_all(new, old):
+            known.rules.clear()
+    return [item for item in piece.items if _chain_of(item) not in shown]
+
+
+def _has_all(more: Sequence[str], some: Sequence[str]) -> bool:
+    """Return whether a list has all elements of another one, in their order."""
+    left = iter(more)
+    return all(one in left for one in some)
+
+
+def _chain_of(item: Item) -> str | None:
+    """Return the chain of a rule; None for what is no rule."""
+    if isinstance(item, CommandItem):
+        return item.words[1].text if len(item.words) > 1 and item.words[0].text == "-A" else None
+    return item.chain if isinstance(item, RuleItem) else None
 
 
 def shows_chains(piece: Rules) -> bool:

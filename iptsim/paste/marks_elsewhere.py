@@ -5,11 +5,13 @@ Rules set marks in table mangle, mostly: a listing of table filter alone does no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import Ruleset, Table
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.base import Match
+from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.extensions.marks import MarkChange, change_text
 from iptsim.extensions.matches.connmark import Connmark
 from iptsim.extensions.matches.mark import Mark
@@ -19,7 +21,7 @@ from iptsim.owners.chain_owners import chain_owners
 from iptsim.paste.gap_rules import condition_not_shown
 from iptsim.paste.pieces import RuleItem, plain_words
 
-#: Each mark doubles the ways of a packet; a text with more of them describes traffic classes rather than access.
+#: Each mark that a rule sets doubles the ways of a packet; of more of them, only the tests are unknown.
 _MOST = 3
 
 
@@ -43,7 +45,10 @@ def rules_of_hidden_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
         for one in dict.fromkeys(_tested(ruleset))
         if not any(_may_set(target, one.mark) for target in written)
     ]
-    if not tested or len(tested) > _MOST:
+    if len(tested) > _MOST:
+        _hide_tests(ruleset, tested)
+        return []
+    if not tested:
         return []
     mangle = ruleset.tables["mangle"] = Table("mangle")
     return [(mangle, _perhaps(one, place)) for one in tested for place in ("PREROUTING", "OUTPUT")]
@@ -53,8 +58,42 @@ def _tested(ruleset: Ruleset) -> Iterator[_Tested]:
     owners = chain_owners(ruleset)
     for rule in ruleset.rules():
         for match in rule.matches:
-            if isinstance(match, Mark | Connmark) and match.mark.value and owners.rule(rule) == "user":
-                yield _Tested("MARK" if isinstance(match, Mark) else "CONNMARK", match.mark)
+            if (mark := _mark(match)) is not None and owners.rule(rule) == "user":
+                yield mark
+
+
+def _hide_tests(ruleset: Ruleset, tested: Collection[_Tested]) -> None:
+    """Make the result of each test of a mark unknown."""
+    owners = chain_owners(ruleset)
+    for table in ruleset.tables.values():
+        for chain in table.chains.values():
+            for place, rule in enumerate(chain.rules):
+                if owners.rule(rule) == "user" and any(_mark(match) in tested for match in rule.matches):
+                    matches = tuple(
+                        _unknown(match) if _mark(match) in tested else match for match in rule.matches
+                    )
+                    chain.rules[place] = replace(rule, matches=matches)
+
+
+def _mark(match: Match) -> _Tested | None:
+    """Return the mark that a match tests, if any."""
+    if not isinstance(match, Mark | Connmark) or not match.mark.value:
+        return None
+    return _Tested("MARK" if isinstance(match, Mark) else "CONNMARK", match.mark)
+
+
+def _unknown(match: Match) -> Hidden:
+    """Return the test of a mark as one whose result is unknown."""
+    assert isinstance(match, Mark | Connmark)
+    return Hidden(
+        words=f"-m {match.name} {match.save()}",
+        reason=message(
+            "whether table mangle, which is not shown, sets the mark {mark}", mark=str(match.mark)
+        ),
+        settle=SHOW,
+        place=("mark", match.name, match.save()),
+        told=match.says(),
+    )
 
 
 def _may_set(target: MarkChange, mark: MaskedNumber) -> bool:

@@ -11,7 +11,7 @@ from iptsim.host.model import Host
 from iptsim.host.pasted import EngineError, FailedCommand, ListedPort, LoggedLine, Pasted, RefusedCommand
 from iptsim.packet import address_text
 from iptsim.paste.asked import asked, to_itself
-from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
+from iptsim.paste.forms.firewall_cmd import full_zones, policies, rules_of_zones
 from iptsim.paste.lines import Line
 from iptsim.paste.local_services import (
     loopback_listeners,
@@ -19,12 +19,14 @@ from iptsim.paste.local_services import (
     stopped_containers,
     unpublished_ports,
 )
-from iptsim.paste.pieces import ChainItem, CommandItem, Failed, Listed, Logged, Rules, Settings, Zone
+from iptsim.paste.pieces import ChainItem, CommandItem, Failed, Listed, Logged, Policy, Rules, Settings, Zone
+from iptsim.paste.quoted_values import quoted_commands
 from iptsim.paste.reloads import firewalld_reloads, reloads
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import Reading
 from iptsim.paste.tool_errors import tool_errors
 from iptsim.paste.unresolved import unresolved_names
+from iptsim.reading import parse_json
 
 _ENGINES = {
     "podman": re.compile(r"\bpodman\b", re.IGNORECASE),
@@ -44,6 +46,7 @@ def pasted(
     listed: Sequence[Listed],
     errors: Sequence[EngineError],
     refused: Sequence[RefusedCommand],
+    files: Mapping[str, bytes],
 ) -> Pasted:
     """Return what texts say besides their rules.
 
@@ -56,6 +59,7 @@ def pasted(
         listed: the containers that they list.
         errors: the errors of Docker and Podman that no rule causes.
         refused: the commands that iptables refused, according to the errors that it printed.
+        files: files of a capture that the text shows.
     """
     lines = list(chain.from_iterable(texts.values()))
     services = {name: one for settings in reading.of(Settings) for name, one in settings.services.items()}
@@ -95,6 +99,14 @@ def pasted(
             name for name, words in _ENGINES.items() if mentions(words) and not reading.in_container
         ),
         names_client=mentions(_CLIENT),
+        patched=any(line.patched for line in lines),
+        interfaces=frozenset(
+            str(one["ifname"])
+            for one in parse_json(files.get("ip-addr.json", b"[]"))
+            if isinstance(one, dict) and one.get("addr_info")
+        ),
+        policies=tuple(policies(reading.of(Policy))),
+        quoted=tuple(quoted_commands(lines)) if reading.of(Settings) else (),
         zones=tuple(full_zones(reading.of(Zone))),
         unresolved=tuple(one for text in texts.values() for one in unresolved_names(text)),
     )

@@ -150,7 +150,7 @@ class Rules:
     @property
     def is_open(self) -> bool:
         """Whether rules, or the policy of a built-in chain (""), may be missing."""
-        gaps = self.named and any(isinstance(item, GapItem) for item in self.items)
+        gaps = self.whole and any(isinstance(item, GapItem) for item in self.items)
         hides = any(isinstance(item, ChainItem) and item.policy == "" for item in self.items)
         return self.fragment or bool(self.filtered) or gaps or hides
 
@@ -254,6 +254,7 @@ class Listed:
         ports: address on the host ("" for all), port on the host, the container's port, protocol.
         exposed: ports of the container that are listed without a port of the host, with their protocols.
         stopped: its status, if it does not run: "Exited (1) 2 hours ago", "Exit 1".
+        networks: the networks that it is on; () if not listed.
     """
 
     name: str
@@ -262,6 +263,7 @@ class Listed:
     ports: tuple[tuple[str, int, int, str], ...]
     exposed: tuple[tuple[int, str], ...] = ()
     stopped: str = ""
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -275,6 +277,15 @@ class Zone:
 
     name: str
     default: bool
+    line: int
+    fields: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Policy:
+    """A policy of firewalld, as listed: what may pass from some zones to others."""
+
+    name: str
     line: int
     fields: dict[str, list[str]] = field(default_factory=dict)
 
@@ -318,7 +329,7 @@ class Warned:
     line: int
 
 
-Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Resolver | Failed | Warned
+Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Policy | Resolver | Failed | Warned
 
 
 @dataclass(slots=True)

@@ -109,11 +109,10 @@ def note(
 ) -> Text:
     """Add a command, or a line of a file, to those found if iptables refuses it; return why, or ""."""
     words = [word.text for word in item.words]
-    if isinstance(item, CommandItem):
-        refused = refusal(words, item.text, table, chains)
-    else:
+    if isinstance(item, RuleItem):
         words = ["-A", item.chain or "", *words]
-        refused = refusal(words, f"iptables {' '.join(words)}", table, chains)
+    of_file = isinstance(item, RuleItem) or item.text.startswith("-")
+    refused = refusal(words, f"iptables {' '.join(words)}" if of_file else item.text, table, chains)
     if refused is None:
         return ""
     mended = command_text(family, refused.table or table, refused.mended) if refused.mended else ""

@@ -19,7 +19,7 @@ from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
 from iptsim.paste.grown import grown_counters
 from iptsim.paste.jumps import jumps, make_unknown
 from iptsim.paste.kube_marks import rules_of_marks
-from iptsim.paste.listed_again import by_backend, lists_again, place_beyond, shows_chains
+from iptsim.paste.listed_again import by_backend, lists_again, place_beyond, shows_chains, without_repeated
 from iptsim.paste.marks_elsewhere import rules_of_hidden_marks
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules, plain_words
 from iptsim.paste.rule_maker import RuleMaker
@@ -61,6 +61,8 @@ class Builder:
         self._before: dict[tuple[Family, str], Table] = {}
         self._printed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
+        #: tables with a place among rules, just before, where rules may be missing, and its line
+        self._later: dict[str, int] = {}
         self.policies: set[tuple[Family, str, str]] = set()
         #: the tables that commands have changed
         self._changed: set[tuple[Family, str]] = set()
@@ -122,6 +124,7 @@ class Builder:
             ruleset.backend = piece.backend
         table = ruleset.tables.get(piece.table)
         line = piece.items[0].line if piece.items else 0
+        items = piece.items
         if table is not None and line and lists_again(piece, table):
             self._before.setdefault((family, piece.table), table)
             self.maker.warn(
@@ -136,6 +139,10 @@ class Builder:
         elif table is not None and (family, piece.table) in self._broken:
             chain = table.chains[self._broken[family, piece.table]]
             chain.rules.append(gap(table.name, chain.name, line))
+        elif table is not None and piece.whole and piece.printed and not piece.traced:
+            again = Builder(self.maker.source)
+            again._add(piece, family)
+            items = without_repeated(piece, again.rulesets[family].tables[piece.table], table)
         if table is None:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)
             self._changed.discard((family, piece.table))
@@ -149,8 +156,9 @@ class Builder:
             self._known.add((family, piece.table, ""))
         binder = self.maker.binder(ruleset)
         self._traced = piece.traced
-        for item in piece.items:
+        for item in items:
             self._item(item, table, family, binder)
+        self._later.clear()
         self._broken.pop((family, piece.table), None)
         if piece.broken and table.chains:
             self._broken[family, piece.table] = list(table.chains)[-1]
@@ -169,16 +177,22 @@ class Builder:
             try:
                 self._command(item, table, family, binder)
             except commands.CommandError as error:
-                if "/dev/null" in item.text:
-                    return  # whoever wrote it expects that it may fail
-                self.maker.warn(item.line, message("{error}: {rule}", error=error.message, rule=item.text))
+                if "/dev/null" not in item.text:  # otherwise it may fail, in the eyes of whoever wrote it
+                    self.maker.warn(
+                        item.line, message("{error}: {rule}", error=error.message, rule=item.text)
+                    )
         else:
             self._gap(item, table, family)
+            return
+        # the rules from here on are shown in a row
+        self._later.pop(table.name, None)
 
     def _gap(self, item: GapItem, table: Table, family: Family) -> None:
         """Mark a place where rules may be missing."""
         names = [] if item.chain is None else [self._home(table, item.chain, item.line).name]
         if item.later:
+            if any(chain.rules for chain in table.chains.values()):
+                self._later[table.name] = item.line
             all_names = list(table.chains)
             behind = all_names[all_names.index(names[0]) + 1 :] if names else all_names
             names += [name for name in behind if not table.chains[name].rules]
@@ -209,6 +223,8 @@ class Builder:
             builtin = name in BUILTIN_CHAINS[table.name]
             policy = "ACCEPT" if builtin else None
             chain = table.chains[name] = Chain(table.name, name, policy, line=line, declared=False)
+            if table.name in self._later:
+                chain.rules.append(gap(table.name, name, self._later[table.name]))
         return chain
 
     def _rule(self, item: RuleItem, table: Table, binder: RuleBinder) -> None:
@@ -235,7 +251,9 @@ class Builder:
         action, *arguments = (word.text for word in item.words)
         letter = _LETTERS.get(action, action[1:2])
         name = arguments[0] if arguments else None
-        why = self.maker.refusal(item, family, table)
+        # iptables itself never prints a rule that it refuses
+        by_hand = not item.text.startswith("-") or (family, table.name) in self._files
+        why = self.maker.refusal(item, family, table) if by_hand else ""
         if letter == "P" and len(arguments) > 1 and item.hidden:
             if self._home(table, arguments[0], item.line).policy != arguments[1]:
                 self._perhaps[family, table.name, arguments[0]] = item

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeVar
@@ -56,12 +56,12 @@ class Reading:
                 yield from (piece for piece in segment.pieces if isinstance(piece, Ask))
 
 
-def read_texts(texts: Mapping[str, list[Line]], telling: Collection[int]) -> Reading:
+def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> Reading:
     """Read texts, by name.
 
     Args:
         texts: their lines.
-        telling: the numbers of lines with an error message that tells its cause.
+        telling: the numbers of lines that tell a cause by themselves, and what each of them is.
     """
     reading = Reading()
     for name, lines in texts.items():
@@ -81,10 +81,12 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Collection[int]) -> Rea
             first, last = lines[segment.first].number, lines[segment.last].number
             reading.read.append(Lines(name, first, last, segment.title, segment.table))
             reading.pieces += _of_family(segment, name)
+        changed = [one.line for one in reading.given.changes] if not segments else []
+        reading.read += (Lines(name, number, number, "ip route commands") for number in changed)
         left_out = [at for at in left_out if lines[at].number not in reading.given.lines]
         if len(texts) == 1:
             told = [lines[at].number for at in left_out if lines[at].number in telling]
-            reading.read += (Lines(name, number, number, "an error message") for number in told)
+            reading.read += (Lines(name, number, number, telling[number]) for number in told)
             left_out = [at for at in left_out if lines[at].number not in told]
         reading.left_out += (
             Lines(name, lines[first].number, lines[last].number) for first, last in _runs(left_out)

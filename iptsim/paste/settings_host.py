@@ -207,6 +207,10 @@ def listed_with(found: list[Settings], source: str) -> list[Listed]:
                 for port in one.published
                 if port.host_port
             ),
+            networks=(
+                *(end.network for end in (*one.endpoints, *one.apart)),
+                *filter(None, [one.network_mode]),
+            ),
         )
         for one in _docker(merged(found), source).containers
     ]
@@ -246,7 +250,7 @@ def _docker(settings: Settings, source: str) -> DockerHost:
     except ValueError as error:
         raise CaptureError(message("{path}: {error}", path=source, error=text_of(error))) from None
     daemon = dockerd_options.make_daemon([(source, options)], None, ()) if options else DockerDaemon()
-    if not settings.services:
+    if not settings.services and not settings.networks:
         return of_daemon(daemon)
     check_daemon(daemon)
     _forget_unshown(settings)

@@ -176,6 +176,12 @@ def is_down(text: str) -> bool:
     return lead is not None and _DOWN.fullmatch(lead["key"] or lead["if"] or "") is not None
 
 
+def is_hook(text: str) -> bool:
+    """Return whether a line has commands that WireGuard, systemd or ifupdown run."""
+    lead = _LEAD.match(text)
+    return lead is not None and bool(lead["key"] or lead["if"])
+
+
 def _unquoted(text: str) -> str:
     """Return the value of a key without the quotes around all of it."""
     found = re.fullmatch(r"\s*([\"'])(.*)\1\s*", text)

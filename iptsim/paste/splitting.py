@@ -7,11 +7,14 @@ import re
 from iptsim.paste.forms import finders
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Rules, Segment, Settings
-from iptsim.paste.prompts import command_of
+from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.shells import container_of
 
 #: A program in a container that prints its addresses or routes.
 _SHOWS = re.compile(r"\s(?:[\"']?ip\s+(?:-\S+\s+)*[alr]|ifconfig\b|route\b|netstat\b)|[;&]\s*ip\s")
+#: A sentence that names the command of which it introduces the output.
+_LISTS = r"(?:sudo\s+)?ip6?tables(?:-save\b|(?=\s[^`:]*-(?:[nvx]*[LS]|-list))\s)[^`:]{0,60}"
+_SHOWN = re.compile(rf".{{0,200}}?(?:`(?P<ticked>{_LISTS})`[^`]{{0,60}}|\b(?P<plain>{_LISTS})):\s*")
 
 
 def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
@@ -42,7 +45,7 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
             left_out += segment.unread
             at, command = segment.last + 1, None
             continue
-        typed = command_of(line.text)
+        typed = command_of(line.text) or _introduced(line.text)
         if typed is not None:
             command, typed_at = typed, at
         elif not line.is_gap:
@@ -50,6 +53,16 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
         left_out.append(at)
         at += 1
     return segments, sorted(left_out)
+
+
+def _introduced(text: str) -> Command | None:
+    """Return the command whose output follows, according to the sentence before it: "`iptables -t nat -L` shows:".
+
+    >>> _introduced("and here is the output of ip6tables -L -n:").program
+    'ip6tables'
+    """
+    found = _SHOWN.fullmatch(text) if text.rstrip()[-1:] == ":" else None
+    return command_of(found["ticked"] or found["plain"]) if found is not None else None
 
 
 def _printed_by(lines: list[Line], before: Segment) -> str | None:

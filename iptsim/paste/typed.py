@@ -9,7 +9,7 @@ from functools import cached_property
 
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import command_of, prompt_of
-from iptsim.paste.shell import Typed, is_shell
+from iptsim.paste.shell import Typed, is_hook, is_shell
 from iptsim.paste.undoing import is_advice, is_prose
 
 #: The actions that change rules.
@@ -18,6 +18,8 @@ CHANGES = re.compile(
 )
 _ADDS = ("-A", "--append", "-I", "--insert")
 _REMOVES = ("-D", "--delete")
+#: The echo of a command: of wg-quick, and of a shell that traces what it runs (set -x).
+_ECHO = re.compile(r"\s*(?:(?P<wg>\[#\])|\++)\s")
 #: At most this many lines above a command introduce it.
 _ABOVE = 3
 
@@ -28,6 +30,8 @@ class Added:
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = lines
         self._places: dict[tuple[str, ...], int] = {}
+        #: the lines where each rule is added: by a hook, by a script, and by the echo of either
+        self._ran: dict[tuple[str, tuple[str, ...]], list[int]] = {}
 
     def settled(self, typed: Typed, at: int) -> Typed | None:
         """Return a command as it runs; None if it is one of those that would undo others.
@@ -51,6 +55,32 @@ class Added:
         if added is not None and bisect_right(self.prose, added) < bisect_left(self.prose, at):
             return typed._replace(sure=False)
         return typed
+
+    def repeats(self, typed: Typed, at: int) -> bool:
+        """Return whether a command is only shown a second time: as its echo, or in the file that made the echo.
+
+        wg-quick prints each command of PostUp when it runs it, and `set -x` each one of a script. Each echo is that of
+        one command.
+
+        Args:
+            typed: the command.
+            at: the index of its line.
+        """
+        table, words = table_of_command(typed.words)
+        if words[:1] and words[0] not in _ADDS:
+            return False
+        text = self.lines[at].text
+        echo = _ECHO.match(text)
+        if echo is None and prompt_of(text) is not None:
+            return False
+        sides = ("[#]", "hook") if (echo["wg"] if echo else is_hook(text)) else ("+", "script")
+        own, other = sides if echo else reversed(sides)
+        rule = (typed.program, table, *words)
+        here = self._ran.setdefault((own, rule), [])
+        number = bisect_left(here, at)
+        if here[number : number + 1] != [at]:
+            here.insert(number, at)
+        return bisect_left(self._ran.get((other, rule), []), at) > number
 
     def _introduction(self, at: int) -> str | None:
         """Return the line that says that a command is for undoing, directly above it or above others like it."""

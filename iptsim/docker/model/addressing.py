@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_interface, ip_network
 
 from iptsim.docker.model.settings import DockerNetwork
 from iptsim.errors import CaptureError
@@ -38,9 +38,18 @@ def free_subnet(daemon: DockerDaemon, networks: Collection[DockerNetwork]) -> Su
     Raises:
         CaptureError: every subnet is taken.
     """
-    taken = [
-        ip_network(str(subnet)) for network in networks for subnet in network.subnets if subnet.family == 4
-    ]
+    return free_in_pools(
+        daemon,
+        [ip_network(str(subnet)) for network in networks for subnet in network.subnets if subnet.family == 4],
+    )
+
+
+def free_in_pools(daemon: DockerDaemon, taken: Collection[IPv4Network | IPv6Network]) -> Subnet:
+    """Return the first IPv4 subnet of the daemon's pools that overlaps with no network of a list.
+
+    Raises:
+        CaptureError: every subnet is taken.
+    """
     for text, length in daemon.default_address_pools or DEFAULT_POOLS:
         pool = ip_network(text, strict=False)
         if isinstance(pool, IPv4Network):

@@ -131,7 +131,8 @@ class _Reader:
             skip = self._is_comment(text) or _is_prose(text)
             found = [] if skip else list(self.script.commands(line, text))
             changing = [one for one in found if any(CHANGES.fullmatch(word) for word in one.words)]
-            meant = [one for one in (self.added.settled(one, begun) for one in changing) if one is not None]
+            new = [one for one in changing if not self.added.repeats(one, begun)]
+            meant = [one for one in (self.added.settled(one, begun) for one in new) if one is not None]
             if (line.is_gap and self.typed) or (found and not changing and _is_cut(found)):
                 self._gap(line)
                 continue
@@ -143,7 +144,7 @@ class _Reader:
             later = is_down(text) or self.script.runs.get(line.number) is Runs.LATER
             if changing or (later and _LIKELY.search(text)):
                 self.typed += meant
-                self.undoing += [line.number] if len(meant) < len(changing) else []
+                self.undoing += [line.number] if len(meant) < len(new) else []
                 self.last, skipped = self.at - 1, 0
                 self.unread += other
                 other = []

@@ -43,6 +43,8 @@ _CUT_ACTION = re.compile(r"\s*-[AIDRNP]\s*$")
 _MAY_BE_RULE = re.compile(r"(?:^|\s)--?[A-Za-z]")
 #: The maximum number of lines of a wrapped rule.
 _WRAPPED = 8
+#: The maximum number of lines that a patch takes out before the first one that it adds.
+_REMOVED = 20
 #: The maximum number of foreign lines between the lines of a dump.
 _BETWEEN = 3
 
@@ -81,6 +83,16 @@ class _Reader:
         self.texts: list[str] = []
 
     def read(self) -> None:
+        above = (
+            line for line in reversed(self.lines[max(self.at - _REMOVED, 0) : self.at]) if not line.is_blank
+        )
+        before = next(above, None)
+        rule = _RULE.match(self.lines[self.at].text)
+        if rule is not None and before is not None and before.patched and before.is_gap:
+            # a hunk of a patch begins within the rules
+            words = words_of_rule(rule["rule"] + self.lines[self.at].text[rule.end() :])
+            if len(words) > 1:
+                self._opened().items.append(GapItem(words[1].text, before.number, before.text.strip()))
         while self.at < len(self.lines):
             line = self.lines[self.at]
             if line.is_blank:

@@ -1,5 +1,7 @@
 """`firewall-cmd --list-all`: the zones of firewalld, converted to the rules that firewalld writes for them.
 
+`firewall-cmd --list-all-policies`: what may pass from zone to zone; a text with them does not show the rules.
+
 Source: firewalld.zone(5), firewalld.richlanguage(5), and the rules of firewalld 0.9 to 2.1
 (src/firewall/core/ipXtables.py, fw_zone.py, fw_policy.py).
 """
@@ -9,16 +11,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from iptsim.host.pasted import FirewalldZone
+from iptsim.host.pasted import FirewalldPolicy, FirewalldZone
 from iptsim.paste.forms.firewalld_services import SERVICES
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import ChainItem, GapItem, Item, RuleItem, Rules, Segment, Zone, made_words
+from iptsim.paste.pieces import (
+    ChainItem,
+    GapItem,
+    Item,
+    Piece,
+    Policy,
+    RuleItem,
+    Rules,
+    Segment,
+    Zone,
+    made_words,
+)
 from iptsim.paste.prompts import Command
 
 _ZONE = re.compile(r"\s*(?P<name>[A-Za-z0-9_-]{1,17})(?:\s+\((?P<flags>[a-z, ]+)\))?\s*$")
 _FIELD = re.compile(
     r"\s*(?P<name>target|icmp-block-inversion|interfaces|sources|services|ports|protocols|forward|masquerade"
-    r"|forward-ports|source-ports|icmp-blocks|rich rules|egress-priority|ingress-priority):\s*(?P<value>.*?)\s*$"
+    r"|forward-ports|source-ports|icmp-blocks|rich rules|egress-priority|ingress-priority|priority|ingress-zones"
+    r"|egress-zones|disable):\s*(?P<value>.*?)\s*$"
 )
 #: A forward-port or a rich rule, each on its own line.
 _ENTRY = re.compile(r"\s*(?:port=\S|rule\b)")
@@ -55,6 +69,12 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             at += 1
     if not zones:
         return None
+    policies = [Policy(zone.name, zone.line, zone.fields) for zone in zones if _is_policy(zone)]
+    if policies:
+        zones = [zone for zone in zones if not _is_policy(zone)]
+        pieces: list[Piece] = [*policies, *zones]
+        form = "zones and policies of firewalld" if zones else "policies of firewalld"
+        return Segment("firewall-cmd", form, first, last, pieces, table="filter" if zones else None)
     if len(zones) == 1 and command is None and "target" in zones[0].fields:
         zones[0].default = True
     return Segment("firewall-cmd", "zones of firewalld", first, last, [*zones], table="filter")
@@ -97,6 +117,24 @@ def rules_of_zones(listed: Sequence[Zone]) -> list[Rules]:
         if "target" in zone.fields:
             known.line = zone.line
     return _Writer(list(zones.values())).rules() if zones else []
+
+
+def _is_policy(zone: Zone) -> bool:
+    """Return whether what looks like a zone is a policy (firewalld.policy(5))."""
+    return bool({"ingress-zones", "egress-zones"} & zone.fields.keys())
+
+
+def policies(listed: Sequence[Policy]) -> Iterator[FirewalldPolicy]:
+    """Yield the policies with what they allow."""
+    for one in listed:
+        yield FirewalldPolicy(
+            one.line,
+            one.name,
+            tuple(one.fields.get("ingress-zones", ())),
+            tuple(one.fields.get("egress-zones", ())),
+            " ".join(one.fields.get("target", ())),
+            tuple(one.fields.get("forward-ports", ())),
+        )
 
 
 def full_zones(listed: Sequence[Zone]) -> Iterator[FirewalldZone]:

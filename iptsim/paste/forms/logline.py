@@ -12,7 +12,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.grammar import parser
 from iptsim.packet import TCP_FLAGS, Family
 from iptsim.paste.addresses import is_address
-from iptsim.paste.lines import Line
+from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command
 
@@ -32,6 +32,8 @@ _TRACE = re.compile(
 )
 #: The last value of a line that breaks off may be cut, too; the kernel writes others after these.
 _CUT_VALUE = re.compile(r"\s(?:SRC|DST|SPT|DPT|TYPE|CODE)=\S*$")
+#: A line goes over at most this many lines.
+_WRAPPED = 8
 #: A value that someone replaced: `SRC=[redacted]`.
 _REDACTED = re.compile(r"=\[([A-Za-z][\w-]*)\]")
 #: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf.
@@ -87,9 +89,13 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the logged lines that start at a line, or None."""
     records: list[tuple[Record, int]] = []
     end = at
-    while end < len(lines) and (record := _read(lines[end], records[-1][0] if records else None)) is not None:
+    while end < len(lines):
+        text, last = continued(lines, end, _WRAPPED)
+        line = lines[last]._replace(text=text)
+        if (record := _read(line, records[-1][0] if records else None)) is None:
+            break
         records.append((record, lines[end].number))
-        end += 1
+        end = last + 1
     if not records:
         return None
     traced = any(record.visit for record, _ in records)

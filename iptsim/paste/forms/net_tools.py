@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, ip_address
 from typing import Any
 
+from iptsim.paste.addresses import is_address
 from iptsim.paste.hidden_addresses import hide
 from iptsim.paste.interfaces import address_of, kind_of
 from iptsim.paste.lines import Line
@@ -26,7 +27,10 @@ _FLAGS = re.compile(
 )
 #: How macOS and the BSDs print netmasks: the output is not of the host.
 _OF_BSD = re.compile(r"\s+inet \S+ (?:--> \S+ )?netmask 0x")
-_ROUTES = re.compile(r"\s*(?:Kernel IP routing table|Destination\s+Gateway\s+Genmask)")
+_ROUTES = re.compile(
+    r"\s*(?:Kernel IP routing table|Destination\s+Gateway\s+Genmask"
+    r"|\d+\.\d+\.\d+\.\d+\s+\d+\.\d+\.\d+\.\d+\s+\d+\.\d+\.\d+\.\d+\s+U[A-Z]*\s+\d+\s+\d+\s+\d+\s+\S+\s*$)"
+)
 _ROUTE = re.compile(
     r"\s*(default|\d+\.\d+\.\d+\.\d+)\s+(\S+)\s+(\d+\.\d+\.\d+\.\d+)\s+([A-Z!]+)\s+(?:\d+\s+){2,3}(\S+)\s*$"
 )
@@ -77,8 +81,9 @@ def _detail(entry: dict[str, Any], text: str) -> None:
     if found := _FLAGS.match(text):
         entry |= {"flags": found[1].split(), "mtu": int(found[2])}
     if (found := _ADDRESS.match(text)) and found[2]:
-        length = IPv4Network(f"0.0.0.0/{found[2]}").prefixlen
-        entry["addr_info"].append(address_of("inet", found[1], length))
+        length = _length(found[2])
+        if length is not None and is_address(found[1]):
+            entry["addr_info"].append(address_of("inet", found[1], length))
     elif found is None and _IPV4.match(text):
         hide(entry)
     if found := _ADDRESS6.match(text):
@@ -90,9 +95,10 @@ def _routes(lines: list[Line], at: int) -> Segment | None:
     first = last = at
     while at < len(lines):
         text = lines[at].text
-        if found := _ROUTE.match(text):
-            entries.append(_route(found))
-        elif not _ROUTES.match(text):
+        found = _ROUTE.match(text)
+        if found and (entry := _route(found)) is not None:
+            entries.append(entry)
+        elif found or not _ROUTES.match(text):
             break
         last = at
         at += 1
@@ -101,16 +107,27 @@ def _routes(lines: list[Line], at: int) -> Segment | None:
     return Segment("route", "route -n", first, last, [Facts({"ip-route.json": json.dumps(entries).encode()})])
 
 
-def _route(found: re.Match[str]) -> dict[str, Any]:
+def _length(mask: str) -> int | None:
+    """Return the length of a prefix whose netmask is given; None if it is not a netmask."""
+    try:
+        return IPv4Network(f"0.0.0.0/{mask}").prefixlen
+    except ValueError:
+        return None
+
+
+def _route(found: re.Match[str]) -> dict[str, Any] | None:
+    """Return the route of a row; None if an address or the netmask is impossible."""
     target, gateway, mask, flags, device = found.groups()
-    length = IPv4Network(f"0.0.0.0/{mask}").prefixlen
+    length = _length(mask)
+    if length is None or not (target == "default" or is_address(target)):
+        return None
     default = target == "default" or (target == "0.0.0.0" and not length)  # noqa: S104
     entry: dict[str, Any] = {
         "dst": "default" if default else f"{target}/{length}",
         "dev": device,
         "flags": [],
     }
-    if "G" in flags and re.fullmatch(r"\d+\.\d+\.\d+\.\d+", gateway) and int(IPv4Address(gateway)):
+    if "G" in flags and is_address(gateway) and int(ip_address(gateway)):
         entry["gateway"] = gateway
     else:
         entry["scope"] = "link"

@@ -29,6 +29,21 @@ _CUT = 4
 #: A line of a mapping or a list.
 _YAML = re.compile(r"\s*(?:- \S|(?:- )?[\"']?[\w./-]+[\"']?\s*:(?:\s|$))")
 _COMPOSE = re.compile(r"(?:version|services|networks|name|x-[\w-]+)\s*:")
+#: The keys of a network in a Compose file (compose-spec, networks).
+_NETWORK = frozenset(
+    {
+        "attachable",
+        "driver",
+        "driver_opts",
+        "enable_ipv4",
+        "enable_ipv6",
+        "external",
+        "internal",
+        "ipam",
+        "labels",
+        "name",
+    }
+)
 #: A part of a Compose file.
 _TOP = re.compile(r"(?:version|services|networks|name)(?=\s*:)")
 #: The settings of dockerd within a sentence.
@@ -83,7 +98,7 @@ def _compose(lines: list[Line], at: int) -> Segment | None:
         end += 1
     texts = [line.text.expandtabs() for line in lines[at:end]]
     if not any(re.match(r"services\s*:", text) for text in texts):
-        return None
+        return _networks(lines, at, end)
     alone = end == len(lines) and all(line.is_blank for line in lines[:at])
     document, length, error = _document(texts, alone=alone)
     if document is None and error is not None:
@@ -106,6 +121,31 @@ def _compose(lines: list[Line], at: int) -> Segment | None:
     if error is not None:
         pieces.append(Warned(text_of(error), lines[at].number))
     return Segment("a Compose file", "a Compose file", at, end - 1, pieces)
+
+
+def _networks(lines: list[Line], at: int, end: int) -> Segment | None:
+    """Return the networks of a Compose file of which the services are not shown; None if they declare nothing."""
+    while end > at and lines[end - 1].is_blank:
+        end -= 1
+    try:
+        document = read_yaml("\n".join(line.text.expandtabs() for line in lines[at:end]), "the Compose file")
+    except FileSyntaxError:
+        return None
+    if not isinstance(document, dict) or not document.keys() <= {"networks", "version", "name", "volumes"}:
+        return None
+    networks = document.get("networks")
+    if not isinstance(networks, dict) or not all(map(_is_network, networks.values())):
+        return None
+    if not any(networks.values()):
+        return None
+    settings = Settings(
+        lines[at].number, networks={str(name): one for name, one in networks.items()}, in_order=True
+    )
+    return Segment("a Compose file", "the networks of a Compose file", at, end - 1, [settings])
+
+
+def _is_network(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and value.keys() <= _NETWORK)
 
 
 def _document(texts: list[str], *, alone: bool) -> tuple[Any, int, FileSyntaxError | None]:

@@ -1,0 +1,107 @@
+"""Containers that a text names, but whose addresses neither its rules nor anything else shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from iptsim.host.containers import Container, Endpoint, Network, Subnet
+from iptsim.host.docker_defaults import DEFAULT_NETWORK
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface
+from iptsim.host.wiring import make_up
+from iptsim.languages import message
+from iptsim.packet import address_text
+from iptsim.paste.pieces import Listed
+
+#: At most this many containers are added: people ask about those that they started themselves.
+_MOST = 30
+
+
+def add_unaddressed(host: Host, listed: Sequence[Listed]) -> None:
+    """Add the containers in a list that no rule mentions, each with the first free address of its network.
+
+    Only if the network is certain, and if no container of the network that rules mention can be the same one: those
+    that publish ports have rules, so a container without published ports is another one.
+
+    Args:
+        host: the host, whose containers have the names of those that publish ports.
+        listed: the containers that the text lists.
+    """
+    added = 0
+    for one in listed:
+        if one.stopped or one.ports or added == _MOST or host.container(one.name) is not None:
+            continue
+        network = _network(host, one)
+        if network is None or any(map(_may_be_unpublished, _members(host, network))):
+            continue
+        subnet = next((subnet for subnet in network.subnets if subnet.family == 4), None)
+        address = None if subnet is None else _free_address(host, network, subnet)
+        if subnet is not None and address is not None:
+            _add(host, one.name, network, subnet, address)
+            added += 1
+
+
+def _network(host: Host, one: Listed) -> Network | None:
+    """Return the network that a container is on; None if it may be another one than the host has."""
+    bridges = [network for network in host.networks.values() if network.bridge in host.namespace.interfaces]
+    others = [network for network in bridges if not network.is_default_bridge]
+    if not one.networks:  # docker ps does not list them
+        return bridges[0] if len(bridges) == 1 else None
+    if len(one.networks) > 1:
+        return None
+    (name,) = one.networks
+    if name == DEFAULT_NETWORK:
+        return next((network for network in bridges if network.is_default_bridge), None)
+    return host.networks.get(name) or (others[0] if len(others) == 1 else None)
+
+
+def _members(host: Host, network: Network) -> list[Container]:
+    return [container for container in host.containers.values() if network.name in container.endpoints]
+
+
+def _may_be_unpublished(container: Container) -> bool:
+    """Return whether a container may be one that publishes no port: it has only an address for a name."""
+    named_after_address = any(
+        container.name == address_text(family, address)
+        for endpoint in container.endpoints.values()
+        for family, address in endpoint.addresses.items()
+    )
+    return named_after_address and not container.published
+
+
+def _free_address(host: Host, network: Network, subnet: Subnet) -> int | None:
+    taken = {one.endpoints[network.name].address(4) for one in _members(host, network)}
+    taken |= set(network.gateways.values())
+    first = subnet.address + 1
+    free = (address for address in range(first, first + len(taken) + 1) if address not in taken)
+    return next((address for address in islice(free, 1) if subnet.covers(4, address)), None)
+
+
+def _add(host: Host, name: str, network: Network, subnet: Subnet, address: int) -> None:
+    interfaces = host.namespace.interfaces
+    port = f"veth{len(interfaces)}"
+    interfaces[port] = Interface(name=port, index=len(interfaces) + 1, kind="veth", master=network.bridge)
+    endpoint = Endpoint(
+        network=network.name,
+        addresses={4: address},
+        prefix_lengths={4: subnet.prefix_length},
+        gateways={} if subnet.gateway is None else {4: subnet.gateway},
+        bridge_port=port,
+    )
+    container = Container(
+        name=name,
+        endpoints={network.name: endpoint},
+        network_mode="bridge" if network.is_default_bridge else network.name,
+        daemon="docker",
+    )
+    make_up(host, container)
+    host.containers[name] = container
+    host.namespace.cache.clear()
+    host.assumptions.append(
+        message(
+            "{name} is assumed to have the address {address}, which no rule mentions.",
+            name=name,
+            address=address_text(4, address),
+        )
+    )
