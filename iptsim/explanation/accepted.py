@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iptsim.deferred import deferred
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
 from iptsim.explanation import branches
 from iptsim.explanation.authors import author_text, sent_to_text, why_text
 from iptsim.explanation.bypassed import bypassed, unseen
@@ -15,7 +15,7 @@ from iptsim.explanation.places import place_of
 from iptsim.explanation.published import forwarded, other_publication_text, proxied
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.translation import astray_text, destination_change_text, source_text
-from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.hidden import HiddenTarget, is_gap
 from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_sentence, message_sentences
 from iptsim.netfilter.hooks import NAT_SIDE
@@ -222,8 +222,13 @@ def _policy_text(case: Case) -> Message:
 
 
 def _hidden_translation(case: Case) -> Message | None:
-    """Return a note about the destination if a nat chain that the packet passes is not shown; else None."""
+    """Return a note about the destination if a nat chain that the packet passes, or a rule's target, is not shown."""
     for step in case.leg.steps:
+        if step.table == "nat" and step.rule is not None and _is_unread_dnat(step.rule):
+            return message(
+                "No rule that is shown blocks it. {place} may send it to another destination, which is not shown.",
+                place=place_of(step.rule),
+            )
         is_hidden = step.table == "nat" and step.rule is not None and is_gap(step.rule.target)
         if is_hidden and NAT_SIDE.get(step.hook) == "dst":
             return message(
@@ -232,6 +237,11 @@ def _hidden_translation(case: Case) -> Message | None:
                 chain=step.chain or "",
             )
     return None
+
+
+def _is_unread_dnat(rule: Rule) -> bool:
+    """Return whether a rule is a DNAT to an address that is redacted, left out, or the value of a variable."""
+    return isinstance(rule.target, HiddenTarget) and rule.target.name == "DNAT"
 
 
 def _accept_text(case: Case) -> Message:

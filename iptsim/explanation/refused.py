@@ -142,7 +142,7 @@ def _shut_in_text(case: Case, code: ReasonCode) -> Text:
     if not is_shut_in(case.host, container):
         return ""
     return message(
-        "{name} is only on {names}, created with --internal: it gets no default route.",
+        "{name} is only on {names}, created with --internal: since Docker 25 it gets no default route.",
         name=container.name,
         names=names,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.dump.ruleset import Rule
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, place
 from iptsim.host.namespace import BRIDGE_NF
-from iptsim.languages import message
+from iptsim.languages import message, message_many
+from iptsim.packet import Family
 
 #: Swarm lets no tasks talk to each other there.
 _SWARM_BRIDGE = "docker_gwbridge"
@@ -76,7 +78,10 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
             and rule.parameters.in_interface == rule.parameters.out_interface
             and not rule.parameters.negated
         ]
-        if rules:
+        counted = sum(rule.counters.packets for rule in rules if rule.counters is not None)
+        if counted:
+            yield _icc_counted(rules, counted, family)
+        elif rules:
             yield Finding(
                 "icc-off-unchecked",
                 message(
@@ -94,3 +99,28 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
                 None,
                 family,
             )
+
+
+def _icc_counted(rules: list[Rule], count: int, family: Family) -> Finding:
+    """Return the finding about rules whose counters show that iptables sees the packets between containers."""
+    return Finding(
+        "icc-off-unchecked",
+        message_many(
+            "Containers of {bridge} may not connect to each other: icc is off, and {count} packet was blocked.",
+            "Containers of {bridge} may not connect to each other: icc is off, and {count} packets were blocked.",
+            count,
+            bridge=rules[0].parameters.in_interface or "",
+        ),
+        tuple(map(of_rule, rules[:3])),
+        message(
+            "The counter shows that br_netfilter is loaded, so iptables sees the packets that a bridge switches. Docker"
+            " writes the rule for a network with icc=false."
+        ),
+        message(
+            "To let them connect, create the network again without {option}=false (for docker0: icc=true in"
+            " daemon.json), or connect both containers to another network.",
+            option="com.docker.network.bridge.enable_icc",
+        ),
+        None,
+        family,
+    )

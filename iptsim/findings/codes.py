@@ -314,6 +314,18 @@ CODES: dict[str, Kind] = {
         "medium",
         message("In a pasted text: rules masquerade only by a network card that is not the uplink."),
     ),
+    "masquerade-off": Kind(
+        "medium",
+        message("In a pasted text: settings of a Docker network switch masquerading off."),
+    ),
+    "docker-chain-edited": Kind(
+        "medium",
+        message("A rule that blocks senders is in a chain that Docker flushes, and fills, when it starts."),
+    ),
+    "zone-of-bridges": Kind(
+        "medium",
+        message("In a pasted text: a rule of a firewalld zone is for senders that do not arrive there."),
+    ),
     "zone-not-forwarded": Kind(
         "medium",
         message("In a pasted text: firewalld forwards nothing from the zone of a tunnel or of guests."),
@@ -404,6 +416,14 @@ CODES: dict[str, Kind] = {
     "redirect-takes-every-host": Kind(
         "info",
         message("In a pasted text: a REDIRECT or DNAT takes a port of every host, not only of this one."),
+    ),
+    "docker-chain-missing": Kind(
+        "info",
+        message("In a pasted log: Docker, or firewalld for it, looked for a chain that did not exist."),
+    ),
+    "internal-network": Kind(
+        "info",
+        message("In a pasted text: the networks of Docker are internal, without a way to other hosts."),
     ),
     "forward-closed": Kind(
         "info",

@@ -10,7 +10,7 @@ from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.scene import Scene
-from iptsim.languages import message, message_joined, message_many
+from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import TCP, UDP, Family, is_loopback
 
@@ -49,6 +49,11 @@ def _blocked(rule: Rule) -> int | None:
         return None
     if "protocol" in rule.parameters.negated or is_for_replies(rule) or rule.conditions_on("sport"):
         return None
+    return _port(rule)
+
+
+def _port(rule: Rule) -> int | None:
+    """Return the one destination port that a rule matches; None for several or all."""
     for predicate in rule.conditions_on("dport"):
         if not predicate.negated and isinstance(predicate.allowed, tuple) and len(predicate.allowed) == 1:
             first, last = predicate.allowed[0]
@@ -72,15 +77,63 @@ def _finding(family: Family, found: list[tuple[Rule, int]]) -> Finding:
             "Docker forwards packets to published ports in nat PREROUTING, so they pass FORWARD, not INPUT; ufw's rules"
             " are in INPUT. Only for programs of the host itself, and containers with --network host, these rules hold."
         ),
-        message(
-            "Publish the port on one address only (-p 127.0.0.1:{port}:{port}), or block it where Docker looks:"
-            " {command}",
-            port=ports[0],
-            command=f"{tool_of(family)} -I DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport {ports[0]}"
-            " --ctdir ORIGINAL -j DROP",
-        ),
+        _elsewhere(family, ports[0]),
         None,
         family,
+    )
+
+
+def published_ports(scene: Scene) -> Iterator[Finding]:
+    """Find ports that Docker forwards to containers without known addresses, beside an INPUT that blocks the rest."""
+    if scene.host.pasted is None:
+        return
+    for family in scene.families:
+        if next(scene.publications(family), None) is not None:
+            continue
+        forwards = [
+            (rule, port)
+            for rule in scene.rules(family, "nat", "DOCKER")
+            if rule.target_name == "DNAT" and (port := _port(rule)) is not None
+        ]
+        blocking = next(
+            (
+                rule
+                for rule in scene.rules(family, "filter", "INPUT")
+                if rule.target_name in ("DROP", "REJECT") and not any(rule.conditions_on("dport"))
+            ),
+            None,
+        )
+        if forwards and blocking is not None:
+            yield _published(family, forwards, blocking)
+
+
+def _published(family: Family, forwards: list[tuple[Rule, int]], blocking: Rule) -> Finding:
+    ports = list(dict.fromkeys(str(port) for _, port in forwards))
+    return Finding(
+        "input-not-for-containers",
+        message_many(
+            "INPUT blocks the rest, but not the published port {ports}.",
+            "INPUT blocks the rest, but not the published ports {ports}.",
+            len(ports),
+            ports=message_joined(", ", ports[:_SHOWN]),
+        ),
+        (*(of_rule(rule) for rule, _ in forwards[:_SHOWN]), of_rule(blocking)),
+        message(
+            "Docker forwards packets to published ports in nat PREROUTING, so they pass FORWARD and DOCKER-USER, and"
+            " never INPUT."
+        ),
+        _elsewhere(family, ports[0]),
+        None,
+        family,
+    )
+
+
+def _elsewhere(family: Family, port: str) -> Message:
+    return message(
+        "Publish the port on one address only (-p 127.0.0.1:{port}:{port}), or block it where Docker looks: {command}",
+        port=port,
+        command=f"{tool_of(family)} -I DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport {port}"
+        " --ctdir ORIGINAL -j DROP",
     )
 
 

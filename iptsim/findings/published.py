@@ -435,6 +435,8 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
     neighbour = scene.neighbour(4)
     if 4 not in scene.families or neighbour is None or scene.adds_to_docker:
         return
+    if scene.host.pasted is not None and not scene.shows(4, "filter", "FORWARD") and not _off(scene):
+        return
     for network in scene.docker_networks():
         if network.gateway_mode.get(4, "nat") not in ("nat", "isolated"):
             continue
@@ -471,6 +473,12 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
                 4,
                 ("iptables -P FORWARD DROP",),
             )
+
+
+def _off(scene: Scene) -> bool:
+    """Return whether dockerd is known to write no rules."""
+    daemon = scene.host.daemon
+    return daemon is not None and daemon.iptables is False
 
 
 def ask_unpublished(

@@ -157,7 +157,7 @@ class Evidence:
 
     def _unnamed_lan(self, free: list[Prefix], placed: Collection[Prefix]) -> list[Prefix]:
         """Return the subnet to which ports are forwarded, if no rule names the interface that leads there."""
-        targets = [one for one in self.members if one.family == 4]
+        targets = self._unplaced()
         if any(one in self._leaves_outside for one in targets):
             return []
         known = [one for one in free if any(one.covers(*target) for target in targets)]
@@ -165,7 +165,7 @@ class Evidence:
 
     def _lan_of_targets(self, placed: Collection[Prefix]) -> list[Prefix]:
         """Return the usual subnet of the private addresses to which ports are forwarded, if there is just one."""
-        found = {Prefix(4, one.address & ~0xFF, 24) for one in self.members if one.family == 4}
+        found = {Prefix(4, one.address & ~0xFF, 24) for one in self._unplaced()}
         known = (*placed, *(Prefix(4, one.address & ~0xFF, 24) for one in self.host_addresses))
         private = {
             one
@@ -177,6 +177,10 @@ class Evidence:
             )
         }
         return [*private] if len(found) == len(private) == 1 else []
+
+    def _unplaced(self) -> list[Member]:
+        """Return the IPv4 addresses to which ports are forwarded, without those on a bridge that a rule names."""
+        return [one for one, bridge in self.members.items() if one.family == 4 and bridge is None]
 
     @property
     def members(self) -> dict[Member, str | None]:

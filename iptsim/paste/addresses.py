@@ -34,6 +34,8 @@ _KNOWN = {
 #: Placeholders for a redacted byte.
 _REDACTED = re.compile(r"[0-9]*[xXyYzZnN*?#_█•■.]+[0-9]*|<[^>]*>|\[[^]]*\]|[A-Za-z]{1,3}")
 _BYTES = 4
+#: The mark of an address that a listing lacks.
+_LEFT_OUT = "?"
 
 
 def is_address(text: str) -> bool:
@@ -65,6 +67,8 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
     negated, bare = text.startswith("!"), text.lstrip("! ")
     if bare in _ANYWHERE and not negated:
         return [], None
+    if bare == _LEFT_OUT:
+        return [], _left_out(flag)
     name, slash, length = bare.partition("/")
     number = _KNOWN[family].get(name, name) + slash + length
     words = [*(["!"] if negated else []), flag, number]
@@ -98,9 +102,24 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
     )
 
 
+def _left_out(flag: str) -> Hidden:
+    return Hidden(
+        words=f"{flag} {_LEFT_OUT}",
+        reason=message("the source address of the rule, which is left out")
+        if flag == "-s"
+        else message("the destination address of the rule, which is left out"),
+        settle=SHOW,
+        place=("left out", flag),
+        told=message("from an address that is left out")
+        if flag == "-s"
+        else message("to an address that is left out"),
+    )
+
+
 def apart(hidden: Hidden, line: int) -> Hidden:
-    """Return a condition as one of its own in each line, if its address is redacted as a whole: it may be any."""
-    if not isinstance(hidden, HiddenAddress) or hidden.mask:
+    """Return a condition as one of its own in each line, if nothing of its address is known: it may be any."""
+    redacted = isinstance(hidden, HiddenAddress) and not hidden.mask
+    if not redacted and hidden.place[:1] != ("left out",):
         return hidden
     return hidden.model_copy(update={"place": (*hidden.place, line)})
 

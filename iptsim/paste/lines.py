@@ -51,6 +51,11 @@ _STRING = re.compile(
     r"|'(?P<single>(?:sudo )?(?:(?:/\S*/)?ip6?tables|-[AI]) [^']*)'"
     r")\s*[,;]?\s*"
 )
+#: Commands as the value of a setting in JSON, unless they undo something: `"post_up": "iptables -A ...; ..."`.
+_SETTING = re.compile(
+    r"\s*\"(?!\w*(?i:down|stop|delete|remove))[\w.-]{1,40}\"\s*:\s*"
+    r"\"(?P<value>(?:sudo )?(?:/\S*/)?ip6?tables (?:[^\"\\]|\\.)*)\"\s*,?\s*"
+)
 #: Opening quotation marks or brackets before the heading of a chain or a table.
 _OPENED = re.compile(r"[\[({<\"'`*_]+(?=Chain \S+ \((?:policy|\d+ ref))|[\[({<\"'`]+(?=\*[a-z]+\s*$)")
 #: A rule in whose words backticks are left.
@@ -277,6 +282,8 @@ def _without_string(line: str) -> str:
     """
     if (opened := _OPENED.match(line)) is not None:
         return line[opened.end() :]
+    if ('": "' in line or '":"' in line) and (setting := _SETTING.fullmatch(line)) is not None:
+        return setting["value"].replace('\\"', '"')
     found = _STRING.fullmatch(line)
     if found is None:
         return line.rstrip()[:-1] if line.endswith((",", ", ")) and _ITEM.match(line) else line

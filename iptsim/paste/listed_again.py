@@ -50,7 +50,12 @@ def lists_again(piece: Rules, table: Table) -> bool:
     # what iptables -S prints: all policies, then the rules
     policies = {item.name for item in piece.items if isinstance(item, ChainItem) and item.policy}
     known = {name for name, chain in table.chains.items() if chain.declared}
-    return policies == set(BUILTIN_CHAINS[table.name]) <= known and _rules_of(piece) > 0
+    # commands before it, which declare no chain, have run or not: it shows what they made
+    return (
+        policies == set(BUILTIN_CHAINS[table.name])
+        and (not known or policies <= known)
+        and _rules_of(piece) > 0
+    )
 
 
 def without_repeated(piece: Rules, again: Table, table: Table) -> list[Item]:

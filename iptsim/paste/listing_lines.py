@@ -53,6 +53,11 @@ _TIME = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d+)?")
 MISSING = "?"
 #: At least this many blanks are an empty column.
 _WIDE = 11
+#: What follows the addresses of a row, and is no address.
+_PHRASE = re.compile(
+    r"(?:tcp|udp|sctp)\s+!?(?:[sd]pts?:|flags:)|icmp\s?type|(?:ct)?state\s+[A-Z]|/\*|to:|reject-with\s|match-set\s"
+    r"|ADDRTYPE\s|multiport\s|LOG\s|limit:|mark match\s|PHYSDEV\s|redir\s|recent:\s|owner\s"
+)
 
 
 class Columns(NamedTuple):
@@ -152,8 +157,28 @@ def with_blank_column(text: str, places: tuple[int, int] | None) -> str | None:
     for start, end, other in ((source, destination, destination), (destination, destination + _WIDE, source)):
         aligned = re.fullmatch(r" \S", text[other - 1 : other + 1])  # long names shift the columns
         if aligned and not text[start - 1 : end - 1].strip() and text[end:].strip():
+            columns = columns_of(text)
+            if columns and all(map(_END.fullmatch, (columns.source, columns.destination))):
+                return None  # a long name has shifted the columns; none is blank
             return f"{text[:start]}{MISSING}{text[start + 1 :]}"
     return None
+
+
+def without_addresses(text: str, layout: str | None, *, blank: bool) -> str | None:
+    """Return a row with marks for both addresses, which were taken out; None for another row.
+
+    Args:
+        text: the row.
+        layout: the layout of the listing.
+        blank: other rows of the listing lack their addresses, so one that ends before them is no cut one.
+    """
+    if layout is None or not begins_row(text, layout):
+        return None
+    begun, behind = text.split(" --", 1)
+    words = behind.split(None, 2) if "verbose" in layout else ["", "", behind.strip()]
+    if len(words) < (2 if blank else 3) or (len(words) > 2 and not _PHRASE.match(words[2])):
+        return None
+    return f"{begun} -- {words[0]} {words[1]} {MISSING} {MISSING} {''.join(words[2:])}".rstrip()
 
 
 def ends_cut(text: str) -> bool:

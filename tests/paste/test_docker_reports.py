@@ -253,3 +253,73 @@ def test_a_hint_of_iptables_is_no_command() -> None:
     )
     found = next(one for one in lint(read(text)) if one.code == "refused-command")
     assert not any("--help" in str(one.text) for one in found.evidence)
+
+
+#: What iptables -S prints, after the commands that made some of it.
+SET_UP = "iptables -A FORWARD -i %i -j ACCEPT; iptables -t nat -A POSTROUTING -o end0 -j MASQUERADE\n"
+PRINTED = """\
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-N DOCKER-USER
+-A FORWARD -j DOCKER-USER
+-A FORWARD -i wg9 -j ACCEPT
+-A DOCKER-USER -j RETURN
+"""
+
+
+def test_a_full_listing_after_commands_shows_what_they_made() -> None:
+    ruleset = read(f"This is what it runs:\n\n{SET_UP}\nbut I see:\n\n{PRINTED}").rulesets[4]
+    forward = ruleset.tables["filter"].chains["FORWARD"].rules
+    assert [rule.text for rule in forward] == [
+        "-A FORWARD -j DOCKER-USER",
+        "-A FORWARD -i wg9 -j ACCEPT",
+    ]
+    assert len(ruleset.tables["nat"].chains["POSTROUTING"].rules) == 1  # the other table is not listed
+
+
+def test_commands_in_a_setting_of_json() -> None:
+    text = '{\n "post_up": "iptables -A FORWARD -i wg0 -j ACCEPT; iptables -A FORWARD -o wg0 -j ACCEPT; ",\n'
+    undone = ' "post_down": "iptables -D FORWARD -i wg0 -j ACCEPT;"\n'
+    rules = read(text + undone).rulesets[4].tables["filter"].chains["FORWARD"].rules
+    assert [rule.specification for rule in rules[:2]] == ["-i wg0 -j ACCEPT", "-o wg0 -j ACCEPT"]
+
+
+def test_a_long_name_that_shifts_the_columns_leaves_no_address_blank() -> None:
+    text = """\
+Chain FORWARD (policy DROP 89 packets, 7924 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+15926   40M DOCKER-USER  0    --  *      *       ::/0                 ::/0
+15926   40M DOCKER-ISOLATION-STAGE-1  0    --  *      *       ::/0                 ::/0
+"""
+    rules = read(text).rulesets[6].tables["filter"].chains["FORWARD"].rules
+    assert [rule.text for rule in rules[:2]] == [
+        "-A FORWARD -j DOCKER-USER",
+        "-A FORWARD -j DOCKER-ISOLATION-STAGE-1",
+    ]
+
+
+def test_ports_forwarded_to_docker0_show_no_other_network() -> None:
+    text = (
+        "$ iptables -t nat -vnL | grep 18968\n"
+        " 5322  319K DNAT       tcp  --  !docker0 *       0.0.0.0/0            0.0.0.0/0            "
+        "tcp dpt:18968 to:172.17.0.17:18968\n"
+    )
+    host = read(text)
+    assert "lan0" not in host.namespace.interfaces
+    # filter is not shown, so nothing is known about unpublished ports
+    assert "container-port-open" not in {one.code for one in lint(host)}
+
+
+def test_a_chain_that_is_listed_again_belongs_to_another_listing() -> None:
+    chain = "Chain DOCKER-ISOLATION-STAGE-1 (1 references)\ntarget     prot opt source               destination\n"
+    drops = "DROP       all  -- !192.168.5.0/24       anywhere", "DROP       all      anywhere  anywhere"
+    rulesets = read(f"{chain}{drops[0]}\n\n{chain}{drops[1]}\n").rulesets
+    shown = [rulesets[family].chain("filter", "DOCKER-ISOLATION-STAGE-1") for family in (4, 6)]
+    assert [len(chain.rules) if chain else 0 for chain in shown] == [1, 1]
+
+
+def test_a_port_forward_to_a_variable_may_lead_elsewhere() -> None:
+    host = read("iptables -t nat -A PREROUTING -p tcp --dport 3389 -j DNAT --to-destination $target:3389\n")
+    found = iptsim.explain(host, "internet", "host:3389")
+    assert "may send it to another destination" in str(found.reason)

@@ -436,3 +436,15 @@ def test_a_published_port_beside_rules_without_nat(runs: str, forward: str, insi
     host = read(f"# docker ps\n{runs}\n\n# iptables -S\n{rules}")
     assert verdict(host, "internet", "host:3306") == inside
     assert verdict(host, "internet", "host:3307") == "ACCEPT"
+
+
+def test_daemon_json_with_settings_of_other_parts_and_a_redacted_address() -> None:
+    host = read(
+        'In daemon.json:\n\n{\n "max-concurrent-downloads": 3,\n "default-ulimits": {},\n "ipv6": true,\n'
+        ' "fixed-cidr-v6": "2001:xxxx:5000:20::/64",\n "icc": false\n}\n'
+    )
+    assert host.daemon is not None
+    assert (host.daemon.icc, host.daemon.fixed_cidr_v6) == (False, None)
+    assert any("2001:xxxx" in str(one.text) for one in next(iter(host.rulesets.values())).warnings)
+    with pytest.raises(CaptureError, match="999"):  # not redacted, but wrong
+        read('{"bip": "999.1.1.1/99"}')

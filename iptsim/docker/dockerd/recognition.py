@@ -16,6 +16,8 @@ from iptsim.host.docker_defaults import OWN_BRIDGES
 OTHERS = (
     append("filter FORWARD", "-j DOCKER-ISOLATION"),
     append("filter DOCKER-ISOLATION", "-i {bridge} -o {other} -j DROP", role="isolation"),
+    append("filter DOCKER-ISOLATION", "! -d {subnet} -i {bridge} -j DROP", role="internal"),
+    append("filter DOCKER-ISOLATION", "! -s {subnet} -o {bridge} -j DROP", role="internal"),
     append("filter DOCKER-ISOLATION", "-j RETURN"),
     append("filter FORWARD", "-m set --match-set docker-ext-bridges-v4 dst -j DOCKER"),
     append("filter FORWARD", "-m set --match-set docker-ext-bridges-v6 dst -j DOCKER"),

@@ -29,6 +29,7 @@ from iptsim.paste.listing_lines import (
     is_row,
     layout_of,
     with_blank_column,
+    without_addresses,
 )
 from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned, made_words
 from iptsim.paste.prompts import Command, command_of, is_prompt
@@ -114,6 +115,8 @@ class _Reader:
         self.chain: str | None = None
         #: where the columns `source` and `destination` start
         self.places: tuple[int, int] | None = None
+        #: rows lack their addresses
+        self.blank = False
         self.rules: list[tuple[Columns, Phrases, int, str, str | None]] = []
         self.order: list[ChainItem | GapItem | int] = []
         self.unread: list[int] = []
@@ -141,6 +144,8 @@ class _Reader:
             if again or self.own_chains or (name == "INPUT" and self.builtin == ["PREROUTING", "OUTPUT"]):
                 return False
             self.builtin.append(name)
+        elif any(isinstance(item, ChainItem) and item.name == name for item in self.order):
+            return False  # of another table, or of the other address family
         else:
             self.own_chains += 1
         self.chain, self.layout = name, None
@@ -211,7 +216,11 @@ class _Reader:
 
     def _joined(self, line: Line) -> Iterator[tuple[int, str]]:
         """Yield a line alone and joined with possible wrapped lines: their number, and the text."""
-        blank = with_blank_column(line.text, self.places) if begins_row(line.text, self.layout) else None
+        bare = without_addresses(line.text, self.layout, blank=self.blank)
+        self.blank |= bare is not None
+        blank = bare or (
+            with_blank_column(line.text, self.places) if begins_row(line.text, self.layout) else None
+        )
         if blank is not None:
             yield 0, blank
             return

@@ -7,8 +7,9 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from iptsim.docker.sources.daemon_json import KEYS
 from iptsim.errors import FileSyntaxError
-from iptsim.languages import text_of
+from iptsim.languages import message, text_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Piece, Segment, Settings, Warned
 from iptsim.paste.prompts import Command
@@ -24,6 +25,9 @@ _DAEMON = frozenset({
     "live-restore", "log-driver", "log-level", "log-opts", "mtu", "registry-mirrors", "runtimes",
     "storage-driver", "userland-proxy", "userns-remap",
 })  # fmt: skip
+#: Keys of daemon.json whose values are addresses, and what is in none: somebody has redacted it.
+_ADDRESSES = ("bip", "bip6", "default-gateway", "default-gateway-v6", "fixed-cidr", "fixed-cidr-v6", "ip")
+_REDACTED = re.compile(r"[^0-9A-Fa-f.:/]")
 #: The maximum number of lines that a document may lose to a cut.
 _CUT = 4
 #: A line of a mapping or a list.
@@ -75,11 +79,21 @@ def _daemon(lines: list[Line], at: int) -> Segment | None:
         value, end = json.JSONDecoder().raw_decode(text.lstrip())
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or not value or not set(value) <= _DAEMON:
+    if not isinstance(value, dict) or not value.keys() & _DAEMON or not value.keys() <= KEYS.keys() | _DAEMON:
         return None
     end += len(text) - len(text.lstrip())
-    settings = Settings(lines[at].number, daemon=value)
-    return Segment("daemon.json", "daemon.json", at, at + text.count("\n", 0, end), [settings])
+    redacted = [key for key in _ADDRESSES if isinstance(value.get(key), str) and _REDACTED.search(value[key])]
+    warned = [
+        Warned(
+            message(
+                "daemon.json: {key}: {value!r} is redacted; it is ignored", key=key, value=value.pop(key)
+            ),
+            lines[at].number,
+        )
+        for key in redacted
+    ]
+    pieces: list[Piece] = [Settings(lines[at].number, daemon=value), *warned]
+    return Segment("daemon.json", "daemon.json", at, at + text.count("\n", 0, end), pieces)
 
 
 def _compose(lines: list[Line], at: int) -> Segment | None:

@@ -1,0 +1,157 @@
+"""Networks of Docker, in a pasted text, whose settings keep their containers from other hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.explanation import Explanation
+from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.scene import Scene, called
+from iptsim.host.containers import Network
+from iptsim.languages import Message, message, message_joined, message_many
+from iptsim.owners.docker import docker_role
+from iptsim.packet import BITS, Family, address_text
+
+#: The option of a bridge network that Docker sets (moby, daemon/libnetwork/drivers/bridge/labels.go).
+_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+#: At most this many networks are named, and rules of each.
+_SHOWN = 3
+
+
+def internal(scene: Scene) -> Iterator[Finding]:
+    """Find internal networks, if a text is about no others: what their containers can reach surprises.
+
+    Source: docker network create(1); moby, daemon/libnetwork/drivers/bridge: no default route since 25, and the gateway
+    mode isolated since 28.
+    """
+    if scene.host.pasted is None:
+        return
+    chosen = [one for one in scene.docker_networks() if not one.is_default_bridge and one.bridge]
+    if not chosen or not all(one.internal and one.gateway_mode.get(4) != "isolated" for one in chosen):
+        return
+    first, family = chosen[0], scene.families[0]
+    yield Finding(
+        "internal-network",
+        message_many(
+            "{names} is an internal network: its containers cannot reach other hosts; only INPUT keeps them from this"
+            " one.",
+            "{names} are internal networks: their containers cannot reach other hosts; only INPUT keeps them from this"
+            " one.",
+            len(chosen),
+            names=message_joined(", ", [called(one) for one in chosen[:_SHOWN]]),
+        ),
+        tuple(_evidence(scene, first)) or (Evidence(called(first), "--internal"),),
+        message(
+            "It was created with --internal (internal: true in Compose): Docker drops what enters or leaves its bridge."
+            " Packets to an address of the host are not forwarded, so INPUT decides about them. Before Docker 25 its"
+            " containers reach all addresses of the host, since then that of the bridge only, as they have no default"
+            " route."
+        ),
+        message(
+            "To reach other hosts, connect the container to a second network, or create the network without --internal."
+            " To keep its containers from the host: {command}; since 28 also -o"
+            " com.docker.network.bridge.gateway_mode_ipv4=isolated",
+            command=f"iptables -I INPUT -i {first.bridge} -j DROP",
+        ),
+        _to_host(scene, first),
+        family,
+    )
+
+
+def _evidence(scene: Scene, network: Network) -> Iterator[Evidence]:
+    """Yield Docker's rules that isolate a network."""
+    rules = [
+        rule
+        for family in scene.families
+        for rule in scene.table(family, "filter").rules()
+        if rule.target_name == "DROP" and network.bridge in _interfaces(rule.parameters)
+    ]
+    for rule in rules:
+        role = docker_role(rule, scene.host)
+        if role is not None and role.code == "internal":
+            yield of_rule(rule)
+
+
+def _interfaces(parameters: object) -> tuple[str | None, str | None]:
+    return getattr(parameters, "in_interface", None), getattr(parameters, "out_interface", None)
+
+
+def _to_host(scene: Scene, network: Network) -> Explanation | None:
+    """Return a connection of a container to the address of the bridge."""
+    gateway = network.gateways.get(4)
+    sender = next((one.name for one in scene.members(network)), None) or _some_member(network, 4)
+    if gateway is None or sender is None or 4 not in scene.families:
+        return None
+    return scene.ask(sender, address_text(4, gateway), 4, proto="tcp", dport=80)
+
+
+def not_masquerading(scene: Scene) -> Iterator[Finding]:
+    """Find networks whose settings switch masquerading off, if no rule that is shown translates what they send."""
+    if scene.host.pasted is None:
+        return
+    for family in scene.families:
+        for network in scene.docker_networks():
+            off = _switched_off(scene, network)
+            if off is None or network.internal or network.gateway_mode.get(family, "nat") != "nat":
+                continue
+            sender = _some_member(network, family)
+            if sender is None or network.bridge is None:
+                continue
+            shown = scene.ask(sender, "internet", family, proto="tcp", dport=443, **{"in": network.bridge})
+            delivered = shown.trace.legs[0].delivered if shown is not None else None
+            if delivered is None or address_text(family, delivered.packet.src) != sender:
+                continue
+            yield Finding(
+                "masquerade-off",
+                message(
+                    "{network} does not masquerade: what its containers send leaves with their private addresses.",
+                    network=called(network),
+                ),
+                (off,),
+                message(
+                    "Docker writes no MASQUERADE rule for the network. Other hosts answer to {sender}, and unless their"
+                    " routers have a route to that subnet through this host, no reply comes back.",
+                    sender=sender,
+                ),
+                _switch_on(network),
+                shown,
+                family,
+            )
+
+
+def _switched_off(scene: Scene, network: Network) -> Evidence | None:
+    """Return the setting that switches masquerading off for a network."""
+    if network.options.get(_MASQUERADE, "").lower() == "false":
+        return Evidence(called(network), f'"{_MASQUERADE}": "false"')
+    daemon = scene.host.daemon
+    if network.is_default_bridge and daemon is not None and daemon.ip_masq is False:
+        return Evidence(daemon.sources.get("ip_masq", "dockerd"), "ip-masq=false")
+    return None
+
+
+def _switch_on(network: Network) -> Message:
+    if network.is_default_bridge:
+        return message(
+            "Remove ip-masq=false and iptables=false from dockerd's settings, and restart Docker; or: {command}",
+            command=_command(network),
+        )
+    return message(
+        "Create the network again without {option}=false; or: {command}",
+        option=_MASQUERADE,
+        command=_command(network),
+    )
+
+
+def _command(network: Network) -> str:
+    subnet = network.subnets[0]
+    prefix = f"{address_text(subnet.family, subnet.address)}/{subnet.prefix_length}"
+    tool = "iptables" if subnet.family == 4 else "ip6tables"
+    return f"{tool} -t nat -A POSTROUTING -s {prefix} ! -o {network.bridge} -j MASQUERADE"
+
+
+def _some_member(network: Network, family: Family) -> str | None:
+    """Return an address of a network that a container may have."""
+    for subnet in network.subnets:
+        if subnet.family == family and BITS[family] - subnet.prefix_length >= 3:
+            return address_text(family, subnet.address + 2)
+    return None

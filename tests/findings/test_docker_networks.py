@@ -1,0 +1,151 @@
+"""Docker's own networks and chains in pasted texts: internal, not masqueraded, edited by hand, looked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from tests.findings.linting import lint
+
+#: As libnetwork writes them for `docker network create --internal` (setup_ip_tables.go, setupInternalNetworkRules).
+INTERNAL = """\
+-A DOCKER-ISOLATION ! -s 172.21.0.0/24 -o br-12f7b90ae6c0 -j DROP
+-A DOCKER-ISOLATION ! -d 172.21.0.0/24 -i br-12f7b90ae6c0 -j DROP
+"""
+OTHER = "-A FORWARD -i br-0123456789ab ! -o br-0123456789ab -j ACCEPT\n"
+
+
+def test_an_internal_network_reaches_the_host_but_no_other(tmp_path: Path) -> None:
+    found = lint(tmp_path, INTERNAL)["internal-network"]
+    assert [one.rule.target_name for one in found.evidence if one.rule] == ["DROP", "DROP"]
+    assert found.shown is not None
+    assert (found.shown.sender, found.shown.trace.legs[0].packet.dport) == ("172.21.0.2", 80)
+    assert "internal-network" not in lint(tmp_path, INTERNAL + OTHER)
+
+
+def test_settings_of_an_internal_network(tmp_path: Path) -> None:
+    created = "$ docker network create --internal --subnet 172.30.0.0/24 closed\n"
+    run = "$ docker run -d --name web --network closed nginx\n"
+    found = lint(tmp_path, created + run)["internal-network"]
+    assert found.shown is not None
+    assert found.shown.verdict == "ACCEPT"  # INPUT accepts what a container sends to the bridge's own address
+    assert "internal-network" not in lint(tmp_path, created.replace("--internal ", "") + run)
+
+
+def inspected(**options: str) -> str:
+    network = {
+        "Name": "bridge",
+        "Id": "62c361fbabead290aabadb6ee02031ea656142fa293895efc19eb7983738c68b",
+        "Driver": "bridge",
+        "IPAM": {"Config": [{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}]},
+        "Options": {f"com.docker.network.bridge.{key}": value for key, value in options.items()},
+    }
+    return f"$ docker network inspect bridge\n{json.dumps([network], indent=4)}\n"
+
+
+def test_masquerading_switched_off_in_a_networks_options(tmp_path: Path) -> None:
+    options = {"default_bridge": "true", "name": "docker0"}
+    found = lint(tmp_path, inspected(**options, enable_ip_masquerade="false"))["masquerade-off"]
+    assert "-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE" in str(found.remedy)
+    assert "masquerade-off" not in lint(tmp_path, inspected(**options, enable_ip_masquerade="true"))
+    masqueraded = "iptables -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n"
+    assert "masquerade-off" not in lint(
+        tmp_path, inspected(**options, enable_ip_masquerade="false") + masqueraded
+    )
+
+
+@pytest.mark.parametrize("source", ["203.0.113.9", "badhost.example"])
+def test_senders_blocked_in_a_chain_of_docker(tmp_path: Path, source: str) -> None:
+    found = lint(tmp_path, f"iptables -A DOCKER -s {source} -j REJECT\n")["docker-chain-edited"]
+    assert f"iptables -I DOCKER-USER -s {source}" in str(found.remedy)
+    assert "docker-chain-edited" not in lint(tmp_path, f"iptables -I DOCKER-USER -s {source} -j DROP\n")
+
+
+def test_dockers_own_drops_are_not_edited(tmp_path: Path) -> None:
+    listed = """\
+Chain DOCKER-ISOLATION-STAGE-1 (1 references)
+target     prot opt source               destination
+DROP       all  -- !192.168.5.0/24       anywhere
+DROP       all  --  anywhere            !192.168.5.0/24
+RETURN     all  --  anywhere             anywhere
+"""
+    assert "docker-chain-edited" not in lint(tmp_path, listed + INTERNAL)
+
+
+#: As firewalld logs what dockerd asks it to run.
+LOG = (
+    "firewalld[3418]: WARNING: COMMAND_FAILED: '/usr/sbin/iptables -w2 -t {words}' failed: iptables: {why}\n"
+)
+NO_CHAIN = "No chain/target/match by that name."
+
+
+def test_chains_that_docker_looks_for(tmp_path: Path) -> None:
+    looked = LOG.format(words="nat -nL DOCKER-INGRESS", why=NO_CHAIN)
+    found = lint(tmp_path, looked)["docker-chain-missing"]
+    assert "iptables -t nat -nL DOCKER-INGRESS" in str(found.remedy)
+    added = LOG.format(words="nat -A DOCKER -p tcp --dport 80 -j DNAT", why=NO_CHAIN)
+    both = lint(tmp_path, looked + added)  # a rule could not be added: that is the problem
+    assert "docker-chain-missing" not in both
+    assert "docker-rules-flushed" in both
+    own = LOG.format(words="filter -C MINE -j RETURN", why=NO_CHAIN)
+    assert "docker-chain-missing" not in lint(tmp_path, own)
+
+
+ZONES = """\
+docker (active)
+  target: ACCEPT
+  interfaces: {interfaces}
+  sources:
+  services:
+  ports:
+  rich rules:
+\trule family="ipv4" source address="{source}" port port="80" protocol="tcp" reject
+"""
+
+
+def test_a_zone_of_bridges_alone(tmp_path: Path) -> None:
+    alone = ZONES.format(interfaces="docker0 br-c6d4a486127d", source="192.168.222.1")
+    assert "192.168.222.1" in str(lint(tmp_path, alone)["zone-of-bridges"].title)
+    card = ZONES.format(interfaces="docker0 eth0", source="192.168.222.1")
+    assert "zone-of-bridges" not in lint(tmp_path, card)
+
+
+def test_icc_off_that_has_counted(tmp_path: Path) -> None:
+    listed = """\
+Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    {count}   168 DROP       all  --  br-a13d820de6c0 br-a13d820de6c0  0.0.0.0/0            0.0.0.0/0
+"""
+    counted = lint(tmp_path, listed.format(count=2))["icc-off-unchecked"]
+    assert "2 packets were blocked" in str(counted.title)
+    unchecked = lint(tmp_path, listed.format(count=0))["icc-off-unchecked"]
+    assert "br_netfilter" in str(unchecked.title)
+
+
+#: Rows without their addresses, as a web page shows them.
+BLANK = """\
+Chain INPUT (policy ACCEPT 0 packets, 0 bytes)
+num   pkts bytes target     prot opt in     out     source               destination
+1    23673 9179K ACCEPT     all  --  *      *              ctstate RELATED,ESTABLISHED
+2      316 13083 ACCEPT     tcp  --  *      *              tcp dpt:80
+3     256K   12M DROP       all  --  *      *
+
+$ iptables -t nat -L DOCKER -n -v
+Chain DOCKER (2 references)
+ pkts bytes target     prot opt in     out     source               destination
+    5   224 DNAT       tcp  --  !docker0 *              tcp dpt:53306 to:
+"""
+
+
+def test_rows_without_addresses(tmp_path: Path) -> None:
+    found = lint(tmp_path, BLANK)["input-not-for-containers"]
+    assert "53306" in str(found.title)
+    rules = iptsim.load(tmp_path / "paste").tables["filter"].chains["INPUT"].rules
+    assert [rule.target_name for rule in rules] == ["ACCEPT", "ACCEPT", "DROP"]
+    assert rules[1].parameters.protocol == 6
+    # each address that is left out may be another one
+    places = {match.place for rule in rules for match in rule.matches if hasattr(match, "place")}
+    assert len(places) == 6
