@@ -14,15 +14,14 @@ from iptsim.extensions.base import quote
 from iptsim.host.nft_chains import NftProxy
 from iptsim.host.nft_header_fields import compared, header_options, tcp_flags
 from iptsim.host.nft_icmp import icmp_match
-from iptsim.host.nft_values import address, is_limited, plain, ports, shown
-from iptsim.packet import Family, protocol_name
+from iptsim.host.nft_values import address, has_bits_of, is_limited, plain, ports, protocol_named, shown
+from iptsim.packet import Family
 
 #: The address families of protocols that only one of them has.
 _FAMILIES: dict[str, Family] = {"icmp": 4, "icmpv6": 6, "ip": 4, "ip6": 6}
 #: What iptables takes for all protocols.
 _ALL_PROTOCOLS = frozenset({"0", "all", "ip"})
-#: The name or number of a protocol.
-_NUMBER = re.compile(r"[0-9]{1,3}")
+#: The name of a protocol.
 _PROTOCOL = re.compile(r"[a-z0-9-]+")
 #: Protocols with ports, by nft's names.
 TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
@@ -242,11 +241,13 @@ class Conditions:
                 others = self.together([pair for pair in pairs if pair not in (*kind, *code)])
                 options = self._icmp(protocol, [kind[0][1]], code[0][1], negated=False)
                 return None if others is None or options is None else _joined([options, others])
-        named = [_named(value) for field, value in pairs if _tells_protocol(field)]
+        named = [protocol_named(value) for field, value in pairs if _tells_protocol(field)]
         if not named:
             each = [self.of(field, "==", value) for field, value in pairs]
             return None if None in each else _joined(filter(None, each)) if all(each) else NEVER
         known = self.protocols
+        if self.family == 6 and any(_reads(field, "ip", "protocol") for field, _ in pairs):
+            return NEVER
         if len(named) > 1 or not _PROTOCOL.fullmatch(named[0]) or named[0] in _ALL_PROTOCOLS:
             return None
         if known is not None and named[0] not in known:
@@ -287,8 +288,11 @@ class Conditions:
     def _bits_of_address(self, field: Any, mask: str, wanted: str, sign: str) -> list[str] | None:
         """Return the option for some bits of an address."""
         for side, option in (("saddr", "-s"), ("daddr", "-d")):
-            if _reads(field, "ip", side) and address(mask) and address(wanted):
-                return [f"{sign}{option} {wanted}/{mask}"] if self.family == 4 else NEVER
+            if _reads(field, "ip", side) and self.family == 6:
+                return NEVER
+            if _reads(field, "ip", side) and (possible := has_bits_of(wanted, mask)) is not None:
+                # iptables would ignore the other bits
+                return [f"{sign}{option} {wanted}/{mask}"] if possible else _ALWAYS if sign else NEVER
         return None
 
     def _any_flag(self, values: list[Any], *, negated: bool) -> list[str] | None:
@@ -348,10 +352,10 @@ class Conditions:
 
     def _all(self, options: list[str]) -> list[str]:
         """Return the options for several conditions that must all match."""
-        if len(options) > 1:
-            self.also += options
-            return _ALWAYS
-        return options
+        if len(options) == 1:
+            return options
+        self.also += options
+        return _ALWAYS
 
     def _addresses(self, field: str, values: list[Any], *, negated: bool) -> list[str] | None:
         found = [address(one) for one in values]
@@ -366,8 +370,8 @@ class Conditions:
         return self._all(options) if negated else options
 
     def _l4(self, values: list[Any], *, negated: bool) -> list[str] | None:
-        names = ["ipv6-icmp" if (name := _named(one)) == "icmpv6" else name for one in values]
-        if not _ALL_PROTOCOLS.isdisjoint(names):
+        names = ["ipv6-icmp" if (name := protocol_named(one)) == "icmpv6" else name for one in values]
+        if not _ALL_PROTOCOLS.isdisjoint(names) or not all(map(_PROTOCOL.fullmatch, names)):
             return None
         if negated:
             return self._each("", "-p", names, negated=True)
@@ -472,13 +476,6 @@ class Conditions:
 def _joined(each: Iterable[list[str]]) -> list[str]:
     """Return all combinations of alternative options, one of each list."""
     return [" ".join(filter(None, words)) for words in product(*each)]
-
-
-def _named(value: Any) -> str:
-    """Return a protocol by its name, where nft prints a number (`nft -n`)."""
-    text = str(value)
-    name = protocol_name(int(text)) if _NUMBER.fullmatch(text) and int(text) else text
-    return "icmpv6" if name == "ipv6-icmp" else name
 
 
 def _tells_protocol(expression: Any) -> bool:

@@ -70,6 +70,8 @@ def header_options(name: str, values: Sequence[Any], family: Family, *, negated:
     if len(ends) > 1:
         return None
     ((first, last),) = ends
+    if first > _MOST_HOPS:
+        return None
     below, above = (first, last) if negated else (last + 1, first - 1)
     options = [f"{flag.format('')}-lt {below}"] if 0 < below <= _MOST_HOPS else []
     options += [f"{flag.format('')}-gt {above}"] if 0 <= above < _MOST_HOPS else []

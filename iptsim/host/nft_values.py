@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any
+
+from iptsim.packet import protocol_name
 
 #: The most ports in one `-m multiport`, as a range counts as two of its 15.
 _PORTS = 7
 #: Statements of an element of a set that can end its rule.
 _LIMITS = frozenset({"ct count", "limit", "quota"})
 _LEAST = 1e-6
+_NUMBER = re.compile(r"[0-9]{1,3}")
 #: The most elements of several fields that are compared with each other.
 _MOST_AREAS = 500
 
@@ -48,6 +52,21 @@ def address(value: Any) -> str | None:
         first, last = ends
         return f"{first}-{last}"
     return None
+
+
+def has_bits_of(wanted: str, mask: str) -> bool | None:
+    """Return whether an IPv4 address has no bits outside a mask; None if they are no addresses."""
+    try:
+        return not int(IPv4Address(wanted)) & ~int(IPv4Address(mask))
+    except ValueError:
+        return None
+
+
+def protocol_named(value: Any) -> str:
+    """Return a protocol by its name, where nft prints a number (`nft -n`)."""
+    text = str(value)
+    name = protocol_name(int(text)) if _NUMBER.fullmatch(text) and int(text) else text
+    return "icmpv6" if name == "ipv6-icmp" else name
 
 
 def port_range(value: Any) -> str | None:

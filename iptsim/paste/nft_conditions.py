@@ -54,6 +54,9 @@ class Conditions:
                 negated = str(child) == "!="
                 if str(child) not in ("==", "!="):
                     values.append("?")
+            elif str(child) == "set":
+                values.append("?")
+                self.statements.append({"unread": None})  # a change rather than a condition
             elif child.type not in ("IP", "TRANSPORT", "SIDE"):
                 values.append(str(child).strip('"'))
         return negated, values
@@ -233,8 +236,12 @@ class Conditions:
         name, *rest = tree.children
         negated, values = self._value(Tree("", rest))
         mark, module = mark_of(str(name)), "connmark" if "ct" in str(name) else "mark"
-        if isinstance(rest[-1], Tree) and rest[-1].data == "set":
+        is_set = isinstance(rest[-1], Tree) and rest[-1].data == "set"
+        if is_set and isinstance(rest[0], Tree) and rest[0].data == "mask":
+            self.statements.append({"match": {"left": {"&": [mark, None]}}})
+        elif is_set or "?" in values:
             self._compare(mark, Tree("", rest), values, negated=negated)
+        if is_set or "?" in values:
             self.unread.append(f"{name} {{ {', '.join(values)} }}")
             return
         *mask, value = values
@@ -250,6 +257,10 @@ class Conditions:
         if any(one.type == "NO_FLAG" for one in tokens):
             second = [[]]
         flags: dict[str, Any] = {"payload": {"protocol": "tcp", "field": "flags"}}
+        if second and operator in _COMPARISONS:
+            self.statements.append({"match": {"left": flags}})
+            self.unread.append("tcp flags")
+            return
         if not second:
             right = first if len(first) > 1 else first[0]
             self.statements.append({"match": {"op": operator or "in", "left": flags, "right": right}})

@@ -21,6 +21,11 @@ def field(name: str, op: str, right: Any) -> dict[str, Any]:
     return {"match": {"left": left, "op": op, "right": right}}
 
 
+def _bits(op: str, address: str, mask: str) -> dict[str, Any]:
+    left = {"&": [{"payload": {"protocol": "ip", "field": "daddr"}}, mask]}
+    return {"match": {"left": left, "op": op, "right": address}}
+
+
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
@@ -47,6 +52,44 @@ def test_numbers_in_the_header(condition: dict[str, Any], expected: str) -> None
     (found,) = translated(condition, {"drop": None})[4]
     options = found.removesuffix(" ()").replace("-j DROP", "").split()
     assert options == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        # measured: the kernel matches all packets, or none
+        (field("ip ttl", "==", {"range": [0, 255]}), ["-j DROP ()"]),
+        (field("ip ttl", "!=", {"range": [0, 255]}), []),
+        (field("ip ttl", "<=", 255), ["-j DROP ()"]),
+        (field("ip ttl", ">", 255), ["-j DROP (ip ttl)"]),
+        (_bits("==", "10.0.0.1", "255.0.255.0"), []),
+        (_bits("!=", "10.0.0.1", "255.0.255.0"), ["-j DROP ()"]),
+        (_bits("==", "10.0.0.0", "255.0.255.0"), ["-d 10.0.0.0/255.0.255.0 -j DROP ()"]),
+        (_bits("==", "10.0.0.0", "999.1.1.1"), ["-j DROP (&)"]),
+        # a range of protocols
+        (field("meta l4proto", "==", {"range": [1, 17]}), ["-j DROP (l4proto)"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_conditions_that_all_packets_meet_or_none(condition: dict[str, Any], expected: list[str]) -> None:
+    assert translated(condition, {"drop": None})[4] == expected
+
+
+def test_a_range_of_protocols_leaves_the_protocol_open() -> None:
+    """Measured: `tcp dport 80 meta l4proto 1-17` matches TCP."""
+    found = translated(field("tcp dport", "==", 80), field("meta l4proto", "==", {"range": [1, 17]}), _ACCEPT)
+    assert found[4] == ["-p tcp -m multiport --dports 80 -j ACCEPT (l4proto)"]
+
+
+@pytest.mark.parametrize("also", [[], [{"payload": {"protocol": "th", "field": "dport"}}]])
+def test_the_protocol_of_an_ipv4_header_is_looked_up_in_ipv4_alone(also: list[Any]) -> None:
+    """Nft adds a condition on the family, and does not list it; measured with packets of IPv6."""
+    protocol = {"payload": {"protocol": "ip", "field": "protocol"}}
+    key = {"concat": [protocol, *also]} if also else protocol
+    element: Any = {"concat": ["tcp", 80]} if also else "tcp"
+    found = translated({"vmap": {"key": key, "data": {"set": [[element, {"drop": None}]]}}})
+    assert len(found[4]) == 1
+    assert found[6] == []
 
 
 def test_a_field_of_the_other_family() -> None:
