@@ -17,8 +17,6 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Table
 if TYPE_CHECKING:
     import networkx as nx
 
-#: Nearly all rulesets nest fewer calls; their graph does not need networkx.
-_USUAL = 16
 ChainKind = Literal["hook", "base", "user", "missing"]
 
 #: The attributes of nodes and edges; as there may be 100,000 of them, they share these.
@@ -46,9 +44,8 @@ class Node(NamedTuple):
 class ChainGraph:
     """The hooks, chains and calls of some tables of a ruleset.
 
-    Every dump that is read needs :meth:`reached` and :meth:`nesting`, so no networkx graph is made for them where
-    it can be avoided: loading networkx takes longer than reading most dumps. All other questions are answered by
-    networkx.
+    Every dump that is read needs :meth:`reached`, so no networkx graph is made for it: with 100,000 rules, reading
+    would take a quarter longer. All other questions are answered by networkx.
 
     Args:
         tables: the tables; their chains must not change any more.
@@ -97,12 +94,6 @@ class ChainGraph:
                 for name in self.reached(table, hook):
                     found[name] = _and(found.get(name, ()), hook)
         return found
-
-    def nesting(self) -> int | None:
-        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
-        depths = [_depth(table) for table in self._tables.values()]
-        known = [depth for depth in depths if depth is not None]
-        return max(known, default=0) if len(known) == len(depths) else self._any_nesting()
 
     # -- by networkx -------------------------------------------------------------------------------
 
@@ -179,8 +170,8 @@ class ChainGraph:
             if len(group) > 1 or any(self.network.has_edge(one, one) for one in group)
         ]
 
-    def _any_nesting(self) -> int | None:
-        """Return the same for chains that nest as deeply as they like."""
+    def nesting(self) -> int | None:
+        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
         import networkx as nx
 
         try:
@@ -205,16 +196,6 @@ class ChainGraph:
 
         path = nx.dag_longest_path(self.passed)
         return [rule for pair in pairwise(path) for rule in self.rules(*pair)[:1]]
-
-
-def _depth(table: Table) -> int | None:
-    """Return the maximum nesting of calls in a table, if it is usual; None if it is deeper, or there is a loop."""
-    chains = {name for name, chain in table.chains.items() if chain.builtin}
-    for depth in range(_USUAL):
-        chains = {callee for name in chains for callee in _calls(table, name)}
-        if not chains:
-            return depth
-    return None
 
 
 def _calls(table: Table, name: str) -> list[str]:
