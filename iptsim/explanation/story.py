@@ -244,7 +244,7 @@ def _namespace(name: str, steps: list[Step]) -> NamespaceVisit:
 def _visits(steps: list[Step]) -> list[Visit]:
     """Return the visits of one base chain, or of the kernel outside iptables, as trees."""
     if steps[0].table is None:
-        return [Visit(step, effect=Effect.ACTED) for step in steps]
+        return [Visit(step, effect=Effect.NONE if _is_idle(step) else Effect.ACTED) for step in steps]
     roots: list[Visit] = []
     #: The visits that enclose the next one, by depth: a call, or the last goto after it.
     around: list[Visit | None] = [None]
@@ -276,6 +276,11 @@ def _spread(visit: Visit | None, effect: Effect) -> None:
 def _joined(one: Effect, other: Effect) -> Effect:
     """Combine two effects; cached, because operations on flags are slow."""
     return one | other
+
+
+def _is_idle(step: Step) -> bool:
+    """Return whether a step is a chain of nftables that can only let packets continue."""
+    return step.nftables is not None and not step.nftables.effects
 
 
 def _effect(step: Step) -> Effect:

@@ -16,7 +16,7 @@ from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.nft_chains import NftProxy, NftRule
 from iptsim.host.nft_changes import header_change, mark_change
 from iptsim.host.nft_conditions import NEVER, TRANSPORTS, Conditions
-from iptsim.host.nft_values import address, is_limited, may_overlap, plain, port_range, shares
+from iptsim.host.nft_values import address, is_limited, limit_words, may_overlap, plain, port_range, shares
 from iptsim.packet import Family
 
 #: The statement of a pasted text for rules that it does not show.
@@ -58,6 +58,7 @@ _TRANSLATIONS = {
 _FIELDS: tuple[Literal["addr", "port"], ...] = ("addr", "port")
 #: Flags of a translation that do not affect which address it is.
 _PORT_FLAGS = frozenset({"random", "fully-random"})
+_FIRST_SEGMENT = "-m tcp --tcp-flags SYN,RST SYN"
 #: What a statement changes that limits the segments of TCP.
 _MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
 #: Targets that may end a rule in nftables: without a connection, or without the option.
@@ -200,7 +201,7 @@ class _Rule:
                 elif key in _UPDATES:
                     self.conditions.add_update(key, value, self.table.full)
                 elif key in _RATES:
-                    self.conditions.hidden.append(key)
+                    self.conditions.hidden.append(limit_words(value) if key == "limit" else key)
                 elif key == "tproxy":
                     self._proxy(value)
                     actions.append(_Action([], "", "", self.conditions.copy()))
@@ -294,7 +295,7 @@ class _Rule:
         else:
             raise UntranslatableError
         self.conditions.only(["tcp"])
-        return ["-m tcp --tcp-flags SYN,RST SYN"], target, ""
+        return ([] if [_FIRST_SEGMENT] in self.conditions.options else [_FIRST_SEGMENT]), target, ""
 
     def _translation(self, key: str, value: Any) -> str:
         """Return the target that translates addresses or ports as a statement does."""

@@ -15,8 +15,8 @@ from iptsim.host.nft_chains import NftChain, NftRule
 from iptsim.languages import message
 from iptsim.packet import Family
 
-#: Statements that match depending on the packets before.
-_COUNTS = frozenset({"limit", "quota", "ct count"})
+#: Conditions that match depending on the packets before.
+_COUNTS = ("ct count", "limit", "meter", "quota")
 
 
 @lru_cache(maxsize=512)
@@ -95,7 +95,7 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
         hidden = Hidden(
             words=of.hidden,
             reason=message("the packets that the {words} of nftables has counted so far", words=of.hidden)
-            if of.hidden in _COUNTS
+            if of.hidden.startswith(_COUNTS)
             else message("what {words} of nftables matches, which iptsim can't read", words=of.hidden),
             settle=f"--assume {chain.family}:{chain.table}:{chain.name}=yes",
             place=("nft", title, of.chain, of.position),

@@ -178,6 +178,18 @@ def _meet(one: tuple[Any, Any] | None, other: tuple[Any, Any] | None) -> bool:
     return bool(one[0] <= other[1] and other[0] <= one[1])
 
 
+def limit_words(value: Any) -> str:
+    """Return a `limit` statement as nft prints it; "limit" for one without a rate (limit_stmt_print, src/statement.c)."""
+    about = value if isinstance(value, Mapping) else {}
+    rate, per, burst = about.get("rate"), about.get("per"), about.get("burst")
+    if not isinstance(rate, int) or not isinstance(per, str):
+        return "limit"
+    unit = f" {about['rate_unit']}" if about.get("rate_unit", "packets") != "packets" else ""
+    over = " over" if about.get("inv") else ""
+    more = f" burst {burst} {about.get('burst_unit', 'packets')}" if isinstance(burst, int) else ""
+    return f"limit rate{over} {rate}{unit}/{per}{more}"
+
+
 def shown(value: Any) -> str:
     """Return a condition that is not translated, for a message."""
     left, right = (value.get("left"), value.get("right")) if isinstance(value, Mapping) else (None, None)

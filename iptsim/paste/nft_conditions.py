@@ -19,6 +19,9 @@ from iptsim.paste.nft_json import (
 
 #: What nft prints for whether a route was found; before 0.8.2 only 0 for none.
 _FOUND = {"exists": True, "missing": False, "0": False}
+_RATE = re.compile(
+    r"limit rate(?: over)? (?P<rate>\d{1,20}) ?(?P<unit>\w*bytes)?/(?P<per>\w+)(?: (?P<burst>\d{1,20}) \w+)?"
+)
 _COMPARISONS = frozenset({"<", "<=", ">", ">="})
 
 
@@ -199,8 +202,15 @@ class Conditions:
         self.unread.append(f"ct status {', '.join(values)}")
 
     def _limit(self, tree: Tree[Token]) -> None:
-        self.statements.append({"limit": None})
-        self.unread.append(" ".join(["limit rate", *map(str, tree.children)]))
+        words = " ".join(map(str, tree.children))
+        found = _RATE.fullmatch(words)
+        about = {} if found is None else {"rate": int(found["rate"]), "per": found["per"]}
+        if found is not None and found["unit"]:
+            about["rate_unit"] = found["unit"]
+        if found is not None and found["burst"]:
+            about["burst"] = int(found["burst"])
+        self.statements.append({"limit": {**about, "inv": True} if " over " in words else about})
+        self.unread.append(words)
 
     def _fib(self, tree: Tree[Token]) -> None:
         words, *rest = tree.children
