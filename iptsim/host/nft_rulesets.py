@@ -97,7 +97,7 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
             reason=message("the packets that the {words} of nftables has counted so far", words=of.hidden)
             if of.hidden.startswith(_COUNTS)
             else message("what {words} of nftables matches, which iptsim can't read", words=of.hidden),
-            settle=f"--assume {chain.family}:{chain.table}:{chain.name}=yes",
+            settle=f"--assume {chain.family}:{chain.table}:{of.chain}:{of.position}=yes",
             place=("nft", title, of.chain, of.position),
         )
         matches = (*matches, hidden)

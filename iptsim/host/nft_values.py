@@ -179,7 +179,7 @@ def _meet(one: tuple[Any, Any] | None, other: tuple[Any, Any] | None) -> bool:
 
 
 def limit_words(value: Any) -> str:
-    """Return a `limit` statement as nft prints it; "limit" for one without a rate (limit_stmt_print, src/statement.c)."""
+    """Return a `limit` statement as nft prints it (limit_stmt_print in its src/statement.c); "limit" without a rate."""
     about = value if isinstance(value, Mapping) else {}
     rate, per, burst = about.get("rate"), about.get("per"), about.get("burst")
     if not isinstance(rate, int) or not isinstance(per, str):

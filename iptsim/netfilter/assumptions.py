@@ -21,7 +21,7 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
     """Check an assumption that had no effect on a packet's path.
 
     Args:
-        what: the name of a match or target, TABLE:CHAIN:N, or FAMILY:TABLE:CHAIN of nftables.
+        what: the name of a match or target, TABLE:CHAIN:N, or FAMILY:TABLE:CHAIN or FAMILY:TABLE:CHAIN:N of nftables.
         rulesets: all rules that the packet might have met.
         chains: all base chains of nftables that it might have met.
 
@@ -31,7 +31,8 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
     Raises:
         UsageError: there is no such rule, match or target, or it is never undecided.
     """
-    if what == MODULE or what in map(assumable, chains):
+    chains = list(chains)
+    if what == MODULE or what in map(assumable, chains) or any(_has_rule(chain, what) for chain in chains):
         return ""
     if ":" in what:
         _check_place(what, rulesets)
@@ -51,6 +52,15 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
             )
         )
     return "" if what in used else message("No rule uses {name}, so assuming it has no effect.", name=what)
+
+
+def _has_rule(base: NftChain, what: str) -> bool:
+    """Return whether a base chain, or a chain that it calls, has a rule at FAMILY:TABLE:CHAIN:N."""
+    return any(
+        what == f"{base.family}:{base.table}:{rule.chain}:{rule.position}"
+        for _, rules in base.rules
+        for rule in rules
+    )
 
 
 def _check_place(what: str, rulesets: list[Ruleset]) -> None:

@@ -70,7 +70,8 @@ class World:
         """Return what the question assumes about an undecided match, None if nothing."""
         if not self.question.assume:
             return None
-        return self.assumed_of(f"{rule.table}:{rule.chain}:{rule.position}", match)
+        # the table of a rule of nftables is "FAMILY TABLE"
+        return self.assumed_of(f"{rule.table.replace(' ', ':')}:{rule.chain}:{rule.position}", match)
 
     def assumed_of(self, *names: str) -> bool | None:
         """Return what the question assumes under one of these names, None if nothing."""
