@@ -180,11 +180,8 @@ def _without_effect(before: Landscape, after: Landscape) -> list[Rule]:
     if earlier_rules is None or rules is None:
         return []
     found: list[Rule] = []
-    written: dict[str, list[Rule]] = {}
-    for rule in earlier_rules.rules():
-        written.setdefault(rule.text, []).append(rule)
     old, new = _chains(before, earlier_rules), _chains(after, rules)
-    traffic = cache(partial(_traffic, old))
+    traffic, written = cache(partial(_traffic, old)), cache(partial(_by_text, earlier_rules))
     for table in rules.tables:
         if new.is_like(old, table) or (passing := _traffic(new, table)) is None:
             continue
@@ -194,7 +191,7 @@ def _without_effect(before: Landscape, after: Landscape) -> list[Rule]:
             for rule in changed:
                 if not _is_dead(passing, rule):
                     continue
-                same = written.get(rule.text, ())
+                same = written().get(rule.text, ())
                 alive = [not _is_dead(traffic(one.table), one) for one in same]
                 # of all packets, those that are followed may not be the only ones that match
                 if same and (all(alive) if before.among is None else any(alive)):
@@ -202,6 +199,14 @@ def _without_effect(before: Landscape, after: Landscape) -> list[Rule]:
     if found and before.among is not None:
         # packets that the difference does not concern may match them
         return _without_effect(*(Landscape(one.host, one.space) for one in (before, after)))
+    return found
+
+
+def _by_text(ruleset: Ruleset) -> dict[str, list[Rule]]:
+    """Return the rules of a ruleset by their text."""
+    found: dict[str, list[Rule]] = {}
+    for rule in ruleset.rules():
+        found.setdefault(rule.text, []).append(rule)
     return found
 
 
