@@ -37,7 +37,7 @@ from iptsim.commands import (
 from iptsim.commands.common import BAD, INTERNAL, add_language, complain
 from iptsim.commands.parsing import Parser
 from iptsim.errors import IptsimError, printable
-from iptsim.languages import known_language, language, language_of_locale, looked_up, say
+from iptsim.languages import known_language, language, language_of_locale, say
 
 __all__ = ["main", "make_parser", "run"]
 
@@ -171,11 +171,11 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     if len(left) == 1 and not left[0].startswith("-") and getattr(arguments, "chain", "") is None:
         arguments.chain = left.pop()
     if left:
-        parser.error(looked_up("unrecognized arguments: %s") % " ".join(left))
+        parser.reject(words, left)
     return arguments
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of the whole command line."""
     parser = Parser(
         prog="iptsim",

@@ -738,3 +738,27 @@ def test_standard_output_may_be_replaced() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main(["graph", str(CAPTURES / "docker-28.5/icc-on"), "--topology"]) == 0
     assert "docker0   bridge" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["explain", ".", "--form", "client"],
+            "iptsim explain: error: unknown option --form; did you mean --from?",
+        ),
+        (["lint", ".", "--zz"], "iptsim lint: error: unknown option --zz; see iptsim lint --help"),
+        (
+            ["explain", ".", "why?"],
+            "unexpected argument 'why?'; ask with --from and --to, for example: --from client",
+        ),
+        (["lint", "--all", "."], "unknown option --all; "),
+    ],
+)
+def test_an_unknown_argument_is_named_with_what_was_meant(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err

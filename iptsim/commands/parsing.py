@@ -6,11 +6,12 @@ import argparse
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
 
 from iptsim.errors import printable
-from iptsim.languages import looked_up, marked
+from iptsim.languages import Message, looked_up, marked, message
+from iptsim.suggestions import with_suggestion
 
 #: Options that the usage of a command still lists.
 _LISTED_OPTIONS = 3
@@ -25,7 +26,6 @@ ARGPARSE = (
     marked("show this help message and exit"),
     marked("%(prog)s: error: %(message)s\n"),
     marked("argument %(argument_name)s: %(message)s"),
-    marked("unrecognized arguments: %s"),
     marked("the following arguments are required: %s"),
     marked("one of the arguments %s is required"),
     marked("not allowed with argument %s"),
@@ -49,6 +49,42 @@ class Parser(argparse.ArgumentParser):
         stream = file or sys.stderr
         stream.write("\n".join(map(printable, message.split("\n"))))
         stream.flush()
+
+    def reject(self, words: Sequence[str], left: Sequence[str]) -> NoReturn:
+        """End the program with the complaint about arguments that nothing takes.
+
+        Args:
+            words: all arguments.
+            left: those that nothing takes.
+        """
+        commands = self.commands
+        parser = next((commands[word] for word in words if word in commands), self)
+        parser.error(str(parser.unknown(left[0])))
+
+    @property
+    def commands(self) -> dict[str, Parser]:
+        """The parsers of the commands, by name."""
+        return {
+            name: parser
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+            for name, parser in action.choices.items()
+            if isinstance(parser, Parser)
+        }
+
+    def unknown(self, word: str) -> Message:
+        """Return the complaint about an argument that nothing takes."""
+        known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+        if word.startswith("-"):
+            option = word.partition("=")[0]
+            fault = message("unknown option {option}", option=option)
+            return with_suggestion(fault, option, known, message("see {command} --help", command=self.prog))
+        fault = message("unexpected argument {word}", word=repr(word))
+        if not {"--from", "--expect"} <= {*known}:
+            return fault
+        return message(
+            "{fault}; ask with --from and --to, for example: --from client --to web:80", fault=fault
+        )
 
 
 class Help(argparse.HelpFormatter):

@@ -37,6 +37,10 @@ def nothing_read(name: str, texts: Mapping[str, str]) -> Message:
             "save `iptables-save -c` there under that name, or make a capture with `iptsim collect`",
             name=name,
         )
+    if not whole.strip():
+        return message(
+            "{name}: the file is empty; save it again as root: iptables-save -c > {name}", name=name
+        )
     if not re.sub(r"(?m)^#.*$", "", whole).strip():
         return message(
             "{name}: the file has no table; save it again as root: iptables-save -c > {name}", name=name

@@ -177,19 +177,27 @@ class Ground:
     def check(self, result: Result) -> None:
         """Check an expectation in this address family, and add the outcome to its result."""
         expectation = result.expectation
-        parts = list(self._parts(expectation))
-        if expectation.is_default:
-            parts = [part._replace(packets=part.packets - self.covered) for part in parts]
-        else:
-            self.covered = reduce(or_, (part.packets for part in parts), self.covered)
-        result.has_packets |= any(part.packets for part in parts)
-        wrong = (part for part in parts if not _is_as_expected(part.fate, expectation.expect))
-        failed = [fate for part in wrong if (fate := part.fate.within(part.packets)) is not None]
-        if expectation.expect in _SOMEWHERE:
-            failed = list(self._nowhere(parts, failed))
+        targets = list(self._ends(expectation.targets))
+        # each endpoint must be open at one of its addresses, not one of several endpoints
+        groups = [[one] for one in targets] if expectation.expect in _SOMEWHERE else [targets]
+        covered, failed = self.covered, list[Fate]()
+        for group in groups:
+            parts = list(self._parts(expectation, group))
+            if expectation.is_default:
+                parts = [part._replace(packets=part.packets - covered) for part in parts]
+            else:
+                self.covered = reduce(or_, (part.packets for part in parts), self.covered)
+            result.has_packets |= any(part.packets for part in parts)
+            failed += self._failing(expectation, parts)
         for fate in failed[:_MOST_ASKED]:
             self._add(result, fate)
         result.left_out += max(0, len(failed) - _MOST_ASKED)
+
+    def _failing(self, expectation: Expectation, parts: Sequence[_Part]) -> list[Fate]:
+        """Return the packets to one endpoint, or to several that must all be closed, that are not as expected."""
+        wrong = (part for part in parts if not _is_as_expected(part.fate, expectation.expect))
+        failed = [fate for part in wrong if (fate := part.fate.within(part.packets)) is not None]
+        return list(self._nowhere(parts, failed)) if expectation.expect in _SOMEWHERE else failed
 
     def _add(self, result: Result, fate: Fate) -> None:
         """Add packets that are not treated as expected to those that are treated like them."""
@@ -213,13 +221,17 @@ class Ground:
 
     # -- what an expectation is about ----------------------------------------------------------------
 
-    def _parts(self, expectation: Expectation) -> Iterator[_Part]:
-        senders, targets = (list(self._ends(side)) for side in (expectation.senders, expectation.targets))
+    def _parts(self, expectation: Expectation, targets: list[Ends]) -> Iterator[_Part]:
+        senders = list(self._ends(expectation.senders))
         services = self._services(expectation.services, "dport")
         from_ports = (
             self.space.where("sport", expectation.sports) if expectation.sports else self.space.everything
         )
+        are_several = EVERYTHING not in senders and (len(senders) > 1 or any(map(_is_wide, senders)))
         for fate in self.fates:
+            # what members of a group may do among themselves is not about the packets of each to itself
+            if are_several and fate.reaches == (("container", fate.sender),):
+                continue
             sent = self._from(fate, senders) & from_ports
             if not sent:
                 continue
@@ -321,6 +333,11 @@ def _alike(fate: Fate) -> Hashable:
     decides = fate.decides
     place = (decides.table, decides.chain, decides.position) if isinstance(decides, Rule) else decides
     return fate.sender, fate.verdict, fate.certain, fate.reaches, fate.code, place
+
+
+def _is_wide(ends: Ends) -> bool:
+    """Return whether an endpoint is a network or a prefix, whatever sends from its addresses."""
+    return ends.sender is None and any(low != high for low, high in ends.spans or ())
 
 
 def _is_received_by(fate: Fate, targets: Iterable[Ends]) -> bool:

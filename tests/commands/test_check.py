@@ -46,6 +46,24 @@ def test_what_holds_and_what_does_not(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main([*offence["command"].split()[1:], "--quiet", "--expect", "drop"]) == 0
 
 
+def test_each_endpoint_of_a_list_is_checked_and_none_against_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Containers on docker0 cannot reach each other with icc off (probes.json), but each reaches itself."""
+    policy = written(
+        tmp_path,
+        "from: [client, web], to: [client, web], expect: accept",
+        "from: [client, web], to: [client, web], expect: drop",
+        "from: client, to: [client, web], expect: accept",
+        "from: client, to: client, expect: accept",
+    )
+    assert main(["check", policy, ICC_OFF, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["expectations"]
+    assert [one["passed"] for one in found] == [False, True, False, True]
+    ends = {(one["from"], *one["packets"][0]["to"]) for one in found[0]["offences"]}
+    assert ends == {("client", "172.17.0.2"), ("web", "172.17.0.3")}
+
+
 def test_what_docker_proxy_takes_reaches_its_container(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
