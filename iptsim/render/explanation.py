@@ -140,7 +140,7 @@ def _headline(explanation: Explanation) -> Text:
 def _depends(explanation: Explanation) -> Iterator[Text]:
     """Show what is undecided: in a sentence, or one line each."""
     hinges, step = explanation.trace.hinges, explanation.reason.step
-    if len(hinges) <= 1:
+    if len(hinges) <= 1 or explanation.classes:
         yield Text(printable(explanation.reason.text))
         if step is not None and step.table is not None and not (step.rule and is_gap(step.rule.target)):
             yield from _decided_by(step, say("Depends on"))
