@@ -372,7 +372,7 @@ def test_rules_in_words(capsys: Capture) -> None:
     status, out, _ = run(capsys, "rules", ICC_OFF, "-t", "filter", "DOCKER-FORWARD")
     assert status == 0
     assert "filter DOCKER-FORWARD" in out
-    assert "packets arriving on docker0 leaving by docker0: drop" in out
+    assert "packets arriving on docker0 and leaving by docker0: drop" in out
     assert "docker: " in out
     assert "DOCKER-CT" in out
     assert "filter FORWARD" not in out
@@ -723,7 +723,7 @@ def test_a_file_without_tables_is_bad_input(capsys: Capture, tmp_path: Path, tex
     file.write_text(text)
     status, out, err = run(capsys, "explain", str(file), "--from", "host", "--to", "internet:80")
     assert (status, out) == (2, "")
-    assert "has no table" in err
+    assert ("has no table" if text.strip() else "the file is empty") in err
     status, out, err = run(capsys, "explain", ICC_OFF, *ASK, "--noflush", str(file))
     assert (status, out) == (2, "")
     file.write_text("*filter\nCOMMIT\n")

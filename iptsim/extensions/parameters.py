@@ -12,7 +12,7 @@ from pydantic import InstanceOf
 
 from iptsim.extensions.base import Match, Option, Value, quote
 from iptsim.extensions.constraints import Field, Names, Pattern, equal, look, packet_field
-from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.phrases import Phrase, join_phrases
 from iptsim.extensions.values import NETWORK, Network, NoSuchWord, in_network, integer
 from iptsim.languages import Message, Text, message, message_if
 from iptsim.packet import PROTOCOLS, Context, address_text, protocol_name
@@ -193,6 +193,24 @@ class Parameters(Match):
     #: protocol number, None for any
     protocol: int | None = None
     fragment: bool = False
+
+    def says(self) -> Text:
+        """Return its conditions in words; those on both interfaces are one phrase."""
+        words = {
+            option.field: option.phrase(value, option.field in self.negated)
+            for option, value in self.given(self.said)
+            if option.phrase is not None
+        }
+        if _INTERFACES.keys() <= words.keys():
+            arrives, leaves = words["in_interface"], words.pop("out_interface")
+            words["in_interface"] = message_if(
+                "in_interface" in self.negated and "out_interface" not in self.negated,
+                "{arrives}, but {leaves}",
+                "{arrives} and {leaves}",
+                arrives=arrives,
+                leaves=leaves,
+            )
+        return join_phrases(self.joint, *words.values()) if words else self.alone
 
 
 #: Each spelling of these options, with the one that iptables-save prints.

@@ -10,7 +10,7 @@ from rich.text import Text
 from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
-from iptsim.languages import joined, say
+from iptsim.languages import joined, say, say_many
 from iptsim.owners.chain_owners import ChainOwners, chain_owners
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
@@ -179,7 +179,10 @@ def _counted(counters: Counters | None) -> str:
     if counters is None:
         return ""
     if counters.bytes:
-        return " · " + say(
-            "{packets:,} packets, {size:,} bytes", packets=counters.packets, size=counters.bytes
+        return " · " + say_many(
+            "{count:,} packet, {size:,} bytes",
+            "{count:,} packets, {size:,} bytes",
+            count=counters.packets,
+            size=counters.bytes,
         )
-    return " · " + say("{packets:,} packets", packets=counters.packets)
+    return " · " + say_many("{count:,} packet", "{count:,} packets", count=counters.packets)
