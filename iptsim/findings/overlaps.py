@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 
 from iptsim.docker.model.addressing import free_in_pools
@@ -38,45 +38,83 @@ def with_other_networks(scene: Scene) -> Iterator[Finding]:
 def covered_pools(scene: Scene) -> Iterator[Finding]:
     """Find routes that cover all subnets from which Docker chooses one for a new network.
 
-    Docker takes none to which a route leads directly (libnetwork, netutils.InferReservedNetworks; up to 27 also none to
-    which one leads by a gateway).
+    Docker takes none to which a route leads directly (libnetwork, netutils.InferReservedNetworks); before that
+    function, it took none to which any route but the default one leads (netutils.CheckRouteOverlaps).
     """
     pasted = scene.host.pasted
     named = pasted is not None and "docker" in pasted.engines
     if not (named or scene.has_docker) or (pasted is not None and pasted.engine_errors):
         return
-    routes = [
-        one
-        for one in scene.host.namespace.routes
-        if _is_to_network(one, 4) and not OWN_BRIDGES.fullmatch(one.device or "")
-    ]
-    taken = {IPv4Network((one.destination, one.prefix_length)): one for one in routes}
+    direct = [one for one in scene.host.namespace.routes if _is_to_network(one, 4)]
+    covering = _covering(scene, direct)
+    is_old = not covering and pasted is not None
+    if is_old:
+        by_gateway = [one for one in scene.host.namespace.routes if _is_by_gateway(one)]
+        covering = _covering(scene, [*direct, *by_gateway])
+    if covering:
+        yield _no_subnet(covering, is_old=is_old)
+
+
+def _covering(scene: Scene, routes: Iterable[Route]) -> list[Route]:
+    """Return the routes that cover Docker's address pools; none if a subnet is left."""
+    taken = {
+        IPv4Network((one.destination, one.prefix_length)): one
+        for one in routes
+        if not OWN_BRIDGES.fullmatch(one.device or "")
+    }
     daemon = scene.host.daemon or DockerDaemon()
     if not taken:
-        return
+        return []
     try:
         free_in_pools(daemon, list(taken))
     except CaptureError:
         pools = [IPv4Network(pool) for pool, _ in daemon.default_address_pools or DEFAULT_POOLS]
-        covering = [one for net, one in taken.items() if any(net.overlaps(pool) for pool in pools)]
-        yield Finding(
-            "address-pool-full",
-            message(
-                "Docker finds no subnet for a new network: the routes by {devices} cover all its address pools.",
-                devices=message_joined(", ", dict.fromkeys(one.device or "" for one in covering)),
-            ),
-            tuple(Evidence("ip route", _words(one)) for one in covering[:_SHOWN]),
-            message(
-                "Docker chooses no subnet to which a route of the host leads. docker network create and docker compose"
-                " up fail while the VPN is up; networks that exist already remain."
-            ),
-            message(
-                "Give the network a subnet of its own, outside the VPN's networks: docker network create --subnet, or"
-                " in a Compose file under ipam. For all new networks: default-address-pools in daemon.json."
-            ),
-            None,
-            4,
+        return [
+            one
+            for net, one in taken.items()
+            if any(net.overlaps(pool) for pool in pools)
+            and not any(net != other and net.subnet_of(other) for other in taken)
+        ]
+    return []
+
+
+def _is_by_gateway(route: Route) -> bool:
+    return (route.family, route.type, route.table) == (4, "unicast", "main") and (
+        route.gateway is not None and 0 < route.prefix_length < 31
+    )
+
+
+def _no_subnet(covering: list[Route], *, is_old: bool) -> Finding:
+    devices = message_joined(", ", dict.fromkeys(one.device or "" for one in covering))
+    return Finding(
+        "address-pool-full",
+        message(
+            "Older versions of Docker find no subnet for a new network: the routes by {devices} cover all its pools.",
+            devices=devices,
         )
+        if is_old
+        else message(
+            "Docker finds no subnet for a new network: the routes by {devices} cover all its address pools.",
+            devices=devices,
+        ),
+        tuple(Evidence("ip route", _words(one)) for one in covering[:_SHOWN]),
+        message(
+            "They choose no subnet that overlaps with a route, except the default route; OpenVPN replaces that by"
+            " 0.0.0.0/1 and 128.0.0.0/1 (redirect-gateway def1). docker network create and docker compose up fail while"
+            " the VPN is up. Newer versions ignore routes by a gateway."
+        )
+        if is_old
+        else message(
+            "Docker chooses no subnet to which a route of the host leads. docker network create and docker compose"
+            " up fail while the VPN is up; networks that exist already remain."
+        ),
+        message(
+            "Give the network a subnet of its own, outside the VPN's networks: docker network create --subnet, or"
+            " in a Compose file under ipam. For all new networks: default-address-pools in daemon.json."
+        ),
+        None,
+        4,
+    )
 
 
 def same_addresses(scene: Scene) -> Iterator[Finding]:

@@ -338,3 +338,16 @@ out (active)
 def test_a_policy_that_lets_a_zone_pass(target: str, ingress: str, found: bool) -> None:
     """firewalld.policy(5): the target ACCEPT accepts all packets from the ingress zones to the egress zones."""
     assert ("zone-not-forwarded" in codes(ZONES.format(target=target, ingress=ingress))) is found
+
+
+@pytest.mark.parametrize(
+    ("half", "found"),
+    [("128.0.0.0/1", True), ("128.0.0.0/2", False)],
+    ids=["all pools", "not those in 192/8"],
+)
+def test_openvpn_replaces_the_default_route_by_two_halves(half: str, found: bool) -> None:
+    """Versions before moby's InferReservedNetworks take no subnet that overlaps with any route but the default one."""
+    text = f"docker network create fails:\n{ROUTES}{half} via 10.8.8.1 dev tun0\n10.8.8.0/24 dev tun0 scope link\n"
+    told = [str(one.title) for one in lint(host(text)) if one.code == "address-pool-full"]
+    assert bool(told) is found
+    assert all("Older versions" in one and "tun0" in one and "eth0" not in one for one in told)
