@@ -217,7 +217,10 @@ def own_only(scene: Scene) -> Iterator[Finding]:
 
 
 def _leads_here(rule: Rule) -> bool:
-    """Return whether a rule sends packets to a program of the host."""
+    """Return whether a rule sends packets to a program of the host that others could send, too: not to 127.0.0.1."""
+    wanted = rule.parameters.destination
+    if wanted is not None and is_loopback(4 if wanted.family == 4 else 6, wanted.address):
+        return False
     to = getattr(rule.target, "to_destination", None)
     local = to is not None and to.addresses is not None and is_loopback(4, to.addresses[0])
     return rule.target_name == "REDIRECT" or (rule.target_name == "DNAT" and local)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
@@ -165,13 +166,6 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
         ),
     ),
     (
-        "dmesg",
-        message(
-            "The kernel refuses what iptables itself accepts: it lacks the module of the rule's target or match, as"
-            " kernels of routers often do, or an option is not allowed there. The last lines of dmesg say which."
-        ),
-    ),
-    (
         "Bad argument `*",
         message(
             "A table begins here while the one before it is still open: end each table of the file with a line COMMIT."
@@ -242,7 +236,20 @@ def _of_error(one: RefusedCommand) -> Message:
     text = str(one.why)
     if (missing := _NO_CHAIN.match(text)) and find_target(missing[1], one.family) is not None:
         text = "RULE_"  # iptables takes a target for a chain if the kernel does not have it
+    if "dmesg" in text:
+        return message(
+            "The kernel refuses what iptables itself accepts: it lacks the module for {names}, as kernels of routers"
+            " often do, or an option is not allowed there. The last lines of dmesg say which.",
+            names=message_joined(", ", _extensions(one.text)) or message("the target or a match"),
+        )
     return next((advice for start, advice in _ERRORS if start in text), message("Correct the command."))
+
+
+def _extensions(command: str) -> list[str]:
+    """Return the target of a command, and its less usual matches."""
+    words = command.split()
+    named = [after for word, after in pairwise(words) if word in ("-j", "--jump", "-m", "--match")]
+    return [name for name in dict.fromkeys(named) if name not in {*_USUAL, "ACCEPT", "DROP", "RETURN"}]
 
 
 def _remedy(scene: Scene, family: Family, rule: Rule) -> Message:

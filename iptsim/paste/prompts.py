@@ -13,6 +13,7 @@ PROGRAMS = frozenset(
     [
         "iptables",
         "ip6tables",
+        "ip46tables",
         "iptables-save",
         "ip6tables-save",
         "iptables-restore",

@@ -241,6 +241,7 @@ def test_a_reject_with_a_limit_before_policy_accept(
     [
         ("-A OUTPUT -p tcp --dport 7199 -j REDIRECT --to-ports 12345", True),
         ("-A PREROUTING -p tcp --dport 7199 -j REDIRECT --to-ports 12345", False),
+        ("-A OUTPUT -d 127.0.0.11/32 -p tcp -j DNAT --to-destination 127.0.0.11:40000", False),
         ("-A OUTPUT -p tcp -d 192.0.2.9 -j DNAT --to-destination 192.0.2.8", False),
     ],
 )

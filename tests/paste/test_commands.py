@@ -199,3 +199,12 @@ def test_commands_folded_in_yaml() -> None:
         "  tcp --dport 80 -j ACCEPT\n"
     )
     assert rules(text) == ["-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT"]
+
+
+def test_a_function_that_runs_both_programs() -> None:
+    """NixOS's firewall script defines ip46tables, which runs iptables and ip6tables with the same arguments."""
+    text = "ip46tables -N fw\nip46tables -A fw -p tcp --dport 22 -j ACCEPT\nip46tables -A INPUT -j fw\n"
+    found = host_of_source(Source("paste", {}, text.encode()))
+    chains = found.rulesets[4].tables["filter"].chains
+    assert [rule.target_name for rule in chains["fw"].rules if rule.position] == ["ACCEPT"]
+    assert [rule.target_name for rule in chains["INPUT"].rules if rule.position] == ["fw"]
