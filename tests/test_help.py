@@ -80,7 +80,7 @@ def test_help_is_translated(
         (["explain"], "缺少必要的引數：SOURCE"),
         (["explain", "x", "-q", "-v"], "不能和引數"),
         (["explain", "x", "--to"], "需要一個值"),
-        (["explain", "x", "y", "z"], "無法辨識的引數：y z"),
+        (["explain", "x", "y", "z"], "多餘的引數 'y'"),
         (["nonsense"], "無效的選擇"),
     ],
 )

@@ -26,6 +26,7 @@ ARGPARSE = (
     marked("show this help message and exit"),
     marked("%(prog)s: error: %(message)s\n"),
     marked("argument %(argument_name)s: %(message)s"),
+    marked("unrecognized arguments: %s"),
     marked("the following arguments are required: %s"),
     marked("one of the arguments %s is required"),
     marked("not allowed with argument %s"),
