@@ -107,7 +107,10 @@ def note(
     table: str,
     chains: Collection[str],
 ) -> Text:
-    """Add a command, or a line of a file, to those found if iptables refuses it; return why, or ""."""
+    """Add a command, or a line of a file, to those found if iptables refuses it; return why it adds no rule, or "".
+
+    A line of a file may add one: whoever loads the file corrects the line first, as iptables-restore takes all or none.
+    """
     words = [word.text for word in item.words]
     if isinstance(item, RuleItem):
         words = ["-A", item.chain or "", *words]
@@ -117,7 +120,7 @@ def note(
         return ""
     mended = command_text(family, refused.table or table, refused.mended) if refused.mended else ""
     found.append(RefusedCommand(item.line, family, item.text, refused.why, mended))
-    return refused.why
+    return "" if of_file else refused.why
 
 
 def command_text(family: Family, table: str, words: Sequence[str]) -> str:

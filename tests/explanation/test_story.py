@@ -187,8 +187,8 @@ STORY = {
     ("docker-28.5/internal-network", "app", "internet:443"): (
         "DROP",
         "no-route",
-        "Nothing is sent: there is no route to the destination. app is only on secret, created with --internal: it "
-        "gets no default route.",
+        "Nothing is sent: there is no route to the destination. app is only on secret, created with --internal: since "
+        "Docker 25 it gets no default route.",
         "",
     ),
 }
