@@ -18,6 +18,7 @@ from referencing import Registry, Resource
 
 import iptsim
 from iptsim.cli import main
+from iptsim.dump import loads
 from iptsim.findings import Finding
 from iptsim.host import load_host
 from iptsim.render.endpoints import endpoints_json
@@ -157,6 +158,11 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "whatif", iptsim.whatif(hosts["docker-28.5/icc-off"], {"remove": "web"}).as_json()
     two_backends = load_host(ROOT / "fixtures/questions/two-backends")
     yield "trace", iptsim.explain(two_backends, "internet", "host", dport=8080).as_json()
+    limited = load_host(_CAPTURES / "docker-28.5/published")
+    rule = "*filter\n-A OUTPUT -p tcp -m limit --limit 1/second -j DROP\nCOMMIT\n"
+    limited.rulesets[4] = loads(rule, onto=limited.rulesets[4])
+    # docker-proxy's own connection is undecided, too
+    yield "trace", iptsim.explain(limited, "host", "127.0.0.1", dport=8080).as_json()
     found: list[Finding] = iptsim.lint(hosts["hosts/ufw-docker-28.5"])
     yield "findings", {"schema": "iptsim.findings/1", "findings": [finding.as_json() for finding in found]}
     for host in hosts.values():
