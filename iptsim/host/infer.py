@@ -140,13 +140,6 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
             continue
         prefixes = list(evidence.subnets.get(bridge, ()))
         source = message("from its rules")
-        if not prefixes and interface is not None:
-            prefixes = [
-                Prefix(own.family, own.network, own.prefix_length)
-                for own in interface.addresses
-                if own.scope == "global"
-            ]
-            source = message("from its address")
         if not prefixes:
             prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
         if interface is not None and (existing_only or interface.addresses):
@@ -178,6 +171,8 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
                 source=source,
             )
             if where
+            else message("{bridge} is a bridge.", bridge=bridge)
+            if interface is not None and interface.addresses
             else message("{bridge} is a bridge; its subnet is unknown.", bridge=bridge)
         )
 
