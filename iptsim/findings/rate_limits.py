@@ -15,7 +15,7 @@ from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
-from iptsim.languages import message
+from iptsim.languages import Message, message
 from iptsim.packet import Family
 
 _BLOCKING = ("DROP", "REJECT")
@@ -67,13 +67,10 @@ def _passes_beyond(branch: Explanation, rule: Rule) -> bool:
 
 
 def _beyond(family: Family, rule: Rule, shown: Explanation) -> Finding:
-    return Finding(
-        "rate-limit-inverted",
-        message(
-            "{place} blocks packets while they keep to its rate, and lets those beyond it pass.",
-            place=place_of(rule),
-        ),
-        (of_rule(rule),),
+    return _inverted(
+        family,
+        rule,
+        shown,
         message(
             "A limit matches as long as the rate is not exceeded. So the rule blocks the first packets, and the"
             " policy of the chain accepts the others: a few attempts open a connection to any port."
@@ -82,8 +79,6 @@ def _beyond(family: Family, rule: Rule, shown: Explanation) -> Finding:
             "Let the policy drop what exceeds the rate, after making sure that what you need is accepted: {command}",
             command=f"nft chain {rule.table} {rule.chain} '{{ policy drop; }}'",
         ),
-        shown,
-        family,
     )
 
 
@@ -125,13 +120,10 @@ def _finding(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Fi
         f"{tool} -R {rule.chain} {number} {accepted}",
         f"{tool} -I {rule.chain} {number + 1} {blocked}",
     )
-    return Finding(
-        "rate-limit-inverted",
-        message(
-            "{place} blocks packets while they keep to its rate, and lets those beyond it pass.",
-            place=place_of(rule),
-        ),
-        (of_rule(rule),),
+    return _inverted(
+        family,
+        rule,
+        shown,
         message(
             "A rate limit matches as long as the rate is not exceeded. So the first packets are blocked, and a flood"
             " is not."
@@ -139,6 +131,19 @@ def _finding(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Fi
         message("Accept what keeps to the rate, and block the rest: {commands}", commands="; ".join(commands))
         if _blocks_the_rest(scene, family, rule, shown, commands)
         else message("Write the limit into a rule that accepts, and block the rest behind it."),
+    )
+
+
+def _inverted(family: Family, rule: Rule, shown: Explanation, why: Message, remedy: Message) -> Finding:
+    return Finding(
+        "rate-limit-inverted",
+        message(
+            "{place} blocks packets while they keep to its rate, and lets those beyond it pass.",
+            place=place_of(rule),
+        ),
+        (of_rule(rule),),
+        why,
+        remedy,
         shown,
         family,
     )

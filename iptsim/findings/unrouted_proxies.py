@@ -11,8 +11,8 @@ from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Scene
-from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import message
+from iptsim.owners.rule_owners import rulesets_of
 from iptsim.packet import Family
 
 _LO = "lo"
@@ -30,12 +30,9 @@ def unrouted(scene: Scene) -> Iterator[Finding]:
 
 
 def _rules(scene: Scene, family: Family) -> Iterator[Rule]:
-    rules = list(scene.table(family, "mangle").rules())
-    nftables = scene.host.namespace.nftables
-    for base in nftables.chains if nftables is not None else ():
-        if base.hook == "prerouting" and (ruleset := ruleset_of(base, family)) is not None:
-            rules += ruleset.rules()
-    return (rule for rule in rules if isinstance(rule.target, Tproxy | ToProxy))
+    for ruleset in rulesets_of(scene.host):
+        if ruleset.family == family:
+            yield from (rule for rule in ruleset.rules() if isinstance(rule.target, Tproxy | ToProxy))
 
 
 def _dropped(scene: Scene, family: Family, rule: Rule) -> Explanation | None:

@@ -273,6 +273,11 @@ class _Rule:
             return change
         raise UntranslatableError
 
+    def _only_family(self, about: Mapping[str, Any]) -> None:
+        """Restrict the rule to the address family that a statement names, if any."""
+        if about.get("family") not in (None, "ip" if self.family == 4 else "ip6"):
+            self.conditions.options.append(NEVER)
+
     def _proxy(self, value: Any) -> None:
         """Add the condition that a transparent proxy serves the packet, which `tproxy` ends the rule without."""
         about = value if isinstance(value, Mapping) else {}
@@ -281,8 +286,7 @@ class _Rule:
             raise UntranslatableError
         if self.conditions.proxy is not None or self.table.hook != "prerouting":
             raise UntranslatableError
-        if about.get("family") not in (None, "ip" if self.family == 4 else "ip6"):
-            self.conditions.options.append(NEVER)
+        self._only_family(about)
         self.conditions.only(["tcp", "udp"])
         self.conditions.proxy = NftProxy(to, port)
 
@@ -305,8 +309,7 @@ class _Rule:
             [flags] if isinstance(flags, str) else flags
         ):
             raise UntranslatableError
-        if about.get("family") not in (None, "ip" if self.family == 4 else "ip6"):
-            self.conditions.options.append(NEVER)
+        self._only_family(about)
         target, option = _TRANSLATIONS[key]
         to = address(about["addr"]) if "addr" in about else ""
         port = port_range(about["port"]) if "port" in about else ""

@@ -9,6 +9,7 @@ from iptsim.dump import loads
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route
+from iptsim.host.nftables import RulesetEntry, read_nftables
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import Family
@@ -65,6 +66,20 @@ def router(dump: str, *, sysctls: dict[str, str] | None = None, family: Family =
     )
     containers = {name: container(name, *BRIDGE_PORTS[name]) for name in BRIDGE_PORTS}
     return Host(namespace=namespace, containers=containers, rulesets={family: loads(dump, family=family)})
+
+
+def nft_router(base: dict[str, Any], *statements: dict[str, Any]) -> Host:
+    """A router without rules of iptables, and with one rule in a base chain of nftables, in table ip t.
+
+    Args:
+        base: the chain's name, type, hook and priority, as in libnftables-json(5).
+        statements: the rule's.
+    """
+    rule = {"family": "ip", "table": "t", "chain": base["name"], "expr": list(statements)}
+    entries = [{"chain": {"family": "ip", "table": "t", **base}}, {"rule": rule}]
+    host = router("")
+    host.namespace.nftables = read_nftables(RulesetEntry.model_validate({"nftables": entries}))
+    return host
 
 
 def container(name: str, address: str, port: str) -> Container:

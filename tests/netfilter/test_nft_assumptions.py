@@ -6,20 +6,13 @@ import pytest
 
 from iptsim.errors import UsageError
 from iptsim.host import Host
-from iptsim.host.nftables import RulesetEntry, read_nftables
-from tests.netfilter.hosts import ask, router
+from tests.netfilter.hosts import ask, nft_router
 
 
 def limiting() -> Host:
     """Return a router whose first rule drops what exceeds a rate."""
-    base = {"family": "ip", "table": "t", "name": "f", "type": "filter", "hook": "forward", "prio": 0}
     limit = {"limit": {"rate": 5, "per": "second", "burst": 9, "inv": True}}
-    rule = {"family": "ip", "table": "t", "chain": "f", "expr": [limit, {"drop": None}]}
-    host = router("")
-    host.namespace.nftables = read_nftables(
-        RulesetEntry.model_validate({"nftables": [{"chain": base}, {"rule": rule}]})
-    )
-    return host
+    return nft_router({"name": "f", "type": "filter", "hook": "forward", "prio": 0}, limit, {"drop": None})
 
 
 @pytest.mark.parametrize(("matches", "expected"), [(True, "DROP"), (False, "ACCEPT")])

@@ -9,9 +9,8 @@ import pytest
 
 from iptsim.host import Host
 from iptsim.host.namespace import Route, RoutingRule
-from iptsim.host.nftables import RulesetEntry, read_nftables
 from iptsim.netfilter.trace import Trace
-from tests.netfilter.hosts import ask, dump, router
+from tests.netfilter.hosts import ask, dump, nft_router, router
 
 _TO_PROXY = dump(mangle="-A PREROUTING -p tcp -j TPROXY --on-port 7893 --on-ip 127.0.0.1 --tproxy-mark 1")
 _LOCAL = [
@@ -30,14 +29,8 @@ def routed(host: Host, *, to_proxy: bool) -> Host:
 
 
 def nft(*statements: dict[str, object]) -> Host:
-    base = {"family": "ip", "table": "t", "name": "p", "type": "filter", "hook": "prerouting", "prio": -150}
     tcp = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}}
-    rule = {"family": "ip", "table": "t", "chain": "p", "expr": [tcp, *statements]}
-    host = router("")
-    host.namespace.nftables = read_nftables(
-        RulesetEntry.model_validate({"nftables": [{"chain": base}, {"rule": rule}]})
-    )
-    return host
+    return nft_router({"name": "p", "type": "filter", "hook": "prerouting", "prio": -150}, tcp, *statements)
 
 
 def through(host: Host, *, listens: bool) -> Trace:
@@ -85,12 +78,7 @@ def test_a_route_to_the_proxy_is_assumed_where_no_policy_rules_are_known() -> No
 
 @pytest.mark.parametrize(("kind", "expected"), [("route", "DROP"), ("filter", "ACCEPT")])
 def test_only_a_chain_of_type_route_routes_the_hosts_own_packets_again(kind: str, expected: str) -> None:
-    base = {"family": "ip", "table": "t", "name": "o", "type": kind, "hook": "output", "prio": -150}
-    rule = {"family": "ip", "table": "t", "chain": "o", "expr": [_MARK]}
-    host = router("")
-    host.namespace.nftables = read_nftables(
-        RulesetEntry.model_validate({"nftables": [{"chain": base}, {"rule": rule}]})
-    )
+    host = nft_router({"name": "o", "type": kind, "hook": "output", "prio": -150}, _MARK)
     host.namespace.rules += [*_LOCAL, _MARKED]
     host.namespace.routes.append(
         Route(family=4, destination=0, prefix_length=0, type="blackhole", table="100")

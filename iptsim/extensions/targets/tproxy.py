@@ -6,7 +6,7 @@ proxy, the rest of its rule does not apply.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import InstanceOf
 
@@ -75,15 +75,12 @@ class Tproxy(Target):
     def apply(self, context: Context) -> Verdict | Unknown:
         served = stated(context, "tproxy_listener")
         if served is False:
-            return Verdict("DROP", detail=message("no transparent proxy listens {where}", where=self._where))
+            return Verdict("DROP", detail=_nobody(self._where))
         # what happens to a packet that will be accepted; if that is not known, it counts on the branch that accepts
         context.packet.proxied = True
         context.packet.mark = clear_and_flip(context.packet.mark, self._mark)
         if served is None:
-            return Unknown(
-                message("whether a transparent proxy listens {where}", where=self._where),
-                "--set tproxy_listener=yes",
-            )
+            return _unknown(self._where)
         return Verdict("ACCEPT", detail=message("to the transparent proxy {where}", where=self._where))
 
     @property
@@ -130,11 +127,10 @@ class ProxyListener(Match):
         served = stated(context, "tproxy_listener")
         if served is not None:
             return served
-        reason = message("whether a transparent proxy listens {where}", where=self.where)
-        return Unknown(reason, "--set tproxy_listener=yes", ("tproxy", str(self.where), context.packet.flow))
+        return _unknown(self.where, "tproxy", str(self.where), context.packet.flow)
 
     def _got(self, context: Context) -> Text:
-        return message("no transparent proxy listens {where}", where=self.where)
+        return _nobody(self.where)
 
     def lists(self, form: ListingForm) -> str:
         return f" tproxy {self.where}"
@@ -176,6 +172,16 @@ def to_proxy(address: str, port: int) -> tuple[ProxyListener, ToProxy]:
 def _where(port: int, address: str) -> Message:
     where = message("on port {port}", port=port) if port else message("on the packet's own port")
     return message("{where} of {address}", where=where, address=address) if address else where
+
+
+def _nobody(where: Message) -> Message:
+    return message("no transparent proxy listens {where}", where=where)
+
+
+def _unknown(where: Message, *key: Any) -> Unknown:
+    """Return that a listener is not known; with a key, equal ones are decided alike."""
+    reason = message("whether a transparent proxy listens {where}", where=where)
+    return Unknown(reason, "--set tproxy_listener=yes", key)
 
 
 EXTENSIONS = (Tproxy, Tproxy6)
