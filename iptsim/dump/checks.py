@@ -75,7 +75,7 @@ def legal_graph(tables: Collection[Table], backend: str, followed: int | None = 
 
 
 def _calls(rules: list[Rule]) -> dict[str, str | int]:
-    """Return what a message tells of calls that nest."""
+    """Return what a message says about calls that nest."""
     return {
         "table": rules[0].table,
         "count": len(rules),

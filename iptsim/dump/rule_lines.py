@@ -25,7 +25,7 @@ from iptsim.languages import message
 
 #: Limits of iptables-restore: bytes of a word, words of a line.
 MAX_WORD, MAX_WORDS = 1023, 250
-#: A line of up to this many characters has no more bytes than a word may have.
+#: A line of up to this many characters has at most as many bytes as a word may have.
 _SHORT = MAX_WORD // 4
 #: The words of a chain's declaration: :NAME POLICY [packets:bytes].
 _DECLARATION = 3
@@ -58,7 +58,7 @@ class Known:
 #: What earlier texts have shown, as the dumps of many hosts have the same shapes. A reading takes it out while it
 #: lasts, so no two readings change it at the same time.
 _KNOWN: dict[ListingForm, Known] = {}
-#: It is forgotten after so many lines, as it keeps their values; and no more forms than this are kept.
+#: It is forgotten after so many lines, as it keeps their values; at most this many forms are kept.
 _MAX_LINES, _MAX_FORMS = 20_000, 8
 
 

@@ -94,7 +94,7 @@ def _condition(decision: Decision) -> Condition:
         return Condition(subject, "holds", whole)
     does: Does
     if decision.words == CONTINUES:
-        # a target with unknown effect is asked further whether it accepts
+        # of a target with unknown effect, a further decision says whether it accepts
         settled = isinstance(rule.target, Target) and rule.target.status != "unknown"
         does = "continues" if value else "blocks" if settled else "stops"
     elif decision.words == ACCEPTS:

@@ -113,7 +113,7 @@ CODES: dict[str, Kind] = {
         "high", message("A published port is forwarded, but a rule of FORWARD that names no port blocks it.")
     ),
     "forwarded-twice": Kind(
-        "high", message("Two of Docker's rules forward the same port: the first one takes all its packets.")
+        "high", message("Two Docker rules forward the same port: the first one takes all its packets.")
     ),
     "nat-accept-before-docker": Kind(
         "high", message("Another program's nat rule accepts the packet before Docker can forward it.")

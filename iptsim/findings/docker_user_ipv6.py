@@ -16,7 +16,7 @@ _SHOWN = 5
 
 
 def missing(scene: Scene) -> Iterator[Finding]:
-    """Find IPv6 rules of Docker without DOCKER-USER, unless the IPv4 rules show that nobody uses it.
+    """Find IPv6 rules of Docker without DOCKER-USER, unless the IPv4 rules show that it is not used.
 
     dockerd did not create the chain for IPv6 at first (https://github.com/docker/for-linux/issues/1248).
     """

@@ -1,4 +1,4 @@
-"""Ports that two of Docker's rules forward: that of a container which is gone takes what is meant for its successor."""
+"""Ports that two Docker rules forward: that of a container which is gone takes what is meant for its successor."""
 
 from __future__ import annotations
 

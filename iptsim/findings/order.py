@@ -200,7 +200,7 @@ def _example(scene: Scene, family: Family, final: Rule, behind: list[Rule]) -> E
 
 
 def _guest(scene: Scene, family: Family, interface: str) -> str:
-    """Return an address behind an interface: in the subnet of Docker's bridge, else a made-up one."""
+    """Return an address behind an interface: in the subnet of the Docker bridge, else a made-up one."""
     network = scene.host.network_of_bridge(interface)
     for prefix in network.subnets if network is not None else ():
         if prefix.family == family:

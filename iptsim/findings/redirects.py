@@ -285,7 +285,7 @@ def its_own(scene: Scene) -> Iterator[Finding]:
 def _proxied(scene: Scene, family: Family, rules: list[Rule]) -> Iterator[tuple[Rule, int | None]]:
     """Yield the rules that redirect to a program of the host, in OUTPUT or in a chain that OUTPUT jumps to.
 
-    With the user whose packets they take, if not those of all: root, as whom such programs often run.
+    With the user whose packets they take, if not those of all users: root, the usual user of such programs.
     """
     for at, rule in enumerate(rules):
         if any(map(_excepts, rules[:at])):

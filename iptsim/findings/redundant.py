@@ -118,7 +118,7 @@ def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
         (of_rule(earlier), *map(of_rule, again)),
         message(
             "Packets that come back from {to} meet the same rules there again. Rules that should limit what is sent"
-            " there have no effect as long as rule {earlier} stands before them.",
+            " there have no effect as long as rule {earlier} comes first.",
             to=to, earlier=earlier.position,
         ),
         "; ".join(f"{tool_of(family)} {earlier.table_option}-D {one.chain} {one.position}" for one in reversed(again)),

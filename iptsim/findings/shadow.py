@@ -115,7 +115,7 @@ def _dead_in(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> Iterato
 
 
 def _is_repeated(dead: DeadRule) -> bool:
-    """Return whether one of Docker's rules is there twice: dockerd never adds a rule that already exists."""
+    """Return whether a Docker rule exists twice: dockerd never adds a rule that already exists."""
     return is_dockers(dead.rule) and any(rule.text == dead.rule.text for rule in dead.hidden_by)
 
 

@@ -16,7 +16,7 @@ from iptsim.owners.rule_owners import rulesets_of
 from iptsim.packet import Family
 
 _LO = "lo"
-#: At most from this many interfaces a packet is asked about.
+#: A packet is sent from at most this many interfaces.
 _INTERFACES = 4
 
 

@@ -36,7 +36,7 @@ def default_subnet(address: int) -> Prefix | None:
 def guessed_subnet(address: int) -> Prefix:
     """Return the likely subnet of an IPv4 address if users or other programs may have chosen it.
 
-    That is one of Docker's where these have the usual length 16; else one of length 24.
+    It has length 16 where Docker's usual subnets have that length; else 24.
     """
     subnet = default_subnet(address)
     return subnet if subnet is not None and subnet.length == DOCKER0.length else _subnet(address, 24)

@@ -31,7 +31,7 @@ _TUPLE = {
     "saddr": "src", "ip saddr": "src", "ip6 saddr": "src", "daddr": "dst", "ip daddr": "dst", "ip6 daddr": "dst",
     "proto-src": "srcport", "proto-dst": "dstport",
 }  # fmt: skip
-#: The names of network protocols; the number of one could mean any of them.
+#: The names of network protocols; a number could mean any of them.
 _NETWORKS = frozenset({"8021ad", "8021q", "arp", "ip", "ip6", "ipv4", "ipv6", "vlan"})
 #: What every packet has.
 _ALWAYS_THERE = frozenset({"iif", "iifname", "l4proto", "mark", "nfproto", "oif", "oifname", "protocol"})

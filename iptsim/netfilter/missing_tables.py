@@ -96,7 +96,7 @@ def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | No
 
 
 def _rules_beside(rulesets: list[Ruleset], table: str, chain: str) -> list[Rule]:
-    """Return the rules of a table if it contains one of Docker's chains."""
+    """Return the rules of a table if it contains a Docker chain."""
     return [
         rule
         for ruleset in rulesets

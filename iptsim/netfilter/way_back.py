@@ -62,7 +62,7 @@ def with_way_back(host: Host, start: Start) -> Host | None:
 
 
 def _address_of_bridge(name: str, packet: Packet) -> InterfaceAddress | None:
-    """Return a packet's destination as the address of a bridge of Docker's, if that is where dockerd would put it."""
+    """Return a packet's destination as the address of a Docker bridge, if that is where dockerd would put it."""
     if packet.family != 4 or not (OWN_BRIDGES.fullmatch(name) or name.startswith("br-")):
         return None
     subnet = guessed_subnet(packet.src)

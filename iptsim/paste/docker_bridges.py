@@ -26,7 +26,7 @@ def docker_bridges(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:
 
 
 def name_networks(host: Host) -> None:
-    """Add the networks of Docker's bridges, if neither rules nor Docker itself show them."""
+    """Add the networks of Docker bridges, if neither rules nor Docker itself show them."""
     known = {network.bridge for network in host.networks.values()}
     for bridge, addresses in docker_bridges(host.namespace).items():
         if bridge in known or not addresses:

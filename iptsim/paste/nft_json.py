@@ -88,7 +88,7 @@ def _fields(text: str) -> Any:
 
 
 def elements(text: str) -> list[Any] | None:
-    """Return the elements of a named set or map, without counters; None if one can't be read."""
+    """Return the elements of a named set or map, without counters; None if any of them can't be read."""
     found = []
     text = _QUOTED.sub(lambda quoted: quoted[0].replace(",", "\0"), text)
     for one in (part.replace("\0", ",") for part in text.split(",")):

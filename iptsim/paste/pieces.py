@@ -15,7 +15,7 @@ from iptsim.packet import Family
 
 
 def made_words(texts: Iterable[str]) -> tuple[Word, ...]:
-    """Return words that do not stand in the text like this, as a dump would print them."""
+    """Return words that do not occur in the text in this form, as a dump would print them."""
     return tuple(Word(quote(one), one, 0, 0) for one in texts)
 
 

@@ -40,7 +40,7 @@ def is_placeholder(text: str) -> bool:
 
 
 def is_no_interface(text: str) -> bool:
-    """Return whether a name stands for any interface that the reader may have."""
+    """Return whether a name is a placeholder for an interface of the reader."""
     return _NO_INTERFACE.fullmatch(text) is not None
 
 

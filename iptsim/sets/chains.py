@@ -358,7 +358,7 @@ class Chains:
     def _time(self, caller: Node, rule: Rule, called: Node) -> int:
         """Return which call of a chain a rule makes, counted from 1.
 
-        A packet may pass several calls on its way through one base chain. What it meets there again at another hook
+        A packet may pass several calls as it passes through one base chain. What it meets there again at another hook
         is decided again by the walk.
         """
         base = caller if self._is_base(caller) else None

@@ -403,7 +403,7 @@ class Classes:
 
     @cached_property
     def _weights(self) -> dict[int, tuple[str, int]]:
-        """The field to which a variable belongs, and the number that it stands for there."""
+        """The field to which a variable belongs, and its weight in that field."""
         found: dict[int, tuple[str, int]] = {}
         for key in _CHOSEN:
             bits = list(self.space.bits(key))

@@ -18,7 +18,7 @@ from iptsim.paste.prompts import Command
 
 #: The kernel adds no space behind a rule's prefix: `DROPIN=eth0 OUT=`.
 _LINE = re.compile(r"(?P<before>.*?)(?P<fields>(?<!PHYS)IN=\S* OUT=\S*(?: .*)?$)")
-#: People leave out empty fields: what comes to the first address of a bridge's subnet is for the host.
+#: People leave out empty fields: a packet to the first address of a bridge's subnet is for the host.
 _TO_BRIDGE = re.compile(
     r"(?P<before>.*?)(?P<fields>\bIN=(?:docker\d+|br-\w+) (?:.* )?SRC=\d[\d.]+ DST=\d+\.\d+\.\d+\.1(?: .*)?$)"
 )
