@@ -29,6 +29,7 @@ from iptsim.languages import (
     Message,
     Text,
     message,
+    message_if,
     message_joined,
     message_sentence,
     message_sentences,
@@ -275,15 +276,22 @@ def _internal(case: Case) -> tuple[ReasonCode, Message]:
 def _direct(case: Case) -> tuple[ReasonCode, Message]:
     role, step = case.role, case.step
     assert role is not None
+    address = address_text(case.packet.family, case.packet.dst)
     return (
         ReasonCode.DIRECT_ROUTE_DROP,
-        message(
+        message_if(
+            role.container == address,
+            (
+                "{address} is a container's own address on {network}. Docker accepts packets to it only "
+                "from {network}; this one arrives on {came}, and the raw table drops it before any other "
+                "rule sees it."
+            ),
             (
                 "{address} is {container}'s own address on {network}. Docker accepts packets to it only "
                 "from {network}; this one arrives on {came}, and the raw table drops it before any other "
                 "rule sees it."
             ),
-            address=address_text(case.packet.family, case.packet.dst),
+            address=address,
             container=role.container,
             network=role.shown,
             came=(step.interfaces[0] if step else None) or "",

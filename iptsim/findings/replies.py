@@ -187,21 +187,50 @@ def _lets_out(rule: Rule) -> bool:
 
 
 def _mirror(rules: list[Rule], rule: Rule) -> Rule | None:
-    """Return the rule for replies the other way between two interfaces, if neither it nor one before counted any."""
-    there = (rule.parameters.in_interface, rule.parameters.out_interface)
-    if rule.parameters.negated or None in there:
+    """Return the rule for replies to what a rule lets out of an interface, if nothing can have counted a reply."""
+    parameters = rule.parameters
+    inside, outside = parameters.in_interface, parameters.out_interface
+    if inside is None or "in_interface" in parameters.negated:
         return None
-    for one in rules:
-        back = (one.parameters.out_interface, one.parameters.in_interface)
-        if one.parameters.negated:
-            back = (None, None)
-        if back == there and one.target_name == "ACCEPT" and is_for_replies(one):
-            return None if one.counters is None or one.counters.packets else one
-        if one.counters is None:
+    if "out_interface" in parameters.negated:
+        if outside != inside:
             return None
-        if one.counters.packets and all(map(_may_be, back, there)):
+        outside = None  # all other interfaces
+    for one in rules:
+        if _goes(one, outside, inside) and one.target_name == "ACCEPT" and is_for_replies(one):
+            return None if one.counters is None or one.counters.packets else one
+        if one.counters is None or (_may_take(one, outside, inside) and not _counted_the_same(one, rule)):
             return None
     return None
+
+
+def _goes(rule: Rule, arriving: str | None, leaving: str) -> bool:
+    """Return whether a rule is for packets between two interfaces; None are all but the other one."""
+    parameters = rule.parameters
+    if "in_interface" in parameters.negated:
+        return arriving is None and parameters.in_interface == parameters.out_interface == leaving
+    there = parameters.in_interface in (arriving, None) and parameters.out_interface in (leaving, None)
+    return there and not parameters.negated and parameters.protocol is None
+
+
+def _may_take(rule: Rule, arriving: str | None, leaving: str) -> bool:
+    """Return whether the packets that a rule has counted may have gone between two interfaces."""
+    if rule.counters is None or not rule.counters.packets:
+        return False
+    parameters = rule.parameters
+    ends = (
+        (parameters.in_interface, arriving, "in_interface"),
+        (parameters.out_interface, leaving, "out_interface"),
+    )
+    return all(
+        interface is None or _may_be(name, interface) != (field in parameters.negated and name is not None)
+        for name, interface, field in ends
+    )
+
+
+def _counted_the_same(first: Rule, rule: Rule) -> bool:
+    """Return whether a rule for all packets has counted no others than those that a later one let out."""
+    return not any(first.parameters.given()) and not first.matches and first.counters == rule.counters
 
 
 def _may_be(name: str | None, interface: str | None) -> bool:

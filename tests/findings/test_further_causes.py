@@ -204,6 +204,21 @@ def test_a_pair_of_rules_of_which_one_counted_nothing(
         assert "199" in str(shown.title)
 
 
+OUT_OF_A_BRIDGE = """\
+Chain FORWARD (policy DROP 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+ {entered} 84000 DOCKER-ISOLATION  all  --  *  *       0.0.0.0/0            0.0.0.0/0
+    0     0 ACCEPT     all  --  *      docker0  0.0.0.0/0            0.0.0.0/0            ctstate ESTABLISHED
+ 1000 84000 ACCEPT     all  --  docker0 !docker0  0.0.0.0/0            0.0.0.0/0
+"""
+
+
+@pytest.mark.parametrize(("entered", "found"), [(1000, True), (1007, False)])
+def test_all_that_came_in_went_out_of_a_bridge(entered: int, found: bool, tmp_path: Path) -> None:
+    """Seven packets more may have been replies, which the first rule's chain accepted."""
+    assert ("replies-not-counted" in lint(tmp_path, OUT_OF_A_BRIDGE.format(entered=entered))) is found
+
+
 SEARCH = """\
 $ sudo iptables-save | grep {word}
 {own}:DOCKER-USER - [0:0]
