@@ -130,6 +130,8 @@ def _show(arguments: argparse.Namespace, source: str, found: Findings, console: 
         }
         if found.cause is not None:
             out["cause"] = found.cause.as_json()
+        if found.unseen:
+            out["unseen"] = found.unseen
         if arguments.teach:
             out["teach"] = [term.as_json() for term in terms]
         print_json(out)

@@ -78,6 +78,7 @@ from iptsim.findings.remedy import tried
 from iptsim.findings.scene import Scene
 from iptsim.host import Host
 from iptsim.languages import message
+from iptsim.netfilter.excerpts import unseen_places
 from iptsim.progress import tracked
 from iptsim.sets.limits import TooManyWaysError
 from iptsim.sets.space import TooManyNodesError
@@ -236,7 +237,7 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
     host = source if isinstance(source, Host) else load_host(source)
     scene = Scene(host)
     found = [tried(scene, finding) for finding in _found(scene, audit=audit)]
-    return Findings(found, host.source, likeliest_cause(scene, found))
+    return Findings(found, host.source, likeliest_cause(scene, found), unseen_places(host.rulesets.values()))
 
 
 def codes(host: Host, *, audit: bool = False) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.findings.codes import CODES, Severity
-from iptsim.languages import Message, Text, message, message_many, message_sentences
+from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.packet import Family
 from iptsim.question.options import explain_options, line_of
@@ -158,12 +158,33 @@ class Findings(Framed, list[Finding]):
     Attributes:
         source: the source to name in commands.
         cause: what happens to the packet in a pasted text, or None without one.
+        unseen: the tables and chains that the source does not show, such as "nat" and "filter OUTPUT".
     """
 
-    def __init__(self, found: Iterable[Finding], source: str, cause: Cause | None = None) -> None:
+    def __init__(
+        self,
+        found: Iterable[Finding],
+        source: str,
+        cause: Cause | None = None,
+        unseen: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(found)
         self.source = source
         self.cause = cause
+        self.unseen = unseen
+
+    @property
+    def unseen_text(self) -> Text:
+        """What the source does not show, in a sentence; "" if it shows all rules."""
+        if not self.unseen:
+            return ""
+        return message(
+            "The source does not show {places}, so problems there are not found. {command} prints all rules "
+            "({other} for IPv6).",
+            places=message_joined(", ", self.unseen),
+            command="iptables-save -c",
+            other="ip6tables-save -c",
+        )
 
 
 def of_rule(rule: Rule) -> Evidence:

@@ -53,6 +53,12 @@ def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
     ]
 
 
+def unseen_places(rulesets: Iterable[Ruleset]) -> tuple[str, ...]:
+    """Return the tables and chains that a source with rules does not show, such as "nat" and "filter OUTPUT"."""
+    found = [ruleset for ruleset in rulesets if any(not is_gap(rule.target) for rule in ruleset.rules())]
+    return (*unseen_tables(found), *(f"{table} {chain}" for table, chain in unseen_chains(found)))
+
+
 def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
     """Return what is assumed about tables and chains that a source does not show; "" if it shows all."""
     found = list(rulesets)

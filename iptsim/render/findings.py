@@ -39,6 +39,9 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
     if isinstance(findings, Findings) and findings.cause is not None:
         yield Text("")
         yield cause_line(findings.cause)
+    if isinstance(findings, Findings) and findings.unseen:
+        yield Text("")
+        yield Text(str(findings.unseen_text), "dim")
 
 
 def cause_line(cause: Cause) -> Text:
@@ -86,7 +89,10 @@ def findings_sheet(findings: Findings, source: str) -> Sheet:
         )
         for finding in findings
     ]
-    return Sheet(source, columns, rows, () if rows else (say("Nothing found."),))
+    notes = [] if rows else [say("Nothing found.")]
+    if findings.unseen:
+        notes.append(str(findings.unseen_text))
+    return Sheet(source, columns, rows, notes)
 
 
 def annotations_of(findings: Findings, source: str) -> list[Annotation]:

@@ -446,7 +446,10 @@ def _(findings: Findings) -> Piece:
     ]
     if findings.cause is not None:
         parts.append(element("p", element("b", message("Likeliest cause")), "  ", findings.cause.text))
-    return parts or element("p", message("Nothing found."))
+    parts = parts or [element("p", message("Nothing found."))]
+    if findings.unseen:
+        parts.append(element("p", findings.unseen_text))
+    return parts
 
 
 @_content.register

@@ -204,6 +204,24 @@ def test_a_pair_of_rules_of_which_one_counted_nothing(
         assert "199" in str(shown.title)
 
 
+@pytest.mark.parametrize(
+    ("text", "unseen"),
+    [
+        ("*filter\n:FORWARD ACCEPT\n-A FORWARD -j DROP\nCOMMIT\n", ("raw", "mangle", "nat")),
+        ("*filter\n-A FORWARD -j DROP\nCOMMIT\n*nat\nCOMMIT\n", ()),
+        (
+            "tcp 6 431 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1",
+            (),
+        ),
+    ],
+)
+def test_what_a_source_with_rules_does_not_show(text: str, unseen: tuple[str, ...], tmp_path: Path) -> None:
+    """A dump of two tables was made without `-t`: there are no others."""
+    path = tmp_path / "rules"
+    path.write_text(text)
+    assert iptsim.lint(path).unseen == unseen
+
+
 OUT_OF_A_BRIDGE = """\
 Chain FORWARD (policy DROP 0 packets, 0 bytes)
  pkts bytes target     prot opt in     out     source               destination
