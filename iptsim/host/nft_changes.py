@@ -67,9 +67,16 @@ def header_change(value: Any) -> tuple[Family, str] | None:
             return family, f"-j HL --hl-set {new}"
         case ("ip" | "ip6", "dscp"):
             return family, f"-j DSCP {dscp_option('--set-dscp', new)}"
-        case ("ip" | "ip6", "ecn") if new in _ECN:
-            return family, f"-j TOS --set-tos {_ECN[str(new)]}/3"
+        case ("ip" | "ip6", "ecn") if (bits := ecn_bits(new)) is not None:
+            return family, f"-j TOS --set-tos {bits}/3"
     return None
+
+
+def ecn_bits(value: Any) -> int | None:
+    """Return a value of ECN, which nft prints as a number or by its name; None if it is unknown."""
+    if isinstance(value, int):
+        return value if 0 <= value <= 3 else None
+    return _ECN.get(str(value))
 
 
 def dscp_option(option: str, value: int | str) -> str:

@@ -12,47 +12,62 @@ from typing import Any
 
 from iptsim.extensions.base import quote
 from iptsim.host.nft_chains import NftProxy
-from iptsim.host.nft_header_fields import compared, header_options, tcp_flags
-from iptsim.host.nft_icmp import icmp_match
-from iptsim.host.nft_values import address, has_bits_of, is_limited, plain, ports, protocol_named, shown
+from iptsim.host.nft_connection import ARRIVING, connection_options, each, fib_options, masked_state
+from iptsim.host.nft_header_fields import (
+    ALL_FLAGS,
+    Alternatives,
+    compared,
+    flag_options,
+    header_options,
+    tcp_flags,
+)
+from iptsim.host.nft_icmp import icmp_match, with_code
+from iptsim.host.nft_names import all_named
+from iptsim.host.nft_restrictions import (
+    ALWAYS,
+    FAMILIES,
+    NEVER,
+    TRANSPORTS,
+    Restrictions,
+    joined,
+    reads,
+    tells_protocol,
+)
+from iptsim.host.nft_shares import shares
+from iptsim.host.nft_values import (
+    address,
+    has_bits_of,
+    has_host_bits,
+    is_limited,
+    plain,
+    ports,
+    protocol_named,
+    shown,
+    spans,
+)
 from iptsim.packet import Family
 
-#: The address families of protocols that only one of them has.
-_FAMILIES: dict[str, Family] = {"icmp": 4, "icmpv6": 6, "ip": 4, "ip6": 6}
 #: What iptables takes for all protocols.
 _ALL_PROTOCOLS = frozenset({"0", "all", "ip"})
 #: The name of a protocol.
 _PROTOCOL = re.compile(r"[a-z0-9-]+")
-#: Protocols with ports, by nft's names.
-TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
-_STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
-#: What `ct original` and `ct reply` compare, by the options of iptables.
-_TUPLE = {
-    "saddr": "src", "ip saddr": "src", "ip6 saddr": "src", "daddr": "dst", "ip daddr": "dst", "ip6 daddr": "dst",
-    "proto-src": "srcport", "proto-dst": "dstport",
-}  # fmt: skip
 #: The names of network protocols; a number could mean any of them.
 _NETWORKS = frozenset({"8021ad", "8021q", "arp", "ip", "ip6", "ipv4", "ipv6", "vlan"})
-#: What every packet has.
-_ALWAYS_THERE = frozenset({"iif", "iifname", "l4proto", "mark", "nfproto", "oif", "oifname", "protocol"})
 _COMPARISONS = frozenset({"<", "<=", ">", ">="})
+#: Protocols that iptsim can tell from an extension header of IPv6.
+_UPPER = frozenset({"dccp", "gre", "icmpv6", "sctp", "tcp", "udp", "udplite"})
 #: Numbers in the header of a packet.
 _HEADER_FIELDS = {
     ("ip", "ttl"): "hops", ("ip6", "hoplimit"): "hops", ("ip", "dscp"): "dscp", ("ip6", "dscp"): "dscp",
-    ("ip", "length"): "length",
+    ("ip", "length"): "length", ("ip", "ecn"): "ecn", ("ip6", "ecn"): "ecn",
 }  # fmt: skip
 #: The bits of IPv4's field on fragments that are the offset; it is 0 in the first fragment (IP_OFFSET).
 _FRAGMENT_OFFSET = 0x1FFF
-#: The hooks of packets that have come in.
-_ARRIVING = frozenset({"prerouting", "input", "forward"})
 #: Options that iptables allows once in a rule.
 _ONCE = re.compile(r" -[sdiop] ")
-#: A condition that no packet of the family satisfies, and one that every packet satisfies.
-NEVER: list[str] = []
-_ALWAYS = [""]
 
 
-class Conditions:
+class Conditions(Restrictions):
     """The conditions of one rule for one address family.
 
     Args:
@@ -69,11 +84,10 @@ class Conditions:
     """
 
     def __init__(self, sets: Mapping[str, Sequence[Any]], hook: str, family: Family) -> None:
-        self.sets, self.hook, self.family = sets, hook, family
-        self.options: list[list[str]] = []
+        super().__init__(family)
+        self.sets, self.hook = sets, hook
         self.also: list[str] = []
         self.hidden: list[str] = []
-        self.protocols: list[str] | None = None
         self.proxy: NftProxy | None = None
 
     @property
@@ -93,14 +107,26 @@ class Conditions:
         """Add the condition of a `match` statement."""
         options = None
         if isinstance(value, Mapping):
+            if self._add_code(value):
+                return
             options = self.of(value.get("left"), str(value.get("op", "==")), value.get("right"))
         if options is None:
             self.hidden.append(shown(value))
-            self._imply(value.get("left") if isinstance(value, Mapping) else None)
+            self.imply(value.get("left") if isinstance(value, Mapping) else None)
         elif len(options) == 1 and self._has(options[0]):
             self.also.append(options[0])
         else:
             self.options.append(options)
+
+    def _add_code(self, value: Mapping[str, Any]) -> bool:
+        """Add a code of ICMP to the condition on the type before it; return whether there is one."""
+        for protocol in ("icmp", "icmpv6"):
+            if reads(value.get("left"), protocol, "code") and value.get("op") == "==" and self.options:
+                found = with_code(protocol, self.options[-1], value.get("right"))
+                if found is not None:
+                    self.options[-1] = found
+                    return True
+        return False
 
     def _has(self, option: str) -> bool:
         """Return whether another condition has an option that iptables allows once in a rule."""
@@ -117,6 +143,8 @@ class Conditions:
         if "&" in left:
             return self._masked(left["&"], op, right)
         ((kind, about),) = left.items()
+        if op in ("==", "!=", "in") and self._has_catch_all(right):
+            return (NEVER if op == "!=" else ALWAYS) if self.has_field(left) else None
         if kind == "concat":
             return self._concatenated(about, op, right)
         if not isinstance(about, Mapping):
@@ -127,10 +155,19 @@ class Conditions:
         values = self._values(right)
         if values is None or (negated and not values):
             return None
+        name = " ".join(str(about[key]) for key in ("protocol", "field", "key", "result") if key in about)
+        values = all_named(name if kind == "payload" else f"{kind} {name}", values, some=op == "in")
         if kind == "payload":
             protocol, field = str(about.get("protocol")), str(about.get("field"))
+            if (protocol, field) == ("tcp", "flags") and op in ("==", "!=") and len(values) == 1:
+                return self._masked([left, ALL_FLAGS], op, values[0])
             if (protocol, field) == ("tcp", "flags"):
                 return self._any_flag(values, negated=op == "!") if op in ("in", "!") else None
+            if isinstance(right, Mapping) and has_host_bits(right):
+                # nft prints a mask and a value like that; `nft -f` would clear the bits
+                return self._payload(protocol, field, values, negated=False) and (
+                    ALWAYS if negated else NEVER
+                )
             return self._payload(protocol, field, values, negated=negated) if op != "!" else None
         if op == "!":
             return None
@@ -139,72 +176,47 @@ class Conditions:
         if kind == "ct" and about.get("key") == "status" and op != "in":
             return None  # all of its bits, of which a packet of a connection has others too
         if kind == "ct":
-            return self._tracked(str(about.get("key")), about.get("dir"), values, negated=negated)
+            key = str(about.get("key"))
+            return self._found(
+                connection_options(key, about.get("dir"), values, self.family, negated=negated)
+            )
         if kind == "fib":
-            return self._fib(about, values, negated=negated)
+            return self._found(fib_options(about, values, self.family, self.hook, negated=negated))
+        if kind == "numgen" and not negated and len(values) == 1:
+            chances = shares(about, values)
+            return None if chances is None else NEVER if chances[0] is None else [chances[0]]
+        if kind == "tcp option" and (about.get("name"), about.get("field")) == ("maxseg", "size"):
+            return self._segment_size(values, negated=negated)
         return None
+
+    def _segment_size(self, values: list[Any], *, negated: bool) -> list[str] | None:
+        """Return the options for the maximum segment size that a packet names."""
+        found = spans(values)
+        if found is None or negated:
+            return None  # to iptables, a packet that names none has another one
+        self.only(["tcp"])
+        return [f"-m tcpmss --mss {first}:{last}" for first, last in found]
+
+    def _found(self, found: Alternatives | None) -> list[str] | None:
+        """Return alternative options, of which one must match, for those of which maybe all must."""
+        return None if found is None else self._all(found.options) if found.every else found.options
 
     def add_update(self, kind: str, value: Any, full: Collection[str]) -> None:
         """Add what a statement depends on that changes a set or a map: the fields, and the room for an element."""
         about = value if isinstance(value, Mapping) else {}
         parts = [about.get("elem"), about.get("data")] if kind == "map" else [about.get("elem")]
         is_full = about.get("op") != "delete" and str(about.get(kind)).removeprefix("@") in full
-        if about.get("stmt") or is_full or not all(self._has_field(one) for one in parts):
+        if about.get("stmt") or is_full or not all(self.has_field(one) for one in parts):
             self.hidden.append(kind)
-
-    def _has_field(self, expression: Any) -> bool:
-        """Restrict the rule to packets with a field; return whether all of these have it."""
-        if isinstance(expression, int | str):
-            return True
-        if not isinstance(expression, Mapping) or len(expression) != 1:
-            return False
-        ((kind, about),) = expression.items()
-        if kind == "concat" and isinstance(about, list):
-            return all(self._has_field(one) for one in about)
-        if kind == "elem" and isinstance(about, Mapping):
-            return self._has_field(about.get("val"))
-        if kind == "meta" and isinstance(about, Mapping):
-            return str(about.get("key")) in _ALWAYS_THERE
-        if kind != "payload" or not isinstance(about, Mapping):
-            return False
-        protocol = str(about.get("protocol"))
-        if protocol in ("ip", "ip6"):
-            if (4 if protocol == "ip" else 6) != self.family:
-                self.options.append(NEVER)
-            return True
-        if protocol in TRANSPORTS:
-            self.only([protocol])
-        return protocol in TRANSPORTS or (
-            protocol == "th" and bool(self.protocols) and TRANSPORTS.issuperset(self.protocols or ())
-        )
-
-    def only(self, names: Iterable[str]) -> None:
-        """Restrict the rule to some protocols."""
-        wanted = list(names)
-        known = self.protocols
-        self.protocols = wanted if known is None else [name for name in known if name in wanted]
-
-    def _imply(self, expression: Any) -> None:
-        """Restrict the rule to the packets with a header, as nft does (payload_gen_dependency)."""
-        about = expression if isinstance(expression, Mapping) else {}
-        for part in about.get("concat") or about.get("&") or [about]:
-            payload = part.get("payload") if isinstance(part, Mapping) else None
-            protocol = str(payload.get("protocol")) if isinstance(payload, Mapping) else ""
-            if _FAMILIES.get(protocol, self.family) != self.family:
-                self.options.append(NEVER)
-            elif protocol in TRANSPORTS or protocol in ("icmp", "icmpv6"):
-                self.only([protocol])
-
-    def imply_protocol(self, key: Mapping[str, Any]) -> None:
-        """Restrict the rule to the protocol whose port a map looks up."""
-        for part in key.get("concat") or [key]:
-            payload = part.get("payload") if isinstance(part, Mapping) else None
-            if isinstance(payload, Mapping) and str(payload.get("protocol")) in TRANSPORTS:
-                self.only([str(payload["protocol"])])
 
     def named(self, data: Any) -> Sequence[Any] | None:
         """Return the elements of a named set; None if they are not known."""
         return self.sets.get(data.removeprefix("@")) if isinstance(data, str) else None
+
+    def _has_catch_all(self, right: Any) -> bool:
+        """Return whether a set has an element that every packet finds (nft_set_catchall_lookup)."""
+        is_set = isinstance(right, Mapping) or (isinstance(right, str) and right.startswith("@"))
+        return is_set and "*" in (self._values(right) or ())
 
     def _values(self, right: Any) -> list[Any] | None:
         if isinstance(right, str) and right.startswith("@"):
@@ -235,18 +247,18 @@ class Conditions:
         """Return the options for fields that have one value each; a protocol among them holds for the others."""
         for protocol in ("icmp", "icmpv6"):
             kind, code = (
-                [pair for pair in pairs if _reads(pair[0], protocol, name)] for name in ("type", "code")
+                [pair for pair in pairs if reads(pair[0], protocol, name)] for name in ("type", "code")
             )
             if kind and code:
                 others = self.together([pair for pair in pairs if pair not in (*kind, *code)])
                 options = self._icmp(protocol, [kind[0][1]], code[0][1], negated=False)
-                return None if others is None or options is None else _joined([options, others])
-        named = [protocol_named(value) for field, value in pairs if _tells_protocol(field)]
+                return None if others is None or options is None else joined([options, others])
+        named = [protocol_named(value) for field, value in pairs if tells_protocol(field)]
         if not named:
             each = [self.of(field, "==", value) for field, value in pairs]
-            return None if None in each else _joined(filter(None, each)) if all(each) else NEVER
+            return None if None in each else joined(filter(None, each)) if all(each) else NEVER
         known = self.protocols
-        if self.family == 6 and any(_reads(field, "ip", "protocol") for field, _ in pairs):
+        if self.family == 6 and any(reads(field, "ip", "protocol") for field, _ in pairs):
             return NEVER
         if len(named) > 1 or not _PROTOCOL.fullmatch(named[0]) or named[0] in _ALL_PROTOCOLS:
             return None
@@ -256,12 +268,12 @@ class Conditions:
             return None
         inner = Conditions(self.sets, self.hook, self.family)
         inner.protocols = named
-        each = [inner.of(field, "==", value) for field, value in pairs if not _tells_protocol(field)]
+        each = [inner.of(field, "==", value) for field, value in pairs if not tells_protocol(field)]
         if None in each or inner.also:
             return None
         if not inner.protocols or not all(each):
             return NEVER
-        return _joined([[f"-p {named[0]}"] if known is None else _ALWAYS, *filter(None, each)])
+        return joined([[f"-p {named[0]}"] if known is None else ALWAYS, *filter(None, each)])
 
     def _masked(self, left: Any, op: str, right: Any) -> list[str] | None:
         """Return the option for some bits of a mark, or some flags of TCP."""
@@ -269,14 +281,15 @@ class Conditions:
             return None
         field, mask = left
         sign = "! " if op == "!=" else ""
-        if _reads(field, "tcp", "flags"):
-            masked, wanted = tcp_flags(mask), tcp_flags(right)
-            if masked is None or wanted is None:
-                return None
-            self.only(["tcp"])
-            return [f"-m tcp {sign}--tcp-flags {masked} {wanted or 'NONE'}"]
-        if _reads(field, "ip", "frag-off") and (mask, right) == (_FRAGMENT_OFFSET, 0):
+        if reads(field, "tcp", "flags"):
+            found = flag_options(mask, right, negated=bool(sign))
+            if found is not None:
+                self.only(["tcp"])
+            return found
+        if reads(field, "ip", "frag-off") and (mask, right) == (_FRAGMENT_OFFSET, 0):
             return [f"{'' if op == '!=' else '! '}-f"] if self.family == 4 else NEVER
+        if field == {"ct": {"key": "state"}}:
+            return self._found(masked_state(mask, right, negated=op == "!="))
         if isinstance(mask, str) and isinstance(right, str):
             return self._bits_of_address(field, mask, right, sign)
         marks = {"meta": "mark", "ct": "connmark"}
@@ -287,12 +300,15 @@ class Conditions:
 
     def _bits_of_address(self, field: Any, mask: str, wanted: str, sign: str) -> list[str] | None:
         """Return the option for some bits of an address."""
-        for side, option in (("saddr", "-s"), ("daddr", "-d")):
-            if _reads(field, "ip", side) and self.family == 6:
+        for protocol, side in product(("ip", "ip6"), ("saddr", "daddr")):
+            if not reads(field, protocol, side):
+                continue
+            if FAMILIES[protocol] != self.family:
                 return NEVER
-            if _reads(field, "ip", side) and (possible := has_bits_of(wanted, mask)) is not None:
+            if (possible := has_bits_of(wanted, mask)) is not None:
                 # iptables would ignore the other bits
-                return [f"{sign}{option} {wanted}/{mask}"] if possible else _ALWAYS if sign else NEVER
+                option = "-s" if side == "saddr" else "-d"
+                return [f"{sign}{option} {wanted}/{mask}"] if possible else ALWAYS if sign else NEVER
         return None
 
     def _any_flag(self, values: list[Any], *, negated: bool) -> list[str] | None:
@@ -310,9 +326,10 @@ class Conditions:
                 return NEVER
             if field in ("saddr", "daddr"):
                 return self._addresses(field, values, negated=negated)
-            if field in ("protocol", "nexthdr"):
-                # behind extension headers, nft compares the first of them
-                return self._l4(values, negated=negated) if self.family == 4 else None
+            if field == "nexthdr":
+                return self._next_header(values, negated=negated)
+            if field == "protocol":
+                return self._l4(values, negated=negated)
             name = _HEADER_FIELDS.get((protocol, field))
             return self._header(name, values, negated=negated) if name is not None else None
         if field in ("sport", "dport") and protocol in TRANSPORTS:
@@ -322,13 +339,13 @@ class Conditions:
             return ports(field, values, negated=negated)
         if field == "type" and protocol in ("icmp", "icmpv6"):
             return self._icmp(protocol, values, negated=negated)
-        if (protocol, field) == ("ether", "saddr") and self.hook in _ARRIVING:
+        if (protocol, field) == ("ether", "saddr") and self.hook in ARRIVING:
             return self._each("-m mac", "--mac-source", map(str, values), negated=negated)
         return None
 
     def _icmp(self, protocol: str, kinds: list[Any], code: Any = None, *, negated: bool) -> list[str] | None:
         """Return the options for some types of ICMP, with a code if one is given."""
-        if _FAMILIES[protocol] != self.family:
+        if FAMILIES[protocol] != self.family:
             return NEVER
         found = [icmp_match(protocol, kind, code) for kind in kinds]
         if None in found:
@@ -340,22 +357,19 @@ class Conditions:
 
     def _header(self, name: str, values: list[Any], *, negated: bool) -> list[str] | None:
         """Return the options for numbers in the header."""
-        found = header_options(name, values, self.family, negated=negated)
-        if found is None:
-            return None
-        return self._all(found.options) if found.every else found.options
+        return self._found(header_options(name, values, self.family, negated=negated))
 
     def _each(self, match: str, flag: str, values: Iterable[str], *, negated: bool) -> list[str]:
         """Return the options for one of some values, or for none of them."""
-        options = [" ".join(filter(None, (match, "!" if negated else "", flag, value))) for value in values]
-        return self._all(options) if negated else options
+        found = each(match, flag, values, negated=negated)
+        return self._all(found.options) if negated else found.options
 
     def _all(self, options: list[str]) -> list[str]:
         """Return the options for several conditions that must all match."""
         if len(options) == 1:
             return options
         self.also += options
-        return _ALWAYS
+        return ALWAYS
 
     def _addresses(self, field: str, values: list[Any], *, negated: bool) -> list[str] | None:
         found = [address(one) for one in values]
@@ -376,7 +390,14 @@ class Conditions:
         if negated:
             return self._each("", "-p", names, negated=True)
         self.only("icmpv6" if name == "ipv6-icmp" else name for name in names)
-        return _ALWAYS
+        return ALWAYS
+
+    def _next_header(self, values: list[Any], *, negated: bool) -> list[str] | None:
+        """Return the option for the header that follows that of IPv6: of a packet without extension headers."""
+        names = frozenset(map(protocol_named, values))
+        if negated or not _UPPER.issuperset(names) or self._l4(values, negated=False) is None:
+            return None
+        return ["-m ipv6header --header protocol"]
 
     def _meta(self, key: str, values: list[Any], *, negated: bool) -> list[str] | None:
         if key in ("iifname", "oifname", "iif", "oif"):
@@ -388,16 +409,19 @@ class Conditions:
                 return None
             own = ("ipv4", "ip") if self.family == 4 else ("ipv6", "ip6")
             holds = any(str(one) in own for one in values)
-            return _ALWAYS if holds is not negated else NEVER
+            return ALWAYS if holds is not negated else NEVER
         if key == "length":
             return self._header(key, values, negated=negated)
         numbers = [one for one in values if isinstance(one, int)]
         if key == "mark" and len(numbers) == len(values):
             return self._each("-m mark", "--mark", map(hex, numbers), negated=negated)
-        if key in ("skuid", "skgid") and len(numbers) == len(values) and not negated:
+        if key in ("skuid", "skgid") and (found := spans(values)) is not None:
             if self.hook not in ("output", "postrouting"):
                 return None  # the user of the socket that the packet is for, if the kernel looked it up early
-            return [f"-m owner --{key[2:]}-owner {number}" for number in numbers]
+            ids = [str(first) if first == last else f"{first}-{last}" for first, last in found]
+            # to nft, a packet without a socket has no other user
+            match = f"-m owner{' --socket-exists' if negated else ''}"
+            return self._each(match, f"--{key[2:]}-owner", ids, negated=negated)
         if key == "pkttype" and {"host", "unicast", "broadcast", "multicast"}.issuperset(map(str, values)):
             kinds = ["unicast" if one == "host" else str(one) for one in values]
             return self._each("-m pkttype", "--pkt-type", kinds, negated=negated)
@@ -416,81 +440,3 @@ class Conditions:
         if any(len(name) > 15 or not {"*", "\\"}.isdisjoint(name) for name in names):
             return None
         return self._each("", flag, map(quote, names), negated=negated)
-
-    def _tracked(self, key: str, direction: Any, values: list[Any], *, negated: bool) -> list[str] | None:
-        names, sign = [str(one) for one in values], "! " if negated else ""
-        if direction is not None:
-            return self._of_direction(key, str(direction), values, negated=negated)
-        if key == "state" and _STATES.issuperset(names):
-            return [f"-m conntrack {sign}--ctstate {','.join(names).upper()}"]
-        if key == "status" and {"dnat", "snat"}.issuperset(names) and not negated:
-            return [f"-m conntrack --ctstate {','.join(names).upper()}"]
-        if key == "direction" and len(names) == 1 and names[0] in ("original", "reply"):
-            return [f"-m conntrack --ctdir {_opposite(names[0]) if negated else names[0].upper()}"]
-        numbers = [one for one in values if isinstance(one, int)]
-        if key == "mark" and len(numbers) == len(values):
-            return self._each("-m connmark", "--mark", map(hex, numbers), negated=negated)
-        return None
-
-    def _of_direction(
-        self, key: str, direction: str, values: list[Any], *, negated: bool
-    ) -> list[str] | None:
-        """Return the options for an address or a port of the connection in one direction."""
-        if key.startswith("ip") and key.startswith("ip6 ") is not (self.family == 6):
-            return NEVER
-        if key not in _TUPLE or direction not in ("original", "reply"):
-            return None
-        is_port = key.startswith("proto-")
-        found = [str(one) if isinstance(one, int) else None if is_port else address(one) for one in values]
-        if any(one is None or "-" in one for one in found):
-            return None
-        option = f"--ct{'orig' if direction == 'original' else 'repl'}{_TUPLE[key]}"
-        return self._each("-m conntrack", option, filter(None, found), negated=negated)
-
-    def _fib(self, about: Mapping[str, Any], values: list[Any], *, negated: bool) -> list[str] | None:
-        flags = about.get("flags")
-        sides = flags if isinstance(flags, list) else [flags]
-        if about.get("result") == "oif" and set(sides) in ({"saddr", "iif"}, {"saddr", "mark", "iif"}):
-            return self._way_back(values, marked="mark" in sides, negated=negated)
-        # to iptables, local addresses of IPv6 are unicast too (xt_addrtype.c); to nft no address is both
-        kinds = {"local", "broadcast", "multicast", "unicast"} if self.family == 4 else {"local", "multicast"}
-        if (
-            about.get("result") != "type"
-            or sides[0] not in ("saddr", "daddr")
-            or sides[1:] not in ([], ["iif"] if self.family == 4 and self.hook in _ARRIVING else [])
-            or not kinds.issuperset(map(str, values))
-        ):
-            return None
-        side = "--src-type" if sides[0] == "saddr" else "--dst-type"
-        limit = " --limit-iface-in" if len(sides) > 1 else ""
-        return self._each("-m addrtype", side, (f"{one}".upper() + limit for one in values), negated=negated)
-
-    def _way_back(self, values: list[Any], *, marked: bool, negated: bool) -> list[str] | None:
-        """Return the option for packets to whose source the routes lead back by the interface that they came from."""
-        if self.hook != "prerouting" or values not in ([True], [False]):
-            return None
-        exists = values[0] is not negated
-        return [f"-m rpfilter{' --validmark' if marked else ''}{'' if exists else ' --invert'}"]
-
-
-def _joined(each: Iterable[list[str]]) -> list[str]:
-    """Return all combinations of alternative options, one of each list."""
-    return [" ".join(filter(None, words)) for words in product(*each)]
-
-
-def _tells_protocol(expression: Any) -> bool:
-    """Return whether an expression is the protocol of the transport layer."""
-    return expression == {"meta": {"key": "l4proto"}} or _reads(expression, "ip", "protocol")
-
-
-def _reads(expression: Any, protocol: str, field: str) -> bool:
-    """Return whether an expression is a field of a header."""
-    payload = expression.get("payload") if isinstance(expression, Mapping) else None
-    return isinstance(payload, Mapping) and (payload.get("protocol"), payload.get("field")) == (
-        protocol,
-        field,
-    )
-
-
-def _opposite(direction: str) -> str:
-    return "REPLY" if direction == "original" else "ORIGINAL"

@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from iptsim.host.nft_changes import dscp_option
+from iptsim.host.nft_changes import dscp_option, ecn_bits
+from iptsim.host.nft_names import bits_named
 from iptsim.packet import Family
 
 #: Flags of TCP that iptables knows.
-_FLAGS = frozenset({"fin", "syn", "rst", "psh", "ack", "urg"})
+IPTABLES_FLAGS = frozenset({"fin", "syn", "rst", "psh", "ack", "urg"})
+#: The other ones, with the options for them.
+_ECN_FLAGS = {"cwr": "--ecn-tcp-cwr", "ecn": "--ecn-tcp-ece"}
+#: All flags of TCP, in the order of their bits.
+ALL_FLAGS = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"]
 _LARGEST = 0xFFFF
 _MOST_HOPS = 0xFF
 
@@ -48,12 +53,17 @@ def header_options(name: str, values: Sequence[Any], family: Family, *, negated:
     """Return the options for one of some values of a field, or for none of them; None if iptables has no such options.
 
     Args:
-        name: "hops", "dscp" or "length".
+        name: "hops", "dscp", "ecn" or "length".
         values: numbers, ranges as in libnftables-json(5), or names.
         family: of the packets.
         negated: none of the values.
     """
     sign = "! " if negated else ""
+    if name == "ecn":
+        bits = [ecn_bits(one) for one in values]
+        if None in bits:
+            return None
+        return Alternatives([f"-m ecn {sign}--ecn-ip-ect {one}" for one in bits], negated)
     if name == "dscp":
         if not all(isinstance(one, int | str) for one in values):
             return None
@@ -80,10 +90,47 @@ def header_options(name: str, values: Sequence[Any], family: Family, *, negated:
 
 def tcp_flags(value: Any) -> str | None:
     """Return flags of TCP for iptables, "" for none of them; None for those that iptables does not know."""
-    names = value if isinstance(value, list) else [] if value == 0 else [value]
-    if not all(isinstance(one, str) and one in _FLAGS for one in names):
+    names = _flags(value)
+    if names is None or not IPTABLES_FLAGS.issuperset(names):
         return None
     return ",".join(names).upper()
+
+
+def flag_options(mask: Any, wanted: Any, *, negated: bool) -> list[str] | None:
+    """Return the options for those flags of TCP of a mask that are set; None if iptables has no such options.
+
+    Args:
+        mask: the flags that are compared.
+        wanted: those of them that are set.
+        negated: not just these.
+    """
+    compared_flags, set_flags = _flags(mask), _flags(wanted)
+    if compared_flags is None or set_flags is None:
+        return None
+    if not set(set_flags) <= set(compared_flags):
+        return [""] if negated else []
+    plain = [one for one in compared_flags if one in IPTABLES_FLAGS]
+    of_ecn = [one for one in compared_flags if one in _ECN_FLAGS]
+    if negated and of_ecn:
+        return None
+    options = []
+    if plain:
+        shown = ",".join(one for one in set_flags if one in IPTABLES_FLAGS).upper() or "NONE"
+        options.append(f"-m tcp {'! ' if negated else ''}--tcp-flags {','.join(plain).upper()} {shown}")
+    if of_ecn:
+        words = (f"{'' if one in set_flags else '! '}{_ECN_FLAGS[one]}" for one in of_ecn)
+        options.append(f"-m ecn {' '.join(words)}")
+    return [" ".join(options)]
+
+
+def _flags(value: Any) -> list[str] | None:
+    """Return flags of TCP by name; None if one is unknown."""
+    if isinstance(value, Mapping) and isinstance(value.get("|"), list):
+        value = value["|"]
+    names: list[Any] = []
+    for one in value if isinstance(value, list) else [value]:
+        names += (bits_named("tcp flags", one) or [None] * bool(one)) if isinstance(one, int) else [one]
+    return names if all(isinstance(one, str) and one in ALL_FLAGS for one in names) else None
 
 
 def _span(value: Any) -> tuple[int, int] | None:

@@ -49,3 +49,17 @@ def icmp_match(protocol: str, kind: Any, code: Any = None) -> tuple[str, str, st
             return None
         value = f"{number}/{code}"
     return ("icmp", "--icmp-type", value) if protocol == "icmp" else ("icmp6", "--icmpv6-type", value)
+
+
+def with_code(protocol: str, options: list[str], code: Any) -> list[str] | None:
+    """Return options for types of ICMP with a code; None if they are for something else, or the code is unknown.
+
+    >>> with_code("icmp", ["-m icmp --icmp-type 3"], "frag-needed")
+    ['-m icmp --icmp-type 3/4']
+    """
+    number = code if isinstance(code, int) else _CODES[protocol].get(str(code))
+    before = "-m icmp --icmp-type " if protocol == "icmp" else "-m icmp6 --icmpv6-type "
+    types = [one.removeprefix(before) for one in options if one.startswith(before)]
+    if number is None or len(types) < len(options) or not all(map(str.isdigit, types)):
+        return None
+    return [f"{before}{one}/{number}" for one in types]

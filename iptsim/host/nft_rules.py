@@ -11,12 +11,28 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
-from iptsim.extensions.base import quote
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.nft_chains import NftProxy, NftRule
 from iptsim.host.nft_changes import header_change, mark_change
-from iptsim.host.nft_conditions import NEVER, TRANSPORTS, Conditions
-from iptsim.host.nft_values import address, is_limited, limit_words, may_overlap, plain, port_range, shares
+from iptsim.host.nft_conditions import Conditions
+from iptsim.host.nft_restrictions import ALWAYS, NEVER, TRANSPORTS
+from iptsim.host.nft_shares import hashes, shares
+from iptsim.host.nft_targets import (
+    COMMENT,
+    comment_of_element,
+    comment_words,
+    reject_words,
+    synproxy_words,
+)
+from iptsim.host.nft_values import (
+    address,
+    is_limited,
+    is_prefix,
+    limit_words,
+    may_overlap,
+    plain,
+    port_range,
+)
 from iptsim.packet import Family
 
 #: The statement of a pasted text for rules that it does not show.
@@ -24,30 +40,10 @@ GAP = "gap"
 #: Statements that only observe, or that affect later packets alone.
 _QUIET = frozenset({"comment", "counter", "ct helper", "ct timeout", "dup", "last", "log"})
 #: Statements that are conditions without an equivalent; some end the rule where they have no effect (NFT_BREAK).
-_RATES = frozenset({"ct count", "ct expectation", "flow", "limit", "meter", "quota"})
+_RATES = frozenset({"ct count", "ct expectation", "flow", "limit", "meter", "quota", "reset"})
 #: Statements that change the elements of a set; each may have statements of its own, which are conditions then.
 _UPDATES = frozenset({"map", "set"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN"}
-#: What `reject with` replies, in iptables' words.
-REJECTS: dict[Family, dict[str, str]] = {
-    4: {
-        "port-unreachable": "icmp-port-unreachable",
-        "host-unreachable": "icmp-host-unreachable",
-        "net-unreachable": "icmp-net-unreachable",
-        "prot-unreachable": "icmp-proto-unreachable",
-        "net-prohibited": "icmp-net-prohibited",
-        "host-prohibited": "icmp-host-prohibited",
-        "admin-prohibited": "icmp-admin-prohibited",
-        "no-route": "icmp-net-unreachable",
-    },
-    6: {
-        "port-unreachable": "icmp6-port-unreachable",
-        "no-route": "icmp6-no-route",
-        "host-unreachable": "icmp6-addr-unreachable",
-        "addr-unreachable": "icmp6-addr-unreachable",
-        "admin-prohibited": "icmp6-adm-prohibited",
-    },
-}
 #: Translations of nat: iptables' target, and its option for addresses and ports.
 _TRANSLATIONS = {
     "dnat": ("DNAT", "--to-destination"),
@@ -55,9 +51,9 @@ _TRANSLATIONS = {
     "masquerade": ("MASQUERADE", "--to-ports"),
     "redirect": ("REDIRECT", "--to-ports"),
 }
-_FIELDS: tuple[Literal["addr", "port"], ...] = ("addr", "port")
-#: Flags of a translation that do not affect which address it is.
-_PORT_FLAGS = frozenset({"random", "fully-random"})
+_FIELDS: tuple[Literal["addr", "port", "value"], ...] = ("addr", "port", "value")
+#: Flags of a translation that do not affect which addresses it may be.
+_PORT_FLAGS = frozenset({"fully-random", "persistent", "random"})
 _FIRST_SEGMENT = "-m tcp --tcp-flags SYN,RST SYN"
 #: What a statement changes that limits the segments of TCP.
 _MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
@@ -72,9 +68,8 @@ _CHANGES = (
     (re.compile(r"-j (?:HL|TTL)"), {"hl", "ttl"}),
     (re.compile(r"-j DSCP"), {"dscp"}),
 )
-_COMMENT = "-m comment --comment"
-#: The most characters of a comment of iptables (XT_MAX_COMMENT_LEN).
-_LONGEST_COMMENT = 255
+#: Keys of maps that no field of the packet decides.
+_BY_CHANCE = frozenset({"jhash", "numgen", "symhash"})
 #: The maximum number of alternatives of a rule; those for the services of a cluster are some thousands.
 _MOST = 30_000
 
@@ -189,8 +184,8 @@ class _Rule:
         for statement in statements:
             for key, value in statement.items():
                 if key == "comment":
-                    self.comment = _comment(value)
-                if key in _QUIET or (key == "mangle" and _is_trace(value)):
+                    self.comment = comment_words(value)
+                if key in _QUIET or (key == "mangle" and _is_quiet(value)):
                     if not _is_constant(key, value):
                         self.conditions.hidden.append(key)  # a key that the map lacks ends the rule
                     continue
@@ -207,8 +202,7 @@ class _Rule:
                     actions.append(_Action([], "", "", self.conditions.copy()))
                 elif key == "vmap" or _mapped_field(value) is not None:
                     maps = True
-                    found = self._vmap(value) if key == "vmap" else self._mapped(key, value)
-                    actions += [_Action(*one, self.conditions.copy()) for one in found]
+                    actions += self._vmap(value) if key == "vmap" else self._mapped(key, value)
                 elif key != "continue":
                     actions.append(_Action(*self._action(key, value), self.conditions.copy()))
         if len(actions) > 1 and any(_DEPENDENT.search(one.target) for one in actions):
@@ -228,7 +222,7 @@ class _Rule:
             if len(made) > before:
                 changed = changed.union(*(on for found, on in _CHANGES if found.match(action.target)))
         for action, words in made:
-            comment = "" if _COMMENT in words else self.comment
+            comment = "" if COMMENT in words else self.comment
             yield " ".join(filter(None, (words, comment, action.target))), action.called, action.conditions
 
     def _called_changes(self, action: _Action) -> frozenset[str]:
@@ -267,6 +261,9 @@ class _Rule:
             return self._translation(key, value)
         if key == "notrack":
             return "-j CT --notrack"
+        if key == "synproxy" and self.table.hook in ("input", "forward"):
+            self.conditions.only(["tcp"])
+            return synproxy_words(value)
         if key == "queue" and not self.table.nat and (words := queue_words(value)) is not None:
             return words
         if key == "mangle" and (change := mark_change(value)) is not None:
@@ -305,15 +302,15 @@ class _Rule:
         """Return the target that translates addresses or ports as a statement does."""
         about = value if isinstance(value, Mapping) else {}
         flags = about.get("flags", ())
-        if value not in (None, about) or not _PORT_FLAGS.issuperset(
-            [flags] if isinstance(flags, str) else flags
-        ):
+        flags = {flags} if isinstance(flags, str) else set(flags)
+        if value not in (None, about) or not _PORT_FLAGS.issuperset(flags - {"netmap"}):
             raise UntranslatableError
         self._only_family(about)
+        if "netmap" in flags:
+            return self._netmap(key, about)
         target, option = _TRANSLATIONS[key]
         to = address(about["addr"]) if "addr" in about else ""
         port = port_range(about["port"]) if "port" in about else ""
-        # netmap, and addresses from a map
         if to is None or "/" in to or port is None or (key in ("dnat", "snat")) is not bool(to):
             raise UntranslatableError
         if port and not (self.conditions.protocols and TRANSPORTS.issuperset(self.conditions.protocols)):
@@ -321,7 +318,16 @@ class _Rule:
         if self.family == 6 and to and port:
             to = f"[{to}]".replace("-", "]-[")
         to = f"{to}:{port}" if to and port else to or port
-        return f"-j {target} {option} {to}" if to else f"-j {target}"
+        more = " --persistent" if "persistent" in flags and key in ("dnat", "snat") else ""
+        return f"-j {target} {option} {to}{more}" if to else f"-j {target}"
+
+    def _netmap(self, key: str, about: Mapping[str, Any]) -> str:
+        """Return the target that replaces the network of an address (nft_nat_setup_netmap)."""
+        to = address(about.get("addr"))
+        sides = {"dnat": ("prerouting", "output"), "snat": ("postrouting", "input")}
+        if to is None or not is_prefix(to) or "port" in about or self.table.hook not in sides.get(key, ()):
+            raise UntranslatableError
+        return f"-j NETMAP --to {to}"
 
     def _reject(self, value: Any) -> str:
         if not isinstance(value, Mapping) or not value:
@@ -333,15 +339,21 @@ class _Rule:
         if value.get("type") == ("icmpv6" if self.family == 4 else "icmp"):
             # nft adds a condition on the family, which it does not list (stmt_reject_gen_dependency)
             self.conditions.options.append(NEVER)
-        kind = REJECTS[self.family].get(str(value.get("expr")))
-        return f" --reject-with {kind}" if kind else ""
+        return reject_words(value, self.family)
 
-    def _mapped(self, key: str, value: Any) -> Iterator[tuple[list[str], str, str]]:
-        """Yield the translations whose address or port comes from a map: options, target, "" for no chain."""
+    def _mapped(self, key: str, value: Any) -> Iterator[_Action]:
+        """Yield the translations, or the changes, whose address, port or value comes from a map."""
         field = _mapped_field(value)
-        if key not in _TRANSLATIONS or field is None or not self.table.nat:
+        if field is None or not (
+            key == "mangle" if field == "value" else key in _TRANSLATIONS and self.table.nat
+        ):
             raise UntranslatableError
-        for options, to in self._found_in(*self._map(value[field]["map"])):
+        of, elements = self._map(value[field]["map"])
+        self._only_family(value)
+        if key == "mangle":
+            # of several changes, the last one remains
+            elements = sorted(elements, key=lambda one: plain(one[0]) != "*")
+        for options, to, conditions in self._found_in(of, elements):
             both = to.get("concat") if isinstance(to, Mapping) else None
             if both is None:
                 about = {**value, field: to}
@@ -349,81 +361,87 @@ class _Rule:
                 about = {**value, "addr": both[0], "port": both[1]}
             else:
                 raise UntranslatableError
-            yield options, self._translation(key, about), ""
+            yield _Action(options, self._target(key, about), "", conditions)
 
-    def _vmap(self, value: Any) -> Iterator[tuple[list[str], str, str]]:
-        """Yield the elements of a verdict map: options, target, called chain."""
+    def _vmap(self, value: Any) -> Iterator[_Action]:
+        """Yield the elements of a verdict map."""
         if not isinstance(value, Mapping):
             raise UntranslatableError
         key, elements = self._map(value)
+        keys = [plain(one) for one, _ in elements]
         # a packet may find several elements, or one by chance
-        overlaps = "numgen" in key or may_overlap([plain(one) for one, _ in elements])
+        overlaps = not _BY_CHANCE.isdisjoint(key) or "*" in keys or may_overlap(keys)
         passed = False
-        for options, verdicts in self._found_in(key, elements):
+        for options, verdicts, conditions in self._found_in(key, elements):
             if not isinstance(verdicts, Mapping) or (passed and overlaps):
                 raise UntranslatableError  # a packet would be looked up again
             passed = passed or not {"continue", "jump"}.isdisjoint(verdicts)
             for verdict, inner in verdicts.items():
                 if verdict != "continue":
                     _, target, called = self._action(verdict, inner)
-                    yield options, target, called
+                    yield _Action(options, target, called, conditions)
 
     def _map(self, value: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[Any]]:
-        """Return what a map looks up, and its elements."""
+        """Return what a map looks up, and its elements: last the one for all other packets."""
         key, data = value.get("key"), value.get("data")
         elements = data.get("set") if isinstance(data, Mapping) else self.conditions.named(data)
         if not isinstance(elements, list | tuple) or not isinstance(key, Mapping):
             raise UntranslatableError
         if any(not isinstance(one, list) or len(one) != 2 or is_limited(one[0]) for one in elements):
             raise UntranslatableError
-        return key, elements
+        return key, sorted(elements, key=lambda one: plain(one[0]) == "*")
 
-    def _found_in(self, key: Mapping[str, Any], elements: Sequence[Any]) -> Iterator[tuple[list[str], Any]]:
-        """Yield the elements of a map that packets may find: options for the key, and what belongs to it."""
+    def _found_in(
+        self, key: Mapping[str, Any], elements: Sequence[Any]
+    ) -> Iterator[tuple[list[str], Any, Conditions]]:
+        """Yield the elements of a map that packets may find: options for the key, what belongs to it, conditions."""
         conditions = self.conditions
-        if "numgen" in key:
-            yield from self._by_chance(key["numgen"], elements)
+        if not _BY_CHANCE.isdisjoint(key):
+            yield from self._by_chance(key, elements)
             return
         conditions.imply_protocol(key)
         for element, found in elements:
             before, wanted = conditions.protocols, plain(element)
-            options = None if wanted == "*" else conditions.together([(key, wanted)])
+            if wanted == "*":
+                options = ALWAYS if conditions.has_field(key) else None
+            else:
+                options = conditions.together([(key, wanted)])
             if options is None or conditions.protocols != before:
                 raise UntranslatableError
-            if options and (comment := _comment_of_element(element)):
+            if options and (comment := comment_of_element(element)):
                 options = [f"{one} {comment}".strip() for one in options]
             if options:
-                yield options, found
+                yield options, found, conditions.copy()
 
-    def _by_chance(self, about: Any, elements: Sequence[Any]) -> Iterator[tuple[list[str], Any]]:
-        """Yield the elements of a map whose key is a number in turn or by chance."""
-        chances = shares(about, [plain(element) for element, _ in elements])
-        if chances is None:
+    def _by_chance(
+        self, key: Mapping[str, Any], elements: Sequence[Any]
+    ) -> Iterator[tuple[list[str], Any, Conditions]]:
+        """Yield the elements of a map whose key is a number in turn or by chance, or a hash."""
+        ((kind, about),) = key.items()
+        wanted = [plain(element) for element, _ in elements]
+        if kind == "numgen":
+            chances = shares(about, wanted)
+            hidden: list[str | None] | None = [""] * len(wanted)
+        else:
+            is_there = kind == "symhash" or self.conditions.has_field(about.get("expr"))
+            hidden = hashes(kind, about, wanted) if is_there else None
+            chances = [""] * len(wanted)
+        if chances is None or hidden is None:
             raise UntranslatableError
-        for chance, (_, found) in zip(chances, elements, strict=True):
-            if chance is not None:
-                yield [chance], found
+        for chance, unknown, (_, found) in zip(chances, hidden, elements, strict=True):
+            if chance is not None and unknown is not None:
+                conditions = self.conditions.copy()
+                conditions.hidden += [unknown] * bool(unknown)
+                yield [chance], found, conditions
 
 
-def _mapped_field(value: Any) -> Literal["addr", "port"] | None:
-    """Return which part of a translation comes from a map: "addr" or "port"; None for neither."""
+def _mapped_field(value: Any) -> Literal["addr", "port", "value"] | None:
+    """Return which part of a translation or a change comes from a map: "addr", "port" or "value"; None for none."""
     if isinstance(value, Mapping):
         for field in _FIELDS:
             if isinstance(value.get(field), Mapping) and isinstance(value[field].get("map"), Mapping):
                 return field
     return None
-
-
-def _comment(value: Any) -> str:
-    """Return the option for a comment; "" if iptables could not have it."""
-    if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_COMMENT:
-        return ""
-    return f"{_COMMENT} {quote(value)}"
-
-
-def _comment_of_element(element: Any) -> str:
-    inner = element.get("elem") if isinstance(element, Mapping) else None
-    return _comment(inner.get("comment")) if isinstance(inner, Mapping) else ""
 
 
 def _is_constant(key: str, value: Any) -> bool:
@@ -433,7 +451,11 @@ def _is_constant(key: str, value: Any) -> bool:
     return not (isinstance(value, Mapping) and "map" in value)
 
 
-def _is_trace(value: Any) -> bool:
+def _is_quiet(value: Any) -> bool:
+    """Return whether a change does not affect which rules match: iptsim knows no labels."""
     key = value.get("key") if isinstance(value, Mapping) else None
     meta = key.get("meta") if isinstance(key, Mapping) else None
-    return isinstance(meta, Mapping) and meta.get("key") in ("nftrace", "priority")
+    if isinstance(meta, Mapping):
+        return meta.get("key") in ("nftrace", "priority")
+    connection = key.get("ct") if isinstance(key, Mapping) else None
+    return isinstance(connection, Mapping) and connection.get("key") in ("event", "label")

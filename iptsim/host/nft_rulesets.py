@@ -12,11 +12,12 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget, rules_not_shown
 from iptsim.extensions.targets.tproxy import to_proxy
 from iptsim.host.nft_chains import NftChain, NftRule
-from iptsim.languages import message
+from iptsim.languages import Message, message
 from iptsim.packet import Family
 
 #: Conditions that match depending on the packets before.
 _COUNTS = ("ct count", "limit", "meter", "quota")
+_HASHES = ("jhash", "symhash")
 
 
 @lru_cache(maxsize=512)
@@ -94,11 +95,19 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
     if of.hidden:
         hidden = Hidden(
             words=of.hidden,
-            reason=message("the packets that the {words} of nftables has counted so far", words=of.hidden)
-            if of.hidden.startswith(_COUNTS)
-            else message("what {words} of nftables matches, which iptsim can't read", words=of.hidden),
+            reason=_reason(of.hidden),
             settle=f"--assume {chain.family}:{chain.table}:{of.chain}:{of.position}=yes",
-            place=("nft", title, of.chain, of.position),
+            # elements of a map may have different conditions
+            place=("nft", title, of.chain, of.position, of.hidden),
         )
         matches = (*matches, hidden)
     return Rule(title, of.chain, of.position, rule.parameters, matches, target)
+
+
+def _reason(words: str) -> Message:
+    """Return what is not known of conditions, as a phrase that follows "depends on"."""
+    if words.startswith(_COUNTS):
+        return message("the packets that the {words} of nftables has counted so far", words=words)
+    if words.startswith(_HASHES):
+        return message("the hash of the packet that nftables computes for {words}", words=words)
+    return message("what {words} of nftables matches, which iptsim can't read", words=words)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
+from iptsim.extensions.services import PORTS
 from iptsim.packet import protocol_name
 
 #: The most ports in one `-m multiport`, as a range counts as two of its 15.
 _PORTS = 7
 #: Statements of an element of a set that can end its rule.
 _LIMITS = frozenset({"ct count", "limit", "quota"})
-_LEAST = 1e-6
 _NUMBER = re.compile(r"[0-9]{1,3}")
 #: The most elements of several fields that are compared with each other.
 _MOST_AREAS = 500
@@ -55,11 +55,45 @@ def address(value: Any) -> str | None:
 
 
 def has_bits_of(wanted: str, mask: str) -> bool | None:
-    """Return whether an IPv4 address has no bits outside a mask; None if they are no addresses."""
+    """Return whether an address has no bits outside a mask; None if they are no addresses of one family."""
     try:
-        return not int(IPv4Address(wanted)) & ~int(IPv4Address(mask))
+        one, other = ip_address(wanted), ip_address(mask)
     except ValueError:
         return None
+    return not int(one) & ~int(other) if one.version == other.version else None
+
+
+def has_host_bits(value: Mapping[str, Any]) -> bool:
+    """Return whether a prefix has bits set behind its length."""
+    prefix = value.get("prefix")
+    try:
+        if isinstance(prefix, Mapping):
+            ip_network(f"{prefix.get('addr')}/{prefix.get('len')}")
+    except ValueError:
+        return address(value) is not None and is_prefix(str(address(value)))
+    return False
+
+
+def is_prefix(text: str) -> bool:
+    """Return whether a text is a prefix, maybe with bits behind its length."""
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def spans(values: Sequence[Any]) -> list[tuple[int, int]] | None:
+    """Return the first and the last number of each value; None if one is neither a number nor a range."""
+    found: list[tuple[int, int]] = []
+    for one in values:
+        ends = one.get("range") if isinstance(one, Mapping) else [one, one]
+        if not isinstance(ends, list) or len(ends) != 2 or not all(type(end) is int for end in ends):
+            return None
+        if not 0 <= ends[0] <= ends[1]:
+            return None
+        found.append((ends[0], ends[1]))
+    return found
 
 
 def protocol_named(value: Any) -> str:
@@ -73,6 +107,8 @@ def port_range(value: Any) -> str | None:
     """Return a port or a range of ports for a target of nat."""
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, str) and value in PORTS:
+        return str(PORTS[value])
     found = value.get("range") if isinstance(value, Mapping) else None
     if isinstance(found, list) and len(found) == 2 and all(isinstance(one, int) for one in found):
         return f"{found[0]}-{found[1]}"
@@ -87,6 +123,8 @@ def ports(field: str, values: list[Any], *, negated: bool) -> list[str] | None:
             ports.append(":".join(map(str, one["range"])))
         elif isinstance(one, int):
             ports.append(str(one))
+        elif one in PORTS:
+            ports.append(str(PORTS[one]))  # a name in the text of `nft -S`
         else:
             return None
     if negated and len(ports) > _PORTS:
@@ -96,39 +134,6 @@ def ports(field: str, values: list[Any], *, negated: bool) -> list[str] | None:
         f"-m multiport {sign}--{field}s {','.join(ports[at : at + _PORTS])}"
         for at in range(0, len(ports), _PORTS)
     ]
-
-
-def shares(about: Any, values: Sequence[Any]) -> list[str | None] | None:
-    """Return for each value of a `numgen` the options that give it its share of the packets that earlier ones leave.
-
-    None instead of the options for a value that it never has; None in all for one that iptables cannot express.
-    """
-    mode, mod, offset = (
-        (about.get("mode"), about.get("mod"), about.get("offset", 0))
-        if isinstance(about, Mapping)
-        else (None,) * 3
-    )
-    if mode not in ("random", "inc") or not isinstance(mod, int) or not isinstance(offset, int) or mod < 1:
-        return None
-    found: list[str | None] = []
-    left = mod
-    for value in values:
-        ends = value.get("range") if isinstance(value, Mapping) else [value, value]
-        if not isinstance(ends, list) or len(ends) != 2 or not all(isinstance(one, int) for one in ends):
-            return None
-        count = min(ends[1], offset + mod - 1) - max(ends[0], offset) + 1
-        if count < 1 or left < count:
-            found.append(None)
-        elif count == left:
-            found.append("")
-        elif mode == "inc" and count == 1:
-            found.append(f"-m statistic --mode nth --every {left} --packet 0")
-        else:
-            # iptables would round other shares to none or all
-            share = min(max(count / left, _LEAST), 1 - _LEAST)
-            found.append(f"-m statistic --mode random --probability {share:.11f}")
-        left -= max(count, 0)
-    return found
 
 
 def may_overlap(elements: Sequence[Any]) -> bool:
@@ -204,3 +209,16 @@ def shown(value: Any) -> str:
     if words and isinstance(right, str) and right.startswith("@"):
         words.append(right)
     return " ".join(words) or "match"
+
+
+def shown_field(expression: Any) -> str:
+    """Return the fields of an expression as nft prints them; "" for others."""
+    if not isinstance(expression, Mapping) or len(expression) != 1:
+        return ""
+    ((kind, about),) = expression.items()
+    if kind == "concat" and isinstance(about, list):
+        return " . ".join(filter(None, map(shown_field, about)))
+    if not isinstance(about, Mapping):
+        return ""
+    words = [str(about[name]) for name in ("protocol", "key", "field") if name in about]
+    return " ".join([kind, *words] if kind not in ("payload",) else words)

@@ -24,10 +24,10 @@ from iptsim.packet import Family
 #: Statements that neither end a packet's path through the hooks nor change it for later rules.
 _HARMLESS = frozenset({
     "accept", "comment", "continue", "counter", "ct count", "ct timeout", "dup", "flow", "last", "limit", "log", "map",
-    "match", "meter", "quota", "return", "set",
+    "match", "meter", "quota", "reset", "return", "set",
 })  # fmt: skip
-#: What `mangle` may write without consequences: a trace flag, the queueing priority.
-_HARMLESS_KEYS = frozenset({"nftrace", "priority"})
+#: What `mangle` may write without consequences: a trace flag, the queueing priority, what is told of a connection.
+_HARMLESS_KEYS = frozenset({"event", "label", "nftrace", "priority"})
 #: Targets of iptables (`xt`) without consequences.
 _HARMLESS_TARGETS = frozenset({"AUDIT", "CHECKSUM", "CLASSIFY", "LED", "LOG", "NFLOG", "TRACE"})
 #: Statements that match every packet: a rule with only these before its verdict applies to all packets.

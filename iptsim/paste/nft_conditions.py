@@ -7,6 +7,8 @@ from typing import Any
 
 from lark import Token, Tree
 
+from iptsim.host.nft_header_fields import IPTABLES_FLAGS
+from iptsim.host.nft_names import bits_named, named
 from iptsim.paste.nft_json import (
     entry,
     json_value,
@@ -23,6 +25,16 @@ _RATE = re.compile(
     r"limit rate(?: over)? (?P<rate>\d{1,20}) ?(?P<unit>\w*bytes)?/(?P<per>\w+)(?: (?P<burst>\d{1,20}) \w+)?"
 )
 _COMPARISONS = frozenset({"<", "<=", ">", ">="})
+
+
+def _flag_names(text: str) -> list[str]:
+    """Return flags of TCP by their names, also those of a numeric listing."""
+    found = re.split("[,|]", text.replace(" ", ""))
+    return [
+        name
+        for one in found
+        for name in ((bits_named("tcp flags", int(one, 16)) or [one]) if one.startswith("0x") else [one])
+    ]
 
 
 def mark_of(text: str) -> dict[str, Any]:
@@ -112,6 +124,12 @@ class Conditions:
         else:
             self._condition(shown, flag, ",".join(values), negated=negated)
 
+    def _masked_address(self, tree: Tree[Token]) -> None:
+        protocol, side, mask, operator, value = map(str, tree.children)
+        left = {"&": [{"payload": {"protocol": protocol, "field": side}}, mask]}
+        self.statements.append({"match": {"op": operator, "left": left, "right": value}})
+        self.unread.append(f"{protocol} {side} & {mask} {operator} {value}")
+
     def _concat(self, tree: Tree[Token]) -> None:
         fields, *values = tree.children
         negated = isinstance(values[0], Token) and str(values[0]) == "!="
@@ -196,6 +214,12 @@ class Conditions:
         self.statements.append({"vmap": map_of(tree)})
         self.unread.append(f"{str(tree.children[0]).removeprefix('meta ')} vmap")
 
+    def _chance(self, tree: Tree[Token]) -> None:
+        name, *rest = tree.children
+        negated, values = self._value(Tree("", rest))
+        self._compare(looked_up(str(name)), Tree("", rest), values, negated=negated)
+        self.unread.append(f"{name} {', '.join(values)}")
+
     def _status(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
         self._compare({"ct": {"key": "status"}}, tree, values, negated=negated, flags=True)
@@ -227,7 +251,8 @@ class Conditions:
             self.unread.append(f"{words} {', '.join(values)}")
             return
         flag = "--src-type" if sides == ["saddr"] else "--dst-type"
-        self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, values[0].upper()]
+        (kind,) = named("fib type", json_value(values[0]))
+        self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, str(kind).upper()]
 
     def _pkttype(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
@@ -263,7 +288,7 @@ class Conditions:
     def _flags(self, tree: Tree[Token]) -> None:
         tokens = list(tree.scan_values(lambda one: isinstance(one, Token)))
         operator = next((str(one) for one in tokens if one.type in ("OPERATOR", "NONE_OF")), "")
-        first, *second = [re.split("[,|]", one.replace(" ", "")) for one in tokens if one.type == "FLAGS"]
+        first, *second = [_flag_names(one) for one in tokens if one.type == "FLAGS"]
         if any(one.type == "NO_FLAG" for one in tokens):
             second = [[]]
         flags: dict[str, Any] = {"payload": {"protocol": "tcp", "field": "flags"}}
@@ -272,7 +297,9 @@ class Conditions:
             self.unread.append("tcp flags")
             return
         if not second:
-            right = first if len(first) > 1 else first[0]
+            right: Any = first if len(first) > 1 else first[0]
+            if operator in ("==", "!=") and len(first) > 1:
+                right = {"|": first}
             self.statements.append({"match": {"op": operator or "in", "left": flags, "right": right}})
             self.unread.append(f"tcp flags {operator} {','.join(first)}")
             return
@@ -280,8 +307,11 @@ class Conditions:
         mask, wanted = (first, second[0]) if is_first else (second[0], first)
         negated = operator == "!="
         left = {"&": [flags, mask]}
-        right = wanted or 0
-        self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": right}})
+        op = "!=" if negated else "=="
+        self.statements.append({"match": {"op": op, "left": left, "right": wanted or 0}})
+        if not IPTABLES_FLAGS.issuperset((*mask, *wanted)):
+            self.unread.append("tcp flags")
+            return
         self.conditions += [
             *([] if self.protocol else ["-p", "tcp"]),
             *("-m", "tcp", *(["!"] if negated else []), "--tcp-flags"),
@@ -317,9 +347,8 @@ class Conditions:
     def _header(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children
         negated, values = self._value(Tree("", rest))
-        protocol, _, field = str(name).removeprefix("meta ").rpartition(" ")
-        left = {"payload": {"protocol": protocol, "field": field}} if protocol else {"meta": {"key": field}}
-        self._compare(left, tree, values, negated=negated)
+        left = {"tcp option": {"name": "maxseg", "field": "size"}}
+        self._compare(left if "option" in str(name) else looked_up(str(name)), tree, values, negated=negated)
         self.unread.append(f"{name} {', '.join(values)}")
 
     def _fragment(self, tree: Tree[Token]) -> None:

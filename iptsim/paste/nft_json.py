@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from lark import Token, Tree
@@ -13,6 +14,15 @@ from iptsim.extensions.services import PORTS
 _VERDICTS = frozenset({"accept", "continue", "drop", "goto", "jump", "queue", "return"})
 #: The bits of connection states (NF_CT_STATE_BIT and its like in nf_conntrack_common.h).
 _STATES = {1: "invalid", 2: "established", 4: "related", 8: "new", 64: "untracked"}
+_CHANCE = re.compile(
+    r"(?P<kind>numgen|jhash|symhash)(?: (?P<mode>random|inc)| (?P<of>(?!mod ).+?))? mod (?P<mod>[0-9]+)"
+    r"(?: seed (?P<seed>0x[0-9a-f]+))?(?: offset (?P<offset>[0-9]+))?"
+)
+_PORT_NAME = re.compile(r'((?:^|\s)\S*:)("[a-z][a-z0-9-]*")(?=\s|$)')
+_PREFIX = re.compile(
+    r"(?<![\w.])(?P<field>ip6? [sd]addr) (?P<not>!= )?(?P<address>[0-9a-f.:]+)/(?P<length>[0-9]{1,3})(?=\s|$)"
+)
+_DIRECTION = re.compile(r"ct (?P<dir>original|reply) (?P<key>.+)")
 _QUOTED = re.compile(r'"[^"]*"')
 #: What nft prints after an element's key.
 _ADDED = re.compile(
@@ -22,13 +32,23 @@ _COMMENT = re.compile(r'\scomment\s+"([^"]*)"')
 
 
 def looked_up(text: str) -> dict[str, Any]:
-    """Return what a map looks up, in the form of libnftables-json(5): one field, several, or a number by chance."""
+    """Return what a map looks up, in the form of libnftables-json(5): fields, a number by chance, or a hash."""
+    if found := _CHANCE.fullmatch(text):
+        about: dict[str, Any] = {"mode": found["mode"]} if found["mode"] else {}
+        about |= {"mod": int(found["mod"]), "offset": int(found["offset"] or 0)}
+        if found["of"]:
+            about["expr"] = looked_up(found["of"])
+        if found["seed"]:
+            about["seed"] = number(found["seed"])
+        return {found["kind"]: about}
+    if text.startswith("fib "):
+        fields, _, result = text.removeprefix("fib ").rpartition(" ")
+        return {"fib": {"result": result, "flags": fields.split(" . ")}}
     if " . " in text:
         return {"concat": [looked_up(one) for one in text.split(" . ")]}
-    if text.startswith("numgen "):
-        _, mode, _, mod, *offset = text.split()
-        return {"numgen": {"mode": mode, "mod": int(mod), "offset": int(offset[-1]) if offset else 0}}
     kind, _, field = text.removeprefix("meta ").rpartition(" ")
+    if found := _DIRECTION.fullmatch(text):
+        return {"ct": {"key": found["key"], "dir": found["dir"]}}
     if kind == "ct":
         return {"ct": {"key": field}}
     return {"payload": {"protocol": kind, "field": field}} if kind else {"meta": {"key": field}}
@@ -115,13 +135,21 @@ def _joined(text: str) -> Any:
 
 def port_of(text: str) -> str:
     """Return a port by its number; a name that is not known stays."""
-    return str(PORTS[text]) if text in PORTS else text
+    name = text.strip('"')
+    return str(PORTS[name]) if name in PORTS else text
+
+
+def with_numbers(text: str) -> str:
+    """Return the text of a rule with numbers instead of the names of ports in translations (`nft -S`)."""
+    return _PORT_NAME.sub(lambda found: found[1] + port_of(found[2]), text)
 
 
 def translation_of(text: str, *, redirects: bool) -> dict[str, Any] | None:
     """Return the address and port of a translation: "172.17.0.2:80", "[fd00::2]:80-90", or ":8080" of a redirect."""
     if not text:
         return None
+    if text.count(":") > 1 and "[" not in text:
+        return {"addr": json_value(text)}
     found = re.fullmatch(r"(?:\[(?P<six>[^\]]+)\]|(?P<address>[^\[\]]*?))(?::(?P<port>\d+(?:-\d+)?))?", text)
     if redirects and re.fullmatch(r"[0-9]{1,5}", text):
         return {"port": int(text)}
@@ -148,6 +176,33 @@ def number(text: str) -> int:
     return int(text, 16) if text.startswith("0x") else int(text)
 
 
+def network_of(text: str) -> str | None:
+    """Return the address of a prefix without the bits behind its length, as `nft -f` reads it; None if it is none."""
+    try:
+        return str(ip_network(text, strict=False).network_address)
+    except ValueError:
+        return None
+
+
+def literal(text: str) -> str:
+    """Return the text of a rule in a listing with masks for prefixes that have bits behind their length.
+
+    nft prints a mask and a value like that, and no packet has such a value; `nft -f` would clear the bits.
+
+    >>> literal("ip daddr 10.2.0.9/23 drop")
+    'ip daddr & 255.255.254.0 == 10.2.0.9 drop'
+    """
+    return _PREFIX.sub(_masked, text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    network = network_of(f"{found['address']}/{found['length']}")
+    if network is None or ip_address(network) == ip_address(found["address"]):
+        return found[0]
+    mask = ip_network(f"{network}/{found['length']}").netmask
+    return f"{found['field']} & {mask} {'!=' if found['not'] else '=='} {found['address']}"
+
+
 def json_value(text: str) -> Any:
     """Return a value in the form of libnftables-json(5)."""
     if re.fullmatch(r"[0-9]{1,10}|0x[0-9a-fA-F]{1,8}", text):
@@ -155,7 +210,7 @@ def json_value(text: str) -> Any:
     if found := re.fullmatch(r"([0-9]{1,10})-([0-9]{1,10})", text):
         return {"range": [int(found[1]), int(found[2])]}
     if found := re.fullmatch(r"([0-9a-fA-F.:]+)/([0-9]{1,3})", text):
-        return {"prefix": {"addr": found[1], "len": int(found[2])}}
+        return {"prefix": {"addr": network_of(text) or found[1], "len": int(found[2])}}
     if found := re.fullmatch(r"([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)", text):
         return {"range": [found[1], found[2]]}
     return text

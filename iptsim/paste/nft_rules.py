@@ -15,15 +15,18 @@ from iptsim.extensions.hidden import SHOW_BOTH, Hidden
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.grammar import parser
 from iptsim.host.nft_changes import header_change, mark_change
-from iptsim.host.nft_rules import REJECTS
+from iptsim.host.nft_names import reject_reason
+from iptsim.host.nft_targets import REJECTS, synproxy_words
 from iptsim.languages import message
 from iptsim.paste.nft_conditions import Conditions, mark_of
 from iptsim.paste.nft_json import (
     json_value,
+    literal,
     map_of,
     number,
     translation_of,
     update_of,
+    with_numbers,
 )
 from iptsim.paste.nft_lines import has_variables
 
@@ -34,8 +37,12 @@ _ACTIONS = frozenset({
 })  # fmt: skip
 #: Flags that are all of a packet's or connection's, rather than some of them.
 _EXACT = re.compile(r"\bct (?:status ==|state (?:[!=]= ?)?\w+ ?(?:[|]|or )|state == ?\w+ ?,)")
-#: Headers of a packet within the packet.
-_INNER = re.compile(r"\b(?:vxlan|geneve|gre|gretap) (?:ip6?|tcp|udp|ether|icmp) ")
+#: Headers of a packet within the packet, and fields of a tunnel or a route.
+_INNER = re.compile(
+    r"\b(?:(?:vxlan|geneve|gre|gretap) (?:ip6?|tcp|udp|ether|icmp)|ipsec (?:in|out)|rt (?:ip6?|nexthop)) "
+)
+#: What `nft -a` adds to a rule.
+_HANDLE = re.compile(r"\s+# handle \d+$")
 #: What a statement changes in a mark.
 _OPERATORS = {"kept": "&", "added": "|", "inverted": "^"}
 #: Statements after which an unknown word may belong to what they change.
@@ -59,9 +66,18 @@ class Translated(NamedTuple):
     statements: tuple[dict[str, Any], ...]
 
 
-def translated(text: str, family: int, line: int) -> Translated:
-    """Return an nftables rule as an iptables rule."""
-    text = re.sub(r"\s+# handle \d+$", "", text.strip()).rstrip("; ")
+def translated(text: str, family: int, line: int, *, is_listing: bool = False) -> Translated:
+    """Return an nftables rule as an iptables rule.
+
+    Args:
+        text: the rule.
+        family: of its table: 4 or 6; 0 for both.
+        line: the number of its line.
+        is_listing: nft has printed it; otherwise it may be what someone wrote for nft to read.
+    """
+    if is_listing or _HANDLE.search(text):
+        text = literal(text)
+    text = with_numbers(_HANDLE.sub("", text.strip()).rstrip("; "))
     try:
         unclear = has_variables(text) or _EXACT.search(text) or _INNER.search(text)
         tree = None if unclear else parser("nft").parse(text)
@@ -159,6 +175,7 @@ class _Rule(Conditions):
 
     def _log(self, tree: Tree[Token]) -> None:
         prefix = next((str(child).strip('"') for child in tree.children if str(child).startswith('"')), "")
+        # iptables cuts what it prints (libxt_LOG.c); nft does not (NF_LOG_PREFIXLEN)
         self.target = self.target or ["-j", "LOG", *(["--log-prefix", prefix[:29]] if prefix else [])]
 
     def _verdict(self, tree: Tree[Token]) -> None:
@@ -193,7 +210,7 @@ class _Rule(Conditions):
             known: str | None = "tcp-reset"
         else:
             self.statements.append({"reject": {"type": words[0], "expr": words[-1]}})
-            known = REJECTS[6 if self.family == 6 else 4].get(words[-1])
+            known = REJECTS[6 if self.family == 6 else 4].get(reject_reason(words[0], words[-1]))
         self.target = ["-j", "REJECT", *(["--reject-with", known] if known else [])]
 
     def _dnat(self, tree: Tree[Token]) -> None:
@@ -209,21 +226,38 @@ class _Rule(Conditions):
         self._translation("masquerade", "MASQUERADE", "", tree)
 
     def _translation(self, name: str, target: str, flag: str, tree: Tree[Token]) -> None:
-        to = next((str(one) for one in tree.children if isinstance(one, Token)), "")
-        if tree.children and isinstance(tree.children[-1], Tree):
-            found = {"map": map_of(tree.children[-1])}
-            about = {**(translation_of(to.rstrip(":"), redirects=False) or {}), "port": found}
-            self.statements.append({name: about if to else {"addr": found}})
-            self.unread.append(f"{tree.children[-1].children[0]} map")
-            self.target = ["-j", target]
-            return
-        self.statements.append({name: translation_of(to, redirects=name == "redirect")})
+        tokens = [one for one in tree.children if isinstance(one, Token)]
+        to = next((str(one) for one in tokens if one.type in ("WORD", "AT")), "")
+        flags = [str(one) for one in tokens if one.type == "NAT_FLAG"]
+        if any(one.type == "NETMAP" and one == "prefix" for one in tokens):
+            flags.append("netmap")
+        extra: dict[str, Any] = {"flags": flags} if flags else {}
+        family = next((str(one) for one in tokens if one.type == "FAMILY"), "")
+        extra |= {"family": family} if family else {}
         self.target = ["-j", target]
-        if tree.children and flag:
+        mapped = next((one for one in tree.children if isinstance(one, Tree)), None)
+        if mapped is not None:
+            found = {"map": map_of(mapped)}
+            about = {**(translation_of(to.rstrip(":"), redirects=False) or {}), "port": found}
+            self.statements.append({name: {**(about if to else {"addr": found}), **extra}})
+            self.unread.append(f"{mapped.children[0]} map")
+            return
+        about = translation_of(to, redirects=name == "redirect") or {}
+        self.statements.append({name: {**about, **extra} or None})
+        if to and flag and "netmap" in flags:
+            self.target = ["-j", "NETMAP", "--to", to]
+        elif to and flag:
             self.target += [flag, to.lstrip(":") if target == "REDIRECT" else to]
+        elif to and target == "MASQUERADE":
+            self.target += ["--to-ports", to.lstrip(":")]
 
     def _mark_set(self, tree: Tree[Token]) -> None:
         name, first, *changes = tree.children
+        if isinstance(first, Tree):
+            self.statements.append({"mangle": {"key": mark_of(str(name)), "value": {"map": map_of(first)}}})
+            self.unread.append(f"{first.children[0]} map")
+            self.target = ["-j", "MARK" if mark_of(str(name)) == mark_of("mark") else "CONNMARK"]
+            return
         value: Any = number(str(first)) if str(first)[:1].isdigit() else mark_of(str(first))
         for change in changes:
             assert isinstance(change, Tree)
@@ -250,7 +284,7 @@ class _Rule(Conditions):
 
     def _quiet(self, tree: Tree[Token]) -> None:
         word = str(tree.children[0])
-        ends = next((kind for kind in ("ct expectation", "flow") if word.startswith(kind)), "log")
+        ends = next((kind for kind in ("ct expectation", "flow", "reset") if word.startswith(kind)), "log")
         self.statements.append({ends: None})
 
     def _header_set(self, tree: Tree[Token]) -> None:
@@ -266,6 +300,13 @@ class _Rule(Conditions):
         about = translation_of(to, redirects=False) or {}
         self.statements.append({"tproxy": {**about, "family": family[0]} if family else about})
         self.unread.append(f"tproxy to {to}")
+
+    def _synproxy(self, tree: Tree[Token]) -> None:
+        words = [str(one) for one in tree.children]
+        at = words.index("mss") + 1 if "mss" in words else len(words)
+        about = {"mss": number(words[at])} if at < len(words) and words[at].isdigit() else {}
+        self.statements.append({"synproxy": about or None})
+        self.target = synproxy_words(about).split()
 
     def _notrack(self, tree: Tree[Token]) -> None:
         self.statements.append({"notrack": None})

@@ -6,7 +6,6 @@ listens on port 80. Neighbours are permanent, so that no chain can lose ARP.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import select
@@ -19,7 +18,12 @@ import pytest
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.host.namespace import Route, RoutingRule
+from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nftables import RulesetEntry, read_nftables, without_iptables
+from iptsim.paste.forms.nft import find
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Facts
+from iptsim.paste.prompts import command_of
 from tests.host.laboratory import NEEDS_KERNEL
 from tests.kernel.namespaces import CommandError, Namespace
 from tests.netfilter.hosts import ask, router
@@ -55,6 +59,18 @@ _RULES = (
     "tcp dport < 81 drop", "tcp sport >= 1024 accept", "meta length > 1000 drop", "meta length < 1000 accept",
     "tcp flags ! syn,ack drop", "tcp flags & (syn|rst) == 0x0 accept", "meta mark set 2", "meta mark 2 drop",
     "ip protocol 0 drop", "meta mark vmap { 0 : jump sub, 2 : drop }", "meta mark set meta mark ^ 0x2",
+    "tcp dport vmap { 81 : accept, * : drop }", "tcp dport { 81, * } drop", "meta mark != { 2, * } drop",
+    "icmp type vmap { echo-request : accept, * : drop }", "meta pkttype vmap { host : jump sub, broadcast : drop }",
+    "ct direction vmap { original : accept, reply : drop }", "numgen inc mod 1 0 drop",
+    "symhash mod 1 vmap { 0 : drop }",
+    "symhash mod 4 vmap { 0-1 : accept, 2-3 : drop }", "meta mark set tcp dport map { 80 : 2, 81 : 1 }",
+    "meta mark set meta mark map { 0 : 2, 2 : 0 }", "ct mark set tcp dport map { 80 : 2, * : 1 }", "ct mark 2 drop",
+    "tcp option maxseg size 1-65535 drop", "tcp option maxseg size 0-99 accept", "meta protocol ip6 drop",
+    "meta nfproto { ipv4, ipv6 } accept", "ct status { 0, 8 } accept", "reset tcp option sack-perm",
+    'oifname vmap { "eth0" : accept, * : jump sub }', "ct label set 1",
+    "tcp flags & (syn|ack|ecn|cwr) == syn drop",
+    "tcp flags == syn drop", "tcp flags & (ecn|cwr) == ecn|cwr drop",
+    "tcp flags != syn accept", "tcp flags == syn|ack drop",
 )  # fmt: skip
 _IP_RULES = (
     "ct state established accept",
@@ -84,6 +100,20 @@ _IP_RULES = (
     "ip daddr . tcp dport vmap { 10.9.0.0/24 . 80 : jump sub, 10.1.0.0/24 . 81 : drop }",
     "ip daddr . tcp dport vmap { 10.9.0.0/24 . 79-80 : jump sub, 10.9.0.2 . 80-81 : drop }",
     "ip daddr & 255.255.255.254 == 10.9.0.2 drop",
+    "ip daddr & 255.255.255.0 == 10.9.0.2 drop",
+    "ip daddr & 255.255.255.0 != 10.9.0.2 accept",
+    "ip daddr 10.9.0.2/24 drop",
+    "ip saddr { 10.9.0.2, * } drop",
+    "ip saddr != { 10.9.0.2, * } drop",
+    "ip saddr vmap { 10.9.0.2 : accept, 10.1.0.0/16 : drop, * : goto sub }",
+    "ip saddr . tcp dport vmap { 10.9.0.2 . 80 : jump sub, * : drop }",
+    "meta mark set ip saddr map { 10.9.0.2 : 2, * : 1 }",
+    "jhash ip saddr . ip daddr mod 2 vmap { 0 : drop, 1 : accept }",
+    "ip ecn not-ect drop",
+    "ip ecn != { ce, ect0 } accept",
+    "icmp type destination-unreachable icmp code host-unreachable drop",
+    "ct state & (established|related) == established drop",
+    "ct original ip daddr vmap { 10.9.0.2 : drop, 10.9.0.3 : accept }",
     "meta l4proto vmap { tcp : jump sub, udp : drop }",
     "ip protocol vmap { udp : drop, tcp : accept }",
     'iifname . tcp dport vmap { "eth0" . 80 : drop, "br0" . 81 : accept }',
@@ -111,6 +141,7 @@ _EARLY = (
     "fib daddr . iif type local accept",
     "fib saddr . iif type local drop",
     "ip daddr 10.9.0.2 notrack",
+    "fib daddr type vmap { local : accept, unicast : drop }",
     "meta l4proto tcp tproxy to :9999 drop",
     "tcp dport 80 meta mark set 2 tproxy to :0 accept",
 )
@@ -126,6 +157,12 @@ _NAT_RULES = {
         "counter",
         "dnat ip to tcp dport map { 79 : 10.9.0.2, 80 : 10.9.0.3 }",
         "tcp dport 80 dnat ip to numgen random mod 1 map { 0 : 10.9.0.2 }",
+        "dnat ip prefix to 10.9.0.0/30",
+        "dnat ip prefix to ip daddr map { 10.1.0.0/24 : 10.9.0.0/24 }",
+        "dnat ip to tcp dport map { 81 : 10.9.0.2, * : 10.9.0.3 }",
+        "dnat ip to jhash ip saddr mod 1 map { 0 : 10.9.0.2 }",
+        "dnat ip to jhash ip saddr mod 2 map { 0 : 10.9.0.2, 1 : 10.9.0.3 }",
+        "tcp dport 80 dnat ip to 10.9.0.3 persistent",
         "dnat ip addr . port to ip daddr . tcp dport map { 10.9.0.2 . 80 : 10.9.0.3 . 80 }",
         "tcp dport 80-81 redirect to :tcp dport map { 80 : 80, 81 : 80 }",
     ),
@@ -142,10 +179,14 @@ _NAT_RULES = {
         "tcp dport 80 drop",
         'iifname "br0" oifname != "br0" masquerade',
         "ip saddr 10.9.0.0/24 snat ip to 10.1.0.1",
+        "snat ip prefix to ip saddr map { 10.9.0.2 : 10.1.0.1/32 }",
+        "meta l4proto tcp masquerade to :2000-3000 random",
         'iifname vmap { "eth0" : accept, "br0" : jump sub }',
     ),
     "input": ("accept", "counter", "drop"),
 }
+#: Options of `nft list ruleset`: names or numbers, as JSON or as text.
+_FORMS = ("-j", "-j -nn", "-a", "-nn -y", "-S -T")
 #: Packets with mark 2 have no route.
 _POLICY = [
     RoutingRule(family=4, priority=0, table="local"),
@@ -301,6 +342,18 @@ def _rules(dice: random.Random) -> tuple[str, str]:
     return dump, "".join(tables)
 
 
+def _read(printed: str) -> NftRuleset:
+    """Return what a listing shows, as JSON or as text."""
+    if printed.startswith("{"):
+        return read_nftables(RulesetEntry.model_validate_json(printed))
+    lines = [Line(number, text, text) for number, text in enumerate(printed.splitlines(), 1)]
+    segment = find(lines, 0, command_of("# nft list ruleset"))
+    if segment is None:
+        return NftRuleset()
+    (facts,) = (one for one in segment.pieces if isinstance(one, Facts))
+    return read_nftables(RulesetEntry.model_validate_json(facts.files["nft-ruleset.json"]))
+
+
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     with ExitStack() as stack:
@@ -323,8 +376,8 @@ def test_what_is_certain_is_what_the_kernel_does(network: Network) -> None:
         host.namespace.routes.append(
             Route(family=4, destination=0, prefix_length=0, type="blackhole", table="100")
         )
-        printed = json.loads(network.host.run(["nft", "-j", "list", "ruleset"]))
-        found = read_nftables(RulesetEntry.model_validate(printed))
+        form = dice.choice(_FORMS)
+        found = _read(network.host.run(["nft", *form.split(), "list", "ruleset"]))
         host.namespace.nftables = without_iptables(found, host.rulesets.values())
         for (sender, target), outcome in zip(_QUESTIONS, network.outcomes(), strict=True):
             trace = ask(
@@ -334,7 +387,7 @@ def test_what_is_certain_is_what_the_kernel_does(network: Network) -> None:
                 dport=80,
                 facts={"tproxy_listener": False},
             )
-            what = f"{sender} to {target}: the kernel {outcome}, iptsim {trace.verdict}\n{dump}\n{tables}"
+            what = f"{form} {sender} to {target}: {outcome}, iptsim {trace.verdict}\n{dump}\n{tables}"
             if trace.verdict == "DEPENDS":
                 assert any(
                     hinge.nftables.effects

@@ -50,7 +50,8 @@ _PLACE = re.compile(r"\s*(?:position|index|handle)\s+\d+\s+")
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the nftables tables, or the command that adds a rule, that start at a line; or None."""
     if _TABLE.match(lines[at].text) or _CHAIN.match(lines[at].text):
-        reader = _Reader(lines, at)
+        is_listing = command is not None and command.program == "nft" and "list" in command.words
+        reader = _Reader(lines, at, is_listing=is_listing)
         reader.read()
         return reader.segment()
     return _commands(lines, at)
@@ -179,9 +180,16 @@ def _base_fields(found: re.Match[str]) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads nftables tables line by line."""
+    """Reads nftables tables line by line.
 
-    def __init__(self, lines: list[Line], at: int) -> None:
+    Args:
+        lines: the lines.
+        at: the first one.
+        is_listing: nft has printed them.
+    """
+
+    def __init__(self, lines: list[Line], at: int, *, is_listing: bool = False) -> None:
+        self.is_listing = is_listing
         self.lines, self.first, self.at, self.last = lines, at, at, at
         self.statements = Statements(lines[:at])
         self.table: tuple[str, str] | None = None
@@ -314,7 +322,7 @@ class _Reader:
         if text.startswith("#") or re.match(r"(flags|comment)\b.*;?$", text):
             return
         family = {"ip": 4, "ip6": 6}.get(self.table[0], 0)
-        rule = translated(text, family, line.number)
+        rule = translated(text, family, line.number, is_listing=self.is_listing)
         if rules is not None and is_foreign(rule.statements):
             self.native.add(self.table)
         if rules is not None:

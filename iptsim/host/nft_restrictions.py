@@ -1,0 +1,111 @@
+"""The packets to which expressions of nftables restrict a rule by what they read; see libnftables-json(5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+from typing import Any
+
+from iptsim.packet import Family
+
+#: The address families of protocols that only one of them has.
+FAMILIES: dict[str, Family] = {"icmp": 4, "icmpv6": 6, "ip": 4, "ip6": 6}
+#: Protocols with ports, by nft's names.
+TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
+#: Protocols with a type and a code.
+_WITH_TYPE = frozenset({"icmp", "icmpv6"})
+#: What every packet has.
+_ALWAYS_THERE = frozenset({"iif", "iifname", "l4proto", "mark", "nfproto", "oif", "oifname", "protocol"})
+#: A condition that no packet of the family satisfies, and one that every packet satisfies.
+NEVER: list[str] = []
+ALWAYS = [""]
+
+
+class Restrictions:
+    """The packets to which one rule is restricted, of one address family.
+
+    Args:
+        family: the address family.
+
+    Attributes:
+        options: for each condition, alternative options, one of which must match.
+        protocols: the protocols to which the rule is restricted; None for all.
+    """
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self.options: list[list[str]] = []
+        self.protocols: list[str] | None = None
+
+    def only(self, names: Iterable[str]) -> None:
+        """Restrict the rule to some protocols."""
+        wanted = list(names)
+        known = self.protocols
+        self.protocols = wanted if known is None else [name for name in known if name in wanted]
+
+    def has_field(self, expression: Any) -> bool:
+        """Restrict the rule to packets with a field; return whether all of these have it."""
+        if isinstance(expression, int | str):
+            return True
+        if not isinstance(expression, Mapping) or len(expression) != 1:
+            return False
+        ((kind, about),) = expression.items()
+        if kind == "concat" and isinstance(about, list):
+            return all(self.has_field(one) for one in about)
+        if kind == "elem" and isinstance(about, Mapping):
+            return self.has_field(about.get("val"))
+        if kind == "meta" and isinstance(about, Mapping):
+            return str(about.get("key")) in _ALWAYS_THERE
+        if kind != "payload" or not isinstance(about, Mapping):
+            return False
+        protocol = str(about.get("protocol"))
+        if protocol in ("ip", "ip6"):
+            if (4 if protocol == "ip" else 6) != self.family:
+                self.options.append(NEVER)
+            return True
+        if protocol in _WITH_TYPE and FAMILIES[protocol] != self.family:
+            self.options.append(NEVER)
+        if protocol in TRANSPORTS | _WITH_TYPE:
+            self.only([protocol])
+        if protocol in _WITH_TYPE:
+            return about.get("field") in ("type", "code")  # others are of some types only
+        return protocol in TRANSPORTS or (
+            protocol == "th" and bool(self.protocols) and TRANSPORTS.issuperset(self.protocols or ())
+        )
+
+    def imply(self, expression: Any) -> None:
+        """Restrict the rule to the packets with a header, as nft does (payload_gen_dependency)."""
+        about = expression if isinstance(expression, Mapping) else {}
+        for part in about.get("concat") or about.get("&") or [about]:
+            payload = part.get("payload") if isinstance(part, Mapping) else None
+            protocol = str(payload.get("protocol")) if isinstance(payload, Mapping) else ""
+            if FAMILIES.get(protocol, self.family) != self.family:
+                self.options.append(NEVER)
+            elif protocol in TRANSPORTS | _WITH_TYPE:
+                self.only([protocol])
+
+    def imply_protocol(self, key: Mapping[str, Any]) -> None:
+        """Restrict the rule to the protocol of which a map looks up a field."""
+        for part in key.get("concat") or [key]:
+            payload = part.get("payload") if isinstance(part, Mapping) else None
+            if isinstance(payload, Mapping) and str(payload.get("protocol")) in TRANSPORTS | _WITH_TYPE:
+                self.only([str(payload["protocol"])])
+
+
+def joined(each: Iterable[list[str]]) -> list[str]:
+    """Return all combinations of alternative options, one of each list."""
+    return [" ".join(filter(None, words)) for words in product(*each)]
+
+
+def tells_protocol(expression: Any) -> bool:
+    """Return whether an expression is the protocol of the transport layer."""
+    return expression == {"meta": {"key": "l4proto"}} or reads(expression, "ip", "protocol")
+
+
+def reads(expression: Any, protocol: str, field: str) -> bool:
+    """Return whether an expression is a field of a header."""
+    payload = expression.get("payload") if isinstance(expression, Mapping) else None
+    return isinstance(payload, Mapping) and (payload.get("protocol"), payload.get("field")) == (
+        protocol,
+        field,
+    )
