@@ -29,7 +29,7 @@ from iptsim.host.nft_restrictions import (
     NEVER,
     TRANSPORTS,
     Restrictions,
-    joined,
+    combinations,
     reads,
     tells_protocol,
 )
@@ -252,11 +252,11 @@ class Conditions(Restrictions):
             if kind and code:
                 others = self.together([pair for pair in pairs if pair not in (*kind, *code)])
                 options = self._icmp(protocol, [kind[0][1]], code[0][1], negated=False)
-                return None if others is None or options is None else joined([options, others])
+                return None if others is None or options is None else combinations([options, others])
         named = [protocol_named(value) for field, value in pairs if tells_protocol(field)]
         if not named:
             each = [self.of(field, "==", value) for field, value in pairs]
-            return None if None in each else joined(filter(None, each)) if all(each) else NEVER
+            return None if None in each else combinations(filter(None, each)) if all(each) else NEVER
         known = self.protocols
         if self.family == 6 and any(reads(field, "ip", "protocol") for field, _ in pairs):
             return NEVER
@@ -273,7 +273,7 @@ class Conditions(Restrictions):
             return None
         if not inner.protocols or not all(each):
             return NEVER
-        return joined([[f"-p {named[0]}"] if known is None else ALWAYS, *filter(None, each)])
+        return combinations([[f"-p {named[0]}"] if known is None else ALWAYS, *filter(None, each)])
 
     def _masked(self, left: Any, op: str, right: Any) -> list[str] | None:
         """Return the option for some bits of a mark, or some flags of TCP."""
@@ -317,8 +317,8 @@ class Conditions(Restrictions):
         if None in flags:
             return None
         self.only(["tcp"])
-        joined = ",".join(filter(None, flags))
-        return [f"-m tcp {'' if negated else '! '}--tcp-flags {joined} NONE"] if joined else NEVER
+        combinations = ",".join(filter(None, flags))
+        return [f"-m tcp {'' if negated else '! '}--tcp-flags {combinations} NONE"] if combinations else NEVER
 
     def _payload(self, protocol: str, field: str, values: list[Any], *, negated: bool) -> list[str] | None:
         if protocol in ("ip", "ip6"):

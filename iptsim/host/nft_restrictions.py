@@ -92,7 +92,7 @@ class Restrictions:
                 self.only([str(payload["protocol"])])
 
 
-def joined(each: Iterable[list[str]]) -> list[str]:
+def combinations(each: Iterable[list[str]]) -> list[str]:
     """Return all combinations of alternative options, one of each list."""
     return [" ".join(filter(None, words)) for words in product(*each)]
 
