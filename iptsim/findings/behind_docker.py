@@ -28,7 +28,14 @@ def late(scene: Scene) -> Iterator[Finding]:
         accepting = next((rule for rule in rules if _accepts(rule)), None)
         if accepting is None:
             continue
-        behind = [rule for rule in rules[rules.index(accepting) + 1 :] if _restricts(scene, family, rule)]
+        place = rules.index(accepting)
+        # the same rule before Docker's has seen every packet
+        before = {rule.specification for rule in rules[:place]}
+        behind = [
+            rule
+            for rule in rules[place + 1 :]
+            if rule.specification not in before and _restricts(scene, family, rule)
+        ]
         for rule in behind:
             shown = _accepted_before(scene, family, rule)
             if shown is not None or _is_unknown(scene, family, rule):

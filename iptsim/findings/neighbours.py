@@ -7,12 +7,14 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Evidence, Finding, filtered_at, of_rule, uses
+from iptsim.extensions.hidden import is_gap
+from iptsim.findings.examples import states_of
+from iptsim.findings.finding import Evidence, Finding, filtered_at, of_policy, of_rule, uses
 from iptsim.findings.guest_services import decider_in_input
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import BRIDGE_NF
-from iptsim.languages import message
+from iptsim.languages import message, message_joined
 from iptsim.packet import ICMPV6
 
 #: ICMPv6 types of neighbour discovery (RFC 4861): what asks for an address of the host, and the reply to its own query.
@@ -31,9 +33,10 @@ def discovery_blocked(scene: Scene) -> Iterator[Finding]:
         for kind in (_SOLICITATION, _ADVERTISEMENT)
         if (shown := _asks(scene, outside.name, kind)) is not None and filtered_at(shown, "INPUT") is not None
     ]
-    if len(blocked) < 2:
-        return
     command = f"{tool_of(6)} -I INPUT -p ipv6-icmp -j ACCEPT"
+    if len(blocked) < 2:
+        yield from _unless_accepted(scene, outside.name, command)
+        return
     yield Finding(
         "neighbour-discovery-blocked",
         message(
@@ -49,6 +52,57 @@ def discovery_blocked(scene: Scene) -> Iterator[Finding]:
         6,
         (command,),
     )
+
+
+def _unless_accepted(scene: Scene, interface: str, command: str) -> Iterator[Finding]:
+    """Find the same in a pasted text that does not show the rules of some chains which INPUT jumps to."""
+    chain = scene.table(6, "filter").chains.get("INPUT")
+    rules = [rule for rule in scene.rules(6, "filter", "INPUT") if not _is_about_others(rule)]
+    unknown = [
+        rule.jump.chain for rule in rules if rule.jump is not None and _is_unshown(scene, rule.jump.chain)
+    ]
+    if chain is None or chain.policy != "DROP" or not unknown:
+        return
+    if any(rule.target_name != "LOG" and not (rule.jump and rule.jump.chain in unknown) for rule in rules):
+        return
+    yield Finding(
+        "neighbour-discovery-blocked",
+        message(
+            "No rule of INPUT that is shown accepts neighbour discovery; without it, IPv6 does not work on"
+            " {interface}.",
+            interface=interface,
+        ),
+        (of_policy(chain),),
+        message(
+            "IPv6 has no ARP: neighbours and the router find the host's link-layer address by ICMPv6. conntrack does"
+            " not track these messages, so a rule for ESTABLISHED does not accept them. Only the rules of {chains},"
+            " which are not shown, may.",
+            chains=message_joined(", ", list(dict.fromkeys(unknown))),
+        ),
+        command,
+        None,
+        6,
+    )
+
+
+def _is_about_others(rule: Rule) -> bool:
+    """Return whether a rule of INPUT sees no neighbour discovery, or does not accept it: for lo, TCP, or by state."""
+    parameters = rule.parameters
+    if parameters.in_interface == "lo" and "in_interface" not in parameters.negated:
+        return True
+    if parameters.protocol is not None and (parameters.protocol != ICMPV6) != (
+        "protocol" in parameters.negated
+    ):
+        return True
+    if rule.target_name in ("DROP", "REJECT"):
+        return True
+    states = {state for match in rule.matches if not match.negated for state in states_of(match)}
+    return bool(states) and "UNTRACKED" not in states  # neighbour discovery is untracked
+
+
+def _is_unshown(scene: Scene, name: str) -> bool:
+    rules = scene.rules(6, "filter", name)
+    return bool(rules) and all(is_gap(rule.target) for rule in rules)
 
 
 def _asks(scene: Scene, interface: str, kind: int) -> Explanation | None:

@@ -65,6 +65,8 @@ def repeated_jumps(scene: Scene) -> Iterator[Finding]:
                 for earlier, again in _again(chain.rules).values():
                     if earlier.jump is not None and _is_plain(scene, family, table.name, earlier.jump.chain):
                         yield _repeats(family, earlier, again)
+                    elif _is_unshown(scene, family, earlier) and (alike := _alike(earlier, again)):
+                        yield _added_again(family, earlier, alike)
 
 
 def _again(rules: Sequence[Rule]) -> dict[int, tuple[Rule, list[Rule]]]:
@@ -103,6 +105,38 @@ def _is_plain(scene: Scene, family: Family, table: str, name: str) -> bool:
     return all(rule.target_name in _ENDING or rule.jump is not None for rule in rules) and not any(
         match.status != "exact" for rule in rules for match in rule.matches
     )
+
+
+def _alike(rule: Rule, others: Sequence[Rule]) -> list[Rule]:
+    return [one for one in others if _conditions(one) == _conditions(rule)]
+
+
+def _is_unshown(scene: Scene, family: Family, jump: Rule) -> bool:
+    """Return whether no rule of the chain that a jump leads to is shown."""
+    rules = scene.rules(family, jump.table, jump.jump.chain) if jump.jump is not None else ()
+    return bool(rules) and all(is_gap(rule.target) for rule in rules)
+
+
+def _added_again(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
+    to = earlier.jump.chain if earlier.jump is not None else ""
+    return Finding(
+        "redundant-rule",
+        message_many(
+            "{table} {chain} rule {numbers} is the same jump to {to} as rule {earlier}.",
+            "{table} {chain} rules {numbers} are the same jump to {to} as rule {earlier}.",
+            len(again),
+            table=earlier.table, chain=earlier.chain, numbers=numbers_of(again), earlier=earlier.position, to=to,
+        ),
+        (of_rule(earlier), *map(of_rule, again)),
+        message(
+            "A program that adds its jump at every start, without removing the old one, leaves such rules. Packets that"
+            " come back from {to} pass it again, which changes something only if its rules count or limit packets.",
+            to=to,
+        ),
+        "; ".join(f"{tool_of(family)} {earlier.table_option}-D {one.chain} {one.position}" for one in reversed(again)),
+        None,
+        family,
+    )  # fmt: skip
 
 
 def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:

@@ -21,6 +21,9 @@ from iptsim.packet import Family
 
 #: At most this many rules are named.
 _SHOWN = 5
+#: Options of commands that list rules, and of those that change some.
+_LISTS = re.compile(r"\s-[a-z]*[LS][a-z]*(?=\s|$)|\s--list(?:-rules)?(?=\s|$)")
+_CHANGES = re.compile(r"\s-[AIDRPFXNEZ](?=\s|$)")
 _NO_CHAIN = re.compile(r"Chain '([A-Z]+)' does not exist")
 
 
@@ -99,6 +102,11 @@ def _is_alone(error: RefusedCommand) -> bool:
     return whole and str(error.why).startswith("No chain/target/match")
 
 
+def _only_lists(error: RefusedCommand) -> bool:
+    """Return whether a command that failed changes nothing."""
+    return _LISTS.search(error.text) is not None and _CHANGES.search(error.text) is None
+
+
 def by_iptables(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, commands that iptables itself refuses, and the errors that it printed."""
     commands = refused_commands(scene)
@@ -120,6 +128,10 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
         + (tuple(_perhaps(scene)) if all(map(_is_alone, commands)) else ()),
         message("If the command was to add a rule, the rule does not exist.")
         if all(map(_is_alone, commands))
+        else message(
+            "Commands that list rules change nothing; those that change rules fail likewise."
+        )
+        if all(map(_only_lists, commands))
         else message(
             "The command fails with an error, so its rule does not exist. A script goes on without it; iptables-restore"
             " loads nothing of the file, and wg-quick takes the interface down again."

@@ -35,6 +35,10 @@ def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress
     return found or _by_preferred_source(namespace)
 
 
+#: The prefix length of the largest private subnet; shorter ones are halves of the default route, as VPNs add them.
+_LARGEST = 8
+
+
 def assume_addresses(host: Host) -> None:
     """Give an address to each interface of which only the subnet is known: the last one that is not a gateway.
 
@@ -48,7 +52,7 @@ def assume_addresses(host: Host) -> None:
         device = namespace.interfaces.get(route.device or "")
         if device is None or device.addresses or route.family != 4:
             continue
-        if route.type != "unicast" or route.gateway is not None or not route.prefix_length:
+        if route.type != "unicast" or route.gateway is not None or route.prefix_length < _LARGEST:
             continue
         own = last_free_address(4, route.destination, route.prefix_length, gateways)
         if own is None:

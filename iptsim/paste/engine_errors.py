@@ -30,6 +30,7 @@ _ERRORS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(
             r"could not find an available, non-overlapping IPv[46] address pool"
             r"|all predefined address pools have been fully subnetted"
+            r"|could not find an available predefined network"
         ),
     ),
     (
@@ -37,6 +38,10 @@ _ERRORS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(r"Pool overlaps with other one on this address space|networks have overlapping IPv[46]"),
     ),
 )
+#: dockerd before 1.9 logged each subnet that it could not use for its bridge (daemon/networkdriver/network.go).
+_UNUSABLE = re.compile(r"(?<!\S)\d{1,3}(?:\.\d{1,3}){3}/\d+ requested network overlaps with existing network")
+#: With fewer such lines, the next subnet may have been free.
+_SEVERAL = 3
 _HINT = re.compile(r"already|privileged|denied|address|overlap")
 #: At most this many are kept.
 _MOST = 5
@@ -45,10 +50,13 @@ _MOST = 5
 def engine_errors(lines: Iterable[Line]) -> Iterator[EngineError]:
     """Yield such errors, one of each kind and port."""
     found: dict[tuple[str, int], EngineError] = {}
+    unusable: list[Line] = []
     for line in lines:
         text = line.text[:2000]
         if not _HINT.search(text):
             continue
+        if _UNUSABLE.search(text):
+            unusable.append(line)
         for kind, words in _ERRORS:
             error = words.search(text)
             if error is None:
@@ -58,4 +66,7 @@ def engine_errors(lines: Iterable[Line]) -> Iterator[EngineError]:
             if port < 65536:
                 found.setdefault((kind, port), EngineError(line.number, text.strip()[:300], kind, port))
             break
+    if len(unusable) >= _SEVERAL:
+        first, kind = unusable[0], "address-pool-full"
+        found.setdefault((kind, 0), EngineError(first.number, first.text.strip()[:300], kind, 0))
     yield from list(found.values())[:_MOST]

@@ -31,6 +31,9 @@ _END = re.compile(r"!?(?:anywhere|[\dxX.*]+\.[\dxX.*/]+|[0-9a-fA-F]*:[0-9a-fA-F:
 #: A placeholder or a name for an address, but no word of a sentence.
 _NAME = re.compile(r"!?(?:[A-Z][A-Z0-9_-]{2,}|[\w-]+(?:\.[\w-]+)+)")
 
+#: What the columns `in` and `out` hold.
+_INTERFACE = re.compile(r"\*|!?[A-Za-z][\w.@+-]{0,15}")
+
 #: A heading, as far as it is there.
 _CUT_HEADING = re.compile(
     r"\s*Chain (?P<name>[^\s()]+) \((?:(?P<references>\d+)(?= *r)|policy\b ?(?P<policy>[A-Z]*))?"
@@ -222,10 +225,23 @@ def columns_of(text: str, layout: str | None = None) -> Columns | None:
         tree = _parsed(text.strip(), start)
         if tree is None:
             continue
-        columns = _columns(tree, start)
+        columns = _with_interfaces(_columns(tree, start))
         if _is_protocol(columns.protocol) and not _TIME.fullmatch(columns.source):
             return columns
     return None
+
+
+def _with_interfaces(columns: Columns) -> Columns:
+    """Return the columns of a row of -v without its counters, in which interfaces come before the addresses."""
+    first, second = columns.source, columns.destination
+    behind = columns.rest.split(None, 2)
+    if columns.interfaces or len(behind) < 2 or not all(map(_END.fullmatch, behind[:2])):
+        return columns
+    if not all(_INTERFACE.fullmatch(one) and not _END.fullmatch(one) for one in (first, second)):
+        return columns
+    return columns._replace(
+        interfaces=(first, second), source=behind[0], destination=behind[1], rest="".join(behind[2:])
+    )
 
 
 def _columns(tree: Tree[Token], layout: str) -> Columns:

@@ -46,9 +46,20 @@ def _of_log(logged: Sequence[Logged]) -> Rules:
         prefix = ["--log-prefix", one.prefix[:29]] if one.prefix else []
         made = [_rule(one, one.hook, ("-j", "LOG", *prefix), 0)]
         if one.verdict is not None:
-            made.append(_rule(one, one.hook, ("-j", one.verdict), 0))
+            made.append(_rule(one, one.hook, ("-j", one.verdict, *_reply(one)), 0))
         rules.items[0:0] = made
     return rules
+
+
+#: What firewalld logs before it rejects (log-denied), and its errors (firewalld, core/ipXtables.py).
+_FIREWALLD = re.compile(r"FINAL_REJECT|(?:filter_)?(?:IN|FWD|FWDI|FWDO|OUT)_[\w-]+_REJECT")
+_ERRORS = {4: "icmp-host-prohibited", 6: "icmp6-adm-prohibited"}
+
+
+def _reply(one: Logged) -> tuple[str, ...]:
+    """Return the options of a REJECT whose error is known from the prefix."""
+    known = one.verdict == "REJECT" and one.prefix and _FIREWALLD.search(one.prefix)
+    return ("--reject-with", _ERRORS[one.family]) if known else ()
 
 
 def _rule(one: Logged, chain: str, target: Sequence[str], position: int) -> RuleItem:

@@ -8,10 +8,13 @@ import re
 _BRACKETED = re.compile(
     r"\"(?:[^\"\\]|\\.)*\"|'[^']*'"
     r"|(?P<angle><[A-Za-z][^<>|;&\"'`]{0,60}(?<!\s)>)|(?<=\s)(?P<square>\[[A-Za-z][\w .-]{0,60}\])"
+    r"|(?<=\s)(?P<curly>\{[A-Za-z][\w-]*(?: [\w-]+){1,5}\})(?=\s|$)"
 )
 #: A value that a shell, a template or the reader would fill in.
 _UNKNOWN = re.compile(
-    r"\$[A-Za-z_{(0-9]|`|%i$|<[A-Za-z][^<>]*>|\{\{|\[(?![0-9a-fA-F]{1,4}:)[A-Za-z][^]]*\]|(?:^|[^A-Za-z])(?:[Yy]our[_-]|YOUR[_-]|MY_[A-Z])"
+    r"\$[A-Za-z_{(0-9]|`|%i$|<[A-Za-z][^<>]*>|\{\{"
+    r"|^\{[A-Za-z][^{}]* [^{}]*\}$"
+    r"|\[(?![0-9a-fA-F]{1,4}:)[A-Za-z][^]]*\]|(?:^|[^A-Za-z])(?:[Yy]our[_-]|YOUR[_-]|MY_[A-Z])"
 )
 #: A placeholder for the name of an interface: `ethX`, `INTERFACE`, `LAN_IF`.
 _NO_INTERFACE = re.compile(
@@ -27,10 +30,13 @@ def protected(text: str) -> str:
     >>> protected("iptables -s <your ip> --dport <port> -j ACCEPT > log")
     'iptables -s "<your ip>" --dport "<port>" -j ACCEPT > log'
     """
-    if "<" not in text and "[" not in text:
+    if not set("<[{").intersection(text):
         return text
     return _BRACKETED.sub(
-        lambda found: f'"{found.group()}"' if found["angle"] or found["square"] else found.group(), text
+        lambda found: (
+            f'"{found.group()}"' if found["angle"] or found["square"] or found["curly"] else found.group()
+        ),
+        text,
     )
 
 

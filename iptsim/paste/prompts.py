@@ -66,6 +66,7 @@ _PROMPT = re.compile(
         \[[^\]]*@[^\]]*\]\s*[#$%>]*\s*            # [root@host ~]#
         | [\w.-]+@[\w.-]+[^#$%>]*[#$%>]+\s*       # root@host:~#, root@host [ /etc ]#
         | (?:\([\w.-]+\)\s*)?[#$%>]+\s+           # $, #
+        | ❯\s+
         | (?:\[\#\]|\++)\s+                      # wg-quick, sh -x
         | [~/][^\s#$%]*\s*[#$%]\s+                # ~ $
         | [A-Za-z]:\\[^>]*>\s*
@@ -190,6 +191,16 @@ def is_prompt(text: str) -> bool:
     """
     found = _PROMPT.match(text)
     return found is not None and "@" in found.group()
+
+
+def without_prompt(text: str) -> str:
+    """Return a line without the prompt that it begins with.
+
+    >>> without_prompt("# NET=10.0.0.0/8"), without_prompt("NET=10.0.0.0/8")
+    ('NET=10.0.0.0/8', 'NET=10.0.0.0/8')
+    """
+    found = _PROMPT.match(text)
+    return text[found.end() :] if found else text
 
 
 def prompt_of(text: str) -> str | None:

@@ -231,16 +231,22 @@ def _why(way: Explanation) -> Iterator[Text]:
 
 
 def _other_ways(explanation: Explanation) -> Iterator[Text]:
+    ends = [_end_of(way) for way in explanation.branches]
+    if len(set(ends)) < 2:
+        return  # they differ only in what happens to the reply
     yield Text(say("All branches have the same verdict, but not the same outcome:"), "dim")
-    for way in explanation.branches[:WAYS_SHOWN]:
-        request = way.trace.legs[0]
-        if request.delivered is not None:
-            end = delivered_text(request.delivered)
-        elif request.verdict == "REJECT" and (ends := request.ends) and ends[-1].rule is not None:
-            end = say("rejected with {answer}", answer=str(ends[-1].note))
-        else:
-            end = say("not delivered")
+    for way, end in zip(explanation.branches[:WAYS_SHOWN], ends, strict=False):
         yield Text(f"  {printable(end)}  {printable(str(when_text(way.trace.decisions)))}", "dim")
+
+
+def _end_of(way: Explanation) -> str:
+    """Return where a branch ends."""
+    request = way.trace.legs[0]
+    if request.delivered is not None:
+        return delivered_text(request.delivered)
+    if request.verdict == "REJECT" and (ends := request.ends) and ends[-1].rule is not None:
+        return say("rejected with {answer}", answer=str(ends[-1].note))
+    return say("not delivered")
 
 
 # -- legs ------------------------------------------------------------------------------------------

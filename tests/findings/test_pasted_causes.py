@@ -679,3 +679,41 @@ def test_a_grave_problem_is_likelier_than_what_is_not_shown(tmp_path: Path) -> N
     assert findings[0].code == "docker-rules-flushed"
     assert findings.cause is not None
     assert str(findings.cause.text) == str(findings[0].title)
+
+
+V6 = """\
+Chain INPUT (policy DROP 91 packets, 6488 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+ 4664  331K OWN        all      *      *       ::/0                 ::/0
+{more} 1198  154K ACCEPT     all      *      *       ::/0                 ::/0                 state RELATED,ESTABLISHED
+    0     0 ACCEPT     all      lo     *       ::/0                 ::/0
+"""
+
+
+def test_neighbour_discovery_that_only_an_unshown_chain_may_accept(tmp_path: Path) -> None:
+    """RFC 4861: it is ICMPv6, which conntrack leaves untracked; a rule for it, or for everything, may accept it."""
+    assert "neighbour-discovery-blocked" in linting.lint(tmp_path, V6.format(more=""))
+    row = " 1198  154K ACCEPT     {}      *      *       ::/0                 ::/0\n"
+    for protocol in ("icmpv6", "all"):
+        assert "neighbour-discovery-blocked" not in linting.lint(tmp_path, V6.format(more=row.format(protocol)))
+
+
+def test_a_jump_that_was_added_again(tmp_path: Path) -> None:
+    """To a chain that is not shown: of others, the rules tell whether it matters; after Docker's, it is none to mend."""
+    row = "    0     0 {}    all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+    text = (
+        "Chain FORWARD (policy DROP 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+    )
+    found = linting.lint(tmp_path, text + row.format("OWN") + row.format("DOCKER-FORWARD") + row.format("OWN"))
+    assert [one.place for one in found["redundant-rule"].evidence][1:]
+    assert "forward-rules-late" not in found
+    assert "redundant-rule" not in linting.lint(tmp_path, text + row.format("OWN") + row.format("OTHER"))
+
+
+def test_subnets_that_dockerd_could_not_use(tmp_path: Path) -> None:
+    """dockerd before 1.9 tries one after another; with some only, the next may have been free."""
+    line = "[debug] driver.go:254 10.{}.42.1/16 requested network overlaps with existing network\n"
+    routes = "$ ip route\nunreachable 10.0.0.0/8\ndefault via 192.0.2.1 dev eth0\n"
+    assert "address-pool-full" in linting.lint(tmp_path, "".join(map(line.format, range(4))) + routes)
+    assert "address-pool-full" not in linting.lint(tmp_path, line.format(0) + routes)

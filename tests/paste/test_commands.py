@@ -208,3 +208,23 @@ def test_a_function_that_runs_both_programs() -> None:
     chains = found.rulesets[4].tables["filter"].chains
     assert [rule.target_name for rule in chains["fw"].rules if rule.position] == ["ACCEPT"]
     assert [rule.target_name for rule in chains["INPUT"].rules if rule.position] == ["fw"]
+
+
+def test_a_command_of_a_session_that_iptables_refused() -> None:
+    """Its rule does not exist; in a script, no error shows which command it is about."""
+    text = (
+        "# NET=10.1.0.0/16\n# iptables -A OUTPUT -d $NET -j ACCEPT\n# iptables -A OUTPUT -m mark --mark 1 -j REJECT\n"
+        "iptables v1.8.7 (legacy): Couldn't load match `mark':No such file or directory\n"
+        "# iptables -A OUTPUT -j DROP\n# iptables -A OUTPUT -m mark --mark 1 -j REJECT\n"
+    )
+    assert rules(text) == ["-A OUTPUT -d 10.1.0.0/16 -j ACCEPT", "-A OUTPUT -j DROP"]
+
+
+def test_commands_folded_over_lines_of_yaml() -> None:
+    text = (
+        "environment:\n  - WG_POST_UP=iptables -A FORWARD -i wg0 -j ACCEPT; iptables -A FORWARD -o\n"
+        "    wg0 -j ACCEPT; iptables -t nat -A POSTROUTING ! -d {the subnet} -o eth+\n    -j MASQUERADE\n"
+        "  - WG_POST_DOWN=iptables -D FORWARD -i wg0 -j ACCEPT; iptables -D FORWARD -o\n    wg0 -j ACCEPT\n"
+    )
+    assert rules(text) == ["-A FORWARD -i wg0 -j ACCEPT", "-A FORWARD -o wg0 -j ACCEPT"]
+    assert rules(text, "nat") == ["-A POSTROUTING -o eth+ ! -d {the subnet} -j MASQUERADE"]

@@ -88,3 +88,39 @@ def test_the_end_of_a_table_whose_beginning_is_missing() -> None:
     end = "-A INPUT -j DROP\n-A OUTPUT -j DROP\n-A FORWARD -j DROP\nCOMMIT\n"
     assert walk(loads_host(end), HTTP).verdict == "DEPENDS"
     assert walk(loads_host(f"*filter\n{end}"), HTTP).verdict == "DROP"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # iptables prints the names of the columns below each heading, so what follows this one was cut off
+        f"Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n{COLUMNS}\nChain INPUT (policy ACCEPT 3 packets, 9 bytes)\n",
+        "$ iptables -L | grep Chain\nChain INPUT (policy ACCEPT)\nChain FORWARD (policy ACCEPT)\n",
+        "❯ iptables -vnL | grep INPUT | head -1\nChain INPUT (policy ACCEPT 0 packets, 0 bytes)\n",
+    ],
+)
+def test_a_heading_alone_shows_no_rules(text: str) -> None:
+    """The chain may have any rules."""
+    assert verdict(text) == "DEPENDS"
+
+
+def test_headings_with_rows_but_without_columns() -> None:
+    """Who leaves out the names of the columns has left out no rules."""
+    text = "Chain INPUT (policy DROP)\nChain FORWARD (policy DROP)\nACCEPT     all  --  anywhere   anywhere\n"
+    assert verdict(text) == "DROP"
+
+
+def test_the_heading_of_output_alone() -> None:
+    """As if the text ended before it: replies are assumed to leave."""
+    row = "    3   180 ACCEPT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            tcp dpt:80\n"
+    text = f"Chain INPUT (policy DROP 0 packets, 0 bytes)\n{COLUMNS}{row}\nChain OUTPUT (policy ACCEPT 0 packets)\n"
+    assert verdict(text) == "ACCEPT"
+
+
+def test_a_listing_of_rules_that_ends_before_the_own_chains() -> None:
+    """`iptables -S` prints the rules of user-defined chains last; these are not all empty."""
+    text = (
+        "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N ONE\n-N TWO\n-N THREE\n-A INPUT -j ONE\n"
+    )
+    assert verdict(text) == "DEPENDS"
+    assert verdict(f"{text}-A TWO -j RETURN\n") == "ACCEPT"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
 from iptsim.packet import Family
+from iptsim.paste.errors import printed_errors
 from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import is_cut
-from iptsim.paste.prompts import Command, command_of
+from iptsim.paste.prompts import Command, command_of, without_prompt
 from iptsim.paste.shell import FWMARK, Script, Typed, is_down, is_shell
 from iptsim.paste.typed import CHANGES, Added, table_of_command
 from iptsim.paste.undoing import Runs, runs_of
@@ -43,6 +44,9 @@ _STEPS = re.compile(r";|&&|\|\|")
 _FINISHED = re.compile(r"\s(?:-[jg]|--jump|--goto)\s")
 #: The maximum number of lines of a wrapped command.
 _WRAPPED = 4
+#: The maximum number of lines of a folded one, and what begins another item or key.
+_FOLDED = 20
+_ITEM = re.compile(r"\s*(?:- |[\w.-]+\s*[:=](?:\s|$)|#)")
 #: A command in quotation marks before further words of a sentence.
 _QUOTED = re.compile(
     r"([\"'])(?:sudo\s+)?(?:/[^\s\"']*/)?ip6?tables\s[^\"']*\1[,.:]?\s+(?!then\b|do\b)[A-Za-z]"
@@ -83,6 +87,12 @@ class _Text:
         self.runs = runs_of(lines)
         self.added = Added(lines)
         self._script, self._seen = Script(self.interface), 0
+        #: the texts of the commands of a session that iptables refused with an error
+        self.refused = set() if self.is_script else set(_refused(lines))
+
+    def without_prompt(self, text: str) -> str:
+        """Return a line without its prompt; in a script, `# NAME=...` is a comment."""
+        return text if self.is_script else without_prompt(text)
 
     @classmethod
     def of(cls, lines: list[Line]) -> _Text:
@@ -97,7 +107,7 @@ class _Text:
         if at < self._seen:
             self._script, self._seen = Script(self.interface), 0
         for line in self.lines[self._seen : at]:
-            self._script.assigns(line.text)
+            self._script.assigns(self.without_prompt(line.text))
         self._seen = at
         return self._script.variables
 
@@ -108,6 +118,7 @@ class _Reader:
     def __init__(self, lines: list[Line], at: int) -> None:
         self.lines, self.begun, self.at, self.last = lines, at, at, at
         around = _Text.of(lines)
+        self.around = around
         self.script = Script(around.interface, around.runs)
         self.added = around.added
         self.script.variables |= around.variables(at)
@@ -143,12 +154,12 @@ class _Reader:
                 return
             later = is_down(text) or self.script.runs.get(line.number) is Runs.LATER
             if changing or (later and _LIKELY.search(text)):
-                self.typed += meant
+                self.typed += [] if _plain(text) in self.around.refused else meant
                 self.undoing += [line.number] if len(meant) < len(new) else []
                 self.last, skipped = self.at - 1, 0
                 self.unread += other
                 other = []
-            elif line.is_blank or self.script.assigns(text) or is_shell(text):
+            elif line.is_blank or self.script.assigns(self.around.without_prompt(text)) or is_shell(text):
                 skipped += not line.is_blank
             elif self.typed and not self._follow():
                 return
@@ -170,7 +181,7 @@ class _Reader:
         while first and (
             self.lines[first - 1].is_blank
             or is_shell(self.lines[first - 1].text)
-            or self.script.assigns(self.lines[first - 1].text)
+            or self.script.assigns(self.around.without_prompt(self.lines[first - 1].text))
         ):
             first -= 1
         while first < at and self.lines[first].is_blank:
@@ -194,10 +205,24 @@ class _Reader:
         first = self.at
         text, last = continued(self.lines, first)
         self.at = last + 1
+        text = self._folded(first, text)
         if self._is_bare(first, text):
             text = f"iptables {text.lstrip()}"
         while self.at - first < _WRAPPED and self._is_wrapped(text):
             text += f" {self.lines[self.at].text.lstrip()}"
+            self.at += 1
+        return text
+
+    def _folded(self, at: int, text: str) -> str:
+        """Return an item of a YAML list with the deeper lines that it is folded over, and move past them."""
+        indent = _depth(text)
+        if not text.lstrip().startswith("- ") or not _LIKELY.search(text):
+            return text
+        while self.at < len(self.lines) and self.at - at < _FOLDED:
+            line = self.lines[self.at]
+            if line.is_blank or _depth(line.text) <= indent or _ITEM.match(line.text):
+                break
+            text += f" {line.text.strip()}"
             self.at += 1
         return text
 
@@ -267,6 +292,25 @@ class _Reader:
         """Mark that rules may be missing in the chains that the commands before name."""
         for table, family, chain in chains:
             _rules_in(pieces, table, family).items.append(GapItem(chain, line.number, line.text.strip()))
+
+
+def _depth(text: str) -> int:
+    return len(text) - len(text.lstrip())
+
+
+def _plain(text: str) -> str:
+    return " ".join(without_prompt(text).split())
+
+
+def _refused(lines: list[Line]) -> Iterator[str]:
+    """Yield the commands, typed after a prompt, below which an error says that iptables added no rule."""
+    texts = {line.number: line.text for line in lines}
+    for error in printed_errors(lines):
+        text = texts.get(error.line, "")
+        command = command_of(text)
+        of_kernel = re.search(r"\b(?:RULE|CHAIN|TABLE)_", str(error.why)) is not None  # has its own reason
+        if command is not None and command.prompted and not of_kernel and not _STEPS.search(text):
+            yield _plain(text)
 
 
 def _rules_in(pieces: list[Piece], table: str, family: Family) -> Rules:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from iptsim.dump.header import read_header, warns_of_legacy
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
@@ -11,7 +13,7 @@ from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned, made_words
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import protected
 from iptsim.paste.prompts import Command, command_of, grepped, is_prompt, words_of
 from iptsim.paste.table_inference import family_of_text, table_of_rules, tables_of_rules
@@ -45,6 +47,8 @@ _MAY_BE_RULE = re.compile(r"(?:^|\s)--?[A-Za-z]")
 _WRAPPED = 8
 #: The maximum number of lines that a patch takes out before the first one that it adds.
 _REMOVED = 20
+#: So many user-defined chains that are called are not all empty.
+_CHAINS = 3
 #: The maximum number of foreign lines between the lines of a dump.
 _BETWEEN = 3
 
@@ -247,6 +251,9 @@ class _Reader:
         words = [word.text for word in last.words] if isinstance(last, CommandItem) else []
         if words[:1] != ["-A"]:
             return
+        if _lacks_chains(items):
+            items.append(GapItem(words[1] if len(words) > 1 else None, last.line, "", later=True))
+            return
         # with -N, which declares every chain
         whole = any(isinstance(item, ChainItem) and item.policy is None for item in items)
         known = {*chains, *_TARGETS} if whole or not ended else chains
@@ -325,6 +332,15 @@ class _Reader:
             return "ip6tables-save" if six else "iptables-save"
         listing = any(isinstance(item, ChainItem) for rules in self.pieces for item in rules.items)
         return ("ip6tables -S" if six else "iptables -S") if listing else "rules (-A ...)"
+
+
+def _lacks_chains(items: Sequence[Item]) -> bool:
+    """Return whether `iptables -S` breaks off before its user-defined chains: rules lead there, and all are empty."""
+    own = {item.name for item in items if isinstance(item, ChainItem) and item.policy is None}
+    rules = [[word.text for word in item.words] for item in items if isinstance(item, CommandItem)]
+    filled = {name for words in rules for name in words[1:2]}
+    called = {following for words in rules for word, following in pairwise(words) if word in ("-j", "-g")}
+    return len(own) >= _CHAINS and not own & filled and bool(own & called)
 
 
 def _is_addition(rules: Rules) -> bool:

@@ -119,6 +119,9 @@ class _Reader:
         self.blank = False
         self.rules: list[tuple[Columns, Phrases, int, str, str | None]] = []
         self.order: list[ChainItem | GapItem | int] = []
+        #: the chains below whose headings stand the names of the columns, a rule or a remark that there is none
+        self.begun: set[str] = set()
+        self.with_columns = False
         self.unread: list[int] = []
         self.warned: list[Warned] = []
         self.texts: list[str] = []
@@ -175,6 +178,10 @@ class _Reader:
             line = line._replace(text=text[1:], whole=line.whole[1:])
         return self._rule(line) or self._skip(line)
 
+    def _begin(self) -> None:
+        if self.chain is not None:
+            self.begun.add(self.chain)
+
     def _columns(self) -> bool:
         """Read the names of the columns, which may be wrapped."""
         for more in range(_WRAPPED):
@@ -182,6 +189,8 @@ class _Reader:
             layout = layout_of(text)
             if layout is not None:
                 self.layout = layout
+                self.with_columns = True
+                self._begin()
                 self.with_options = " opt " in text
                 self.places = (text.index("source"), text.index("destination")) if not more else None
                 self.at += more + 1
@@ -208,6 +217,7 @@ class _Reader:
         _, less, text, columns, phrases = (
             min(whole, key=lambda one: one[1]) if whole else max(found, key=lambda one: one[1])
         )
+        self._begin()
         self.order.append(len(self.rules))
         self.rules.append((columns, phrases, line.number, text, self.chain))
         self.texts.append(text)
@@ -261,6 +271,7 @@ class _Reader:
     def _skip(self, line: Line) -> bool:
         """Skip a line that is not a rule, if the listing continues after it."""
         if _EMPTY.fullmatch(line.text):
+            self._begin()
             self.at += 1
             return True
         if self.chain is not None and _STUB.match(line.text):
@@ -301,6 +312,7 @@ class _Reader:
             self.order.append(GapItem(self.chain, self.lines[self.last].number, ""))
         elif self._row_follows() or cut_heading_of(self.lines[self.last].text) is not None:
             self.order.append(GapItem(self.chain, self.lines[self.last].number + 1, ""))
+        self._hide_cut_chains()
         rules.backend = backend_of(self.command)
         for item in self.order:
             if isinstance(item, int):
@@ -317,6 +329,24 @@ class _Reader:
             self.unread,
             table,
         )
+
+    def _hide_cut_chains(self) -> None:
+        """Make the rules of chains unknown of which only the heading is there: iptables prints the columns below each.
+
+        Where no heading has them but there are rules, the person who pasted has left them out.
+        """
+        if self.rules and not self.with_columns:
+            return
+        for place, item in reversed(list(enumerate(self.order))):
+            if not isinstance(item, ChainItem) or item.name in self.begun:
+                continue
+            following = self.order[place + 1 : place + 2]
+            if following and isinstance(following[0], GapItem) and following[0].chain == item.name:
+                continue
+            if item.name == "OUTPUT" and item.policy == "ACCEPT":
+                del self.order[place]  # as if the text ended before it: it most probably accepts replies
+            else:
+                self.order.insert(place + 1, GapItem(item.name, item.line, ""))
 
     def _cut_ends(self) -> None:
         """Make the ends of rows unknown that a pager or a narrow window cut off."""
