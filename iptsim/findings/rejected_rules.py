@@ -128,9 +128,7 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
         + (tuple(_perhaps(scene)) if all(map(_is_alone, commands)) else ()),
         message("If the command was to add a rule, the rule does not exist.")
         if all(map(_is_alone, commands))
-        else message(
-            "Commands that list rules change nothing; those that change rules fail likewise."
-        )
+        else message("Commands that list rules change nothing; those that change rules fail likewise.")
         if all(map(_only_lists, commands))
         else message(
             "The command fails with an error, so its rule does not exist. A script goes on without it; iptables-restore"

@@ -695,24 +695,28 @@ def test_neighbour_discovery_that_only_an_unshown_chain_may_accept(tmp_path: Pat
     assert "neighbour-discovery-blocked" in linting.lint(tmp_path, V6.format(more=""))
     row = " 1198  154K ACCEPT     {}      *      *       ::/0                 ::/0\n"
     for protocol in ("icmpv6", "all"):
-        assert "neighbour-discovery-blocked" not in linting.lint(tmp_path, V6.format(more=row.format(protocol)))
+        assert "neighbour-discovery-blocked" not in linting.lint(
+            tmp_path, V6.format(more=row.format(protocol))
+        )
 
 
 def test_a_jump_that_was_added_again(tmp_path: Path) -> None:
-    """To a chain that is not shown: of others, the rules tell whether it matters; after Docker's, it is none to mend."""
+    """Only of a chain that is not shown: of others, the rules tell. After Docker's rules it is no late one."""
     row = "    0     0 {}    all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
     text = (
         "Chain FORWARD (policy DROP 0 packets, 0 bytes)\n"
         " pkts bytes target     prot opt in     out     source               destination\n"
     )
-    found = linting.lint(tmp_path, text + row.format("OWN") + row.format("DOCKER-FORWARD") + row.format("OWN"))
+    found = linting.lint(
+        tmp_path, text + row.format("OWN") + row.format("DOCKER-FORWARD") + row.format("OWN")
+    )
     assert [one.place for one in found["redundant-rule"].evidence][1:]
     assert "forward-rules-late" not in found
     assert "redundant-rule" not in linting.lint(tmp_path, text + row.format("OWN") + row.format("OTHER"))
 
 
 def test_subnets_that_dockerd_could_not_use(tmp_path: Path) -> None:
-    """dockerd before 1.9 tries one after another; with some only, the next may have been free."""
+    """Before Docker 1.9, the daemon tries one after another; with some only, the next may have been free."""
     line = "[debug] driver.go:254 10.{}.42.1/16 requested network overlaps with existing network\n"
     routes = "$ ip route\nunreachable 10.0.0.0/8\ndefault via 192.0.2.1 dev eth0\n"
     assert "address-pool-full" in linting.lint(tmp_path, "".join(map(line.format, range(4))) + routes)

@@ -306,10 +306,14 @@ def _refused(lines: list[Line]) -> Iterator[str]:
     """Yield the commands, typed after a prompt, below which an error says that iptables added no rule."""
     texts = {line.number: line.text for line in lines}
     for error in printed_errors(lines):
-        text = texts.get(error.line, "")
+        text, why = texts.get(error.line, ""), str(error.why)
         command = command_of(text)
-        of_kernel = re.search(r"\b(?:RULE|CHAIN|TABLE)_", str(error.why)) is not None  # has its own reason
-        if command is not None and command.prompted and not of_kernel and not _STEPS.search(text):
+        if command is None or not command.prompted or _STEPS.search(text):
+            continue
+        table, words = table_of_command(list(command.words))
+        # without the chain, and for what the kernel rejects, there is a better reason
+        missing = why.startswith("No chain") and words[1:2] and words[1] not in BUILTIN_CHAINS.get(table, ())
+        if not missing and not re.search(r"\b(?:RULE|CHAIN|TABLE)_", why):
             yield _plain(text)
 
 
