@@ -518,6 +518,7 @@ def test_colours_only_on_a_terminal(more: dict[str, str], coloured: bool) -> Non
     assert (b"\x1b[1;31m" in shown) is coloured
 
 
+@pytest.mark.thorough
 def test_no_colours_in_a_pipe() -> None:
     environment = {
         name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")

@@ -103,7 +103,7 @@ def size_of(source: str) -> int:
     return Path(source).stat().st_size
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.thorough)])
 def test_each_source_has_a_result(hosts: Path, jobs: int) -> None:
     sources = sources_of([str(hosts)]) * 6
     found = list(each(sources, size_of, jobs))

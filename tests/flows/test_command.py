@@ -350,6 +350,7 @@ def test_sources_are_passed_on_as_numbers(sources: pa.Array, known: bool) -> Non
         assert questions.column("src") == sources
 
 
+@pytest.mark.thorough
 def test_the_program_does_without_pandas(log: str) -> None:
     # pyarrow imports it where it is installed, which takes longer than a quarter of a million records
     command = [sys.executable, "-X", "importtime", "-m", "iptsim", "flows", PUBLISHED, log]

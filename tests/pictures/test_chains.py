@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -333,20 +331,14 @@ def test_without_the_extra_the_error_names_it(
 # -- the command -----------------------------------------------------------------------------------
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "iptsim", "graph", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = str(CAPTURES / "docker-28.5/icc-off")
     question = ["--from", "client", "--to", "web:80"]
-    done = run(source, "--topology", *question)
-    assert done.returncode == 0
-    assert "FORWARD ✗" in done.stdout
+    assert main(["graph", source, "--topology", *question]) == 0
+    assert "FORWARD ✗" in capsys.readouterr().out
     path = tmp_path / "chains.svg"
-    done = run(source, "-t", "filter", *question, "-o", str(path))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert main(["graph", source, "-t", "filter", *question, "-o", str(path)]) == 0
+    assert capsys.readouterr() == ("", "")
     assert "DOCKER-FORWARD" in path.read_text()
 
 

@@ -194,6 +194,7 @@ for command in ("rules", "graph", "lint"):
     assert without_extras(code).startswith("DROP\n")
 
 
+@pytest.mark.thorough
 def test_without_the_extra_a_graph_is_text_with_a_hint() -> None:
     code = """
 import iptsim
@@ -204,6 +205,7 @@ print(sorted(bundle), "DOCKER-FORWARD" in bundle["text/plain"], "iptsim[pictures
     assert without_extras(code) == "['text/plain'] True True\n"
 
 
+@pytest.mark.thorough
 def test_pandas_is_not_loaded_before_a_frame_is_made() -> None:
     code = """
 import sys, iptsim
