@@ -79,7 +79,7 @@ def report(host: Host) -> Report:
         "lead": lead(findings, host),
         "overview": overview(host, exposure, findings),
         "open": exposure_section(exposure, host.source, anchors),
-        "findings": findings_section(findings, host.source, anchors),
+        "findings": findings_section(findings, anchors),
         "policies": policies_section(host, anchors),
         "reach": matrices(grids, anchors),
         "host": host_section(facts),

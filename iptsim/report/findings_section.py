@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from iptsim.errors import printable
-from iptsim.findings import Evidence, Finding
+from iptsim.findings import Evidence, Finding, Findings
 from iptsim.languages import say
 from iptsim.report.anchors import Anchors
 from iptsim.report.markup import Content, Markup, code, element, isolated, pairs, together
@@ -18,16 +18,23 @@ def counts(findings: Sequence[Finding]) -> list[tuple[str, int]]:
     return [(name, count) for name, count in found.items() if count]
 
 
-def findings_section(findings: Sequence[Finding], source: str, anchors: Anchors) -> Markup:
-    """Return the findings under the headings of their severities; each leads to its rules and its packet."""
+def findings_section(findings: Findings, anchors: Anchors) -> Markup:
+    """Return the findings under the headings of their severities; each leads to its rules and its packet.
+
+    Before them, the likeliest cause if a pasted text has one; behind them, the tables that the source does not show.
+    """
+    parts: list[Content] = []
+    if findings.cause is not None:
+        parts.append(element("p", element("b", say("Likeliest cause")), " ", isolated(findings.cause.text)))
     if not findings:
-        return element("p", say("No problems found."))
-    return together(_severity(name, count, findings, source, anchors) for name, count in counts(findings))
+        parts.append(element("p", say("No problems found.")))
+    parts += [_severity(name, count, findings, anchors) for name, count in counts(findings)]
+    if findings.unseen:
+        parts.append(element("p.soft.behind", isolated(findings.unseen_text)))
+    return together(*parts)
 
 
-def _severity(
-    name: str, count: int, findings: Sequence[Finding], source: str, anchors: Anchors
-) -> Iterator[Markup]:
+def _severity(name: str, count: int, findings: Findings, anchors: Anchors) -> Iterator[Markup]:
     yield element(
         f"h3.severity.v-{name}",
         element("span", SEVERITIES[name].sign, aria_hidden="true"), " ", SEVERITIES[name].word,
@@ -35,7 +42,7 @@ def _severity(
     )  # fmt: skip
     for number, finding in enumerate(findings):
         if finding.severity == name:
-            yield _finding(number, finding, source, anchors)
+            yield _finding(number, finding, findings.source, anchors)
 
 
 def _finding(number: int, finding: Finding, source: str, anchors: Anchors) -> Markup:
