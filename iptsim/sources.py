@@ -124,7 +124,7 @@ def _is_plain(source: Source) -> bool:
 
 
 def _lacks_chains(ruleset: Ruleset) -> bool:
-    """Return whether built-in chains are missing that iptables would have shown.
+    """Return whether built-in chains are missing that iptables would have shown, or rules at the end.
 
     A listing shows all those of table filter, with their policies. A table with other chains alone is for
     iptables-restore --noflush: it comes on top of rules that are not shown.
@@ -135,6 +135,8 @@ def _lacks_chains(ruleset: Ruleset) -> bool:
     table = ruleset.tables.get("filter")
     if not ruleset.listed or table is None:
         return False
+    if table.lacks_rules:
+        return True
     return not set(BUILTIN_CHAINS["filter"]) <= {
         chain.name for chain in table.chains.values() if chain.declared
     }

@@ -366,6 +366,18 @@ class Table(Framed):
         """Yield all rules, chain by chain."""
         return itertools.chain.from_iterable(map(_RULES, self.chains.values()))
 
+    @property
+    def lacks_rules(self) -> bool:
+        """Whether a listing of it was cut off before the rules of the chains that it declares.
+
+        A policy drops, rules jump to several of these chains, and none has a rule: no firewall leaves that behind.
+        """
+        own = {chain.name for chain in self.chains.values() if not chain.builtin}
+        if not any(chain.policy == "DROP" for chain in self.chains.values()):
+            return False
+        used = {rule.jump.chain for rule in self.rules() if rule.jump is not None} & own
+        return len(used) > 1 and not any(self.chains[name].rules for name in own)
+
 
 @dataclass(slots=True)
 class Ruleset(Pictured):

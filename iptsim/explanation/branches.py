@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.explanation.reason import Reason
@@ -75,7 +77,17 @@ def destination_text(trace: Trace) -> Text:
     """Return what the destination depends on, if the branches have the same verdict but not the same destination."""
     if not trace.branches:
         return ""
+    if differ_in_source(trace.branches):
+        return message("The source address with which it arrives depends on {on}.", on=_on(trace.hinges))
     return message("Where it arrives depends on {on}.", on=_on(trace.hinges))
+
+
+def differ_in_source(branches: Sequence[Trace]) -> bool:
+    """Return whether the requests of branches arrive at the same place, but with different source addresses."""
+    arrived = [one.legs[0].delivered for one in branches]
+    packets = [one.packet for one in arrived if one is not None]
+    places = {(one.dst, one.dport) for one in packets}
+    return len(packets) == len(branches) and len(places) == 1 and len({one.src for one in packets}) > 1
 
 
 def _by(step: Step) -> Text:

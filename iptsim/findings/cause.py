@@ -27,6 +27,8 @@ _BLOCKED = re.compile(r"block|drop|den(?:y|ied)|reject|refus", re.IGNORECASE)
 #: Those of prefixes that say that it was not, or that every packet is logged.
 #: FireHOL writes PASS-unknown where no rule of its configuration accepted a packet, which it then drops.
 _SEEN = re.compile(r"accept|allow|permit|pass(?!-unknown)|audit|seen|trace|test|debug", re.IGNORECASE)
+#: The flags of TCP that tell the stage of a connection, as the kernel logs them.
+_FLAGS = ("SYN", "ACK", "FIN", "RST")
 #: At most this many packets are followed.
 _ASKED = 20
 #: At most this many rules that came close are named.
@@ -92,7 +94,18 @@ def _logger(fields: dict[str, Any], pasted: Pasted | None) -> Text:
     if logged is None or _SEEN.search(logged.prefix):
         return ""
     pairs = dict(logged.pairs)
-    return logged_by(logged.prefix, [name for key in ("IN", "OUT") if (name := pairs.get(key))]) or ""
+    program = logged_by(logged.prefix, [name for key in ("IN", "OUT") if (name := pairs.get(key))])
+    flags = [name for name in _FLAGS if name in logged.flags]
+    if not flags or "SYN" in flags:
+        return program or ""
+    return message_sentences(
+        program or "",
+        message(
+            "The packet ({flags}) begins no connection: no rule before accepted ESTABLISHED, or conntrack no longer"
+            " knew the connection, after its end or a timeout. Then such lines are harmless.",
+            flags=", ".join(flags),
+        ),
+    )
 
 
 def unseen(pasted: Pasted | None, *, likely: bool = False) -> Cause | None:

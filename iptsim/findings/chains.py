@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Rule, tool_of
+from iptsim.dump.ruleset import Chain, Rule, Table, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import DECIDING
 from iptsim.extensions.hidden import is_gap
@@ -223,6 +223,8 @@ def empty(scene: Scene) -> Iterator[Finding]:
                 callers = scene.jumps(family, table.name, chain.name) if not chain.rules else []
                 if chain.builtin or not callers or owners.chain(chain.name) != "user":
                     continue
+                if _may_be_cut(scene, family, table, chain):
+                    continue
                 tool = tool_of(family)
                 yield Finding(
                     "empty-chain",
@@ -244,6 +246,16 @@ def empty(scene: Scene) -> Iterator[Finding]:
                     None,
                     family,
                 )
+
+
+def _may_be_cut(scene: Scene, family: Family, table: Table, chain: Chain) -> bool:
+    """Return whether the rules of a chain may follow where the source ends: `iptables -S` marks no end."""
+    pasted = scene.host.pasted
+    forms = [one.form for one in pasted.segments] if pasted is not None else ["iptables -S"]
+    if not scene.host.rulesets[family].listed or not any(" -S" in form for form in forms):
+        return False
+    names = list(table.chains)
+    return not any(table.chains[name].rules for name in names[names.index(chain.name) + 1 :])
 
 
 def nat_empty(scene: Scene) -> Iterator[Finding]:

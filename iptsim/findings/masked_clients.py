@@ -10,7 +10,7 @@ from iptsim.findings.port_forwards import forwards
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family
+from iptsim.packet import Family, address_text
 
 
 def masked(scene: Scene) -> Iterator[Finding]:
@@ -19,13 +19,58 @@ def masked(scene: Scene) -> Iterator[Finding]:
         rules = [rule for rule in scene.rules(family, "nat", "POSTROUTING") if _takes_all(rule)]
         if rules and (scene.host.networks or any(forwards(scene, family))):
             yield _finding(scene, family, rules[0])
+        elif not rules:
+            yield from _of_ports(scene, family)
+
+
+def _of_ports(scene: Scene, family: Family) -> Iterator[Finding]:
+    """Find rules that masquerade all packets to a port, if a port forward leads to it."""
+    chosen = [rule for rule in scene.rules(family, "nat", "POSTROUTING") if _takes_port(rule)]
+    for rule in chosen:
+        for one in forwards(scene, family):
+            shown = scene.ask("internet", one.at, family, **one.fields)
+            if shown is None or not uses(shown, rule):
+                continue
+            target = address_text(family, one.target)
+            yield Finding(
+                "clients-masqueraded",
+                message(
+                    "nat POSTROUTING rule {position} masquerades the connections that are forwarded to {target}, too:"
+                    " it sees an address of the host instead of the client's.",
+                    position=rule.position,
+                    target=target,
+                ),
+                (of_rule(rule), of_rule(one.rule)),
+                message(
+                    "Logs, bans and access lists there know one client only. Without the rule, {target} has to send"
+                    " its replies through this host.",
+                    target=target,
+                ),
+                message(
+                    "If this host is its way to the internet, remove the rule: {command}",
+                    command=f"{tool_of(family)} -t nat -D POSTROUTING {rule.position}",
+                ),
+                shown,
+                family,
+            )
+            return
 
 
 def _takes_all(rule: Rule) -> bool:
     """Return whether a rule masquerades whatever leaves, by any interface."""
+    return _takes(rule, frozenset()) and not rule.parameters.protocol
+
+
+def _takes_port(rule: Rule) -> bool:
+    """Return whether a rule masquerades whatever leaves for a port, by any interface."""
+    return _takes(rule, frozenset({"tcp", "udp", "multiport"})) and bool(rule.conditions_on("dport"))
+
+
+def _takes(rule: Rule, matches: frozenset[str]) -> bool:
+    """Return whether a person's rule masquerades from and to all addresses, with at most some kinds of matches."""
     parameters = rule.parameters
-    named = (parameters.source, parameters.destination, parameters.out_interface, parameters.protocol)
-    others = rule.extension_names - {"comment", "MASQUERADE"}
+    named = (parameters.source, parameters.destination, parameters.out_interface)
+    others = rule.extension_names - {"comment", "MASQUERADE", *matches}
     return rule.target_name == "MASQUERADE" and not is_dockers(rule) and not any(named) and not others
 
 

@@ -38,7 +38,10 @@ def some(scene: Scene) -> Iterator[Finding]:
             if rule.target_name in _TRANSLATING
             and "POSTROUTING" in scene.hooks(family, "nat").get(rule.chain, ())
         ]
-        chosen = [rule for rule in rules if is_chosen(rule, scene) and _is_for_some(rule)]
+        own = [rule for rule in rules if is_chosen(rule, scene)]
+        chosen = [rule for rule in own if _is_for_some(rule)]
+        if chosen != own:
+            continue  # others translate packets by their port, their mark or the like
         if chosen and not any(map(_is_for_all, rules)) and not _elsewhere(scene, family):
             yield _finding(scene, family, chosen)
 

@@ -16,6 +16,7 @@ from iptsim.findings.finding import Finding, is_readdressed, of_rule, uses
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.port_forwards import is_tested_here, without_interface
 from iptsim.findings.scene import Scene
+from iptsim.findings.shadow import numbers_of
 from iptsim.languages import Message, message
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, is_loopback, is_multicast
@@ -275,11 +276,15 @@ def its_own(scene: Scene) -> Iterator[Finding]:
     """Find rules of OUTPUT that redirect a port of all hosts, and except no program: also the one that they lead to."""
     for family in scene.families:
         rules = scene.rules(family, "nat", "OUTPUT")
+        alike: dict[tuple[str, bool, int | None], list[tuple[Rule, Explanation]]] = {}
         for rule, user in _proxied(scene, family, rules):
             fields = {"dport": _HTTPS, **header(rule), **({} if user is None else {"uid": user})}
             shown = scene.ask("host", "internet", family, **fields)
             if shown is not None and not shown.trace.branches and uses(shown, rule):
-                yield _takes_its_own(scene, family, rule, shown)
+                key = (rule.chain, bool(rule.conditions_on("dport")), user)
+                alike.setdefault(key, []).append((rule, shown))
+        for found in alike.values():
+            yield _takes_its_own(scene, family, found)
 
 
 def _proxied(scene: Scene, family: Family, rules: list[Rule]) -> Iterator[tuple[Rule, int | None]]:
@@ -329,12 +334,13 @@ def _excepts(rule: Rule) -> bool:
     return rule.target_name in ("RETURN", "ACCEPT") and not inside
 
 
-def _takes_its_own(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
+def _takes_its_own(scene: Scene, family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
+    rule, shown = found[0]
     command = f"{tool_of(family)} -t nat -I {rule.chain} {rule.position} -m owner --uid-owner USER -j RETURN"
     return Finding(
         "redirect-takes-own",
-        _title(rule, shown),
-        (of_rule(rule),),
+        _title(found),
+        tuple(of_rule(one) for one, _ in found[:_SHOWN]),
         message(
             "Also the connections of the program that it leads to: what a proxy or a name server asks of other hosts"
             " comes back to itself."
@@ -347,8 +353,17 @@ def _takes_its_own(scene: Scene, family: Family, rule: Rule, shown: Explanation)
     )
 
 
-def _title(rule: Rule, shown: Explanation) -> Message:
+def _title(found: list[tuple[Rule, Explanation]]) -> Message:
+    rule, shown = found[0]
     place = place_of(rule)
+    if len(found) > 1 and rule.conditions_on("dport"):
+        return message(
+            "{table} {chain} rules {numbers} redirect what every program of the host sends to ports {ports}.",
+            table=rule.table,
+            chain=rule.chain,
+            numbers=numbers_of([one for one, _ in found]),
+            ports=", ".join(str(one.question.dport or "") for _, one in found[:_SHOWN]),
+        )
     if shown.question.uid is not None:
         return message("{place} redirects what every program of root sends.", place=place)
     if rule.conditions_on("dport"):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.extensions.base import DECIDING, TRANSLATING, Target
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen, numbers_of
-from iptsim.languages import message, message_many
+from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.packet import Family
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.summaries import RuleSets
@@ -51,6 +52,10 @@ def _repeated(traffic: Traffic, name: str) -> Iterator[tuple[Rule, Rule]]:
 _ENDING = DECIDING | TRANSLATING | {"RETURN"}
 #: Chains whose rules are known to be plain even where the source does not show them.
 _DOCKERS = frozenset({"DOCKER", "DOCKER-INGRESS"})
+#: fail2ban's chains (action.d/iptables.conf), whose rules only ban.
+_FAIL2BAN = re.compile(r"(?:f2b|fail2ban)-")
+#: At most this many jumps are named.
+_NAMED = 5
 #: Targets between two jumps that leave a packet as it is.
 _HARMLESS = DECIDING | {"RETURN", "LOG", "NFLOG", ""}
 
@@ -59,14 +64,25 @@ def repeated_jumps(scene: Scene) -> Iterator[Finding]:
     """Find jumps to a chain through which an earlier jump has sent the same packets already."""
     for family in scene.families:
         for table in scene.host.rulesets[family].tables.values():
-            if any(isinstance(match, Hidden) for rule in table.rules() for match in rule.matches):
-                continue  # a listing without interfaces
+            # a listing without interfaces
+            is_listed = any(isinstance(match, Hidden) for rule in table.rules() for match in rule.matches)
             for chain in table.chains.values():
+                bans: list[tuple[Chain, list[Rule]]] = []
                 for earlier, again in _again(chain.rules).values():
-                    if earlier.jump is not None and _is_plain(scene, family, table.name, earlier.jump.chain):
-                        yield _repeats(family, earlier, again)
-                    elif _is_unshown(scene, family, earlier) and (alike := _alike(earlier, again)):
+                    if earlier.jump is None:
+                        continue
+                    to = table.chains.get(earlier.jump.chain)
+                    numbered = [one for one in again if one.position]
+                    if to is not None and _FAIL2BAN.match(to.name) and scene.host.pasted is not None:
+                        bans.append((to, [earlier, *again]))
+                    elif is_listed or not earlier.position or not numbered:
+                        continue
+                    elif _is_plain(scene, family, table.name, earlier.jump.chain):
+                        yield _repeats(family, earlier, numbered)
+                    elif _is_unshown(scene, family, earlier) and (alike := _alike(earlier, numbered)):
                         yield _added_again(family, earlier, alike)
+                if bans:
+                    yield _bans_added_again(family, chain, bans)
 
 
 def _again(rules: Sequence[Rule]) -> dict[int, tuple[Rule, list[Rule]]]:
@@ -77,7 +93,7 @@ def _again(rules: Sequence[Rule]) -> dict[int, tuple[Rule, list[Rule]]]:
         if rule.jump is not None and not rule.jump.goto:
             before = seen.setdefault(rule.jump.chain, [])
             earlier = next((one for one in before if _includes(one, rule)), None)
-            if earlier is not None and rule.position:
+            if earlier is not None:
                 found.setdefault(id(earlier), (earlier, []))[1].append(rule)
             before.append(rule)
         elif rule.jump is None and rule.target_name not in _HARMLESS:
@@ -159,6 +175,33 @@ def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
         None,
         family,
     )  # fmt: skip
+
+
+def _bans_added_again(family: Family, chain: Chain, bans: Sequence[tuple[Chain, list[Rule]]]) -> Finding:
+    shown: list[Text] = [
+        message("{chain} {count} times", chain=to.name, count=max(len(jumps), to.references or 0))
+        for to, jumps in bans[:_NAMED]
+    ]
+    return Finding(
+        "redundant-rule",
+        message(
+            "{table} {chain} jumps to the same chains of fail2ban again and again: {chains}.",
+            table=chain.table,
+            chain=chain.name,
+            chains=message_joined(", ", shown),
+        ),
+        tuple(of_rule(rule) for _, jumps in bans[:_NAMED] for rule in jumps[:2]),
+        message(
+            "The further jumps change nothing. fail2ban adds its rules when it starts; the old ones remain if they are"
+            " saved and loaded by another program (iptables-save, netfilter-persistent), or if it was killed."
+        ),
+        message(
+            "Stop fail2ban, delete what is left of {command}, and start it again; clean the saved file, too.",
+            command=f"{tool_of(family)} -S | grep -e f2b- -e fail2ban-",
+        ),
+        None,
+        family,
+    )
 
 
 def _same_later(

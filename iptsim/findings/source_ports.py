@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
 from iptsim.findings.behind import second_address
 from iptsim.findings.examples import header, is_for_replies
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
+from iptsim.owners.rule_owners import rulesets_of
 from iptsim.packet import TCP, UDP, Family, protocol_name
 
 #: A port of the host that hardly any rule is for, and a source port that none names.
@@ -37,6 +39,30 @@ def trusted(scene: Scene) -> Iterator[Finding]:
                     continue
                 if other.verdict in ("DROP", "REJECT"):
                     yield _finding(family, rule, port, shown)
+    yield from _of_nftables(scene)
+
+
+def _of_nftables(scene: Scene) -> Iterator[Finding]:
+    """Find the same in chains of nftables, each port of a chain once."""
+    found = dict[tuple[str, str, int], Finding]()
+    for ruleset in rulesets_of(scene.host):
+        family = ruleset.family
+        if family not in scene.families or not ruleset.tables.keys().isdisjoint(BUILTIN_CHAINS):
+            continue
+        for rule in ruleset.rules():
+            port = _source_port(rule)
+            if port is None or (rule.table, rule.chain, port) in found:
+                continue
+            proto = protocol_name(rule.parameters.protocol or TCP)
+            shown, other = (
+                scene.ask("internet", "host", family, proto=proto, sport=sport, dport=_ANY_PORT)
+                for sport in (port, _OTHER)
+            )
+            if shown is None or other is None or not uses(shown, rule) or shown.verdict != "ACCEPT":
+                continue
+            if other.verdict in ("DROP", "REJECT"):
+                found[rule.table, rule.chain, port] = _finding(family, rule, port, shown)
+    yield from found.values()
 
 
 def blocked(scene: Scene) -> Iterator[Finding]:
@@ -104,22 +130,25 @@ def _finding(family: Family, rule: Rule, port: int, shown: Explanation) -> Findi
     options, _, target = rule.specification.rpartition(" -j ")
     replies = f"{options} -m conntrack --ctstate ESTABLISHED -j {target}"
     command = f"{tool_of(family)} -R {rule.chain} {rule.position} {replies}"
+    by_nft = rule.table not in BUILTIN_CHAINS
     return Finding(
         "source-port-trusted",
         message(
-            "{chain} rule {position} opens every port to senders that use the source port {port}.",
-            chain=rule.chain,
-            position=rule.position,
+            "{place} opens every port to senders that use the source port {port}.",
+            place=place_of(rule) if by_nft else f"{rule.chain} rule {rule.position}",
             port=port,
         ),
         (of_rule(rule),),
         message(
             "Every sender chooses its source port. The rule does not open port {port} of the host either: that would"
-            " be --dport {port}.",
+            " be {option}.",
             port=port,
+            option=f"{'' if by_nft else '--'}dport {port}",
         ),
-        message("For replies to the host alone: {command}", command=command),
+        message("For replies to the host alone, write ct state established before accept.")
+        if by_nft
+        else message("For replies to the host alone: {command}", command=command),
         shown,
         family,
-        (command,),
+        () if by_nft else (command,),
     )

@@ -234,8 +234,9 @@ class Evidence:
             self._asked_address(rule)
             return
         if isinstance(rule.target, Snat) and rule.target.to_source.addresses:
-            family = family_of(rule.target.to_source.family)
-            self._host_address(Member(family, rule.target.to_source.addresses[0]))
+            family, address = family_of(rule.target.to_source.family), rule.target.to_source.addresses[0]
+            if address:  # 0.0.0.0 stands for an address that is left out
+                self._host_address(Member(family, address))
         self._local_address(rule)
         self._masquerade(rule)
         self._drop(rule)

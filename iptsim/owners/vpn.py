@@ -72,7 +72,8 @@ def _tunnel(rule: Rule, scope: Scope) -> Role | None:
         return None
     about = {"interface": tunnel}
     if rule.chain == "FORWARD" and target == "ACCEPT":
-        if "--ctstate" in text or "--state" in text:
+        states = option_of(text, "--ctstate") or option_of(text, "--state")
+        if states and "NEW" not in states:
             return Role(
                 "vpn-replies", message("replies may pass the VPN interface {name}", name=tunnel), about=about
             )

@@ -128,7 +128,11 @@ def _rules(reading: Reading) -> list[Rules]:
     """Return the rules that texts show, those of firewalld's zones, and those that logged lines prove."""
     rules = reading.of(Rules)
     if not any(piece.table == "filter" for piece in rules):
-        rules += rules_of_zones(reading.of(Zone))
+        listed = {piece.table for piece in rules}
+        for piece in rules_of_zones(reading.of(Zone)):
+            # firewalld's own table of nft comes after those of iptables (nftables.py: NFT_HOOKS)
+            piece.whole = piece.table not in listed
+            rules.append(piece)
     rules += rules_of(reading.of(Logged), {(piece.family or 4, piece.table) for piece in rules})
     with_docker = any(isinstance(piece, (Listed, Settings)) for piece in reading.pieces)
     for piece in rules:

@@ -62,6 +62,11 @@ _SOME: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"zone_\S+_forward", "FORWARD"),
     )
 )
+#: The same of nat: fw3 calls them for the packets that arrive or leave by the interfaces of a zone (zones.c).
+_SOME_OF_NAT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"zone_\S+_prerouting"), "PREROUTING"),
+    (re.compile(r"zone_\S+_postrouting"), "POSTROUTING"),
+)
 #: These chains of nat are for packets to the host alone.
 _LOCAL = ("-m", "addrtype", "--dst-type", "LOCAL")
 #: FORWARD jumps to DOCKER for packets to Docker's bridges, whose names may not be shown.
@@ -105,8 +110,9 @@ def callers(table: str, shown: Iterable[str]) -> Iterator[tuple[str, tuple[str, 
     if table == "filter":
         for called in sorted(filter(_OF_PODS.fullmatch, names)):
             yield called, _POD_CALLERS
-        for called in sorted(names):
-            yield from ((called, (caller,)) for pattern, caller in _SOME if pattern.fullmatch(called))
+    some = {"filter": _SOME, "nat": _SOME_OF_NAT}.get(table, ())
+    for called in sorted(names) if some else ():
+        yield from ((called, (caller,)) for pattern, caller in some if pattern.fullmatch(called))
     if table == "nat" and not names & {"PREROUTING", "KUBE-SERVICES", "KUBE-NODEPORTS"}:
         for called in sorted(filter(_OF_SERVICES.fullmatch, names)):
             yield called, _BETWEEN["KUBE-SERVICES"]

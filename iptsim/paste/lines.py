@@ -37,6 +37,8 @@ _COLOURS = re.compile(r"\^?\[(?:\d{1,2}(?:;\d{1,3})*)?[mK](?![a-z])")
 _TAG = re.compile(r"</?(?:br|p|div|span|li|pre|code)(?:\s[^<>]*)?/?>|\[/?code\]", re.IGNORECASE)
 #: Emphasis of a whole line.
 _BOLD = re.compile(r"\s*\*\*(.*\S.*)\*\*\s*")
+#: The mark of emphasis before a rule or a command, which ends elsewhere.
+_MARKED = re.compile(r"\s*\*\*(?=(?:sudo |/\S*/)?ip6?tables |-[AI] [\w-]+ )")
 #: A line of a dump as code, with a remark behind it.
 _CODE = re.compile(r"\s*`([*:]\w[^`]*|-[AIPNFX]\b[^`]*|COMMIT)`\s*[-:(#].*")
 #: A command as code or in bold, as an item of a list.
@@ -60,6 +62,8 @@ _SETTING = re.compile(
 _OPENED = re.compile(r"[\[({<\"'`*_]+(?=Chain \S+ \((?:policy|\d+ ref))|[\[({<\"'`]+(?=\*[a-z]+\s*$)")
 #: A rule in whose words backticks are left.
 _TICKED = re.compile(r"\s*-[AI] [\w-]+ .*-[jg] [\w-]+(?: --[a-z].*)?\s*")
+#: A rule of a dump whose first dash was lost, as where it was taken for the mark of a list.
+_UNDASHED = re.compile(r"^\s*A (?=[\w-]+ (?:! )?-[a-z] .*-[jg] [A-Za-z])")
 #: A rule before a comma, which no rule ends with.
 _ITEM = re.compile(r"\s*-(?:P \w+ [A-Z]+,|N [\w-]+,|[AI] [\w-]+ .*-[jg] )")
 _QUOTE = re.compile(r"^\s*(?:> ?)+")
@@ -176,6 +180,8 @@ def lines_of(text: str) -> list[Line]:
         for part in _unescaped(line)
     ]
     cleaned = _bared([clean(line) for _, line in numbered])
+    if not any(line.lstrip().startswith("-A ") for line in cleaned):
+        cleaned = [_UNDASHED.sub("-A ", line) for line in cleaned]
     return [
         Line(number, line.rstrip(), line, ended or number < len(raw), number in patched)
         for (number, _), line in zip(numbered, cleaned, strict=True)
@@ -264,6 +270,8 @@ def clean(line: str) -> str:
         line = line.replace("```", "")
     if (bold := _BOLD.fullmatch(line)) is not None:
         line = bold[1]
+    if (marked := _MARKED.match(line)) is not None:
+        line = line[marked.end() :]
     if (code := _CODE.fullmatch(line)) is not None:
         return code[1]
     if (step := _STEP.fullmatch(line)) is not None:

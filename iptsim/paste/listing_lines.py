@@ -20,8 +20,8 @@ from iptsim.paste.placeholders import is_cut
 #: The layouts of rules, the most specific first.
 LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
 _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
-#: Names of the chains that Docker, kube-proxy and CNI plugins create.
-_CHAIN = re.compile(r"DOCKER|(?:DOCKER|KUBE|CNI|NETAVARK)-[\w-]+")
+#: Names of the chains that Docker, kube-proxy, CNI plugins and fail2ban create.
+_CHAIN = re.compile(r"DOCKER|(?:DOCKER|KUBE|CNI|NETAVARK|f2b|fail2ban)-[\w-]+")
 #: What a row begins with, and an address in it.
 _ROW = re.compile(
     r"\s*(?:\d+\s+)?(?:\d+[KMGT]?\s+\d+[KMGT]?\s+)?"

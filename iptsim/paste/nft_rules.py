@@ -66,6 +66,10 @@ class Translated(NamedTuple):
     statements: tuple[dict[str, Any], ...]
 
 
+#: Blanks with which people align words, outside quotation marks.
+_BLANKS = re.compile(r'(?P<quoted>"[^"]*")|\s{2,}')
+
+
 def translated(text: str, family: int, line: int, *, is_listing: bool = False) -> Translated:
     """Return an nftables rule as an iptables rule.
 
@@ -78,6 +82,7 @@ def translated(text: str, family: int, line: int, *, is_listing: bool = False) -
     if is_listing or _HANDLE.search(text):
         text = literal(text)
     text = with_numbers(_HANDLE.sub("", text.strip()).rstrip("; "))
+    text = _BLANKS.sub(lambda found: found["quoted"] or " ", text)
     try:
         unclear = has_variables(text) or _EXACT.search(text) or _INNER.search(text)
         tree = None if unclear else parser("nft").parse(text)

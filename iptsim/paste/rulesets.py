@@ -60,6 +60,8 @@ class Builder:
         self._broken: dict[tuple[Family, str], str] = {}
         self._before: dict[tuple[Family, str], Table] = {}
         self._printed: set[tuple[Family, str]] = set()
+        #: tables that iptables -S printed
+        self._listed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         #: tables with a place among rules, just before, where rules may be missing, and its line
         self._later: dict[str, int] = {}
@@ -152,6 +154,8 @@ class Builder:
             self._files.add((family, piece.table))
         if piece.printed:
             self._printed.add((family, piece.table))
+        if piece.printed and piece.fragment and not piece.named and shows_chains(piece):
+            self._listed.add((family, piece.table))
         if shows_chains(piece):
             self._known.add((family, piece.table, ""))
         binder = self.maker.binder(ruleset)
@@ -373,6 +377,9 @@ class Builder:
             if item is not None:
                 reason = item.hidden[0].reason
                 chain.rules.append(gap(table.name, chain.name, item.line, policy=True, reason=reason))
+        if (family, table.name) in self._listed and table.lacks_rules:
+            last = next(chain for chain in reversed(table.chains.values()) if chain.rules)
+            self._gap(GapItem(last.name, last.rules[-1].line, "", later=True), table, family)
         self._callers(family, table)
         if (family, table.name) in self._printed:
             self._hide_chains(family, table)
@@ -390,9 +397,14 @@ class Builder:
         if not items:
             return
         binder = self.maker.binder(self.rulesets[family])
-        for name in _ANY_CHAIN.get(table.name, BUILTIN_CHAINS[table.name]):
+        free = [
+            name
+            for name in _ANY_CHAIN.get(table.name, BUILTIN_CHAINS[table.name])
+            if name not in table.chains
+        ]
+        for name in free:
             fitting = [item for item in items if may_stand_in(name, item, family)]
-            if name in table.chains or not fitting:
+            if not fitting:
                 continue
             chain = self._home(table, name, items[0].line)
             chain.rules.append(gap(table.name, name, items[0].line))
@@ -404,7 +416,8 @@ class Builder:
                 told=message("if the rule is in this chain"),
             )
             for item in fitting:
-                placed = item._replace(chain=name, hidden=(*item.hidden, unknown))
+                hidden = item.hidden if free == [name] else (*item.hidden, unknown)
+                placed = item._replace(chain=name, hidden=hidden, position=item.position or 0)
                 self._rule(placed, table, binder)
             chain.rules.append(gap(table.name, name, items[-1].line, policy=True))
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
-from iptsim.explanation.branches import hinge_text
+from iptsim.explanation.branches import differ_in_source, hinge_text
 from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.outcomes import Outcome, outcome_text, outcomes_of, when_text
@@ -24,7 +24,7 @@ from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.extensions.hidden import is_gap
 from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
-from iptsim.packet import ICMPV6
+from iptsim.packet import ICMPV6, address_text
 from iptsim.question.options import explain_options, line_of
 from iptsim.render.console import print_line
 from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_lines
@@ -231,7 +231,8 @@ def _why(way: Explanation) -> Iterator[Text]:
 
 
 def _other_ways(explanation: Explanation) -> Iterator[Text]:
-    ends = [_end_of(way) for way in explanation.branches]
+    by_source = differ_in_source([way.trace for way in explanation.branches])
+    ends = [_end_of(way, by_source=by_source) for way in explanation.branches]
     if len(set(ends)) < 2:
         return  # they differ only in what happens to the reply
     yield Text(say("All branches have the same verdict, but not the same outcome:"), "dim")
@@ -239,11 +240,13 @@ def _other_ways(explanation: Explanation) -> Iterator[Text]:
         yield Text(f"  {printable(end)}  {printable(str(when_text(way.trace.decisions)))}", "dim")
 
 
-def _end_of(way: Explanation) -> str:
-    """Return where a branch ends."""
+def _end_of(way: Explanation, *, by_source: bool) -> str:
+    """Return where a branch ends, with the source address of the packet there if wanted."""
     request = way.trace.legs[0]
     if request.delivered is not None:
-        return delivered_text(request.delivered)
+        end, packet = delivered_text(request.delivered), request.delivered.packet
+        source = address_text(packet.family, packet.src)
+        return say("{end} from {source}", end=end, source=source) if by_source else end
     if request.verdict == "REJECT" and (ends := request.ends) and ends[-1].rule is not None:
         return say("rejected with {answer}", answer=str(ends[-1].note))
     return say("not delivered")

@@ -151,6 +151,7 @@ CUT = """\
 -N ufw-before-input
 -A INPUT -j ufw-before-input
 -A INPUT -j ufw-after-input
+-A ufw-before-input -i lo -j ACCEPT
 -A OUTPUT -j ufw-{cut}
 """
 
