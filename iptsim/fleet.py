@@ -93,8 +93,11 @@ def policy_of(host: Host) -> dict[bytes, str]:
                 texts = [rule.text for rule in chain.rules]
                 if chain.policy:
                     texts.append(f":{chain.name} {chain.policy}")
+                # most rules name no address of the host
+                if pattern is not None and any(map("\n".join(texts).__contains__, own)):
+                    texts = [pattern.sub("HOST", text) for text in texts]
                 for text in texts:
-                    line = f"IPv{family} {table.name} {pattern.sub('HOST', text) if pattern else text}"
+                    line = f"IPv{family} {table.name} {text}"
                     found[hashlib.blake2b(line.encode("utf-8", "replace"), digest_size=8).digest()] = line
     return found
 

@@ -228,7 +228,7 @@ class _Search:
         if depth > _DEPTH:
             raise _TooManyStepsError
         returned = False
-        for one in chain.rules:
+        for one in chain.overlapping(box, 0, len(chain.rules)):
             self._steps += 1
             if self._steps > _MOST_STEPS:
                 raise _TooManyStepsError

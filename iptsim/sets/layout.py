@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from iptsim.extensions.constraints import Allowed, Masked, Names, Pattern, Ranges, Some
@@ -21,6 +23,8 @@ from iptsim.sets.numbering import Numbering
 _ADDRESS_BITS = {4: 32, 6: 128}
 #: Bits of an interface's number, of the number of another name, and of a number that is no field of the header.
 _INTERFACE_BITS, _NAME_BITS, _WIDE = 12, 10, 128
+#: The single numbers of so many ranges are joined one by one.
+_FEW_SPANS = 16
 #: The header in the order of its variables; None: the bits of an address.
 _HEADER: tuple[tuple[str, int | None], ...] = (
     ("out_interface", _INTERFACE_BITS), ("dst", None), ("proto", 8), ("dport", 16), ("sport", 16),
@@ -267,8 +271,12 @@ class Layout:
     def ranges(self, place: Place, ranges: Ranges) -> Any:
         """Return the function that is true where the number of a field is in one of the ranges."""
         spans = united(ranges)
-        if len(spans) == 1 and spans[0][0] == spans[0][1]:
-            return self.masked(place, Masked(spans[0][0], (1 << place.bits) - 1))
+        if len(spans) <= _FEW_SPANS and any(first == last for first, last in spans):
+            # single numbers are mostly made of bytes that are known
+            every = (1 << place.bits) - 1
+            single = (self.masked(place, Masked(first, every)) for first, last in spans if first == last)
+            longer = tuple((first, last) for first, last in spans if first < last)
+            return reduce(or_, single, self.ranges(place, longer) if longer else self.engine.false)
         firsts = [first for first, _ in spans]
         true, false = self.engine.true, self.engine.false
 

@@ -86,17 +86,14 @@ class ChainBoxes:
             found &= rules[bisect_right(starts, point[key]) - 1]
             if not found:
                 return
-        while found:
-            lowest = found & -found
-            yield self.rules[lowest.bit_length() - 1]
-            found ^= lowest
+        yield from self._at(found)
 
     def overlapping(self, box: Box, first: int, end: int) -> Iterator[RuleBox]:
         """Yield the rules of a range of positions that may match packets of a box."""
         if self._index is None:
             self._prepare()
         assert self._index is not None
-        found = (1 << end) - (1 << first)
+        found = (1 << min(end, len(self.rules))) - (1 << first)
         for key, ranges in box.items():
             known = self._index.get(key)
             if known is None:
@@ -109,9 +106,14 @@ class ChainBoxes:
             found &= bits
             if not found:
                 return
-        for place in range(first, min(end, len(self.rules))):
-            if found >> place & 1:
-                yield self.rules[place]
+        yield from self._at(found)
+
+    def _at(self, bits: int) -> Iterator[RuleBox]:
+        """Yield the rules of an integer with a bit for each."""
+        while bits:
+            lowest = bits & -bits
+            yield self.rules[lowest.bit_length() - 1]
+            bits ^= lowest
 
     def _prepare(self) -> None:
         """Make the index: for each field, the first value of each range, and the rules that it allows."""

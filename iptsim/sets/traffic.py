@@ -17,6 +17,7 @@ from iptsim.extensions.base import ARRIVING
 from iptsim.extensions.constraints import named
 from iptsim.sets.chains import Chains
 from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.removals import Removals
 from iptsim.sets.rewriting import Rewriting
 from iptsim.sets.space import Space
 from iptsim.sets.summaries import RuleSets, Summary
@@ -72,6 +73,7 @@ class Traffic:
         self._calls: dict[Summary, list[Call]] = {}
         #: what a chain tests as well -> all that is undecided beside it, as the engine takes it
         self._entered: dict[Summary, PacketSet] = {}
+        self._removals: dict[tuple[Summary, Rewriting], Removals] = {}
         with chains.bounded():
             for summary in self._callers_first():
                 self._enter(summary)
@@ -140,7 +142,7 @@ class Traffic:
                     id(rule): rule
                     for rewriting, packets in matched.items()
                     if packets
-                    for rule in smallest_cover(packets, list(_removing(summary.rules[:place], rewriting)))
+                    for rule in smallest_cover(packets, self._takers(summary, place, rewriting, packets))
                 }
                 reason: DeadReason = "hidden" if hiding else "contradiction"
                 yield DeadRule(sets.rule, reason, tuple(hiding.values()))
@@ -242,16 +244,27 @@ class Traffic:
     def _chances(
         self, summary: Summary, place: int, rewriting: Rewriting, packets: PacketSet
     ) -> Iterator[tuple[PacketSet, list[tuple[Rule, PacketSet]]]]:
-        """Yield what a rule would take, for each call of its chain, and the earlier rules with what each removes."""
-        own = list(_removing(summary.rules[:place], rewriting))
+        """Yield what a rule would take, for each call of its chain, and the earlier rules that take some of it."""
         calls = self._calls.get(summary, ())
         if not calls:
-            yield packets & self.entered(summary), own
+            wanted = packets & self.entered(summary)
+            yield wanted, self._takers(summary, place, rewriting, wanted)
         for call in calls:
             caller = call.caller
             wanted = packets & caller.rules[call.place].matches[call.rewriting] & self.entered(caller)
             if wanted:
-                yield wanted, [*own, *_removing(caller.rules[: call.place], call.rewriting)]
+                own = self._takers(summary, place, rewriting, wanted)
+                yield wanted, own + self._takers(caller, call.place, call.rewriting, wanted)
+
+    def _takers(
+        self, summary: Summary, place: int, rewriting: Rewriting, wanted: PacketSet
+    ) -> list[tuple[Rule, PacketSet]]:
+        """Return the rules before a place that take some of given packets, with all that each takes."""
+        removals = self._removals.get((summary, rewriting))
+        if removals is None:
+            removals = Removals(summary.rules, rewriting, self.space.nothing)
+            self._removals[summary, rewriting] = removals
+        return list(removals.meeting(wanted, place))
 
 
 def at_hook(space: Space, table: str, hook: str) -> PacketSet:
@@ -275,13 +288,6 @@ def at_hook(space: Space, table: str, hook: str) -> PacketSet:
 
 def _is_same(one: Rule, other: Rule) -> bool:
     return one.is_written_like(other) or one.text == other.text
-
-
-def _removing(rules: Sequence[RuleSets], rewriting: Rewriting) -> Iterator[tuple[Rule, PacketSet]]:
-    """Yield rules with the packets for which each is the last of its chain."""
-    for sets in rules:
-        if removed := sets.removed(rewriting):
-            yield sets.rule, removed
 
 
 def smallest_cover(wanted: PacketSet, takers: Sequence[tuple[Rule, PacketSet]]) -> tuple[Rule, ...]:

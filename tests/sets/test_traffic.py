@@ -56,6 +56,15 @@ def test_several_rules_hide_one_together(space: Space) -> None:
     }
 
 
+def test_what_hides_a_rule_is_found_among_many_others(space: Space) -> None:
+    single = [f"-A FORWARD -p tcp -m tcp --dport {port} -j ACCEPT" for port in range(1, 41)]
+    behind = ["-A FORWARD -p tcp -m multiport --dports 3,20,33,40 -j DROP", *single[:1]]
+    assert dead(space, *single, *behind, "-A FORWARD -p tcp -m multiport --dports 7,41 -j DROP") == {
+        "FORWARD 41": ("hidden", ["FORWARD 3", "FORWARD 20", "FORWARD 33", "FORWARD 40"]),
+        "FORWARD 42": ("hidden", ["FORWARD 1"]),
+    }
+
+
 def test_a_rule_that_returns_hides_nothing_of_its_caller(space: Space) -> None:
     assert (
         dead(
