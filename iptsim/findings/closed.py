@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from iptsim.dump.ruleset import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
 from iptsim.findings.first_packets import accepts_established
+from iptsim.findings.native_chains import (
+    blocked_by_chain,
+    evidence_of,
+    has_only_nftables,
+    inserting,
+    name_of,
+)
 from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
@@ -38,13 +46,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
         blocked = [found for one in asked if one is not None and (found := _blocked(one)) is not None]
         if len(blocked) < len(asked):
             continue
-        opened = reach(scene.host, "internet", family=family, most_ways=MOST_WAYS).opened
-        every_class = [one for one in opened.classes if one.receiver == "host"]
-        sender = outside_address(scene.host, family)
-        here = [part for one in every_class if (part := _of_any(one, sender)) is not None]
-        chosen = sum(one.is_open for one in every_class) > sum(one.is_open for one in here)
-        every = _words([one for one in here if one.is_open], opened.asked, family)
-        unsure = _words([one for one in here if one.verdict == "DEPENDS"], opened.asked, family)
+        opened = _opened(scene, family)
         (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
         certain = all(
             one is first or first.verdict in ("DROP", "REJECT")
@@ -52,16 +54,10 @@ def closed(scene: Scene) -> Iterator[Finding]:
         )
         yield Finding(
             "closed-by-default",
-            _title(every, certain=certain),
+            _title(opened.every, certain=certain),
             (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
             message_sentences(
-                message("Whether it accepts {ports} depends on what is not shown.", ports=unsure)
-                if unsure
-                else "",
-                message("It accepts more from some senders or source ports.") if chosen else "",
-                message("It accepts no UDP port: WireGuard, OpenVPN and DNS need one.")
-                if blocked[1][0] is asked[1] and not any(_takes_udp(one) for one in here)
-                else "",
+                *opened.remarks(no_udp=blocked[1][0] is asked[1]),
                 message(
                     "If a service of the host does not answer, no rule accepts its port. Packets to containers and"
                     " guests are forwarded, and do not pass INPUT."
@@ -71,6 +67,84 @@ def closed(scene: Scene) -> Iterator[Finding]:
             shown,
             family,
         )
+
+
+def closed_by_chain(scene: Scene) -> Iterator[Finding]:
+    """Say, for a pasted text, what a base chain of nftables accepts from the internet, if it blocks all the rest."""
+    seen: set[str] = set()
+    for family in scene.families if scene.host.pasted is not None else ():
+        if not has_only_nftables(scene, family):
+            continue
+        asked = [
+            scene.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
+        ]
+        steps = [blocked_by_chain(one, "INPUT") for one in asked]
+        step = steps[0]
+        if step is None or not all(steps) or name_of(step) in seen:
+            continue
+        seen.add(name_of(step))
+        opened = _opened(scene, family)
+        yield Finding(
+            "closed-by-default",
+            message(
+                "The nftables chain {chain} blocks new connections from the internet, except: {ports}.",
+                chain=name_of(step),
+                ports=opened.every,
+            )
+            if opened.every
+            else message(
+                "The nftables chain {chain} blocks new connections from the internet.", chain=name_of(step)
+            ),
+            (evidence_of(step),),
+            message_sentences(
+                *opened.remarks(no_udp=True),
+                message(
+                    "If a service of the host does not answer, no rule accepts its port. Packets to containers and"
+                    " guests are forwarded, and do not pass the hook input."
+                ),
+            ),
+            message("To open a port: {command}", command=inserting(step, "PROTOCOL dport PORT accept")),
+            asked[0],
+            family,
+        )
+
+
+class _Opened(NamedTuple):
+    """What the host accepts from the internet.
+
+    Attributes:
+        here: from any sender and from any port.
+        every: the protocols and ports of these, in words; "" for none.
+        unsure: the protocols and ports that depend on what is not shown; "" for none.
+        chosen: whether it accepts more from some senders.
+    """
+
+    here: list[ReachClass]
+    every: Text
+    unsure: Text
+    chosen: bool
+
+    def remarks(self, *, no_udp: bool) -> Iterator[Text]:
+        """Yield sentences about it; that no UDP port is open only if UDP is blocked for certain."""
+        if self.unsure:
+            yield message("Whether it accepts {ports} depends on what is not shown.", ports=self.unsure)
+        if self.chosen:
+            yield message("It accepts more from some senders or source ports.")
+        if no_udp and not any(_takes_udp(one) for one in self.here):
+            yield message("It accepts no UDP port: WireGuard, OpenVPN and DNS need one.")
+
+
+def _opened(scene: Scene, family: Family) -> _Opened:
+    opened = reach(scene.host, "internet", family=family, most_ways=MOST_WAYS).opened
+    every_class = [one for one in opened.classes if one.receiver == "host"]
+    sender = outside_address(scene.host, family)
+    here = [part for one in every_class if (part := _of_any(one, sender)) is not None]
+    return _Opened(
+        here,
+        _words([one for one in here if one.is_open], opened.asked, family),
+        _words([one for one in here if one.verdict == "DEPENDS"], opened.asked, family),
+        sum(one.is_open for one in every_class) > sum(one.is_open for one in here),
+    )
 
 
 def _opening(scene: Scene, family: Family, step: Step) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import header, states_of
 from iptsim.findings.finding import Finding, blocked_at, of_rule
+from iptsim.findings.native_chains import chains_of, has_only_nftables
 from iptsim.findings.scene import Scene, takes_port
 from iptsim.languages import message, message_joined
 from iptsim.packet import Family
@@ -20,9 +21,12 @@ _SHOWN = 5
 
 def only(scene: Scene) -> Iterator[Finding]:
     """Find rules that accept a port of the host in the state ESTABLISHED, if no rule accepts new connections to it."""
+    seen: list[int] = []
     for family in scene.families:
         chains = scene.below(family, "filter", "INPUT")
         rules = [rule for chain in chains for rule in scene.rules(family, "filter", chain)]
+        if has_only_nftables(scene, family):
+            rules = [rule for _, own in chains_of(scene, family, "input") for rule in own]
         if any(is_gap(rule.target) for rule in rules):
             continue
         found: list[tuple[Rule, Explanation]] = []
@@ -33,7 +37,11 @@ def only(scene: Scene) -> Iterator[Finding]:
             shown = scene.ask("internet", "host", family, **fields)
             if shown is not None and blocked_at(shown, "INPUT") is not None:
                 found.append((rule, shown))
-        if found:
+        native = found[0][0].table not in BUILTIN_CHAINS if found else False
+        if found and not (native and [one.position for one, _ in found] == seen):
+            seen = [
+                one.position for one, _ in found
+            ]  # a chain of family inet has rules for both address families
             yield _finding(family, found[:_SHOWN])
 
 
@@ -69,6 +77,11 @@ def _finding(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
         f"{tool_of(family)} -I INPUT -p {asked[0].proto} --dport {asked[0].dport}"
         " -m conntrack --ctstate NEW -j ACCEPT"
     )
+    rule = found[0][0]
+    native = rule.table not in BUILTIN_CHAINS
+    if native:
+        where = f"{rule.table} {rule.chain}"
+        command = f"nft insert rule {where} {asked[0].proto} dport {asked[0].dport} ct state new accept"
     return Finding(
         "established-only",
         message(
@@ -84,5 +97,5 @@ def _finding(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
         command,
         shown,
         family,
-        (command,),
+        () if native else (command,),
     )

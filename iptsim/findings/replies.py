@@ -11,6 +11,7 @@ from iptsim.extensions.hidden import HiddenTarget
 from iptsim.findings.behind import ask_outside, is_private, lans_behind, networks_behind, second_address
 from iptsim.findings.examples import is_for_replies, packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, uses
+from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_many, message_sentences
@@ -23,7 +24,7 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
     """Find hosts whose own connections get no reply, because INPUT drops it."""
     for family in scene.families:
         shown = scene.ask_past_output("host", "internet", family, proto="tcp", dport=443)
-        if shown is None and _has_only_nftables(scene, family):
+        if shown is None and has_only_nftables(scene, family):
             shown = scene.ask("host", "internet", family, proto="tcp", dport=443)
         if shown is None or (step := _reply_dropped(shown)) is None:
             continue
@@ -32,11 +33,6 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
         else:
             is_shown = scene.shows(family, "filter", "OUTPUT")
             yield _drops_replies(scene, family, step, shown if is_shown else None)
-
-
-def _has_only_nftables(scene: Scene, family: Family) -> bool:
-    """Return whether the source shows nftables and, as that lists everything, no table of iptables."""
-    return scene.host.namespace.nftables is not None and not scene.host.rulesets[family].tables
 
 
 def _reply_dropped(shown: Explanation) -> Step | None:
@@ -97,7 +93,7 @@ def dropped_in_output(scene: Scene) -> Iterator[Finding]:
             continue
         hooks = scene.hooks(family, "filter")
         for rule in scene.table(family, "filter").rules():
-            if "INPUT" not in hooks.get(rule.chain, ()) or not _opens_port(rule):
+            if "INPUT" not in hooks.get(rule.chain, ()) or not opens_port(rule):
                 continue
             shown = packet_for(scene, family, rule, "INPUT")
             if shown is not None and (step := _drops_reply(shown)) is not None:
@@ -105,7 +101,7 @@ def dropped_in_output(scene: Scene) -> Iterator[Finding]:
                 break
 
 
-def _opens_port(rule: Rule) -> bool:
+def opens_port(rule: Rule) -> bool:
     """Return whether a rule accepts new connections to a port, from other hosts."""
     named = any(isinstance(one.allowed, tuple) and not one.negated for one in rule.conditions_on("dport"))
     states = {state for match in rule.matches for state in states_of(match)}

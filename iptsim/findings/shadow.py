@@ -33,7 +33,7 @@ _MANY = 300
 _CHOSEN = frozenset({"user", "ufw"})
 
 
-class _Dead(NamedTuple):
+class Dead(NamedTuple):
     """Rules of one chain that are dead for the same reason.
 
     Attributes:
@@ -87,9 +87,9 @@ def _uncalled(scene: Scene, family: Family, table: str) -> Iterator[str]:
             yield name
 
 
-def _dead_rules(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> list[_Dead]:
+def _dead_rules(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> list[Dead]:
     """Return the dead rules that are worth a finding, also those of chains that are called from elsewhere."""
-    found: dict[Hashable, _Dead] = {}
+    found: dict[Hashable, Dead] = {}
     for one in (*traffic.dead(), *_dead_in(scene, traffic, uncalled)):
         if one.reason == "unreached" or not one.rule.position:
             continue
@@ -102,7 +102,7 @@ def _dead_rules(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> list
         if any(is_gap(rule.target) for rule in one.hidden_by):
             continue  # rules that are not shown may be for other packets
         key = (one.reason, one.rule.chain, *map(id, one.hidden_by))
-        found.setdefault(key, _Dead(one.reason, [], one.hidden_by)).rules.append(one.rule)
+        found.setdefault(key, Dead(one.reason, [], one.hidden_by)).rules.append(one.rule)
     return list(found.values())
 
 
@@ -126,7 +126,7 @@ def _ends_docker_user(rule: Rule) -> bool:
 # -- words -----------------------------------------------------------------------------------------
 
 
-def _finding(scene: Scene, family: Family, dead: _Dead, hooks: Sequence[str]) -> Finding:
+def _finding(scene: Scene, family: Family, dead: Dead, hooks: Sequence[str]) -> Finding:
     differing = dead.differing
     shown = None
     if dead.first.table == "filter" and dead.reason == "hidden" and hooks:
@@ -139,9 +139,9 @@ def _finding(scene: Scene, family: Family, dead: _Dead, hooks: Sequence[str]) ->
                 break
     return Finding(
         "never-matches",
-        _title(dead),
+        title_of(dead),
         (*map(of_rule, dead.hiders[:_SHOWN]), *map(of_rule, dead.rules[:_SHOWN])),
-        message_sentences(_effect(dead, differing), *_counted(dead)),
+        message_sentences(effect_of(dead, differing), *_counted(dead)),
         _remedy(dead, differing, tool_of(family)),
         shown,
         family,
@@ -150,14 +150,15 @@ def _finding(scene: Scene, family: Family, dead: _Dead, hooks: Sequence[str]) ->
 
 
 def _first_place(
-    scene: Scene, family: Family, dead: _Dead, differing: Sequence[Rule], shown: Explanation | None
+    scene: Scene, family: Family, dead: Dead, differing: Sequence[Rule], shown: Explanation | None
 ) -> tuple[str, ...]:
     """Return the command that puts a rule before those that hide it, if that changes what happens to the packet."""
     insert = _insertion(dead, differing, tool_of(family))
     return first_that_mends(scene, family, [(insert,)], shown) if insert and shown is not None else ()
 
 
-def _title(dead: _Dead) -> Message:
+def title_of(dead: Dead) -> Message:
+    """Return which rules never match, and why, in one sentence."""
     where = {"table": dead.first.table, "chain": dead.first.chain, "numbers": numbers_of(dead.rules)}
     count = len(dead.rules)
     if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
@@ -197,14 +198,20 @@ def _title(dead: _Dead) -> Message:
     )  # fmt: skip
 
 
-def _takers(dead: _Dead) -> Text:
+def _takers(dead: Dead) -> Text:
     """Return the rules that hide others: "rules 2 and 5", or with their chains."""
     if all(rule.chain == dead.first.chain for rule in dead.hiders):
         return message("rules {numbers}", numbers=numbers_of(dead.hiders))
     return message_joined(", ", map(place_of, dead.hiders))
 
 
-def _effect(dead: _Dead, differing: Sequence[Rule]) -> Message:
+def effect_of(dead: Dead, differing: Sequence[Rule]) -> Message:
+    """Return what happens to the packets instead.
+
+    Args:
+        dead: the rules.
+        differing: those that do something else than what hides them.
+    """
     if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
         return message(
             "Where connections are tracked, as NAT and --state need, rules only see whole packets."
@@ -246,7 +253,7 @@ def _effect(dead: _Dead, differing: Sequence[Rule]) -> Message:
     )
 
 
-def _counted(dead: _Dead) -> Iterator[Message]:
+def _counted(dead: Dead) -> Iterator[Message]:
     """Yield what the counters show: a rule that has counted packets was not always dead."""
     for rule in dead.rules:
         if rule.counters is not None and rule.counters.packets:
@@ -258,7 +265,7 @@ def _counted(dead: _Dead) -> Iterator[Message]:
             return
 
 
-def _remedy(dead: _Dead, differing: Sequence[Rule], tool: str) -> Text:
+def _remedy(dead: Dead, differing: Sequence[Rule], tool: str) -> Text:
     first = dead.first
     delete = f"{tool} {first.table_option}-D {first.chain} {first.position}"
     if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
@@ -271,7 +278,7 @@ def _remedy(dead: _Dead, differing: Sequence[Rule], tool: str) -> Text:
     return message("{delete}; or, if it should come first: {insert}", delete=delete, insert=insert)
 
 
-def _insertion(dead: _Dead, differing: Sequence[Rule], tool: str) -> str:
+def _insertion(dead: Dead, differing: Sequence[Rule], tool: str) -> str:
     """Return the command that puts a rule before those that hide it; "" if they are in other chains, or do the same."""
     first = dead.first
     before = [rule.position for rule in dead.hiders if rule.chain == first.chain]

@@ -1,0 +1,58 @@
+"""Base chains of nftables on hosts without tables of iptables: which of them blocks a packet, and their commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.finding import Evidence, blocked_at, of_rule
+from iptsim.findings.scene import Scene
+from iptsim.host.nft_chains import NftChain
+from iptsim.host.nft_rulesets import ruleset_of
+from iptsim.languages import message
+from iptsim.netfilter.steps import Step
+from iptsim.packet import Family
+
+
+def has_only_nftables(scene: Scene, family: Family) -> bool:
+    """Return whether the source shows nftables and, as that lists everything, no table of iptables."""
+    return scene.host.namespace.nftables is not None and not scene.host.rulesets[family].tables
+
+
+def blocked_by_chain(shown: Explanation | None, hook: str) -> Step | None:
+    """Return the step of a hook at which a base chain of nftables blocks a packet; None if nothing does there."""
+    step = blocked_at(shown, hook) if shown is not None else None
+    return step if step is not None and step.table is not None and step.table not in BUILTIN_CHAINS else None
+
+
+def name_of(step: Step) -> str:
+    """Return the chain of a step as nft(8) names it: "inet fw input"."""
+    return f"{step.table} {step.chain}"
+
+
+def evidence_of(step: Step) -> Evidence:
+    """Return what blocks a packet: a rule, or the policy of the chain."""
+    if step.rule is not None:
+        return of_rule(step.rule)
+    return Evidence(name_of(step), message("policy {policy}", policy=step.verdict))
+
+
+def inserting(step: Step, rule: str) -> str:
+    """Return the command that lets packets pass before the rule or the policy that blocks them.
+
+    Args:
+        step: where they are blocked.
+        rule: the rule, as nft(8) has it.
+    """
+    verb = "insert" if step.rule is not None else "add"
+    return f"nft {verb} rule {name_of(step)} {rule}"
+
+
+def chains_of(scene: Scene, family: Family, hook: str) -> Iterator[tuple[NftChain, list[Rule]]]:
+    """Yield the base chains of a hook whose rules can be evaluated, with all rules that they lead to."""
+    nftables = scene.host.namespace.nftables
+    for chain in nftables.chains if nftables is not None else ():
+        found = ruleset_of(chain, family) if chain.hook == hook else None
+        if found is not None:
+            yield chain, list(found.rules())
