@@ -11,29 +11,13 @@ import gc
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import NoReturn
 
 import iptsim
-from iptsim.commands import (
-    check,
-    collect,
-    common,
-    completion,
-    diff,
-    docker_rules,
-    explain,
-    flows,
-    graph,
-    lint,
-    reach,
-    redact,
-    report,
-    rules,
-    whatif,
-)
+from iptsim.commands import common
 from iptsim.commands.common import BAD, INTERNAL, add_language, complain
 from iptsim.commands.parsing import Parser
 from iptsim.errors import IptsimError, printable
@@ -41,23 +25,25 @@ from iptsim.languages import known_language, language, language_of_locale, say
 
 __all__ = ["main", "make_parser", "run"]
 
-#: In the order in which `iptsim --help` lists them.
+#: The commands in the order in which `iptsim --help` lists them. Their modules are loaded on use.
 _COMMANDS = (
-    explain,
-    whatif,
-    reach,
-    diff,
-    check,
-    lint,
-    flows,
-    report,
-    rules,
-    graph,
-    collect,
-    redact,
-    docker_rules,
-    completion,
+    "explain",
+    "whatif",
+    "reach",
+    "diff",
+    "check",
+    "lint",
+    "flows",
+    "report",
+    "rules",
+    "graph",
+    "collect",
+    "redact",
+    "docker-rules",
+    "completion",
 )
+#: Set by a shell when it asks for completions.
+_COMPLETING = "_ARGCOMPLETE"
 #: What a shell reports for a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, BROKEN_PIPE = 128 + 2, 128 + 13
 #: When set to 1, an internal error prints its traceback.
@@ -147,6 +133,8 @@ def _output_failed(error: OSError) -> int:
 def _internal(error: Exception) -> int:
     """Ask the user to report an internal error, and return the exit status."""
     if os.environ.get(DEBUG) == "1":
+        import traceback
+
         with suppress(OSError, ValueError):
             traceback.print_exception(error, file=sys.stderr)
     what = printable(f"{type(error).__name__}: {error}"[:_LONGEST])
@@ -163,8 +151,11 @@ def _internal(error: Exception) -> int:
 
 def _arguments(words: list[str]) -> argparse.Namespace:
     """Parse the arguments. CHAIN may follow options, which argparse alone does not support."""
-    parser = make_parser()
-    completion.answer_shell(parser)
+    if _COMPLETING in os.environ:
+        from iptsim.commands import completion
+
+        completion.answer_shell(make_parser())
+    parser = make_parser(_needed(words))
     arguments, left = parser.parse_known_args(words)
     arguments.program = f"iptsim {iptsim.__version__}"
     arguments.words = words
@@ -175,8 +166,25 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def make_parser() -> Parser:
-    """Return the parser of the whole command line."""
+def _needed(words: Sequence[str]) -> Sequence[str]:
+    """Return the commands whose arguments are needed to read a command line: the one that it names, else all."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--lang":
+            next(rest, None)
+        elif word == "--version":
+            return ()
+        elif not word.startswith("-"):
+            return (word,) if word in _COMMANDS else _COMMANDS
+    return _COMMANDS
+
+
+def make_parser(needed: Sequence[str] = _COMMANDS) -> Parser:
+    """Return the parser of the command line.
+
+    Args:
+        needed: the commands whose arguments it reads, by default all.
+    """
     parser = Parser(
         prog="iptsim",
         description=say(
@@ -191,7 +199,9 @@ def make_parser() -> Parser:
         help=say("show the version and exit"),
     )
     add_language(parser)
-    commands = parser.add_subparsers(title=say("commands"), required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add(commands)
+    commands = parser.add_subparsers(
+        title=say("commands"), required=True, metavar="COMMAND", prog=parser.prog
+    )
+    for name in needed:
+        import_module(f"iptsim.commands.{name.replace('-', '_')}").add(commands)
     return parser

@@ -8,14 +8,13 @@ what to do; the command line prints it on standard error and exits with status 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: Longest piece of a source line that an error shows, in characters.
 CONTEXT = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A place in a source text.
 
     Attributes:
@@ -89,7 +88,6 @@ class RulesetError(IptsimError):
     """A ruleset that the kernel would reject: a jump to a missing chain, a loop, jumps nested too deep."""
 
 
-@dataclass(eq=False)
 class PointedError(IptsimError):
     """An error at a place of a text.
 
@@ -100,10 +98,9 @@ class PointedError(IptsimError):
         hint: what was expected, or the nearest known word, as a message or a text; may be empty.
     """
 
-    message: object
-    span: Span
-    text: str = ""
-    hint: object = ""
+    def __init__(self, message: object, span: Span, text: str = "", hint: object = "") -> None:
+        super().__init__(message, span, text, hint)
+        self.message, self.span, self.text, self.hint = message, span, text, hint
 
     def __str__(self) -> str:
         return pointed(self.message, self.span, self.text, self.hint)
@@ -117,7 +114,6 @@ class FileSyntaxError(PointedError, CaptureError):
     """A file of settings that its program would reject."""
 
 
-@dataclass(eq=False)
 class DumpErrors(IptsimError):
     """Several errors of one dump, in the order of its lines.
 
@@ -127,9 +123,9 @@ class DumpErrors(IptsimError):
         ending: a message that says so.
     """
 
-    errors: Sequence[IptsimError]
-    more: int = 0
-    ending: object = ""
+    def __init__(self, errors: Sequence[IptsimError], more: int = 0, ending: object = "") -> None:
+        super().__init__(errors, more, ending)
+        self.errors, self.more, self.ending = errors, more, ending
 
     def __str__(self) -> str:
         texts = [str(error) for error in self.errors]

@@ -14,9 +14,6 @@ The rendering code, whose texts are shown at once, gets the text directly:
 
     >>> say("{place} drops {packets}.", place="filter FORWARD rule 4", packets="tcp packets")
     'filter FORWARD rule 4 drops tcp packets.'
-    >>> with language("zh-TW"):
-    ...     say("{place} drops {packets}.", place="filter FORWARD 第 4 條規則", packets="tcp 封包")
-    'filter FORWARD 第 4 條規則丟棄 tcp 封包。'
 
 The current language belongs to the context (:mod:`contextvars`): threads and tasks do not disturb each other.
 Codes, JSON keys, verdicts, and the names of tables, chains and targets are the same in every language.
@@ -24,15 +21,13 @@ Codes, JSON keys, verdicts, and the names of tables, chains and targets are the 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from string import Formatter
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from iptsim.errors import UsageError
 from iptsim.spacing import add_spaced
@@ -43,7 +38,7 @@ if TYPE_CHECKING:
 #: The languages in which answers can be given.
 LANGUAGES = ("en", "zh-TW")
 #: Where the catalogues are: `zh_TW/LC_MESSAGES/iptsim.po` and `.mo`.
-LOCALES = Path(__file__).parent / "locales"
+LOCALES = os.path.join(os.path.dirname(__file__), "locales")
 
 
 class _Catalogue:
@@ -190,68 +185,49 @@ class Message:
 Text: TypeAlias = Message | str
 #: What a placeholder of a message takes.
 Filling: TypeAlias = Message | str | int | float
+#: The values of a message as it keeps them.
+_Values: TypeAlias = tuple[tuple[str, Filling], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Plain(Message):
-    template: str
-    values: tuple[tuple[str, Filling], ...]
+class _Made(Message):
+    """A message as the function that renders it, and what it renders. Not a dataclass, as that starts slowly."""
 
-    def _text(self, catalogue: _Catalogue | None) -> str:
-        return _say(catalogue, self.template, dict(self.values))
+    __slots__ = ("parts", "render")
+    parts: tuple[Any, ...]
+    render: Callable[..., str]
 
+    def __init__(self, render: Callable[..., str], *parts: object) -> None:
+        object.__setattr__(self, "render", render)
+        object.__setattr__(self, "parts", parts)
 
-@dataclass(frozen=True, slots=True)
-class _InContext(Message):
-    context: str
-    template: str
-    values: tuple[tuple[str, Filling], ...]
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a message does not change: {name}")
 
-    def _text(self, catalogue: _Catalogue | None) -> str:
-        return _say_as(catalogue, self.context, self.template, dict(self.values))
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, _Made):
+            return self.parts == other.parts and self.render == other.render
+        return NotImplemented
 
+    def __hash__(self) -> int:
+        return hash((self.render, self.parts))
 
-@dataclass(frozen=True, slots=True)
-class _Plural(Message):
-    one: str
-    many: str
-    count: int
-    values: tuple[tuple[str, Filling], ...]
+    def __repr__(self) -> str:
+        return f"{self.render.__name__}{self.parts!r}"
 
-    def _text(self, catalogue: _Catalogue | None) -> str:
-        return _say_many(catalogue, self.one, self.many, self.count, dict(self.values))
-
-
-@dataclass(frozen=True, slots=True)
-class _Joined(Message):
-    separator: str
-    items: tuple[Text, ...]
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.render, *self.parts)
 
     def _text(self, catalogue: _Catalogue | None) -> str:
-        return _join(catalogue, self.separator, self.items)
+        return self.render(catalogue, *self.parts)
+
+
+class _Several(_Made):
+    """A message of several texts, the last of its parts; false if all of them are."""
+
+    __slots__ = ()
 
     def __bool__(self) -> bool:
-        return any(self.items)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sentences(Message):
-    texts: tuple[Text, ...]
-
-    def _text(self, catalogue: _Catalogue | None) -> str:
-        return ("" if catalogue else " ").join(map(str, filter(None, self.texts)))
-
-    def __bool__(self) -> bool:
-        return any(self.texts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sentence(Message):
-    phrase: Text
-
-    def _text(self, catalogue: _Catalogue | None) -> str:
-        phrase = str(self.phrase)
-        return f"{phrase}。" if catalogue else f"{phrase[:1].upper()}{phrase[1:]}."
+        return any(self.parts[-1])
 
 
 def message(template: str, /, **values: Filling) -> Message:
@@ -265,7 +241,7 @@ def message(template: str, /, **values: Filling) -> Message:
     >>> policy == message("policy {policy}", policy="DROP"), str(policy)
     (True, 'policy DROP')
     """
-    return _Plain(template, _kept(values))
+    return _Made(_plain, template, _kept(values))
 
 
 def message_as(context: str, template: str, /, **values: Filling) -> Message:
@@ -276,12 +252,12 @@ def message_as(context: str, template: str, /, **values: Filling) -> Message:
         template: as for :func:`message`.
         values: as for :func:`message`.
     """
-    return _InContext(context, template, _kept(values))
+    return _Made(_in_context, context, template, _kept(values))
 
 
 def message_if(condition: object, yes: str, no: str, /, **values: Filling) -> Message:
     """Return one of two messages, depending on a condition; both have the same placeholders."""
-    return _Plain(yes if condition else no, _kept(values))
+    return _Made(_plain, yes if condition else no, _kept(values))
 
 
 def message_many(one: str, many: str, /, count: int, **values: Filling) -> Message:
@@ -290,7 +266,7 @@ def message_many(one: str, many: str, /, count: int, **values: Filling) -> Messa
     >>> [str(message_many("{count} rule", "{count} rules", count)) for count in (1, 3)]
     ['1 rule', '3 rules']
     """
-    return _Plural(one, many, count, _kept(values))
+    return _Made(_plural, one, many, count, _kept(values))
 
 
 def message_joined(separator: str, items: Iterable[Text]) -> Message:
@@ -298,17 +274,17 @@ def message_joined(separator: str, items: Iterable[Text]) -> Message:
 
     Without items it is false.
     """
-    return _Joined(separator, tuple(map(_fixed, items)))
+    return _Several(_join, separator, tuple(map(_fixed, items)))
 
 
 def message_sentences(*texts: Text) -> Message:
     """Return sentences one after the other; empty ones are left out. Without sentences it is false."""
-    return _Sentences(tuple(map(_fixed, texts)))
+    return _Several(_in_a_row, tuple(map(_fixed, texts)))
 
 
 def message_sentence(phrase: Text) -> Message:
     """Return a phrase as a whole sentence: with a capital and a full stop."""
-    return _Sentence(_fixed(phrase))
+    return _Made(_whole, _fixed(phrase))
 
 
 def marked(template: str) -> str:
@@ -324,14 +300,11 @@ def looked_up(template: str) -> str:
 
 def message_of(template: str, /, **values: Filling) -> Message:
     """Return a message whose literal is :func:`marked` elsewhere."""
-    return _Plain(template, _kept(values))
+    return _Made(_plain, template, _kept(values))
 
 
 #: What int(), float() and unpacking say about invalid values.
-_NO_NUMBER = re.compile(
-    r"(?:invalid literal for int\(\) with base \d+|could not convert string to float): (.*)", re.DOTALL
-)
-_TOO_FEW = "not enough values to unpack"
+_NO_NUMBER = r"(?s)(?:invalid literal for int\(\) with base \d+|could not convert string to float): (.*)"
 
 
 def text_of(error: BaseException) -> Text:
@@ -340,9 +313,9 @@ def text_of(error: BaseException) -> Text:
     if isinstance(carried, Message):
         return carried
     text = str(error)
-    if isinstance(error, IndexError | StopIteration) or text.startswith(_TOO_FEW):
+    if isinstance(error, IndexError | StopIteration) or text.startswith("not enough values to unpack"):
         return message("a value is missing")
-    no_number = _NO_NUMBER.fullmatch(text)
+    no_number = re.fullmatch(_NO_NUMBER, text)
     return text if no_number is None else message("{value} is not a number", value=no_number[1])
 
 
@@ -357,7 +330,7 @@ def json_default(value: object) -> str:
     raise TypeError(f"not JSON: {type(value).__name__}")
 
 
-def _kept(values: dict[str, Filling]) -> tuple[tuple[str, Filling], ...]:
+def _kept(values: dict[str, Filling]) -> _Values:
     """Return values as a message keeps them: in one order, and nothing that could change later."""
     if not _IMMUTABLE.issuperset(map(type, values.values())):
         values = {name: _fixed(value) for name, value in values.items()}
@@ -374,7 +347,7 @@ def _fixed(value: Filling) -> Filling:
     return value if isinstance(value, Message) else str(value)
 
 
-_IMMUTABLE = frozenset({str, int, float, _Plain, _InContext, _Plural, _Joined, _Sentences, _Sentence})
+_IMMUTABLE = frozenset({str, int, float, _Made, _Several})
 
 
 # -- saying: for what is shown at once -------------------------------------------------------------
@@ -414,7 +387,7 @@ def joined(separator: str, items: Iterable[Text]) -> str:
 
 def sentences(*texts: Text) -> str:
     """Return what :func:`message_sentences` makes, in the current language."""
-    return str(_Sentences(texts))
+    return _in_a_row(_current(), texts)
 
 
 def sentence(phrase: Text) -> str:
@@ -423,7 +396,7 @@ def sentence(phrase: Text) -> str:
     >>> sentence("ip_forward is 0"), sentence("the packet is dropped")
     ('Ip_forward is 0.', 'The packet is dropped.')
     """
-    return str(_Sentence(phrase))
+    return _whole(_current(), phrase)
 
 
 # -- filling in ------------------------------------------------------------------------------------
@@ -432,6 +405,8 @@ def sentence(phrase: Text) -> str:
 @cache
 def _pieces(template: str) -> tuple[tuple[str, str | None, str, str | None], ...]:
     """Take a template apart: the literal text before each placeholder, its name, its format, its conversion."""
+    from string import Formatter
+
     return tuple((text, name, form or "", as_) for text, name, form, as_ in Formatter().parse(template))
 
 
@@ -453,6 +428,27 @@ def _say_many(
     if catalogue is None:
         return (one if count == 1 else many).format(count=count, **values)
     return _filled(catalogue.messages.ngettext(one, many, count), {"count": count, **values})
+
+
+def _plain(catalogue: _Catalogue | None, template: str, values: _Values) -> str:
+    return _say(catalogue, template, dict(values))
+
+
+def _in_context(catalogue: _Catalogue | None, context: str, template: str, values: _Values) -> str:
+    return _say_as(catalogue, context, template, dict(values))
+
+
+def _plural(catalogue: _Catalogue | None, one: str, many: str, count: int, values: _Values) -> str:
+    return _say_many(catalogue, one, many, count, dict(values))
+
+
+def _in_a_row(catalogue: _Catalogue | None, texts: Iterable[Text]) -> str:
+    return ("" if catalogue else " ").join(map(str, filter(None, texts)))
+
+
+def _whole(catalogue: _Catalogue | None, phrase: Text) -> str:
+    text = str(phrase)
+    return f"{text}。" if catalogue else f"{text[:1].upper()}{text[1:]}."
 
 
 def _join(catalogue: _Catalogue | None, separator: str, items: Iterable[Text]) -> str:

@@ -10,10 +10,9 @@ import unicodedata
 
 import pytest
 
-from iptsim.cli import _COMMANDS, main
+from iptsim.cli import _COMMANDS as NAMES
+from iptsim.cli import main
 from iptsim.commands.parsing import ARGPARSE
-
-NAMES = [command.__name__.rpartition(".")[2].replace("_", "-") for command in _COMMANDS]
 
 
 @pytest.mark.parametrize("command", ["", *NAMES])

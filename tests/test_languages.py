@@ -7,7 +7,6 @@ import pickle
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from gettext import NullTranslations
 from pathlib import Path
 from types import SimpleNamespace
@@ -246,7 +245,7 @@ def test_messages_are_values(make: Callable[[], Message]) -> None:
     assert there
     assert not isinstance(there, str)
     with pytest.raises(AttributeError):
-        setattr(there, fields(there)[0].name, "other")  # type: ignore[arg-type]
+        setattr(there, "parts", ())  # noqa: B010
     assert json.dumps([there], default=json_default) == json.dumps([str(there)])
 
 

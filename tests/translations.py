@@ -18,8 +18,8 @@ from babel.messages.pofile import read_po, write_po
 
 from iptsim.languages import LOCALES
 
-PACKAGE = LOCALES.parent
-PO = LOCALES / "zh_TW/LC_MESSAGES/iptsim.po"
+PACKAGE = Path(LOCALES).parent
+PO = PACKAGE / "locales" / "zh_TW/LC_MESSAGES/iptsim.po"
 MO = PO.with_suffix(".mo")
 #: What takes messages (:mod:`iptsim.languages`, and `Phrase` of the extensions), and where these stand among its
 #: arguments: the message; a message for one and one for many; a context and the message; two messages.

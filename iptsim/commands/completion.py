@@ -19,8 +19,6 @@ _EPILOG = message(
     '  zsh   ~/.zshrc, after compinit      eval "$(iptsim completion zsh)"\n'
     "  fish  ~/.config/fish/config.fish    iptsim completion fish | source"
 )
-#: Set by the shell when it asks for completions.
-_ASKED = "_ARGCOMPLETE"
 _TABLES = ("filter", "nat", "mangle", "raw", "security")
 _STATES = ("new", "established", "related", "invalid", "untracked")
 _PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "sctp")
@@ -50,9 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def answer_shell(parser: argparse.ArgumentParser) -> None:
-    """If a shell asks for completions, print them and exit; otherwise do nothing."""
-    if _ASKED not in os.environ:
-        return
+    """Print the completions that a shell asks for, and exit; do nothing if argcomplete is missing."""
     try:
         import argcomplete
     except ImportError:

@@ -129,9 +129,11 @@ def expectation(arguments: argparse.Namespace) -> str | None:
     Raises:
         UsageError: the word is unknown.
     """
+    if arguments.expect is None:
+        return None
     from iptsim.explanation.expectation import check_expectation
 
-    return None if arguments.expect is None else check_expectation(arguments.expect)
+    return check_expectation(arguments.expect)
 
 
 def _list_endpoints(arguments: argparse.Namespace, host: Host) -> int:
