@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
-from iptsim.host import docker_inspect, dockerd_options, infer, iproute, nftables
+from iptsim.host import docker_inspect, dockerd_options, infer, iproute
 from iptsim.host.conntrack_entries import conntrack_entries, recent_lists
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.dumps import on_top, read_dump
@@ -28,8 +28,7 @@ from iptsim.host.foreign import (
     complaint,
     converted,
 )
-from iptsim.host.ipsets import read_ipsets
-from iptsim.host.model import Host
+from iptsim.host.model import Host, IpSet
 from iptsim.host.namespace import InterfaceAddress, Namespace, Route
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_hints import hinted, hinted_chains
@@ -93,7 +92,7 @@ class CaptureFiles:
             if "docker-inspect.json" in self.source.files:
                 converted(found, partial(docker_inspect.add_members, host.containers))
         host.daemon = self._daemon(host)
-        host.ipsets = self._text("ipset-save.txt", read_ipsets)
+        host.ipsets = self._ipsets()
         host.conntrack = self._text("conntrack.txt", lambda text: list(conntrack_entries(text))) or []
         host.recent = self._text("xt-recent.txt", recent_lists)
         host.namespace.nftables = self._nftables(host)
@@ -205,11 +204,20 @@ class CaptureFiles:
             listeners=self._text("ss.txt", read_listeners),
         )
 
+    def _ipsets(self) -> dict[str, IpSet] | None:
+        if "ipset-save.txt" not in self.source.files:
+            return None
+        from iptsim.host.ipsets import read_ipsets
+
+        return self._text("ipset-save.txt", read_ipsets)
+
     def _nftables(self, host: Host) -> NftRuleset | None:
         """Return the nftables base chains that iptables did not create, or hints that such chains exist."""
         rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
         if "nft-ruleset.json" not in self.source.files:
             return hinted(rulesets, host.daemon)
+        from iptsim.host import nftables
+
         entry = self._json("nft-ruleset.json", nftables.RulesetEntry)
         found = NftRuleset() if entry is None else nftables.read_nftables(entry)
         return nftables.without_iptables(found, rulesets)

@@ -10,7 +10,6 @@ from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget, rules_not_shown
-from iptsim.extensions.targets.tproxy import to_proxy
 from iptsim.host.nft_chains import NftChain, NftRule
 from iptsim.languages import Message, message
 from iptsim.packet import Family
@@ -90,6 +89,8 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
     for words in of.also:
         matches += _conditions(words, family)
     if of.proxy is not None:
+        from iptsim.extensions.targets.tproxy import to_proxy
+
         listener, hands_over = to_proxy(of.proxy.address, of.proxy.port)
         matches, target = (*matches, listener), target or hands_over
     if of.hidden:

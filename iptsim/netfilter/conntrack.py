@@ -5,9 +5,8 @@ Only what rules can see is modelled. Checksums are assumed to be correct, and TC
 
 from __future__ import annotations
 
-from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.extensions.hidden import HiddenTarget
-from iptsim.extensions.targets.ct import Ct
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.extensions.wire import GRE, UDPLITE
 from iptsim.netfilter import tcp_states
@@ -56,9 +55,16 @@ def switched_on(ruleset: Ruleset) -> bool:
             continue
         if rule.table == "nat" and isinstance(rule.target, HiddenTarget | UnknownTarget):
             return True
-        if isinstance(rule.target, Ct) and not rule.target.notrack:
+        if "CT" in rule.extension_names and _tracks(rule):
             return True
     return False
+
+
+def _tracks(rule: Rule) -> bool:
+    """Return whether a rule with the target CT starts tracking."""
+    from iptsim.extensions.targets.ct import Ct
+
+    return isinstance(rule.target, Ct) and not rule.target.notrack
 
 
 def is_icmp_redirect(packet: Packet) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import Any
 
@@ -131,8 +130,10 @@ def _merge_legs(yes: Leg, no: Leg) -> Leg:
     if left == right:
         steps = _either_maybe(yes.steps, no.steps)
     else:
+        from difflib import SequenceMatcher
+
         steps = []
-        for tag, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        for tag, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
             if tag == "equal":
                 steps.extend(_either_maybe(yes.steps[a:b], no.steps[c:d]))
             else:

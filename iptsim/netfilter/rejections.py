@@ -5,7 +5,6 @@ Sources: net/ipv4/netfilter/nf_reject_ipv4.c, net/ipv6/netfilter/nf_reject_ipv6.
 
 from __future__ import annotations
 
-from iptsim.extensions.targets.reject import ANSWERS, TCP_RESET
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source_address import select_source
@@ -39,7 +38,7 @@ def rejection(context: Context, kind: str, host: Host) -> Packet | None:
         return None
     if packet.checksum_error and packet.proto not in _UNVERIFIED and not _was_verified(context, kind):
         return None
-    answer = _reset(packet) if kind == TCP_RESET else _icmp_error(context, kind, host)
+    answer = _reset(packet) if kind == "tcp-reset" else _icmp_error(context, kind, host)
     version = "ipv4" if packet.family == 4 else "ipv6"
     if answer is not None and host.namespace.sysctl_number(f"net.{version}.fwmark_reflect"):
         answer.mark = packet.mark
@@ -53,7 +52,7 @@ def _was_verified(context: Context, kind: str) -> bool:
     (nf_ip6_checksum).
     """
     tracked = context.in_interface is not None and context.state not in (None, "UNTRACKED")
-    return tracked and (kind != TCP_RESET or context.hook != INPUT)
+    return tracked and (kind != "tcp-reset" or context.hook != INPUT)
 
 
 def _reset(packet: Packet) -> Packet | None:
@@ -72,6 +71,8 @@ def _reset(packet: Packet) -> Packet | None:
 
 
 def _icmp_error(context: Context, kind: str, host: Host) -> Packet | None:
+    from iptsim.extensions.targets.reject import ANSWERS
+
     packet = context.packet
     answer = ANSWERS[packet.family].get(kind)
     if answer is None or answer.icmp is None or _gets_no_error(packet):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iptsim.dump.ruleset import Rule
-from iptsim.host import fib, ipsets
+from iptsim.host import fib
 from iptsim.host.containers import Container
-from iptsim.host.ipset_members import Members
 from iptsim.host.model import Host, IpSet
 from iptsim.host.namespace import Namespace
 from iptsim.packet import Connection, Context, Family, Packet, State, Truth, Unknown, address_text
 from iptsim.question.model import Question
+
+if TYPE_CHECKING:
+    from iptsim.host.ipset_members import Members
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +200,16 @@ class World:
         self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
     ) -> Truth:
         """Return whether the packet is in an ipset."""
+        from iptsim.host import ipsets
+
         truth = ipsets.contains(self.host.ipsets, name, directions, context, options, members=self._members)
         if isinstance(truth, Unknown):
             return self._set_changes.get((name, truth.key), truth)
         return truth
 
     def _members(self, ipset: IpSet) -> Members:
+        from iptsim.host import ipsets
+
         return self._changed_sets.get(ipset.name) or ipsets.members_of(ipset)
 
     def change_set(
@@ -219,6 +225,8 @@ class World:
 
         In a list of sets, the first that accepts it counts (list_set_kadd).
         """
+        from iptsim.host import ipsets
+
         ipset = (self.host.ipsets or {}).get(name)
         if ipset is None:
             unknown = ipsets.contains(self.host.ipsets, name, directions, context, {})

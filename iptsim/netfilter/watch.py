@@ -15,8 +15,6 @@ from typing import Literal
 from iptsim.address_sets import AddressSet, union
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.constraints import Constraint, Masked
-from iptsim.extensions.matches.set import Set
-from iptsim.host import ipsets
 from iptsim.host.address_regions import private_addresses, public_addresses, region_of
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_joined, message_many
@@ -143,6 +141,9 @@ class Watch:
         return constraint if constraint.field.read(context) == self.address else None
 
     def _in_set(self, context: Context, rule: Rule, condition: Condition) -> AddressSet | None:
+        from iptsim.extensions.matches.set import Set
+        from iptsim.host import ipsets
+
         match = next(
             (
                 one

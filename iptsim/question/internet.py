@@ -8,9 +8,7 @@ from itertools import product
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import membership
-from iptsim.extensions.matches.iprange import Iprange
 from iptsim.host import fib
-from iptsim.host.ipsets import members_of
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
 from iptsim.packet import Family, address_text, parse_address
@@ -69,8 +67,11 @@ def _by_default(host: Host, family: Family, address: int) -> bool:
 
 def _is_named(host: Host, family: Family, rulesets: Iterable[Ruleset], address: int) -> bool:
     """Return whether a rule, a set, or a list of `-m recent` is about an address."""
-    for ipset in (host.ipsets or {}).values():
-        if ipset.family == family and members_of(ipset).covers(address):
+    if host.ipsets:
+        from iptsim.host.ipsets import members_of
+
+        of_family = (ipset for ipset in host.ipsets.values() if ipset.family == family)
+        if any(members_of(ipset).covers(address) for ipset in of_family):
             return True
     if any(address in stamps for stamps in (host.recent or {}).values()):
         return True
@@ -80,8 +81,10 @@ def _is_named(host: Host, family: Family, rulesets: Iterable[Ruleset], address: 
 def _names(rule: Rule, address: int) -> bool:
     if any(network.mask and address in network for network in rule.networks):
         return True
-    if Iprange.name not in rule.extension_names:
+    if "iprange" not in rule.extension_names:
         return False
+    from iptsim.extensions.matches.iprange import Iprange
+
     return any(
         _allows(predicate, address)
         for match in rule.matches

@@ -27,8 +27,9 @@ _ASCII = str.maketrans(
         "“": '"', "”": '"', "‘": "'", "’": "'",
     }
 )  # fmt: skip
-#: A word with the space before it; of scripts without spaces, each character.
-_WORD = re.compile(r"\s*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)")
+#: A word with the space before it; of scripts without spaces, each character. Compiled when a line needs breaking, as
+#: large ranges take milliseconds.
+_WORD = r"\s*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)"
 #: The labels at the beginning of a line: "Decided by   ", "    3  ".
 _LABEL = re.compile(r"\s*(?:\S+(?: \S+)?)?\s{2,}")
 _LONGEST_LABEL, _HANGING = 16, 2
@@ -55,7 +56,7 @@ def flow(line: Text, width: int) -> Iterator[Text]:
         hanging = lead + _HANGING if lead else 0
         width = width if lead else min(width, _PROSE)
     breaks, column = [], 0
-    for word in _WORD.finditer(line.plain):
+    for word in re.finditer(_WORD, line.plain):
         if column and column + cell_len(word[0].rstrip()) > width:
             breaks.append(word.start())
             column = hanging + cell_len(word[0].lstrip())
