@@ -3,8 +3,6 @@
 What was not read never makes an answer more certain: such conditions and effects are unknown.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """ICMP types and codes by number and by name, for `-m icmp` and `-m icmp6`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, NamedTuple

@@ -1,7 +1,5 @@
 """The options by which MARK and CONNMARK change a mark: all of them clear bits and flip others."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from iptsim.extensions.base import Option, Target, Value

@@ -1,7 +1,5 @@
 """The conditions that every rule may have without `-m`: `-s -d -i -o -p -f` (iptables(8), PARAMETERS)."""
 
-from __future__ import annotations
-
 import socket
 from dataclasses import replace
 from functools import partial

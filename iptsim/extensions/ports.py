@@ -1,7 +1,5 @@
 """Port conditions that tcp, udp, sctp, dccp and multiport share."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

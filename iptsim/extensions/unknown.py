@@ -1,7 +1,5 @@
 """Extensions that iptsim does not know: their words are kept, their effect is unknown."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from iptsim.extensions.base import Extension, Match, Predicate, Status, Target, constrained

@@ -1,7 +1,5 @@
 """Containers and their networks as data. Names follow the Docker Engine API."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from pydantic import Field, field_validator

@@ -4,8 +4,6 @@ Docker: `docker inspect`, `docker network inspect` (Engine API, /containers/ID/j
 Podman: `podman inspect`, `podman network inspect`, which differ in a few names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 

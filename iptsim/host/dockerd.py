@@ -1,7 +1,5 @@
 """The settings of a Docker daemon as data. Names follow dockerd(8) and daemon.json."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from iptsim.host.docker_engine import Engine

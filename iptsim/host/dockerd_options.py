@@ -1,7 +1,5 @@
 """The settings of dockerd: its command line, daemon.json, DOCKER_OPTS, `docker info`, `docker version`."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterable

@@ -3,8 +3,6 @@
 The models ignore unknown keys; an invalid value of a known key is an error that names its place.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar
 

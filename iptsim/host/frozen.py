@@ -1,6 +1,8 @@
-"""The base of what is read once: values that do not change."""
+"""The base of what is read once: values that do not change.
 
-from __future__ import annotations
+Modules of models evaluate their annotations (no `from __future__ import annotations`), as pydantic would evaluate them
+again for each class, when the program starts.
+"""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -4,8 +4,6 @@ Small parts are frozen pydantic models; a :class:`Namespace` is a plain dataclas
 integers with a separate family, as in :mod:`iptsim.packet`. Names follow ip(8).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -269,6 +267,25 @@ class Forwarding(Frozen):
     local: bool = False
 
 
+class Listener(Frozen):
+    """A socket that waits for connections or datagrams.
+
+    Attributes:
+        proto: 6 or 17.
+        address: the address to which it is bound, or None for all.
+        families: its address families; None if it is unknown whether it accepts them.
+        interface: the interface to which it is bound, or None for all.
+        program: name of the process that owns it, "" if it was not saved.
+    """
+
+    proto: int
+    port: int
+    address: int | None = None
+    families: dict[int, bool | None] = Field(default_factory=dict)
+    interface: str | None = None
+    program: str = ""
+
+
 @dataclass(eq=False)
 class Namespace:
     """A network namespace: the host itself, a container or another guest.
@@ -395,22 +412,3 @@ class Namespace:
                 continue
             if own == family:
                 yield text, address
-
-
-class Listener(Frozen):
-    """A socket that waits for connections or datagrams.
-
-    Attributes:
-        proto: 6 or 17.
-        address: the address to which it is bound, or None for all.
-        families: its address families; None if it is unknown whether it accepts them.
-        interface: the interface to which it is bound, or None for all.
-        program: name of the process that owns it, "" if it was not saved.
-    """
-
-    proto: int
-    port: int
-    address: int | None = None
-    families: dict[int, bool | None] = Field(default_factory=dict)
-    interface: str | None = None
-    program: str = ""

@@ -1,7 +1,5 @@
 """The base chains of nftables in a network namespace, and their rules in the notation of iptables."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, NamedTuple, get_args
 
 from iptsim.host.frozen import Frozen

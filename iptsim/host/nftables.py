@@ -4,8 +4,6 @@ This module determines whether a chain could affect a packet: by its policy, its
 the verdict maps they use (libnftables-json(5)). Rules with a translation are evaluated (:mod:`iptsim.host.nft_rules`).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
