@@ -123,6 +123,7 @@ def spoofed_sources(chains: Any, behind: dict[str, Any]) -> dict[str, Any]:
 
 def measure(case: Case, path: Path, behind: Path, engine: Any, began: float) -> dict[str, Any]:
     """Measure a case in this process."""
+    from iptsim.commands import common
     from iptsim.extensions.constraints import named
     from iptsim.netfilter.program import Program
     from iptsim.sets.chains import Chains
@@ -131,7 +132,10 @@ def measure(case: Case, path: Path, behind: Path, engine: Any, began: float) -> 
     from iptsim.sets.traffic import Traffic
     from iptsim.sources import load
 
-    program = Program(load(path, family=4))
+    # like the program, which rarely collects garbage
+    common.gives_one_answer = True
+    with common.collector_paused():
+        program = Program(load(path, family=4))
     read = time.process_time() - began
     chains = Chains(Space(4, engine), program)
     chains.base("filter", case.chain).packets("ACCEPT")

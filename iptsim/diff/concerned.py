@@ -19,10 +19,10 @@ from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.host.model import Host
 from iptsim.netfilter.program import Program
 from iptsim.packet import ICMP, ICMPV6, Family
-from iptsim.sets.chains import Among
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.space import Space
+from iptsim.sets.summaries import Among
 from iptsim.sets.traffic import Traffic
 
 #: Targets that leave addresses, ports and the protocol of a packet as they are, and those whose translation is known.

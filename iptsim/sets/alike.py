@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from functools import cache, reduce
 from operator import or_
 from typing import Any
@@ -56,11 +55,8 @@ def of_protocol(bits: Fields, packet: Leader, number: int) -> Any:
 
 def of_same_first_state(bits: Fields, packet: Leader, *, tcp_loose: bool) -> Any:
     """Return the packets without a known connection to which conntrack gives the same state as to the leading one."""
-
-    def state(judged: Packet) -> str:
-        return conntrack.first_state(judged, zone=NO_ZONE, tcp_loose=tcp_loose).state
-
-    icmp, same, leading = ICMP if packet.family == 4 else ICMPV6, bits.false, state(packet)
+    leading = conntrack.first_state(packet, zone=NO_ZONE, tcp_loose=tcp_loose).state
+    icmp, same = ICMP if packet.family == 4 else ICMPV6, bits.false
     alike = _icmp_by_state(packet.family).get(leading, ())
     for part in packet.parts:
         header, left = part.header, part.packets
@@ -76,9 +72,16 @@ def of_same_first_state(bits: Fields, packet: Leader, *, tcp_loose: bool) -> Any
                 )
                 continue
             flags = bits.number(header["tcp_flags"]) if "tcp_flags" in header else SYN
-            if state(replace(packet, proto=proto, tcp_flags=flags or 0)) == leading:
+            if _first_state(packet.family, proto, flags or 0, packet.fragment, tcp_loose) == leading:
                 same |= here
     return same
+
+
+@cache
+def _first_state(family: Family, proto: int, tcp_flags: int, fragment: str | None, tcp_loose: bool) -> str:
+    """Return the state of a packet of TCP, or of a protocol that conntrack does not know, without a connection."""
+    packet = Packet(family, 0, 0, proto, tcp_flags=tcp_flags, fragment=fragment)
+    return conntrack.first_state(packet, zone=NO_ZONE, tcp_loose=tcp_loose).state
 
 
 @cache

@@ -36,14 +36,14 @@ class Arrivals:
         except (MemoryError, TooManyNodesError):
             raise self._land.too_many() from None
 
-    def are_forwarded(self, group: _Group) -> bool:
-        """Return whether nat sends some packets to another address."""
+    def are_forwarded(self, group: _Group, *, proxied: bool) -> bool:
+        """Return whether nat sends some packets to another address; or, if `proxied`, docker-proxy takes some."""
         with self._bounded():
             return any(
                 own.meets(PacketSet(self._layout, part.packets))
                 for one, own in group
                 for part in one.parts
-                if "dst" in part.header
+                if "dst" in part.header or (proxied and one.proxied is not None)
             )
 
     def translated(self, group: _Group) -> Translations:

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial, reduce
-from operator import and_
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from iptsim.dump.chain_graph import Node
@@ -28,30 +27,12 @@ from iptsim.sets.rewriting import AS_IT_CAME, Following, Rewriting
 from iptsim.sets.rule_conditions import RuleConditions, RulePlace
 from iptsim.sets.sharing import Alike
 from iptsim.sets.space import Known, Space, TooManyNodesError
-from iptsim.sets.summaries import OfCall, Outcome, RuleSets, Summary, added
+from iptsim.sets.summaries import Among, OfCall, Outcome, RuleSets, Summary, added
 
 #: The maximum number of combinations of rewritten fields in one chain.
 _MOST_STATES = 4096
 #: The number of rules that an error about sets that grow too large names.
 _WORST = 3
-
-
-class Among(NamedTuple):
-    """Packets that are followed where others do not matter, in each form in which rules may see them.
-
-    Attributes:
-        asked: the packets as they are sent.
-        opening: those that open connections, before and after the translation of their destination: what nat sees.
-        every: these, and what is left of them after all translations, and their replies.
-    """
-
-    asked: PacketSet
-    opening: PacketSet
-    every: PacketSet
-
-    def at(self, table: str) -> PacketSet:
-        """Return what the rules of a table may see."""
-        return self.opening if table == "nat" else self.every
 
 
 class Chains:
@@ -327,16 +308,17 @@ class Chains:
         for outcome in called.parts:
             now = self._following(rewriting, outcome.rewriting, reads)
             if outcome.kind != "RETURN":
-                later = OfCall(match, taken, partial(self._left, called, outcome, times))
-                summary.end_later(outcome._replace(rewriting=now), later)
+                later = OfCall(match, taken, _Left(self, called, outcome, times))
+                same = now == outcome.rewriting
+                summary.end_later(outcome if same else outcome._replace(rewriting=now), later)
                 continue
-            part = taken & self._left(called, outcome, times)
+            part = taken & self.left(called, outcome, times)
             if jump.goto:
                 summary.end(Outcome("RETURN", now), part)
             else:
                 added(after, now, part)
 
-    def _left(self, called: Summary, outcome: Outcome, times: int) -> PacketSet:
+    def left(self, called: Summary, outcome: Outcome, times: int) -> PacketSet:
         """Return the packets that leave a chain by an outcome; `times` counts its calls."""
         packets = called.leaving(outcome)
         if times > 1 and self.space.anew and packets:
@@ -408,8 +390,9 @@ class Chains:
             if not always:
                 self._notes(summary.node, effect.when.fields)
             now = rewriting.then(self.space.layout, effect.bits) if effect.bits else rewriting
+            inside = match if always else match & effect.when
             if effect.kind == "CONTINUE":
-                added(after, now, reached & match & effect.when)
+                added(after, now, reached & inside)
                 continue
             deciding = self.apart and effect.kind != "RETURN"
             rule = (prepared.rule.chain, prepared.rule.position) if deciding else None
@@ -417,7 +400,7 @@ class Chains:
             if always:
                 summary.end_between(outcome, reached, left)
             else:
-                summary.end(outcome, reached & match & effect.when)
+                summary.end(outcome, reached & inside)
 
     def _is_base(self, node: Node) -> bool:
         found = self._bases.get(node)
@@ -436,12 +419,12 @@ class Chains:
         """Return the packets that satisfy all conditions of a rule."""
         if prepared.rule.refused:
             return self.space.nothing
-        sets = []
+        match, tested = self.space.everything, self._tested.setdefault(node, set())
         for number, condition in enumerate(prepared.conditions):
             found = self._conditions.satisfying(condition.predicate, rewriting, place, number)
-            self._notes(node, self._conditions.fields[found])
-            sets.append(found)
-        return reduce(and_, sets) if sets else self.space.everything
+            tested.update(found.fields)
+            match = match & found.packets if number else found.packets
+        return match
 
     def _anew_in(self, summary: Summary, outcome: Outcome) -> list[str]:
         """Return what is decided again each time that a packet passes a chain, and that an outcome depends on."""
@@ -456,6 +439,18 @@ class Chains:
     def costly(self) -> Iterator[tuple[int, Prepared]]:
         """Yield how many nodes each rule has created."""
         yield from self._growth.values()
+
+
+class _Left(NamedTuple):
+    """Returns the packets that leave a called chain by an outcome."""
+
+    chains: Chains
+    called: Summary
+    outcome: Outcome
+    times: int
+
+    def __call__(self) -> PacketSet:
+        return self.chains.left(self.called, self.outcome, self.times)
 
 
 def too_many(chains: Iterable[Chains]) -> TooManyNodesError:

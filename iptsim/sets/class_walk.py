@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -248,8 +248,7 @@ class ClassWalk:
                 "dport": bits.shifted(bits.of(part.header, "dport"), packet.dport - request.dport),
             }
             parts.append(Part(part.packets & self.packets, header))
-        values = {entry.name: getattr(packet, entry.name) for entry in fields(Packet)}
-        return Leader(**values, parts=tuple(parts))
+        return Leader.of(packet, tuple(parts))
 
     def _at(self, part: Part, key: str, number: int) -> bool:
         """Return whether a field of all packets of a part has a number."""
@@ -455,15 +454,15 @@ class ClassWalk:
             return reply
         bits = self.bits
         segment = replies.reply_to(
-            replace(request, proto=TCP), listening=None if reply.tcp_flags != RST | ACK else False
+            request.with_protocol(TCP), listening=None if reply.tcp_flags != RST | ACK else False
         )
         flags = segment.tcp_flags if segment is not None else 0
-        other = replies.reply_to(replace(request, proto=OTHER))
+        other = replies.reply_to(request.with_protocol(OTHER))
         ping = ICMP if self.land.family == 4 else ICMPV6
         known = {
             TCP: segment.length if segment is not None else reply.length,
             # its reply is as long
-            ping: usual_length(replace(request, proto=ping)),
+            ping: usual_length(request.with_protocol(ping)),
         }
         lengths = bits.by_protocol("length", known, other.length if other is not None else reply.length)
         parts = []
@@ -477,8 +476,7 @@ class ClassWalk:
                 if packets != self.nothing:
                     made = header if icmp is None else {**header, "icmp_type": icmp}
                     parts.append(Part(packets, made, part.tracked))
-        values = {entry.name: getattr(reply, entry.name) for entry in fields(Packet)}
-        return Leader(**values, parts=tuple(parts))
+        return Leader.of(reply, tuple(parts))
 
     def recognised(self, request: Packet, reply: Packet) -> None:
         """Reduce the class to packets whose sender recognises the reply, or does not, like the leading packet's."""

@@ -26,13 +26,13 @@ from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family
 from iptsim.question.model import STATES, Question
 from iptsim.sets.addressed import addressed
 from iptsim.sets.arrivals import Arrivals
-from iptsim.sets.chains import Among
 from iptsim.sets.crossing import crossed
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.limits import MOST_WAYS
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.senders import Class, Classes, Sender, no_machines_behind, senders_of
 from iptsim.sets.space import Space
+from iptsim.sets.summaries import Among
 from iptsim.shown import made
 from iptsim.sources import load_host
 
@@ -170,7 +170,7 @@ class Fate:
     @cached_property
     def is_forwarded(self) -> bool:
         """Whether some of them reach another address than the one that they were sent to."""
-        return self._fates.arrivals.are_forwarded(self._own) or bool(self.passed_on)
+        return self._fates.arrivals.are_forwarded(self._own, proxied=len(self.reaches) == 1)
 
     def within(self, packets: PacketSet) -> Fate | None:
         """Return the fate of those of the packets that are in another set."""
@@ -308,8 +308,8 @@ class Fates(Sequence[Fate]):
             else:
                 ways.setdefault((_kind(one), self._hinges(one)), []).append((one, may))
         for group in groups.values():
-            found = self._fate(sender, group, group[0][0].trace.verdict)
-            yield replace(found, _traces=tuple(one.trace for one, _ in group))
+            traces = tuple(one.trace for one, _ in group)
+            yield self._fate(sender, group, traces[0].verdict, traces)
         # whatever happens to these, their verdict is the same, but not what blocks them
         firm: dict[Any, list[tuple[Class, PacketSet]]] = {}
         for here, inside in crossed(self.space, ways):
@@ -331,7 +331,14 @@ class Fates(Sequence[Fate]):
             found = self._undecided[one.packets] = PacketSet(self.space.layout, one.packets).hinges
         return found
 
-    def _fate(self, sender: Sender, group: list[tuple[Class, PacketSet]], verdict: FinalVerdict) -> Fate:
+    def _fate(
+        self,
+        sender: Sender,
+        group: list[tuple[Class, PacketSet]],
+        verdict: FinalVerdict,
+        certain: tuple[Trace, ...] = (),
+    ) -> Fate:
+        """Return the fate of a group of classes; `certain` are their traces if nothing undecided matters."""
         packets = union([own for _, own in group])
         traces = [one.trace for one, _ in group]
         arrivals = {one.arrival for one, _ in group}
@@ -359,6 +366,7 @@ class Fates(Sequence[Fate]):
             self,
             sender,
             tuple(group),
+            certain,
         )
 
 

@@ -17,7 +17,7 @@ from iptsim.netfilter.namespaces import nft_programs
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.walk import simulator_of
 from iptsim.packet import Context, Family, Unknown
-from iptsim.sets.chains import Among, Chains, too_many
+from iptsim.sets.chains import Chains, too_many
 from iptsim.sets.groups import groups_of
 from iptsim.sets.layout import Place
 from iptsim.sets.packets import TooManyNodesError, too_many_nodes
@@ -28,6 +28,7 @@ from iptsim.sets.results import Results, results_of
 from iptsim.sets.saved_contents import known_contents
 from iptsim.sets.sources import compared_addresses
 from iptsim.sets.space import Space
+from iptsim.sets.summaries import Among
 from iptsim.sets.translating import Bits, Fields, Header
 
 

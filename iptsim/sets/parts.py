@@ -62,9 +62,20 @@ class Leader(Packet):
 
     parts: tuple[Part, ...] = ()
 
+    @classmethod
+    def of(cls, packet: Packet, parts: tuple[Part, ...]) -> Leader:
+        """Return a packet accompanied by others."""
+        return cls(*(*_OF_PACKET(packet), parts))
+
     def copy(self) -> Leader:
         """Return an independent copy."""
-        return Leader(*_VALUES(self))
+        return Leader.of(self, self.parts)
+
+    def with_protocol(self, proto: int) -> Packet:
+        """Return a copy with another protocol, without the packets that accompany this one."""
+        found = Packet.copy(self)
+        found.proto = proto
+        return found
 
 
-_VALUES = attrgetter(*(entry.name for entry in fields(Leader)))
+_OF_PACKET = attrgetter(*(entry.name for entry in fields(Packet)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import fields
 from typing import NamedTuple
 
 from iptsim.extensions.constraints import Ranges
@@ -163,8 +162,8 @@ def _reception(host: Host, leg: Leg, proto: int, port: int | None) -> Reception:
     """Return who receives packets with a protocol and a port at the end of a leg, and whether there is a reply."""
     assert leg.delivered is not None
     delivered = leg.delivered
-    values = {entry.name: getattr(delivered.packet, entry.name) for entry in fields(Packet)}
-    packet = Packet(**{**values, "proto": proto, "dport": port})
+    packet = Packet.copy(delivered.packet)
+    packet.proto, packet.dport = proto, port
     if proto in ICMP_REPLIES and packet.icmp_type not in ICMP_REPLIES[proto]:
         packet.icmp_type = min(ICMP_REPLIES[proto])
     there = Delivery(delivered.kind, delivered.name, packet, delivered.interface)

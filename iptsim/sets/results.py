@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Chain
@@ -17,12 +17,15 @@ from iptsim.sets.overlaps import Overlaps, any_of
 from iptsim.sets.pools import Choice, Pool
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.rewriting import Rewriting
+from iptsim.sets.summaries import Summary
 from iptsim.sets.translating import Ends, Fields
 
 #: At most this many results that differ only in the new address are followed together.
 MANY = 64
 #: The packets of a result are joined to one function unless that makes more than this many nodes.
 MOST_NODES = 100_000
+#: The side that a translation changes.
+Side = Literal["dst", "src"]
 
 
 class Result(NamedTuple):
@@ -205,15 +208,19 @@ def results_of(
     Args:
         known: those of other base chains, which may do the same.
     """
-    found, fields = tuple(_results(chains, regions, node, hook)), tuple(chains.tested(node))
-    key = found, fields
-    if key not in known:
-        known[key] = Results(bits, found, fields)
-    return known[key]
+    summary, fields = chains.summary(node), tuple(chains.tested(node))
+    # the side of some translations depends on the hook, which a chain that several hooks call does not know
+    side: Side = "dst" if hook in (PREROUTING, OUTPUT) else "src"
+    way = side, summary.way, fields
+    if way not in known:
+        found = tuple(_results(summary, regions, side))
+        if (found, fields) not in known:
+            known[found, fields] = Results(bits, found, fields)
+        known[way] = known[found, fields]
+    return known[way]
 
 
-def _results(chains: Chains, regions: Regions, node: Node, hook: str) -> Iterator[Result]:
-    summary = chains.summary(node)
+def _results(summary: Summary, regions: Regions, side: Side) -> Iterator[Result]:
     for outcome in summary.parts:
         packets, parts = summary.pieces(outcome, MOST_NODES)
         if not packets:
@@ -221,8 +228,7 @@ def _results(chains: Chains, regions: Regions, node: Node, hook: str) -> Iterato
         kind = "ACCEPT" if outcome.kind == "TRANSLATE" else outcome.kind
         wanted, region = outcome.translation, None
         if wanted is not None and wanted.netmap is not None:
-            # its side depends on the hook, which a chain that several hooks call does not know
-            wanted = wanted._replace(side="dst" if hook in (PREROUTING, OUTPUT) else "src")
+            wanted = wanted._replace(side=side)
         if wanted is not None and wanted.addresses is not None and wanted.netmap is None:
             first, last = wanted.addresses
             region = regions.of(first) if first == last else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import partial
+from typing import NamedTuple
 
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Predicate
@@ -35,25 +36,31 @@ class RulePlace:
         return self.name
 
 
+class Satisfying(NamedTuple):
+    """The packets that satisfy a condition, and the fields that they depend on."""
+
+    packets: PacketSet
+    fields: tuple[str, ...]
+
+
 class RuleConditions:
     """The packets that satisfy the conditions of a program's rules.
 
     Args:
         space: the space of the sets.
         known: values of fields that the host determines.
-
-    Attributes:
-        fields: the fields that each set depends on.
     """
 
     def __init__(self, space: Space, known: Known) -> None:
         self._space, self._known = space, known
-        self._matches: dict[Hashable, PacketSet] = {}
-        self.fields: dict[PacketSet, tuple[str, ...]] = {}
+        self._matches: dict[Hashable, Satisfying] = {}
+        self._fields: dict[PacketSet, tuple[str, ...]] = {}
+        #: whether a condition may be decided separately at each place, by the identity of its predicate
+        self._deciding: dict[int, bool] = {}
 
     def satisfying(
         self, predicate: Predicate, rewriting: Rewriting, place: RulePlace, number: int
-    ) -> PacketSet:
+    ) -> Satisfying:
         """Return the packets that satisfy a condition.
 
         Args:
@@ -62,34 +69,42 @@ class RuleConditions:
             place: of the rule.
             number: of the condition in the rule.
         """
-        decided_at = (place(), number) if _decides(predicate) else None
+        same = id(predicate)
+        decides = self._deciding.get(same)
+        if decides is None:
+            decides = self._deciding[same] = _decides(predicate)
+        decided_at = (place(), number) if decides else None
         # where the addresses were rewritten, the same condition is another decision
         moved = rewriting.only(("src", "dst")) if predicate.constraint is None else AS_IT_CAME
-        key = (id(predicate), moved, decided_at)
+        key = same, moved, decided_at
         found = self._matches.get(key)
         if found is None:
-            found = self._matches[key] = self._made(predicate, moved, decided_at)
-            if found not in self.fields:
-                self.fields[found] = self._fields_of(found, predicate)
-        if rewriting.fields and not rewriting.changed.isdisjoint(self.fields[found]):
-            found = self._rewritten(found, rewriting)
+            made = self._made(predicate, moved, decided_at)
+            found = self._matches[key] = Satisfying(made, self._fields_of(made, predicate))
+        if rewriting.fields and not rewriting.changed.isdisjoint(found.fields):
+            found = self._rewritten(found.packets, rewriting)
         return found
 
-    def _rewritten(self, packets: PacketSet, rewriting: Rewriting) -> PacketSet:
+    def _rewritten(self, packets: PacketSet, rewriting: Rewriting) -> Satisfying:
         """Return the packets that are in a set after fields were rewritten."""
         key = (packets, rewriting)
         found = self._matches.get(key)
         if found is None:
-            found = self._matches[key] = packets.substituted(rewriting.replacements(self._space.layout))
-            if found not in self.fields:
-                self.fields[found] = found.fields
+            made = packets.substituted(rewriting.replacements(self._space.layout))
+            found = self._matches[key] = Satisfying(made, self._tested_by(made))
         return found
+
+    def _tested_by(self, packets: PacketSet) -> tuple[str, ...]:
+        """Return the fields that a set depends on."""
+        if packets not in self._fields:
+            self._fields[packets] = packets.fields
+        return self._fields[packets]
 
     def _fields_of(self, packets: PacketSet, predicate: Predicate) -> tuple[str, ...]:
         """Return the fields that a condition depends on, if possible without a look at its packets."""
         constraint = predicate.constraint
         if not isinstance(constraint, Constraint) or constraint.field.key not in _ALONE:
-            return packets.fields
+            return self._tested_by(packets)
         known = packets == self._space.everything or not packets
         return () if known else (constraint.field.key,)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import itemgetter, or_
 from typing import Any
@@ -348,8 +348,7 @@ class Classes:
         line, leading = self.one(sender, packets)
         question = Question(**line)
         start = first_packet(land.host, question)
-        values = {entry.name: getattr(start.packet, entry.name) for entry in fields(Packet)}
-        start.packet = Leader(**values, parts=(Part(packets, {"length": self._lengths}),))
+        start.packet = Leader.of(start.packet, (Part(packets, {"length": self._lengths}),))
         walk = ClassWalk(land, packets, leading, opens=self.state == "new")
         trace = _ClassBranches(walk, land.namespaces, question, start).run(())
         parts = [part.packets for part in walk.widest]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,24 @@ from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 
 #: Fewer parts of an outcome are always joined.
 MANY_PARTS = 16
+
+
+class Among(NamedTuple):
+    """Packets that are followed where others do not matter, in each form in which rules may see them.
+
+    Attributes:
+        asked: the packets as they are sent.
+        opening: those that open connections, before and after the translation of their destination: what nat sees.
+        every: these, and what is left of them after all translations, and their replies.
+    """
+
+    asked: PacketSet
+    opening: PacketSet
+    every: PacketSet
+
+    def at(self, table: str) -> PacketSet:
+        """Return what the rules of a table may see."""
+        return self.opening if table == "nat" else self.every
 
 
 class Outcome(NamedTuple):
@@ -108,18 +126,25 @@ class Known(NamedTuple):
         return self.known
 
 
+class LeavingCall(Protocol):
+    """Packets that leave a called chain, computed on demand."""
+
+    def __call__(self) -> PacketSet:
+        """Return the packets."""
+
+
 class OfCall(NamedTuple):
     """Packets that leave a chain at a rule which calls another one.
 
     Attributes:
         match: what matches the rule.
         taken: the packets that reach it and match.
-        leaving: returns the packets that leave the other chain that way.
+        leaving: returns the packets that leave the other chain that way; equal for equal calls.
     """
 
     match: PacketSet
     taken: PacketSet
-    leaving: Callable[[], PacketSet]
+    leaving: LeavingCall
 
     def factors(self) -> Sequence[PacketSet]:
         """Return sets that have just these packets in common; the smallest functions first."""
@@ -130,7 +155,7 @@ class OfCall(NamedTuple):
         return self.taken & self.leaving()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Run:
     """Successive rules at which packets leave a chain with one outcome, and no others leave it.
 
@@ -217,7 +242,7 @@ class Summary:
                 if self.among is not None:
                     found &= self.among
             else:
-                found = union([self.nothing, *(part.packets() for part in parts)])
+                found = union([part.packets() for part in parts])
             self._left[outcome] = found
             self._waiting -= len(parts)
         return found
@@ -240,6 +265,11 @@ class Summary:
                 return union(done), parts[number:]
             done.append(part.packets())
         return self.leaving(outcome), []
+
+    @property
+    def way(self) -> Hashable:
+        """A key: chains with equal keys do the same, by the same calls."""
+        return tuple((outcome, tuple(parts)) for outcome, parts in self.parts.items())
 
     @property
     def outcomes(self) -> dict[Outcome, PacketSet]:

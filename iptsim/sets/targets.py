@@ -16,6 +16,9 @@ from iptsim.packet import BITS, UDP, is_loopback, parse_address
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.regions import Prefix
 
+#: The way to destinations to which a kernel has no route.
+_NO_ROUTE = "no route"
+
 
 class Targets:
     """Which regions a sender's packets reach alike.
@@ -24,7 +27,7 @@ class Targets:
     these addresses apart by its own routes, the host by listening sockets, published ports and policy rules.
 
     What the host forwards by one route goes the same way until FORWARD has accepted it; then each region counts
-    (:meth:`iptsim.sets.class_walk.ClassWalk.forwarded`).
+    (:meth:`iptsim.sets.class_walk.ClassWalk.forwarded`). A kernel sends nothing to destinations without a route.
     """
 
     def __init__(self, land: Landscape) -> None:
@@ -33,6 +36,8 @@ class Targets:
         self._ways: dict[Prefix, Hashable] = dict(self._routed())
         self._ways.update(dict.fromkeys(self._alike(), "own"))
         self._order = {region: place for place, region in enumerate(land.regions.all)}
+        #: targets to which a sender has no route
+        self._without_route: set[tuple[Prefix, ...]] = set()
         self._interfaces = {own.address: one.name for one, own in land.host.namespace.addresses(4)}
 
     def of(self, namespace: Namespace | None, interface: str = "") -> Iterator[tuple[Prefix, ...]]:
@@ -45,16 +50,26 @@ class Targets:
         groups: dict[Hashable, list[Prefix]] = {}
         for region in self._land.regions.all:
             groups.setdefault(self._way(namespace, interface, region), []).append(region)
-        yield from map(tuple, groups.values())
+        for way, regions in groups.items():
+            targets = tuple(regions)
+            if way == _NO_ROUTE:
+                self._without_route.add(targets)
+            yield targets
 
     def place(self, targets: tuple[Prefix, ...], address: int) -> int:
-        """Return the place of an address of some targets in the order of all regions; the host's own share one."""
+        """Return the place of an address of some targets in the order of all regions.
+
+        The host's own addresses share one, and so do those without a route.
+        """
         region = self._land.regions.of(address)
-        return self._order[targets[0] if self._ways.get(region) == "own" else region]
+        together = self._ways.get(region) == "own" or targets in self._without_route
+        return self._order[targets[0] if together else region]
 
     def _way(self, namespace: Namespace | None, interface: str, region: Prefix) -> Hashable:
         """Return a key that is equal for regions that are reached alike."""
         host = self._land.host.namespace
+        if namespace is not None and self._has_no_route(namespace, region):
+            return _NO_ROUTE
         way = self._ways.get(region)
         if way is None or namespace is host:
             # to each of its addresses the host sends from that address
@@ -73,6 +88,13 @@ class Targets:
             return region
         # the sender's frame goes to the host, whether it has the address itself or is the gateway
         return way, own, found.device, found.mtu
+
+    def _has_no_route(self, namespace: Namespace, region: Prefix) -> bool:
+        """Return whether a kernel has no route to a region, whatever it sends there."""
+        if own_rules(namespace, self._land.family) is not None:
+            return False
+        spans = self._land.regions.ranges(region)
+        return bool(spans) and fib.lookup(namespace, self._land.family, spans[0][0]).type == "none"
 
     def _routed(self) -> Iterator[tuple[Prefix, Hashable]]:
         """Yield the regions to which the host forwards packets, each with its route."""

@@ -75,3 +75,18 @@ def test_what_one_route_leads_to_is_told_apart_after_forward() -> None:
     assert [one for one in groups(host, None, "br-front") if not one & own] == []
     rule = RoutingRule(family=4, priority=100, table="100", iif="eth0")
     assert groups(replace(host, namespace=replace(host.namespace, rules=[rule], cache={})), None) == []
+
+
+def test_where_a_sender_has_no_route() -> None:
+    """A container of an internal network has a route to that network alone; elsewhere, its kernel sends nothing."""
+    host = load_host(CAPTURES / "docker-28.5/internal-network")
+    assert groups(host, "client") == [{BRIDGE, FRONT, ETH0}, {"172.30.0.0", "172.30.0.3"}, ON_ETH0]
+    (unsent,) = groups(host, "app")
+    assert {ETH0, BRIDGE, "172.17.0.2", "192.0.2.1"} < unsent
+    assert not {"127.0.0.0", "172.30.0.2", "172.30.0.3", FRONT} & unsent
+    # a policy rule may route some of the packets
+    rule = RoutingRule(family=4, priority=100, table="100")
+    app = host.containers["app"]
+    space = replace(app.namespace, rules=[rule], cache={})
+    host = replace(host, containers={**host.containers, "app": replace(app, namespace=space)})
+    assert groups(host, "app") == []
