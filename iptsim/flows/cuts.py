@@ -19,6 +19,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.constraints import Constraint, Masked, Several
+from iptsim.extensions.matches.conntrack import FLOW_PORTS
 from iptsim.extensions.nat import NatRange
 from iptsim.host.address_regions import known_spans, public_addresses
 from iptsim.host.model import Host
@@ -263,6 +264,7 @@ def _mark_target(marks: _Marks, target: Target) -> None:
                 for port in value.ports:
                     marks.port(port)
         elif isinstance(value, tuple) and len(value) == 2 and all(isinstance(one, int) for one in value):
+            marks.port(min(value), max(value))
             for port in value:
                 marks.port(port)
 
@@ -278,7 +280,8 @@ def _mark_match(marks: _Marks, family: Family, match: Match) -> None:
         return
     for predicate in predicates:
         for constraint in _parts(predicate.constraint):
-            width = WIDTHS[family].get(constraint.field.key)
+            key = constraint.field.key
+            width = 16 if key in FLOW_PORTS else WIDTHS[family].get(key)
             if width is not None:
                 _mark_constraint(marks, family, constraint, width)
 

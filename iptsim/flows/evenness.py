@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import Constraint, Several
+from iptsim.extensions.matches.conntrack import FLOW_PORTS
 from iptsim.extensions.nat import NatRange
 from iptsim.flows.cuts import COLUMNS, has_gaps
 
@@ -31,31 +32,45 @@ _EVEN_TARGETS = frozenset({
 })  # fmt: skip
 
 
-def kind_of(predicate: Predicate, family: int) -> Evenness:
-    """Return for which packets a condition certainly has the same result."""
+def kind_of(predicate: Predicate, family: int, *, only_ports: bool = False) -> Evenness:
+    """Return for which packets a condition certainly has the same result.
+
+    Args:
+        predicate: the condition.
+        family: 4 or 6.
+        only_ports: the packets differ in nothing but ports: those of their connections are theirs, or come from rules.
+    """
     if predicate.effect is not None:
         return "uneven"
-    return _kind_of(predicate.constraint, family)
+    return _kind_of(predicate.constraint, family, only_ports)
 
 
-def _kind_of(constraint: Constraint | Several | None, family: int) -> Evenness:
+def _kind_of(constraint: Constraint | Several | None, family: int, only_ports: bool) -> Evenness:
     if constraint is None:
         return "uneven"
     if isinstance(constraint, Several):
-        kinds = {_kind_of(part, family) for part in constraint.parts}
+        kinds = {_kind_of(part, family, only_ports) for part in constraint.parts}
         return "uneven" if "uneven" in kinds else "asked" if "asked" in kinds else "same"
     key = constraint.field.key
     if key in COLUMNS:
         return "uneven" if has_gaps(constraint, family) else "asked"
-    if key.startswith("ipset "):
+    if key.startswith("ipset ") or (only_ports and key in FLOW_PORTS):
         return "asked"
     return "same" if key in _SAME or key.startswith(_SAME_BEGINNINGS) else "uneven"
 
 
-def is_even(target: Any) -> bool:
-    """Return whether a target does the same to all packets: it picks no address or port by the packet's own."""
+def is_even(target: Any, *, only_ports: bool = False) -> bool:
+    """Return whether a target does the same to all packets: it picks no address or port by the packet's own.
+
+    Args:
+        target: the target.
+        only_ports: the packets differ in nothing but ports, which are of the same kinds. A port in a range is then kept
+            for all of them or for none; in a shifted range, each is replaced by another.
+    """
     if target.name not in _EVEN_TARGETS:
         return False
+    if only_ports:
+        return not any(isinstance(one, NatRange) and one.base_port is not None for _, one in target.given())
     for _, value in target.given():
         if isinstance(value, NatRange):
             spans = [span for span in (value.addresses, value.ports) if span is not None]

@@ -19,8 +19,8 @@ class PortKinds:
     capture's conntrack table, pass the same rules; what the answers say about them differs only in the numbers.
 
     Attributes:
-        are_certain: whether that is so. A rule may read the port in another way than by a range, such as `-m u32`, and
-            a pasted text may say something about a single port.
+        are_certain: whether that is so. A rule may read the port in another way than by a range, such as `-m u32`, or
+            shift it, and a pasted text may say something about a single port.
     """
 
     def __init__(self, simulator: Simulator) -> None:
@@ -44,14 +44,15 @@ def _is_even(ruleset: Ruleset) -> bool:
     targets = {id(rule.target): rule.target for rule in ruleset.rules() if isinstance(rule.target, Target)}
     # the reader makes equal matches one object
     matches = {id(match): match for rule in ruleset.rules() for match in (rule.parameters, *rule.matches)}
-    return all(map(is_even, targets.values())) and _are_even(matches.values(), ruleset.family)
+    are_even = all(is_even(target, only_ports=True) for target in targets.values())
+    return are_even and _are_even(matches.values(), ruleset.family)
 
 
 def _are_even(matches: Iterable[Match], family: int) -> bool:
     try:
         # the lists of `-m recent` hold addresses, no ports
         return not any(
-            kind_of(predicate, family) == "uneven"
+            kind_of(predicate, family, only_ports=True) == "uneven"
             for match in matches
             if match.name != "recent"
             for predicate in match.predicates()

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import Constraint, Several
+from iptsim.extensions.matches.conntrack import FLOW_PORTS
 from iptsim.languages import message
 from iptsim.packet import Context, Truth, negate
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
-from iptsim.sets.space import FLOW_PORTS, Known, Space
+from iptsim.sets.space import Known, Space
 
 #: A condition on one of these fields depends on no other.
 _ALONE = frozenset({"src", "dst", "in_interface", "out_interface"})

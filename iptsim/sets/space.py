@@ -13,6 +13,7 @@ from operator import and_, or_
 from typing import Any
 
 from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Several, Some, membership, named
+from iptsim.extensions.matches.conntrack import FLOW_PORTS
 from iptsim.extensions.ports import NATIVE_PORTS
 from iptsim.extensions.wire import GRE
 from iptsim.languages import Text, message
@@ -34,8 +35,7 @@ PLAIN = frozenset({"src", "dst", "in_interface", "out_interface", "proto"})
 _TRANSPORT = frozenset({"sport", "dport", "tcp_flags", "tcp_options", "icmp_type"})
 #: Fields that only packets of a local program have.
 _OWNERS = frozenset({"uid", "gid", "other_groups"})
-#: The ports of a connection, and the protocols for which conntrack keeps another number in their place.
-FLOW_PORTS = frozenset(f"ct.ct{way}{end}port" for way in ("orig", "repl") for end in ("src", "dst"))
+#: The protocols for which conntrack keeps another number in place of a port.
 _NUMBERED = tuple((proto, proto) for proto in (ICMP, GRE, ICMPV6))
 #: Fields of a connection that not every connection has.
 _OPTIONAL = frozenset({"ct.master_helper"})

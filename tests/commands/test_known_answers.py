@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from iptsim.commands import known_answers
 from iptsim.commands.batch import Batch
 from iptsim.commands.known_answers import KnownAnswers, Members
+from iptsim.dump.reader import loads
 from iptsim.flows.port_kinds import PortKinds
 from iptsim.host.capture import load_host
 from iptsim.host.conntrack_entries import conntrack_entries
@@ -166,12 +168,55 @@ def test_a_port_of_a_tracked_connection_is_only_like_itself() -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        '-A INPUT -p tcp -m u32 --u32 "0x14&0xffff=0x50" -j DROP',
-        "-A INPUT -p tcp -m conntrack --ctorigdstport 80 -j DROP",
+        '*filter\n-A INPUT -p tcp -m u32 --u32 "0x14&0xffff=0x50" -j DROP',
+        # each port is replaced by another (nf_nat_l4proto_unique_tuple)
+        "*nat\n-A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.5:7000-7010/8000",
     ],
 )
 def test_rules_that_read_ports_in_another_way(tmp_path: Path, rule: str) -> None:
     file = tmp_path / "iptables-save.txt"
-    for lines, certain in (("-A INPUT -p tcp --dport 22:80 -j DROP", True), (rule, False)):
-        file.write_text(f"*filter\n:INPUT ACCEPT [0:0]\n{lines}\nCOMMIT\n")
+    for lines, certain in (("*filter\n-A INPUT -p tcp --dport 22:80 -j DROP", True), (rule, False)):
+        file.write_text(
+            lines.replace("\n", "\n:PREROUTING ACCEPT\n" if "nat" in lines else "\n:INPUT ACCEPT\n")
+            + "\nCOMMIT\n"
+        )
         assert PortKinds(Simulator(load_host(file))).are_certain is certain
+
+
+#: Rules that translate to ranges of ports, and compare ports of connections; of nat and filter.
+RANGES = (
+    "-A PREROUTING -p tcp -m tcp --dport 8000:8090 -j DNAT --to-destination 172.17.0.2:8020-8060",
+    "-A PREROUTING -p udp -j REDIRECT --to-ports 5000-6000",
+    "-A OUTPUT -p tcp -m tcp --dport 8050:8100 -j DNAT --to-destination 172.17.0.2-172.17.0.3:8060-8070",
+    "-A POSTROUTING -p tcp -j MASQUERADE --to-ports 30000-41000",
+    "-A POSTROUTING -p udp -j SNAT --to-source 192.0.2.10:50000-50010",
+), (
+    "-A INPUT -p udp -m conntrack --ctorigdstport 5500:5600 -j DROP",
+    "-A FORWARD -p tcp -m conntrack ! --ctorigdstport 8030:8040 --ctreplsrcport 8025:8065 -j ACCEPT",
+    "-A FORWARD -p tcp -m conntrack --ctreplsrcport 8060 -j REJECT",
+    "-A OUTPUT -p tcp -m conntrack --ctorigsrcport 40000 --ctrepldstport 30000:45000 -j ACCEPT",
+    "-A OUTPUT -p tcp -m conntrack --ctreplsrcport 8061:8065 -j DROP",
+)  # fmt: skip
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("seed", first_ones(range(20), 1))
+def test_translation_to_ranges_of_ports(seed: int) -> None:
+    random = Random(seed)
+    nat, filter_ = (random.sample(rules, random.randrange(2, 6)) for rules in RANGES)
+    chains = {"nat": ("PREROUTING", "OUTPUT", "POSTROUTING"), "filter": ("INPUT", "FORWARD", "OUTPUT")}
+    heads = {name: [f"*{name}", *(f":{one} ACCEPT [0:0]" for one in own)] for name, own in chains.items()}
+    lines = [*heads["nat"], *nat, "COMMIT", *heads["filter"], *filter_, "COMMIT"]
+    host = replace(load_host(PUBLISHED), rulesets={4: loads("\n".join(lines) + "\n")})
+    ends = ("client", "web", "host", "192.0.2.10", "192.0.2.20", "172.17.0.2")
+    pairs = [(random.choice(ends), random.choice(ends), random.choice(("tcp", "udp"))) for _ in range(4)]
+    questions = []
+    for _ in range(80):
+        source, target, proto = random.choice(pairs)
+        dport = random.choice((*range(8018, 8070, 3), *range(5495, 5610, 7), random.randrange(1 << 16)))
+        sport = random.choice((None, 30500, 40500, 50005, random.randrange(1 << 16)))
+        question = {"from": source, "to": target, "proto": proto, "dport": dport}
+        questions.append(question if sport is None else {**question, "sport": sport})
+    known, wrong = _differing(host, questions)
+    assert wrong == []
+    assert known > 5

@@ -178,6 +178,10 @@ _DIRECTION = Field(
 )
 
 
+#: The keys of the fields that hold a port of a connection.
+FLOW_PORTS = frozenset(f"ct.ct{way}{end}port" for way in ("orig", "repl") for end in ("src", "dst"))
+
+
 # -- the options ----------------------------------------------------------------------------------------
 
 
