@@ -54,8 +54,13 @@ _PROTOCOL = re.compile(r"[a-z0-9-]+")
 #: The names of network protocols; a number could mean any of them.
 _NETWORKS = frozenset({"8021ad", "8021q", "arp", "ip", "ip6", "ipv4", "ipv6", "vlan"})
 _COMPARISONS = frozenset({"<", "<=", ">", ">="})
-#: Protocols that iptsim can tell from an extension header of IPv6.
-_UPPER = frozenset({"dccp", "gre", "icmpv6", "sctp", "tcp", "udp", "udplite"})
+#: Protocols that are an extension header of IPv6, or that `-m ipv6header` tells from the others.
+_EXTENSION_HEADERS = frozenset({
+    "ah", "esp", "hip", "hopopt", "ip", "ipv6-frag", "ipv6-nonxt", "ipv6-opts", "ipv6-route", "mobility-header",
+    "shim6",
+})  # fmt: skip
+#: The type of the interface lo, which no other interface has (ARPHRD_LOOPBACK).
+_LOOPBACK = ("loopback", "772")
 #: Numbers in the header of a packet.
 _HEADER_FIELDS = {
     ("ip", "ttl"): "hops", ("ip6", "hoplimit"): "hops", ("ip", "dscp"): "dscp", ("ip6", "dscp"): "dscp",
@@ -326,6 +331,8 @@ class Conditions(Restrictions):
                 return NEVER
             if field in ("saddr", "daddr"):
                 return self._addresses(field, values, negated=negated)
+            if field == "version" and all(isinstance(one, int) for one in values):
+                return ALWAYS if (self.family in values) is not negated else NEVER
             if field == "nexthdr":
                 return self._next_header(values, negated=negated)
             if field == "protocol":
@@ -395,13 +402,15 @@ class Conditions(Restrictions):
     def _next_header(self, values: list[Any], *, negated: bool) -> list[str] | None:
         """Return the option for the header that follows that of IPv6: of a packet without extension headers."""
         names = frozenset(map(protocol_named, values))
-        if negated or not _UPPER.issuperset(names) or self._l4(values, negated=False) is None:
+        if negated or not _EXTENSION_HEADERS.isdisjoint(names) or self._l4(values, negated=False) is None:
             return None
         return ["-m ipv6header --header protocol"]
 
     def _meta(self, key: str, values: list[Any], *, negated: bool) -> list[str] | None:
         if key in ("iifname", "oifname", "iif", "oif"):
             return self._interface(key, values, negated=negated)
+        if key in ("iiftype", "oiftype") and all(str(one) in _LOOPBACK for one in values):
+            return self._interface(f"{key[:3]}name", ["lo"], negated=negated)
         if key == "l4proto":
             return self._l4(values, negated=negated)
         if key in ("nfproto", "protocol"):

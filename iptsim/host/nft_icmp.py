@@ -8,7 +8,8 @@ _TYPES = {
     "icmp": {
         "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8,
         "router-advertisement": 9, "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12,
-        "timestamp-request": 13, "timestamp-reply": 14,
+        "timestamp-request": 13, "timestamp-reply": 14, "info-request": 15, "info-reply": 16,
+        "address-mask-request": 17, "address-mask-reply": 18,
     },
     "icmpv6": {
         "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,

@@ -22,6 +22,10 @@ _PORT_NAME = re.compile(r'((?:^|\s)\S*:)("[a-z][a-z0-9-]*")(?=\s|$)')
 _PREFIX = re.compile(
     r"(?<![\w.])(?P<field>ip6? [sd]addr) (?P<not>!= )?(?P<address>[0-9a-f.:]+)/(?P<length>[0-9]{1,3})(?=\s|$)"
 )
+_FILE_COMMENT = re.compile(r"#(?! ?xt_\w| handle \d)")
+_BLANKS = re.compile(r"[ \t]+")
+#: What comes between the key and the verdict of an element, maybe without blanks.
+_VERDICT_OF = re.compile(r" ?: ?(?=(?:accept|continue|drop|goto|jump|return)\b)")
 _DIRECTION = re.compile(r"ct (?P<dir>original|reply) (?P<key>.+)")
 _QUOTED = re.compile(r'"[^"]*"')
 #: What nft prints after an element's key.
@@ -182,6 +186,27 @@ def network_of(text: str) -> str | None:
         return str(ip_network(text, strict=False).network_address)
     except ValueError:
         return None
+
+
+def plain(text: str) -> str:
+    """Return a rule as nft lists it, without a comment of a file, and with one space where a file has none or several.
+
+    What nft and iptables add behind `#` stays: handles, and extensions that nft does not know.
+
+    >>> plain('ip  saddr 10.0.0.1 accept # the office')
+    'ip saddr 10.0.0.1 accept'
+    """
+    kept: list[str] = []
+    for part in re.split(r'("[^"]*")', text):
+        if part.startswith('"'):
+            kept.append(part)
+            continue
+        comment = _FILE_COMMENT.search(part)
+        code = part[: comment.start()] if comment else part
+        kept.append(_VERDICT_OF.sub(" : ", _BLANKS.sub(" ", code)))
+        if comment:
+            break
+    return "".join(kept).strip()
 
 
 def literal(text: str) -> str:

@@ -15,6 +15,8 @@ _BLOCK = re.compile(
 _TOP = re.compile(r"\s*(?:table|chain)\s+[^{}]*\{")
 _DEFINE = re.compile(r"\s*(?:re)?define\s+(?P<name>\w+)\s*=\s*(?P<value>\S.*)")
 _VARIABLE = re.compile(r"\$(\w+)")
+#: What nft prints behind a rule, as a comment.
+_PRINTED = re.compile(r"# ?(?:xt_\w|handle \d)")
 _QUOTED = re.compile(r'"[^"]*"')
 #: The most characters of a statement, and of one in which variables are replaced.
 _LONGEST = 1_000_000
@@ -58,12 +60,15 @@ class Statements:
         if line.is_blank or (self._begun and line.text.lstrip().startswith("#")):
             return
         text, start, quoted = line.text, 0, False
+        end = len(text)
         for at, char in enumerate(text):
             if char == '"':
                 quoted = not quoted
             elif quoted:
                 continue
             elif char == "#":
+                # what nft itself prints there belongs to a rule
+                end = at if self._braces or not _PRINTED.match(text, at) else end
                 break
             elif char == "{" and not self._braces and _BLOCK.fullmatch(self._begun + text[start:at]):
                 yield self._made(line, f"{self._begun}{text[start:at]}{{")
@@ -78,7 +83,7 @@ class Statements:
                 if char == "}":
                     yield line._replace(text="}")
                 self._begun, start = "", at + 1
-        rest = text[start:]
+        rest = text[start:end]
         if self._braces or rest.endswith("\\"):
             self._begun = f"{self._begun}{rest.removesuffix(chr(92))} "[:_LONGEST]
             return

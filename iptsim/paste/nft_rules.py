@@ -24,6 +24,7 @@ from iptsim.paste.nft_json import (
     literal,
     map_of,
     number,
+    plain,
     translation_of,
     update_of,
     with_numbers,
@@ -37,9 +38,10 @@ _ACTIONS = frozenset({
 })  # fmt: skip
 #: Flags that are all of a packet's or connection's, rather than some of them.
 _EXACT = re.compile(r"\bct (?:status ==|state (?:[!=]= ?)?\w+ ?(?:[|]|or )|state == ?\w+ ?,)")
-#: Headers of a packet within the packet, and fields of a tunnel or a route.
+#: Headers of a packet within the packet, and fields of a tunnel, a route or a socket.
 _INNER = re.compile(
-    r"\b(?:(?:vxlan|geneve|gre|gretap) (?:ip6?|tcp|udp|ether|icmp)|ipsec (?:in|out)|rt (?:ip6?|nexthop)) "
+    r"\b(?:(?:vxlan|geneve|gre|gretap) (?:ip6?|tcp|udp|ether|icmp)|ipsec (?:in|out)|rt (?:ip6?|nexthop)"
+    r"|socket (?!transparent )\w+) "
 )
 #: What `nft -a` adds to a rule.
 _HANDLE = re.compile(r"\s+# handle \d+$")
@@ -66,10 +68,6 @@ class Translated(NamedTuple):
     statements: tuple[dict[str, Any], ...]
 
 
-#: Blanks with which people align words, outside quotation marks.
-_BLANKS = re.compile(r'(?P<quoted>"[^"]*")|\s{2,}')
-
-
 def translated(text: str, family: int, line: int, *, is_listing: bool = False) -> Translated:
     """Return an nftables rule as an iptables rule.
 
@@ -79,10 +77,10 @@ def translated(text: str, family: int, line: int, *, is_listing: bool = False) -
         line: the number of its line.
         is_listing: nft has printed it; otherwise it may be what someone wrote for nft to read.
     """
+    text = plain(text)
     if is_listing or _HANDLE.search(text):
         text = literal(text)
     text = with_numbers(_HANDLE.sub("", text.strip()).rstrip("; "))
-    text = _BLANKS.sub(lambda found: found["quoted"] or " ", text)
     try:
         unclear = has_variables(text) or _EXACT.search(text) or _INNER.search(text)
         tree = None if unclear else parser("nft").parse(text)

@@ -69,6 +69,7 @@ _RULES = (
     "meta nfproto { ipv4, ipv6 } accept", "ct status { 0, 8 } accept", "reset tcp option sack-perm",
     'oifname vmap { "eth0" : accept, * : jump sub }', "ct label set 1",
     "tcp flags & (syn|ack|ecn|cwr) == syn drop",
+    "iiftype loopback accept", "iiftype != loopback drop", "oiftype loopback drop",
     "tcp flags == syn drop", "tcp flags & (ecn|cwr) == ecn|cwr drop",
     "tcp flags != syn accept", "tcp flags == syn|ack drop",
 )  # fmt: skip
@@ -110,6 +111,7 @@ _IP_RULES = (
     "meta mark set ip saddr map { 10.9.0.2 : 2, * : 1 }",
     "jhash ip saddr . ip daddr mod 2 vmap { 0 : drop, 1 : accept }",
     "ip ecn not-ect drop",
+    "ip version 4 drop",
     "ip ecn != { ce, ect0 } accept",
     "icmp type destination-unreachable icmp code host-unreachable drop",
     "ct state & (established|related) == established drop",

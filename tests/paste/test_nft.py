@@ -428,3 +428,14 @@ def test_a_part_of_a_table_ends_where_something_else_follows() -> None:
     pasted = read(text).pasted
     assert pasted is not None
     assert len(pasted.logged) == 1
+
+
+def test_comments_of_a_file_end_with_their_lines() -> None:
+    text = INPUT.format("tcp dport {\n 22, # the first; {\n 80 # the second }\n } accept # both")
+    assert ports(text, 22, 80, 81) == ["ACCEPT", "ACCEPT", "DROP"]
+
+
+def test_a_set_without_its_table_is_named() -> None:
+    host = read("map ports {\n\ttype inet_service : verdict\n\telements = { 22 : accept }\n}\n")
+    assert host.pasted is not None
+    assert [one.form for one in host.pasted.segments] == ["nft list ruleset (map ports)"]

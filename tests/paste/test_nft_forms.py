@@ -146,6 +146,19 @@ def test_a_prefix_with_more_bits_is_a_mask_in_a_listing() -> None:
          ["-p tcp -j SYNPROXY --mss 1460"]),
         ("log flags tcp sequence,options flags ip options drop", "forward", ["-j DROP"], ["-j DROP"]),
         ('log prefix "x" group 5 snaplen 100 queue-threshold 5 drop', "forward", ["-j DROP"], ["-j DROP"]),
+        # what people write for nft to read
+        ("ct state vmap { established:accept, invalid:drop } # the usual", "forward",
+         ["-m conntrack --ctstate ESTABLISHED -j ACCEPT", "-m conntrack --ctstate INVALID -j DROP"],
+         ["-m conntrack --ctstate ESTABLISHED -j ACCEPT", "-m conntrack --ctstate INVALID -j DROP"]),
+        ('tcp  dport 22 accept comment "a # b" # c', "forward",
+         ['-p tcp -m multiport --dports 22 -m comment --comment "a # b" -j ACCEPT'],
+         ['-p tcp -m multiport --dports 22 -m comment --comment "a # b" -j ACCEPT']),
+        ("iiftype loopback accept", "input", ["-i lo -j ACCEPT"], ["-i lo -j ACCEPT"]),
+        ("ip version 4 accept", "input", ["-j ACCEPT"], []),
+        ("skuid 0 accept", "output", ["-m owner --uid-owner 0 -j ACCEPT"], ["-m owner --uid-owner 0 -j ACCEPT"]),
+        ("icmp type address-mask-request drop", "input", ["-p icmp -m icmp --icmp-type 17 -j DROP"], []),
+        # the mark of the socket, not of the packet
+        ("socket mark 255 accept", "input", ["-j ACCEPT socket mark 255 accept"], ["-j ACCEPT socket mark 255 accept"]),
         # not the address of the packet
         ("ipsec in ip saddr 10.0.0.1 drop", "forward", ["-j DROP ipsec in ip saddr 10.0.0.1 drop"],
          ["-j DROP ipsec in ip saddr 10.0.0.1 drop"]),

@@ -25,7 +25,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "nft_trace": ("trace id",),
     "xtables_monitor": ("packet:", "trace:"),
     "xtables_events": ("event:", "newgen:"),
-    "nft": ("table", "chain", "rule"),
+    "nft": ("table", "chain", "rule", "elements"),
     "listing": (),
     "dump": (),
     "iproute": (),

@@ -26,6 +26,8 @@ from iptsim.paste.tool_errors import fails, is_echo
 
 _TABLE = re.compile(r"\s*table\s+(?:(?P<family>ip|ip6|inet|bridge|netdev|arp)\s+)?(?P<name>[\w.-]+)\s*\{")
 _SET = re.compile(r"\s*(?P<kind>set|map)\s+(?P<name>[^\s{]+)\s*\{")
+#: What every set and map tells first.
+_TYPE = re.compile(r"\s*type(?:of)?\s+\w")
 _CHAIN = re.compile(r"\s*chain\s+(?P<name>[^\s{]+)\s*\{")
 _BASE = re.compile(
     r"\s*type\s+(?P<type>\w+)\s+hook\s+(?P<hook>\w+)"
@@ -49,12 +51,19 @@ _PLACE = re.compile(r"\s*(?:position|index|handle)\s+\d+\s+")
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the nftables tables, or the command that adds a rule, that start at a line; or None."""
-    if _TABLE.match(lines[at].text) or _CHAIN.match(lines[at].text):
+    if _TABLE.match(lines[at].text) or _CHAIN.match(lines[at].text) or _is_lone_set(lines, at):
         is_listing = command is not None and command.program == "nft" and "list" in command.words
         reader = _Reader(lines, at, is_listing=is_listing)
         reader.read()
         return reader.segment()
     return _commands(lines, at)
+
+
+def _is_lone_set(lines: list[Line], at: int) -> bool:
+    """Return whether a set or a map begins at a line, without its table."""
+    return _SET.match(lines[at].text) is not None and any(
+        _TYPE.match(part) for line in lines[at : at + 2] for part in re.split("[{;]", line.text)
+    )
 
 
 def _commands(lines: list[Line], at: int) -> Segment | None:
@@ -222,6 +231,10 @@ class _Reader:
             self.table, self.chain, self.depth = (found["family"] or "ip", found["name"]), None, 1
             self.part = False
             self.objects.append({"table": {"family": self.table[0], "name": self.table[1]}})
+        elif self.table is None and _SET.match(text) and self.at == self.first:
+            # a set or a map alone, of a table that is not shown
+            self.table, self.depth, self.part = ("inet", "?"), 1, True
+            return self._line(line)
         elif self.table is None and _CHAIN.match(text):
             # an excerpt of a table without the line that names it
             own = ("inet", "firewalld") if _FIREWALLD.match(text) else None
@@ -365,6 +378,8 @@ class _Reader:
             dict.fromkeys(
                 f"{one['chain']['family']} {one['chain']['table']}" for one in self.objects if "chain" in one
             )
+        ) or ", ".join(
+            f"{kind} {one[kind]['name']}" for one in self.objects for kind in ("set", "map") if kind in one
         )
         return Segment("nft list ruleset", f"nft list ruleset ({tables})", self.first, self.last, pieces)
 
