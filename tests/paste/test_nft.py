@@ -439,3 +439,18 @@ def test_a_set_without_its_table_is_named() -> None:
     host = read("map ports {\n\ttype inet_service : verdict\n\telements = { 22 : accept }\n}\n")
     assert host.pasted is not None
     assert [one.form for one in host.pasted.segments] == ["nft list ruleset (map ports)"]
+
+
+def test_a_chain_at_the_ingress_of_an_interface_is_evaluated() -> None:
+    # measured with packets; before 1.0.9, JSON does not tell the interface
+    text = """\
+table netdev early {
+\tchain in {
+\t\ttype filter hook ingress device "eth0" priority -500; policy accept;
+\t\ttcp dport 22 drop
+\t}
+}
+"""
+    assert ports(text, 22, 80) == ["DROP", "ACCEPT"]
+    assert ports(text.replace("eth0", "eth9"), 22) == ["ACCEPT"]
+    assert ports(text.replace("tcp dport 22 drop", 'iifname "eth0" drop'), 22) == ["DEPENDS"]
