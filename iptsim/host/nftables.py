@@ -216,13 +216,14 @@ def _translated(
 ) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
     """Yield the rules of a base chain for each of its address families, where they have a translation."""
     # where nft does not print the interface (before 1.0.9), the chain may be for another one
-    is_early = chain.hook == "ingress" and bool(chain.dev)
-    if chain.type not in ("filter", "nat", "route") or not (chain.hook in HOOKS or is_early):
+    hook = chain.hook or ""
+    is_early = hook == "ingress" and bool(chain.dev)
+    if chain.type not in ("filter", "nat", "route") or not (hook in HOOKS or is_early):
         return
     table = (chain.family, chain.table)
     own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}
     for family in sorted(_FAMILIES["inet"] if is_early else _FAMILIES.get(chain.family, ())):
-        table_rules = Translator(own, sets, chain.hook, nat=chain.type == "nat", full=full)
+        table_rules = Translator(own, sets, hook, nat=chain.type == "nat", full=full)
         translated = table_rules.of(chain.name, family)
         if translated is not None:
             yield family, translated
