@@ -21,7 +21,8 @@ from iptsim.commands import common
 from iptsim.commands.common import BAD, INTERNAL, add_language, complain
 from iptsim.commands.parsing import Parser
 from iptsim.errors import IptsimError, printable
-from iptsim.languages import known_language, language, language_of_locale, say
+from iptsim.languages import Message, known_language, language, language_of_locale, message, say
+from iptsim.suggestions import with_suggestion
 
 __all__ = ["main", "make_parser", "run"]
 
@@ -44,6 +45,14 @@ _COMMANDS = (
 )
 #: Set by a shell when it asks for completions.
 _COMPLETING = "_ARGCOMPLETE"
+#: The complaint about a command line without a command.
+_FIRST_COMMANDS = message(
+    "no command given. To begin, with a capture, a dump or any text with rules as SOURCE:\n"
+    "  iptsim explain SOURCE --from client --to web:80    what happens to a packet, and why\n"
+    "  iptsim reach SOURCE                                who can reach what\n"
+    "  iptsim lint SOURCE                                 likely problems\n"
+    "iptsim --help lists all commands"
+)
 #: What a shell reports for a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, BROKEN_PIPE = 128 + 2, 128 + 13
 #: When set to 1, an internal error prints its traceback.
@@ -155,8 +164,13 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         from iptsim.commands import completion
 
         completion.answer_shell(make_parser())
-    parser = make_parser(_needed(words))
+    command, needed = _needed(words)
+    parser = make_parser(needed)
+    if command and command not in _COMMANDS:
+        parser.error(str(_unknown_command(command)))
     arguments, left = parser.parse_known_args(words)
+    if not hasattr(arguments, "run"):
+        parser.error(str(_FIRST_COMMANDS))
     arguments.program = f"iptsim {iptsim.__version__}"
     arguments.words = words
     if len(left) == 1 and not left[0].startswith("-") and getattr(arguments, "chain", "") is None:
@@ -166,17 +180,27 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def _needed(words: Sequence[str]) -> Sequence[str]:
-    """Return the commands whose arguments are needed to read a command line: the one that it names, else all."""
+def _needed(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the command that a command line names, and the commands whose arguments are needed to read the line."""
     rest = iter(words)
     for word in rest:
         if word == "--lang":
             next(rest, None)
+        elif word in ("-h", "--help"):
+            break
         elif word == "--version":
-            return ()
+            return "", ()
         elif not word.startswith("-"):
-            return (word,) if word in _COMMANDS else _COMMANDS
-    return _COMMANDS
+            return word, (word,) if word in _COMMANDS else _COMMANDS
+    return "", _COMMANDS
+
+
+def _unknown_command(word: str) -> Message:
+    """Return the complaint about a word in place of a command."""
+    if os.path.exists(word):
+        return message("a command must precede {source}: iptsim explain {source}", source=printable(word))
+    help_ = message("see {command} --help", command="iptsim")
+    return with_suggestion(message("unknown command {word}", word=repr(word)), word, _COMMANDS, help_)
 
 
 def make_parser(needed: Sequence[str] = _COMMANDS) -> Parser:
@@ -199,9 +223,7 @@ def make_parser(needed: Sequence[str] = _COMMANDS) -> Parser:
         help=say("show the version and exit"),
     )
     add_language(parser)
-    commands = parser.add_subparsers(
-        title=say("commands"), required=True, metavar="COMMAND", prog=parser.prog
-    )
+    commands = parser.add_subparsers(title=say("commands"), metavar="COMMAND", prog=parser.prog)
     for name in needed:
         import_module(f"iptsim.commands.{name.replace('-', '_')}").add(commands)
     return parser

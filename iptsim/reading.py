@@ -13,7 +13,7 @@ from pathlib import Path
 from reprlib import Repr
 from typing import IO, Any
 
-from iptsim.errors import CaptureError
+from iptsim.errors import CaptureError, FileSyntaxError, Span
 from iptsim.languages import Text, message
 
 MIB = 1 << 20
@@ -23,6 +23,7 @@ TOTAL_LIMIT = 256 * MIB
 #: The limit, in bytes, of a JSON text; its values take up to 25 times that in memory.
 JSON_LIMIT = 32 * MIB
 
+_BOM = b"\xef\xbb\xbf"
 #: Files that a shell has opened: standard input, and the pipe of `<(command)`.
 _OPENED = re.compile(r"/dev/stdin|(?:/dev|/proc/self)/fd/[0-9]+")
 #: What pydantic-core's JSON parser finds wrong (its JsonErrorType), in our words.
@@ -162,12 +163,42 @@ _FAULTS = {
 }
 
 
+class JsonFault(ValueError):
+    """What is wrong with a JSON text, and where; its message gives the line and column.
+
+    Attributes:
+        reason: what is wrong.
+        line: the number of the line, from 1.
+        column: the byte in it, from 1.
+    """
+
+    def __init__(self, reason: Text, line: int, column: int) -> None:
+        place = message("line {line}, column {column}", line=line, column=column)
+        super().__init__(message("{place}: {text}", place=place, text=reason))
+        self.reason, self.line, self.column = reason, line, column
+
+    def pointed(self, data: bytes, source: str, hint: Text = "") -> FileSyntaxError:
+        """Return the error that shows the line of a text, with a caret below the place.
+
+        Args:
+            data: the text.
+            source: the name of its file.
+            hint: what to do.
+        """
+        lines = data.removeprefix(_BOM).split(b"\n")
+        row = lines[self.line - 1].rstrip(b"\r") if self.line <= len(lines) else b""
+        start = len(row[: self.column - 1].decode("utf-8", "replace"))
+        return FileSyntaxError(
+            self.reason, Span(source, self.line, start), row.decode("utf-8", "replace"), hint
+        )
+
+
 def parse_json(data: bytes) -> Any:
     """Return the value of a JSON text (RFC 8259: no NaN, no lone surrogates), nested at most 200 deep.
 
     Raises:
-        ValueError: it is not JSON, is too long or too deep, or has an integer of more than 4,300 digits;
-            the message gives the line and column.
+        JsonFault: it is not JSON, is too deep, or has an integer of more than 4,300 digits.
+        ValueError: it is too long.
     """
     from pydantic_core import from_json
 
@@ -179,15 +210,14 @@ def parse_json(data: bytes) -> Any:
             )
         )
     try:
-        return from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
+        return from_json(data.removeprefix(_BOM), allow_inf_nan=False)
     except ValueError as error:
         found = _PLACE.fullmatch(str(error))
         what = found[1] if found else str(error)
         reason: Text = _JSON_FAULTS.get(what, what)
         if found is None:
             raise ValueError(reason) from None
-        place = message("line {line}, column {column}", line=found[2], column=found[3])
-        raise ValueError(message("{place}: {text}", place=place, text=reason)) from None
+        raise JsonFault(reason, int(found[2]), int(found[3])) from None
 
 
 def brief(value: Any) -> str:

@@ -80,7 +80,7 @@ def test_help_is_translated(
         (["explain", "x", "-q", "-v"], "不能和引數"),
         (["explain", "x", "--to"], "需要一個值"),
         (["explain", "x", "y", "z"], "多餘的引數 'y'"),
-        (["nonsense"], "無效的選擇"),
+        (["nonsense"], "沒有 'nonsense' 這個指令"),
     ],
 )
 def test_bad_usage_is_told_in_chinese(

@@ -171,6 +171,7 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
     ask.add_argument("-p", "--proto", metavar="PROTO", help=say("tcp (default), udp, icmp ..., or a number"))
     ask.add_argument("--sport", metavar="N", help=say("source port: a number or a service name"))
     ask.add_argument("--dport", metavar="N", help=say("destination port: a number or a service name (http)"))
+    ask.add_argument("--port", dest="dport", help=argparse.SUPPRESS)
     ask.add_argument(
         "-i",
         dest="in_interface",

@@ -35,7 +35,7 @@ from iptsim.host.nft_hints import hinted, hinted_chains
 from iptsim.host.sockets import read_listeners
 from iptsim.languages import Text, message
 from iptsim.packet import Family
-from iptsim.reading import parse_json
+from iptsim.reading import JsonFault, parse_json
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseModel)
@@ -131,8 +131,13 @@ class CaptureFiles:
         data = self.source.files.get(name)
         if not data or not data.strip():
             return None
-        with self._in(name):
+        try:
             value = parse_json(data)
+        except JsonFault as fault:
+            advice = message("save the file again with `{files}`, or remove it", files=FILES[name])
+            raise fault.pointed(data, f"{self.source.name}/{name}", advice) from None
+        except ValueError as error:
+            raise self._error(name, complaint(error)) from None
         try:
             found: T = _adapter(kind).validate_python(value)  # type: ignore[arg-type]
         except ValidationError as error:

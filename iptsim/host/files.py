@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Container, Iterator
-from itertools import islice
+from collections.abc import Container, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from iptsim.errors import CaptureError
+from iptsim.errors import CaptureError, printable
 from iptsim.host.archives import DAMAGED, is_packed, is_tar, tar_members, unpacked, zip_members
-from iptsim.languages import Message, message, text_of
+from iptsim.languages import Message, message, message_many, text_of
 from iptsim.reading import bounded, check_total, fault_of, read_file
 
 #: The files of a capture, and the command for each. Only the first one is required.
@@ -54,8 +54,10 @@ FILES: dict[str, str] = {
     "conntrack.txt": "conntrack -L",
     "xt-recent.txt": "iptsim collect",
 }
-#: A capture may be in a top-level directory of its archive.
-DEPTH = 2
+#: How deep in an archive a capture may be, and other texts.
+CAPTURE_DEPTH, TEXT_DEPTH = 8, 2
+#: How many captures of a folder or archive an error names.
+_NAMED = 10
 #: The maximum number of other files of a folder or archive that are read.
 TEXTS = 100
 #: The files with listings of rules, for captures without a dump.
@@ -96,10 +98,27 @@ def read_source(path: str | Path, *, any_text: bool = False) -> Source:
     if os.path.isdir(path):
         try:
             files = _read_directory(Path(path))
+            captures = [] if files else _captures_in(Path(path))
             texts = _texts_of(Path(path)) if any_text and not _has_dump(files) else {}
         except OSError as error:
             raise CaptureError(message("{path}: {error}", path=str(path), error=fault_of(error))) from None
-        return _checked(Source(str(path), files, texts=texts))
+        if captures:
+            raise CaptureError(
+                message_many(
+                    "{path}: a folder with {count} capture in it; give that one: {captures}",
+                    "{path}: a folder with {count} captures in it; give one of them: {captures}",
+                    count=len(captures),
+                    path=str(path),
+                    captures=_some(captures),
+                )
+            )
+        return _checked(
+            Source(
+                str(path),
+                {one: _utf8(data) for one, data in files.items()} if any_text else files,
+                texts=texts,
+            )
+        )
     return _from_bytes(str(path), read_file(path), any_text)
 
 
@@ -176,7 +195,9 @@ def _from_bytes(name: str, data: bytes, any_text: bool) -> Source:
                 why=why,
             )
         ) from None
-    return _checked(Source(name, files, texts=texts))
+    return _checked(
+        Source(name, {one: _utf8(data) for one, data in files.items()} if any_text else files, texts=texts)
+    )
 
 
 def _has_dump(files: Container[str]) -> bool:
@@ -194,7 +215,7 @@ def _others(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, byt
 
 def _is_text(member: str) -> bool:
     parts = _parts(member)
-    return 0 < len(parts) <= DEPTH and ".." not in parts and parts[-1] not in FILES
+    return 0 < len(parts) <= TEXT_DEPTH and ".." not in parts and parts[-1] not in FILES
 
 
 def _parts(member: str) -> list[str]:
@@ -202,13 +223,13 @@ def _parts(member: str) -> list[str]:
 
 
 def _is_wanted(member: str) -> bool:
-    """Return whether a member is a file of a capture, at the top level or in one directory."""
+    """Return whether a member is a file of a capture."""
     parts = _parts(member)
-    return 0 < len(parts) <= DEPTH and ".." not in parts and parts[-1] in FILES
+    return 0 < len(parts) <= CAPTURE_DEPTH and ".." not in parts and parts[-1] in FILES
 
 
 def _pick(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes]:
-    """Return the files at the top level or in one directory of an archive, whichever has a dump first."""
+    """Return the files of the only capture in an archive, in whichever directory it is."""
     folders: dict[tuple[str, ...], dict[str, bytes]] = {}
     total = 0
     for member, data in members:
@@ -216,16 +237,39 @@ def _pick(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes
         check_total(total, archive)
         *folder, name = _parts(member)
         folders.setdefault(tuple(folder), {})[name] = data
-    whole = [files for _, files in sorted(folders.items()) if any(name in files for name in DUMPS)]
+    whole = [folder for folder, files in sorted(folders.items()) if _has_dump(files)]
     if len(whole) > 1:
         raise CaptureError(
             message(
-                "{archive}: contains {count} captures; unpack it and give the directory of one",
+                "{archive}: contains {count} captures ({captures}); unpack it and give the directory of one",
                 archive=archive,
                 count=len(whole),
+                captures=_some("/".join(folder) or "." for folder in whole),
             )
         )
-    return whole[0] if whole else {}
+    return folders[whole[0]] if whole else {}
+
+
+def _some(names: Iterable[str]) -> str:
+    """Return the first names of many, as a list."""
+    first = [printable(name) for name in islice(names, _NAMED + 1)]
+    return ", ".join([*first[:_NAMED], *["..."][: len(first) - _NAMED]])
+
+
+def _captures_in(folder: Path) -> list[str]:
+    """Return the captures in the folders of a folder, by their paths."""
+    dumps = (folder.glob(f"{deep}{name}") for deep in ("*/", "*/*/") for name in DUMPS)
+    return sorted({str(dump.parent) for dump in chain.from_iterable(dumps)})
+
+
+def _utf8(data: bytes) -> bytes:
+    """Return a text in UTF-8; `>` of Windows PowerShell writes UTF-16 with a byte order mark."""
+    if data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        return data
+    try:
+        return data.decode("utf-16").encode()
+    except UnicodeError:
+        return data
 
 
 def _checked(source: Source) -> Source:

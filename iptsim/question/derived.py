@@ -8,7 +8,7 @@ from iptsim.errors import UsageError
 from iptsim.host.conntrack_entries import entry_of_line
 from iptsim.languages import message, text_of
 from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6
-from iptsim.question.endpoints import Address, split_port
+from iptsim.question.endpoints import Address, split_port, split_protocol
 
 #: Names of the protocols that have ICMP types.
 _ICMP_NAMES, _ICMPV6_NAMES = frozenset({"icmp", "1"}), frozenset({"icmpv6", "ipv6-icmp", "58"})
@@ -17,12 +17,20 @@ ENDS_OF_ENTRY = ("src", "dst", "sport", "dport")
 
 
 def take_port(fields: dict[str, Any]) -> None:
-    """Move a port from the destination ("web:80") to its own field.
+    """Move a port from the destination ("web:80", "web:53/udp") to its own field, and a protocol after it.
 
     Raises:
-        UsageError: the two fields give different ports.
+        UsageError: two fields give different ports or protocols.
     """
-    fields["to"], port = split_port(fields["to"])
+    end, proto = split_protocol(fields["to"])
+    if proto:
+        stated = fields.get("proto")
+        if stated is not None and stated != proto:
+            raise UsageError(
+                message("to and proto give two protocols: {proto} and {other}", proto=proto, other=stated)
+            )
+        fields["proto"] = proto
+    fields["to"], port = split_port(end)
     if port is None:
         return
     stated = fields.get("dport")

@@ -184,6 +184,20 @@ def parse_ip(value: object) -> Address:
         raise UsageError(message("{value} is not an IP address", value=values.quoted(value))) from None
 
 
+#: Protocols that Docker names after a port.
+_WITH_PORTS = frozenset({"tcp", "udp", "sctp"})
+
+
+def split_protocol(text: str) -> tuple[str, str]:
+    """Split the protocol from a port, as Docker writes it.
+
+    >>> split_protocol("web:53/udp"), split_protocol("svc/web:80")
+    (('web:53', 'udp'), ('svc/web:80', ''))
+    """
+    end, _, proto = text.rpartition("/")
+    return (end, proto.lower()) if ":" in end and proto.lower() in _WITH_PORTS else (text, "")
+
+
 def split_port(text: str) -> tuple[str, int | None]:
     """Split `ENDPOINT[:PORT]`; an IPv6 address with a port is in brackets.
 
@@ -207,6 +221,13 @@ def split_port(text: str) -> tuple[str, int | None]:
     try:
         return name, values.port(port) if port else None
     except UsageError as error:
+        end, proto = split_protocol(text)
+        if proto:
+            raise UsageError(
+                message(
+                    "{text}: give the protocol on its own: {end} -p {proto}", text=text, end=end, proto=proto
+                )
+            ) from None
         raise UsageError(message("{text}: {error}", text=text, error=text_of(error))) from None
 
 

@@ -454,7 +454,7 @@ def _settled(given: Mapping[str, Any]) -> dict[str, Any]:
         else:
             raise UsageError(unknown_field(name))
     if isinstance(found.get("to"), str) and ":" in found["to"]:
-        found.update(_read(Question, {"dport": found.get("dport")}))
+        found.update(_read(Question, {name: found.get(name) for name in ("dport", "proto")}))
         take_port(found)
     if found.get("after") is not None:
         found.update(_read(Question, {"after": found["after"]}))

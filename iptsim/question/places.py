@@ -308,6 +308,14 @@ def _unknown(host: Host, endpoint: Named) -> Message:
         "{listed}, or any IP address",
         listed=listed,
     )
+    end, colon, port = name.rpartition(":")
+    if colon and port.isdecimal() and end in known:
+        return message(
+            "{name}: only --to takes a port; give the source port on its own: --from {end} --sport {port}",
+            name=quoted(name),
+            end=end,
+            port=port,
+        )
     return choose_from(message("unknown endpoint {name}", name=quoted(name)), name, known, choices)
 
 

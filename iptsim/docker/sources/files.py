@@ -19,7 +19,7 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import converted
 from iptsim.host.model import Host
 from iptsim.languages import message, text_of
-from iptsim.reading import brief, parse_json, read_file
+from iptsim.reading import JsonFault, brief, parse_json, read_file
 
 _YAML = (".yml", ".yaml")
 #: How JSON begins; a dump may begin with counters in brackets.
@@ -95,7 +95,10 @@ def _options(path: str, text: str) -> DockerDaemon:
 
 def _from_json(text: str, path: str) -> DockerHost:
     try:
-        document = parse_json(text.encode())
+        try:
+            document = parse_json(text.encode())
+        except JsonFault as fault:
+            raise fault.pointed(text.encode(), path) from None
         if isinstance(document, list):
             return _from_inspect(document, path)
         check_settings(text, path)

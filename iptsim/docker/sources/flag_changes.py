@@ -192,8 +192,25 @@ def _split(value: str, form: str) -> tuple[str, str]:
     return name, rest
 
 
+def _is_publication(value: str) -> bool:
+    """Return whether a text is what `docker run -p` takes, without a container."""
+    try:
+        return bool(read_publish(value))
+    except ValueError:
+        return False
+
+
 def _publish(docker: DockerHost, value: str) -> DockerHost:
     name, rest = _split(value, "CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]")
+    if docker.container(name) is None and _is_publication(value):
+        some = next((one.name for one in docker.containers), "CONTAINER")
+        raise ValueError(
+            message(
+                "{value} does not say which container; write, for example, {some}:{value}",
+                value=value,
+                some=some,
+            )
+        )
     container = _known_container(docker, name)
     new = read_publish(rest)
     if any(publication.host_port == 0 for publication in new):

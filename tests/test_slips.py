@@ -1,0 +1,98 @@
+"""What people type or save by mistake: it works as they mean it, or the error says what to write."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from iptsim.cli import main
+
+CAPTURES = Path(__file__).parent.parent / "fixtures/captures"
+CAPTURE = CAPTURES / "docker-28.5/icc-off"
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """Return the error of a command line; its exit status must be that of bad usage."""
+    try:
+        status = main([*map(str, words)])
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    assert status == 2
+    return capsys.readouterr().err
+
+
+def test_without_a_command_the_first_ones_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    told = complaint(capsys)
+    for command in ("iptsim explain SOURCE", "iptsim reach SOURCE", "iptsim lint SOURCE", "iptsim --help"):
+        assert command in told
+
+
+def test_a_misspelt_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unknown command 'explane'; did you mean explain?" in complaint(capsys, "explane", CAPTURE)
+    assert "unknown command 'help'; see iptsim --help" in complaint(capsys, "help")
+
+
+def test_a_source_in_place_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"iptsim explain {CAPTURE}" in complaint(capsys, CAPTURE)
+
+
+def test_published_ports_as_docker_run_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    ask = ("--from", "internet", "--to", "host:8080")
+    assert "web:8080:80" in complaint(capsys, "whatif", CAPTURE, "--publish", "8080:80", *ask)
+
+
+def test_a_protocol_after_the_port(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["explain", str(CAPTURE), "--from", "client", "--json"]
+    assert main([*asked, "--to", "web:53/udp"]) == 0
+    short = json.loads(capsys.readouterr().out)
+    assert main([*asked, "--to", "web", "--port", "53", "-p", "udp"]) == 0
+    assert json.loads(capsys.readouterr().out) == short
+    assert short["legs"][0]["packet"]["proto"] == "udp"
+    assert "two protocols: udp and tcp" in complaint(capsys, *asked, "--to", "web:53/udp", "-p", "tcp")
+    assert "web:53 -p udp" in complaint(capsys, "reach", CAPTURE, "--to", "web:53/udp")
+
+
+def test_a_port_after_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    told = complaint(capsys, "explain", CAPTURE, "--from", "client:4000", "--to", "web")
+    assert "--from client --sport 4000" in told
+
+
+def test_a_folder_of_captures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        shutil.copy(CAPTURE / "iptables-save.txt", tmp_path / name)
+    told = complaint(capsys, "explain", tmp_path)
+    assert f"2 captures in it; give one of them: {tmp_path}/one, {tmp_path}/other" in told
+
+
+def test_a_capture_deep_in_an_archive(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "saved.zip", "w") as archive:
+        for file in CAPTURE.iterdir():
+            archive.write(file, f"home/me/cases/icc-off/{file.name}")
+    assert main(["explain", str(tmp_path / "saved.zip"), "--from", "client", "--to", "web:80", "-q"]) == 0
+    assert capsys.readouterr().out == "DROP\n"
+
+
+def test_an_error_in_daemon_json_has_a_caret(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shutil.copy(CAPTURE / "iptables-save.txt", tmp_path)
+    (tmp_path / "daemon.json").write_text('{\n  "log-opts": {"tag": "é"}, 7\n}\n')
+    place = (
+        f"{tmp_path}/daemon.json:2:29: a key must be in quotes\n"
+        '      "log-opts": {"tag": "é"}, 7\n'
+        "                                ^\n"
+    )
+    assert place in complaint(capsys, "explain", tmp_path)
+    assert place in complaint(capsys, "docker-rules", tmp_path / "daemon.json")
+
+
+def test_a_capture_saved_by_powershell(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # `>` of Windows PowerShell 5.1 writes UTF-16 with a byte order mark and CRLF (about_Redirection)
+    for file in CAPTURE.iterdir():
+        text = file.read_text()
+        (tmp_path / file.name).write_bytes(text.replace("\n", "\r\n").encode("utf-16"))
+    assert main(["explain", str(tmp_path), "--from", "client", "--to", "web:80", "-q"]) == 0
+    assert capsys.readouterr().out == "DROP\n"
