@@ -52,6 +52,8 @@ def _kind_of(constraint: Constraint | Several | None, family: int, only_ports: b
         kinds = {_kind_of(part, family, only_ports) for part in constraint.parts}
         return "uneven" if "uneven" in kinds else "asked" if "asked" in kinds else "same"
     key = constraint.field.key
+    if only_ports and key in ("src", "dst"):
+        return "same"
     if key in COLUMNS:
         return "uneven" if has_gaps(constraint, family) else "asked"
     if key.startswith("ipset ") or (only_ports and key in FLOW_PORTS):

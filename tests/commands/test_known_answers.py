@@ -175,7 +175,8 @@ def test_a_port_of_a_tracked_connection_is_only_like_itself() -> None:
 )
 def test_rules_that_read_ports_in_another_way(tmp_path: Path, rule: str) -> None:
     file = tmp_path / "iptables-save.txt"
-    for lines, certain in (("*filter\n-A INPUT -p tcp --dport 22:80 -j DROP", True), (rule, False)):
+    plain = "*filter\n-A INPUT -s 203.0.113.0/255.255.255.5 -p tcp --dport 22:80 -j DROP"
+    for lines, certain in ((plain, True), (rule, False)):
         file.write_text(
             lines.replace("\n", "\n:PREROUTING ACCEPT\n" if "nat" in lines else "\n:INPUT ACCEPT\n")
             + "\nCOMMIT\n"
