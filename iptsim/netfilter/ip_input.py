@@ -5,6 +5,7 @@ Sources: ip_rcv and ip_rcv_finish (net/ipv4/ip_input.c), ip6_rcv_core (net/ipv6/
 
 from __future__ import annotations
 
+from iptsim.host import fib
 from iptsim.host.namespace import Interface
 from iptsim.host.routing_policy import own_rules
 from iptsim.languages import message
@@ -19,7 +20,7 @@ from iptsim.netfilter.local_delivery import deliver, is_joined
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, route_input
-from iptsim.packet import Context, Family, Packet, is_multicast
+from iptsim.packet import Context, Family, Packet, address_text, is_multicast
 
 
 def receive(
@@ -73,8 +74,27 @@ def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outco
         return kernel.drop(decision.code, decision.note)
     note_policy(kernel, decision.policy)
     if decision.kind == "local" or _leads_to_proxy(kernel, context.packet):
+        if decision.policy:
+            _note_foreign(kernel, context.packet)
         return deliver(kernel, context)
     return forward(kernel, context, decision)
+
+
+def _note_foreign(kernel: Kernel, packet: Packet) -> None:
+    """Note what is assumed about a program that gets packets for an address that the host does not have.
+
+    ip_route_output_key_hash_rcu (net/ipv4/route.c) refuses such a source, unless the socket is a transparent one.
+    """
+    if packet.family == 6 or packet.proxied or packet.dport is None:
+        return
+    if fib.address_type(kernel.namespace, 4, packet.dst) == "UNICAST":
+        kernel.notes.append(
+            message(
+                "A program with a transparent socket (IP_TRANSPARENT) listens: an ordinary one cannot reply from"
+                " {address}, which is not an address of the host.",
+                address=address_text(4, packet.dst),
+            )
+        )
 
 
 def _leads_to_proxy(kernel: Kernel, packet: Packet) -> bool:

@@ -49,6 +49,14 @@ def test_the_kernel_does_not_forward_what_a_proxy_has_taken(expected: str, *, to
     assert receiver(through(routed(router(_TO_PROXY), to_proxy=to_proxy), listens=True)) == expected
 
 
+def test_an_ordinary_program_cannot_reply_from_an_address_that_the_host_does_not_have() -> None:
+    """A connection to it timed out in namespaces; with IP_TRANSPARENT on the listening socket, it was made."""
+    host = routed(router(dump(mangle="-A PREROUTING -p tcp -j MARK --set-mark 1")), to_proxy=True)
+    trace = through(host, listens=True)
+    assert receiver(trace) == "host"
+    assert any("IP_TRANSPARENT" in str(note) for note in trace.assumptions)
+
+
 _PROXY: dict[str, object] = {"tproxy": {"addr": "127.0.0.1", "port": 7893}}
 _MARK: dict[str, object] = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}
 _DROP: dict[str, object] = {"drop": None}
