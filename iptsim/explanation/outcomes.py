@@ -12,11 +12,22 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.base import Target
 from iptsim.extensions.hidden import HiddenTarget, is_gap
 from iptsim.languages import Text, message, message_if, message_joined
-from iptsim.netfilter.trace import ACCEPTS, CONTINUES, Decision, Sent
+from iptsim.netfilter.trace import ACCEPTS, CONTINUES, KEEPS, Decision, Sent
 
 #: What the subject of a condition does: "stops" is for packets that it accepts or blocks, which makes no difference.
-Does = Literal["matches", "passes over", "continues", "stops", "accepts", "blocks", "holds", "fails"]
-_NEGATIVE: frozenset[Does] = frozenset({"passes over", "stops", "fails"})
+Does = Literal[
+    "matches",
+    "passes over",
+    "continues",
+    "stops",
+    "accepts",
+    "blocks",
+    "keeps",
+    "translates",
+    "holds",
+    "fails",
+]
+_NEGATIVE: frozenset[Does] = frozenset({"passes over", "stops", "keeps", "fails"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,8 @@ def _condition(decision: Decision) -> Condition:
         # of a target with unknown effect, a further decision says whether it accepts
         settled = isinstance(rule.target, Target) and rule.target.status != "unknown"
         does = "continues" if value else "blocks" if settled else "stops"
+    elif decision.words == KEEPS:
+        does = "keeps" if value else "translates"
     elif decision.words == ACCEPTS:
         does = "accepts" if value else "blocks"
     else:
@@ -304,6 +317,10 @@ def _does(condition: Condition, names: Sequence[Text], packets: Sequence[Sent | 
             return message("{rules} lets {packet} continue", rules=rules, packet=packet)
         case "stops":
             return message("{rules} does not let {packet} continue", rules=rules, packet=packet)
+        case "keeps":
+            return message("{rules} keeps the source address", rules=rules)
+        case "translates":
+            return message("{rules} changes the source address", rules=rules)
         case "accepts":
             return message("{rules} accepts {packet}", rules=rules, packet=packet)
         case "blocks" if condition.rule is not None and condition.rule.table == "nat":

@@ -12,7 +12,7 @@ from iptsim.netfilter import hooks
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
-from iptsim.netfilter.trace import ACCEPTS, CONTINUES, MATCHES
+from iptsim.netfilter.trace import ACCEPTS, CONTINUES, KEEPS, MATCHES
 from iptsim.netfilter.translation import translate
 from iptsim.packet import Context, Unknown, address_text
 
@@ -134,9 +134,8 @@ def _undecided(
     stated = passes is not None
     if translates and not stated and hooks.NAT_SIDE[context.hook] == "src":
         # the only rules that see the new source are those that a reply meets before it is translated back
-        if not _precedes_nat(kernel, context) or _decide(
-            kernel, unknown, target.name, prepared.rule, CONTINUES
-        ):
+        matters = _precedes_nat(kernel, context) or _bypasses_nat(kernel, context)
+        if not matters or _decide(kernel, unknown, target.name, prepared.rule, KEEPS):
             return Verdict("CONTINUE", detail=unknown.reason)
         return Translation("MASQUERADE", "src")
     if passes is None:
@@ -163,6 +162,23 @@ def _precedes_nat(kernel: Kernel, context: Context) -> bool:
     ]
     chains = [table.chains.get(hooks.PREROUTING) for table in tables if table is not None]
     return any(chain is None or chain.rules for chain in chains)
+
+
+def _bypasses_nat(kernel: Kernel, context: Context) -> bool:
+    """Return whether the receiver, to which the packet was redirected, reaches its sender without this host.
+
+    Then only a new source makes the reply come back here, where its own source is translated back (hairpin NAT).
+    """
+    interface = kernel.namespace.interfaces.get(context.out_interface or "")
+    redirected = context.connection is not None and "DNAT" in context.connection.status
+    return (
+        redirected
+        and interface is not None
+        and any(
+            one.family == context.packet.family and one.covers(context.packet.src)
+            for one in interface.addresses
+        )
+    )
 
 
 def _is_filtered(kernel: Kernel, context: Context) -> bool:

@@ -112,6 +112,7 @@ class Leg:
 MATCHES = message("matches")
 CONTINUES = message("lets it continue")
 ACCEPTS = message("accepts it")
+KEEPS = message("keeps its source")
 
 
 @dataclass(frozen=True, slots=True)

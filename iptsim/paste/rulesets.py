@@ -202,6 +202,8 @@ class Builder:
             names += [name for name in behind if not table.chains[name].rules]
         for name in names:
             chain = table.chains[name]
+            if chain.rules and is_gap(chain.rules[-1].target):
+                continue  # it may hold any number of rules
             chain.rules.append(
                 gap(table.name, name, item.line)
                 if chain.rules

@@ -184,3 +184,35 @@ def test_nat_rules_that_translate_nothing_are_seen_in_an_excerpt(tmp_path: Path)
     path.write_text("iptables -t nat -A POSTROUTING -d 172.16.0.0/12 -j RETURN\n")
     answer = iptsim.explain(path, "172.17.0.2", "172.18.0.3:80")
     assert [step.chain for leg in answer.trace.legs for step in leg.steps if step.rule] == ["POSTROUTING"]
+
+
+HAIRPIN = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A PREROUTING -d 192.0.2.10/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.0.0.6:80
+-A POSTROUTING -s 10.0.0.0/24 -o eth0 -j MASQUERADE
+{rest}COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+COMMIT
+$ ip addr
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500
+    inet 192.0.2.10/24 brd 192.0.2.255 scope global eth0
+3: eth1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500
+    inet 10.0.0.1/24 brd 10.0.0.255 scope global eth1
+"""
+
+
+@pytest.mark.parametrize(("rest", "verdict"), [("", "DROP"), ("...\n...\n", "DEPENDS")])
+def test_a_hidden_masquerade_may_bring_the_reply_back(rest: str, verdict: str, tmp_path: Path) -> None:
+    """Of two machines of one LAN, one reaches the other at the router's address only with such a rule (hairpin NAT)."""
+    path = tmp_path / "rules"
+    path.write_text(HAIRPIN.format(rest=rest))
+    answer = iptsim.explain(path, "10.0.0.5", "192.0.2.10", dport=8080)
+    assert answer.verdict == verdict
+    if verdict == "DEPENDS":
+        assert {branch.verdict for branch in answer.branches} == {"ACCEPT", "DROP"}
+        assert len(answer.branches) == 2
