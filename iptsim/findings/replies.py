@@ -163,6 +163,8 @@ def none_counted(scene: Scene) -> Iterator[Finding]:
                 and back is not None
                 and back.counters is not None
                 and not back.counters.packets
+                and _takes_all_replies(back, rule)
+                and not _is_masqueraded(shown)
             ):
                 yield _none_came_back(scene, family, rule, back, shown)
                 break
@@ -180,6 +182,33 @@ def _lets_out(rule: Rule) -> bool:
     arriving = parameters.in_interface is not None and "in_interface" not in parameters.negated
     both = parameters.in_interface == parameters.out_interface and "out_interface" not in parameters.negated
     return source or (arriving and not both)
+
+
+def _takes_all_replies(back: Rule, rule: Rule) -> bool:
+    """Return whether a rule for replies takes those to all packets that another rule lets out, not just of some."""
+    there, here = rule.parameters, back.parameters
+    mirrored = [
+        ("protocol", "protocol"),
+        ("source", "destination"),
+        ("destination", "source"),
+        ("in_interface", "out_interface"),
+    ]
+    if there.in_interface is not None:
+        mirrored.append(("out_interface", "in_interface"))
+    is_plain = all(states_of(match) or match.name == "comment" for match in back.matches)
+    return is_plain and all(
+        getattr(here, name) is None
+        or (getattr(here, name), name in here.negated) == (getattr(there, other), other in there.negated)
+        for name, other in mirrored
+    )
+
+
+def _is_masqueraded(shown: Explanation) -> bool:
+    """Return whether a rule translates the source of a packet that leaves, so that replies find the host."""
+    return any(
+        step.hook == "POSTROUTING" and step.verdict in ("MASQUERADE", "SNAT")
+        for step in shown.trace.legs[0].all_steps
+    )
 
 
 def _mirror(rules: list[Rule], rule: Rule) -> Rule | None:
@@ -201,12 +230,14 @@ def _mirror(rules: list[Rule], rule: Rule) -> Rule | None:
 
 
 def _goes(rule: Rule, arriving: str | None, leaving: str) -> bool:
-    """Return whether a rule is for packets between two interfaces; None are all but the other one."""
+    """Return whether a rule is for all packets between two interfaces; None are all but the other one."""
     parameters = rule.parameters
-    if "in_interface" in parameters.negated:
-        return arriving is None and parameters.in_interface == parameters.out_interface == leaving
-    there = parameters.in_interface in (arriving, None) and parameters.out_interface in (leaving, None)
-    return there and not parameters.negated and parameters.protocol is None
+    if (parameters.protocol, parameters.source, parameters.destination) != (None, None, None):
+        return False
+    if parameters.negated:
+        is_between = parameters.in_interface == parameters.out_interface == leaving
+        return arriving is None and is_between and set(parameters.negated) == {"in_interface"}
+    return parameters.in_interface in (arriving, None) and parameters.out_interface in (leaving, None)
 
 
 def _may_take(rule: Rule, arriving: str | None, leaving: str) -> bool:
@@ -219,7 +250,8 @@ def _may_take(rule: Rule, arriving: str | None, leaving: str) -> bool:
         (parameters.out_interface, leaving, "out_interface"),
     )
     return all(
-        interface is None or _may_be(name, interface) != (field in parameters.negated and name is not None)
+        interface is None
+        or (not _covers(name, interface) if field in parameters.negated else _may_be(name, interface))
         for name, interface, field in ends
     )
 
@@ -227,6 +259,11 @@ def _may_take(rule: Rule, arriving: str | None, leaving: str) -> bool:
 def _counted_the_same(first: Rule, rule: Rule) -> bool:
     """Return whether a rule for all packets has counted no others than those that a later one let out."""
     return not any(first.parameters.given()) and not first.matches and first.counters == rule.counters
+
+
+def _covers(name: str | None, interface: str) -> bool:
+    """Return whether the name in a rule, perhaps a pattern, includes all of an interface or of another pattern."""
+    return name in (None, interface) or (str(name).endswith("+") and interface.startswith(str(name)[:-1]))
 
 
 def _may_be(name: str | None, interface: str | None) -> bool:

@@ -123,7 +123,7 @@ def ports(field: str, values: list[Any], *, negated: bool) -> list[str] | None:
             ports.append(":".join(map(str, one["range"])))
         elif isinstance(one, int):
             ports.append(str(one))
-        elif one in PORTS:
+        elif isinstance(one, str) and one in PORTS:
             ports.append(str(PORTS[one]))  # a name in the text of `nft -S`
         else:
             return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
@@ -244,14 +245,27 @@ def _described_host(
 def _lists_base_chains(segments: Iterable[Segment]) -> bool:
     """Return whether nft lists base chains, or commands create them."""
     return any(
-        "hook" in entry.get("chain", ()) and not entry["chain"].get("guessed")
+        "hook" in one and not one.get("guessed")
         for segment in segments
         if segment.form in ("nft list ruleset", "nft -j list ruleset", "nft commands")
         for piece in segment.pieces
         if isinstance(piece, Facts)
         for data in piece.files.values()
-        for entry in parse_json(data)["nftables"]
+        for one in _chains_in(data)
     )
+
+
+def _chains_in(data: bytes) -> Iterator[Mapping[str, Any]]:
+    """Yield the chains of nft's JSON; none if it is damaged, which its reader reports."""
+    try:
+        listed = parse_json(data)
+    except ValueError:
+        return
+    entries = listed.get("nftables") if isinstance(listed, Mapping) else None
+    for entry in entries if isinstance(entries, list) else ():
+        found = entry.get("chain") if isinstance(entry, Mapping) else None
+        if isinstance(found, Mapping):
+            yield found
 
 
 def _set_resolvers(host: Host, found: Sequence[Resolver]) -> None:

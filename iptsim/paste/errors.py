@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from iptsim.host.pasted import RefusedCommand
 from iptsim.packet import Family
 from iptsim.paste.lines import Line
+from iptsim.paste.prompts import prompt_of
 
 #: At most this many lines above an error are searched for its command.
 _ABOVE = 3
@@ -46,8 +47,7 @@ def printed_errors(lines: Iterable[Line]) -> Iterator[RefusedCommand]:
                 (line.number, text if error.re is _RETURNED else text[: error.start()]),
                 *((one.number, one.text) for one in reversed(above)),
             ]
-            commands = ((number, _COMMAND.search(one)) for number, one in before)
-            number, words = next((one for one in commands if one[1] is not None), (line.number, None))
+            number, words = _command_of(before) or (line.number, None)
             harmless = words is not None and _HARMLESS.search(f" {words['rest']}") is not None
             if harmless and not error["why"].startswith("can't initialize"):
                 continue
@@ -60,3 +60,18 @@ def printed_errors(lines: Iterable[Line]) -> Iterator[RefusedCommand]:
             found += 1
         if not _HINT.match(text):
             above = [*above[-_ABOVE + 1 :], line]
+
+
+def _command_of(before: Iterable[tuple[int, str]]) -> tuple[int, re.Match[str]] | None:
+    """Return the command of iptables that an error is about, and the number of its line; None if it is another's.
+
+    Args:
+        before: the numbers and texts of lines before the error, the nearest first.
+    """
+    for number, text in before:
+        found = _COMMAND.search(text)
+        if found is not None:
+            return number, found
+        if prompt_of(text) is not None:
+            return None  # another program was typed, such as a script
+    return None

@@ -616,6 +616,9 @@ COMMIT
     assert "4274 packets" in str(found.title)
     assert found.shown is not None
     assert codes(iptsim.lint(dump_file(tmp_path, rules.format(replies=7)))) == []
+    masquerade = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 10.8.0.0/24 -j MASQUERADE\nCOMMIT\n"
+    found_too = iptsim.lint(dump_file(tmp_path, masquerade + rules.format(replies=0)))
+    assert "replies-not-counted" not in codes(found_too)
 
 
 def test_replies_to_the_host_that_input_drops(tmp_path: Path) -> None:

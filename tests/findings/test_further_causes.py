@@ -237,6 +237,31 @@ def test_all_that_came_in_went_out_of_a_bridge(entered: int, found: bool, tmp_pa
     assert ("replies-not-counted" in lint(tmp_path, OUT_OF_A_BRIDGE.format(entered=entered))) is found
 
 
+REPLIES_OF_SOME = """\
+Chain FORWARD (policy DROP 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 ACCEPT     {prot}  --  {enters}  {leaves}     0.0.0.0/0            {to}            ctstate ESTABLISHED
+   50  3000 ACCEPT     all  --  br0    !br0    0.0.0.0/0            0.0.0.0/0
+   50  3000 ACCEPT     all  --  !br0   br0     0.0.0.0/0            0.0.0.0/0
+"""
+
+
+@pytest.mark.parametrize(
+    ("prot", "enters", "leaves", "to", "found"),
+    [
+        ("all", "!br0", "br0", "0.0.0.0/0", True),
+        ("all", "!br0", "br0", "10.7.7.7", False),
+        ("udp", "!br0", "br0", "0.0.0.0/0", False),
+        ("all", "!br0", "!br0", "0.0.0.0/0", False),
+    ],
+)
+def test_a_rule_for_some_replies_need_not_count_any(
+    prot: str, enters: str, leaves: str, to: str, found: bool, tmp_path: Path
+) -> None:
+    text = REPLIES_OF_SOME.format(prot=prot, enters=enters, leaves=leaves, to=to)
+    assert ("replies-not-counted" in lint(tmp_path, text)) is found
+
+
 SEARCH = """\
 $ sudo iptables-save | grep {word}
 {own}:DOCKER-USER - [0:0]

@@ -220,6 +220,16 @@ def test_a_command_of_a_session_that_iptables_refused() -> None:
     assert rules(text) == ["-A OUTPUT -d 10.1.0.0/16 -j ACCEPT", "-A OUTPUT -j DROP"]
 
 
+def test_a_refused_command_that_is_typed_again() -> None:
+    """The chain exists the second time. An error below another program is not about a command above it."""
+    text = (
+        "# iptables -A INPUT -p tcp --dport 22 -j SSH\niptables: No chain/target/match by that name.\n"
+        "# iptables -N SSH\n# iptables -A INPUT -p tcp --dport 22 -j SSH\n"
+        "# iptables -A INPUT -j DROP\n# ./more.sh\niptables: No chain/target/match by that name.\n"
+    )
+    assert rules(text) == ["-A INPUT -p tcp -m tcp --dport 22 -j SSH", "-A INPUT -j DROP"]
+
+
 def test_commands_folded_over_lines_of_yaml() -> None:
     text = (
         "environment:\n  - WG_POST_UP=iptables -A FORWARD -i wg0 -j ACCEPT; iptables -A FORWARD -o\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 
@@ -48,3 +49,17 @@ def test_no_number_stops_the_reading(form: str, odd: str) -> None:
             loads_host(text[: found.start()] + odd + text[found.end() :])
         except IptsimError:
             continue
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '# nft -j list ruleset\n{"nftables": [{"table": {"family": "ip", "name": NaN}}]}\n',
+        "# nft list ruleset\ntable ip t {\n chain c {\n  type filter hook input priority 0; policy accept;\n"
+        "  ip mod 0 . tcp dport vmap { 10.9.0.2 . 80 : accept, * : drop }\n }\n}\n",
+    ],
+)
+def test_what_nft_never_prints(text: str) -> None:
+    """It ends in an error for the user, or is left out."""
+    with suppress(IptsimError):
+        loads_host(text)

@@ -87,7 +87,7 @@ class _Text:
         self.runs = runs_of(lines)
         self.added = Added(lines)
         self._script, self._seen = Script(self.interface), 0
-        #: the texts of the commands of a session that iptables refused with an error
+        #: the lines of the commands of a session that iptables refused with an error
         self.refused = set() if self.is_script else set(_refused(lines))
 
     def without_prompt(self, text: str) -> str:
@@ -154,7 +154,7 @@ class _Reader:
                 return
             later = is_down(text) or self.script.runs.get(line.number) is Runs.LATER
             if changing or (later and _LIKELY.search(text)):
-                self.typed += [] if _plain(text) in self.around.refused else meant
+                self.typed += [] if line.number in self.around.refused else meant
                 self.undoing += [line.number] if len(meant) < len(new) else []
                 self.last, skipped = self.at - 1, 0
                 self.unread += other
@@ -302,11 +302,17 @@ def _plain(text: str) -> str:
     return " ".join(without_prompt(text).split())
 
 
-def _refused(lines: list[Line]) -> Iterator[str]:
-    """Yield the commands, typed after a prompt, below which an error says that iptables added no rule."""
-    texts = {line.number: line.text for line in lines}
+def _refused(lines: list[Line]) -> Iterator[int]:
+    """Yield the lines of commands, typed after a prompt, below which an error says that iptables added no rule.
+
+    The last command of the text is one of them if it failed before: its output is not shown.
+    """
+    places = {line.number: place for place, line in enumerate(lines)}
+    last = next((line for line in reversed(lines) if not line.is_blank), None)
     for error in printed_errors(lines):
-        text, why = texts.get(error.line, ""), str(error.why)
+        if error.line not in places:
+            continue
+        text, why = continued(lines, places[error.line])[0], str(error.why)
         command = command_of(text)
         if command is None or not command.prompted or _STEPS.search(text):
             continue
@@ -314,7 +320,11 @@ def _refused(lines: list[Line]) -> Iterator[str]:
         # without the chain, and for what the kernel rejects, there is a better reason
         missing = why.startswith("No chain") and words[1:2] and words[1] not in BUILTIN_CHAINS.get(table, ())
         if not missing and not re.search(r"\b(?:RULE|CHAIN|TABLE)_", why):
-            yield _plain(text)
+            yield error.line
+            # a chain may have been made in between
+            is_chain = re.match(r"(?:No chain|Chain ')", why)
+            if last is not None and not is_chain and _plain(last.text) == _plain(text):
+                yield last.number
 
 
 def _rules_in(pieces: list[Piece], table: str, family: Family) -> Rules:
