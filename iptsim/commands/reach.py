@@ -130,6 +130,7 @@ def opened_of(source: str, sender: str | None, asked: dict[str, Any], options: d
     from iptsim.sources import load_host
 
     host = load_host(source, **options)
+    asked = {**asked, "family": asked["family"] or _only_family(host)}
     return result_of(source, host, tuple(opened_labels(reach(host, sender, **asked))))
 
 
@@ -202,6 +203,11 @@ class _View(Generic[_Answer]):
     title: Message
 
 
+def _only_family(host: Host) -> Family | None:
+    """Return 6 for a dump that has only IPv6 rules, so that -6 need not be given."""
+    return 6 if host.inferred and [*host.rulesets] == [6] else None
+
+
 # -- all packets -----------------------------------------------------------------------------------
 
 
@@ -215,7 +221,7 @@ def _reach(arguments: argparse.Namespace, host: Host) -> Reaching:
         proto=arguments.proto,
         dport=arguments.dport,
         state=arguments.state,
-        family=arguments.family,
+        family=arguments.family or _only_family(host),
     )
     return answer.opened if arguments.open else answer
 

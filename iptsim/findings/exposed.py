@@ -339,7 +339,8 @@ def _evidence(scene: Scene, family: Family, shown: Explanation) -> tuple[Evidenc
     leg = shown.trace.legs[0]
     steps = [step for step in leg.steps if step.verdict in ("ACCEPT", "DNAT", "REDIRECT") and step.table]
     rules = [of_rule(step.rule) for step in steps if step.rule is not None]
-    found = rules or [one for step in steps[-1:] if (one := _policy(scene, family, step)) is not None]
+    deciding = [step for step in steps if step.table == "filter"] or steps
+    found = rules or [one for step in deciding[-1:] if (one := _policy(scene, family, step)) is not None]
     if leg.listening and leg.delivered is not None:
         port = f"{leg.delivered.packet.dport}/{protocol_name(leg.delivered.packet.proto)}"
         text = message("{program} listens on {port}", program=leg.program or message("a program"), port=port)

@@ -175,4 +175,11 @@ def _remedy(chain: str, name: str) -> Message:
         )
     there = f'nft insert rule {chain} iifname "{name}" accept'
     back = f'nft insert rule {chain} oifname "{name}" ct state established,related accept'
+    if name == _UNKNOWN:
+        return message(
+            "Nothing to do if no container, guest or VPN client sends packets through this host. Else accept theirs in"
+            " this chain, too: {there}; {back}",
+            there=there,
+            back=back,
+        )
     return message("Accept it in this chain, too: {there}; {back}", there=there, back=back)

@@ -32,9 +32,19 @@ def redundant(scene: Scene) -> Iterator[Finding]:
                     traffic = scene.traffic(family, table)
                     found = _repeated(traffic, name) if traffic is not None else ()
                 for rule, later in found:
-                    # of two that are alike, never-matches reports the later one
-                    if is_chosen(rule, scene) and _conditions(rule) != _conditions(later):
+                    # of two that are alike, never-matches reports the later one; to delete both would be wrong
+                    if is_chosen(rule, scene) and not _is_dead(scene, family, rule, later):
                         yield _finding(family, rule, later)
+
+
+def _is_dead(scene: Scene, family: Family, rule: Rule, later: Rule) -> bool:
+    """Return whether no packet reaches the later of two rules that do the same."""
+    if _conditions(rule) == _conditions(later):
+        return True
+    if scene.boxes(family, rule.table).are_alive:
+        return False
+    traffic = scene.traffic(family, rule.table)
+    return traffic is not None and any(one.rule is later for one in traffic.dead())
 
 
 def _repeated(traffic: Traffic, name: str) -> Iterator[tuple[Rule, Rule]]:

@@ -27,6 +27,8 @@ from iptsim.sets.space import TooManyNodesError
 from iptsim.sets.traffic import DeadReason, DeadRule, Traffic
 
 _SHOWN = 5
+#: Up to this many rules are deleted with a command each.
+_FEW = 3
 #: The number of rules from which on a chain without a caller is not analysed.
 _MANY = 300
 #: Who writes rules that an administrator chooses one by one.
@@ -266,8 +268,7 @@ def _counted(dead: Dead) -> Iterator[Message]:
 
 
 def _remedy(dead: Dead, differing: Sequence[Rule], tool: str) -> Text:
-    first = dead.first
-    delete = f"{tool} {first.table_option}-D {first.chain} {first.position}"
+    delete = _deletion(dead.rules, tool)
     if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
         return message("delete it: {delete}", delete=delete)
     if dead.reason != "hidden":
@@ -275,7 +276,24 @@ def _remedy(dead: Dead, differing: Sequence[Rule], tool: str) -> Text:
     insert = _insertion(dead, differing, tool)
     if not insert:
         return delete
+    if len(dead.rules) > 1:
+        return message(
+            "{delete}; or, if rule {number} should come first: {insert}",
+            delete=delete,
+            number=differing[0].position,
+            insert=insert,
+        )
     return message("{delete}; or, if it should come first: {insert}", delete=delete, insert=insert)
+
+
+def _deletion(rules: Sequence[Rule], tool: str) -> str:
+    """Return the commands that delete rules of a chain: from the last on, as each renumbers those below it."""
+    first = rules[0]
+    delete = f"{tool} {first.table_option}-D {first.chain}"
+    numbers = [str(rule.position) for rule in reversed(rules)]
+    if len(numbers) > _FEW:
+        return f"for n in {' '.join(numbers)}; do {delete} $n; done"
+    return "; ".join(f"{delete} {number}" for number in numbers)
 
 
 def _insertion(dead: Dead, differing: Sequence[Rule], tool: str) -> str:

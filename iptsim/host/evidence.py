@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 from iptsim.dump.chain_graph import ChainGraph
 from iptsim.dump.ruleset import Plan, Rule, Ruleset
@@ -55,6 +56,7 @@ class Evidence:
         links: the subnets behind every other interface.
         tunnels: likewise, but guessed: masqueraded subnets are assigned to the only tunnel.
         forwards_to_lan: the guess is the subnet of addresses to which ports are forwarded.
+        guessed_bridge: a bridge whose subnet is guessed likewise.
         lan: the subnet to which ports are forwarded, if rules name no interface but the external one.
         host_addresses: addresses of the host itself.
         interfaces: names of all interfaces, in the order of the rules.
@@ -70,6 +72,7 @@ class Evidence:
         self.links: dict[str, list[Prefix]] = {}
         self.tunnels: dict[str, list[Prefix]] = {}
         self.forwards_to_lan = False
+        self.guessed_bridge: str | None = None
         self._members = Members()
         self.host_addresses: list[Member] = []
         self.interfaces: dict[str, None] = {}
@@ -84,6 +87,8 @@ class Evidence:
         self._translated: dict[str, None] = {}
         #: interfaces of which rules forward ports, so they lead outside
         self._forwards_from: set[str] = set()
+        #: those rules
+        self._inbound: list[Rule] = []
         #: addresses that rules expect behind the external interface
         self._leaves_outside: set[Member] = set()
         self.lan: list[Prefix] = []
@@ -105,6 +110,10 @@ class Evidence:
                 if tells:
                     self._look(rule)
             self._translating_chains(ruleset)
+            for own in _own_addresses(ruleset):
+                # a rule of INPUT for the target of a port forward is a mistake
+                if own.sure or own.member not in self.members:
+                    self._host_address(own.member)
         for rule in _of_docker(nftables):
             if _may_tell(rule):
                 self._look(rule)
@@ -136,13 +145,17 @@ class Evidence:
             and (self._translated or not _OUTSIDE.fullmatch(name))
             and not self.is_dockers(name)
         ]
-        tunnels = [name for name in inner if _TUNNEL.fullmatch(name)] or inner
+        lans = [name for name in inner if not _TUNNEL.fullmatch(name)]
+        tunnels = [name for name in inner if name not in lans] or inner
         placed = {
             prefix for prefixes in (*self.subnets.values(), *self.links.values()) for prefix in prefixes
         }
         free = [prefix for prefix in dict.fromkeys(self._hidden) if prefix not in placed]
         if not tunnels and not self.docker and not any(map(_KUBERNETES.match, self.chains)):
             self.lan = self._unnamed_lan(free, placed)
+        if not free:  # machines to which ports are forwarded are rarely behind a tunnel
+            bridges = [name for name in lans if BRIDGE.fullmatch(name)]
+            tunnels = next((few for few in (bridges, lans, tunnels) if few), [])
         if len(tunnels) != 1:
             return
         if not free and tunnels[0] not in self._forwards_from:
@@ -152,6 +165,7 @@ class Evidence:
             return
         if BRIDGE.fullmatch(tunnels[0]):
             self.subnets[tunnels[0]] = free
+            self.guessed_bridge = tunnels[0]
         else:
             self.tunnels[tunnels[0]] = free
 
@@ -202,6 +216,13 @@ class Evidence:
         """Whether Docker wrote some of the rules."""
         return "DOCKER" in self.chains
 
+    def forwarded_to_from(self, interface: str | None) -> set[Member]:
+        """Return the addresses to which rules forward what arrives on an interface."""
+        if interface not in self._forwards_from:
+            return set()
+        rules = (rule for rule in self._inbound if rule.parameters.in_interface == interface)
+        return {member for rule in rules if (member := forwarded_to(rule)) is not None}
+
     def is_dockers(self, bridge: str) -> bool:
         """Return whether a bridge is Docker's: by its name, or because Docker's own chains name it."""
         return bridge in self.ruled_by_docker or OWN_BRIDGES.fullmatch(bridge) is not None
@@ -237,7 +258,6 @@ class Evidence:
             family, address = family_of(rule.target.to_source.family), rule.target.to_source.addresses[0]
             if address:  # 0.0.0.0 stands for an address that is left out
                 self._host_address(Member(family, address))
-        self._local_address(rule)
         self._masquerade(rule)
         self._drop(rule)
         self._subnet(rule)
@@ -249,6 +269,7 @@ class Evidence:
         name = rule.parameters.in_interface
         if name and "in_interface" not in rule.parameters.negated:
             self._forwards_from.add(name)
+            self._inbound.append(rule)
 
     def _note_interfaces(self, rule: Rule) -> None:
         parameters, target = rule.parameters, rule.jump.chain if rule.jump is not None else ""
@@ -370,14 +391,6 @@ class Evidence:
         if asked is not None and member is not None and not _is_loopback(asked):
             self._host_address(Member(member.family, asked.address))
 
-    def _local_address(self, rule: Rule) -> None:
-        """Note an address whose packets pass INPUT: -A INPUT -d 192.0.2.10/32 -i eth0 -p tcp --dport 22 -j ACCEPT."""
-        if (rule.table, rule.chain) != ("filter", "INPUT"):
-            return
-        prefix = asked_prefix(rule)
-        if prefix is not None and not _is_loopback(prefix) and not _is_for_many(prefix):
-            self._host_address(Member(prefix.family, prefix.address))
-
     def _host_address(self, address: Member) -> None:
         if address not in self.host_addresses:
             self.host_addresses.append(address)
@@ -388,6 +401,31 @@ class Evidence:
             known = subnets.setdefault(bridge, [])
             if prefix not in known:
                 known.append(prefix)
+
+
+class _Own(NamedTuple):
+    """An address that seems to be the host's own; surely so if it sends from there, or on which interface is known."""
+
+    member: Member
+    sure: bool
+
+
+def _own_addresses(ruleset: Ruleset) -> Iterator[_Own]:
+    """Yield addresses to which packets pass INPUT, or from which they pass OUTPUT.
+
+    -A INPUT -d 192.0.2.10/32 -p tcp --dport 22 -j ACCEPT; -A OUTPUT -s 192.0.2.10/32 -j ACCEPT.
+    """
+    for name, side in (("INPUT", "destination"), ("OUTPUT", "source")):
+        chain = ruleset.chain("filter", name)
+        for rule in chain.rules if chain is not None else ():
+            if rule.plan is not None and side not in rule.plan.fields:
+                continue
+            prefix = prefix_of(rule.parameters, side)
+            if prefix is None or prefix.length != BITS[prefix.family]:
+                continue
+            if not _is_loopback(prefix) and not _is_for_many(prefix):
+                sure = name == "OUTPUT" or rule.parameters.in_interface is not None
+                yield _Own(Member(prefix.family, prefix.address), sure)
 
 
 def _of_docker(nftables: NftRuleset | None) -> Iterator[Rule]:

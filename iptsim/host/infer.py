@@ -14,7 +14,7 @@ from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, DOCKER0
 from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.evidence import Evidence
-from iptsim.host.inferred_interfaces import infer_interfaces
+from iptsim.host.inferred_interfaces import infer_interfaces, own_in
 from iptsim.host.members import Member, Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, prefix_mask
@@ -58,7 +58,7 @@ def complete(
             _networks_of_endpoints(host, evidence)
         elif not GUEST_FILES & set(known):
             _networks_of_rules(host, evidence, existing_only=with_addresses)
-    _gateways(host)
+    _gateways(host, evidence)
     if not with_addresses:
         infer_interfaces(host, evidence, own)
     if "ip-route.json" not in known:
@@ -139,7 +139,8 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
         if existing_only and (interface is None or interface.kind != "bridge"):
             continue
         prefixes = list(evidence.subnets.get(bridge, ()))
-        source = message("from its rules")
+        guessed = bridge == evidence.guessed_bridge
+        source = message("a guess") if guessed else message("from its rules")
         if not prefixes:
             prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
         if interface is not None and (existing_only or interface.addresses):
@@ -191,8 +192,9 @@ def _guessed_subnets(bridge: str, evidence: Evidence) -> list[Prefix]:
     return [DOCKER0] if bridge == DEFAULT_BRIDGE else []
 
 
-def _gateways(host: Host) -> None:
-    """Give every subnet a gateway: the bridge's address in it, else the first address."""
+def _gateways(host: Host, evidence: Evidence) -> None:
+    """Give every subnet a gateway: the bridge's address in it, else the likely one."""
+    targets = evidence.forwarded_to_from(evidence.outside)
     for name, network in host.networks.items():
         bridge = host.namespace.interfaces.get(network.bridge or "")
         subnets = []
@@ -202,7 +204,10 @@ def _gateways(host: Host) -> None:
                     (a.address for a in bridge.addresses if subnet.covers(a.family, a.address))
                     if bridge
                     else iter(()),
-                    subnet.address + 1,
+                    own_in(
+                        Prefix(subnet.family, subnet.address, subnet.prefix_length),
+                        () if network.daemon else targets,
+                    ).address,
                 )
                 subnet = subnet.model_copy(update={"gateway": own})
             subnets.append(subnet)

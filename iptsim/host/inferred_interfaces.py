@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
 from iptsim.host.evidence import BRIDGE, Evidence
-from iptsim.host.members import Member
+from iptsim.host.members import Member, Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, Route, prefix_mask
 from iptsim.host.wiring import LOOPBACK
@@ -63,6 +63,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         )
     )
     place_bridges(host)
+    targets = evidence.forwarded_to_from(outside)
     of_bridges = {
         (subnet.family, subnet.address, subnet.prefix_length)
         for network in host.networks.values()
@@ -73,9 +74,7 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             continue
         guessed = [one for one in evidence.tunnels.get(name, []) if one not in of_bridges]
         links = evidence.links.get(name, guessed)
-        firsts = [
-            InterfaceAddress(family=f, address=first + 1, prefix_length=length) for f, first, length in links
-        ]
+        firsts = [own_in(prefix, targets) for prefix in links]
         _place(interfaces, name, _kind(name), [*inner.get(name, firsts)])
         if name in inner:
             told = message(
@@ -104,7 +103,19 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             else message("Rules name {name}, whose address is not known.", name=name)
         )
     if not shows_others:
-        _place_lan(host, evidence)
+        _place_lan(host, evidence, targets)
+
+
+def own_in(prefix: Prefix, targets: Collection[Member]) -> InterfaceAddress:
+    """Return the host's likely address in a subnet: the first, or the last if ports are forwarded to the first."""
+    own = prefix.address + 1
+    if Member(prefix.family, own) in targets:
+        last = last_free_address(
+            prefix.family, prefix.address, prefix.length, [one.address for one in targets]
+        )
+        if last is not None:
+            return last
+    return InterfaceAddress(family=prefix.family, address=own, prefix_length=prefix.length)
 
 
 def place_bridges(host: Host) -> None:
@@ -119,12 +130,9 @@ def place_bridges(host: Host) -> None:
             _place(host.namespace.interfaces, network.bridge, "bridge", gateways)
 
 
-def _place_lan(host: Host, evidence: Evidence) -> None:
+def _place_lan(host: Host, evidence: Evidence, targets: Collection[Member]) -> None:
     """Create the interface that leads to the machines to which ports are forwarded, if no rule names it."""
-    firsts = [
-        InterfaceAddress(family=one.family, address=one.address + 1, prefix_length=one.length)
-        for one in evidence.lan
-    ]
+    firsts = [own_in(one, targets) for one in evidence.lan]
     if not firsts:
         return
     _place(host.namespace.interfaces, _LAN, "other", firsts)

@@ -111,9 +111,9 @@ def _part(number: int, spans: Ranges, plainly: bool) -> Text:
     if number not in PORT_PROTOCOLS or spans == _ALL_PORTS:
         return name
     ports = _ranges(spans)
-    others = _ranges(without(_ALL_PORTS, spans))
-    if len(others) < len(ports) and not plainly:
-        return message("{proto} (not {ports})", proto=name, ports=others)
+    lacking = without(_ALL_PORTS, spans)
+    if len(lacking) < len(spans) and not plainly:
+        return message("{proto} (not {ports})", proto=name, ports=_ranges(lacking))
     left = len(spans) - _SHOWN
     if left <= 0:
         return f"{name}/{ports}"

@@ -228,3 +228,50 @@ def test_an_audit_says_which_rules_divide_packets_too_often(
     # the helper's own rules come first
     assert re.search(r"most ways differ in filter INPUT rule [3-8]\b", str(reason.text))
     assert "iptsim reach SOURCE --from internet --open" in str(found.remedy)
+
+
+ROUTER = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i eth0 -p tcp -m tcp --dport 2211 -j ACCEPT
+-A INPUT -i tun0 -j ACCEPT
+-A INPUT -i br0 -j ACCEPT
+-A INPUT -j DROP
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A PREROUTING -i eth0 -p tcp -m tcp --dport 25 -j DNAT --to-destination 192.168.1.1:25
+-A POSTROUTING -o eth0 -j MASQUERADE
+COMMIT
+"""
+
+
+def audited(folder: Path, rules: str) -> dict[str, Finding]:
+    """Return what a dump opens to the internet, by title."""
+    (folder / "rules").write_text(rules)
+    return {
+        str(one.title): one
+        for one in iptsim.lint(folder / "rules", audit=True)
+        if one.code == "open-to-internet"
+    }
+
+
+def test_the_target_of_a_port_forward_is_not_the_host_itself(tmp_path: Path) -> None:
+    """iptables-extensions(8): REDIRECT, not DNAT, is for the machine itself."""
+    assert [*audited(tmp_path, ROUTER)] == [
+        "host is open to the internet: tcp/2211.",
+        "192.168.1.1 is open to the internet: tcp/25.",
+    ]
+
+
+def test_the_evidence_of_an_open_host_is_the_policy_of_filter(tmp_path: Path) -> None:
+    """netfilter.h: nat INPUT comes after filter INPUT, but does not filter."""
+    (found,) = audited(
+        tmp_path, ROUTER.replace("-A INPUT -j DROP\n", "").split("-A PREROUTING")[0] + "COMMIT\n"
+    ).values()
+    assert [str(one.place).partition(" (")[0] for one in found.evidence] == ["filter INPUT"]

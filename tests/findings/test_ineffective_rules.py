@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import iptsim
 from iptsim.findings import Finding
 from tests.findings.linting import lint
 
@@ -389,3 +390,48 @@ MARKED = "iptables -t mangle -A OUTPUT -p udp --dport 53 -j MARK --set-mark 1\n"
 def test_the_hosts_own_packets_pass_no_tproxy(text: str, expected: bool, tmp_path: Path) -> None:
     """TPROXY is for PREROUTING, which local packets pass only if they are routed to lo (iptables-extensions(8))."""
     assert ("port-forward-not-for-host" in lint(tmp_path, text)) is expected
+
+
+CHAIN = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{}COMMIT\n"
+
+
+def test_of_two_rules_that_do_the_same_only_one_is_to_be_deleted(tmp_path: Path) -> None:
+    """iptables-extensions(8): state is "a subset of the conntrack module", so each of the two suffices."""
+    both = (
+        "-A INPUT -m conntrack --ctstate INVALID -j DROP\n-A INPUT -m state --state INVALID -j DROP\n"
+        "-A INPUT -p icmp -j ACCEPT\n-A INPUT -i eth0 -j ACCEPT\n-A INPUT -j DROP\n"
+    )
+    (tmp_path / "rules").write_text(CHAIN.format(both))
+    found = iptsim.lint(tmp_path / "rules")
+    about = [
+        str(one.remedy) for one in found if "INVALID" in " ".join(str(item.text) for item in one.evidence)
+    ]
+    assert about == ["iptables -D INPUT 2"]
+
+
+@pytest.mark.parametrize(
+    ("count", "remedy"),
+    [
+        (2, "iptables -D INPUT 3; iptables -D INPUT 2"),
+        (5, "for n in 6 5 4 3 2; do iptables -D INPUT $n; done"),
+    ],
+)
+def test_rules_are_deleted_from_the_last_on(count: int, remedy: str, tmp_path: Path) -> None:
+    """iptables(8): a deletion renumbers the rules below it."""
+    rules = "-A INPUT -p tcp -j DROP\n" + "".join(
+        f"-A INPUT -p tcp -m tcp --dport {port} -j DROP\n" for port in range(count)
+    )
+    (tmp_path / "rules").write_text(CHAIN.format(rules))
+    assert [str(one.remedy) for one in iptsim.lint(tmp_path / "rules") if one.code == "never-matches"] == [
+        remedy
+    ]
+
+
+def test_an_address_that_output_names_is_the_host_s(tmp_path: Path) -> None:
+    """iptables(8): OUTPUT is "for locally-generated packets", so their source is an address of the host."""
+    rules = (
+        ":out - [0:0]\n-A OUTPUT -s 192.168.0.14/32 -p tcp -j out\n-A OUTPUT -o lo -j ACCEPT\n-A OUTPUT -j DROP\n"
+        "-A out -p tcp -m tcp --dport 80 -j ACCEPT\n-A out -p tcp -m tcp --dport 443 -j ACCEPT\n"
+    )
+    (tmp_path / "rules").write_text(CHAIN.format(rules))
+    assert "output-drop" not in [one.code for one in iptsim.lint(tmp_path / "rules")]

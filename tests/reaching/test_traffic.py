@@ -34,6 +34,8 @@ TCP, UDP, ICMP = 6, 17, 1
         # of the traffic in question
         (of(TCP, (80, 80)), of(TCP, (80, 80)), "tcp/80"),
         (of(TCP, (0, 79), (81, 65535)), of(TCP), "tcp (not 80)"),
+        (of(TCP, (1025, 65535)), of(TCP), "tcp/1025-65535"),
+        (of(UDP, (137, 138), (1025, 65535)), of(UDP), "udp/137-138,1025-65535"),
     ],
 )
 def test_in_words(packets: PacketSet, asked: PacketSet, told: str) -> None:

@@ -115,6 +115,8 @@ class Ipv6header(Match):
         elif self.negated:
             how = message("with headers other than these")
         else:
+            if self.wanted == {_UPPER}:
+                return message("without IPv6 extension headers")
             how = message("with just these headers")
         return message("{how}: {headers}", how=how, headers=_listed(self.wanted))
 
