@@ -71,55 +71,58 @@ class Traffic:
         """The number of ports, where a protocol without ports counts as one."""
         return sum(last - first + 1 for spans in self.ports.values() for first, last in spans)
 
-    def says(self, asked: Traffic) -> Text:
+    def says(self, asked: Traffic, *, in_full: bool = False) -> Text:
         """Return the traffic in words.
 
         Args:
             asked: all traffic in question.
+            in_full: name all ports, even if they are many.
         """
+        most = 0x10000 if in_full else _SHOWN
         if self == asked and len(asked.ports) > len(_NAMED):
             return message("all ports")
         rest = asked - self
-        listed = message_joined(", ", _parts(self, asked))
+        listed = message_joined(", ", _parts(self, asked, most))
         if rest and len(asked.ports) > len(_NAMED):
-            parts = _parts(rest, asked, plainly=True)
+            parts = _parts(rest, asked, most, plainly=True)
             others = message("all but {ports}", ports=message_joined(", ", parts))
             return min(listed, others, key=lambda text: len(str(text)))
         return listed
 
 
-def _parts(traffic: Traffic, asked: Traffic, *, plainly: bool = False) -> Iterator[Text]:
+def _parts(traffic: Traffic, asked: Traffic, most: int, *, plainly: bool = False) -> Iterator[Text]:
     """Yield a text for each protocol, the usual ones first; protocols without a name may share one.
 
     Args:
+        most: ranges of ports that are shown.
         plainly: do not name the ports that a protocol lacks instead of its ports.
     """
     for number in _NAMED:
         if spans := traffic.ports.get(number):
-            yield _part(number, spans, plainly)
+            yield _part(number, spans, most, plainly)
     others = {number: spans for number, spans in traffic.ports.items() if number not in _NAMED}
     every = {number: spans for number, spans in asked.ports.items() if number not in _NAMED}
     if len(others) > 1 and others == every:
         yield message("other protocols")
         return
     for number, spans in others.items():
-        yield _part(number, spans, plainly)
+        yield _part(number, spans, most, plainly)
 
 
-def _part(number: int, spans: Ranges, plainly: bool) -> Text:
+def _part(number: int, spans: Ranges, most: int, plainly: bool) -> Text:
     name = "icmpv6" if number == ICMPV6 else protocol_name(number)
     if number not in PORT_PROTOCOLS or spans == _ALL_PORTS:
         return name
-    ports = _ranges(spans)
+    ports = _ranges(spans[:most])
     lacking = without(_ALL_PORTS, spans)
     if len(lacking) < len(spans) and not plainly:
-        return message("{proto} (not {ports})", proto=name, ports=_ranges(lacking))
-    left = len(spans) - _SHOWN
+        return message("{proto} (not {ports})", proto=name, ports=_ranges(lacking[:most]))
+    left = len(spans) - most
     if left <= 0:
         return f"{name}/{ports}"
     return message_many("{ports} and {count} more", "{ports} and {count} more", left, ports=f"{name}/{ports}")
 
 
 def _ranges(spans: Ranges) -> str:
-    """Return ranges of ports, the first of them if they are many."""
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans[:_SHOWN])
+    """Return ranges of ports as text."""
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)

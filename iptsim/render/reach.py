@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import groupby
 
 from rich.cells import cell_len
@@ -17,12 +17,15 @@ from iptsim.question.options import explain_options
 from iptsim.reaching import Cell, ReachClass, Reaching
 from iptsim.reaching.exposure import exposed
 from iptsim.reaching.matrix import Matrix, matrix_of
+from iptsim.reaching.traffic import Traffic
 from iptsim.render.console import padded
 from iptsim.render.sheets import Sheet
 from iptsim.render.visits_text import COLOURS
 
 #: How wide a matrix may be; wider ones are lists.
 _WIDEST = 110
+#: From this many classes on that differ only in their ports, they are shown as one.
+_MANY = 12
 #: Up to this many names of a group are shown.
 _NAMES = 4
 _INDENT = "        "
@@ -116,6 +119,47 @@ def _class_lines(
     yield Text(f"{_INDENT}$ {command_text(answer, one)}", "dim", no_wrap=True)
 
 
+def _alike(answer: Reaching, classes: Sequence[ReachClass]) -> Iterator[list[ReachClass]]:
+    """Yield classes that differ only in their ports, if they are many; else each on its own."""
+    groups: dict[Hashable, list[ReachClass]] = {}
+    for one in classes:
+        usual = one.packets.ranges("sport") == ((0, 0xFFFF),) and one.fate.confirmed and not one.is_refused
+        what = (_via(answer, one), _targets(answer, one), sources_text(answer, one)) if usual else id(one)
+        groups.setdefault((one.receiver, one.verdict, what), []).append(one)
+    many = {id(one): group for group in groups.values() if len(group) >= _MANY for one in group}
+    for one in classes:
+        group = many.get(id(one), [one])
+        if group[0] is one:
+            yield group
+
+
+def _many_lines(answer: Reaching, classes: Sequence[ReachClass]) -> Iterator[Text]:
+    """Yield the lines of classes that differ only in their ports: all of these, and the first class as an example."""
+    first = classes[0]
+    ports = Traffic()
+    for one in classes:
+        ports = ports | one.traffic
+    said = [" ".join(filter(None, [str(ports.says(answer.asked, in_full=True)), _via(answer, first)]))]
+    said += filter(None, [_targets(answer, first)])
+    if sources := sources_text(answer, first):
+        said.append(say("from {sources}", sources=sources))
+    yield Text.assemble(
+        (f"{first.verdict:<8}", COLOURS[first.verdict]),
+        (f"{name_text(first.receiver)}   ", "bold"),
+        joined(", ", said),
+    )
+    yield Text(
+        _INDENT
+        + say(
+            "Decided in {count} places; for {ports}: {why}",
+            count=len(classes),
+            ports=str(first.traffic.says(answer.asked)),
+            why=why_text(first),
+        )
+    )
+    yield Text(f"{_INDENT}$ {command_text(answer, first)}", "dim", no_wrap=True)
+
+
 def rest_text() -> str:
     """Return the name for packets that are in no other class between their ends."""
     return say("everything else")
@@ -205,11 +249,14 @@ def command_text(answer: Reaching, one: ReachClass) -> str:
 def _overview(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
     """Yield what is open from the internet, then the matrix of endpoints; and keep which classes are shown."""
     yield Text.assemble((say("Open from the internet"), "bold"), "   ", kind_text(answer))
-    outside = exposed(answer)
-    for _, one in outside:
-        printed.append(one)
+    outside = [one for _, one in exposed(answer)]
+    printed += outside
+    for alike in _alike(answer, outside):
         yield Text("")
-        yield from _class_lines(answer, one, name_text(one.receiver))
+        if len(alike) < _MANY:
+            yield from _class_lines(answer, alike[0], name_text(alike[0].receiver))
+        else:
+            yield from _many_lines(answer, alike)
     if not outside:
         yield Text(say("Nothing."))
     yield Text("")

@@ -279,3 +279,19 @@ def test_matches_that_are_unknown_divide_packets_up_to_a_limit(
     assert reach(source, "internet", "host", proto="tcp", dport=25).classes
     with pytest.raises(TooManyWaysError, match=r"more than 0 different ways .* filter INPUT rule [1-3]"):
         reach(source, "internet", "host", proto="tcp", dport=25, most_ways=0)
+
+
+def test_many_ports_of_one_receiver_are_shown_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chains = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    ports = range(1001, 1041, 2)
+    rules = "".join(f"-A INPUT -p tcp -m tcp --dport {port} -j ACCEPT\n" for port in ports)
+    limited = "-A INPUT -s 203.0.113.0/24 -p tcp -m tcp --dport 22 -j ACCEPT\n"
+    (tmp_path / "rules").write_text(f"{chains}{rules}{limited}COMMIT\n")
+    assert main(["reach", str(tmp_path / "rules"), "--open"]) == 0
+    blocks = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ACCEPT")]
+    assert [" ".join(line.split()) for line in blocks] == [
+        f"ACCEPT host tcp/{','.join(map(str, ports))}",
+        "ACCEPT host tcp/22, from 203.0.113.0/24",
+    ]
