@@ -143,7 +143,27 @@ def outcomes_of(branches: Iterable[Explanation]) -> list[Outcome]:
         _Branch({one.subject: one for one in conditions_of(branch.trace.decisions)}, branch)
         for branch in branches
     ]
-    return [_in_order(one, made) for one in _listed(made, ())]
+    return [_in_order(one, made) for one in _by_acceptance(_listed(made, ()))]
+
+
+def _by_acceptance(outcomes: list[Outcome]) -> list[Outcome]:
+    """Return two outcomes with the other one first, if that one is: rules that are not shown accept the packets.
+
+    "If they accept it, else otherwise" is easier to read than "if they let it continue, or block it, else otherwise".
+    """
+    if len(outcomes) != 2 or any(one.given for one in outcomes) or outcomes[1].either:
+        return outcomes
+    other, accepted = outcomes
+    does = {(one.subject, one.does) for one in other.either if one.is_rest}
+    subjects = {one.subject for one in other.either}
+    if len(does) != 2 * len(subjects) or {what for _, what in does} != {"continues", "blocks"}:
+        return outcomes
+    branches = [conditions_of(one.trace.decisions) for one in accepted.branches]
+    kept = [[one for one in conditions if one.subject in subjects] for conditions in branches]
+    if any({one.subject for one in own if one.does == "accepts"} != subjects for own in kept):
+        return outcomes
+    given = tuple((one,) for one in kept[0])
+    return [replace(accepted, given=given), replace(other, either=())]
 
 
 def _in_order(outcome: Outcome, branches: list[_Branch]) -> Outcome:
@@ -262,13 +282,24 @@ def when_text(decisions: Sequence[Decision]) -> Text:
 
 def outcome_text(outcome: Outcome) -> Text:
     """Return the condition of an outcome: "if filter INPUT rule 7 (limit ...) matches", "otherwise"."""
-    given = message_joined(" and ", [message_joined(", or ", _clauses(group)) for group in outcome.given])
+    given = _both(outcome.given) or message_joined(
+        " and ", [message_joined(", or ", _clauses(group)) for group in outcome.given]
+    )
     either = message_joined(", or ", _clauses(outcome.either))
     if given and either:
         return message("if {what}, and {other}", what=given, other=either)
     if given or either:
         return message("if {what}", what=given or either)
     return message("otherwise")
+
+
+def _both(groups: Sequence[Sequence[Condition]]) -> Text:
+    """Return the clause for rules that accept several packets; "" for other conditions."""
+    conditions = [one for group in groups for one in group]
+    alike = len({(one.name, one.does) for one in conditions}) == 1 < len(conditions) == len(groups)
+    if not alike or conditions[0].does != "accepts":
+        return ""
+    return _does(conditions[0], [conditions[0].name], [one.sent for one in conditions], every=True)
 
 
 def _alone(condition: Condition) -> Text:
@@ -305,13 +336,15 @@ def _clause(condition: Condition) -> Text:
     return _does(condition, [condition.name], [condition.sent])
 
 
-def _does(condition: Condition, names: Sequence[Text], packets: Sequence[Sent | None]) -> Text:
+def _does(
+    condition: Condition, names: Sequence[Text], packets: Sequence[Sent | None], *, every: bool = False
+) -> Text:
     """Return what rules do with packets, as a clause."""
     names = list(dict.fromkeys(names))
     rules: Text = message_joined(" or ", [message_joined(", ", names[:-1]), names[-1]])
     if condition.is_rest:
         rules = message("the rest of {place}", place=rules)
-    packet = message_joined(" or ", dict.fromkeys(map(_packet, packets)))
+    packet = message_joined(" and " if every else " or ", dict.fromkeys(map(_packet, packets)))
     match condition.does:
         case "continues":
             return message("{rules} lets {packet} continue", rules=rules, packet=packet)

@@ -184,6 +184,11 @@ def rules_not_shown(table: str, chain: str, *, policy: bool = False, all_rules: 
     return message("the rules of {table} {chain} that are not shown", table=table, chain=chain)
 
 
+def is_homeless(matches: Sequence[Match]) -> bool:
+    """Return whether the conditions of a rule say that its chain is not shown."""
+    return any(isinstance(match, Hidden) and match.place[:1] == ("chain",) for match in matches)
+
+
 def is_gap(target: object) -> bool:
     """Return whether a rule's target marks a place where rules are not shown."""
     return isinstance(target, HiddenTarget) and target.name == GAP

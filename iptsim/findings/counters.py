@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation.places import place_of
+from iptsim.extensions.hidden import is_homeless
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene
@@ -67,8 +68,24 @@ def dropped(scene: Scene) -> Iterator[Finding]:
                     for rule in chain.rules
                     if rule.target_name in _BLOCKING and _packets(rule)
                 ]
+        found = _each_once(found)
         if found:
             yield _dropped(scene, family, sorted(found, key=lambda one: -one[0]))
+
+
+def _each_once(
+    found: list[tuple[int, Message, Evidence, Rule | None]],
+) -> list[tuple[int, Message, Evidence, Rule | None]]:
+    """Return what was found with each rule whose chain is not shown once, by its line: it may be in any chain."""
+    kept: dict[object, tuple[int, Message, Evidence, Rule | None]] = {}
+    for one in found:
+        count, _, evidence, rule = one
+        if rule is not None and is_homeless(rule.matches):
+            place = message("the rule in line {line}", line=rule.line)
+            kept.setdefault(rule.line, (count, place, evidence._replace(place=place), None))
+        else:
+            kept[id(evidence)] = one
+    return list(kept.values())
 
 
 def _dropped(

@@ -210,11 +210,22 @@ def own_only(scene: Scene) -> Iterator[Finding]:
             message(
                 "If it is for them, too: {command}",
                 command=f"{tool_of(family)} -t nat -A PREROUTING -i INTERFACE -p {header(own[0]).get('proto', 'tcp')}"
-                f" -j {own[0].chain if own[0].chain != 'OUTPUT' else own[0].specification.rpartition('-j ')[2]}",
+                f" -j {_redirecting(own[0])}",
             ),
             None,
             family,
         )
+
+
+def _redirecting(rule: Rule) -> str:
+    """Return the target for arriving packets as well, which the kernel does not let be sent to 127.0.0.1."""
+    if rule.chain != "OUTPUT":
+        return rule.chain
+    to = getattr(rule.target, "to_destination", None)
+    if to is None:
+        return rule.specification.rpartition("-j ")[2]
+    port = rule.specification.rpartition("-j ")[2].rpartition(":")[2] if to.ports is not None else ""
+    return f"REDIRECT --to-ports {port}" if port else "REDIRECT"
 
 
 def _leads_here(rule: Rule) -> bool:

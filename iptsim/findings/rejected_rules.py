@@ -99,7 +99,7 @@ def title_of_refused(commands: list[RefusedCommand]) -> Message:
 def _is_alone(error: RefusedCommand) -> bool:
     """Return whether an error stands without the command that failed, which may have added no rule."""
     whole = error.printed and error.text.rstrip(" .").endswith(str(error.why)) and " -" not in error.text
-    return whole and str(error.why).startswith("No chain/target/match")
+    return whole and str(error.why).startswith(("No chain/target/match", "Could not fetch rule set"))
 
 
 def _only_lists(error: RefusedCommand) -> bool:
@@ -121,7 +121,7 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
         tuple(
             Evidence(
                 message("line {line}", line=one.line),
-                message("{command} ({why})", command=one.text, why=one.why),
+                one.text if _is_alone(one) else message("{command} ({why})", command=one.text, why=one.why),
             )
             for one in commands[:_SHOWN]
         )
@@ -235,6 +235,17 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
             "fail2ban could not set the jail up, so its bans have no effect. Run the command by hand to see the error."
             " If it works then, two jails changed the rules at the same time: upgrade fail2ban, which then waits"
             " (iptables -w)."
+        ),
+    ),
+    (
+        "Permission denied",
+        message("Run it as root. In a container, NET_ADMIN is needed, too: docker run --cap-add NET_ADMIN"),
+    ),
+    (
+        "Could not fetch rule set",
+        message(
+            "The kernel lacks nf_tables or a module that this iptables needs (modprobe nf_tables nft_compat), or runs"
+            " rules of iptables-legacy: update-alternatives --set iptables /usr/sbin/iptables-legacy"
         ),
     ),
     ("Couldn't load", message("Correct the name, or load the kernel module of this match or target.")),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import DECIDING
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import is_homeless
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule
@@ -25,8 +25,8 @@ def in_input(scene: Scene) -> Iterator[Finding]:
         elsewhere = _forwarded_to(scene, family) if rules else frozenset()
         for rule in rules:
             address = _machine(rule)
-            if any(isinstance(match, Hidden) and match.place[:1] == ("chain",) for match in rule.matches):
-                continue  # its chain is not shown
+            if is_homeless(rule.matches):
+                continue
             if address not in elsewhere or not is_chosen(rule, scene):
                 continue
             shown = scene.ask("internet", address_text(family, address), family, **header(rule))

@@ -387,6 +387,8 @@ class Evidence:
         """Docker: -A DOCKER -d 192.0.2.10/32 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80."""
         if rule.plan is not None and "destination" not in rule.plan.fields:
             return
+        if rule.chain == "OUTPUT":
+            return  # what the host itself sends may be for any machine
         asked, member = asked_prefix(rule), forwarded_to(rule)
         if asked is not None and member is not None and not _is_loopback(asked):
             self._host_address(Member(member.family, asked.address))

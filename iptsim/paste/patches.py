@@ -16,6 +16,9 @@ _ROW = (
 )
 _REMOVED, _ADDED = re.compile(rf"-{_ROW}"), re.compile(rf"\+{_ROW}")
 
+#: A rule that a patch adds, which is nothing else even where nothing is taken out.
+_ADDS = re.compile(r"\+-[AI] [\w-]+ (?:! )?-")
+
 
 def applied(raw: Sequence[str]) -> list[tuple[str, bool]] | None:
     """Return the lines that a patch makes, in place of its own, and whether it does; None if there is no patch.
@@ -29,7 +32,7 @@ def applied(raw: Sequence[str]) -> list[tuple[str, bool]] | None:
         return list(_unified(raw))
     if any(map(_NORMAL.fullmatch, raw)) and any(line.startswith("< ") for line in raw):
         return list(_normal(raw))
-    if any(map(_REMOVED.match, raw)) and any(map(_ADDED.match, raw)):
+    if any(map(_ADDED.match, raw)) and (any(map(_REMOVED.match, raw)) or any(map(_ADDS.match, raw))):
         return [
             ("", True)
             if _REMOVED.match(line)

@@ -32,6 +32,8 @@ _DOWN = re.compile(r".*down|ExecStop(?:Post)?", re.IGNORECASE)
 #: The mark of WireGuard's own packets, and its value: wg-quick uses the first free number from 51820 on.
 _FWMARK = re.compile(r"\$\(wg show \S+ fwmark\)")
 FWMARK = "0xca6c"
+#: The action of a rule as the argument of a function, which is called with A to add it, and with D to remove it.
+_ACTION = re.compile(r"(?<=\s)-\$\{?\d\}?(?=\s+[A-Z])")
 _OPENS = re.compile(r"\s*(?:if|for|while|until|case)\b")
 _CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
 #: Separators of commands, outside of quotes.
@@ -121,7 +123,7 @@ class Script:
         named = _NAMED.search(part.split(" -", 1)[0])
         if named and self.filled(named[0]) == named[0]:
             part = part.replace(named[0], "ip6tables" if "6" in named[0] else "iptables", 1)
-        command = command_of(self.filled(part).lstrip("\"'"))
+        command = command_of(_ACTION.sub("-A", self.filled(part)).lstrip("\"'"))
         if command is not None and command.program == "firewall-cmd":
             return self._direct(line, part, command.words, sure)
         if command is not None and command.program == _BOTH:

@@ -236,8 +236,12 @@ def _other_ways(explanation: Explanation) -> Iterator[Text]:
     if len(set(ends)) < 2:
         return  # they differ only in what happens to the reply
     yield Text(say("All branches have the same verdict, but not the same outcome:"), "dim")
-    for way, end in zip(explanation.branches[:WAYS_SHOWN], ends, strict=False):
-        yield Text(f"  {printable(end)}  {printable(str(when_text(way.trace.decisions)))}", "dim")
+    lines = (
+        f"  {printable(end)}  {printable(str(when_text(way.trace.decisions)))}"
+        for way, end in zip(explanation.branches, ends, strict=True)
+    )
+    for line in list(dict.fromkeys(lines))[:WAYS_SHOWN]:
+        yield Text(line, "dim")
 
 
 def _end_of(way: Explanation, *, by_source: bool) -> str:

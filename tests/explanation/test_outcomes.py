@@ -140,3 +140,12 @@ def test_the_json_says_which_packet_a_decision_is_about_and_what_it_says(tmp_pat
         for direction in ("original", "reply")
         for what in ("lets it continue", "accepts it")
     }
+
+
+def test_what_accepts_comes_first(tmp_path: Path) -> None:
+    text = THREE.replace("policy ACCEPT", "policy DROP").splitlines(keepends=True)
+    answer = ask(tmp_path, "".join([*text[:3], text[-1]]), "10.2.2.2")
+    assert texts(answer) == [
+        "ACCEPT if the rest of filter DOCKER-FORWARD accepts it and its reply",
+        "DROP otherwise",
+    ]

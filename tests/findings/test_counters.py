@@ -45,3 +45,14 @@ def test_what_grew_is_named(after: dict[str, int], title: str, evidence: list[st
     assert [title in str(one.title) for one in found] == ([True] if title else [])
     texts = [str(one.text) for finding in found for one in finding.evidence]
     assert [text.rpartition(": ")[2] for text in texts] == evidence
+
+
+def test_rows_whose_chain_is_not_shown_count_once(tmp_path: Path) -> None:
+    head, row = LISTING.splitlines()[1], "  812 48720 DROP  tcp -- * * 0.0.0.0/0 0.0.0.0/0 tcp dpt:8080"
+    path = tmp_path / "paste.txt"
+    path.write_text(f"{head}\n{row}\n")
+    found = [one for one in iptsim.lint(path) if one.code == "counted-drops"]
+    assert [str(one.title) for one in found] == [
+        "Most of the blocked packets were blocked by the rule in line 2: 812 packets."
+    ]
+    assert len(found[0].evidence) == 1

@@ -250,6 +250,13 @@ def test_redirects_for_the_host_alone(rules: str, found: bool, tmp_path: Path) -
     assert ("redirects-own-only" in lint(tmp_path, f"sudo iptables -t nat {rules}\n")) is found
 
 
+def test_what_arrives_cannot_be_sent_to_loopback(tmp_path: Path) -> None:
+    """A packet that arrives for 127.0.0.1 is dropped as martian, unless route_localnet is on."""
+    rule = "-A OUTPUT -p tcp --dport 443 ! -d 192.0.2.1 -j DNAT --to-destination 127.0.0.1:8080"
+    found = lint(tmp_path, f"sudo iptables -t nat {rule}\n")["redirects-own-only"]
+    assert "-j REDIRECT --to-ports 8080" in str(found)
+
+
 def test_a_redirect_to_a_port_that_no_shown_rule_accepts(tmp_path: Path) -> None:
     """INPUT comes after PREROUTING of nat; what chains that are not shown accept stays open."""
     nat = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --dport 80 -j REDIRECT --to-port 8080\nCOMMIT\n\n"

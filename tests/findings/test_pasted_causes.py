@@ -721,3 +721,10 @@ def test_subnets_that_dockerd_could_not_use(tmp_path: Path) -> None:
     routes = "$ ip route\nunreachable 10.0.0.0/8\ndefault via 192.0.2.1 dev eth0\n"
     assert "address-pool-full" in linting.lint(tmp_path, "".join(map(line.format, range(4))) + routes)
     assert "address-pool-full" not in linting.lint(tmp_path, line.format(0) + routes)
+
+
+def test_an_error_without_its_command_is_shown_once(tmp_path: Path) -> None:
+    error = "iptables v1.8.10 (nf_tables): Could not fetch rule set generation id: Permission denied (you must be root)"
+    found = linting.lint(tmp_path, f"The container logs:\n{error}\n$ iptables -S FORWARD\n-P FORWARD DROP\n")
+    assert [str(one.text) for one in found["refused-command"].evidence] == [error]
+    assert "--cap-add NET_ADMIN" in str(found["refused-command"].remedy)

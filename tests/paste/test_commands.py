@@ -238,3 +238,14 @@ def test_commands_folded_over_lines_of_yaml() -> None:
     )
     assert rules(text) == ["-A FORWARD -i wg0 -j ACCEPT", "-A FORWARD -o wg0 -j ACCEPT"]
     assert rules(text, "nat") == ["-A POSTROUTING -o eth+ ! -d {the subnet} -j MASQUERADE"]
+
+
+def test_a_function_whose_argument_is_the_action() -> None:
+    text = "rules() {\n    iptables -t nat -${1} OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 12345\n}\nrules A\n"
+    assert rules(text, "nat") == ["-A OUTPUT -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 12345"]
+
+
+def test_a_patch_that_only_adds_rules() -> None:
+    text = " -A FORWARD -i eth0 -j ACCEPT\n+-A FORWARD -i wg0 -j DROP\n+-A FORWARD -o wg0 -j DROP\n"
+    added = [rule for rule in rules(text) if "wg0" in rule]
+    assert added == ["-A FORWARD -i wg0 -j DROP", "-A FORWARD -o wg0 -j DROP"]

@@ -37,3 +37,9 @@ def test_what_only_looks_like_an_address() -> None:
     text = "inet 999.1.1.1/99 scope global eth0\ninet 1.2.3.4/24 scope\n*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
     assert "eth0" in addresses(text)  # the usual guess, with the usual address
     assert addresses(text)["eth0"] == ["192.0.2.10/24"]
+
+
+def test_an_address_that_the_host_only_asks_for() -> None:
+    """A rule of OUTPUT redirects what the host sends to any machine, so its address need not be the host's."""
+    rule = "-A OUTPUT -d 198.51.100.9/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.17.0.2:80"
+    assert addresses(f"iptables -t nat {rule}\n")["eth0"] == ["192.0.2.10/24"]
