@@ -344,7 +344,8 @@ def _does(
     rules: Text = message_joined(" or ", [message_joined(", ", names[:-1]), names[-1]])
     if condition.is_rest:
         rules = message("the rest of {place}", place=rules)
-    packet = message_joined(" and " if every else " or ", dict.fromkeys(map(_packet, packets)))
+    sent = list(dict.fromkeys(map(_packet, packets)))
+    packet = message_joined(" and ", sent) if every else message_joined(" or ", sent)
     match condition.does:
         case "continues":
             return message("{rules} lets {packet} continue", rules=rules, packet=packet)
