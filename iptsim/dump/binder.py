@@ -36,7 +36,7 @@ from iptsim.extensions.registry import (
     find_match,
     find_target,
 )
-from iptsim.extensions.unknown import UnknownMatch, UnknownTarget
+from iptsim.extensions.unknown import UnknownMatch, UnknownTarget, unknown_target
 from iptsim.extensions.values import any_of
 from iptsim.languages import Text, message, text_of
 from iptsim.suggestions import did_you_mean
@@ -440,7 +440,7 @@ class _Getopt:
             step = plan.target
         elif plan.jump is not None and is_target_name(self.words[plan.jump]) and not plan.goto:
             name = self.words[plan.jump]
-            step = plan.target = Step(UnknownTarget, plan.jump, f"-j {name}")
+            step = plan.target = Step(unknown_target(name), plan.jump, f"-j {name}")
             plan.keep.add(plan.jump)
             plan.jump = None
         if step is None:

@@ -20,7 +20,7 @@ from iptsim.dump.words import Word, split
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.hidden import Hidden, redacted_parts
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.unknown import UnknownTarget
+from iptsim.extensions.unknown import unknown_target
 from iptsim.languages import message
 
 #: Limits of iptables-restore: bytes of a word, words of a line.
@@ -364,7 +364,8 @@ class RuleLines:
                     step.raw[0],
                     message("{name} is a chain and takes no options", name=name),
                 )
-            self.complaints.warn_unknown(step.name, number)
+            if step.extension.status == "unknown":
+                self.complaints.warn_unknown(step.name, number)
         if len(bound.parameters) > 1:
             self.from_lists += len(bound.parameters)
             if self.from_lists > MAX_LISTED:
@@ -409,8 +410,10 @@ class RuleLines:
         if name in table.chains:
             return target
         if is_target_name(name) and not plan.goto:
-            self.complaints.warn_unknown(f"-j {name}", number)
-            return UnknownTarget(name=name)
+            made = unknown_target(name)(name=name)
+            if made.status == "unknown":
+                self.complaints.warn_unknown(f"-j {name}", number)
+            return made
         raise BindError(
             message("table {name2} has no chain {name}", name=name, name2=table.name),
             at,

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Extension, Match, Predicate, Status, Target, constrained
+from iptsim.extensions.base import CONTINUE, Extension, Match, Predicate, Status, Target, Verdict, constrained
 from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare
@@ -55,7 +55,7 @@ class UnknownMatch(_Unknown, Match):
 class UnknownTarget(_Unknown, Target):
     """A `-j NAME` with an unknown effect."""
 
-    def apply(self, context: Context) -> Unknown:
+    def apply(self, context: Context) -> Verdict | Unknown:
         """Return that the effect is unknown."""
         return Unknown(
             message("-j {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
@@ -64,3 +64,27 @@ class UnknownTarget(_Unknown, Target):
     def says(self) -> Text:
         """Return the name."""
         return message("apply target {name}", name=self.name)
+
+
+class ForeignTarget(UnknownTarget):
+    """A target of other kernels that leaves every packet as it is."""
+
+    status: ClassVar[Status] = "exact"
+    changes: ClassVar[bool] = False
+
+    def apply(self, context: Context) -> Verdict:
+        """Let the packet meet the next rule."""
+        return CONTINUE
+
+    def says(self) -> Text:
+        """Return what it does."""
+        return message("let the later packets of the connection bypass the rules")
+
+
+#: OpenWrt's target that lets the later packets of a connection bypass the rules (xt_FLOWOFFLOAD.c).
+_FOREIGN = frozenset({"FLOWOFFLOAD"})
+
+
+def unknown_target(name: str) -> type[UnknownTarget]:
+    """Return the class of a target that iptsim does not know."""
+    return ForeignTarget if name in _FOREIGN else UnknownTarget

@@ -6,6 +6,7 @@ import dataclasses
 
 from iptsim.dump.ruleset import Jump, Table
 from iptsim.extensions.hidden import SHOW, HiddenTarget
+from iptsim.extensions.unknown import unknown_target
 from iptsim.languages import message
 
 
@@ -17,6 +18,19 @@ def make_unknown(table: Table, name: str) -> None:
                 target = HiddenTarget(
                     name=name, reason=message("what -j {name} does", name=name), settle=SHOW
                 )
+                chain.rules[place] = dataclasses.replace(rule, target=target)
+
+
+#: OpenWrt's target that lets later packets of a connection bypass the rules, and no more (xt_FLOWOFFLOAD.c).
+OFFLOADING = "FLOWOFFLOAD"
+
+
+def without_offloading(table: Table) -> None:
+    """Give rules that offload connections the target instead of a jump to a chain of its name."""
+    for chain in table.chains.values() if OFFLOADING not in table.chains else ():
+        for place, rule in enumerate(chain.rules):
+            if rule.jump is not None and rule.jump.chain == OFFLOADING:
+                target = unknown_target(OFFLOADING)(name=OFFLOADING)
                 chain.rules[place] = dataclasses.replace(rule, target=target)
 
 

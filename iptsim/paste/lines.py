@@ -60,6 +60,10 @@ _SETTING = re.compile(
 )
 #: Opening quotation marks or brackets before the heading of a chain or a table.
 _OPENED = re.compile(r"[\[({<\"'`*_]+(?=Chain \S+ \((?:policy|\d+ ref))|[\[({<\"'`]+(?=\*[a-z]+\s*$)")
+#: The heading of a chain with its counters, behind words that belong to another line.
+_GLUED = re.compile(
+    r"\s*\w.{0,80}?(?P<heading>Chain [\w.-]{1,64} \(policy [A-Z]+ \d+[KMGT]? packets, \d+[KMGT]? bytes\))\s*"
+)
 #: A rule in whose words backticks are left.
 _TICKED = re.compile(r"\s*-[AI] [\w-]+ .*-[jg] [\w-]+(?: --[a-z].*)?\s*")
 #: A rule of a dump whose first dash was lost, as where it was taken for the mark of a list.
@@ -290,6 +294,8 @@ def _without_string(line: str) -> str:
     """
     if (opened := _OPENED.match(line)) is not None:
         return line[opened.end() :]
+    if "Chain " in line[1:] and (glued := _GLUED.fullmatch(line)) is not None:
+        return glued["heading"]
     if ('": "' in line or '":"' in line) and (setting := _SETTING.fullmatch(line)) is not None:
         return setting["value"].replace('\\"', '"')
     found = _STRING.fullmatch(line)

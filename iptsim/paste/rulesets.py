@@ -17,7 +17,7 @@ from iptsim.paste.binding import RuleBinder
 from iptsim.paste.callers import callers, conditions_of_jump
 from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
 from iptsim.paste.grown import grown_counters
-from iptsim.paste.jumps import jumps, make_unknown
+from iptsim.paste.jumps import jumps, make_unknown, without_offloading
 from iptsim.paste.kube_marks import rules_of_marks
 from iptsim.paste.listed_again import by_backend, lists_again, place_beyond, shows_chains, without_repeated
 from iptsim.paste.marks_elsewhere import rules_of_hidden_marks
@@ -385,6 +385,7 @@ class Builder:
         self._callers(family, table)
         if (family, table.name) in self._printed:
             self._hide_chains(family, table)
+        without_offloading(table)
         for name in [name for name in jumps(table) if name not in table.chains]:
             if find_target(name, 4) or find_target(name, 6):
                 make_unknown(table, name)

@@ -171,3 +171,49 @@ def test_redirects_of_several_ports_are_told_once(tmp_path: Path) -> None:
     path.write_text(text)
     found = [one for one in iptsim.lint(path) if one.code == "redirect-takes-own"]
     assert ["80, 443" in str(one.title) for one in found] == [True]
+
+
+FW3 = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j FLOWOFFLOAD{hw}
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i br-lan -j {last}
+COMMIT
+"""
+
+
+@pytest.mark.parametrize("hw", ["", " --hw"])
+@pytest.mark.parametrize(("last", "wanted"), [("ACCEPT", "ACCEPT"), ("DROP", "DROP")])
+def test_connections_that_openwrt_offloads(hw: str, last: str, wanted: str) -> None:
+    """The target returns XT_CONTINUE (xt_FLOWOFFLOAD.c of OpenWrt's kernels): the next rule decides."""
+    answer = ask(FW3.format(hw=hw, last=last), "192.168.1.50", "8.8.8.8:443", in_interface="br-lan")
+    assert answer.verdict == wanted
+
+
+def test_a_listing_with_offloaded_connections() -> None:
+    """-L prints the name of the target again behind the addresses, and "hw"."""
+    text = "Chain FORWARD (policy DROP 0 packets, 0 bytes)\n"
+    text += " pkts bytes target     prot opt in     out     source               destination\n"
+    row = "    9   900 {}  all  --  {}     *       0.0.0.0/0            0.0.0.0/0            {}\n"
+    text += row.format("FLOWOFFLOAD", "*", "ctstate RELATED,ESTABLISHED FLOWOFFLOAD hw")
+    text += row.format("ACCEPT", "*", "ctstate RELATED,ESTABLISHED") + row.format("ACCEPT", "br-lan", "")
+    assert ask(text, "192.168.1.50", "8.8.8.8:443", in_interface="br-lan").verdict == "ACCEPT"
+
+
+def test_the_first_address_may_be_the_target_of_a_port_forward() -> None:
+    """Then it is not the host's: the packet is forwarded."""
+    text = "iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 80 -j DNAT --to-destination 10.50.0.1:8080\n"
+    delivered = ask(text, "203.0.113.9", "host:80").trace.legs[0].delivered
+    assert delivered is not None
+    assert delivered.kind == "outside"
+
+
+def test_a_heading_behind_other_words() -> None:
+    """As where the title of a page and the first line of a listing are pasted without the end of the line."""
+    text = "IPv4 RulesChain INPUT (policy DROP 162 packets, 11716 bytes)\npkts bytes target prot opt in out source"
+    text += " destination\n0 0 ACCEPT udp -- * * 0.0.0.0/0 0.0.0.0/0 udp dpt:67\n"
+    assert ask(text, "203.0.113.9", "host:67", proto="udp").verdict == "ACCEPT"
+    assert ask(text, "203.0.113.9", "host:68", proto="udp").verdict == "DROP"

@@ -13,6 +13,7 @@ from iptsim.extensions.registry import find_target
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import address_option
+from iptsim.paste.jumps import OFFLOADING
 from iptsim.paste.lines import Line
 from iptsim.paste.listed import Phrases, read_phrases
 from iptsim.paste.listed_again import backend_of
@@ -416,7 +417,8 @@ class _Reader:
         words = list(_parameters(columns, family, hidden))
         for match in phrases.matches:
             words += match
-        hidden += [_unread(part) for part in phrases.unread]
+        offloads = (OFFLOADING, f"{OFFLOADING} hw") if columns.target == OFFLOADING else ()
+        hidden += [_unread(part) for part in phrases.unread if part not in offloads]
         if columns.interfaces is None and not _leads_on(columns.target, family):
             bare = chain == "INPUT" and words == [] and not phrases.unread and columns.target == "ACCEPT"
             reason = message("the interfaces of the rule, which -L shows only with -v")
