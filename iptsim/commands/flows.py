@@ -73,13 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Decide about the records of the logs."""
     _check(arguments)
     from iptsim.flows.against import Differences
-    from iptsim.flows.arrow import without_pandas
     from iptsim.flows.engines import engine_of
     from iptsim.flows.running import Logs, Output, run
     from iptsim.flows.summary import Summary
     from iptsim.progress import tracked
 
-    without_pandas()
     hosts = [open_source(arguments)]
     differences = None
     if arguments.against is not None:

@@ -17,7 +17,6 @@ from typing import Any
 import pyarrow as pa
 
 from iptsim.errors import IptsimError, UsageError
-from iptsim.flows.arrow import without_pandas
 from iptsim.flows.deciding import Part, part_of
 from iptsim.host.model import Host
 from iptsim.languages import message
@@ -105,7 +104,6 @@ _hosts: list[Host] = []
 def _start(data: bytes) -> None:
     """Read the hosts, once in each process."""
     end_with_parent()
-    without_pandas()
     _hosts[:] = pickle.loads(data)  # noqa: S301 -- from the parent process
 
 

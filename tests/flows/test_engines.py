@@ -204,19 +204,3 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         engine_of("dask", [load_host(PUBLISHED)]),
     ):
         pass
-
-
-@pytest.mark.thorough
-def test_arrow_imports_pandas_only_for_a_frame() -> None:
-    code = """
-import sys
-from iptsim.flows.arrow import without_pandas
-without_pandas()
-import pyarrow as pa
-pa.array([1, 2])
-assert "pandas" not in sys.modules
-assert pa.table({"a": [1, 2]}).to_pandas()["a"].sum() == 3
-import pandas
-assert pa.array(pandas.Series([1, None])).null_count == 1
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
