@@ -27,42 +27,38 @@ def trusted(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         for chain in scene.below(family, "filter", "INPUT"):
             for rule in scene.rules(family, "filter", chain):
-                port = _source_port(rule)
-                if port is None:
-                    continue
-                proto = protocol_name(rule.parameters.protocol or TCP)
-                shown, other = (
-                    scene.ask("internet", "host", family, proto=proto, sport=sport, dport=_ANY_PORT)
-                    for sport in (port, _OTHER)
-                )
-                if shown is None or other is None or not uses(shown, rule) or shown.verdict != "ACCEPT":
-                    continue
-                if other.verdict in ("DROP", "REJECT"):
-                    yield _finding(family, rule, port, shown)
+                if (found := _opening(scene, family, rule)) is not None:
+                    yield found
     yield from _of_nftables(scene)
 
 
 def _of_nftables(scene: Scene) -> Iterator[Finding]:
     """Find the same in chains of nftables, each port of a chain once."""
-    found = dict[tuple[str, str, int], Finding]()
+    found = dict[tuple[str, str, int | None], Finding]()
     for ruleset in rulesets_of(scene.host):
         family = ruleset.family
         if family not in scene.families or not ruleset.tables.keys().isdisjoint(BUILTIN_CHAINS):
             continue
         for rule in ruleset.rules():
-            port = _source_port(rule)
-            if port is None or (rule.table, rule.chain, port) in found:
-                continue
-            proto = protocol_name(rule.parameters.protocol or TCP)
-            shown, other = (
-                scene.ask("internet", "host", family, proto=proto, sport=sport, dport=_ANY_PORT)
-                for sport in (port, _OTHER)
-            )
-            if shown is None or other is None or not uses(shown, rule) or shown.verdict != "ACCEPT":
-                continue
-            if other.verdict in ("DROP", "REJECT"):
-                found[rule.table, rule.chain, port] = _finding(family, rule, port, shown)
+            key = (rule.table, rule.chain, _source_port(rule))
+            if key not in found and (opening := _opening(scene, family, rule)) is not None:
+                found[key] = opening
     yield from found.values()
+
+
+def _opening(scene: Scene, family: Family, rule: Rule) -> Finding | None:
+    """Return the finding about a rule that accepts packets to any port because of their source port."""
+    port = _source_port(rule)
+    if port is None:
+        return None
+    proto = protocol_name(rule.parameters.protocol or TCP)
+    shown, other = (
+        scene.ask("internet", "host", family, proto=proto, sport=sport, dport=_ANY_PORT)
+        for sport in (port, _OTHER)
+    )
+    if shown is None or other is None or not uses(shown, rule) or shown.verdict != "ACCEPT":
+        return None
+    return _finding(family, rule, port, shown) if other.verdict in ("DROP", "REJECT") else None
 
 
 def blocked(scene: Scene) -> Iterator[Finding]:
