@@ -131,7 +131,9 @@ def _finding(family: Family, rule: Rule, port: int, shown: Explanation) -> Findi
         "source-port-trusted",
         message(
             "{place} opens every port to senders that use the source port {port}.",
-            place=place_of(rule) if by_nft else f"{rule.chain} rule {rule.position}",
+            place=place_of(rule)
+            if by_nft
+            else message("{chain} rule {position}", chain=rule.chain, position=rule.position),
             port=port,
         ),
         (of_rule(rule),),
