@@ -37,11 +37,10 @@ def only(scene: Scene) -> Iterator[Finding]:
             shown = scene.ask("internet", "host", family, **fields)
             if shown is not None and blocked_at(shown, "INPUT") is not None:
                 found.append((rule, shown))
-        native = found[0][0].table not in BUILTIN_CHAINS if found else False
-        if found and not (native and [one.position for one, _ in found] == seen):
-            seen = [
-                one.position for one, _ in found
-            ]  # a chain of family inet has rules for both address families
+        numbers = [rule.position for rule, _ in found]
+        # a chain of family inet has rules for both address families
+        if found and (numbers != seen or found[0][0].table in BUILTIN_CHAINS):
+            seen = numbers
             yield _finding(family, found[:_SHOWN])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.codes import CODES, Severity
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped, Step
@@ -208,6 +209,11 @@ def filtered_at(shown: Explanation, hook: str) -> Step | None:
     """Return the step of a hook's table filter at which iptables blocks a packet; None if nothing does there."""
     step = blocked_at(shown, hook)
     return step if step is not None and step.table == "filter" and not step.backend else None
+
+
+def are_unshown(rules: Sequence[Rule]) -> bool:
+    """Return whether all that a source shows of a chain is that it exists."""
+    return bool(rules) and all(is_gap(rule.target) for rule in rules)
 
 
 def uses(shown: Explanation, rule: Rule) -> bool:

@@ -7,9 +7,8 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import states_of
-from iptsim.findings.finding import Evidence, Finding, filtered_at, of_policy, of_rule, uses
+from iptsim.findings.finding import Evidence, Finding, are_unshown, filtered_at, of_policy, of_rule, uses
 from iptsim.findings.guest_services import decider_in_input
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -59,7 +58,9 @@ def _unless_accepted(scene: Scene, interface: str, command: str) -> Iterator[Fin
     chain = scene.table(6, "filter").chains.get("INPUT")
     rules = [rule for rule in scene.rules(6, "filter", "INPUT") if not _is_about_others(rule)]
     unknown = [
-        rule.jump.chain for rule in rules if rule.jump is not None and _is_unshown(scene, rule.jump.chain)
+        rule.jump.chain
+        for rule in rules
+        if rule.jump is not None and are_unshown(scene.rules(6, "filter", rule.jump.chain))
     ]
     if chain is None or chain.policy != "DROP" or not unknown:
         return
@@ -98,11 +99,6 @@ def _is_about_others(rule: Rule) -> bool:
         return True
     states = {state for match in rule.matches if not match.negated for state in states_of(match)}
     return bool(states) and "UNTRACKED" not in states  # neighbour discovery is untracked
-
-
-def _is_unshown(scene: Scene, name: str) -> bool:
-    rules = scene.rules(6, "filter", name)
-    return bool(rules) and all(is_gap(rule.target) for rule in rules)
 
 
 def _asks(scene: Scene, interface: str, kind: int) -> Explanation | None:

@@ -16,7 +16,7 @@ from iptsim.findings.native_chains import (
     inserting,
     name_of,
 )
-from iptsim.findings.replies import opens_port
+from iptsim.findings.replies import opens_port, reply_blocked
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, message
 from iptsim.netfilter.steps import Step
@@ -139,20 +139,11 @@ def _replies(scene: Scene, family: Family) -> Iterator[Finding]:
     for _, rules in chains_of(scene, family, "input"):
         for rule in filter(opens_port, rules):
             shown = packet_for(scene, family, rule, "INPUT")
-            step = _reply_blocked(shown) if shown is not None else None
-            if step is not None:
+            if shown is None or shown.verdict not in ("DROP", "REJECT"):
+                continue
+            if (step := reply_blocked(shown, "OUTPUT")) is not None:
                 yield _drops_replies(family, rule, step, shown)
                 return
-
-
-def _reply_blocked(shown: Explanation) -> Step | None:
-    if shown.verdict not in ("DROP", "REJECT") or len(shown.trace.legs) < 2:
-        return None
-    request, reply, *_ = shown.trace.legs
-    step = reply.deciding
-    if request.verdict != "ACCEPT" or step is None or step.hook != "OUTPUT" or step.table is None:
-        return None
-    return step
 
 
 def _drops_replies(family: Family, rule: Rule, step: Step, shown: Explanation | None) -> Finding:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.extensions.base import DECIDING, TRANSLATING, Target
 from iptsim.extensions.hidden import Hidden, is_gap
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import Finding, are_unshown, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen, numbers_of
-from iptsim.languages import Text, message, message_joined, message_many
+from iptsim.languages import Message, Text, message, message_joined, message_many
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.summaries import RuleSets
@@ -62,8 +62,6 @@ def _repeated(traffic: Traffic, name: str) -> Iterator[tuple[Rule, Rule]]:
 _ENDING = DECIDING | TRANSLATING | {"RETURN"}
 #: Chains whose rules are known to be plain even where the source does not show them.
 _DOCKERS = frozenset({"DOCKER", "DOCKER-INGRESS"})
-#: fail2ban's chains (action.d/iptables.conf), whose rules only ban.
-_FAIL2BAN = re.compile(r"(?:f2b|fail2ban)-")
 #: At most this many jumps are named.
 _NAMED = 5
 #: Targets between two jumps that leave a packet as it is.
@@ -73,6 +71,7 @@ _HARMLESS = DECIDING | {"RETURN", "LOG", "NFLOG", ""}
 def repeated_jumps(scene: Scene) -> Iterator[Finding]:
     """Find jumps to a chain through which an earlier jump has sent the same packets already."""
     for family in scene.families:
+        owners = chain_owners(scene.host.rulesets[family])
         for table in scene.host.rulesets[family].tables.values():
             # a listing without interfaces
             is_listed = any(isinstance(match, Hidden) for rule in table.rules() for match in rule.matches)
@@ -81,15 +80,19 @@ def repeated_jumps(scene: Scene) -> Iterator[Finding]:
                 for earlier, again in _again(chain.rules).values():
                     if earlier.jump is None:
                         continue
-                    to = table.chains.get(earlier.jump.chain)
+                    name = earlier.jump.chain
                     numbered = [one for one in again if one.position]
-                    if to is not None and _FAIL2BAN.match(to.name) and scene.host.pasted is not None:
-                        bans.append((to, [earlier, *again]))
+                    # the rules of fail2ban's chains only ban (action.d/iptables.conf)
+                    is_ban = scene.host.pasted is not None and owners.chain(name) == "fail2ban"
+                    if is_ban and name in table.chains:
+                        bans.append((table.chains[name], [earlier, *again]))
                     elif is_listed or not earlier.position or not numbered:
                         continue
-                    elif _is_plain(scene, family, table.name, earlier.jump.chain):
+                    elif _is_plain(scene, family, table.name, name):
                         yield _repeats(family, earlier, numbered)
-                    elif _is_unshown(scene, family, earlier) and (alike := _alike(earlier, numbered)):
+                    elif are_unshown(scene.rules(family, table.name, name)) and (
+                        alike := _alike(earlier, numbered)
+                    ):
                         yield _added_again(family, earlier, alike)
                 if bans:
                     yield _bans_added_again(family, chain, bans)
@@ -137,54 +140,56 @@ def _alike(rule: Rule, others: Sequence[Rule]) -> list[Rule]:
     return [one for one in others if _conditions(one) == _conditions(rule)]
 
 
-def _is_unshown(scene: Scene, family: Family, jump: Rule) -> bool:
-    """Return whether no rule of the chain that a jump leads to is shown."""
-    rules = scene.rules(family, jump.table, jump.jump.chain) if jump.jump is not None else ()
-    return bool(rules) and all(is_gap(rule.target) for rule in rules)
-
-
 def _added_again(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
     to = earlier.jump.chain if earlier.jump is not None else ""
-    return Finding(
-        "redundant-rule",
+    return _same_jumps(
+        family,
+        [earlier, *again],
         message_many(
             "{table} {chain} rule {numbers} is the same jump to {to} as rule {earlier}.",
             "{table} {chain} rules {numbers} are the same jump to {to} as rule {earlier}.",
             len(again),
             table=earlier.table, chain=earlier.chain, numbers=numbers_of(again), earlier=earlier.position, to=to,
         ),
-        (of_rule(earlier), *map(of_rule, again)),
         message(
             "A program that adds its jump at every start, without removing the old one, leaves such rules. Packets that"
             " come back from {to} pass it again, which changes something only if its rules count or limit packets.",
             to=to,
         ),
-        "; ".join(f"{tool_of(family)} {earlier.table_option}-D {one.chain} {one.position}" for one in reversed(again)),
-        None,
-        family,
     )  # fmt: skip
 
 
 def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
     to = earlier.jump.chain if earlier.jump is not None else ""
-    return Finding(
-        "redundant-rule",
+    return _same_jumps(
+        family,
+        [earlier, *again],
         message_many(
             "{table} {chain} rule {numbers} changes nothing: rule {earlier} sends all its packets to {to} before.",
             "{table} {chain} rules {numbers} change nothing: rule {earlier} sends all their packets to {to} before.",
             len(again),
             table=earlier.table, chain=earlier.chain, numbers=numbers_of(again), earlier=earlier.position, to=to,
         ),
-        (of_rule(earlier), *map(of_rule, again)),
         message(
             "Packets that come back from {to} meet the same rules there again. Rules that should limit what is sent"
             " there have no effect as long as rule {earlier} comes first.",
             to=to, earlier=earlier.position,
         ),
-        "; ".join(f"{tool_of(family)} {earlier.table_option}-D {one.chain} {one.position}" for one in reversed(again)),
+    )  # fmt: skip
+
+
+def _same_jumps(family: Family, rules: list[Rule], title: Message, why: Message) -> Finding:
+    """Return the finding about jumps of one chain, of which the first makes the others unnecessary."""
+    delete = f"{tool_of(family)} {rules[0].table_option}-D {rules[0].chain}"
+    return Finding(
+        "redundant-rule",
+        title,
+        tuple(map(of_rule, rules)),
+        why,
+        "; ".join(f"{delete} {one.position}" for one in reversed(rules[1:])),
         None,
         family,
-    )  # fmt: skip
+    )
 
 
 def _bans_added_again(family: Family, chain: Chain, bans: Sequence[tuple[Chain, list[Rule]]]) -> Finding:

@@ -26,7 +26,7 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
         shown = scene.ask_past_output("host", "internet", family, proto="tcp", dport=443)
         if shown is None and has_only_nftables(scene, family):
             shown = scene.ask("host", "internet", family, proto="tcp", dport=443)
-        if shown is None or (step := _reply_dropped(shown)) is None:
+        if shown is None or (step := reply_blocked(shown, "INPUT")) is None:
             continue
         if step.table != "filter":
             yield _drops_replies_of_nftables(family, step, shown)
@@ -35,13 +35,13 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
             yield _drops_replies(scene, family, step, shown if is_shown else None)
 
 
-def _reply_dropped(shown: Explanation) -> Step | None:
-    """Return the step of INPUT that drops the reply to an accepted packet of the host."""
+def reply_blocked(shown: Explanation, hook: str) -> Step | None:
+    """Return the step of a hook at which rules block the reply to an accepted packet; None if none do there."""
     if len(shown.trace.legs) < 2 or shown.trace.legs[0].verdict != "ACCEPT":
         return None
     reply = shown.trace.legs[1]
     step = reply.deciding
-    if reply.verdict not in ("DROP", "REJECT") or step is None or step.hook != "INPUT" or step.table is None:
+    if reply.verdict not in ("DROP", "REJECT") or step is None or step.hook != hook or step.table is None:
         return None
     return step
 

@@ -85,10 +85,8 @@ class Evidence:
         self.ruled_by_docker: set[str] = set()
         self.userland_proxy: bool | None = None
         self._translated: dict[str, None] = {}
-        #: interfaces of which rules forward ports, so they lead outside
-        self._forwards_from: set[str] = set()
-        #: those rules
-        self._inbound: list[Rule] = []
+        #: interfaces of which rules forward ports, so they lead outside, with these rules
+        self._forwards_from: dict[str | None, list[Rule]] = {}
         #: addresses that rules expect behind the external interface
         self._leaves_outside: set[Member] = set()
         self.lan: list[Prefix] = []
@@ -218,9 +216,7 @@ class Evidence:
 
     def forwarded_to_from(self, interface: str | None) -> set[Member]:
         """Return the addresses to which rules forward what arrives on an interface."""
-        if interface not in self._forwards_from:
-            return set()
-        rules = (rule for rule in self._inbound if rule.parameters.in_interface == interface)
+        rules = self._forwards_from.get(interface, ())
         return {member for rule in rules if (member := forwarded_to(rule)) is not None}
 
     def is_dockers(self, bridge: str) -> bool:
@@ -268,8 +264,7 @@ class Evidence:
             return
         name = rule.parameters.in_interface
         if name and "in_interface" not in rule.parameters.negated:
-            self._forwards_from.add(name)
-            self._inbound.append(rule)
+            self._forwards_from.setdefault(name, []).append(rule)
 
     def _note_interfaces(self, rule: Rule) -> None:
         parameters, target = rule.parameters, rule.jump.chain if rule.jump is not None else ""
