@@ -112,13 +112,7 @@ def read_source(path: str | Path, *, any_text: bool = False) -> Source:
                     captures=_some(captures),
                 )
             )
-        return _checked(
-            Source(
-                str(path),
-                {one: _utf8(data) for one, data in files.items()} if any_text else files,
-                texts=texts,
-            )
-        )
+        return _checked(str(path), files, texts, any_text)
     return _from_bytes(str(path), read_file(path), any_text)
 
 
@@ -195,9 +189,7 @@ def _from_bytes(name: str, data: bytes, any_text: bool) -> Source:
                 why=why,
             )
         ) from None
-    return _checked(
-        Source(name, {one: _utf8(data) for one, data in files.items()} if any_text else files, texts=texts)
-    )
+    return _checked(name, files, texts, any_text)
 
 
 def _has_dump(files: Container[str]) -> bool:
@@ -272,17 +264,16 @@ def _utf8(data: bytes) -> bytes:
         return data
 
 
-def _checked(source: Source) -> Source:
-    if (
-        not _has_dump(source.files)
-        and not source.texts
-        and not any(name in source.files for name in LISTINGS)
-    ):
+def _checked(name: str, files: dict[str, bytes], texts: dict[str, bytes], any_text: bool) -> Source:
+    """Return the files of a capture as a source, if it has rules or other texts."""
+    if not _has_dump(files) and not texts and not any(one in files for one in LISTINGS):
         raise CaptureError(
             message(
                 "{name}: not a capture: it has no iptables-save.txt; save the output of `iptables-save -c` "
                 "there under that name, or make a capture with `iptsim collect`",
-                name=source.name,
+                name=name,
             )
         )
-    return source
+    if any_text:
+        files = {one: _utf8(data) for one, data in files.items()}
+    return Source(name, files, texts=texts)
