@@ -20,7 +20,7 @@ from iptsim.netfilter.listeners import unsaved
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.watch import Side, Watch
-from iptsim.netfilter.way_back import with_way_back
+from iptsim.netfilter.way_back import address_of_bridge, with_way_back
 from iptsim.packet import FAMILIES, Family
 from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
@@ -70,7 +70,7 @@ class Simulator:
         self._idle: dict[str, Text] = {}
         self._made_from = _parts(host)
         self.kept: dict[str, Any] = {}
-        self._behind: dict[tuple[str, Family, int], Simulator | None] = {}
+        self._behind: dict[tuple[str, Family, int, bool], Simulator | None] = {}
 
     def is_current(self) -> bool:
         """Return whether the host still has the rules from which this was made."""
@@ -124,7 +124,8 @@ class Simulator:
         """Return a simulator of the host with a route to the sender; None if it needs none."""
         if not self.host.inferred or not isinstance(start.origin, Outside):
             return None
-        key = (start.origin.interface, start.packet.family, start.packet.src)
+        interface, packet = start.origin.interface, start.packet
+        key = (interface, packet.family, packet.src, address_of_bridge(interface, packet) is not None)
         if key not in self._behind:
             other = with_way_back(self.host, start)
             if len(self._behind) >= _KEPT:

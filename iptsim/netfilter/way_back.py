@@ -42,7 +42,7 @@ def with_way_back(host: Host, start: Start) -> Host | None:
             interface=name,
         )
     ]
-    if (own := _address_of_bridge(name, start.packet)) is not None:
+    if (own := address_of_bridge(name, start.packet)) is not None:
         interface = interface.model_copy(update={"kind": "bridge", "addresses": (*interface.addresses, own)})
         notes.append(
             message(
@@ -61,8 +61,12 @@ def with_way_back(host: Host, start: Start) -> Host | None:
     return replace(host, namespace=changed, assumptions=[*host.assumptions, *notes])
 
 
-def _address_of_bridge(name: str, packet: Packet) -> InterfaceAddress | None:
-    """Return a packet's destination as the address of a Docker bridge, if that is where dockerd would put it."""
+def address_of_bridge(name: str, packet: Packet) -> InterfaceAddress | None:
+    """Return a packet's destination as the address of a Docker bridge, if that is where dockerd would put it.
+
+    Args:
+        name: the interface on which the packet arrives.
+    """
     if packet.family != 4 or not (OWN_BRIDGES.fullmatch(name) or name.startswith("br-")):
         return None
     subnet = guessed_subnet(packet.src)

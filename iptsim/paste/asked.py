@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address
 from typing import Any
 
 from iptsim.host.containers import Subnet
-from iptsim.host.docker_defaults import DEFAULT_BRIDGE
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0
 from iptsim.host.model import Host
 from iptsim.host.pasted import OwnLoopback
 from iptsim.languages import message
@@ -25,13 +24,10 @@ def asked(
     for ask in reading.asks(failed=failed):
         to, sender = ask.fields["to"], {}
         if ask.container is not None:
-            name = _sender(host, ask.container, listed, to)
-            if name is None:
-                continue
+            sender = _sender(host, ask.container, listed, to)
             own = to == "localhost" or to.startswith("127.")
-            if own and name not in host.containers:
-                continue  # the loopback of a container that is not known
-            sender = {"from": name}
+            if not sender or (own and sender["from"] not in host.containers):
+                continue  # own: the loopback of a container that is not known
         if not failed or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
             yield {**ask.fields, **sender}
 
@@ -47,18 +43,19 @@ def to_itself(
             yield {"from": names[0], "to": "localhost", "proto": "tcp", "dport": one.port}
 
 
-def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> str | None:
-    """Return a container, by its name or the start of its ID, or an address in what must be its subnet; else None.
+def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> dict[str, str]:
+    """Return a container, by its name or the start of its ID, or an address in what must be its subnet; else {}.
 
-    That is the only subnet; or the one whose gateway is the destination, which only containers there use.
+    That is the only subnet; or the one whose gateway is the destination, which only containers there use. A text that
+    shows no network has that of the default bridge if the destination is its gateway.
     """
     names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
     for name in (wanted, *names):
         if name in host.containers:
-            return name
+            return {"from": name}
     known = [one.name for one in host.containers.values() if wanted and one.id.startswith(wanted)]
     if known:
-        return known[0]
+        return {"from": known[0]}
     subnets = [
         subnet
         for network in host.networks.values()
@@ -68,19 +65,24 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> str |
     ]
     if len(subnets) > 1:
         subnets = [one for one in subnets if one.gateway is not None and address_text(4, one.gateway) == to]
-    return _any_of(subnets[0], host) if len(subnets) == 1 else None
+    if not host.networks and to == address_text(4, DOCKER0.address + 1):
+        return _assumed({"from": address_text(4, DOCKER0.address + 2), "in": DEFAULT_BRIDGE}, host)
+    return _any_of(subnets[0], host) if len(subnets) == 1 else {}
 
 
-def _any_of(subnet: Subnet, host: Host) -> str | None:
-    """Return an address of a subnet that represents all of its containers; None if rules tell their packets apart."""
+def _any_of(subnet: Subnet, host: Host) -> dict[str, str]:
+    """Return an address of a subnet that represents all of its containers; {} if rules tell their packets apart."""
     for rule in host.rulesets[4].rules() if 4 in host.rulesets else ():
         of = rule.parameters.source
         if of is None or of == rule.parameters.destination:  # `-s X -d X`: of a container to itself
             continue
         if subnet.covers(4, of.address) and of.mask.bit_count() > subnet.prefix_length:
-            return None
-    first = subnet.address + 2
+            return {}
+    return _assumed({"from": address_text(4, subnet.address + 2)}, host)
+
+
+def _assumed(sender: dict[str, str], host: Host) -> dict[str, str]:
     host.assumptions.append(
-        message("The container that sends it is assumed to be {address}.", address=str(IPv4Address(first)))
+        message("The container that sends it is assumed to be {address}.", address=sender["from"])
     )
-    return str(IPv4Address(first))
+    return sender

@@ -66,4 +66,14 @@ def test_the_whole_internet_is_behind_the_interface_where_it_arrives(tmp_path: P
     path = tmp_path / "rules"
     path.write_text("*filter\n:INPUT DROP [0:0]\n-A INPUT -i eth1 -j ACCEPT\nCOMMIT\n")
     answer = iptsim.explain(path, "internet", "host", in_interface="eth0", dport=443)
-    assert answer.verdict == "DROP"
+    assert answer.verdict == "DROP"  # of the policy of INPUT
+
+
+def test_questions_about_one_sender_do_not_depend_on_their_order(tmp_path: Path) -> None:
+    """The bridge's own address is known from the destination, which the question before may not have had."""
+    path = tmp_path / "rules"
+    path.write_text("*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n")
+    host = iptsim.load_host(path)
+    for to in ("internet", "172.17.0.1"):
+        answer = iptsim.explain(host, "172.17.0.2", to, in_interface="docker0", dport=5432)
+    assert answer.verdict == "DROP"  # of the policy of INPUT

@@ -287,3 +287,13 @@ def test_a_message_without_its_command_is_no_question(tmp_path: Path) -> None:
     pasted = iptsim.load_host(path).pasted
     assert pasted is not None
     assert not pasted.asked
+
+
+def test_a_container_of_docker_in_a_text_that_shows_no_network() -> None:
+    """It is on the default bridge if it asks for that bridge's gateway (docs.docker.com: bip, 172.17.0.1/16)."""
+    rules = "root@gw:~# iptables -S INPUT\n-P INPUT DROP\n"
+    typed = "root@gw:~# docker exec app nc -vz {0} 5432\n"
+    typed += "nc: connect to {0} port 5432 (tcp) failed: Connection timed out\n"
+    expected = {**tcp("172.17.0.1", 5432), "from": "172.17.0.2", "in": "docker0"}
+    assert asked(rules + typed.format("172.17.0.1")) == (expected,)
+    assert asked(rules + typed.format("172.18.0.1")) == ()
