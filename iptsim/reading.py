@@ -5,6 +5,7 @@ The limits are documented in docs/reference/limits.md.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import re
@@ -23,7 +24,7 @@ TOTAL_LIMIT = 256 * MIB
 #: The limit, in bytes, of a JSON text; its values take up to 25 times that in memory.
 JSON_LIMIT = 32 * MIB
 
-_BOM = b"\xef\xbb\xbf"
+_BOM = codecs.BOM_UTF8
 #: Files that a shell has opened: standard input, and the pipe of `<(command)`.
 _OPENED = re.compile(r"/dev/stdin|(?:/dev|/proc/self)/fd/[0-9]+")
 #: What pydantic-core's JSON parser finds wrong (its JsonErrorType), in our words.
@@ -46,6 +47,11 @@ _JSON_FAULTS = {
 }
 #: The position of an error in that parser's messages.
 _PLACE = re.compile(r"(.*) at line ([0-9]+) column ([0-9]+)", re.DOTALL)
+
+
+def is_utf16(data: bytes) -> bool:
+    """Return whether a text begins with the mark of UTF-16, in which `>` of Windows PowerShell writes files."""
+    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def open_regular(path: str | Path) -> IO[bytes]:

@@ -151,6 +151,9 @@ cannot be read, else 1 if anything was found, else 0. In Python: `iptsim.lint(so
 
 Checks that need a list of containers (`docker inspect`) are skipped if the source has none.
 
+Remedies that insert or replace a rule name its place by number, as in the source. A command that inserts or deletes a
+rule renumbers those below it, so run `iptsim lint` again before the next such remedy in the same chain.
+
 | code | severity | finding |
 |---|---|---|
 """

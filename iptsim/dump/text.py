@@ -7,6 +7,7 @@ import re
 from iptsim.dump.complaints import Complaints
 from iptsim.errors import CaptureError, DumpSyntaxError, Span
 from iptsim.languages import message
+from iptsim.reading import is_utf16
 
 #: The start of a chain in the output of `iptables -L`.
 _SHOWN = re.compile(r"^Chain \S+ \((?:policy \S+|[0-9]+ references)", re.MULTILINE)
@@ -22,7 +23,7 @@ def decode(data: bytes, source: str, lenient: bool = False) -> str:
     Raises:
         CaptureError: it is not UTF-8.
     """
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if is_utf16(data):
         raise CaptureError(
             message(
                 "{source}: the text is UTF-16, as Windows tools write it; save it as UTF-8", source=source

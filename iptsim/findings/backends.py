@@ -8,7 +8,7 @@ from typing import Any
 from iptsim.dump.header import warns_of_legacy
 from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Evidence, Finding, of_policy
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy
 from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, PublishedPort
@@ -17,8 +17,6 @@ from iptsim.packet import Family, protocol_name
 
 #: How a port is published on all IPv4 addresses.
 _EVERY_ADDRESS = (None, "0.0.0.0")  # noqa: S104 - only compared
-#: At most this many ports are named.
-_SHOWN = 5
 #: The checked ports of the host: services that a firewall often protects, and an unused port.
 _PORTS = (SOME_PORT, 22, 80, 443, 3306)
 
@@ -229,9 +227,9 @@ def _not_on_ipv6(scene: Scene, found: list[tuple[Publication, Explanation]]) -> 
             "{ports} is published for IPv4 only, although the host has an IPv6 address.",
             "{ports} are published for IPv4 only, although the host has an IPv6 address.",
             len(ports),
-            ports=message_joined(", ", ports[:_SHOWN]),
+            ports=message_joined(", ", ports[:SHOWN]),
         ),
-        tuple(scene.publishes(one) for one, _ in found[:_SHOWN]),
+        tuple(scene.publishes(one) for one, _ in found[:SHOWN]),
         message(
             "Clients that find the host's IPv6 address by its name get no answer there, or only after a delay."
         ),

@@ -11,15 +11,15 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.matches.set import Set
 from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.published import is_forwarded, is_on_purpose, without_nat
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family, address_text, protocol_name
 
-#: At most this many rules are tried, and at most as many named.
-_TRIED, _SHOWN = 20, 5
+#: At most this many rules are tried.
+_TRIED = 20
 _BLOCKS = ("DROP", "REJECT")
 
 
@@ -90,7 +90,7 @@ def _beside_containers(scene: Scene, family: Family) -> Iterator[Finding]:
             "INPUT blocks senders, but packets to the published {port} do not pass INPUT.",
             port=message("port {port} of {name}", port=f"{port}/{proto}", name=name),
         ),
-        tuple(of_rule(one.rule) for one in found[:_SHOWN]),
+        tuple(of_rule(one.rule) for one in found[:SHOWN]),
         message(
             "Docker's own rules, which are not shown, forward packets to published ports to the containers: they pass"
             " FORWARD and DOCKER-USER. Only with iptables=false does docker-proxy take them, so that INPUT decides."
@@ -195,7 +195,7 @@ def _finding(scene: Scene, family: Family, found: list[tuple[_Ban, Message, Expl
     return Finding(
         "bans-not-for-containers",
         message("Senders that INPUT blocks can still connect to published {port}.", port=port),
-        tuple(of_rule(one.rule) for one, _, _ in found[:_SHOWN]),
+        tuple(of_rule(one.rule) for one, _, _ in found[:SHOWN]),
         message(
             "Packets to a published port are forwarded to the container: they pass FORWARD and never reach the rules"
             " of INPUT."

@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import Jump, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import is_for_replies, packet_for
-from iptsim.findings.finding import Finding, of_rule, uses
+from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene, as_shown
 from iptsim.findings.shadow import is_chosen
@@ -17,8 +17,6 @@ from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
 _BLOCKING = ("DROP", "REJECT")
-#: At most this many rules are named.
-_SHOWN = 5
 
 
 def late(scene: Scene) -> Iterator[Finding]:
@@ -88,7 +86,7 @@ def _accepted_before(scene: Scene, family: Family, rule: Rule) -> Explanation | 
         candidates = [
             one for one in scene.rules(family, "filter", rule.target.chain) if one.target_name in _BLOCKING
         ]
-    for one in candidates[:_SHOWN]:
+    for one in candidates[:SHOWN]:
         shown = packet_for(scene, family, one, "FORWARD")
         if shown is None or shown.verdict != "ACCEPT" or uses(shown, one):
             continue
@@ -118,9 +116,9 @@ def _finding(
             "FORWARD rules {numbers} come after Docker's, which accept packets of published ports and of containers"
             " first.",
             len(behind),
-            numbers=message_joined(", ", (str(one.position) for one in behind[:_SHOWN])),
+            numbers=message_joined(", ", (str(one.position) for one in behind[:SHOWN])),
         ),
-        tuple(map(of_rule, behind[:_SHOWN])),
+        tuple(map(of_rule, behind[:SHOWN])),
         message(
             "An accepted packet passes no later rule of the chain. Docker inserts its rules at the top again when it"
             " starts."

@@ -10,7 +10,8 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.base import DECIDING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain
+from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_if, message_many
 from iptsim.owners.chain_owners import chain_owners
@@ -18,7 +19,6 @@ from iptsim.packet import Family
 
 #: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.
 _GATES = ("INPUT", "FORWARD", "DOCKER-USER")
-_SHOWN = 5
 
 
 def accepts_all(rule: Rule) -> bool:
@@ -48,7 +48,6 @@ def accept_all(scene: Scene) -> Iterator[Finding]:
 
 
 def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind: list[Rule]) -> Finding:
-    tool = tool_of(family)
     if chain.name == "DOCKER-USER":
         if behind:
             lost = message("Docker's own rules, and the rules after it, are never evaluated.")
@@ -69,7 +68,7 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
             )
     else:
         lost = message("The policy DROP never applies.")
-    evidence = (of_rule(rule), *map(of_rule, behind[:_SHOWN]))
+    evidence = (of_rule(rule), *map(of_rule, behind[:SHOWN]))
     if chain.policy == "DROP":
         evidence += (of_policy(chain),)
     hook = "FORWARD" if chain.name == "DOCKER-USER" else chain.name
@@ -93,7 +92,7 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
             "{command}, or add the missing condition to the rule; with RETURN instead of ACCEPT, Docker's rules "
             "decide.",
             "{command}, or add the missing condition to the rule (-i lo, a source).",
-            command=f"{tool} -D {chain.name} {rule.position}",
+            command=deletion(scene, family, rule),
         ),
         shown,
         family,
@@ -163,7 +162,7 @@ def _logs_only(family: Family, chain: Chain, caller: Rule, shown: Explanation) -
     return Finding(
         "logs-only",
         message("Chain {chain} only logs: it blocks nothing.", chain=chain.name),
-        (of_rule(caller), *(of_rule(rule) for rule in chain.rules[:_SHOWN])),
+        (of_rule(caller), *(of_rule(rule) for rule in chain.rules[:SHOWN])),
         message(
             "LOG lets each packet continue, so packets return from the chain, and later rules accept them."
         ),
@@ -188,7 +187,7 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
     return Finding(
         "unreferenced-chain",
         message("No packet reaches {table} {chain}.", table=chain.table, chain=chain.name),
-        (own, *map(of_rule, callers[:_SHOWN] or chain.rules[:_SHOWN])),
+        (own, *map(of_rule, callers[:SHOWN] or chain.rules[:SHOWN])),
         message("Only chains that no packet reaches jump to it.")
         if callers
         else message_many(
@@ -233,7 +232,7 @@ def empty(scene: Scene) -> Iterator[Finding]:
                         table=table.name,
                         chain=chain.name,
                     ),
-                    tuple(map(of_rule, callers[:_SHOWN])),
+                    tuple(map(of_rule, callers[:SHOWN])),
                     message(
                         "Every packet returns from it unchanged. If it should have rules, they were lost."
                     ),

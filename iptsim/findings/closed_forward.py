@@ -10,7 +10,7 @@ from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.docker_user import CHAIN
 from iptsim.findings.examples import is_for_replies
-from iptsim.findings.finding import Finding, of_rule, uses
+from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule, uses
 from iptsim.findings.order import blocks_all_unshown
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -19,8 +19,6 @@ from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
 _BLOCKING = ("DROP", "REJECT")
-#: At most this many rules are named.
-_SHOWN = 5
 _IN_ORDER = message(
     "Rules are evaluated in order, so rules that are appended behind these have no effect. libvirt writes such rules"
     " for the bridge of each of its networks."
@@ -107,9 +105,9 @@ def _unshown(family: Family, rules: list[Rule]) -> Finding:
         "forward-closed",
         message(
             "FORWARD rules {numbers} block everything, probably of an interface that this listing does not show.",
-            numbers=message_joined(", ", (str(rule.position) for rule in rules[:_SHOWN])),
+            numbers=numbers_of(rules),
         ),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         _IN_ORDER,
         message("To see the interfaces: {command}", command=f"{tool_of(family)} -L FORWARD -n -v"),
         None,
@@ -134,7 +132,7 @@ def _finding(scene: Scene, family: Family, name: str, rules: list[Rule]) -> Find
         else message(
             "FORWARD blocks what is forwarded to {name}, unless an earlier rule accepts it.", name=name
         ),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         _IN_ORDER,
         message("Insert rules before them: {commands}", commands=message_joined("; ", commands)),
         shown,

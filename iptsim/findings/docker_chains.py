@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.extensions.hidden import Hidden
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.scene import Scene, as_shown
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
@@ -16,8 +16,6 @@ from iptsim.packet import Family
 _BLOCKS = ("DROP", "REJECT")
 #: The chain for rules of the administrator.
 _OWN = "DOCKER-USER"
-#: At most this many rules are named.
-_SHOWN = 5
 
 
 def edited(scene: Scene) -> Iterator[Finding]:
@@ -62,7 +60,7 @@ def _finding(family: Family, rules: list[Rule]) -> Finding:
             len(dict.fromkeys(rule.chain for rule in rules)),
             chains=message_joined(", ", list(dict.fromkeys(rule.chain for rule in rules))),
         ),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         message(
             "A rule that was appended there (-A) comes after those that accept published ports, or behind a RETURN, so"
             " it does not see such packets. dockerd also flushes its chains when it starts, and the rule is gone."

@@ -13,7 +13,7 @@ from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.behind import SOME_CONTAINER
 from iptsim.findings.finding import Evidence, Finding, blocked_at, of_rule
-from iptsim.findings.remedy import outcome
+from iptsim.findings.remedy import deletion, outcome
 from iptsim.findings.scene import Publication, Scene
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import message, message_joined, message_many
@@ -168,7 +168,7 @@ def after_return(scene: Scene) -> Iterator[Finding]:
             command
             for number, rule in enumerate(behind, end.position)
             for command in (
-                f"{tool} -D {CHAIN} {rule.position}",
+                deletion(scene, family, rule),
                 f"{tool} -I {CHAIN} {number} {rule.specification}",
             )
         )

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.findings.docker_user import CHAIN
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
-
-#: At most this many rules are listed.
-_SHOWN = 5
 
 
 def missing(scene: Scene) -> Iterator[Finding]:
@@ -38,7 +35,7 @@ def missing(scene: Scene) -> Iterator[Finding]:
         (
             Evidence("ip6tables filter FORWARD", message("no rule jumps to {chain}", chain=CHAIN)),
             of_rule(of_docker[0]),
-            *map(of_rule, own[:_SHOWN]),
+            *map(of_rule, own[:SHOWN]),
         ),
         message(
             "Older versions of dockerd create the chain for IPv4 only: rules there do not apply to IPv6, and ip6tables"

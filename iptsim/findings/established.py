@@ -8,15 +8,13 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import header, states_of
-from iptsim.findings.finding import Finding, blocked_at, of_rule
+from iptsim.findings.finding import SHOWN, Finding, blocked_at, of_rule
 from iptsim.findings.native_chains import chains_of, has_only_nftables
 from iptsim.findings.scene import Scene, takes_port
 from iptsim.languages import message, message_joined
 from iptsim.packet import Family
 
 _REPLIES = {"ESTABLISHED", "RELATED"}
-#: At most this many rules are named.
-_SHOWN = 5
 
 
 def only(scene: Scene) -> Iterator[Finding]:
@@ -41,7 +39,7 @@ def only(scene: Scene) -> Iterator[Finding]:
         # a chain of family inet has rules for both address families
         if found and (numbers != seen or found[0][0].table in BUILTIN_CHAINS):
             seen = numbers
-            yield _finding(family, found[:_SHOWN])
+            yield _finding(family, found[:SHOWN])
 
 
 def _is_for_established(rule: Rule) -> bool:

@@ -14,7 +14,7 @@ from iptsim.address_sets import AddressSet
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import MOST_WAYS, Scene
 from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.routing_tables import routes_of
@@ -65,8 +65,6 @@ SERVICES: dict[tuple[int, int], str] = {
 _PORTS = frozenset(port for _, port in SERVICES)
 #: A rule that names more ports than this does not show what is on each of them.
 _FEW = 16
-#: At most this many rules are shown.
-_SHOWN = 5
 
 
 class _Open(NamedTuple):
@@ -345,7 +343,7 @@ def _evidence(scene: Scene, family: Family, shown: Explanation) -> tuple[Evidenc
         port = f"{leg.delivered.packet.dport}/{protocol_name(leg.delivered.packet.proto)}"
         text = message("{program} listens on {port}", program=leg.program or message("a program"), port=port)
         found.append(Evidence("ss.txt", text))
-    return tuple(found[:_SHOWN]) or (
+    return tuple(found[:SHOWN]) or (
         Evidence(scene.host.rulesets[family].source, message("no rules, so nothing is blocked")),
     )
 
@@ -416,7 +414,7 @@ def _listed(scene: Scene, answer: Reaching, receiver: str, group: list[ReachClas
             name=receiver or message("A machine behind this host"),
             ports=every.says(answer.asked),
         ),
-        tuple(evidence.values())[:_SHOWN],
+        tuple(evidence.values())[:SHOWN],
         message_sentences(
             *(
                 message("{sources}: {ports}.", sources=sources, ports=ports.says(answer.asked))
@@ -434,5 +432,5 @@ def _from(sources: AddressSet, internet: AddressSet) -> Message:
     if not left:
         return message("From every address")
     if sources.size > left.size:
-        return message("From all but {addresses}", addresses=shortened(left, _SHOWN))
-    return message("Only from {addresses}", addresses=shortened(sources, _SHOWN))
+        return message("From all but {addresses}", addresses=shortened(left, SHOWN))
+    return message("Only from {addresses}", addresses=shortened(sources, SHOWN))

@@ -19,6 +19,9 @@ from iptsim.packet import Family
 from iptsim.question.options import explain_options, line_of
 from iptsim.shown import Framed, Shown
 
+#: Up to this many things of one kind (rules, ports, lines) are shown as evidence, or named in a sentence.
+SHOWN = 5
+
 
 class Evidence(NamedTuple):
     """Something that shows a finding.
@@ -194,6 +197,18 @@ def of_rule(rule: Rule) -> Evidence:
     if rule.line:
         place = message("{place} (line {line})", place=place, line=rule.line)
     return Evidence(place, rule.text, rule)
+
+
+def numbers_of(rules: Sequence[Rule]) -> Text:
+    """Return the positions of rules: "4, 5 and 7", shortened if there are many."""
+    shown = [str(rule.position) for rule in rules[:SHOWN]]
+    if len(rules) > SHOWN:
+        return message(
+            "{numbers} and {count} more", numbers=message_joined(", ", shown), count=len(rules) - SHOWN
+        )
+    if len(shown) == 1:
+        return shown[0]
+    return message_joined(" and ", (message_joined(", ", shown[:-1]), shown[-1]))
 
 
 def blocked_at(shown: Explanation, hook: str) -> Step | None:

@@ -10,6 +10,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.findings.examples import states_of
 from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import ICMP, Family
@@ -29,7 +30,7 @@ def limited(scene: Scene) -> Iterator[Finding]:
                 one.name in ("limit", "hashlimit") for one in rule.matches
             ):
                 shown = _next_ping(scene, 4) if name == "INPUT" else None
-                yield _finding(4, established, rule, shown)
+                yield _finding(scene, 4, established, rule, shown)
                 break
 
 
@@ -45,7 +46,9 @@ def _next_ping(scene: Scene, family: Family) -> Explanation | None:
     return scene.ask("internet", "host", family, proto="icmp", icmp_type=8, state="established")
 
 
-def _finding(family: Family, established: Rule, rule: Rule, shown: Explanation | None) -> Finding:
+def _finding(
+    scene: Scene, family: Family, established: Rule, rule: Rule, shown: Explanation | None
+) -> Finding:
     tool, position = tool_of(family), established.position
     return Finding(
         "limit-sees-first-only",
@@ -61,7 +64,7 @@ def _finding(family: Family, established: Rule, rule: Rule, shown: Explanation |
         ),
         message(
             "Put the limit first: {commands}",
-            commands=f"{tool} -D {rule.chain} {rule.position}; {tool} -I {rule.chain} {position} {rule.specification}",
+            commands=f"{deletion(scene, family, rule)}; {tool} -I {rule.chain} {position} {rule.specification}",
         ),
         shown,
         family,

@@ -9,7 +9,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule, uses
-from iptsim.findings.remedy import outcome
+from iptsim.findings.remedy import deletion, outcome
 from iptsim.findings.scene import Scene
 from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.languages import message
@@ -62,7 +62,7 @@ def _twice(scene: Scene, family: Family, first: Rule, second: Rule) -> Finding:
         ),
         message(
             "If it is the first: {command}. Or restart Docker, which writes its rules again.",
-            command=f"{tool_of(family)} -t nat -D {first.chain} {first.position}",
+            command=deletion(scene, family, first),
         )
         if shown is not None and _gets_it(scene, family, first, second, shown)
         else message(
@@ -77,7 +77,7 @@ def _twice(scene: Scene, family: Family, first: Rule, second: Rule) -> Finding:
 
 def _gets_it(scene: Scene, family: Family, first: Rule, second: Rule, shown: Explanation) -> bool:
     """Return whether a packet goes where the second rule sends it if the first one is deleted."""
-    after = outcome(scene, family, [f"{tool_of(family)} -t nat -D {first.chain} {first.position}"], shown)
+    after = outcome(scene, family, [deletion(scene, family, first)], shown)
     return after is not None and any(
         step.rule is not None and step.rule.target == second.target for step in after.trace.legs[0].all_steps
     )

@@ -7,15 +7,12 @@ from dataclasses import replace
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.findings.examples import is_for_replies
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import TCP, UDP, Family, is_loopback
-
-#: At most this many rules are named.
-_SHOWN = 5
 
 
 def blocked_ports(scene: Scene) -> Iterator[Finding]:
@@ -70,9 +67,9 @@ def _finding(family: Family, found: list[tuple[Rule, int]]) -> Finding:
             "INPUT blocks port {ports}, but not for containers that publish it.",
             "INPUT blocks ports {ports}, but not for containers that publish them.",
             len(ports),
-            ports=message_joined(", ", ports[:_SHOWN]),
+            ports=message_joined(", ", ports[:SHOWN]),
         ),
-        tuple(of_rule(rule) for rule, _ in found[:_SHOWN]),
+        tuple(of_rule(rule) for rule, _ in found[:SHOWN]),
         message(
             "Docker forwards packets to published ports in nat PREROUTING, so they pass FORWARD, not INPUT; ufw's rules"
             " are in INPUT. Only for programs of the host itself, and containers with --network host, these rules hold."
@@ -115,9 +112,9 @@ def _published(family: Family, forwards: list[tuple[Rule, int]], blocking: Rule)
             "INPUT blocks the rest, but not the published port {ports}.",
             "INPUT blocks the rest, but not the published ports {ports}.",
             len(ports),
-            ports=message_joined(", ", ports[:_SHOWN]),
+            ports=message_joined(", ", ports[:SHOWN]),
         ),
-        (*(of_rule(rule) for rule, _ in forwards[:_SHOWN]), of_rule(blocking)),
+        (*(of_rule(rule) for rule, _ in forwards[:SHOWN]), of_rule(blocking)),
         message(
             "Docker forwards packets to published ports in nat PREROUTING, so they pass FORWARD and DOCKER-USER, and"
             " never INPUT."
@@ -181,7 +178,7 @@ def _outgoing(family: Family, rules: list[Rule]) -> Finding:
     return Finding(
         "output-not-for-containers",
         message("OUTPUT blocks connections of the host, but not those of containers."),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         message(
             "Containers on a bridge have network namespaces of their own: the host forwards what they send, so it"
             " passes FORWARD and DOCKER-USER, not OUTPUT."

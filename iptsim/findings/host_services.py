@@ -8,15 +8,13 @@ from typing import Any
 from iptsim.dump.ruleset import tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_CONTAINER
-from iptsim.findings.finding import Finding, filtered_at
+from iptsim.findings.finding import SHOWN, Finding, filtered_at
 from iptsim.findings.guest_services import decider_in_input, opening
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import Message, message, message_joined
 from iptsim.packet import BITS, Family, address_text
-
-_SHOWN = 5
 
 
 def closed_to_containers(scene: Scene) -> Iterator[Finding]:
@@ -41,7 +39,7 @@ def closed_to_containers(scene: Scene) -> Iterator[Finding]:
             if blocked:
                 title = message(
                     "INPUT blocks what containers send to the host: its services cannot be reached from {names}.",
-                    names=message_joined(", ", [called(one) for one, _ in blocked[:_SHOWN]]),
+                    names=message_joined(", ", [called(one) for one, _ in blocked[:SHOWN]]),
                 )
                 network, shown = blocked[0]
                 yield _finding(scene, family, title, network.bridge or "", shown)

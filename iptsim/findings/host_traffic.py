@@ -11,9 +11,9 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import HiddenAddress
 from iptsim.findings.examples import header, packet_for
-from iptsim.findings.finding import Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
 from iptsim.findings.published import of_step
-from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
 from iptsim.packet import Family, is_loopback, is_multicast
@@ -23,8 +23,6 @@ _PORTS = ((6, 80), (6, 443), (17, 53))
 _DNS = 53
 #: Conventional names of the tunnels of VPNs.
 _TUNNEL = re.compile(r"(?:tun|tap|wg|ppp|utun|nordlynx|proton|mullvad|ipsec)[\w.+-]*")
-#: At most this many rules are named.
-_SHOWN = 5
 
 
 def output_drop(scene: Scene) -> Iterator[Finding]:
@@ -252,7 +250,7 @@ def drops_some(scene: Scene) -> Iterator[Finding]:
         hooks = scene.hooks(family, "filter")
         found: list[tuple[Rule, Explanation]] = []
         for rule in scene.table(family, "filter").rules():
-            if len(found) == _SHOWN or hooks.get(rule.chain) != ("OUTPUT",) or not _is_for_destination(rule):
+            if len(found) == SHOWN or hooks.get(rule.chain) != ("OUTPUT",) or not _is_for_destination(rule):
                 continue
             shown = packet_for(scene, family, rule, "OUTPUT")
             step = shown.trace.legs[0].deciding if shown is not None else None
@@ -261,7 +259,7 @@ def drops_some(scene: Scene) -> Iterator[Finding]:
             if (step is not None and step.rule is rule) or _blocks_by_lo(rule, shown):
                 found.append((rule, shown))
         if found:
-            yield _drops_some(family, found)
+            yield _drops_some(scene, family, found)
 
 
 def _is_for_destination(rule: Rule) -> bool:
@@ -285,10 +283,10 @@ def _blocks_by_lo(rule: Rule, shown: Explanation) -> bool:
     )
 
 
-def _drops_some(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
+def _drops_some(scene: Scene, family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
     rule, shown = found[0]
     networks = dict.fromkeys(_destination(one) for one, _ in found)
-    command = f"{tool_of(family)} -D {rule.chain} {rule.position}"
+    command = deletion(scene, family, rule)
     return Finding(
         "output-drops-some",
         message("OUTPUT blocks packets of the host itself to {networks}.", networks=", ".join(networks)),

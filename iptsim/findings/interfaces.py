@@ -11,7 +11,7 @@ from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import TRANSLATING
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
@@ -19,7 +19,6 @@ from iptsim.host.namespace import Interface
 from iptsim.languages import message, message_joined, message_many
 from iptsim.packet import Family
 
-_SHOWN = 5
 #: Names of network cards (systemd.net-naming-scheme(7), and the kernel's own): interfaces that do not come and go.
 CARD = re.compile(r"(?:eth|en[opsx]|eno|wlan|wl[opsx])[\w.]*\+?")
 
@@ -102,7 +101,7 @@ def _names_port(scene: Scene, family: Family, port: str, rules: list[Rule]) -> F
             port=port,
             master=master,
         ),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         message(
             "To iptables, the interface of these packets is {master}, so the rule never matches.",
             master=master,
@@ -175,7 +174,7 @@ def _finding(
             name=name,
             uplink=uplink,
         ),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         message("No packet arrives or leaves there, so these rules match nothing."),
         message("Name the uplink instead: {command}", command=message_joined("; ", commands))
         if commands

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.mark import Mark
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Message, Text, message
@@ -25,7 +25,6 @@ _SETS = re.compile(r"-j MARK --set-xmark (0x[0-9a-f]+)(?:/(0x[0-9a-f]+))?")
 #: The priority of chains that are like those of table mangle.
 _MANGLE = -150
 _ALL = 0xFFFFFFFF
-_SHOWN = 5
 _WHY = message(
     "The kernel has routed the host's own packets before they reach OUTPUT. It routes them again only if their mark"
     " changes in OUTPUT of table mangle, or in an nftables chain of type route."
@@ -82,7 +81,7 @@ def _of_iptables(scene: Scene, family: Family, late: list[Rule]) -> Finding:
         )
     else:
         remedy = message("Put these rules into OUTPUT of table mangle (iptables -t mangle).")
-    return _finding(place_of(rule), tuple(map(of_rule, late[:_SHOWN])), remedy, family)
+    return _finding(place_of(rule), tuple(map(of_rule, late[:SHOWN])), remedy, family)
 
 
 def _of_nftables(scene: Scene, family: Family) -> Iterator[Finding]:

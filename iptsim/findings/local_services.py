@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.findings.beside_host import DRIVERS
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.pasted import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.packet import protocol_name
-
-#: At most this many are named.
-_SHOWN = 5
 
 
 def own_loopback(scene: Scene) -> Iterator[Finding]:
@@ -25,7 +22,7 @@ def own_loopback(scene: Scene) -> Iterator[Finding]:
     yield Finding(
         "container-loopback",
         title_of_loopback(first),
-        tuple(_evidence(one.line, one.text) for one in pasted.own_loopbacks[:_SHOWN]),
+        tuple(_evidence(one.line, one.text) for one in pasted.own_loopbacks[:SHOWN]),
         message(
             "Each container has its own loopback interface, so 127.0.0.1 there is the container. Such packets never"
             " reach the host: none of its rules blocks or forwards them."
@@ -89,9 +86,9 @@ def loopback_only(scene: Scene) -> Iterator[Finding]:
             "A program listens on 127.0.0.1 only: {ports}.",
             "Programs listen on 127.0.0.1 only: {ports}.",
             len(found),
-            ports=message_joined(", ", [_port(one) for one in found[:_SHOWN]]),
+            ports=message_joined(", ", [_port(one) for one in found[:SHOWN]]),
         ),
-        tuple(_evidence(one.line, one.text) for one in found[:_SHOWN]),
+        tuple(_evidence(one.line, one.text) for one in found[:SHOWN]),
         message(
             "Only programs of the same host, or in the same container, can connect there. What containers or other"
             " machines send to another address finds no listener, so the connection is refused, whatever the rules are."
@@ -122,7 +119,7 @@ def unpublished(scene: Scene) -> Iterator[Finding]:
         title_of_unpublished(first),
         tuple(
             _evidence(one.line, message("a connection to port {port} of the host failed", port=one.port))
-            for one in pasted.unpublished[:_SHOWN]
+            for one in pasted.unpublished[:SHOWN]
         ),
         message(
             "EXPOSE, and expose in a Compose file, only document a port: Docker writes no rule for it, and nothing"
@@ -149,7 +146,7 @@ def stopped(scene: Scene) -> Iterator[Finding]:
         title_of_stopped(first),
         tuple(
             _evidence(one.line, message("a connection to port {port} failed", port=one.port))
-            for one in pasted.stopped[:_SHOWN]
+            for one in pasted.stopped[:SHOWN]
         ),
         message(
             "Docker publishes ports only while the container runs, so nothing listens there, whatever the rules are."
@@ -189,18 +186,18 @@ def withheld(scene: Scene) -> Iterator[Finding]:
             "Docker does not publish the ports of {names}: its only network is internal.",
             "Docker does not publish the ports of {names}: their only networks are internal.",
             len(found),
-            names=message_joined(", ", [one.name for one in found[:_SHOWN]]),
+            names=message_joined(", ", [one.name for one in found[:SHOWN]]),
         ),
         tuple(
             Evidence(
                 one.name,
                 message(
                     "{ports} on {networks}",
-                    ports=message_joined(", ", list(dict.fromkeys(map(_wanted, one.withheld)))[:_SHOWN]),
+                    ports=message_joined(", ", list(dict.fromkeys(map(_wanted, one.withheld)))[:SHOWN]),
                     networks=message_joined(", ", list(one.endpoints)),
                 ),
             )
-            for one in found[:_SHOWN]
+            for one in found[:SHOWN]
         ),
         message(
             "A network with internal: true (--internal) has no way out and none in: Docker writes no DNAT rule for its"
@@ -272,14 +269,14 @@ def _discarded(
     scene: Scene, found: list[Container], title: Message, consequence: Message, remedy: Message
 ) -> Finding:
     evidence = tuple(
-        Evidence(one.name, message_joined(", ", list(dict.fromkeys(map(_wanted, one.withheld)))[:_SHOWN]))
-        for one in found[:_SHOWN]
+        Evidence(one.name, message_joined(", ", list(dict.fromkeys(map(_wanted, one.withheld)))[:SHOWN]))
+        for one in found[:SHOWN]
     )
     return Finding("ports-discarded", title, evidence, consequence, remedy, None, scene.families[0])
 
 
 def _names(found: list[Container]) -> Message:
-    return message_joined(", ", [one.name for one in found[:_SHOWN]])
+    return message_joined(", ", [one.name for one in found[:SHOWN]])
 
 
 def _inside(port: PublishedPort) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.port_forwards import forwards
+from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
@@ -48,7 +49,7 @@ def _of_ports(scene: Scene, family: Family) -> Iterator[Finding]:
                 ),
                 message(
                     "If this host is its way to the internet, remove the rule: {command}",
-                    command=f"{tool_of(family)} -t nat -D POSTROUTING {rule.position}",
+                    command=deletion(scene, family, rule),
                 ),
                 shown,
                 family,

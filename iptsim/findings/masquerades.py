@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.replies import not_masqueraded
 from iptsim.findings.scene import Scene
@@ -20,8 +20,6 @@ from iptsim.packet import Family
 _TRANSLATING = ("MASQUERADE", "SNAT")
 #: The forms of texts that show routes.
 _ROUTES = ("ip route", "ip -6 route", "route", "route -n")
-#: At most this many rules are named.
-_SHOWN = 5
 
 
 def some(scene: Scene) -> Iterator[Finding]:
@@ -90,7 +88,7 @@ def _by_other_card(scene: Scene, family: Family, rules: list[Rule], uplink: str)
             name=name,
             uplink=uplink,
         ),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         message(
             "What containers, guests or VPN clients send to the internet leaves by {uplink} with a private address, and"
             " no reply finds back.",
@@ -147,9 +145,9 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
         "masquerades-some",
         message(
             "The rules that are shown masquerade only {packets}.",
-            packets=message_joined("; ", list(dict.fromkeys(map(_packets, rules)))[:_SHOWN]),
+            packets=message_joined("; ", list(dict.fromkeys(map(_packets, rules)))[:SHOWN]),
         ),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         message(
             "What comes from another subnet, or leaves by another interface, keeps its private address, and no reply"
             " finds back. A VPN whose subnet was changed, or an uplink that is not called so, needs another rule."

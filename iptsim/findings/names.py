@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container
 from iptsim.host.pasted import UnresolvedName
 from iptsim.languages import Message, message, message_joined
 from iptsim.question.places import called, is_named, why_unresolved
-
-#: At most this many are named.
-_SHOWN = 5
 
 
 class _Case(NamedTuple):
@@ -74,9 +71,7 @@ def _case(scene: Scene, asked: UnresolvedName) -> _Case | None:
         if "." in asked.name or asked.name == "localhost":
             return None  # of another machine
         names = dict.fromkeys(_name(one) for one in known)
-        others = message(
-            "the containers are called {names}", names=message_joined(", ", list(names)[:_SHOWN])
-        )
+        others = message("the containers are called {names}", names=message_joined(", ", list(names)[:SHOWN]))
         return _Case(asked, tuple(askers), None, others)
     if len(targets) != 1:
         return None
@@ -105,7 +100,7 @@ def _name(container: Container) -> str:
 def _title(case: _Case) -> Message:
     return message(
         "{askers} cannot resolve the name {name}: {why}.",
-        askers=message_joined(", ", [one.name for one in case.askers[:_SHOWN]]),
+        askers=message_joined(", ", [one.name for one in case.askers[:SHOWN]]),
         name=case.asked.name,
         why=case.why,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.extensions.constraints import Names
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import Dead, effect_of, is_chosen, title_of
@@ -24,7 +24,6 @@ from iptsim.sets.traffic import Traffic
 #: Chains with more rules are written by programs.
 _MOST = 300
 _HOOKS = {"input": "INPUT", "forward": "FORWARD", "output": "OUTPUT"}
-_SHOWN = 5
 
 
 def never_matching(scene: Scene) -> Iterator[Finding]:
@@ -110,7 +109,7 @@ def _finding(family: Family, hiders: Sequence[Rule], rules: list[Rule]) -> Findi
     return Finding(
         "never-matches",
         title_of(dead),
-        (*map(of_rule, dead.hiders[:_SHOWN]), *map(of_rule, rules[:_SHOWN])),
+        (*map(of_rule, dead.hiders[:SHOWN]), *map(of_rule, rules[:SHOWN])),
         effect_of(dead, differing),
         message(
             "Place it before rule {number}: {command}; {list} shows the handles.",

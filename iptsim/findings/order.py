@@ -14,14 +14,12 @@ from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import LOGS
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Finding, of_rule
-from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule
+from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Scene
-from iptsim.languages import message, message_joined, message_many
+from iptsim.languages import message, message_many
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family, address_text
-
-_SHOWN = 5
 
 
 def behind_final_rule(scene: Scene) -> Iterator[Finding]:
@@ -100,10 +98,10 @@ def alike_unshown(scene: Scene) -> Iterator[Finding]:
                     behind.setdefault(id(earlier), []).append(rule)
             for rule in first.values():
                 if id(rule) in behind:
-                    yield _alike(family, rule, behind[id(rule)])
+                    yield _alike(scene, family, rule, behind[id(rule)])
 
 
-def _alike(family: Family, first: Rule, behind: list[Rule]) -> Finding:
+def _alike(scene: Scene, family: Family, first: Rule, behind: list[Rule]) -> Finding:
     tool = tool_of(family)
     return Finding(
         "never-matches",
@@ -114,17 +112,17 @@ def _alike(family: Family, first: Rule, behind: list[Rule]) -> Finding:
             " their interfaces differ.",
             len(behind),
             chain=first.chain,
-            numbers=message_joined(", ", (str(rule.position) for rule in behind[:_SHOWN])),
+            numbers=numbers_of(behind),
             first=first.position,
         ),
-        (of_rule(first), *map(of_rule, behind[:_SHOWN])),
+        (of_rule(first), *map(of_rule, behind[:SHOWN])),
         message(
             "The first rule of nat that matches decides. This listing does not show the interfaces; {command} does.",
             command=f"{tool} -t nat -L {first.chain} -n -v",
         ),
         message(
             "Delete the one that is wrong: {command}",
-            command=f"{tool} -t nat -D {first.chain} {first.position}",
+            command=deletion(scene, family, first),
         ),
         None,
         family,
@@ -149,10 +147,10 @@ def _behind_unshown(
             "{chain} rules {numbers} come after rule {final}, which blocks every packet unless it names an interface.",
             len(behind),
             chain=final.chain,
-            numbers=message_joined(", ", (str(rule.position) for rule in behind[:_SHOWN])),
+            numbers=numbers_of(behind),
             final=final.position,
         ),
-        (of_rule(final), *map(of_rule, behind[:_SHOWN])),
+        (of_rule(final), *map(of_rule, behind[:SHOWN])),
         message(
             "Rules are evaluated in order. This listing does not show the interfaces; {command} does.",
             command=f"{tool_of(family)} -L {final.chain} -n -v",
@@ -213,7 +211,7 @@ def _finding(
 ) -> Finding:
     tool = tool_of(family)
     commands = (
-        f"{tool} -D {chain.name} {final.position}",
+        deletion(scene, family, final),
         f"{tool} -A {chain.name} {final.specification}",
     )
     return Finding(
@@ -224,10 +222,10 @@ def _finding(
             len(behind),
             chain=chain.name,
             final=final.position,
-            numbers=message_joined(", ", (str(rule.position) for rule in behind[:_SHOWN])),
+            numbers=numbers_of(behind),
             program=authorship(behind[0], scene.host)[0],
         ),
-        (of_rule(final), *map(of_rule, behind[:_SHOWN])),
+        (of_rule(final), *map(of_rule, behind[:SHOWN])),
         message(
             "Rules are evaluated in order. Those that were appended behind the {target} never see a packet.",
             target=final.target_name,

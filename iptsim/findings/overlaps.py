@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 
 from iptsim.docker.model.addressing import free_in_pools
 from iptsim.errors import CaptureError
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.docker_defaults import DEFAULT_POOLS, OWN_BRIDGES
 from iptsim.host.dockerd import DockerDaemon
@@ -15,9 +15,6 @@ from iptsim.host.members import Prefix
 from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message, message_joined
 from iptsim.packet import Family, address_text, is_link_local
-
-#: At most this many routes are named.
-_SHOWN = 5
 
 
 def with_other_networks(scene: Scene) -> Iterator[Finding]:
@@ -97,7 +94,7 @@ def _no_subnet(covering: list[Route], *, is_old: bool) -> Finding:
             "Docker finds no subnet for a new network: the routes by {devices} cover all its address pools.",
             devices=devices,
         ),
-        tuple(Evidence("ip route", _words(one)) for one in covering[:_SHOWN]),
+        tuple(Evidence("ip route", _words(one)) for one in covering[:SHOWN]),
         message(
             "They choose no subnet that overlaps with a route, except the default route; OpenVPN replaces that by"
             " 0.0.0.0/1 and 128.0.0.0/1 (redirect-gateway def1). docker network create and docker compose up fail while"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iptsim.dump.ruleset import tool_of
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.namespace import Interface
@@ -14,7 +14,6 @@ from iptsim.languages import message, message_joined
 from iptsim.packet import Family
 
 _CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
-_SHOWN = 5
 
 
 def larger_than_uplink(scene: Scene) -> Iterator[Finding]:
@@ -60,7 +59,7 @@ def _finding(scene: Scene, family: Family, uplink: Interface, large: list[tuple[
     sender = scene.members(network, family)[0].name
     flags: dict[str, Any] = {"ip_df": True} if family == 4 else {}
     shown = scene.ask(sender, "internet", family, proto="tcp", dport=443, length=size, **flags)
-    names = message_joined(", ", [called(one) for one, _ in large[:_SHOWN]])
+    names = message_joined(", ", [called(one) for one, _ in large[:SHOWN]])
     return Finding(
         "larger-than-uplink",
         message(

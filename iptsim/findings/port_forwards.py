@@ -12,16 +12,14 @@ from iptsim.extensions.base import TRANSLATING
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
-from iptsim.findings.finding import Evidence, Finding, is_readdressed, of_rule, uses
+from iptsim.findings.finding import SHOWN, Evidence, Finding, is_readdressed, of_rule, uses
+from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
-
-#: At most this many rules are named.
-_SHOWN = 5
 
 
 class Forward(NamedTuple):
@@ -138,7 +136,7 @@ def _not_for_host(scene: Scene, family: Family, found: list[tuple[Forward, Expla
             "The host's own connections to {count} forwarded ports are not forwarded.",
             len(found),
         ),
-        tuple(of_rule(one.rule) for one, _ in found[:_SHOWN]),
+        tuple(of_rule(one.rule) for one, _ in found[:SHOWN]),
         message_sentences(
             message(
                 "What the host itself sends passes OUTPUT of table nat, not PREROUTING. So a test on the host, with"
@@ -175,17 +173,17 @@ def untracked(scene: Scene) -> Iterator[Finding]:
             if tracked is None or not _is_translated(tracked):
                 continue
             seen.add(id(step.rule))
-            yield _untracked(family, step.rule, shown, tracked)
+            yield _untracked(scene, family, step.rule, shown, tracked)
 
 
-def _untracked(family: Family, rule: Rule, shown: Explanation, tracked: Explanation) -> Finding:
+def _untracked(scene: Scene, family: Family, rule: Rule, shown: Explanation, tracked: Explanation) -> Finding:
     nat = next(
         step.rule
         for trace in (tracked.trace, *tracked.trace.branches)
         for step in trace.legs[0].all_steps
         if _translates(step.table, step.verdict)
     )
-    command = f"{tool_of(family)} -t raw -D {rule.chain} {rule.position}"
+    command = deletion(scene, family, rule)
     return Finding(
         "notrack-stops-nat",
         message(
@@ -269,7 +267,7 @@ def ingress_gone(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "swarm-ingress-gone",
             message("Nothing jumps to nat DOCKER-INGRESS, so the ports of swarm services are not forwarded."),
-            tuple(of_rule(rule) for rule in rules[:_SHOWN]),
+            tuple(of_rule(rule) for rule in rules[:SHOWN]),
             message(
                 "Another program has flushed or replaced the rules that dockerd wrote when it joined the swarm."
             ),

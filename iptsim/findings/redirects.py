@@ -12,11 +12,10 @@ from iptsim.extensions.matches.owner import Owner
 from iptsim.extensions.targets.tproxy import Tproxy
 from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Finding, is_readdressed, of_rule, uses
+from iptsim.findings.finding import SHOWN, Finding, is_readdressed, numbers_of, of_rule, uses
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.port_forwards import is_tested_here, without_interface
 from iptsim.findings.scene import Scene
-from iptsim.findings.shadow import numbers_of
 from iptsim.languages import Message, message
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, is_loopback, is_multicast
@@ -24,8 +23,6 @@ from iptsim.packet import Family, address_text, is_loopback, is_multicast
 _HTTPS = 443
 #: A user ID that no program of the host has.
 _SOME_USER = 64999
-#: At most this many rules are named.
-_SHOWN = 5
 #: Networks without servers of the internet (RFC 6890), with their masks: 0, 100.64, 169.254, 198.18, 240 and more.
 _SPECIAL = (
     (0x00000000, 0xFF000000),
@@ -74,7 +71,7 @@ def _takes_every_host(scene: Scene, family: Family, found: list[tuple[Rule, Expl
             "nat PREROUTING takes every packet to {ports} that arrives, whatever host it is for.",
             ports=", ".join(ports),
         ),
-        tuple(of_rule(one) for one, _ in found[:_SHOWN]),
+        tuple(of_rule(one) for one, _ in found[:SHOWN]),
         message(
             "So it also takes what the machines behind the host send to other hosts. That is right for a transparent"
             " proxy, not for a port forward."
@@ -201,7 +198,7 @@ def own_only(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "redirects-own-only",
             message("Only connections of the host itself are redirected, not those of other machines."),
-            tuple(map(of_rule, own[:_SHOWN])),
+            tuple(map(of_rule, own[:SHOWN])),
             message(
                 "OUTPUT of table nat sees what programs of the host send. What others send to the host, or through it"
                 " (containers, VPN clients, a network behind it), passes PREROUTING, where no rule that is shown"
@@ -351,7 +348,7 @@ def _takes_its_own(scene: Scene, family: Family, found: list[tuple[Rule, Explana
     return Finding(
         "redirect-takes-own",
         _title(found),
-        tuple(of_rule(one) for one, _ in found[:_SHOWN]),
+        tuple(of_rule(one) for one, _ in found[:SHOWN]),
         message(
             "Also the connections of the program that it leads to: what a proxy or a name server asks of other hosts"
             " comes back to itself."
@@ -373,7 +370,7 @@ def _title(found: list[tuple[Rule, Explanation]]) -> Message:
             table=rule.table,
             chain=rule.chain,
             numbers=numbers_of([one for one, _ in found]),
-            ports=", ".join(str(one.question.dport or "") for _, one in found[:_SHOWN]),
+            ports=", ".join(str(one.question.dport or "") for _, one in found[:SHOWN]),
         )
     if shown.question.uid is not None:
         return message("{place} redirects what every program of root sends.", place=place)

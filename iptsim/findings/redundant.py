@@ -8,9 +8,10 @@ from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.extensions.base import DECIDING, TRANSLATING, Target
 from iptsim.extensions.hidden import Hidden, is_gap
-from iptsim.findings.finding import Finding, are_unshown, of_rule
+from iptsim.findings.finding import Finding, are_unshown, numbers_of, of_rule
+from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
-from iptsim.findings.shadow import is_chosen, numbers_of
+from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, Text, message, message_joined, message_many
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family
@@ -34,7 +35,7 @@ def redundant(scene: Scene) -> Iterator[Finding]:
                 for rule, later in found:
                     # of two that are alike, never-matches reports the later one; to delete both would be wrong
                     if is_chosen(rule, scene) and not _is_dead(scene, family, rule, later):
-                        yield _finding(family, rule, later)
+                        yield _finding(scene, family, rule, later)
 
 
 def _is_dead(scene: Scene, family: Family, rule: Rule, later: Rule) -> bool:
@@ -89,11 +90,11 @@ def repeated_jumps(scene: Scene) -> Iterator[Finding]:
                     elif is_listed or not earlier.position or not numbered:
                         continue
                     elif _is_plain(scene, family, table.name, name):
-                        yield _repeats(family, earlier, numbered)
+                        yield _repeats(scene, family, earlier, numbered)
                     elif are_unshown(scene.rules(family, table.name, name)) and (
                         alike := _alike(earlier, numbered)
                     ):
-                        yield _added_again(family, earlier, alike)
+                        yield _added_again(scene, family, earlier, alike)
                 if bans:
                     yield _bans_added_again(family, chain, bans)
 
@@ -140,9 +141,10 @@ def _alike(rule: Rule, others: Sequence[Rule]) -> list[Rule]:
     return [one for one in others if _conditions(one) == _conditions(rule)]
 
 
-def _added_again(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
+def _added_again(scene: Scene, family: Family, earlier: Rule, again: list[Rule]) -> Finding:
     to = earlier.jump.chain if earlier.jump is not None else ""
     return _same_jumps(
+        scene,
         family,
         [earlier, *again],
         message_many(
@@ -159,9 +161,10 @@ def _added_again(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
     )  # fmt: skip
 
 
-def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
+def _repeats(scene: Scene, family: Family, earlier: Rule, again: list[Rule]) -> Finding:
     to = earlier.jump.chain if earlier.jump is not None else ""
     return _same_jumps(
+        scene,
         family,
         [earlier, *again],
         message_many(
@@ -178,15 +181,14 @@ def _repeats(family: Family, earlier: Rule, again: list[Rule]) -> Finding:
     )  # fmt: skip
 
 
-def _same_jumps(family: Family, rules: list[Rule], title: Message, why: Message) -> Finding:
+def _same_jumps(scene: Scene, family: Family, rules: list[Rule], title: Message, why: Message) -> Finding:
     """Return the finding about jumps of one chain, of which the first makes the others unnecessary."""
-    delete = f"{tool_of(family)} {rules[0].table_option}-D {rules[0].chain}"
     return Finding(
         "redundant-rule",
         title,
         tuple(map(of_rule, rules)),
         why,
-        "; ".join(f"{delete} {one.position}" for one in reversed(rules[1:])),
+        deletion(scene, family, *rules[1:]),
         None,
         family,
     )
@@ -267,7 +269,7 @@ def _match(sets: RuleSets) -> PacketSet | None:
     return next(iter(sets.matches.values())) if len(sets.matches) == 1 else None
 
 
-def _finding(family: Family, rule: Rule, later: Rule) -> Finding:
+def _finding(scene: Scene, family: Family, rule: Rule, later: Rule) -> Finding:
     return Finding(
         "redundant-rule",
         message(
@@ -276,7 +278,7 @@ def _finding(family: Family, rule: Rule, later: Rule) -> Finding:
         ),
         (of_rule(rule), of_rule(later)),
         message("No rule between the two matches any of these packets, so they all meet the same verdict there."),
-        f"{tool_of(family)} {rule.table_option}-D {rule.chain} {rule.position}",
+        deletion(scene, family, rule),
         None,
         family,
     )  # fmt: skip

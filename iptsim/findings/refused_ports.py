@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Finding, of_rule
-from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import message, message_many
 from iptsim.owners.docker import is_dockers
@@ -95,7 +95,7 @@ def _remedy(
 ) -> tuple[str, ...]:
     """Return the commands that let the port's packets through: the rule moved to the end, or one before it."""
     tool = tool_of(family)
-    moved = (f"{tool} -D {rule.chain} {rule.position}", f"{tool} -A {rule.chain} {rule.specification}")
+    moved = (deletion(scene, family, rule), f"{tool} -A {rule.chain} {rule.specification}")
     address = address_text(family, publication.container.address(family) or 0)
     proto, port = protocol_name(publication.port.proto), publication.port.container_port
     there = f"{tool} -I FORWARD -d {address} -p {proto} --dport {port} -j ACCEPT"

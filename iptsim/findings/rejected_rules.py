@@ -13,14 +13,12 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.registry import find_target
 from iptsim.extensions.values import any_of
 from iptsim.findings.docker_rules import chain_missing
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.packet import Family
 
-#: At most this many rules are named.
-_SHOWN = 5
 #: Options of commands that list rules, and of those that change some.
 _LISTS = re.compile(r"\s-[a-z]*[LS][a-z]*(?=\s|$)|\s--list(?:-rules)?(?=\s|$)")
 _CHANGES = re.compile(r"\s-[AIDRPFXNEZ](?=\s|$)")
@@ -45,7 +43,7 @@ def rejected(scene: Scene) -> Iterator[Finding]:
                 place=place_of(rules[0]),
                 why=rules[0].refused,
             ),
-            tuple(map(of_rule, rules[:_SHOWN])),
+            tuple(map(of_rule, rules[:SHOWN])),
             message(
                 "iptables fails with an error, and the rule does not exist. If it is in a file, iptables-restore loads"
                 " nothing of its table."
@@ -123,7 +121,7 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
                 message("line {line}", line=one.line),
                 one.text if _is_alone(one) else message("{command} ({why})", command=one.text, why=one.why),
             )
-            for one in commands[:_SHOWN]
+            for one in commands[:SHOWN]
         )
         + (tuple(_perhaps(scene)) if all(map(_is_alone, commands)) else ()),
         message("If the command was to add a rule, the rule does not exist.")
@@ -134,7 +132,7 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
             "The command fails with an error, so its rule does not exist. A script goes on without it; iptables-restore"
             " loads nothing of the file, and wg-quick takes the interface down again."
         ),
-        message("Probably meant: {commands}", commands="; ".join(dict.fromkeys(mended[:_SHOWN])))
+        message("Probably meant: {commands}", commands="; ".join(dict.fromkeys(mended[:SHOWN])))
         if mended
         else _remedy(scene, first.family, rule)
         if rule is not None
@@ -158,7 +156,7 @@ def _perhaps(scene: Scene) -> Iterator[Evidence]:
         for rule in rules
         if rule.position and any(one.name and one.name not in _USUAL for one in rule.matches)
     ]
-    for rule in unusual[:_SHOWN]:
+    for rule in unusual[:SHOWN]:
         names = [one.name for one in rule.matches if one.name and one.name not in _USUAL]
         yield Evidence(
             place_of(rule),

@@ -5,11 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import Family
+
+#: More rules than this are deleted with a loop over their numbers.
+_FEW = 3
+
+
+def deletion(scene: Scene, family: Family, *rules: Rule) -> str:
+    """Return the commands that delete rules of a chain, the last one first.
+
+    They name a rule by its words, so that they still work when another remedy has added or deleted rules before. They
+    name it by its number if an earlier rule has the same words, or if the source shows only a part of it.
+    """
+    first = rules[0]
+    delete = f"{tool_of(family)} {first.table_option}-D {first.chain}"
+    if len(rules) > _FEW:
+        numbers = " ".join(str(rule.position) for rule in reversed(rules))
+        return f"for n in {numbers}; do {delete} $n; done"
+    return "; ".join(f"{delete} {_identity(scene, family, rule)}" for rule in reversed(rules))
+
+
+def _identity(scene: Scene, family: Family, rule: Rule) -> str:
+    """Return what -D needs to find a rule: its words, or its number."""
+    is_whole = not is_gap(rule.target) and not any(isinstance(match, Hidden) for match in rule.matches)
+    alike = (one for one in scene.rules(family, rule.table, rule.chain) if one.text == rule.text)
+    is_first = next(alike, rule) is rule
+    return rule.specification if is_whole and is_first and rule.specification else str(rule.position)
 
 
 def tried(scene: Scene, finding: Finding) -> Finding:

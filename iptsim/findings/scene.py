@@ -394,12 +394,11 @@ class Scene:
 
     def after(self, family: Family, commands: Iterable[str]) -> str | None:
         """Create a variant of the host in which iptables and sysctl commands were run; None if they fail."""
-        world = "; ".join(commands)
+        run = tuple(commands)
+        world = "; ".join(run)
         if world not in self._simulators:
             try:
-                self._simulators[world] = Simulator(
-                    reduce(partial(_run, family), world.split("; "), self.host)
-                )
+                self._simulators[world] = Simulator(reduce(partial(_run, family), run, self.host))
             except IptsimError:
                 return None
         return world

@@ -8,7 +8,7 @@ from typing import Any
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import second_address
-from iptsim.findings.finding import Finding, of_rule, uses
+from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.host.kube_services import NFT_TABLE
 from iptsim.host.nft_rulesets import ruleset_of
@@ -16,8 +16,6 @@ from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import PORT_PROTOCOLS, Family, protocol_name
 
-#: At most this many services, and rules, are shown.
-_SHOWN = 5
 _BLOCKING = frozenset({"REJECT", "DROP", "KUBE-MARK-DROP"})
 #: The chains of kube-proxy's nftables mode with services without endpoints, by a hook that leads to them.
 _NFT_CHECKS = {"forward": "service-endpoints-check", "input": "nodeport-endpoints-check"}
@@ -56,15 +54,15 @@ def _of_nftables(scene: Scene, family: Family) -> Iterator[Rule]:
 def _finding(scene: Scene, family: Family, code: str, found: dict[str, list[Rule]]) -> Finding:
     names, rules = list(found), [rule for own in found.values() for rule in own]
     first = names[0]
-    shown = next((one for one in (_refused(scene, family, rule) for rule in rules[:_SHOWN]) if one), None)
+    shown = next((one for one in (_refused(scene, family, rule) for rule in rules[:SHOWN]) if one), None)
     namespace, _, name = first.partition(":")[0].rpartition("/")
     listed = (
-        message_joined(", ", names[:_SHOWN])
-        if len(names) <= _SHOWN
+        message_joined(", ", names[:SHOWN])
+        if len(names) <= SHOWN
         else message(
             "{numbers} and {count} more",
-            numbers=message_joined(", ", names[:_SHOWN]),
-            count=len(names) - _SHOWN,
+            numbers=message_joined(", ", names[:SHOWN]),
+            count=len(names) - SHOWN,
         )
     )
     return Finding(
@@ -82,7 +80,7 @@ def _finding(scene: Scene, family: Family, code: str, found: dict[str, list[Rule
             len(names),
             names=listed,
         ),
-        tuple(of_rule(rule) for rule in rules[:_SHOWN]),
+        tuple(of_rule(rule) for rule in rules[:SHOWN]),
         message("kube-proxy writes such a rule while no ready pod matches the selector of the service.")
         if code == "kube-no-endpoints"
         else message(

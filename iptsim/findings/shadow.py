@@ -16,8 +16,8 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Finding, of_rule
-from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule
+from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.owners.docker import is_dockers
@@ -26,9 +26,6 @@ from iptsim.packet import Family
 from iptsim.sets.space import TooManyNodesError
 from iptsim.sets.traffic import DeadReason, DeadRule, Traffic
 
-_SHOWN = 5
-#: Up to this many rules are deleted with a command each.
-_FEW = 3
 #: The number of rules from which on a chain without a caller is not analysed.
 _MANY = 300
 #: Who writes rules that an administrator chooses one by one.
@@ -132,7 +129,7 @@ def _finding(scene: Scene, family: Family, dead: Dead, hooks: Sequence[str]) -> 
     differing = dead.differing
     shown = None
     if dead.first.table == "filter" and dead.reason == "hidden" and hooks:
-        for rule in (differing or dead.rules)[:_SHOWN]:
+        for rule in (differing or dead.rules)[:SHOWN]:
             found = packet_for(scene, family, rule, hooks[0])
             if found is not None and any(
                 step.rule is one for one in dead.hiders for step in found.trace.legs[0].steps
@@ -142,9 +139,9 @@ def _finding(scene: Scene, family: Family, dead: Dead, hooks: Sequence[str]) -> 
     return Finding(
         "never-matches",
         title_of(dead),
-        (*map(of_rule, dead.hiders[:_SHOWN]), *map(of_rule, dead.rules[:_SHOWN])),
+        (*map(of_rule, dead.hiders[:SHOWN]), *map(of_rule, dead.rules[:SHOWN])),
         message_sentences(effect_of(dead, differing), *_counted(dead)),
-        _remedy(dead, differing, tool_of(family)),
+        _remedy(scene, family, dead, differing),
         shown,
         family,
         _first_place(scene, family, dead, differing, shown),
@@ -267,13 +264,13 @@ def _counted(dead: Dead) -> Iterator[Message]:
             return
 
 
-def _remedy(dead: Dead, differing: Sequence[Rule], tool: str) -> Text:
-    delete = _deletion(dead.rules, tool)
+def _remedy(scene: Scene, family: Family, dead: Dead, differing: Sequence[Rule]) -> Text:
+    delete = deletion(scene, family, *dead.rules)
     if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
         return message("delete it: {delete}", delete=delete)
     if dead.reason != "hidden":
         return message("correct its conditions, or delete it: {delete}", delete=delete)
-    insert = _insertion(dead, differing, tool)
+    insert = _insertion(dead, differing, tool_of(family))
     if not insert:
         return delete
     if len(dead.rules) > 1:
@@ -286,16 +283,6 @@ def _remedy(dead: Dead, differing: Sequence[Rule], tool: str) -> Text:
     return message("{delete}; or, if it should come first: {insert}", delete=delete, insert=insert)
 
 
-def _deletion(rules: Sequence[Rule], tool: str) -> str:
-    """Return the commands that delete rules of a chain: from the last on, as each renumbers those below it."""
-    first = rules[0]
-    delete = f"{tool} {first.table_option}-D {first.chain}"
-    numbers = [str(rule.position) for rule in reversed(rules)]
-    if len(numbers) > _FEW:
-        return f"for n in {' '.join(numbers)}; do {delete} $n; done"
-    return "; ".join(f"{delete} {number}" for number in numbers)
-
-
 def _insertion(dead: Dead, differing: Sequence[Rule], tool: str) -> str:
     """Return the command that puts a rule before those that hide it; "" if they are in other chains, or do the same."""
     first = dead.first
@@ -303,15 +290,3 @@ def _insertion(dead: Dead, differing: Sequence[Rule], tool: str) -> str:
     if dead.reason != "hidden" or not differing or not before:
         return ""
     return f"{tool} {first.table_option}-I {first.chain} {min(before)} {differing[0].specification}"
-
-
-def numbers_of(rules: Sequence[Rule]) -> Text:
-    """Return the positions of rules: "4, 5 and 7", shortened if there are many."""
-    shown = [str(rule.position) for rule in rules[:_SHOWN]]
-    if len(rules) > _SHOWN:
-        return message(
-            "{numbers} and {count} more", numbers=message_joined(", ", shown), count=len(rules) - _SHOWN
-        )
-    if len(shown) == 1:
-        return shown[0]
-    return message_joined(" and ", (message_joined(", ", shown[:-1]), shown[-1]))

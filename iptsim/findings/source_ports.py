@@ -10,7 +10,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.findings.behind import second_address
 from iptsim.findings.examples import header, is_for_replies
-from iptsim.findings.finding import Finding, of_rule, uses
+from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.rule_owners import rulesets_of
@@ -18,8 +18,8 @@ from iptsim.packet import TCP, UDP, Family, protocol_name
 
 #: A port of the host that hardly any rule is for, and a source port that none names.
 _ANY_PORT, _OTHER = 9999, 40000
-#: Services listen below this port (ip_local_port_range does not reach it); at most so many rules are named.
-_SERVICES, _SHOWN = 1024, 5
+#: Services listen below this port (ip_local_port_range does not reach it).
+_SERVICES = 1024
 
 
 def trusted(scene: Scene) -> Iterator[Finding]:
@@ -96,7 +96,7 @@ def _blocks(scene: Scene, family: Family, hook: str, rules: list[Rule]) -> Findi
             position=rule.position,
             port=port,
         ),
-        tuple(map(of_rule, rules[:_SHOWN])),
+        tuple(map(of_rule, rules[:SHOWN])),
         message(
             "Clients send to the port of a service from a high port of their own, so the rule does not match them. It"
             " blocks replies of such services."

@@ -17,7 +17,7 @@ from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
 from iptsim.extensions.constraints import named
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.address_regions import sources_behind, unicast_addresses
 from iptsim.languages import Message, message
@@ -26,8 +26,8 @@ from iptsim.reaching.ends import own_addresses
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.packets import PacketSet
 
-#: Packets that are walked to confirm one interface, and addresses that are shown.
-_TRIES, _SHOWN = 12, 5
+#: Packets that are walked to confirm one interface.
+_TRIES = 12
 _DNS = 53
 #: All protocols and ports.
 _EVERY = Traffic({number: ((0, 0xFFFF),) if number in PORT_PROTOCOLS else ((0, 0),) for number in range(256)})
@@ -185,7 +185,7 @@ def _gain(scene: Scene, family: Family, found: _Spoofed) -> Finding:
             "Packets that arrive on {interface} with a source in {addresses} are accepted, although these addresses "
             "are not behind it.",
             interface=found.interface,
-            addresses=shortened(found.sources, _SHOWN),
+            addresses=shortened(found.sources, SHOWN),
         ),
         _evidence(scene, family, found),
         message(
@@ -208,7 +208,7 @@ def _unchecked(scene: Scene, family: Family, found: _Spoofed) -> Finding:
         message(
             "{interface} accepts packets from addresses that are not behind it: {addresses}.",
             interface=found.interface,
-            addresses=shortened(found.sources, _SHOWN),
+            addresses=shortened(found.sources, SHOWN),
         ),
         _evidence(scene, family, found),
         message("A packet that arrives there may have a spoofed source address."),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.ruleset import Rule
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.finding import Finding, of_rule, uses
+from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import TCP, Family
@@ -61,7 +62,7 @@ def _finding(scene: Scene, family: Family, rule: Rule) -> Finding:
         if hidden
         else message(
             "Let SSH of the host listen on another port, forward another port, or delete the rule: {command}",
-            command=f"{tool_of(family)} -t nat -D {rule.chain} {scene.shown_words(rule)}",
+            command=deletion(scene, family, rule),
         ),
         shown if shown is not None and uses(shown, rule) else None,
         family,

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import ToolError
 from iptsim.languages import Message, message, message_many, message_sentences
 
-#: At most this many commands are named, and remedies given.
-_SHOWN, _REMEDIES = 5, 2
+#: At most this many remedies are given.
+_REMEDIES = 2
 #: What errors of nft are about (nftables, src/evaluate.c and the kernel's error numbers), the most specific first.
 _NFT: tuple[tuple[re.Pattern[str], Message], ...] = (
     (
@@ -90,7 +90,7 @@ def refused(scene: Scene) -> Iterator[Finding]:
                     message("line {line}", line=one.line),
                     message("{command} ({why})", command=one.text, why=one.why),
                 )
-                for one in own[:_SHOWN]
+                for one in own[:SHOWN]
             ),
             _effect(tool),
             _remedy(own),

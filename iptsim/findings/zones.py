@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from iptsim.findings.behind import NAMES
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FirewalldPolicy, FirewalldZone, Pasted
@@ -14,9 +14,6 @@ from iptsim.languages import Message, message
 
 #: The prefix of packets that no rule of a zone's forwarding chain accepts, since firewalld 1.0.
 _DENIED = re.compile(r"^filter_FWD_(?P<zone>[\w-]+?)_(?:REJECT|DROP)")
-
-#: At most this many ports are named.
-_SHOWN = 5
 
 
 def not_forwarded(scene: Scene) -> Iterator[Finding]:
@@ -106,7 +103,7 @@ def lost_ports(scene: Scene) -> Iterator[Finding]:
                 "The ports that Podman forwards are missing in firewalld's policy {name}.", name=one.name
             ),
             (
-                Evidence(message("line {line}", line=before.line), "; ".join(lost[:_SHOWN])),
+                Evidence(message("line {line}", line=before.line), "; ".join(lost[:SHOWN])),
                 Evidence(message("line {line}", line=one.line), f"{one.name}: forward-ports:"),
             ),
             message(

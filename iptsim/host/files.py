@@ -16,7 +16,7 @@ from typing import NamedTuple
 from iptsim.errors import CaptureError, printable
 from iptsim.host.archives import DAMAGED, is_packed, is_tar, tar_members, unpacked, zip_members
 from iptsim.languages import Message, message, message_many, text_of
-from iptsim.reading import bounded, check_total, fault_of, read_file
+from iptsim.reading import bounded, check_total, fault_of, is_utf16, read_file
 
 #: The files of a capture, and the command for each. Only the first one is required.
 FILES: dict[str, str] = {
@@ -255,8 +255,8 @@ def _captures_in(folder: Path) -> list[str]:
 
 
 def _utf8(data: bytes) -> bytes:
-    """Return a text in UTF-8; `>` of Windows PowerShell writes UTF-16 with a byte order mark."""
-    if data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+    """Return a text in UTF-8, also if it is in UTF-16."""
+    if not is_utf16(data):
         return data
     try:
         return data.decode("utf-16").encode()

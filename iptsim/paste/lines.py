@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import html
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from iptsim.errors import CaptureError
 from iptsim.languages import message
 from iptsim.paste import patches
 from iptsim.paste.prefixes import is_rule, without_comments, without_prefixes
+from iptsim.reading import is_utf16
 
 #: Blanks that a shell does not recognize, and zero-width characters.
 _BLANKS = str.maketrans(
@@ -147,14 +149,13 @@ def decode(data: bytes, name: str) -> str:
     Raises:
         CaptureError: it is not text.
     """
-    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
-        if data.startswith(mark):
-            return data.decode(encoding, "replace")
-    if b"\0" in data:
+    if is_utf16(data):
+        return data.decode("utf-16", "replace")
+    if b"\0" in data and not data.startswith(codecs.BOM_UTF8):
         raise CaptureError(
             message("{name}: this is a binary file; save the output of `iptables-save -c` instead", name=name)
         )
-    return data.decode("utf-8", "replace")
+    return data.decode("utf-8-sig", "replace")
 
 
 #: Consecutive blank lines separate parts of a text, however many they are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -406,20 +407,27 @@ def test_of_two_rules_that_do_the_same_only_one_is_to_be_deleted(tmp_path: Path)
     about = [
         str(one.remedy) for one in found if "INVALID" in " ".join(str(item.text) for item in one.evidence)
     ]
-    assert about == ["iptables -D INPUT 2"]
+    assert about == ["iptables -D INPUT -m state --state INVALID -j DROP"]
 
 
 @pytest.mark.parametrize(
-    ("count", "remedy"),
+    ("ports", "remedy"),
     [
-        (2, "iptables -D INPUT 3; iptables -D INPUT 2"),
-        (5, "for n in 6 5 4 3 2; do iptables -D INPUT $n; done"),
+        (
+            (1, 2),
+            "iptables -D INPUT -p tcp -m tcp --dport 2 -j DROP; iptables -D INPUT -p tcp -m tcp --dport 1 -j DROP",
+        ),
+        # -D deletes the first rule with these words: by its number only the other one
+        ((1, 1), "iptables -D INPUT 3; iptables -D INPUT -p tcp -m tcp --dport 1 -j DROP"),
+        (range(5), "for n in 6 5 4 3 2; do iptables -D INPUT $n; done"),
     ],
 )
-def test_rules_are_deleted_from_the_last_on(count: int, remedy: str, tmp_path: Path) -> None:
-    """iptables(8): a deletion renumbers the rules below it."""
+def test_rules_are_deleted_by_their_words_or_from_the_last_on(
+    ports: Iterable[int], remedy: str, tmp_path: Path
+) -> None:
+    """iptables(8): a deletion renumbers the rules below it, so a remedy by number would not work after another."""
     rules = "-A INPUT -p tcp -j DROP\n" + "".join(
-        f"-A INPUT -p tcp -m tcp --dport {port} -j DROP\n" for port in range(count)
+        f"-A INPUT -p tcp -m tcp --dport {port} -j DROP\n" for port in ports
     )
     (tmp_path / "rules").write_text(CHAIN.format(rules))
     assert [str(one.remedy) for one in iptsim.lint(tmp_path / "rules") if one.code == "never-matches"] == [

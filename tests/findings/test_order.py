@@ -28,7 +28,8 @@ def test_dockers_rules_behind_the_final_reject_of_a_firewall(tmp_path: Path) -> 
     assert str(found.title).startswith("FORWARD rule 1 blocks every packet")
     assert found.shown is not None
     assert found.shown.verdict == "REJECT"
-    assert found.commands == ("iptables -D FORWARD 1", f"iptables -A FORWARD {REJECT[11:].strip()}")
+    words = REJECT.removeprefix("-A FORWARD").strip()
+    assert found.commands == (f"iptables -D FORWARD {words}", f"iptables -A FORWARD {words}")
     assert "usual remedy does not help" not in str(found.remedy)
 
 
