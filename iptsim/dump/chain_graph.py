@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -44,8 +45,9 @@ class Node(NamedTuple):
 class ChainGraph:
     """The hooks, chains and calls of some tables of a ruleset.
 
-    Every dump that is read needs :meth:`reached`, so no networkx graph is made for it: with 100,000 rules, reading
-    would take a quarter longer. All other questions are answered by networkx.
+    Every dump that is read needs :meth:`reached`, and every one that is run :meth:`nesting`, so no networkx graph is
+    made for these: with 100,000 rules, reading would take a quarter longer, and networkx is slow to load. All other
+    questions are answered by networkx.
 
     Args:
         tables: the tables; their chains must not change any more.
@@ -94,6 +96,24 @@ class ChainGraph:
                 for name in self.reached(table, hook):
                     found[name] = _and(found.get(name, ()), hook)
         return found
+
+    def nesting(self) -> int | None:
+        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
+        try:
+            return max(map(self._nesting, self._tables.values()), default=0)
+        except CycleError:
+            return None
+
+    def _nesting(self, table: Table) -> int:
+        """Return the maximum nesting of calls in a table; raise CycleError if there is a loop."""
+        bases = (name for name, chain in table.chains.items() if chain.builtin)
+        order = TopologicalSorter({name: _calls(table, name) for name in self.reached(table.name, *bases)})
+        order.prepare()
+        levels = 0
+        while ready := order.get_ready():
+            order.done(*ready)
+            levels += 1
+        return max(levels - 1, 0)
 
     # -- by networkx -------------------------------------------------------------------------------
 
@@ -169,16 +189,6 @@ class ChainGraph:
             for group in groups
             if len(group) > 1 or any(self.network.has_edge(one, one) for one in group)
         ]
-
-    def nesting(self) -> int | None:
-        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
-        import networkx as nx
-
-        try:
-            generations = sum(1 for _ in nx.topological_generations(self.passed))
-        except nx.NetworkXUnfeasible:
-            return None
-        return max(generations - 2, 0)  # the first two are the hooks and their base chains
 
     def loop(self) -> list[Rule]:
         """Return the rules of one loop that a packet can reach, in order; empty if there is none."""
