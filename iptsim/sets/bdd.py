@@ -7,15 +7,11 @@ Its functions are combined by `& | ^ ~`; equal functions are equal objects, with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-
-class Split(NamedTuple):
-    """The first variable that a function depends on, and the function where it is true and where it is false."""
-
-    variable: int
-    high: Any
-    low: Any
+#: The first variable that a function depends on, and the function where it is true and where it is false. Many are made
+#: for each set that is read, so it has no names.
+Split = tuple[int, Any, Any]
 
 
 class Engine(Protocol):

@@ -105,6 +105,8 @@ class Layout:
     ranges_in: dict[tuple[str, Any], Ranges] = field(default_factory=dict)
     #: the same, if they are few, for the bits from a variable on, each with the rest of the function
     small_spans: dict[tuple[Any, int], list[tuple[int, int, Any]]] = field(default_factory=dict)
+    #: functions as combinations of values, where there are few
+    combinations: dict[Any, list[dict[str, Ranges]]] = field(default_factory=dict)
     _owners: list[Place] = field(default_factory=list)
     #: each variable, and where it is false
     _literals: list[tuple[Any, Any]] = field(default_factory=list)

@@ -52,7 +52,7 @@ class OxiddEngine:
         """Return a function's first variable and its two halves; None for a constant."""
         number = function.node_var()
         halves = function.cofactors()
-        return None if number is None or halves is None else Split(number, *halves)
+        return None if number is None or halves is None else (number, *halves)
 
     def variables(self, function: BCDDFunction) -> set[int]:
         """Return the variables that a function depends on, in time proportional to its nodes."""

@@ -29,7 +29,7 @@ _MANY_NODES = 100
 _WAYS, _STRAIGHT = 64, 0.98
 #: Ranges of a field's numbers that are listed: NETMAP may leave a range of its own for every value of other bits.
 _MOST_RANGES = 300_000
-#: Lists of at most so many ranges are kept for other sets that have them in common.
+#: Lists of at most so many ranges, or combinations, are kept for other sets that have them in common.
 _FEW_RANGES = 32
 #: A range of a field's numbers, and what the other fields must be there.
 _Span = tuple[int, int, Any]
@@ -225,12 +225,13 @@ class PacketSet:
         for _ in range(_WAYS):
             split = engine.split(self.function)
             while split is not None:
-                found.add(layout.place_of(split.variable).key)
-                ways = [way for half in (split.low, split.high) if (way := engine.split(half)) is not None]
+                variable, high, low = split
+                found.add(layout.place_of(variable).key)
+                ways = [way for half in (low, high) if (way := engine.split(half)) is not None]
                 # nearly always one that leaves out the fewest fields
                 if ways and turns.random() < _STRAIGHT:
-                    next_ = min(way.variable for way in ways)
-                    ways = [way for way in ways if way.variable == next_]
+                    next_ = min(way[0] for way in ways)
+                    ways = [way for way in ways if way[0] == next_]
                 split = turns.choice(ways) if ways else None
         return found
 
@@ -289,7 +290,7 @@ class PacketSet:
         chosen = self.only(*fields) if fields else self
         return [
             {key: self._values(self.layout.places[key], ranges) for key, ranges in line.items()}
-            for line in _combinations(self.layout, chosen.function, {})
+            for line in _combinations(self.layout, chosen.function)
         ]
 
     def one(self) -> dict[str, Any]:
@@ -379,23 +380,26 @@ def _spans(layout: Layout, function: Any, place: Place) -> list[_Span]:
         start = 0
         while variable < end:
             step = split(rest)
-            if step is None or step.variable >= end:
+            if step is None or step[0] >= end:
                 return [(start, start + (1 << end - variable) - 1, rest)]
-            if step.variable > variable or false not in (step.high, step.low):
+            tested, high, low = step
+            if tested > variable:
+                high = low = rest
                 break
-            # all numbers have the same bit here
-            if step.low == false:
+            # where all numbers have the same bit
+            if low == false:
                 start += 1 << end - variable - 1
-                rest = step.high
+                rest = high
+            elif high == false:
+                rest = low
             else:
-                rest = step.low
+                break
             variable += 1
         else:
             return [(start, start, rest)]
         key = rest, variable
         found = small.get(key) or known.get(key)
         if found is None:
-            high, low = (step.high, step.low) if step.variable == variable else (rest, rest)
             found = _merged(
                 spans(low, variable + 1), _from(1 << end - variable - 1, spans(high, variable + 1))
             )
@@ -442,17 +446,24 @@ def _merged(lower: list[_Span], upper: list[_Span]) -> list[_Span]:
     return [*lower[:-1], (first, last, rest), *upper[1:]] if touch else lower + upper
 
 
-def _combinations(layout: Layout, function: Any, above: dict[str, Ranges]) -> Iterator[dict[str, Ranges]]:
-    """Yield the combinations of a function, with the values of the fields above it."""
-    if function == layout.engine.false:
-        return
+def _combinations(layout: Layout, function: Any) -> list[dict[str, Ranges]]:
+    """Return a function as disjoint combinations of the values of the fields that it depends on."""
+    found = layout.combinations.get(function)
+    if found is not None:
+        return found
     step = layout.engine.split(function)
     if step is None:
-        yield above
-        return
-    place = layout.place_of(step.variable)
+        return [] if function == layout.engine.false else [{}]
+    place = layout.place_of(step[0])
     groups: dict[Any, list[tuple[int, int]]] = {}
     for first, last, rest in _spans(layout, function, place):
         groups.setdefault(rest, []).append((first, last))
-    for rest, ranges in groups.items():
-        yield from _combinations(layout, rest, {**above, place.key: united(ranges)})
+    found = [
+        {place.key: ranges, **below}
+        for rest, spans in groups.items()
+        for ranges in [united(spans)]
+        for below in _combinations(layout, rest)
+    ]
+    if len(found) <= _FEW_RANGES:
+        layout.combinations[function] = found
+    return found

@@ -105,7 +105,7 @@ class PythonEngine:
         if not node:
             return None
         high, low = self._high[node] ^ complement, self._low[node] ^ complement
-        return Split(self._variable[node], PythonFunction(self, high), PythonFunction(self, low))
+        return self._variable[node], PythonFunction(self, high), PythonFunction(self, low)
 
     def pick(self, function: PythonFunction) -> dict[int, bool]:
         """Return the lowest values of variables for which a function is true; other variables are free."""

@@ -37,7 +37,8 @@ def table_of(engine: Any, function: Any) -> int:
     for row in range(1 << _COUNT):
         at = function
         while (split := engine.split(at)) is not None:
-            at = split.high if row >> split.variable & 1 else split.low
+            variable, high, low = split
+            at = high if row >> variable & 1 else low
         found |= (at == engine.true) << row
     return found
 
