@@ -389,6 +389,9 @@ CODES: dict[str, Kind] = {
     "listens-on-loopback": Kind(
         "info", message("In a pasted text: a service listens on 127.0.0.1 only, so others cannot connect.")
     ),
+    "published-on-loopback": Kind(
+        "info", message("In a pasted text: a port of a container is published on 127.0.0.1 only.")
+    ),
     "docker-user-private-sources": Kind(
         "info", message("In a pasted text: DOCKER-USER lets all private addresses past its restrictions.")
     ),

@@ -102,6 +102,42 @@ def loopback_only(scene: Scene) -> Iterator[Finding]:
     )
 
 
+def published_on_loopback(scene: Scene) -> Iterator[Finding]:
+    """Find, in a text about a client that connects, ports of containers that Docker publishes on 127.0.0.1 only."""
+    pasted = scene.host.pasted
+    # a Compose file names 127.0.0.1 on purpose, and has nothing around it
+    if pasted is None or not (pasted.asked or (pasted.names_client and pasted.left_out)):
+        return
+    every = list(scene.publications(4))
+    open_ = {(one.container.name, one.inside) for one in every if not one.on_loopback}
+    found = [one for one in every if one.on_loopback and (one.container.name, one.inside) not in open_]
+    if not found:
+        return
+    names = [
+        message("{outside} ({name})", outside=one.outside, name=one.container.name) for one in found[:SHOWN]
+    ]
+    yield Finding(
+        "published-on-loopback",
+        message_many(
+            "A port is published on 127.0.0.1 only: {ports}.",
+            "Ports are published on 127.0.0.1 only: {ports}.",
+            len(found),
+            ports=message_joined(", ", names),
+        ),
+        tuple(scene.publishes(one) for one in found[:SHOWN]),
+        message(
+            "Only programs of the host itself can connect there. From other machines nothing answers at the host's"
+            " other addresses, whatever the rules are. For a database or behind a proxy on the host that is right."
+        ),
+        message(
+            "If others should connect: publish it without an address (-p {port}), or with the one that they use.",
+            port=f"{found[0].port.host_port}:{found[0].port.container_port}",
+        ),
+        None,
+        4,
+    )
+
+
 def _port(one: LoopbackListener) -> Message:
     if one.program:
         return message("{port} ({program})", port=f"{one.port}/{one.proto}", program=one.program)

@@ -316,6 +316,33 @@ def test_what_an_input_that_drops_by_default_must_accept(accepts: str, tmp_path:
     assert ("input-drops-loopback" in found) is (LOOPBACK not in accepts)
 
 
+LISTED = """\
+Chain INPUT (policy DROP)
+target     prot opt source               destination
+ACCEPT     tcp  --  anywhere             anywhere             tcp dpt:ssh
+{}
+ACCEPT     all  --  anywhere             anywhere
+
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source               destination
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("", True),
+        ("ACCEPT     all  --  anywhere             anywhere             ctstate RELATED,ESTABLISHED", False),
+        ("ACCEPT     all  --  192.168.1.0/24       anywhere", True),
+    ],
+)
+def test_a_rule_of_input_whose_interface_is_hidden(rule: str, found: bool, tmp_path: Path) -> None:
+    """It is for lo, or else it opens the host: in neither case is that what its user wanted."""
+    assert (
+        "input-drops-replies" in lint(tmp_path, LISTED.format(rule).replace("\n\nACCEPT", "\nACCEPT"))
+    ) is found
+
+
 @pytest.mark.parametrize("accepts", ["", "ct state established,related accept"])
 def test_what_an_input_chain_of_nftables_must_accept(accepts: str, tmp_path: Path) -> None:
     listing = (

@@ -460,3 +460,23 @@ def test_a_network_of_docker_with_the_addresses_of_the_lan(
     )
     found = [str(one.consequence) for one in iptsim.lint(path) if one.code == "subnet-overlaps"]
     assert [text.startswith(words) for text in found] == [True] * bool(words)
+
+
+@pytest.mark.parametrize(
+    ("ports", "found"),
+    [
+        ("127.0.0.1:8888->8888/tcp", True),
+        ("0.0.0.0:8888->8888/tcp", False),
+        ("127.0.0.1:8888->8888/tcp, 192.0.2.7:8888->8888/tcp", False),
+    ],
+)
+def test_a_port_that_is_published_for_the_host_alone(tmp_path: Path, ports: str, found: bool) -> None:
+    """`-p 127.0.0.1:8888:8888` (docs.docker.com, port publishing)."""
+    title = codes(tmp_path, PS.format(ports=ports)).get("published-on-loopback", "")
+    assert title.endswith("8888/tcp (web).") is found
+
+
+def test_a_published_port_of_a_host_is_no_mistake(tmp_path: Path) -> None:
+    """It is how to publish a database; only in a text about a problem may it be the cause."""
+    (tmp_path / "compose.yaml").write_text('services: {db: {image: x, ports: ["127.0.0.1:5432:5432"]}}\n')
+    assert "published-on-loopback" not in {one.code for one in iptsim.lint(tmp_path / "compose.yaml")}
