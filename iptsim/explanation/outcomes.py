@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -129,7 +130,9 @@ def _condition(decision: Decision) -> Condition:
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    conditions: dict[Hashable, Condition]
+    """One branch: what it decides, by the number of the subject. Equal conditions of branches are one object."""
+
+    conditions: dict[int, Condition]
     explanation: Explanation
 
     @property
@@ -139,11 +142,23 @@ class _Branch:
 
 def outcomes_of(branches: Iterable[Explanation]) -> list[Outcome]:
     """Return the outcomes of the branches of an answer, as few as possible; the first that holds is right."""
+    subjects = dict[Hashable, int]()
+    known = dict[Condition, Condition]()
     made = [
-        _Branch({one.subject: one for one in conditions_of(branch.trace.decisions)}, branch)
+        _Branch(
+            {
+                subjects.setdefault(one.subject, len(subjects)): known.setdefault(one, one)
+                for one in conditions_of(branch.trace.decisions)
+            },
+            branch,
+        )
         for branch in branches
     ]
-    return [_in_order(one, made) for one in _by_acceptance(_listed(made, ()))]
+    outcomes = _by_acceptance(_listed(made, ()))
+    last = _last_places(made)
+    return [
+        _in_order(one, {subject: last[number] for subject, number in subjects.items()}) for one in outcomes
+    ]
 
 
 def _by_acceptance(outcomes: list[Outcome]) -> list[Outcome]:
@@ -166,14 +181,18 @@ def _by_acceptance(outcomes: list[Outcome]) -> list[Outcome]:
     return [replace(accepted, given=given), replace(other, either=())]
 
 
-def _in_order(outcome: Outcome, branches: list[_Branch]) -> Outcome:
-    """Return an outcome with its alternatives in the order of the walk."""
-    last = dict[Hashable, tuple[bool, int]]()
+def _last_places(branches: list[_Branch]) -> dict[int, tuple[bool, int]]:
+    """Return where the walk decides each subject, at the latest: whether for a later packet, and after how many."""
+    last = dict[int, tuple[bool, int]]()
     for one in branches:
-        for place, condition in enumerate(one.conditions.values()):
+        for place, (subject, condition) in enumerate(one.conditions.items()):
             is_later = condition.sent is not None and condition.sent != Sent()
-            subject = condition.subject
             last[subject] = max(last.get(subject, (False, 0)), (is_later, place))
+    return last
+
+
+def _in_order(outcome: Outcome, last: dict[Hashable, tuple[bool, int]]) -> Outcome:
+    """Return an outcome with its alternatives in the order of the walk."""
     groups = [tuple(sorted(group, key=lambda one: last[one.subject])) for group in outcome.given]
     either = sorted(outcome.either, key=lambda one: last[one.subject])
     return replace(outcome, given=tuple(groups), either=tuple(either))
@@ -181,13 +200,16 @@ def _in_order(outcome: Outcome, branches: list[_Branch]) -> Outcome:
 
 def _listed(branches: list[_Branch], given: tuple[tuple[Condition, ...], ...]) -> list[Outcome]:
     found = list[Outcome]()
-    while len({one.verdict for one in branches}) > 1:
+    tally = _Tally(branches)
+    while len(tally.verdicts) > 1:
         wanted = found[-1].verdict if found else ""
-        condition = _telling(branches, wanted)
-        if condition is None:
+        telling = tally.telling(branches, wanted)
+        if telling is None:
             return found + _split(branches, given)
-        having = [one for one in branches if one.conditions.get(condition.subject) == condition]
-        branches = [one for one in branches if one.conditions.get(condition.subject) != condition]
+        subject, condition = telling
+        having = [one for one in branches if one.conditions.get(subject) is condition]
+        branches = [one for one in branches if one.conditions.get(subject) is not condition]
+        tally.remove(having)
         shown = tuple(one.explanation for one in having)
         outcome = Outcome(having[0].verdict, given, (condition,), shown)
         if outcome.verdict == wanted:
@@ -199,29 +221,65 @@ def _listed(branches: list[_Branch], given: tuple[tuple[Condition, ...], ...]) -
     return [*found, Outcome(branches[0].verdict, given, (), shown)]
 
 
-def _telling(branches: list[_Branch], wanted: str) -> Condition | None:
-    """Return a condition that tells the verdict alone, best one of a certain verdict."""
-    verdicts = dict[Condition, set[str]]()
-    for one in branches:
-        for condition in one.conditions.values():
-            verdicts.setdefault(condition, set()).add(one.verdict)
-    telling = [
-        condition
-        for condition, found in verdicts.items()
-        if len(found) == 1 and (_ends(condition, found) or _is_certain(condition, found, branches))
-    ]
-    return min(telling, key=lambda one: (wanted not in verdicts[one], one.does in _NEGATIVE), default=None)
+class _Tally:
+    """How many of some branches have each verdict: of all, of those with a condition, of those that decide a subject.
+
+    Kept up to date as branches are removed: there may be hundreds, each with hundreds of conditions.
+    """
+
+    def __init__(self, branches: list[_Branch]) -> None:
+        self.verdicts = Counter(one.verdict for one in branches)
+        self._having: dict[int, Counter[str]] = {}
+        self._deciding: dict[int, Counter[str]] = {}
+        self._conditions: dict[int, tuple[int, Condition]] = {}
+        for one in branches:
+            for subject, condition in one.conditions.items():
+                self._conditions[id(condition)] = subject, condition
+                self._having.setdefault(id(condition), Counter())[one.verdict] += 1
+                self._deciding.setdefault(subject, Counter())[one.verdict] += 1
+
+    def remove(self, branches: list[_Branch]) -> None:
+        """Remove branches."""
+        for one in branches:
+            _take(self.verdicts, one.verdict)
+            for subject, condition in one.conditions.items():
+                _take(self._having[id(condition)], one.verdict)
+                _take(self._deciding[subject], one.verdict)
+
+    def telling(self, branches: list[_Branch], wanted: str) -> tuple[int, Condition] | None:
+        """Return a condition that tells the verdict alone, best one of a certain verdict; and its subject.
+
+        Args:
+            branches: those that are left, of which the first decides between conditions that are as good.
+            wanted: the verdict.
+        """
+        ranks = {
+            key: (wanted not in having, self._conditions[key][1].does in _NEGATIVE)
+            for key, having in self._having.items()
+            if len(having) == 1 and self._tells(*self._conditions[key], *having)
+        }
+        best = min(ranks.values(), default=None)
+        for one in branches:
+            for subject, condition in one.conditions.items():
+                if best is not None and ranks.get(id(condition)) == best:
+                    return subject, condition
+        return None
+
+    def _tells(self, subject: int, condition: Condition, verdict: str) -> bool:
+        """Return whether a condition that only branches with this verdict have tells it.
+
+        It says that the packet is blocked, or branches on which its subject is not decided have the verdict too.
+        """
+        if condition.does == "blocks" and verdict in ("DROP", "REJECT"):
+            return True
+        deciding = self._deciding[subject]
+        return all(count == deciding[other] for other, count in self.verdicts.items() if other != verdict)
 
 
-def _ends(condition: Condition, verdicts: set[str]) -> bool:
-    """Return whether a condition says that the packet is blocked."""
-    return condition.does == "blocks" and verdicts <= {"DROP", "REJECT"}
-
-
-def _is_certain(condition: Condition, verdicts: set[str], branches: list[_Branch]) -> bool:
-    """Return whether branches on which the same thing is not decided have the same verdict too."""
-    others = {one.verdict for one in branches if condition.subject not in one.conditions}
-    return others <= verdicts
+def _take(counts: Counter[str], verdict: str) -> None:
+    counts[verdict] -= 1
+    if not counts[verdict]:
+        del counts[verdict]
 
 
 def _split(branches: list[_Branch], given: tuple[tuple[Condition, ...], ...]) -> list[Outcome]:
@@ -235,7 +293,7 @@ def _split(branches: list[_Branch], given: tuple[tuple[Condition, ...], ...]) ->
         side = [
             _Branch({key: value for key, value in one.conditions.items() if key != subject}, one.explanation)
             for one in branches
-            if one.conditions.get(subject, condition) == condition
+            if one.conditions.get(subject, condition) is condition
         ]
         lists.append((len(side), condition.does in _NEGATIVE, condition, side))
     lists.sort(key=lambda one: one[:2])

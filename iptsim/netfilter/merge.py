@@ -109,7 +109,7 @@ def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
     if trace.branches:
         return [
             way
-            if any(known.same(taken) for known in way.decisions)
+            if any(known.step == taken.step and known.same(taken) for known in way.decisions)
             else replace(way, decisions=[taken, *way.decisions])
             for way in trace.branches
         ]
