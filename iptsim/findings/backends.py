@@ -47,9 +47,10 @@ def mixed(scene: Scene) -> Iterator[Finding]:
             yield Finding(
                 "mixed-backends",
                 message(
-                    "Besides these rules of iptables-{backend} there are rules of iptables-legacy, which the source "
+                    "Besides these rules of iptables-{backend} there are rules of iptables-{other}, which the source "
                     "lacks.",
                     backend=_backend(main),
+                    other="nft" if main.backend == "legacy" else "legacy",
                 ),
                 (Evidence(main.source, warning),),
                 message(

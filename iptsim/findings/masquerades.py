@@ -13,7 +13,7 @@ from iptsim.findings.interfaces import CARD
 from iptsim.findings.replies import not_masqueraded
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
-from iptsim.languages import Text, message, message_joined
+from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
@@ -148,9 +148,13 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
             packets=message_joined("; ", list(dict.fromkeys(map(_packets, rules)))[:SHOWN]),
         ),
         tuple(map(of_rule, rules[:SHOWN])),
-        message(
-            "What comes from another subnet, or leaves by another interface, keeps its private address, and no reply"
-            " finds back. A VPN whose subnet was changed, or an uplink that is not called so, needs another rule."
+        message_sentences(
+            message(
+                "What comes from another subnet, or leaves by another interface, keeps its private address, and no"
+                " reply finds back. A VPN whose subnet was changed, or an uplink that is not called so, needs another"
+                " rule."
+            ),
+            *(_within(rule) for rule in rules if _is_everywhere(rule)),
         ),
         message(
             "Compare the subnet with the clients' addresses, and the interface with that of: ip route get 192.0.2.1."
@@ -159,6 +163,22 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
         ),
         shown if kept else None,
         family,
+    )
+
+
+def _is_everywhere(rule: Rule) -> bool:
+    """Return whether a rule gives what a subnet sends one other address, wherever it goes, also to its own members."""
+    parameters = rule.parameters
+    return rule.target_name == "SNAT" and parameters.out_interface is None and parameters.destination is None
+
+
+def _within(rule: Rule) -> Message:
+    source = rule.parameters.source
+    return message(
+        "Rule {number} names neither an outgoing interface (-o) nor a destination (! -d {subnet}), so it also"
+        " translates what members of {subnet}, this host among them, send to each other.",
+        number=rule.position,
+        subnet=source.short if source is not None else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""Rules of nftables that no packet can match, because rules before them take all of their packets."""
+"""Rules of nftables that no packet can match: their conditions exclude each other, or rules before them take all."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _whole(ruleset: Ruleset, dead: Mapping[int, Sequence[Rule]]) -> Iterator[lis
 
 
 def _dead(ruleset: Ruleset, chain: NftChain, family: Family) -> dict[int, list[Rule]]:
-    """Return the rules that others hide, by identity, with those that hide them.
+    """Return the rules that never match, by identity, with those that hide them: none if their conditions conflict.
 
     Packets enter the base chain as they enter the chain of iptables at its hook.
 
@@ -90,7 +90,7 @@ def _dead(ruleset: Ruleset, chain: NftChain, family: Family) -> dict[int, list[R
     return {
         id(originals[id(one.rule)]): [originals[id(hider)] for hider in one.hidden_by]
         for one in found
-        if one.reason == "hidden"
+        if one.reason in ("hidden", "contradiction")
     }
 
 
@@ -104,21 +104,32 @@ def _copy(rule: Rule, names: Mapping[str, str]) -> Rule:
 
 def _finding(family: Family, hiders: Sequence[Rule], rules: list[Rule]) -> Finding:
     takers = {(one.chain, one.position): one for one in reversed(hiders)}
-    dead = Dead("hidden", rules, tuple(reversed(takers.values())))
+    dead = Dead("hidden" if hiders else "contradiction", rules, tuple(reversed(takers.values())))
     chain, differing = f"{dead.first.table} {dead.first.chain}", dead.differing
     return Finding(
         "never-matches",
         title_of(dead),
         (*map(of_rule, dead.hiders[:SHOWN]), *map(of_rule, rules[:SHOWN])),
         effect_of(dead, differing),
-        message(
+        _remedy(dead, chain, differing),
+        None,
+        family,
+    )
+
+
+def _remedy(dead: Dead, chain: str, differing: Sequence[Rule]) -> Message:
+    if not dead.hiders:
+        return message(
+            "All conditions of a rule must be true. Where one of several should be, write a set, or a rule for each: "
+            "{ports}; {protocols}.",
+            ports="tcp dport { 80, 443 }",
+            protocols="meta l4proto { tcp, udp } th dport 53",
+        )
+    if differing:
+        return message(
             "Place it before rule {number}: {command}; {list} shows the handles.",
             number=dead.hiders[0].position,
             command=f"nft insert rule {chain} handle HANDLE ...",
             list=f"nft -a list chain {chain}",
         )
-        if differing
-        else message("Delete it: {command}", command=f"nft delete rule {chain} handle HANDLE"),
-        None,
-        family,
-    )
+    return message("Delete it: {command}", command=f"nft delete rule {chain} handle HANDLE")

@@ -15,15 +15,19 @@ from iptsim.languages import Message, message
 #: The prefix of packets that no rule of a zone's forwarding chain accepts, since firewalld 1.0.
 _DENIED = re.compile(r"^filter_FWD_(?P<zone>[\w-]+?)_(?:REJECT|DROP)")
 
+#: The targets of zones that block what nothing accepts, also if it is forwarded.
+_BLOCKING = ("DROP", "%%REJECT%%")
+
 
 def not_forwarded(scene: Scene) -> Iterator[Finding]:
     """Find zones of tunnels and guests that forward nothing to the zone of the uplink, and that nothing masquerades.
 
-    Source: firewalld.zone(5): only the target ACCEPT, masquerading or a policy lets packets pass from zone to zone.
+    Source: firewalld.zone(5): only the target ACCEPT, masquerading or a policy lets packets pass from zone to zone. A
+    target that blocks ends what the first zone decides, before the second one (nftables.py: filter_FWDI before _FWDO).
     """
     pasted = scene.host.pasted
     zones = pasted.zones if pasted is not None else ()
-    if pasted is not None and (logged := _logged(pasted)) is not None:
+    if pasted is not None and (logged := _logged(pasted) or _closed(pasted)) is not None:
         yield logged
         return
     uplink = next((one for one in zones if any(map(CARD.fullmatch, one.interfaces))), None)
@@ -62,6 +66,33 @@ def _logged(pasted: Pasted) -> Finding | None:
             _policy(found["zone"], there.name, masquerades=there.masquerades),
             None,
             line.family,
+        )
+    return None
+
+
+def _closed(pasted: Pasted) -> Finding | None:
+    """Return the finding about a zone that blocks all that comes from it, although another zone masquerades."""
+    for zone in pasted.zones:
+        there = next((one for one in pasted.zones if one.masquerades and one.name != zone.name), None)
+        if there is None or zone.target not in _BLOCKING or not zone.interfaces or zone.masquerades:
+            continue
+        if any(one.allows(zone.name, there.name) for one in pasted.policies):
+            continue
+        target = zone.target.strip("%")
+        return Finding(
+            "zone-not-forwarded",
+            _title(zone.interfaces[0], zone.name, there.name),
+            (Evidence(message("line {line}", line=zone.line), f"{zone.name}: target: {zone.target}"),),
+            message(
+                "The target {target} of zone {zone} also blocks all that is forwarded from it, before the masquerading"
+                " of zone {there} could let it pass. Policies come before zones.",
+                target=target,
+                zone=zone.name,
+                there=there.name,
+            ),
+            _policy(zone.name, there.name, masquerades=True),
+            None,
+            4,
         )
     return None
 

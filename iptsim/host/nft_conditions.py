@@ -340,8 +340,18 @@ class Conditions(Restrictions):
             name = _HEADER_FIELDS.get((protocol, field))
             return self._header(name, values, negated=negated) if name is not None else None
         if field in ("sport", "dport") and protocol in TRANSPORTS:
+            options = ports(field, values, negated=negated)
+            if (
+                self.protocols is not None
+                and protocol not in self.protocols
+                and options
+                and len(options) == 1
+            ):
+                # no packet has both protocols; the condition stays, so that the rule is shown with it
+                self.also.append(f"-p {protocol} {options[0]}")
+                return ALWAYS
             self.only([protocol])
-            return ports(field, values, negated=negated)
+            return options
         if field in ("sport", "dport") and protocol == "th" and self.protocols:
             return ports(field, values, negated=negated)
         if field == "type" and protocol in ("icmp", "icmpv6"):

@@ -2,7 +2,7 @@
 
 Sources: ufw's before.rules and src/backend_iptables.py; ufw-docker's after.rules; firewalld's ipXtables.py and
 nftables.py (log-denied); Shorewall's LOGFORMAT ("Shorewall:%s:%s:", since 5.1 "%s %s "), and its FAQ 17 on built-in
-chains; csf.pl; NixOS's firewall-iptables.nix and firewall-nftables.nix.
+chains; csf.pl; firehol's UNMATCHED_*_POLICY; NixOS's firewall-iptables.nix and firewall-nftables.nix.
 """
 
 from __future__ import annotations
@@ -44,9 +44,16 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
     (r"Shorewall:(?P<zone>[\w-]+):(?P<what>[A-Z]+):", lambda found: message(
         "Shorewall logged it in chain {zone}: the policy or a rule there is {what}.",
         zone=found["zone"], what=found["what"])),
-    (r"Firewall: \*[A-Z0-9]+_(?P<zone>IN|OUT) Blocked", lambda found: message(
-        "csf logged it in chain LOGDROP{zone}, and then dropped it: its port is not among those that csf.conf opens.",
+    (r"Firewall: \*(?P<list>(?:TCP|UDP)6?)_?(?P<zone>IN|OUT) Blocked", lambda found: message(
+        "csf logged it in chain LOGDROP{zone}, and then dropped it: its port is not in {setting} of /etc/csf/csf.conf.",
+        zone=found["zone"], setting=f"{found['list']}_{found['zone']}")),
+    (r"Firewall: \*[A-Z0-9]+?_?(?P<zone>IN|OUT) Blocked", lambda found: message(
+        "csf logged it in chain LOGDROP{zone}, and then dropped it: no setting of /etc/csf/csf.conf allows it.",
         zone=found["zone"])),
+    (r"(?:^|\])(?P<chain>IN|OUT|PASS)-unknown:", lambda found: message(
+        "FireHOL logged it ({chain}-unknown), and then dropped it: no {statement} statement of firehol.conf accepts "
+        "it.",
+        chain=found["chain"], statement="router" if found["chain"] == "PASS" else "interface")),
 )  # fmt: skip
 
 

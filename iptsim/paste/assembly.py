@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from iptsim.dump.header import warns_of_legacy
 from iptsim.dump.ruleset import DumpWarning, Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host.capture import host_of
@@ -28,7 +29,7 @@ from iptsim.paste.joined_files import add_facts
 from iptsim.paste.lines import decode, lines_of
 from iptsim.paste.local_services import own_loopbacks
 from iptsim.paste.logged_addresses import own_addresses, route_as_logged
-from iptsim.paste.logged_rules import nothing_shown, rules_of
+from iptsim.paste.logged_rules import add_logged, nothing_shown, rules_of
 from iptsim.paste.pasted import pasted
 from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned, Zone
 from iptsim.paste.reloads import flushed, reloads, run_after_docker
@@ -122,6 +123,9 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         ruleset.warnings += (DumpWarning(piece.text, piece.line) for piece in warned)
         # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in warned)
+        noted = {piece.line for piece in warned}
+        apart = (line.text.strip() for line in every if line.number not in noted)
+        ruleset.trailer += tuple(filter(warns_of_legacy, apart))
     return host
 
 
@@ -134,7 +138,11 @@ def _rules(reading: Reading) -> list[Rules]:
             # firewalld's own table of nft comes after those of iptables (nftables.py: NFT_HOOKS)
             piece.whole = piece.table not in listed
             rules.append(piece)
-    rules += rules_of(reading.of(Logged), {(piece.family or 4, piece.table) for piece in rules})
+    logged = reading.of(Logged)
+    for piece in rules:
+        if piece.status and piece.table == "filter":
+            add_logged(piece, [one for one in logged if one.family == (piece.family or 4)])
+    rules += rules_of(logged, {(piece.family or 4, piece.table) for piece in rules})
     with_docker = any(isinstance(piece, (Listed, Settings)) for piece in reading.pieces)
     for piece in rules:
         if piece.adds_chains and with_docker:  # to those of Docker

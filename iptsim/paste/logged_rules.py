@@ -31,6 +31,15 @@ def rules_of(logged: Sequence[Logged], shown: set[tuple[int, str]]) -> list[Rule
     return found
 
 
+def add_logged(status: Rules, logged: Sequence[Logged]) -> None:
+    """Add the rules that log lines prove to the filter table of a firewall's own status, in chains that this lacks."""
+    shown = {item.name for item in status.items if isinstance(item, ChainItem)}
+    for hook in _SHOWN:
+        own = [one for one in logged if one.hook == hook and one.visit is None and one.verdict is not None]
+        if own and hook not in shown:
+            status.items += [*(rule for one in own for rule in _logging(one)), GapItem(hook, 0, "")]
+
+
 def nothing_shown(family: int = 4) -> Rules:
     """Return an empty filter table in which everything is unknown."""
     rules = Rules("filter", 6 if family == 6 else 4, fragment=True)
@@ -43,12 +52,17 @@ def _of_log(logged: Sequence[Logged]) -> Rules:
     """Return the LOG rules that wrote lines, each followed by the rule that its prefix suggests."""
     rules = nothing_shown(logged[0].family)
     for one in logged:
-        prefix = ["--log-prefix", one.prefix[:29]] if one.prefix else []
-        made = [_rule(one, one.hook, ("-j", "LOG", *prefix), 0)]
-        if one.verdict is not None:
-            made.append(_rule(one, one.hook, ("-j", one.verdict, *_reply(one)), 0))
-        rules.items[0:0] = made
+        rules.items[0:0] = _logging(one)
     return rules
+
+
+def _logging(one: Logged) -> list[RuleItem]:
+    """Return the LOG rule that wrote a line, and the rule that its prefix suggests."""
+    prefix = ["--log-prefix", one.prefix[:29]] if one.prefix else []
+    made = [_rule(one, one.hook, ("-j", "LOG", *prefix), 0)]
+    if one.verdict is not None:
+        made.append(_rule(one, one.hook, ("-j", one.verdict, *_reply(one)), 0))
+    return made
 
 
 #: What firewalld logs before it rejects (log-denied), and its errors (firewalld, core/ipXtables.py).

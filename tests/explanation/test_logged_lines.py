@@ -38,13 +38,36 @@ def told(folder: Path, text: str) -> dict[str, str]:
         ("[UFW DOCKER BLOCK] ", "docker0", "ufw-docker-logging-deny"),
         ("filter_IN_public_REJECT: ", "", "zone public"),
         ("Shorewall:net2fw:DROP:", "", "chain net2fw"),
-        ("Firewall: *TCP_IN Blocked* ", "", "LOGDROPIN"),
+        ("Firewall: *TCP_IN Blocked* ", "", "TCP_IN of /etc/csf/csf.conf"),
+        ("Firewall: *TCP6OUT Blocked* ", "", "TCP6_OUT of /etc/csf/csf.conf"),
+        ("Firewall: *ICMP_IN Blocked* ", "", "LOGDROPIN"),
+        ("[gw]PASS-unknown:", "docker0", "no router statement of firehol.conf"),
         ("mine: ", "docker0", "in FORWARD"),
     ],
 )
 def test_the_prefix_tells_who_logged_it(prefix: str, out: str, words: str, tmp_path: Path) -> None:
     found = told(tmp_path, LOG.format(prefix=prefix, out=out))
     assert words in found[f'"{prefix.strip()}"']
+
+
+def test_firehol_drops_what_it_logs_as_unknown(tmp_path: Path) -> None:
+    """firehol: "PASS-unknown" precedes the action UNMATCHED_FORWARD_POLICY, which is DROP by default."""
+    path = tmp_path / "paste.txt"
+    path.write_text(LOG.format(prefix="PASS-unknown:", out="docker0"))
+    answer = iptsim.explain(path, "203.0.113.9", "172.17.0.2", dport=80, in_interface="eth0")
+    assert answer.verdict == "DROP"
+
+
+def test_a_line_without_addresses_is_of_ipv6_if_it_has_a_hop_limit(tmp_path: Path) -> None:
+    """nf_log_syslog.c: only dump_ipv6_packet prints HOPLIMIT=."""
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "kernel: X DROP IN=eth0 OUT= SRC=hidden DST=hidden LEN=80 TC=0 HOPLIMIT=64 FLOWLBL=1 PROTO=TCP SPT=4000"
+        " DPT=8080 WINDOW=1 RES=0x00 SYN URGP=0\n"
+    )
+    host = iptsim.load_host(path)
+    assert host.pasted is not None
+    assert host.pasted.logged[0].family == 6
 
 
 def test_each_field_of_use_is_told(tmp_path: Path) -> None:

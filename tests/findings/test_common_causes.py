@@ -206,6 +206,21 @@ def test_masquerading_for_one_subnet_and_interface(tmp_path: Path) -> None:
     assert "masquerades-some" not in lint(tmp_path, MASQUERADE.format(words=""))
 
 
+@pytest.mark.parametrize(
+    ("words", "within"),
+    [
+        ("-s 10.8.0.0/24 -j SNAT --to-source 192.0.2.9", True),
+        ("-s 10.8.0.0/24 -o eth0 -j SNAT --to-source 192.0.2.9", False),
+        ("-s 10.8.0.0/24 ! -d 10.8.0.0/24 -j SNAT --to-source 192.0.2.9", False),
+        ("-s 10.8.0.0/24 -j MASQUERADE", False),  # the address of the interface by which they leave
+    ],
+)
+def test_a_source_that_is_translated_wherever_it_sends(words: str, within: bool, tmp_path: Path) -> None:
+    rules = MASQUERADE.replace("{words}-j MASQUERADE", words)
+    found = lint(tmp_path, rules)["masquerades-some"]
+    assert ("send to each other" in str(found.consequence)) is within
+
+
 SNAT = """\
 Chain POSTROUTING (policy ACCEPT)
 target     prot opt source               destination

@@ -48,12 +48,28 @@ def codes(rules: dict[str, list[str]], family: str = "ip") -> set[str]:
          {"never-matches", "closed-by-default"}),
         ({"in": [_LO, _REPLIES, "ip saddr 10.0.0.0/8 drop", "ip saddr { 10.1.1.1, 11.2.2.2 } accept"]},
          {"closed-by-default"}),
+        # conditions that exclude each other; nft refuses two protocols, but lists them if another program added them
+        ({"in": [_LO, _REPLIES, "tcp dport 80 tcp dport 443 accept"]}, {"never-matches", "closed-by-default"}),
+        ({"in": [_LO, _REPLIES, "tcp dport 53 udp dport 53 accept"]}, {"never-matches", "closed-by-default"}),
+        ({"in": [_LO, _REPLIES, "meta l4proto { tcp, udp } th dport 53 accept"]}, {"closed-by-default"}),
         # what depends on an unknown condition hides nothing
         ({"in": [_LO, _REPLIES, "limit rate 1/day drop", "tcp dport 22 accept"]}, set()),
     ],
 )  # fmt: skip
 def test_findings_about_the_host(rules: dict[str, list[str]], expected: set[str]) -> None:
     assert codes(rules) - {"nftables-forward-drop"} == expected
+
+
+def test_a_rule_for_two_protocols_is_shown_with_both() -> None:
+    rules = f"\t\t{_LO}\n\t\t{_REPLIES}\n\t\ttcp dport 53 udp dport 53 accept\n"
+    base = "\t\ttype filter hook input priority filter; policy drop;\n"
+    text = f"table inet fw {{\n\tchain input {{\n{base}{rules}\t}}\n}}\n"
+    (dead,) = (one for one in found(text) if one.code == "never-matches")
+    assert "inet fw input rule 3 never matches" in str(dead.title)
+    assert {"-p tcp", "-p udp"} <= {
+        word for word in ("-p tcp", "-p udp") if word in str(dead.evidence[0].text)
+    }
+    assert "meta l4proto { tcp, udp } th dport 53" in str(dead.remedy)
 
 
 def test_a_chain_of_both_families_is_found_once() -> None:

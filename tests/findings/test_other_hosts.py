@@ -164,6 +164,32 @@ def test_a_zone_that_forwards_nothing(masquerade: str, target: str, found: bool,
     assert ("zone-not-forwarded" in lint(tmp_path, text)) is found
 
 
+RICH = '  masquerade: no\n  rich rules:\n\trule family="ipv4" source address="10.9.0.0/24" masquerade\n'
+
+
+@pytest.mark.parametrize(
+    ("target", "masquerade", "found"),
+    [
+        ("DROP", "  masquerade: yes\n", True),
+        ("%%REJECT%%", RICH, True),
+        ("default", "  masquerade: yes\n", False),
+        ("DROP", "  masquerade: no\n", False),
+    ],
+)  # fmt: skip
+def test_a_zone_whose_target_blocks_what_another_one_masquerades(
+    target: str, masquerade: str, found: bool, tmp_path: Path
+) -> None:
+    """The chain filter_FWDI_internal ends with the target before filter_FWDO_external is evaluated."""
+    text = (
+        f"external (active)\n  target: default\n  interfaces: eth1\n  services:\n{masquerade}\n"
+        f"internal (active)\n  target: {target}\n  interfaces: eth0\n  services: ssh\n  masquerade: no\n"
+    )
+    findings = lint(tmp_path, text)
+    assert ("zone-not-forwarded" in findings) is found
+    if found:
+        assert "zone internal" in str(findings["zone-not-forwarded"].title)
+
+
 def test_a_table_that_only_nft_can_change(tmp_path: Path) -> None:
     """The message of iptables 1.8 (xtables-translate's nft.c) about a table with other chains."""
     error = "iptables v1.8.2 (nf_tables): table `nat' is incompatible, use 'nft' tool."

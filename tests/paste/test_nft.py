@@ -454,3 +454,19 @@ table netdev early {
     assert ports(text, 22, 80) == ["DROP", "ACCEPT"]
     assert ports(text.replace("eth0", "eth9"), 22) == ["ACCEPT"]
     assert ports(text.replace("tcp dport 22 drop", 'iifname "eth0" drop'), 22) == ["DEPENDS"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "table"),
+    [
+        ('meta nfproto ipv4 tcp dport 80 dnat ip to 192.168.7.9:80 comment "!fw4: web"', "inet fw4"),
+        ("tcp dport 80 dnat ip to 192.168.7.9:80", "inet nat"),
+        ("tcp dport 80 dnat to 192.168.7.9:80", "ip nat"),
+    ],
+)
+def test_an_excerpt_is_of_the_table_that_its_rules_tell(rules: str, table: str) -> None:
+    """nft(8): only tables of family inet name the family of a translation; fw4 begins its comments so."""
+    text = f"\tchain dstnat_wan {{\n\t\t{rules}\n\t}}\n"
+    host = host_of_source(Source("paste", {}, text.encode()))
+    assert host.pasted is not None
+    assert host.pasted.segments[0].form == f"nft list ruleset ({table})"

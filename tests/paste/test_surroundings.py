@@ -90,6 +90,14 @@ def test_ip_addr_in_one_line_per_interface_or_address(text: str, tmp_path: Path)
     assert all(interfaces[name].up for name in kinds)
 
 
+def test_a_list_that_ends_after_lo_does_not_tell_the_interfaces(tmp_path: Path) -> None:
+    lo = "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN\n    inet 127.0.0.1/8 scope host lo\n"
+    card = "2: ens9: <BROADCAST,UP> mtu 1500 qdisc fq state UP\n    inet 192.0.2.7/24 scope global ens9\n"
+    cut, whole = (read(folder, f"$ ip a\n{text}") for folder, text in ((tmp_path, lo), (tmp_path, lo + card)))
+    assert cut.inferred
+    assert not whole.inferred
+
+
 LINKS = """\
 $ ip -o link
 2: eth0: <BROADCAST,MULTICAST,UP> mtu 1400 qdisc fq_codel state UP qlen 1000\\    link/ether 52:54:00:12:34:56 brd ff:ff

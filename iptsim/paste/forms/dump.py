@@ -13,6 +13,7 @@ from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
 from iptsim.paste.lines import Line
+from iptsim.paste.listed_again import backend_of
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import protected
 from iptsim.paste.prompts import Command, command_of, grepped, is_prompt, words_of
@@ -303,6 +304,7 @@ class _Reader:
             if program is not None and program.endswith("tables-save") and given is None:
                 rules.searched = grepped(rules.filtered)
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
+            rules.backend = rules.backend or backend_of(self.command)
             rules.printed = not rules.named or self.program is not None or _is_addition(rules)
             if not rules.table:
                 rules.table = given if given in BUILTIN_CHAINS else table_of_rules(rules.items)

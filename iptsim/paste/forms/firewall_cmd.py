@@ -141,7 +141,8 @@ def full_zones(listed: Sequence[Zone]) -> Iterator[FirewalldZone]:
     """Yield the zones whose target is listed."""
     for zone in listed:
         if "target" in zone.fields:
-            masquerades = _words(zone, "masquerade") == ["yes"]
+            rich = any(text.endswith(" masquerade") for text in _words(zone, "rich rules"))
+            masquerades = rich or _words(zone, "masquerade") == ["yes"]
             yield FirewalldZone(
                 zone.line, zone.name, tuple(_words(zone, "interfaces")), _target(zone), masquerades
             )

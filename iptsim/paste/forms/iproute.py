@@ -99,8 +99,10 @@ def _links(lines: list[Line], at: int) -> Segment | None:
     if not entries:
         return None
     title = "ip addr" if has_addresses else "ip link"
-    facts = Facts({"ip-addr.json": json.dumps(entries).encode()})
-    return Segment(title, title, first, last, [facts], unread)
+    # a list that ends after lo breaks off: it does not tell which interfaces there are
+    whole = any(entry["ifname"] != "lo" for entry in entries)
+    facts = [Facts({"ip-addr.json": json.dumps(entries).encode()})] if whole else []
+    return Segment(title, title, first, last, [*facts], unread)
 
 
 def _rows(

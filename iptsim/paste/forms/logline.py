@@ -36,10 +36,11 @@ _CUT_VALUE = re.compile(r"\s(?:SRC|DST|SPT|DPT|TYPE|CODE)=\S*$")
 _WRAPPED = 8
 #: A value that someone replaced: `SRC=[redacted]`.
 _REDACTED = re.compile(r"=\[([A-Za-z][\w-]*)\]")
-#: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf.
+#: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf;
+#: FireHOL writes PASS-unknown where nothing let a packet pass.
 _VERDICTS = (
     ("REJECT", re.compile(r"reject", re.IGNORECASE)),
-    ("DROP", re.compile(r"block|drop|den(?:y|ied)|refus|discard", re.IGNORECASE)),
+    ("DROP", re.compile(r"block|drop|den(?:y|ied)|refus|discard|\b(?:in|out|pass)-unknown\b", re.IGNORECASE)),
     ("ACCEPT", re.compile(r"\ballow|accept|permit|pass(?:ed)?\b", re.IGNORECASE)),
 )
 
@@ -73,8 +74,9 @@ class Record(NamedTuple):
 
     @property
     def family(self) -> Family:
-        """The address family."""
-        return 6 if ":" in self.pairs.get("SRC", "") + self.pairs.get("DST", "") else 4
+        """The address family: nf_log_syslog.c writes HOPLIMIT only for IPv6, where someone replaced the addresses."""
+        addresses = self.pairs.get("SRC", "") + self.pairs.get("DST", "")
+        return 6 if ":" in addresses or "HOPLIMIT" in self.pairs else 4
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -40,6 +40,12 @@ _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "securi
 _SOME, _REST, _ALL = ([{GAP: which}] for which in ("some", "rest", "all"))
 #: Chains of firewalld with its nftables backend, whose table has this name.
 _FIREWALLD = re.compile(r"\s*chain\s+(?:filter|nat|mangle|raw)_[A-Z]\w*\s*\{")
+#: OpenWrt's table; fw4 begins each of its comments so (firewall4, ruleset.uc).
+_FW4 = ("inet", "fw4")
+#: What only rules of family inet have.
+_INET = re.compile(r"\b(?:[ds]nat ip6? to|meta nfproto)\b")
+#: At most this many lines of an excerpt tell its table.
+_READ = 200
 #: A command of nft, or a line of a file for `nft -f`.
 _COMMAND = re.compile(
     r"\s*(?:[\"'$#]+\s*)?(?:sudo\s+)?(?P<program>nft\s+)?['\"]?(?P<verb>add|insert|create|flush)\s+"
@@ -237,9 +243,9 @@ class _Reader:
             return self._line(line)
         elif self.table is None and _CHAIN.match(text):
             # an excerpt of a table without the line that names it
-            own = ("inet", "firewalld") if _FIREWALLD.match(text) else None
-            self.table, self.depth = own or ("ip", _table_of(self.lines[self.at :])), 1
+            self.table, self.depth = _place_of(self.lines[self.at : self.at + _READ]), 1
             self.part = True
+            self.objects += _base_chains_of_fw4() if self.table == _FW4 else []
             return self._line(line)
         elif self.table is None:
             return False
@@ -405,12 +411,26 @@ def _targets_of_elements(elements: Iterable[Any]) -> Iterator[str]:
             yield from _targets([element[-1]])
 
 
-def _table_of(lines: list[Line]) -> str:
-    """Return the table that chains are of, by what their rules do."""
-    text = "\n".join(line.text for line in lines[:200])
+def _place_of(lines: list[Line]) -> tuple[str, str]:
+    """Return the family and the name of the table that chains are of, by what their rules do."""
+    text = "\n".join(line.text for line in lines)
+    if _FIREWALLD.match(lines[0].text):
+        return ("inet", "firewalld")
+    if '"!fw4: ' in text:
+        return _FW4
+    family = "inet" if _INET.search(text) else "ip"
     if re.search(r"\b(?:dnat|snat|masquerade|redirect)\b|type nat\b", text):
-        return "nat"
-    return "raw" if re.search(r"priority raw\b|priority -300", text) else "filter"
+        return (family, "nat")
+    return (family, "raw" if re.search(r"priority raw\b|priority -300", text) else "filter")
+
+
+def _base_chains_of_fw4() -> Iterator[dict[str, Any]]:
+    """Yield placeholders for the base chains that filter in OpenWrt's table, in which an excerpt shows one at most."""
+    family, table = _FW4
+    for name in ("input", "forward", "output"):
+        base = {"type": "filter", "hook": name, "prio": 0, "guessed": True}
+        yield {"chain": {"family": family, "table": table, "name": name, **base}}
+        yield {"rule": {"family": family, "table": table, "chain": name, "expr": _ALL, "guessed": True}}
 
 
 def _priority(text: str) -> int:
