@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule
 from iptsim.explanation.explanation import Explanation
@@ -74,6 +74,10 @@ class Outcome:
     def conditions(self) -> list[Condition]:
         """All of its conditions."""
         return [one for group in (*self.given, self.either) for one in group]
+
+
+#: The maximum number of outcomes that are listed with their conditions.
+_MOST = 8
 
 
 def conditions_of(decisions: Sequence[Decision]) -> list[Condition]:
@@ -336,6 +340,39 @@ def when_text(decisions: Sequence[Decision]) -> Text:
     if yes and no:
         return message("if {what}, unless {other}", what=yes, other=no)
     return message("if {what}", what=yes) if yes else message("unless {what}", what=no)
+
+
+class OutcomeList(NamedTuple):
+    """The outcomes of an answer, short enough to read.
+
+    Attributes:
+        rows: the outcomes, each with its condition.
+        in_order: a condition decides only where none before it holds.
+        is_cut: the conditions are too many, or differ in what their words leave out. So there is one row for each
+            verdict instead, with the number of branches that have it.
+    """
+
+    rows: list[tuple[Outcome, Text]]
+    in_order: bool = False
+    is_cut: bool = False
+
+
+def outcome_list(branches: Sequence[Explanation]) -> OutcomeList:
+    """Return the outcomes of the branches of an answer, as a list to show."""
+    rows = [(one, outcome_text(one)) for one in outcomes_of(branches)]
+    if len({str(text) for _, text in rows}) == len(rows) <= _MOST:
+        return OutcomeList(rows, in_order=len(rows) > 2)
+    verdicts = dict[str, list[Explanation]]()
+    for one in branches:
+        verdicts.setdefault(one.verdict, []).append(one)
+    rows = [
+        (
+            Outcome(verdict, (), (), tuple(alike)),
+            message("on {count} of {total} branches", count=len(alike), total=len(branches)),
+        )
+        for verdict, alike in verdicts.items()
+    ]
+    return OutcomeList(rows, is_cut=True)
 
 
 def outcome_text(outcome: Outcome) -> Text:

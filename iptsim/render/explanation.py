@@ -18,7 +18,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.branches import differ_in_source, hinge_text
 from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.delivery import delivered_text
-from iptsim.explanation.outcomes import Outcome, outcome_text, outcomes_of, when_text
+from iptsim.explanation.outcomes import Outcome, outcome_list, when_text
 from iptsim.explanation.places import decision_of, short_place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.extensions.hidden import is_gap
@@ -31,8 +31,9 @@ from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_l
 
 Level = Literal["quiet", "normal", "verbose"]
 
-#: How many outcomes of a DEPENDS answer are printed; JSON has all branches.
-WAYS_SHOWN = 8
+#: How many undecided matches, and how many branches of one outcome, are shown; JSON has all of them.
+_SHOWN = 8
+BRANCHES_SHOWN = 3
 #: How many rules that decide one outcome are printed.
 _WHYS_SHOWN = 2
 
@@ -146,10 +147,10 @@ def _depends(explanation: Explanation) -> Iterator[Text]:
             yield from _decided_by(step, say("Depends on"))
         return
     yield Text(say("It depends on:"))
-    for hinge in hinges[:WAYS_SHOWN]:
+    for hinge in hinges[:_SHOWN]:
         yield Text(f"  {printable(str(hinge_text(hinge)))}")
-    if len(hinges) > WAYS_SHOWN:
-        yield Text("  " + say("... and {count} more", count=len(hinges) - WAYS_SHOWN), "dim")
+    if len(hinges) > _SHOWN:
+        yield Text("  " + say("... and {count} more", count=len(hinges) - _SHOWN), "dim")
 
 
 def _decided_by(step: Step, label: str = "") -> Iterator[Text]:
@@ -187,22 +188,22 @@ def _classes(explanation: Explanation) -> Iterator[Text]:
 
 def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     """Show when which verdict applies; the first condition that holds is right."""
-    outcomes = outcomes_of(explanation.branches)
-    if len(outcomes) > 2:
+    outcomes = outcome_list(explanation.branches)
+    if outcomes.in_order:
         yield Text(say("The first condition that holds decides:"), "dim")
-    for outcome in outcomes[:WAYS_SHOWN]:
-        when = printable(str(outcome_text(outcome)))
-        yield Text.assemble((f"{outcome.verdict:<8}", COLOURS[outcome.verdict]), when)
-        if verbose:
-            for way in outcome.branches:
-                yield Text.assemble(" " * 8, (printable(str(when_text(way.trace.decisions))), "dim"))
-                yield from (Text(" " * 8) + line for line in _why(way))
-                yield from _legs(way, verbose)
+    for outcome, when in outcomes.rows:
+        yield Text.assemble((f"{outcome.verdict:<8}", COLOURS[outcome.verdict]), printable(str(when)))
+        if not verbose:
+            yield from (Text(" " * 8) + line for line in _whys(outcome))
             continue
-        yield from (Text(" " * 8) + line for line in _whys(outcome))
-    left = len(outcomes) - WAYS_SHOWN
-    if left > 0:
-        yield Text(say("... and {count} more conditions (--json lists all branches)", count=left), "dim")
+        for way in outcome.branches[:BRANCHES_SHOWN]:
+            yield Text.assemble(" " * 8, (printable(str(when_text(way.trace.decisions))), "dim"))
+            yield from (Text(" " * 8) + line for line in _why(way))
+            yield from _legs(way, verbose)
+        if (left := len(outcome.branches) - BRANCHES_SHOWN) > 0:
+            yield Text(" " * 8 + say("... and {count} more", count=left), "dim")
+    if outcomes.is_cut:
+        yield Text(say("There are too many conditions to list them; --json has all branches."), "dim")
     yield Text("")
 
 
@@ -240,7 +241,7 @@ def _other_ways(explanation: Explanation) -> Iterator[Text]:
         f"  {printable(end)}  {printable(str(when_text(way.trace.decisions)))}"
         for way, end in zip(explanation.branches, ends, strict=True)
     )
-    for line in list(dict.fromkeys(lines))[:WAYS_SHOWN]:
+    for line in list(dict.fromkeys(lines))[:_SHOWN]:
         yield Text(line, "dim")
 
 

@@ -14,7 +14,7 @@ from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import addresses_text
-from iptsim.explanation.outcomes import outcome_text, outcomes_of, when_text
+from iptsim.explanation.outcomes import outcome_list, when_text
 from iptsim.explanation.places import decision_of, place_of
 from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings
@@ -26,7 +26,7 @@ from iptsim.owners.chain_owners import ChainOwners
 from iptsim.reach import Reachability
 from iptsim.reaching import Reaching
 from iptsim.render.endpoints import endpoints_json
-from iptsim.render.explanation import WAYS_SHOWN, asked_text
+from iptsim.render.explanation import BRANCHES_SHOWN, asked_text
 from iptsim.render.html import Html, Piece, badge, code, element, folded, number, row, table, whole
 from iptsim.render.plain import (
     ANSWER_HEADS,
@@ -50,8 +50,6 @@ from iptsim.render.whatif import EFFECTS, aligned, legs_of_both, side_effects
 _RULES_SHOWN = 300
 #: Up to this many findings are shown unfolded.
 _FINDINGS_OPEN = 3
-#: How many branches of an outcome are shown.
-_BRANCHES_SHOWN = 3
 
 
 @singledispatch
@@ -290,13 +288,10 @@ def _decided_by(step: Step | None, *, depends: bool = False) -> Html | None:
 
 
 def _ways(explanation: Explanation) -> Piece:
-    outcomes = outcomes_of(explanation.branches)
-    parts = [
-        folded([badge(one.verdict), " ", outcome_text(one)], *map(_way, one.branches[:_BRANCHES_SHOWN]))
-        for one in outcomes[:WAYS_SHOWN]
+    return [
+        folded([badge(one.verdict), " ", when], *map(_way, one.branches[:BRANCHES_SHOWN]))
+        for one, when in outcome_list(explanation.branches).rows
     ]
-    left = len(outcomes) - WAYS_SHOWN
-    return [parts, element("p", more_text(left)) if left > 0 else None]
 
 
 def _way(way: Explanation) -> Piece:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -42,8 +42,9 @@ def visit_lines(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator
         verbose: show every step, and each rule that did not match with the condition that failed.
     """
     margin = " " * (INDENT + _HOOK_WIDTH)
+    depths: dict[tuple[str, str], int] = {}
     for hook in place.hooks:
-        lines = [*(_all(hook, margin, leg) if verbose else _mattering(hook, margin, leg))]
+        lines = [*(_all(hook, margin, leg, depths) if verbose else _mattering(hook, margin, leg))]
         title = f"{' ' * INDENT}{hook.hook:<{_HOOK_WIDTH}}"
         if not lines:
             yield Text.assemble(title, (nothing_text(hook.roots), "dim"))
@@ -52,12 +53,16 @@ def visit_lines(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator
         yield from lines[1:]
     if verbose and place is leg.host:
         for skip in leg.leg.skipped:
-            yield _skipped_line(margin, skip)
+            yield _skipped_line(margin, skip, depths)
 
 
-def _all(hook: HookVisit, margin: str, leg: LegVisit) -> Iterator[Text]:
+def _all(hook: HookVisit, margin: str, leg: LegVisit, depths: dict[tuple[str, str], int]) -> Iterator[Text]:
+    """Yield the lines of all visits of a hook; `depths` receives how many calls deep each chain is."""
     for visit in hook.visits:
-        yield from (_skipped_line(margin, skip) for skip in visit.step.skipped)
+        step = visit.step
+        yield from (_skipped_line(margin, skip, depths) for skip in step.skipped)
+        if step.called and step.table is not None:
+            depths[step.table, step.called] = step.depth + (not step.verdict.startswith("GOTO"))
         yield _line(margin, visit, leg)
 
 
@@ -151,10 +156,14 @@ def changed_text(name: str, value: Any) -> str:
     return f"{value:#x}" if name in ("mark", "ctmark", "tos") and isinstance(value, int) else str(value)
 
 
-def _skipped_line(lead: str, skip: Skipped) -> Text:
+def _skipped_line(margin: str, skip: Skipped, depths: Mapping[tuple[str, str], int]) -> Text:
+    depth = depths.get((skip.table, skip.chain), 0)
+    place = (
+        f"{skip.chain} {skip.rule.position}" if depth else f"{skip.table} {skip.chain} {skip.rule.position}"
+    )
     return Text.assemble(
-        lead,
-        (printable(f"{skip.table} {skip.chain} {skip.rule.position}  ") + say("no:") + " ", "dim"),
+        margin + "  " * depth,
+        (printable(f"{place}  ") + say("no:") + " ", "dim"),
         (printable(skip.condition), "dim cyan"),
         (say(", but {got}", got=printable(skip.got)), "dim"),
     )

@@ -10,7 +10,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.expectation import is_refused
-from iptsim.explanation.outcomes import when_text
+from iptsim.explanation.outcomes import outcome_list, when_text
 from iptsim.explanation.story import LegVisit
 from iptsim.host import Host
 from iptsim.languages import Text
@@ -22,6 +22,9 @@ from iptsim.pictures.packet_path import packet_paths
 from iptsim.pictures.wiring import wiring_of
 from iptsim.render.rules import rule_words
 from iptsim.render.visits_text import changed_text, spec
+
+#: How many branches with the same verdict are shown.
+_SHOWN = 8
 
 
 class Pool:
@@ -126,13 +129,27 @@ class Traces:
         own = [sentence for sentence in explanation.assumed if sentence not in self._known]
         if own:
             out["m"] = [self.texts.text(sentence) for sentence in own]
-        if trace.decisions:
-            out["i"] = self.texts.text(when_text(trace.decisions))
         if trace.legs[0].packet.family == self.map_family:
             out["w"] = self._ways(explanation)
         if explanation.branches:
-            out["b"] = [self._trace(branch) for branch in explanation.branches]
+            self._add_branches(out, explanation)
         return out
+
+    def _add_branches(self, out: dict[str, Any], explanation: Explanation) -> None:
+        """Add a branch for each outcome, with its condition; of branches with the same verdict, the first ones."""
+        if explanation.verdict != "DEPENDS":
+            shown = explanation.branches[:_SHOWN]
+            out["b"] = [
+                {**self._trace(one), "i": self.texts.text(when_text(one.trace.decisions))} for one in shown
+            ]
+            return
+        outcomes = outcome_list(explanation.branches)
+        if outcomes.in_order:
+            out["o"] = 1
+        out["b"] = [
+            {**self._trace(one.branches[0]), "i": self.texts.text(when), "z": len(one.branches)}
+            for one, when in outcomes.rows
+        ]
 
     def _ways(self, explanation: Explanation) -> int:
         """Keep which places of the map the packets pass, and how each path ends."""

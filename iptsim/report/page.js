@@ -425,8 +425,9 @@
       showTrace();
       byId("trace-body").querySelector(`.ways button[aria-pressed="true"]`).focus();
     } } }, children);
-    return make("div", {}, make("h3", {}, say(trace.v === "DEPENDS" ? "ways" : "ways_alike")),
-      make("div.ways", {}, trace.b.map((way, number) => button(number + 1, [badge(way.v), isolated(data.strings[way.i])]))));
+    return make("div", {}, make("h3", {}, say(trace.v !== "DEPENDS" ? "ways_alike" : trace.o ? "ways_in_order" : "ways")),
+      make("div.ways", {}, trace.b.map((way, number) => button(number + 1, [badge(way.v), isolated(data.strings[way.i])]))),
+      wayOf(trace).z > 1 && make("p.hint", {}, say("one_of", { count: String(wayOf(trace).z) })));
   }
 
   /* The way as a list of things to look at: the packet sets out, steps, it arrives or not; a leg after the other. */

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import iptsim
 from iptsim.explanation import Explanation
-from iptsim.explanation.outcomes import Outcome, conditions_of, outcome_text, outcomes_of
+from iptsim.explanation.outcomes import Outcome, conditions_of, outcome_list, outcome_text, outcomes_of
 from iptsim.render.explanation import as_text
 
 DOCKER_USER = """\
@@ -149,3 +150,21 @@ def test_what_accepts_comes_first(tmp_path: Path) -> None:
         "ACCEPT if the rest of filter DOCKER-FORWARD accepts it and its reply",
         "DROP otherwise",
     ]
+
+
+def test_of_too_many_conditions_only_the_verdicts_are_listed(tmp_path: Path) -> None:
+    """The rules alternate, so each needs a condition of its own: ten are more than one reads."""
+    rules = "".join(
+        f"-A INPUT -p tcp -m limit --limit {number}/min -j {target}\n"
+        for number, target in enumerate(["ACCEPT", "REJECT --reject-with tcp-reset"] * 5, 1)
+    )
+    answer = ask(tmp_path, LIMITED.replace("-A INPUT", f"{rules}-A INPUT"), "host:22")
+    shown = outcome_list(answer.branches)
+    assert shown.is_cut
+    assert {outcome.verdict: len(outcome.branches) for outcome, _ in shown.rows} == dict(
+        Counter(branch.verdict for branch in answer.branches)
+    )
+    lines = as_text(answer).splitlines()
+    accepted = sum(branch.verdict == "ACCEPT" for branch in answer.branches)
+    assert f"ACCEPT  on {accepted} of {len(answer.branches)} branches" in lines
+    assert "There are too many conditions to list them; --json has all branches." in lines

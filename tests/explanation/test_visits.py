@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import iptsim
 from iptsim.errors import UsageError
 from iptsim.explanation.story import LegVisit, Visit, story_of
 from iptsim.netfilter.walk import Simulator
 from iptsim.reach import questions
+from iptsim.render.explanation import print_explanation
 from tests.netfilter.hosts import ask, dump, router
 
 CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
@@ -91,3 +94,25 @@ def test_every_step_of_a_trace_is_visited_once_and_in_order(name: str) -> None:
             assert [id(visit.step) for visit in visits] == list(map(id, leg.leg.all_steps))
             for visit in visits:
                 assert all(below.effect in visit.effect for below in visit.inside)
+
+
+def test_rules_that_did_not_match_are_listed_below_the_jump_to_their_chain(tmp_path: Path) -> None:
+    rules = (
+        ":CALLED - [0:0]\n:GONE - [0:0]\n-A INPUT -p udp -j DROP\n-A INPUT -j CALLED\n-A INPUT -g GONE\n"
+        "-A CALLED -p udp -j DROP\n-A GONE -p udp -j DROP\n"
+    )
+    path = tmp_path / "rules"
+    path.write_text(dump(filter=HEAD + rules))
+    answer = iptsim.explain(path, "internet", "host", dport=22, verbose=True, reply=False)
+    console = Console(file=StringIO(), width=100, color_system=None)
+    print_explanation(answer, console, level="verbose")
+    assert isinstance(console.file, StringIO)
+    lines = [line[15:] for line in console.file.getvalue().splitlines() if "INPUT" in line or " no: " in line]
+    assert lines[-6:] == [
+        "filter INPUT 1  no: -p udp, but its protocol is tcp",
+        "filter INPUT 2  → CALLED",
+        "  CALLED 1  no: -p udp, but its protocol is tcp",
+        "filter INPUT 3  → GONE",
+        "filter GONE 1  no: -p udp, but its protocol is tcp",
+        "filter INPUT  policy ACCEPT",
+    ]

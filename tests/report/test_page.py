@@ -587,3 +587,18 @@ def test_very_many_rules_are_not_all_listed(tmp_path: Path, monkeypatch: pytest.
     assert len(chains["OUTPUT"]["r"]) == 50
     assert "50 more rules are not shown" in report(load_host(dump)).sections["rules"]
     assert data["skips"] == []
+
+
+def test_an_undecided_answer_has_a_path_for_each_outcome(tmp_path: Path) -> None:
+    """Four branches, as both rules may match or not, but a packet is accepted or dropped."""
+    (tmp_path / "rules").write_text(
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+        "-A INPUT -p tcp -m limit --limit 1/min -m comment --comment one -j ACCEPT\n"
+        "-A INPUT -p tcp -m limit --limit 2/min -j ACCEPT\nCOMMIT\n"
+    )
+    data = data_of(made(tmp_path / "rules"))
+    undecided = [trace for trace in data["traces"] if trace["v"] == "DEPENDS" and "b" in trace]
+    assert undecided
+    for trace in undecided:
+        assert [way["v"] for way in trace["b"]] == ["ACCEPT", "DROP"]
+        assert [data["strings"][way["i"]] for way in trace["b"]][1] == "otherwise"
