@@ -25,7 +25,7 @@ _ROUTES = ("ip route", "ip -6 route", "route", "route -n")
 def some(scene: Scene) -> Iterator[Finding]:
     """Say, for a pasted text, which packets the rules masquerade, if they are for some subnets or interfaces only.
 
-    If it shows the interfaces, or a packet that is masqueraded, there is nothing to compare.
+    If it shows the interfaces, a packet that is masqueraded, or one that is not, there is nothing to compare.
     """
     if scene.host.pasted is None or not scene.host.inferred or _masquerades_asked(scene):
         return
@@ -40,7 +40,9 @@ def some(scene: Scene) -> Iterator[Finding]:
         chosen = [rule for rule in own if _is_for_some(rule)]
         if chosen != own:
             continue  # others translate packets by their port, their mark or the like
-        if chosen and not any(map(_is_for_all, rules)) and not _elsewhere(scene, family):
+        if not chosen or any(map(_is_for_all, rules)) or _elsewhere(scene, family):
+            continue
+        if not any(one.family == family for one in not_masqueraded(scene)):
             yield _finding(scene, family, chosen)
 
 

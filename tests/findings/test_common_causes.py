@@ -453,3 +453,15 @@ def test_a_port_forward_of_ssh_of_which_the_chain_is_not_shown(tmp_path: Path) -
     found = lint(tmp_path, f'# iptables -t nat -nL | grep "dpt:22"\n...\n{row}')["ssh-forwarded"]
     assert "may not be reached" in str(found.title)
     assert "-D" not in str(found.remedy)
+
+
+def test_a_network_that_is_not_masqueraded_is_named_once(tmp_path: Path) -> None:
+    """The guess about other networks adds nothing to it."""
+    interfaces = (
+        "\n# cat /etc/network/interfaces\nauto vmbr0\niface vmbr0 inet static\n    address 192.0.2.10/24\n"
+        "    gateway 192.0.2.1\n    bridge-ports eno1\nauto vmbr1\niface vmbr1 inet static\n"
+        "    address 10.8.0.1/24\n    bridge-ports none\n"
+    )
+    found = lint(tmp_path, MASQUERADE.format(words="-s 10.8.0.0/24 -o eno1 ") + interfaces)
+    assert "not-masqueraded" in found
+    assert "masquerades-some" not in found
