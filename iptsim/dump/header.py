@@ -65,10 +65,16 @@ def _may_be_nft(version: str | None) -> bool:
 
     Before 1.8 there was only the legacy variant; since 1.8.8, the nf_tables variant names itself.
     """
-    if version is None:
-        return True
-    parts = [int(part) for part in re.findall(r"[0-9]{1,9}", version)[:3]]
-    return [1, 8] <= parts < [1, 8, 8]
+    return version is None or [1, 8] <= _numbers(version) < [1, 8, 8]
+
+
+def has_variants(version: str | None) -> bool:
+    """Return whether a version of iptables may be installed in two variants: before 1.8 there was only legacy."""
+    return version is None or _numbers(version) >= [1, 8]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"[0-9]{1,9}", version)[:3]]
 
 
 def guess_family(text: str) -> Family:

@@ -27,6 +27,9 @@ def missing(scene: Scene) -> Iterator[Finding]:
         if rule.jump is not None and rule.jump.chain in DOCKER_CHAINS
     ]
     own = [rule for rule in scene.rules(4, "filter", CHAIN) if not is_dockers(rule)]
+    # dockerd writes IPv6 rules since 20.10, without DOCKER-ISOLATION: such are docker-ipv6nat's
+    if any(rule.jump is not None and rule.jump.chain == "DOCKER-ISOLATION" for rule in of_docker):
+        return
     if not of_docker or (4 in scene.families and not own):
         return
     yield Finding(

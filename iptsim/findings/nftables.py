@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.explanation import Explanation
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.published import of_step
 from iptsim.findings.scene import Publication, Scene, place
+from iptsim.host.containers import Network
 from iptsim.languages import Message, message
 from iptsim.netfilter.steps import Step
 from iptsim.packet import Family, address_text, protocol_name
@@ -81,8 +83,7 @@ def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, Explanation]]:
     """Yield a connection to the internet from each network behind the host, with the network's interface."""
     found = False
     for network in scene.docker_networks():
-        for container in scene.members(network, family)[:1]:
-            shown = scene.ask(place(container, network), "internet", family, proto="tcp", dport=443)
+        for shown in _from_network(scene, network, family):
             if shown is not None and not network.internal:
                 found = True
                 yield network.bridge or network.name, shown
@@ -96,13 +97,30 @@ def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, Explanation]]:
             yield _UNKNOWN, shown
 
 
+def _from_network(scene: Scene, network: Network, family: Family) -> Iterator[Explanation | None]:
+    """Yield a connection to the internet from a container, or from an address where a pasted text names none."""
+    for container in scene.members(network, family)[:1]:
+        yield scene.ask(place(container, network), "internet", family, proto="tcp", dport=443)
+        return
+    subnets = [one for one in network.subnets if one.family == family] if scene.host.inferred else []
+    if subnets and network.bridge is not None and scene.host.pasted is not None:
+        guest = address_text(family, subnets[0].address + 2)
+        yield ask_outside(scene, family, Behind(network.bridge, guest))
+
+
 def _dropping(shown: Explanation) -> Step | None:
-    """Return the step of nftables that drops a request."""
+    """Return the step of nftables that drops a request.
+
+    Where rules that are not shown may drop it before, that is the step of a table that is shown as a whole.
+    """
     leg = shown.trace.legs[0]
-    step = leg.deciding
-    if leg.verdict not in ("DROP", "REJECT") or step is None or step.table is None:
+    if leg.verdict not in ("DROP", "REJECT"):
         return None
-    return step if step.table not in BUILTIN_CHAINS else None
+    step = leg.deciding
+    if step is None:
+        hidden = {one.table for one in leg.all_steps if one.rule is not None and is_gap(one.rule.target)}
+        step = next((one for one in leg.ends if one.table not in hidden), None)
+    return step if step is not None and step.table not in (None, *BUILTIN_CHAINS) else None
 
 
 def _published_ports(scene: Scene, family: Family) -> Iterator[Finding]:

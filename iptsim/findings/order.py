@@ -186,7 +186,7 @@ def _example(scene: Scene, family: Family, final: Rule, behind: list[Rule]) -> E
         arriving = rule.parameters.in_interface
         shown = packet_for(scene, family, rule, rule.chain)
         if shown is None and arriving and "in_interface" not in rule.parameters.negated:
-            shown = ask_outside(scene, family, Behind(arriving, _guest(scene, family, arriving)))
+            shown = _from_guest(scene, family, rule, arriving)
         if shown is not None and any(step.rule is final for step in shown.trace.legs[0].all_steps):
             return shown
     bridges = [network.bridge or "" for network in scene.docker_networks()]
@@ -197,12 +197,22 @@ def _example(scene: Scene, family: Family, final: Rule, behind: list[Rule]) -> E
     return None
 
 
-def _guest(scene: Scene, family: Family, interface: str) -> str:
-    """Return an address behind an interface: in the subnet of the Docker bridge, else a made-up one."""
+def _from_guest(scene: Scene, family: Family, rule: Rule, arriving: str) -> Explanation | None:
+    """Return a packet from behind an interface: to another container if the rule is for such, else outside."""
+    leaving = rule.parameters.out_interface
+    to_bridge = leaving is not None and "out_interface" not in rule.parameters.negated
+    if leaving is not None and to_bridge and scene.host.network_of_bridge(leaving) is not None:
+        ends = _guest(scene, family, arriving), _guest(scene, family, leaving, 3)
+        return scene.ask(*ends, family, proto="tcp", dport=80, **{"in": arriving})
+    return ask_outside(scene, family, Behind(arriving, _guest(scene, family, arriving)))
+
+
+def _guest(scene: Scene, family: Family, interface: str, number: int = 2) -> str:
+    """Return an address behind an interface: in the subnet of the Docker bridge, by its number, else a made-up one."""
     network = scene.host.network_of_bridge(interface)
     for prefix in network.subnets if network is not None else ():
         if prefix.family == family:
-            return address_text(family, prefix.address + 2)
+            return address_text(family, prefix.address + number)
     return SOME_GUEST[family]
 
 

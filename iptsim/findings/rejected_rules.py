@@ -16,12 +16,16 @@ from iptsim.findings.docker_rules import chain_missing
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import RefusedCommand
-from iptsim.languages import Message, message, message_joined, message_many
+from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.packet import Family
 
 #: Options of commands that list rules, and of those that change some.
 _LISTS = re.compile(r"\s-[a-z]*[LS][a-z]*(?=\s|$)|\s--list(?:-rules)?(?=\s|$)")
 _CHANGES = re.compile(r"\s-[AIDRPFXNEZ](?=\s|$)")
+#: What iptables-nft warns of before its error.
+_LACKED = re.compile(r"Extension (\w+) revision \d+ not supported, missing kernel module")
+#: The set of bridges in the rules of dockerd 28.0.0 (moby/moby#49530 replaced it in 28.0.1).
+_DOCKERS_SET = "docker-ext-bridges"
 _NO_CHAIN = re.compile(r"Chain '([A-Z]+)' does not exist")
 
 
@@ -90,8 +94,13 @@ def title_of_refused(commands: list[RefusedCommand]) -> Message:
         "iptables refuses {count} commands, the first of them in line {line}: {why}.",
         len(commands),
         line=commands[0].line,
-        why=commands[0].why,
+        why=_reason(commands[0]),
     )
+
+
+def _reason(one: RefusedCommand) -> Text:
+    lacked = _LACKED.search(f"{one.text} {one.why}")
+    return message("the kernel has no extension {name}", name=lacked[1]) if lacked else one.why
 
 
 def _is_alone(error: RefusedCommand) -> bool:
@@ -255,6 +264,8 @@ def _of_error(one: RefusedCommand) -> Message:
     text = str(one.why)
     if (missing := _NO_CHAIN.match(text)) and find_target(missing[1], one.family) is not None:
         text = "RULE_"  # iptables takes a target for a chain if the kernel does not have it
+    if (lacked := _LACKED.search(f"{one.text} {text}")) is not None:
+        return _of_lacked(lacked[1], one.text)
     if "dmesg" in text:
         return message(
             "The kernel refuses what iptables itself accepts: it lacks the module for {names}, as kernels of routers"
@@ -262,6 +273,21 @@ def _of_error(one: RefusedCommand) -> Message:
             names=message_joined(", ", _extensions(one.text)) or message("the target or a match"),
         )
     return next((advice for start, advice in _ERRORS if start in text), message("Correct the command."))
+
+
+def _of_lacked(name: str, command: str) -> Message:
+    """Return what to do about an extension that the kernel lacks."""
+    modules = f"xt_{name} ip_set ip_set_hash_net" if name == "set" else f"xt_{name}"
+    return message_sentences(
+        message("dockerd 28.0.0 needs sets of addresses, later versions do not: upgrade Docker.")
+        if _DOCKERS_SET in command
+        else "",
+        message(
+            "Load the module: modprobe -a {modules}. If the kernel was updated, reboot first: the running kernel"
+            " cannot load the modules of the new one.",
+            modules=modules,
+        ),
+    )
 
 
 def _extensions(command: str) -> list[str]:

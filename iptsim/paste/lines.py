@@ -11,6 +11,7 @@ from typing import NamedTuple
 from iptsim.errors import CaptureError
 from iptsim.languages import message
 from iptsim.paste import patches
+from iptsim.paste.line_breaks import with_breaks
 from iptsim.paste.prefixes import is_rule, without_comments, without_prefixes
 from iptsim.reading import is_utf16
 
@@ -213,12 +214,12 @@ def _bared(cleaned: list[str]) -> list[str]:
 
 
 def _unescaped(line: str) -> list[str]:
-    """Return the lines of a dump that a program logged as one line, or the command that dockerd logged."""
+    """Return the lines of a dump that became one line, or the command that dockerd logged."""
     if "tables, [" in line and (called := _CALLED.fullmatch(line)) is not None:
         return [f"{called['program']} {called['words']}"]
     parts = line.split("\\n") if "\\n" in line else [line]
     if len(parts) <= 2 or not any(map(is_rule, parts)):
-        return [line]
+        return with_breaks(line)
     if '"*' in parts[0]:  # of a field of a log, as kube-proxy writes it
         parts[0] = parts[0][parts[0].index('"*') + 1 :]
         parts[-1] = parts[-1].partition('"')[0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
+from iptsim.dump.header import has_variants
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Table
 from iptsim.extensions.hidden import is_gap
 from iptsim.packet import Family
 from iptsim.paste.gap_rules import gap
-from iptsim.paste.pieces import ChainItem, CommandItem, Item, RuleItem, Rules
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import Command
 
 
@@ -25,9 +27,10 @@ def by_backend(pieces: Sequence[Rules]) -> tuple[list[Rules], list[Rules]]:
     """Return the rules of the variant of iptables that has the most, and those that the other one printed besides.
 
     The kernel evaluates the rules of both. Rules whose variant is unknown belong to nf_tables if others were printed by
-    iptables-legacy, as the programs have different names only where nf_tables is the default.
+    iptables-legacy, as the programs have different names only where nf_tables is the default. Before iptables 1.8,
+    there was one variant.
     """
-    legacy = [piece for piece in pieces if piece.backend == "legacy"]
+    legacy = [piece for piece in pieces if piece.backend == "legacy" and has_variants(piece.version)]
     others = [piece for piece in pieces if piece.backend != "legacy" and (piece.backend or piece.printed)]
     families: set[Family] = {piece.family or 4 for piece in legacy} & {piece.family or 4 for piece in others}
     if not families:
@@ -56,6 +59,34 @@ def lists_again(piece: Rules, table: Table) -> bool:
         and (not known or policies <= known)
         and _rules_of(piece) > 0
     )
+
+
+def breaks_off(piece: Rules, again: Table, table: Table) -> bool:
+    """Return whether a list breaks off, and agrees with an earlier one as far as it goes.
+
+    Args:
+        piece: the list.
+        again: its rules.
+        table: those of the earlier list, which has more chains.
+    """
+    cut = any(isinstance(item, GapItem) for item in piece.items)
+    return (
+        cut
+        and len(again.chains) < len(table.chains)
+        and all(
+            name in table.chains and _agrees(chain, table.chains[name])
+            for name, chain in again.chains.items()
+        )
+    )
+
+
+def _agrees(chain: Chain, known: Chain) -> bool:
+    """Return whether the rules of a chain, as far as they are shown, have the targets of those of a known one."""
+    shown = [rule.target_name for rule in takewhile(lambda rule: not is_gap(rule.target), chain.rules)]
+    targets = [rule.target_name for rule in known.rules]
+    if len(shown) < len(chain.rules):
+        targets = targets[: len(shown)]
+    return chain.policy == known.policy and shown == targets
 
 
 def without_repeated(piece: Rules, again: Table, table: Table) -> list[Item]:

@@ -94,6 +94,11 @@ _WORD = re.compile(rf"\s*(?:#.*|(?P<word>(?:{_PART})+))(?=\s|$)", re.DOTALL)
 #: A command up to a pipe; and up to the next command, or a redirection.
 _PIPED = re.compile(rf"(?:{SUBSTITUTION}|[^|\"'\\]|{_STRINGS})*")
 _OWN = re.compile(rf"(?:{SUBSTITUTION}|[^;&>\"'\\]|&(?!&)|{_STRINGS})*")
+#: A filter that passes every rule: it shows, copies or numbers the lines, or leaves out comments and empty lines.
+_PASSING = re.compile(
+    r"\s*(?:(?:sudo\s+)?(?:cat|less|more|most|tee|nl|pastebinit|xclip|xsel|pbcopy)(?:\s.*)?|nc\s+termbin\.com\s+\d+"
+    r"|grep\s+-v\s+(?:-e\s+)?(?P<mark>['\"]?)\^(?:\\?#.*|\$)(?P=mark))\s*"
+)
 
 
 class Command(NamedTuple):
@@ -103,7 +108,8 @@ class Command(NamedTuple):
         program: the program's name without its path.
         words: its arguments.
         prompted: it followed a prompt or sudo.
-        filtered: the filter through which the output was piped: "grep ts-"; empty for none.
+        filtered: the filter through which the output was piped: "grep ts-"; empty for none, and for one that passes
+            all rules: "grep -v '^#'", "less".
         text: the text as typed.
     """
 
@@ -151,6 +157,8 @@ def _command(program: str, rest: str, prompted: bool, text: str) -> Command:
     piped = _PIPED.match(rest)
     own = rest[: piped.end()] if piped else rest
     filtered = rest[len(own) :].lstrip("|").strip()
+    if all(_PASSING.fullmatch(one) for one in filtered.split("|")):
+        filtered = ""
     if program != "nft" and (found := _OWN.match(own)):
         own = re.sub(r"\s\d$", "", found.group()) if own[found.end() :].startswith(">") else found.group()
     return Command(program, tuple(words_of(own)), prompted, filtered, text.strip())

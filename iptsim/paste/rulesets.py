@@ -19,7 +19,14 @@ from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
 from iptsim.paste.grown import grown_counters
 from iptsim.paste.jumps import jumps, make_unknown, without_offloading
 from iptsim.paste.kube_marks import rules_of_marks
-from iptsim.paste.listed_again import by_backend, lists_again, place_beyond, shows_chains, without_repeated
+from iptsim.paste.listed_again import (
+    breaks_off,
+    by_backend,
+    lists_again,
+    place_beyond,
+    shows_chains,
+    without_repeated,
+)
 from iptsim.paste.marks_elsewhere import rules_of_hidden_marks
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules, plain_words
 from iptsim.paste.rule_maker import RuleMaker
@@ -127,6 +134,18 @@ class Builder:
         table = ruleset.tables.get(piece.table)
         line = piece.items[0].line if piece.items else 0
         items = piece.items
+        printed_again = table is not None and piece.whole and piece.printed and not piece.traced
+        again = self._alone(piece, family) if printed_again else Table(piece.table)
+        if table is not None and line and printed_again and breaks_off(piece, again, table):
+            self.maker.warn(
+                line,
+                message(
+                    "table {table} appears twice; the second one breaks off, so the first one (line {line}) is used",
+                    table=piece.table,
+                    line=table.line,
+                ),
+            )
+            return
         if table is not None and line and lists_again(piece, table):
             self._before.setdefault((family, piece.table), table)
             self.maker.warn(
@@ -141,10 +160,8 @@ class Builder:
         elif table is not None and (family, piece.table) in self._broken:
             chain = table.chains[self._broken[family, piece.table]]
             chain.rules.append(gap(table.name, chain.name, line))
-        elif table is not None and piece.whole and piece.printed and not piece.traced:
-            again = Builder(self.maker.source)
-            again._add(piece, family)
-            items = without_repeated(piece, again.rulesets[family].tables[piece.table], table)
+        elif table is not None and printed_again:
+            items = without_repeated(piece, again, table)
         if table is None:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)
             self._changed.discard((family, piece.table))
@@ -168,6 +185,12 @@ class Builder:
             self._broken[family, piece.table] = list(table.chains)[-1]
         if any(isinstance(item, CommandItem) for item in piece.items):
             self._changed.add((family, piece.table))
+
+    def _alone(self, piece: Rules, family: Family) -> Table:
+        """Return the table of a piece as if nothing else were shown."""
+        builder = Builder(self.maker.source)
+        builder._add(piece, family)
+        return builder.rulesets[family].tables[piece.table]
 
     def _item(self, item: Item, table: Table, family: Family, binder: RuleBinder) -> None:
         if isinstance(item, ChainItem):

@@ -780,6 +780,32 @@ def test_a_chain_of_nftables_drops_what_containers_send(tmp_path: Path) -> None:
     assert "published port 5353/udp" in str(port.title)
 
 
+NFT_DOCKER = """\
+table ip own {
+  chain passing {
+    type filter hook forward priority filter; policy drop;
+    iifname "lan" oifname "wan" accept
+  }
+}
+table inet docker {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    jump docker-user
+    iifname "docker0" oifname != "docker0" accept
+  }
+}
+"""
+
+
+def test_the_chain_of_nftables_that_drops_certainly_is_named(tmp_path: Path) -> None:
+    """Rules of the other table that are not shown may drop the packet before."""
+    (tmp_path / "paste.txt").write_text(NFT_DOCKER)
+    (found,) = [one for one in iptsim.lint(tmp_path / "paste.txt") if one.code == "nftables-drops-forwarded"]
+    assert str(found.title).startswith("The nftables chain ip own passing drops what docker0 sends")
+    assert found.shown is not None
+    assert found.shown.verdict == "DROP"
+
+
 def test_ports_that_are_not_published_over_ipv6(changed: Changed) -> None:
     found = one(iptsim.lint(CAPTURES / "docker-28.5/published-no-proxy"), "not-published-ipv6")
     assert "8080/tcp (web)" in str(found.title)

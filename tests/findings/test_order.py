@@ -9,6 +9,7 @@ import pytest
 
 import iptsim
 from iptsim.findings import Finding
+from iptsim.packet import address_text
 
 CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
 HEAD = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
@@ -30,6 +31,15 @@ def test_dockers_rules_behind_the_final_reject_of_a_firewall(tmp_path: Path) -> 
     assert found.shown.verdict == "REJECT"
     words = REJECT.removeprefix("-A FORWARD").strip()
     assert found.commands == (f"iptables -D FORWARD {words}", f"iptables -A FORWARD {words}")
+    assert "usual remedy does not help" not in str(found.remedy)
+
+
+def test_the_example_is_a_packet_of_the_rule_behind(tmp_path: Path) -> None:
+    rules = f"{HEAD}{REPLIES}{DOCKER.splitlines()[0]}\n{REJECT}{DOCKER.splitlines()[1]}\nCOMMIT\n"
+    found = lint(tmp_path / "rules", rules)["behind-final-rule"]
+    assert found.shown is not None
+    packet = found.shown.trace.legs[0].packet
+    assert [address_text(4, one) for one in (packet.src, packet.dst)] == ["172.17.0.2", "172.17.0.3"]
     assert "usual remedy does not help" not in str(found.remedy)
 
 

@@ -192,6 +192,8 @@ def test_the_host_of_a_macvlan_network(more: str, found: bool) -> None:
 def test_ipv6_without_docker_user(user: str, found: bool) -> None:
     """https://github.com/docker/for-linux/issues/1248."""
     assert ("docker-user-not-ipv6" in codes(IPV6.format(user=user))) is found
+    of_ipv6nat = IPV6.format(user="-A FORWARD -j DOCKER-ISOLATION\n")
+    assert "docker-user-not-ipv6" not in codes(of_ipv6nat)
 
 
 def test_a_script_for_dockers_chains_shows_no_rules_of_docker() -> None:
@@ -244,6 +246,20 @@ def test_what_the_kernel_lacks(error: str) -> None:
     """Xtables_find_target_revision: iptables finds no such target in the kernel, and takes it for a chain."""
     found = next(one for one in lint(read(f"{error}\n")) if one.code == "refused-command")
     assert "kernel lacks" in str(found.remedy)
+
+
+def test_an_extension_that_the_kernel_lacks() -> None:
+    """Only dockerd 28.0.0 needs xt_set: https://github.com/moby/moby/pull/49530."""
+    error = (
+        "iptables failed: iptables --wait -I FORWARD -m set --match-set {name} dst -j DOCKER: Warning: Extension set "
+        "revision 0 not supported, missing kernel module?\n"
+        "iptables v1.8.10 (nf_tables):  RULE_INSERT failed (No such file or directory): rule in chain FORWARD\n"
+    )
+    for name, dockers in (("docker-ext-bridges-v4", True), ("mine", False)):
+        found = next(one for one in lint(read(error.format(name=name))) if one.code == "refused-command")
+        assert "the kernel has no extension set" in str(found.title)
+        assert "modprobe -a xt_set ip_set" in str(found.remedy)
+        assert ("upgrade Docker" in str(found.remedy)) is dockers
 
 
 def test_a_hint_of_iptables_is_no_command() -> None:
