@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from iptsim.packet import Family
 
 _ALL = 0xFFFFFFFF
+_BITS = 32
 _Source = Literal["meta", "ct"]
 #: DiffServ classes that nft names otherwise than iptables.
 _DSCP = {"lephb": 0x01, "va": 0x2C, "df": 0x00}
@@ -19,11 +20,25 @@ _ECN = {"not-ect": 0, "ect1": 1, "ect0": 2, "ce": 3}
 
 
 class _Value(NamedTuple):
-    """A mark that is computed: the bits of another mark that are kept, and those that are inverted then."""
+    """A mark that is computed from another one.
+
+    Attributes:
+        source: the other mark; None for a number.
+        kept: the bits of it that are kept.
+        inverted: the bits that are inverted then.
+        shift: how far the kept bits are shifted before: to the left; to the right if negative.
+    """
 
     source: _Source | None
     kept: int
     inverted: int
+    shift: int = 0
+
+    def shifted(self, bits: int) -> _Value | None:
+        """Return the value after a shift; None if bits get lost at both ends."""
+        if self.kept and self.shift * bits < 0:
+            return None
+        return _Value(self.source, self.kept, _shift(self.inverted, bits), self.shift + bits)
 
 
 def mark_change(value: Any) -> str | None:
@@ -37,14 +52,16 @@ def mark_change(value: Any) -> str | None:
     written, new = _mark(value.get("key")), _value(value.get("value"))
     if written is None or new is None:
         return None
-    if new.source in (None, written):
+    if new.source is None or (new.source == written and not new.shift):
         changed = f"{new.inverted:#x}/{~new.kept & _ALL:#x}"
         return f"-j {'MARK' if written == 'meta' else 'CONNMARK'} --set-xmark {changed}"
-    if new.inverted:
+    if new.inverted or new.source == written or abs(new.shift) >= _BITS:
         return None
+    side = "left" if new.shift > 0 else "right"
+    moved = f" --{side}-shift-mark {abs(new.shift)}" if new.shift else ""
     if written == "meta":
-        return f"-j CONNMARK --restore-mark --nfmask {_ALL:#x} --ctmask {new.kept:#x}"
-    return f"-j CONNMARK --save-mark --nfmask {new.kept:#x} --ctmask {_ALL:#x}"
+        return f"-j CONNMARK --restore-mark --nfmask {_ALL:#x} --ctmask {new.kept:#x}{moved}"
+    return f"-j CONNMARK --save-mark --nfmask {new.kept:#x} --ctmask {_ALL:#x}{moved}"
 
 
 def header_change(value: Any) -> tuple[Family, str] | None:
@@ -99,14 +116,22 @@ def _value(value: Any) -> _Value | None:
     if not isinstance(value, Mapping) or len(value) != 1:
         return None
     ((operator, operands),) = value.items()
-    if operator not in ("&", "|", "^") or not isinstance(operands, list) or len(operands) != 2:
+    if operator not in ("&", "|", "^", "<<", ">>") or not isinstance(operands, list) or len(operands) != 2:
         return None
     inner, bits = _value(operands[0]), operands[1]
     if inner is None or not isinstance(bits, int):
         return None
+    if operator in ("<<", ">>"):
+        return inner.shifted(bits if operator == "<<" else -bits) if 0 <= bits < _BITS else None
     bits &= _ALL
+    before = _shift(bits, -inner.shift)  # the bits before they are shifted
     if operator == "&":
-        return _Value(inner.source, inner.kept & bits, inner.inverted & bits)
+        return inner._replace(kept=inner.kept & before, inverted=inner.inverted & bits)
     if operator == "^":
-        return _Value(inner.source, inner.kept, inner.inverted ^ bits)
-    return _Value(inner.source, inner.kept & ~bits, inner.inverted | bits)
+        return inner._replace(inverted=inner.inverted ^ bits)
+    return inner._replace(kept=inner.kept & ~before, inverted=inner.inverted | bits)
+
+
+def _shift(number: int, bits: int) -> int:
+    """Return a mark shifted to the left, or to the right by a negative number of bits."""
+    return number << bits & _ALL if bits >= 0 else number >> -bits

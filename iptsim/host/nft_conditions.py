@@ -10,9 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from iptsim.extensions.base import quote
 from iptsim.host.nft_chains import NftProxy
-from iptsim.host.nft_connection import ARRIVING, connection_options, each, fib_options, masked_state
+from iptsim.host.nft_connection import (
+    ARRIVING,
+    connection_options,
+    each,
+    fib_options,
+    masked_state,
+)
 from iptsim.host.nft_header_fields import (
     ALL_FLAGS,
     Alternatives,
@@ -22,6 +27,8 @@ from iptsim.host.nft_header_fields import (
     tcp_flags,
 )
 from iptsim.host.nft_icmp import icmp_match, with_code
+from iptsim.host.nft_interfaces import group_options, interface_options
+from iptsim.host.nft_moments import moment_options
 from iptsim.host.nft_names import all_named
 from iptsim.host.nft_restrictions import (
     ALWAYS,
@@ -36,6 +43,7 @@ from iptsim.host.nft_restrictions import (
 from iptsim.host.nft_shares import shares
 from iptsim.host.nft_values import (
     address,
+    counting_words,
     has_bits_of,
     has_host_bits,
     is_limited,
@@ -164,8 +172,8 @@ class Conditions(Restrictions):
         values = all_named(name if kind == "payload" else f"{kind} {name}", values, some=op == "in")
         if kind == "payload":
             protocol, field = str(about.get("protocol")), str(about.get("field"))
-            if (protocol, field) == ("tcp", "flags") and op in ("==", "!=") and len(values) == 1:
-                return self._masked([left, ALL_FLAGS], op, values[0])
+            if (protocol, field) == ("tcp", "flags") and op in ("==", "!="):
+                return self._flags(left, op, values)
             if (protocol, field) == ("tcp", "flags"):
                 return self._any_flag(values, negated=op == "!") if op in ("in", "!") else None
             if isinstance(right, Mapping) and has_host_bits(right):
@@ -185,6 +193,8 @@ class Conditions(Restrictions):
             return self._found(
                 connection_options(key, about.get("dir"), values, self.family, negated=negated)
             )
+        if kind == "rt" and about.get("key") == "ipsec":
+            return self._secured("out", ("forward", "output", "postrouting"), values, negated=negated)
         if kind == "fib":
             return self._found(fib_options(about, values, self.family, self.hook, negated=negated))
         if kind == "numgen" and not negated and len(values) == 1:
@@ -211,8 +221,9 @@ class Conditions(Restrictions):
         about = value if isinstance(value, Mapping) else {}
         parts = [about.get("elem"), about.get("data")] if kind == "map" else [about.get("elem")]
         is_full = about.get("op") != "delete" and str(about.get(kind)).removeprefix("@") in full
-        if about.get("stmt") or is_full or not all(self.has_field(one) for one in parts):
-            self.hidden.append(kind)
+        counting = counting_words({kind: about})
+        if counting or is_full or not all(self.has_field(one) for one in parts):
+            self.hidden.append(counting or kind)
 
     def named(self, data: Any) -> Sequence[Any] | None:
         """Return the elements of a named set; None if they are not known."""
@@ -316,6 +327,14 @@ class Conditions(Restrictions):
                 return [f"{sign}{option} {wanted}/{mask}"] if possible else ALWAYS if sign else NEVER
         return None
 
+    def _flags(self, left: Any, op: str, values: list[Any]) -> list[str] | None:
+        """Return the options for TCP segments with just these flags, or those of one of several values."""
+        each = [self._masked([left, ALL_FLAGS], op, one) for one in values]
+        if None in each:
+            return None
+        options = [option for one in each for option in one or ()]
+        return self._all(options) if op == "!=" else options
+
     def _any_flag(self, values: list[Any], *, negated: bool) -> list[str] | None:
         """Return the options for TCP segments with one flag or another, or with none of them."""
         flags = [tcp_flags(one) for one in values]
@@ -356,6 +375,8 @@ class Conditions(Restrictions):
             return ports(field, values, negated=negated)
         if field == "type" and protocol in ("icmp", "icmpv6"):
             return self._icmp(protocol, values, negated=negated)
+        if (protocol, field) == ("ether", "type") and values == ["arp"] and not negated:
+            return NEVER
         if (protocol, field) == ("ether", "saddr") and self.hook in ARRIVING:
             return self._each("-m mac", "--mac-source", map(str, values), negated=negated)
         return None
@@ -418,9 +439,15 @@ class Conditions(Restrictions):
 
     def _meta(self, key: str, values: list[Any], *, negated: bool) -> list[str] | None:
         if key in ("iifname", "oifname", "iif", "oif"):
-            return self._interface(key, values, negated=negated)
+            return self._found(interface_options(key, values, self.hook, negated=negated))
+        if key in ("day", "hour", "time"):
+            return moment_options(key, values, negated=negated)
+        if key == "ipsec":
+            return self._secured("in", ("prerouting", "input", "forward"), values, negated=negated)
+        if key in ("iifgroup", "oifgroup"):
+            return self._found(group_options(key, values, self.hook, negated=negated))
         if key in ("iiftype", "oiftype") and all(str(one) in _LOOPBACK for one in values):
-            return self._interface(f"{key[:3]}name", ["lo"], negated=negated)
+            return self._found(interface_options(f"{key[:3]}name", ["lo"], self.hook, negated=negated))
         if key == "l4proto":
             return self._l4(values, negated=negated)
         if key in ("nfproto", "protocol"):
@@ -446,16 +473,10 @@ class Conditions(Restrictions):
             return self._each("-m pkttype", "--pkt-type", kinds, negated=negated)
         return None
 
-    def _interface(self, key: str, values: list[Any], *, negated: bool) -> list[str] | None:
-        arriving = key.startswith("i")
-        # forwarded packets keep their input interface in postrouting (Linux 5.7 and later)
-        there: tuple[str, ...] = ("prerouting", "input", "forward", "postrouting")
-        there = there if arriving else ("forward", "output", "postrouting")
-        names = [str(one) for one in values]
-        if self.hook not in there or any(not name or name.endswith("+") for name in names):
+    def _secured(
+        self, way: str, hooks: Collection[str], values: list[Any], *, negated: bool
+    ) -> list[str] | None:
+        """Return the option for packets that IPsec has decrypted, or will encrypt."""
+        if self.hook not in hooks or len(values) != 1 or not isinstance(values[0], bool | int):
             return None
-        flag = "-i" if arriving else "-o"
-        names = [name[:-1] + "+" if name.endswith("*") else name for name in names]
-        if any(len(name) > 15 or not {"*", "\\"}.isdisjoint(name) for name in names):
-            return None
-        return self._each("", flag, map(quote, names), negated=negated)
+        return [f"-m policy --dir {way} --pol {'ipsec' if bool(values[0]) is not negated else 'none'}"]

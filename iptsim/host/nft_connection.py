@@ -24,9 +24,13 @@ _TUPLE = {
 ARRIVING = frozenset({"prerouting", "input", "forward"})
 #: Types of addresses. To iptables, local addresses of IPv6 are unicast too (xt_addrtype.c); to nft no address is both.
 _TYPES: dict[Family, frozenset[str]] = {
-    4: frozenset({"broadcast", "local", "multicast", "unicast"}),
-    6: frozenset({"local", "multicast"}),
-}
+    4: frozenset({
+        "anycast", "blackhole", "broadcast", "local", "multicast", "prohibit", "unicast", "unreachable",
+    }),
+    6: frozenset({"anycast", "local", "multicast"}),
+}  # fmt: skip
+#: Types that no address of IPv6 has (__nft_fib6_eval_type).
+_NOT_OF_IPV6 = frozenset({"blackhole", "broadcast", "prohibit"})
 
 
 def each(match: str, flag: str, values: Iterable[str], *, negated: bool) -> Alternatives:
@@ -117,7 +121,7 @@ def fib_options(
     sides = flags if isinstance(flags, list) else [flags]
     if about.get("result") == "oif" and set(sides) in ({"saddr", "iif"}, {"saddr", "mark", "iif"}):
         return _way_back(values, hook, marked="mark" in sides, negated=negated)
-    types = [str(one) for one in values]
+    types = [str(one) for one in values if family == 4 or str(one) not in _NOT_OF_IPV6]
     if (
         about.get("result") != "type"
         or sides[0] not in ("saddr", "daddr")
@@ -127,6 +131,8 @@ def fib_options(
         return None
     side = "--src-type" if sides[0] == "saddr" else "--dst-type"
     limit = " --limit-iface-in" if len(sides) > 1 else ""
+    if negated and not types:
+        return Alternatives([""], every=False)
     return each("-m addrtype", side, (f"{one}".upper() + limit for one in types), negated=negated)
 
 

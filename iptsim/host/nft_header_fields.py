@@ -125,12 +125,17 @@ def flag_options(mask: Any, wanted: Any, *, negated: bool) -> list[str] | None:
 
 def _flags(value: Any) -> list[str] | None:
     """Return flags of TCP by name; None if one is unknown."""
-    if isinstance(value, Mapping) and isinstance(value.get("|"), list):
-        value = value["|"]
     names: list[Any] = []
-    for one in value if isinstance(value, list) else [value]:
+    for one in _parts(value):
         names += (bits_named("tcp flags", one) or [None] * bool(one)) if isinstance(one, int) else [one]
     return names if all(isinstance(one, str) and one in ALL_FLAGS for one in names) else None
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return what a list, or a combination of combinations, consists of."""
+    if isinstance(value, Mapping) and isinstance(value.get("|"), list):
+        value = value["|"]
+    return [part for one in value for part in _parts(one)] if isinstance(value, list) else [value]
 
 
 def _span(value: Any) -> tuple[int, int] | None:

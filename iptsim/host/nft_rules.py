@@ -15,7 +15,7 @@ from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.nft_chains import NftProxy, NftRule
 from iptsim.host.nft_changes import header_change, mark_change
 from iptsim.host.nft_conditions import Conditions
-from iptsim.host.nft_restrictions import ALWAYS, NEVER, TRANSPORTS
+from iptsim.host.nft_restrictions import ALWAYS, NEVER
 from iptsim.host.nft_shares import hashes, shares
 from iptsim.host.nft_targets import (
     COMMENT,
@@ -24,14 +24,18 @@ from iptsim.host.nft_targets import (
     reject_words,
     synproxy_words,
 )
+from iptsim.host.nft_translations import (
+    TRANSLATIONS,
+    UntranslatableError,
+    only_family,
+    translation_words,
+)
 from iptsim.host.nft_values import (
     address,
+    counting_words,
     is_limited,
-    is_prefix,
-    limit_words,
     may_overlap,
     plain,
-    port_range,
 )
 from iptsim.packet import Family
 
@@ -44,21 +48,13 @@ _RATES = frozenset({"ct count", "ct expectation", "flow", "limit", "meter", "quo
 #: Statements that change the elements of a set; each may have statements of its own, which are conditions then.
 _UPDATES = frozenset({"map", "set"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN"}
-#: Translations of nat: iptables' target, and its option for addresses and ports.
-_TRANSLATIONS = {
-    "dnat": ("DNAT", "--to-destination"),
-    "snat": ("SNAT", "--to-source"),
-    "masquerade": ("MASQUERADE", "--to-ports"),
-    "redirect": ("REDIRECT", "--to-ports"),
-}
 _FIELDS: tuple[Literal["addr", "port", "value"], ...] = ("addr", "port", "value")
-#: Flags of a translation that do not affect which addresses it may be.
-_PORT_FLAGS = frozenset({"fully-random", "persistent", "random"})
 _FIRST_SEGMENT = "-m tcp --tcp-flags SYN,RST SYN"
 #: What a statement changes that limits the segments of TCP.
 _MAXSEG = {"tcp option": {"name": "maxseg", "field": "size"}}
-#: Targets that may end a rule in nftables: without a connection, or without the option.
-_DEPENDENT = re.compile(r"-j (?:CONNMARK --restore|CONNMARK --set-xmark \S+/(?!0xffffffff$)|TCPMSS)")
+#: Targets that read the mark of a connection; in nftables, the rule ends if there is none (nft_ct_get_eval).
+_READS_CONNECTION = re.compile(r"-j CONNMARK (?:--restore|--set-xmark \S+/(?!0xffffffff$))")
+_HAS_CONNECTION = "-m conntrack ! --ctstate INVALID,UNTRACKED"
 #: Matches whose result a rule may change, and which targets change it.
 _CHANGEABLE: frozenset[str] = frozenset({"connmark", "conntrack", "dscp", "hl", "mark", "ttl"})
 _CHANGES = (
@@ -70,12 +66,10 @@ _CHANGES = (
 )
 #: Keys of maps that no field of the packet decides.
 _BY_CHANCE = frozenset({"jhash", "numgen", "symhash"})
+#: The most numbers by chance that a mark may be set to.
+_MOST_NUMBERS = 64
 #: The maximum number of alternatives of a rule; those for the services of a cluster are some thousands.
 _MOST = 30_000
-
-
-class UntranslatableError(Exception):
-    """A chain has a statement without a translation."""
 
 
 class Translator:
@@ -170,6 +164,8 @@ class _Rule:
         self.table, self.family = table, family
         self.conditions = Conditions(table.sets, table.hook, family)
         self.comment = ""
+        #: the field that a map looked up, and the keys with which a packet continues; None without a map
+        self._map_keys: tuple[Any, list[Any]] | None = None
 
     def read(self, statements: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, Conditions]]:
         """Yield the alternatives of a rule: its options, the chain that it calls, its further conditions.
@@ -180,33 +176,37 @@ class _Rule:
             UntranslatableError: a statement has no translation.
         """
         actions: list[_Action] = []
-        maps = False
         for statement in statements:
-            for key, value in statement.items():
+            if NEVER in self.conditions.options:
+                break  # no packet of this family comes here
+            for key, value in _without_chance(statement).items():
                 if key == "comment":
                     self.comment = comment_words(value)
                 if key in _QUIET or (key == "mangle" and _is_quiet(value)):
                     if not _is_constant(key, value):
                         self.conditions.hidden.append(key)  # a key that the map lacks ends the rule
                     continue
-                if maps:
-                    raise UntranslatableError  # a key that the map lacks ends the rule
+                self._after_map()
                 if key == "match":
                     self.conditions.add(value)
                 elif key in _UPDATES:
                     self.conditions.add_update(key, value, self.table.full)
                 elif key in _RATES:
-                    self.conditions.hidden.append(limit_words(value) if key == "limit" else key)
+                    self.conditions.hidden.append(counting_words({key: value}) or key)
                 elif key == "tproxy":
                     self._proxy(value)
                     actions.append(_Action([], "", "", self.conditions.copy()))
-                elif key == "vmap" or _mapped_field(value) is not None:
-                    maps = True
-                    actions += self._vmap(value) if key == "vmap" else self._mapped(key, value)
+                elif key == "vmap":
+                    actions += self._vmap(value)
+                    self._map_keys = self._continuing(value)
+                elif _mapped_field(value) is not None:
+                    actions += self._mapped(key, value)
+                    self._map_keys = self._keys(value)
                 elif key != "continue":
                     actions.append(_Action(*self._action(key, value), self.conditions.copy()))
-        if len(actions) > 1 and any(_DEPENDENT.search(one.target) for one in actions):
-            raise UntranslatableError
+                    self._after(actions[-1].target)
+        if len(actions) > 1 and any("-j TCPMSS" in one.target for one in actions):
+            raise UntranslatableError  # the option that it changes may be missing
         made: list[tuple[_Action, str]] = []
         changed: set[str] = set()
         for action in actions:
@@ -224,6 +224,39 @@ class _Rule:
         for action, words in made:
             comment = "" if COMMENT in words else self.comment
             yield " ".join(filter(None, (words, comment, action.target))), action.called, action.conditions
+
+    def _after_map(self) -> None:
+        """Restrict the rule to the packets that continue after a map, as a key that it lacks ends the rule."""
+        if self._map_keys is None:
+            return
+        (key, keys), self._map_keys = self._map_keys, None
+        unread = len(self.conditions.hidden)
+        if not keys:
+            self.conditions.options.append(NEVER)
+        elif not _BY_CHANCE.isdisjoint(key):
+            raise UntranslatableError
+        else:
+            self.conditions.add({"op": "==", "left": key, "right": {"set": keys}})
+        if len(self.conditions.hidden) > unread:
+            raise UntranslatableError
+
+    def _continuing(self, value: Any) -> tuple[Any, list[Any]]:
+        """Return what a verdict map looks up, and the keys whose verdict is `continue`."""
+        key, elements = self._map(value)
+        if any(plain(one) == "*" for one, _ in elements) and any("continue" in to for _, to in elements):
+            raise UntranslatableError
+        return key, [plain(one) for one, to in elements if "continue" in to]
+
+    def _keys(self, value: Any) -> tuple[Any, list[Any]]:
+        """Return what a map of a translation or a change looks up, and its keys."""
+        field = _mapped_field(value)
+        key, elements = self._map(value[field]["map"])
+        return key, [plain(one) for one, _ in elements]
+
+    def _after(self, target: str) -> None:
+        """Restrict the rest of a rule that reads or changes marks of connections to packets that have one."""
+        if _READS_CONNECTION.search(target):
+            self.conditions.options.append([_HAS_CONNECTION])
 
     def _called_changes(self, action: _Action) -> frozenset[str]:
         """Return what a called chain may change before it returns."""
@@ -257,8 +290,8 @@ class _Rule:
             return f"-j {_VERDICTS[key]}"
         if key == "reject" and not self.table.nat:
             return f"-j REJECT{self._reject(value)}"
-        if key in _TRANSLATIONS and self.table.nat:
-            return self._translation(key, value)
+        if key in TRANSLATIONS and self.table.nat:
+            return translation_words(key, value, self.conditions, self.table.hook)
         if key == "notrack":
             return "-j CT --notrack"
         if key == "synproxy" and self.table.hook in ("input", "forward"):
@@ -270,11 +303,6 @@ class _Rule:
             return change
         raise UntranslatableError
 
-    def _only_family(self, about: Mapping[str, Any]) -> None:
-        """Restrict the rule to the address family that a statement names, if any."""
-        if about.get("family") not in (None, "ip" if self.family == 4 else "ip6"):
-            self.conditions.options.append(NEVER)
-
     def _proxy(self, value: Any) -> None:
         """Add the condition that a transparent proxy serves the packet, which `tproxy` ends the rule without."""
         about = value if isinstance(value, Mapping) else {}
@@ -283,7 +311,7 @@ class _Rule:
             raise UntranslatableError
         if self.conditions.proxy is not None or self.table.hook != "prerouting":
             raise UntranslatableError
-        self._only_family(about)
+        only_family(self.conditions, about)
         self.conditions.only(["tcp", "udp"])
         self.conditions.proxy = NftProxy(to, port)
 
@@ -297,37 +325,6 @@ class _Rule:
             raise UntranslatableError
         self.conditions.only(["tcp"])
         return ([] if [_FIRST_SEGMENT] in self.conditions.options else [_FIRST_SEGMENT]), target, ""
-
-    def _translation(self, key: str, value: Any) -> str:
-        """Return the target that translates addresses or ports as a statement does."""
-        about = value if isinstance(value, Mapping) else {}
-        flags = about.get("flags", ())
-        flags = {flags} if isinstance(flags, str) else set(flags)
-        if value not in (None, about) or not _PORT_FLAGS.issuperset(flags - {"netmap"}):
-            raise UntranslatableError
-        self._only_family(about)
-        if "netmap" in flags:
-            return self._netmap(key, about)
-        target, option = _TRANSLATIONS[key]
-        to = address(about["addr"]) if "addr" in about else ""
-        port = port_range(about["port"]) if "port" in about else ""
-        if to is None or "/" in to or port is None or (key in ("dnat", "snat")) is not bool(to):
-            raise UntranslatableError
-        if port and not (self.conditions.protocols and TRANSPORTS.issuperset(self.conditions.protocols)):
-            raise UntranslatableError
-        if self.family == 6 and to and port:
-            to = f"[{to}]".replace("-", "]-[")
-        to = f"{to}:{port}" if to and port else to or port
-        more = " --persistent" if "persistent" in flags and key in ("dnat", "snat") else ""
-        return f"-j {target} {option} {to}{more}" if to else f"-j {target}"
-
-    def _netmap(self, key: str, about: Mapping[str, Any]) -> str:
-        """Return the target that replaces the network of an address (nft_nat_setup_netmap)."""
-        to = address(about.get("addr"))
-        sides = {"dnat": ("prerouting", "output"), "snat": ("postrouting", "input")}
-        if to is None or not is_prefix(to) or "port" in about or self.table.hook not in sides.get(key, ()):
-            raise UntranslatableError
-        return f"-j NETMAP --to {to}"
 
     def _reject(self, value: Any) -> str:
         if not isinstance(value, Mapping) or not value:
@@ -345,11 +342,14 @@ class _Rule:
         """Yield the translations, or the changes, whose address, port or value comes from a map."""
         field = _mapped_field(value)
         if field is None or not (
-            key == "mangle" if field == "value" else key in _TRANSLATIONS and self.table.nat
+            key == "mangle" if field == "value" else key in TRANSLATIONS and self.table.nat
         ):
             raise UntranslatableError
         of, elements = self._map(value[field]["map"])
-        self._only_family(value)
+        if field == "addr" and (ports := _map_of(value, "port")) is not None:
+            elements = self._with_ports(of, elements, self._map(ports))
+            value = {name: about for name, about in value.items() if name != "port"}
+        only_family(self.conditions, value)
         if key == "mangle":
             # of several changes, the last one remains
             elements = sorted(elements, key=lambda one: plain(one[0]) != "*")
@@ -362,6 +362,17 @@ class _Rule:
             else:
                 raise UntranslatableError
             yield _Action(options, self._target(key, about), "", conditions)
+
+    @staticmethod
+    def _with_ports(
+        key: Any, addresses: Sequence[Any], ports: tuple[Mapping[str, Any], Sequence[Any]]
+    ) -> list[Any]:
+        """Return the elements of two maps, of addresses and of ports, as those of one map."""
+        numbers = [(plain(one), port) for one, port in ports[1]]
+        if ports[0] != key or [plain(one) for one, _ in addresses] != [one for one, _ in numbers]:
+            raise UntranslatableError
+        pairs = zip(addresses, numbers, strict=True)
+        return [[one, {"concat": [address, port]}] for (one, address), (_, port) in pairs]
 
     def _vmap(self, value: Any) -> Iterator[_Action]:
         """Yield the elements of a verdict map."""
@@ -439,9 +450,29 @@ def _mapped_field(value: Any) -> Literal["addr", "port", "value"] | None:
     """Return which part of a translation or a change comes from a map: "addr", "port" or "value"; None for none."""
     if isinstance(value, Mapping):
         for field in _FIELDS:
-            if isinstance(value.get(field), Mapping) and isinstance(value[field].get("map"), Mapping):
+            if _map_of(value, field) is not None:
                 return field
     return None
+
+
+def _map_of(value: Mapping[str, Any], field: str) -> Mapping[str, Any] | None:
+    """Return the map from which a field of a translation or a change comes."""
+    found = value[field].get("map") if isinstance(value.get(field), Mapping) else None
+    return found if isinstance(found, Mapping) else None
+
+
+def _without_chance(statement: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a statement with a map instead of a number by chance, or of a hash, that it writes."""
+    about = statement.get("mangle")
+    new = about.get("value") if isinstance(about, Mapping) else None
+    if not isinstance(about, Mapping) or not isinstance(new, Mapping) or _BY_CHANCE.isdisjoint(new):
+        return statement
+    (number,) = new.values()
+    mod, offset = (number.get("mod"), number.get("offset", 0)) if isinstance(number, Mapping) else (None, 0)
+    if not isinstance(mod, int) or not isinstance(offset, int) or mod > _MOST_NUMBERS:
+        return statement
+    elements = [[one, one] for one in range(offset, offset + mod)]
+    return {"mangle": {**about, "value": {"map": {"key": new, "data": {"set": elements}}}}}
 
 
 def _is_constant(key: str, value: Any) -> bool:

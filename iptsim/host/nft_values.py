@@ -54,6 +54,18 @@ def address(value: Any) -> str | None:
     return None
 
 
+def address_range(value: Any) -> str | None:
+    """Return an address, or the first and the last one of a range or a prefix, for a target of nat."""
+    text = address(value)
+    if text is None or "/" not in text:
+        return text
+    try:
+        network = ip_network(text)
+    except ValueError:
+        return None
+    return f"{network[0]}-{network[-1]}" if network.num_addresses > 1 else str(network[0])
+
+
 def has_bits_of(wanted: str, mask: str) -> bool | None:
     """Return whether an address has no bits outside a mask; None if they are no addresses of one family."""
     try:
@@ -193,6 +205,23 @@ def limit_words(value: Any) -> str:
     over = " over" if about.get("inv") else ""
     more = f" burst {burst} {about.get('burst_unit', 'packets')}" if isinstance(burst, int) else ""
     return f"limit rate{over} {rate}{unit}/{per}{more}"
+
+
+def counting_words(statement: Mapping[str, Any]) -> str:
+    """Return a statement that counts packets, maybe of each element of a set, as nft prints it; "" for others."""
+    for kind, value in statement.items():
+        about = value if isinstance(value, Mapping) else {}
+        inner = about.get("stmt")
+        if kind == "limit":
+            return limit_words(value)
+        if kind == "ct count" and isinstance(about.get("val"), int):
+            return f"ct count{' over' if about.get('inv') else ''} {about['val']}"
+        if kind in ("ct count", "quota"):
+            return kind
+        for one in inner if isinstance(inner, list) else [inner]:
+            if isinstance(one, Mapping) and (words := counting_words(one)):
+                return words
+    return ""
 
 
 def shown(value: Any) -> str:

@@ -24,6 +24,7 @@ _FOUND = {"exists": True, "missing": False, "0": False}
 _RATE = re.compile(
     r"limit rate(?: over)? (?P<rate>\d{1,20}) ?(?P<unit>\w*bytes)?/(?P<per>\w+)(?: (?P<burst>\d{1,20}) \w+)?"
 )
+_LIMIT_IN = re.compile(r"limit rate (?:over )?\d+ ?\w*/\w+(?: burst \d+ \w+)?")
 _COMPARISONS = frozenset({"<", "<=", ">", ">="})
 
 
@@ -35,6 +36,17 @@ def _flag_names(text: str) -> list[str]:
         for one in found
         for name in ((bits_named("tcp flags", int(one, 16)) or [one]) if one.startswith("0x") else [one])
     ]
+
+
+def _limit(words: str) -> dict[str, Any]:
+    """Return a `limit` statement in the form of libnftables-json(5), without a rate if that can't be read."""
+    found = _RATE.fullmatch(words)
+    about: dict[str, Any] = {} if found is None else {"rate": int(found["rate"]), "per": found["per"]}
+    if found is not None and found["unit"]:
+        about["rate_unit"] = found["unit"]
+    if found is not None and found["burst"]:
+        about["burst"] = int(found["burst"])
+    return {"limit": {**about, "inv": True} if " over " in words else about}
 
 
 def mark_of(text: str) -> dict[str, Any]:
@@ -227,13 +239,7 @@ class Conditions:
 
     def _limit(self, tree: Tree[Token]) -> None:
         words = " ".join(map(str, tree.children))
-        found = _RATE.fullmatch(words)
-        about = {} if found is None else {"rate": int(found["rate"]), "per": found["per"]}
-        if found is not None and found["unit"]:
-            about["rate_unit"] = found["unit"]
-        if found is not None and found["burst"]:
-            about["burst"] = int(found["burst"])
-        self.statements.append({"limit": {**about, "inv": True} if " over " in words else about})
+        self.statements.append(_limit(words))
         self.unread.append(words)
 
     def _fib(self, tree: Tree[Token]) -> None:
@@ -272,6 +278,11 @@ class Conditions:
         negated, values = self._value(Tree("", rest))
         mark, module = mark_of(str(name)), "connmark" if "ct" in str(name) else "mark"
         is_set = isinstance(rest[-1], Tree) and rest[-1].data == "set"
+        if values[-1].startswith("@"):
+            left = {"&": [mark, None]} if len(values) > 1 else mark
+            self._compare(left, Tree("", []), values[-1:], negated=negated)
+            self.unread.append(f"{name} {values[-1]}")
+            return
         if is_set and isinstance(rest[0], Tree) and rest[0].data == "mask":
             self.statements.append({"match": {"left": {"&": [mark, None]}}})
         elif is_set or "?" in values:
@@ -288,6 +299,9 @@ class Conditions:
     def _flags(self, tree: Tree[Token]) -> None:
         tokens = list(tree.scan_values(lambda one: isinstance(one, Token)))
         operator = next((str(one) for one in tokens if one.type in ("OPERATOR", "NONE_OF")), "")
+        if any(isinstance(one, Tree) and one.data == "any_flags" for one in tree.children):
+            self._any_flags(tree, str(tokens[-1]))
+            return
         first, *second = [_flag_names(one) for one in tokens if one.type == "FLAGS"]
         if any(one.type == "NO_FLAG" for one in tokens):
             second = [[]]
@@ -319,6 +333,15 @@ class Conditions:
         ]
         self.protocol = True
 
+    def _any_flags(self, tree: Tree[Token], text: str) -> None:
+        """Read a set of flags, each of which is the value of all flags of a segment."""
+        names = [_flag_names(one) for one in text.split(",")]
+        values = [one[0] if len(one) == 1 else {"|": one} for one in names]
+        left = {"payload": {"protocol": "tcp", "field": "flags"}}
+        op = "!=" if any(str(one) == "!=" for one in tree.children) else "=="
+        self.statements.append({"match": {"op": op, "left": left, "right": {"set": values}}})
+        self.unread.append(f"tcp flags {{ {text} }}")
+
     def _direction(self, tree: Tree[Token]) -> None:
         negated, values = self._value(tree)
         self._compare({"ct": {"key": "direction"}}, tree, values, negated=negated)
@@ -333,16 +356,36 @@ class Conditions:
         name, *rest = tree.children
         negated, values = self._value(Tree("", rest))
         kind, _, key = str(name).rpartition(" ")
-        self._compare({kind or "meta": {"key": key}}, tree, values, negated=negated)
+        left = {kind or "meta": {"key": key}}
+        if sum(isinstance(one, Token) and one.type == "QUOTED" for one in rest) > 1:
+            op = "!=" if negated else "=="
+            self.statements.append({"match": {"op": op, "left": left, "right": {"range": values}}})
+        elif key == "ipsec" and values[-1] in _FOUND:
+            op = "!=" if negated else "=="
+            self.statements.append({"match": {"op": op, "left": left, "right": _FOUND[values[-1]]}})
+        else:
+            self._compare(left, tree, values, negated=negated)
         self.unread.append(f"{name} {', '.join(values)}")
 
     def _meter(self, tree: Tree[Token]) -> None:
-        self.statements.append({"meter": None})
-        self.unread.append(str(tree.children[0]))
+        text = str(tree.children[0])
+        found = _LIMIT_IN.search(text)
+        self.statements.append({"meter": {"stmt": _limit(found[0])} if found else None})
+        self.unread.append(text)
 
     def _count(self, tree: Tree[Token]) -> None:
-        self.statements.append({"ct count": None})
-        self.unread.append(f"ct count {tree.children[0]}")
+        *over, most = map(str, tree.children)
+        self.statements.append({"ct count": {"val": number(most), **({"inv": True} if over else {})}})
+        self.unread.append(" ".join(("ct count", *over, most)))
+
+    def _quota(self, tree: Tree[Token]) -> None:
+        self.statements.append({"quota": {"val": number(str(tree.children[1]))}})
+        self.unread.append(" ".join(map(str, tree.children)))
+
+    def _object(self, tree: Tree[Token]) -> None:
+        kind, _, name = str(tree.children[0]).split()
+        self.statements.append({kind: name.strip('"')})
+        self.unread.append(str(tree.children[0]))
 
     def _header(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children

@@ -18,7 +18,7 @@ _CHANCE = re.compile(
     r"(?P<kind>numgen|jhash|symhash)(?: (?P<mode>random|inc)| (?P<of>(?!mod ).+?))? mod (?P<mod>[0-9]+)"
     r"(?: seed (?P<seed>0x[0-9a-f]+))?(?: offset (?P<offset>[0-9]+))?"
 )
-_PORT_NAME = re.compile(r'((?:^|\s)\S*:)("[a-z][a-z0-9-]*")(?=\s|$)')
+_PORT_NAME = re.compile(r'((?:^|\s)\S*[\d\]]?:)("[a-z][a-z0-9-]*"|(?<=[\d\]]:)[a-z][a-z0-9-]*)(?=\s|$)')
 _PREFIX = re.compile(
     r"(?<![\w.])(?P<field>ip6? [sd]addr) (?P<not>!= )?(?P<address>[0-9a-f.:]+)/(?P<length>[0-9]{1,3})(?=\s|$)"
 )
@@ -207,6 +207,28 @@ def plain(text: str) -> str:
         if comment:
             break
     return "".join(kept).strip()
+
+
+def bare_sets(text: str) -> str:
+    """Return a rule without the comments of elements, and without sets within sets, as variables may be sets.
+
+    >>> bare_sets('tcp dport { 22 comment "ssh", { 80, 443 } } accept')
+    'tcp dport { 22, 80, 443 } accept'
+    """
+    if "{" not in text:
+        return text
+    kept: list[str] = []
+    depth = 0
+    for part in re.split(r'("[^"]*"|[{}])', text):
+        if part == "{":
+            depth += 1
+        if part not in ("{", "}") or depth == 1:
+            kept.append(part)
+        if part == "}":
+            depth -= 1
+        if depth and part.startswith('"') and kept[-2].endswith(" comment "):
+            kept[-2:] = [kept[-2].removesuffix(" comment ")]
+    return _BLANKS.sub(" ", "".join(kept)).replace(" ,", ",")
 
 
 def literal(text: str) -> str:

@@ -18,12 +18,18 @@ _VARIABLE = re.compile(r"\$(\w+)")
 #: What nft prints behind a rule, as a comment.
 _PRINTED = re.compile(r"# ?(?:xt_\w|handle \d)")
 _QUOTED = re.compile(r'"[^"]*"')
+#: How the names of chains begin that have none of their own (nf_tables_addchain).
+UNNAMED = "__chain"
+#: What precedes the rules of a chain without a name.
+_CALLS = re.compile(r".*\b(?:jump|goto)\s*", re.DOTALL)
 #: The most characters of a statement, and of one in which variables are replaced.
 _LONGEST = 1_000_000
 
 
 class Statements:
     """Divides lines into statements: the head of a block with its brace, a statement in it, the brace that ends it.
+
+    A chain without a name, in a rule that jumps to it, becomes a block with a name after the rule.
 
     Args:
         lines: those before the first one, which may define variables.
@@ -33,6 +39,7 @@ class Statements:
         self._variables: dict[str, str] = {}
         #: the beginning of a statement that goes on in the next line, and its open braces
         self._begun, self._braces = "", 0
+        self._unnamed = 0
         if not any("define" in line.text for line in lines):
             return  # dividing them all would take long where a text has many blocks
         for line in lines:
@@ -72,6 +79,12 @@ class Statements:
                 break
             elif char == "{" and not self._braces and _BLOCK.fullmatch(self._begun + text[start:at]):
                 yield self._made(line, f"{self._begun}{text[start:at]}{{")
+                self._begun, start = "", at + 1
+            elif char == "{" and not self._braces and _CALLS.fullmatch(self._begun + text[start:at]):
+                name = f"{UNNAMED}{self._unnamed}"
+                self._unnamed += 1
+                yield self._made(line, f"{self._begun}{text[start:at]}{name}")
+                yield self._made(line, f"chain {name} {{")
                 self._begun, start = "", at + 1
             elif char == "{":
                 self._braces += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from operator import and_, lshift, or_, rshift, xor
 from typing import Any, NamedTuple
 
 from lark import Token, Tree
@@ -20,8 +22,10 @@ from iptsim.host.nft_targets import REJECTS, synproxy_words
 from iptsim.languages import message
 from iptsim.paste.nft_conditions import Conditions, mark_of
 from iptsim.paste.nft_json import (
+    bare_sets,
     json_value,
     literal,
+    looked_up,
     map_of,
     number,
     plain,
@@ -45,11 +49,30 @@ _INNER = re.compile(
 )
 #: What `nft -a` adds to a rule.
 _HANDLE = re.compile(r"\s+# handle \d+$")
-#: What a statement changes in a mark.
-_OPERATORS = {"kept": "&", "added": "|", "inverted": "^"}
+#: How a mark is computed from another one and a number.
+_OPERATORS: dict[str, tuple[str, Callable[[int, int], int]]] = {
+    "kept": ("&", and_),
+    "added": ("|", or_),
+    "inverted": ("^", xor),
+    "left": ("<<", lshift),
+    "right": (">>", rshift),
+}
 #: Statements after which an unknown word may belong to what they change.
 _CHANGES = frozenset({"mangle", "dnat", "snat", "masquerade", "redirect"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN", "queue": "NFQUEUE"}
+
+
+def _computed(value: Tree[Token] | Token) -> Any:
+    """Return the value of a mark in the form of libnftables-json(5)."""
+    if isinstance(value, Tree):
+        first, second = map(_computed, value.children)
+        operator, calculate = _OPERATORS[str(value.data)]
+        if isinstance(first, int) and isinstance(second, int):
+            return calculate(first, min(second, 32) if operator in ("<<", ">>") else second) & 0xFFFFFFFF
+        return {operator: [first, second]}
+    if value.type == "CHANCED":
+        return looked_up(str(value))
+    return number(str(value)) if str(value)[:1].isdigit() else mark_of(str(value))
 
 
 class Translated(NamedTuple):
@@ -77,7 +100,7 @@ def translated(text: str, family: int, line: int, *, is_listing: bool = False) -
         line: the number of its line.
         is_listing: nft has printed it; otherwise it may be what someone wrote for nft to read.
     """
-    text = plain(text)
+    text = bare_sets(plain(text))
     if is_listing or _HANDLE.search(text):
         text = literal(text)
     text = with_numbers(_HANDLE.sub("", text.strip()).rstrip("; "))
@@ -230,7 +253,7 @@ class _Rule(Conditions):
 
     def _translation(self, name: str, target: str, flag: str, tree: Tree[Token]) -> None:
         tokens = [one for one in tree.children if isinstance(one, Token)]
-        to = next((str(one) for one in tokens if one.type in ("WORD", "AT")), "")
+        to = with_numbers(next((str(one) for one in tokens if one.type in ("WORD", "AT")), ""))
         flags = [str(one) for one in tokens if one.type == "NAT_FLAG"]
         if any(one.type == "NETMAP" and one == "prefix" for one in tokens):
             flags.append("netmap")
@@ -238,8 +261,13 @@ class _Rule(Conditions):
         family = next((str(one) for one in tokens if one.type == "FAMILY"), "")
         extra |= {"family": family} if family else {}
         self.target = ["-j", target]
-        mapped = next((one for one in tree.children if isinstance(one, Tree)), None)
-        if mapped is not None:
+        maps = [one for one in tree.children if isinstance(one, Tree)]
+        if len(maps) > 1:
+            fields = {field: {"map": map_of(one)} for field, one in zip(("addr", "port"), maps, strict=True)}
+            self.statements.append({name: {**fields, **extra}})
+            self.unread.append(f"{maps[0].children[0]} map")
+            return
+        for mapped in maps:
             found = {"map": map_of(mapped)}
             about = {**(translation_of(to.rstrip(":"), redirects=False) or {}), "port": found}
             self.statements.append({name: {**(about if to else {"addr": found}), **extra}})
@@ -255,17 +283,14 @@ class _Rule(Conditions):
             self.target += ["--to-ports", to.lstrip(":")]
 
     def _mark_set(self, tree: Tree[Token]) -> None:
-        name, first, *changes = tree.children
-        if isinstance(first, Tree):
-            self.statements.append({"mangle": {"key": mark_of(str(name)), "value": {"map": map_of(first)}}})
-            self.unread.append(f"{first.children[0]} map")
-            self.target = ["-j", "MARK" if mark_of(str(name)) == mark_of("mark") else "CONNMARK"]
+        name, new = tree.children
+        key = mark_of(str(name))
+        if isinstance(new, Tree) and new.data == "looked_up":
+            self.statements.append({"mangle": {"key": key, "value": {"map": map_of(new)}}})
+            self.unread.append(f"{new.children[0]} map")
+            self.target = ["-j", "MARK" if key == mark_of("mark") else "CONNMARK"]
             return
-        value: Any = number(str(first)) if str(first)[:1].isdigit() else mark_of(str(first))
-        for change in changes:
-            assert isinstance(change, Tree)
-            value = {_OPERATORS[str(change.data)]: [value, number(str(change.children[0]))]}
-        statement = {"key": mark_of(str(name)), "value": value}
+        statement = {"key": key, "value": _computed(new)}
         self.statements.append({"mangle": statement})
         target = mark_change(statement)
         self.target = target.split() if target is not None else ["-j", "MARK"]

@@ -239,7 +239,12 @@ def test_a_map_is_looked_up_once() -> None:
     assert read(chain(), looked_up, changing).chains[0].rules == ()
     # a key that the map lacks ends the rule
     port = {"payload": {"protocol": "tcp", "field": "dport"}}
-    assert translated(mapped(port, [80, {"continue": None}]), drop) == {}
+    assert translated(mapped(port, [80, {"continue": None}]), drop)[4] == [
+        "-p tcp -m multiport --dports 80 -j DROP ()"
+    ]
+    assert translated(mapped(port, [80, {"accept": None}]), drop)[4] == [
+        "-p tcp -m multiport --dports 80 -j ACCEPT ()"
+    ]
 
 
 def test_an_element_that_matches_only_some_packets_is_unknown() -> None:
@@ -282,7 +287,11 @@ def test_a_statement_without_json_is_unknown() -> None:
 
 def test_a_mark_of_a_connection_that_is_read_may_end_the_rule() -> None:
     mark = {"ct": {"key": "mark"}}
-    assert translated({"mangle": {"key": mark, "value": {"|": [mark, 1]}}}, {"drop": None}) == {}
+    # measured: nothing behind it matches a packet without a connection
+    assert translated({"mangle": {"key": mark, "value": {"|": [mark, 1]}}}, {"drop": None})[4] == [
+        "-j CONNMARK --set-xmark 0x1/0x1 ()",
+        "-m conntrack ! --ctstate INVALID,UNTRACKED -j DROP ()",
+    ]
     assert len(translated({"mangle": {"key": mark, "value": 1}}, {"drop": None})[4]) == 2
 
 

@@ -72,6 +72,17 @@ _RULES = (
     "iiftype loopback accept", "iiftype != loopback drop", "oiftype loopback drop",
     "tcp flags == syn drop", "tcp flags & (ecn|cwr) == ecn|cwr drop",
     "tcp flags != syn accept", "tcp flags == syn|ack drop",
+    "tcp flags { syn, ack } drop", "tcp flags != { syn } accept",
+    'iifname "eth*" jump sub', 'iifname != "veth-*" drop', 'oifname != "br0" accept', 'oifname "br*" drop',
+    "iifgroup 2 drop", "iifgroup != 0 accept", "oifgroup { 0, 2 } drop", "oifgroup != 2 jump sub",
+    "ct mark set ct mark | 0x1 drop", "meta mark set ct mark accept", "ct mark set meta mark accept",
+    "meta mark set ct mark & 0xff or 0x1", "ct mark set 0x200", "meta mark set ct mark >> 8 meta mark 2 drop",
+    "meta mark set ct mark << 1 counter accept", "ct mark set (meta mark & 0xf) << 8 drop",
+    "meta mark set numgen inc mod 1 offset 2", "meta mark set jhash ip daddr mod 2 offset 1 drop",
+    "ct mark set symhash mod 1 offset 3 accept", "tcp dport vmap { 81 : drop } accept",
+    "tcp dport vmap { 80 : continue, 81 : accept } drop", "meta mark set tcp dport map { 80 : 2 } accept",
+    "ct mark set tcp dport map { 80 : 3, 81 : 4 } drop", "meta ipsec exists drop", "meta ipsec missing jump sub",
+    "tcp dport 80 ct state new,untracked meta mark set ct mark ct mark set 0x3 accept",
 )  # fmt: skip
 _IP_RULES = (
     "ct state established accept",
@@ -135,6 +146,10 @@ _IP_RULES = (
     "ip frag-off & 0x1fff != 0 drop",
     "update @seen { ip saddr }",
     "update @seen { ip saddr limit rate over 1/hour } drop",
+    "fib daddr type { broadcast, anycast, multicast } drop",
+    "fib daddr type != { local, anycast, blackhole } drop",
+    "ip6 daddr ::1 meta hour 1 drop",
+    "meta mark set ip daddr map { 10.9.0.2 : 2, 10.9.0.3 : 1 } accept",
 )
 _EARLY = (
     "fib saddr . iif oif missing drop",
@@ -143,6 +158,8 @@ _EARLY = (
     "fib daddr . iif type local accept",
     "fib saddr . iif type local drop",
     "ip daddr 10.9.0.2 notrack",
+    "ip daddr 10.9.0.2 notrack meta mark set ct mark drop",
+    "tcp dport 80 tproxy to :9999 meta mark set ct mark accept",
     "fib daddr type vmap { local : accept, unicast : drop }",
     "meta l4proto tcp tproxy to :9999 drop",
     "tcp dport 80 meta mark set 2 tproxy to :0 accept",
@@ -167,6 +184,10 @@ _NAT_RULES = {
         "tcp dport 80 dnat ip to 10.9.0.3 persistent",
         "dnat ip addr . port to ip daddr . tcp dport map { 10.9.0.2 . 80 : 10.9.0.3 . 80 }",
         "tcp dport 80-81 redirect to :tcp dport map { 80 : 80, 81 : 80 }",
+        "tcp dport 80 dnat ip to 10.9.0.2/31",
+        "tcp dport 80 dnat to :80",
+        "tcp dport vmap { 80 : return, 81 : accept } dnat ip to 10.9.0.3",
+        "dnat ip to tcp dport map { 79 : 10.9.0.2, 80 : 10.9.0.3 } counter",
     ),
     "output": (
         "tcp dport 80 dnat ip to 10.9.0.3",

@@ -12,6 +12,7 @@ import pytest
 from iptsim.host.nft_rules import Translator
 from iptsim.packet import Family
 from iptsim.paste.nft_rules import translated
+from tests.paste.test_nft import ports
 
 _SETS = {"m": [["10.0.0.1", 1], ["*", 2]]}
 
@@ -182,3 +183,70 @@ def test_what_nft_never_lists(text: str) -> None:
     for hook in ("forward", "dnat"):
         found = of_text(text, hook)
         assert found != ["-j DROP"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('tcp dport { 22 comment "ssh, from home", { 80, 443 } } accept',
+         "-p tcp -m multiport --dports 22,80,443 -j ACCEPT"),
+        ("pkttype host accept", "-m pkttype --pkt-type unicast -j ACCEPT"),
+        ("tcp flags { fin } drop",
+         "-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG FIN -m ecn ! --ecn-tcp-ece ! --ecn-tcp-cwr -j DROP"),
+        ("meta ipsec exists accept", "-m policy --dir in --pol ipsec -j ACCEPT"),
+        ("rt ipsec missing drop", "-m policy --dir out --pol none -j DROP"),
+        ('meta hour "08:00"-"17:00" drop', "-m time --timestart 08:00 --timestop 17:00 --kerneltz -j DROP"),
+        ('meta day { "Sunday" } drop', "-m time --weekdays Sun --kerneltz -j DROP"),
+        ("iifgroup 2 drop", "-m devgroup --src-group 0x2 -j DROP"),
+        ('limit name "few" drop', "-j DROP limit"),
+        ('quota name "day" drop', "-j DROP quota"),
+        ("quota over 5 mbytes drop", "-j DROP quota"),
+        ("ct count over 5 drop", "-j DROP ct count over 5"),
+        ("meter m { ip saddr limit rate over 5/second } drop", "-j DROP limit rate over 5/second"),
+        ('counter name "web" accept', "-j ACCEPT"),
+        ("meta mark set 0x1 or 0x2", "-j MARK --set-xmark 0x3/0xffffffff"),
+        # measured: "and" binds more than "or"
+        ("meta mark set meta mark and 0xf0 or 0x1", "-j MARK --set-xmark 0x1/0xffffff0f"),
+        ("meta mark set meta mark or 0xf0 and 0x11", "-j MARK --set-xmark 0x10/0x10"),
+        ("ct mark set (meta mark & 0xf) << 8",
+         "-j CONNMARK --save-mark --nfmask 0xf --ctmask 0xffffffff --left-shift-mark 8"),
+    ],
+)  # fmt: skip
+def test_further_forms(text: str, expected: str) -> None:
+    assert of_text(text, "output" if "rt ipsec" in text else "input") == [expected]
+
+
+_UNNAMED = """\
+table inet t {
+\tchain base {
+\t\ttype filter hook input priority filter; policy accept;
+\t\tip saddr 198.51.100.7 jump {
+\t\t\ttcp dport 22 accept
+\t\t\ttcp dport { 80, 81 } return; tcp dport 82 accept
+\t\t\tdrop
+\t\t}
+\t\ttcp dport { 80, 443 } drop
+\t}
+}
+"""
+
+
+def test_a_chain_without_a_name_is_called_by_its_rule() -> None:
+    """Measured: a packet that it does not take continues with the next rule."""
+    assert ports(_UNNAMED, 22, 80, 81, 82, 443) == ["ACCEPT", "DROP", "ACCEPT", "ACCEPT", "DROP"]
+    assert ports(_UNNAMED.replace("198.51.100.7", "10.1.0.8"), 22, 80, 443) == ["ACCEPT", "DROP", "DROP"]
+
+
+def test_a_translation_without_the_word_to() -> None:
+    assert of_text("tcp dport 222 dnat 10.0.0.9:ssh", "dnat", is_listing=False) == [
+        "-p tcp -m multiport --dports 222 -j DNAT --to-destination 10.0.0.9:22"
+    ]
+
+
+def test_an_address_and_a_port_of_two_maps() -> None:
+    text = "dnat to tcp dport map { 80 : 10.0.0.1, 81 : 10.0.0.2 } : tcp dport map { 80 : 8080, 81 : 8081 }"
+    assert of_text(text, "dnat") == [
+        "-p tcp -m multiport --dports 80 -j DNAT --to-destination 10.0.0.1:8080",
+        "-p tcp -m multiport --dports 81 -j DNAT --to-destination 10.0.0.2:8081",
+    ]
+    assert of_text(text.replace("81 : 8081", "82 : 8081"), "dnat") is None

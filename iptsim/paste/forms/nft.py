@@ -17,7 +17,7 @@ from iptsim.host.nft_rules import GAP
 from iptsim.host.nftables import HOOKS
 from iptsim.paste.lines import Line
 from iptsim.paste.nft_json import elements
-from iptsim.paste.nft_lines import Statements, has_variables
+from iptsim.paste.nft_lines import UNNAMED, Statements, has_variables
 from iptsim.paste.nft_objects import is_foreign, without_guesses
 from iptsim.paste.nft_rules import translated
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
@@ -209,6 +209,8 @@ class _Reader:
         self.statements = Statements(lines[:at])
         self.table: tuple[str, str] | None = None
         self.chain: str | None = None
+        #: the chains of the rules in which the chain is, if it has no name
+        self.outer: list[str] = []
         self.depth = 0
         #: the chains are a part of a table, whose heading and end are not shown
         self.part = False
@@ -235,6 +237,7 @@ class _Reader:
             pass
         elif found := _TABLE.match(text):
             self.table, self.chain, self.depth = (found["family"] or "ip", found["name"]), None, 1
+            self.outer.clear()
             self.part = False
             self.objects.append({"table": {"family": self.table[0], "name": self.table[1]}})
         elif self.table is None and _SET.match(text) and self.at == self.first:
@@ -250,6 +253,8 @@ class _Reader:
         elif self.table is None:
             return False
         elif found := _CHAIN.match(text):
+            if self.chain is not None and found["name"].startswith(UNNAMED):
+                self.outer.append(self.chain)
             self._begin(found["name"], line)
         elif self.chain is None and (found := _SET.match(text)):
             self.depth += 1
@@ -257,7 +262,7 @@ class _Reader:
         elif text.startswith("}"):
             self._close_set()
             self.depth -= 1
-            self.chain = None
+            self.chain = self.outer.pop() if self.outer else None
             if self.depth <= 0:
                 self.table = None
         elif self.chain is not None:
