@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from iptsim.render.marks import Marks
 
 _EPILOG = message(
+    "Of chains without effect (no rules, or only jumps to such chains), only the names are shown, unless\n"
+    "CHAIN names one.\n"
     "With --from, --to or another packet option, > marks the rule that decides, and + each other rule that\n"
     "the packet matches. --like-iptables lists table filter unless -t names another, in the format of the\n"
     "iptables version that wrote the dump."

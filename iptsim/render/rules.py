@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from rich.text import Text
 
-from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset
+from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset, Table
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
 from iptsim.languages import joined, say, say_many
@@ -18,6 +19,8 @@ from iptsim.render.marks import NONE, Marks
 
 SCHEMA = "iptsim.rules/1"
 _INDENT = 7
+#: At most this many chains without effect are named.
+_NAMES = 10
 #: Settings that the sentence about a rule already names.
 _NAMED = ("--publish", "--link", "--internal")
 
@@ -49,6 +52,8 @@ def rules_lines(
 ) -> Iterator[Text]:
     """Yield the lines that show a ruleset in words.
 
+    Of chains without effect, only the names are shown, unless `chain` names one.
+
     Args:
         ruleset: the rules.
         host: their host, for the names of networks and containers in Docker's rules.
@@ -59,13 +64,58 @@ def rules_lines(
     Raises:
         UsageError: there is no such chain.
     """
-    for number, found in enumerate(_chains(ruleset, table, chain)):
+    owners = chain_owners(ruleset)
+    for number, (name, chains) in enumerate(
+        groupby(_chains(ruleset, table, chain), key=lambda one: one.table)
+    ):
         if number:
             yield Text("")
-        yield from chain_lines(found, host, marks, chain_owners(ruleset))
+        idle = idle_chains(ruleset.tables[name])
+        together = list(chains)
+        shown = [one for one in together if chain is not None or one.name not in idle]
+        for place, found in enumerate(shown):
+            if place:
+                yield Text("")
+            yield from chain_lines(found, host, marks, owners, idle)
+        if left := [one.name for one in together if one not in shown]:
+            if shown:
+                yield Text("")
+            yield _idle_line(name, left)
     if marks is not None:
         yield Text("")
         yield from marks.legend.split("\n")
+
+
+def idle_chains(table: Table) -> frozenset[str]:
+    """Return the chains that do nothing with any packet: they have no rules, or only jumps to such chains."""
+    idle: set[str] = set()
+    before = -1
+    while len(idle) > before:
+        before = len(idle)
+        idle |= {
+            name
+            for name, chain in table.chains.items()
+            if not chain.builtin and all(_is_idle(rule, idle) for rule in chain.rules)
+        }
+    return frozenset(idle)
+
+
+def _is_idle(rule: Rule, idle: Container[str]) -> bool:
+    return rule.jump is not None and rule.jump.chain in idle and rule.extension_names <= {"comment"}
+
+
+def _idle_line(table: str, names: Sequence[str]) -> Text:
+    """Return the line for the chains of a table that have no effect."""
+    shown = joined(", ", map(printable, names[:_NAMES]))
+    if len(names) > _NAMES:
+        shown = say("{names} and {count} more", names=shown, count=len(names) - _NAMES)
+    text = say_many(
+        "{count} chain has no effect: {names}",
+        "{count} chains have no effect: {names}",
+        count=len(names),
+        names=shown,
+    )
+    return Text.assemble((table, "bold"), (f"   {text}", "dim"))
 
 
 def rules_json(
@@ -145,8 +195,9 @@ def chain_lines(
     host: Host | None = None,
     marks: Marks | None = None,
     owners: ChainOwners | None = None,
+    idle: Container[str] = (),
 ) -> Iterator[Text]:
-    """Yield the lines that show a chain in words."""
+    """Yield the lines that show a chain in words; `idle` are the chains without effect."""
     mark = f"{marks.of(chain)} " if marks is not None else ""
     name = f"{mark}{chain.table} {printable(chain.name)}"
     yield Text.assemble((name, "bold"), f"   {chain_text(chain, owners)}")
@@ -157,6 +208,8 @@ def chain_lines(
         yield Text.assemble((mark, "bold"), f"{rule.position or '':4}  ", (printable(rule.text), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
         why = why_text(rule, host) if rule.position else say("assumed: not in the source")
+        if rule.jump is not None and rule.jump.chain in idle:
+            why = f"{why} · {say('no effect')}"
         yield Text.assemble(" " * _INDENT, (f"{printable(why)}{_counted(rule.counters)}", "dim"))
 
 
