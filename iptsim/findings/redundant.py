@@ -45,7 +45,7 @@ def _is_dead(scene: Scene, family: Family, rule: Rule, later: Rule) -> bool:
     if scene.boxes(family, rule.table).are_alive:
         return False
     traffic = scene.traffic(family, rule.table)
-    return traffic is not None and any(one.rule is later for one in traffic.dead())
+    return traffic is not None and traffic.is_dead(later)
 
 
 def _repeated(traffic: Traffic, name: str) -> Iterator[tuple[Rule, Rule]]:
