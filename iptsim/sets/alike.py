@@ -67,9 +67,7 @@ def of_same_first_state(bits: Fields, packet: Leader, *, tcp_loose: bool) -> Any
             left &= ~here
             if proto == icmp:
                 own = bits.of(header, "icmp_type")
-                same |= reduce(
-                    or_, (here & bits.within("icmp_type", own, *span) for span in alike), bits.false
-                )
+                same |= here & bits.among("icmp_type", own, alike)
                 continue
             flags = bits.number(header["tcp_flags"]) if "tcp_flags" in header else SYN
             if _first_state(packet.family, proto, flags or 0, packet.fragment, tcp_loose) == leading:
@@ -105,8 +103,7 @@ def of_receptions(bits: Fields, part: Part, receptions: Iterable[tuple[int, Rang
         if proto != OTHER:
             inside = left & bits.within("proto", proto_bits, proto, proto)
             left &= ~inside
-        for first, last in spans:
-            found |= inside & bits.within("dport", port_bits, first, last)
+        found |= inside & bits.among("dport", port_bits, spans)
     return found
 
 

@@ -12,6 +12,8 @@ from iptsim.sets.bdd import Split
 #: Results of operations that are remembered, for many rules and for few; 16 bytes each.
 _REMEMBERED, _FEW = 1 << 19, 1 << 15
 
+#: Kept, as Python looks for a member of an enumeration each time.
+_AND = BooleanOperator.AND
 #: The least number of variables that are made at once.
 _FIRST = 512
 
@@ -83,7 +85,7 @@ class OxiddEngine:
 
     def meets(self, function: BCDDFunction, other: BCDDFunction) -> bool:
         """Return whether two functions are ever true together, without making the function that says where."""
-        return bool(function.apply_exists(BooleanOperator.AND, other, self._all) != self.false)
+        return bool(function.apply_exists(_AND, other, self._all) != self.false)
 
     def cube(self, variables: Iterable[int]) -> BCDDFunction:
         """Return variables in the form that :meth:`exists` takes."""
@@ -113,7 +115,7 @@ class OxiddEngine:
 
         def substitute(function: BCDDFunction) -> BCDDFunction:
             if fixed:
-                function = function.apply_exists(BooleanOperator.AND, values, gone)
+                function = function.apply_exists(_AND, values, gone)
             return function if swapped is None else function.substitute(swapped)
 
         return substitute

@@ -13,6 +13,7 @@ from operator import and_
 from typing import Any, NamedTuple
 
 from iptsim.extensions.base import Translation
+from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message
 from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS, Family
 from iptsim.sets.layout import Layout
@@ -67,7 +68,7 @@ class Fields:
         self.ported = layout.ranges(layout.places["proto"], protocols)
         self._own: dict[str, Bits] = {}
         self._constants: dict[tuple[str, int], Bits] = {}
-        self._spans: dict[tuple[str, int, int], Any] = {}
+        self._among: dict[tuple[str, Ranges], Any] = {}
         self._equal: dict[tuple[Bits, Bits], Any] = {}
 
     def own(self, key: str) -> Bits:
@@ -151,10 +152,13 @@ class Fields:
 
     def within(self, key: str, bits: Bits, first: int, last: int) -> Any:
         """Return the function that is true where a value is in a range."""
-        inside = self._spans.get((key, first, last))
+        return self.among(key, bits, ((first, last),))
+
+    def among(self, key: str, bits: Bits, ranges: Ranges) -> Any:
+        """Return the function that is true where a value is in one of some ranges."""
+        inside = self._among.get((key, ranges))
         if inside is None:
-            inside = self.layout.ranges(self.layout.places[key], ((first, last),))
-            self._spans[key, first, last] = inside
+            inside = self._among[key, ranges] = self.layout.ranges(self.layout.places[key], ranges)
         return inside if bits == self.own(key) else self.replaced(inside, {key: bits})
 
     def replaced(self, function: Any, header: Header) -> Any:
