@@ -21,6 +21,7 @@ from iptsim.host.pasted import LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Skipped
 from iptsim.owners.log_prefixes import logged_by
+from iptsim.question.endpoints import Internet
 
 #: The words of log prefixes that say that a packet was blocked.
 _BLOCKED = re.compile(r"block|drop|den(?:y|ied)|reject|refus", re.IGNORECASE)
@@ -41,16 +42,34 @@ def likeliest_cause(scene: Scene, found: Sequence[Finding]) -> Cause | None:
     """Return why the first packet in a pasted text that is blocked is blocked.
 
     If none is, return what it depends on, or that the rules accept what was blocked; None if nothing was. A grave
-    problem of the host is likelier than what the text does not show.
+    problem of the host is likelier than what the text does not show, and so is one of the packets from that sender.
 
     Args:
         scene: the host, with the text.
         found: what is wrong with the host, most important first.
     """
     cause = _of_packets(scene)
-    if cause is None or cause.guess or cause.shown is None or cause.shown.verdict != "DEPENDS":
+    if cause is None or cause.guess or cause.shown is None:
         return cause
-    return Cause(None, allowed=found[0].title) if found and found[0].severity == "high" else cause
+    likelier: Finding | None = None
+    if cause.shown.verdict == "DEPENDS":
+        likelier = found[0] if found and found[0].severity == "high" else None
+    elif cause.shown.verdict == "ACCEPT":
+        likelier = next((one for one in found if _is_about_sender(one, cause.shown)), None)
+    return Cause(None, allowed=likelier.title) if likelier is not None else cause
+
+
+def _is_about_sender(finding: Finding, shown: Explanation) -> bool:
+    """Return whether a finding is about packets that the sender of an accepted one sends to the outside."""
+    other = finding.shown
+    if (
+        finding.severity not in ("high", "medium")
+        or other is None
+        or not isinstance(other.question.to, Internet)
+    ):
+        return False
+    start, own = other.trace.legs[0].packet, shown.trace.legs[0].packet
+    return (start.family, start.src) == (own.family, own.src)
 
 
 def _of_packets(scene: Scene) -> Cause | None:

@@ -8,11 +8,12 @@ from typing import Any
 from iptsim.host.containers import Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0
 from iptsim.host.model import Host
-from iptsim.host.pasted import OwnLoopback
+from iptsim.host.namespace import Namespace
+from iptsim.host.pasted import OwnLoopback, UnresolvedName
 from iptsim.languages import message
-from iptsim.packet import address_text
+from iptsim.packet import address_text, is_loopback
 from iptsim.paste.logged_addresses import ADDRESS
-from iptsim.paste.pieces import Listed
+from iptsim.paste.pieces import Listed, Resolver
 from iptsim.paste.segments import Reading
 from iptsim.paste.shells import ON_DEFAULT
 
@@ -30,6 +31,35 @@ def asked(
                 continue  # own: the loopback of a container that is not known
         if not failed or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
             yield {**ask.fields, **sender}
+
+
+def queries(
+    host: Host, unresolved: Iterable[UnresolvedName], listed: Sequence[Listed], resolvers: Sequence[Resolver]
+) -> Iterable[dict[str, Any]]:
+    """Return the DNS queries of containers that failed, for names of other machines, which have a dot.
+
+    Docker gives containers the resolvers of the host, except those on its loopback (resolvconf.TransformForLegacyNw).
+
+    Args:
+        host: the host, with the resolvers of the containers that it has.
+        unresolved: the names, and who asked for them.
+        listed: the containers that a text lists.
+        resolvers: the resolv.conf of each container of which the text shows it.
+    """
+    for one in unresolved:
+        sender = _sender(host, one.asker, listed, "") if one.asker and "." in one.name else {}
+        if not sender:
+            continue
+        own = [Namespace(resolv_conf=found.text) for found in resolvers if found.container == one.asker]
+        if sender["from"] in host.containers:
+            own.append(host.containers[sender["from"]].namespace)
+        servers = (
+            text
+            for place in (*own, host.namespace)
+            for text, address in place.nameservers_of(4)
+            if not is_loopback(4, address)
+        )
+        yield {**sender, "to": next(servers, "internet"), "proto": "udp", "dport": 53}
 
 
 def to_itself(

@@ -10,7 +10,7 @@ from iptsim.extensions.base import quote
 from iptsim.host.model import Host
 from iptsim.host.pasted import EngineError, FailedCommand, ListedPort, LoggedLine, Pasted, RefusedCommand
 from iptsim.packet import address_text
-from iptsim.paste.asked import asked, to_itself
+from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.forms.firewall_cmd import full_zones, policies, rules_of_zones
 from iptsim.paste.lines import Line
 from iptsim.paste.local_services import (
@@ -19,7 +19,18 @@ from iptsim.paste.local_services import (
     stopped_containers,
     unpublished_ports,
 )
-from iptsim.paste.pieces import ChainItem, CommandItem, Failed, Listed, Logged, Policy, Rules, Settings, Zone
+from iptsim.paste.pieces import (
+    ChainItem,
+    CommandItem,
+    Failed,
+    Listed,
+    Logged,
+    Policy,
+    Resolver,
+    Rules,
+    Settings,
+    Zone,
+)
 from iptsim.paste.quoted_values import quoted_commands
 from iptsim.paste.reloads import firewalld_reloads, reloads
 from iptsim.paste.rulesets import Builder
@@ -65,7 +76,9 @@ def pasted(
     services = {name: one for settings in reading.of(Settings) for name, one in settings.services.items()}
     clients = list(reading.asks(failed=True))
     loopbacks = tuple(own_loopbacks(clients, lines, services, listed))
-    tried = tuple(asked(reading, host, listed, failed=True))
+    unresolved = tuple(one for text in texts.values() for one in unresolved_names(text))
+    connections = tuple(asked(reading, host, listed, failed=True))
+    tried = (*connections, *queries(host, unresolved, listed, reading.of(Resolver)))
     others = tuple(asked(reading, host, listed, failed=False))
     here = [address_text(4, address) for address in host.namespace.outer_addresses(4)]
 
@@ -75,7 +88,7 @@ def pasted(
     return Pasted(
         segments=tuple(reading.read),
         left_out=tuple(reading.left_out),
-        asked=(*others, *tried, *to_itself(host, loopbacks, tried)),
+        asked=(*others, *tried, *to_itself(host, loopbacks, connections)),
         logged=tuple(map(_logged_line, reading.of(Logged))),
         with_rules=bool(reading.of(Rules) or rules_of_zones(reading.of(Zone))),
         listed_twice=builder.listed_twice,
@@ -108,7 +121,7 @@ def pasted(
         policies=tuple(policies(reading.of(Policy))),
         quoted=tuple(quoted_commands(lines)) if reading.of(Settings) else (),
         zones=tuple(full_zones(reading.of(Zone))),
-        unresolved=tuple(one for text in texts.values() for one in unresolved_names(text)),
+        unresolved=unresolved,
     )
 
 

@@ -15,11 +15,12 @@ _NAME = r"[\"'`‘“(]*(?P<name>[A-Za-z0-9][\w.-]*)"
 _FAILED = (
     r"(?:Name or service not known|Temporary failure in name resolution|no such host|Name does not resolve)"
 )
-#: The errors of the C library's callers, Node.js, Go, Java, PHP, curl, ping, nginx, nslookup.
+#: The errors of the C library's callers, apt, Node.js, Go, Java, PHP, curl, ping, nginx, nslookup.
 _ERRORS = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
         rf"could not (?:translate|resolve) host ?(?:name)?:? {_NAME}",
+        rf"(?:Could not resolve|Temporary failure resolving) '{_NAME}'",
         rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN|for(?: host)?) {_NAME}",
         rf"\blookup {_NAME}(?: on \S+)?: {_FAILED}",
         rf"\bbad address {_NAME}",

@@ -297,3 +297,57 @@ def test_a_container_of_docker_in_a_text_that_shows_no_network() -> None:
     expected = {**tcp("172.17.0.1", 5432), "from": "172.17.0.2", "in": "docker0"}
     assert asked(rules + typed.format("172.17.0.1")) == (expected,)
     assert asked(rules + typed.format("172.18.0.1")) == ()
+
+
+LOOKUP = """\
+root@gw:~# docker exec app curl https://example.com
+curl: (6) Could not resolve host: example.com
+root@gw:~# iptables -S FORWARD
+-P FORWARD ACCEPT
+-A FORWARD -i docker0 -d 192.168.0.0/16 -j DROP
+root@gw:~# iptables -t nat -S
+-P PREROUTING ACCEPT
+-P POSTROUTING ACCEPT
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+"""
+
+
+@pytest.mark.parametrize(
+    ("printed", "to"),
+    [
+        ("docker exec app cat /etc/resolv.conf\nnameserver 192.168.1.1", "192.168.1.1"),
+        ("cat /etc/resolv.conf\nnameserver 127.0.0.53\nnameserver 192.168.1.2", "192.168.1.2"),
+        ("ls", "internet"),
+    ],
+)
+def test_a_container_that_resolves_no_name_asks_its_resolver(printed: str, to: str, tmp_path: Path) -> None:
+    """Docker copies the resolvers of the host, without those on its loopback (docs.docker.com, DNS services)."""
+    text = f"{LOOKUP}root@gw:~# {printed}\n"
+    assert asked(text) == ({"from": "172.17.0.2", "to": to, "proto": "udp", "dport": 53},)
+    (tmp_path / "paste").write_text(text)
+    cause = iptsim.lint(tmp_path / "paste").cause
+    assert cause is not None
+    assert ("udp/53: DROP" in str(cause.text)) is (to != "internet")
+
+
+def test_a_name_without_a_dot_is_that_of_a_container() -> None:
+    assert asked(LOOKUP.replace("example.com", "db")) == ()
+
+
+def test_the_likeliest_cause_is_what_is_wrong_with_the_sender(tmp_path: Path) -> None:
+    """The rules allow the connection, but nothing masquerades what that container sends to the outside."""
+    rules = (
+        "-P PREROUTING ACCEPT\n-P POSTROUTING ACCEPT\n-N DOCKER\n"
+        "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n-A DOCKER -i docker0 -j RETURN\n"
+    )
+    ping = (
+        "PING 192.0.2.200 (192.0.2.200): 56 data bytes\n1 packets transmitted, 0 received, 100% packet loss\n"
+    )
+    path = tmp_path / "paste"
+    path.write_text(
+        f"root@gw:~# docker run busybox ping 192.0.2.200\n{ping}root@gw:~# iptables -t nat -S\n{rules}"
+    )
+    found = iptsim.lint(path)
+    assert "not-masqueraded" in {one.code for one in found}
+    assert found.cause is not None
+    assert "no rule masquerades them" in str(found.cause.text)
