@@ -16,7 +16,7 @@ from iptsim.extensions.registry import all_extensions
 from iptsim.findings.codes import CODES
 from iptsim.glossary import TERMS
 from iptsim.languages import LANGUAGES, language
-from iptsim.render.frames import COLUMNS, DTYPES
+from iptsim.render.frame_columns import COLUMNS, DTYPES
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -10,10 +11,11 @@ from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.matches.set import Set
 from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
+from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose
 from iptsim.findings.examples import header
 from iptsim.findings.finding import SHOWN, Finding, of_rule
-from iptsim.findings.published import is_forwarded, is_on_purpose, without_nat
 from iptsim.findings.scene import Scene
+from iptsim.findings.variants import without_rules
 from iptsim.languages import Message, Text, message
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family, address_text, protocol_name
@@ -123,7 +125,7 @@ def _is_of_senders(match: Set) -> bool:
 
 def _passing(scene: Scene, family: Family, ban: _Ban) -> Iterator[tuple[Message, Explanation]]:
     """Yield the ports of containers that a blocked sender reaches, but would not if the packets passed INPUT."""
-    world = scene.suppose("no nat", without_nat)
+    world = scene.suppose("no nat", partial(without_rules, "nat"))
     for port in _ports(scene, family):
         shown = port.ask(scene, family, ban.sender)
         if shown is None or not _is_open(shown, port) or is_on_purpose(shown):

@@ -11,11 +11,11 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.pasted import icmp_meaning
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.engine_errors import title_of_error
-from iptsim.findings.finding import Cause, Finding
+from iptsim.findings.finding import Cause, Finding, takes_port
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
 from iptsim.findings.names import title_of_unresolved
 from iptsim.findings.rejected_rules import refused_commands, title_of_refused
-from iptsim.findings.scene import Scene, takes_port
+from iptsim.findings.scene import Scene
 from iptsim.findings.tool_errors import title_of_failed
 from iptsim.host.pasted import LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_sentences

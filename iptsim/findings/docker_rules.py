@@ -1,26 +1,23 @@
-"""Findings about Docker's own rules: missing although containers run, or left over from removed containers."""
+"""Docker's own rules, missing although containers run or a command has removed them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.sources.host import docker_host
-from iptsim.dump.ruleset import Chain, Rule, tool_of
+from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import quote
-from iptsim.findings.examples import packet_for
+from iptsim.findings.failed_commands import LINES_SHOWN
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
-from iptsim.host.pasted import FailedCommand
-from iptsim.languages import message, message_many, message_sentences
+from iptsim.languages import message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
-from iptsim.packet import Family, address_text
+from iptsim.packet import Family
 
 
 def flushed(scene: Scene) -> Iterator[Finding]:
@@ -97,80 +94,6 @@ def _without_any(scene: Scene, family: Family) -> Finding:
     )
 
 
-#: What iptables prints if a chain that a rule is for, or jumps to, does not exist.
-_NO_CHAIN = re.compile(r"No chain/target/match by that name|(?<!Table )does not exist|Couldn't load target")
-#: At most this many lines of a log are named.
-_LINES = 3
-
-
-def failed(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted log, commands of dockerd that failed because a chain of Docker does not exist."""
-    pasted = scene.host.pasted
-    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _lacks(one)) is not None]
-    if not found:
-        return
-    first, chain = found[0]
-    evidence = tuple(
-        Evidence(
-            message("line {line}", line=one.line),
-            f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
-        )
-        for one, _ in found[:_LINES]
-    )
-    family: Family = 6 if first.program == "ip6tables" else 4
-    if first.caller:
-        yield _other_program_failed(first.caller, chain, evidence, family)
-    else:
-        daemon = scene.host.daemon
-        off = daemon is not None and daemon.iptables is False
-        yield _docker_failed(chain, evidence, family, off=off)
-
-
-#: Chains of Podman's networks: of its CNI plugins, and of netavark.
-_PODMANS = re.compile(r"(?:CNI|NETAVARK)[-_][\w-]+")
-
-
-def podmans_failed(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted log, commands of Podman that failed because a chain of its networks does not exist."""
-    pasted = scene.host.pasted
-    found = [
-        (one, name)
-        for one in (pasted.failed if pasted else ())
-        if _NO_CHAIN.search(one.why) and (name := next(filter(_PODMANS.fullmatch, one.words), None))
-    ]
-    if not found or pasted is None:
-        return
-    first, chain = found[0]
-    yield Finding(
-        "podman-rules-flushed",
-        message("Podman's chain {chain} does not exist any more.", chain=chain),
-        (
-            *(
-                Evidence(message("line {line}", line=one.line), one.command)
-                for one in pasted.firewalld_reloads[:_LINES]
-            ),
-            *(
-                Evidence(
-                    message("line {line}", line=one.line),
-                    f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
-                )
-                for one, _ in found[:_LINES]
-            ),
-        ),
-        message(
-            "Podman writes the rules of a container only when it starts. A reload of firewalld, or a script that"
-            " flushes the tables, removes them; then published ports are not forwarded, and containers do not reach"
-            " other networks."
-        ),
-        message(
-            "podman network reload --all writes them again. netavark-firewalld-reload.service does that after each"
-            " reload of firewalld."
-        ),
-        None,
-        6 if first.program == "ip6tables" else 4,
-    )
-
-
 def reloaded(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text about containers without rules of Docker, commands that replaced or removed all rules."""
     pasted = scene.host.pasted
@@ -179,7 +102,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
     named = (pasted.with_rules or pasted.patched) and "docker" in pasted.engines
     if not scene.docker_networks() and not named:
         return
-    first, *_ = shown = pasted.reloads[:_LINES]
+    first, *_ = shown = pasted.reloads[:LINES_SHOWN]
     flushes = re.search(r"\s(?:-F|--flush)(?:\s|$)", first.command) is not None
     yield Finding(
         "flushes-docker" if flushes else "docker-rules-flushed",
@@ -220,82 +143,6 @@ def _shows_dockers(scene: Scene) -> bool:
         for ruleset in scene.host.rulesets.values()
         for rule in ruleset.rules()
     )
-
-
-def _docker_failed(chain: str, evidence: tuple[Evidence, ...], family: Family, *, off: bool) -> Finding:
-    """Return the finding about a command of dockerd: another program has removed the chain.
-
-    Args:
-        chain: the chain that does not exist.
-        evidence: the commands.
-        family: the address family.
-        off: dockerd runs with iptables=false.
-    """
-    return Finding(
-        "docker-rules-flushed",
-        message("Docker could not write a rule, because its chain {chain} does not exist.", chain=chain),
-        evidence,
-        message(
-            "dockerd runs with iptables=false, so it creates no chains; but some versions add rules to them."
-        )
-        if off
-        else message(
-            "dockerd creates its chains when it starts. Another program, such as firewalld, iptables-restore or a"
-            " script that flushes the tables, has removed them since."
-        ),
-        message(
-            "Remove iptables=false and restart Docker, or create the chain: {command}",
-            command="iptables -t {} -N {}".format(*chain.split()),
-        )
-        if off
-        else message(
-            "systemctl restart docker creates them again. To keep them, start or reload the other firewall before"
-            " Docker."
-        ),
-        None,
-        family,
-    )
-
-
-def _other_program_failed(caller: str, chain: str, evidence: tuple[Evidence, ...], family: Family) -> Finding:
-    """Return the finding about a command of another program: it sees other rules than Docker, or came first."""
-    return Finding(
-        "docker-rules-flushed",
-        message(
-            "{caller} could not add its rule, because Docker's chain {chain} does not exist where it looks.",
-            caller=caller,
-            chain=chain,
-        ),
-        evidence,
-        message(
-            "dockerd creates its chains when it starts, with the iptables of the host. An iptables in a container may"
-            " use the other backend (legacy or nf_tables), which has no such chain; or Docker had not started yet."
-        ),
-        message(
-            "Compare iptables --version on the host and where {caller} runs, and use the same backend; start {caller}"
-            " after Docker.",
-            caller=caller,
-        ),
-        None,
-        family,
-    )
-
-
-def chain_missing(one: FailedCommand) -> bool:
-    """Return whether a command failed because something that it names does not exist."""
-    return _NO_CHAIN.search(one.why) is not None
-
-
-def _lacks(one: FailedCommand) -> str | None:
-    """Return the chain of Docker, with its table, whose absence made a command fail; None for other failures."""
-    words = one.words
-    if not _NO_CHAIN.search(one.why):
-        return None
-    table = next((after for word, after in pairwise(words) if word in ("-t", "--table")), "filter")
-    adds = next((after for word, after in pairwise(words) if word in ("-A", "-I")), None)
-    jumps = next((after for word, after in pairwise(words) if word == "-j"), "")
-    name = next((name for name in (jumps, adds) if name in DOCKER_CHAINS), None)
-    return f"{table} {name}" if adds is not None and name is not None else None
 
 
 def _expects_rules(scene: Scene, family: Family) -> bool:
@@ -438,62 +285,3 @@ def _hit(scene: Scene, family: Family) -> Explanation | None:
     ]
     found = [one for one in asked if one is not None]
     return next((one for one in found if one.verdict in ("DROP", "REJECT")), found[0] if found else None)
-
-
-def stale(scene: Scene) -> Iterator[Finding]:
-    """Find Docker's rules for addresses that no running container has."""
-    if not scene.knows_containers:
-        return
-    for family in scene.families:
-        gone: dict[int, list[Rule]] = {}
-        for table in ("raw", "nat", "filter"):
-            for rule in scene.table(family, table).rules():
-                for address in _container_addresses(rule):
-                    inside = any(one.id and one.covers(family, address) for one in scene.docker_networks())
-                    if inside and scene.host.owner_of(family, address) is None:
-                        gone.setdefault(address, []).append(rule)
-        for address, rules in gone.items():
-            yield _stale(scene, family, address_text(family, address), rules)
-
-
-def _container_addresses(rule: Rule) -> Iterator[int]:
-    """Yield the container addresses in a Docker rule for a single container."""
-    role = docker_role(rule)
-    if role is None or role.code not in (
-        "port-forward", "published-port", "link", "link-answer", "direct-routing", "hairpin-masquerade",
-    ):  # fmt: skip
-        return
-    found = {}
-    if (to := getattr(rule.target, "to_destination", None)) is not None and to.addresses:
-        found[to.addresses[0]] = True
-    if role.code != "port-forward":
-        for prefix in (rule.parameters.source, rule.parameters.destination):
-            if prefix is not None and prefix.mask in (0xFFFFFFFF, (1 << 128) - 1):
-                found[prefix.address] = True
-    yield from found
-
-
-def _stale(scene: Scene, family: Family, address: str, rules: list[Rule]) -> Finding:
-    tool = tool_of(family)
-    dnat = next((rule for rule in rules if rule.target_name == "DNAT"), None)
-    shown = packet_for(scene, family, dnat, "INPUT") if dnat is not None else None
-    return Finding(
-        "stale-rule",
-        message_many(
-            "A Docker rule is for {address}, which no running container has.",
-            "{count} Docker rules are for {address}, which no running container has.",
-            len(rules),
-            address=address,
-        ),
-        tuple(map(of_rule, rules)),
-        message(
-            "The packet is sent to an unused address; a later container that gets the address "
-            "inherits the open port."
-        )
-        if dnat is not None
-        else message("A later container that gets the address inherits the rule."),
-        "; ".join(f"{tool} -t {rule.table} -D {rule.text.removeprefix('-A ')}" for rule in rules[:3])
-        + ("; ..." if len(rules) > 3 else ""),
-        shown,
-        family,
-    )

@@ -8,9 +8,9 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import header, states_of
-from iptsim.findings.finding import SHOWN, Finding, blocked_at, of_rule
+from iptsim.findings.finding import SHOWN, Finding, blocked_at, of_rule, takes_port
 from iptsim.findings.native_chains import chains_of, has_only_nftables
-from iptsim.findings.scene import Scene, takes_port
+from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined
 from iptsim.packet import Family
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.extensions.base import quote
-from iptsim.findings import docker_rules
+from iptsim.findings import failed_commands
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FailedCommand
@@ -25,7 +25,7 @@ def of_docker(scene: Scene) -> Iterator[Finding]:
     """Find such commands, if no command of the log that adds a rule failed."""
     pasted = scene.host.pasted
     found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _sought(one)) is not None]
-    if not found or any(docker_rules.failed(scene)):
+    if not found or any(failed_commands.dockers_failed(scene)):
         return
     (first, chain), names = found[0], {name.split()[1] for _, name in found}
     yield Finding(
@@ -59,7 +59,7 @@ def of_docker(scene: Scene) -> Iterator[Finding]:
 
 def _sought(one: FailedCommand) -> str | None:
     """Return the chain of Docker, with its table, that a command did not find; None for other commands."""
-    if one.caller or not docker_rules.chain_missing(one) or not any(map(_LOOKS.fullmatch, one.words)):
+    if one.caller or not failed_commands.chain_missing(one) or not any(map(_LOOKS.fullmatch, one.words)):
         return None
     table = next((after for word, after in pairwise(one.words) if word in ("-t", "--table")), "filter")
     chain = next((word for word in one.words if word in DOCKER_CHAINS), None)

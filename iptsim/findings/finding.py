@@ -11,6 +11,7 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.codes import CODES, Severity
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
@@ -229,6 +230,12 @@ def filtered_at(shown: Explanation, hook: str) -> Step | None:
 def are_unshown(rules: Sequence[Rule]) -> bool:
     """Return whether all that a source shows of a chain is that it exists."""
     return bool(rules) and all(is_gap(rule.target) for rule in rules)
+
+
+def takes_port(rule: Rule, port: int | None) -> bool:
+    """Return whether a rule is for a destination port, or names none."""
+    conditions = rule.conditions_on("dport")
+    return all(membership(one.allowed)(port) is not one.negated for one in conditions if one.allowed)
 
 
 def uses(shown: Explanation, rule: Rule) -> bool:

@@ -10,9 +10,9 @@ from iptsim.dump.ruleset import Rule, Ruleset, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import HiddenAddress
+from iptsim.findings.bypassed_firewalls import of_step
 from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
-from iptsim.findings.published import of_step
 from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message

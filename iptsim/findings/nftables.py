@@ -8,8 +8,8 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.bypassed_firewalls import of_step
 from iptsim.findings.finding import Evidence, Finding
-from iptsim.findings.published import of_step
 from iptsim.findings.scene import Publication, Scene, place
 from iptsim.host.containers import Network
 from iptsim.languages import Message, message

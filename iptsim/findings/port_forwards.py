@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Rule, Ruleset, Table, tool_of
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import TRANSLATING
 from iptsim.extensions.hidden import Hidden
@@ -15,6 +16,7 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.finding import SHOWN, Evidence, Finding, is_readdressed, of_rule, uses
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
+from iptsim.findings.variants import without_rules
 from iptsim.host import fib
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_many, message_sentences
@@ -163,7 +165,7 @@ def untracked(scene: Scene) -> Iterator[Finding]:
         rules = [rule for rule in scene.table(family, "raw").rules() if _is_notrack(rule)]
         if not rules:
             continue
-        world = scene.suppose("no raw", _without_raw)
+        world = scene.suppose("no raw", partial(without_rules, "raw"))
         seen: set[int] = set()
         for shown in _candidates(scene, family, rules):
             step = next((one for one in shown.trace.legs[0].all_steps if one.rule in rules), None)
@@ -374,13 +376,6 @@ def _sender(scene: Scene, family: Family, network: Network) -> tuple[str, dict[s
 
 def _is_notrack(rule: Rule) -> bool:
     return isinstance(rule.target, Notrack) or (isinstance(rule.target, Ct) and rule.target.notrack)
-
-
-def _without_raw(ruleset: Ruleset) -> Ruleset:
-    """Return the rules with an empty table raw."""
-    table = ruleset.tables.get("raw", Table("raw"))
-    chains = {name: replace(chain, rules=[]) for name, chain in table.chains.items()}
-    return replace(ruleset, tables={**ruleset.tables, "raw": replace(table, chains=chains)})
 
 
 def _translates(table: str | None, verdict: str) -> bool:

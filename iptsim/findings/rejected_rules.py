@@ -12,7 +12,7 @@ from iptsim.errors import IptsimError
 from iptsim.explanation.places import place_of
 from iptsim.extensions.registry import find_target
 from iptsim.extensions.values import any_of
-from iptsim.findings.docker_rules import chain_missing
+from iptsim.findings.failed_commands import chain_missing
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import RefusedCommand

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.dump import loads
 from iptsim.dump.chain_graph import ChainGraph, Node
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table, tool_of
+from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
-from iptsim.extensions.constraints import Names, membership
+from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden, is_gap
-from iptsim.findings.finding import Evidence
+from iptsim.findings.finding import Evidence, takes_port
+from iptsim.findings.variants import after_command, with_open_output
 from iptsim.host import fib
 from iptsim.host.containers import Container, Network, PublishedPort
 from iptsim.host.model import Host
@@ -398,7 +398,7 @@ class Scene:
         world = "; ".join(run)
         if world not in self._simulators:
             try:
-                self._simulators[world] = Simulator(reduce(partial(_run, family), run, self.host))
+                self._simulators[world] = Simulator(reduce(partial(after_command, family), run, self.host))
             except IptsimError:
                 return None
         return world
@@ -444,7 +444,7 @@ class Scene:
         if not self.shows(family, "filter", "INPUT"):
             return None
         open_there = "" if self.shows(family, "filter", "OUTPUT") else "OUTPUT accepts"
-        world = self.suppose(open_there, _with_open_output)
+        world = self.suppose(open_there, with_open_output)
         return self.ask(sender, to, family, world=world, **fields)
 
     def ask_fields(self, fields: dict[str, Any]) -> Explanation:
@@ -464,36 +464,3 @@ class Scene:
         port = publication.port
         proto, to = protocol_name(port.proto), port.host_address or "host"
         return self.ask(sender, to, port.family, world=world, proto=proto, dport=port.host_port)
-
-
-def _with_open_output(ruleset: Ruleset) -> Ruleset:
-    """Return a ruleset whose OUTPUT accepts all packets."""
-    filtering = ruleset.tables.get("filter") or Table("filter")
-    chains = {**filtering.chains, "OUTPUT": Chain("filter", "OUTPUT", "ACCEPT")}
-    return replace(ruleset, tables={**ruleset.tables, "filter": replace(filtering, chains=chains)})
-
-
-def _run(family: Family, host: Host, command: str) -> Host:
-    """Return a host after a command: iptables, ip6tables or `sysctl -w`; other commands have no effect.
-
-    Raises:
-        IptsimError: the command fails.
-    """
-    program, _, rest = command.strip().partition(" ")
-    if program == "sysctl":
-        name, _, value = rest.removeprefix("-w ").partition("=")
-        namespace = replace(host.namespace, sysctls={**host.namespace.sysctls, name: value}, cache={})
-        return replace(host, namespace=namespace)
-    if program != tool_of(family):
-        return host
-    table = "filter"
-    if rest.startswith("-t "):
-        table, _, rest = rest.removeprefix("-t ").partition(" ")
-    added = loads(f"*{table}\n{rest}\nCOMMIT\n", source=command, onto=host.rulesets[family])
-    return replace(host, rulesets={**host.rulesets, family: added})
-
-
-def takes_port(rule: Rule, port: int | None) -> bool:
-    """Return whether a rule is for a destination port, or names none."""
-    conditions = rule.conditions_on("dport")
-    return all(membership(one.allowed)(port) is not one.negated for one in conditions if one.allowed)

@@ -13,9 +13,9 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.targets.redirect import Redirect
 from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
-from iptsim.findings.finding import Evidence, Finding, of_rule, uses
+from iptsim.findings.finding import Evidence, Finding, of_rule, takes_port, uses
 from iptsim.findings.port_forwards import Forward, forwards
-from iptsim.findings.scene import Scene, takes_port
+from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family, address_text, is_loopback

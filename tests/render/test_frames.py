@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import iptsim
-from iptsim.render.frames import COLUMNS, DTYPES, frame
+from iptsim.render.frame_columns import COLUMNS, DTYPES
+from iptsim.render.frames import frame
 
 pandas = pytest.importorskip("pandas")
 ROOT = Path(__file__).parent.parent.parent

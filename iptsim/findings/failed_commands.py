@@ -1,0 +1,164 @@
+"""Commands of Docker, Podman and others that failed because a chain does not exist, in a pasted log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
+from iptsim.extensions.base import quote
+from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.scene import Scene
+from iptsim.host.pasted import FailedCommand
+from iptsim.languages import message
+from iptsim.packet import Family
+
+#: At most this many lines of a log are named.
+LINES_SHOWN = 3
+#: What iptables prints if a chain that a rule is for, or jumps to, does not exist.
+_NO_CHAIN = re.compile(r"No chain/target/match by that name|(?<!Table )does not exist|Couldn't load target")
+
+
+def dockers_failed(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted log, commands of dockerd that failed because a chain of Docker does not exist."""
+    pasted = scene.host.pasted
+    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _lacks(one)) is not None]
+    if not found:
+        return
+    first, chain = found[0]
+    evidence = tuple(
+        Evidence(
+            message("line {line}", line=one.line),
+            f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
+        )
+        for one, _ in found[:LINES_SHOWN]
+    )
+    family: Family = 6 if first.program == "ip6tables" else 4
+    if first.caller:
+        yield _other_program_failed(first.caller, chain, evidence, family)
+    else:
+        daemon = scene.host.daemon
+        off = daemon is not None and daemon.iptables is False
+        yield _docker_failed(chain, evidence, family, off=off)
+
+
+#: Chains of Podman's networks: of its CNI plugins, and of netavark.
+_PODMANS = re.compile(r"(?:CNI|NETAVARK)[-_][\w-]+")
+
+
+def podmans_failed(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted log, commands of Podman that failed because a chain of its networks does not exist."""
+    pasted = scene.host.pasted
+    found = [
+        (one, name)
+        for one in (pasted.failed if pasted else ())
+        if _NO_CHAIN.search(one.why) and (name := next(filter(_PODMANS.fullmatch, one.words), None))
+    ]
+    if not found or pasted is None:
+        return
+    first, chain = found[0]
+    yield Finding(
+        "podman-rules-flushed",
+        message("Podman's chain {chain} does not exist any more.", chain=chain),
+        (
+            *(
+                Evidence(message("line {line}", line=one.line), one.command)
+                for one in pasted.firewalld_reloads[:LINES_SHOWN]
+            ),
+            *(
+                Evidence(
+                    message("line {line}", line=one.line),
+                    f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
+                )
+                for one, _ in found[:LINES_SHOWN]
+            ),
+        ),
+        message(
+            "Podman writes the rules of a container only when it starts. A reload of firewalld, or a script that"
+            " flushes the tables, removes them; then published ports are not forwarded, and containers do not reach"
+            " other networks."
+        ),
+        message(
+            "podman network reload --all writes them again. netavark-firewalld-reload.service does that after each"
+            " reload of firewalld."
+        ),
+        None,
+        6 if first.program == "ip6tables" else 4,
+    )
+
+
+def _docker_failed(chain: str, evidence: tuple[Evidence, ...], family: Family, *, off: bool) -> Finding:
+    """Return the finding about a command of dockerd: another program has removed the chain.
+
+    Args:
+        chain: the chain that does not exist.
+        evidence: the commands.
+        family: the address family.
+        off: dockerd runs with iptables=false.
+    """
+    return Finding(
+        "docker-rules-flushed",
+        message("Docker could not write a rule, because its chain {chain} does not exist.", chain=chain),
+        evidence,
+        message(
+            "dockerd runs with iptables=false, so it creates no chains; but some versions add rules to them."
+        )
+        if off
+        else message(
+            "dockerd creates its chains when it starts. Another program, such as firewalld, iptables-restore or a"
+            " script that flushes the tables, has removed them since."
+        ),
+        message(
+            "Remove iptables=false and restart Docker, or create the chain: {command}",
+            command="iptables -t {} -N {}".format(*chain.split()),
+        )
+        if off
+        else message(
+            "systemctl restart docker creates them again. To keep them, start or reload the other firewall before"
+            " Docker."
+        ),
+        None,
+        family,
+    )
+
+
+def _other_program_failed(caller: str, chain: str, evidence: tuple[Evidence, ...], family: Family) -> Finding:
+    """Return the finding about a command of another program: it sees other rules than Docker, or came first."""
+    return Finding(
+        "docker-rules-flushed",
+        message(
+            "{caller} could not add its rule, because Docker's chain {chain} does not exist where it looks.",
+            caller=caller,
+            chain=chain,
+        ),
+        evidence,
+        message(
+            "dockerd creates its chains when it starts, with the iptables of the host. An iptables in a container may"
+            " use the other backend (legacy or nf_tables), which has no such chain; or Docker had not started yet."
+        ),
+        message(
+            "Compare iptables --version on the host and where {caller} runs, and use the same backend; start {caller}"
+            " after Docker.",
+            caller=caller,
+        ),
+        None,
+        family,
+    )
+
+
+def chain_missing(one: FailedCommand) -> bool:
+    """Return whether a command failed because something that it names does not exist."""
+    return _NO_CHAIN.search(one.why) is not None
+
+
+def _lacks(one: FailedCommand) -> str | None:
+    """Return the chain of Docker, with its table, whose absence made a command fail; None for other failures."""
+    words = one.words
+    if not _NO_CHAIN.search(one.why):
+        return None
+    table = next((after for word, after in pairwise(words) if word in ("-t", "--table")), "filter")
+    adds = next((after for word, after in pairwise(words) if word in ("-A", "-I")), None)
+    jumps = next((after for word, after in pairwise(words) if word == "-j"), "")
+    name = next((name for name in (jumps, adds) if name in DOCKER_CHAINS), None)
+    return f"{table} {name}" if adds is not None and name is not None else None

@@ -1,0 +1,44 @@
+"""Variants of a host: after a command, or with other rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from iptsim.dump import loads
+from iptsim.dump.ruleset import Chain, Ruleset, Table, tool_of
+from iptsim.host.model import Host
+from iptsim.packet import Family
+
+
+def without_rules(name: str, ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset in which a table is empty."""
+    table = ruleset.tables.get(name, Table(name))
+    chains = {one: replace(chain, rules=[]) for one, chain in table.chains.items()}
+    return replace(ruleset, tables={**ruleset.tables, name: replace(table, chains=chains)})
+
+
+def with_open_output(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset whose OUTPUT accepts all packets."""
+    filtering = ruleset.tables.get("filter") or Table("filter")
+    chains = {**filtering.chains, "OUTPUT": Chain("filter", "OUTPUT", "ACCEPT")}
+    return replace(ruleset, tables={**ruleset.tables, "filter": replace(filtering, chains=chains)})
+
+
+def after_command(family: Family, host: Host, command: str) -> Host:
+    """Return a host after a command: iptables, ip6tables or `sysctl -w`; other commands have no effect.
+
+    Raises:
+        IptsimError: the command fails.
+    """
+    program, _, rest = command.strip().partition(" ")
+    if program == "sysctl":
+        name, _, value = rest.removeprefix("-w ").partition("=")
+        namespace = replace(host.namespace, sysctls={**host.namespace.sysctls, name: value}, cache={})
+        return replace(host, namespace=namespace)
+    if program != tool_of(family):
+        return host
+    table = "filter"
+    if rest.startswith("-t "):
+        table, _, rest = rest.removeprefix("-t ").partition(" ")
+    added = loads(f"*{table}\n{rest}\nCOMMIT\n", source=command, onto=host.rulesets[family])
+    return replace(host, rulesets={**host.rulesets, family: added})
