@@ -259,9 +259,19 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
 )
 
 
+#: A name that iptables quotes in an error, with an option in it or a space before it.
+_ONE_WORD = re.compile(r"[`'\"](?=\s|[^`'\"]* --?[a-z])[^`'\"]+['\"]|[`'\"]--?[a-z][\w-]* [^`'\"]+['\"]")
+
+
 def _of_error(one: RefusedCommand) -> Message:
     """Return what to do about an error that iptables printed."""
     text = str(one.why)
+    if (words := _ONE_WORD.search(text)) is not None:
+        return message(
+            "iptables got {words} as one word: in quotation marks, or from a variable in quotation marks, options and"
+            " their values are not separated. Remove the quotation marks; in a script, use an array.",
+            words=words.group(),
+        )
     if (missing := _NO_CHAIN.match(text)) and find_target(missing[1], one.family) is not None:
         text = "RULE_"  # iptables takes a target for a chain if the kernel does not have it
     if (lacked := _LACKED.search(f"{one.text} {text}")) is not None:

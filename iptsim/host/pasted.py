@@ -334,6 +334,7 @@ class Pasted:
         zones: the zones of firewalld that it lists.
         names_client: it mentions localhost, or a program such as curl that connects to a service.
         unresolved: names that could not be resolved.
+        groups: the multicast groups to which INPUT has logged packets, so the host has joined them.
         patched: it has a change of rules, as diff prints it.
         interfaces: those whose addresses it shows.
         policies: the policies of firewalld that it lists.
@@ -366,6 +367,7 @@ class Pasted:
     names_client: bool = False
     zones: tuple[FirewalldZone, ...] = ()
     unresolved: tuple[UnresolvedName, ...] = ()
+    groups: frozenset[int] = frozenset()
     patched: bool = False
     interfaces: frozenset[str] = frozenset()
     policies: tuple[FirewalldPolicy, ...] = ()

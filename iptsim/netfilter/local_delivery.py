@@ -28,4 +28,7 @@ def deliver(kernel: Kernel, context: Context) -> Outcome:
 
 def is_joined(kernel: Kernel, packet: Packet) -> bool:
     """Return whether the host is in the multicast group that a packet goes to."""
-    return packet.dst == routing.ALL_HOSTS4 or bool(kernel.world.fact("joined"))
+    stated, pasted = kernel.world.fact("joined"), kernel.world.host.pasted
+    if stated is None and pasted is not None and packet.dst in pasted.groups:
+        return True
+    return packet.dst == routing.ALL_HOSTS4 or bool(stated)

@@ -2,7 +2,8 @@
 
 Sources: ufw's before.rules and src/backend_iptables.py; ufw-docker's after.rules; firewalld's ipXtables.py and
 nftables.py (log-denied); Shorewall's LOGFORMAT ("Shorewall:%s:%s:", since 5.1 "%s %s "), and its FAQ 17 on built-in
-chains; csf.pl; firehol's UNMATCHED_*_POLICY; NixOS's firewall-iptables.nix and firewall-nftables.nix.
+chains; csf.pl; firehol's UNMATCHED_*_POLICY; SuSEfirewall2's script; NixOS's firewall-iptables.nix and
+firewall-nftables.nix.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
         "ufw logged it in chain ufw-before-logging-*, before its rules decided anything.")),
     (r"FINAL_REJECT", lambda found: message(
         "firewalld logged it at the end of its own chain (log-denied): no zone or policy accepts it.")),
+    (r"rpfilter_DROP", lambda found: message(
+        "firewalld logged it before routing, and then dropped it (IPv6_rpfilter in firewalld.conf): the route back to "
+        "its source does not leave by the interface on which it arrived.")),
+    (r"^SFW2-(?P<chain>IN|FWD)(?P<zone>ext|int|dmz)-(?:DROP|REJECT)", lambda found: message(
+        "SuSEfirewall2 logged it, and then blocked it: zone {zone} allows nothing like it ({settings} in "
+        "/etc/sysconfig/SuSEfirewall2).", zone=found["zone"], settings="FW_ROUTE, FW_FORWARD, FW_MASQUERADE"
+        if found["chain"] == "FWD" else f"FW_SERVICES_{found['zone'].upper()}_TCP, ..._UDP")),
     (r"STATE_INVALID_DROP", lambda found: message(
         "firewalld logged it (log-denied): conntrack finds the packet invalid.")),
     (r"(?:filter_)?IN_(?P<zone>[\w-]+?)_(?:REJECT|DROP|DENY)", lambda found: message(

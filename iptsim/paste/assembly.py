@@ -140,7 +140,7 @@ def _rules(reading: Reading) -> list[Rules]:
             rules.append(piece)
     logged = reading.of(Logged)
     for piece in rules:
-        if piece.status and piece.table == "filter":
+        if (piece.status or piece.fragment) and piece.table == "filter":
             add_logged(piece, [one for one in logged if one.family == (piece.family or 4)])
     rules += rules_of(logged, {(piece.family or 4, piece.table) for piece in rules})
     with_docker = any(isinstance(piece, (Listed, Settings)) for piece in reading.pieces)

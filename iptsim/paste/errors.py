@@ -19,7 +19,8 @@ _ERROR = re.compile(
     r"(?:unknown (?:option|protocol)|invalid |host/network|Bad (?!rule)|Couldn't load|No chain/target/match|Chain '"
     r"|multiple -|Can't use|can't initialize|unable to initialize|option \"|TCP match|multiport needs|Need TCP"
     r"|line \d+ (?:failed|too long)"
-    r"|Line \d+ seems|Invalid argument|(?:CHAIN|RULE|TABLE)_[A-Z_]+ failed|Could not fetch rule set"
+    r"|Line \d+ seems|Invalid (?:argument|match name|target name)|(?:CHAIN|RULE|TABLE)_[A-Z_]+ failed"
+    r"|Could not fetch rule set"
     r"|table [`'].*incompatible).*)"
 )
 #: How fail2ban before 0.9 logs the last of an action's commands, if it failed (fail2ban/server/action.py).

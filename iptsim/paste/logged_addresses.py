@@ -10,7 +10,7 @@ from iptsim.host.addresses_of_routes import last_free_address
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route
-from iptsim.packet import BITS, is_loopback, parse_address
+from iptsim.packet import BITS, is_loopback, is_multicast, parse_address
 from iptsim.paste.addresses import is_address
 from iptsim.paste.pieces import CommandItem, Logged, RuleItem, Rules
 
@@ -61,6 +61,17 @@ def _sent_from(one: Logged) -> InterfaceAddress | None:
         None
         if special
         else InterfaceAddress(family=family, address=address, prefix_length=OUTSIDE[family][1])
+    )
+
+
+def joined_groups(logged: Iterable[Logged], rules: Sequence[Rules]) -> frozenset[int]:
+    """Return the multicast groups to which INPUT logged packets: others are discarded before it."""
+    return frozenset(
+        address
+        for one in logged
+        if one.hook == "INPUT" and ADDRESS.fullmatch(one.fields["to"]) and not _before_routing(one, rules)
+        for family, address in (parse_address(one.fields["to"]),)
+        if is_multicast(family, address)
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.paste.pieces import ChainItem, GapItem, Logged, RuleItem, Rules, Visit, made_words
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Logged, RuleItem, Rules, Visit, made_words
 
 #: Placeholder for an unknown target of a rule.
 UNKNOWN = "?"
@@ -31,13 +31,20 @@ def rules_of(logged: Sequence[Logged], shown: set[tuple[int, str]]) -> list[Rule
     return found
 
 
-def add_logged(status: Rules, logged: Sequence[Logged]) -> None:
-    """Add the rules that log lines prove to the filter table of a firewall's own status, in chains that this lacks."""
-    shown = {item.name for item in status.items if isinstance(item, ChainItem)}
+def add_logged(part: Rules, logged: Sequence[Logged]) -> None:
+    """Add the rules that log lines prove to a part of table filter, in built-in chains of which it shows nothing."""
+    shown = {
+        item.name if isinstance(item, ChainItem) else item.chain
+        for item in part.items
+        if not isinstance(item, CommandItem)
+    }
+    shown |= {
+        item.words[1].text for item in part.items if isinstance(item, CommandItem) and len(item.words) > 1
+    }
     for hook in _SHOWN:
         own = [one for one in logged if one.hook == hook and one.visit is None and one.verdict is not None]
         if own and hook not in shown:
-            status.items += [*(rule for one in own for rule in _logging(one)), GapItem(hook, 0, "")]
+            part.items += [*(rule for one in own for rule in _logging(one)), GapItem(hook, 0, "")]
 
 
 def nothing_shown(family: int = 4) -> Rules:

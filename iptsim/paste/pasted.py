@@ -19,6 +19,7 @@ from iptsim.paste.local_services import (
     stopped_containers,
     unpublished_ports,
 )
+from iptsim.paste.logged_addresses import joined_groups
 from iptsim.paste.pieces import (
     ChainItem,
     CommandItem,
@@ -122,6 +123,7 @@ def pasted(
         quoted=tuple(quoted_commands(lines)) if reading.of(Settings) else (),
         zones=tuple(full_zones(reading.of(Zone))),
         unresolved=unresolved,
+        groups=joined_groups(reading.of(Logged), rules),
     )
 
 

@@ -17,7 +17,7 @@ from iptsim.paste.binding import RuleBinder
 from iptsim.paste.callers import callers, conditions_of_jump
 from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
 from iptsim.paste.grown import grown_counters
-from iptsim.paste.jumps import jumps, make_unknown, without_offloading
+from iptsim.paste.jumps import jumps, make_unknown, unknown_chains, without_offloading
 from iptsim.paste.kube_marks import rules_of_marks
 from iptsim.paste.listed_again import (
     breaks_off,
@@ -477,14 +477,9 @@ class Builder:
             known.rules.append(rest)
 
     def _hide_chains(self, family: Family, table: Table) -> None:
-        """Mark the built-in chains of table filter that a text leaves out.
-
-        Other tables are assumed to be empty there, like tables that are not shown at all.
-        """
-        for name in BUILTIN_CHAINS["filter"] if table.name == "filter" else ():
-            if name not in table.chains:
-                chain = table.chains[name] = Chain(table.name, name, "ACCEPT", declared=False)
-                chain.rules.append(self._hidden(table, chain, 0, family, hidden_chain=True))
+        for name in unknown_chains(table):
+            chain = table.chains[name] = Chain(table.name, name, "ACCEPT", declared=False)
+            chain.rules.append(self._hidden(table, chain, 0, family, hidden_chain=True))
 
     def _hidden(
         self, table: Table, chain: Chain, line: int, family: Family, *, hidden_chain: bool = False

@@ -42,6 +42,9 @@ def told(folder: Path, text: str) -> dict[str, str]:
         ("Firewall: *TCP6OUT Blocked* ", "", "TCP6_OUT of /etc/csf/csf.conf"),
         ("Firewall: *ICMP_IN Blocked* ", "", "LOGDROPIN"),
         ("[gw]PASS-unknown:", "docker0", "no router statement of firehol.conf"),
+        ("rpfilter_DROP: ", "", "IPv6_rpfilter"),
+        ("SFW2-INext-DROP-DEFLT ", "", "FW_SERVICES_EXT_TCP"),
+        ("SFW2-FWDint-DROP-DEFLT ", "docker0", "FW_FORWARD"),
         ("mine: ", "docker0", "in FORWARD"),
     ],
 )
@@ -56,6 +59,37 @@ def test_firehol_drops_what_it_logs_as_unknown(tmp_path: Path) -> None:
     path.write_text(LOG.format(prefix="PASS-unknown:", out="docker0"))
     answer = iptsim.explain(path, "203.0.113.9", "172.17.0.2", dport=80, in_interface="eth0")
     assert answer.verdict == "DROP"
+
+
+MULTICAST = "kernel: {prefix}IN=eth0 OUT= SRC=192.0.2.77 DST=224.0.0.251 TTL=1 PROTO=UDP SPT=5353 DPT=5353\n"
+
+
+@pytest.mark.parametrize(("prefix", "code"), [("X-DROP ", "filter"), ("", None)])
+def test_input_logs_packets_only_to_groups_that_the_host_has_joined(
+    prefix: str, code: str | None, tmp_path: Path
+) -> None:
+    """ip_route_input_mc: packets to other groups are discarded before INPUT, which could not have logged them."""
+    path = tmp_path / "paste.txt"
+    path.write_text(MULTICAST.format(prefix=prefix) if prefix else "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n")
+    answer = iptsim.explain(path, "192.0.2.77", "224.0.0.251", proto="udp", dport=5353, in_interface="eth0")
+    step = answer.reason.step
+    assert answer.verdict == "DROP"
+    assert (step.table if step is not None else None) == code
+
+
+def test_a_log_line_beside_chains_of_other_hooks(tmp_path: Path) -> None:
+    """The prefix tells what INPUT does, of which the excerpt shows nothing."""
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        LOG.format(prefix="FINAL_REJECT: ", out="") + "-A mine -p udp -m udp --dport 53 -j ACCEPT\n"
+    )
+    answer = iptsim.explain(path, "203.0.113.9", "172.17.0.2", dport=80, in_interface="eth0")
+    assert answer.verdict == "REJECT"
+    path.write_text(
+        LOG.format(prefix="FINAL_REJECT: ", out="") + "-A INPUT -p udp -m udp --dport 53 -j ACCEPT\n"
+    )
+    answer = iptsim.explain(path, "203.0.113.9", "172.17.0.2", dport=80, in_interface="eth0")
+    assert answer.verdict == "DEPENDS"
 
 
 def test_a_line_without_addresses_is_of_ipv6_if_it_has_a_hop_limit(tmp_path: Path) -> None:

@@ -495,3 +495,21 @@ def test_a_transparent_proxy_that_no_route_leads_to(text: str, is_unrouted: bool
     """ip_forward drops packets that a socket has taken; measured in namespaces."""
     to_proxy = "iptables -t mangle -A PREROUTING -p tcp -j TPROXY --on-port 7893 --tproxy-mark 1\n"
     assert ("proxy-unrouted" in lint(tmp_path, text + to_proxy)) is is_unrouted
+
+
+@pytest.mark.parametrize(
+    ("error", "one_word"),
+    [
+        ("Couldn't load match ` limit --limit 3/s':No such file or directory", True),
+        ('Invalid match name " limit --limit 3/s --limit-burst 8" (28 chars max)', True),
+        ('unknown option "--dport 80"', True),
+        ("host/network `-s 192.0.2.7' not found", True),
+        ("Invalid target name `DROP -m limit'", True),
+        ('unknown option "--dport"', False),
+        ("Couldn't load match `limt':No such file or directory", False),
+    ],
+)
+def test_options_in_quotation_marks(error: str, one_word: bool, tmp_path: Path) -> None:
+    """What iptables 1.8.9 prints if a shell passes several words as one argument."""
+    found = lint(tmp_path, f"iptables v1.8.9 (nf_tables): {error}\n")["refused-command"]
+    assert ("as one word" in str(found.remedy)) is one_word

@@ -196,3 +196,22 @@ def test_tables_behind_a_cut_are_one_unknown(tmp_path: Path) -> None:
     assert answer.verdict == "DEPENDS"
     assert "the rules of tables raw and mangle, which are not shown;" in answer.reason.text
     assert len(answer.branches) <= 4
+
+
+@pytest.mark.parametrize(
+    ("references", "target", "verdict"),
+    [
+        ("1 references", "DROP", "DEPENDS"),
+        ("0 references", "DROP", "ACCEPT"),
+        ("1 references", "MARK", "ACCEPT"),
+    ],
+)
+def test_a_chain_of_raw_that_blocks_and_that_something_calls(
+    references: str, target: str, verdict: str, tmp_path: Path
+) -> None:
+    """Only PREROUTING and OUTPUT of raw can call it, which the listing leaves out."""
+    heading = " pkts bytes target     prot opt in     out     source               destination\n"
+    after = " MARK or 0x1" if target == "MARK" else ""
+    row = f"    5   420 {target}       all  --  *      *       0.0.0.0/0            0.0.0.0/0           {after}\n"
+    text = f"# iptables -t raw -L mine -n -v\nChain mine ({references})\n{heading}{row}"
+    assert ask(tmp_path, text).verdict == verdict

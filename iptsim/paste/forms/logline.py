@@ -41,7 +41,7 @@ _REDACTED = re.compile(r"=\[([A-Za-z][\w-]*)\]")
 _VERDICTS = (
     ("REJECT", re.compile(r"reject", re.IGNORECASE)),
     ("DROP", re.compile(r"block|drop|den(?:y|ied)|refus|discard|\b(?:in|out|pass)-unknown\b", re.IGNORECASE)),
-    ("ACCEPT", re.compile(r"\ballow|accept|permit|pass(?:ed)?\b", re.IGNORECASE)),
+    ("ACCEPT", re.compile(r"\ballow|accept|permit|(?:pass(?:ed)?|-ACC)\b", re.IGNORECASE)),
 )
 
 
