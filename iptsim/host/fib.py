@@ -69,6 +69,8 @@ class RouteResult(NamedTuple):
     @property
     def by_next_hop(self) -> tuple[RouteResult, ...]:
         """The decision for each next hop that the kernel may pick; a single one if there is no choice."""
+        if not self.others:
+            return (self,)
         further = (
             self._replace(
                 device=hop.device, gateway=hop.gateway, gateway_family=hop.gateway_family, others=()

@@ -48,6 +48,9 @@ class Traffic:
     def __bool__(self) -> bool:
         return bool(self.ports)
 
+    def __hash__(self) -> int:
+        return hash(frozenset(self.ports.items()))
+
     def __sub__(self, other: Traffic) -> Traffic:
         left = {number: without(spans, other.ports.get(number, ())) for number, spans in self.ports.items()}
         return Traffic({number: spans for number, spans in left.items() if spans})

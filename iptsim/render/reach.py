@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Hashable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 
 from rich.cells import cell_len
@@ -16,7 +17,7 @@ from iptsim.languages import Message, joined, message_as, say
 from iptsim.question.options import explain_options
 from iptsim.reaching import Cell, ReachClass, Reaching
 from iptsim.reaching.exposure import exposed
-from iptsim.reaching.matrix import Matrix, matrix_of
+from iptsim.reaching.matrix import matrix_of
 from iptsim.reaching.traffic import Traffic
 from iptsim.render.console import padded
 from iptsim.render.sheets import Sheet
@@ -272,9 +273,13 @@ def matrix_lines(answer: Reaching) -> Iterator[Text]:
     """Yield the matrix of endpoints as a grid, or as a list if it is too wide."""
     matrix = matrix_of(answer)
     names = [_group_text(group) for group in matrix.groups]
-    cells = [
-        [_cell_text(answer, matrix, row, column) for column in range(len(names))] for row in range(len(names))
-    ]
+
+    @cache
+    def text(cell: Cell | None) -> str:
+        return "" if cell is None else cell_text(answer, cell)
+
+    places = range(len(names))
+    cells = [[text(matrix.cells[row, column]) for column in places] for row in places]
     widths = [
         max(cell_len(names[column]), *(cell_len(row[column]) for row in cells))
         for column in range(len(names))
@@ -312,11 +317,6 @@ def _group_text(group: tuple[str, ...]) -> str:
     shown = ", ".join(map(printable, group[:_NAMES]))
     left = len(group) - _NAMES
     return say("{names} and {count} more", names=shown, count=left) if left > 0 else shown
-
-
-def _cell_text(answer: Reaching, matrix: Matrix, row: int, column: int) -> str:
-    cell = matrix.cells[row, column]
-    return "" if cell is None else cell_text(answer, cell)
 
 
 def cell_text(answer: Reaching, cell: Cell) -> str:
