@@ -149,3 +149,8 @@ def _known_bytes(text: str) -> tuple[int, int] | None:
 
 def _is_all_redacted(parts: list[str]) -> bool:
     return len(parts) == _BYTES and all(re.fullmatch(r"[xXyYzZnN*?#_█•■]+", part) for part in parts)
+
+
+def is_localhost(to: str) -> bool:
+    """Return whether a destination, as a text names it, is the sender itself."""
+    return to == "localhost" or to.startswith("127.")

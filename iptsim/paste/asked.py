@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from iptsim.host.address_regions import every_public_address
 from iptsim.host.containers import Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0
 from iptsim.host.model import Host
@@ -12,10 +13,11 @@ from iptsim.host.namespace import Namespace
 from iptsim.host.pasted import OwnLoopback, UnresolvedName
 from iptsim.languages import message
 from iptsim.packet import address_text, is_loopback
+from iptsim.paste.addresses import is_localhost
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Listed, Resolver
 from iptsim.paste.segments import Reading
-from iptsim.paste.shells import ON_DEFAULT
+from iptsim.paste.shells import ELSEWHERE, ON_DEFAULT
 
 
 def asked(
@@ -25,10 +27,10 @@ def asked(
     for ask in reading.asks(failed=failed):
         to, sender = ask.fields["to"], {}
         if ask.container is not None:
-            sender = _sender(host, ask.container, listed, to)
-            own = to == "localhost" or to.startswith("127.")
-            if not sender or (own and sender["from"] not in host.containers):
-                continue  # own: the loopback of a container that is not known
+            elsewhere = ask.container == ELSEWHERE
+            sender = _neighbour(host, to) if elsewhere else _sender(host, ask.container, listed, to)
+            if not sender or (is_localhost(to) and sender["from"] not in host.containers):
+                continue  # the loopback of a container that is not known
         if not failed or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
             yield {**ask.fields, **sender}
 
@@ -98,6 +100,22 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> dict[
     if not host.networks and to == address_text(4, DOCKER0.address + 1):
         return _assumed({"from": address_text(4, DOCKER0.address + 2), "in": DEFAULT_BRIDGE}, host)
     return _any_of(subnets[0], host) if len(subnets) == 1 else {}
+
+
+def _neighbour(host: Host, to: str) -> dict[str, str]:
+    """Return another machine that connects to an address of the host: on its network if that is private; else {}."""
+    for _, own in host.namespace.addresses(4):
+        if address_text(4, own.address) != to or own.scope != "global":
+            continue
+        if own.address in every_public_address(4):
+            return {"from": "internet"}
+        after = own.address + 1
+        sender = address_text(4, after if own.covers(after + 1) else own.address - 1)
+        host.assumptions.append(
+            message("The machine that sends it is assumed to be {address}.", address=sender)
+        )
+        return {"from": sender}
+    return {}
 
 
 def _any_of(subnet: Subnet, host: Host) -> dict[str, str]:

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from iptsim.host.pasted import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
+from iptsim.paste.addresses import is_localhost
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Listed
 from iptsim.paste.prefixes import COMPOSED
 from iptsim.paste.prompts import prompt_of
+from iptsim.paste.shells import ELSEWHERE
 
 #: Ports of services that only programs connect to, no browsers, and words in the names of their images.
 _SERVICES: dict[int, tuple[str, ...]] = {
@@ -89,11 +91,7 @@ def own_loopbacks(
     for ask in asks:
         port = ask.fields.get("dport")
         to = str(ask.fields["to"])
-        if (
-            ask.container is not None
-            and isinstance(port, int)
-            and (to == "localhost" or to.startswith("127."))
-        ):
+        if ask.container is not None and isinstance(port, int) and is_localhost(to):
             name = ask.container if ask.container in known else ""
             text = next((line.text.strip() for line in lines if line.number == ask.line), "")
             service, inside = _service_on(port, known, name)
@@ -347,7 +345,8 @@ def unpublished_ports(
     published = {(port, proto) for one in known for _, port, _, proto in one.ports}
     for ask in asked:
         port, proto = ask.fields.get("dport"), str(ask.fields.get("proto", "tcp"))
-        if ask.container is not None or not isinstance(port, int) or ask.fields["to"] not in here:
+        outside = ask.container in (None, ELSEWHERE)
+        if not outside or not isinstance(port, int) or ask.fields["to"] not in here:
             continue
         if (port, proto) in published:
             continue

@@ -169,7 +169,8 @@ class Ask:
     Attributes:
         fields: the fields.
         line: its line.
-        container: the name or ID of the container that sends it; "" for one that is not named, None for none.
+        container: the name or ID of the container that sends it; "" for one that is not named, None for none; or
+            another machine (:data:`iptsim.paste.shells.ELSEWHERE`).
     """
 
     fields: dict[str, Any]

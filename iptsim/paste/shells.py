@@ -25,6 +25,10 @@ _WITH_VALUE = frozenset(
 )
 #: A new container on the default network, without a name.
 ON_DEFAULT = "docker run"
+#: In place of a container: a machine that is neither the host nor a container of it.
+ELSEWHERE = "another machine"
+#: A prompt in a home directory, where shells of people begin, but hardly any in containers; and one of Windows.
+_AT_HOME = re.compile(r"\s*\[?[\w.-]+@[\w.-]+[: ]+~|\s*(?:PS )?[A-Z]:\\")
 #: Programs that are run on the host itself.
 _OF_HOST = frozenset(
     {"ufw", "docker", "podman", "firewall-cmd", "conntrack", "nft", "iptables-save", "systemctl"}
@@ -90,6 +94,19 @@ def typed_on_host(lines: list[Line], at: int) -> bool:
             if _entered(lines[index].text) is not None:
                 return False
             return own in _prompts_of_host(SameLines(lines))
+    return False
+
+
+def typed_elsewhere(lines: list[Line], at: int) -> bool:
+    """Return whether a command was typed on another machine than that of the rules, whose name a prompt shows."""
+    for index in range(at, max(at - FAR, -1), -1):
+        own = prompt_of(lines[index].text)
+        if own is not None:
+            here = {
+                machine for one in _prompts_of_host(SameLines(lines)) if (machine := one.partition("@")[2])
+            }
+            is_other = bool(here) and own.partition("@")[2] not in here
+            return is_other and _AT_HOME.match(lines[index].text) is not None
     return False
 
 

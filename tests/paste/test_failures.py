@@ -351,3 +351,25 @@ def test_the_likeliest_cause_is_what_is_wrong_with_the_sender(tmp_path: Path) ->
     assert "not-masqueraded" in {one.code for one in found}
     assert found.cause is not None
     assert "no rule masquerades them" in str(found.cause.text)
+
+
+@pytest.mark.parametrize(
+    ("own", "typed", "sender"),
+    [
+        ("192.168.1.20/24", "me@laptop:~$", "192.168.1.21"),
+        ("192.168.1.254/24", "[me@laptop ~]$", "192.168.1.253"),
+        ("192.0.2.10/24", "C:\\Users\\me>", "internet"),
+        ("192.168.1.20/24", "root@3f2a51b0c8d1:/#", None),  # a container that is not known
+        ("192.168.1.20/24", "root@app:/#", None),  # perhaps a container
+        ("192.168.1.20/24", "$", None),
+    ],
+)
+def test_a_command_typed_on_another_machine(own: str, typed: str, sender: str | None) -> None:
+    """It connects to an address of the host; a prompt in a home directory is that of a person's machine."""
+    address = own.partition("/")[0]
+    interfaces = (
+        f"root@gw:~# ip -4 addr\n2: eth0: <UP> mtu 1500 qdisc mq state UP\n    inet {own} scope global eth0\n"
+    )
+    failed = f"{typed} curl {address}:8080\ncurl: (7) Failed to connect to {address} port 8080: timed out\n"
+    expected = {**tcp(address, 8080), "from": sender}
+    assert asked(RULES + interfaces + failed) == ((expected,) if sender else ())

@@ -9,10 +9,11 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
+from iptsim.paste.addresses import is_localhost
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of, prompt_of
-from iptsim.paste.shells import container_of, typed_on_host
+from iptsim.paste.shells import ELSEWHERE, container_of, typed_elsewhere, typed_on_host
 
 #: The name of the form.
 FORM = "a failed connection"
@@ -58,6 +59,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         container = container_of(lines, at)
         if container is None and typed_on_host(lines, at):
             fields["from"] = "host"
+        elif container is None and typed_elsewhere(lines, at) and not is_localhost(fields["to"]):
+            container = ELSEWHERE
     if "from" not in fields and container is None:
         return None
     return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container)])
@@ -85,7 +88,8 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
     if message is None or command_of(text) is not None:
         return None
     # a message without a known sender gives no question
-    known = "->" in text or container_of(lines, at) is not None or typed_on_host(lines, at)
+    places = (container_of(lines, at) is not None, typed_on_host(lines, at), typed_elsewhere(lines, at))
+    known = "->" in text or any(places)
     fields = _parsed(message.group()) if known else {}
     return (fields, at) if fields else None
 
