@@ -174,6 +174,7 @@ class Rule(_Read):
     refused: Text = field(default="", compare=False)
     jump: Jump | None = field(init=False, compare=False, repr=False)
     _text: str = field(default="", init=False, compare=False, repr=False)
+    _shown: str = field(default="", init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.jump = self.target if isinstance(self.target, Jump) else None
@@ -207,7 +208,7 @@ class Rule(_Read):
         rule.source, rule.line = source, number
         read: _Read = rule
         read.plan, read._line = plan, line
-        rule.refused = rule._text = ""
+        rule.refused = rule._text = rule._shown = ""
         rules.append(rule)
         return rule
 
@@ -235,6 +236,21 @@ class Rule(_Read):
                 words.append(f"-{'g' if self.jump.goto else 'j'} {bare(self.jump.chain)}")
             self._text = " ".join(filter(None, words))
         return self._text
+
+    def written_as(self, text: str, line: int) -> Rule:
+        """Return it as equivalent of a rule that is not one of iptables, with the text and the line of that one."""
+        self._shown, self.line = text, line
+        return self
+
+    @property
+    def shown(self) -> str:
+        """The rule as its source has it: in the language of nft for a rule of nftables, else :attr:`text`."""
+        return self._shown or self.text
+
+    @property
+    def shown_specification(self) -> str:
+        """What is shown of it besides its chain."""
+        return self._shown or self.specification
 
     def _saved(self) -> list[str]:
         if is_gap(self.target):

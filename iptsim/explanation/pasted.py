@@ -78,7 +78,7 @@ def _traced(host: Host, line: LoggedLine) -> Remark:
 
 def _matched(host: Host, rule: Rule) -> Text:
     _, role = authorship(rule, host)
-    text = rule.text.partition(f"-A {rule.chain} ")[2] or rule.text
+    text = rule.shown_specification or rule.text
     if role is not None:
         return message(
             "{rule}: it matches {packets}; {why}", rule=text, packets=packets_text(rule), why=role.why

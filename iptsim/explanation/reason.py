@@ -56,7 +56,7 @@ class Reason:
         if step is not None and step.table is not None:
             out["rule"] = {"table": step.table, "chain": step.chain, "rule": None}
             if step.rule is not None:
-                out["rule"].update(rule=step.rule.position, line=step.rule.line, text=step.rule.text)
+                out["rule"].update(rule=step.rule.position, line=step.rule.line, text=step.rule.shown)
             else:
                 out["rule"]["policy"] = step.verdict
         elif step is not None and step.nftables is not None:

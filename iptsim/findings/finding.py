@@ -197,7 +197,7 @@ def of_rule(rule: Rule) -> Evidence:
     place = place_of(rule)
     if rule.line:
         place = message("{place} (line {line})", place=place, line=rule.line)
-    return Evidence(place, rule.text, rule)
+    return Evidence(place, rule.shown, rule)
 
 
 def numbers_of(rules: Sequence[Rule]) -> Text:

@@ -56,3 +56,14 @@ def chains_of(scene: Scene, family: Family, hook: str) -> Iterator[tuple[NftChai
         found = ruleset_of(chain, family) if chain.hook == hook else None
         if found is not None:
             yield chain, list(found.rules())
+
+
+def handle_of(base: NftChain, rule: Rule) -> str:
+    """Return the handle of a rule, for commands: "HANDLE" if the source does not show it.
+
+    Args:
+        base: the base chain that leads to the rule.
+        rule: the rule.
+    """
+    listed = base.listing.rules.get((rule.chain, rule.position))
+    return str(listed.handle) if listed is not None and listed.handle is not None else "HANDLE"

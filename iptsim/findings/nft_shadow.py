@@ -8,7 +8,7 @@ from typing import Any
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.extensions.constraints import Names
 from iptsim.findings.finding import SHOWN, Finding, of_rule
-from iptsim.findings.native_chains import has_only_nftables
+from iptsim.findings.native_chains import handle_of, has_only_nftables
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import Dead, effect_of, is_chosen, title_of
 from iptsim.host.nft_chains import NftChain
@@ -50,7 +50,7 @@ def _of_chain(scene: Scene, family: Family, chain: NftChain) -> Iterator[Finding
         return
     for rules in _whole(ruleset, dead):
         if all(is_chosen(one, scene) for one in rules):
-            yield _finding(family, dead[id(rules[0])], rules)
+            yield _finding(chain, family, dead[id(rules[0])], rules)
 
 
 def _whole(ruleset: Ruleset, dead: Mapping[int, Sequence[Rule]]) -> Iterator[list[Rule]]:
@@ -102,7 +102,7 @@ def _copy(rule: Rule, names: Mapping[str, str]) -> Rule:
     return Rule("filter", names[rule.chain], rule.position, rule.parameters, rule.matches, target)
 
 
-def _finding(family: Family, hiders: Sequence[Rule], rules: list[Rule]) -> Finding:
+def _finding(base: NftChain, family: Family, hiders: Sequence[Rule], rules: list[Rule]) -> Finding:
     takers = {(one.chain, one.position): one for one in reversed(hiders)}
     dead = Dead("hidden" if hiders else "contradiction", rules, tuple(reversed(takers.values())))
     chain, differing = f"{dead.first.table} {dead.first.chain}", dead.differing
@@ -111,13 +111,13 @@ def _finding(family: Family, hiders: Sequence[Rule], rules: list[Rule]) -> Findi
         title_of(dead),
         (*map(of_rule, dead.hiders[:SHOWN]), *map(of_rule, rules[:SHOWN])),
         effect_of(dead, differing),
-        _remedy(dead, chain, differing),
+        _remedy(base, dead, chain, differing),
         None,
         family,
     )
 
 
-def _remedy(dead: Dead, chain: str, differing: Sequence[Rule]) -> Message:
+def _remedy(base: NftChain, dead: Dead, chain: str, differing: Sequence[Rule]) -> Message:
     if not dead.hiders:
         return message(
             "All conditions of a rule must be true. Where one of several should be, write a set, or a rule for each: "
@@ -129,7 +129,9 @@ def _remedy(dead: Dead, chain: str, differing: Sequence[Rule]) -> Message:
         return message(
             "Place it before rule {number}: {command}; {list} shows the handles.",
             number=dead.hiders[0].position,
-            command=f"nft insert rule {chain} handle HANDLE ...",
+            command=f"nft insert rule {chain} handle {handle_of(base, dead.hiders[0])} ...",
             list=f"nft -a list chain {chain}",
         )
-    return message("Delete it: {command}", command=f"nft delete rule {chain} handle HANDLE")
+    return message(
+        "Delete it: {command}", command=f"nft delete rule {chain} handle {handle_of(base, dead.first)}"
+    )

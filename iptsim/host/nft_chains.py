@@ -1,6 +1,9 @@
 """The base chains of nftables in a network namespace, and their rules in the notation of iptables."""
 
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
+
+from pydantic import InstanceOf
 
 from iptsim.host.frozen import Frozen
 from iptsim.packet import Family
@@ -41,6 +44,34 @@ class NftRule(NamedTuple):
     gap: Literal["", "some", "all"] = ""
 
 
+class NftListed(NamedTuple):
+    """How a source shows a rule.
+
+    Attributes:
+        text: as nft prints it, without counters.
+        line: its line; 0 for a rule in JSON.
+        handle: its number, for commands; None if the source does not show it.
+    """
+
+    text: str
+    line: int = 0
+    handle: int | None = None
+
+
+@dataclass(frozen=True)
+class NftListing:
+    """How a source shows the rules of a table.
+
+    Attributes:
+        rules: by chain and position.
+    """
+
+    rules: dict[tuple[str, int], NftListed] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return len(self.rules)
+
+
 class NftChain(Frozen):
     """An nftables base chain; None means that a value was not saved.
 
@@ -51,6 +82,7 @@ class NftChain(Frozen):
         policy: "accept" or "drop".
         devices: the interfaces whose ingress or egress hook it uses.
         effects: what it could do; empty if it can only let packets continue.
+        listing: how the source shows the rules of its table.
         rules: by address family, its rules and those of the chains that it calls, in the notation of iptables; a family
             is missing if they have no such notation.
     """
@@ -64,6 +96,7 @@ class NftChain(Frozen):
     policy: str | None = None
     devices: tuple[str, ...] = ()
     effects: tuple[NftEffect, ...] = ()
+    listing: InstanceOf[NftListing] = NftListing()
     rules: tuple[tuple[Family, tuple[NftRule, ...]], ...] = ()
 
     def as_json(self) -> dict[str, Any]:

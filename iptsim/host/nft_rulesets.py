@@ -102,7 +102,9 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
             place=("nft", title, of.chain, of.position, of.hidden),
         )
         matches = (*matches, hidden)
-    return Rule(title, of.chain, of.position, rule.parameters, matches, target)
+    made = Rule(title, of.chain, of.position, rule.parameters, matches, target)
+    listed = chain.listing.rules.get((of.chain, of.position))
+    return made.written_as(listed.text, listed.line) if listed is not None else made
 
 
 def _reason(words: str) -> Message:

@@ -14,8 +14,17 @@ from pydantic import BeforeValidator
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
 from iptsim.extensions.base import HOOKS as IPTABLES_HOOKS
 from iptsim.host.foreign import Foreign
-from iptsim.host.nft_chains import ALL_EFFECTS, NftChain, NftEffect, NftRule, NftRuleset
-from iptsim.host.nft_rules import GAP, Translator
+from iptsim.host.nft_chains import (
+    ALL_EFFECTS,
+    NftChain,
+    NftEffect,
+    NftListed,
+    NftListing,
+    NftRule,
+    NftRuleset,
+)
+from iptsim.host.nft_rules import GAP, Translator, gap_of
+from iptsim.host.nft_text import rule_text
 from iptsim.host.nft_values import gives_limits
 from iptsim.packet import Family
 
@@ -81,6 +90,10 @@ class RuleEntry(Foreign):
     chain: str
     expr: tuple[Annotated[dict[str, Any], BeforeValidator(_statement)], ...] = ()
     comment: str = ""
+    handle: int | None = None
+    # of a pasted text
+    text: str = ""
+    line: int = 0
 
 
 class MapEntry(Foreign):
@@ -118,6 +131,8 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
     """Return the base chains of all tables, including those of iptables-nft, and what each could do."""
     chains = [item.chain for item in entry.nftables if item.chain is not None]
     rules: dict[tuple[str, str, str], list[Sequence[dict[str, Any]]]] = {}
+    listings: dict[tuple[str, str], NftListing] = {}
+    positions: dict[tuple[str, str, str], int] = {}
     maps: dict[tuple[str, str, str], Sequence[Any]] = {}
     sets: dict[tuple[str, str], dict[str, Sequence[Any]]] = {}
     tracked: set[Family] = set()
@@ -134,6 +149,10 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
             place = (item.rule.family, item.rule.table, item.rule.chain)
             comment = ({"comment": item.rule.comment},) if item.rule.comment else ()
             rules.setdefault(place, []).append((*comment, *item.rule.expr))
+            if gap_of(item.rule.expr) is None:
+                positions[place] = positions.get(place, 0) + 1
+                listing = listings.setdefault(place[:2], NftListing())
+                listing.rules[item.rule.chain, positions[place]] = _listed(item.rule, rules[place][-1])
             if any(_TRACKING & set(_keys(statement)) for statement in item.rule.expr):
                 tracked |= _FAMILIES.get(item.rule.family, frozenset())
             changing |= {(*place[:2], name) for name in _updated(item.rule.expr)}
@@ -162,6 +181,7 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
                 priority=chain.prio,
                 policy=chain.policy,
                 devices=_devices(chain.dev),
+                listing=listings.get((chain.family, chain.table), NftListing()),
                 effects=_Effects((chain.family, chain.table), rules, maps).of(chain),
                 rules=tuple(
                     _translated(
@@ -179,6 +199,10 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
         interfaces=tuple(named),
         uplinks=tuple(uplinks),
     )
+
+
+def _listed(rule: RuleEntry, statements: Sequence[Mapping[str, Any]]) -> NftListed:
+    return NftListed(rule.text or rule_text(statements), rule.line, rule.handle)
 
 
 def _updated(statements: Iterable[Mapping[str, Any]]) -> Iterator[str]:

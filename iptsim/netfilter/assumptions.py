@@ -87,7 +87,7 @@ def _check_place(what: str, rulesets: list[Ruleset]) -> None:
                 "assume: the result of rule {what} cannot be assumed: it follows from the packet and the host "
                 "({text})",
                 what=what[:_SHOWN],
-                text=rules[0].text[:_SHOWN],
+                text=rules[0].shown[:_SHOWN],
             )
         )
 

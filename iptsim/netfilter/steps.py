@@ -94,7 +94,7 @@ class Step:
         """Return the step in the trace schema."""
         out: dict[str, Any] = {"hook": self.hook, "table": self.table, "chain": self.chain}
         if self.rule is not None:
-            out.update(rule=self.rule.position, line=self.rule.line, text=self.rule.text)
+            out.update(rule=self.rule.position, line=self.rule.line, text=self.rule.shown)
         else:
             out["rule"] = None
         out["verdict"] = self.verdict
@@ -119,7 +119,7 @@ class Step:
                     "chain": skip.chain,
                     "rule": skip.rule.position,
                     "line": skip.rule.line,
-                    "text": skip.rule.text,
+                    "text": skip.rule.shown,
                     "failed": skip.condition,
                     "why": str(skip.got),
                 }

@@ -48,7 +48,8 @@ _INNER = re.compile(
     r"|socket (?!transparent )\w+) "
 )
 #: What `nft -a` adds to a rule.
-_HANDLE = re.compile(r"\s+# handle \d+$")
+_HANDLE = re.compile(r"\s+# handle (\d{1,18})$")
+_COUNTED = re.compile(r"counter packets \d+ bytes \d+")
 #: How a mark is computed from another one and a number.
 _OPERATORS: dict[str, tuple[str, Callable[[int, int], int]]] = {
     "kept": ("&", and_),
@@ -112,6 +113,14 @@ def translated(text: str, family: int, line: int, *, is_listing: bool = False) -
     if tree is None:
         return _unreadable(text, line)
     return _Rule(family, line).read(tree)
+
+
+def shown_rule(text: str, line: int) -> dict[str, Any]:
+    """Return how a rule is shown, as fields of its object: its text without counters, its line and its handle."""
+    handle = _HANDLE.search(text)
+    shown = _COUNTED.sub("counter", _HANDLE.sub("", plain(text)).strip().rstrip("; "))
+    number = int(handle[1]) if handle else None
+    return {"text": shown, "line": line, **({"handle": number} if number is not None else {})}
 
 
 def _unreadable(text: str, line: int) -> Translated:

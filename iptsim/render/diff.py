@@ -154,7 +154,7 @@ class Diff:
                 say("Rules that no packet reaches or matches after the change, though some did before:")
             )
         for rule in rules[:_RULES]:
-            yield Text(f"{_INDENT}{printable(place_of(rule))}: {printable(rule.text)}")
+            yield Text(f"{_INDENT}{printable(place_of(rule))}: {printable(rule.shown)}")
         if len(rules) > _RULES:
             yield Text(_INDENT + say("and {count} more", count=len(rules) - _RULES))
 
@@ -271,5 +271,5 @@ def _chain_json(change: ChainChange) -> dict[str, Any]:
 
 def _rule_json(rule: Rule) -> dict[str, Any]:
     return {
-        "table": rule.table, "chain": rule.chain, "rule": rule.position, "line": rule.line, "text": rule.text
+        "table": rule.table, "chain": rule.chain, "rule": rule.position, "line": rule.line, "text": rule.shown
     }  # fmt: skip

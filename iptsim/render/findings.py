@@ -118,7 +118,7 @@ def _annotation(finding: Finding, source: str) -> Annotation:
         line=rule.line if rule is not None else 0,
         group=source,
         name=f"{finding.code}: {_title(finding)}",
-        evidence="\n".join(item.rule.text if item.rule else str(item.text) for item in finding.evidence),
+        evidence="\n".join(item.rule.shown if item.rule else str(item.text) for item in finding.evidence),
     )
 
 

@@ -165,7 +165,7 @@ def _place(step: Step) -> dict[str, Any]:
     rule = step.rule
     place: dict[str, Any] = {"table": step.table, "chain": step.chain}
     if rule is not None:
-        place.update(rule=rule.position, line=rule.line or None, text=rule.text)
+        place.update(rule=rule.position, line=rule.line or None, text=rule.shown)
     return place
 
 
@@ -287,7 +287,7 @@ def _(all_fates: Fates) -> tuple[str, Iterator[dict[str, Any]]]:
             "reason": fate.code,
             "delivered": "" if fate.delivered is None else fate.delivered[1] or fate.delivered[0],
             "reply": fate.reply or "",
-            "rule": fate.decides.text if isinstance(fate.decides, Rule) else "",
+            "rule": fate.decides.shown if isinstance(fate.decides, Rule) else "",
         }
         for number, fate in enumerate(all_fates)
         for line in packet_lines(fate.packets, all_fates.family)

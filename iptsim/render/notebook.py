@@ -132,7 +132,7 @@ def _(chain: Chain) -> Piece:
 def _(rule: Rule) -> Piece:
     line = say(" (line {line}):  ", line=rule.line) if rule.line else ":  "
     return [
-        element("p", str(place_of(rule)), line, code(rule.text)),
+        element("p", str(place_of(rule)), line, code(rule.shown)),
         element("p", rule_words(rule)),
         element("p", why_text(rule), class_="dim"),
     ]

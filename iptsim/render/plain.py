@@ -121,7 +121,7 @@ def _(chain: Chain) -> str:
 
 @plain.register
 def _(rule: Rule) -> str:
-    return printable(rule.text)
+    return printable(rule.shown)
 
 
 def host_kind(host: Host) -> str:

@@ -123,7 +123,7 @@ class Checked:
             yield say("This depends on {what}.", what=hinge)
         step = offence.fate.reason.step
         if step is not None and step.table is not None:
-            rule = f": {step.rule.text}" if step.rule is not None else ""
+            rule = f": {step.rule.shown}" if step.rule is not None else ""
             yield say("Decided by {place}{rule}", place=decision_of(step), rule=rule)
         yield offence.fate.reason.text
         yield f"$ {self.command(offence)}"

@@ -23,7 +23,7 @@ _SINGLE = 3
 
 def spec(rule: Rule) -> str:
     """Return a rule's specification, or words for an empty one."""
-    return rule.specification or say("(every packet)")
+    return rule.shown_specification or say("(every packet)")
 
 
 def backend_of(step: Step) -> str:

@@ -19,7 +19,7 @@ from iptsim.paste.lines import Line
 from iptsim.paste.nft_json import elements
 from iptsim.paste.nft_lines import UNNAMED, Statements, has_variables
 from iptsim.paste.nft_objects import is_foreign, without_guesses
-from iptsim.paste.nft_rules import translated
+from iptsim.paste.nft_rules import shown_rule, translated
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.tool_errors import fails, is_echo
@@ -171,7 +171,15 @@ def _object(found: re.Match[str], line: Line) -> list[dict[str, Any]]:
     rule = translated(_PLACE.sub("", rest), {"ip": 4, "ip6": 6}.get(family, 0), line.number)
     first = {"inserted": True} if found["verb"] == "insert" else {}
     made: list[dict[str, Any]] = [
-        {"rule": {**place, "chain": found["chain"], "expr": list(rule.statements), **first}}
+        {
+            "rule": {
+                **place,
+                "chain": found["chain"],
+                "expr": list(rule.statements),
+                **first,
+                **shown_rule(_PLACE.sub("", rest), line.number),
+            }
+        }
     ]
     hook = found["chain"].lower()
     if hook in HOOKS:
@@ -353,13 +361,13 @@ class _Reader:
             rules.items.append(
                 RuleItem(self.chain, rule.words, line.number, text, rule.counters, None, rule.hidden)
             )
-        self._rule(list(rule.statements))
+        self._rule(list(rule.statements), **shown_rule(text, line.number))
 
-    def _rule(self, statements: list[dict[str, Any]]) -> None:
+    def _rule(self, statements: list[dict[str, Any]], **shown: Any) -> None:
         assert self.table is not None
         family, table = self.table
         self.objects.append(
-            {"rule": {"family": family, "table": table, "chain": self.chain, "expr": statements}}
+            {"rule": {"family": family, "table": table, "chain": self.chain, "expr": statements, **shown}}
         )
 
     def _called(self) -> None:
