@@ -108,11 +108,10 @@ def translated(text: str, family: int, line: int, *, is_listing: bool = False) -
     try:
         unclear = has_variables(text) or _EXACT.search(text) or _INNER.search(text)
         tree = None if unclear else parser("nft").parse(text)
-    except UnexpectedInput:
-        tree = None
-    if tree is None:
+        # digits that are no number (0x, ²) are a ValueError
+        return _unreadable(text, line) if tree is None else _Rule(family, line).read(tree)
+    except (UnexpectedInput, ValueError):
         return _unreadable(text, line)
-    return _Rule(family, line).read(tree)
 
 
 def shown_rule(text: str, line: int) -> dict[str, Any]:
