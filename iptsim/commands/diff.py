@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _EPILOG = message(
     'All packets are compared, not samples: "no packet is treated differently" is a proof. With one SOURCE, name\n'
     "changes: iptsim diff SOURCE --whatif icc=false, or the options below, such as --engine 28 for what an\n"
-    "upgrade of Docker changes. The answer to one packet: iptsim whatif.\n"
+    "upgrade of Docker changes. For a single packet, use iptsim whatif.\n"
     "Many hosts: two directories are compared host by host, by name; with --against BASELINE, or with changes, each\n"
     "SOURCE is compared.\n"
     "Exit status: 0 no packet is treated differently, 1 some are, 2 bad usage or input."

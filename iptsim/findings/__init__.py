@@ -282,7 +282,7 @@ def not_checked(scene: Scene) -> Iterator[Finding]:
         message(
             "Rules that never match, open services and spoofed sources may be missing among the findings."
         ),
-        message("iptsim reach SOURCE --from internet --open follows all ways, however long that takes.")
+        message("iptsim reach SOURCE --from internet --open follows all branches, however long that takes.")
         if all(isinstance(error, TooManyWaysError) for error in scene.left_out)
         else message("pip install 'iptsim[exact]', which allows larger sets; or check parts of the rules."),
         None,

@@ -232,7 +232,7 @@ def _not_on_ipv6(scene: Scene, found: list[tuple[Publication, Explanation]]) -> 
         ),
         tuple(scene.publishes(one) for one, _ in found[:SHOWN]),
         message(
-            "Clients that find the host's IPv6 address by its name get no answer there, or only after a delay."
+            "Clients that find the host's IPv6 address by its name get no reply there, or only after a delay."
         ),
         _publishing_on_ipv6(scene, found[0][0]),
         found[0][1],
@@ -244,8 +244,8 @@ def _publishing_on_ipv6(scene: Scene, publication: Publication) -> Message:
     daemon = scene.host.daemon
     if daemon is not None and daemon.userland_proxy is False:
         return message(
-            "Give the container's network IPv6 (docker network create --ipv6), or leave userland-proxy on: docker-proxy"
-            " takes IPv6 connections to containers that have IPv4 alone."
+            "Give the container's network IPv6 (docker network create --ipv6), or leave userland-proxy on:"
+            " docker-proxy passes IPv6 connections to containers that have only IPv4."
         )
     return message(
         "Publish them without the address 0.0.0.0, or for [::] as well: docker run -p [::]:{port}:{inside}.",

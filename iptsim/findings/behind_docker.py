@@ -124,7 +124,7 @@ def _finding(
             " starts."
         ),
         message(
-            "Put rules that restrict containers into DOCKER-USER, which Docker asks first: {command}",
+            "Put rules that restrict containers into DOCKER-USER, which is evaluated before Docker's rules: {command}",
             command=f"{tool} -I DOCKER-USER {words}",
         ),
         shown,

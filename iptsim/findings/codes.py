@@ -209,7 +209,7 @@ CODES: dict[str, Kind] = {
     "refused-command": Kind(
         "high",
         message(
-            "In a pasted text: iptables, nft or firewall-cmd refuses a command, so what it adds is missing."
+            "In a pasted text: iptables, nft or firewall-cmd rejects a command, so what it adds is missing."
         ),
     ),
     "container-loopback": Kind(

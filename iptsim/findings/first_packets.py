@@ -59,8 +59,8 @@ def _finding(
         ),
         (of_rule(established), of_rule(rule)),
         message(
-            "conntrack takes a ping that was replied to as an established connection, for as long as it goes on. So the"
-            " limit counts how many are started, not the packets."
+            "conntrack treats a ping that got a reply as an established connection, as long as it continues. So"
+            " the limit counts pings, not their packets."
         ),
         message(
             "Put the limit first: {commands}",

@@ -72,7 +72,8 @@ def _finding(family: Family, found: list[tuple[Rule, int]]) -> Finding:
         tuple(of_rule(rule) for rule, _ in found[:SHOWN]),
         message(
             "Docker forwards packets to published ports in nat PREROUTING, so they pass FORWARD, not INPUT; ufw's rules"
-            " are in INPUT. Only for programs of the host itself, and containers with --network host, these rules hold."
+            " are in INPUT. These rules apply only to programs of the host itself, and to containers with"
+            " --network host."
         ),
         _elsewhere(family, ports[0]),
         None,
@@ -127,7 +128,8 @@ def _published(family: Family, forwards: list[tuple[Rule, int]], blocking: Rule)
 
 def _elsewhere(family: Family, port: str) -> Message:
     return message(
-        "Publish the port on one address only (-p 127.0.0.1:{port}:{port}), or block it where Docker looks: {command}",
+        "Publish the port on one address only (-p 127.0.0.1:{port}:{port}), or block it before Docker accepts"
+        " it: {command}",
         port=port,
         command=f"{tool_of(family)} -I DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport {port}"
         " --ctdir ORIGINAL -j DROP",

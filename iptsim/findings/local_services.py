@@ -199,7 +199,7 @@ def stopped(scene: Scene) -> Iterator[Finding]:
 def title_of_stopped(one: StoppedContainer) -> Message:
     """Return what is wrong with a connection to a container that does not run, in one sentence."""
     return message(
-        "{name}, which has port {port}, does not run ({status}).",
+        "{name}, which has port {port}, is not running ({status}).",
         name=one.name,
         port=one.port,
         status=one.status,

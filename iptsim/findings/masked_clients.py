@@ -48,7 +48,7 @@ def _of_ports(scene: Scene, family: Family) -> Iterator[Finding]:
                     target=target,
                 ),
                 message(
-                    "If this host is its way to the internet, remove the rule: {command}",
+                    "If it reaches the internet through this host, remove the rule: {command}",
                     command=deletion(scene, family, rule),
                 ),
                 shown,

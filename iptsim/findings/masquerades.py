@@ -92,8 +92,8 @@ def _by_other_card(scene: Scene, family: Family, rules: list[Rule], uplink: str)
         ),
         tuple(map(of_rule, rules[:SHOWN])),
         message(
-            "What containers, guests or VPN clients send to the internet leaves by {uplink} with a private address, and"
-            " no reply finds back.",
+            "What containers, guests or VPN clients send to the internet leaves by {uplink} with a private"
+            " address, so no reply comes back.",
             uplink=uplink,
         ),
         message(
@@ -152,8 +152,9 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
         tuple(map(of_rule, rules[:SHOWN])),
         message_sentences(
             message(
-                "What comes from another subnet, or leaves by another interface, keeps its private address, and no"
-                " reply finds back. A VPN whose subnet was changed, or an uplink that is not called so, needs another"
+                "What comes from another subnet, or leaves by another interface, keeps its private address, so"
+                " no reply comes back. A VPN whose subnet was changed, or an uplink that is not called so, needs"
+                " another"
                 " rule."
             ),
             *(_within(rule) for rule in rules if _is_everywhere(rule)),

@@ -159,13 +159,13 @@ def _finding(family: Family, name: str, meant: str, rules: list[Rule]) -> Findin
     words = re.sub(rf"(?<= -[io] ){re.escape(name)}(?= |$)", meant, f" {rule.specification}").lstrip()
     return Finding(
         "misspelt-interface",
-        message("A rule names the interface {name}; others say {meant}.", name=name, meant=meant),
+        message("A rule names the interface {name}; others name {meant}.", name=name, meant=meant),
         tuple(map(of_rule, rules[:5])),
         message(
             "iptables accepts any name, also of an interface that does not exist. The rule then matches no packet."
         ),
         message(
-            "If it is a typing error: {command}",
+            "If it is a typo: {command}",
             command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
         ),
         None,

@@ -122,6 +122,6 @@ def _remedy(case: _Case) -> Message:
             container=case.askers[0].name,
         )
     return message(
-        "Start both on a network of your own: docker network create NAME, then docker run --network NAME. A Compose"
-        " file makes one by itself."
+        "Start both on a network of your own: docker network create NAME, then docker run --network NAME. For a"
+        " Compose file, Docker creates one."
     )

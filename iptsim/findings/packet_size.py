@@ -74,8 +74,9 @@ def _finding(scene: Scene, family: Family, uplink: Interface, large: list[tuple[
             for one, mtu in [(uplink.name, uplink.mtu), *((one.bridge or "", mtu) for one, mtu in large)]
         ),
         message(
-            "The containers announce a segment size for {size} bytes, so answers are sent in packets that are too"
-            " large for the link to this host. If the network drops them, or filters the ICMP errors about them,"
+            "The containers announce a segment size for {size} bytes, so replies are sent in packets that are"
+            " too large for the link to this host. If the network drops them, or filters the ICMP errors about"
+            " them,"
             " connections of containers open and then hang, while those of the host work.",
             size=size,
         ),

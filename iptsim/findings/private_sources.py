@@ -27,7 +27,7 @@ def let_past(scene: Scene) -> Iterator[Finding]:
     yield Finding(
         "docker-user-private-sources",
         message(
-            "DOCKER-USER lets every sender in {networks} past: a test from the own LAN or a VPN is not blocked.",
+            "DOCKER-USER lets every sender in {networks} past: a test from your own LAN or a VPN is not blocked.",
             networks=message_joined(", ", dict.fromkeys(networks)),
         ),
         tuple(map(of_rule, rules)),

@@ -128,7 +128,9 @@ def _finding(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Fi
             "A rate limit matches as long as the rate is not exceeded. So the first packets are blocked, and a flood"
             " is not."
         ),
-        message("Accept what keeps to the rate, and block the rest: {commands}", commands="; ".join(commands))
+        message(
+            "Accept packets within the rate, and block the rest: {commands}", commands="; ".join(commands)
+        )
         if _blocks_the_rest(scene, family, rule, shown, commands)
         else message("Write the limit into a rule that accepts, and block the rest behind it."),
     )

@@ -353,9 +353,9 @@ def _takes_its_own(scene: Scene, family: Family, found: list[tuple[Rule, Explana
             "Also the connections of the program that it leads to: what a proxy or a name server asks of other hosts"
             " comes back to itself."
         ),
-        message("Except its user first: {command}", command=command)
+        message("Exempt its user first: {command}", command=command)
         if _excepts_user(scene, family, rule, shown, command)
-        else message("Except the user or the destinations of that program before this rule."),
+        else message("Exempt the user or the destinations of that program before this rule."),
         shown,
         family,
     )

@@ -209,7 +209,7 @@ def _bans_added_again(family: Family, chain: Chain, bans: Sequence[tuple[Chain, 
         ),
         tuple(of_rule(rule) for _, jumps in bans[:_NAMED] for rule in jumps[:2]),
         message(
-            "The further jumps change nothing. fail2ban adds its rules when it starts; the old ones remain if they are"
+            "The other jumps change nothing. fail2ban adds its rules when it starts; the old ones remain if they are"
             " saved and loaded by another program (iptables-save, netfilter-persistent), or if it was killed."
         ),
         message(

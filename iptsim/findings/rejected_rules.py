@@ -90,8 +90,8 @@ def title_of_refused(commands: list[RefusedCommand]) -> Message:
     if len(commands) == 1 and _is_alone(commands[0]):
         return message("iptables reports an error: {why}. The command is not shown.", why=commands[0].why)
     return message_many(
-        "iptables refuses the command of line {line}: {why}.",
-        "iptables refuses {count} commands, the first of them in line {line}: {why}.",
+        "iptables rejects the command of line {line}: {why}.",
+        "iptables rejects {count} commands, the first of them in line {line}: {why}.",
         len(commands),
         line=commands[0].line,
         why=_reason(commands[0]),
@@ -278,7 +278,7 @@ def _of_error(one: RefusedCommand) -> Message:
         return _of_lacked(lacked[1], one.text)
     if "dmesg" in text:
         return message(
-            "The kernel refuses what iptables itself accepts: it lacks the module for {names}, as kernels of routers"
+            "The kernel rejects what iptables itself accepts: it lacks the module for {names}, as kernels of routers"
             " often do, or an option is not allowed there. The last lines of dmesg say which.",
             names=message_joined(", ", _extensions(one.text)) or message("the target or a match"),
         )
@@ -313,7 +313,7 @@ def _remedy(scene: Scene, family: Family, rule: Rule) -> Message:
     if not chains:
         return message("Correct the rule, or remove it.")
     return message(
-        "The kernel takes it in {chains}: {command}",
+        "The kernel accepts it in {chains}: {command}",
         chains=any_of(chains),
         command=f"{tool_of(family)} {rule.table_option}-A {chains[0]} {rule.specification}",
     )

@@ -45,7 +45,7 @@ def _uplinks(scene: Scene) -> dict[str, Evidence]:
             found.setdefault(route.device, Evidence(route.device, where))
     for name, interface in scene.host.namespace.interfaces.items():
         if any(one.family == 4 and IPv4Address(one.address).is_global for one in interface.addresses):
-            found.setdefault(name, Evidence(name, message("its address is one of the internet")))
+            found.setdefault(name, Evidence(name, message("it has a public address")))
     for rule in scene.rules(4, "nat", "PREROUTING"):
         parameters = rule.parameters
         named = parameters.in_interface and "in_interface" not in parameters.negated
@@ -84,8 +84,8 @@ def _finding(
 
 def _why(name: str, main: str) -> Message:
     return message(
-        "The best route back to the sender leaves by {main}, so strict reverse path filtering takes a packet on"
-        " {interface} for a forged one. No rule of iptables sees it, and no counter shows it.",
+        "The best route back to the sender leaves by {main}, so strict reverse path filtering treats a packet on"
+        " {interface} as spoofed. No rule of iptables sees it, and no counter shows it.",
         interface=name,
         main=main,
     )

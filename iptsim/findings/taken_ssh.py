@@ -47,10 +47,10 @@ def _finding(scene: Scene, family: Family, rule: Rule) -> Finding:
     hidden = any(isinstance(match, Hidden) for match in rule.matches)
     return Finding(
         "ssh-forwarded",
-        message("A rule of nat sends on tcp/22: SSH of the host itself may not be reached there.")
+        message("A rule of nat forwards tcp/22: SSH of the host itself may not be reached there.")
         if hidden
         else message(
-            "{place} sends on what arrives for tcp/22: SSH of the host itself is not reached there.",
+            "{place} forwards what arrives for tcp/22: SSH of the host itself is not reached there.",
             place=place_of(rule),
         ),
         (of_rule(rule),),

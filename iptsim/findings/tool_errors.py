@@ -108,8 +108,8 @@ def title_of_failed(errors: Sequence[ToolError]) -> Message:
             line=first.line,
         )
     return message_many(
-        "{tool} refuses the command of line {line}: {why}.",
-        "{tool} refuses {count} commands, the first of them in line {line}: {why}.",
+        "{tool} rejects the command of line {line}: {why}.",
+        "{tool} rejects {count} commands, the first of them in line {line}: {why}.",
         len(errors),
         tool=first.tool,
         line=first.line,

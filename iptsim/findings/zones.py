@@ -164,8 +164,8 @@ def _finding(scene: Scene, zone: FirewalldZone, uplink: FirewalldZone, name: str
         ),
         message(
             "Packets from one zone to another are rejected, unless the target of the first is ACCEPT or the other one"
-            " masquerades; forward: yes is for interfaces of the same zone. Without masquerading, no reply would find"
-            " back either."
+            " masquerades; forward: yes is for interfaces of the same zone. Without masquerading, no reply would"
+            " come back either."
         ),
         _policy(zone.name, uplink.name, masquerades=False),
         None,

@@ -246,7 +246,7 @@ def test_a_misspelt_interface(name: str, meant: str, tmp_path: Path) -> None:
     found = lint(tmp_path, f"-A INPUT -i eth0 -j ACCEPT\n-A OUTPUT -o {name} -j DROP\n")
     assert ("misspelt-interface" in found) == bool(meant)
     if meant:
-        assert f"{name}; others say {meant}" in str(found["misspelt-interface"].title)
+        assert f"{name}; others name {meant}" in str(found["misspelt-interface"].title)
 
 
 @pytest.mark.parametrize("name", ["eth1", "eth+", "ens3", "eno1", "mybridge", "wg0"])

@@ -114,17 +114,17 @@ def test_fail2ban_without_dockers_chain(tmp_path: Path, chain: str, why: str, fo
             "2016-07-26 20:55:24,273 fail2ban.actions.action[532]: ERROR   iptables -N fail2ban-ssh\n"
             "iptables -A fail2ban-ssh -j RETURN\n"
             "iptables -I INPUT -p tcp -m multiport --dports 443 -j fail2ban-ssh returned 100\n",
-            "iptables refuses the command of line 3: returned 100.",
+            "iptables rejects the command of line 3: returned 100.",
         ),
         (
             '# wg-quick up wg0\niptables v1.6.2: unknown protocol "10.0.0.2" specified\n[#] ip link delete dev wg0\n',
-            'iptables refuses the command of line 2: unknown protocol "10.0.0.2" specified.',
+            'iptables rejects the command of line 2: unknown protocol "10.0.0.2" specified.',
         ),
         (
             "router: running [/usr/sbin/iptables -t mangle -I PREROUTING 1 -j CONNMARK --restore-mark --nfmask 0xff"
             " --wait]: exit status 2: Warning: Extension CONNMARK revision 0 not supported, missing kernel module?\n"
             'iptables v1.8.11 (nf_tables): unknown option "--nfmask"\n',
-            'iptables refuses the command of line 1: unknown option "--nfmask".',
+            'iptables rejects the command of line 1: unknown option "--nfmask".',
         ),
         (
             "It prints:\niptables: No chain/target/match by that name.\n",
