@@ -6,6 +6,7 @@ Source: moby, daemon/libnetwork/ipamutils (localScopeDefaultNetworks).
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from ipaddress import IPv4Network
 
 from iptsim.host.members import Prefix
@@ -31,6 +32,20 @@ def default_subnet(address: int) -> Prefix | None:
         if int(pool.network_address) <= address <= int(pool.broadcast_address):
             return _subnet(address, length)
     return None
+
+
+def free_subnet(taken: Collection[Prefix]) -> Prefix | None:
+    """Return the subnet that dockerd would choose first for a new network beside others; None if all are taken."""
+    pools = (IPv4Network(text) for text, length in DEFAULT_POOLS if text.endswith(f"/{length}"))
+    free = (Prefix(4, int(pool.network_address), pool.prefixlen) for pool in pools)
+    return next(
+        (
+            one
+            for one in free
+            if not any(one.covers(4, other.address) or other.covers(4, one.address) for other in taken)
+        ),
+        None,
+    )
 
 
 def guessed_subnet(address: int) -> Prefix:

@@ -42,7 +42,7 @@ def _is_for_host_only(ruleset: Ruleset) -> bool:
     called |= {
         (table.name, caller)
         for table in ruleset.tables.values()
-        for _, found in callers(table.name, table.chains)
+        for _, found in callers(table)
         for caller in found
     }
     return ("filter", "INPUT") in called and called <= {("filter", "INPUT"), ("filter", "OUTPUT")}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from iptsim.dump.ruleset import Table
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
 from iptsim.paste.gap_rules import condition_not_shown
@@ -67,6 +68,13 @@ _SOME_OF_NAT: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"zone_\S+_prerouting"), "PREROUTING"),
     (re.compile(r"zone_\S+_postrouting"), "POSTROUTING"),
 )
+#: Where the kernel takes targets of nat, and programs call chains with them (xt_MASQUERADE.c, xt_nat.c, xt_REDIRECT.c).
+_TRANSLATES = {
+    "MASQUERADE": "POSTROUTING",
+    "SNAT": "POSTROUTING",
+    "DNAT": "PREROUTING",
+    "REDIRECT": "PREROUTING",
+}
 #: These chains of nat are for packets to the host alone.
 _LOCAL = ("-m", "addrtype", "--dst-type", "LOCAL")
 #: FORWARD jumps to DOCKER for packets to Docker's bridges, whose names may not be shown.
@@ -95,14 +103,18 @@ def _of_service(chain: str) -> Hidden:
     )
 
 
-def callers(table: str, shown: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the chains of well-known programs in a table, and the chains that call them.
+def callers(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the chains of well-known programs in a table, and the chains that call them."""
+    known = dict[str, tuple[str, ...]](_by_name(table.name, set(table.chains)))
+    yield from known.items()
+    for chain in table.chains.values() if table.name == "nat" else ():
+        places = {_TRANSLATES.get(rule.target_name) for rule in chain.rules} - {None}
+        if not chain.builtin and chain.name not in known and len(places) == 1:
+            yield chain.name, tuple(str(place) for place in places)
 
-    Args:
-        table: the table.
-        shown: the names of its chains.
-    """
-    names = set(shown)
+
+def _by_name(table: str, names: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the chains of a table that have the names of well-known programs, and the chains that call them."""
     for (own, called), found in CALLERS.items():
         if own == table and called in names:
             absent = [one for one in found if one in _BETWEEN and one not in names]

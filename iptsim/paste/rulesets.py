@@ -452,7 +452,7 @@ class Builder:
         if (family, table.name) in self._files:
             return  # a file for iptables-restore is complete
         called = set(jumps(table))
-        for name, places in callers(table.name, list(table.chains)):
+        for name, places in list(callers(table)):
             chain = table.chains[name]
             if name in called or chain.references == 0:
                 continue

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from itertools import islice
 
 from iptsim.host.containers import Container, Endpoint, Network, Subnet
-from iptsim.host.docker_defaults import DEFAULT_NETWORK
+from iptsim.host.connected_routes import connected_routes
+from iptsim.host.docker_defaults import DEFAULT_NETWORK, free_subnet
+from iptsim.host.inferred_interfaces import place_bridges
+from iptsim.host.members import Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
 from iptsim.host.wiring import make_up
@@ -35,6 +38,8 @@ def add_unaddressed(host: Host, listed: Sequence[Listed]) -> None:
         network = _network(host, one)
         if network is None or any(map(_may_be_unpublished, _members(host, network))):
             continue
+        if not network.subnets and network.bridge is not None:
+            network = _with_subnet(host, network, network.bridge)
         subnet = next((subnet for subnet in network.subnets if subnet.family == 4), None)
         address = None if subnet is None else _free_address(host, network, subnet)
         if subnet is not None and address is not None:
@@ -54,6 +59,32 @@ def _network(host: Host, one: Listed) -> Network | None:
     if name == DEFAULT_NETWORK:
         return next((network for network in bridges if network.is_default_bridge), None)
     return host.networks.get(name) or (others[0] if len(others) == 1 else None)
+
+
+def _with_subnet(host: Host, network: Network, bridge: str) -> Network:
+    """Give a network of which only the bridge is known the subnet that dockerd would choose, and return it."""
+    taken = [
+        Prefix(4, one.network, one.prefix_length)
+        for interface in host.namespace.interfaces.values()
+        for one in interface.addresses
+        if one.family == 4
+    ]
+    subnet = free_subnet(taken)
+    if subnet is None:
+        return network
+    gateway = subnet.address + 1
+    made = Subnet(family=4, address=subnet.address, prefix_length=subnet.length, gateway=gateway)
+    host.networks[network.name] = network = network.model_copy(update={"subnets": (made,)})
+    place_bridges(host)
+    host.namespace.routes += [
+        route
+        for route in connected_routes(host.namespace, 4)
+        if route.table == "main" and route.device == bridge
+    ]
+    host.assumptions.append(
+        message("{bridge} is assumed to have the subnet {subnet}.", bridge=bridge, subnet=str(subnet))
+    )
+    return network
 
 
 def _members(host: Host, network: Network) -> list[Container]:
