@@ -14,6 +14,7 @@ from iptsim.host.capture import host_of
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
+from iptsim.host.namespace import InterfaceAddress
 from iptsim.languages import message, message_joined
 from iptsim.paste.asked_address import asked_address
 from iptsim.paste.containers import name_containers, settings_of
@@ -36,6 +37,7 @@ from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
 from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_with
+from iptsim.paste.told_addresses import take_address, told_address
 from iptsim.paste.tool_errors import tool_errors
 from iptsim.paste.unaddressed import add_unaddressed
 from iptsim.paste.unrecognised import nothing_read
@@ -88,12 +90,15 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     assumed = fill_hidden(files)
     listed = reading.of(Listed)
     rules = _rules(reading)
+    told = told_address(every)
     made = _started_host(name, reading, rules, files, any(map(run_after_docker, cleaned.values())))
     if made is None:
         if runs := _runs(reading):
             listed += listed_with(runs, name)
-        made = _described_host(name, reading, rules, files)
+        made = _described_host(name, reading, rules, files, told)
     host, builder = made
+    if host.inferred and told is not None:
+        take_address(host, told)
     host.extra_rulesets.update(builder.besides)
     host.assumptions += assumed
     if reading.in_comments:
@@ -213,9 +218,13 @@ def _started_host(
 
 
 def _described_host(
-    name: str, reading: Reading, rules: Sequence[Rules], files: Mapping[str, bytes]
+    name: str,
+    reading: Reading,
+    rules: Sequence[Rules],
+    files: Mapping[str, bytes],
+    told: InterfaceAddress | None,
 ) -> tuple[Host, Builder]:
-    """Return the host that rules, interfaces and other facts describe, and what made its rules."""
+    """Return the host that rules, interfaces, its address in a sentence and other facts describe, and the builder."""
     builder = Builder(name)
     if rules or not _lists_base_chains(reading.segments):
         rulesets = builder.build(rules or [nothing_shown()])
@@ -230,7 +239,8 @@ def _described_host(
     settings = reading.of(Settings)
     daemon = merged(settings).daemon if settings else {}
     daemon_file = {"daemon.json": json.dumps(daemon).encode()} if daemon else {}
-    own = own_addresses(reading.of(Logged), rules) or asked_address(reading.segments, rulesets)
+    own = own_addresses(reading.of(Logged), rules)
+    own = own or ({"": [told]} if told is not None else asked_address(reading.segments, rulesets))
     host = host_of(Source(name, {**files, **daemon_file}), rulesets, reading.given.own(own))
     if bridges:
         host.assumptions.append(

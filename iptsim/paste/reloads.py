@@ -26,6 +26,8 @@ _DOCKER = re.compile(
     rf"{_AT}(?:systemctl\s+(?:re)?start\s+docker\b|(?:service\s+|/etc/init\.d/)docker\s+(?:re)?start\b|dockerd\b"
     r"|(?:apt|apt-get|yum|dnf)\s+(?:-\S+\s+)*install\s.*\bdocker|reboot\b)"
 )
+#: What needs the rules of Docker.
+_USES = re.compile(rf"{_AT}docker\s+(?:container\s+)?(?:run|exec|start)\b")
 
 
 #: A sentence that says when the commands of a text run.
@@ -53,10 +55,13 @@ def flushed(rules: Iterable[Rules]) -> list[str]:
 
 
 def reloads(lines: Iterable[Line]) -> Iterator[Reload]:
-    """Yield the commands that replace all rules and that no later (re)start or installation of Docker follows."""
+    """Yield the commands that replace all rules, unless Docker is started or installed before a container is used."""
     found: list[Reload] = []
     for line in lines:
         if _DOCKER.search(line.text):
+            found = []
+        elif found and _USES.search(line.text):
+            yield from found
             found = []
         elif (match := _RELOADS.search(line.text)) is not None:
             found.append(Reload(line.number, match["command"].strip("` ")))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from iptsim.host.containers import Container, Endpoint, Network, Subnet
 from iptsim.host.connected_routes import connected_routes
+from iptsim.host.containers import Container, Endpoint, Network, Subnet
 from iptsim.host.docker_defaults import DEFAULT_NETWORK, free_subnet
 from iptsim.host.inferred_interfaces import place_bridges
 from iptsim.host.members import Prefix

@@ -1,0 +1,90 @@
+"""What sentences and commands tell about a host of Docker: its address, subnets, and what removed its rules."""
+
+from __future__ import annotations
+
+import pytest
+
+import iptsim
+from iptsim.findings import lint
+from iptsim.host.model import Host
+from iptsim.packet import parse_address
+
+
+def read(text: str) -> Host:
+    return iptsim.loads_host(text)
+
+
+BRIDGE = """\
+$ docker network create apart
+0123456789abf0f0f0f0
+$ docker run -d --name one --network apart busybox top
+$ docker run -d --name two --network apart busybox top
+$ sudo iptables -nvL FORWARD
+Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 ACCEPT     all  --  docker0 docker0  0.0.0.0/0            0.0.0.0/0
+    2   168 DROP       all  --  br-0123456789ab br-0123456789ab  0.0.0.0/0            0.0.0.0/0
+"""
+
+
+def test_a_bridge_of_unknown_subnet_has_the_next_one_of_dockerd() -> None:
+    """Ipamutils: localScopeDefaultNetworks, 172.17.0.0/16 first, which docker0 has."""
+    host = read(BRIDGE)
+    found = iptsim.explain(host, "one", "two", proto="icmp")
+    assert [host.containers[name].address(4) for name in ("one", "two")] == [0xAC120002, 0xAC120003]
+    assert found.verdict == "DROP"
+    assert "br-0123456789ab is assumed to have the subnet 172.18.0.0/16." in map(str, found.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "known"),
+    [
+        ("my host ip is 192.168.7.20", True),
+        ("Docker host IP address: **192.168.7.20**", True),
+        ("(the IP address of the server is 192.168.7.20)", True),
+        ("The host's IP: 192.168.7.20, the server's IP: 192.168.7.21", True),
+        ("my host ip is 192.168.7.20\nthe server ip is 192.168.7.21", False),
+        ("the container ip is 192.168.7.20", False),
+        ("the host ip is 192.168.7.20/24.1", False),
+        ("the host ip is 192.168.7.300", False),
+    ],
+)
+def test_a_sentence_tells_the_address_of_the_host(sentence: str, known: bool) -> None:
+    text = f"{sentence}\n-P INPUT DROP\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n-A INPUT -i eth0 -p icmp -j ACCEPT\n"
+    assert read(text).namespace.has_address(*parse_address("192.168.7.20")) is known
+
+
+def test_a_container_on_macvlan_cannot_reach_the_host_that_a_sentence_names() -> None:
+    """Docker's documentation of macvlan; the network's subnet is the LAN of the host."""
+    text = (
+        "docker network create -d macvlan --subnet=10.9.8.0/24 --gateway=10.9.8.1 -o parent=eno1 lan\n"
+        "docker run --net=lan --ip=10.9.8.40 -d --name web nginx\nThe host ip is 10.9.8.7\n"
+    )
+    found = iptsim.explain(read(text), "10.9.8.40", "10.9.8.7", proto="icmp")
+    assert found.verdict == "DROP"
+    assert iptsim.explain(read(text), "10.9.8.40", "10.9.8.9", proto="icmp").verdict == "ACCEPT"
+
+
+@pytest.mark.parametrize("references", ["1 references", "0 references"])
+def test_a_chain_of_nat_that_nothing_shown_calls_may_masquerade(references: str) -> None:
+    """xt_MASQUERADE: valid in POSTROUTING only; without references, nothing calls it."""
+    text = (
+        f"Chain OUT_NAT ({references})\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "   25 24913 MASQUERADE  all  --  *      !lan1   10.7.0.0/16          0.0.0.0/0\n"
+    )
+    found = str(iptsim.explain(read(text), "10.7.0.3", "internet", in_interface="lan1", dport=443).reason)
+    assert ("whether packets are sent to chain OUT_NAT" in found) is (references[0] == "1")
+
+
+@pytest.mark.parametrize(
+    ("later", "found"),
+    [
+        ("$ docker run --rm busybox ping example.org\n$ systemctl restart docker\n", True),
+        ("$ systemctl restart docker\n$ docker run --rm busybox ping example.org\n", False),
+    ],
+)
+def test_containers_were_used_after_the_rules_were_replaced(later: str, found: bool) -> None:
+    """A restart of Docker mends it (https://docs.docker.com/engine/network/packet-filtering-firewalls/)."""
+    text = f"$ systemctl start docker\n$ docker run --rm busybox true\n$ systemctl restart iptables\n{later}"
+    assert ("docker-rules-flushed" in {one.code for one in lint(read(text))}) is found
