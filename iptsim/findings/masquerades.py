@@ -151,12 +151,7 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
         ),
         tuple(map(of_rule, rules[:SHOWN])),
         message_sentences(
-            message(
-                "What comes from another subnet, or leaves by another interface, keeps its private address, so"
-                " no reply comes back. A VPN whose subnet was changed, or an uplink that is not called so, needs"
-                " another"
-                " rule."
-            ),
+            _others(rules),
             *(_within(rule) for rule in rules if _is_everywhere(rule)),
         ),
         message(
@@ -166,6 +161,24 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
         ),
         shown if kept else None,
         family,
+    )
+
+
+def _others(rules: list[Rule]) -> Message:
+    """Return which packets the rules leave out."""
+    if all(rule.parameters.source is None for rule in rules):
+        return message(
+            "What leaves by another interface keeps its private address, so no reply comes back. An uplink that is not"
+            " called so needs another rule."
+        )
+    if all(rule.parameters.out_interface is None for rule in rules):
+        return message(
+            "What comes from another subnet keeps its private address, so no reply comes back. A VPN whose subnet was"
+            " changed needs another rule."
+        )
+    return message(
+        "What comes from another subnet, or leaves by another interface, keeps its private address, so no reply comes"
+        " back. A VPN whose subnet was changed, or an uplink that is not called so, needs another rule."
     )
 
 

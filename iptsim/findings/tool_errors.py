@@ -1,4 +1,4 @@
-"""Commands of nft, ufw and firewall-cmd in a pasted text that failed: what they were to change does not exist."""
+"""Commands of nft, ufw, firewall-cmd and ebtables in a pasted text that failed: what they change does not exist."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from iptsim.findings.scene import Scene
 from iptsim.host.pasted import ToolError
 from iptsim.languages import Message, message, message_many, message_sentences
 
+#: Programs that filter what bridges forward, and ARP.
+_BRIDGE_TOOLS = ("ebtables", "arptables")
 #: At most this many remedies are given.
 _REMEDIES = 2
 #: What errors of nft are about (nftables, src/evaluate.c and the kernel's error numbers), the most specific first.
@@ -77,7 +79,7 @@ _NFT: tuple[tuple[re.Pattern[str], Message], ...] = (
 
 
 def refused(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted text, commands of nft, ufw and firewall-cmd that failed."""
+    """Find, in a pasted text, commands of nft, ufw, firewall-cmd and ebtables that failed."""
     pasted = scene.host.pasted
     errors = sorted(pasted.tool_errors if pasted is not None else (), key=lambda one: one.tool)
     for tool, found in groupby(errors, key=lambda one: one.tool):
@@ -107,6 +109,12 @@ def title_of_failed(errors: Sequence[ToolError]) -> Message:
             "firewalld is not running, so the firewall-cmd command of line {line} changes nothing.",
             line=first.line,
         )
+    if first.tool in _BRIDGE_TOOLS:
+        return message(
+            "{tool} failed: the kernel does not support its table {table}.",
+            tool=first.tool,
+            table=first.marked,
+        )
     return message_many(
         "{tool} rejects the command of line {line}: {why}.",
         "{tool} rejects {count} commands, the first of them in line {line}: {why}.",
@@ -125,6 +133,11 @@ def _effect(tool: str) -> Message:
         )
     if tool == "ufw":
         return message("The command fails with an error, so its rule does not exist.")
+    if tool in _BRIDGE_TOOLS:
+        return message(
+            "Programs that filter bridges with it, such as pve-firewall and libvirt, report an error and may write none"
+            " of their rules."
+        )
     return message(
         "What the command was to add does not exist. nft -f loads nothing of a file with an error; wg-quick stops at a"
         " command of PostUp that fails, and takes the interface down again."
@@ -157,6 +170,13 @@ _RANGE = re.compile(r"Bad port '?(\d+)-(\d+)")
 def _advice(error: ToolError) -> Message | None:
     if error.tool == "ufw":
         return _advice_on_ufw(error.why)
+    if error.tool in _BRIDGE_TOOLS:
+        return message(
+            "Load the module: modprobe {module}; a container needs it on its host. Or use the variant for nf_tables:"
+            " update-alternatives --set {tool} /usr/sbin/{tool}-nft",
+            module=f"{error.tool.removesuffix('s')}_{error.marked}",
+            tool=error.tool,
+        )
     module = _MODULES.get(error.marked.partition(" ")[0])
     if module is not None and re.search(r"No such file|[Nn]ot supported", error.why):
         return message(

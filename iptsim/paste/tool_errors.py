@@ -1,4 +1,4 @@
-"""Errors of nft, ufw and firewall-cmd in a pasted text, each with the command that it is about."""
+"""Errors of nft, ufw, firewall-cmd and ebtables in a pasted text, each with the command that it is about."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ _UFW = re.compile(
     r"|Need '(?:to|from)' (?:or|and) '(?:to|from)'.*?|Wrong number of arguments)\s*\|?\s*$"
 )
 _UFW_COMMAND = re.compile(r"(?<![\w-])ufw\s+(?!ERROR)[a-z-].*?(?= > ERROR|$)")
+#: What ebtables prints if the kernel has no module for a table (ebtables, communication.c); programs log it.
+_EBTABLES = re.compile(r"The kernel doesn't support the (?P<tool>ebtables|arptables) '(?P<table>\w+)' table")
 #: At most this many lines lie between a command of firewall-cmd or ufw and the error.
 _ABOVE = 12
 _NEAR = 2
@@ -49,13 +51,14 @@ def fails(lines: Sequence[Line], at: int) -> bool:
 
 
 def tool_errors(lines: Sequence[Line]) -> Iterator[ToolError]:
-    """Yield the errors that nft, ufw and firewall-cmd printed, in order, at most one for each line."""
+    """Yield the errors that nft, ufw, firewall-cmd and ebtables printed, in order, at most one for each line."""
     found = 0
     for at, line in enumerate(lines):
         text = line.text[:_LONGEST]
-        if found == _MOST or not re.search(r"E(?:rror|RROR): |not running", text):
+        if found == _MOST or not re.search(r"E(?:rror|RROR): |not running|doesn't support", text):
             continue
         error = _of_nft(lines, at, text) or _of_firewalld(lines, at, text) or _of_ufw(lines, at, text)
+        error = error or _of_ebtables(line, text)
         if error is not None:
             found += 1
             yield error
@@ -95,3 +98,10 @@ def _of_ufw(lines: Sequence[Line], at: int, text: str) -> ToolError | None:
         if command is not None:
             return ToolError(one.number, command.group().strip()[:300], "ufw", error["why"].strip()[:300])
     return None
+
+
+def _of_ebtables(line: Line, text: str) -> ToolError | None:
+    error = _EBTABLES.search(text)
+    if error is None:
+        return None
+    return ToolError(line.number, text.strip()[:300], error["tool"], error.group(), error["table"])

@@ -34,6 +34,7 @@ _CASE_ENDS = re.compile(r";;|\besac\b")
 #: Words before a command that is for removing, or for another attempt; none about what somebody did.
 _ADVICE = re.compile(
     r"\bto (?:remove|undo|revert|delete|roll ?back|clean ?up|disable|uninstall|get rid of|reset|restore|go back)\b"
+    r"|\bcan be (?:removed|undone|reverted|deleted|disabled|switched off|turned off|rolled back|reset)\b"
     r"|\b(?:undo|revert|roll(?:ing)? ?back|clean ?up|removal|uninstall\w*)\b.{0,40}:\s*$"
     r"|\bif (?:that|it|this|the above|nothing|they)\b.{0,40}"
     r"(?:\bnot\b|n't\b|\bno longer|\bfails?\b|\bhelp|\bworks?\b|\bbreaks?\b)"
@@ -127,6 +128,8 @@ def is_advice(text: str) -> bool:
 
     >>> is_advice("to remove it again:"), is_advice("I removed the rule"), is_advice("If that does not work,")
     (True, False, True)
+    >>> is_advice("The rule can be removed with:"), is_advice("the rule was removed with")
+    (True, False)
     """
     return _ADVICE.search(text) is not None
 

@@ -465,3 +465,16 @@ def test_a_network_that_is_not_masqueraded_is_named_once(tmp_path: Path) -> None
     found = lint(tmp_path, MASQUERADE.format(words="-s 10.8.0.0/24 -o eno1 ") + interfaces)
     assert "not-masqueraded" in found
     assert "masquerades-some" not in found
+
+
+@pytest.mark.parametrize(
+    ("words", "left_out"),
+    [
+        ("-s 10.8.0.0/24 ", "What comes from another subnet keeps"),
+        ("-o wlan0 ", "What leaves by another interface keeps"),
+        ("-s 10.8.0.0/24 -o wlan0 ", "What comes from another subnet, or leaves by another interface,"),
+    ],
+)
+def test_what_is_left_out_of_masquerading(words: str, left_out: str, tmp_path: Path) -> None:
+    found = lint(tmp_path, MASQUERADE.format(words=words))["masquerades-some"]
+    assert left_out in str(found.consequence)

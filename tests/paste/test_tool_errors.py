@@ -93,3 +93,12 @@ def test_a_refused_command_adds_no_rule() -> None:
 def test_hostile_texts(text: str, tmp_path: Path) -> None:
     rules = "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
     refused(tmp_path, text + rules)
+
+
+@pytest.mark.parametrize("tool", ["ebtables", "arptables"])
+def test_a_kernel_without_tables_for_bridges(tool: str, tmp_path: Path) -> None:
+    """What ebtables 2.0.11 prints without its module, as a program logs it."""
+    text = f"pve-firewall[9]: {tool}_restore_cmdlist: The kernel doesn't support the {tool} 'filter' table.\n"
+    found = refused(tmp_path, text)
+    assert found is not None
+    assert f"modprobe {tool[:-1]}_filter" in str(found.remedy)
