@@ -22,6 +22,8 @@ from iptsim.question.model import Question
 
 #: The limit on packets that are followed for a question about many addresses.
 MOST_WALKS = 200
+#: No further packet is followed once this many rules have been evaluated.
+_MOST_EVALUATED = 500_000
 #: The ends of a packet, and the fields of a question that hold them.
 _ENDS: dict[Side, str] = {"src": "sender", "dst": "to"}
 #: Sets of addresses, one for each end that is many addresses.
@@ -74,14 +76,14 @@ def _many(question: Question) -> tuple[Side, ...]:
 
 
 class _Classes:
-    """A question about many addresses, and how many packets were followed for it."""
+    """A question about many addresses; how many packets were followed for it, and how many rules evaluated."""
 
     def __init__(self, simulator: Simulator, question: Question, sides: tuple[Side, ...]) -> None:
         self.simulator = simulator
         self.host = simulator.host
         self.question = question
         self.sides = sides
-        self.walks = 0
+        self.walks = self.evaluated = 0
 
     def answer(self) -> Explanation:
         """Follow a packet for each class of addresses, and return the answer for all."""
@@ -92,7 +94,7 @@ class _Classes:
         notes = [note for watch in watches if (note := watch.unsure_note())]
         notes += filter(None, (one.private_note() for one in watches if isinstance(self._end(one), Internet)))
         todo = list(_without(universe, alike))
-        while todo and self.walks < MOST_WALKS:
+        while todo and self.walks < MOST_WALKS and self.evaluated < _MOST_EVALUATED:
             box = todo.pop()
             try:
                 explanation, watches = self._follow(self._at(box))
@@ -118,6 +120,7 @@ class _Classes:
     def _follow(self, question: Question) -> tuple[Explanation, tuple[Watch, ...]]:
         self.walks += 1
         trace, watches = self.simulator.walk_watched(question, self.sides)
+        self.evaluated += trace.evaluated
         return explain_trace(self.host, question, trace), watches
 
     def _first(self) -> Question:

@@ -23,6 +23,8 @@ from iptsim.question.tracking import quote_of, tracking_of
 
 #: The maximum number of branches that are followed.
 WAY_LIMIT = 256
+#: No further branch is followed once this many rules have been evaluated.
+_MOST_EVALUATED = 200_000
 
 
 class Branches:
@@ -58,10 +60,10 @@ class Branches:
         trace = self.run(plan)
         taken = trace.decisions
         for index in range(len(taken) - 1, len(plan) - 1, -1):
-            if self.runs >= WAY_LIMIT:
+            if self.runs >= WAY_LIMIT or self.budget.spent >= _MOST_EVALUATED:
                 note = message(
                     "The rules branch into more than {limit} paths; only the first {limit} were followed.",
-                    limit=WAY_LIMIT,
+                    limit=self.runs,
                 )
                 if note not in self.notes:
                     self.notes.append(note)

@@ -35,19 +35,23 @@ STEP_LIMIT = 20_000
 
 
 class Budget:
-    """How many more rules may be evaluated for a question."""
+    """How many rules are evaluated for a question, on all of its branches.
 
-    def __init__(self, limit: int = RULE_LIMIT) -> None:
-        self.left = limit
+    Attributes:
+        spent: how many have been.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0
 
     def spend(self) -> None:
         """Count a rule that is evaluated.
 
         Raises:
-            WalkLimitError: it is used up.
+            WalkLimitError: there are too many.
         """
-        self.left -= 1
-        if self.left < 0:
+        self.spent += 1
+        if self.spent > RULE_LIMIT:
             raise WalkLimitError(
                 message(
                     "the walk evaluated more than {rule_limit:,} rules: the ruleset has too many paths",

@@ -79,17 +79,20 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
 
 def _same_branches(yes: Trace, no: Trace) -> bool:
     """Return whether both sides of a decision have the same branches, so that it makes no difference."""
-
-    def taken(trace: Trace) -> list[Any]:
-        return [[(one.subject, one.value) for one in way.decisions] for way in trace.branches]
-
     return (
         bool(yes.branches)
-        and taken(yes) == taken(no)
+        and len(yes.branches) == len(no.branches)
         and all(
-            alike(left, right) and _same_delivery(left, right)
+            _decided_alike(left, right) and alike(left, right) and _same_delivery(left, right)
             for left, right in zip(yes.branches, no.branches, strict=True)
         )
+    )
+
+
+def _decided_alike(one: Trace, other: Trace) -> bool:
+    return len(one.decisions) == len(other.decisions) and all(
+        left.value is right.value and left.same(right)
+        for left, right in zip(one.decisions, other.decisions, strict=True)
     )
 
 

@@ -177,6 +177,7 @@ class Trace(Framed):
         hinges: the undecided matches on which the verdict depends.
         consulted: packet fields that a rule checked while they held a default.
         assumptions: what was assumed, as sentences.
+        evaluated: how many rules were evaluated for it, on all branches.
     """
 
     verdict: FinalVerdict
@@ -187,6 +188,7 @@ class Trace(Framed):
     hinges: list[Decision] = field(default_factory=list)
     consulted: frozenset[str] = frozenset()
     assumptions: list[Text] = field(default_factory=list)
+    evaluated: int = 0
 
     def __repr__(self) -> str:
         leg = self.legs[0]

@@ -110,6 +110,7 @@ class Simulator:
         ways = Branches(self.namespaces, question, start, before, watches, observer)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
+        trace.evaluated = ways.budget.spent
         missing = [
             *self._missing_rules(family),
             *self._refused_rules(family),

@@ -144,14 +144,11 @@ class Watch:
         from iptsim.extensions.matches.set import Set
         from iptsim.host import ipsets
 
-        match = next(
-            (
-                one
-                for one in rule.matches
-                if isinstance(one, Set) and any(p.text == condition.predicate.text for p in one.predicates())
-            ),
-            None,
-        )
+        matches = [one for one in rule.matches if isinstance(one, Set)]
+        match = matches[0] if matches else None
+        if len(matches) > 1:
+            text = condition.predicate.text
+            match = next((one for one in matches if any(text == p.text for p in one.predicates())), None)
         if match is None:
             return None
         name, directions = match.match_set
