@@ -9,6 +9,7 @@ from iptsim.dump.header import warns_of_legacy
 from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy
+from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, PublishedPort
@@ -128,6 +129,8 @@ def ipv6_open(scene: Scene) -> Iterator[Finding]:
 
 
 def _host_open(scene: Scene) -> Iterator[Finding]:
+    if has_only_nftables(scene, 4):
+        return
     chain = scene.table(6, "filter").chains.get("INPUT")
     if chain is not None and (chain.rules or chain.policy == "DROP"):
         return

@@ -164,7 +164,7 @@ def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
             own = container.address(family)
             if container.running and own is not None and address.covers(own):
                 return container.name
-        candidate = _other_machine(address)
+        candidate = other_machine(address)
         if candidate is not None:
             return address_text(family, candidate)
     return _routed(scene, family, interface)
@@ -191,12 +191,12 @@ def guests_beside(scene: Scene, family: Family) -> Iterator[Behind]:
     ports = scene.host.namespace.ports(uplink.name)
     guests = [one.name for one in ports if one.kind in ("veth", "tun") and one.name not in taken]
     addresses = (one for one in uplink.addresses if one.family == family and one.scope == "global")
-    candidates = filter(None, map(_other_machine, addresses))
+    candidates = filter(None, map(other_machine, addresses))
     if guests and (candidate := next(candidates, None)) is not None:
         yield Behind(uplink.name, address_text(family, candidate), port=guests[0])
 
 
-def _other_machine(address: InterfaceAddress) -> int | None:
+def other_machine(address: InterfaceAddress) -> int | None:
     """Return the address of another machine in the subnet of an interface; None if there is no room for any."""
     if address.prefix_length > BITS[address.family] - 2:
         return None
@@ -223,7 +223,7 @@ def _neighbour(scene: Scene, family: Family, interface: Interface) -> str | None
     if interface.kind not in _CARDS or not interface.up or uplink is None or interface is uplink:
         return None
     for address in interface.addresses:
-        candidate = _other_machine(address)
+        candidate = other_machine(address)
         if address.family != family or address.scope != "global" or candidate is None:
             continue
         other = address_text(family, candidate)

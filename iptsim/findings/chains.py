@@ -121,7 +121,7 @@ def unused(scene: Scene) -> Iterator[Finding]:
 
 
 #: Names of chains whose packets are meant to be blocked, and words in the log about such packets.
-_BLOCKING = re.compile(r"drop|reject|den(y|ied)|block|ban", re.IGNORECASE)
+BLOCKING = re.compile(r"drop|reject|den(y|ied)|block|ban", re.IGNORECASE)
 LOGS = ("LOG", "NFLOG", "ULOG")
 
 
@@ -136,7 +136,7 @@ def logs_only(scene: Scene) -> Iterator[Finding]:
             if any(rule.target_name not in (*LOGS, "RETURN") for rule in chain.rules):
                 continue
             prefixes = (getattr(rule.target, "log_prefix", None) or "" for rule in chain.rules)
-            if not any(map(_BLOCKING.search, (chain.name, *prefixes))):
+            if not any(map(BLOCKING.search, (chain.name, *prefixes))):
                 continue
             found = _let_through(scene, family, chain, hooks.get(chain.name, ()))
             if found is not None:

@@ -136,7 +136,9 @@ CODES: dict[str, Kind] = {
     ),
     "nftables-drops-forwarded": Kind(
         "high",
-        message("A base chain of nftables drops forwarded packets that the rules of iptables let pass."),
+        message(
+            "A base chain of nftables drops packets to a forwarded or published port, or from behind the host."
+        ),
     ),
     "forward-drop-hits-others": Kind(
         "high",

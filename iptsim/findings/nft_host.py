@@ -54,9 +54,10 @@ def _to_itself(scene: Scene, family: Family) -> Iterator[Finding]:
                 " accepts them, so programs do not reach each other: a local name server, a database, ports of"
                 " docker-proxy."
             ),
-            inserting(step, 'iifname "lo" accept'),
+            (command := inserting(step, 'iifname "lo" accept')),
             shown,
             family,
+            (command,),
         )
     elif (step := blocked_by_chain(shown, "OUTPUT")) is not None:
         yield Finding(
@@ -71,9 +72,10 @@ def _to_itself(scene: Scene, family: Family) -> Iterator[Finding]:
                 " blocks them, programs do not reach each other: a local name server, a database, ports of"
                 " docker-proxy."
             ),
-            inserting(step, 'oifname "lo" accept'),
+            (command := inserting(step, 'oifname "lo" accept')),
             shown,
             family,
+            (command,),
         )
 
 
@@ -102,9 +104,10 @@ def _to_others(scene: Scene, family: Family) -> Iterator[Finding]:
                 "DNS uses udp/53, and tcp/53 for long answers. The rules accept connections to web servers, but without"
                 " an address for the name of the server, programs do not begin one."
             ),
-            inserting(names, "udp dport 53 accept"),
+            (command := inserting(names, "udp dport 53 accept")),
             shown,
             family,
+            (command,),
         )
 
 
@@ -128,9 +131,10 @@ def _drops_all(family: Family, step: Step, shown: Explanation | None) -> Finding
             "Connections that the host opens (to containers, to DNS, to the internet) are dropped before they "
             "leave. Packets of containers are forwarded and do not pass the hook output, but docker-proxy's do."
         ),
-        inserting(step, "ct state new accept"),
+        (command := inserting(step, "ct state new accept")),
         shown,
         family,
+        (command,),
     )
 
 
@@ -160,7 +164,8 @@ def _drops_replies(family: Family, rule: Rule, step: Step, shown: Explanation | 
             position=rule.position,
             other=name_of(step),
         ),
-        inserting(step, "ct state established,related accept"),
+        (command := inserting(step, "ct state established,related accept")),
         shown,
         family,
+        (command,),
     )

@@ -93,10 +93,10 @@ def _takes_everything(rule: Rule, *, with_exceptions: bool = False) -> bool:
     """
     if rule.target_name not in ("REDIRECT", "DNAT") or is_dockers(rule):
         return False
-    return _is_for_every_host(rule, with_exceptions=with_exceptions)
+    return is_for_every_host(rule, with_exceptions=with_exceptions)
 
 
-def _is_for_every_host(rule: Rule, *, with_exceptions: bool = False) -> bool:
+def is_for_every_host(rule: Rule, *, with_exceptions: bool = False) -> bool:
     """Return whether a rule matches whatever destination, source and interface a packet has."""
     parameters = rule.parameters
     if parameters.destination is not None and not (with_exceptions and "destination" in parameters.negated):
@@ -308,7 +308,7 @@ def _proxied(scene: Scene, family: Family, rules: list[Rule]) -> Iterator[tuple[
                 yield rule, None
             continue
         owners = [match for match in rule.matches if isinstance(match, Owner)]
-        if not _is_for_every_host(rule) or not all(map(_is_root, owners)):
+        if not is_for_every_host(rule) or not all(map(_is_root, owners)):
             continue
         below = scene.rules(family, "nat", rule.jump.chain)
         for place, inner in enumerate(below):

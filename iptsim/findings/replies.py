@@ -240,7 +240,7 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation | None)
     """Yield the finding, if a packet leaves the host with a private source address."""
     if shown is None:
         return
-    source, outside = _private_source(scene, family, shown), scene.outside_interface(family)
+    source, outside = private_source(scene, family, shown), scene.outside_interface(family)
     if source is None or outside is None:
         return
     way_out = outside.name
@@ -251,7 +251,7 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation | None)
     ]
     command = f"{tool_of(family)} -t nat -A POSTROUTING -s {source} -o {way_out} -j MASQUERADE"
     after = outcome(scene, family, (command,), shown)
-    if after is None or after.verdict != "ACCEPT" or _private_source(scene, family, after) is not None:
+    if after is None or after.verdict != "ACCEPT" or private_source(scene, family, after) is not None:
         return
     yield Finding(
         "not-masqueraded",
@@ -267,7 +267,7 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation | None)
                 interface=way_out,
                 source=source,
             ),
-            _why_not(near, way_out),
+            why_not(near, way_out),
         ),
         message("{command} (or with the whole network instead of the address)", command=command),
         shown,
@@ -282,7 +282,7 @@ def _is_hairpin(rule: Rule) -> bool:
     return own or (parameters.source is not None and parameters.source == parameters.destination)
 
 
-def _private_source(scene: Scene, family: Family, shown: Explanation) -> str | None:
+def private_source(scene: Scene, family: Family, shown: Explanation) -> str | None:
     """Return the private source address, outside the uplink's network, with which a packet leaves the host."""
     leg, outside = shown.trace.legs[0], scene.outside_interface(family)
     if leg.verdict != "ACCEPT" or leg.delivered is None or outside is None:
@@ -297,7 +297,7 @@ def _private_source(scene: Scene, family: Family, shown: Explanation) -> str | N
     return None if is_own or not is_private(family, source) or elsewhere else source
 
 
-def _why_not(near: list[Rule], way_out: str) -> Message | str:
+def why_not(near: list[Rule], way_out: str) -> Message | str:
     """Return why the rules that masquerade do not match these packets."""
     for rule in near:
         out = rule.parameters.out_interface

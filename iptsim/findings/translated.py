@@ -33,13 +33,13 @@ def to_loopback(scene: Scene) -> Iterator[Finding]:
             continue
         if "PREROUTING" not in hooks.get(rule.chain, ()):
             continue
-        shown = _arrives(scene, 4, rule, "host", header(rule))
+        shown = arrives(scene, 4, rule, "host", header(rule))
         if shown is not None and shown.verdict == "DROP" and shown.reason.code == "martian":
-            yield _to_loopback(scene, rule, addresses[0], shown)
+            yield leads_to_loopback(scene, rule, addresses[0], shown)
 
 
-def _arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str, Any]) -> Explanation | None:
-    """Walk a packet from another machine that a rule of PREROUTING matches; None if none was found."""
+def arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str, Any]) -> Explanation | None:
+    """Walk a packet from another machine that a rule of prerouting matches; None if none was found."""
     name = rule.parameters.in_interface
     named = name is not None and "in_interface" not in rule.parameters.negated and not name.endswith("+")
     arriving: dict[str, Any] = {"in": name} if named else {}
@@ -50,7 +50,8 @@ def _arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str
     return None
 
 
-def _to_loopback(scene: Scene, rule: Rule, address: int, shown: Explanation) -> Finding:
+def leads_to_loopback(scene: Scene, rule: Rule, address: int, shown: Explanation) -> Finding:
+    """Return the finding for a rule that sends packets of other machines to an address of 127.0.0.0/8."""
     step = next(one for one in shown.trace.legs[0].steps if one.rule is rule)
     interface = step.interfaces[0] or "all"
     sysctl = f"net.ipv4.conf.{interface}.route_localnet"
@@ -95,7 +96,7 @@ def old_ports(scene: Scene) -> Iterator[Finding]:
             meant = [rule for rule in accepting if _is_for(rule, forward, forward.fields["dport"])]
             if not meant or any(_is_for(rule, forward, new) for rule in accepting):
                 continue
-            shown = _arrives(scene, family, forward.rule, forward.at, forward.fields)
+            shown = arrives(scene, family, forward.rule, forward.at, forward.fields)
             if shown is None or uses(shown, meant[0]) or not _needs_rule(scene, shown):
                 continue
             yield _old_port(family, forward, meant[0], new, shown)
@@ -118,7 +119,7 @@ def redirected_ports(scene: Scene) -> Iterator[Finding]:
             meant = [one for one in accepting if one.conditions_on("dport") and takes_port(one, old)]
             if not meant or any(one.conditions_on("dport") and takes_port(one, new) for one in accepting):
                 continue
-            shown = _arrives(scene, family, rule, "host", fields)
+            shown = arrives(scene, family, rule, "host", fields)
             if shown is not None and any(map(_is_blocked_in_input, (shown, *_unshown_left(scene, shown)))):
                 yield _redirected_port(family, rule, meant[0], new, shown)
 

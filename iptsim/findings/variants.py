@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Chain, Ruleset, Table, tool_of
+from iptsim.findings.nft_commands import after_nft
 from iptsim.host.model import Host
 from iptsim.packet import Family
 
@@ -25,7 +26,7 @@ def with_open_output(ruleset: Ruleset) -> Ruleset:
 
 
 def after_command(family: Family, host: Host, command: str) -> Host:
-    """Return a host after a command: iptables, ip6tables or `sysctl -w`; other commands have no effect.
+    """Return a host after a command: iptables, ip6tables, `sysctl -w` or `nft add rule`; others have no effect.
 
     Raises:
         IptsimError: the command fails.
@@ -35,6 +36,8 @@ def after_command(family: Family, host: Host, command: str) -> Host:
         name, _, value = rest.removeprefix("-w ").partition("=")
         namespace = replace(host.namespace, sysctls={**host.namespace.sysctls, name: value}, cache={})
         return replace(host, namespace=namespace)
+    if program == "nft":
+        return after_nft(host, command.strip())
     if program != tool_of(family):
         return host
     table = "filter"

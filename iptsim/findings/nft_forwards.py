@@ -1,0 +1,150 @@
+"""Port forwards and redirects of nftables whose packets stop afterwards, or that take more than they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
+from iptsim.extensions.targets.dnat import Dnat
+from iptsim.extensions.targets.redirect import Redirect
+from iptsim.findings.behind import SOME_GUEST
+from iptsim.findings.examples import header
+from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
+from iptsim.findings.native_chains import (
+    blocked_by_chain,
+    chains_of,
+    evidence_of,
+    handle_of,
+    has_only_nftables,
+    inserting,
+    name_of,
+)
+from iptsim.findings.redirects import is_for_every_host
+from iptsim.findings.scene import Scene
+from iptsim.findings.translated import arrives, leads_to_loopback
+from iptsim.host.nft_chains import NftChain
+from iptsim.languages import message
+from iptsim.netfilter.steps import Step
+from iptsim.packet import Family, address_text, is_loopback
+
+
+def to_loopback(scene: Scene) -> Iterator[Finding]:
+    """Find rules that send packets from other machines to 127.0.0.0/8, which the kernel does not route."""
+    for _, rule in _translating(scene, 4):
+        address = _target(rule)
+        if address is None or not is_loopback(4, address):
+            continue
+        shown = arrives(scene, 4, rule, "host", header(rule))
+        if shown is not None and shown.verdict == "DROP" and shown.reason.code == "martian":
+            yield leads_to_loopback(scene, rule, address, shown)
+
+
+def blocked(scene: Scene) -> Iterator[Finding]:
+    """Find port forwards whose packets a chain of the hook forward does not accept."""
+    for family in scene.families:
+        found: dict[str, list[tuple[Rule, Step, Explanation]]] = {}
+        for _, rule in _translating(scene, family):
+            address = _target(rule)
+            if address is None or is_loopback(family, address) or "dport" not in header(rule):
+                continue
+            to = rule.parameters.destination
+            at = address_text(family, to.address) if to is not None else "host"
+            shown = arrives(scene, family, rule, at, header(rule))
+            step = blocked_by_chain(shown, "FORWARD")
+            if shown is not None and step is not None:
+                found.setdefault(name_of(step), []).append((rule, step, shown))
+        for forwards in found.values():
+            yield _blocked(family, forwards)
+
+
+def _blocked(family: Family, forwards: list[tuple[Rule, Step, Explanation]]) -> Finding:
+    rule, step, shown = forwards[0]
+    target, port = address_text(family, _target(rule) or 0), _port(rule, shown)
+    protocol = "ip" if family == 4 else "ip6"
+    command = inserting(step, f"{protocol} daddr {target} {shown.question.proto} dport {port} accept")
+    return Finding(
+        "nftables-drops-forwarded",
+        message(
+            "The nftables chain {chain} drops packets to the forwarded port {port}.",
+            chain=name_of(step),
+            port=f"{shown.question.proto}/{shown.question.dport}",
+        ),
+        (*(of_rule(one) for one, _, _ in forwards[:SHOWN]), evidence_of(step)),
+        message(
+            "{rule} changes the destination to {target} before the hook forward, where no rule accepts it: a rule there"
+            " must name the new address and port.",
+            rule=place_of(rule),
+            target=f"{target}:{port}" if family == 4 else f"[{target}]:{port}",
+        ),
+        command,
+        shown,
+        family,
+        (command,),
+    )
+
+
+def redirects(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules of the hook prerouting that take a port whatever host it is for."""
+    if scene.host.pasted is None or scene.has_docker:
+        return
+    for family in scene.families:
+        uplink = scene.outside_interface(family)
+        found: list[tuple[NftChain, Rule, Explanation]] = []
+        for base, rule in _translating(scene, family):
+            fields = header(rule)
+            if not is_for_every_host(rule, with_exceptions=True) or "dport" not in fields or uplink is None:
+                continue
+            shown = scene.ask(SOME_GUEST[family], "internet", family, **fields, **{"in": uplink.name})
+            if shown is not None and uses(shown, rule):
+                found.append((base, rule, shown))
+        if found:
+            yield _takes_every_host(family, found)
+
+
+def _takes_every_host(family: Family, found: list[tuple[NftChain, Rule, Explanation]]) -> Finding:
+    base, rule, shown = found[0]
+    chain = f"{rule.table} {rule.chain}"
+    ports = dict.fromkeys(f"{one.question.proto}/{one.question.dport}" for _, _, one in found)
+    return Finding(
+        "redirect-takes-every-host",
+        message(
+            "{place} takes every packet to {ports} that arrives, whatever host it is for.",
+            place=chain,
+            ports=", ".join(ports),
+        ),
+        tuple(of_rule(one) for _, one, _ in found[:SHOWN]),
+        message(
+            "So it also takes what the machines behind the host send to other hosts. That is right for a transparent"
+            " proxy, not for a port forward."
+        ),
+        message(
+            "To take only packets for this host: {command}",
+            command=f"nft replace rule {chain} handle {handle_of(base, rule)} fib daddr type local {rule.shown}",
+        ),
+        shown,
+        family,
+    )
+
+
+def _translating(scene: Scene, family: Family) -> Iterator[tuple[NftChain, Rule]]:
+    """Yield the rules of nftables that change the destination of packets that arrive, with their base chains."""
+    if not has_only_nftables(scene, family):
+        return
+    for base, rules in chains_of(scene, family, "prerouting"):
+        for rule in rules if base.type == "nat" else ():
+            if isinstance(rule.target, Dnat | Redirect):
+                yield base, rule
+
+
+def _port(rule: Rule, shown: Explanation) -> int | None:
+    """Return the port to which a rule sends a packet."""
+    ports = rule.target.to_destination.ports if isinstance(rule.target, Dnat) else None
+    return ports[0] if ports is not None else shown.question.dport
+
+
+def _target(rule: Rule) -> int | None:
+    """Return the first address to which a rule sends packets; None for a redirect, and for a port alone."""
+    addresses = rule.target.to_destination.addresses if isinstance(rule.target, Dnat) else None
+    return addresses[0] if addresses else None
