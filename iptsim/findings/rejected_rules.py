@@ -259,8 +259,9 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
 )
 
 
-#: A name that iptables quotes in an error, with an option in it or a space before it.
-_ONE_WORD = re.compile(r"[`'\"](?=\s|[^`'\"]* --?[a-z])[^`'\"]+['\"]|[`'\"]--?[a-z][\w-]* [^`'\"]+['\"]")
+#: A word that iptables quotes in an error, with several words in it of which one is an option.
+_SEVERAL = r"(?:[\s-][^`'\"]*\s|[^`'\"]*\s-)[^`'\"]*"
+_ONE_WORD = re.compile(rf"`{_SEVERAL}'|\"{_SEVERAL}\"")
 
 
 def _of_error(one: RefusedCommand) -> Message:
