@@ -118,7 +118,7 @@ def fib_options(
         negated: none of the values.
     """
     flags = about.get("flags")
-    sides = flags if isinstance(flags, list) else [flags]
+    sides = list(map(str, flags)) if isinstance(flags, list) and flags else [str(flags)]
     if about.get("result") == "oif" and set(sides) in ({"saddr", "iif"}, {"saddr", "mark", "iif"}):
         return _way_back(values, hook, marked="mark" in sides, negated=negated)
     types = [str(one) for one in values if family == 4 or str(one) not in _NOT_OF_IPV6]

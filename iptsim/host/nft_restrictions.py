@@ -76,7 +76,8 @@ class Restrictions:
     def imply(self, expression: Any) -> None:
         """Restrict the rule to the packets with a header, as nft does (payload_gen_dependency)."""
         about = expression if isinstance(expression, Mapping) else {}
-        for part in about.get("concat") or about.get("&") or [about]:
+        parts = about.get("concat") or about.get("&")
+        for part in parts if isinstance(parts, list) else [about]:
             payload = part.get("payload") if isinstance(part, Mapping) else None
             protocol = str(payload.get("protocol")) if isinstance(payload, Mapping) else ""
             if FAMILIES.get(protocol, self.family) != self.family:
@@ -86,7 +87,8 @@ class Restrictions:
 
     def imply_protocol(self, key: Mapping[str, Any]) -> None:
         """Restrict the rule to the protocol of which a map looks up a field."""
-        for part in key.get("concat") or [key]:
+        parts = key.get("concat")
+        for part in parts if isinstance(parts, list) else [key]:
             payload = part.get("payload") if isinstance(part, Mapping) else None
             if isinstance(payload, Mapping) and str(payload.get("protocol")) in TRANSPORTS | _WITH_TYPE:
                 self.only([str(payload["protocol"])])

@@ -83,7 +83,8 @@ def _match(about: Mapping[str, Any]) -> str:
         return _value(left)
     is_masked = isinstance(left, Mapping) and not _OPERATORS.isdisjoint(left)
     sign = "" if op == "in" or (op == "==" and not is_masked) else f"{op} "
-    key = left.get("meta", {}).get("key") if isinstance(left, Mapping) and "meta" in left else None
+    meta = left.get("meta") if isinstance(left, Mapping) else None
+    key = str(meta.get("key")) if isinstance(meta, Mapping) else ""
     if isinstance(right, bool):
         return f"{_value(left)} {sign}{'exists' if right else 'missing'}"
     form: _Form = "quoted" if key in _QUOTED else "mark" if _is_mark(left) else ""
@@ -96,8 +97,7 @@ def _translation(kind: str, about: Mapping[str, Any]) -> str:
         address = f"[{address}]"
     to = f"{address}:{port}" if port else address
     family = str(about.get("family", ""))
-    flags = about.get("flags", [])
-    words = [kind, family, *(["to", to] if to else []), *([flags] if isinstance(flags, str) else flags)]
+    words = [kind, family, *(["to", to] if to else []), *_names(about.get("flags", []))]
     return " ".join(filter(None, map(str, words)))
 
 
@@ -105,8 +105,15 @@ def _is_mark(expression: Any) -> bool:
     """Return whether an expression is a mark, or computed from one."""
     if not isinstance(expression, Mapping):
         return False
-    operands = [one for name in _OPERATORS & expression.keys() for one in expression[name]]
-    return expression in _MARKS or any(map(_is_mark, operands))
+    operands = (expression[name] for name in _OPERATORS & expression.keys())
+    return expression in _MARKS or any(
+        _is_mark(one) for each in operands if isinstance(each, list) for one in each
+    )
+
+
+def _names(value: Any) -> list[str]:
+    """Return one name or several as a list."""
+    return list(map(str, value if isinstance(value, list) else [value]))
 
 
 def _value(value: Any, form: _Form = "") -> str:
@@ -165,8 +172,7 @@ def _field(kind: str, about: Mapping[str, Any]) -> str:
     if kind == "elem":
         return _value(about.get("val"))
     if kind == "fib":
-        flags = about.get("flags")
-        return f"fib {' . '.join(flags) if isinstance(flags, list) else flags} {about.get('result')}"
+        return f"fib {' . '.join(_names(about.get('flags')))} {about.get('result')}"
     if kind == "payload" and "base" in about:
         return f"@{about['base']},{about.get('offset')},{about.get('len')}"
     if kind in ("numgen", "jhash", "symhash"):
@@ -174,5 +180,5 @@ def _field(kind: str, about: Mapping[str, Any]) -> str:
         inner += [_value(about["expr"])] if "expr" in about else []
         return " ".join([kind, *inner, "mod", str(about.get("mod"))])
     words = [_value(about[name]) for name in ("dir", "protocol", "name", "key", "field") if name in about]
-    is_plain = kind in ("payload", "exthdr") or (kind == "meta" and about.get("key") in _UNQUALIFIED)
+    is_plain = kind in ("payload", "exthdr") or (kind == "meta" and str(about.get("key")) in _UNQUALIFIED)
     return " ".join(words if is_plain else [kind, *words])

@@ -97,7 +97,7 @@ _OWN = re.compile(rf"(?:{SUBSTITUTION}|[^;&>\"'\\]|&(?!&)|{_STRINGS})*")
 #: A filter that passes every rule: it shows, copies or numbers the lines, or leaves out comments and empty lines.
 _PASSING = re.compile(
     r"\s*(?:(?:sudo\s+)?(?:cat|less|more|most|tee|nl|pastebinit|xclip|xsel|pbcopy)(?:\s.*)?|nc\s+termbin\.com\s+\d+"
-    r"|grep\s+-v\s+(?:-e\s+)?(?P<mark>['\"]?)\^(?:\\?#.*|\$)(?P=mark))\s*"
+    r"|grep\s+-v\s+(?:-e\s+)?(?:(?P<mark>['\"])\^(?:\\?#(?![*?])[^'\"]*|\$)(?P=mark)|\^(?:\\?#(?![*?])[^'\"\s]*|\$)))\s*"
 )
 
 

@@ -50,6 +50,15 @@ _RULES = (
         ([{"match": {"left": {"ip saddr 10.0.0.x": {}}}}], "ip saddr 10.0.0.x"),
         ([{"flow": {"op": "add", "flowtable": "@f"}}], "flow add @f"),
         ([{"queue": {"num": {"range": [0, 3]}}}], "queue to 0-3"),
+        # what nft never writes must not be an error
+        ([{"match": {"left": {"meta": 5}, "right": 1}}], '{"meta": 5} 1'),
+        ([{"match": {"left": {"meta": {"key": []}}, "right": 1}}], "meta  1"),
+        ([{"match": {"left": {"&": 3}, "op": "==", "right": 1}}], '{"&": 3} == 1'),
+        (
+            [{"match": {"left": {"fib": {"flags": [1, None], "result": "type"}}, "right": "local"}}],
+            "fib 1 . None type local",
+        ),
+        ([{"masquerade": {"flags": 5}}], "masquerade 5"),
     ],
 )
 def test_statements_in_words(statements: list[dict[str, object]], expected: str) -> None:

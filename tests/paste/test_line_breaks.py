@@ -51,6 +51,11 @@ def test_a_text_that_became_one_line(text: str) -> None:
     assert rules(text.replace("\n", " ")) == rules(text)
 
 
+def test_a_text_without_any_blank_between_its_lines() -> None:
+    text = "".join(line for line in DUMP.splitlines(keepends=True) if line[0] != "#")
+    assert rules(text.replace("\n", "")) == rules(text)
+
+
 @pytest.mark.parametrize(
     "joint", ["MASQUERADE\n", "80\n", "[12:720]\n", "ACCEPT\n[", "unreachable\n", "COMMIT\n*"]
 )
@@ -78,7 +83,12 @@ def test_a_line_that_is_one(line: str) -> None:
         ("sudo tee /tmp/rules", True),
         ("grep -v '^#'", True),
         ('grep -v "^#" | cat -A', True),
+        ("grep -v '^# Completed on'", True),
+        ("grep -v '^$'", True),
         ("grep -v docker", False),
+        ("grep -v '^#' -e 'FORWARD'", False),
+        ("grep -v ^# -e FORWARD", False),
+        ("grep -v '^#*'", False),
         ("head -n 20", False),
         ("cat | grep INPUT", False),
     ],
