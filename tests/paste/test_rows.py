@@ -112,3 +112,28 @@ def test_rows_cut_at_the_width_of_a_window() -> None:
     last = cut.rulesets[4].tables["filter"].chains["INPUT"].rules[-1]
     assert last.counters is not None
     assert last.counters.packets == 7
+
+
+RAW = """\
+    0     0 DROP       tcp  --  !br-0123456789ab *       0.0.0.0/0            172.19.0.3           tcp dpt:8443
+   12   720 DROP       {proto}  --  !docker0 *       0.0.0.0/0            172.17.0.4
+"""
+
+
+@pytest.mark.parametrize("proto", ["all", "0  "])
+def test_only_docker_drops_what_does_not_come_from_its_bridge(proto: str) -> None:
+    """Moby, bridge: filterDirectAccess, in raw PREROUTING since Docker 28."""
+    host = read(RAW.format(proto=proto))
+    assert set(host.rulesets[4].tables) == {"raw"}
+    asked = Question(sender="10.8.0.2", to="172.17.0.4", in_interface="wg0", proto="tcp", dport=80)
+    assert walk(host, asked).verdict == "DROP"
+    other = RAW.format(proto=proto).replace("!docker0", "eth0")
+    assert "raw" not in read(other).rulesets[4].tables
+
+
+def test_the_command_names_the_chain_of_rows_without_a_heading() -> None:
+    rows = RAW.format(proto="all").replace("!docker0", "eth9")
+    host = read(f"$ sudo iptables -t raw -nvL PREROUTING | grep DROP\n{rows}")
+    assert {rule.chain for rule in host.rulesets[4].tables["raw"].rules() if rule.target_name == "DROP"} == {
+        "PREROUTING"
+    }

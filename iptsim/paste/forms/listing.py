@@ -34,6 +34,7 @@ from iptsim.paste.listing_lines import (
 )
 from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned, made_words
 from iptsim.paste.prompts import Command, command_of, is_prompt
+from iptsim.paste.rows_alone import are_dockers_drops, chain_of_rows
 from iptsim.paste.table_inference import table_of
 
 _HEADING = re.compile(r"\s*Chain ?\S+ \(")
@@ -315,9 +316,15 @@ class _Reader:
             self.order.append(GapItem(self.chain, self.lines[self.last].number + 1, ""))
         self._hide_cut_chains()
         rules.backend = backend_of(self.command)
+        headed = any(isinstance(item, ChainItem) for item in self.order)
+        named = None if headed else chain_of_rows(self.command, table, [row for row, *_ in self.rules])
+        rules.fragment = named is not None
         for item in self.order:
             if isinstance(item, int):
-                rules.items.append(self._item(*self.rules[item], family or 4, table))
+                columns, phrases, number, text, chain = self.rules[item]
+                rules.items.append(
+                    self._item(columns, phrases, number, text, chain or named, family or 4, table)
+                )
             else:
                 rules.items.append(item)
         verbose = any(columns.interfaces for columns, *_ in self.rules) or "verbose" in (self.layout or "")
@@ -401,7 +408,10 @@ class _Reader:
         given = self.command.option("-t", "--table") if self.command else None
         if given in BUILTIN_CHAINS:
             return given or ""
-        return table_of(tuple(self.builtin), (columns.target for columns, *_ in self.rules))
+        rows = [columns for columns, *_ in self.rules]
+        if self.command is None and not self.builtin and not self.own_chains and are_dockers_drops(rows):
+            return "raw"
+        return table_of(tuple(self.builtin), (columns.target for columns in rows))
 
     def _item(
         self,
