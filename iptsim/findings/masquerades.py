@@ -30,12 +30,7 @@ def some(scene: Scene) -> Iterator[Finding]:
     if scene.host.pasted is None or not scene.host.inferred or _masquerades_asked(scene):
         return
     for family in scene.families:
-        rules = [
-            rule
-            for rule in scene.table(family, "nat").rules()
-            if rule.target_name in _TRANSLATING
-            and "POSTROUTING" in scene.hooks(family, "nat").get(rule.chain, ())
-        ]
+        rules = _translating(scene, family)
         own = [rule for rule in rules if is_chosen(rule, scene)]
         chosen = [rule for rule in own if _is_for_some(rule)]
         if chosen != own:
@@ -54,18 +49,23 @@ def elsewhere(scene: Scene) -> Iterator[Finding]:
             yield _by_other_card(scene, family, rules, uplink.name)
 
 
+def _translating(scene: Scene, family: Family) -> list[Rule]:
+    """Return the rules that change the source of packets on their way out, without those that the kernel rejects."""
+    return [
+        rule
+        for rule in scene.table(family, "nat").rules()
+        if rule.target_name in _TRANSLATING
+        and "POSTROUTING" in scene.hooks(family, "nat").get(rule.chain, ())
+        and not rule.refused
+    ]
+
+
 def _elsewhere(scene: Scene, family: Family) -> list[Rule]:
     """Return the rules that masquerade, if all of them are for packets that leave by another card than the uplink."""
     uplink, pasted = scene.outside_interface(family), scene.host.pasted
     if uplink is None or pasted is None or not any(one.form in _ROUTES for one in pasted.segments):
         return []
-    rules = [
-        rule
-        for rule in scene.table(family, "nat").rules()
-        if rule.target_name in _TRANSLATING
-        and "POSTROUTING" in scene.hooks(family, "nat").get(rule.chain, ())
-        and not is_dockers(rule)
-    ]
+    rules = [rule for rule in _translating(scene, family) if not is_dockers(rule)]
     names = {rule.parameters.out_interface for rule in rules if not rule.parameters.negated}
     whole = len(names) == 1 and not any(rule.parameters.negated for rule in rules)
     name = next(iter(names), None) if whole else None

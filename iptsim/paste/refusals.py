@@ -360,6 +360,9 @@ def _translation(words: list[str]) -> Refusal | None:
                 return Refusal(why, (*words[: jump + 1], "DNAT", *words[jump + 2 :]))
             swapped = target != "REDIRECT" and word != "--to-ports"
             return Refusal(why, (*words[:at], own or "", *words[at + 1 :]) if swapped else ())
+        if word == own and (prefix := re.fullmatch(rf"({_ADDRESS})/\d+((?::.*)?)", value)) is not None:
+            why = message("{option} takes an address without a prefix length", option=word)
+            return Refusal(why, (*words[: at + 1], "".join(prefix.groups()), *words[at + 2 :]))
         with_port = re.fullmatch(rf"(?:{_ADDRESS}(?:-{_ADDRESS})?)?:\d+(?:-\d+)?", value) is not None
         if (with_port or own == "--to-ports") and word == own and not _protocol(words, len(words))[1]:
             why = message("-j {target} with a port needs -p tcp or -p udp", target=target)

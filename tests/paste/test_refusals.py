@@ -49,6 +49,14 @@ REFUSED = [
         "-t nat -A POSTROUTING -j SNAT --to-destination 1.2.3.4",
         "-t nat -A POSTROUTING -j SNAT --to-source 1.2.3.4",
     ),
+    (
+        "-t nat -A PREROUTING -p tcp -j DNAT --to-destination 1.2.3.4/24:80",
+        "-t nat -A PREROUTING -p tcp -j DNAT --to-destination 1.2.3.4:80",
+    ),
+    (
+        "-t nat -A POSTROUTING -j SNAT --to-source 1.2.3.4/32",
+        "-t nat -A POSTROUTING -j SNAT --to-source 1.2.3.4",
+    ),
 ]  # fmt: skip
 #: iptables takes these, or it is unknown what they are.
 TAKEN = [
