@@ -43,6 +43,9 @@ ARRIVING, LEAVING = frozenset(HOOKS[:3]), frozenset(HOOKS[2:])
 #: Targets that decide whether a packet passes, and those that translate its addresses and ports.
 DECIDING = frozenset({"ACCEPT", "DROP", "REJECT"})
 TRANSLATING = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
+#: The targets after which a packet goes no further, and those that end a chain for it.
+BLOCKING = frozenset({"DROP", "REJECT"})
+ENDING = DECIDING | TRANSLATING | {"RETURN"}
 
 #: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
 #: given: decided if the capture or the question states a fact; unknown: neither a dump nor the packet decides.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.matches.set import Set
 from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
 from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose
@@ -22,7 +23,6 @@ from iptsim.packet import Family, address_text, protocol_name
 
 #: At most this many rules are tried.
 _TRIED = 20
-_BLOCKS = ("DROP", "REJECT")
 
 
 class _Ban(NamedTuple):
@@ -107,7 +107,7 @@ def _bans(scene: Scene, family: Family) -> Iterator[_Ban]:
     """Yield the rules that block packets by their source address, and that are reached only from INPUT."""
     hooks = scene.hooks(family, "filter")
     for rule in scene.table(family, "filter").rules():
-        if hooks.get(rule.chain) != ("INPUT",) or rule.target_name not in _BLOCKS:
+        if hooks.get(rule.chain) != ("INPUT",) or rule.target_name not in BLOCKING:
             continue
         source = rule.parameters.source
         sets = [one for one in rule.matches if isinstance(one, Set) and _is_of_senders(one)]
@@ -147,7 +147,7 @@ def _not_forwarded(shown: Explanation) -> Explanation:
     """Return what happens to a packet if rules of nat that the source does not show do not forward it."""
     if shown.verdict != "DEPENDS" or any(one.match != "unseen" for one in shown.trace.hinges):
         return shown
-    return next((one for one in shown.branches if one.verdict in _BLOCKS), shown)
+    return next((one for one in shown.branches if one.verdict in BLOCKING), shown)
 
 
 def _ports(scene: Scene, family: Family) -> Iterator[_Port]:
@@ -187,7 +187,7 @@ def _decides(shown: Explanation, ban: _Ban) -> bool:
     if ban.is_set:
         return shown.verdict == "DEPENDS" and any(one.rule is ban.rule for one in shown.trace.hinges)
     step = shown.trace.legs[0].deciding
-    return shown.verdict in _BLOCKS and step is not None and step.rule is ban.rule
+    return shown.verdict in BLOCKING and step is not None and step.rule is ban.rule
 
 
 def _finding(scene: Scene, family: Family, found: list[tuple[_Ban, Message, Explanation]]) -> Finding:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Jump, Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import is_for_replies, packet_for
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
@@ -15,8 +16,6 @@ from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
-
-_BLOCKING = ("DROP", "REJECT")
 
 
 def late(scene: Scene) -> Iterator[Finding]:
@@ -55,9 +54,9 @@ def _restricts(scene: Scene, family: Family, rule: Rule) -> bool:
     if is_dockers(as_shown(rule)) or not is_chosen(rule, scene):
         return False
     if not isinstance(rule.target, Jump):
-        return rule.target_name in _BLOCKING and _is_specific(rule)
+        return rule.target_name in BLOCKING and _is_specific(rule)
     return any(
-        one.target_name in _BLOCKING or is_gap(one.target)
+        one.target_name in BLOCKING or is_gap(one.target)
         for one in scene.rules(family, "filter", rule.target.chain)
     )
 
@@ -84,7 +83,7 @@ def _accepted_before(scene: Scene, family: Family, rule: Rule) -> Explanation | 
     candidates = [rule]
     if isinstance(rule.target, Jump):
         candidates = [
-            one for one in scene.rules(family, "filter", rule.target.chain) if one.target_name in _BLOCKING
+            one for one in scene.rules(family, "filter", rule.target.chain) if one.target_name in BLOCKING
         ]
     for one in candidates[:SHOWN]:
         shown = packet_for(scene, family, one, "FORWARD")

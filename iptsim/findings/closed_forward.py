@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.docker_user import CHAIN
@@ -18,7 +19,6 @@ from iptsim.languages import message, message_joined
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
-_BLOCKING = ("DROP", "REJECT")
 _IN_ORDER = message(
     "Rules are evaluated in order, so rules that are appended behind these have no effect. libvirt writes such rules"
     " for the bridge of each of its networks."
@@ -47,10 +47,10 @@ def closed(scene: Scene) -> Iterator[Finding]:
 def _refuses_everything(scene: Scene, family: Family) -> Rule | None:
     """Return the last rule of FORWARD if it blocks everything, and those shown before it accept no new connection."""
     rules = [one for one in scene.rules(family, "filter", "FORWARD") if not is_gap(one.target)]
-    if not rules or rules[-1].target_name not in _BLOCKING or not rules[-1].is_unconditional:
+    if not rules or rules[-1].target_name not in BLOCKING or not rules[-1].is_unconditional:
         return None
     harmless = all(
-        one.target_name in (*_BLOCKING, "LOG", "NFLOG") or is_for_replies(one) for one in rules[:-1]
+        one.target_name in (*BLOCKING, "LOG", "NFLOG") or is_for_replies(one) for one in rules[:-1]
     )
     return rules[-1] if harmless else None
 
@@ -91,7 +91,7 @@ def _closes(rule: Rule) -> str:
     parameters = rule.parameters
     names = [one for one in (parameters.in_interface, parameters.out_interface) if one is not None]
     # what users block in DOCKER-USER is not meant to be forwarded
-    if rule.target_name not in _BLOCKING or len(names) != 1 or is_dockers(rule) or rule.chain == CHAIN:
+    if rule.target_name not in BLOCKING or len(names) != 1 or is_dockers(rule) or rule.chain == CHAIN:
         return ""
     if parameters.negated or parameters.source is not None or parameters.destination is not None:
         return ""

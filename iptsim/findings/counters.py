@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation.places import place_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_homeless
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
@@ -16,7 +17,6 @@ from iptsim.packet import Family
 
 #: At most this many counters are named.
 _SHOWN = 8
-_BLOCKING = ("DROP", "REJECT")
 
 
 def grown(scene: Scene) -> Iterator[Finding]:
@@ -24,8 +24,8 @@ def grown(scene: Scene) -> Iterator[Finding]:
     pasted = scene.host.pasted
     if pasted is None or not pasted.listed_twice or not pasted.grown:
         return
-    ordered = sorted(pasted.grown, key=lambda one: _verdict(scene, one) not in _BLOCKING)
-    blocking = [one for one in ordered if _verdict(scene, one) in _BLOCKING]
+    ordered = sorted(pasted.grown, key=lambda one: _verdict(scene, one) not in BLOCKING)
+    blocking = [one for one in ordered if _verdict(scene, one) in BLOCKING]
     yield Finding(
         "counters-grew",
         message_many(
@@ -66,7 +66,7 @@ def dropped(scene: Scene) -> Iterator[Finding]:
                 found += [
                     (_packets(rule), place_of(rule), _with_count(rule), rule)
                     for rule in chain.rules
-                    if rule.target_name in _BLOCKING and _packets(rule)
+                    if rule.target_name in BLOCKING and _packets(rule)
                 ]
         found = _each_once(found)
         if found:

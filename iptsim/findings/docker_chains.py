@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.scene import Scene, as_shown
@@ -13,7 +14,6 @@ from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
-_BLOCKS = ("DROP", "REJECT")
 #: The chain for rules of the administrator.
 _OWN = "DOCKER-USER"
 
@@ -29,7 +29,7 @@ def edited(scene: Scene) -> Iterator[Finding]:
             rule
             for name in sorted(DOCKER_CHAINS - {_OWN})
             for rule in scene.rules(family, "filter", name)
-            if rule.target_name in _BLOCKS and _blocks_senders(rule) and not is_dockers(as_shown(rule))
+            if rule.target_name in BLOCKING and _blocks_senders(rule) and not is_dockers(as_shown(rule))
         ]
         if rules:
             yield _finding(family, rules)

@@ -301,7 +301,7 @@ def _is_named(shown: Explanation, port: int) -> bool:
 
 def _finding(scene: Scene, family: Family, one: _Open) -> Finding:
     service = one.service or ""
-    where = _place(scene, one)
+    where = _place(one)
     return Finding(
         "service-open",
         message("{service}, {where}, is open to the whole internet.", service=service, where=where)
@@ -323,7 +323,7 @@ def _finding(scene: Scene, family: Family, one: _Open) -> Finding:
     )
 
 
-def _place(scene: Scene, one: _Open) -> Message:
+def _place(one: _Open) -> Message:
     port = f"{one.inner}/{protocol_name(one.proto)}"
     if not one.receiver:
         return message("port {port} of a machine behind this host", port=port)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Chain, Jump, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule, place_of_chain, uses
 from iptsim.findings.first_packets import accepts_established
@@ -15,7 +16,6 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import BITS, Family
 
-_BLOCKING = ("DROP", "REJECT")
 #: Names of sets and chains that hold banned addresses.
 _BANS = re.compile(r"f2b|fail2ban|crowdsec|(?:^|[-_])bans?(?:$|[-_])|banned", re.IGNORECASE)
 #: At most this many bans are named.
@@ -82,7 +82,7 @@ def _in_order(scene: Scene, family: Family, chain: str, seen: set[str]) -> Itera
 
 def _is_ban(rule: Rule) -> bool:
     """Return whether a rule blocks a single address, or a set or chain of banned ones."""
-    if rule.target_name not in _BLOCKING or any("NEW" in states_of(one) for one in rule.matches):
+    if rule.target_name not in BLOCKING or any("NEW" in states_of(one) for one in rule.matches):
         return False
     source, sets = rule.parameters.source, [one for one in rule.matches if one.name == "set"]
     if any(_BANS.search(one.match_set.name) for one in sets if hasattr(one, "match_set")):

@@ -44,7 +44,7 @@ def behind_routing(scene: Scene) -> Iterator[Finding]:
             and _is_routed(scene, family, rule.target.change.value)
         ]
         if late and not _marks_in_time(scene, family, late):
-            yield _of_iptables(scene, family, late)
+            yield _of_iptables(family, late)
         yield from _of_nftables(scene, family)
 
 
@@ -72,7 +72,7 @@ def _marks_in_time(scene: Scene, family: Family, late: list[Rule]) -> bool:
     )
 
 
-def _of_iptables(scene: Scene, family: Family, late: list[Rule]) -> Finding:
+def _of_iptables(family: Family, late: list[Rule]) -> Finding:
     rule = late[0]
     if rule.chain == "OUTPUT":
         remedy: Message = message(

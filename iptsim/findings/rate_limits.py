@@ -8,7 +8,7 @@ from dataclasses import replace
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import Match
+from iptsim.extensions.base import BLOCKING, Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
@@ -18,14 +18,12 @@ from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, message
 from iptsim.packet import Family
 
-_BLOCKING = ("DROP", "REJECT")
-
 
 def inverted(scene: Scene) -> Iterator[Finding]:
     """Find rules that block packets up to a rate, where those beyond it are accepted."""
     for family in scene.families:
         for rule in scene.table(family, "filter").rules():
-            if rule.target_name not in _BLOCKING or not any(map(_is_up_to_rate, rule.matches)):
+            if rule.target_name not in BLOCKING or not any(map(_is_up_to_rate, rule.matches)):
                 continue
             if rule.refused or not is_chosen(rule, scene):
                 continue
@@ -47,11 +45,11 @@ def beyond_limit(scene: Scene) -> Iterator[Finding]:
         for branch in shown.branches if shown is not None else ():
             step = branch.reason.step
             rule = step.rule if step is not None else None
-            if branch.verdict not in ("DROP", "REJECT") or rule is None or rule.table in BUILTIN_CHAINS:
+            if branch.verdict not in BLOCKING or rule is None or rule.table in BUILTIN_CHAINS:
                 continue
             if (
                 not any(isinstance(one, Hidden) and "limit" in one.words.split() for one in rule.matches)
-                or rule.target_name not in _BLOCKING
+                or rule.target_name not in BLOCKING
             ):
                 continue
             if shown is not None and any(_passes_beyond(one, rule) for one in shown.branches):
@@ -106,7 +104,7 @@ def _is_last_shown(scene: Scene, family: Family, rule: Rule) -> bool:
         return False
     rules = scene.rules(family, "filter", rule.chain)
     return not any(
-        one.position and (one.target_name in _BLOCKING or one.jump is not None)
+        one.position and (one.target_name in BLOCKING or one.jump is not None)
         for one in rules[rules.index(rule) + 1 :]
     )
 

@@ -354,7 +354,7 @@ def _takes_its_own(scene: Scene, family: Family, found: list[tuple[Rule, Explana
             " comes back to itself."
         ),
         message("Exempt its user first: {command}", command=command)
-        if _excepts_user(scene, family, rule, shown, command)
+        if _exempts_user(scene, family, shown, command)
         else message("Exempt the user or the destinations of that program before this rule."),
         shown,
         family,
@@ -383,7 +383,7 @@ def _title(found: list[tuple[Rule, Explanation]]) -> Message:
     return message("{place} redirects what every program of the host sends.", place=place)
 
 
-def _excepts_user(scene: Scene, family: Family, rule: Rule, shown: Explanation, command: str) -> bool:
+def _exempts_user(scene: Scene, family: Family, shown: Explanation, command: str) -> bool:
     """Return whether the packet of a user is no longer redirected after the command for this user."""
     world = scene.after(family, [command.replace("USER", str(_SOME_USER))])
     asked = shown.question

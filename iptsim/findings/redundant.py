@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Chain, Rule, tool_of
-from iptsim.extensions.base import DECIDING, TRANSLATING, Target
+from iptsim.extensions.base import DECIDING, ENDING, Target
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Finding, are_unshown, numbers_of, of_rule
 from iptsim.findings.remedy import deletion
@@ -59,8 +59,6 @@ def _repeated(traffic: Traffic, name: str) -> Iterator[tuple[Rule, Rule]]:
             yield sets.rule, later
 
 
-#: Targets that end a chain for a packet.
-_ENDING = DECIDING | TRANSLATING | {"RETURN"}
 #: Chains whose rules are known to be plain even where the source does not show them.
 _DOCKERS = frozenset({"DOCKER", "DOCKER-INGRESS"})
 #: At most this many jumps are named.
@@ -132,7 +130,7 @@ def _is_plain(scene: Scene, family: Family, table: str, name: str) -> bool:
     rules = [rule for chain in scene.below(family, table, name) for rule in scene.rules(family, table, chain)]
     if all(is_gap(rule.target) for rule in rules):
         return name in _DOCKERS
-    return all(rule.target_name in _ENDING or rule.jump is not None for rule in rules) and not any(
+    return all(rule.target_name in ENDING or rule.jump is not None for rule in rules) and not any(
         match.status != "exact" for rule in rules for match in rule.matches
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit, NamespaceVisit, Story, Visit
+from iptsim.extensions.base import DECIDING
 from iptsim.languages import message, message_as, message_many, say
 from iptsim.netfilter.steps import Step
 from iptsim.render.explanation import brief
@@ -16,7 +17,6 @@ _HEADS = (
     message_as("column", "hook"), message_as("column", "chain and rule"), message_as("column", "what happens"),
     message_as("column", "rule"),
 )  # fmt: skip
-_FINAL = frozenset({"ACCEPT", "DROP", "REJECT"})
 
 
 def legs_html(story: Story) -> Html:
@@ -103,7 +103,7 @@ def result_html(step: Step) -> list[Piece]:
     """Return the effect of a step: the chain that it called, or its verdict; and its changes to the packet."""
     if step.table is None:
         return [badge("DROP") if step.verdict == "DROP" else None, " ", step.note]
-    verdict: Piece = badge(step.verdict) if step.verdict in _FINAL else step.verdict
+    verdict: Piece = badge(step.verdict) if step.verdict in DECIDING else step.verdict
     return [
         say("(maybe)") + " " if step.maybe else None,
         f"→ {step.called}" if step.called else verdict,

@@ -13,13 +13,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
-from iptsim.extensions.base import DECIDING
+from iptsim.extensions.base import BLOCKING, DECIDING
 from iptsim.netfilter.program import Program
 from iptsim.ranges import Ranges, united
 from iptsim.sets.rule_boxes import QUIET, Box, ChainBoxes, Fields, RuleBox
 
 #: Targets after which a packet is not accepted in its chain.
-_REFUSING = frozenset({"DROP", "REJECT", "RETURN"}) | QUIET
+_REFUSING = BLOCKING | {"RETURN"} | QUIET
 #: How often the search for a packet avoids another rule, how many paths to a chain are tried, and how deep they are.
 _TRIES, _PATHS, _DEPTH = 40, 4, 12
 #: Evaluations of rules in one search: for accepted addresses, and for a packet that no rule takes.

@@ -10,7 +10,7 @@ from operator import xor
 from typing import Any, Literal, NamedTuple
 
 from iptsim.dump.ruleset import Chain, Rule
-from iptsim.extensions.base import ARRIVING, DECIDING, LEAVING, TRANSLATING, Match, Option, Predicate
+from iptsim.extensions.base import ARRIVING, ENDING, LEAVING, Match, Option, Predicate
 from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, Several, Some
 from iptsim.extensions.matches.addrtype import TYPES
 from iptsim.extensions.parameters import Parameters
@@ -32,8 +32,7 @@ _WIDTHS = {"sport": 16, "dport": 16, "proto": 8, "icmp_type": 16, "tcp_flags": 8
 _NO_INTERFACE = 0
 #: What follows the prefix of a pattern in a name that no longer pattern matches.
 _REST = "\0"
-#: Targets that end a chain for a packet, and those that leave it as it is.
-_ENDING = DECIDING | TRANSLATING | {"RETURN"}
+#: Targets that leave a packet as it is.
 QUIET = frozenset({"", "LOG", "NFLOG"})
 _Kind = Literal["ends", "passes", "calls", "unknown"]
 
@@ -358,7 +357,7 @@ def _kind(rule: Rule) -> _Kind:
     if rule.jump is not None:
         return "calls"
     name = rule.target_name
-    return "ends" if name in _ENDING else "passes" if name in QUIET else "unknown"
+    return "ends" if name in ENDING else "passes" if name in QUIET else "unknown"
 
 
 def _common(one: Ranges, other: Ranges) -> Ranges:
