@@ -31,6 +31,21 @@ def nearest(word: object, known: Iterable[str], likeness: float = 0.6) -> str:
     return found
 
 
+def is_slip(word: str, meant: str) -> bool:
+    """Return whether a word has the letters of another in another order, lacks one of them, or has one twice.
+
+    >>> is_slip("ACCPET", "ACCEPT"), is_slip("ACEPT", "ACCEPT"), is_slip("DROPP", "DROP"), is_slip("DROPX", "DROP")
+    (True, True, True, False)
+    """
+    if len(word) == len(meant):
+        return word != meant and sorted(word) == sorted(meant)
+    longer, shorter = (word, meant) if len(word) > len(meant) else (meant, word)
+    lacking = [longer[:at] + longer[at + 1 :] for at in range(len(longer))]
+    if longer is meant:
+        return shorter in lacking
+    return any(one == shorter and longer[at] in longer[at + 1 : at + 2] for at, one in enumerate(lacking))
+
+
 def did_you_mean(word: object, known: Iterable[str], likeness: float = 0.6, *, before: str = "") -> Text:
     """Return a hint with the most similar known word, after the text `before`; "" if none is similar."""
     near = nearest(word, known, likeness)

@@ -173,6 +173,7 @@ ANALYSES: tuple[Analysis, ...] = (
     local_services.published_on_loopback,
     rejected_rules.by_iptables,
     rejected_rules.rejected,
+    rejected_rules.misspelt_targets,
     tool_errors.refused,
     rate_limits.inverted,
     rate_limits.beyond_limit,

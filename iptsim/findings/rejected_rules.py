@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from iptsim.dump import loads
+from iptsim.dump.extension_names import target_names
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation.places import place_of
 from iptsim.extensions.registry import find_target
+from iptsim.extensions.unknown import UnknownTarget
 from iptsim.extensions.values import any_of
 from iptsim.findings.failed_commands import chain_missing
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
@@ -18,6 +20,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.packet import Family
+from iptsim.suggestions import is_slip, nearest
 
 #: Options of commands that list rules, and of those that change some.
 _LISTS = re.compile(r"\s-[a-z]*[LS][a-z]*(?=\s|$)|\s--list(?:-rules)?(?=\s|$)")
@@ -56,6 +59,35 @@ def rejected(scene: Scene) -> Iterator[Finding]:
             None,
             family,
         )
+
+
+def misspelt_targets(scene: Scene) -> Iterator[Finding]:
+    """Find rules of a file whose target is a misspelt one, so that iptables-restore loads nothing of the file."""
+    for family in scene.families:
+        rules = [
+            (rule, near)
+            for rule in scene.host.rulesets[family].rules()
+            if isinstance(rule.target, UnknownTarget)
+            for near in [nearest(rule.target_name, target_names(), 0.8)]
+            if near and is_slip(rule.target_name or "", near)
+        ]
+        for rule, near in rules[:1]:
+            yield Finding(
+                "rejected-rule",
+                message(
+                    "iptables rejects {place}: there is no target {name}.",
+                    place=place_of(rule),
+                    name=rule.target_name,
+                ),
+                tuple(of_rule(one) for one, _ in rules[:SHOWN]),
+                message(
+                    "iptables fails with an error, and the rule does not exist. If it is in a file, iptables-restore"
+                    " loads nothing of its table."
+                ),
+                message("Probably meant: {commands}", commands=f"-j {near}"),
+                None,
+                family,
+            )
 
 
 def _refused(scene: Scene) -> tuple[RefusedCommand, ...]:

@@ -131,17 +131,20 @@ def place_bridges(host: Host) -> None:
 
 
 def _place_lan(host: Host, evidence: Evidence, targets: Collection[Member]) -> None:
-    """Create the interface that leads to the machines to which ports are forwarded, if no rule names it."""
-    firsts = [own_in(one, targets) for one in evidence.lan]
-    if not firsts:
+    """Create the interface that leads to the machines to which ports are forwarded, if no rule or bridge does."""
+    known = host.networks.values()
+    links = [
+        one for one in evidence.lan if not any(network.covers(one.family, one.address) for network in known)
+    ]
+    if not links:
         return
-    _place(host.namespace.interfaces, _LAN, "other", firsts)
+    _place(host.namespace.interfaces, _LAN, "other", [own_in(one, targets) for one in links])
     host.assumptions.append(
         message(
             "An interface that no rule names, here called {name}, leads to {behind}: a guess, because rules forward"
             " ports to there.",
             name=_LAN,
-            behind=message_joined(" and ", map(str, evidence.lan)),
+            behind=message_joined(" and ", map(str, links)),
         )
     )
 

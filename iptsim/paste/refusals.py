@@ -19,7 +19,7 @@ from iptsim.packet import Family
 from iptsim.paste.binding import JUMPS
 from iptsim.paste.pieces import CommandItem, RuleItem
 from iptsim.paste.placeholders import is_cut, is_placeholder
-from iptsim.suggestions import nearest
+from iptsim.suggestions import is_slip, nearest
 
 #: At most this many mistakes of one command are corrected.
 _MOST = 6
@@ -309,7 +309,7 @@ def _states(words: list[str]) -> Refusal | None:
             near = nearest(part, _STATES, 0.75)
             if part.upper() not in (*_STATES, "SNAT", "DNAT") and near and part.isalpha():
                 fixed = ",".join(near if one == part else one for one in parts)
-                why = message("there is no state {state}; did you mean {near}?", state=part, near=near)
+                why = message("there is no state {state}; {near} is probably meant", state=part, near=near)
                 return Refusal(why, (*words[: at + 1], fixed, *rest))
     return None
 
@@ -403,10 +403,10 @@ def _target(words: list[str], chains: Collection[str]) -> Refusal | None:
     if not name.isalpha() or name in chains or name in _TARGETS or words[jump] not in ("-j", "--jump"):
         return None
     near = name.upper() if name.upper() in _TARGETS else nearest(name, _TARGETS, 0.8)
-    # a chain that the text does not show may have a longer name
-    if not near or (name.upper() != near and (sorted(name) != sorted(near) or not name.isupper())):
+    # a chain that the text does not show may have another name
+    if not near or (name.upper() != near and not (name.isupper() and is_slip(name, near))):
         return None
-    why = message("there is no target {name}; did you mean {near}?", name=name, near=near)
+    why = message("there is no target {name}; {near} is probably meant", name=name, near=near)
     return Refusal(why, (*words[: jump + 1], near, *words[jump + 2 :]))
 
 

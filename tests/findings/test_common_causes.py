@@ -299,6 +299,13 @@ def test_a_rejected_rule_in_the_chain_where_it_works(tmp_path: Path) -> None:
     assert "iptables -t nat -A POSTROUTING -j MASQUERADE" in str(found.remedy)
 
 
+@pytest.mark.parametrize(("target", "found"), [("REJCT", True), ("MASQARADE", False), ("SYSRQ", False)])
+def test_a_misspelt_target_in_a_dump(target: str, found: bool, tmp_path: Path) -> None:
+    """iptables-restore: "Couldn't load target"; another name may be that of an extension."""
+    rule = f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j {target}\nCOMMIT\n"
+    assert ("rejected-rule" in lint(tmp_path, rule)) is found
+
+
 def test_containers_and_input_of_a_host_with_rules_of_docker_only_in_forward(tmp_path: Path) -> None:
     text = (
         "-P FORWARD ACCEPT\n-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"

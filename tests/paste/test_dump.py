@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import iptsim
 from iptsim.extensions.hidden import is_gap
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -162,3 +165,19 @@ def test_rules_of_several_tables_without_headings() -> None:
         ("filter", "FORWARD", "ACCEPT"),
         ("filter", "INPUT", "ACCEPT"),
     }
+
+
+def test_a_rule_that_names_its_table_is_no_rest_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "paste").write_text(
+        "-P FORWARD DROP\n-A FORWARD -o docker0 -p tcp --dport 80 -j ACCEPT\n"
+        "-t nat -A PREROUTING -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n"
+    )
+    host = iptsim.load_host(tmp_path / "paste")
+    rules = [f"{rule.table} {rule.specification}" for rule in host.rulesets[4].rules() if rule.position]
+    assert rules == [
+        "filter -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT",
+        "nat -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80",
+    ]
+    # the address is on Docker's bridge, which the first rule names
+    answer = iptsim.explain(host, "internet", "host:8080")
+    assert answer.trace.legs[0].verdict == "ACCEPT"

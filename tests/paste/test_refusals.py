@@ -35,6 +35,8 @@ REFUSED = [
     ("-A INPUT -p tcp --dport 22 ACCEPT", "-A INPUT -p tcp --dport 22 -j ACCEPT"),
     ("-A INPUT -p tcp -j accept", "-A INPUT -p tcp -j ACCEPT"),
     ("-A INPUT -p tcp -j ACCPET", "-A INPUT -p tcp -j ACCEPT"),
+    ("-A INPUT -p tcp -j ACEPT", "-A INPUT -p tcp -j ACCEPT"),
+    ("-A INPUT -p tcp -j DROPP", "-A INPUT -p tcp -j DROP"),
     ("-A input -j ACCEPT", "-A INPUT -j ACCEPT"),
     ("-P INPUT drop", "-P INPUT DROP"),
     ("-A PREROUTING -p tcp -j REDIRECT --to-ports 8080", "-t nat -A PREROUTING -p tcp -j REDIRECT --to-ports 8080"),
