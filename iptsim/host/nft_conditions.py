@@ -13,6 +13,7 @@ from typing import Any
 from iptsim.host.nft_chains import NftProxy
 from iptsim.host.nft_connection import (
     ARRIVING,
+    BRIDGE,
     connection_options,
     each,
     fib_options,
@@ -375,6 +376,8 @@ class Conditions(Restrictions):
             return ports(field, values, negated=negated)
         if field == "type" and protocol in ("icmp", "icmpv6"):
             return self._icmp(protocol, values, negated=negated)
+        if (protocol, field) == ("ether", "type") and self.hook.startswith(BRIDGE):
+            return self._meta("protocol", values, negated=negated)
         if (protocol, field) == ("ether", "type") and values == ["arp"] and not negated:
             return NEVER
         if (protocol, field) == ("ether", "saddr") and self.hook in ARRIVING:
@@ -450,6 +453,8 @@ class Conditions(Restrictions):
             return self._found(interface_options(f"{key[:3]}name", ["lo"], self.hook, negated=negated))
         if key == "l4proto":
             return self._l4(values, negated=negated)
+        if key in ("nfproto", "pkttype") and self.hook.startswith(BRIDGE):
+            return None
         if key in ("nfproto", "protocol"):
             if not _NETWORKS.issuperset(map(str, values)):
                 return None

@@ -22,6 +22,8 @@ _TUPLE = {
 }  # fmt: skip
 #: The hooks of packets that have come in.
 ARRIVING = frozenset({"prerouting", "input", "forward"})
+#: What precedes the hook of a chain of a bridge.
+BRIDGE = "bridge "
 #: Types of addresses. To iptables, local addresses of IPv6 are unicast too (xt_addrtype.c); to nft no address is both.
 _TYPES: dict[Family, frozenset[str]] = {
     4: frozenset({

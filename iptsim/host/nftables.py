@@ -23,6 +23,7 @@ from iptsim.host.nft_chains import (
     NftRule,
     NftRuleset,
 )
+from iptsim.host.nft_connection import BRIDGE
 from iptsim.host.nft_rules import GAP, Translator, gap_of
 from iptsim.host.nft_text import rule_text
 from iptsim.host.nft_values import gives_limits
@@ -43,6 +44,8 @@ _ENDS = frozenset({"accept", "drop", "reject", "queue", "return", "goto"})
 _TRACKING = frozenset(
     {"ct", "ct count", "ct helper", "ct timeout", "dnat", "masquerade", "redirect", "snat", "synproxy"}
 )
+#: What a bridge has in another way than the host's IP stack: connections, routes, and how a packet is rejected.
+_OF_IP = frozenset({"ct", "ct count", "fib", "notrack", "reject", "rt", "socket", "synproxy", "tproxy"})
 #: Statements that translate the source of packets.
 _LEAVING = frozenset({"masquerade", "snat"})
 #: The name of one interface (dev_valid_name, net/core/dev.c), without what would be a pattern or a set.
@@ -246,11 +249,20 @@ def _translated(
         return
     table = (chain.family, chain.table)
     own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}
-    for family in sorted(_FAMILIES["inet"] if is_early else _FAMILIES.get(chain.family, ())):
+    is_bridge = chain.family == "bridge"
+    if is_bridge and any(_needs_ip(rule) for found in own.values() for rule in found):
+        return
+    hook = BRIDGE + hook if is_bridge else hook
+    for family in sorted(_FAMILIES["inet"] if is_early or is_bridge else _FAMILIES.get(chain.family, ())):
         table_rules = Translator(own, sets, hook, nat=chain.type == "nat", full=full)
         translated = table_rules.of(chain.name, family)
         if translated is not None:
             yield family, translated
+
+
+def _needs_ip(rule: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a rule of a bridge asks for, or does, what belongs to the host's IP stack."""
+    return any(not _OF_IP.isdisjoint(_keys(statement)) for statement in rule)
 
 
 def _devices(value: str | list[str] | None) -> tuple[str, ...]:

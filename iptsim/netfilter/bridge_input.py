@@ -54,7 +54,7 @@ def receive(
     packet, bridge = context.packet, port.master or ""
     context.in_interface = bridge
     target = addressee(kernel, packet, port, next_hop)
-    outcome = pass_bridge(kernel, context, "prerouting")
+    outcome = pass_bridge(kernel, context, "prerouting", late=False)
     if outcome is not None:
         return outcome
     seen = bridge_netfilter(kernel, packet.family)
@@ -66,10 +66,13 @@ def receive(
         context.physical_in = port.name
         before = packet.dst
         outcome = pass_hook(kernel, context, hooks.PREROUTING)
+        outcome = outcome or pass_bridge(kernel, context, "prerouting", late=True)
         if outcome is not None:
             return outcome
         if packet.dst != before:
             return _after_dnat(kernel, context, port)
+    elif (outcome := pass_bridge(kernel, context, "prerouting", late=True)) is not None:
+        return outcome
     if packet.pkttype != "unicast":
         flooded = flood(kernel, context, port)
         outcome = hand_up(kernel, context, bridge)

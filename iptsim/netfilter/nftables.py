@@ -21,6 +21,8 @@ from iptsim.packet import Context, Unknown
 
 #: The name that decides every chain at once, as in `--assume nftables=yes`.
 MODULE = "nftables"
+#: The priority of br_netfilter (NF_BR_PRI_BRNF); of equal ones, the chain comes first, as it was registered later.
+_BR_NETFILTER = 0
 _VERDICTS: dict[NftEffect, FinalVerdict] = {"drop": "DROP", "reject": "REJECT", "change": "DEPENDS"}
 
 
@@ -47,9 +49,17 @@ def assumable(chain: NftChain) -> str:
     return ":".join(filter(None, (chain.family, chain.table, chain.name)))
 
 
-def pass_bridge(kernel: Kernel, context: Context, hook: str) -> Outcome | None:
-    """Pass the chains of the bridge family at a hook."""
-    return _pass_all(kernel, context, kernel.hooks.at_bridge(hook))
+def pass_bridge(kernel: Kernel, context: Context, hook: str, *, late: bool | None = None) -> Outcome | None:
+    """Pass the chains of the bridge family at a hook.
+
+    Args:
+        late: only those after the function by which br_netfilter shows frames to iptables (NF_BR_PRI_BRNF), or only
+            those before it; None for all.
+    """
+    chains = kernel.hooks.at_bridge(hook)
+    return _pass_all(
+        kernel, context, (one for one in chains if late in (None, (one.priority or 0) > _BR_NETFILTER))
+    )
 
 
 def pass_device(kernel: Kernel, context: Context, hook: str, *devices: str | None) -> Outcome | None:
@@ -72,7 +82,12 @@ def _pass_all(kernel: Kernel, context: Context, chains: Iterable[NftChain]) -> O
 def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | None:
     """Pass a chain. Return None if the packet continues unchanged."""
     if (walked := _walkable(kernel, context, chain)) is not None:
-        return evaluate_chain(kernel, context, walked.program, walked.base)
+        before = context.hook
+        if chain.family == "bridge":
+            context.hook = (chain.hook or "").upper()
+        outcome = evaluate_chain(kernel, context, walked.program, walked.base)
+        context.hook = before
+        return outcome
     hook = (chain.hook or context.hook).upper()
     if not chain.effects:
         note = message("{chain} has no rule that drops or changes packets", chain=chain_place(chain))

@@ -163,3 +163,29 @@ def test_a_translation_of_the_port_alone_and_to_a_prefix() -> None:
     assert nat({"family": "ip", "addr": prefix, "port": 80}) == [
         "-p tcp -j DNAT --to-destination 10.0.0.4-10.0.0.5:80"
     ]
+
+
+def test_chains_of_bridges() -> None:
+    """tests/kernel compares them with frames; interfaces are ports there, which the walk does not name."""
+
+    def of_bridge(*statements: dict[str, Any]) -> list[str] | None:
+        of = {"family": "bridge", "table": "t"}
+        entries: list[dict[str, Any]] = [
+            {"chain": {**of, "name": "base", "type": "filter", "hook": "forward", "prio": 0}},
+            {"rule": {**of, "chain": "base", "expr": list(statements)}},
+        ]
+        (base,) = read(*entries).chains
+        found = dict(base.rules).get(4)
+        return None if found is None else [" ".join(filter(None, (one.words, one.hidden))) for one in found]
+
+    address = {"payload": {"protocol": "ip", "field": "saddr"}}
+    assert of_bridge({"match": {"op": "==", "left": address, "right": "10.0.0.1"}}, _DROP) == [
+        "-s 10.0.0.1 -j DROP"
+    ]
+    kind = {"payload": {"protocol": "ether", "field": "type"}}
+    assert of_bridge({"match": {"op": "==", "left": kind, "right": "ip"}}, _DROP) == ["-j DROP"]
+    assert of_bridge({"match": {"op": "==", "left": kind, "right": "arp"}}, _DROP) == []
+    assert of_bridge(_meta("iifname", "==", "veth0"), _DROP) == ["-j DROP iifname"]
+    assert of_bridge(_meta("pkttype", "==", "host"), _DROP) == ["-j DROP pkttype"]
+    assert of_bridge({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "new"}}, _DROP) is None
+    assert of_bridge({"reject": None}) is None

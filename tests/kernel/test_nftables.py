@@ -164,6 +164,11 @@ _EARLY = (
     "meta l4proto tcp tproxy to :9999 drop",
     "tcp dport 80 meta mark set 2 tproxy to :0 accept",
 )
+_BRIDGE = (
+    "ether type ip drop", "ether type arp drop", "ether type != ip accept", "ip saddr 10.9.0.2 drop",
+    "ip daddr 10.9.0.3 tcp dport 80 drop", "meta protocol ip accept", 'iifname "veth-a" drop', "ip protocol tcp accept",
+    "ip saddr . ip daddr { 10.9.0.2 . 10.9.0.3 } drop", "ip ttl 64 drop", "ip daddr vmap { 10.9.0.2 : jump sub }",
+)  # fmt: skip
 _REJECTING = (
     "tcp dport 80 reject", "reject with tcp reset", "reject with icmpx admin-prohibited",
     "tcp dport 80 reject with icmp host-prohibited", "reject with icmpv6 admin-prohibited",
@@ -339,7 +344,7 @@ def _rules(dice: random.Random) -> tuple[str, str]:
                 *(_EARLY if hook == "prerouting" else ()),
             )
         elif family == "bridge":
-            known = tuple(rule for rule in known if "ct " not in rule)  # needs conntrack for bridges
+            known = (*(rule for rule in known if "ct " not in rule), *_BRIDGE)  # needs conntrack for bridges
         if family == "netdev":
             hook = f"ingress device {dice.choice(('eth0', 'veth-a', 'br0'))}"
         elif family == "arp":
