@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
+from iptsim.extensions.values import Network
 from iptsim.host.address_regions import every_public_address
 from iptsim.host.containers import Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0
@@ -18,6 +20,11 @@ from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Listed, Resolver
 from iptsim.paste.segments import Reading
 from iptsim.paste.shells import ELSEWHERE, ON_DEFAULT
+
+#: Networks with longer prefixes have no other machines.
+_LONGEST = 30
+#: How far from the host's address another one is sought.
+_NEAR = 256
 
 
 def asked(
@@ -103,30 +110,48 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> dict[
 
 
 def _neighbour(host: Host, to: str) -> dict[str, str]:
-    """Return another machine that connects to an address of the host: on its network if that is private; else {}."""
+    """Return another machine that connects to an address of the host; {} if it is not one, or rules name all machines.
+
+    It is on the host's network, at an address that no rule names, if that network is private and has others.
+    """
     for _, own in host.namespace.addresses(4):
         if address_text(4, own.address) != to or own.scope != "global":
             continue
-        if own.address in every_public_address(4):
+        if own.address in every_public_address(4) or own.prefix_length > _LONGEST:
             return {"from": "internet"}
-        after = own.address + 1
-        sender = address_text(4, after if own.covers(after + 1) else own.address - 1)
-        host.assumptions.append(
-            message("The machine that sends it is assumed to be {address}.", address=sender)
+        named = list(_named_sources(host, own.prefix_length))
+        near = chain(
+            range(own.address + 1, own.address + _NEAR), range(own.address - 1, own.address - _NEAR, -1)
         )
-        return {"from": sender}
+        for address in near:
+            is_machine = own.covers(address - 1) and own.covers(address + 1)
+            if is_machine and not any(address & of.mask == of.address for of in named):
+                sender = address_text(4, address)
+                host.assumptions.append(
+                    message(
+                        "The machine that sends it is assumed to be {address}, which no rule mentions.",
+                        address=sender,
+                    )
+                )
+                return {"from": sender}
     return {}
 
 
 def _any_of(subnet: Subnet, host: Host) -> dict[str, str]:
     """Return an address of a subnet that represents all of its containers; {} if rules tell their packets apart."""
+    if any(subnet.covers(4, of.address) for of in _named_sources(host, subnet.prefix_length)):
+        return {}
+    return _assumed({"from": address_text(4, subnet.address + 2)}, host)
+
+
+def _named_sources(host: Host, length: int) -> Iterator[Network]:
+    """Yield the sources that rules name, if they are smaller than networks with prefixes of some length."""
     for rule in host.rulesets[4].rules() if 4 in host.rulesets else ():
         of = rule.parameters.source
         if of is None or of == rule.parameters.destination:  # `-s X -d X`: of a container to itself
             continue
-        if subnet.covers(4, of.address) and of.mask.bit_count() > subnet.prefix_length:
-            return {}
-    return _assumed({"from": address_text(4, subnet.address + 2)}, host)
+        if of.mask.bit_count() > length:
+            yield of
 
 
 def _assumed(sender: dict[str, str], host: Host) -> dict[str, str]:

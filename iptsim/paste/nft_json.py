@@ -156,7 +156,7 @@ def translation_of(text: str, *, redirects: bool) -> dict[str, Any] | None:
         return {"addr": json_value(text)}
     found = re.fullmatch(r"(?:\[(?P<six>[^\]]+)\]|(?P<address>[^\[\]]*?))(?::(?P<port>\d+(?:-\d+)?))?", text)
     if redirects and re.fullmatch(r"[0-9]{1,5}", text):
-        return {"port": int(text)}
+        return {"port": number(text)}
     if found is None or (":" in (found["address"] or "") and found["port"] is None):
         return {"addr": json_value(text)}
     address = found["six"] or found["address"]
@@ -172,12 +172,14 @@ def state_names(value: str) -> list[str]:
 
 
 def number(text: str) -> int:
-    """Return a number, which may be hexadecimal.
+    """Return a number as nft reads it (its src/scanner.l): hexadecimal, or octal behind a zero.
 
-    >>> number("0x10"), number("08")
-    (16, 8)
+    >>> number("0x10"), number("022"), number("08")
+    (16, 18, 8)
     """
-    return int(text, 16) if text.startswith("0x") else int(text)
+    if text.startswith("0x"):
+        return int(text, 16)
+    return int(text, 8) if re.fullmatch(r"0[0-7]+", text) else int(text)
 
 
 def network_of(text: str) -> str | None:
@@ -255,7 +257,7 @@ def json_value(text: str) -> Any:
     if re.fullmatch(r"[0-9]{1,10}|0x[0-9a-fA-F]{1,8}", text):
         return number(text)
     if found := re.fullmatch(r"([0-9]{1,10})-([0-9]{1,10})", text):
-        return {"range": [int(found[1]), int(found[2])]}
+        return {"range": [number(found[1]), number(found[2])]}
     if found := re.fullmatch(r"([0-9a-fA-F.:]+)/([0-9]{1,3})", text):
         return {"prefix": {"addr": network_of(text) or found[1], "len": int(found[2])}}
     if found := re.fullmatch(r"([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)", text):

@@ -359,6 +359,7 @@ def test_the_likeliest_cause_is_what_is_wrong_with_the_sender(tmp_path: Path) ->
         ("192.168.1.20/24", "me@laptop:~$", "192.168.1.21"),
         ("192.168.1.254/24", "[me@laptop ~]$", "192.168.1.253"),
         ("192.0.2.10/24", "C:\\Users\\me>", "internet"),
+        ("10.1.2.3/32", "me@laptop:~$", "internet"),
         ("192.168.1.20/24", "root@3f2a51b0c8d1:/#", None),  # a container that is not known
         ("192.168.1.20/24", "root@app:/#", None),  # perhaps a container
         ("192.168.1.20/24", "$", None),
@@ -373,3 +374,26 @@ def test_a_command_typed_on_another_machine(own: str, typed: str, sender: str | 
     failed = f"{typed} curl {address}:8080\ncurl: (7) Failed to connect to {address} port 8080: timed out\n"
     expected = {**tcp(address, 8080), "from": sender}
     assert asked(RULES + interfaces + failed) == ((expected,) if sender else ())
+
+
+@pytest.mark.parametrize(
+    ("named", "sender"),
+    [
+        ("192.168.1.21", "192.168.1.22"),
+        ("192.168.1.0/25", "192.168.1.128"),
+        ("192.168.1.0/24", "192.168.1.21"),  # all of them
+        ("192.168.1.0/25 192.168.1.128/25", None),
+    ],
+)
+def test_a_machine_that_no_rule_names(named: str, sender: str | None) -> None:
+    """Which of the network's machines it is, is unknown: rules for some of them must not decide."""
+    rules = "".join(f"-A INPUT -s {one} -p tcp -m tcp --dport 8080 -j REJECT\n" for one in named.split())
+    interfaces = (
+        "root@gw:~# ip -4 addr\n2: eth0: <UP> mtu 1500 qdisc mq state UP\n"
+        "    inet 192.168.1.20/24 scope global eth0\n"
+    )
+    failed = "me@laptop:~$ curl 192.168.1.20:8080\ncurl: (7) Failed to connect to 192.168.1.20 port 8080: timed out\n"
+    expected = {**tcp("192.168.1.20", 8080), "from": sender}
+    assert asked(f"{interfaces}root@gw:~# iptables -S\n-P INPUT ACCEPT\n{rules}{failed}") == (
+        (expected,) if sender else ()
+    )

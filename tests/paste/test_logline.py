@@ -49,6 +49,13 @@ def read(text: str) -> Host:
             {"in": "br0", "from": "internet", "to": "host", "proto": "udp", "sport": 5, "dport": 53, "length": 40},
         ),
         (
+            "IN=br0 OUT= MAC=<filtered> SRC=xx DST=yy LEN=60 TC=0 HOPLIMIT=64 PROTO=UDP SPT=5 DPT=53 LEN=20",
+            {
+                "in": "br0", "from": "internet", "to": "host", "family": 6, "proto": "udp", "sport": 5, "dport": 53,
+                "length": 60,
+            },
+        ),
+        (
             "12:34:56.78 eth0  In  IP 203.0.113.9.40000 > 192.0.2.10.80: Flags [P.], seq 1:9, length 8",
             {
                 "in": "eth0", "from": "203.0.113.9", "to": "192.0.2.10", "proto": "tcp", "sport": 40000,

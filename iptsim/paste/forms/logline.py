@@ -186,6 +186,8 @@ def question_of(record: Record) -> dict[str, Any]:
     fields["to"] = (
         destination if is_address(destination) else "host" if record.hook == "INPUT" else "internet"
     )
+    if record.family == 6 and ":" not in fields["from"] + fields["to"]:
+        fields["family"] = 6
     fields["proto"] = pairs.get("PROTO", "tcp").lower()
     for name, key in (("sport", "SPT"), ("dport", "DPT"), ("ttl", "TTL"), ("length", "LEN")):
         if pairs.get(key, "").isdecimal():
