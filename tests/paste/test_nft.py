@@ -470,3 +470,18 @@ def test_an_excerpt_is_of_the_table_that_its_rules_tell(rules: str, table: str) 
     host = host_of_source(Source("paste", {}, text.encode()))
     assert host.pasted is not None
     assert host.pasted.segments[0].form == f"nft list ruleset ({table})"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # the rest of a chain whose heading was cut off tells the table
+        '\t\tudp dport 68 accept comment "!fw4: Allow-DHCP-Renew"\n\t}\n\tchain output_wan {\n\t\tjump x\n\t}\n',
+        # one chain of a table of iptables-nft
+        "\tchain mine {\n\t\ttcp dport 22 counter packets 1 bytes 2 drop\n\t}\n",
+    ],
+)
+def test_an_excerpt_without_base_chains_decides_nothing(text: str) -> None:
+    """What is not shown of the table may block the packet."""
+    fields = {"from": "internet", "to": "host", "proto": "tcp", "dport": 22}
+    assert walk(read(text), Question(**fields)).verdict == "DEPENDS"

@@ -15,6 +15,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.host.nft_rules import GAP
 from iptsim.host.nftables import HOOKS
+from iptsim.packet import Family
 from iptsim.paste.lines import Line
 from iptsim.paste.nft_json import elements
 from iptsim.paste.nft_lines import UNNAMED, Statements, has_variables
@@ -254,7 +255,7 @@ class _Reader:
             return self._line(line)
         elif self.table is None and _CHAIN.match(text):
             # an excerpt of a table without the line that names it
-            self.table, self.depth = _place_of(self.lines[self.at : self.at + _READ]), 1
+            self.table, self.depth = _place_of(self.lines, self.at), 1
             self.part = True
             self.objects += _base_chains_of_fw4() if self.table == _FW4 else []
             return self._line(line)
@@ -292,7 +293,8 @@ class _Reader:
         if family not in ("ip", "ip6") or name not in BUILTIN_CHAINS:
             return None
         if self.table not in self.rules:
-            self.rules[self.table] = Rules(name, 6 if family == "ip6" else 4, backend="nf_tables")
+            own: Family = 6 if family == "ip6" else 4
+            self.rules[self.table] = Rules(name, own, backend="nf_tables", printed=self.part)
         return self.rules[self.table]
 
     def _begin(self, name: str, line: Line) -> None:
@@ -424,12 +426,15 @@ def _targets_of_elements(elements: Iterable[Any]) -> Iterator[str]:
             yield from _targets([element[-1]])
 
 
-def _place_of(lines: list[Line]) -> tuple[str, str]:
-    """Return the family and the name of the table that chains are of, by what their rules do."""
-    text = "\n".join(line.text for line in lines)
-    if _FIREWALLD.match(lines[0].text):
+def _place_of(lines: list[Line], at: int) -> tuple[str, str]:
+    """Return the family and the name of the table that chains are of, by what their rules do.
+
+    The chain before the first one may have lost its heading.
+    """
+    text = "\n".join(line.text for line in lines[at : at + _READ])
+    if _FIREWALLD.match(lines[at].text):
         return ("inet", "firewalld")
-    if '"!fw4: ' in text:
+    if any('"!fw4: ' in line.text for line in lines[max(at - _READ, 0) : at + _READ]):
         return _FW4
     family = "inet" if _INET.search(text) else "ip"
     if re.search(r"\b(?:dnat|snat|masquerade|redirect)\b|type nat\b", text):
