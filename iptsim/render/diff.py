@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from iptsim.alternatives.comparison import change_text
@@ -105,12 +106,15 @@ class Diff:
             yield Text(printable(line.text(sender, self._names)), "bold")
         if len(lines) > _LINES:
             yield Text(say("and {count} more lines", count=len(lines) - _LINES), "dim")
-        for label, fate in _both(difference):
+        both = _both(difference)
+        width = max(cell_len(label) for label, _ in both)
+        verdict_width = max(len(fate.verdict) for _, fate in both)
+        for label, fate in both:
             verdict = fate.verdict
             yield Text.assemble(
                 _INDENT,
-                (f"{label}  ", "dim"),
-                (verdict, COLOURS[verdict]),
+                (f"{set_cell_size(label, width)}  ", "dim"),
+                (f"{verdict:<{verdict_width}}", COLOURS[verdict]),
                 f"  {printable(_why(fate))}",
             )
         for command in self.commands(difference):

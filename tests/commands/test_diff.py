@@ -78,8 +78,8 @@ def test_what_matters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert compared(tmp_path, RULES.replace("--dport 22", "--dport 22:23")) == 1
     out = capsys.readouterr().out
     assert "tcp 23" in out
-    assert "before  DROP  filter INPUT, policy DROP" in out
-    assert "after  ACCEPT  filter INPUT rule 2" in out
+    assert "before  DROP    filter INPUT, policy DROP" in out
+    assert "after   ACCEPT  filter INPUT rule 2" in out
 
 
 def test_rules_that_lose_their_effect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
