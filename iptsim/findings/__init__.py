@@ -220,6 +220,7 @@ ANALYSES: tuple[Analysis, ...] = (
     chains.unused,
     chains.logs_only,
     counters.grown,
+    counters.lost,
     counters.dropped,
     chains.empty,
     chains.nat_empty,

@@ -355,6 +355,9 @@ CODES: dict[str, Kind] = {
     "counters-grew": Kind(
         "low", message("Of two listings of the same rules: the rules whose counters grew in between.")
     ),
+    "rules-gone": Kind(
+        "low", message("Of two listings of the same rules: the rules that the later one lacks.")
+    ),
     "port-forward-not-for-host": Kind(
         "low", message("A port forward in PREROUTING does not apply to connections of the host itself.")
     ),

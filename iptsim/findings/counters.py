@@ -1,4 +1,4 @@
-"""Counters in a pasted text: which rules blocked packets, and which counters grew between two listings."""
+"""Listings in a pasted text: which rules blocked packets, and what changed between two of them."""
 
 from __future__ import annotations
 
@@ -49,6 +49,37 @@ def grown(scene: Scene) -> Iterator[Finding]:
         None,
         ordered[0].family,
     )
+
+
+def lost(scene: Scene) -> Iterator[Finding]:
+    """Find the rules that are gone in the later of two listings of the same table."""
+    gone = scene.host.pasted.lost if scene.host.pasted is not None else ()
+    for family in scene.families:
+        rules = [one for one in gone if one.family == family]
+        if not rules:
+            continue
+        first = rules[0]
+        yield Finding(
+            "rules-gone",
+            message_many(
+                "A rule of the first listing is gone in the later one: {table} {rule}",
+                "{count} rules of the first listing are gone in the later one, the first of them {table} {rule}",
+                len(rules),
+                table=first.table,
+                rule=first.text,
+            ),
+            tuple(Evidence(message("line {line}", line=one.line), one.text) for one in rules[:_SHOWN]),
+            message(
+                "Something removed them in between: a command, a restart of the firewall, or Docker when a container"
+                " stopped. Or the listings are of two hosts."
+            ),
+            message(
+                "systemctl restart docker writes the rules of Docker again. For others, restart the program that wrote"
+                " them, or add them again at their old places."
+            ),
+            None,
+            family,
+        )
 
 
 def dropped(scene: Scene) -> Iterator[Finding]:

@@ -262,6 +262,20 @@ class Grown(NamedTuple):
     packets: int
 
 
+class Lost(NamedTuple):
+    """A rule that the first of two listings of a table in a pasted text has, but not the last one.
+
+    Attributes:
+        text: the rule, as in a dump.
+        line: where the first listing has it.
+    """
+
+    family: Family
+    table: str
+    text: str
+    line: int
+
+
 class FirewalldZone(NamedTuple):
     """A zone of firewalld that a pasted text lists in full.
 
@@ -315,6 +329,7 @@ class Pasted:
         with_rules: it shows rules, not only those that logged lines prove.
         listed_twice: it shows a table twice, with counters.
         grown: the counters that grew in between.
+        lost: the rules that only the first one has.
         failed: commands that a log says have failed.
         searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
         tried: those of the packets asked about that began a connection which failed.
@@ -348,6 +363,7 @@ class Pasted:
     with_rules: bool = False
     listed_twice: bool = False
     grown: tuple[Grown, ...] = ()
+    lost: tuple[Lost, ...] = ()
     failed: tuple[FailedCommand, ...] = ()
     searched: frozenset[str] = frozenset()
     tried: tuple[dict[str, Any], ...] = ()

@@ -1,11 +1,13 @@
-"""Counters that grew between two listings of the same table in a pasted text."""
+"""What changed between two listings of the same table in a pasted text: counters that grew, rules that are gone."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from iptsim.dump.ruleset import Ruleset, Table
-from iptsim.host.pasted import Grown
+from iptsim.dump.ruleset import Rule, Ruleset, Table
+from iptsim.extensions.hidden import is_gap
+from iptsim.host.pasted import Grown, Lost
 from iptsim.packet import Family
 
 
@@ -27,3 +29,23 @@ def grown_counters(
             for position, first, last in pairs:
                 if first is not None and last is not None and last.packets > first.packets:
                     yield Grown(family, name, chain.name, position, last.packets - first.packets)
+
+
+def lost_rules(
+    before: Mapping[tuple[Family, str], Table], rulesets: Mapping[Family, Ruleset]
+) -> Iterator[Lost]:
+    """Yield the rules of the first listing of a table that the last one lacks, if both are whole and much alike."""
+    for (family, name), table in before.items():
+        old, new = list(table.rules()), list(rulesets[family].tables[name].rules())
+        if any(is_gap(rule.target) for rule in (*old, *new)):
+            continue
+        left = Counter(rule.text for rule in new)
+        lost = [rule for rule in old if _is_lost(rule, left)]
+        if 2 * len(lost) <= len(old):
+            yield from (Lost(family, name, rule.text, rule.line) for rule in lost)
+
+
+def _is_lost(rule: Rule, left: Counter[str]) -> bool:
+    """Return whether a rule is not among those that are left; else it is taken from them."""
+    left[rule.text] -= 1
+    return left[rule.text] < 0

@@ -86,6 +86,7 @@ def pasted(
     def mentions(words: re.Pattern[str]) -> bool:
         return any(words.search(line.text) for line in lines)
 
+    grown, lost = builder.changes()
     return Pasted(
         segments=tuple(reading.read),
         left_out=tuple(reading.left_out),
@@ -93,7 +94,8 @@ def pasted(
         logged=tuple(map(_logged_line, reading.of(Logged))),
         with_rules=bool(reading.of(Rules) or rules_of_zones(reading.of(Zone))),
         listed_twice=builder.listed_twice,
-        grown=tuple(builder.grown()),
+        grown=grown,
+        lost=lost,
         failed=tuple(map(_failed, reading.of(Failed))),
         searched=frozenset(piece.searched for piece in rules if piece.searched),
         tried=tried,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from iptsim.dump import commands
 from iptsim.dump.checks import doubt, objections
@@ -10,13 +10,13 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import SHOW, Hidden, is_gap
 from iptsim.extensions.registry import find_target
-from iptsim.host.pasted import Grown
+from iptsim.host.pasted import Grown, Lost
 from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.binding import RuleBinder
 from iptsim.paste.callers import callers, conditions_of_jump
 from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
-from iptsim.paste.grown import grown_counters
+from iptsim.paste.grown import grown_counters, lost_rules
 from iptsim.paste.jumps import jumps, make_unknown, unknown_chains, without_offloading
 from iptsim.paste.kube_marks import rules_of_marks
 from iptsim.paste.listed_again import (
@@ -117,9 +117,10 @@ class Builder:
             for chain in table.chains.values()
         )
 
-    def grown(self) -> Iterator[Grown]:
-        """Yield the counters that grew from the first listing of a table to the last."""
-        yield from grown_counters(self._before, self.rulesets)
+    def changes(self) -> tuple[tuple[Grown, ...], tuple[Lost, ...]]:
+        """Return the counters that grew, and the rules that are gone, from the first listing of a table to the last."""
+        both = self._before, self.rulesets
+        return tuple(grown_counters(*both)), tuple(lost_rules(*both))
 
     # -- pieces ------------------------------------------------------------------------------------
 

@@ -56,3 +56,38 @@ def test_rows_whose_chain_is_not_shown_count_once(tmp_path: Path) -> None:
         "Most of the blocked packets were blocked by the rule in line 2: 812 packets."
     ]
     assert len(found[0].evidence) == 1
+
+
+SAVED = """\
+-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-N MINE
+-A FORWARD -j MINE
+-A FORWARD -i lan7 -j ACCEPT
+-A MINE -s 203.0.113.0/24 -j DROP
+-A MINE -j RETURN
+"""
+
+
+@pytest.mark.parametrize(
+    ("without", "gone"),
+    [
+        (["-A MINE -s 203.0.113.0/24 -j DROP\n"], ["-A MINE -s 203.0.113.0/24 -j DROP"]),
+        ([], []),
+        (
+            ["-A FORWARD -j MINE\n", "-A MINE -s 203.0.113.0/24 -j DROP\n", "-A MINE -j RETURN\n"],
+            [],
+        ),  # another host
+    ],
+)
+def test_rules_that_are_gone_in_the_later_listing(
+    without: list[str], gone: list[str], tmp_path: Path
+) -> None:
+    later = SAVED
+    for rule in without:
+        later = later.replace(rule, "")
+    path = tmp_path / "paste.txt"
+    path.write_text(f"before:\n# iptables -S\n{SAVED}after:\n# iptables -S\n{later}")
+    found = [one for one in iptsim.lint(path) if one.code == "rules-gone"]
+    assert [str(one.text) for finding in found for one in finding.evidence] == gone
