@@ -242,10 +242,10 @@ def _translated(
     full: set[str],
 ) -> Iterator[tuple[Family, tuple[NftRule, ...]]]:
     """Yield the rules of a base chain for each of its address families, where they have a translation."""
-    # where nft does not print the interface (before 1.0.9), the chain may be for another one
+    # where nft does not print the interface (in JSON before 1.0.9), the chain may be for another one
     hook = chain.hook or ""
-    is_early = hook == "ingress" and bool(chain.dev)
-    if chain.type not in ("filter", "nat", "route") or not (hook in HOOKS or is_early):
+    is_of_device = hook in ("ingress", "egress") and bool(chain.dev)
+    if chain.type not in ("filter", "nat", "route") or not (hook in HOOKS or is_of_device):
         return
     table = (chain.family, chain.table)
     own = {name: found for (*place, name), found in rules.items() if tuple(place) == table}
@@ -253,7 +253,7 @@ def _translated(
     if is_bridge and any(_needs_ip(rule) for found in own.values() for rule in found):
         return
     hook = BRIDGE + hook if is_bridge else hook
-    for family in sorted(_FAMILIES["inet"] if is_early or is_bridge else _FAMILIES.get(chain.family, ())):
+    for family in sorted(_FAMILIES["inet"] if is_of_device or is_bridge else _FAMILIES.get(chain.family, ())):
         table_rules = Translator(own, sets, hook, nat=chain.type == "nat", full=full)
         translated = table_rules.of(chain.name, family)
         if translated is not None:

@@ -346,7 +346,8 @@ def _rules(dice: random.Random) -> tuple[str, str]:
         elif family == "bridge":
             known = (*(rule for rule in known if "ct " not in rule), *_BRIDGE)  # needs conntrack for bridges
         if family == "netdev":
-            hook = f"ingress device {dice.choice(('eth0', 'veth-a', 'br0'))}"
+            side = dice.choice(("ingress", "egress"))
+            hook = f"{side} device {dice.choice(('eth0', 'veth-a', 'br0'))}"
         elif family == "arp":
             hook = dice.choice(("input", "output"))
         kind, priority = "filter", dice.choice(_PRIORITIES)

@@ -441,6 +441,20 @@ def test_a_set_without_its_table_is_named() -> None:
     assert [one.form for one in host.pasted.segments] == ["nft list ruleset (map ports)"]
 
 
+def test_a_chain_at_the_egress_of_an_interface_is_evaluated() -> None:
+    """Measured with packets: it sees the replies of the host."""
+    text = """\
+table netdev late {
+\tchain out {
+\t\ttype filter hook egress device "eth0" priority 0; policy accept;
+\t\ttcp sport 22 drop
+\t}
+}
+"""
+    assert ports(text, 22, 80) == ["DROP", "ACCEPT"]
+    assert ports(text.replace("eth0", "eth9"), 22) == ["ACCEPT"]
+
+
 def test_a_chain_at_the_ingress_of_an_interface_is_evaluated() -> None:
     # measured with packets; before 1.0.9, JSON does not tell the interface
     text = """\
