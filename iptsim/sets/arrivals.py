@@ -66,18 +66,18 @@ class Arrivals:
             for one, own in group:
                 for function, made in self._made_of(one, own.function):
                     if made and not found.get(made):
-                        found[made] = (function & own.function) != self._nothing.function
+                        found[made] = function != self._nothing.function
         return tuple(dict(made) for made, occurs in found.items() if occurs)
 
     def _made_of(self, one: Class, packets: Any) -> Iterator[tuple[Any, Made]]:
-        """Yield what nat makes of packets of a class, each with the packets, as a function, of which it does."""
+        """Yield what nat makes of packets of a class, each with those of which it does, as a function."""
         for part in one.parts:
-            made, pooled = self.made(part), part.pooled
+            made, pooled, here = self.made(part), part.pooled, part.packets & packets
             if pooled is None:
-                yield part.packets, made
+                yield here, made
                 continue
             keys = kept_keys(part)
-            for inside, choice in pooled.pool.overlaps.of(part.packets & packets, pooled.now):
+            for inside, choice in pooled.pool.overlaps.of(here, pooled.now):
                 values: dict[str, str] = {pooled.pool.side: address_text(self._land.family, choice.address)}
                 if choice.port is not None:
                     values[pooled.pool.port_key] = str(choice.port)
