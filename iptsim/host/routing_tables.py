@@ -62,10 +62,9 @@ class Table:
             if namespace.interface_sysctl(family, name, "ignore_routes_with_linkdown")
         }
         by_length: dict[int, dict[int, list[Route]]] = {}
-        #: by the identity of a route: its next hops that work
+        #: by the identity of a route: its next hops that work, once they are needed
         self._hops: dict[int, tuple[NextHop, ...]] = {}
         for route in routes:
-            self._hops[id(route)] = tuple(hop for hop in hops(route) if self._alive(hop))
             by_length.setdefault(route.prefix_length, {}).setdefault(route.destination, []).append(route)
         self.lengths: list[tuple[int, dict[int, list[Route]]]] = []
         for length in sorted(by_length, reverse=True):
@@ -90,7 +89,7 @@ class Table:
                 continue
             if route.type in REFUSALS:
                 return Found(route, None)
-            alive = self._hops[id(route)]
+            alive = self._working(route)
             if flow.oif is not None:  # it determines the next hop (fib_select_path)
                 alive = tuple(hop for hop in alive if hop.device == flow.oif)[:1]
             if alive:
@@ -114,7 +113,7 @@ class Table:
             if best is not None and rank != (route.from_length, route.metric if flow.metric else 0):
                 break
             rank = route.from_length, route.metric if flow.metric else 0
-            alive = self._hops[id(route)]
+            alive = self._working(route)
             for hop in alive:
                 fits = device is None or hop.device == device
                 if strict and not fits:
@@ -125,6 +124,12 @@ class Table:
                     best = Found(route, None) if route.type in REFUSALS else Found(route, hop, others)
                     best_score = score
         return best
+
+    def _working(self, route: Route) -> tuple[NextHop, ...]:
+        found = self._hops.get(id(route))
+        if found is None:
+            found = self._hops[id(route)] = tuple(hop for hop in hops(route) if self._alive(hop))
+        return found
 
     def _alive(self, hop: NextHop) -> bool:
         return not ("dead" in hop.flags or ("linkdown" in hop.flags and hop.device in self.particular))

@@ -6,8 +6,9 @@ A rule is dead if no packet that enters its chain reaches it and matches: from a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import chain as chained
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -243,7 +244,7 @@ class Traffic:
 
     def _chances(
         self, summary: Summary, place: int, rewriting: Rewriting, packets: PacketSet
-    ) -> Iterator[tuple[PacketSet, list[tuple[Rule, PacketSet]]]]:
+    ) -> Iterator[tuple[PacketSet, Iterator[tuple[Rule, PacketSet]]]]:
         """Yield what a rule would take, for each call of its chain, and the earlier rules that take some of it."""
         calls = self._calls.get(summary, ())
         if not calls:
@@ -254,17 +255,17 @@ class Traffic:
             wanted = packets & caller.rules[call.place].matches[call.rewriting] & self.entered(caller)
             if wanted:
                 own = self._takers(summary, place, rewriting, wanted)
-                yield wanted, own + self._takers(caller, call.place, call.rewriting, wanted)
+                yield wanted, chained(own, self._takers(caller, call.place, call.rewriting, wanted))
 
     def _takers(
         self, summary: Summary, place: int, rewriting: Rewriting, wanted: PacketSet
-    ) -> list[tuple[Rule, PacketSet]]:
+    ) -> Iterator[tuple[Rule, PacketSet]]:
         """Return the rules before a place that take some of given packets, with all that each takes."""
         removals = self._removals.get((summary, rewriting))
         if removals is None:
             removals = Removals(summary.rules, rewriting, self.space.nothing)
             self._removals[summary, rewriting] = removals
-        return list(removals.meeting(wanted, place))
+        return removals.meeting(wanted, place)
 
 
 def at_hook(space: Space, table: str, hook: str) -> PacketSet:
@@ -290,15 +291,18 @@ def _is_same(one: Rule, other: Rule) -> bool:
     return one.is_written_like(other) or one.text == other.text
 
 
-def smallest_cover(wanted: PacketSet, takers: Sequence[tuple[Rule, PacketSet]]) -> tuple[Rule, ...]:
+def smallest_cover(wanted: PacketSet, takers: Iterable[tuple[Rule, PacketSet]]) -> tuple[Rule, ...]:
     """Return the smallest set of rules found that together match all of some packets; empty if there is none.
 
     If one or two rules suffice, they are found; larger sets are built greedily, without redundant rules.
     """
-    useful = [(rule, packets & wanted) for rule, packets in takers if packets & wanted]
-    for rule, packets in useful:
-        if packets == wanted:
+    useful = list[tuple[Rule, PacketSet]]()
+    for rule, packets in takers:
+        part = packets & wanted
+        if part == wanted:
             return (rule,)
+        if part:
+            useful.append((rule, part))
     if len(useful) <= _PAIRS:
         for (rule, packets), (other, more) in combinations(useful, 2):
             if packets | more == wanted:
