@@ -14,13 +14,22 @@ from iptsim.packet import BITS, Family
 
 #: Metric of the IPv6 routes that the kernel adds automatically (IP6_RT_PRIO_ADDRCONF).
 KERNEL_METRIC = 256
+#: Where a namespace caches the IPv4 routes of each interface, with the interface from which they were made.
+CONNECTED = "connected"
 
 
 def connected_routes(namespace: Namespace, family: Family) -> Iterator[Route]:
     """Yield the routes that the kernel adds for the addresses of a namespace."""
-    for interface, address in namespace.addresses(family):
-        yield from _routes4(interface, address) if family == 4 else _routes6(namespace, interface, address)
-    if family == 6:
+    if family == 4:
+        made: dict[str, tuple[Interface, list[Route]]] = namespace.cache.setdefault(CONNECTED, {})
+        for name, interface in namespace.interfaces.items():
+            if name not in made or made[name][0] is not interface:
+                addresses = (address for address in interface.addresses if address.family == 4)
+                made[name] = interface, [route for one in addresses for route in _routes4(interface, one)]
+            yield from made[name][1]
+    else:
+        for interface, address in namespace.addresses(family):
+            yield from _routes6(namespace, interface, address)
         for interface in namespace.interfaces.values():
             if (
                 interface.up

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
+from iptsim.host.connected_routes import CONNECTED
 from iptsim.host.docker_defaults import OWN_BRIDGES, guessed_subnet
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route
@@ -56,7 +57,10 @@ def with_way_back(host: Host, start: Start) -> Host | None:
         interfaces={**namespace.interfaces, name: interface},
         routes=[route, *namespace.routes],
         # "internet" stays the same address, although another route than the default one now leads to it
-        cache={("outside", family): outside_address(host, family)},
+        cache={
+            ("outside", family): outside_address(host, family),
+            CONNECTED: dict(namespace.cache.get(CONNECTED, {})),
+        },
     )
     return replace(host, namespace=changed, assumptions=[*host.assumptions, *notes])
 

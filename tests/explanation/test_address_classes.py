@@ -154,6 +154,18 @@ def test_more_cases_than_the_limit_are_not_checked_and_said_so() -> None:
     assert not any(one.is_rest for one in answer.classes)
 
 
+def test_cases_of_long_chains_are_fewer_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that no rule names passes all thirty: the third walk is the last."""
+    monkeypatch.setattr("iptsim.asking._MOST_EVALUATED", 70)
+    cases = [
+        f"INPUT -s 77.0.0.{number}/32 -p tcp -m tcp --dport {1 + number % 2}:22 -j DROP"
+        for number in range(30)
+    ]
+    answer = iptsim.explain(named(cases), "internet", "host:22")
+    assert "not checked" in answer.reason.text
+    assert 1 < len(answer.classes) < 30
+
+
 def test_rules_on_private_addresses_are_pointed_out() -> None:
     answer = iptsim.explain(named(["INPUT -s 10.0.0.0/8 -j ACCEPT", "INPUT -j DROP"]), "internet", "host:22")
     assert answer.verdict == "DROP"

@@ -549,3 +549,16 @@ def test_a_later_fragment_has_no_reply_of_its_own() -> None:
     trace = walk(router(rules), Question(**packet))
     assert [len(branch.legs) for branch in trace.branches] == [1, 1]
     assert not trace.consulted
+
+
+def test_the_ways_of_long_chains_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the ten ways evaluates up to ten rules; after the fourth, more than thirty were evaluated."""
+    monkeypatch.setattr("iptsim.netfilter.branches._MOST_EVALUATED", 30)
+    matches = "".join(
+        f"-A INPUT -m statistic --mode random --probability 0.5 -j {'ACCEPT' if number % 2 else 'DROP'}\n"
+        for number in range(10)
+    )
+    trace = ask(router(dump(filter=f":INPUT DROP [0:0]\n{matches}")), **IN)
+    assert trace.verdict == "DEPENDS"
+    assert trace.evaluated < 60
+    assert any("paths; only the first" in str(one) for one in trace.assumptions)
