@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.packet import Family
 
+#: What a shell changes in the double quotes of iptables-save, such as those of a comment.
+_CHANGED = re.compile(r"\\'|[$`]|!\S")
 #: More rules than this are deleted with a loop over their numbers.
 _FEW = 3
 
@@ -21,7 +24,8 @@ def deletion(scene: Scene, family: Family, *rules: Rule) -> str:
     """Return the commands that delete rules of a chain, the last one first.
 
     They name a rule by its words, so that they still work when another remedy has added or deleted rules before. They
-    name it by its number if an earlier rule has the same words, or if the source shows only a part of it.
+    name it by its number if an earlier rule has the same words, if the source shows only a part of it, or if a shell
+    would read other words.
     """
     first = rules[0]
     delete = f"{tool_of(family)} {first.table_option}-D {first.chain}"
@@ -36,7 +40,8 @@ def _identity(scene: Scene, family: Family, rule: Rule) -> str:
     is_whole = not is_gap(rule.target) and not any(isinstance(match, Hidden) for match in rule.matches)
     alike = (one for one in scene.rules(family, rule.table, rule.chain) if one.text == rule.text)
     is_first = next(alike, rule) is rule
-    return rule.specification if is_whole and is_first and rule.specification else str(rule.position)
+    words = rule.specification
+    return words if is_whole and is_first and words and not _CHANGED.search(words) else str(rule.position)
 
 
 def tried(scene: Scene, finding: Finding) -> Finding:

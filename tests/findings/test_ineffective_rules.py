@@ -443,3 +443,22 @@ def test_an_address_that_output_names_is_the_host_s(tmp_path: Path) -> None:
     )
     (tmp_path / "rules").write_text(CHAIN.format(rules))
     assert "output-drop" not in [one.code for one in iptsim.lint(tmp_path / "rules")]
+
+
+@pytest.mark.parametrize(
+    ("comment", "by_words"),
+    [
+        ("plain words", True),
+        (r"a \"word\"", True),
+        (r"don\'t", False),
+        ("for $5", False),
+        ("`id`", False),
+        ("now!or", False),
+    ],
+)
+def test_a_remedy_is_what_the_shell_passes_on(comment: str, by_words: bool, tmp_path: Path) -> None:
+    """bash(1): in double quotes, $, ` and ! are special, and a backslash before another character is kept."""
+    words = f'-p tcp -m comment --comment "{comment}" -j DROP'
+    (tmp_path / "rules").write_text(CHAIN.format(f"-A INPUT -p tcp -j DROP\n-A INPUT {words}\n"))
+    remedies = [str(one.remedy) for one in iptsim.lint(tmp_path / "rules") if one.code == "never-matches"]
+    assert remedies == [f"iptables -D INPUT {words if by_words else 2}"]
