@@ -450,6 +450,10 @@ def _does(
             return message("{rules} keeps the source address", rules=rules)
         case "translates":
             return message("{rules} changes the source address", rules=rules)
+        case "accepts" if condition.rule is not None and condition.rule.table == "nat":
+            return message(
+                "{rules} sends {packet} to a destination where it is accepted", rules=rules, packet=packet
+            )
         case "accepts":
             return message("{rules} accepts {packet}", rules=rules, packet=packet)
         case "blocks" if condition.rule is not None and condition.rule.table == "nat":

@@ -129,6 +129,7 @@ class Passage:
         sent: the packet as a local program sent it.
         route: the route of a local packet (skb_dst); OUTPUT may change it.
         translated: whether nat has changed its destination, at the last hook.
+        elsewhere: rules of nat that are not shown have sent it to another destination, where it arrives.
         gateway: the next hop that its route names, None for a neighbour on the link.
     """
 
@@ -137,6 +138,7 @@ class Passage:
     sent: Packet | None = None
     route: RouteResult | None = None
     translated: bool = False
+    elsewhere: bool = False
     gateway: int | None = None
 
 

@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.extensions.hidden import HiddenTarget
 from iptsim.languages import Text, message
-from iptsim.netfilter import hooks
+from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
@@ -18,6 +18,9 @@ from iptsim.packet import Context, Unknown, address_text
 
 #: Packet fields that a target may change and that are worth showing.
 _SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "secmark")
+
+#: Addresses that every receiver takes for its own.
+_LOOPBACK = {4: routing.LOOPBACK4, 6: range(1, 2)}
 
 
 def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None:
@@ -147,6 +150,8 @@ def _undecided(
         and not stated
         and _decide(kernel, unknown, target.name, prepared.rule, ACCEPTS)
     ):
+        # the rules that the packet meets at its new destination may let it pass
+        kernel.passage.elsewhere = translates and _is_filtered(kernel, context)
         return Verdict("ACCEPT", detail=unknown.reason)
     if translates and not stated and not _is_filtered(kernel, context):
         return Verdict("ACCEPT", detail=unknown.reason)  # whatever its new destination
@@ -165,20 +170,18 @@ def _precedes_nat(kernel: Kernel, context: Context) -> bool:
 
 
 def _bypasses_nat(kernel: Kernel, context: Context) -> bool:
-    """Return whether the receiver, to which the packet was redirected, reaches its sender without this host.
+    """Return whether the receiver, to which the packet was redirected, does not send its reply to this host.
 
-    Then only a new source makes the reply come back here, where its own source is translated back (hairpin NAT).
+    It reaches the sender on its own link, or takes a loopback address for its own. Then only a new source makes the
+    reply come back here, where its own source is translated back (hairpin NAT).
     """
+    packet = context.packet
     interface = kernel.namespace.interfaces.get(context.out_interface or "")
-    redirected = context.connection is not None and "DNAT" in context.connection.status
-    return (
-        redirected
-        and interface is not None
-        and any(
-            one.family == context.packet.family and one.covers(context.packet.src)
-            for one in interface.addresses
-        )
-    )
+    if interface is None or context.connection is None or "DNAT" not in context.connection.status:
+        return False
+    if packet.src in _LOOPBACK[packet.family]:
+        return interface.kind != "loopback"
+    return any(one.family == packet.family and one.covers(packet.src) for one in interface.addresses)
 
 
 def _is_filtered(kernel: Kernel, context: Context) -> bool:

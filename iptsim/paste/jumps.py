@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Table
 from iptsim.extensions.hidden import SHOW, HiddenTarget
 from iptsim.extensions.unknown import unknown_target
 from iptsim.languages import message
+from iptsim.paste.gap_rules import gap
 
 
 def make_unknown(table: Table, name: str) -> None:
@@ -42,21 +44,40 @@ def jumps(table: Table) -> list[str]:
 def unknown_chains(table: Table) -> list[str]:
     """Return the built-in chains that a listing of a table leaves out, if they may not be assumed to be empty.
 
-    Those of tables other than filter are, like tables that are not shown at all, unless one of them must lead to a
-    chain that is shown and blocks.
+    Those of tables other than filter are, like tables that are not shown at all, if one chain alone is listed. But one
+    of them must lead to a chain that is shown and decides packets, and POSTROUTING may be what brings replies back.
     """
-    if table.name != "filter" and not (table.name in ("raw", "mangle") and _blocks_uncalled(table)):
-        return []
-    return [name for name in BUILTIN_CHAINS[table.name] if name not in table.chains]
+    missing = [name for name in BUILTIN_CHAINS[table.name] if name not in table.chains]
+    several = len(BUILTIN_CHAINS[table.name]) - len(missing) > 1
+    if table.name == "filter" or several or _decides_uncalled(table):
+        return missing
+    is_nat = table.name == "nat" and any(chain.rules for chain in table.chains.values())
+    return [name for name in missing if name == "POSTROUTING" and is_nat]
 
 
-def _blocks_uncalled(table: Table) -> bool:
-    """Return whether a chain that no shown rule calls, though something may call it, blocks packets."""
+def _decides_uncalled(table: Table) -> bool:
+    """Return whether a chain that no shown rule calls, though something may call it, blocks or translates packets."""
     called = jumps(table)
     return any(
         not chain.builtin
         and name not in called
         and chain.references != 0
-        and any(rule.target_name in ("DROP", "REJECT") for rule in chain.rules)
+        and any(table.name == "nat" or rule.target_name in ("DROP", "REJECT") for rule in chain.rules)
         for name, chain in table.chains.items()
     )
+
+
+def open_beginnings(table: Table, places: Iterable[str]) -> None:
+    """Mark that rules may precede those that a text does not show, if further chains are called from somewhere.
+
+    Args:
+        table: the table.
+        places: the built-in chains in which the rules are.
+    """
+    called = set(jumps(table))
+    if any(
+        chain.rules and not chain.builtin and chain.references and chain.name not in called
+        for chain in table.chains.values()
+    ):
+        for chain in map(table.chains.__getitem__, places):
+            chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))

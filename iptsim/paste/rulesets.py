@@ -17,7 +17,7 @@ from iptsim.paste.binding import RuleBinder
 from iptsim.paste.callers import callers, conditions_of_jump
 from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
 from iptsim.paste.grown import grown_counters, lost_rules
-from iptsim.paste.jumps import jumps, make_unknown, unknown_chains, without_offloading
+from iptsim.paste.jumps import jumps, make_unknown, open_beginnings, unknown_chains, without_offloading
 from iptsim.paste.kube_marks import rules_of_marks
 from iptsim.paste.listed_again import (
     breaks_off,
@@ -452,7 +452,7 @@ class Builder:
         """Make chains of well-known programs reachable if the rules that call them are not shown."""
         if (family, table.name) in self._files:
             return  # a file for iptables-restore is complete
-        called = set(jumps(table))
+        called, added = set(jumps(table)), set[str]()
         for name, places in list(callers(table)):
             chain = table.chains[name]
             if name in called or chain.references == 0:
@@ -462,6 +462,8 @@ class Builder:
             for place in places:
                 jump = RuleItem(place, words, chain.line, f"-j {name}", position=0, hidden=hidden)
                 self._call(jump, table, self.maker.binder(self.rulesets[family]))
+                added.add(place)
+        open_beginnings(table, added)
 
     def _call(self, jump: RuleItem, table: Table, binder: RuleBinder) -> None:
         """Add a rule that calls a chain, unless the chain where it should be is shown as a whole."""
@@ -476,6 +478,8 @@ class Builder:
             rest = known.rules.pop()
             self._rule(jump, table, binder)
             known.rules.append(rest)
+            if known.rules and not is_gap(known.rules[0].target):
+                known.rules.insert(0, gap(table.name, known.name, jump.line))
 
     def _hide_chains(self, family: Family, table: Table) -> None:
         for name in unknown_chains(table):

@@ -100,7 +100,8 @@ def test_a_redirect_on_an_interface_whose_address_is_not_shown() -> None:
 
 
 GUESTS = (
-    "-A FORWARD -i wg0 -j ACCEPT\n-A FORWARD -o wg0 -j ACCEPT\n# iptables -t nat -S\n-P POSTROUTING ACCEPT\n"
+    "-A FORWARD -i wg0 -j ACCEPT\n-A FORWARD -o wg0 -j ACCEPT\n# iptables -t nat -S\n"
+    "-P PREROUTING ACCEPT\n-P INPUT ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n"
 )
 NAT = "-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\n"
 

@@ -309,7 +309,7 @@ class _Reader:
         filtered = self.command.filtered if self.command else ""
         rules = Rules(table, family, filtered=filtered, printed=True)
         if self._is_cut(table) and self.order:
-            if isinstance(self.order[-1], int):
+            if isinstance(self.order[-1], int) and not self.lines[self.last].ended:
                 self.order.pop()  # its end may be missing
             self.order.append(GapItem(self.chain, self.lines[self.last].number, ""))
         elif self._row_follows() or cut_heading_of(self.lines[self.last].text) is not None:
@@ -367,13 +367,22 @@ class _Reader:
                 self.rules[place] = (columns, phrases, line, text, chain)
 
     def _is_cut(self, table: str) -> bool:
-        """Return whether the text breaks off in this listing: its last line has no end, and chains are missing."""
-        if self.lines[self.last].ended:
-            return False
-        shown = {item.name for item in self.order if isinstance(item, ChainItem)}
-        expected = set(BUILTIN_CHAINS[table]) - ({"INPUT"} if table == "nat" else set())
+        """Return whether the text breaks off in this listing: it ends there, and chains are missing.
+
+        After a whole line, they must be chains that iptables lists later: the built-in ones in the order of the hooks,
+        then all others by name. One chain alone may be all that was asked for.
+        """
+        shown = [item.name for item in self.order if isinstance(item, ChainItem)]
+        builtin = [one for one in BUILTIN_CHAINS[table] if (table, one) != ("nat", "INPUT")]
         jumps = {columns.target for columns, *_ in self.rules if columns.target}
-        return not expected <= shown or any(_leads_on(one, 4) and one not in shown for one in jumps)
+        missing = {one for one in builtin if one not in shown}
+        missing |= {one for one in jumps if _leads_on(one, 4) and one not in shown}
+        if not self.lines[self.last].ended:
+            return bool(missing)
+        if self.last + 1 < len(self.lines) or not shown[1:]:
+            return False
+        order = [*builtin, *sorted({*shown, *missing} - {*builtin})]
+        return any(order.index(one) > order.index(shown[-1]) for one in missing if shown[-1] in order)
 
     def _row_follows(self) -> bool:
         """Return whether the listing ends within a chain, at a rule of which only the beginning is there."""
