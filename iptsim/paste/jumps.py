@@ -41,18 +41,23 @@ def jumps(table: Table) -> list[str]:
     return list(dict.fromkeys(rule.target.chain for rule in table.rules() if isinstance(rule.target, Jump)))
 
 
-def unknown_chains(table: Table) -> list[str]:
+def unknown_chains(table: Table, *, dumped: bool) -> list[str]:
     """Return the built-in chains that a listing of a table leaves out, if they may not be assumed to be empty.
 
-    Those of tables other than filter are, like tables that are not shown at all, if one chain alone is listed. But one
-    of them must lead to a chain that is shown and decides packets, and POSTROUTING may be what brings replies back.
+    Args:
+        table: the table.
+        dumped: it is from a dump, whose tables other than filter do not lack chains.
+
     """
     missing = [name for name in BUILTIN_CHAINS[table.name] if name not in table.chains]
-    several = len(BUILTIN_CHAINS[table.name]) - len(missing) > 1
-    if table.name == "filter" or several or _decides_uncalled(table):
+    # those of other tables are empty, like tables that are not shown, if no rule is shown, or no more than one chain;
+    # but one must lead to a chain that is shown and decides packets, and POSTROUTING may be what brings replies back
+    if table.name == "filter" or _decides_uncalled(table):
         return missing
-    is_nat = table.name == "nat" and any(chain.rules for chain in table.chains.values())
-    return [name for name in missing if name == "POSTROUTING" and is_nat]
+    if dumped or not any(chain.rules for chain in table.chains.values()):
+        return []
+    several = len(BUILTIN_CHAINS[table.name]) - len(missing) > 1
+    return [name for name in missing if several or name == "POSTROUTING"]
 
 
 def _decides_uncalled(table: Table) -> bool:

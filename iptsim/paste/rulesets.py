@@ -67,6 +67,7 @@ class Builder:
         self._broken: dict[tuple[Family, str], str] = {}
         self._before: dict[tuple[Family, str], Table] = {}
         self._printed: set[tuple[Family, str]] = set()
+        self._dumped: set[tuple[Family, str]] = set()
         #: tables that iptables -S printed
         self._listed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
@@ -168,8 +169,8 @@ class Builder:
             self._changed.discard((family, piece.table))
         if piece.is_open:
             self._fragments[family, piece.table] = piece
-        if piece.named and not piece.printed:
-            self._files.add((family, piece.table))
+        if piece.named:
+            (self._dumped if piece.printed else self._files).add((family, piece.table))
         if piece.printed:
             self._printed.add((family, piece.table))
         if piece.printed and piece.fragment and not piece.named and shows_chains(piece):
@@ -482,7 +483,7 @@ class Builder:
                 known.rules.insert(0, gap(table.name, known.name, jump.line))
 
     def _hide_chains(self, family: Family, table: Table) -> None:
-        for name in unknown_chains(table):
+        for name in unknown_chains(table, dumped=(family, table.name) in self._dumped):
             chain = table.chains[name] = Chain(table.name, name, "ACCEPT", declared=False)
             chain.rules.append(self._hidden(table, chain, 0, family, hidden_chain=True))
 
