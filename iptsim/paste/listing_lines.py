@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.dump.commands import POLICIES
-from iptsim.dump.ruleset import Counters
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.registry import find_target
 from iptsim.grammar import parser
@@ -280,3 +280,22 @@ def _is_protocol(text: str) -> bool:
 
 def _number(text: str) -> int:
     return int(text[:-1]) * _UNITS[text[-1]] if text[-1] in _UNITS else int(text)
+
+
+def lacks_chains(table: str, shown: Sequence[str], called: Collection[str], *, whole_line: bool) -> bool:
+    """Return whether a listing of a table that a text ends with lacks chains.
+
+    Args:
+        table: the table.
+        shown: the chains that it shows, in order.
+        called: the chains to which its rules jump.
+        whole_line: its last line has an end. Then iptables must list the missing chains later: the built-in ones in the
+            order of the hooks, then all others by name. One chain alone may be all that was asked for.
+    """
+    builtin = [one for one in BUILTIN_CHAINS[table] if (table, one) != ("nat", "INPUT")]
+    missing = {*builtin, *called} - {*shown}
+    if not whole_line:
+        return bool(missing)
+    order = [*BUILTIN_CHAINS[table], *sorted({*shown, *missing} - {*BUILTIN_CHAINS[table]})]
+    last = order.index(shown[-1]) if shown[1:] else len(order)
+    return any(order.index(one) > last for one in missing)

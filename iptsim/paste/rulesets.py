@@ -473,8 +473,7 @@ class Builder:
         if known is None:
             self._rule(jump, table, binder)
             if table.name != "nat":
-                home = table.chains[jump.chain]
-                home.rules.append(gap(table.name, home.name, jump.line, policy=True))
+                table.chains[jump.chain].rules.append(gap(table.name, jump.chain, jump.line, policy=True))
         elif known.rules and is_gap(known.rules[-1].target):
             rest = known.rules.pop()
             self._rule(jump, table, binder)

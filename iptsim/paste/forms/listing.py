@@ -28,6 +28,7 @@ from iptsim.paste.listing_lines import (
     filled_row,
     heading_of,
     is_row,
+    lacks_chains,
     layout_of,
     with_blank_column,
     without_addresses,
@@ -367,22 +368,12 @@ class _Reader:
                 self.rules[place] = (columns, phrases, line, text, chain)
 
     def _is_cut(self, table: str) -> bool:
-        """Return whether the text breaks off in this listing: it ends there, and chains are missing.
-
-        After a whole line, they must be chains that iptables lists later: the built-in ones in the order of the hooks,
-        then all others by name. One chain alone may be all that was asked for.
-        """
-        shown = [item.name for item in self.order if isinstance(item, ChainItem)]
-        builtin = [one for one in BUILTIN_CHAINS[table] if (table, one) != ("nat", "INPUT")]
-        jumps = {columns.target for columns, *_ in self.rules if columns.target}
-        missing = {one for one in builtin if one not in shown}
-        missing |= {one for one in jumps if _leads_on(one, 4) and one not in shown}
-        if not self.lines[self.last].ended:
-            return bool(missing)
-        if self.last + 1 < len(self.lines) or not shown[1:]:
+        """Return whether the text breaks off in this listing: it ends there, and chains are missing."""
+        if (ended := self.lines[self.last].ended) and self.last + 1 < len(self.lines):
             return False
-        order = [*builtin, *sorted({*shown, *missing} - {*builtin})]
-        return any(order.index(one) > order.index(shown[-1]) for one in missing if shown[-1] in order)
+        shown = [item.name for item in self.order if isinstance(item, ChainItem)]
+        called = {one.target for one, *_ in self.rules if one.target and _leads_on(one.target, 4)}
+        return lacks_chains(table, shown, called, whole_line=ended)
 
     def _row_follows(self) -> bool:
         """Return whether the listing ends within a chain, at a rule of which only the beginning is there."""
