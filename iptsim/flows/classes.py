@@ -243,7 +243,7 @@ def _answer(trace: Trace, reason: Reason) -> Answer:
         step.chain if step is not None else None,
         rule.position if rule is not None else None,
         (rule.line or None) if rule is not None else None,
-        rule.text if rule is not None else None,
+        rule.shown if rule is not None else None,
         source,
         destination,
         None,

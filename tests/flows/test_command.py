@@ -144,6 +144,16 @@ def test_a_full_disk_leaves_no_half_of_a_line(
     assert Path(file).read_text() == Path(whole).read_text()
 
 
+def test_a_rule_of_nftables_is_shown_as_nft_prints_it(
+    tmp_path: Path, log: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = "type filter hook prerouting priority 0;\nmeta l4proto { tcp, udp } drop\n"
+    (tmp_path / "rules").write_text(f"table inet f {{\nchain c {{\n{rules}}}\n}}\n")
+    assert main(["flows", str(tmp_path / "rules"), log, "--summary", "--json"]) == 0
+    deciders = json.loads(capsys.readouterr().out)["deciders"]
+    assert "meta l4proto { tcp, udp } drop" in [one["text"] for one in deciders]
+
+
 def test_summary_as_text(log: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flows", PUBLISHED, log, log]) == 0
     out = capsys.readouterr().out
