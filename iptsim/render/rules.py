@@ -209,7 +209,7 @@ def chain_lines(
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
         why = why_text(rule, host) if rule.position else say("assumed: not in the source")
         if rule.jump is not None and rule.jump.chain in idle:
-            why = f"{why} · {say('no effect')}"
+            why = " · ".join((why, say("no effect")))
         yield Text.assemble(" " * _INDENT, (f"{printable(why)}{_counted(rule.counters)}", "dim"))
 
 
