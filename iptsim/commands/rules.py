@@ -69,20 +69,23 @@ def run(arguments: argparse.Namespace) -> int:
         if given:
             raise UsageError(message("{option} requires --like-iptables", option=option))
     from iptsim.glossary import terms_in
-    from iptsim.render.rules import rules_json, rules_lines
+    from iptsim.render.rules import nft_rules_lines, rules_json, rules_lines
 
     host, ruleset = open_rules(arguments)
     if arguments.json:
         out = rules_json(ruleset, host, table=arguments.table, chain=arguments.chain)
         if arguments.teach:
-            lines = rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain)
-            out["teach"] = [term.as_json() for term in terms_in(line.plain for line in lines)]
+            words = rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain)
+            out["teach"] = [term.as_json() for term in terms_in(line.plain for line in words)]
         print_json(out)
         return ANSWERED
     marks = _marks(arguments, host)
     console = output(arguments)
     shown = []
-    for line in rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain, marks=marks):
+    lines = list(rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain, marks=marks))
+    if arguments.table is None and arguments.chain is None:
+        lines += nft_rules_lines(host, arguments.family, below=bool(lines))
+    for line in lines:
         console.show(line)
         shown.append(line.plain)
     if arguments.teach:

@@ -8,13 +8,15 @@ from typing import Any
 
 from rich.text import Text
 
-from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset, Table
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Rule, Ruleset, Table
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
 from iptsim.languages import joined, say, say_many
+from iptsim.netfilter.namespaces import nft_programs
 from iptsim.owners.chain_owners import ChainOwners, chain_owners
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
+from iptsim.packet import Family
 from iptsim.render.marks import NONE, Marks
 
 SCHEMA = "iptsim.rules/1"
@@ -84,6 +86,20 @@ def rules_lines(
     if marks is not None:
         yield Text("")
         yield from marks.legend.split("\n")
+
+
+def nft_rules_lines(host: Host, family: Family, *, below: bool) -> Iterator[Text]:
+    """Yield the lines that show the base chains of nftables whose rules iptsim evaluates, and what they call.
+
+    Args:
+        host: the host.
+        family: the address family of the packets.
+        below: other lines precede.
+    """
+    for number, program in enumerate(nft_programs(host.namespace, family)):
+        if number or below:
+            yield Text("")
+        yield from rules_lines(program.ruleset, host)
 
 
 def idle_chains(table: Table) -> frozenset[str]:
@@ -182,6 +198,8 @@ def chain_text(chain: Chain, owners: ChainOwners | None = None) -> str:
         chain: the chain.
         owners: the owners of the ruleset's chains; None to use only the chain's name.
     """
+    if chain.builtin and chain.table not in BUILTIN_CHAINS:
+        return say("base chain of nftables, policy {policy}", policy=chain.policy or "ACCEPT")
     if chain.builtin:
         return say("built in, policy {policy}", policy=chain.policy or "ACCEPT") + _counted(chain.counters)
     owner = (owners or ChainOwners((chain.name,))).chain(chain.name)
@@ -205,7 +223,7 @@ def chain_lines(
         yield Text("  " + say("no rules"), "dim")
     for rule in chain.rules:
         mark = marks.of(rule) if marks is not None else NONE
-        yield Text.assemble((mark, "bold"), f"{rule.position or '':4}  ", (printable(rule.text), "cyan"))
+        yield Text.assemble((mark, "bold"), f"{rule.position or '':4}  ", (printable(rule.shown), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
         why = why_text(rule, host) if rule.position else say("assumed: not in the source")
         if rule.jump is not None and rule.jump.chain in idle:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import iptsim
-from iptsim.render.rules import idle_chains, rules_lines
+from iptsim import load_host
+from iptsim.render.rules import idle_chains, nft_rules_lines, rules_lines
 
 HEAD = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 #: ZONE leads to chains without rules only, OPEN to one with a rule; the condition of SEEN keeps a list of addresses.
@@ -52,3 +53,17 @@ def test_a_chain_that_is_asked_for_is_shown(tmp_path: Path) -> None:
     host = host_of(tmp_path)
     lines = [line.plain for line in rules_lines(host.rulesets[4], host, chain="ZONE_pre")]
     assert lines == ["filter ZONE_pre   created by hand or by an unknown program", "  no rules"]
+
+
+def test_rules_of_nftables_are_shown_as_nft_prints_them(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n"
+        "\t\ttcp dport 22 accept\n\t}\n}\n"
+    )
+    lines = [line.plain for line in nft_rules_lines(load_host(path), 4, below=False)]
+    assert lines[:3] == [
+        "inet filter input   base chain of nftables, policy DROP",
+        "    1  tcp dport 22 accept",
+        "       packets of protocol tcp, to port 22: accept",
+    ]
