@@ -91,6 +91,13 @@ def run(arguments: argparse.Namespace) -> int:
         picture = topology_picture(host, explanation, family=family)
     else:
         ruleset = rules_of(host, arguments, family)
+        if not any(ruleset.tables.values()) and host.namespace.nftables is not None:
+            raise UsageError(
+                message(
+                    "{source} has no rules of iptables to draw; `iptsim rules` shows those of nftables",
+                    source=arguments.source,
+                )
+            )
         picture = chains_picture(
             ruleset,
             arguments.table,

@@ -153,3 +153,14 @@ def test_only_the_path_requires_a_packet_on_chains(capsys: pytest.CaptureFixture
     assert main(words) == 2
     assert main([*words, "--topology", "--from", "client", "--to", "web:80"]) == 2
     assert capsys.readouterr().err.count("--only-path requires a packet") == 2
+
+
+def test_a_host_with_nftables_alone_has_no_rules_to_draw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "table ip t {\n\tchain c {\n\t\ttype filter hook input priority 0; policy drop;\n\t}\n}\n"
+    )
+    assert main(["graph", str(path)]) == 2
+    assert "`iptsim rules` shows those of nftables" in capsys.readouterr().err
