@@ -224,6 +224,7 @@ ANALYSES: tuple[Analysis, ...] = (
     counters.dropped,
     chains.empty,
     chains.nat_empty,
+    docker_networks.writing_no_rules,
     source_ports.trusted,
     source_ports.blocked,
     masked_clients.masked,

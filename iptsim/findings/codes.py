@@ -454,6 +454,9 @@ CODES: dict[str, Kind] = {
         message("In a pasted text: the rules and policies that have blocked packets, by their counters."),
     ),
     "nat-empty": Kind("info", message("In a pasted text: table nat has no rules.")),
+    "docker-writes-no-rules": Kind(
+        "info", message("In a pasted text: dockerd runs with iptables=false, so it writes no rules.")
+    ),
     "closed-by-default": Kind(
         "info",
         message(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, called
@@ -117,6 +118,29 @@ def not_masquerading(scene: Scene) -> Iterator[Finding]:
                 shown,
                 family,
             )
+
+
+def writing_no_rules(scene: Scene) -> Iterator[Finding]:
+    """Tell, of a pasted text, that dockerd's settings make it write no rules, if none of its rules are left."""
+    daemon = scene.host.daemon
+    if scene.host.pasted is None or daemon is None or daemon.iptables is not False or 4 not in scene.families:
+        return
+    if any(not DOCKER_CHAINS.isdisjoint(scene.table(4, table).chains) for table in ("filter", "nat")):
+        return
+    yield Finding(
+        "docker-writes-no-rules",
+        message("dockerd runs with iptables=false, so it writes no rules for its containers."),
+        (Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false"),),
+        message(
+            "It does not masquerade what they send: unless another rule does, other networks see private addresses,"
+            " and no reply comes back. Only docker-proxy takes connections to published ports, so INPUT decides about"
+            " them."
+        ),
+        message(
+            "Remove iptables=false and restart Docker, or masquerade for each network: {command}",
+            command="iptables -t nat -A POSTROUTING -s SUBNET ! -o BRIDGE -j MASQUERADE",
+        ),
+    )
 
 
 def _switched_off(scene: Scene, network: Network) -> Evidence | None:

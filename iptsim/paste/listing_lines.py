@@ -61,6 +61,8 @@ _PHRASE = re.compile(
     r"(?:tcp|udp|sctp)\s+!?(?:[sd]pts?:|flags:)|icmp\s?type|(?:ct)?state\s+[A-Z]|/\*|to:|reject-with\s|match-set\s"
     r"|ADDRTYPE\s|multiport\s|LOG\s|limit:|mark match\s|PHYSDEV\s|redir\s|recent:\s|owner\s"
 )
+#: What DNAT and SNAT print before the new address.
+_NO_DESTINATION = re.compile(r"(?:^|\s)to:$")
 
 
 class Columns(NamedTuple):
@@ -168,7 +170,7 @@ def with_blank_column(text: str, places: tuple[int, int] | None) -> str | None:
 
 
 def without_addresses(text: str, layout: str | None, *, blank: bool) -> str | None:
-    """Return a row with marks for both addresses, which were taken out; None for another row.
+    """Return a row with marks for both addresses, which were taken out, and for that of a target; None for another row.
 
     Args:
         text: the row.
@@ -181,7 +183,8 @@ def without_addresses(text: str, layout: str | None, *, blank: bool) -> str | No
     words = behind.split(None, 2) if "verbose" in layout else ["", "", behind.strip()]
     if len(words) < (2 if blank else 3) or (len(words) > 2 and not _PHRASE.match(words[2])):
         return None
-    return f"{begun} -- {words[0]} {words[1]} {MISSING} {MISSING} {''.join(words[2:])}".rstrip()
+    rest = _NO_DESTINATION.sub(rf"\g<0>{MISSING}", "".join(words[2:]))
+    return f"{begun} -- {words[0]} {words[1]} {MISSING} {MISSING} {rest}".rstrip()
 
 
 def ends_cut(text: str) -> bool:

@@ -57,6 +57,31 @@ def test_masquerading_switched_off_in_a_networks_options(tmp_path: Path) -> None
     )
 
 
+NAT = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+{}COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "rules", "found"),
+    [
+        ('{"iptables": false}', "", True),
+        ("ExecStart=/usr/bin/dockerd -H fd:// --iptables=false", "", True),
+        ('{"iptables": true}', "", False),
+        ('{"log-level": "warn"}', "", False),
+        ('{"iptables": false}', ":DOCKER - [0:0]\n-A DOCKER -i docker0 -j RETURN\n", False),
+    ],
+)
+def test_settings_that_make_docker_write_no_rules(
+    tmp_path: Path, setting: str, rules: str, found: bool
+) -> None:
+    """dockerd(8): --iptables enables "Docker's addition of iptables rules"."""
+    assert ("docker-writes-no-rules" in lint(tmp_path, f"{setting}\n\n{NAT.format(rules)}")) is found
+
+
 @pytest.mark.parametrize("source", ["203.0.113.9", "badhost.example"])
 def test_senders_blocked_in_a_chain_of_docker(tmp_path: Path, source: str) -> None:
     found = lint(tmp_path, f"iptables -A DOCKER -s {source} -j REJECT\n")["docker-chain-edited"]

@@ -26,6 +26,15 @@ ACCEPT  loopback
 ACCEPT  tcp dpt:22
 REJECT  all -- 0.0.0.0/0  0.0.0.0/0  reject-with icmp-host-prohibited
 """
+WITHOUT_ADDRESSES = """\
+$ iptables -t nat -L DOCKER -n -v
+Chain DOCKER (2 references)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 RETURN     all  --  docker0 *
+    9   540 DNAT       tcp  --  !docker0 *              tcp dpt:8081 to:
+    7   420 DNAT       tcp  --  !docker0 *              tcp dpt:8082 to:
+    3   180 DNAT       tcp  --  !docker0 *              to:
+"""
 UNSHOWN_NAT = """\
 *filter
 :FORWARD DROP [0:0]
@@ -333,6 +342,13 @@ def test_a_chain_that_is_listed_again_belongs_to_another_listing() -> None:
     rulesets = read(f"{chain}{drops[0]}\n\n{chain}{drops[1]}\n").rulesets
     shown = [rulesets[family].chain("filter", "DOCKER-ISOLATION-STAGE-1") for family in (4, 6)]
     assert [len(chain.rules) if chain else 0 for chain in shown] == [1, 1]
+
+
+def test_new_addresses_that_were_taken_out() -> None:
+    """What iptables prints as the new address is behind `to:`."""
+    rules = read(WITHOUT_ADDRESSES).rulesets[4].tables["nat"].chains["DOCKER"].rules[1:]
+    assert ["--to-destination" in rule.text for rule in rules] == [True] * 3
+    assert ["-d ? " in rule.text for rule in rules] == [True] * 3
 
 
 def test_a_port_forward_to_a_variable_may_lead_elsewhere() -> None:
