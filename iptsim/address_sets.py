@@ -78,6 +78,15 @@ class AddressSet:
     def __sub__(self, other: AddressSet) -> AddressSet:
         return self & ~other
 
+    def meets(self, other: AddressSet) -> bool:
+        """Return whether two sets have an address in common; fast if one of them has few ranges."""
+        few, many = sorted((self.spans, other.spans), key=len)
+        for low, high in few:
+            place = bisect_right(many, (high, _last(self.family))) - 1
+            if place >= 0 and many[place][1] >= low:
+                return True
+        return False
+
     def __le__(self, other: AddressSet) -> bool:
         return not self - other
 

@@ -27,10 +27,13 @@ def only(scene: Scene) -> Iterator[Finding]:
             rules = [rule for _, own in chains_of(scene, family, "input") for rule in own]
         if any(is_gap(rule.target) for rule in rules):
             continue
+        accepting = [rule for rule in rules if _accepts_new(rule)]
         found: list[tuple[Rule, Explanation]] = []
         for rule in rules:
             fields = {name: value for name, value in header(rule).items() if name != "state"}
-            if not _is_for_established(rule) or "dport" not in fields or _accepts_new(rules, fields["dport"]):
+            if not _is_for_established(rule) or "dport" not in fields:
+                continue
+            if any(takes_port(other, fields["dport"]) for other in accepting):
                 continue
             shown = scene.ask("internet", "host", family, **fields)
             if shown is not None and blocked_at(shown, "INPUT") is not None:
@@ -55,14 +58,13 @@ def _is_for_established(rule: Rule) -> bool:
     return rule.target_name == "ACCEPT" and bool(states) and states <= _REPLIES and one_port
 
 
-def _accepts_new(rules: list[Rule], port: int) -> bool:
-    """Return whether a rule accepts new connections to a port, be it from some addresses or by some interfaces only."""
-    return any(
+def _accepts_new(rule: Rule) -> bool:
+    """Return whether a rule accepts new connections, be it from some addresses or by some interfaces only."""
+    states = {state for match in rule.matches for state in states_of(match)}
+    return (
         rule.target_name == "ACCEPT"
         and rule.parameters.in_interface != "lo"
-        and ({state for match in rule.matches for state in states_of(match)} or {"NEW"}) & {"NEW"}
-        and takes_port(rule, port)
-        for rule in rules
+        and (not states or "NEW" in states)
     )
 
 

@@ -221,7 +221,7 @@ class Watch:
         """Yield the rules that treat some addresses differently from the packet's."""
         for seen in self._seen.values():
             apart = ~seen.matching if self.address in seen.matching else seen.matching
-            if apart & others:
+            if apart.meets(others):
                 yield seen.rule, seen.condition
 
 

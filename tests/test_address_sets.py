@@ -1,0 +1,22 @@
+"""Sets of addresses, compared with sets of numbers."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from iptsim.address_sets import AddressSet
+
+#: Every set of the addresses 0 to 4.
+SETS = [
+    frozenset(number for number, chosen in enumerate(flags) if chosen)
+    for flags in product((False, True), repeat=5)
+]
+
+
+def ranges(numbers: frozenset[int]) -> AddressSet:
+    return AddressSet.of(4, ((one, one) for one in numbers))
+
+
+def test_sets_meet_if_they_have_an_address_in_common() -> None:
+    for one, other in product(SETS, SETS):
+        assert ranges(one).meets(ranges(other)) is bool(one & other)
