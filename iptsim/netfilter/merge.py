@@ -129,7 +129,8 @@ def _either_maybe(yes: list[Step], no: list[Step]) -> list[Step]:
 
 def _merge_legs(yes: Leg, no: Leg) -> Leg:
     """Make one leg of two: steps that only one of them has are "maybe"."""
-    left, right = [step.key() for step in yes.steps], [step.key() for step in no.steps]
+    numbers: dict[Any, int] = {}
+    left, right = _numbered(yes.steps, numbers), _numbered(no.steps, numbers)
     if left == right:
         steps = _either_maybe(yes.steps, no.steps)
     else:
@@ -146,3 +147,20 @@ def _merge_legs(yes: Leg, no: Leg) -> Leg:
     return replace(
         yes, steps=steps, verdict=verdict, delivered=delivered if verdict in ("ACCEPT", "DEPENDS") else None
     )
+
+
+def _numbered(steps: list[Step], numbers: dict[Any, int]) -> list[int]:
+    """Return a number for each step: equal ones are the same step, reached by the same calls.
+
+    Args:
+        numbers: the numbers given so far, which are extended.
+    """
+    found: list[int] = []
+    #: by depth, the number of the step that called the chain
+    callers: dict[int, int] = {}
+    for step in steps:
+        key = step.key(), callers.get(step.depth)
+        found.append(numbers.setdefault(key, len(numbers)))
+        if step.called:
+            callers[step.depth + 1] = found[-1]
+    return found
