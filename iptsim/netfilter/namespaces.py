@@ -19,24 +19,18 @@ from iptsim.packet import FAMILIES, Family
 
 
 class Namespaces:
-    """The hooks of a host and of its containers; the rules of a container are read when a packet first enters it."""
+    """The hooks of a host and of its containers; the rules of a container are read when a packet first enters it.
 
-    def __init__(self, host: Host) -> None:
+    Args:
+        host: the host.
+        like: those of a host that differs only in its own network: its rules need no second preparation.
+    """
+
+    def __init__(self, host: Host, like: Namespaces | None = None) -> None:
         self.host = host
-        sources = (host.rulesets, host.extra_rulesets)
-        # the rules of tables that are not shown switch it on wherever there is nat
-        tracked = {
-            family
-            for shown in sources
-            for family, ruleset in shown.items()
-            if host.inferred and unseen_tables((ruleset,))
-        }
-        tracked |= {entry.connection.family for entry in host.conntrack}
-        programs: dict[int, list[Program]] = {}
-        for rulesets in sources:
-            for family, ruleset in rulesets.items():
-                programs.setdefault(family, []).append(Program(ruleset, conntrack_on=family in tracked))
-        self._of_host = Hooks(programs, host.namespace.nftables)
+        programs = like._programs if like is not None else _programs_of_host(host)
+        self._programs: dict[int, list[Program]] = programs
+        self._of_host = Hooks(self._programs, host.namespace.nftables)
         self._of_containers: dict[str, Hooks] = {}
 
     def hooks_of(self, namespace: Namespace) -> Hooks:
@@ -89,4 +83,22 @@ def _programs(namespace: Namespace) -> dict[int, list[Program]]:
         if text and text.strip():
             source = f"iptables-save of {namespace.name}"
             found[family] = [Program(loads(text, source=source, family=family))]
+    return found
+
+
+def _programs_of_host(host: Host) -> dict[int, list[Program]]:
+    """Prepare the rules of a host, of both backends."""
+    sources = (host.rulesets, host.extra_rulesets)
+    # the rules of tables that are not shown switch it on wherever there is nat
+    tracked = {
+        family
+        for shown in sources
+        for family, ruleset in shown.items()
+        if host.inferred and unseen_tables((ruleset,))
+    }
+    tracked |= {entry.connection.family for entry in host.conntrack}
+    found: dict[int, list[Program]] = {}
+    for rulesets in sources:
+        for family, ruleset in rulesets.items():
+            found.setdefault(family, []).append(Program(ruleset, conntrack_on=family in tracked))
     return found

@@ -55,15 +55,19 @@ def simulator_of(host: Host) -> Simulator:
 class Simulator:
     """A host prepared for many questions; between them, the host must not change.
 
+    Args:
+        host: the host.
+        like: a simulator of a host that differs only in its own network; what it has prepared is used again.
+
     Attributes:
         host: the host.
         namespaces: its hooks and those of its containers.
         kept: a cache of other data derived from the host, by name.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, like: Simulator | None = None) -> None:
         self.host = host
-        self.namespaces = Namespaces(host)
+        self.namespaces: Namespaces = Namespaces(host, like.namespaces if like is not None else None)
         self._missing: dict[int, list[Text]] = {}
         self._refused: dict[int, list[Text]] = {}
         #: assumption -> why it has no effect; "" where it could have had one
@@ -131,7 +135,7 @@ class Simulator:
             other = with_way_back(self.host, start)
             if len(self._behind) >= _KEPT:
                 self._behind.clear()
-            self._behind[key] = Simulator(other) if other is not None else None
+            self._behind[key] = Simulator(other, like=self) if other is not None else None
         return self._behind[key]
 
     def rulesets(self) -> list[Ruleset]:
