@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.values import Network
+from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import Interface, InterfaceAddress
 from iptsim.owners.docker import is_dockers
@@ -80,6 +81,19 @@ def networks_behind(scene: Scene, family: Family) -> Iterator[Behind]:
                 yield Behind(name, _member(scene, family, name) or SOME_GUEST[family], rule)
     if scene.host.inferred and not found and not _names_others(scene, family):
         yield from _masqueraded(scene, family)
+
+
+def accepted_by_nftables(scene: Scene, family: Family) -> Iterator[Behind]:
+    """Yield the bridges and tunnels whose packets a base chain of nftables accepts in forward, as those of LXD do."""
+    found = {behind.interface for behind in networks_behind(scene, family)}
+    for _, rules in chains_of(scene, family, "forward"):
+        for rule in rules:
+            name, negated = rule.parameters.in_interface, rule.parameters.negated
+            if rule.target_name != "ACCEPT" or name is None or name in found or not NAMES.fullmatch(name):
+                continue
+            if not rule.matches and not negated and not _is_known(scene, family, name):
+                found.add(name)
+                yield Behind(name, SOME_GUEST[family], rule)
 
 
 def _masqueraded(scene: Scene, family: Family) -> Iterator[Behind]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from iptsim.dump.ruleset import Chain, Jump, tool_of
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import (
     SOME_GUEST,
     Behind,
+    accepted_by_nftables,
     ask_outside,
     guests_beside,
     lans_behind,
@@ -18,6 +19,7 @@ from iptsim.findings.behind import (
 )
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, of_policy, of_rule
+from iptsim.findings.nftables import NOT_FINAL
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_many, message_sentences
@@ -45,7 +47,7 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
                 yield from _without_docker(scene, family, forward)
             continue
         found = False
-        others = (networks_behind, lans_behind, guests_beside)
+        others = (networks_behind, lans_behind, guests_beside, accepted_by_nftables)
         for behind in chain.from_iterable(find(scene, family) for find in others):
             shown = ask_outside(scene, family, behind)
             if shown is not None and _dropped_by_policy(shown, only_request=behind.is_guess):
@@ -60,10 +62,14 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
 
 
 def _without_docker(scene: Scene, family: Family, forward: Chain) -> Iterator[Finding]:
-    """Find, in a pasted text, masqueraded networks that the policy of FORWARD drops; or a policy that drops all."""
+    """Find, in a pasted text, networks that the policy of FORWARD drops, or a policy that drops all.
+
+    The networks are those that rules masquerade, or that nftables accepts.
+    """
     found = False
-    for behind in networks_behind(scene, family):
-        shown = ask_outside(scene, family, behind) if _is_masqueraded(scene, family, behind) else None
+    masqueraded = [one for one in networks_behind(scene, family) if _is_masqueraded(scene, family, one)]
+    for behind in (*masqueraded, *accepted_by_nftables(scene, family)):
+        shown = ask_outside(scene, family, behind)
         if shown is not None and shown.verdict == "DROP" and _dropped_by_policy(shown, only_request=True):
             found = True
             yield _cuts_off(scene, family, forward, behind, shown)
@@ -246,7 +252,9 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
         (of_policy(forward), *([of_rule(behind.rule)] if behind.rule else [])),
         message_sentences(
             message("Docker sets this policy when it enables ip_forward.") if of_docker else "",
-            message("No rule accepts the traffic of {name}, so the policy drops it.", name=behind.name),
+            message("No rule accepts the traffic of {name}, so the policy drops it.", name=behind.name)
+            if behind.rule is None or behind.rule.table in BUILTIN_CHAINS
+            else NOT_FINAL,
             message(
                 "FORWARD also sees packets that {name} switches between its ports, because"
                 " net.bridge.bridge-nf-call-iptables is on.",

@@ -18,7 +18,8 @@ from iptsim.packet import Family, address_text, protocol_name
 
 #: A placeholder for the interface of a network behind the host, where the source shows none.
 _UNKNOWN = "INTERFACE"
-_NOT_FINAL = message(
+#: Why an accept of another chain does not help.
+NOT_FINAL = message(
     "A packet passes all base chains of a hook. An accept in another one, of Docker, Podman or LXD, is not"
     " final: this chain still drops the packet."
 )
@@ -72,7 +73,7 @@ def _drops_the_rest(scene: Scene, family: Family, chain: str, evidence: Evidence
         "nftables-forward-drop",
         message("The nftables chain {chain} drops what it does not accept itself.", chain=chain),
         (evidence,),
-        _NOT_FINAL,
+        NOT_FINAL,
         _remedy(chain, _UNKNOWN),
         ask_outside(scene, family, Behind("tun0", SOME_GUEST[family])),
         family,
@@ -150,7 +151,7 @@ def _published(
             name=publication.container.name,
         ),
         (of_step(scene, family, step),),
-        _NOT_FINAL,
+        NOT_FINAL,
         message("Accept it in this chain, too: {there}", there=f"nft insert rule {chain} {to} {port} accept"),
         shown,
         family,
@@ -163,7 +164,7 @@ def _finding(scene: Scene, family: Family, name: str, step: Step, shown: Explana
         "nftables-drops-forwarded" if name != _UNKNOWN else "nftables-forward-drop",
         _summary(chain, name, step),
         (of_step(scene, family, step),),
-        _NOT_FINAL,
+        NOT_FINAL,
         _remedy(chain, name),
         shown,
         family,
