@@ -122,15 +122,16 @@ def not_masquerading(scene: Scene) -> Iterator[Finding]:
 
 def writing_no_rules(scene: Scene) -> Iterator[Finding]:
     """Tell, of a pasted text, that dockerd's settings make it write no rules, if none of its rules are left."""
-    daemon = scene.host.daemon
-    if scene.host.pasted is None or daemon is None or daemon.iptables is not False or 4 not in scene.families:
+    pasted, daemon = scene.host.pasted, scene.host.daemon
+    if pasted is None or daemon is None or daemon.iptables is not False or 4 not in scene.families:
         return
     if any(not DOCKER_CHAINS.isdisjoint(scene.table(4, table).chains) for table in ("filter", "nat")):
         return
+    in_file = any(one.form == "daemon.json" for one in pasted.segments)
     yield Finding(
         "docker-writes-no-rules",
         message("dockerd runs with iptables=false, so it writes no rules for its containers."),
-        (Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false"),),
+        (Evidence("daemon.json" if in_file else "dockerd", "iptables=false"),),
         message(
             "It does not masquerade what they send: unless another rule does, other networks see private addresses,"
             " and no reply comes back. Only docker-proxy takes connections to published ports, so INPUT decides about"

@@ -79,7 +79,17 @@ def test_settings_that_make_docker_write_no_rules(
     tmp_path: Path, setting: str, rules: str, found: bool
 ) -> None:
     """dockerd(8): --iptables enables "Docker's addition of iptables rules"."""
-    assert ("docker-writes-no-rules" in lint(tmp_path, f"{setting}\n\n{NAT.format(rules)}")) is found
+    text = f"{setting}\n\n{NAT.format(rules)}"
+    assert ("docker-writes-no-rules" in lint(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [('{"iptables": false}', "daemon.json"), ("ExecStart=/usr/bin/dockerd --iptables=false", "dockerd")],
+)
+def test_where_the_setting_is(tmp_path: Path, setting: str, place: str) -> None:
+    found = lint(tmp_path, f"{setting}\n\n{NAT.format('')}")["docker-writes-no-rules"]
+    assert [str(one.place) for one in found.evidence] == [place]
 
 
 @pytest.mark.parametrize("source", ["203.0.113.9", "badhost.example"])
