@@ -24,6 +24,8 @@ _IPV6 = re.compile(
     )""",
     re.VERBOSE,
 )
+#: What `iptables --version` prints.
+_VERSION = re.compile(r"ip6?tables v\d[\d.]* \((?P<backend>legacy|nf_tables)\)")
 
 
 class Header(NamedTuple):
@@ -53,6 +55,12 @@ def read_header(comment: str) -> Header | None:
         if "legacy" in program:
             backend = "legacy"
     return Header(family, version, backend)
+
+
+def printed_backend(line: str) -> str | None:
+    """Return the variant that a line of `iptables --version` names, "nf_tables" or "legacy"; None for other lines."""
+    found = _VERSION.fullmatch(line.strip())
+    return found["backend"] if found else None
 
 
 def warns_of_legacy(comment: str) -> bool:

@@ -223,6 +223,7 @@ ANALYSES: tuple[Analysis, ...] = (
     counters.lost,
     counters.dropped,
     chains.empty,
+    backends.two_variants,
     chains.nat_empty,
     docker_networks.writing_no_rules,
     source_ports.trusted,

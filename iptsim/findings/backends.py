@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.header import warns_of_legacy
+from iptsim.dump.header import printed_backend, warns_of_legacy
 from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy
@@ -68,6 +68,27 @@ def mixed(scene: Scene) -> Iterator[Finding]:
                 None,
                 family,
             )
+
+
+def two_variants(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, versions of iptables of both variants, as in a host and its container."""
+    pasted = scene.host.pasted
+    by_variant = {printed_backend(text): (line, text) for line, text in pasted.versions} if pasted else {}
+    if len(by_variant) < 2 or scene.host.extra_rulesets:
+        return
+    yield Finding(
+        "two-variants",
+        message("The text shows iptables in both variants, legacy and nf_tables."),
+        tuple(Evidence(message("line {line}", line=line), text) for line, text in by_variant.values()),
+        message(
+            "Each lists and changes only rules of its own, but the kernel runs both: rules that a program, or a"
+            " container in the host's network, writes with the other variant do not show in the list."
+        ),
+        message(
+            "List the rules of both: iptables-legacy-save; iptables-nft-save. In containers that write rules for the"
+            " host use the variant of the host."
+        ),
+    )
 
 
 _MIXED_REMEDY = message(

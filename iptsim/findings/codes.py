@@ -453,6 +453,9 @@ CODES: dict[str, Kind] = {
         "info",
         message("In a pasted text: the rules and policies that have blocked packets, by their counters."),
     ),
+    "two-variants": Kind(
+        "info", message("In a pasted text: versions of iptables of both variants, legacy and nf_tables.")
+    ),
     "nat-empty": Kind("info", message("In a pasted text: table nat has no rules.")),
     "docker-writes-no-rules": Kind(
         "info", message("In a pasted text: dockerd runs with iptables=false, so it writes no rules.")

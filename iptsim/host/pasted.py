@@ -354,6 +354,7 @@ class Pasted:
         interfaces: those whose addresses it shows.
         policies: the policies of firewalld that it lists.
         quoted: commands in a Compose file that fail because of their quotation marks.
+        versions: the lines in which iptables printed its version and variant.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -388,6 +389,7 @@ class Pasted:
     interfaces: frozenset[str] = frozenset()
     policies: tuple[FirewalldPolicy, ...] = ()
     quoted: tuple[QuotedCommand, ...] = ()
+    versions: tuple[tuple[int, str], ...] = ()
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

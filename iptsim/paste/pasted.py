@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
+from iptsim.dump.header import printed_backend
 from iptsim.extensions.base import quote
 from iptsim.host.model import Host
 from iptsim.host.pasted import EngineError, FailedCommand, ListedPort, LoggedLine, Pasted, RefusedCommand
@@ -123,6 +124,7 @@ def pasted(
         ),
         policies=tuple(policies(reading.of(Policy))),
         quoted=tuple(quoted_commands(lines)) if reading.of(Settings) else (),
+        versions=tuple((line.number, line.text.strip()) for line in lines if printed_backend(line.text)),
         zones=tuple(full_zones(reading.of(Zone))),
         unresolved=unresolved,
         groups=joined_groups(reading.of(Logged), rules),
