@@ -25,7 +25,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def with_breaks(line: str) -> list[str]:
-    r"""Return the lines of a dump that stand in one line, or the line itself.
+    r"""Return the lines of a dump that are joined in one line, or the line itself.
 
     >>> with_breaks("-A INPUT -i lo -j ACCEPT-A INPUT -j DROPCOMMIT")
     ['-A INPUT -i lo -j ACCEPT', '-A INPUT -j DROP', 'COMMIT']

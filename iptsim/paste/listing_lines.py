@@ -293,7 +293,7 @@ def lacks_chains(table: str, shown: Sequence[str], called: Collection[str], *, w
         shown: the chains that it shows, in order.
         called: the chains to which its rules jump.
         whole_line: its last line has an end. Then iptables must list the missing chains later: the built-in ones in the
-            order of the hooks, then all others by name. One chain alone may be all that was asked for.
+            order of the hooks, then all others by name. A command may have listed one chain alone.
     """
     builtin = [one for one in BUILTIN_CHAINS[table] if (table, one) != ("nat", "INPUT")]
     missing = {*builtin, *called} - {*shown}

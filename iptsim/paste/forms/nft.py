@@ -429,7 +429,7 @@ def _targets_of_elements(elements: Iterable[Any]) -> Iterator[str]:
 def _place_of(lines: list[Line], at: int) -> tuple[str, str]:
     """Return the family and the name of the table that chains are of, by what their rules do.
 
-    The chain before the first one may have lost its heading.
+    The heading of the chain before the first one may be missing.
     """
     text = "\n".join(line.text for line in lines[at : at + _READ])
     if _FIREWALLD.match(lines[at].text):
