@@ -140,7 +140,10 @@ def logs_only(scene: Scene) -> Iterator[Finding]:
                 continue
             found = _let_through(scene, family, chain, hooks.get(chain.name, ()))
             if found is not None:
-                yield _logs_only(family, chain, *found)
+                caller, shown = found
+                evidence = (of_rule(caller), *map(of_rule, chain.rules[:SHOWN]))
+                command = f"{tool_of(family)} -A {chain.name} -j DROP"
+                yield logs_only_finding(family, chain.name, evidence, command, shown)
 
 
 def _let_through(
@@ -157,12 +160,22 @@ def _let_through(
     return None
 
 
-def _logs_only(family: Family, chain: Chain, caller: Rule, shown: Explanation) -> Finding:
-    command = f"{tool_of(family)} -A {chain.name} -j DROP"
+def logs_only_finding(
+    family: Family, chain: str, evidence: tuple[Evidence, ...], command: str, shown: Explanation
+) -> Finding:
+    """Return the finding about a chain that logs and blocks nothing.
+
+    Args:
+        family: the address family.
+        chain: its name.
+        evidence: the rule that jumps to it, and its own.
+        command: what makes it block.
+        shown: a packet that it logs.
+    """
     return Finding(
         "logs-only",
-        message("Chain {chain} only logs: it blocks nothing.", chain=chain.name),
-        (of_rule(caller), *(of_rule(rule) for rule in chain.rules[:SHOWN])),
+        message("Chain {chain} only logs: it blocks nothing.", chain=chain),
+        evidence,
         message(
             "LOG lets each packet continue, so packets return from the chain, and later rules accept them."
         ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.findings.chains import BLOCKING
+from iptsim.findings.chains import BLOCKING, logs_only_finding
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.native_chains import blocked_by_chain, chains_of, evidence_of, has_only_nftables, name_of
@@ -74,7 +74,10 @@ def logs_only(scene: Scene) -> Iterator[Finding]:
                     found = _let_through(scene, family, base, chain, rules) if key not in seen else None
                     if found is not None:
                         seen.add(key)
-                        yield _logs_only(family, base, chain, listed, *found)
+                        caller, shown = found
+                        place = f"{base.family} {base.table} {chain}"
+                        evidence = (of_rule(caller), *(Evidence(place, one.text) for one in listed[:SHOWN]))
+                        yield logs_only_finding(family, place, evidence, f"nft add rule {place} drop", shown)
 
 
 def _logging(base: NftChain) -> Iterator[tuple[str, list[NftListed]]]:
@@ -103,22 +106,3 @@ def _let_through(
         if not base.effects or any(step.rule is caller for step in shown.trace.legs[0].all_steps):
             return caller, shown
     return None
-
-
-def _logs_only(
-    family: Family, base: NftChain, chain: str, listed: list[NftListed], caller: Rule, shown: Explanation
-) -> Finding:
-    place = f"{base.family} {base.table} {chain}"
-    command = f"nft add rule {place} drop"
-    return Finding(
-        "logs-only",
-        message("Chain {chain} only logs: it blocks nothing.", chain=place),
-        (of_rule(caller), *(Evidence(place, one.text) for one in listed[:SHOWN])),
-        message(
-            "LOG lets each packet continue, so packets return from the chain, and later rules accept them."
-        ),
-        message("To block them: {command}", command=command),
-        shown,
-        family,
-        (command,),
-    )

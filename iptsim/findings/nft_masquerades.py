@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
-from iptsim.explanation import Explanation
 from iptsim.findings.behind import Behind, ask_outside, networks_behind, other_machine
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.native_chains import chains_of, has_only_nftables
 from iptsim.findings.remedy import outcome
-from iptsim.findings.replies import private_source, why_not
+from iptsim.findings.replies import leaves_private, private_source
 from iptsim.findings.scene import Scene
 from iptsim.host.nft_chains import NftChain
-from iptsim.languages import message, message_sentences
 from iptsim.packet import Family, address_text
 
 
@@ -33,9 +31,11 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
             command = _command(scene, family, translating[0][0], source)
             after = outcome(scene, family, (command,), shown)
             if after is not None and after.verdict == "ACCEPT" and not private_source(scene, family, after):
-                yield _finding(
-                    scene, family, behind, source, [rule for _, rule in translating], command, shown
-                )
+                rules = [rule for _, rule in translating]
+                outside = scene.outside_interface(family)
+                way_out = outside.name if outside is not None else ""
+                evidence = tuple(map(of_rule, rules[:SHOWN]))
+                yield leaves_private(family, behind.name, source, way_out, evidence, rules, command, shown)
 
 
 def _command(scene: Scene, family: Family, base: NftChain, source: str) -> str:
@@ -43,39 +43,6 @@ def _command(scene: Scene, family: Family, base: NftChain, source: str) -> str:
     address = f"{'ip' if family == 4 else 'ip6'} saddr {source}"
     way_out = outside.name if outside is not None else ""
     return f'nft add rule {base.family} {base.table} {base.name} {address} oifname "{way_out}" masquerade'
-
-
-def _finding(
-    scene: Scene,
-    family: Family,
-    behind: Behind,
-    source: str,
-    rules: list[Rule],
-    command: str,
-    shown: Explanation,
-) -> Finding:
-    outside = scene.outside_interface(family)
-    way_out = outside.name if outside is not None else ""
-    return Finding(
-        "not-masqueraded",
-        message(
-            "Packets from behind {name} leave the host with their own addresses: no rule masquerades them.",
-            name=behind.name,
-        ),
-        tuple(map(of_rule, rules[:SHOWN])),
-        message_sentences(
-            message(
-                "Packets leave by {interface} from {source}, a private address. Replies come back only if the router "
-                "there has a route to it.",
-                interface=way_out,
-                source=source,
-            ),
-            why_not(rules, way_out),
-        ),
-        message("{command} (or with the whole network instead of the address)", command=command),
-        shown,
-        family,
-    )
 
 
 def _translating(scene: Scene, family: Family) -> Iterator[tuple[NftChain, Rule]]:

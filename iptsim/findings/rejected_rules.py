@@ -29,6 +29,10 @@ _CHANGES = re.compile(r"\s-[AIDRPFXNEZ](?=\s|$)")
 _LACKED = re.compile(r"Extension (\w+) revision \d+ not supported, missing kernel module")
 #: The set of bridges in the rules of dockerd 28.0.0 (moby/moby#49530 replaced it in 28.0.1).
 _DOCKERS_SET = "docker-ext-bridges"
+_DOES_NOT_EXIST = message(
+    "iptables fails with an error, and the rule does not exist. If it is in a file, iptables-restore loads nothing of"
+    " its table."
+)
 _NO_CHAIN = re.compile(r"Chain '([A-Z]+)' does not exist")
 
 
@@ -51,10 +55,7 @@ def rejected(scene: Scene) -> Iterator[Finding]:
                 why=rules[0].refused,
             ),
             tuple(map(of_rule, rules[:SHOWN])),
-            message(
-                "iptables fails with an error, and the rule does not exist. If it is in a file, iptables-restore loads"
-                " nothing of its table."
-            ),
+            _DOES_NOT_EXIST,
             _remedy(scene, family, rules[0]),
             None,
             family,
@@ -80,10 +81,7 @@ def misspelt_targets(scene: Scene) -> Iterator[Finding]:
                     name=rule.target_name,
                 ),
                 tuple(of_rule(one) for one, _ in rules[:SHOWN]),
-                message(
-                    "iptables fails with an error, and the rule does not exist. If it is in a file, iptables-restore"
-                    " loads nothing of its table."
-                ),
+                _DOES_NOT_EXIST,
                 message("Probably meant: {commands}", commands=f"-j {near}"),
                 None,
                 family,

@@ -253,13 +253,39 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation | None)
     after = outcome(scene, family, (command,), shown)
     if after is None or after.verdict != "ACCEPT" or private_source(scene, family, after) is not None:
         return
-    yield Finding(
+    evidence = tuple(map(of_rule, near[:3])) or (Evidence("nat POSTROUTING", message("no rule masquerades")),)
+    yield leaves_private(family, name, source, way_out, evidence, near, command, shown)
+
+
+def leaves_private(
+    family: Family,
+    name: str,
+    source: str,
+    way_out: str,
+    evidence: tuple[Evidence, ...],
+    near: list[Rule],
+    command: str,
+    shown: Explanation,
+) -> Finding:
+    """Return the finding about a network whose packets leave the host with a private source address.
+
+    Args:
+        family: the address family.
+        name: the network, or the interface that it is behind.
+        source: the address.
+        way_out: the interface by which they leave.
+        evidence: the rules that masquerade others, or that none does.
+        near: those rules.
+        command: what masquerades them.
+        shown: such a packet.
+    """
+    return Finding(
         "not-masqueraded",
         message(
             "Packets from behind {name} leave the host with their own addresses: no rule masquerades them.",
             name=name,
         ),
-        tuple(map(of_rule, near[:3])) or (Evidence("nat POSTROUTING", message("no rule masquerades")),),
+        evidence,
         message_sentences(
             message(
                 "Packets leave by {interface} from {source}, a private address. Replies come back only if the router "
@@ -267,7 +293,7 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation | None)
                 interface=way_out,
                 source=source,
             ),
-            why_not(near, way_out),
+            _why_not(near, way_out),
         ),
         message("{command} (or with the whole network instead of the address)", command=command),
         shown,
@@ -297,7 +323,7 @@ def private_source(scene: Scene, family: Family, shown: Explanation) -> str | No
     return None if is_own or not is_private(family, source) or elsewhere else source
 
 
-def why_not(near: list[Rule], way_out: str) -> Message | str:
+def _why_not(near: list[Rule], way_out: str) -> Message | str:
     """Return why the rules that masquerade do not match these packets."""
     for rule in near:
         out = rule.parameters.out_interface
