@@ -12,6 +12,7 @@ from iptsim.dump.complaints import Complaints
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Rule, Ruleset, Table
 from iptsim.dump.syntax import Line
 from iptsim.extensions.base import Match, Target
+from iptsim.extensions.registry import STANDARD
 from iptsim.languages import message
 
 DECLARED_FIRST = "declare the chain above all rules"
@@ -210,25 +211,20 @@ class Tables:
             raise self.complaints.error(error.message, number, name.columns, error.hint) from None
         table.chains[name.text] = Chain(table.name, name.text, None, line.counters, [], number)
 
-    def declare_alike(self, name: str, policy: str, counters: Counters | None, number: int) -> bool:
+    def declare_alike(self, name: str, policy: str, counters: Counters, number: int) -> bool:
         """Declare a chain from a line of a known shape; return whether the line is valid.
 
         Args:
-            name: of the chain.
+            name: of the chain, in ASCII, with the characters and the length of a name.
             policy: as in the line.
-            counters: None if they are not `[packets:bytes]`.
+            counters: those of the line.
             number: the line's number.
         """
         table = self.table
         assert table is not None
         builtin = name in BUILTIN_CHAINS[table.name]
-        if counters is None or name in table.chains or (policy == "-") is builtin or self.complaints.named:
+        if name in table.chains or (policy == "-") is builtin or name in STANDARD or self.complaints.named:
             return False
-        if not builtin:
-            try:
-                commands.check_name(name)
-            except CommandError:
-                return False
         table.chains[name] = Chain(table.name, name, policy if builtin else None, counters, [], number)
         return True
 

@@ -112,8 +112,7 @@ class _Reader:
         self.complaints.text = text
         self.ruleset.family = self.wanted or guess_family(text)
         self.rules = RuleLines(self._form(), self.tables, self.complaints, redacted=self.redacted)
-        self._read_lines(text)
-        self.rules.keep_known(text.count("\n"))
+        self.rules.keep_known(self._read_lines(text))
         table = self.tables.table
         if table is not None:
             if not self.tables.listing:
@@ -136,20 +135,22 @@ class _Reader:
     def _form(self) -> ListingForm:
         return ListingForm.of(self.ruleset.version, self.ruleset.backend, self.ruleset.family)
 
-    def _read_lines(self, text: str) -> None:
+    def _read_lines(self, text: str) -> int:
+        """Read the lines, and return their number."""
         tables = self.tables
         at = number = 0
         while at < len(text) and not self.complaints.enough:
             if tables.table is not None and not tables.skipping:
                 at, number = self.rules.read_known(text, at, number)
                 if at == len(text):
-                    return
+                    break
             end = text.find("\n", at)
             if end < 0:
                 end = len(text)
             number += 1
             self._read_line(text[at:end], number)
             at = end + 1
+        return number
 
     def _read_line(self, line: str, number: int) -> None:
         tables, first = self.tables, line[:1]

@@ -15,7 +15,7 @@ from iptsim.dump.open_tables import Tables
 from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Plan
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule
 from iptsim.dump.shapes import Kind, Shapes
-from iptsim.dump.syntax import Line, read_counters
+from iptsim.dump.syntax import Line, counters_of, read_counters
 from iptsim.dump.words import Word, split
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.hidden import Hidden, redacted_parts
@@ -116,37 +116,41 @@ class RuleLines:
         tables, source = self.tables, self.complaints.source
         table = tables.table
         assert table is not None
-        chains, builtin, shapes = table.chains, BUILTIN_CHAINS[table.name], self.known.shapes.by_group
+        chains, builtin, shapes = (
+            table.chains,
+            frozenset(BUILTIN_CHAINS[table.name]),
+            self.known.shapes.by_group,
+        )
         for found in self.known.shapes.lines.finditer(text, at):
             shape, end = shapes.get(found.lastindex), found.end()
             if shape is None or end - at > _SHORT:
                 break
             values = found.group(*shape.groups)
-            name, plan = values[0], shape.plan
+            name, second, checked = values[0], values[1], values[2:]
+            plan = shape.plan
             if plan is None:
-                if not tables.declare_alike(name, shape.policy, read_counters(values[1]), number + 1):
+                if not tables.declare_alike(name, shape.policy, counters_of(second), number + 1):
                     break
             else:
                 chain, jump = chains.get(name), None
                 if chain is None or name in plan.misplaced:
                     break
                 if plan.jump is not None:
-                    target = values[1]
-                    jump = plan.jumps.get(target)
-                    if jump is None and (target not in self.targets or plan.goto):
-                        jump = plan.jump_to(target)
-                    if jump is None or target not in chains or target in builtin:
+                    jump = plan.jumps.get(second)
+                    if jump is None and (second not in self.targets or plan.goto):
+                        jump = plan.jump_to(second)
+                    if jump is None or second not in chains or second in builtin:
                         break
                 begin, counters = at, None
                 if shape.counters:
-                    begin, counters = found.end(shape.counters) + 1, read_counters(found[shape.counters])
+                    begin, counters = found.end(shape.counters) + 1, counters_of(found[shape.counters])
                 line = text[begin : end - 1]
-                doubted = shape.accepted.get(values[2:])
+                doubted = shape.accepted.get(checked)
                 if doubted is None:
                     doubted = _accept(plan, line)
                     if doubted is None:
                         break
-                    shape.accepted[values[2:]] = doubted
+                    shape.accepted[checked] = doubted
                 rule = Rule.of_line(chain, jump, counters, source, number + 1, plan, line)
                 if doubted:
                     tables.doubt(rule, doubted, plan.protocol)
@@ -198,8 +202,12 @@ class RuleLines:
     def _declare_alike(self, words: list[str], number: int) -> bool:
         if len(words) != _DECLARATION or words[1] not in self.tables.policies:
             return False
-        policy = words[1]
-        done = self.tables.declare_alike(words[0][1:], policy, read_counters(words[2]), number)
+        name, policy, counters = words[0][1:], words[1], read_counters(words[2])
+        try:
+            commands.check_name(name)
+        except CommandError:
+            return False
+        done = counters is not None and self.tables.declare_alike(name, policy, counters, number)
         if done:
             self.known.shapes.count(Kind(None, policy=policy))
         return done

@@ -49,7 +49,8 @@ _WORDS = re.compile(r"[^ \t]+")
 _ZERO = Counters(0, 0)
 
 
-def _counters(text: str) -> Counters:
+def counters_of(text: str) -> Counters:
+    """Read `[packets:bytes]`; the text must have that form."""
     if text == "[0:0]":
         return _ZERO
     packets, _, size = text[1:-1].partition(":")
@@ -58,7 +59,7 @@ def _counters(text: str) -> Counters:
 
 def read_counters(text: str) -> Counters | None:
     """Read a text that consists only of `[packets:bytes]`; None for anything else."""
-    return _counters(text) if terminal("dump", "COUNTERS").fullmatch(text) else None
+    return counters_of(text) if terminal("dump", "COUNTERS").fullmatch(text) else None
 
 
 def read_line(text: str, source: str, number: int) -> Line:
@@ -83,7 +84,7 @@ def read_line(text: str, source: str, number: int) -> Line:
     words, counters = [], None
     for child in tree.children:
         if isinstance(child, Tree):
-            counters = _counters(str(child.children[0]))
+            counters = counters_of(str(child.children[0]))
         elif child.type != "REST":
             means = unquote(child) if child.type == "QUOTED" else str(child)
             words.append(Word(str(child), means, child.start_pos or 0, child.end_pos or 0))

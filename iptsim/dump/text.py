@@ -62,7 +62,8 @@ def clean(text: str, complaints: Complaints, lenient: bool) -> str:
             )
         complaints.warn(1, message("the text began with a byte order mark"))
         text = text[1:]
-    at = text.find("\r\n")
+    # searching for one character first is much faster
+    at = text.find("\r\n") if "\r" in text else -1
     if at >= 0:
         number = text.count("\n", 0, at) + 1
         if not lenient:
