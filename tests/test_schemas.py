@@ -42,7 +42,8 @@ _WITHIN: dict[str, dict[str, str | None]] = {
     },
     "delivered": {"packet": "packet"},
     "step": {"docker": "docker", "skipped": "skipped", "changes": None, "nftables": "nftables"},
-    "findings": {"cause": "cause", "findings": "finding", "teach": "word"},
+    "findings": {"cause": "cause", "findings": "finding", "mended": "mended", "teach": "word"},
+    "mended": {"findings": "finding"},
     "cause": {"shown": None},
     "finding": {"evidence": "evidence", "shown": "trace"},
     "whatif": {
@@ -180,6 +181,10 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
     paste.write_text(
         "[UFW BLOCK] IN=eth0 OUT= SRC=203.0.113.9 DST=192.0.2.10 LEN=60 TTL=64 ID=1 PROTO=TCP SPT=4536 DPT=22 SYN\n"
     )
+    solved = questions.with_name("solved.txt")
+    solved.write_text(
+        "*filter\n:INPUT DROP\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n$ iptables -P INPUT ACCEPT\n"
+    )
     log = questions.with_name("log.csv")
     log.write_text("src,dst,dport\n172.17.0.3,172.17.0.2,80\n192.0.2.20,172.17.0.2,22\n")
     hosts = questions.with_name("hosts")
@@ -198,6 +203,7 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
         ("rules", "rules", _ICC_OFF, "--teach"),
         ("findings", "lint", _ICC_OFF, "--teach"),
         ("findings", "lint", str(paste)),
+        ("findings", "lint", str(solved)),
         ("trace", "explain", str(paste)),
         (
             "trace",

@@ -130,6 +130,8 @@ def _show(arguments: argparse.Namespace, source: str, found: Findings, console: 
         }
         if found.cause is not None:
             out["cause"] = found.cause.as_json()
+        if found.mended is not None:
+            out["mended"] = found.mended.as_json()
         if found.unseen:
             out["unseen"] = found.unseen
         if arguments.teach:

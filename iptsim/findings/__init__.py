@@ -83,6 +83,7 @@ from iptsim.findings import (
 from iptsim.findings.cause import likeliest_cause
 from iptsim.findings.codes import CODES
 from iptsim.findings.finding import Evidence, Finding, Findings
+from iptsim.findings.mended import cause_before, mended
 from iptsim.findings.remedy import tried
 from iptsim.findings.scene import Scene
 from iptsim.host import Host
@@ -260,7 +261,14 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
     host = source if isinstance(source, Host) else load_host(source)
     scene = Scene(host)
     found = [tried(scene, finding) for finding in _found(scene, audit=audit)]
-    return Findings(found, host.source, likeliest_cause(scene, found), unseen_places(host.rulesets.values()))
+    cause, gone = likeliest_cause(scene, found), None
+    if host.pasted is not None and (before := host.pasted.before) is not None:
+        earlier = Scene(before.host)
+        was = [tried(earlier, finding) for finding in _found(earlier, audit=False)]
+        gone = mended(before, was, scene, found)
+        if before.asked:
+            cause = cause_before(likeliest_cause(earlier, was), cause, before)
+    return Findings(found, host.source, cause, unseen_places(host.rulesets.values()), gone)
 
 
 def codes(host: Host, *, audit: bool = False) -> tuple[str, ...]:

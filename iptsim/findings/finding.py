@@ -14,7 +14,16 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.codes import CODES, Severity
-from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
+from iptsim.host.pasted import Before
+from iptsim.languages import (
+    Message,
+    Text,
+    message,
+    message_if,
+    message_joined,
+    message_many,
+    message_sentences,
+)
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.packet import Family
 from iptsim.question.options import explain_options, line_of
@@ -108,6 +117,7 @@ class Cause(NamedTuple):
         allowed: what follows if the rules accept the packet although it was blocked.
         alone: say only that, because the source shows no rules.
         logger: which program logged the packet, and why, if its prefix tells.
+        changed: the sentence that says which commands of the source change that.
     """
 
     shown: Explanation | None
@@ -116,12 +126,13 @@ class Cause(NamedTuple):
     allowed: Text = ""
     alone: bool = False
     logger: Text = ""
+    changed: Text = ""
 
     @property
     def text(self) -> Message:
         """The cause in sentences."""
         if self.alone or self.shown is None:
-            return message_sentences(self.allowed, self.logger)
+            return message_sentences(self.allowed, self.logger, self.changed)
         guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
         return message_sentences(
             packet_and_verdict(self.shown),
@@ -130,6 +141,7 @@ class Cause(NamedTuple):
             self.logger,
             *map(_comes_near, self.near),
             guess,
+            self.changed,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -157,6 +169,33 @@ def _comes_near(skipped: Skipped) -> Message:
     )
 
 
+class Mended(NamedTuple):
+    """What was wrong with a host before the commands that its source gives behind the rules.
+
+    Attributes:
+        before: the host before them.
+        findings: the findings there that the commands mend, most important first.
+    """
+
+    before: Before
+    findings: tuple[Finding, ...]
+
+    @property
+    def text(self) -> Message:
+        """What the findings have in common, as a heading."""
+        return message_if(
+            self.before.first == self.before.last,
+            "Before the command in line {lines}, which mends it:",
+            "Before the commands in lines {lines}, which mend it:",
+            lines=self.before.lines,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        lines = [self.before.first, self.before.last]
+        return {"lines": lines, "findings": [finding.as_json() for finding in self.findings]}
+
+
 class Findings(Framed, list[Finding]):
     """The findings, most important first.
 
@@ -164,6 +203,7 @@ class Findings(Framed, list[Finding]):
         source: the source to name in commands.
         cause: what happens to the packet in a pasted text, or None without one.
         unseen: the tables and chains that the source does not show, such as "nat" and "filter OUTPUT".
+        mended: what was wrong before the commands that a pasted text gives behind its rules, or None.
     """
 
     def __init__(
@@ -172,11 +212,13 @@ class Findings(Framed, list[Finding]):
         source: str,
         cause: Cause | None = None,
         unseen: tuple[str, ...] = (),
+        mended: Mended | None = None,
     ) -> None:
         super().__init__(found)
         self.source = source
         self.cause = cause
         self.unseen = unseen
+        self.mended = mended
 
     @property
     def unseen_text(self) -> Text:

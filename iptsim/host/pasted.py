@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from iptsim.languages import Text, message_if
 from iptsim.packet import Family
+
+if TYPE_CHECKING:
+    from iptsim.host.model import Host
 
 
 class Lines(NamedTuple):
@@ -317,6 +320,26 @@ class FirewalldPolicy(NamedTuple):
         )
 
 
+class Before(NamedTuple):
+    """The host before commands that a pasted text gives behind its rules.
+
+    Attributes:
+        first / last: the numbers of the first and the last line of the commands.
+        host: the host without them.
+        asked: the text's log lines and failed connections are from before the commands.
+    """
+
+    first: int
+    last: int
+    host: Host
+    asked: bool
+
+    @property
+    def lines(self) -> str:
+        """The lines as a range: "12-14"."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
 @dataclass(frozen=True)
 class Pasted:
     """How a pasted text was read.
@@ -355,6 +378,7 @@ class Pasted:
         policies: the policies of firewalld that it lists.
         quoted: commands in a Compose file that fail because of their quotation marks.
         versions: the lines in which iptables printed its version and variant.
+        before: the host before the commands that it gives behind its rules; None without such commands.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -390,6 +414,7 @@ class Pasted:
     policies: tuple[FirewalldPolicy, ...] = ()
     quoted: tuple[QuotedCommand, ...] = ()
     versions: tuple[tuple[int, str], ...] = ()
+    before: Before | None = None
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -15,8 +17,10 @@ from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
-from iptsim.languages import message, message_joined
+from iptsim.host.pasted import EngineError, RefusedCommand
+from iptsim.languages import Text, message, message_joined
 from iptsim.paste.asked_address import asked_address
+from iptsim.paste.behind_rules import before, commands_behind
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
 from iptsim.paste.docker_interfaces import fill_interfaces, hides_interfaces
@@ -27,7 +31,7 @@ from iptsim.paste.forms.settings import merged
 from iptsim.paste.given import give
 from iptsim.paste.hidden_addresses import fill_hidden
 from iptsim.paste.joined_files import add_facts
-from iptsim.paste.lines import decode, lines_of
+from iptsim.paste.lines import Line, decode, lines_of
 from iptsim.paste.local_services import own_loopbacks
 from iptsim.paste.logged_addresses import own_addresses, route_as_logged
 from iptsim.paste.logged_rules import add_logged, nothing_shown, rules_of
@@ -73,8 +77,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     refused = tuple(printed_errors(every))
     loopbacks = (one for one in own_loopbacks((), every, {}) if one.sure)
     # a patch shows that they have removed rules
-    is_patch = any(line.patched for line in every)
-    removing = tuple(reloads(every)) if is_patch else ()
+    removing = tuple(reloads(every)) if any(line.patched for line in every) else ()
     telling = dict.fromkeys((one.line for one in removing), "a command that replaces all rules")
     telling |= dict.fromkeys(
         (one.line for found in (errors, refused, loopbacks, tool_errors(every)) for one in found),
@@ -88,10 +91,40 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         raise CaptureError(warned[0].text)
     add_facts(files, reading.of(Facts))
     assumed = fill_hidden(files)
-    listed = reading.of(Listed)
     rules = _rules(reading)
+    build = partial(_host, name, reading, cleaned, files, assumed, (errors, refused))
+    host = build(rules)
+    assert host.pasted is not None
+    if changing := commands_behind(reading, rules):
+        earlier = build([one for one in rules if not any(one is other for other in changing)])
+        host.pasted = replace(host.pasted, before=before(reading, changing, earlier))
+    return host
+
+
+def _host(
+    name: str,
+    reading: Reading,
+    texts: Mapping[str, list[Line]],
+    files: Mapping[str, bytes],
+    assumed: Sequence[Text],
+    errors: tuple[Sequence[EngineError], Sequence[RefusedCommand]],
+    rules: Sequence[Rules],
+) -> Host:
+    """Return the host that texts describe.
+
+    Args:
+        name: the name of the source.
+        reading: the segments of the texts.
+        texts: their lines.
+        files: files of a capture that the texts show.
+        assumed: what was assumed for these files.
+        errors: those of Docker and Podman that no rule causes, and the commands that iptables refused with one.
+        rules: the rules of the host.
+    """
+    every = list(chain.from_iterable(texts.values()))
+    listed = reading.of(Listed)
     told = told_address(every)
-    made = _started_host(name, reading, rules, files, any(map(run_after_docker, cleaned.values())))
+    made = _started_host(name, reading, rules, files, any(map(run_after_docker, texts.values())))
     if made is None:
         if runs := _runs(reading):
             listed += listed_with(runs, name)
@@ -105,7 +138,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")
         )
-    if reading.of(Rules) and is_patch:
+    if reading.of(Rules) and any(line.patched for line in every):
         host.assumptions.append(
             message("The source is a change, as diff prints it; the rules are those after the change.")
         )
@@ -119,11 +152,12 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     name_containers(host, listed)
     add_unaddressed(host, listed)
     _set_resolvers(host, reading.of(Resolver))
-    host.pasted = pasted(reading, cleaned, host, builder, rules, listed, errors, refused, files)
+    host.pasted = pasted(reading, texts, host, builder, rules, listed, *errors, files)
     if any("PROTO" not in dict(one.pairs) for one in logged):
         host.assumptions.append(
             message("The kernel's log does not show the protocol; it is assumed to be TCP.")
         )
+    warned = reading.of(Warned)
     for ruleset in list(host.rulesets.values())[:1]:
         ruleset.warnings += (DumpWarning(piece.text, piece.line) for piece in warned)
         # in the place where iptables-save itself writes such a line

@@ -35,7 +35,14 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
     for number, finding in enumerate(findings):
         if number:
             yield Text("")
-        yield from _finding_lines(finding, source)
+        yield from _finding_lines(finding)
+        yield from _remedy_lines(finding, source)
+    if isinstance(findings, Findings) and (mended := findings.mended) is not None:
+        yield Text("")
+        yield Text(str(mended.text), "bold")
+        for finding in mended.findings:
+            yield Text("")
+            yield from _finding_lines(finding)
     if isinstance(findings, Findings) and findings.cause is not None:
         yield Text("")
         yield cause_line(findings.cause)
@@ -49,7 +56,7 @@ def cause_line(cause: Cause) -> Text:
     return Text.assemble((say("Likeliest cause") + "  ", "bold"), printable(cause.text))
 
 
-def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
+def _finding_lines(finding: Finding) -> Iterator[Text]:
     colour = "bold red" if finding.severity in ("critical", "high") else "bold yellow"
     yield Text.assemble(
         (finding.code, colour), f"  {finding.severity}   ", (printable(_title(finding)), "bold")
@@ -59,6 +66,10 @@ def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
     yield Text(f"{_INDENT}{printable(finding.consequence)}")
     if finding.shown is not None:
         yield Text(f"{_INDENT}{printable(_shown(finding.shown))}")
+
+
+def _remedy_lines(finding: Finding, source: str) -> Iterator[Text]:
+    if finding.shown is not None:
         yield Text(f"{_INDENT}$ {printable(finding.command(source))}", "dim", no_wrap=True)
     yield Text.assemble(_INDENT, (say("Remedy") + "  ", "dim"), printable(finding.remedy))
 
@@ -90,6 +101,8 @@ def findings_sheet(findings: Findings, source: str) -> Sheet:
         for finding in findings
     ]
     notes = [] if rows else [say("Nothing found.")]
+    if (mended := findings.mended) is not None:
+        notes += [f"{mended.text} {_title(finding)}" for finding in mended.findings]
     if findings.unseen:
         notes.append(str(findings.unseen_text))
     return Sheet(source, columns, rows, notes)

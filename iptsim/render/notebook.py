@@ -439,9 +439,15 @@ def _(findings: Findings) -> Piece:
         folded([element("b", finding.code), f"  {finding.title}"], _finding(finding), shown=few)
         for finding in findings
     ]
+    parts = parts or [element("p", message("Nothing found."))]
+    if (mended := findings.mended) is not None:
+        parts.append(element("p", element("b", mended.text)))
+        parts += [
+            folded([element("b", finding.code), f"  {finding.title}"], _finding(finding))
+            for finding in mended.findings
+        ]
     if findings.cause is not None:
         parts.append(element("p", element("b", message("Likeliest cause")), "  ", findings.cause.text))
-    parts = parts or [element("p", message("Nothing found."))]
     if findings.unseen:
         parts.append(element("p", findings.unseen_text))
     return parts

@@ -29,6 +29,12 @@ def findings_section(findings: Findings, anchors: Anchors) -> Markup:
     if not findings:
         parts.append(element("p", say("No problems found.")))
     parts += [_severity(name, count, findings, anchors) for name, count in counts(findings)]
+    if (mended := findings.mended) is not None:
+        parts.append(element("h3", isolated(mended.text)))
+        parts += [
+            element("p", element("b", isolated(finding.title)), " ", isolated(finding.consequence))
+            for finding in mended.findings
+        ]
     if findings.unseen:
         parts.append(element("p.soft.behind", isolated(findings.unseen_text)))
     return together(*parts)

@@ -19,6 +19,7 @@ from iptsim.paste.shell import FWMARK, Script, Typed, is_down, is_shell
 from iptsim.paste.typed import CHANGES, Added, table_of_command
 from iptsim.paste.undoing import Runs, runs_of
 
+FORM = "iptables commands"
 #: A line that may contain such a command.
 _LIKELY = re.compile(
     r"(?:^|[\s;&|=\"'/({])\$?\{?(?:ip(?:6|46)?tables(?:-legacy|-nft)?|IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?\"?\s+(?=.*-)"
@@ -284,9 +285,7 @@ class _Reader:
             )
             pieces.append(Warned(told, marking.line))
         tables = ", ".join(dict.fromkeys(piece.table for piece in pieces if isinstance(piece, Rules)))
-        return Segment(
-            "iptables commands", f"iptables commands ({tables})", self.first, self.last, pieces, self.unread
-        )
+        return Segment(FORM, f"{FORM} ({tables})", self.first, self.last, pieces, self.unread)
 
     def _add_gap(self, pieces: list[Piece], chains: Iterable[tuple[str, Family, str]], line: Line) -> None:
         """Mark that rules may be missing in the chains that the commands before name."""
