@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from iptsim.dump.header import families_named
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError
 from iptsim.host.capture import read_host
@@ -119,8 +120,10 @@ def load(path: str | Path, *, strict: bool = False, family: Family | None = None
 
 
 def _is_plain(source: Source) -> bool:
-    """Return whether a source may be a dump or a capture with one."""
-    return source.dump is not None or not (source.texts or any(name in source.files for name in LISTINGS))
+    """Return whether a source may be a dump of one address family, or a capture with one."""
+    if source.dump is not None:
+        return len(families_named(source.dump.decode("utf-8", "replace"))) < 2
+    return not (source.texts or any(name in source.files for name in LISTINGS))
 
 
 def _lacks_chains(ruleset: Ruleset) -> bool:

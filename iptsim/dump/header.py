@@ -85,10 +85,13 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in re.findall(r"[0-9]{1,9}", version)[:3]]
 
 
+def families_named(text: str) -> list[Family]:
+    """Return the address families that the headers of a text name, in their order: a file may hold two dumps."""
+    headers = (read_header(found.group()) for found in _HEADER.finditer(text))
+    return list(dict.fromkeys(header.family for header in headers if header and header.family))
+
+
 def guess_family(text: str) -> Family:
     """Return the address family of a dump, from its first header, else from its addresses and names, else 4."""
-    for found in _HEADER.finditer(text):
-        header = read_header(found.group())
-        if header and header.family:
-            return header.family
-    return 6 if _IPV6.search(text) else 4
+    named = families_named(text)
+    return named[0] if named else 6 if _IPV6.search(text) else 4

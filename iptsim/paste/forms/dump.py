@@ -12,6 +12,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
 from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
+from iptsim.packet import Family
 from iptsim.paste.lines import Line
 from iptsim.paste.listed_again import backend_of
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, Rules, Segment, Warned, made_words
@@ -123,7 +124,7 @@ class _Reader:
         elif found := _RULE.match(text):
             return self._rule(found, line)
         elif _COMMENT.match(text) and command_of(text) is None:
-            self._comment(text.lstrip(), line)
+            return self._comment(text.lstrip(), line)
         elif line.is_gap:
             self._gap(line)
             self.at += 1
@@ -208,8 +209,16 @@ class _Reader:
         finished = re.search(r"\s(?:-j|-g|--jump|--goto)\s+\S", text) is not None
         return not finished and len(line.text.split()) < 8 and " -j " in f" {line.text} "
 
-    def _comment(self, text: str, line: Line) -> None:
+    def _comment(self, text: str, line: Line) -> bool:
+        """Read a comment; False if the dump of the other address family starts."""
         header = read_header(text)
+        if (
+            header is not None
+            and self.pieces
+            and self.program
+            and header.family not in (None, self._family())
+        ):
+            return False
         cut = not line.ended and len(text) > 2 and any(one.startswith(text) for one in _COMMENTS)
         self.headed = header is not None or cut
         if header is not None:
@@ -218,6 +227,10 @@ class _Reader:
         elif warns_of_legacy(text):
             self.warned.append(Warned(text, line.number))
         self.at += 1
+        return True
+
+    def _family(self) -> Family:
+        return 6 if self.program == "ip6tables" else 4
 
     def _other(self, line: Line) -> bool:
         """Skip a foreign line, if the dump continues after it."""
