@@ -291,7 +291,7 @@ def collector_paused() -> Iterator[None]:
     finally:
         if gives_one_answer:
             gc.freeze()
-            gc.set_threshold(200_000, 50, 50)
+            gc.set_threshold(1_000_000, 50, 50)
         if was_on:
             gc.enable()
 

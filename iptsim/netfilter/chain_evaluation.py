@@ -51,13 +51,12 @@ def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -
         return _policy(kernel, context, base)
     rules, index = program.rules(base), 0
     callers: list[tuple[ChainRules, int]] = []
-    each, observer = _evaluates_each(kernel, context), kernel.observer
-    watched = _watched(kernel, context)
+    observer = kernel.observer
     while True:
         if observer is not None:
             index = observer.following(rules, context, index)
-        elif not each and rules.is_long:
-            index = rules.following(context, index, watched)
+        elif rules.is_long and not _evaluates_each(kernel, context):
+            index = rules.following(context, index, _watched(kernel, context))
         if index >= rules.count:
             if not callers:
                 return _policy(kernel, context, base)

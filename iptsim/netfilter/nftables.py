@@ -57,6 +57,8 @@ def pass_bridge(kernel: Kernel, context: Context, hook: str, *, late: bool | Non
             those before it; None for all.
     """
     chains = kernel.hooks.at_bridge(hook)
+    if not chains:
+        return None
     return _pass_all(
         kernel, context, (one for one in chains if late in (None, (one.priority or 0) > _BR_NETFILTER))
     )
@@ -68,7 +70,8 @@ def pass_device(kernel: Kernel, context: Context, hook: str, *devices: str | Non
     Args:
         devices: those that the packet passes; None for one that is unknown.
     """
-    return _pass_all(kernel, context, kernel.hooks.at_device(hook, devices))
+    chains = kernel.hooks.at_device(hook, devices)
+    return _pass_all(kernel, context, chains) if chains else None
 
 
 def _pass_all(kernel: Kernel, context: Context, chains: Iterable[NftChain]) -> Outcome | None:

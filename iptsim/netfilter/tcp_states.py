@@ -14,9 +14,8 @@ _SHORT = {
     "NO": NONE, "SS": "SYN_SENT", "SR": "SYN_RECV", "ES": "ESTABLISHED", "FW": "FIN_WAIT", "CW": "CLOSE_WAIT",
     "LA": "LAST_ACK", "TW": "TIME_WAIT", "CL": "CLOSE", "S2": "SYN_SENT2",
 }  # fmt: skip
-_STATES = tuple(_SHORT.values())
 #: By direction and kind of packet: the next state for each state; IV: the packet is invalid, IG: it is ignored.
-_NEXT: dict[Direction, dict[str, str]] = {
+_ROWS: dict[Direction, dict[str, str]] = {
     "original": {
         "syn":     "SS SS IG IG IG IG IG SS SS S2",
         "syn-ack": "IV IV SR IV IV IV IV IV IV SR",
@@ -32,6 +31,11 @@ _NEXT: dict[Direction, dict[str, str]] = {
         "rst":     "IV CL CL CL CL CL CL CL CL CL",
     },
 }  # fmt: skip
+_NEXT = {
+    (direction, kind): dict(zip(_SHORT.values(), row.split(), strict=True))
+    for direction, rows in _ROWS.items()
+    for kind, row in rows.items()
+}
 #: The only combinations of flags that conntrack accepts; PSH, ECE and CWR do not count.
 _VALID = frozenset(
     {SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG}
@@ -55,10 +59,8 @@ def next_state(state: str, direction: Direction, flags: int) -> str | None:
 
     An unknown state stays unknown.
     """
-    if state not in _STATES:
-        return state
-    short = _NEXT[direction][_kind(flags)].split()[_STATES.index(state)]
-    return None if short == "IV" else _SHORT.get(short, state)
+    short = _NEXT[direction, _kind(flags)].get(state)
+    return None if short == "IV" else _SHORT.get(short or "", state)
 
 
 def _kind(flags: int) -> str:

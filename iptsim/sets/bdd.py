@@ -49,8 +49,8 @@ class Engine(Protocol):
     def variables(self, function: Any) -> set[int]:
         """Return the variables that a function depends on, in time proportional to its nodes."""
 
-    def pick(self, function: Any) -> dict[int, bool]:
-        """Return the lowest values of variables for which a function is true; other variables are free."""
+    def pick(self, function: Any) -> set[int]:
+        """Return the variables that are true in the lowest values for which a function, which is not false, is true."""
 
     def meets(self, function: Any, other: Any) -> bool:
         """Return whether two functions are ever true together."""

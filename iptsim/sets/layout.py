@@ -7,7 +7,7 @@ The order matters: sets of packets stay small if the addresses that rules compar
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Set
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -230,13 +230,13 @@ class Layout:
         """Return the function of one variable."""
         return self._literals[number][0]
 
-    def point(self, bits: Mapping[int, bool]) -> Any:
-        """Return the function that is true for one header, given by its variables; those left out are false."""
+    def point(self, bits: Set[int]) -> Any:
+        """Return the function that is true for one header, given by its variables that are true."""
         found = self.engine.true
         for key in reversed(self.places):
             if key in self.header:
                 for number in reversed(self.places[key].variables):
-                    found = self._literals[number][not bits.get(number, False)] & found
+                    found = self._literals[number][number not in bits] & found
         return found
 
     def masked(self, place: Place, allowed: Masked) -> Any:

@@ -160,7 +160,7 @@ def widened(packets: PacketSet, find: Callable[[PacketSet], _Found]) -> _Found:
 
 def _merged(lines: list[dict[str, FieldValues]]) -> list[dict[str, FieldValues]]:
     """Return lines of which those that differ in one field only are made one."""
-    if len(lines) > _MOST_MERGED:
+    if len(lines) > _MOST_MERGED or len(lines) < 2:
         return lines
     for name in reversed(FIELDS):
         groups: dict[Any, list[dict[str, FieldValues]]] = {}

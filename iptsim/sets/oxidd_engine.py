@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import compress, count
 
 from oxidd.bcdd import BCDDFunction, BCDDManager
 from oxidd.util import BooleanOperator
@@ -72,16 +73,10 @@ class OxiddEngine:
                         todo.append(half)
         return found
 
-    def pick(self, function: BCDDFunction) -> dict[int, bool]:
-        """Return the lowest values of variables for which a function is true; other variables are free."""
-        found, false = dict[int, bool](), self.false
-        while (number := function.node_var()) is not None:
-            halves = function.cofactors()
-            assert halves is not None
-            high, low = halves
-            found[number] = needed = low == false
-            function = high if needed else low
-        return found
+    def pick(self, function: BCDDFunction) -> set[int]:
+        """Return the variables that are true in the lowest values for which a function, which is not false, is true."""
+        # it prefers false, and has None for variables that are free
+        return set(compress(count(), function.pick_cube() or ()))
 
     def meets(self, function: BCDDFunction, other: BCDDFunction) -> bool:
         """Return whether two functions are ever true together, without making the function that says where."""

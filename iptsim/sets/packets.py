@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import reduce, wraps
 from operator import and_, or_, xor
 from random import Random
@@ -363,8 +363,8 @@ def union(sets: Sequence[PacketSet]) -> PacketSet:
     return left[0]
 
 
-def _value(place: Place, bits: Mapping[int, bool]) -> Any:
-    number = reduce(lambda sum_, variable: sum_ << 1 | bits.get(variable, False), place.variables, 0)
+def _value(place: Place, bits: Set[int]) -> Any:
+    number = reduce(lambda sum_, variable: sum_ << 1 | (variable in bits), place.variables, 0)
     if place.values:
         return place.values[min(number, len(place.values) - 1)]
     return number if place.numbering is None else place.numbering.example(number)

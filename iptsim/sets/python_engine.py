@@ -107,14 +107,17 @@ class PythonEngine:
         high, low = self._high[node] ^ complement, self._low[node] ^ complement
         return self._variable[node], PythonFunction(self, high), PythonFunction(self, low)
 
-    def pick(self, function: PythonFunction) -> dict[int, bool]:
-        """Return the lowest values of variables for which a function is true; other variables are free."""
-        found, edge = dict[int, bool](), function.edge
+    def pick(self, function: PythonFunction) -> set[int]:
+        """Return the variables that are true in the lowest values for which a function, which is not false, is true."""
+        found, edge = set[int](), function.edge
         while edge >> 1:
             node, complement = edge >> 1, edge & 1
             low = self._low[node] ^ complement
-            found[self._variable[node]] = needed = low == _FALSE
-            edge = self._high[node] ^ complement if needed else low
+            if low == _FALSE:
+                found.add(self._variable[node])
+                edge = self._high[node] ^ complement
+            else:
+                edge = low
         return found
 
     def meets(self, function: PythonFunction, other: PythonFunction) -> bool:

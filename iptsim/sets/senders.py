@@ -227,12 +227,17 @@ class Classes:
         outside = outside_address(land.host, land.family)
         facing = picked(land.host.namespace, land.family, outside)
         #: what a packet that represents others has if it may
-        usual = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80), ("src", outside)]
+        usual = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80)]
         ends = [("dst", facing), ("dst", outside)] if facing is not None else [("dst", outside)]
-        self._usual = [land.space.point({key: value}).function for key, value in usual]
         self._usual_to = [land.space.point({key: value}).function for key, value in ends]
-        #: all but the destination at once, which is found faster
-        self._usual_ends = land.space.point(dict(usual)).function
+        #: by whether the sender's kernel picks the source: all but the destination, at once and one by one
+        self._usual = {
+            picks: (
+                land.space.point(dict(fields)).function,
+                [land.space.point({key: value}).function for key, value in fields],
+            )
+            for picks, fields in ((True, usual), (False, [*usual, ("src", outside)]))
+        }
 
     def of(self, sender: Sender, asked: Any) -> Iterator[Class]:
         """Yield the classes of a sender's packets, by destination; raise TooManyWaysError above the limit on ways."""
@@ -411,7 +416,7 @@ class Classes:
 
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
         """Return one packet of a set, as a batch line and as a set."""
-        packets = self._usual_of(packets)
+        packets = self._usual_of(sender, packets)
         values = self._values(packets)
         names = ["src", "dst", "proto"]
         if values["proto"] in PORT_PROTOCOLS:
@@ -426,17 +431,17 @@ class Classes:
 
     def witness(self, sender: Sender, packets: Any) -> dict[str, Any]:
         """Return one packet of a set as a batch line."""
-        return self._line(sender, self._values(self._usual_of(packets)))
+        return self._line(sender, self._values(self._usual_of(sender, packets)))
 
-    def _usual_of(self, packets: Any) -> Any:
-        """Return the most usual ones of some packets."""
+    def _usual_of(self, sender: Sender, packets: Any) -> Any:
+        """Return the most usual ones of a sender's packets."""
         nothing = self.land.bits.false
-        likely = packets & self._usual_ends
+        # all at once is faster, and mostly possible
+        at_once, fields = self._usual[sender.namespace is not None]
+        likely = packets & at_once
         if likely != nothing:
-            packets, fields = likely, self._usual_to
-        else:
-            fields = [*self._usual, *self._usual_to]
-        for usual in fields:
+            packets, fields = likely, []
+        for usual in (*fields, *self._usual_to):
             likely = packets & usual
             if likely != nothing:
                 packets = likely
@@ -462,10 +467,9 @@ class Classes:
     def _values(self, packets: Any) -> dict[str, Any]:
         """Return the header of one of some packets."""
         numbers = dict.fromkeys(_CHOSEN, 0)
-        for variable, is_set in self.space.engine.pick(packets).items():
-            if is_set and variable in self._weights:
-                key, weight = self._weights[variable]
-                numbers[key] += weight
+        for variable in self.space.engine.pick(packets) & self._weights.keys():
+            key, weight = self._weights[variable]
+            numbers[key] += weight
         numberings = ((key, self.space.layout.places[key].numbering) for key in _CHOSEN)
         return {
             key: numbers[key] if numbering is None else numbering.example(numbers[key])

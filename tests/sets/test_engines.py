@@ -83,6 +83,13 @@ def test_functions_have_the_truth_tables_of_their_operations(steps: list[tuple[i
             assert engine.meets(function, functions[-1]) is bool(table & tables[-1])
     for function, other in zip(*made, strict=True):
         assert engines[0].size(function) == engines[1].size(other)
+    for engine, functions in zip(engines, made, strict=True):
+        for function, table in zip(functions, tables, strict=True):
+            if table:
+                # a row reads the variables from the lowest bit, but the first variable counts most
+                rows = (row for row in range(1 << _COUNT) if table >> row & 1)
+                lowest = min(rows, key=lambda row: [row >> number & 1 for number in range(_COUNT)])
+                assert engine.pick(function) == {number for number in range(_COUNT) if lowest >> number & 1}
 
 
 @pytest.mark.parametrize("name", ["oxidd", "python"])
