@@ -35,13 +35,12 @@ from iptsim.packet import (
     usual_length,
 )
 from iptsim.question.endpoints import KEYWORDS
-from iptsim.question.header import DEFAULT_SPORT
-from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 from iptsim.question.values import quoted
 from iptsim.sets.class_walk import ClassWalk
 from iptsim.sets.decisions import Decisions
+from iptsim.sets.examples import Examples
 from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.limits import MOST_WAYS, Ways
@@ -50,7 +49,7 @@ from iptsim.sets.parts import Leader, Part, unfolded
 from iptsim.sets.policies import divided
 from iptsim.sets.reception import OTHER
 from iptsim.sets.regions import Prefix
-from iptsim.sets.sources import by_source, picked
+from iptsim.sets.sources import by_source
 from iptsim.sets.targets import Targets
 from iptsim.sets.translating import Bits
 
@@ -75,8 +74,6 @@ class Sender:
     group: Group = ()
 
 
-#: The fields of the header that a packet is chosen by.
-_CHOSEN = ("src", "dst", "proto", "sport", "dport", "tcp_flags", "icmp_type")
 #: Where packets arrive: the kind of place, its name ("" outside), and the interface.
 Arrival = tuple[str, str, str | None]
 
@@ -224,20 +221,7 @@ class Classes:
         self._unspecified = land.regions.of(0)
         self._of_groups: dict[Any, list[Class]] = {}
         self._targets = Targets(land)
-        outside = outside_address(land.host, land.family)
-        facing = picked(land.host.namespace, land.family, outside)
-        #: what a packet that represents others has if it may
-        usual = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80)]
-        ends = [("dst", facing), ("dst", outside)] if facing is not None else [("dst", outside)]
-        self._usual_to = [land.space.point({key: value}).function for key, value in ends]
-        #: by whether the sender's kernel picks the source: all but the destination, at once and one by one
-        self._usual = {
-            picks: (
-                land.space.point(dict(fields)).function,
-                [land.space.point({key: value}).function for key, value in fields],
-            )
-            for picks, fields in ((True, usual), (False, [*usual, ("src", outside)]))
-        }
+        self._examples = Examples(land)
 
     def of(self, sender: Sender, asked: Any) -> Iterator[Class]:
         """Yield the classes of a sender's packets, by destination; raise TooManyWaysError above the limit on ways."""
@@ -284,7 +268,7 @@ class Classes:
             yield packets, None
             return
         for part in divided(self.land.bits, packets, rules):
-            values = self._values(part)
+            values = self._examples.values(part)
             example = Packet(self.land.family, 0, 0, values["proto"])
             if example.proto in PORT_PROTOCOLS:
                 example.sport, example.dport = values["sport"], values["dport"]
@@ -405,19 +389,10 @@ class Classes:
                     sender, mine, tuple(there), ("container", member.name, delivered.interface), trace
                 )
 
-    @cached_property
-    def _weights(self) -> dict[int, tuple[str, int]]:
-        """The field to which a variable belongs, and its weight in that field."""
-        found: dict[int, tuple[str, int]] = {}
-        for key in _CHOSEN:
-            bits = list(self.space.bits(key))
-            found |= {bit: (key, 1 << len(bits) - place) for place, bit in enumerate(bits, 1)}
-        return found
-
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
         """Return one packet of a set, as a batch line and as a set."""
-        packets = self._usual_of(sender, packets)
-        values = self._values(packets)
+        packets = self._examples.usual(packets, picks_source=sender.namespace is not None)
+        values = self._examples.values(packets)
         names = ["src", "dst", "proto"]
         if values["proto"] in PORT_PROTOCOLS:
             names += ["sport", "dport"]
@@ -431,21 +406,8 @@ class Classes:
 
     def witness(self, sender: Sender, packets: Any) -> dict[str, Any]:
         """Return one packet of a set as a batch line."""
-        return self._line(sender, self._values(self._usual_of(sender, packets)))
-
-    def _usual_of(self, sender: Sender, packets: Any) -> Any:
-        """Return the most usual ones of a sender's packets."""
-        nothing = self.land.bits.false
-        # all at once is faster, and mostly possible
-        at_once, fields = self._usual[sender.namespace is not None]
-        likely = packets & at_once
-        if likely != nothing:
-            packets, fields = likely, []
-        for usual in (*fields, *self._usual_to):
-            likely = packets & usual
-            if likely != nothing:
-                packets = likely
-        return packets
+        usual = self._examples.usual(packets, picks_source=sender.namespace is not None)
+        return self._line(sender, self._examples.values(usual))
 
     def _line(self, sender: Sender, values: dict[str, Any]) -> dict[str, Any]:
         """Return a packet with some values as a batch line."""
@@ -463,18 +425,6 @@ class Classes:
         if self.state != "new":
             line["state"] = self.state
         return line
-
-    def _values(self, packets: Any) -> dict[str, Any]:
-        """Return the header of one of some packets."""
-        numbers = dict.fromkeys(_CHOSEN, 0)
-        for variable in self.space.engine.pick(packets) & self._weights.keys():
-            key, weight = self._weights[variable]
-            numbers[key] += weight
-        numberings = ((key, self.space.layout.places[key].numbering) for key in _CHOSEN)
-        return {
-            key: numbers[key] if numbering is None else numbering.example(numbers[key])
-            for key, numbering in numberings
-        }
 
     def _endpoint(self, sender: Sender, source: int) -> str:
         """Return the text of a sender in a question: a container may be called like a keyword."""
