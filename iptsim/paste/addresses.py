@@ -70,7 +70,7 @@ def address_option(flag: str, text: str, family: Family) -> tuple[list[str], Hid
     if bare == _LEFT_OUT:
         return [], _left_out(flag)
     name, slash, length = bare.partition("/")
-    number = _KNOWN[family].get(name, name) + slash + length
+    number = _KNOWN[family].get(name.lower(), name) + slash + length
     words = [*(["!"] if negated else []), flag, number]
     if is_number(number, family):
         return words, None

@@ -37,7 +37,12 @@ _ESCAPES = re.compile(
 #: Colours whose first character, which is invisible, was lost.
 _COLOUR = re.compile(r"\^?\[\d{1,2}(?:;\d{1,3})*m")
 _COLOURS = re.compile(r"\^?\[(?:\d{1,2}(?:;\d{1,3})*)?[mK](?![a-z])")
-_TAG = re.compile(r"</?(?:br|p|div|span|li|pre|code)(?:\s[^<>]*)?/?>|\[/?code\]", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?(?:br|p|div|span|li|pre|code)(?:\s[^<>]*)?/?>"
+    # of forums, but no index of an array: ${PORTS[i]}
+    r"|(?:(?<![\w}])\[|\[/)(?:b|i|u|s|code|html|php|quote|size|color|font|indent|noparse|tt|pre)(?:=[^][]{0,30})?\]",
+    re.IGNORECASE,
+)
 #: Emphasis of a whole line.
 _BOLD = re.compile(r"\s*\*\*(.*\S.*)\*\*\s*")
 #: The mark of emphasis before a rule or a command, which ends elsewhere.

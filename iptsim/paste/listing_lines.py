@@ -61,6 +61,9 @@ _PHRASE = re.compile(
     r"(?:tcp|udp|sctp)\s+!?(?:[sd]pts?:|flags:)|icmp\s?type|(?:ct)?state\s+[A-Z]|/\*|to:|reject-with\s|match-set\s"
     r"|ADDRTYPE\s|multiport\s|LOG\s|limit:|mark match\s|PHYSDEV\s|redir\s|recent:\s|owner\s"
 )
+_PORTS = re.compile(r"[sd]pts?:")
+#: A placeholder with blanks, `{my address}`, and a comment, in which there is none.
+_HOLDER = re.compile(r"/\*.*?\*/|\{[A-Za-z][\w'/ -]{0,40}\}|<[A-Za-z][\w'/ -]{0,40}>")
 #: What DNAT and SNAT print before the new address.
 _NO_DESTINATION = re.compile(r"(?:^|\s)to:$")
 
@@ -134,6 +137,16 @@ def cut_heading_of(text: str) -> tuple[str, str | None, Counters | None, int | N
         return found["name"], None, None, int(found["references"])
     policy = found["policy"] if found["policy"] in POLICIES else ""
     return found["name"], policy, None, None
+
+
+def begins_table(chain: str, above: Sequence[str]) -> bool:
+    """Return whether a built-in chain is the first of a table, below the built-in chains of another one.
+
+    INPUT is that of filter where it follows all chains of raw, or of nat before kernel 2.6.36, which lack it.
+    """
+    if chain == "INPUT" and ("POSTROUTING" in above or list(above) == ["PREROUTING", "OUTPUT"]):
+        return True
+    return chain in above or (chain == "PREROUTING" and bool(above))
 
 
 def begins_row(text: str, layout: str | None) -> bool:
@@ -224,14 +237,20 @@ def layout_of(text: str) -> str | None:
 
 def columns_of(text: str, layout: str | None = None) -> Columns | None:
     """Return the columns of a rule; without a layout, try each of them."""
+    text = _HOLDER.sub(_as_word, text.strip())
     for start in (layout,) if layout else LAYOUTS:
-        tree = _parsed(text.strip(), start)
+        tree = _parsed(text, start)
         if tree is None:
             continue
-        columns = _with_interfaces(_columns(tree, start))
+        columns = _with_destination(_with_interfaces(_columns(tree, start)))
         if _is_protocol(columns.protocol) and not _TIME.fullmatch(columns.source):
             return columns
     return None
+
+
+def _as_word(found: re.Match[str]) -> str:
+    """Return a placeholder as one word; a comment stays as it is."""
+    return found[0] if found[0].startswith("/*") else re.sub(r"[\s/]", "_", found[0])
 
 
 def _with_interfaces(columns: Columns) -> Columns:
@@ -245,6 +264,14 @@ def _with_interfaces(columns: Columns) -> Columns:
     return columns._replace(
         interfaces=(first, second), source=behind[0], destination=behind[1], rest="".join(behind[2:])
     )
+
+
+def _with_destination(columns: Columns) -> Columns:
+    """Return the columns of a row without its destination, as its ports show that follow the source."""
+    is_left_out = columns.destination == columns.protocol and _PORTS.match(columns.rest) is not None
+    if not is_left_out:
+        return columns
+    return columns._replace(destination=MISSING, rest=f"{columns.destination} {columns.rest}")
 
 
 def _columns(tree: Tree[Token], layout: str) -> Columns:

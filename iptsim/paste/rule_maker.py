@@ -75,7 +75,7 @@ class RuleMaker:
             self.warn(
                 item.line, message("{reason}; iptables refuses this rule, so it is ignored", reason=refused)
             )
-        for complaint in reading.complaints if not refused else ():
+        for complaint in dict.fromkeys(reading.complaints) if not refused else ():
             self.warn(
                 item.line,
                 message(

@@ -74,3 +74,26 @@ def test_the_status_counts_more_than_the_commands_that_led_to_it() -> None:
     text = f"{COMMANDS}\n$ sudo ufw status\n{status}"
     packet = {"in_interface": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10"}
     assert [verdict(text, **packet, dport=port) for port in (22, 443)] == ["DROP", "ACCEPT"]
+
+
+def test_later_commands_repeat_no_rule_of_ufw() -> None:
+    host = host_of_source(
+        Source("pasted", {}, f"{COMMANDS}\nThen, as it did not work,\n\n$ sudo ufw allow 443/tcp\n".encode())
+    )
+    table = host.rulesets[4].tables["filter"]
+    assert [rule.text for rule in table.chains["INPUT"].rules] == [
+        "-A INPUT -i lo -j ACCEPT",
+        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-A INPUT -p icmp -m icmp --icmp-type 8 -j ACCEPT",
+        "-A INPUT -j ufw-user-input",
+    ]
+    assert table.chains["ufw-user-input"].rules[-1].text == (
+        "-A ufw-user-input -p tcp -m tcp --dport 443 -j ACCEPT"
+    )
+
+
+def test_later_commands_keep_the_policies_that_they_do_not_set() -> None:
+    text = "$ sudo ufw default allow incoming\n$ sudo ufw deny 22\n\nand then\n\n$ sudo ufw default deny routed\n"
+    host = host_of_source(Source("pasted", {}, text.encode()))
+    chains = host.rulesets[4].tables["filter"].chains
+    assert [chains[name].policy for name in ("INPUT", "FORWARD")] == ["ACCEPT", "DROP"]

@@ -45,6 +45,10 @@ _STEPS = re.compile(r";|&&|\|\|")
 _FINISHED = re.compile(r"\s(?:-[jg]|--jump|--goto)\s")
 #: The maximum number of lines of a wrapped command.
 _WRAPPED = 4
+#: The usual width of a terminal, and the end of a line within a word: `-m state -`, `--state ESTABLISHED,REL`.
+_TERMINAL = 80
+_STATES = "NEW|ESTABLISHED|RELATED|INVALID|UNTRACKED"
+_BROKEN = re.compile(rf"\s--?$|\s--(?:ct)?state\s+(?:(?:{_STATES}),)*(?!(?:{_STATES})$)[A-Z]*$")
 #: The maximum number of lines of a folded one, and what begins another item or key.
 _FOLDED = 20
 _ITEM = re.compile(r"\s*(?:- |[\w.-]+\s*[:=](?:\s|$)|#)")
@@ -210,7 +214,8 @@ class _Reader:
         if self._is_bare(first, text):
             text = f"iptables {text.lstrip()}"
         while self.at - first < _WRAPPED and self._is_wrapped(text):
-            text += f" {self.lines[self.at].text.lstrip()}"
+            text += _joint(self.lines[self.at - 1].whole, self.lines[self.at].whole)
+            text += self.lines[self.at].text.lstrip()
             self.at += 1
         return text
 
@@ -291,6 +296,12 @@ class _Reader:
         """Mark that rules may be missing in the chains that the commands before name."""
         for table, family, chain in chains:
             _rules_in(pieces, table, family).items.append(GapItem(chain, line.number, line.text.strip()))
+
+
+def _joint(text: str, following: str) -> str:
+    """Return what joins a wrapped line with its rest: a blank, or nothing where a terminal has broken a word."""
+    is_broken = len(text) == _TERMINAL and not text[-1].isspace()
+    return "" if not following[:1].isspace() and (is_broken or _BROKEN.search(text)) else " "
 
 
 def _depth(text: str) -> int:

@@ -21,6 +21,7 @@ from iptsim.paste.listing_lines import (
     MISSING,
     Columns,
     begins_row,
+    begins_table,
     columns_of,
     cut_heading_of,
     cut_width,
@@ -146,8 +147,7 @@ class _Reader:
             return False
         name, policy, counters, references = found
         if policy is not None:
-            again = name in self.builtin or (self.builtin and name == "PREROUTING")
-            if again or self.own_chains or (name == "INPUT" and self.builtin == ["PREROUTING", "OUTPUT"]):
+            if self.own_chains or begins_table(name, self.builtin):
                 return False
             self.builtin.append(name)
         elif any(isinstance(item, ChainItem) and item.name == name for item in self.order):

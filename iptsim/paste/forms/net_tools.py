@@ -34,6 +34,8 @@ _ROUTES = re.compile(
 _ROUTE = re.compile(
     r"\s*(default|\d+\.\d+\.\d+\.\d+)\s+(\S+)\s+(\d+\.\d+\.\d+\.\d+)\s+([A-Z!]+)\s+(?:\d+\s+){2,3}(\S+)\s*$"
 )
+#: A route to a host whose address was looked up, as without -n; the name may be cut.
+_NAMED = re.compile(r"\s*[A-Za-z0-9][\w.-]*\s+\S+\s+\d+\.\d+\.\d+\.\d+\s+U[A-Z!]*\s+(?:\d+\s+){2,3}\S+\s*$")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -92,19 +94,23 @@ def _detail(entry: dict[str, Any], text: str) -> None:
 
 def _routes(lines: list[Line], at: int) -> Segment | None:
     entries: list[dict[str, Any]] = []
+    unread: list[int] = []
     first = last = at
     while at < len(lines):
         text = lines[at].text
         found = _ROUTE.match(text)
         if found and (entry := _route(found)) is not None:
             entries.append(entry)
+        elif not found and _NAMED.match(text):
+            unread.append(at)
         elif found or not _ROUTES.match(text):
             break
         last = at
         at += 1
     if not entries:
         return None
-    return Segment("route", "route -n", first, last, [Facts({"ip-route.json": json.dumps(entries).encode()})])
+    facts = Facts({"ip-route.json": json.dumps(entries).encode()})
+    return Segment("route", "route -n", first, last, [facts], unread)
 
 
 def _length(mask: str) -> int | None:

@@ -101,7 +101,11 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def rules_of_rows(
-    lines: Sequence[Line], defaults: dict[str, str], rows: Sequence[tuple[re.Match[str], int]]
+    lines: Sequence[Line],
+    defaults: dict[str, str],
+    rows: Sequence[tuple[re.Match[str], int]],
+    *,
+    adds: bool = False,
 ) -> tuple[list[Item], list[int]]:
     """Return the chains and rules of rows, and the lines that could not be read.
 
@@ -109,9 +113,20 @@ def rules_of_rows(
         lines: the text.
         defaults: ufw's words for policies ("allow", "deny", "reject"), by direction ("incoming" ...).
         rows: the rows, and the indexes of their lines.
+        adds: the rows are added to earlier ones, with which ufw's other rules have been read.
     """
     set_here = {_DIRECTIONS[way]: _TARGETS.get(word, "DROP") for way, word in defaults.items()}
-    return _Reader(lines).read({**USUAL, **set_here}, rows)
+    reader = _Reader(lines)
+    if not adds:
+        return reader.read({**USUAL, **set_here}, rows)
+    policies = [_policy(way, target, 0) for way, target in set_here.items()]
+    items, unread = reader.of_rows(rows)
+    return [*policies, *items], unread
+
+
+def _policy(way: str, target: str, line: int) -> ChainItem:
+    """Return the chain of a hook with the policy that ufw gives it: iptables has no policy REJECT."""
+    return ChainItem(_HOOKS[way], target if target != "REJECT" else "DROP", None, line)
 
 
 class _Reader:
@@ -126,11 +141,17 @@ class _Reader:
         """Return the chains and rules, which begin at a line, and the lines that could not be read."""
         items: list[Item] = []
         for way, hook in _HOOKS.items():
-            items.append(ChainItem(hook, policies[way] if policies[way] != "REJECT" else "DROP", None, line))
+            items.append(_policy(way, policies[way], line))
             items.append(ChainItem(f"ufw-user-{way}", None, None, line, 1))
             before = (*_BEFORE, _PING) if way == "input" else _BEFORE[1:]
             items += [self._rule(hook, words, rows[0][1] if rows else 0) for words in before]
             items.append(self._rule(hook, ("-j", f"ufw-user-{way}"), rows[0][1] if rows else 0))
+        added, unread = self.of_rows(rows)
+        return [*items, *added], unread
+
+    def of_rows(self, rows: Sequence[tuple[re.Match[str], int]]) -> tuple[list[Item], list[int]]:
+        """Return the rules of the rows themselves, and the lines that could not be read."""
+        items: list[Item] = []
         unread: list[int] = []
         for row, at in rows:
             if "(v6)" in row["to"] or "(v6)" in row["source"]:

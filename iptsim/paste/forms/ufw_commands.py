@@ -58,9 +58,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if any_matches(lines, _SHOWN):
         return Segment(title, title, first, last)
     later = any(row_of(line.text) is not None for line in lines[max(0, first - _ABOVE) : first])
-    items, unread = ufw.rules_of_rows(lines, policies, rows)
+    items, unread = ufw.rules_of_rows(lines, policies, rows, adds=later)
     pieces: list[Piece] = [Rules("filter", 4, items, whole=not later, status=True)]
-    if len(policies) < len(ufw.USUAL):
+    if len(policies) < len(ufw.USUAL) and not later:
         assumed = message(
             "ufw's default policies are assumed where the commands set none, and no other rules"
         )

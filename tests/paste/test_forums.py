@@ -1,0 +1,138 @@
+"""What people paste in forums: with tags, placeholders and remarks, as terminals wrapped it, and from old systems."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.paste.assembly import host_of_source
+
+ROUTER = """\
+gateway:~# iptables -v -t nat -L
+Chain PREROUTING (policy ACCEPT 20 packets, 1560 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+
+Chain POSTROUTING (policy ACCEPT 5 packets, 300 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    7   420 MASQUERADE  all  --  any    ppp0    anywhere             anywhere
+
+Chain OUTPUT (policy ACCEPT 5 packets, 300 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+{command}
+Chain INPUT (policy DROP 9 packets, 540 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    3   180 ACCEPT     tcp  --  eth1   any     anywhere             anywhere             tcp dpt:msnp
+
+Chain FORWARD (policy DROP 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    4   240 ACCEPT     all  --  eth1   ppp0    anywhere             anywhere
+
+Chain OUTPUT (policy ACCEPT 251 packets, 51163 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+"""
+
+
+def read(text: str) -> Host:
+    return host_of_source(Source("pasted", {}, text.encode()))
+
+
+def rules(text: str, table: str, chain: str) -> list[str]:
+    return [rule.text for rule in read(text).rulesets[4].tables[table].chains[chain].rules]
+
+
+@pytest.mark.parametrize("command", ["gateway:~# iptables -v -t filter -L", "gateway:/etc# iptables -vL", ""])
+def test_nat_of_an_old_kernel_has_no_chain_input(command: str) -> None:
+    text = ROUTER.format(command=command)
+    assert rules(text, "nat", "POSTROUTING") == ["-A POSTROUTING -o ppp0 -j MASQUERADE"]
+    assert rules(text, "filter", "INPUT") == ["-A INPUT -i eth1 -p tcp -m tcp --dport 1863 -j ACCEPT"]
+    assert rules(text, "filter", "FORWARD") == ["-A FORWARD -i eth1 -o ppp0 -j ACCEPT"]
+
+
+SCRIPT = """\
+#!/bin/sh
+[COLOR=Blue]WAN=eth0[/COLOR]
+PORTS[0]=80
+iptables -P FORWARD DROP
+[B]iptables -A FORWARD -i $WAN -p tcp --dport 4662 -j ACCEPT
+iptables -A FORWARD -i $WAN -p udp --dport 4672 -j ACCEPT[/B]
+[SIZE="3"][I]iptables -A FORWARD -m state --state ESTABLISHED -j ACCEPT[/I][/SIZE]
+"""
+
+
+def test_the_tags_of_a_forum() -> None:
+    assert rules(SCRIPT, "filter", "FORWARD") == [
+        "-A FORWARD -i eth0 -p tcp -m tcp --dport 4662 -j ACCEPT",
+        "-A FORWARD -i eth0 -p udp -m udp --dport 4672 -j ACCEPT",
+        "-A FORWARD -m state --state ESTABLISHED -j ACCEPT",
+    ]
+
+
+def test_the_index_of_an_array_is_no_tag() -> None:
+    text = "for i in 1 2; do\n  iptables -A INPUT -p tcp --dport ${PORTS[i]} -j ACCEPT\ndone\n"
+    [rule] = read(text).rulesets[4].tables["filter"].chains["INPUT"].rules
+    assert "${PORTS[i]}" in rule.text
+
+
+def test_a_rule_between_tags_in_a_sentence() -> None:
+    text = "This is all that I have:\n[HTML]-A INPUT -p udp -m udp --dport 5060 -j ACCEPT [/HTML]\nHelp?\n"
+    assert rules(text, "filter", "INPUT") == ["-A INPUT -p udp -m udp --dport 5060 -j ACCEPT", "-A INPUT ..."]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # 80 columns: the terminal broke the word
+        (
+            "  sudo iptables -A FORWARD -d 192.168.77.0/24 -m state --state ESTABLISHED,RELAT",
+            "ED -i eth1 -j ACCEPT",
+        ),
+        ("iptables -A FORWARD -d 192.168.77.0/24 -i eth1 -m state -", "-state ESTABLISHED,RELATED -j ACCEPT"),
+        ("iptables -A FORWARD -d 192.168.77.0/24 -i eth1 -m state --state EST", "ABLISHED,RELATED -j ACCEPT"),
+        ("iptables -A FORWARD -d 192.168.77.0/24 -i eth1 -m state --state ESTABLISHED,RELATED", "-j ACCEPT"),
+    ],
+)
+def test_a_command_that_a_terminal_wrapped(first: str, second: str) -> None:
+    [rule] = rules(f"{first}\n{second}\n", "filter", "FORWARD")
+    assert "--state RELATED,ESTABLISHED -j ACCEPT" in rule
+    assert "-d 192.168.77.0/24 -i eth1" in rule
+
+
+PLACEHOLDERS = """\
+Chain PREROUTING (policy ACCEPT 20 packets, 1560 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 DNAT       tcp  --  eth1   any     anywhere              tcp dpt:10180 to:10.9.0.7:80
+   12   720 ACCEPT     tcp  --  eth0   any     {my lab net}/27      anywhere            tcp dpt:www
+"""
+
+
+def test_a_destination_that_is_left_out() -> None:
+    first, second = read(PLACEHOLDERS).rulesets[4].tables["nat"].chains["PREROUTING"].rules
+    assert first.text == (
+        "-A PREROUTING -i eth1 -p tcp -m tcp --dport 10180 -d ? -j DNAT --to-destination 10.9.0.7:80"
+    )
+    assert second.text == "-A PREROUTING -i eth0 -p tcp -m tcp --dport 80 -s {my_lab_net}/27 -j ACCEPT"
+
+
+def test_names_that_iptables_looked_up() -> None:
+    text = """\
+Chain INPUT (policy DROP 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+    0     0 ACCEPT     all  --  any    any     BASE-ADDRESS.MCAST.NET/4  anywhere
+"""
+    assert rules(text, "filter", "INPUT") == ["-A INPUT -s 224.0.0.0/4 -j ACCEPT"]
+
+
+def test_routes_with_names() -> None:
+    text = """\
+Kernel IP routing table
+Destination     Gateway         Genmask         Flags Metric Ref    Use Iface
+vpn7.example.or 192.168.77.1    255.255.255.255 UGH   0      0        0 eth1
+192.168.77.0    *               255.255.255.0   U     0      0        0 eth1
+default         *               0.0.0.0         U     0      0        0 ppp0
+"""
+    routes = [
+        (route.prefix_length, route.device) for route in read(text).namespace.routes if route.table == "main"
+    ]
+    assert (24, "eth1") in routes
+    assert (0, "ppp0") in routes
