@@ -162,7 +162,7 @@ def _chain(
     return (change if says else None), kinds
 
 
-def _differing(before: list[Rule], after: list[Rule]) -> tuple[list[Rule], list[Rule]]:
+def _differing(before: Sequence[Rule], after: Sequence[Rule]) -> tuple[Sequence[Rule], Sequence[Rule]]:
     """Return the rules of two chains without the identical ones at their beginning and end."""
     shorter = min(len(before), len(after))
     start = end = 0

@@ -15,8 +15,9 @@ from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import TRANSLATING, Translation
 from iptsim.extensions.constraints import Ranges
+from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.prepared import Prepared
-from iptsim.netfilter.program import ChainRules, Program
+from iptsim.netfilter.program import Program
 from iptsim.packet import PORT_PROTOCOLS, Family
 from iptsim.ranges import united
 from iptsim.sets.effects import Place, effects

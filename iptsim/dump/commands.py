@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from functools import partial
 
+from iptsim.dump.edited_rules import EditedRules
 from iptsim.dump.recipe import Hint
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.extensions.registry import STANDARD, find_target
@@ -36,18 +37,8 @@ class CommandError(Exception):
 
 
 def copy(ruleset: Ruleset) -> Ruleset:
-    """Return a copy with tables, chains and rules that commands may change."""
-
-    def copied(chain: Chain) -> Chain:
-        return dataclasses.replace(chain, rules=[dataclasses.replace(rule) for rule in chain.rules])
-
-    tables = {
-        table.name: dataclasses.replace(
-            table, chains={chain.name: copied(chain) for chain in table.chains.values()}
-        )
-        for table in ruleset.tables.values()
-    }
-    return dataclasses.replace(ruleset, tables=tables, warnings=list(ruleset.warnings))
+    """Return a copy to which tables may be added; it shares the tables."""
+    return dataclasses.replace(ruleset, tables=dict(ruleset.tables), warnings=list(ruleset.warnings))
 
 
 def find_chain(table: Table, name: str, line: int) -> Chain:
@@ -223,11 +214,12 @@ def find_rule(chain: Chain, wanted: Rule) -> int:
     raise CommandError(message("chain {name} has no such rule", name=chain.name), None)
 
 
-def renumber(table: Table) -> None:
-    """Update the positions of the rules of all chains."""
-    for chain in table.chains.values():
-        for position, rule in enumerate(chain.rules, 1):
-            rule.position = position
+def renumber(chains: Iterable[Chain]) -> None:
+    """Update the positions of the rules of some chains."""
+    for chain in chains:
+        if not isinstance(chain.rules, EditedRules):  # these number themselves
+            for position, rule in enumerate(chain.rules, 1):
+                rule.position = position
 
 
 def delete_chain(table: Table, name: str | None) -> None:

@@ -9,6 +9,7 @@ from iptsim.dump import commands
 from iptsim.dump.checks import Doubt, doubt, objections
 from iptsim.dump.commands import CommandError
 from iptsim.dump.complaints import Complaints
+from iptsim.dump.edited_rules import EditedRules
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Rule, Ruleset, Table
 from iptsim.dump.syntax import Line
 from iptsim.extensions.base import Match, Target
@@ -36,6 +37,7 @@ class Tables:
         comments: the comment lines since the last table.
         policies: the policy words in chain lines that the grammar has parsed; they determine the shape.
         edited: rules of the open table were not only appended, but also inserted, replaced or deleted.
+        shared: the chains of the open table that existing rules share; they are copied before they change.
     """
 
     def __init__(self, ruleset: Ruleset, complaints: Complaints, onto: bool, wanted: str | None) -> None:
@@ -53,6 +55,7 @@ class Tables:
         #: rules of the open table to check when it is complete, by the identity of the extensions in question
         self._doubts: dict[int, Doubt] = {}
         self.edited = False
+        self.shared: set[str] = set()
 
     def begin(self, line: Line, number: int) -> None:
         """Start a table at a line `*NAME`.
@@ -90,7 +93,8 @@ class Tables:
             return
         before = self.ruleset.tables.get(name.text)
         if before is not None and self.onto:
-            self.table, self.edited = before, True
+            self.table = dataclasses.replace(before, chains=dict(before.chains))
+            self.ruleset.tables[name.text], self.edited, self.shared = self.table, True, set(before.chains)
             return
         if before is not None:
             self.complaints.warn(
@@ -125,20 +129,56 @@ class Tables:
         table = self.table
         assert table is not None
         if self.edited:
-            commands.renumber(table)
-            self._doubts = dict(enumerate(map(doubt, table.rules())))
+            self._doubts = dict(enumerate(map(doubt, self._edited_rules(table))))
         for rule, name, reason, early in objections(table, self._doubts.values()):
             if early and rule.source == self.complaints.source:
                 text = self.complaints.lines[rule.line - 1]
                 start = max(text.find(name), 0)
                 self.complaints.add(self.complaints.error(reason, rule.line, (start, start + len(name))))
             elif not rule.refused:
-                rule.refused = reason
-                self.complaints.warn_refused(rule)
+                refused = self._own_rule(table, rule)
+                refused.refused = reason
+                self.complaints.warn_refused(refused)
         self._doubts = {}
-        self.edited = False
+        self.edited, self.shared = False, set()
         self.table = None
         self.listing = self.skipping = False
+
+    def _edited_rules(self, table: Table) -> list[Rule]:
+        """Return the rules of an edited table, with their numbers, whose validity the edits may have changed."""
+        chains = [chain for name, chain in table.chains.items() if name not in self.shared]
+        commands.renumber(chains)
+        new: list[Rule] = []
+        for chain in chains:
+            new += chain.rules.added if isinstance(chain.rules, EditedRules) else chain.rules
+        # a new call may lead from other hooks to any rule
+        return list(table.rules()) if any(rule.jump is not None for rule in new) else new
+
+    def own(self, name: str) -> None:
+        """Make a chain of the open table one that may change, if there is such a chain."""
+        if name in self.shared:
+            assert self.table is not None
+            self.shared.discard(name)
+            chain = self.table.chains[name]
+            self.table.chains[name] = dataclasses.replace(chain, rules=EditedRules(chain.rules))
+
+    def own_all(self) -> None:
+        """Make all chains of the open table, and their rules, such that may change."""
+        assert self.table is not None
+        for name in self.shared:
+            chain = self.table.chains[name]
+            rules = [dataclasses.replace(rule) for rule in chain.rules]
+            self.table.chains[name] = dataclasses.replace(chain, rules=rules)
+        self.shared = set()
+
+    def _own_rule(self, table: Table, rule: Rule) -> Rule:
+        """Return a rule that may change, in the place of one that existing rules may share."""
+        if not self.onto:
+            return rule
+        place = next(place for place, one in enumerate(table.chains[rule.chain].rules) if one is rule)
+        self.own(rule.chain)
+        copied = table.chains[rule.chain].rules[place] = dataclasses.replace(rule)
+        return copied
 
     def declare(self, line: Line, number: int) -> None:
         """Declare a chain from a line `:NAME POLICY [packets:bytes]`.
@@ -152,6 +192,7 @@ class Tables:
                 message("a chain outside a table"), number, hint=message("expected *TABLE before this line")
             )
         name, policy = line.words[:2]
+        self.own(name.text)
         if line.counters is not None:
             self.policies.add(policy.text)
         if name.text in BUILTIN_CHAINS[table.name]:

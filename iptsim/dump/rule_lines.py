@@ -133,7 +133,7 @@ class RuleLines:
                     break
             else:
                 chain, jump = chains.get(name), None
-                if chain is None or name in plan.misplaced:
+                if chain is None or name in plan.misplaced or name in tables.shared:
                     break
                 if plan.jump is not None:
                     jump = plan.jumps.get(second)
@@ -184,6 +184,7 @@ class RuleLines:
                 return False
             return True
         name = words[plan.arguments[0]]
+        self.tables.own(name)
         chain = table.chains.get(name)
         if chain is None or name in plan.misplaced:
             return False
@@ -292,8 +293,17 @@ class RuleLines:
         name = names[0] if names else None
         second = names[1] if len(names) > 1 else None
         self.tables.edited = self.tables.edited or plan.command != "A"
+        if plan.command in "EXFZ":
+            self.tables.own_all()
+        elif name is not None and plan.command != "C":
+            self.tables.own(name)
         if plan.command in "DCXE":
-            self.searched += sum(len(chain.rules) + 1 for chain in table.chains.values())
+            searched = (
+                table.chains.values()
+                if plan.command in "XE"
+                else filter(None, [table.chains.get(name or "")])
+            )
+            self.searched += sum(len(chain.rules) + 1 for chain in searched)
             if self.searched > MAX_SEARCHED:
                 raise BindError(
                     message(

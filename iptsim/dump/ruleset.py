@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -335,7 +335,7 @@ class Chain(Framed):
     name: str
     policy: str | None = None
     counters: Counters | None = None
-    rules: list[Rule] = field(default_factory=list)
+    rules: MutableSequence[Rule] = field(default_factory=list)
     line: int = field(default=0, compare=False)
     declared: bool = True
     references: int | None = field(default=None, compare=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -90,7 +91,7 @@ class Case:
             return owner[0].name
         return message("the host") if owner == "host" else address_text(self.packet.family, address)
 
-    def rules(self, chain: str) -> list[Rule]:
+    def rules(self, chain: str) -> Sequence[Rule]:
         """Return the rules of a chain of table filter."""
         ruleset = self.host.rulesets.get(self.packet.family)
         entry = ruleset.chain("filter", chain) if ruleset else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iptsim.dump.ruleset import Chain, Rule, Table, tool_of
 from iptsim.explanation import Explanation
@@ -47,7 +47,7 @@ def accept_all(scene: Scene) -> Iterator[Finding]:
             yield _accepts_all(scene, family, chain, rule, behind)
 
 
-def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind: list[Rule]) -> Finding:
+def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind: Sequence[Rule]) -> Finding:
     if chain.name == "DOCKER-USER":
         if behind:
             lost = message("Docker's own rules, and the rules after it, are never evaluated.")

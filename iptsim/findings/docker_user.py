@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
@@ -143,7 +143,7 @@ def _without_return(ruleset: Ruleset) -> Ruleset:
     return _with_rules(ruleset, CHAIN, lambda rules: [rule for rule in rules if not is_dockers(rule)])
 
 
-def _with_rules(ruleset: Ruleset, name: str, change: Callable[[list[Rule]], list[Rule]]) -> Ruleset:
+def _with_rules(ruleset: Ruleset, name: str, change: Callable[[Sequence[Rule]], list[Rule]]) -> Ruleset:
     table = ruleset.tables.get("filter")
     chain = table.chains.get(name) if table else None
     if table is None or chain is None:

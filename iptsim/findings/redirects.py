@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
@@ -15,6 +16,7 @@ from iptsim.findings.examples import header
 from iptsim.findings.finding import SHOWN, Finding, is_readdressed, numbers_of, of_rule, uses
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.port_forwards import is_tested_here, without_interface
+from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
 from iptsim.owners.docker import is_dockers
@@ -295,7 +297,7 @@ def its_own(scene: Scene) -> Iterator[Finding]:
             yield _takes_its_own(scene, family, found)
 
 
-def _proxied(scene: Scene, family: Family, rules: list[Rule]) -> Iterator[tuple[Rule, int | None]]:
+def _proxied(scene: Scene, family: Family, rules: Sequence[Rule]) -> Iterator[tuple[Rule, int | None]]:
     """Yield the rules that redirect to a program of the host, in OUTPUT or in a chain that OUTPUT jumps to.
 
     With the user whose packets they take, if not those of all users: root, the usual user of such programs.
@@ -385,13 +387,10 @@ def _title(found: list[tuple[Rule, Explanation]]) -> Message:
 
 def _exempts_user(scene: Scene, family: Family, shown: Explanation, command: str) -> bool:
     """Return whether the packet of a user is no longer redirected after the command for this user."""
-    world = scene.after(family, [command.replace("USER", str(_SOME_USER))])
     asked = shown.question
-    after = (
-        scene.ask(
-            "host", "internet", family, world=world, proto=asked.proto, dport=asked.dport, uid=_SOME_USER
-        )
-        if world is not None
-        else None
-    )
+    fields: dict[str, Any] = {"proto": asked.proto, "dport": asked.dport, "uid": _SOME_USER}
+    of_user = scene.ask("host", "internet", family, **fields)
+    if of_user is None:
+        return False
+    after = outcome(scene, family, [command.replace("USER", str(_SOME_USER))], of_user)
     return after is not None and not is_readdressed(after)

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from iptsim.asking import follow
 from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Finding
@@ -62,8 +64,13 @@ def tried(scene: Scene, finding: Finding) -> Finding:
 
 def outcome(scene: Scene, family: Family, commands: Iterable[str], shown: Explanation) -> Explanation | None:
     """Return what happens to a packet after commands; None if they fail or the question is no longer valid."""
-    world = scene.after(family, commands)
-    return scene.again(shown, world) if world is not None else None
+    simulator = scene.after(family, commands)
+    if simulator is None:
+        return None
+    try:
+        return follow(simulator, shown.question)
+    except IptsimError:
+        return None
 
 
 def mends(shown: Explanation, after: Explanation) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
@@ -133,7 +133,7 @@ class Scene:
             return False
         return not any(is_gap(rule.target) for rule in self.rules(family, table, chain))
 
-    def rules(self, family: Family, table: str, chain: str) -> list[Rule]:
+    def rules(self, family: Family, table: str, chain: str) -> Sequence[Rule]:
         """Return the rules of a chain, or none if there is no such chain."""
         found = self.table(family, table).chains.get(chain)
         return found.rules if found else []
@@ -389,25 +389,25 @@ class Scene:
                 family: change(ruleset) if change else ruleset for family, ruleset in host.rulesets.items()
             }
             extra = host.extra_rulesets if other_backend else {}
-            self._simulators[world] = Simulator(replace(host, rulesets=rulesets, extra_rulesets=extra))
+            variant = replace(host, rulesets=rulesets, extra_rulesets=extra)
+            self._simulators[world] = Simulator(variant, like=self._simulators[""])
         return world
 
-    def after(self, family: Family, commands: Iterable[str]) -> str | None:
-        """Create a variant of the host in which iptables and sysctl commands were run; None if they fail."""
-        run = tuple(commands)
-        world = "; ".join(run)
-        if world not in self._simulators:
-            try:
-                self._simulators[world] = Simulator(reduce(partial(after_command, family), run, self.host))
-            except IptsimError:
-                return None
-        return world
+    def after(self, family: Family, commands: Iterable[str]) -> Simulator | None:
+        """Return the host after iptables and sysctl commands; None if they fail.
+
+        There may be as many variants as findings, so they are not kept; they share what this host has prepared.
+        """
+        try:
+            changed = reduce(partial(after_command, family), commands, self.host)
+            return Simulator(changed, like=self._simulators[""])
+        except IptsimError:
+            return None
 
     def again(self, shown: Explanation, world: str) -> Explanation | None:
         """Walk a packet again in a variant of the host; None if the question is not valid there."""
-        simulator = self._simulators[world]
         try:
-            return ask(simulator, shown.question)
+            return ask(self._simulators[world], shown.question)
         except IptsimError:
             return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from iptsim.dump.ruleset import Rule, tool_of
@@ -75,7 +75,7 @@ def _is_masqueraded(shown: Explanation) -> bool:
     )
 
 
-def _mirror(rules: list[Rule], rule: Rule) -> Rule | None:
+def _mirror(rules: Sequence[Rule], rule: Rule) -> Rule | None:
     """Return the rule for replies to what a rule lets out of an interface, if nothing can have counted a reply."""
     parameters = rule.parameters
     inside, outside = parameters.in_interface, parameters.out_interface

@@ -14,8 +14,8 @@ from iptsim.flows.cuts import COLUMNS, SOLICITED, Cuts
 from iptsim.flows.evenness import is_even, kind_of
 from iptsim.flows.vectors import Numbers, VectorChain
 from iptsim.netfilter.chain_index import indexed
+from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.prepared import Condition, Prepared
-from iptsim.netfilter.program import ChainRules
 from iptsim.packet import Context, Packet, Unknown
 
 Rows = NDArray[np.int64]

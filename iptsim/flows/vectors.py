@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from iptsim.flows.cuts import COLUMNS, SOLICITED, Cuts, Kinds
 from iptsim.netfilter.chain_index import WIDTHS, indexed, ranges_of
-from iptsim.netfilter.program import ChainRules
+from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.packet import Family
 
 #: The kind of an address or a port that a record does not give.

@@ -10,11 +10,12 @@ from iptsim.dump.ruleset import Chain
 from iptsim.errors import RulesetError
 from iptsim.extensions.base import Translation, Verdict
 from iptsim.languages import message
+from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.hooks import IptablesChain
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.prepared import Prepared
-from iptsim.netfilter.program import ChainRules, Program
+from iptsim.netfilter.program import Program
 from iptsim.netfilter.rule_evaluation import add_step, apply, matches
 from iptsim.netfilter.steps import Step
 from iptsim.packet import Context

@@ -5,7 +5,7 @@ Only what rules can see is modelled. Checksums are assumed to be correct, and TC
 
 from __future__ import annotations
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.ruleset import Rule
 from iptsim.extensions.hidden import HiddenTarget
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.extensions.wire import GRE, UDPLITE
@@ -44,20 +44,17 @@ _STEPS = FIN | SYN | RST | ACK
 _ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 143, 151, 152})
 
 
-def switched_on(ruleset: Ruleset) -> bool:
-    """Return whether any rule makes the kernel track connections for this address family."""
-    for rule in ruleset.rules():
-        if rule.refused:
-            continue
-        if not USERS.isdisjoint(rule.extension_names):
-            return True
-        if rule.jump is not None:
-            continue
-        if rule.table == "nat" and isinstance(rule.target, HiddenTarget | UnknownTarget):
-            return True
-        if "CT" in rule.extension_names and _tracks(rule):
-            return True
-    return False
+def switches_on(rule: Rule) -> bool:
+    """Return whether a rule makes the kernel track connections for its address family."""
+    if rule.refused:
+        return False
+    if not USERS.isdisjoint(rule.extension_names):
+        return True
+    if rule.jump is not None:
+        return False
+    if rule.table == "nat" and isinstance(rule.target, HiddenTarget | UnknownTarget):
+        return True
+    return "CT" in rule.extension_names and _tracks(rule)
 
 
 def _tracks(rule: Rule) -> bool:

@@ -17,11 +17,12 @@ from iptsim.host.fib import RouteResult
 from iptsim.host.model import Host
 from iptsim.host.namespace import RoutingRule
 from iptsim.languages import Text, message
+from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.prepared import Prepared
-from iptsim.netfilter.program import ChainRules, Program
+from iptsim.netfilter.program import Program
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import Leg

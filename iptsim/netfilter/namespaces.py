@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from iptsim.dump import loads
@@ -23,15 +23,15 @@ class Namespaces:
 
     Args:
         host: the host.
-        like: those of a host that differs only in its own network: its rules need no second preparation.
+        like: those of a host with the same containers, and with the same rules but for a few: they are prepared once.
     """
 
     def __init__(self, host: Host, like: Namespaces | None = None) -> None:
         self.host = host
-        programs = like._programs if like is not None else _programs_of_host(host)
-        self._programs: dict[int, list[Program]] = programs
+        before: Mapping[int, list[Program]] = like._programs if like is not None else {}
+        self._programs: dict[int, list[Program]] = _programs_of_host(host, before)
         self._of_host = Hooks(self._programs, host.namespace.nftables)
-        self._of_containers: dict[str, Hooks] = {}
+        self._of_containers: dict[str, Hooks] = like._of_containers if like is not None else {}
 
     def hooks_of(self, namespace: Namespace) -> Hooks:
         """Return the hooks of a namespace."""
@@ -86,8 +86,8 @@ def _programs(namespace: Namespace) -> dict[int, list[Program]]:
     return found
 
 
-def _programs_of_host(host: Host) -> dict[int, list[Program]]:
-    """Prepare the rules of a host, of both backends."""
+def _programs_of_host(host: Host, like: Mapping[int, list[Program]]) -> dict[int, list[Program]]:
+    """Prepare the rules of a host, of both backends; most of them may be those of another host, by family."""
     sources = (host.rulesets, host.extra_rulesets)
     # the rules of tables that are not shown switch it on wherever there is nat
     tracked = {
@@ -100,5 +100,7 @@ def _programs_of_host(host: Host) -> dict[int, list[Program]]:
     found: dict[int, list[Program]] = {}
     for rulesets in sources:
         for family, ruleset in rulesets.items():
-            found.setdefault(family, []).append(Program(ruleset, conntrack_on=family in tracked))
+            programs = found.setdefault(family, [])
+            before = next(iter(like.get(family, [])[len(programs) :]), None)
+            programs.append(Program(ruleset, conntrack_on=family in tracked, like=before))
     return found

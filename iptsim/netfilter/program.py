@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 
-from iptsim.dump.chain_graph import Node
+from iptsim.dump.chain_graph import ChainGraph, Node
 from iptsim.dump.checks import legal_graph
+from iptsim.dump.edited_rules import Changes, EditedRules, changes
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Extension, Match, Predicate, Target
 from iptsim.extensions.constraints import unsteady
 from iptsim.extensions.registry import find_match, find_target
 from iptsim.languages import message
 from iptsim.netfilter import conntrack
-from iptsim.netfilter.chain_index import ChainIndex
+from iptsim.netfilter.chain_rules import ChainRules, EditedChainRules
 from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.packet import FAMILIES, Context, Truth, Unknown
 
@@ -33,68 +34,35 @@ def _passed_by(rule: Rule) -> Condition:
 
 #: The legacy backend allows calls of any nesting; those of Python, several for each, may nest 1,000 deep.
 _FOLLOWED = 500
-#: A shorter chain is faster without an index; a longer one gets one after this many evaluations per rule.
-_INDEX_FROM, _INDEX_AFTER = 24, 3
-
-
-class ChainRules:
-    """The rules of a chain, each prepared when a packet first reaches it.
-
-    Args:
-        rules: the rules, in order.
-        prepare: prepares one.
-        family: the address family.
-    """
-
-    def __init__(self, rules: list[Rule], prepare: Callable[[Rule], Prepared], family: int) -> None:
-        self._rules: list[Rule | Prepared] = list(rules)
-        self.count = len(rules)
-        #: whether an index is worth it
-        self.is_long = self.count >= _INDEX_FROM
-        self._prepare, self.family = prepare, family
-        self._evaluated = 0
-        self._index: ChainIndex | None = None
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, position: int) -> Prepared:
-        rule = self._rules[position]
-        if isinstance(rule, Prepared):
-            return rule
-        prepared = self._rules[position] = self._prepare(rule)
-        return prepared
-
-    def index(self) -> ChainIndex:
-        """Return the index of the chain."""
-        if self._index is None:
-            self._index = ChainIndex([self[place] for place in range(len(self))], self.family)
-        return self._index
-
-    def following(self, context: Context, start: int, ignored: frozenset[str]) -> int:
-        """Return the first rule from a position on that may match; see :meth:`ChainIndex.following`."""
-        if start >= self.count or not self.is_long:
-            return start
-        if self._index is None:
-            self._evaluated += 1
-            if self._evaluated < _INDEX_AFTER * self.count:
-                return start
-        return self.index().following(context, start, ignored)
 
 
 class Program:
     """A ruleset ready to run: its chain graph, and the rules, prepared when a packet first reaches them.
 
+    Args:
+        ruleset: the ruleset.
+        conntrack_on: the kernel tracks connections, whatever the rules.
+        like: the program of a ruleset with few other rules; what it has prepared is used again.
+
     Attributes:
         graph: which chain leads where.
+        tracks: whether the kernel tracks connections for these rules.
     """
 
-    def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
-        self.graph = legal_graph(ruleset.tables.values(), ruleset.backend, _FOLLOWED)
+    def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False, like: Program | None = None) -> None:
         self.ruleset = ruleset
+        self._like, self._changes = like, Changes([], [])
+        if like is not None:
+            self._changes = changes(like.ruleset, ruleset)
+            if any(map(_changes_memory, (*self._changes.added, *self._changes.removed))):
+                self._like = None  # the conditions on that state are prepared in another way
+        self.graph = (
+            legal_graph(ruleset.tables.values(), ruleset.backend, _FOLLOWED)
+            if self._like is None or any(rule.jump is not None for rule in self._changes.added)
+            else ChainGraph(ruleset.tables.values())
+        )
         self.backend, self.version = ruleset.backend, ruleset.version
-        #: whether the kernel tracks connections for these rules
-        self.tracks = conntrack_on or conntrack.switched_on(ruleset)
+        self.tracks = conntrack_on or self._switches_on
         #: the base chains that the dump omits: a table of the legacy backend has them all
         self._implied = {
             (table, name): Chain(table, name, "ACCEPT")
@@ -108,9 +76,26 @@ class Program:
         self._conditions: dict[int, tuple[Condition, ...]] = {}
 
     @cached_property
+    def _switches_on(self) -> bool:
+        """Whether a rule makes the kernel track connections."""
+        return self._any(conntrack.switches_on, self._like is not None and self._like._switches_on)
+
+    @cached_property
     def names_ports(self) -> bool:
         """Whether a rule checks bridge ports."""
-        return any("physdev" in rule.extension_names for rule in self.ruleset.rules())
+        return self._any(_names_ports, self._like is not None and self._like.names_ports)
+
+    def _any(self, holds: Callable[[Rule], bool], before: bool) -> bool:
+        """Return whether something holds for a rule.
+
+        Args:
+            holds: returns whether it holds for one rule.
+            before: it holds for one of the program that this one is like.
+        """
+        added, removed = self._changes
+        if self._like is None or (before and any(map(holds, removed))):
+            return any(map(holds, self.ruleset.rules()))
+        return before or any(map(holds, added))
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain as in the dump, or a base chain that the dump omits although it exists."""
@@ -153,8 +138,21 @@ class Program:
         key = (chain.table, chain.name)
         found = self._chains.get(key)
         if found is None:
-            found = self._chains[key] = ChainRules(chain.rules, self._prepare, self.ruleset.family)
+            before = self._like.chain(*key) if self._like is not None else None
+            found = self._chains[key] = self._prepared(chain.rules, before) or ChainRules(
+                chain.rules, self._prepare, self.ruleset.family
+            )
         return found
+
+    def _prepared(self, rules: Sequence[Rule], before: Chain | None) -> ChainRules | None:
+        """Return the rules of a chain if the program that this one is like has prepared most of them."""
+        if self._like is None or before is None:
+            return None
+        if rules is before.rules:
+            return self._like.rules(before)
+        if not isinstance(rules, EditedRules) or (shared := self._prepared(rules.before, before)) is None:
+            return None
+        return EditedChainRules(rules, shared, self._prepare)
 
     def _prepare(self, rule: Rule) -> Prepared:
         if rule.refused:
@@ -197,10 +195,12 @@ class Program:
     @cached_property
     def changed_memories(self) -> frozenset[Hashable]:
         """The state that rules change and that outlives a packet: ("ipset", NAME), ("recent", LIST)."""
+        if self._like is not None:
+            return self._like.changed_memories
         return frozenset(
             memory
             for rule in self.ruleset.rules()
-            if any(map(_may_change_memory, rule.extension_names))
+            if _changes_memory(rule)
             for one in (*rule.matches, rule.target)
             if isinstance(one, Extension)
             for memory in one.changes_memory
@@ -217,6 +217,15 @@ def _acts(chain: Chain) -> bool:
         if rule.jump is None and not rule.refused and rule.target_name not in ("", "ACCEPT", "RETURN")
     )
     return any(isinstance(target, Target) and (target.changes or target.terminal) for target in targets)
+
+
+def _names_ports(rule: Rule) -> bool:
+    return "physdev" in rule.extension_names
+
+
+def _changes_memory(rule: Rule) -> bool:
+    """Return whether a rule may change state that outlives a packet."""
+    return any(map(_may_change_memory, rule.extension_names))
 
 
 @cache

@@ -57,7 +57,8 @@ class Simulator:
 
     Args:
         host: the host.
-        like: a simulator of a host that differs only in its own network; what it has prepared is used again.
+        like: a simulator of a host with the same containers, and with the same rules but for a few; what it has
+            prepared is used again.
 
     Attributes:
         host: the host.
@@ -102,16 +103,12 @@ class Simulator:
             sides: the ends of the packet whose addresses are watched.
             observer: follows the evaluation of the rules.
         """
-        host = self.host
-        start = first_packet(host, question)
+        start = first_packet(self.host, question)
         if (other := self._with_way_back(start)) is not None:
             return other.walk_watched(question, sides, observer)
-        if observer is not None:
-            observer.begins(start.packet)
-        before = first_packet(host, question.after) if question.after is not None else None
         family = start.packet.family
-        watches = tuple(Watch(host, side, family, getattr(start.packet, side)) for side in sides)
-        ways = Branches(self.namespaces, question, start, before, watches, observer)
+        watches = tuple(Watch(self.host, side, family, getattr(start.packet, side)) for side in sides)
+        ways = self._ways(question, start, watches, observer)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
         trace.evaluated = ways.budget.spent
@@ -121,9 +118,27 @@ class Simulator:
             *self._idle_assumptions(question.assume, ways.assumptions_used),
             *self._idle_assumptions(question.after.assume if question.after else (), ways.assumptions_used),
         ]
-        missing += unsaved(host, trace)
-        trace.assumptions = list(dict.fromkeys([*host.assumptions, *missing, *start.notes, *ways.notes]))
+        missing += unsaved(self.host, trace)
+        trace.assumptions = list(dict.fromkeys([*self.host.assumptions, *missing, *start.notes, *ways.notes]))
         return trace, watches
+
+    def follow(self, question: Question) -> Trace:
+        """Follow the packet of a question, for its verdict: the trace lacks the assumptions that :meth:`walk` notes."""
+        start = first_packet(self.host, question)
+        other = self._with_way_back(start)
+        return other.follow(question) if other is not None else self._ways(question, start).explore(())
+
+    def _ways(
+        self,
+        question: Question,
+        start: Start,
+        watches: tuple[Watch, ...] = (),
+        observer: Observer | None = None,
+    ) -> Branches:
+        if observer is not None:
+            observer.begins(start.packet)
+        before = first_packet(self.host, question.after) if question.after is not None else None
+        return Branches(self.namespaces, question, start, before, watches, observer)
 
     def _with_way_back(self, start: Start) -> Simulator | None:
         """Return a simulator of the host with a route to the sender; None if it needs none."""

@@ -18,8 +18,8 @@ from iptsim.extensions.constraints import Constraint, Masked
 from iptsim.host.address_regions import private_addresses, public_addresses, region_of
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_joined, message_many
+from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.prepared import Condition, Prepared
-from iptsim.netfilter.program import ChainRules
 from iptsim.packet import BITS, Context, Family, address_text
 
 Side = Literal["src", "dst"]

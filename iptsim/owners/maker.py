@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -77,7 +77,7 @@ class Scope:
         tables = self.ruleset.tables.values() if self.ruleset is not None else ()
         return frozenset(name for table in tables for name in table.chains)
 
-    def rules(self, table: str, chain: str) -> list[Rule]:
+    def rules(self, table: str, chain: str) -> Sequence[Rule]:
         """Return the rules of a chain; empty if it does not exist."""
         found = self.ruleset.chain(table, chain) if self.ruleset is not None else None
         return found.rules if found is not None else []

@@ -107,7 +107,7 @@ def _text(rule: Rule) -> str:
     ).specification
 
 
-def _rules(chains: Mapping[tuple[str, str], Chain], table: str, name: str) -> list[Rule]:
+def _rules(chains: Mapping[tuple[str, str], Chain], table: str, name: str) -> Sequence[Rule]:
     chain = chains.get((table, name))
     return [] if chain is None else chain.rules
 

@@ -63,9 +63,9 @@ def test_all_rules_behind_the_return_are_moved_in_their_order() -> None:
     host.rulesets = {**host.rulesets, 4: iptsim.loads(f"*filter\n{lines}COMMIT\n", onto=host.rulesets[4])}
     (finding,) = [one for one in iptsim.lint(host) if one.code == "docker-user-after-return"]
     scene = Scene(host)
-    world = scene.after(4, finding.commands)
-    assert world is not None
-    rules = scene._simulators[world].host.rulesets[4].chain("filter", "DOCKER-USER")
+    after = scene.after(4, finding.commands)
+    assert after is not None
+    rules = after.host.rulesets[4].chain("filter", "DOCKER-USER")
     assert rules is not None
     assert [rule.text.split()[-3:] for rule in rules.rules] == [
         ["1", "-j", "DROP"], ["2", "-j", "DROP"], ["80", "-j", "DROP"], ["DOCKER-USER", "-j", "RETURN"]

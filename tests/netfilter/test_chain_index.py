@@ -11,7 +11,7 @@ from iptsim.dump.reader import loads
 from iptsim.errors import IptsimError
 from iptsim.extensions.constraints import Constraint, Masked, packet_field
 from iptsim.host.model import Host
-from iptsim.netfilter import program
+from iptsim.netfilter import chain_rules, program
 from iptsim.netfilter.chain_index import _prefixes
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
@@ -54,10 +54,10 @@ def test_index_and_scan_agree(seed: int, monkeypatch: pytest.MonkeyPatch) -> Non
     host = random_host(random)
     questions = [random_fields(random) for _ in range(25)]
     questions += [{"from": "internet", "to": "web", "dport": 80}, {"from": "client", "to": "internet"}]
-    monkeypatch.setattr(program, "_INDEX_FROM", 10**9)
+    monkeypatch.setattr(chain_rules, "_INDEX_FROM", 10**9)
     scanned = answers(host, questions)
-    monkeypatch.setattr(program, "_INDEX_FROM", 1)
-    monkeypatch.setattr(program, "_INDEX_AFTER", 0)
+    monkeypatch.setattr(chain_rules, "_INDEX_FROM", 1)
+    monkeypatch.setattr(chain_rules, "_INDEX_AFTER", 0)
     assert answers(host, questions) == scanned
     assert any(isinstance(one, tuple) for one in scanned)
 
