@@ -170,7 +170,7 @@ class RuleLines:
         counters = None
         if line[0] == "[":
             counters = read_counters(words.pop(0))
-            if counters is None:
+            if counters is None or not words:
                 return False
             line = line.partition("]")[2]
         hidden = self._take_redacted(words, words, number)

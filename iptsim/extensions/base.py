@@ -22,7 +22,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from iptsim.extensions.constraints import (
     Allowed,
@@ -238,6 +238,18 @@ class Extension(BaseModel):
             if option.field not in fields and cls.model_fields[option.field].is_required():
                 raise ValueError(message("{name} needs {flag}", name=cls.name, flag=option.flag))
         return {**fields, "negated": frozenset(negated)} if negated else fields
+
+    def check(self) -> None:
+        """Check that the options go together; pydantic has checked each, or their words have been read.
+
+        Raises:
+            ValueError: they do not; the text says why.
+        """
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        self.check()
+        return self
 
     def kept_by(self, form: ListingForm) -> Self:
         """Return the extension as a version of iptables stores it: with what it adds, without what it drops."""

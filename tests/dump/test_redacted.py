@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import iptsim
+from iptsim.dump import loads
 from iptsim.errors import DumpSyntaxError
 from iptsim.sources import loads_host
 
@@ -52,6 +53,11 @@ def test_iptables_restore_would_reject_them(command: str) -> None:
             DUMP.replace("-A macs -s 10.0.0.8/32", f"{command} macs -s 10.0.0.8/32").replace("XX", "02"),
             strict=True,
         )
+
+
+def test_counters_alone_are_an_error_with_a_place() -> None:
+    with pytest.raises(DumpSyntaxError, match="12:8: the line ends too early"):
+        loads(DUMP.replace("COMMIT", "[1:60] \nCOMMIT"), redacted=True)
 
 
 @pytest.mark.parametrize(

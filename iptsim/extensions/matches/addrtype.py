@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import ARRIVING, LEAVING, Match, Option, Predicate, Value, constrained
 from iptsim.extensions.constraints import Constraint, Field, Names
 from iptsim.extensions.phrases import Phrase
@@ -147,13 +145,11 @@ class _Addrtype(Match):
     limit_iface_in: bool = False
     limit_iface_out: bool = False
 
-    @model_validator(mode="after")
-    def _complete(self) -> _Addrtype:
+    def check(self) -> None:
         if self.src_type is None and self.dst_type is None:
             raise ValueError(message("addrtype needs --src-type or --dst-type"))
         if self.limit_iface_in and self.limit_iface_out:
             raise ValueError(message("--limit-iface-in and --limit-iface-out are mutually exclusive"))
-        return self
 
     @property
     def _limit(self) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.cbpf import Instruction, check_program, parse_program, program_text, run_program
 from iptsim.extensions.checks import demand_one
@@ -45,12 +43,10 @@ class Bpf(Match):
     bytecode: tuple[Instruction, ...] | None = None
     object_pinned: str | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Bpf:
+    def check(self) -> None:
         demand_one(self, "bytecode", "object_pinned")
         if self.bytecode is not None:
             check_program(self.bytecode)
-        return self
 
     def predicates(self) -> tuple[Predicate, ...]:
         if self.bytecode is not None:

@@ -11,8 +11,6 @@ from functools import partial
 from itertools import accumulate
 from typing import Any, ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Status
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import Field, equal, one_member
@@ -97,10 +95,8 @@ class Cgroup(Match):
     path: str | None = None
     cgroup: int | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Cgroup:
+    def check(self) -> None:
         demand_one(self, "path", "cgroup")
-        return self
 
 
 EXTENSIONS = (Cgroup,)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.constraints import Constraint, Names, connection_value
 from iptsim.extensions.jhash import jhash_words
@@ -71,8 +69,7 @@ class Cluster(Match):
     cluster_total_nodes: int
     cluster_hash_seed: int
 
-    @model_validator(mode="after")
-    def _complete(self) -> Cluster:
+    def check(self) -> None:
         if self.cluster_local_nodemask >> self.cluster_total_nodes:
             raise ValueError(
                 message(
@@ -80,7 +77,6 @@ class Cluster(Match):
                     cluster_total_nodes=self.cluster_total_nodes,
                 )
             )
-        return self
 
     @property
     def _nodes(self) -> tuple[int, ...]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import Constraint, Field, named, undecided
@@ -67,10 +65,8 @@ class _Connlimit(Match):
             fields[_OPPOSITE[field]] = fields.pop(field)
         return fields
 
-    @model_validator(mode="after")
-    def _complete(self) -> _Connlimit:
+    def check(self) -> None:
         demand_one(self, "connlimit_upto", "connlimit_above")
-        return self
 
     def predicates(self) -> tuple[Predicate, ...]:
         who_has = self._who_has()

@@ -7,8 +7,6 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Relation, Value
 from iptsim.extensions.constraints import (
     NOT_TRACKED,
@@ -258,11 +256,9 @@ class Conntrack(Match):
     ctexpire: tuple[int, int] | None = None
     ctdir: str | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> Conntrack:
+    def check(self) -> None:
         if not self.clauses():
             raise ValueError(message("conntrack needs an option, such as --ctstate"))
-        return self
 
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
         # together with --ctstate, a packet without an entry passes the other options

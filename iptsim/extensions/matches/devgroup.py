@@ -9,8 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import ARRIVING, HOOKS, LEAVING, Match, Option, Status, Value
 from iptsim.extensions.constraints import Constraint, Field, Masked, named
 from iptsim.extensions.phrases import Phrase
@@ -139,11 +137,9 @@ class Devgroup(Match):
     src_group: DeviceGroup | None = None
     dst_group: DeviceGroup | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Devgroup:
+    def check(self) -> None:
         if self.src_group is None and self.dst_group is None:
             raise ValueError(message("devgroup needs --src-group or --dst-group"))
-        return self
 
     def allowed_hooks(self) -> frozenset[str]:
         hooks = frozenset(HOOKS)

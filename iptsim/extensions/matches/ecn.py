@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option
 from iptsim.extensions.constraints import Field, Masked, look, packet_field
 from iptsim.extensions.matches.tcp import flags_text
@@ -95,11 +93,9 @@ class Ecn(Match):
     ecn_tcp_cwr: bool = False
     ecn_ip_ect: int | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Ecn:
+    def check(self) -> None:
         if not self.clauses():
             raise ValueError(message("ecn needs one of --ecn-tcp-ece, --ecn-tcp-cwr, --ecn-ip-ect"))
-        return self
 
     def allowed_protocols(self) -> frozenset[int] | None:
         """Return TCP where the options test TCP flags."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option
 from iptsim.extensions.constraints import Field, Masked, between
 from iptsim.extensions.headers import NUMBER_RANGE, WHOLE, number_field, presence_field
@@ -124,11 +122,9 @@ class Frag(Match):
     fragmore: bool = False
     fraglast: bool = False
 
-    @model_validator(mode="after")
-    def _complete(self) -> Frag:
+    def check(self) -> None:
         if self.fragmore and self.fraglast:
             raise ValueError(message("--fragmore and --fraglast are mutually exclusive"))
-        return self
 
 
 EXTENSIONS = (Frag,)

@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import undecided
@@ -200,14 +198,12 @@ class Hashlimit(Match):
                 _store_bytes(fields, limit)
         return {field: value for field, value in fields.items() if value is not None}
 
-    @model_validator(mode="after")
-    def _complete(self) -> Hashlimit:
+    def check(self) -> None:
         demand_one(self, "hashlimit_upto", "hashlimit_above")
         if "/" in self.hashlimit_name:
             raise ValueError(
                 message("the name of a hashlimit can't contain a slash: it names a file in /proc")
             )
-        return self
 
     def predicates(self) -> tuple[Predicate, ...]:
         unknown = Unknown(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Value
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.parameters import DESTINATION, SOURCE
@@ -62,11 +60,9 @@ class Iprange(Match):
     src_range: AddressRange | None = None
     dst_range: AddressRange | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Iprange:
+    def check(self) -> None:
         if self.src_range is None and self.dst_range is None:
             raise ValueError(message("iprange needs --src-range or --dst-range"))
-        return self
 
 
 EXTENSIONS = (Iprange,)

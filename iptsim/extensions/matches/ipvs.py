@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import Constraint, Field, named
 from iptsim.extensions.listing import ListingForm
@@ -96,15 +94,13 @@ class Ipvs(Match):
             del fields["ipvs"]
         return fields
 
-    @model_validator(mode="after")
-    def _complete(self) -> Ipvs:
+    def check(self) -> None:
         if not self.clauses():
             raise ValueError(message("ipvs needs an option, such as --ipvs"))
         if "ipvs" in self.negated and len(self.clauses()) > 1:
             raise ValueError(
                 message("! --ipvs can't be combined with the other options, which need an IPVS connection")
             )
-        return self
 
     def predicates(self) -> tuple[Predicate, ...]:
         negated = "ipvs" in self.negated

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Insists, Match, Option, Predicate, Value, combined
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import Constraint, Ranges, Several
@@ -76,11 +74,9 @@ class Multiport(Match):
     destination_ports: Ranges | None = None
     ports: Ranges | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Multiport:
+    def check(self) -> None:
         if len(given(self, "source_ports", "destination_ports", "ports")) != 1:
             raise ValueError(message("multiport needs exactly one of --sports, --dports and --ports"))
-        return self
 
     def predicates(self) -> tuple[Predicate, ...]:
         if self.ports is None:

@@ -11,8 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value, combined
 from iptsim.extensions.constraints import (
     Allowed,
@@ -149,11 +147,9 @@ class Owner(Match):
             raise ValueError(message("--suppl-groups must follow --gid-owner"))
         return fields
 
-    @model_validator(mode="after")
-    def _check(self) -> Owner:
+    def check(self) -> None:
         if not self.socket_exists and self.uid_owner is None and self.gid_owner is None:
             raise ValueError(message("owner needs one of --uid-owner, --gid-owner and --socket-exists"))
-        return self
 
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
         negated = option.field in self.negated

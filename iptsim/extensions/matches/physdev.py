@@ -8,8 +8,6 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import HOOKS, Match, Option, Predicate, Value, combined
 from iptsim.extensions.constraints import Constraint, Field, Pattern, Several, named
 from iptsim.extensions.parameters import INTERFACE, parse_interface
@@ -89,11 +87,9 @@ class Physdev(Match):
     physdev_out: str | None = None
     physdev_is_bridged: bool = False
 
-    @model_validator(mode="after")
-    def _check(self) -> Physdev:
+    def check(self) -> None:
         if not any(getattr(self, option.field) not in (None, False) for option in self.options):
             raise ValueError(message("physdev needs at least one option"))
-        return self
 
     def allowed_hooks(self) -> frozenset[str] | None:
         """Return the hooks: in OUTPUT the outgoing port is not known yet, so the kernel rejects such a rule there."""

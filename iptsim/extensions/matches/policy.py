@@ -11,8 +11,6 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import ARRIVING, LEAVING, Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import Constraint, Field, named
 from iptsim.extensions.listing import ListingForm
@@ -108,8 +106,7 @@ class Policy(Match):
         )
         return fields
 
-    @model_validator(mode="after")
-    def _check(self) -> Policy:
+    def check(self) -> None:
         if self.next and not self.strict:
             raise ValueError(message("--next needs --strict"))
         if self.pol == "none" and self.strict:
@@ -130,7 +127,6 @@ class Policy(Match):
             tunnel = element.mode is None or (element.mode == "tunnel") is not ("mode" in element.negated)
             if {"tunnel_src", "tunnel_dst"} & set(given) and (element.mode is None or not tunnel):
                 raise ValueError(message("--tunnel-src and --tunnel-dst need --mode tunnel"))
-        return self
 
     def _elements(self) -> tuple[Element, ...]:
         """Return all elements, the first included."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
@@ -83,13 +81,11 @@ class Rateest(Match):
     rateest_pps2: int | None = None
     rateest2: str | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Rateest:
+    def check(self) -> None:
         if len([field for field in _COMPARISONS if getattr(self, field)]) != 1:
             raise ValueError(message("rateest needs one of --rateest-lt, --rateest-gt and --rateest-eq"))
         if not self._kinds():
             raise ValueError(message("rateest needs rates to compare: --rateest-bps or --rateest-pps"))
-        return self
 
     @property
     def _comparison(self) -> str:

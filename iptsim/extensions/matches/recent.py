@@ -7,8 +7,6 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
 from iptsim.extensions.constraints import Constraint, Field, look, named
 from iptsim.extensions.listing import ListingForm
@@ -82,15 +80,13 @@ class Recent(Match):
     rsource: bool = False
     rdest: bool = False
 
-    @model_validator(mode="after")
-    def _check(self) -> Recent:
+    def check(self) -> None:
         if len([action for action in _ACTIONS if getattr(self, action)]) != 1:
             raise ValueError(message("recent needs exactly one of --set, --rcheck, --update and --remove"))
         if (self.set or self.remove) and (self.seconds or self.hitcount or self.rttl or self.reap):
             raise ValueError(message("--seconds, --hitcount, --rttl and --reap need --rcheck or --update"))
         if self.reap and not self.seconds:
             raise ValueError(message("--reap needs --seconds"))
-        return self
 
     def kept_by(self, form: ListingForm) -> Recent:
         """Return it with a mask, which is kept and printed since 1.4.15."""

@@ -13,8 +13,6 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Relation, Value
 from iptsim.extensions.constraints import Constraint, Field, above, below, between, equal
 from iptsim.extensions.headers import NUMBER_RANGE, WHOLE
@@ -160,13 +158,11 @@ class Rt(Match):
     rt_0_addrs: tuple[int, ...] | None = None
     rt_0_not_strict: bool = False
 
-    @model_validator(mode="after")
-    def _check(self) -> Rt:
+    def check(self) -> None:
         if (self.rt_0_res or self.rt_0_addrs) and (self.rt_type != 0 or "rt_type" in self.negated):
             raise ValueError(message("--rt-0-res and --rt-0-addrs need --rt-type 0"))
         if self.rt_0_not_strict and self.rt_0_addrs is None:
             raise ValueError(message("--rt-0-not-strict needs --rt-0-addrs"))
-        return self
 
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
         if option.field == "rt_0_addrs" and self.rt_0_not_strict:

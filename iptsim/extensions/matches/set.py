@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, combined
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import Constraint, Field, Several, named, undecided
@@ -104,8 +102,7 @@ class Set(Match):
     bytes_lt: int | None = None
     bytes_gt: int | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Set:
+    def check(self) -> None:
         for counted, fields in _COUNTERS.items():
             if len(given(self, *fields)) > 1:
                 raise ValueError(
@@ -114,7 +111,6 @@ class Set(Match):
                         counted=counted,
                     )
                 )
-        return self
 
     def clauses(self) -> list[str]:
         """Return the options; updating counters is the default and not printed."""

@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
-from pydantic import InstanceOf, model_validator
+from pydantic import InstanceOf
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import Constraint, Field, equal, named, undecided
@@ -62,8 +62,7 @@ class Statistic(Match):
     every: int | None = None
     packet: int | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Statistic:
+    def check(self) -> None:
         if self.mode == "random" and (self.probability is None or self.every or self.packet is not None):
             raise ValueError(
                 message("--mode random needs --probability, and takes neither --every nor --packet")
@@ -77,7 +76,6 @@ class Statistic(Match):
                 raise ValueError(
                     message("--packet must be below {every}, the number after --every", every=self.every)
                 )
-        return self
 
     def predicates(self) -> tuple[Predicate, ...]:
         negated = bool(self.negated)

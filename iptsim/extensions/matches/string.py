@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer_value
@@ -115,13 +113,11 @@ class String(Match):
     to: int | None = None
     icase: bool = False
 
-    @model_validator(mode="after")
-    def _check(self) -> String:
+    def check(self) -> None:
         if (self.string is None) == (self.hex_string is None):
             raise ValueError(message("string needs one of --string and --hex-string"))
         if (self.from_ or 0) > (_LAST_OFFSET if self.to is None else self.to):
             raise ValueError(message("--from is greater than --to"))
-        return self
 
     def kept_by(self, form: ListingForm) -> String:
         """Return it with the `--to` that the version prints: before 1.8.9 all but 0, since then all but 65535."""

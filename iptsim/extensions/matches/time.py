@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
 from iptsim.extensions.constraints import Constraint, Field
@@ -180,14 +178,12 @@ class Time(Match):
     utc: bool = False
     contiguous: bool = False
 
-    @model_validator(mode="after")
-    def _check(self) -> Time:
+    def check(self) -> None:
         start, stop = self._daytime
         if self.contiguous and start < stop:
             raise ValueError(message("--contiguous needs a --timestop that is before --timestart"))
         if self.utc and (self.kerneltz or self.localtz):
             raise ValueError(message("--utc can't be combined with --kerneltz"))
-        return self
 
     @property
     def _daytime(self) -> tuple[int, int]:

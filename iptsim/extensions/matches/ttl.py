@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import above, below, equal, packet_field
@@ -48,10 +46,8 @@ class Hops(Match):
     hops_lt: int | None = None
     hops_gt: int | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Hops:
+    def check(self) -> None:
         demand_one(self, "hops_eq", "hops_lt", "hops_gt")
-        return self
 
 
 class Ttl(Hops):

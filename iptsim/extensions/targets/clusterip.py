@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import demand, given
 from iptsim.extensions.listing import ListingForm
@@ -58,11 +56,9 @@ class Clusterip(Target):
     local_node: int | None = None
     hash_init: int | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Clusterip:
+    def check(self) -> None:
         if given(self, "new", "hashmode", "clustermac", "total_nodes", "local_node", "hash_init"):
             demand(self, "new", "hashmode", "clustermac", "total_nodes", "local_node")
-        return self
 
     def save(self) -> str:
         """Return the options as iptables-save prints them, always with the seed."""

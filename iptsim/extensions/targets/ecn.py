@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import given
 from iptsim.extensions.listing import ListingForm
@@ -35,8 +33,7 @@ class Ecn(Target):
     ecn_tcp_cwr: int | None = None
     ecn_ip_ect: int | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> Ecn:
+    def check(self) -> None:
         tcp = given(self, "ecn_tcp_ece", "ecn_tcp_cwr")
         if self.ecn_tcp_remove and tcp:
             raise ValueError(
@@ -44,7 +41,6 @@ class Ecn(Target):
             )
         if not (self.ecn_tcp_remove or tcp or self.ecn_ip_ect is not None):
             raise ValueError(message("ECN needs an operation: --ecn-tcp-remove"))
-        return self
 
     @property
     def _bits(self) -> tuple[int | None, int | None]:

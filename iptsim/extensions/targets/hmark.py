@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import look
@@ -127,8 +125,7 @@ class Hmark(Target):
     hmark_offset: int | None = None
     hmark_tuple: tuple[str, ...] | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Hmark:
+    def check(self) -> None:
         for member in self.hmark_tuple or ():
             if member != "ct" and given(self, _SETS[member]):
                 raise ValueError(
@@ -141,7 +138,6 @@ class Hmark(Target):
             raise ValueError(message("--hmark-spi can't be combined with --hmark-sport or --hmark-dport"))
         if not (masks or self._of_connection or given(self, "hmark_sport", "hmark_dport", "hmark_spi")):
             raise ValueError(message("HMARK needs --hmark-tuple, or a prefix or mask of a field to hash"))
-        return self
 
     @property
     def _of_connection(self) -> bool:

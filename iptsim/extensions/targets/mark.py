@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, Option, Verdict
 from iptsim.extensions.checks import demand_one, given
 from iptsim.extensions.listing import ListingForm
@@ -28,10 +26,8 @@ class Mark(MarkChange):
 
     name: ClassVar[str] = "MARK"
 
-    @model_validator(mode="after")
-    def _one_form(self) -> Mark:
+    def check(self) -> None:
         demand_one(self, "set_xmark", "set_mark", "and_mark", "or_mark", "xor_mark")
-        return self
 
     @property
     def _change(self) -> MaskedNumber:
@@ -79,14 +75,12 @@ class Connmark(MarkChange):
     left_shift_mark: int | None = None
     right_shift_mark: int | None = None
 
-    @model_validator(mode="after")
-    def _one_operation(self) -> Connmark:
+    def check(self) -> None:
         demand_one(
             self, "set_xmark", "set_mark", "and_mark", "or_mark", "xor_mark", "save_mark", "restore_mark"
         )
         if self.mask is not None and given(self, "nfmask", "ctmask"):
             raise ValueError(message("--mask can't be combined with --nfmask or --ctmask"))
-        return self
 
     @property
     def change(self) -> MaskedNumber | None:

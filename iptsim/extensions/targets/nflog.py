@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Option, Target, quote
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
@@ -49,11 +47,9 @@ class Nflog(Target):
     nflog_size: int | None = None
     nflog_threshold: int | None = None
 
-    @model_validator(mode="after")
-    def _one_size(self) -> Nflog:
+    def check(self) -> None:
         if self.nflog_range is not None and self.nflog_size is not None:
             raise ValueError(message("--nflog-range and --nflog-size are mutually exclusive"))
-        return self
 
     def kept_by(self, form: ListingForm) -> Nflog:
         """Return it as the backend keeps it: legacy half of the prefix, nf_tables since 1.8.8 no range."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Option, Status, Target, Value, Verdict
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated
@@ -53,13 +51,11 @@ class Nfqueue(Target):
     queue_bypass: bool = False
     queue_cpu_fanout: bool = False
 
-    @model_validator(mode="after")
-    def _one_queue(self) -> Nfqueue:
+    def check(self) -> None:
         if self.queue_num is not None and self.queue_balance is not None:
             raise ValueError(message("--queue-num and --queue-balance are mutually exclusive"))
         if self.queue_cpu_fanout and self.queue_balance is None:
             raise ValueError(message("--queue-cpu-fanout needs --queue-balance"))
-        return self
 
     @property
     def _queues(self) -> Message:

@@ -6,8 +6,6 @@ import math
 import re
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.phrases import Phrase
@@ -70,10 +68,8 @@ class Rateest(Target):
     #: time constant of the average, microseconds
     rateest_ewmalog: int | None = None
 
-    @model_validator(mode="after")
-    def _in_range(self) -> Rateest:
+    def check(self) -> None:
         self._stored()
-        return self
 
     def _stored(self) -> tuple[int, int]:
         """Return interval and time constant, in microseconds, as the powers of two that the kernel keeps."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.phrases import Phrase
@@ -58,10 +56,8 @@ class Connsecmark(Target):
     save_: bool = False
     restore: bool = False
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Connsecmark:
+    def check(self) -> None:
         demand_one(self, "save_", "restore")
-        return self
 
     def apply(self, context: Context) -> Verdict:
         connection, packet = context.connection, context.packet

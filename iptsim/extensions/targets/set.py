@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, LEAVING, Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import given
 from iptsim.extensions.phrases import join_phrases
@@ -111,8 +109,7 @@ class Set(Target):
     map_prio: bool = False
     map_queue: bool = False
 
-    @model_validator(mode="after")
-    def _complete(self) -> Set:
+    def check(self) -> None:
         if not given(self, "add_set", "del_set", "map_set"):
             raise ValueError(message("SET needs --add-set, --del-set or --map-set"))
         if self.add_set is None and given(self, "exist", "timeout"):
@@ -122,7 +119,6 @@ class Set(Target):
             raise ValueError(message("--map-mark, --map-prio and --map-queue belong to --map-set"))
         if self.map_set is not None and not mapped:
             raise ValueError(message("--map-set needs --map-mark, --map-prio or --map-queue"))
-        return self
 
     def allowed_tables(self) -> frozenset[str] | None:
         """Return only mangle if something is mapped."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, LEAVING, Option, Status, Target, Verdict
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import look
@@ -39,11 +37,9 @@ class Tcpmss(Target):
     set_mss: int | None = None
     clamp_mss_to_pmtu: bool = False
 
-    @model_validator(mode="after")
-    def _something(self) -> Tcpmss:
+    def check(self) -> None:
         if not given(self, "set_mss", "clamp_mss_to_pmtu"):
             raise ValueError(message("TCPMSS needs --set-mss or --clamp-mss-to-pmtu"))
-        return self
 
     def allowed_hooks(self) -> frozenset[str] | None:
         """Return the hooks after the routing decision if the size depends on the path."""

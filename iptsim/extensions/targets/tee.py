@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Option, Target
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import ADDRESS, Address, bare
@@ -28,11 +26,9 @@ class Tee(Target):
     gateway: Address
     oif: str | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Tee:
+    def check(self) -> None:
         if self.gateway.address == 0:
             raise ValueError(message("a copy can't be sent to {gateway}", gateway=str(self.gateway)))
-        return self
 
     def says(self) -> Text:
         if self.oif is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
@@ -37,10 +35,8 @@ class Tos(Target):
     or_tos: int | None = None
     xor_tos: int | None = None
 
-    @model_validator(mode="after")
-    def _one_form(self) -> Tos:
+    def check(self) -> None:
         demand_one(self, "set_tos", "and_tos", "or_tos", "xor_tos")
-        return self
 
     @property
     def change(self) -> TosValue:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.phrases import Phrase
@@ -50,10 +48,8 @@ class _Hops(Target):
     hops_dec: int | None = None
     hops_inc: int | None = None
 
-    @model_validator(mode="after")
-    def _one_form(self) -> _Hops:
+    def check(self) -> None:
         demand_one(self, "hops_set", "hops_dec", "hops_inc")
-        return self
 
     def apply(self, context: Context) -> Verdict:
         hops = context.packet.ttl if self.hops_set is None else self.hops_set
