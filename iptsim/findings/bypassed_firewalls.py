@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Publication, Scene
@@ -50,13 +50,18 @@ class _Bypassed(NamedTuple):
 
 
 def _denying(trace: Trace, *, certain: bool) -> Step | None:
-    """Return the step of INPUT that blocks a packet; if not certain, a rule for its port may do so."""
+    """Return the step of INPUT that blocks a packet; if not certain, a rule for its port or interface may do so."""
     if not certain and trace.branches:
         steps = (_denying(branch, certain=True) for branch in trace.branches)
-        return next((step for step in steps if step and step.rule and step.rule.conditions_on("dport")), None)
+        return next((step for step in steps if step and step.rule and _is_for_port(step.rule)), None)
     leg = trace.legs[0]
     step = leg.deciding if leg.verdict in ("DROP", "REJECT") else None
     return step if step is not None and (step.hook, step.table) == ("INPUT", "filter") else None
+
+
+def _is_for_port(rule: Rule) -> bool:
+    """Return whether a rule is for some ports, or for all of an interface."""
+    return bool(any(rule.conditions_on("dport")) or rule.parameters.in_interface)
 
 
 def _is_open(shown: Explanation) -> bool:

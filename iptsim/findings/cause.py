@@ -20,7 +20,7 @@ from iptsim.findings.tool_errors import title_of_failed
 from iptsim.host.pasted import LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Skipped
-from iptsim.owners.log_prefixes import logged_by
+from iptsim.owners.log_prefixes import allowed_by, logged_by
 from iptsim.question.endpoints import Internet
 
 #: The words of log prefixes that say that a packet was blocked.
@@ -116,7 +116,10 @@ def _logger(fields: dict[str, Any], pasted: Pasted | None) -> Text:
     program = logged_by(logged.prefix, [name for key in ("IN", "OUT") if (name := pairs.get(key))])
     flags = [name for name in _FLAGS if name in logged.flags]
     if not flags or "SYN" in flags:
-        return program or ""
+        allowing = allowed_by(pairs, logged.prefix)
+        return message_sentences(
+            program or "", message("To allow it: {command}.", command=allowing) if allowing else ""
+        )
     return message_sentences(
         program or "",
         message(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.extensions.base import quote
 from iptsim.findings import failed_commands
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
@@ -34,7 +33,7 @@ def of_docker(scene: Scene) -> Iterator[Finding]:
         tuple(
             Evidence(
                 message("line {line}", line=one.line),
-                f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
+                one.shown,
             )
             for one, _ in found[:_LINES]
         ),

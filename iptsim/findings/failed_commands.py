@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.extensions.base import quote
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FailedCommand
@@ -30,7 +29,7 @@ def dockers_failed(scene: Scene) -> Iterator[Finding]:
     evidence = tuple(
         Evidence(
             message("line {line}", line=one.line),
-            f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
+            one.shown,
         )
         for one, _ in found[:LINES_SHOWN]
     )
@@ -69,7 +68,7 @@ def podmans_failed(scene: Scene) -> Iterator[Finding]:
             *(
                 Evidence(
                     message("line {line}", line=one.line),
-                    f"{one.program} {' '.join(map(quote, one.words))}: {one.why}",
+                    one.shown,
                 )
                 for one, _ in found[:LINES_SHOWN]
             ),

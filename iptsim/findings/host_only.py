@@ -11,6 +11,7 @@ from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.order import hides_interfaces
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_joined, message_many
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import TCP, UDP, Family, is_loopback
 
@@ -142,11 +143,12 @@ def blocked_outgoing(scene: Scene) -> Iterator[Finding]:
     if pasted is None or "docker" not in pasted.engines:
         return
     for family in scene.families:
+        owners = chain_owners(scene.host.rulesets[family])
         rules = [
             rule
             for chain in scene.below(family, "filter", "OUTPUT")
             for rule in scene.rules(family, "filter", chain)
-            if _blocks_others(rule)
+            if _blocks_others(rule) and owners.rule(rule) != "kubernetes"
         ]
         forwarded = any(
             rule.target_name in ("DROP", "REJECT") and not rule.is_unconditional and not is_dockers(rule)

@@ -16,6 +16,7 @@ from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, filter
 from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family, is_loopback, is_multicast
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
@@ -248,9 +249,12 @@ def drops_some(scene: Scene) -> Iterator[Finding]:
         return
     for family in scene.families:
         hooks = scene.hooks(family, "filter")
+        owners = chain_owners(scene.host.rulesets[family])
         found: list[tuple[Rule, Explanation]] = []
         for rule in scene.table(family, "filter").rules():
             if len(found) == SHOWN or hooks.get(rule.chain) != ("OUTPUT",) or not _is_for_destination(rule):
+                continue
+            if owners.rule(rule) == "kubernetes":  # its services are findings of their own
                 continue
             shown = packet_for(scene, family, rule, "OUTPUT")
             step = shown.trace.legs[0].deciding if shown is not None else None

@@ -168,8 +168,8 @@ def _others(rules: list[Rule]) -> Message:
     """Return which packets the rules leave out."""
     if all(rule.parameters.source is None for rule in rules):
         return message(
-            "What leaves by another interface keeps its private address, so no reply comes back. An uplink that is not"
-            " called so needs another rule."
+            "What leaves by another interface keeps its private address, so no reply comes back. An uplink with another"
+            " name needs another rule."
         )
     if all(rule.parameters.out_interface is None for rule in rules):
         return message(
@@ -178,7 +178,7 @@ def _others(rules: list[Rule]) -> Message:
         )
     return message(
         "What comes from another subnet, or leaves by another interface, keeps its private address, so no reply comes"
-        " back. A VPN whose subnet was changed, or an uplink that is not called so, needs another rule."
+        " back. A VPN whose subnet was changed, or an uplink with another name, needs another rule."
     )
 
 

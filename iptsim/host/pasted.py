@@ -82,6 +82,12 @@ class FailedCommand(NamedTuple):
     why: str
     caller: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The command and what it printed; arguments with blanks are in quotation marks."""
+        words = (f'"{word}"' if not word or " " in word else word for word in self.words)
+        return f"{self.program} {' '.join(words)}: {self.why}"
+
 
 class RefusedCommand(NamedTuple):
     """A command of iptables, or a line of a rules file, that iptables refuses in a pasted text.

@@ -9,7 +9,7 @@ firewall-nftables.nix.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from iptsim.languages import Message, message, message_joined
 
@@ -88,3 +88,27 @@ def logged_by(prefix: str, interfaces: Sequence[str] = ()) -> Message | None:
         if found is not None:
             return made(found)
     return None
+
+
+def allowed_by(pairs: Mapping[str, str], prefix: str) -> str:
+    """Return the command that would allow a packet that ufw or ufw-docker has blocked; "" for another prefix.
+
+    Args:
+        pairs: the fields of the line: IN, OUT, DST, PROTO, DPT.
+        prefix: the prefix of the line.
+
+    >>> allowed_by({"IN": "docker0", "OUT": "", "PROTO": "TCP", "DPT": "5432"}, "[UFW BLOCK] ")
+    'ufw allow in on docker0 to any port 5432 proto tcp'
+    """
+    into, out, port = pairs.get("IN"), pairs.get("OUT"), pairs.get("DPT")
+    proto = pairs.get("PROTO", "").lower()
+    if proto not in ("tcp", "udp") or not port:
+        return ""
+    if "[UFW DOCKER BLOCK]" in prefix:
+        return f"ufw route allow proto {proto} from any to any port {port}"
+    if "[UFW BLOCK]" not in prefix:
+        return ""
+    if into and out:
+        return f"ufw route allow in on {into} out on {out} to {pairs.get('DST', 'any')} port {port} proto {proto}"
+    where = f"in on {into}" if into else f"out on {out}"
+    return f"ufw allow {where} to any port {port} proto {proto}"

@@ -27,6 +27,7 @@ from iptsim.packet import Family, address_text, protocol_name
 from iptsim.paste.docker_bridges import docker_bridges
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Listed, Settings
+from iptsim.paste.unread_settings import forget_unread
 
 #: Files of a capture with what a host has besides Docker.
 OWN_FILES = frozenset(
@@ -54,10 +55,12 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
     namespace = namespace_of(Source(source, files))
     if not _take_bridges(settings, namespace):
         return None
+    unread = list(forget_unread(settings))
     refused = list(_without_refused(settings))
     guesses = _assumed_subnets(settings)
     docker = _docker(settings, source)
     host = started(docker, source, namespace, files)
+    host.assumptions += unread
     host.assumptions += (
         message("The subnet of {network} is {subnet}: a guess from an address.", network=name, subnet=subnet)
         for name, subnet in guesses
@@ -197,6 +200,8 @@ def listed_with(found: list[Settings], source: str) -> list[Listed]:
     Raises:
         CaptureError: a setting is invalid; the text names it.
     """
+    settings = merged(found)
+    list(forget_unread(settings))  # what is unknown there is left out
     return [
         Listed(
             one.name,
@@ -205,14 +210,14 @@ def listed_with(found: list[Settings], source: str) -> list[Listed]:
             tuple(
                 (port.address, port.host_port, port.container_port, protocol_name(port.proto))
                 for port in one.published
-                if port.host_port
+                if port.host_port and port.requested != ""  # else Docker has chosen another one
             ),
             networks=(
                 *(end.network for end in (*one.endpoints, *one.apart)),
                 *filter(None, [one.network_mode]),
             ),
         )
-        for one in _docker(merged(found), source).containers
+        for one in _docker(settings, source).containers
     ]
 
 

@@ -30,22 +30,25 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
     """
     if heading:
         yield Text(f"== {printable(source)}", "bold")
-    if not findings:
-        yield Text(say("Nothing found."))
     for number, finding in enumerate(findings):
         if number:
             yield Text("")
         yield from _finding_lines(finding)
         yield from _remedy_lines(finding, source)
-    if isinstance(findings, Findings) and (mended := findings.mended) is not None:
+    cause = findings.cause if isinstance(findings, Findings) else None
+    mended = findings.mended if isinstance(findings, Findings) else None
+    if not findings and cause is None:
+        yield Text(say("Nothing found."))
+    if mended is not None:
         yield Text("")
         yield Text(str(mended.text), "bold")
         for finding in mended.findings:
             yield Text("")
             yield from _finding_lines(finding)
-    if isinstance(findings, Findings) and findings.cause is not None:
-        yield Text("")
-        yield cause_line(findings.cause)
+    if cause is not None:
+        if findings or mended is not None:
+            yield Text("")
+        yield cause_line(cause)
     if isinstance(findings, Findings) and findings.unseen:
         yield Text("")
         yield Text(str(findings.unseen_text), "dim")

@@ -26,7 +26,7 @@ def findings_section(findings: Findings, anchors: Anchors) -> Markup:
     parts: list[Content] = []
     if findings.cause is not None:
         parts.append(element("p", element("b", say("Likeliest cause")), " ", isolated(findings.cause.text)))
-    if not findings:
+    elif not findings:
         parts.append(element("p", say("No problems found.")))
     parts += [_severity(name, count, findings, anchors) for name, count in counts(findings)]
     if (mended := findings.mended) is not None:

@@ -513,3 +513,25 @@ def test_options_in_quotation_marks(error: str, one_word: bool, tmp_path: Path) 
     """What iptables 1.8.9 prints if a shell passes several words as one argument."""
     found = lint(tmp_path, f"iptables v1.8.9 (nf_tables): {error}\n")["refused-command"]
     assert ("as one word" in str(found.remedy)) is one_word
+
+
+#: As kube-proxy writes them: pkg/proxy/iptables/proxier.go (v1.6), "has no endpoints".
+NO_ENDPOINTS = """\
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-N DOCKER
+-N KUBE-SERVICES
+-A FORWARD -o docker0 -j DOCKER
+-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A KUBE-SERVICES -d 10.96.7.7/32 -p tcp -m comment --comment "shop/web: has no endpoints" -m tcp --dport 80 -j REJECT
+"""
+
+
+def test_a_service_without_endpoints_is_one_finding(tmp_path: Path) -> None:
+    """What OUTPUT refuses for it is not another one: the rule goes when a pod is ready."""
+    found = lint(tmp_path, f"docker and kubernetes:\n{NO_ENDPOINTS}")
+    assert "service-without-endpoints" in found
+    assert not found.keys() & {"output-drops-some", "output-not-for-containers"}
+    found = lint(tmp_path, f"docker:\n{NO_ENDPOINTS.replace('KUBE-SERVICES', 'MINE')}")
+    assert found.keys() >= {"output-drops-some", "output-not-for-containers"}

@@ -136,3 +136,13 @@ def test_errors_without_rules(tmp_path: Path, text: str, title: str) -> None:
     path = tmp_path / "log.txt"
     path.write_text(text)
     assert [str(one.title) for one in iptsim.lint(path)] == [title]
+
+
+def test_a_failed_command_is_shown_as_it_was_printed(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text(DOCKERD)
+    (finding,) = iptsim.lint(path)
+    assert str(finding.evidence[0].text) == (
+        "iptables --wait -t nat -A DOCKER -p tcp -d 0/0 --dport 80 -j DNAT --to-destination 172.17.0.2:80 ! -i docker0:"
+        " iptables: No chain/target/match by that name."
+    )

@@ -448,3 +448,51 @@ def test_daemon_json_with_settings_of_other_parts_and_a_redacted_address() -> No
     assert any("2001:xxxx" in str(one.text) for one in next(iter(host.rulesets.values())).warnings)
     with pytest.raises(CaptureError, match="999"):  # not redacted, but wrong
         read('{"bip": "999.1.1.1/99"}')
+
+
+def test_ports_that_a_text_leaves_open() -> None:
+    """Only the port of the container is told; where none is, the container is there without it."""
+    host = read(
+        "docker run -d --name web -p $PORT:80 nginx\ndocker run -d --name db -p <port> postgres\n"
+        "iptables -P INPUT DROP\n"
+    )
+    assert {port.container_port for port in host.containers["web"].published} == {80}
+    assert not host.containers["db"].published
+    assert [str(one) for one in host.assumptions if "is not known" in str(one)] == [
+        "The host's port in $PORT:80 of web is not known; a free one is assumed.",
+        "The published port <port> of db is not known; it is ignored.",
+    ]
+    assert verdict(host, "internet", "host:22") == "DROP"
+
+
+def test_variables_of_a_compose_file_have_their_defaults() -> None:
+    """docs.docker.com/reference/compose-file/interpolation: ${NAME:-default} is the default if NAME is unset."""
+    pytest.importorskip("yaml")
+    host = read(
+        "services:\n  web:\n    image: nginx\n    networks:\n      front:\n        ipv4_address: ${IP}\n"
+        "    ports:\n      - ${BIND:-127.0.0.1}:${PORT:-${OTHER:-8080}}:80\n"
+        "networks:\n  front:\n    ipam:\n      config:\n        - subnet: x.x.x.0/24\n"
+    )
+    (port,) = [port for port in host.containers["project-web-1"].published if port.family == 4]
+    assert (port.host_address, port.host_port, port.container_port) == ("127.0.0.1", 8080, 80)
+
+
+def test_a_sentence_about_docker_run_is_no_command() -> None:
+    host = read(
+        "If I use docker run -p public ip:port:port both addresses can be reached\n\n"
+        "iptables -P FORWARD DROP\n"
+    )
+    assert not host.containers
+
+
+def test_a_command_in_the_sentence_between_two_listings() -> None:
+    host = read(
+        "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-A INPUT -i eth1 -j DROP\n\n"
+        "after running `docker run -d --name web -p 8080:80 nginx`\n\n"
+        "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-N DOCKER\n-A INPUT -i eth1 -j DROP\n-A FORWARD -o docker0 -j DOCKER\n"
+        "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT\n"
+    )
+    found = {finding.code: str(finding.title) for finding in lint(host)}
+    assert found["firewall-bypassed"] == (
+        "8080/tcp (web) is published, so a firewall in INPUT does not protect it: its packets never pass INPUT."
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
+from iptsim.cli import main
 from iptsim.host.files import Source
 from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
@@ -140,3 +141,31 @@ def test_a_later_status_replaces_an_earlier_one() -> None:
     host = host_of_source(Source("paste", {}, text.encode()))
     chain = host.rulesets[4].tables["filter"].chains["ufw-user-input"]
     assert [rule.text for rule in chain.rules] == ["-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT"]
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        (LOG, "ufw allow in on eth0 to any port 5432 proto tcp"),
+        (
+            LOG.replace("OUT=", "OUT=docker0").replace("DST=192.0.2.10", "DST=172.17.0.2"),
+            "ufw route allow in on eth0 out on docker0 to 172.17.0.2 port 5432 proto tcp",
+        ),
+        (
+            LOG.replace("UFW BLOCK", "UFW DOCKER BLOCK")
+            .replace("OUT= ", "OUT=docker0 ")
+            .replace("192.0.2.10", "172.17.0.2"),
+            "ufw route allow proto tcp from any to any port 5432",
+        ),
+    ],
+)
+def test_a_blocked_packet_comes_with_the_command_that_allows_it(
+    line: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the words of ufw(8), and of ufw-docker's README; and nothing else was found."""
+    path = tmp_path / "log"
+    path.write_text(line)
+    assert main(["lint", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"To allow it: {command}." in printed
+    assert "Nothing found" not in printed

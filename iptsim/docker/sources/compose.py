@@ -17,6 +17,7 @@ from iptsim.docker.model.addressing import bridge_name, default_network, free_ad
 from iptsim.docker.model.network_options import OptionError, read_options
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.docker.sources.flag_values import read_expose, read_link, read_publish
+from iptsim.docker.sources.interpolation import interpolated
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.docker_inspect import BRIDGE_OPTION
@@ -51,7 +52,7 @@ def read_compose(text: str, source: str) -> DockerHost:
         UsageError: PyYAML is not installed.
         CaptureError: the file is invalid; the text names the file and the key.
     """
-    return read_services(read_yaml(text, source), source, DockerDaemon())
+    return read_services(interpolated(read_yaml(text, source)), source, DockerDaemon())
 
 
 def read_services(document: Any, source: str, daemon: DockerDaemon, *, in_order: bool = False) -> DockerHost:

@@ -55,14 +55,33 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the Docker commands that start at a line and change something, as the resulting settings."""
     text = lines[at].text
     typed = command_of(text)
-    if typed is None and (said := _SAID.fullmatch(text)) and not NOT_SO.search(said["before"]):
-        first = lines[at]._replace(text=said["command"], whole=said["command"])
+    if typed is None and (said := said_in(text)):
+        first = lines[at]._replace(text=said, whole=said)
         found = _commands([first, *lines[at + 1 : at + _FURTHER]], 0)
-        if found is not None:
-            found.first, found.last = at, at + found.last
+        if found is None or not _names_ports(found):
+            return None
+        found.first, found.last = at, at + found.last
         return found
     # podman takes the same options, but writes other rules
     return _commands(lines, at) if typed is not None and typed.program == "docker" else None
+
+
+def said_in(text: str) -> str:
+    """Return the command that a sentence ends with; "" if there is none, or if it was not run.
+
+    >>> said_in("It started after I ran `docker run -d -p 8080:80 nginx`.")
+    'docker run -d -p 8080:80 nginx'
+    """
+    said = _SAID.fullmatch(text)
+    return said["command"] if said is not None and not NOT_SO.search(said["before"]) else ""
+
+
+def _names_ports(found: Segment) -> bool:
+    """Return whether all published ports have a number: other words belong to a sentence about the command."""
+    services = [
+        one for piece in found.pieces if isinstance(piece, Settings) for one in piece.services.values()
+    ]
+    return all(re.search(r"\d", port) for one in services for port in one["ports"])
 
 
 def _commands(lines: list[Line], at: int) -> Segment | None:

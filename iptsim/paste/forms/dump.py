@@ -13,6 +13,7 @@ from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
 from iptsim.packet import Family
+from iptsim.paste.forms.docker_commands import said_in
 from iptsim.paste.lines import Line
 from iptsim.paste.listed_again import backend_of
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, Rules, Segment, Warned, made_words
@@ -234,7 +235,7 @@ class _Reader:
 
     def _other(self, line: Line) -> bool:
         """Skip a foreign line, if the dump continues after it."""
-        if is_prompt(line.text) or command_of(line.text) is not None:
+        if is_prompt(line.text) or command_of(line.text) is not None or said_in(line.text):
             return False
         following = [one for one in self.lines[self.at + 1 : self.at + 1 + _BETWEEN] if not one.is_blank]
         goes_on = self.open is not None and any(_is_line(one.text) for one in following)
