@@ -6,9 +6,10 @@ the kernel rejects such rules; unreferenced chains may have loops.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
-from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -77,16 +78,7 @@ class ChainGraph:
     def reached(self, table: str, *starts: str) -> list[str]:
         """Return some chains and all that packets can reach from them, nearest first."""
         home = self._tables.get(table)
-        if home is None:
-            return []
-        todo = [*starts]
-        found = set(todo)
-        for name in todo:
-            for callee in _calls(home, name):
-                if callee not in found:
-                    found.add(callee)
-                    todo.append(callee)
-        return todo
+        return _reached(home, starts) if home is not None else []
 
     def reaching_hooks(self, table: str) -> dict[str, tuple[str, ...]]:
         """Return the hooks from which packets reach each chain of a table, in the order in which they traverse them."""
@@ -99,21 +91,8 @@ class ChainGraph:
 
     def nesting(self) -> int | None:
         """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
-        try:
-            return max(map(self._nesting, self._tables.values()), default=0)
-        except CycleError:
-            return None
-
-    def _nesting(self, table: Table) -> int:
-        """Return the maximum nesting of calls in a table; raise CycleError if there is a loop."""
-        bases = (name for name, chain in table.chains.items() if chain.builtin)
-        order = TopologicalSorter({name: _calls(table, name) for name in self.reached(table.name, *bases)})
-        order.prepare()
-        levels = 0
-        while ready := order.get_ready():
-            order.done(*ready)
-            levels += 1
-        return max(levels - 1, 0)
+        found = [_nesting(table) for table in self._tables.values()]
+        return None if None in found else max((one for one in found if one is not None), default=0)
 
     # -- by networkx -------------------------------------------------------------------------------
 
@@ -206,6 +185,39 @@ class ChainGraph:
 
         path = nx.dag_longest_path(self.passed)
         return [rule for pair in pairwise(path) for rule in self.rules(*pair)[:1]]
+
+
+def _reached(table: Table, starts: Iterable[str]) -> list[str]:
+    """Return some chains and all that packets can reach from them, nearest first."""
+    todo = [*starts]
+    found = set(todo)
+    for name in todo:
+        for callee in _calls(table, name):
+            if callee not in found:
+                found.add(callee)
+                todo.append(callee)
+    return todo
+
+
+def _nesting(table: Table) -> int | None:
+    """Return the maximum nesting of calls on a packet's path in a table; None if there is a loop."""
+    bases = [name for name, chain in table.chains.items() if chain.builtin]
+    calls = {name: _calls(table, name) for name in _reached(table, bases)}
+    #: the calls of a chain from others whose level is not known yet
+    waiting = Counter(itertools.chain.from_iterable(calls.values()))
+    level = [name for name in calls if name not in waiting]
+    levels = done = 0
+    while level:
+        levels += 1
+        done += len(level)
+        following = []
+        for name in level:
+            for callee in calls[name]:
+                waiting[callee] -= 1
+                if not waiting[callee]:
+                    following.append(callee)
+        level = following
+    return max(levels - 1, 0) if done == len(calls) else None
 
 
 def _calls(table: Table, name: str) -> list[str]:
