@@ -16,7 +16,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Evidence, takes_port
-from iptsim.findings.variants import after_command, with_open_output
+from iptsim.findings.variants import after_command, with_open_output, without_unseen_nat
 from iptsim.host import fib
 from iptsim.host.containers import Container, Network, PublishedPort
 from iptsim.host.model import Host
@@ -104,7 +104,7 @@ class Scene:
     """
 
     def __init__(self, host: Host) -> None:
-        self.host = host
+        self.host = host = without_unseen_nat(host)
         self.families: tuple[Family, ...] = tuple(host.rulesets)
         self._graphs: dict[Family, ChainGraph] = {}
         self._simulators = {"": simulator_of(host)}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Chain, Ruleset, Table, tool_of
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.nft_commands import after_nft
 from iptsim.host.model import Host
 from iptsim.packet import Family
@@ -23,6 +24,26 @@ def with_open_output(ruleset: Ruleset) -> Ruleset:
     filtering = ruleset.tables.get("filter") or Table("filter")
     chains = {**filtering.chains, "OUTPUT": Chain("filter", "OUTPUT", "ACCEPT")}
     return replace(ruleset, tables={**ruleset.tables, "filter": replace(filtering, chains=chains)})
+
+
+def without_unseen_nat(host: Host) -> Host:
+    """Return a host that has no other nat rules if its source shows those of nat POSTROUTING alone.
+
+    As with tables that are not shown, problems there are not found; but others are.
+    """
+    rulesets = {family: _without_unseen_nat(ruleset) for family, ruleset in host.rulesets.items()}
+    same = all(rulesets[family] is ruleset for family, ruleset in host.rulesets.items())
+    return host if same else replace(host, rulesets=rulesets)
+
+
+def _without_unseen_nat(ruleset: Ruleset) -> Ruleset:
+    nat = ruleset.tables.get("nat")
+    if nat is None or {rule.chain for rule in nat.rules() if not is_gap(rule.target)} != {"POSTROUTING"}:
+        return ruleset
+    chains = {name: chain for name, chain in nat.chains.items() if chain.declared or name == "POSTROUTING"}
+    if len(chains) == len(nat.chains):
+        return ruleset
+    return replace(ruleset, tables={**ruleset.tables, "nat": replace(nat, chains=chains)})
 
 
 def after_command(family: Family, host: Host, command: str) -> Host:

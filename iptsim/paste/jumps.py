@@ -42,34 +42,20 @@ def jumps(table: Table) -> list[str]:
 
 
 def unknown_chains(table: Table, *, dumped: bool) -> list[str]:
-    """Return the built-in chains that a listing of a table leaves out, if they may not be assumed to be empty.
+    """Return the built-in chains that a source leaves out of a table that it shows.
+
+    A table other than filter without any rule counts as not shown.
 
     Args:
         table: the table.
         dumped: it is from a dump, whose tables other than filter do not lack chains.
-
     """
     missing = [name for name in BUILTIN_CHAINS[table.name] if name not in table.chains]
-    # those of other tables are empty, like tables that are not shown, if no rule is shown, or no more than one chain;
-    # but one must lead to a chain that is shown and decides packets, and POSTROUTING may be what brings replies back
-    if table.name == "filter" or _decides_uncalled(table):
+    if table.name == "filter":
         return missing
-    if dumped or not any(chain.rules for chain in table.chains.values()):
-        return []
-    several = len(BUILTIN_CHAINS[table.name]) - len(missing) > 1
-    return [name for name in missing if several or name == "POSTROUTING"]
-
-
-def _decides_uncalled(table: Table) -> bool:
-    """Return whether a chain that no shown rule calls, though something may call it, blocks or translates packets."""
-    called = jumps(table)
-    return any(
-        not chain.builtin
-        and name not in called
-        and chain.references != 0
-        and any(table.name == "nat" or rule.target_name in ("DROP", "REJECT") for rule in chain.rules)
-        for name, chain in table.chains.items()
-    )
+    # before Linux 2.6.36, nat had no INPUT
+    lacks_none = dumped or (table.name == "nat" and missing == ["INPUT"])
+    return [] if lacks_none or not any(chain.rules for chain in table.chains.values()) else missing
 
 
 def open_beginnings(table: Table, places: Iterable[str]) -> None:

@@ -64,7 +64,7 @@ def test_a_chain_that_is_left_out_gives_no_other_verdict(name: str) -> None:
             got = found.verdict
             # a rule that is not shown blocks a packet in one way or the other
             blocked = {got, wanted} == {"DROP", "REJECT"}
-            # of raw, only the other chain is listed
+            # of raw, no rule is listed, so it counts as not shown
             named = table == "raw" and any(
                 f"{table} {chain}; it is assumed" in str(one) for one in found.assumptions
             )

@@ -181,7 +181,7 @@ class _Writer:
             items += self._zone(zone)
         filtered = Rules("filter", 4, items, printed=True, status=True)
         nat = [item for zone in self.zones for item in self._nat(zone)]
-        return [filtered, Rules("nat", 4, nat, printed=True, status=True)] if nat else [filtered]
+        return [filtered, Rules("nat", 4, nat, status=True)] if nat else [filtered]
 
     def _rule(self, chain: str, *words: str) -> RuleItem:
         made = made_words(words)
