@@ -9,19 +9,23 @@ from __future__ import annotations
 import copy
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol
 
 from iptsim.languages import Text, message
+from iptsim.partly_known import Mark
 
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, Family] = (4, 6)
 #: The bits of an address.
 BITS: dict[int, int] = {4: 32, 6: 128}
 Direction = Literal["original", "reply"]
+
+#: The attributes of a packet of which some bits may be unknown.
+PARTLY_KNOWN = frozenset({"mark"})
 
 #: Protocols by the names that iptables prints, from netbase's /etc/protocols.
 PROTOCOLS: dict[str, int] = {
@@ -192,7 +196,7 @@ class Packet:
     may_be_split: bool = False
     #: SPI of ESP/AH, verification tag and chunks of SCTP, type of DCCP ... by the option's name
     extra: dict[str, Any] = field(default_factory=dict)
-    mark: int = 0
+    mark: Mark = 0
     secmark: str | None = None
     #: owner of the local socket that sent it; None if there is no local socket, or it is unknown
     uid: int | None = None
@@ -291,7 +295,7 @@ class Connection:
     family: Family
     original: Flow
     reply: Flow
-    mark: int = 0
+    mark: Mark = 0
     zone: Zone = NO_ZONE
     helper: str | None = None
     #: helper of the connection that expected this one (for `-m helper`)
@@ -332,42 +336,6 @@ class State(NamedTuple):
     direction: Direction = "original"
 
 
-def find_quoted(
-    error: Packet, quoted: Flow, connections: Iterable[Connection], zone: Zone | None = None
-) -> State | None:
-    """Return the state of an ICMP error, which belongs to the connection of the quoted packet.
-
-    The kernel looks up the quoted packet's reply, as the sender of the error saw it; the error must go to the
-    quoted packet's sender (nf_conntrack_inet_error). Unknown ports count as equal.
-
-    Args:
-        error: the packet.
-        quoted: the flow of the packet that it quotes.
-        connections: the known connections.
-        zone: the zone of the error; None searches all zones.
-    """
-    back = quoted.reversed()
-    if error.dst != back.dst:
-        return None
-    for connection in connections:
-        if connection.family != error.family:
-            continue
-        if _fits(back, connection.reply) and (zone is None or zone.reply == connection.zone.reply):
-            return State("RELATED", connection, "reply")
-        if _fits(back, connection.original) and (zone is None or zone.original == connection.zone.original):
-            return State("RELATED", connection)
-    return None
-
-
-def _fits(flow: Flow, known: Flow) -> bool:
-    """Return whether two flows may be the same."""
-    ports = ((flow.sport, known.sport), (flow.dport, known.dport))
-    return (
-        (flow.src, flow.dst, flow.proto) == (known.src, known.dst, known.proto)
-        and all(None in pair or pair[0] == pair[1] for pair in ports)
-    )  # fmt: skip
-
-
 class Unknown(NamedTuple):
     """The third truth value: the dump, the capture and the question do not determine the result.
 
@@ -377,11 +345,13 @@ class Unknown(NamedTuple):
             "ipset-save.txt in the capture".
         key: equal keys must go the same way within one walk (set membership, the owner); an empty
             key represents a new decision each time (limit, statistic).
+        learn: takes the decision, if more than this result follows from it.
     """
 
     reason: Text
     decide: Text = ""
     key: tuple[Any, ...] = ()
+    learn: Callable[[bool], None] | None = None
 
 
 #: True, False, or Unknown with its reason. There is no other way to express "maybe".
@@ -390,7 +360,10 @@ Truth = bool | Unknown
 
 def negate(truth: Truth) -> Truth:
     """Return the negation; a negated Unknown is Unknown."""
-    return truth if isinstance(truth, Unknown) else not truth
+    if not isinstance(truth, Unknown):
+        return not truth
+    learn = truth.learn
+    return truth if learn is None else truth._replace(learn=lambda result: learn(not result))
 
 
 class Surroundings(Protocol):

@@ -258,7 +258,10 @@ class _Machine:
         if number == _NOTE_PKTTYPE:
             return _Bits(_PKTTYPES[packet.pkttype])
         if number == _NOTE_MARK:
-            return _Bits(packet.mark)
+            if isinstance(packet.mark, int):
+                return _Bits(packet.mark)
+            self.last_read = packet.mark.reason.reason
+            return _Bits(packet.mark.example & packet.mark.known, packet.mark.known)
         if number == _NOTE_XOR_X:
             return _calculate(_XOR, self.accumulator, self.index)
         cpu = self.context.surroundings.fact("cpu") if number == _NOTE_CPU else None

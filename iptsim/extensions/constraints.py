@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from iptsim.languages import Message, Text, message
-from iptsim.packet import Connection, Context, Truth, Unknown
+from iptsim.packet import PARTLY_KNOWN, Connection, Context, Truth, Unknown
+from iptsim.partly_known import Bits, PartlyKnown, bits_of_range
 
 #: The integers from a first to a last, both included; none if the first is greater than the last.
 Ranges = tuple[tuple[int, int], ...]
@@ -184,9 +185,21 @@ class Constraint:
                 return (
                     value if value.key or not steady else value._replace(key=(self.field.key, self.allowed))
                 )
+            if isinstance(value, PartlyKnown):
+                return self._test_bits(value)
             return inside(value) is not negated
 
-        return test_packet if attribute else test
+        return test_packet if attribute and attribute not in PARTLY_KNOWN else test
+
+    def _test_bits(self, number: PartlyKnown) -> Truth:
+        """Return the test on a number that is partly known."""
+        wanted, negated = _bits(self.allowed), self.negated
+        result = None if wanted is None else number.test(wanted)
+        if isinstance(result, bool):
+            return result is not negated
+        reason = number.reason
+        learn = None if result is None else lambda truth: result(truth is not negated)
+        return Unknown(reason.reason, reason.decide, learn=learn)
 
     def implies(self, other: Constraint | Several) -> bool:
         """Return whether every packet that satisfies this condition certainly satisfies another."""
@@ -224,14 +237,14 @@ class Several:
         tests, every = tuple(part.tester() for part in self.parts), self.every
 
         def test(context: Context) -> Truth:
-            answer: Truth = every
+            open_parts = []
             for one in tests:
                 truth = one(context)
                 if truth is not every:
                     if not isinstance(truth, Unknown):
                         return truth
-                    answer = truth
-            return answer
+                    open_parts.append(truth)
+            return _together(open_parts, every) if open_parts else every
 
         return test
 
@@ -245,6 +258,21 @@ class Several:
             if any(map(self.implies, other.parts)):
                 return True
         return (any if self.every else all)(part.implies(other) for part in self.parts)
+
+
+def _together(parts: list[Unknown], every: bool) -> Unknown:
+    """Return what several unknown parts are together, of which every one must hold, or at least one."""
+    answer = parts[-1]
+    if len(parts) == 1 or all(part.learn is None for part in parts):
+        return answer
+
+    def learn(truth: bool) -> None:
+        if truth is every:
+            for part in parts:
+                if part.learn is not None:
+                    part.learn(truth)
+
+    return answer._replace(learn=learn)
 
 
 def all_of(*parts: Constraint | Several) -> Several:
@@ -275,6 +303,17 @@ def membership(allowed: Allowed) -> Callable[[Any], bool]:
         ((low, high),) = allowed
         return lambda value: low <= value <= high
     return lambda value: any(low <= value <= high for low, high in allowed)
+
+
+def _bits(allowed: Allowed) -> list[Bits] | None:
+    """Return the 32-bit numbers that are allowed; None if they are described in another way."""
+    if isinstance(allowed, Masked):
+        return [] if allowed.value & ~allowed.mask else [Bits(allowed.value, allowed.mask)]
+    if isinstance(allowed, tuple):
+        return [bits for low, high in allowed for bits in bits_of_range(low, high)]
+    if isinstance(allowed, Names):
+        return [bits for number in allowed.names for bits in bits_of_range(number, number)]
+    return None
 
 
 def _includes(wide: Allowed, narrow: Allowed) -> bool:

@@ -5,18 +5,19 @@ from typing import ClassVar
 from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.values import MARK, MaskedNumber, integer
 from iptsim.languages import Message, message
+from iptsim.partly_known import Mark
 
 ALL_BITS = 0xFFFFFFFF
 BITS = Value("a 32-bit number (0xff)", integer, hex)
 
 
-def clear_and_flip(mark: int, change: MaskedNumber) -> int:
+def clear_and_flip(mark: Mark, mask: int, value: Mark) -> Mark:
     """Return a mark with the bits of the mask cleared, and then those of the value flipped.
 
-    >>> hex(clear_and_flip(0x0F, MaskedNumber(0x3, 0x1)))
-    '0xd'
+    >>> clear_and_flip(0x0F, 0x3, 0x1) == 0xD
+    True
     """
-    return (mark & ~change.mask & ALL_BITS) ^ change.value
+    return (mark & ~mask & ALL_BITS) ^ value
 
 
 def change_text(change: MaskedNumber) -> str:

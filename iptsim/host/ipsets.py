@@ -297,7 +297,10 @@ def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port:
         )
         return unknown if mac is None else mac.lower()
     if part == "mark":
-        return packet.mark & mark_mask(ipset)
+        mark = packet.mark & mark_mask(ipset)
+        if isinstance(mark, int):
+            return mark
+        return Unknown(mark.reason.reason, mark.reason.decide, ("mark", mark))
     if source:
         return context.in_interface, context.physical_in
     return context.out_interface, context.physical_out

@@ -17,6 +17,7 @@ from typing import Any
 from iptsim.extensions.constraints import Constraint, Masked, Ranges, membership
 from iptsim.netfilter.prepared import Prepared
 from iptsim.packet import Context, Unknown
+from iptsim.partly_known import PartlyKnown
 from iptsim.ranges import complement, within
 
 #: The fields that are indexed; reading one consults the default of the same name, and nothing else.
@@ -154,7 +155,7 @@ class FieldIndex:
         """Return the rules that a value allows, with those that have no condition on it."""
         found = self._known.get(value)
         if found is None:
-            if isinstance(value, Unknown):
+            if isinstance(value, Unknown | PartlyKnown):
                 return self._everything
             if len(self._known) >= self._most:
                 self._known.clear()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from iptsim.dump.ruleset import Rule
+from iptsim.extensions.values import MaskedNumber
 from iptsim.host.nft_chains import NftChain
-from iptsim.languages import Text
+from iptsim.languages import Text, message
 from iptsim.netfilter.trace import MATCHES, Decision, Sent
 from iptsim.packet import Unknown
+from iptsim.partly_known import Bits, Mark
 
 
 class Choices:
@@ -47,6 +49,7 @@ class Choices:
         place = ("", "", 0) if rule is None else (rule.table, rule.chain, rule.position)
         # equal keys are decided alike, for all packets
         sent = None if rule is None or unknown.key else self.sent
+        unknown = unknown._replace(learn=None)
         self.decisions.append(Decision(unknown, what, place, rule, value, words, otherwise, chain, sent))
         return value
 
@@ -58,3 +61,11 @@ class Choices:
         if key not in self.settled:
             self.settled[key] = self.take(unknown, what, words, otherwise=otherwise, chain=chain)
         return self.settled[key]
+
+    def decide_mark(self, mark: Mark, wanted: MaskedNumber) -> None:
+        """Decide whether a packet's mark is one of some marks, if that is unknown."""
+        learn = True if isinstance(mark, int) else mark.test([Bits(wanted.value & wanted.mask, wanted.mask)])
+        if isinstance(mark, int) or isinstance(learn, bool):
+            return
+        unknown = Unknown(mark.reason.reason, mark.reason.decide)
+        learn(self.take(unknown, "mark", message("the packet's mark is {mark}", mark=str(wanted))))

@@ -6,12 +6,23 @@ net/ipv4/netfilter/nf_defrag_ipv4.c, net/ipv6/netfilter/nf_conntrack_reasm.c, an
 
 from __future__ import annotations
 
+from iptsim.extensions.values import MaskedNumber
 from iptsim.extensions.wire import UDPLITE
 from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks, tcp_states
 from iptsim.netfilter.hooks import Hook
 from iptsim.netfilter.kernel import Kernel
-from iptsim.packet import NO_ZONE, TCP, Context, Packet, State, find_quoted, is_icmp_error
+from iptsim.packet import (
+    NO_ZONE,
+    TCP,
+    ZONE_OF_MARK,
+    Context,
+    Packet,
+    State,
+    is_icmp_error,
+)
+from iptsim.partly_known import some_mark
+from iptsim.question.quoted import find_quoted
 
 #: Protocol number of the IPv6 fragment header, and its length in bytes.
 FRAGMENT, FRAGMENT_HEADER = 44, 8
@@ -50,7 +61,10 @@ def track(kernel: Kernel, context: Context) -> None:
     if context.notrack:
         context.state = "UNTRACKED"
         return
-    context.zone = context.zone.with_mark(context.packet.mark)
+    if ZONE_OF_MARK in context.zone:
+        for connection in kernel.connections:
+            kernel.choices.decide_mark(context.packet.mark, MaskedNumber(connection.zone.id, 0xFFFF))
+        context.zone = context.zone.with_mark(some_mark(context.packet.mark))
     if forced is not None:
         _complete(kernel, context, forced)
     found = forced or _find(kernel, context)

@@ -7,7 +7,7 @@ from iptsim.netfilter.legs import legs_of
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send
 from iptsim.packet import SYN, TCP, Connection, State
-from iptsim.question.tracking import ESTABLISHED
+from iptsim.question.tracking import ESTABLISHED, unknown_connection_mark
 
 
 def open_connection(run: Run) -> None:
@@ -29,7 +29,9 @@ def open_connection(run: Run) -> None:
             connection.status |= {"SEEN_REPLY", "ASSURED"}
         return
     flow = leg.packet.flow
-    connection = Connection(packet.family, flow, flow.reversed(), status=ESTABLISHED)
+    connection = Connection(
+        packet.family, flow, flow.reversed(), status=ESTABLISHED, mark=unknown_connection_mark()
+    )
     connection.nat_done = frozenset({"src", "dst"})
     run.kernel.world.force(State("ESTABLISHED", connection))
 

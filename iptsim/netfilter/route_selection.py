@@ -5,6 +5,7 @@ Sources: ip_route_output_key_hash_rcu and ip_route_me_harder (net/ipv4/route.c, 
 
 from __future__ import annotations
 
+from iptsim.extensions.values import MaskedNumber
 from iptsim.host import fib
 from iptsim.host.namespace import REFUSING
 from iptsim.host.routing_policy import own_rules
@@ -13,9 +14,10 @@ from iptsim.netfilter import routing
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.packet import Context, Packet, Unknown, address_text
+from iptsim.partly_known import Mark, some_mark
 
 #: The fields that routing depends on and OUTPUT may change: source, destination, mark, TOS.
-RouteKey = tuple[int, int, int, int]
+RouteKey = tuple[int, int, Mark, int]
 
 
 def select_next_hop(kernel: Kernel, found: fib.RouteResult, packet: Packet) -> fib.RouteResult:
@@ -66,18 +68,24 @@ def route_output(kernel: Kernel, packet: Packet, source: int | None) -> fib.Rout
     """Return the route of one of the host's own packets; None if there is none."""
     _compare(kernel, packet)
     found = fib.lookup(
-        kernel.namespace, packet.family, packet.dst, source=source, mark=packet.mark, proto=packet.proto,
+        kernel.namespace, packet.family, packet.dst, source=source, mark=some_mark(packet.mark), proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,
     )  # fmt: skip
     return select_next_hop(kernel, found, packet) if found.type else None
 
 
 def _compare(kernel: Kernel, packet: Packet) -> None:
-    """Note that policy rules are compared with a packet, if the namespace has other rules than the kernel's own."""
+    """Compare policy rules with a packet, as far as its mark is unknown, if the namespace has rules of its own."""
+    if kernel.company is None and isinstance(packet.mark, int):
+        return
+    rules = own_rules(kernel.namespace, packet.family)
+    if rules is None:
+        return
     if kernel.company is not None:
-        rules = own_rules(kernel.namespace, packet.family)
-        if rules is not None:
-            kernel.company.routed(packet, rules)
+        kernel.company.routed(packet, rules)
+    for rule in rules:
+        if rule.fwmark is not None:
+            kernel.choices.decide_mark(packet.mark, MaskedNumber(rule.fwmark, rule.fwmask))
 
 
 def route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult | None:
@@ -85,8 +93,8 @@ def route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult | None:
     namespace = kernel.namespace
     own = packet.family == 6 or fib.address_type(namespace, 4, packet.src) in ("LOCAL", "UNICAST")
     found = fib.lookup(
-        namespace, packet.family, packet.dst, source=packet.src if own else None, mark=packet.mark,
-        proto=packet.proto, sport=packet.sport, dport=packet.dport,
+        namespace, packet.family, packet.dst, source=packet.src if own else None,
+        mark=some_mark(packet.mark), proto=packet.proto, sport=packet.sport, dport=packet.dport,
         tos=packet.tos, uid=packet.uid if packet.family == 6 else None,
     )  # fmt: skip
     return select_next_hop(kernel, found, packet) if found.type else None

@@ -13,6 +13,7 @@ from iptsim.host.namespace import REFUSING, Namespace
 from iptsim.host.routing_policy import conditions, names_no_table_of_its_own
 from iptsim.languages import Text, message
 from iptsim.packet import Packet, is_multicast
+from iptsim.partly_known import some_mark
 
 LOOPBACK4 = range(0x7F000000, 0x80000000)
 MULTICAST4 = range(0xE0000000, 0xF0000000)
@@ -198,7 +199,7 @@ def _bad_source(
         out: the interface that the packet is to leave by.
     """
     problem = fib.source_problem(
-        namespace, packet.src, packet.dst if to is None else to, interface, out=out, mark=packet.mark,
+        namespace, packet.src, packet.dst if to is None else to, interface, out=out, mark=some_mark(packet.mark),
         proto=packet.proto, sport=packet.sport, dport=packet.dport, tos=packet.tos,
     )  # fmt: skip
     if problem == "martian":
@@ -247,7 +248,7 @@ def _lookup(namespace: Namespace, packet: Packet, interface: str) -> fib.RouteRe
     else:
         proto, sport, dport = packet.proto, packet.sport, packet.dport
     return fib.lookup(
-        namespace, packet.family, packet.dst, source=packet.src, iif=interface, mark=packet.mark,
+        namespace, packet.family, packet.dst, source=packet.src, iif=interface, mark=some_mark(packet.mark),
         proto=proto, sport=sport, dport=dport, tos=packet.tos,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.trace import ACCEPTS, CONTINUES, KEEPS, MATCHES
 from iptsim.netfilter.translation import translate
 from iptsim.packet import Context, Unknown, address_text
+from iptsim.partly_known import known_mark
 
 #: Packet fields that a target may change and that are worth showing.
 _SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "secmark")
@@ -37,14 +38,22 @@ def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None
         assumed = kernel.world.assumed(condition.match, prepared.rule)
         if assumed is None:
             undecided.append((truth, condition))
-        elif assumed is False:
+            continue
+        if truth.learn is not None:
+            truth.learn(assumed)
+        if assumed is False:
             return _skip(kernel, context, prepared, condition)
     if not undecided:
         return True
     if prepared.quiet:
         return None
     for unknown, condition in undecided:
-        if not _decide(kernel, unknown, condition.match, prepared.rule, negated=condition.predicate.negated):
+        # what was decided before may have decided this as well
+        truth = condition.test(context) if unknown.learn is not None else unknown
+        if isinstance(truth, Unknown):
+            negated = condition.predicate.negated
+            truth = _decide(kernel, truth, condition.match, prepared.rule, negated=negated)
+        if not truth:
             return _skip(kernel, context, prepared, condition)
     return True
 
@@ -71,11 +80,15 @@ def _decide(
 ) -> bool:
     """Decide an undecided match or target; equal keys are decided alike, even if one of them is negated."""
     choices, key = kernel.choices, (what, unknown.key)
-    if not unknown.key:
-        return choices.take(unknown, what, words, rule=rule)
-    if key not in choices.settled:
-        choices.settled[key] = choices.take(unknown, what, words, rule=rule) is not negated
-    return choices.settled[key] is not negated
+    if unknown.key and key in choices.settled:
+        value = choices.settled[key] is not negated
+    else:
+        value = choices.take(unknown, what, words, rule=rule)
+        if unknown.key:
+            choices.settled[key] = value is not negated
+    if unknown.learn is not None:
+        unknown.learn(value)
+    return value
 
 
 # -- targets -----------------------------------------------------------------------------------------
@@ -128,12 +141,6 @@ def _undecided(
     # iptables accepts no DROP in table nat
     translates = prepared.rule.table == "nat" and isinstance(target, HiddenTarget)
     passes = kernel.world.assumed(target.name, prepared.rule)
-    if passes is None and not target.terminal and target.status != "unknown":
-        # only a value is unknown (a mark that is not saved): the packet continues in any case
-        kernel.notes.append(
-            message("{reason}: unknown; the packet is assumed to keep its value.", reason=unknown.reason)
-        )
-        return Verdict("CONTINUE", detail=unknown.reason)
     stated = passes is not None
     if translates and not stated and hooks.NAT_SIDE[context.hook] == "src":
         # the only rules that see the new source are those that a reply meets before it is translated back
@@ -228,7 +235,9 @@ def _changes(before: tuple[Any, ...], after: tuple[Any, ...], family: int) -> di
     changes = {}
     for name, old, new in zip((*_SHOWN, "ctmark"), before, after, strict=True):
         if old != new:
-            if name in ("src", "dst"):
+            if name in ("mark", "ctmark") and old is not None:
+                old, new = known_mark(old), known_mark(new)
+            elif name in ("src", "dst"):
                 old, new = address_text(family, old), address_text(family, new)
             changes[name] = (old, new)
     return changes

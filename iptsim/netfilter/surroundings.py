@@ -10,7 +10,9 @@ from iptsim.host import fib
 from iptsim.host.containers import Container
 from iptsim.host.model import Host, IpSet
 from iptsim.host.namespace import Namespace
+from iptsim.host.routing_policy import own_rules
 from iptsim.packet import Connection, Context, Family, Packet, State, Truth, Unknown, address_text
+from iptsim.partly_known import Bits, some_mark
 from iptsim.question.model import Question
 
 if TYPE_CHECKING:
@@ -181,6 +183,12 @@ class World:
         packet, interface = context.packet, context.in_interface or "lo"
         if interface == "lo" or packet.pkttype == "loopback":
             return True
+        mark = packet.mark if validmark else 0
+        if not isinstance(mark, int):
+            for rule in own_rules(self.namespace, packet.family) or ():
+                marks = Bits(rule.fwmark or 0, rule.fwmask)
+                if rule.fwmark is not None and not isinstance(mark.test([marks]), bool):
+                    return Unknown(mark.reason.reason, mark.reason.decide)
         headers = packet.extension_headers
         return fib.reverse_path(
             self.namespace,
@@ -189,7 +197,7 @@ class World:
             interface,
             strict=not loose,
             destination=packet.dst,
-            mark=packet.mark if validmark else 0,
+            mark=some_mark(mark),
             tos=packet.tos,
             # the protocol that the IPv6 header itself names (rpfilter_lookup_reverse6)
             proto=headers[0][0] if headers else packet.proto,

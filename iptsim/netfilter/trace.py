@@ -12,6 +12,7 @@ from iptsim.languages import Text, message
 from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.steps import Delivery, Skipped, Step
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
+from iptsim.partly_known import known_mark
 from iptsim.shown import Framed
 
 SCHEMA = "iptsim.trace/1"
@@ -232,8 +233,8 @@ def packet_json(packet: Packet) -> dict[str, Any]:
         out["tcp_flags"] = ",".join(name for name, bit in TCP_FLAGS.items() if packet.tcp_flags & bit)
     if packet.icmp_type is not None:
         out.update(icmp_type=packet.icmp_type, icmp_code=packet.icmp_code)
-    if packet.mark:
-        out["mark"] = packet.mark
+    if packet.mark != 0:
+        out["mark"] = known_mark(packet.mark)
     if packet.fragment:
         out["fragment"] = packet.fragment
     return out

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import message
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Flow, Packet, is_icmp_error, is_icmp_query
+from iptsim.packet import (
+    ICMP,
+    ICMPV6,
+    PORT_PROTOCOLS,
+    Connection,
+    Flow,
+    Packet,
+    State,
+    Zone,
+    is_icmp_error,
+    is_icmp_query,
+)
 from iptsim.question.model import Question, QuotedPacket, check_family
 
 #: IPv6 headers that can precede the transport header, and the fragment header.
@@ -83,3 +96,39 @@ def _flow(src: bytes, dst: bytes, proto: int, transport: bytes) -> Flow | None:
         sport, dport = int.from_bytes(transport[:2], "big"), int.from_bytes(transport[2:4], "big")
         return Flow(source, sport, destination, dport, proto)
     return Flow(source, None, destination, None, proto)
+
+
+def find_quoted(
+    error: Packet, quoted: Flow, connections: Iterable[Connection], zone: Zone | None = None
+) -> State | None:
+    """Return the state of an ICMP error, which belongs to the connection of the quoted packet.
+
+    The kernel looks up the quoted packet's reply, as the sender of the error saw it; the error must go to the
+    quoted packet's sender (nf_conntrack_inet_error). Unknown ports count as equal.
+
+    Args:
+        error: the packet.
+        quoted: the flow of the packet that it quotes.
+        connections: the known connections.
+        zone: the zone of the error; None searches all zones.
+    """
+    back = quoted.reversed()
+    if error.dst != back.dst:
+        return None
+    for connection in connections:
+        if connection.family != error.family:
+            continue
+        if _fits(back, connection.reply) and (zone is None or zone.reply == connection.zone.reply):
+            return State("RELATED", connection, "reply")
+        if _fits(back, connection.original) and (zone is None or zone.original == connection.zone.original):
+            return State("RELATED", connection)
+    return None
+
+
+def _fits(flow: Flow, known: Flow) -> bool:
+    """Return whether two flows may be the same."""
+    ports = ((flow.sport, known.sport), (flow.dport, known.dport))
+    return (
+        (flow.src, flow.dst, flow.proto) == (known.src, known.dst, known.proto)
+        and all(None in pair or pair[0] == pair[1] for pair in ports)
+    )  # fmt: skip

@@ -19,10 +19,11 @@ from iptsim.packet import (
     State,
     Zone,
     address_text,
-    find_quoted,
     is_icmp_error,
 )
+from iptsim.partly_known import Mark, UnknownNumber, unknown_mark
 from iptsim.question.model import Question, StatedConnection, StatedFlow, check_family
+from iptsim.question.quoted import find_quoted
 
 #: The status of a connection in which both sides have sent packets.
 ESTABLISHED = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
@@ -99,7 +100,9 @@ def _of_error(question: Question, packet: Packet, host: Host) -> Tracking:
     if question.state != "related":
         return Tracking()
     quoted = packet.quoted or Flow(packet.dst, None, packet.src, None, packet.proto)
-    connection = Connection(packet.family, quoted, quoted.reversed(), status=ESTABLISHED)
+    connection = Connection(
+        packet.family, quoted, quoted.reversed(), status=ESTABLISHED, mark=unknown_connection_mark()
+    )
     if question.ct is not None:
         _copy_details(question.ct, connection)
     connection.nat_done = frozenset({"src", "dst"})
@@ -147,10 +150,18 @@ def _stated(question: Question, packet: Packet) -> Tracking:
     if state == "related":
         connection.status |= {"EXPECTED"}
         connection.related = True
+        if stated is None:
+            # the mark of the connection that announced it (init_conntrack)
+            connection.mark = unknown_connection_mark()
         # the helper that the question gives is the one that announced the connection
         connection.helper, connection.master_helper = None, connection.helper
         return Tracking(State("RELATED", connection))
     return Tracking(State("NEW", connection))
+
+
+def unknown_connection_mark() -> Mark:
+    """Return the mark of a connection of which the question states nothing."""
+    return unknown_mark(UnknownNumber(message("the mark of its connection"), "--set ct.mark=N"))
 
 
 def _connection(stated: StatedConnection, packet: Packet) -> Connection:

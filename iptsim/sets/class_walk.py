@@ -405,7 +405,7 @@ class ClassWalk:
         return header
 
     def _mark(self, part: Part, context: Context) -> Bits:
-        return part.header.get("mark") or self.bits.constant("mark", context.packet.mark)
+        return part.header.get("mark") or self.bits.mark("mark", context.packet.mark)
 
     # -- connections ----------------------------------------------------------------------------------------
 
@@ -434,7 +434,7 @@ class ClassWalk:
                 original, reply = ends, ends.reversed()
                 if context.direction == "reply":
                     original, reply = reply, original
-                made = Tracked(original, reply, self.bits.constant("ct.mark", connection.mark))
+                made = Tracked(original, reply, self.bits.mark("ct.mark", connection.mark))
                 yield replace(part, tracked={**part.tracked, key: made})
                 continue
             for inside, other in self._overlaps[key].of(part.packets):

@@ -22,7 +22,7 @@ def treated_alike(bits: Fields, packet: Leader, rules: Sequence[RoutingRule]) ->
     same = bits.false
     for part in packet.parts:
         inside = part.packets
-        mark = part.header.get("mark") or bits.constant("mark", packet.mark)
+        mark = part.header.get("mark") or bits.mark("mark", packet.mark)
         for fits, holds in _conditions(bits, part.header, mark, packet, rules):
             inside &= fits if holds else ~fits
         same |= inside

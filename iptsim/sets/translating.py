@@ -16,6 +16,7 @@ from iptsim.extensions.base import Translation
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message
 from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS, Family
+from iptsim.partly_known import Mark
 from iptsim.sets.layout import Layout
 
 #: The bits of a field, highest first, each a function.
@@ -87,6 +88,10 @@ class Fields:
             found = tuple(self.true if value >> bit & 1 else self.false for bit in reversed(range(count)))
             self._constants[key, value] = found
         return found
+
+    def mark(self, key: str, mark: Mark) -> Bits:
+        """Return the bits of a mark; new ones if it is unknown."""
+        return self.constant(key, mark) if isinstance(mark, int) else self.fresh(key, key, mark.reason.reason)
 
     def of(self, header: Header, key: str) -> Bits:
         """Return the bits of a field."""

@@ -45,6 +45,7 @@ from iptsim.packet import (
     address_text,
     parse_address,
 )
+from iptsim.partly_known import PartlyKnown, bits_of_range, some_mark
 from tests.extensions import worlds
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
@@ -529,8 +530,11 @@ def test_hmark(family: Family, proto: int, form: str, mark: int) -> None:
     ],
 )
 def test_hmark_does_not_guess(fields: dict[str, Any]) -> None:
-    clause = "HMARK --hmark-tuple sport,dport --hmark-mod 10 --hmark-rnd 1"
-    assert isinstance(outcome(clause, context(**fields)), Unknown)
+    where = context(**fields)
+    outcome("HMARK --hmark-tuple sport,dport --hmark-mod 10 --hmark-rnd 1 --hmark-offset 20", where)
+    assert isinstance(where.packet.mark, PartlyKnown)
+    # the range of the marks is known
+    assert where.packet.mark.test(bits_of_range(20, 29)) is True
 
 
 def test_hmark_of_an_untracked_connection_does_nothing() -> None:
@@ -592,7 +596,7 @@ def test_conntrack_listens_to_the_first_template(clauses: tuple[str, ...], notra
         assert outcome(clause, where) == Verdict("CONTINUE")
 
     # conntrack looks the packet up with the mark that it has by then
-    assert (where.notrack, where.zone.with_mark(where.packet.mark)) == (notrack, zone)
+    assert (where.notrack, where.zone.with_mark(some_mark(where.packet.mark))) == (notrack, zone)
 
 
 def test_ct_leaves_a_tracked_packet_alone() -> None:
@@ -641,8 +645,12 @@ def test_set_changes_sets() -> None:
 
 def test_set_maps_a_mark_that_nobody_knows() -> None:
     clause = "SET --map-set marks src --map-mark"
-    assert isinstance(outcome(clause, context()), Unknown)
-    assert outcome(clause, context(world=World(in_set=False))) == Verdict("CONTINUE")
+    where = context()
+    assert outcome(clause, where) == Verdict("CONTINUE")
+    assert isinstance(where.packet.mark, PartlyKnown)
+    where = context(world=World(in_set=False))
+    assert outcome(clause, where) == Verdict("CONTINUE")
+    assert where.packet.mark == 0
 
 
 @pytest.mark.parametrize(

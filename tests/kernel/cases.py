@@ -30,8 +30,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 FOLDER = _ROOT / "fixtures" / "kernel"
 #: Where the fuzzer leaves what it finds.
 FINDS = _ROOT / "build" / "finds"
-_ESP, _AH = 50, 51
-_ICMP_ERRORS = {ICMP: (3, 4, 5, 11, 12), ICMPV6: range(1, 128)}
 
 Told = Literal["after", "table", "line"]
 
@@ -98,16 +96,12 @@ class Case(BaseModel):
 
     def compare(self, trace: Trace) -> list[str]:
         """Return where what iptsim says parts from the kernel's stored answer."""
-        if _is_unanswered(self.world, self.answer) or _hashes_quoted(self.world, self.probe):
+        if _is_unanswered(self.world, self.answer):
             return []
         if self.asked and (probe := probe_of(trace, self.probe.source)) != self.probe:
             return [f"asks about another packet: {probe}"]
         reply = self.reply
-        if reply is not None and (
-            _is_unanswered(self.world, reply)
-            or stays_on_link(self.world, reply)
-            or _hashes_spi(self.world, self.probe)
-        ):
+        if reply is not None and (_is_unanswered(self.world, reply) or stays_on_link(self.world, reply)):
             reply = None
         return differences(
             trace,
@@ -126,18 +120,6 @@ def _is_unanswered(world: World, observation: Observation) -> bool:
         return False
     open_bridges = {world.interface(guest.port).master for guest in world.guests if not guest.saved}
     return any(_is_nobody(world, world.interface(name or ""), last.header.dst) for name in open_bridges)
-
-
-def _hashes_spi(world: World, probe: Probe) -> bool:
-    """Return whether marks are made of the SPI of IPsec: that of a reply is one of its own, which no question tells."""
-    return "-j HMARK" in world.dump + world.other_dump and probe.proto in (_ESP, _AH)
-
-
-def _hashes_quoted(world: World, probe: Probe) -> bool:
-    """Return whether rules or routes look at marks that are made of what an ICMP error quotes: no question tells it."""
-    dump = world.dump + world.other_dump
-    looks = "--mark " in dump or any("fwmark" in rule for rule in world.ip_rules)
-    return "-j HMARK" in dump and looks and probe.icmp_type in _ICMP_ERRORS.get(probe.proto, ())
 
 
 def stays_on_link(world: World, reply: Observation) -> bool:

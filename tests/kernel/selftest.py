@@ -88,7 +88,7 @@ FAULTS = (
     Fault(
         "MARK does nothing",
         "extensions/targets/mark.py",
-        "clear_and_flip(context.packet.mark, self._change)",
+        "clear_and_flip(context.packet.mark, self._change.mask, self._change.value)",
         "context.packet.mark",
     ),
     Fault("mangle is skipped", "netfilter/hooks.py", '"mangle", ', ""),

@@ -96,6 +96,14 @@ def _reject(random: Random, scene: Scene, proto: int | None) -> MadeTarget:
     return MadeTarget(f"-j REJECT{with_kind}")
 
 
+def _hash(random: Random) -> str:
+    members = random.choice(
+        ("src,dst,sport,dport", "src,dst", "src,dst,sport,dport,proto", "ct,src,dst,sport")
+    )
+    offset = random.choice(("", "", " --hmark-offset 0x10"))
+    return f"--hmark-tuple {members} --hmark-mod {random.choice((2, 5, 8))}{offset}"
+
+
 def _changing(
     random: Random, scene: Scene, table: str, home: frozenset[str], proto: int | None
 ) -> MadeTarget:
@@ -127,7 +135,7 @@ def _changing(
         if home <= _OUTGOING:
             texts.append("-j CLASSIFY --set-class 1:2")
         texts += [
-            "-j HMARK --hmark-tuple src,dst,sport,dport --hmark-mod 8 --hmark-rnd 0xcafe",
+            f"-j HMARK {_hash(random)} --hmark-rnd 0xcafe",
             "-j RATEEST --rateest-name rate --rateest-interval 250ms --rateest-ewma 500ms",
             "-j CONNSECMARK --save",
         ]

@@ -115,7 +115,6 @@ _NOT_MADE = (
     "* nat rules of nftables, `ebtables`, eBPF programs, IPsec and flow offloading;",
     "* packets and replies of the host itself if `ip rule` matches protocols or ports: raw sockets have none;",
     "* replies of guests whose gateway is unknown, and replies to a forged address;",
-    "* the mark that HMARK sets on ICMP errors;",
     "* TCP beyond the third packet, windows and timeouts, and connections that one side has closed;",
     "* ICMP errors about fragments, and fragments that arrive out of order or overlap;",
     "* the set types that the kernel of the tests lacks: `hash:net,net`, `hash:net,port,net`, `hash:ip,mark`,",

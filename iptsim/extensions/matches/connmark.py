@@ -9,11 +9,12 @@ from iptsim.extensions.constraints import connection_value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import MARK, MaskedNumber, masked
 from iptsim.languages import message
+from iptsim.partly_known import mark_text
 
 _MARK = connection_value(
     "mark",
     lambda connection: connection.mark,
-    lambda connection: message("its connection's mark is {mark:#x}", mark=connection.mark),
+    lambda connection: message("its connection's mark is {mark}", mark=mark_text(connection.mark)),
 )
 
 

@@ -8,6 +8,7 @@ from iptsim.extensions.base import Match, Option
 from iptsim.extensions.constraints import packet_field
 from iptsim.extensions.values import MARK, MaskedNumber, masked
 from iptsim.languages import Text, message_if
+from iptsim.partly_known import mark_text
 
 
 def _says(mark: MaskedNumber, negated: bool) -> Text:
@@ -35,7 +36,7 @@ class Mark(Match):
     name: ClassVar[str] = "mark"
     options: ClassVar[tuple[Option, ...]] = (
         Option(
-            "--mark", "mark", MARK, True, reads=packet_field("mark", show=hex), relation=masked, phrase=_says,
+            "--mark", "mark", MARK, True, reads=packet_field("mark", show=mark_text), relation=masked, phrase=_says,
             listed=" mark match[ !] {value}",
         ),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated
 from iptsim.languages import Text, message, message_if
 from iptsim.packet import ICMP, ICMPV6, TCP, UDP, Context, Packet, Truth, Unknown
+from iptsim.partly_known import UnknownNumber, unknown_mark
 
 #: ICMP messages that quote the packet they are about.
 _ERRORS = frozenset({3, 4, 5, 11, 12})
@@ -58,20 +59,26 @@ class Socket(Match):
         if kind is None:
             key = ("socket", self.transparent, self.nowildcard, context.packet.flow)
             return Unknown(
-                message("whether a program here has a socket open for it"), "--assume socket=yes", key
+                message("whether a program here has a socket open for it"),
+                "--assume socket=yes",
+                key,
+                (lambda found: self._copy_mark(context) if found else None) if self.restore_skmark else None,
             )
         if kind == "any":
             found = self.nowildcard and not self.transparent
         else:
             found = bool(stated(context, "socket")) and not (kind == "bound" and self.transparent)
-        if found and self.restore_skmark and context.surroundings.fact("socket_mark") is None:
-            return Unknown(message("the mark of the socket"), "--set socket_mark=N", ("socket_mark",))
         return found
 
     def _restore(self, context: Context) -> None:
+        if self.restore_skmark and self._read(context) is True:
+            self._copy_mark(context)
+
+    def _copy_mark(self, context: Context) -> None:
         mark = context.surroundings.fact("socket_mark")
-        if self.restore_skmark and mark is not None and self._read(context) is True:
-            context.packet.mark = mark
+        if mark is None:
+            mark = unknown_mark(UnknownNumber(message("the mark of the socket"), "--set socket_mark=N"))
+        context.packet.mark = mark
 
     def lists(self, form: ListingForm) -> str:
         return " ".join([" socket", *self.clauses()])

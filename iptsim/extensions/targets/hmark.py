@@ -10,8 +10,10 @@ from iptsim.extensions.constraints import look
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, integer_value, one_address, prefix_length
-from iptsim.languages import Text, message, message_if
-from iptsim.packet import BITS, ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Packet, Unknown
+from iptsim.extensions.wire import DCCP
+from iptsim.languages import Message, Text, message, message_if
+from iptsim.packet import BITS, ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Family, Packet
+from iptsim.partly_known import UnknownNumber, unknown_mark
 
 MEMBERS = ("ct", "src", "dst", "sport", "dport", "proto", "spi")
 #: The option that each member but "ct" sets.
@@ -27,6 +29,9 @@ _LISTED_NUMBERS = (
 _ESP, _AH = 50, 51
 #: Where the SPI is in the content of an authentication header.
 _SPI = slice(2, 6)
+#: IPv6 headers that can precede the transport header.
+_EXTENSION_HEADERS = frozenset({0, 43, 44, 51, 60, 135})
+_ICMP_HEADER = 8
 _ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset(range(1, 128))}
 
 
@@ -37,6 +42,13 @@ class Selectors(NamedTuple):
     dst: int
     ports: int
     proto: int
+
+
+class UnknownInput(NamedTuple):
+    """That the input of the hash is unknown: what of it, and what would decide it."""
+
+    what: Message
+    decide: str = ""
 
 
 def parse_tuple(text: str) -> tuple[str, ...]:
@@ -171,31 +183,42 @@ class Hmark(Target):
                 clauses.append(self.clause(option, value))
         return " ".join(clauses)
 
-    def apply(self, context: Context) -> Verdict | Unknown:
+    def apply(self, context: Context) -> Verdict:
         if self._of_connection:
             if context.connection is None:
                 return CONTINUE
-            selectors = self._of(context.connection)
+            selectors: Selectors | UnknownInput | None = self._of(context.connection)
         else:
             selectors = self._of_packet(context)
-        if isinstance(selectors, Unknown):
-            return selectors
+        if selectors is None:
+            return CONTINUE
+        if isinstance(selectors, UnknownInput):
+            reason = message("the mark that HMARK makes of {what}", what=selectors.what)
+            first = self.hmark_offset or 0
+            last = first + self.hmark_mod - 1
+            number = UnknownNumber(reason, selectors.decide, first & 0xFFFFFFFF, last & 0xFFFFFFFF)
+            context.packet.mark = unknown_mark(number)
+            return CONTINUE
         low, high = sorted((selectors.src, selectors.dst))
         value = jhash_words([low, high, selectors.ports], self.hmark_rnd)
         value ^= selectors.proto & self._masks.get("hmark_proto_mask", 0)
         context.packet.mark = ((value * (self.hmark_mod) >> 32) + (self.hmark_offset or 0)) & 0xFFFFFFFF
         return CONTINUE
 
-    def _of(self, connection: Connection) -> Selectors | Unknown:
+    def _of(self, connection: Connection) -> Selectors | UnknownInput:
         """Return what a connection gives: its source and the source of its replies."""
         original, reply = connection.original, connection.reply
-        ports: int | Unknown = 0
+        ports: int | UnknownInput = 0
+        if original.proto == DCCP and self._port_mask:
+            return UnknownInput(message("what conntrack knows about DCCP (its ports only before Linux 6.16)"))
         if original.proto in PORT_PROTOCOLS:
             ports = self._ports(original.sport, reply.sport)
         elif original.proto == ICMPV6:
             # both tuples have the echo request's identifier there; the kernel leaves out ICMP alone
             ports = self._ports(original.sport, original.sport)
-        if isinstance(ports, Unknown):
+        elif original.proto != ICMP:
+            ports = self._in_order(0)
+        if isinstance(ports, UnknownInput):
             return ports
         return Selectors(
             self._word(original.src, "hmark_src_prefix"),
@@ -204,18 +227,21 @@ class Hmark(Target):
             original.proto,
         )
 
-    def _of_packet(self, context: Context) -> Selectors | Unknown:
-        """Return what a packet gives, or for an ICMP error the packet that it quotes."""
+    def _of_packet(self, context: Context) -> Selectors | UnknownInput | None:
+        """Return what a packet gives, or for an ICMP error the packet that it quotes; None if that is unreadable."""
         packet = context.packet
         # an authentication header is the last that the kernel looks for (IP6_FH_F_AUTH)
         authentication = next((data for number, data in packet.extension_headers if number == _AH), None)
         errors = _ERRORS.get(packet.proto, frozenset()) if authentication is None else frozenset()
         if errors and packet.fragment is None and look(context, "icmp_type") in errors:
-            return Unknown(message("the packet that the ICMP error quotes"))
-        ports: int | Unknown = 0
+            quoted = _quoted(context)
+            if not isinstance(quoted, Packet):
+                return quoted
+            packet = quoted
+        ports: int | UnknownInput = 0
         if packet.fragment is None:
             ports = self._packet_ports(packet, authentication)
-        if isinstance(ports, Unknown):
+        if isinstance(ports, UnknownInput):
             return ports
         return Selectors(
             self._word(packet.src, "hmark_src_prefix"),
@@ -224,7 +250,7 @@ class Hmark(Target):
             packet.proto if authentication is None else _AH,
         )
 
-    def _packet_ports(self, packet: Packet, authentication: bytes | None) -> int | Unknown:
+    def _packet_ports(self, packet: Packet, authentication: bytes | None) -> int | UnknownInput:
         if authentication is not None:
             return self._in_order(int.from_bytes(authentication[_SPI], "big"))
         if packet.proto in PORT_PROTOCOLS:
@@ -232,14 +258,14 @@ class Hmark(Target):
         if packet.proto in (_ESP, _AH):
             spi = packet.extra.get("esp_spi" if packet.proto == _ESP else "ah_spi")
             if spi is None and self._port_mask:
-                return Unknown(message("the SPI of the packet"), "--set esp_spi=N")
+                return UnknownInput(message("the SPI of the packet"), "--set esp_spi=N")
             return self._in_order(spi or 0)
         return 0
 
-    def _ports(self, first: int | None, second: int | None) -> int | Unknown:
+    def _ports(self, first: int | None, second: int | None) -> int | UnknownInput:
         mask = self._port_mask
         if (first is None and mask >> 16) or (second is None and mask & 0xFFFF):
-            return Unknown(message("a port that is picked at random"), "--set sport=N")
+            return UnknownInput(message("a port that is picked at random"), "--set sport=N")
         return self._in_order((first or 0) << 16 | (second or 0))
 
     @property
@@ -291,6 +317,53 @@ class Hmark(Target):
             first=first,
             last=last,
         )
+
+
+def _quoted(context: Context) -> Packet | UnknownInput | None:
+    """Return the packet that an ICMP error quotes; None if it does not quote its whole IP header."""
+    error = context.packet
+    connection = context.connection
+    head = 20 if error.family == 4 else 40
+    room = error.length - head - _ICMP_HEADER
+    unknown = UnknownInput(message("the packet that the ICMP error quotes"))
+    if room < head:
+        return None
+    if connection is not None and connection.status & {"SNAT", "DNAT"} and context.hook != "PREROUTING":
+        # nat may have translated the quoted packet as well
+        return unknown
+    if "payload" not in error.defaults and len(error.payload) >= head:
+        return _read_ipv4(error.payload) if error.family == 4 else _read_ipv6(error.payload)
+    flow = error.quoted
+    if flow is None or not flow.src:
+        return unknown
+    return Packet(error.family, flow.src, flow.dst, flow.proto, sport=flow.sport, dport=flow.dport)
+
+
+def _read_ipv4(data: bytes) -> Packet | UnknownInput:
+    fragment = "first" if int.from_bytes(data[6:8], "big") & 0x3FFF else None
+    return _read(4, data[12:16], data[16:20], data[9], data[(data[0] & 15) * 4 :], fragment)
+
+
+def _read_ipv6(data: bytes) -> Packet | UnknownInput | None:
+    if data[0] >> 4 != 6:
+        return None
+    if data[6] in _EXTENSION_HEADERS:
+        return UnknownInput(message("the extension headers of the packet that the ICMP error quotes"))
+    return _read(6, data[8:24], data[24:40], data[6], data[40:], None)
+
+
+def _read(
+    family: Family, src: bytes, dst: bytes, proto: int, transport: bytes, fragment: str | None
+) -> Packet | UnknownInput:
+    words = transport[4:8] if proto == _AH else transport[:4]
+    if len(words) < 4 and proto in {*PORT_PROTOCOLS, _ESP, _AH}:
+        return UnknownInput(message("the ports of the packet that the ICMP error quotes"))
+    packet = Packet(family, int.from_bytes(src, "big"), int.from_bytes(dst, "big"), proto, fragment=fragment)
+    if proto in PORT_PROTOCOLS:
+        packet.sport, packet.dport = int.from_bytes(words[:2], "big"), int.from_bytes(words[2:], "big")
+    elif proto in (_ESP, _AH):
+        packet.extra["esp_spi" if proto == _ESP else "ah_spi"] = int.from_bytes(words, "big")
+    return packet
 
 
 class Hmark6(Hmark):

@@ -19,6 +19,7 @@ from iptsim.extensions.marks import (
 from iptsim.extensions.values import MaskedNumber, integer_value
 from iptsim.languages import Text, message, message_if
 from iptsim.packet import Context
+from iptsim.partly_known import Mark as Marked
 
 
 class Mark(MarkChange):
@@ -39,7 +40,7 @@ class Mark(MarkChange):
         return f"--set-xmark {change_text(self._change)}"
 
     def apply(self, context: Context) -> Verdict:
-        context.packet.mark = clear_and_flip(context.packet.mark, self._change)
+        context.packet.mark = clear_and_flip(context.packet.mark, self._change.mask, self._change.value)
         return CONTINUE
 
     def lists(self, form: ListingForm) -> str:
@@ -98,7 +99,7 @@ class Connmark(MarkChange):
             default if self.ctmask is None else self.ctmask,
         )
 
-    def _shifted(self, bits: int) -> int:
+    def _shifted(self, bits: Marked) -> Marked:
         # iptables keeps one shift; of two, the right one overrides
         if self.right_shift_mark:
             return bits >> self.right_shift_mark
@@ -122,13 +123,14 @@ class Connmark(MarkChange):
             return CONTINUE
         nfmask, ctmask = self.masks
         if self.change is not None:
-            connection.mark = self._shifted(clear_and_flip(connection.mark, self.change))
+            changed = clear_and_flip(connection.mark, self.change.mask, self.change.value)
+            connection.mark = self._shifted(changed)
         elif self.save_mark:
             copied = self._shifted(packet.mark & nfmask)
-            connection.mark = clear_and_flip(connection.mark, MaskedNumber(copied, ctmask))
+            connection.mark = clear_and_flip(connection.mark, ctmask, copied)
         else:
             copied = self._shifted(connection.mark & ctmask)
-            packet.mark = clear_and_flip(packet.mark, MaskedNumber(copied, nfmask))
+            packet.mark = clear_and_flip(packet.mark, nfmask, copied)
         return CONTINUE
 
     def lists(self, form: ListingForm) -> str:

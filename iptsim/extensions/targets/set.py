@@ -11,7 +11,8 @@ from iptsim.extensions.phrases import join_phrases
 from iptsim.extensions.texts import cut
 from iptsim.extensions.values import bare, integer_value
 from iptsim.languages import Message, Text, message, message_joined
-from iptsim.packet import Context, Unknown
+from iptsim.packet import Context
+from iptsim.partly_known import UnknownNumber, unknown_mark
 
 _MOST_DIRECTIONS = 6
 _LONGEST_NAME = 31
@@ -132,7 +133,7 @@ class Set(Target):
     def changes_memory(self) -> frozenset[Hashable]:
         return frozenset(("ipset", one.name) for one in (self.add_set, self.del_set) if one is not None)
 
-    def apply(self, context: Context) -> Verdict | Unknown:
+    def apply(self, context: Context) -> Verdict:
         # which mark a set has for the packet is known only if it has no entry for it
         if self.add_set is not None:
             context.surroundings.change_set(*self.add_set, "add", context, overwrite=self.exist)
@@ -141,7 +142,8 @@ class Set(Target):
         if self.map_set is not None and self.map_mark:
             name, directions = self.map_set
             if context.surroundings.set_contains(name, directions, context, {}) is not False:
-                return Unknown(message("the mark that ipset {name} has for it", name=name))
+                reason = message("the mark that ipset {name} has for it", name=name)
+                context.packet.mark = unknown_mark(UnknownNumber(reason))
         return CONTINUE
 
     def says(self) -> Text:

@@ -78,7 +78,7 @@ class Tproxy(Target):
             return Verdict("DROP", detail=_nobody(self._where))
         # what happens to a packet that will be accepted; if that is not known, it counts on the branch that accepts
         context.packet.proxied = True
-        context.packet.mark = clear_and_flip(context.packet.mark, self._mark)
+        context.packet.mark = clear_and_flip(context.packet.mark, self._mark.mask, self._mark.value)
         if served is None:
             return _unknown(self._where)
         return Verdict("ACCEPT", detail=message("to the transparent proxy {where}", where=self._where))
