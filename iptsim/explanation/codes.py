@@ -42,6 +42,7 @@ class ReasonCode(StrEnum):
     NOT_FOR_HOST = "not-for-host"
     PROXY_UNROUTED = "proxy-unrouted"
     NAT_FAILED = "nat-failed"
+    CONNTRACK_CLASH = "conntrack-clash"
     TTL_EXCEEDED = "ttl-exceeded"
     TOO_BIG = "too-big"
     HAIRPIN_OFF = "hairpin-off"
@@ -115,6 +116,9 @@ REASONS: dict[ReasonCode, Message] = {
     ),
     ReasonCode.PROXY_UNROUTED: message(
         "A transparent proxy has taken the packet, but no route delivers it to this host."
+    ),
+    ReasonCode.CONNTRACK_CLASH: message(
+        "conntrack already has another connection with the addresses and ports of the packet."
     ),
     ReasonCode.NAT_FAILED: message("The packet cannot be translated."),
     ReasonCode.TTL_EXCEEDED: message("The TTL has expired."),

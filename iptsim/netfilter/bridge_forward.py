@@ -87,10 +87,7 @@ def _forward(kernel: Kernel, context: Context) -> Outcome | None:
     if outcome is not None:
         return outcome
     context.in_interface = None
-    outcome = pass_hook(kernel, context, hooks.POSTROUTING)
-    if outcome is None:
-        confirm(kernel, context)
-    return outcome
+    return pass_hook(kernel, context, hooks.POSTROUTING) or confirm(kernel, context)
 
 
 def _pass_unseen_by_iptables(

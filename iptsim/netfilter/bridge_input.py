@@ -78,7 +78,7 @@ def receive(
         outcome = hand_up(kernel, context, bridge)
         if outcome is None and seen:
             # its copies share the entry, so it is confirmed before INPUT (br_nf_local_in)
-            confirm(kernel, context)
+            outcome = confirm(kernel, context)
         return HandedUp(seen, flooded=flooded) if outcome is None else flooded or outcome
     if target is not None:
         return switch(kernel, context, port, target)

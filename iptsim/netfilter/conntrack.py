@@ -89,6 +89,23 @@ def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | N
     return None
 
 
+def clashes(connection: Connection, other: Connection) -> bool:
+    """Return whether a connection has a flow that another one in the table has, although their zones differ.
+
+    The kernel finds an entry by the zone of its direction, and compares the zone of either connection in that direction
+    (__nf_conntrack_confirm, nf_ct_key_equal).
+    """
+    mine, theirs = connection.zone, other.zone
+    if connection.family != other.family or mine == theirs:
+        return False
+    return any(
+        # an ICMP request and its reply are of different types
+        (own == side or connection.icmp is None) and flow == known and theirs[side] == mine[side] == mine[own]
+        for own, flow in enumerate((connection.original, connection.reply))
+        for side, known in enumerate((other.original, other.reply))
+    )
+
+
 def _sides(packet: Packet, connection: Connection) -> tuple[bool, bool]:
     """Return whether a packet may be of a connection's original direction, and of its replies, by ICMP type."""
     if packet.proto not in ICMP_REPLIES:

@@ -12,6 +12,7 @@ from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks, tcp_states
 from iptsim.netfilter.hooks import Hook
 from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.outcome import Outcome
 from iptsim.packet import (
     NO_ZONE,
     TCP,
@@ -147,15 +148,27 @@ def _find_quoted(kernel: Kernel, context: Context) -> State | None:
     return None
 
 
-def confirm(kernel: Kernel, context: Context) -> None:
-    """Add the connection of a packet that has passed all hooks to the conntrack table."""
+def confirm(kernel: Kernel, context: Context) -> Outcome | None:
+    """Add the connection of a packet that has passed all hooks to the conntrack table.
+
+    Returns:
+        None, unless conntrack drops the packet because its connection has a flow that another one in the table has.
+    """
     connection = context.connection
     if context.direction == "reply":
         # the error for a rejected packet does not confirm its connection
-        return
-    if connection is not None and not connection.is_confirmed:
-        connection.status |= {"CONFIRMED"}
-        kernel.connections.append(connection)
+        return None
+    if connection is None or connection.is_confirmed:
+        return None
+    if any(conntrack.clashes(connection, other) for other in kernel.connections if other.is_confirmed):
+        note = message(
+            "conntrack already has a connection with these addresses and ports, which it did not find because a CT "
+            "rule put it into another zone for its replies"
+        )
+        return kernel.drop("conntrack-clash", note, context.hook)
+    connection.status |= {"CONFIRMED"}
+    kernel.connections.append(connection)
+    return None
 
 
 def forget_invalid(kernel: Kernel, context: Context) -> None:

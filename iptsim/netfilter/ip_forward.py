@@ -30,7 +30,8 @@ def forward(kernel: Kernel, context: Context, decision: routing.Decision) -> Out
         kernel.company.forwarded(packet)
     if (outcome := pass_hook(kernel, context, hooks.POSTROUTING)) is not None:
         return outcome
-    confirm(kernel, context)
+    if (outcome := confirm(kernel, context)) is not None:
+        return outcome
     if packet.family == 6 and is_too_big(kernel, packet, decision.mtu):
         # a route's MTU counts only when the packet leaves (ip6_dst_mtu_maybe_forward, ip6_fragment)
         return drop_too_big(kernel, packet, decision.mtu)

@@ -20,17 +20,25 @@ from iptsim.netfilter.mtu import drop_too_big, is_too_big
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, refused_output, route_output
-from iptsim.packet import TCP, Context, Packet
+from iptsim.packet import TCP, Context, Packet, address_text
 
 
-def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome:
+def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True, echoes: bool = False) -> Outcome:
     """Follow a packet that a program of this namespace sends.
 
     Args:
         kernel: the state of the kernel in the namespace.
         packet: the packet; it is changed on its path.
         keep_source: keep its source address; otherwise the kernel picks one by the route.
+        echoes: the kernel itself sends it, in reply to a ping.
     """
+    if echoes and packet.family == 4 and fib.address_type(kernel.namespace, 4, packet.src) == "UNICAST":
+        # icmp_reply: ip_route_output_key looks for the source in table local only
+        note = message(
+            "nothing is sent: the kernel does not reply to a ping from {address}, which is not an address of the host",
+            address=address_text(4, packet.src),
+        )
+        return kernel.drop("no-source", note)
     context = kernel.context(packet)
     packet.local_socket = True
     kernel.passage.sent = packet.copy()
@@ -96,10 +104,9 @@ def _output(kernel: Kernel, context: Context, found: fib.RouteResult) -> Outcome
     context.out_interface, passage.gateway = _device(found), found.gateway_of(context.packet.family)
     if found.type == "broadcast" or (found.type == "multicast" and is_joined(kernel, context.packet)):
         _hear_own_broadcast(kernel, context)
-    outcome = pass_hook(kernel, context, hooks.POSTROUTING)
+    outcome = pass_hook(kernel, context, hooks.POSTROUTING) or confirm(kernel, context)
     if outcome is not None:
         return outcome
-    confirm(kernel, context)
     if context.out_interface == "lo":
         return _loop_back(kernel, context)
     return transmit(kernel, context, passage.gateway if found.type == "unicast" else None)
@@ -131,9 +138,8 @@ def _hear_own_broadcast(kernel: Kernel, context: Context) -> None:
     copy = replace(context, packet=context.packet.copy())
     # a clone has no socket
     copy.packet.local_socket = False
-    if pass_hook(kernel, copy, hooks.POSTROUTING) is not None:
+    if (pass_hook(kernel, copy, hooks.POSTROUTING) or confirm(kernel, copy)) is not None:
         return
-    confirm(kernel, copy)
     copy.in_interface, copy.out_interface = context.out_interface, None
     copy.packet.pkttype = "loopback"
     forget_invalid(kernel, copy)

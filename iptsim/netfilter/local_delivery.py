@@ -17,10 +17,9 @@ def deliver(kernel: Kernel, context: Context) -> Outcome:
     """Pass INPUT and deliver the packet here."""
     context.out_interface = None
     context.bridged = False
-    outcome = pass_hook(kernel, context, hooks.INPUT)
+    outcome = pass_hook(kernel, context, hooks.INPUT) or confirm(kernel, context)
     if outcome is not None:
         return outcome
-    confirm(kernel, context)
     kind: Literal["container", "host"] = "host" if kernel.is_host else "container"
     name = kernel.namespace.name
     return Outcome("ACCEPT", Delivery(kind, name, context.packet.copy(), context.in_interface))

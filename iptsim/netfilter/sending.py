@@ -13,7 +13,7 @@ from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
-from iptsim.packet import Packet, address_text
+from iptsim.packet import ICMP, Packet, address_text
 from iptsim.question.places import InContainer, OnHost, Origin, Outside
 
 
@@ -21,7 +21,7 @@ def send_from(run: Run, place: Delivery, packet: Packet, pick_source: bool = Fal
     """Send a packet from where another one was delivered."""
     host = run.host
     if place.kind == "host":
-        return send(run, OnHost(), "host", packet, pick_source=pick_source)
+        return send(run, OnHost(), "host", packet, pick_source=pick_source, echoes=packet.proto == ICMP)
     if place.kind == "container":
         return send(run, InContainer(host.containers[place.name]), place.name, packet)
     return send(run, Outside(place.interface or ""), place.name, packet)
@@ -34,15 +34,16 @@ def send(
     packet: Packet,
     *,
     pick_source: bool = False,
+    echoes: bool = False,
 ) -> tuple[Leg, Outcome]:
-    """Send one packet and follow it to its end."""
+    """Send one packet and follow it to its end; `echoes`: it is the kernel's own reply to a ping."""
     kernel = run.kernel
     leg = Leg("original", name, packet.copy())
     kernel.begin()
     if isinstance(origin, InContainer):
         outcome = _out_of_container(run, leg, origin.container, packet, pick_source)
     elif isinstance(origin, OnHost):
-        outcome = ip_output.send(kernel, packet, keep_source=not pick_source)
+        outcome = ip_output.send(kernel, packet, keep_source=not pick_source, echoes=echoes)
         leg.packet = kernel.passage.sent or leg.packet
     elif (driver := bypassing_driver(run.host, packet)) in ("macvlan", "ipvlan"):
         outcome = bypass(run.host, kernel, packet, driver, packet.dst)

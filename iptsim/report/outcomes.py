@@ -75,6 +75,7 @@ REASON_WORDS: dict[str, Message] = {
     "not-joined": message("group not joined"),
     "not-for-host": message("not for this host"),
     "proxy-unrouted": message("no route to the transparent proxy"),
+    "conntrack-clash": message("connection already exists"),
     "nat-failed": message("cannot be translated"),
     "ttl-exceeded": message("TTL has expired"),
     "too-big": message("larger than the MTU"),

@@ -101,6 +101,9 @@ def _way_differences(
             return []
         return _answer_differences(trace.legs[1:], observation, undecided) if answerable else []
     back = next((leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy), None)
+    if back is not None and back.steps and back.steps[-1].code == "no-source":
+        # only the laboratory replies with an address that is not the host's
+        back = None
     if reply is not None and back is not None:
         return [f"reply: {line}" for line in _reply_differences(request, back, reply, picks)]
     return []
@@ -152,6 +155,9 @@ def _leg_differences(leg: Leg, observation: Observation, picks: bool) -> list[st
     if found or (not picks and (found := _interface_differences(leg, observation))):
         return found
     kernel = observation.verdict
+    if leg.steps and leg.steps[-1].code == "conntrack-clash" and _left_unseen(observation):
+        # conntrack drops it after the last place at which the laboratory sees packets
+        return []
     ours = {"QUEUE": "DROP", "STOLEN": "DROP", "LOST": "DROP"}.get(kernel, kernel)
     if leg.verdict != ours:
         notes = "; ".join(str(step.note) for step in leg.steps if step.table is None)
@@ -190,6 +196,16 @@ def _held(observation: Observation) -> bool:
     if last is None or last.place != "head" or observation.steps:
         return False
     return bool(last.header.fragment_offset or last.header.more_fragments or last.header.proto == 44)
+
+
+def _left_unseen(observation: Observation) -> bool:
+    """Return whether a packet passed the last chain, and no machine is there to receive it."""
+    last = observation.sightings[-1] if observation.sightings else None
+    return (
+        not observation.arrivals
+        and last is not None
+        and (last.hook, last.place) in (("POSTROUTING", "tail"), ("INPUT", "tail"))
+    )
 
 
 def _place(observation: Observation) -> str:

@@ -10,7 +10,7 @@ import pytest
 from iptsim.host import Host
 from iptsim.host.namespace import Route, RoutingRule
 from iptsim.netfilter.trace import Trace
-from tests.netfilter.hosts import ask, dump, nft_router, router
+from tests.netfilter.hosts import ask, dump, nft_router, number, router
 
 _TO_PROXY = dump(mangle="-A PREROUTING -p tcp -j TPROXY --on-port 7893 --on-ip 127.0.0.1 --tproxy-mark 1")
 _LOCAL = [
@@ -55,6 +55,26 @@ def test_an_ordinary_program_cannot_reply_from_an_address_that_the_host_does_not
     trace = through(host, listens=True)
     assert receiver(trace) == "host"
     assert any("IP_TRANSPARENT" in str(note) for note in trace.assumptions)
+
+
+@pytest.mark.parametrize(("table", "expected"), [("100", "no-source"), ("local", "")])
+def test_the_kernel_replies_to_pings_only_from_addresses_in_table_local(table: str, expected: str) -> None:
+    """In namespaces, only addresses of `ip route add local` replied to pings, not one that `ip rule` leads here."""
+    host = router(dump(filter=":INPUT ACCEPT"))
+    host.namespace.rules += [*_LOCAL, RoutingRule(family=4, priority=100, iif="eth0", table="100")]
+    host.namespace.routes.append(
+        Route(
+            family=4,
+            destination=number("203.0.113.0"),
+            prefix_length=24,
+            type="local",
+            device="lo",
+            table=table,
+        )
+    )
+    trace = ask(host, in_="eth0", src="10.1.0.9", dst="203.0.113.5", proto="icmp")
+    assert [leg.verdict for leg in trace.legs] == ["ACCEPT", "DROP" if expected else "ACCEPT"]
+    assert "".join(step.code for step in trace.legs[1].steps) == expected
 
 
 _PROXY: dict[str, object] = {"tproxy": {"addr": "127.0.0.1", "port": 7893}}

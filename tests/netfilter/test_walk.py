@@ -562,3 +562,20 @@ def test_the_ways_of_long_chains_are_fewer(monkeypatch: pytest.MonkeyPatch) -> N
     assert trace.verdict == "DEPENDS"
     assert trace.evaluated < 60
     assert any("paths; only the first" in str(one) for one in trace.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("proto", "verdict"),
+    [("udp", "DROP"), ("47", "DROP"), ("icmp", "ACCEPT")],
+)
+@pytest.mark.parametrize("zone", ["--zone-reply 3", "--zone 3"])
+def test_a_reply_outside_the_zone_of_its_connection_is_dropped(proto: str, zone: str, verdict: str) -> None:
+    """The kernel counted such replies as `insert_failed`; a reply to a ping was INVALID and passed."""
+    rules = f"-A PREROUTING -i eth0 -j CT {zone}"
+    trace = ask(
+        router(dump(raw=rules, filter=":FORWARD ACCEPT\n-A FORWARD -m state --state NEW")),
+        in_="eth0", src="10.1.0.9", dst="10.2.0.9", proto=proto,
+    )  # fmt: skip
+    dropped = verdict == "DROP" and "reply" in zone
+    assert trace.verdict == ("DROP" if dropped else "ACCEPT")
+    assert [step.code for step in trace.legs[1].steps if step.code] == ["conntrack-clash"] * dropped
