@@ -14,6 +14,7 @@ from iptsim.extensions.base import Match, Predicate, Status, Target, Verdict, co
 from iptsim.extensions.constraints import Constraint, Masked, Several, undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import DESTINATION, SOURCE
+from iptsim.extensions.unknown import UnknownTarget
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Context, Unknown
 
@@ -187,6 +188,14 @@ def rules_not_shown(table: str, chain: str, *, policy: bool = False, all_rules: 
 def is_homeless(matches: Sequence[Match]) -> bool:
     """Return whether the conditions of a rule say that its chain is not shown."""
     return any(isinstance(match, Hidden) and match.place[:1] == ("chain",) for match in matches)
+
+
+def may_translate(table: str, target: object) -> bool:
+    """Return whether a target of which it is not known what it does may translate connections.
+
+    In table nat it does nothing else: iptables accepts no DROP there.
+    """
+    return table == "nat" and isinstance(target, HiddenTarget | UnknownTarget)
 
 
 def is_gap(target: object) -> bool:

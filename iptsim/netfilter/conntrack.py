@@ -6,8 +6,7 @@ Only what rules can see is modelled. Checksums are assumed to be correct, and TC
 from __future__ import annotations
 
 from iptsim.dump.ruleset import Rule
-from iptsim.extensions.hidden import HiddenTarget
-from iptsim.extensions.unknown import UnknownTarget
+from iptsim.extensions.hidden import may_translate
 from iptsim.extensions.wire import GRE, UDPLITE
 from iptsim.netfilter import tcp_states
 from iptsim.packet import (
@@ -52,7 +51,7 @@ def switches_on(rule: Rule) -> bool:
         return True
     if rule.jump is not None:
         return False
-    if rule.table == "nat" and isinstance(rule.target, HiddenTarget | UnknownTarget):
+    if may_translate(rule.table, rule.target):
         return True
     return "CT" in rule.extension_names and _tracks(rule)
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Target, Translation, Verdict
-from iptsim.extensions.hidden import HiddenTarget
+from iptsim.extensions.hidden import may_translate
 from iptsim.languages import Text, message
-from iptsim.netfilter import hooks, routing
+from iptsim.netfilter import hooks
+from iptsim.netfilter.hidden_nat import is_filtered, source_matters
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
@@ -19,9 +20,6 @@ from iptsim.partly_known import known_mark
 
 #: Packet fields that a target may change and that are worth showing.
 _SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "secmark")
-
-#: Addresses that every receiver takes for its own.
-_LOOPBACK = {4: routing.LOOPBACK4, 6: range(1, 2)}
 
 
 def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None:
@@ -138,14 +136,11 @@ def _undecided(
     kernel: Kernel, context: Context, target: Target, unknown: Unknown, prepared: Prepared
 ) -> Verdict | Translation:
     """Return the result of a target whose effect is undecided: the packet continues, or it does not."""
-    # iptables accepts no DROP in table nat
-    translates = prepared.rule.table == "nat" and isinstance(target, HiddenTarget)
+    translates = may_translate(prepared.rule.table, target)
     passes = kernel.world.assumed(target.name, prepared.rule)
     stated = passes is not None
     if translates and not stated and hooks.NAT_SIDE[context.hook] == "src":
-        # the only rules that see the new source are those that a reply meets before it is translated back
-        matters = _precedes_nat(kernel, context) or _bypasses_nat(kernel, context)
-        if not matters or _decide(kernel, unknown, target.name, prepared.rule, KEEPS):
+        if not source_matters(kernel, context) or _decide(kernel, unknown, target.name, prepared.rule, KEEPS):
             return Verdict("CONTINUE", detail=unknown.reason)
         return Translation("MASQUERADE", "src")
     if passes is None:
@@ -158,43 +153,11 @@ def _undecided(
         and _decide(kernel, unknown, target.name, prepared.rule, ACCEPTS)
     ):
         # the rules that the packet meets at its new destination may let it pass
-        kernel.passage.elsewhere = translates and _is_filtered(kernel, context)
+        kernel.passage.elsewhere = translates and is_filtered(kernel, context)
         return Verdict("ACCEPT", detail=unknown.reason)
-    if translates and not stated and not _is_filtered(kernel, context):
+    if translates and not stated and not is_filtered(kernel, context):
         return Verdict("ACCEPT", detail=unknown.reason)  # whatever its new destination
     return Verdict("DROP", detail=unknown.reason)
-
-
-def _precedes_nat(kernel: Kernel, context: Context) -> bool:
-    """Return whether PREROUTING has rules before nat, or may have some."""
-    tables = [
-        program.ruleset.tables.get(name)
-        for program in kernel.hooks.programs(context.packet.family)
-        for name in ("raw", "mangle")
-    ]
-    chains = [table.chains.get(hooks.PREROUTING) for table in tables if table is not None]
-    return any(chain is None or chain.rules for chain in chains)
-
-
-def _bypasses_nat(kernel: Kernel, context: Context) -> bool:
-    """Return whether the receiver, to which the packet was redirected, does not send its reply to this host.
-
-    It reaches the sender on its own link, or takes a loopback address for its own. Then only a new source makes the
-    reply come back here, where its own source is translated back (hairpin NAT).
-    """
-    packet = context.packet
-    interface = kernel.namespace.interfaces.get(context.out_interface or "")
-    if interface is None or context.connection is None or "DNAT" not in context.connection.status:
-        return False
-    if packet.src in _LOOPBACK[packet.family]:
-        return interface.kind != "loopback"
-    return any(one.family == packet.family and one.covers(packet.src) for one in interface.addresses)
-
-
-def _is_filtered(kernel: Kernel, context: Context) -> bool:
-    """Return whether any rules could block a packet that is sent elsewhere."""
-    programs = kernel.hooks.programs(context.packet.family)
-    return any(name != "nat" for program in programs for name in program.ruleset.tables)
 
 
 def add_step(

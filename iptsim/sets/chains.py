@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import NamedTuple
 
 from iptsim.dump.chain_graph import Node
@@ -71,6 +71,8 @@ class Chains:
         self._summaries: dict[tuple[Node, Rewriting], Summary] = {}
         self._reads: dict[Node, frozenset[str]] = {}
         self._bases: dict[Node, bool] = {}
+        #: by table: the hooks from which packets reach each chain
+        self._hooks = cache(program.graph.reaching_hooks)
         self._conditions = RuleConditions(space, self.known)
         self._effects: dict[Hashable, list[Effect]] = {}
         self._following = Following(space.layout)
@@ -380,7 +382,7 @@ class Chains:
         # most targets decide nothing, so that their effects are the same in all rules
         found = self._effects.get((id(target), before, place.name))
         if found is None:
-            hook = summary.node.name if self._is_base(summary.node) else "PREROUTING"
+            hook = self._hooks(summary.node.place).get(summary.node.name, ("PREROUTING",))[0]
             found = effects(self.space, target, Place(hook, summary.node.place, place), before)
             self._effects[id(target), before, place.name] = found
         going_on = [effect.when for effect in found if effect.kind == "CONTINUE"]

@@ -21,25 +21,20 @@ from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.host.namespace import RoutingRule
 from iptsim.languages import Text, message
-from iptsim.netfilter import replies
+from iptsim.netfilter.hidden_nat import is_filtered, source_matters
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.translation import translate
 from iptsim.packet import (
-    ACK,
-    ICMP,
-    ICMPV6,
-    RST,
     SYN,
-    TCP,
     Connection,
     Context,
     Packet,
-    usual_length,
 )
 from iptsim.sets import alike
+from iptsim.sets.answers import answers
 from iptsim.sets.blocked import Blocked
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.options import Option, from_pool, is_open, may_join, translated
@@ -48,7 +43,6 @@ from iptsim.sets.packets import OutsideError
 from iptsim.sets.parts import Leader, Part
 from iptsim.sets.policies import picked_bits, treated_alike
 from iptsim.sets.proxied import Proxied
-from iptsim.sets.reception import OTHER
 from iptsim.sets.results import Result, Results
 from iptsim.sets.sources import picked
 from iptsim.sets.translating import (
@@ -56,7 +50,6 @@ from iptsim.sets.translating import (
     Header,
     Rewritten,
     Tracked,
-    icmp_replies,
     renewed,
     translations,
     with_ends,
@@ -123,6 +116,11 @@ class ClassWalk:
         options = self._options(kernel, context, packet, results, self.packets, chosen, pooled=True)
         together = [one for one in options if one.effect == leading.effect]
         self.keep(any_of(self.bits.false, (one.packets for one in together)))
+        if result.kind == "ELSEWHERE":
+            kernel.passage.elsewhere = is_filtered(kernel, context)
+            return None
+        if result.kind == "LOST" and not is_filtered(kernel, context):
+            return None
         if result.kind != "ACCEPT":
             steps = {one.result.rule: one.result.step(context.hook, program, base) for one in together}
             kernel.add(steps[result.rule])
@@ -270,7 +268,7 @@ class ClassWalk:
         pooled: bool = False,
     ) -> Iterator[Option]:
         """Yield what a base chain does to some of the packets, as far as these results count."""
-        shared = self._shared(context, results)
+        shared = self._shared(kernel, context, results)
         for part in packet.parts:
             here = part.packets & packets
             if here == self.nothing:
@@ -364,12 +362,15 @@ class ClassWalk:
 
     # -- the fields of the packets at a hook --------------------------------------------------------------
 
-    def _shared(self, context: Context, results: Results) -> dict[str, Bits]:
+    def _shared(self, kernel: Kernel, context: Context, results: Results) -> dict[str, Bits]:
         """Return the fields that all packets of the class have in common with the leading one."""
         places = self.land.space.layout.places
         found = {}
         for key in results.fields:
             if key in _CARRIED or key in _OF_CONNECTION:
+                continue
+            if key in self.land.space.keeping and not source_matters(kernel, context):
+                found[key] = (self.bits.true,)
                 continue
             value = self.land.value(places[key], context)
             if value is not None:
@@ -452,31 +453,7 @@ class ClassWalk:
         """Return the reply to a delivered packet, accompanied by the replies to the others."""
         if not isinstance(request, Leader):
             return reply
-        bits = self.bits
-        segment = replies.reply_to(
-            request.with_protocol(TCP), listening=None if reply.tcp_flags != RST | ACK else False
-        )
-        flags = segment.tcp_flags if segment is not None else 0
-        other = replies.reply_to(request.with_protocol(OTHER))
-        ping = ICMP if self.land.family == 4 else ICMPV6
-        known = {
-            TCP: segment.length if segment is not None else reply.length,
-            # its reply is as long
-            ping: usual_length(request.with_protocol(ping)),
-        }
-        lengths = bits.by_protocol("length", known, other.length if other is not None else reply.length)
-        parts = []
-        for part in request.parts:
-            here = part.packets & self.packets
-            header = dict(with_ends(bits, part.header, bits.ends(part.header).reversed()))
-            header.pop("mark", None)
-            header["tcp_flags"] = bits.constant("tcp_flags", flags)
-            header["length"] = lengths
-            for packets, icmp in icmp_replies(bits, self.land.family, here, part.header):
-                if packets != self.nothing:
-                    made = header if icmp is None else {**header, "icmp_type": icmp}
-                    parts.append(Part(packets, made, part.tracked))
-        return Leader.of(reply, tuple(parts))
+        return Leader.of(reply, tuple(answers(self.bits, self.land.family, self.packets, request, reply)))
 
     def recognised(self, request: Packet, reply: Packet) -> None:
         """Reduce the class to packets whose sender recognises the reply, or does not, like the leading packet's."""

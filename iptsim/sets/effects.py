@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.extensions.constraints import Allowed, Masked, named
+from iptsim.extensions.hidden import may_translate
 from iptsim.extensions.targets.ct import Ct, Notrack
-from iptsim.languages import message
+from iptsim.languages import Text, message
+from iptsim.netfilter.hooks import NAT_SIDE
 from iptsim.packet import ACK, FIN, RST, SYN, Connection, Context, Flow, Packet, Unknown
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.rewriting import Bit, Rewriting, constant_bits, variable_bit
@@ -33,7 +35,8 @@ class Effect(NamedTuple):
 
     Attributes:
         when: the packets to which it happens.
-        kind: CONTINUE, ACCEPT, DROP, REJECT, RETURN, STOLEN, or TRANSLATE for nat.
+        kind: CONTINUE, ACCEPT, DROP, REJECT, RETURN, STOLEN, or TRANSLATE for nat; ELSEWHERE and LOST if rules that
+            are not shown send them to a destination where they are accepted, or not.
         bits: the fields that change, with their new bits.
         translation: what nat does.
     """
@@ -123,6 +126,9 @@ def _verdicts(space: Space, target: Target, place: Place, before: Rewriting) -> 
         yield Effect(everything, "CONTINUE", {})
         return
     passes = space.decision((), reason, (place.rule(), "passes"))
+    if may_translate(place.table, target):
+        yield from _unseen_nat(space, target, place, passes, reason)
+        return
     # a packet that TPROXY hands to the proxy is marked
     bits = _bitwise(space, target, place, before) if target.name == "TPROXY" else {}
     yield Effect(passes, "ACCEPT" if target.terminal else "CONTINUE", bits)
@@ -131,6 +137,23 @@ def _verdicts(space: Space, target: Target, place: Place, before: Rewriting) -> 
         accepts = space.decision((), reason, (place.rule(), "accepts"))
         yield Effect(accepts - passes, "ACCEPT", {})
     yield Effect(~(passes | accepts), "DROP", {})
+
+
+def _unseen_nat(
+    space: Space, target: Target, place: Place, passes: PacketSet, reason: Text
+) -> Iterator[Effect]:
+    """Yield what rules of nat that are not shown may do: they keep the address (`passes`), or not."""
+    if NAT_SIDE[place.hook] == "src":
+        space.keeping.update(passes.fields)
+        yield Effect(passes, "CONTINUE", {})
+        yield Effect(~passes, "TRANSLATE", {}, Translation("MASQUERADE", "src"))
+        return
+    yield Effect(passes, "ACCEPT" if target.terminal else "CONTINUE", {})
+    accepts = space.nothing
+    if target.status == "unknown":
+        accepts = space.decision((), reason, (place.rule(), "accepts"))
+        yield Effect(accepts - passes, "ELSEWHERE", {})
+    yield Effect(~(passes | accepts), "LOST", {})
 
 
 def _context(place: Place, family: Any) -> Context:

@@ -32,7 +32,7 @@ class Result(NamedTuple):
     """One of the things that a base chain does.
 
     Attributes:
-        kind: ACCEPT (also if nat translates), DROP, REJECT or STOLEN.
+        kind: ACCEPT (also if nat translates), DROP, REJECT, STOLEN, ELSEWHERE or LOST.
         rewriting: the fields of the packets that rules have changed.
         translation: what nat does to them.
         rule: chain and position of the rule that decides, where rules are kept apart; None for a policy.
@@ -57,11 +57,12 @@ class Result(NamedTuple):
 
     def step(self, hook: str, program: Program, base: Chain) -> Step:
         """Return the step of packets that a base chain blocks: with the rule, where rules are kept apart."""
+        verdict = "DROP" if self.kind == "LOST" else self.kind
         if self.rule is None:
-            return Step(hook, self.kind, base.table, base.name)
+            return Step(hook, verdict, base.table, base.name)
         name, position = self.rule
         chain = program.chain(base.table, name)
-        return Step(hook, self.kind, base.table, name, chain.at(position) if chain is not None else None)
+        return Step(hook, verdict, base.table, name, chain.at(position) if chain is not None else None)
 
 
 #: Results in the order of the chain, each with its packets.

@@ -81,6 +81,8 @@ class Space:
         self._fresh = 0
         #: the decisions that are made separately at each place, by the key of their place in the layout
         self.anew: set[str] = set()
+        #: the decisions whether rules that are not shown leave the source of a connection as it is
+        self.keeping: set[str] = set()
         #: the decisions whether packets have a field
         self.presences: set[str] = set()
         #: what targets do to the bits of fields (:mod:`iptsim.sets.effects`)

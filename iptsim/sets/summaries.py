@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
     """A way in which packets leave a chain.
 
     Attributes:
-        kind: ACCEPT, DROP, REJECT, STOLEN, TRANSLATE, or RETURN for those that fall through.
+        kind: as of an :class:`iptsim.sets.effects.Effect`, but no CONTINUE; RETURN for those that fall through.
         rewriting: the fields that have changed.
         translation: what nat does to them.
         rule: chain and position of the rule that decides, where rules are kept apart; None for a policy, and for

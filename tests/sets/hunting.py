@@ -188,6 +188,8 @@ class Maker:
                 "HL --hl-set 7" if six else "TTL --ttl-set 7",
             ]  # fmt: skip
             return f"-j {pick(targets)}", None
+        if self.chance.random() < 0.06:
+            return "-j UNHEARDOF", None
         port = pick(["", "", "80", "8080", "2000-2003"])
         named = self.chance.choice(self.words.addresses)
         if hook in ("PREROUTING", "OUTPUT"):
