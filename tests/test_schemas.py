@@ -23,6 +23,7 @@ from iptsim.findings import Finding
 from iptsim.host import load_host
 from iptsim.render.endpoints import endpoints_json
 from iptsim.render.rules import rules_json
+from iptsim.sources import loads_host
 from iptsim.yaml_file import read_yaml
 from tests.readme import ROOT
 
@@ -61,6 +62,7 @@ _WITHIN: dict[str, dict[str, str | None]] = {
     "chain_change": {"removed": "placed", "added": "placed", "moved": "placed"},
     "policy": {"groups": None, "expectations": "expectation", "defaults": "expectation"},
     "rules": {"chains": "chain", "rules": "listed", "teach": "word"},
+    "chain": {"nftables": "nftables"},
     "flows": {
         "verdicts": None, "deciders": "decider", "blocked": "blocked", "unmatched": "unmatched",
         "differences": "difference",
@@ -169,6 +171,10 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
     for host in hosts.values():
         yield "rules", rules_json(host.rulesets[4], host)
         yield "people", endpoints_json(host)
+    nft_host = loads_host(
+        "table inet t {\n chain c {\n  type filter hook input priority 0; policy drop;\n  accept\n }\n}\n"
+    )
+    yield "rules", rules_json(nft_host.rulesets[4], nft_host)
     yield "policy", read_yaml(_POLICY.read_text("utf-8"), "policy")
     yield "reachability", iptsim.reachability(hosts["docker-28.5/published"]).as_json()
 

@@ -11,8 +11,10 @@ from rich.text import Text
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Rule, Ruleset, Table
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
+from iptsim.host.nft_chains import NftChain
 from iptsim.languages import joined, say, say_many
 from iptsim.netfilter.namespaces import nft_programs
+from iptsim.netfilter.nft_program import program_of
 from iptsim.owners.chain_owners import ChainOwners, chain_owners
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
@@ -137,26 +139,43 @@ def _idle_line(table: str, names: Sequence[str]) -> Text:
 def rules_json(
     ruleset: Ruleset, host: Host, *, table: str | None = None, chain: str | None = None
 ) -> dict[str, Any]:
-    """Return rules as data, schema `iptsim.rules/1`.
+    """Return rules as data, schema `iptsim.rules/1`; without `table` and `chain`, those of nftables as well.
 
     Raises:
         UsageError: there is no such chain.
     """
-    chains, owners = _chains(ruleset, table, chain), chain_owners(ruleset)
+    owners = chain_owners(ruleset)
+    shown = _chains(ruleset, table, chain)
+    chains = [_chain_json(found, owners) for found in shown]
+    if table is None and chain is None and host.namespace.nftables is not None:
+        known: set[tuple[str, str]] = set()
+        for base in host.namespace.nftables.chains:
+            evaluated = program_of(base, ruleset.family)
+            if evaluated is None:
+                continue
+            owners = chain_owners(evaluated.program.ruleset)
+            for found in _chains(evaluated.program.ruleset, None, None):
+                # several base chains may call it
+                if (found.table, found.name) not in known:
+                    known.add((found.table, found.name))
+                    shown.append(found)
+                    chains.append(_chain_json(found, owners, base if found.builtin else None))
     return {
         "schema": SCHEMA,
         "family": ruleset.family,
-        "chains": [
-            {
-                "table": chain.table,
-                "chain": chain.name,
-                "policy": (chain.policy or "ACCEPT") if chain.builtin else None,
-                "owner": owners.chain(chain.name),
-            }
-            for chain in chains
-        ],
-        "rules": [rule_json(rule, host) for chain in chains for rule in chain.rules],
+        "chains": chains,
+        "rules": [rule_json(rule, host) for found in shown for rule in found.rules],
     }
+
+
+def _chain_json(chain: Chain, owners: ChainOwners, base: NftChain | None = None) -> dict[str, Any]:
+    found = {
+        "table": chain.table,
+        "chain": chain.name,
+        "policy": (chain.policy or "ACCEPT") if chain.builtin else None,
+        "owner": owners.chain(chain.name),
+    }
+    return found if base is None else {**found, "nftables": base.as_json()}
 
 
 def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
@@ -168,7 +187,7 @@ def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
         "chain": rule.chain,
         "rule": rule.position,
         "line": rule.line,
-        "text": rule.text,
+        "text": rule.shown,
         "words": rule_words(rule),
         "packets": rule.counters.packets if rule.counters is not None else None,
         "bytes": counted,

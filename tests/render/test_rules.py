@@ -6,7 +6,8 @@ from pathlib import Path
 
 import iptsim
 from iptsim import load_host
-from iptsim.render.rules import idle_chains, nft_rules_lines, rules_lines
+from iptsim.render.rules import idle_chains, nft_rules_lines, rules_json, rules_lines
+from iptsim.sources import loads_host
 
 HEAD = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 #: ZONE leads to chains without rules only, OPEN to one with a rule; the condition of SEEN keeps a list of addresses.
@@ -66,4 +67,36 @@ def test_rules_of_nftables_are_shown_as_nft_prints_them(tmp_path: Path) -> None:
         "inet filter input   base chain of nftables, policy DROP",
         "    1  tcp dport 22 accept",
         "       packets of protocol tcp, to port 22: accept",
+    ]
+
+
+def test_rules_of_nftables_as_data() -> None:
+    text = """
+        table inet t {
+            chain sub {
+                counter drop
+            }
+            chain in {
+                type filter hook input priority 5; policy drop;
+                tcp dport vmap { 22 : accept, 80 : jump sub }
+            }
+            chain fwd {
+                type filter hook forward priority 0; policy accept;
+                jump sub
+            }
+        }
+    """
+    host = loads_host(text)
+    found = rules_json(host.rulesets[4], host)
+    assert [(one["table"], one["chain"], one["policy"]) for one in found["chains"]] == [
+        ("inet t", "in", "DROP"),
+        ("inet t", "sub", None),
+        ("inet t", "fwd", "ACCEPT"),
+    ]
+    assert [one.get("nftables", {}).get("priority") for one in found["chains"]] == [5, None, 0]
+    assert [(one["chain"], one["rule"], one["text"]) for one in found["rules"]] == [
+        ("in", 1, "tcp dport vmap { 22 : accept, 80 : jump sub }"),
+        ("in", 1, "tcp dport vmap { 22 : accept, 80 : jump sub }"),
+        ("sub", 1, "counter drop"),
+        ("fwd", 1, "jump sub"),
     ]
