@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from networkx import dag_longest_path_length, is_directed_acyclic_graph
 
 from iptsim import explain
 from iptsim.dump import load, loads
@@ -199,6 +200,18 @@ def test_chains_that_no_packet_comes_to_may_nest_deeper() -> None:
     rules = nested(30, "j").replace("-A INPUT -j C0\n", "")
     ruleset = loads(dump(filter=HEAD + rules))
     assert legal_graph(ruleset.tables.values(), ruleset.backend).nesting() == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(-1, 7), st.integers(0, 7)), max_size=14))
+def test_nesting_is_the_longest_path_from_a_base_chain(calls: list[tuple[int, int]]) -> None:
+    """As networkx finds it; None if packets can come to a loop."""
+    chains = "".join(f":C{number} - [0:0]\n" for number in range(8))
+    jumps = "".join(f"-A {'INPUT' if one < 0 else f'C{one}'} -j C{other}\n" for one, other in calls)
+    graph = ChainGraph(loads(LEGACY + dump(filter=HEAD + chains + jumps)).tables.values())
+    called = graph.passed.subgraph(node for node in graph.passed if node.place != "hook")
+    longest = dag_longest_path_length(called) if is_directed_acyclic_graph(called) else None
+    assert graph.nesting() == longest
 
 
 def test_very_deep_rules_need_no_recursion() -> None:

@@ -71,8 +71,8 @@ class ChainGraph:
             calling = self._calling[caller] = {}
             chain = self.chain(caller)
             for rule in chain.rules if chain is not None else ():
-                if rule.jump is not None:
-                    calling.setdefault(rule.jump.chain, []).append(rule)
+                if rule.callee:
+                    calling.setdefault(rule.callee, []).append(rule)
         return calling.get(callee.name, [])
 
     def reached(self, table: str, *starts: str) -> list[str]:
@@ -223,7 +223,7 @@ def _nesting(table: Table) -> int | None:
 def _calls(table: Table, name: str) -> list[str]:
     """Return the names of the chains that a chain calls."""
     chain = table.chains.get(name)
-    return [rule.jump.chain for rule in chain.rules if rule.jump is not None] if chain is not None else []
+    return [rule.callee for rule in chain.rules if rule.callee] if chain is not None else []
 
 
 @cache

@@ -13,7 +13,7 @@ from iptsim.dump.complaints import Complaints
 from iptsim.dump.extension_names import is_target_name, target_names
 from iptsim.dump.open_tables import Tables
 from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Plan
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, add_line
 from iptsim.dump.shapes import Kind, Shapes
 from iptsim.dump.syntax import Line, counters_of, read_counters
 from iptsim.dump.words import Word, split
@@ -116,11 +116,8 @@ class RuleLines:
         tables, source = self.tables, self.complaints.source
         table = tables.table
         assert table is not None
-        chains, builtin, shapes = (
-            table.chains,
-            frozenset(BUILTIN_CHAINS[table.name]),
-            self.known.shapes.by_group,
-        )
+        chains, builtin, targets = table.chains, frozenset(BUILTIN_CHAINS[table.name]), self.targets
+        shapes = self.known.shapes.by_group
         for found in self.known.shapes.lines.finditer(text, at):
             shape, end = shapes.get(found.lastindex), found.end()
             if shape is None or end - at > _SHORT:
@@ -132,26 +129,23 @@ class RuleLines:
                 if not tables.declare_alike(name, shape.policy, counters_of(second), number + 1):
                     break
             else:
-                chain, jump = chains.get(name), None
+                chain, callee = chains.get(name), ""
                 if chain is None or name in plan.misplaced or name in tables.shared:
                     break
                 if plan.jump is not None:
-                    jump = plan.jumps.get(second)
-                    if jump is None and (second not in self.targets or plan.goto):
-                        jump = plan.jump_to(second)
-                    if jump is None or second not in chains or second in builtin:
+                    callee = second
+                    if callee not in chains or callee in builtin or (callee in targets and not plan.goto):
                         break
                 begin, counters = at, None
                 if shape.counters:
                     begin, counters = found.end(shape.counters) + 1, counters_of(found[shape.counters])
-                line = text[begin : end - 1]
                 doubted = shape.accepted.get(checked)
                 if doubted is None:
-                    doubted = _accept(plan, line)
+                    doubted = _accept(plan, text[begin : end - 1])
                     if doubted is None:
                         break
                     shape.accepted[checked] = doubted
-                rule = Rule.of_line(chain, jump, counters, source, number + 1, plan, line)
+                rule = add_line(chain, callee, counters, source, number + 1, plan, text, begin, end - 1)
                 if doubted:
                     tables.doubt(rule, doubted, plan.protocol)
             at, number = end, number + 1
@@ -191,10 +185,10 @@ class RuleLines:
         doubted = _accept(plan, words)
         if doubted is None:
             return False
-        jump = plan.jump_of(words)
-        if jump is not None and (jump.chain not in table.chains or jump.chain in BUILTIN_CHAINS[table.name]):
+        callee = "" if plan.jump is None else words[plan.jump]
+        if plan.jump is not None and (callee not in table.chains or callee in BUILTIN_CHAINS[table.name]):
             return False
-        rule = Rule.of_line(chain, jump, counters, self.complaints.source, number, plan, line)
+        rule = add_line(chain, callee, counters, self.complaints.source, number, plan, line, 0, len(line))
         if doubted:
             self.tables.doubt(rule, doubted, plan.protocol)
         self.known.shapes.count(Kind(plan, counters is not None))

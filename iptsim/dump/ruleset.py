@@ -112,6 +112,9 @@ class Plan(Protocol):
     def target_of(self, line: str) -> Target | None:
         """Return a line's target; None if it has none, or a jump."""
 
+    def jump_to(self, name: str) -> Jump:
+        """Return the jump to a chain."""
+
     def networks_of(self, line: str) -> list[Network]:
         """Return a line's source and destination, if they are given."""
 
@@ -126,9 +129,16 @@ class _Read(Shown):
         plan: how the line was read; None for a rule that is not from such a line.
     """
 
-    __slots__ = ("_line", "plan")
-    _line: str
+    __slots__ = ("_begin", "_dump", "_end", "plan")
+    _dump: str
+    _begin: int
+    _end: int
     plan: Plan | None
+
+    @property
+    def _line(self) -> str:
+        """The line without counters."""
+        return self._dump[self._begin : self._end]
 
     if not TYPE_CHECKING:
 
@@ -137,6 +147,8 @@ class _Read(Shown):
                 self.plan = None
             elif name in ("parameters", "matches"):
                 self.parameters, self.matches = self.plan.conditions_of(self._line)
+            elif name == "jump":
+                self.jump = self.plan.jump_to(self.callee)
             elif name == "target":
                 self.target = self.jump or self.plan.target_of(self._line)
             else:
@@ -159,6 +171,7 @@ class Rule(_Read):
         source: name of the file from which it was read.
         line: its line there, from 1; 0 for a rule created in memory.
         jump: the target, if it is a jump to a chain.
+        callee: that chain's name; empty if it is none.
         refused: why the kernel would reject it although iptables accepts it; such rules are ignored.
     """
 
@@ -173,44 +186,13 @@ class Rule(_Read):
     line: int = field(default=0, compare=False)
     refused: Text = field(default="", compare=False)
     jump: Jump | None = field(init=False, compare=False, repr=False)
+    callee: str = field(init=False, compare=False, repr=False)
     _text: str = field(default="", init=False, compare=False, repr=False)
     _shown: str = field(default="", init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.jump = self.target if isinstance(self.target, Jump) else None
-
-    @classmethod
-    def of_line(
-        cls,
-        chain: Chain,
-        jump: Jump | None,
-        counters: Counters | None,
-        source: str,
-        number: int,
-        plan: Plan,
-        line: str,
-    ) -> Rule:
-        """Append a rule to a chain, whose parameters, matches and target are made on first use.
-
-        Args:
-            chain: the chain.
-            jump: the rule's target, if that is a jump.
-            counters: as in the dump.
-            source: the file's name.
-            number: the line's number.
-            plan: makes them from the line.
-            line: the line without counters; its values are valid.
-        """
-        rule = cls.__new__(cls)
-        rules = chain.rules
-        rule.table, rule.chain, rule.position = chain.table, chain.name, len(rules) + 1
-        rule.jump, rule.counters = jump, counters
-        rule.source, rule.line = source, number
-        read: _Read = rule
-        read.plan, read._line = plan, line
-        rule.refused = rule._text = rule._shown = ""
-        rules.append(rule)
-        return rule
+        self.callee = self.jump.chain if self.jump is not None else ""
 
     def __getstate__(self) -> tuple[Any, ...]:
         """Return what is copied and pickled: the models, but not the plan that makes them from a line."""
@@ -285,8 +267,7 @@ class Rule(_Read):
 
     def is_written_like(self, other: Rule) -> bool:
         """Return whether both were read from equal lines, which mean the same to equal versions of iptables."""
-        line = getattr(self, "_line", None)
-        return line is not None and line == getattr(other, "_line", None)
+        return self.plan is not None and other.plan is not None and self._line == other._line
 
     @property
     def is_unconditional(self) -> bool:
@@ -305,11 +286,15 @@ class Rule(_Read):
     @property
     def target_name(self) -> str:
         """Name of the extension or chain after `-j`/`-g`, empty for a rule without a target."""
-        if self.jump is not None:
-            return self.jump.chain
+        if self.callee:
+            return self.callee
         if self.plan is not None:
             return self.plan.target_name
         return self.target.name if isinstance(self.target, Target) else ""
+
+
+#: Makes a rule without its models.
+_new = Rule.__new__
 
 
 def saved(extension: Match | Target) -> str:
@@ -357,6 +342,42 @@ class Chain(Framed):
         return next((rule for rule in self.rules if rule.position == position > 0), None)
 
 
+def add_line(
+    chain: Chain,
+    callee: str,
+    counters: Counters | None,
+    source: str,
+    number: int,
+    plan: Plan,
+    text: str,
+    begin: int,
+    end: int,
+) -> Rule:
+    """Append the rule of a line to a chain; its parameters, matches and target are made on first use.
+
+    Args:
+        chain: the chain.
+        callee: the chain to which it jumps; empty for none.
+        counters: as in the dump.
+        source: the file's name.
+        number: the line's number.
+        plan: makes them from the line.
+        text, begin, end: the dump, and where the line is in it, without counters; its values are valid.
+    """
+    rule = _new(Rule)
+    rules = chain.rules
+    rule.table, rule.chain, rule.position = chain.table, chain.name, len(rules) + 1
+    rule.callee, rule.counters = callee, counters
+    if not callee:
+        rule.jump = None
+    rule.source, rule.line = source, number
+    read: _Read = rule
+    read.plan, read._dump, read._begin, read._end = plan, text, begin, end
+    rule.refused = rule._text = rule._shown = ""
+    rules.append(rule)
+    return rule
+
+
 _RULES = attrgetter("rules")
 
 
@@ -391,7 +412,7 @@ class Table(Framed):
         own = {chain.name for chain in self.chains.values() if not chain.builtin}
         if not any(chain.policy == "DROP" for chain in self.chains.values()):
             return False
-        used = {rule.jump.chain for rule in self.rules() if rule.jump is not None} & own
+        used = {rule.callee for rule in self.rules()} & own
         return len(used) > 1 and not any(self.chains[name].rules for name in own)
 
 

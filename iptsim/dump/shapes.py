@@ -16,8 +16,9 @@ from iptsim.dump.plan import Plan
 from iptsim.extensions.base import Match, Target
 from iptsim.grammar import pattern, terminal
 
-#: A bare word that is not an option, and a word that may be in quotes; neither has escapes.
-_BARE = r'[^-!\s"][^\s"]*'
+#: A bare word of ASCII that is not an option, and a word that may be in quotes; neither has escapes. Classes that are a
+#: few ranges of ASCII are fastest; a bare word with other letters is not what iptables-save prints.
+_BARE = "[#-,.-~][!#-~]*"
 _WORD = rf'{_BARE}|"[^"\\\n]*"'
 #: The name of a chain in its declaration: a bare word of ASCII. Ranges up to U+10FFFF take long to compile.
 _NAME = r"[\x00-\x08\x0e-\x1b#-,.-~][\x00-\x08\x0e-\x1b!#-~]{0,27}"
@@ -28,7 +29,7 @@ _ANY = "any_text"
 #: A line of another shape.
 _OTHER = r"[^\n]+\n?|\n"
 #: The pattern is made again after this many lines per shape in it, from the shapes with at least this many lines.
-_LINES, _ENOUGH = 50, 8
+_LINES, _ENOUGH = 20, 8
 #: The limits on the shapes in the pattern, and on the words of such a shape.
 _MAX_SHAPES, _MAX_WORDS = 128, 60
 

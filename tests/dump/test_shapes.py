@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from random import Random
@@ -154,3 +155,17 @@ def test_a_language_of_valid_values_fits_into_the_pattern(option: Option, family
     if name != "any_text":
         assert language.groups == 0
         assert not any(language.search(blank) for blank in (" ", "\t", "\n", '"'))
+
+
+def test_rules_of_a_known_shape_know_the_chain_that_they_call() -> None:
+    """As those that the grammar has read, and as their copies."""
+    chains = "".join(f":C{number} - [0:0]\n" for number in range(300))
+    rules = "".join(f"-A INPUT -s 10.0.0.1/32 -{'jg'[number % 2]} C{number}\n" for number in range(300))
+    text = f"*filter\n:INPUT ACCEPT [0:0]\n{chains}{rules}-A INPUT -j DROP\nCOMMIT\n"
+    chain = loads(text).tables["filter"].chains["INPUT"]
+    assert [rule.callee for rule in chain.rules] == [*(f"C{number}" for number in range(300)), ""]
+    again = loads(text).tables["filter"].chains["INPUT"].rules
+    for read, copied in zip(chain.rules, pickle.loads(pickle.dumps(again)), strict=True):
+        assert (read.callee, read.jump, read.target) == (copied.callee, copied.jump, copied.target)
+        assert (read.jump is not None and read.jump.chain == read.callee) or read.target_name == "DROP"
+    assert [rule.jump.goto for rule in chain.rules if rule.jump is not None] == [False, True] * 150
