@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.host is not None:
         for ruleset in settings.host.rulesets.values():
             warn_of(ruleset)
-        if settings.host.daemon is None and not any(settings.docker.filters(family) for family in (4, 6)):
+        if settings.host.daemon is None and not any(settings.docker.protects(family) for family in (4, 6)):
             raise UsageError(
                 message(
                     "{source} has no trace of Docker; give a daemon.json or a Compose file",

@@ -78,7 +78,7 @@ def accepting(leg: Leg) -> list[Step]:
 
 def _is_forward(step: Step, host: Host) -> bool:
     """Return whether a step is Docker's forwarding of a published port."""
-    return step.rule is not None and step.table == "nat" and forwards_port(step.rule, host)
+    return step.rule is not None and forwards_port(step.rule, host)
 
 
 # -- Docker's rules --------------------------------------------------------------------------------
@@ -217,6 +217,7 @@ def _policy_text(case: Case) -> Message:
         text,
         author_text(case),
         other_publication_text(case),
+        astray_text(case),
         source_text(case),
     )
 
@@ -262,5 +263,6 @@ def _accept_text(case: Case) -> Message:
         author_text(case),
         own_address_text(case),
         other_publication_text(case),
+        astray_text(case),
         source_text(case),
     )

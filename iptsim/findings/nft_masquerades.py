@@ -23,6 +23,9 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
             continue  # a router inside a network that knows its LANs translates nothing
         seen: set[str] = set()
         for behind in (*networks_behind(scene, family), *_lans(scene, family)):
+            network = scene.host.network_of_bridge(behind.interface)
+            if network is not None and network.gateway_mode.get(family, "nat") != "nat":
+                continue  # it is meant to keep its addresses
             shown = ask_outside(scene, family, behind) if behind.interface not in seen else None
             source = private_source(scene, family, shown) if shown is not None else None
             if shown is None or source is None:

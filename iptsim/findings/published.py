@@ -253,7 +253,13 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
             continue
         for container in scene.members(network)[:1]:
             shown = ask_unpublished(scene, 4, neighbour, container, network)
-            if shown is None or shown.verdict != "ACCEPT":
+            delivered = shown.trace.legs[0].delivered if shown else None
+            if (
+                shown is None
+                or shown.verdict != "ACCEPT"
+                or delivered is None
+                or delivered.kind != "container"
+            ):
                 continue
             step = shown.reason.step
             if step is not None and step.rule is not None:

@@ -14,6 +14,8 @@ from iptsim.host.namespace import prefix_mask
 
 #: The default network, and its bridge.
 DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
+#: The table of nftables that dockerd writes, in either address family.
+NFT_TABLE = "docker-bridges"
 #: Names that only Docker gives to bridges.
 OWN_BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}")
 #: (prefix, length of a network's subnet) of each pool, in the order in which dockerd uses them.

@@ -15,7 +15,7 @@ from iptsim.dump.ruleset import Plan, Rule, Ruleset
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.targets.dnat import Snat
 from iptsim.host.containers import PublishedPort
-from iptsim.host.docker_defaults import DEFAULT_BRIDGE, OWN_BRIDGES
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, NFT_TABLE, OWN_BRIDGES
 from iptsim.host.members import (
     Member,
     Members,
@@ -35,8 +35,6 @@ from iptsim.packet import BITS
 _KUBERNETES = re.compile(r"KUBE-|cali-|CNI-")
 #: Chains that dockerd creates.
 _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
-#: The table of nftables that dockerd writes.
-DOCKER_TABLE = "docker-bridges"
 #: Conventional names of bridges.
 BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
 #: Conventional names of external interfaces.
@@ -428,7 +426,7 @@ def _own_addresses(ruleset: Ruleset) -> Iterator[_Own]:
 def _of_docker(nftables: NftRuleset | None) -> Iterator[Rule]:
     """Yield the rules that dockerd writes to nftables (moby, libnetwork/drivers/bridge/internal/nftabler)."""
     for chain in nftables.chains if nftables is not None else ():
-        if chain.table == DOCKER_TABLE:
+        if chain.table == NFT_TABLE:
             for family, _ in chain.rules:
                 ruleset = ruleset_of(chain, family)
                 yield from ruleset.rules() if ruleset is not None else ()

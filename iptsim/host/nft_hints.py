@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from iptsim.dump.ruleset import Ruleset
+from iptsim.host.docker_defaults import NFT_TABLE
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.nft_chains import ALL_EFFECTS, NftChain, NftEffect, NftRuleset
 from iptsim.packet import Family
@@ -51,7 +52,7 @@ def _docker_chains(daemon: DockerDaemon | None) -> list[NftChain]:
     return [
         NftChain(
             family=family,
-            table="docker-bridges",
+            table=NFT_TABLE,
             name=name,
             type=kind,
             hook=hook,

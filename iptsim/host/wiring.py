@@ -38,9 +38,14 @@ def wire(host: Host, guests: Mapping[str, Namespace]) -> list[str]:
     """
     made_up = []
     left = dict(guests)
+    own: dict[str, Namespace] = {}
     for container in host.containers.values():
         key = next((key for key in left if key == container.name or _is_id(key, container.id)), None)
-        saved = left.pop(key) if key is not None else None
+        if key is not None:
+            # containers that share a namespace are saved once, by the name of any of them
+            own.setdefault(_owner(host, container).name, left.pop(key))
+    for container in host.containers.values():
+        saved = own.get(container.name)
         if container.network_mode == "host":
             container.namespace = host.namespace
         elif saved is not None:
@@ -65,13 +70,19 @@ def _is_id(key: str, identity: str) -> bool:
     return len(key) >= 12 and identity.startswith(key)
 
 
+def _owner(host: Host, container: Container) -> Container:
+    """Return the container whose network namespace a container shares, or the container itself."""
+    mode, _, other = container.network_mode.partition(":")
+    found = host.container(other) if mode == "container" else None
+    return found[0] if found is not None else container
+
+
 def _share(host: Host, container: Container) -> None:
     """Give a container that shares another one's namespace that namespace and its endpoints."""
-    mode, _, other = container.network_mode.partition(":")
-    owner = host.container(other) if mode == "container" else None
-    if owner is not None:
-        container.namespace = owner[0].namespace
-        container.endpoints = container.endpoints or owner[0].endpoints
+    owner = _owner(host, container)
+    if owner is not container:
+        container.namespace = owner.namespace
+        container.endpoints = container.endpoints or owner.endpoints
 
 
 def _default_gateways(host: Host, container: Container) -> dict[Family, int]:

@@ -5,9 +5,10 @@ Rules are recognised by the templates of all generations, see :mod:`iptsim.docke
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 
+from iptsim.docker.dockerd import nft_templates
 from iptsim.docker.dockerd.recognition import is_dockers as is_written_by_dockerd
 from iptsim.docker.dockerd.recognition import template_of
 from iptsim.docker.dockerd.templates import RuleTemplate
@@ -96,8 +97,24 @@ _JUMPS = {
     "DOCKER-ISOLATION-STAGE-2": message("isolates Docker networks: does the packet enter another bridge?"),
     "DOCKER-INTERNAL": message("leads to the rules of internal networks"),
     "DOCKER-INGRESS": message("leads to the published ports of swarm services"),
+    "nat-prerouting-and-output": message("leads to port forwarding"),
 }
 
+#: By the kind of chain that nftables has for each network.
+_LEADS: dict[str, Callable[[str], Message]] = {
+    "filter-forward-in": lambda network: message(
+        "leads to the rules for packets into {network}", network=network
+    ),
+    "filter-forward-out": lambda network: message(
+        "leads to the rules for packets from {network}", network=network
+    ),
+    "nat-postrouting-in": lambda network: message(
+        "leads to the source addresses of packets into {network}", network=network
+    ),
+    "nat-postrouting-out": lambda network: message(
+        "leads to the source addresses of packets from {network}", network=network
+    ),
+}
 #: By role: the phrases that name only the network.
 _ABOUT_NETWORK: dict[str, Callable[[str], Message]] = {
     "icc-off": lambda network: message(
@@ -162,6 +179,9 @@ class _Reader:
         """Read a jump between Docker's chains, or the end of one."""
         if isinstance(self.rule.target, Jump):
             chain = self.rule.target.chain
+            kind = nft_templates.chain_of(chain)[0]
+            if kind in _LEADS:
+                return self.role(_LEADS[kind](self.network))
             if chain == "DOCKER" and self.rule.table == "filter":
                 return self.role(message("leads to published ports and links"))
             if chain == "DOCKER":
@@ -175,7 +195,7 @@ class _Reader:
 
     def outgoing(self) -> Role:
         """Read the ACCEPT of packets from a network."""
-        if self.rule.parameters.out_interface is None:
+        if self.rule.parameters.out_interface is None and self.rule.table == "filter":
             return self.role(
                 message(
                     "allows containers on {network} to reach each other and the outside", network=self.network
@@ -188,7 +208,9 @@ class _Reader:
         if self.rule.chain == _INGRESS:
             port = _port(self.rule, "source_port")
             return self.role(message("allows replies of the swarm service on {port}", port=port), port=port)
-        if self.rule.parameters.out_interface is None and self.network:
+        if nft_templates.chain_of(self.rule.chain)[0] == "filter-forward-out":
+            return self.role(message("allows replies from {network}", network=self.network))
+        if self.rule.parameters.out_interface is None and self.network and self.rule.table == "filter":
             return self.role(
                 message("allows replies from {network}: its gateway mode is routed", network=self.network)
             )
@@ -268,13 +290,21 @@ class _Reader:
 
     def direct_routing(self) -> Role:
         """Read the DROP of packets from other hosts to a container's own address."""
-        container = self._container(self.rule.parameters.destination)
-        why = message(
-            "only {network} itself may send to {container}'s own address; from elsewhere, use a published port",
-            network=self.network,
-            container=container,
-        )
-        return self.role(why, container=container)
+        prefix = self.rule.parameters.destination
+        container, network = self._place(_family(prefix), prefix.address) if prefix is not None else ("", "")
+        if self.network:
+            why = message(
+                "only {network} itself may send to {container}'s own address; from elsewhere, use a published port",
+                network=self.network,
+                container=container,
+            )
+        else:  # nftables: one rule for the bridge and the trusted interfaces
+            why = message(
+                "only the container's network and trusted interfaces may send to {container}'s own address; from "
+                "elsewhere, use a published port",
+                container=container,
+            )
+        return self.role(why, network=network, container=container)
 
     def trusted(self) -> Role:
         """Read `trusted_host_interfaces`."""
@@ -385,9 +415,11 @@ def _family(prefix: Prefix) -> Family:
 def _port(rule: Rule, field: str) -> str:
     for match in rule.matches:
         ports: tuple[int, int] | None = getattr(match, field, None)
+        if ports is None and match.name == "multiport":  # as rules of nftables are read
+            ports = next(iter(getattr(match, f"{field}s") or ()), None)
         if ports is not None:
             shown = str(ports[0]) if ports[0] == ports[1] else f"{ports[0]}-{ports[1]}"
-            return f"{shown}/{match.name}"
+            return f"{shown}/{protocol_name(rule.parameters.protocol or 6)}"
     return ""
 
 
@@ -395,4 +427,9 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     return docker_role(rule, scope.host)
 
 
-MAKER = Maker("docker", r"DOCKER(-.+)?", role=_role)
+def _claims(name: str, chains: Collection[str]) -> bool:
+    """Return whether a chain is one of dockerd's table of nftables."""
+    return name in nft_templates.CHAINS or nft_templates.chain_of(name)[1] != ""
+
+
+MAKER = Maker("docker", r"DOCKER(-.+)?", claims=_claims, role=_role)

@@ -13,6 +13,7 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
+from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.branches import differ_in_source, hinge_text
@@ -297,7 +298,12 @@ def _inside(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator[Tex
 def brief(leg: LegVisit) -> Iterator[str]:
     """Yield which rules and policies accepted a leg, in one sentence, then the notes of the kernel."""
     steps = leg.host.steps
-    shown = [short_place_of(step) for step in steps if step.table == "filter" and step.verdict == "ACCEPT"]
+    accepting = [step for step in steps if step.verdict == "ACCEPT" and step.table is not None]
+    shown = [
+        short_place_of(step)
+        for step in accepting
+        if step.table == "filter" or (step.rule is not None and step.table not in BUILTIN_CHAINS)
+    ]
     notes = [str(step.note) for step in steps if step.table is None]
     if shown or (steps and not notes):
         yield say("accepted by {places}", places=joined(", ", shown) or say("every policy"))

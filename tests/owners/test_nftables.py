@@ -16,7 +16,9 @@ import iptsim
 from iptsim.findings import lint
 from iptsim.host import load_host
 from iptsim.host.model import Host
+from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.lists import zones
+from iptsim.owners.rule_owners import authorship, rulesets_of
 from iptsim.sources import loads_host
 from tests.docker.hosts import FIXTURES
 
@@ -138,3 +140,65 @@ def test_services_without_endpoints_are_found() -> None:
         "Service shop/empty:http of Kubernetes has no endpoints, so its connections are refused.",
     ]
     assert [one.shown.verdict for one in found if one.shown is not None] == ["DROP", "REJECT"]
+
+
+DOCKER = FIXTURES / "docker-29.7"
+
+
+@pytest.mark.parametrize(
+    ("capture", "sender", "to", "code"),
+    [
+        ("nftables", "client", "web:80", "icc-enabled"),
+        ("nftables", "client", "internet:443", "outgoing"),
+        ("nftables", "internet", "host:8080", "published-port"),
+        ("nftables", "internet", "web:80", "direct-route-drop"),
+        ("nftables", "host", "localhost:8081", "docker-proxy"),
+        ("nftables-icc-off", "client", "web:80", "link"),
+        ("nftables-icc-off", "client", "web:81", "icc-disabled"),
+        ("nftables-icc-off", "a2", "a1:80", "icc-disabled"),
+        ("nftables-icc-off", "web", "s1:80", "internal-network"),
+    ],
+)
+def test_dockers_reasons_with_nftables(capture: str, sender: str, to: str, code: str) -> None:
+    """What came of these connections is in probes.json of the captures."""
+    assert iptsim.explain(DOCKER / capture, sender, to).reason.code == code
+
+
+@pytest.mark.parametrize("capture", ["nftables", "nftables-icc-off", "nftables-modes"])
+def test_each_rule_of_docker_is_known(capture: str) -> None:
+    """Table docker-bridges has no other rules than dockerd's."""
+    found = load_host(DOCKER / capture)
+    rules = [rule for ruleset in rulesets_of(found) for rule in ruleset.rules()]
+    roles = {(authorship(rule, found)[0], authorship(rule, found)[1] is None) for rule in rules}
+    assert roles == {("docker", False)}
+    assert {
+        chain_owners(ruleset).chain(rule.chain) for ruleset in rulesets_of(found) for rule in ruleset.rules()
+    } == {"docker"}
+
+
+@pytest.mark.parametrize(
+    ("chain", "position", "role", "why"),
+    [
+        ("filter-forward-in__br-unprot", 3, "routed", "allows packets into unprot: its gateway mode is routed or "
+         "nat-unprotected"),
+        ("filter-forward-in__br-iso", 2, "internal", "iso is an internal network: nothing goes in or out"),
+        ("filter-forward-out__br-nat", 1, "answers", "allows replies from nat"),
+        ("filter-forward-in__br-routed", 2, "routed", "allows pings and ICMP errors into routed: its gateway mode is "
+         "routed"),
+        ("raw-PREROUTING", 1, "direct-routing", "only the container's network and trusted interfaces may send to "
+         "t1's own address; from elsewhere, use a published port"),
+        ("nat-prerouting-and-output", 1, "port-forward", "forwards 8081/tcp of the host to u1 on 80/tcp: a published "
+         "port"),
+    ],
+)  # fmt: skip
+def test_roles_of_dockers_rules(chain: str, position: int, role: str, why: str) -> None:
+    found = load_host(DOCKER / "nftables-modes")
+    rule = next(
+        rule
+        for ruleset in rulesets_of(found)
+        for rule in ruleset.rules()
+        if (rule.table, rule.chain, rule.position) == ("ip docker-bridges", chain, position)
+    )
+    read = authorship(rule, found)[1]
+    assert read is not None
+    assert (read.code, str(read.why)) == (role, why)

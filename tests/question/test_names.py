@@ -197,6 +197,25 @@ def test_a_borrowed_network_is_told_once_by_whatever_name(tmp_path: Path) -> Non
         assert [*map(str, iptsim.explain(where, sender, target, dport=80).assumptions)].count(told) == 1
 
 
+def test_a_namespace_saved_under_the_name_of_one_that_shares_it(tmp_path: Path) -> None:
+    """`iptsim collect` saves each namespace once, and Docker lists the newest container first."""
+    where = tmp_path / "capture"
+    shutil.copytree(FIXTURES / "docker-28.5/listening", where)
+    entries = json.loads((where / "docker-inspect.json").read_text())
+    web = next(entry for entry in entries if entry["Name"] == "/web")
+    aside = deepcopy(web)
+    aside.update(Name="/aside", Id="abc" + "0" * 61)
+    aside["HostConfig"]["NetworkMode"] = f"container:{web['Id']}"
+    aside["NetworkSettings"].update(Networks={}, Ports={})
+    (where / "docker-inspect.json").write_text(json.dumps([aside, *entries]))
+    namespaces = (where / "container-netns.json").read_text()
+    for saved in ('"web":', '"aside":'):
+        (where / "container-netns.json").write_text(namespaces.replace('"web":', saved))
+        for name in ("web", "aside"):
+            legs = [iptsim.explain(where, "client", name, dport=port).trace.legs[0] for port in (80, 82)]
+            assert [leg.listening for leg in legs] == [True, False]
+
+
 def test_a_port_behind_a_bare_ipv6_address_is_pointed_out() -> None:
     host = iptsim.load_host(FIXTURES / "docker-28.5/ipv6")
     told = "fd00:17::2:80 was read as an address; to give a port, write [fd00:17::2]:80."

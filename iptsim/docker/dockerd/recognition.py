@@ -6,10 +6,11 @@ import re
 from collections.abc import Collection
 from functools import cache, lru_cache
 
+from iptsim.docker.dockerd import nft_templates
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.templates import RuleTemplate, append
-from iptsim.dump.ruleset import Rule
-from iptsim.host.docker_defaults import OWN_BRIDGES
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.host.docker_defaults import NFT_TABLE, OWN_BRIDGES
 
 #: Rules of engines before 20.10 and of 28.0. Sources: libnetwork 0.8 to 17.09 (DOCKER-ISOLATION), moby v28.0.0
 #: (ipsets of bridges).
@@ -55,6 +56,8 @@ def template_of(rule: Rule, generation: str | None = None) -> tuple[RuleTemplate
         rule: the rule.
         generation: preferred if templates of several generations match; None: the newest.
     """
+    if rule.table.partition(" ")[2] == NFT_TABLE:
+        return _nft_template(rule.chain, rule.specification)
     return _template(rule.table, rule.chain, rule.specification, generation)
 
 
@@ -66,6 +69,17 @@ def _template(
         found = template.match(text)
         if found is not None:
             return template, found.groupdict()
+    return None
+
+
+@lru_cache(maxsize=1 << 14)
+def _nft_template(name: str, text: str) -> tuple[RuleTemplate, dict[str, str]] | None:
+    """Find the template of a rule in table docker-bridges; a chain of one network names its bridge."""
+    chain, bridge = nft_templates.chain_of(name)
+    for template in nft_templates.TEMPLATES:
+        found = template.match(text) if template.chain == chain else None
+        if found is not None:
+            return template, {"bridge": bridge, **found.groupdict()}
     return None
 
 
@@ -82,6 +96,6 @@ def is_dockers(rule: Rule, bridges: Collection[str] = ()) -> bool:
     if found is None:
         return False
     bridge = found[1].get("bridge")
-    if bridge is None or rule.chain.startswith("DOCKER"):
+    if not bridge or rule.chain.startswith("DOCKER") or rule.table not in BUILTIN_CHAINS:
         return True
     return bridge in bridges or bool((OWN_BRIDGES if bridges else _BRIDGES).fullmatch(bridge))

@@ -27,6 +27,7 @@ _VALUES = {
     "client": _ADDRESS,
     "server": _ADDRESS,
     "trusted": r"\S+",
+    "not_from": r"(?:! -i \S+ )*",
     "proto": r"(?:tcp|udp|sctp)",
     "host": rf"(?:-d {_ADDRESS} )?",
     "host_loopback": r"127\.[0-9.]+/32",

@@ -228,7 +228,16 @@ class DockerHost(Frozen):
         return self.model_copy(update={"daemon": self.daemon.model_copy(update=update)})
 
     def filters(self, family: Family) -> bool:
-        """Return whether the daemon writes rules for a family."""
+        """Return whether the daemon writes rules of iptables for a family."""
+        return not self.uses_nftables and self.protects(family)
+
+    @property
+    def uses_nftables(self) -> bool:
+        """Whether the daemon writes its rules with nftables: a setting since 29."""
+        return self.engine.major >= 29 and (self.daemon.firewall_backend or "").startswith("nftables")
+
+    def protects(self, family: Family) -> bool:
+        """Return whether the daemon writes rules for a family, with iptables or nftables."""
         if family == 4:
             return self.daemon.iptables is not False
         if self.daemon.ip6tables is not None:
