@@ -29,10 +29,9 @@ def depends(trace: Trace) -> Reason:
         step = next((step for leg in trace.legs for step in leg.steps if step.rule is rule), None)
         step = step or Step("", "", rule.table, rule.chain, rule)
     advice = _advice(hinges, trace.legs[0].packet.family)
-    text = _on(hinges)
-    shown = len(hinges[:_SHOWN])
-    if len(hinges) > shown:
-        text = message("It depends on {on}, and {count} more.", on=text, count=len(hinges) - shown)
+    text, more = _on(hinges), len(_different(hinges)) - _SHOWN
+    if more > 0:
+        text = message("It depends on {on}, and {count} more.", on=text, count=more)
     else:
         text = message("It depends on {on}.", on=text)
     code = ReasonCode.UNDECIDED_MATCH if chain is None else ReasonCode.NFT_CHAIN
@@ -62,7 +61,15 @@ def _rewritten(trace: Trace) -> Reason:
 
 def _on(hinges: list[Decision]) -> Text:
     """Return what a verdict or a destination depends on."""
-    return message_joined("; on ", map(hinge_text, hinges[:_SHOWN]))
+    return message_joined("; on ", [hinge_text(one) for one in _different(hinges)[:_SHOWN]])
+
+
+def _different(hinges: Sequence[Decision]) -> list[Decision]:
+    """Return the undecided matches, of those with the same words only the first."""
+    found: dict[str, Decision] = {}
+    for one in hinges:
+        found.setdefault(str(hinge_text(one)), one)
+    return list(found.values())
 
 
 def hinge_text(hinge: Decision) -> Text:

@@ -14,7 +14,7 @@ from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause, Finding, takes_port
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
 from iptsim.findings.names import title_of_unresolved
-from iptsim.findings.rejected_rules import refused_commands, title_of_refused
+from iptsim.findings.rejected_rules import only_lists, refused_commands, title_of_refused
 from iptsim.findings.scene import Scene
 from iptsim.findings.tool_errors import title_of_failed
 from iptsim.host.pasted import LoggedLine, Pasted
@@ -94,7 +94,7 @@ def _of_packets(scene: Scene) -> Cause | None:
         if open_ is None and pasted is not None:
             open_ = _not_blocked(shown, fields, pasted)
             open_ = open_ and open_._replace(logger=logger)
-    refused = refused_commands(scene)
+    refused = [one for one in refused_commands(scene) if not only_lists(one)]
     if refused and (open_ is None or not open_.alone):
         return Cause(None, allowed=title_of_refused(refused))
     if pasted is not None and pasted.tool_errors and (open_ is None or not open_.alone):

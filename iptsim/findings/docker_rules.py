@@ -19,6 +19,9 @@ from iptsim.languages import message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import Family
 
+#: The form of lines that show all rules of table filter.
+_LISTS_FILTER = re.compile(r"(?!.*commands)(?:iptables|nft|rules)\b.*\bfilter\b")
+
 
 def flushed(scene: Scene) -> Iterator[Finding]:
     """Find Docker's chains, jumps and MASQUERADE rules that are missing although its containers run."""
@@ -66,6 +69,8 @@ def _has_none(scene: Scene, family: Family) -> bool:
         return False
     if "FORWARD" not in scene.table(family, "filter").chains or not scene.shows(family, "filter", "FORWARD"):
         return False
+    if not any(_LISTS_FILTER.match(one.form) for one in pasted.segments):
+        return False  # commands alone do not show what else there is
     rules = scene.rules(family, "filter", "FORWARD")
     return not any(is_dockers(rule) or rule.target_name in DOCKER_CHAINS for rule in rules)
 

@@ -12,7 +12,7 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.behind import SOME_CONTAINER
-from iptsim.findings.finding import Evidence, Finding, blocked_at, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, of_rule
 from iptsim.findings.remedy import deletion, outcome
 from iptsim.findings.scene import Publication, Scene
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
@@ -79,7 +79,12 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
     return Finding(
         "docker-user-not-asked",
         message("No rule in FORWARD jumps to DOCKER-USER."),
-        (Evidence("filter FORWARD", message("no rule jumps to {chain}", chain=CHAIN)), *map(of_rule, own)),
+        (
+            Evidence("filter FORWARD", message("no rule jumps to {chain}", chain=CHAIN))
+            if scene.shows(family, "filter", "FORWARD")
+            else Evidence(f"filter {CHAIN}", message("0 references")),
+            *map(of_rule, own[:SHOWN]),
+        ),
         message_many(
             "The chain is never evaluated, so its rule has no effect.",
             "The chain is never evaluated, so its {count} rules have no effect.",

@@ -139,7 +139,7 @@ def _is_alone(error: RefusedCommand) -> bool:
     return whole and str(error.why).startswith(("No chain/target/match", "Could not fetch rule set"))
 
 
-def _only_lists(error: RefusedCommand) -> bool:
+def only_lists(error: RefusedCommand) -> bool:
     """Return whether a command that failed changes nothing."""
     return _LISTS.search(error.text) is not None and _CHANGES.search(error.text) is None
 
@@ -166,7 +166,7 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
         message("If the command was to add a rule, the rule does not exist.")
         if all(map(_is_alone, commands))
         else message("Commands that list rules change nothing; those that change rules fail likewise.")
-        if all(map(_only_lists, commands))
+        if all(map(only_lists, commands))
         else message(
             "The command fails with an error, so its rule does not exist. A script goes on without it; iptables-restore"
             " loads nothing of the file, and wg-quick takes the interface down again."

@@ -15,6 +15,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.registry import find_target
 from iptsim.grammar import parser
+from iptsim.packet import Family
 from iptsim.paste.placeholders import is_cut
 
 #: The layouts of rules, the most specific first.
@@ -85,6 +86,20 @@ class Columns(NamedTuple):
     source: str
     destination: str
     rest: str
+
+
+#: The comment of a rule of kube-proxy that refuses what is for a service; it never names interfaces (proxier.go).
+_REFUSED_SERVICE = re.compile(r"/\* \S+ has no (?:local )?endpoints \*/")
+
+
+def leads_on(target: str, family: Family) -> bool:
+    """Return whether a target is a chain."""
+    return bool(target) and find_target(target, family) is None
+
+
+def is_for_all_interfaces(columns: Columns, family: Family) -> bool:
+    """Return whether unknown interfaces of a rule do not matter: it calls a chain, whose rules decide, or has none."""
+    return leads_on(columns.target, family) or _REFUSED_SERVICE.search(columns.rest) is not None
 
 
 def is_row(text: str) -> bool:

@@ -148,10 +148,11 @@ def _depends(explanation: Explanation) -> Iterator[Text]:
             yield from _decided_by(step, say("Depends on"))
         return
     yield Text(say("It depends on:"))
-    for hinge in hinges[:_SHOWN]:
-        yield Text(f"  {printable(str(hinge_text(hinge)))}")
-    if len(hinges) > _SHOWN:
-        yield Text("  " + say("... and {count} more", count=len(hinges) - _SHOWN), "dim")
+    lines = list(dict.fromkeys(str(hinge_text(hinge)) for hinge in hinges))
+    for line in lines[:_SHOWN]:
+        yield Text(f"  {printable(line)}")
+    if len(lines) > _SHOWN:
+        yield Text("  " + say("... and {count} more", count=len(lines) - _SHOWN), "dim")
 
 
 def _decided_by(step: Step, label: str = "") -> Iterator[Text]:

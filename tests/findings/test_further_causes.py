@@ -535,3 +535,36 @@ def test_a_service_without_endpoints_is_one_finding(tmp_path: Path) -> None:
     assert not found.keys() & {"output-drops-some", "output-not-for-containers"}
     found = lint(tmp_path, f"docker:\n{NO_ENDPOINTS.replace('KUBE-SERVICES', 'MINE')}")
     assert found.keys() >= {"output-drops-some", "output-not-for-containers"}
+
+
+def test_commands_alone_show_no_flush(tmp_path: Path) -> None:
+    """A policy that a text sets by a command shows no rules, so it shows none that lack; a listing does."""
+    names = "CONTAINER ID  IMAGE  COMMAND  CREATED  STATUS  PORTS  NAMES\n"
+    text = "Docker sets this:\n```\niptables -P FORWARD DROP\n```\n"
+    network = (
+        "docker network create --subnet 10.168.1.0/24 -o com.docker.network.bridge.name=public0 public0\n"
+    )
+    assert "docker-rules-flushed" not in lint(tmp_path, f"{text}{network}")
+    listing = "Chain FORWARD (policy DROP)\ntarget     prot opt source               destination\n"
+    assert "docker-rules-flushed" in lint(tmp_path, f"$ docker ps\n{names}\n$ iptables -L FORWARD\n{listing}")
+
+
+def test_a_listing_that_fails_is_not_the_likeliest_cause(tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    path.write_text(
+        "# iptables -nvL\niptables v1.8.10 (nf_tables): table `filter' is incompatible, use 'nft' tool.\n"
+    )
+    assert iptsim.lint(path).cause is None
+    path.write_text(
+        '# iptables -A INPUT -p tcp --dport\niptables v1.8.10 (nf_tables): option "--dport" requires an argument\n'
+    )
+    assert iptsim.lint(path).cause is not None
+
+
+def test_a_docker_user_without_references_names_few_rules(tmp_path: Path) -> None:
+    """The listing shows no FORWARD, but that nothing jumps there."""
+    rows = "".join(f"RETURN     all  --  10.{number}.0.0/16          anywhere\n" for number in range(9))
+    heading = "Chain DOCKER-USER (0 references)\ntarget     prot opt source               destination\n"
+    finding = lint(tmp_path, f"{heading}{rows}")["docker-user-not-asked"]
+    assert [str(part) for part in finding.evidence[0][:2]] == ["filter DOCKER-USER", "0 references"]
+    assert len(finding.evidence) == 6

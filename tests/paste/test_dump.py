@@ -197,3 +197,16 @@ def test_the_dumps_of_both_families_in_one_text(text: str) -> None:
     chain = host.rulesets[4].chain("filter", "INPUT")
     assert chain is not None
     assert chain.policy == "DROP"
+
+
+def test_rules_of_another_table_behind_one_that_breaks_off() -> None:
+    """FORWARD is no chain of nat; without COMMIT, nothing tells where its rules end, and the next block begins."""
+    text = (
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
+        "-A POSTROUTING -s 172.18.0.0/16 ! -o br-1 -j MASQUERADE\n-A POSTROUTING -s 172.18.0.2/32 -d 172.18\n```\n```\n"
+        "-A FORWARD -i br-1 -o br-1 -j ACCEPT\n-A DOCKER -d 172.18.0.2/32 ! -i br-1 -o br-1 -p tcp -j ACCEPT\n"
+    )
+    assert "-A FORWARD -i br-1 -o br-1 -j ACCEPT" in rules(text)
+    assert "-A POSTROUTING -s 172.18.0.0/16 ! -o br-1 -j MASQUERADE" in rules(text, "nat")
+    # with its COMMIT, the file is what iptables-restore refuses as a whole
+    assert "filter" not in read(f"{text}COMMIT\n").rulesets[4].tables

@@ -13,7 +13,9 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.hidden import Hidden
 from iptsim.host.files import Source
 from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
+from iptsim.question.model import Question
 from iptsim.render.listing import listing
 from tests.thoroughness import every_nth
 
@@ -268,3 +270,16 @@ def test_marks_before_a_heading(mark: str, tmp_path: Path) -> None:
         "utf-8",
     )
     assert iptsim.explain(path, "203.0.113.9", "host:80").verdict == "DROP"
+
+
+def test_a_service_without_endpoints_is_refused_on_all_interfaces() -> None:
+    """kube-proxy's rules for it name none (pkg/proxy/iptables/proxier.go), so a listing without -v hides nothing."""
+    heading = "target     prot opt source               destination\n"
+    host = read(
+        f"Chain FORWARD (policy ACCEPT)\n{heading}KUBE-SERVICES  all  --  anywhere             anywhere\n\n"
+        f"Chain OUTPUT (policy ACCEPT)\n{heading}\nChain KUBE-SERVICES (1 references)\n{heading}"
+        "REJECT     tcp  --  anywhere             10.43.7.7            /* shop/web:http has no endpoints */"
+        " tcp dpt:http reject-with icmp-port-unreachable\n"
+    )
+    question = {"from": "10.42.0.9", "to": "10.43.7.7", "proto": "tcp", "dport": 80, "in": "cni0"}
+    assert walk(host, Question(**question)).verdict == "REJECT"

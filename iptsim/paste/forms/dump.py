@@ -168,6 +168,14 @@ class _Reader:
         rules = self.open
         if letter == "-P" and rules is not None and not rules.named and self._listing_ends(rules, name):
             return False
+        if (
+            rules is not None
+            and rules.named
+            and letter in ("-A", "-I")
+            and self._is_elsewhere(rules.table, name)
+        ):
+            self._mark_end()
+            self.open = None
         rules = self._opened()
         text = line.text
         end = self.at + 1
@@ -189,6 +197,17 @@ class _Reader:
         else:
             rules.items.append(CommandItem(tuple(words), line.number, text.strip(), counters))
         return True
+
+    def _is_elsewhere(self, table: str, chain: str) -> bool:
+        """Return whether a rule is for a built-in chain of other tables, and nothing ends the table before it."""
+        if chain in BUILTIN_CHAINS.get(table, (chain,)) or not any(
+            chain in one for one in BUILTIN_CHAINS.values()
+        ):
+            return False
+        ends = (
+            line.text for line in self.lines[self.at :] if _COMMIT.match(line.text) or _TABLE.match(line.text)
+        )
+        return not _COMMIT.match(next(ends, ""))
 
     def _listing_ends(self, rules: Rules, name: str) -> bool:
         """Return whether a policy starts the listing of another table: policies precede the rules."""

@@ -9,7 +9,6 @@ from iptsim.dump.header import warns_of_legacy
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.extensions.parameters import ANY_PROTOCOL
-from iptsim.extensions.registry import find_target
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import address_option
@@ -28,9 +27,11 @@ from iptsim.paste.listing_lines import (
     ends_cut,
     filled_row,
     heading_of,
+    is_for_all_interfaces,
     is_row,
     lacks_chains,
     layout_of,
+    leads_on,
     with_blank_column,
     without_addresses,
 )
@@ -372,7 +373,7 @@ class _Reader:
         if (ended := self.lines[self.last].ended) and self.last + 1 < len(self.lines):
             return False
         shown = [item.name for item in self.order if isinstance(item, ChainItem)]
-        called = {one.target for one, *_ in self.rules if one.target and _leads_on(one.target, 4)}
+        called = {one.target for one, *_ in self.rules if one.target and leads_on(one.target, 4)}
         return lacks_chains(table, shown, called, whole_line=ended)
 
     def _row_follows(self) -> bool:
@@ -429,7 +430,7 @@ class _Reader:
             words += match
         offloads = (OFFLOADING, f"{OFFLOADING} hw") if columns.target == OFFLOADING else ()
         hidden += [_unread(part) for part in phrases.unread if part not in offloads]
-        if columns.interfaces is None and not _leads_on(columns.target, family):
+        if columns.interfaces is None and not is_for_all_interfaces(columns, family):
             bare = chain == "INPUT" and words == [] and not phrases.unread and columns.target == "ACCEPT"
             reason = message("the interfaces of the rule, which -L shows only with -v")
             if bare:
@@ -454,11 +455,6 @@ class _Reader:
             columns.position,
             tuple(hidden),
         )
-
-
-def _leads_on(target: str, family: Family) -> bool:
-    """Return whether a target is a chain: the rules there decide, so unknown interfaces of the jump do not matter."""
-    return bool(target) and find_target(target, family) is None
 
 
 def _unread(part: str) -> Hidden:
