@@ -33,7 +33,7 @@ PORTS: dict[str, int] = {
     389, "ldaps": 636, "ldp": 646, "loc-srv": 135, "login": 513, "lotusnote": 1352, "lotusnotes": 1352,
     "lrrd": 4949, "mail": 25, "mailq": 174, "mcreport": 8003, "mdns": 5353, "memcache": 11211,
     "microsoft-ds": 445, "moira-db": 775, "moira-update": 777, "moira-ureg": 779, "moira_db": 775,
-    "moira_update": 777, "moira_ureg": 779, "mon": 2583, "mongodb": 27017, "ms-sql-m": 1434, "ms-sql-s":
+    "moira_update": 777, "moira_ureg": 779, "mmcc": 5050, "mon": 2583, "mongodb": 27017, "ms-sql-m": 1434, "ms-sql-s":
     1433, "ms-wbt-server": 3389, "msnp": 1863, "mtn": 4691, "munin": 4949, "mysql": 3306, "mysql-proxy":
     6446, "nbd": 10809, "nbx-dir": 2096, "nbx-ser": 2095, "ndmp": 10000, "netbios-dgm": 138, "netbios-ns":
     137, "netbios-ssn": 139, "netstat": 15, "nfs": 2049, "nicname": 43, "nntp": 119, "nntps": 563, "nqs":

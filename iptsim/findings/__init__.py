@@ -32,6 +32,7 @@ from iptsim.findings import (
     forward_policy,
     forwarded_replies,
     forwarded_twice,
+    ftp,
     guest_services,
     host_only,
     host_services,
@@ -51,6 +52,7 @@ from iptsim.findings import (
     nft_masquerades,
     nft_shadow,
     nftables,
+    open_policy,
     order,
     overlaps,
     packet_size,
@@ -64,6 +66,7 @@ from iptsim.findings import (
     refused_ports,
     rejected_rules,
     replies,
+    replies_elsewhere,
     reverse_path,
     services,
     settings,
@@ -241,6 +244,10 @@ ANALYSES: tuple[Analysis, ...] = (
     redundant.repeated_jumps,
     spoofed.gains,
     reverse_path.dropped,
+    replies_elsewhere.by_tunnel,
+    ftp.without_helper,
+    late_bans.for_one_port,
+    open_policy.blocks_nothing,
 )
 #: Findings that are not problems in themselves, but belong in an audit.
 AUDITS: tuple[Analysis, ...] = (exposed.inventory, spoofed.unchecked)

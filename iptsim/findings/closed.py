@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.native_chains import (
@@ -17,7 +18,8 @@ from iptsim.findings.native_chains import (
     inserting,
     name_of,
 )
-from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene
+from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene, as_shown
+from iptsim.findings.variants import FOR_LO, with_usual_interfaces
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.rule_owners import authorship
@@ -40,13 +42,15 @@ def closed(scene: Scene) -> Iterator[Finding]:
             map(accepts_established, scene.table(family, "filter").rules())
         ):
             continue  # rules may precede those that are shown
+        usual = _at_first_sight(scene, family)
+        read = scene if usual is None else usual
         asked = [
-            scene.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
+            read.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
         ]
         blocked = [found for one in asked if one is not None and (found := _blocked(one)) is not None]
         if len(blocked) < len(asked):
             continue
-        opened = _opened(scene, family)
+        opened = _opened(read, family)
         (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
         certain = all(
             one is first or first.verdict in ("DROP", "REJECT")
@@ -57,16 +61,60 @@ def closed(scene: Scene) -> Iterator[Finding]:
             _title(opened.every, certain=certain),
             (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
             message_sentences(
+                _hiding(scene, family) if usual is not None else "",
                 *opened.remarks(no_udp=blocked[1][0] is asked[1]),
-                message(
-                    "If a service of the host does not answer, no rule accepts its port. Packets to containers and"
-                    " guests are forwarded, and do not pass INPUT."
-                ),
+                message("If a service of the host does not answer, no rule accepts its port."),
+                message("Packets to containers and guests are forwarded, and do not pass INPUT.")
+                if scene.concerns_containers
+                else "",
             ),
             message("To open a port: {command}", command=_opening(scene, family, step)),
             shown,
             family,
         )
+
+
+def _at_first_sight(scene: Scene, family: Family) -> Scene | None:
+    """Return a host as people read a listing that hides interfaces, if INPUT certainly blocks there; else None."""
+    if not any(map(_hides_interfaces, _under_input(scene, family))):
+        return None
+    rulesets = {**scene.host.rulesets, family: with_usual_interfaces(scene.host.rulesets[family])}
+    usual = Scene(replace(scene.host, rulesets=rulesets))
+    asked = [usual.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")]
+    return usual if all(one is not None and one.verdict in ("DROP", "REJECT") for one in asked) else None
+
+
+def _under_input(scene: Scene, family: Family) -> Iterator[Rule]:
+    """Yield the rules of INPUT and of the chains that it leads to."""
+    for name in scene.below(family, "filter", "INPUT"):
+        yield from scene.rules(family, "filter", name)
+
+
+def _hides_interfaces(rule: Rule) -> bool:
+    return any(isinstance(match, Hidden) and match.is_interfaces for match in rule.matches)
+
+
+def _hiding(scene: Scene, family: Family) -> Message:
+    """Return what is assumed about the interfaces that a listing hides."""
+    wide = [
+        f"{rule.chain} {rule.position}"
+        for name in FOR_LO
+        for rule in scene.rules(family, "filter", name)
+        if _hides_interfaces(rule) and _is_wide(rule)
+    ]
+    if not wide:
+        return message(
+            "iptables -L hides interfaces without -v; the rules are assumed to be for all of them."
+        )
+    return message(
+        "iptables -L hides interfaces without -v; assumed that {rules} is for lo only, and the others are for all.",
+        rules=", ".join(wide),
+    )
+
+
+def _is_wide(rule: Rule) -> bool:
+    """Return whether a rule accepts every packet, as far as a listing shows."""
+    return rule.target_name == "ACCEPT" and len(rule.matches) == 1 and as_shown(rule).is_unconditional
 
 
 def closed_by_chain(scene: Scene) -> Iterator[Finding]:
@@ -98,10 +146,10 @@ def closed_by_chain(scene: Scene) -> Iterator[Finding]:
             (evidence_of(step),),
             message_sentences(
                 *opened.remarks(no_udp=True),
-                message(
-                    "If a service of the host does not answer, no rule accepts its port. Packets to containers and"
-                    " guests are forwarded, and do not pass the hook input."
-                ),
+                message("If a service of the host does not answer, no rule accepts its port."),
+                message("Packets to containers and guests are forwarded, and do not pass the hook input.")
+                if scene.concerns_containers
+                else "",
             ),
             message("To open a port: {command}", command=inserting(step, "PROTOCOL dport PORT accept")),
             asked[0],

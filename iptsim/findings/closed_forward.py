@@ -21,7 +21,7 @@ from iptsim.packet import Family
 
 _IN_ORDER = message(
     "Rules are evaluated in order, so rules that are appended behind these have no effect. libvirt writes such rules"
-    " for the bridge of each of its networks."
+    " for the bridge of each of its networks, NetworkManager for the interface of a shared connection."
 )
 
 
@@ -67,6 +67,11 @@ def _refused(scene: Scene, family: Family, rule: Rule) -> Finding:
         message(
             "Of the rules that are shown, none before it accepts what containers, guests or clients of a VPN send to"
             " other hosts."
+        )
+        if scene.concerns_containers
+        else message(
+            "Of the rules that are shown, none before it accepts what a LAN, guests or clients of a VPN send to other"
+            " hosts."
         ),
         message(
             "Insert rules before it: {commands}",

@@ -181,6 +181,13 @@ CODES: dict[str, Kind] = {
     "reverse-path-drops": Kind(
         "high", message("Strict rp_filter drops packets from the internet that arrive on a second uplink.")
     ),
+    "replies-leave-by-vpn": Kind(
+        "medium",
+        message(
+            "In a pasted text: the host's replies to the internet leave by a VPN, though the requests come by another"
+            " interface."
+        ),
+    ),
     "established-only": Kind(
         "high",
         message("INPUT accepts a port for established connections only, so none can be established."),
@@ -375,6 +382,10 @@ CODES: dict[str, Kind] = {
     "clients-masqueraded": Kind(
         "low", message("A rule masquerades incoming connections, so containers do not see their clients.")
     ),
+    "ftp-without-helper": Kind(
+        "low",
+        message("In a pasted text: the rules let FTP's commands through, but not its data connections."),
+    ),
     "forward-drop": Kind(
         "low", message("The FORWARD policy is DROP, and no rule accepts what is forwarded for others.")
     ),
@@ -402,6 +413,12 @@ CODES: dict[str, Kind] = {
     ),
     "ssh-forwarded": Kind(
         "info", message("In a pasted text: a port forward takes tcp/22, the port of the host's own SSH.")
+    ),
+    "bans-one-port": Kind(
+        "info", message("In a pasted text: the bans of a jail for ssh cover the port 22 only.")
+    ),
+    "input-blocks-nothing": Kind(
+        "info", message("In a pasted text: INPUT accepts some ports, and all others by its policy.")
     ),
     "bans-behind-established": Kind(
         "info",

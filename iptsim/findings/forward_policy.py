@@ -7,6 +7,7 @@ from itertools import chain
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import (
     SOME_GUEST,
@@ -75,8 +76,8 @@ def _without_docker(scene: Scene, family: Family, forward: Chain) -> Iterator[Fi
             yield _cuts_off(scene, family, forward, behind, shown)
     if not found and _cuts_off_pods(scene, family, forward):
         yield _pods(scene, family, forward)
-    elif not found and not _accepts_any(scene, family):
-        yield _drops_all(family, forward)
+    elif not found and not _accepts_any(scene, family) and not _ends_blocking(forward):
+        yield _drops_all(scene, family, forward)
 
 
 #: Chains in which programs for the network of pods accept their packets, as far as a source shows the chain.
@@ -153,7 +154,13 @@ def _accepts_any(scene: Scene, family: Family) -> bool:
     )
 
 
-def _drops_all(family: Family, forward: Chain) -> Finding:
+def _ends_blocking(forward: Chain) -> bool:
+    """Return whether no packet reaches the policy, as the last rule blocks everything."""
+    last = forward.rules[-1] if forward.rules else None
+    return last is not None and last.target_name in BLOCKING and last.is_unconditional
+
+
+def _drops_all(scene: Scene, family: Family, forward: Chain) -> Finding:
     """Return the finding about a policy that drops all that is forwarded, as far as the source shows."""
     tool = tool_of(family)
     return Finding(
@@ -164,6 +171,11 @@ def _drops_all(family: Family, forward: Chain) -> Finding:
             message(
                 "Packets of containers, guests and VPN clients to other hosts are forwarded, and so are those to"
                 " published ports. Docker sets this policy when it enables forwarding."
+            )
+            if scene.concerns_containers
+            else message(
+                "What a LAN, guests and VPN clients send to other hosts is forwarded, and so are packets to forwarded"
+                " ports."
             ),
             _counted(forward),
         ),

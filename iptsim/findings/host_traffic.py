@@ -15,7 +15,7 @@ from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
 from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.languages import message
+from iptsim.languages import message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family, is_loopback, is_multicast
 
@@ -23,7 +23,7 @@ from iptsim.packet import Family, is_loopback, is_multicast
 _PORTS = ((6, 80), (6, 443), (17, 53))
 _DNS = 53
 #: Conventional names of the tunnels of VPNs.
-_TUNNEL = re.compile(r"(?:tun|tap|wg|ppp|utun|nordlynx|proton|mullvad|ipsec)[\w.+-]*")
+TUNNEL = re.compile(r"(?:tun|tap|wg|ppp|utun|nordlynx|proton|mullvad|ipsec)[\w.+-]*")
 
 
 def output_drop(scene: Scene) -> Iterator[Finding]:
@@ -57,9 +57,13 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
             if policy
             else message("OUTPUT drops the new connections of the host itself."),
             (of_policy(chain),) if policy or step is None or step.rule is None else (of_rule(step.rule),),
-            message(
-                "Connections that the host opens (to containers, to DNS, to the internet) are dropped before they "
-                "leave. Packets of containers are forwarded and do not pass OUTPUT, but docker-proxy's do."
+            message_sentences(
+                message(
+                    "Connections that the host opens (to a name server, to the internet) are dropped before they leave."
+                ),
+                message("Packets of containers are forwarded and do not pass OUTPUT, but docker-proxy's do.")
+                if scene.concerns_containers
+                else "",
             ),
             command,
             shown,
@@ -72,10 +76,10 @@ def _only_way_out(scene: Scene, family: Family, deciding: Rule | None) -> str:
     """Return the tunnel by which the rules let the host's packets leave, if they block all others; "" for none."""
     if deciding is not None and "out_interface" in deciding.parameters.negated:
         name = deciding.parameters.out_interface or ""
-        return name if _TUNNEL.fullmatch(name) else ""
+        return name if TUNNEL.fullmatch(name) else ""
     for rule in scene.rules(family, "filter", "OUTPUT"):
         name = rule.parameters.out_interface or ""
-        if rule.target_name == "ACCEPT" and not rule.parameters.negated and _TUNNEL.fullmatch(name):
+        if rule.target_name == "ACCEPT" and not rule.parameters.negated and TUNNEL.fullmatch(name):
             return name
     return ""
 

@@ -20,6 +20,9 @@ from iptsim.packet import BITS, Family
 _BANS = re.compile(r"f2b|fail2ban|crowdsec|(?:^|[-_])bans?(?:$|[-_])|banned", re.IGNORECASE)
 #: At most this many bans are named.
 _SHOWN = 3
+#: The port that sshd listens on, unless it is configured otherwise, and the names of its jails' chains.
+_SSH = 22
+_JAIL = re.compile(r"(?:f2b|fail2ban)-sshd?")
 
 
 def behind_established(scene: Scene) -> Iterator[Finding]:
@@ -113,3 +116,34 @@ def _finding(family: Family, first: Rule, bans: list[Rule], shown: Explanation) 
         shown,
         family,
     )
+
+
+def for_one_port(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, a jail for ssh that has banned addresses, but from the usual port of ssh only."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        for jump in scene.rules(family, "filter", "INPUT"):
+            if jump.jump is None or not _JAIL.fullmatch(jump.jump.chain):
+                continue
+            ports = [one for one in jump.conditions_on("dport") if not one.negated]
+            bans = [rule for rule in scene.rules(family, "filter", jump.jump.chain) if _blocks(rule)]
+            if not bans or [one.allowed for one in ports] != [((_SSH, _SSH),)]:
+                continue
+            yield Finding(
+                "bans-one-port",
+                message("The bans of {chain} cover tcp/22 only.", chain=jump.jump.chain),
+                (of_rule(jump), *map(of_rule, bans[:_SHOWN])),
+                message(
+                    "A banned address still reaches all other ports. If sshd listens on another one, its bans have no"
+                    " effect: fail2ban takes the port from the jail, not from sshd_config."
+                ),
+                message(
+                    "In jail.local, set port = PORT for this jail, or banaction = iptables-allports, then: systemctl"
+                    " restart fail2ban"
+                ),
+                None,
+                family,
+            )
+
+
+def _blocks(rule: Rule) -> bool:
+    return rule.target_name in BLOCKING

@@ -18,7 +18,7 @@ from iptsim.findings.native_chains import (
 )
 from iptsim.findings.replies import opens_port, reply_blocked
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.languages import Message, message
+from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.packet import Family
 
@@ -87,7 +87,7 @@ def _to_others(scene: Scene, family: Family) -> Iterator[Finding]:
     steps = {key: blocked_by_chain(shown, "OUTPUT") for key, shown in asked.items()}
     first = steps[_PORTS[0]]
     if all(steps.values()) and first is not None:
-        yield _drops_all(family, first, asked[_PORTS[0]])
+        yield _drops_all(scene, family, first, asked[_PORTS[0]])
         return
     names, shown = steps["udp", 53], asked["udp", 53]
     web = [one for port in _WEB if (one := asked["tcp", port]) is not None]
@@ -120,16 +120,22 @@ def _names_servers(scene: Scene, family: Family) -> bool:
     )
 
 
-def _drops_all(family: Family, step: Step, shown: Explanation | None) -> Finding:
+def _drops_all(scene: Scene, family: Family, step: Step, shown: Explanation | None) -> Finding:
     return Finding(
         "output-drop",
         message(
             "The nftables chain {chain} drops the new connections of the host itself.", chain=name_of(step)
         ),
         (evidence_of(step),),
-        message(
-            "Connections that the host opens (to containers, to DNS, to the internet) are dropped before they "
-            "leave. Packets of containers are forwarded and do not pass the hook output, but docker-proxy's do."
+        message_sentences(
+            message(
+                "Connections that the host opens (to a name server, to the internet) are dropped before they leave."
+            ),
+            message(
+                "Packets of containers are forwarded and do not pass the hook output, but docker-proxy's do."
+            )
+            if scene.concerns_containers
+            else "",
         ),
         (command := inserting(step, "ct state new accept")),
         shown,

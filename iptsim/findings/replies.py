@@ -69,7 +69,7 @@ def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None)
         (of_rule(rule),),
         message(
             "iptables -L hides the interface of rule {position} without -v. With an interface, it accepts no replies"
-            " from others: updates, DNS and docker pull time out. Without one, it accepts every packet, and the rules"
+            " from others: updates, downloads and DNS time out. Without one, it accepts every packet, and the rules"
             " after it have no effect.",
             position=rule.position,
         ),
@@ -90,7 +90,7 @@ def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation 
         (decides,) if decides else (),
         message(
             "No rule of INPUT accepts packets of established connections. The host can send, but gets no reply: "
-            "updates, DNS and docker pull time out."
+            "updates, downloads and DNS time out."
         ),
         command,
         shown,
@@ -111,7 +111,7 @@ def _drops_replies_of_nftables(family: Family, step: Step, shown: Explanation) -
         ),
         message(
             "No rule of it accepts packets of established connections. The host can send, but gets no reply: "
-            "updates, DNS and docker pull time out."
+            "updates, downloads and DNS time out."
         ),
         f"nft insert rule {chain} ct state established,related accept",
         shown,

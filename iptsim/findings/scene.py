@@ -230,6 +230,12 @@ class Scene:
         )  # fmt: skip
 
     @cached_property
+    def concerns_containers(self) -> bool:
+        """Whether the host runs containers, or a pasted text mentions an engine that does."""
+        pasted = self.host.pasted
+        return self.has_docker or bool(self.host.networks) or (pasted is not None and bool(pasted.engines))
+
+    @cached_property
     def adds_to_docker(self) -> bool:
         """Whether a pasted text has only commands for chains of Docker that exist: it shows no rules of Docker."""
         pasted = self.host.pasted

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.dump import loads
-from iptsim.dump.ruleset import Chain, Ruleset, Table, tool_of
-from iptsim.extensions.hidden import is_gap
+from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table, tool_of
+from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.nft_commands import after_nft
 from iptsim.host.model import Host
 from iptsim.packet import Family
+
+#: Chains in which a rule that accepts everything is usually for lo; ufw's before.rules have it in the second one.
+FOR_LO = ("INPUT", "ufw-before-input")
 
 
 def without_rules(name: str, ruleset: Ruleset) -> Ruleset:
@@ -17,6 +20,32 @@ def without_rules(name: str, ruleset: Ruleset) -> Ruleset:
     table = ruleset.tables.get(name, Table(name))
     chains = {one: replace(chain, rules=[]) for one, chain in table.chains.items()}
     return replace(ruleset, tables={**ruleset.tables, name: replace(table, chains=chains)})
+
+
+def with_usual_interfaces(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset as people read a listing without -v, which shows no interfaces.
+
+    A rule of INPUT that accepts everything is for lo (as is ufw's), the other rules there and in user-defined chains
+    are for all interfaces.
+    """
+    filtering = ruleset.tables.get("filter") or Table("filter")
+    chains = {
+        name: replace(chain, rules=[_with_usual_interface(rule) for rule in chain.rules])
+        if name not in ("FORWARD", "OUTPUT")
+        else chain
+        for name, chain in filtering.chains.items()
+    }
+    return replace(ruleset, tables={**ruleset.tables, "filter": replace(filtering, chains=chains)})
+
+
+def _with_usual_interface(rule: Rule) -> Rule:
+    shown = tuple(one for one in rule.matches if not (isinstance(one, Hidden) and one.is_interfaces))
+    if len(shown) == len(rule.matches):
+        return rule
+    without = replace(rule, matches=shown)
+    if rule.chain not in FOR_LO or rule.target_name != "ACCEPT" or not without.is_unconditional:
+        return without
+    return replace(without, parameters=rule.parameters.model_copy(update={"in_interface": "lo"}))
 
 
 def with_open_output(ruleset: Ruleset) -> Ruleset:

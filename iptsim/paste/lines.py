@@ -109,6 +109,9 @@ _PREFIXES = 3
 #: Characters that a line has at most, unless it is JSON or the elements of a set: people type and save shorter ones.
 _LONGEST = 5_000
 _LONG = re.compile(r"\s*(?:[{\[\"]|elements = )")
+#: A command as copied from a terminal of 80 columns: blanks before the rest of the word that it broke.
+_FILL = " " * 20
+_FILLED = re.compile(r"(?=.{0,70}\s-[AIRDPN]\s)(?P<line>.{79}\S) {20,}(?=\S)")
 #: A number that no program prints.
 _ENDLESS = re.compile(r"\d{40}")
 
@@ -263,6 +266,8 @@ def clean(line: str) -> str:
     >>> clean("> –A INPUT —dport 80 -m comment --comment “web”")
     '-A INPUT --dport 80 -m comment --comment "web"'
     """
+    if _FILL in line and (filled := _FILLED.match(line)) is not None:
+        line = filled["line"] + line[filled.end() :]
     if line.isascii() and "**" not in line and not set(line) & _SUSPICIOUS:
         return _without_string(line)
     line = _ESCAPES.sub("", line)

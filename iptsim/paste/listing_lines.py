@@ -64,7 +64,9 @@ _PHRASE = re.compile(
 )
 _PORTS = re.compile(r"[sd]pts?:")
 #: A placeholder with blanks, `{my address}`, and a comment, in which there is none.
-_HOLDER = re.compile(r"/\*.*?\*/|\{[A-Za-z][\w'/ -]{0,40}\}|<[A-Za-z][\w'/ -]{0,40}>")
+_HOLDER = re.compile(
+    r"/\*.*?\*/|\{[A-Za-z][\w'/ -]{0,40}\}|<[A-Za-z][\w'/ -]{0,40}>|\([A-Za-z][\w' -]{0,40}\)(?=  )"
+)
 #: What DNAT and SNAT print before the new address.
 _NO_DESTINATION = re.compile(r"(?:^|\s)to:$")
 

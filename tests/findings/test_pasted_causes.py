@@ -140,14 +140,15 @@ PORT = "{}    ACCEPT     tcp  --  0.0.0.0/0            0.0.0.0/0            tcp 
 def test_an_accept_behind_the_reject_of_a_listing_without_interfaces(tmp_path: Path) -> None:
     path = tmp_path / "paste"
     path.write_text(LISTING.format(rules=REJECT.format(2) + PORT.format(3)))
-    (found,) = iptsim.lint(path)
-    assert found.code == "never-matches"
+    found, closed = iptsim.lint(path)
+    assert (found.code, closed.code) == ("never-matches", "closed-by-default")
     assert "unless it names an interface" in str(found.title)
     assert found.shown is not None
     assert found.shown.verdict == "DEPENDS"
     assert helps(found)
     path.write_text(LISTING.format(rules=PORT.format(2) + REJECT.format(3)))
-    assert not iptsim.lint(path)
+    (closed,) = iptsim.lint(path)
+    assert "except: tcp/8080." in str(closed.title)
 
 
 def test_the_log_says_dropped_but_nothing_drops(tmp_path: Path) -> None:

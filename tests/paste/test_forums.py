@@ -136,3 +136,18 @@ default         *               0.0.0.0         U     0      0        0 ppp0
     ]
     assert (24, "eth1") in routes
     assert (0, "ppp0") in routes
+
+
+def test_the_blanks_of_a_terminal_within_a_broken_word() -> None:
+    line = "iptables -A FORWARD -i eth0 -o eth1 -m state --state NEW,ESTABLISHED,RELATED -j A"
+    assert len(line) == 81
+    text = f"{line[:80]}{' ' * 77}{line[80:]}CCEPT\n"
+    assert rules(text, "filter", "FORWARD") == [
+        "-A FORWARD -i eth0 -o eth1 -m state --state NEW,RELATED,ESTABLISHED -j ACCEPT"
+    ]
+
+
+def test_a_placeholder_in_parentheses() -> None:
+    text = "Chain INPUT (policy ACCEPT)\ntarget     prot opt source               destination\n"
+    [rule] = rules(f"{text}DROP       all  --  (my ip)              anywhere\n", "filter", "INPUT")
+    assert rule == "-A INPUT -s (my_ip) -i ? -o ? -j DROP"

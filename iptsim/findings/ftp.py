@@ -1,0 +1,117 @@
+"""FTP, whose data connections use other ports than its commands.
+
+The kernel relates them to the connection for commands only with the helper nf_conntrack_ftp, and translates the
+addresses in them only with nf_nat_ftp. Since Linux 4.7 it uses a helper only where a rule of table raw assigns it
+(Documentation/networking/nf_conntrack-sysctl.rst; iptables-extensions(8), CT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.explanation import Explanation
+from iptsim.extensions.targets.ct import Ct
+from iptsim.findings.finding import Finding, filtered_at, of_rule
+from iptsim.findings.scene import Scene
+from iptsim.languages import Message, message
+from iptsim.packet import Family
+
+_TCP = 6
+_COMMANDS = 21
+#: A port of a passive data connection, which the server chooses.
+_DATA = 50505
+#: At least this many ports are a range for passive data connections.
+_PASSIVE = 10
+
+
+def without_helper(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules that let FTP's commands through, but not its data connections."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        raw = scene.table(family, "raw").rules()
+        if any(isinstance(rule.target, Ct) and rule.target.helper == "ftp" for rule in raw):
+            continue
+        forward = next((rule for rule in scene.table(family, "nat").rules() if _forwards(rule)), None)
+        if forward is not None:
+            yield _finding(family, forward, _behind_nat(), None, "PREROUTING")
+            continue
+        for sender, to, hook, chain in (
+            ("internet", "host", "INPUT", "PREROUTING"),
+            ("host", "internet", "OUTPUT", "OUTPUT"),
+        ):
+            rule = next((one for one in scene.rules(family, "filter", hook) if _accepts(one)), None)
+            shown = scene.ask(sender, to, family, proto="tcp", dport=_DATA) if rule is not None else None
+            if rule is None or shown is None or shown.verdict not in ("DROP", "REJECT"):
+                continue
+            if filtered_at(shown, hook) is not None and not _opens_range(scene, family, hook):
+                yield _finding(family, rule, _blocked(hook), shown, chain)
+
+
+def _ports(rule: Rule) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of TCP ports that a rule is for."""
+    for one in rule.conditions_on("dport") if rule.parameters.protocol == _TCP else ():
+        if not one.negated and isinstance(one.allowed, tuple):
+            yield from one.allowed
+
+
+def _is_for_commands(rule: Rule) -> bool:
+    return any(low <= _COMMANDS <= high < low + _PASSIVE for low, high in _ports(rule))
+
+
+def _forwards(rule: Rule) -> bool:
+    return rule.target_name == "DNAT" and _is_for_commands(rule)
+
+
+def _accepts(rule: Rule) -> bool:
+    return rule.target_name == "ACCEPT" and _is_for_commands(rule)
+
+
+def _opens_range(scene: Scene, family: Family, hook: str) -> bool:
+    """Return whether a rule accepts many TCP ports, as servers choose them for passive connections."""
+    return any(
+        rule.target_name == "ACCEPT" and high >= low + _PASSIVE
+        for rule in scene.rules(family, "filter", hook)
+        for low, high in _ports(rule)
+    )
+
+
+def _behind_nat() -> tuple[Message, Message]:
+    return (
+        message("The port forward for FTP covers its commands, not its data connections."),
+        message(
+            "In passive mode the server announces an address and another port. Behind NAT that is its private address,"
+            " unless nf_nat_ftp changes it, or the server is configured with the public address and a range of passive"
+            " ports that are forwarded, too."
+        ),
+    )
+
+
+def _blocked(hook: str) -> tuple[Message, Message]:
+    return (
+        message("{chain} accepts FTP's commands on tcp/21, but blocks its data connections.", chain=hook),
+        message(
+            "FTP opens another connection for each listing and file, in passive mode to a port that the server chooses."
+            " It counts as RELATED only with the helper nf_conntrack_ftp. Without it a client logs in, and then hangs."
+        ),
+    )
+
+
+def _finding(
+    family: Family, rule: Rule, texts: tuple[Message, Message], shown: Explanation | None, chain: str
+) -> Finding:
+    command = f"{tool_of(family)} -t raw -A {chain} -p tcp --dport 21 -j CT --helper ftp"
+    modules = "nf_nat_ftp" if rule.target_name == "DNAT" else "nf_conntrack_ftp"
+    return Finding(
+        "ftp-without-helper",
+        texts[0],
+        (of_rule(rule),),
+        texts[1],
+        message(
+            "modprobe {module}; {command}. A helper can't read FTP that is encrypted by TLS: then accept a range of"
+            " passive ports, and configure the server to use it.",
+            module=modules,
+            command=command,
+        ),
+        shown,
+        family,
+    )

@@ -1,0 +1,90 @@
+"""Replies of the host that leave by the tunnel of a VPN, though the request came by another interface.
+
+The kernel routes a reply by its destination, not by where the request came from (ip-route(8)). So a VPN that takes the
+default route also takes the replies of the host's services to clients outside: they leave with the address of the other
+interface, and the client gets no reply. Only a routing rule for that address sends them back the way they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.host_traffic import TUNNEL
+from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.host import fib
+from iptsim.host.namespace import Route
+from iptsim.languages import message
+from iptsim.packet import Family, address_text
+from iptsim.question.internet import outside_address
+
+_FULL: dict[Family, int] = {4: 32, 6: 128}
+
+
+def by_tunnel(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, interfaces with a gateway to the internet, whose clients a tunnel keeps from replies."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        main = scene.outside_interface(family)
+        if main is None or not TUNNEL.fullmatch(main.name):
+            continue
+        seen: set[str] = set()
+        for route in scene.host.namespace.routes:
+            name = route.device or ""
+            # the route to the server of the VPN, or a default route that another one replaces
+            leads_out = route.prefix_length in (0, _FULL[family]) and route.gateway is not None
+            if route.family != family or not leads_out or name == main.name or name in seen:
+                continue
+            address = _own_address(scene, family, name)
+            seen.add(name)
+            if address is None:
+                continue
+            way = fib.lookup(
+                scene.host.namespace, family, outside_address(scene.host, family), source=address
+            )
+            if way.device == main.name:
+                yield _finding(scene, family, route, main.name, address)
+
+
+def _own_address(scene: Scene, family: Family, name: str) -> int | None:
+    """Return the host's address on an interface, None if it has none that others can reach."""
+    interface = scene.host.namespace.interfaces.get(name)
+    own = [
+        one.address
+        for one in (interface.addresses if interface is not None else ())
+        if one.family == family and one.scope == "global"
+    ]
+    return own[0] if own else None
+
+
+def _finding(scene: Scene, family: Family, route: Route, tunnel: str, address: int) -> Finding:
+    name, own = route.device or "", address_text(family, address)
+    shown = scene.ask("internet", own, family, proto="tcp", dport=SOME_PORT, **{"in": name})
+    gateway = address_text(family, route.gateway or 0)
+    ip = "ip" if family == 4 else "ip -6"
+    return Finding(
+        "replies-leave-by-vpn",
+        message(
+            "Connections from the internet that arrive on {name} get no reply: the replies leave by {tunnel}.",
+            name=name,
+            tunnel=tunnel,
+        ),
+        (
+            Evidence(tunnel, message("the default route leaves by it")),
+            Evidence(name, message("a route through the gateway {gateway} leaves by it", gateway=gateway)),
+        ),
+        message(
+            "The kernel routes a reply by its destination, wherever the request came from. So the host answers clients"
+            " outside through {tunnel}, with the address {address}, which is not the one of the VPN. Clients of the LAN"
+            " are answered by {name}.",
+            tunnel=tunnel,
+            address=own,
+            name=name,
+        ),
+        message(
+            "Send these replies back by {name}, with a table of its own: {commands}",
+            name=name,
+            commands=f"{ip} route add default via {gateway} dev {name} table 100; {ip} rule add from {own} table 100",
+        ),
+        shown if shown is not None and shown.trace.legs[0].verdict == "ACCEPT" else None,
+        family,
+    )

@@ -1,0 +1,205 @@
+"""Causes that threads of beginners end with: what `iptables -L` hides, FTP, jails, VPN clients, open policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.findings.linting import lint
+
+LISTING = """\
+Chain INPUT (policy {policy})
+target     prot opt source               destination
+{first}ACCEPT     all  --  anywhere             anywhere             ctstate RELATED,ESTABLISHED
+ACCEPT     tcp  --  anywhere             anywhere             tcp dpt:ssh
+ACCEPT     tcp  --  anywhere             anywhere             tcp dpt:http
+ACCEPT     tcp  --  anywhere             anywhere             tcp dpt:https
+
+Chain FORWARD (policy ACCEPT)
+target     prot opt source               destination
+
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source               destination
+"""
+LO = "ACCEPT     all  --  anywhere             anywhere\n"
+
+
+def test_what_a_listing_without_interfaces_opens(tmp_path: Path) -> None:
+    found = lint(tmp_path, LISTING.format(policy="DROP", first=LO))["closed-by-default"]
+    assert str(found.title) == "INPUT blocks new connections from the internet, except: tcp/22,80,443."
+    assert "assumed that INPUT 1 is for lo only, and the others are for all" in str(found.consequence)
+
+
+def test_rules_of_which_none_accepts_everything(tmp_path: Path) -> None:
+    found = lint(tmp_path, LISTING.format(policy="DROP", first=""))["closed-by-default"]
+    assert "except: tcp/22,80,443." in str(found.title)
+    assert "the rules are assumed to be for all of them" in str(found.consequence)
+
+
+UFW = """\
+Chain INPUT (policy DROP)
+target     prot opt source               destination
+ufw-before-input  all  --  anywhere             anywhere
+
+Chain ufw-before-input (1 references)
+target     prot opt source               destination
+ACCEPT     all  --  anywhere             anywhere
+ACCEPT     all  --  anywhere             anywhere             ctstate RELATED,ESTABLISHED
+ufw-user-input  all  --  anywhere             anywhere
+
+Chain ufw-user-input (1 references)
+target     prot opt source               destination
+ACCEPT     tcp  --  anywhere             anywhere             tcp dpt:6881
+"""
+
+
+def test_the_first_rule_of_ufw_is_for_lo(tmp_path: Path) -> None:
+    """Ufw's before.rules: -A ufw-before-input -i lo -j ACCEPT."""
+    found = lint(tmp_path, UFW)["closed-by-default"]
+    assert "except: tcp/6881." in str(found.title)
+    assert "ufw-before-input 1 is for lo only" in str(found.consequence)
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "expected"),
+    [
+        ("ACCEPT", "", True),
+        ("DROP", "", False),
+        ("ACCEPT", "DROP tcp -- anywhere anywhere tcp dpt:23\n", False),
+    ],
+)
+def test_input_that_blocks_nothing(policy: str, more: str, expected: bool, tmp_path: Path) -> None:
+    text = LISTING.format(policy=policy, first="").replace("\nChain FORWARD", f"{more}\nChain FORWARD")
+    assert ("input-blocks-nothing" in lint(tmp_path, text)) is expected
+
+
+JAIL = """\
+$ iptables -S
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-N f2b-sshd
+-A INPUT -p tcp -m multiport --dports {ports} -j f2b-sshd
+{ban}-A f2b-sshd -j RETURN
+"""
+BAN = "-A f2b-sshd -s 198.51.100.77/32 -j REJECT --reject-with icmp-port-unreachable\n"
+
+
+@pytest.mark.parametrize(
+    ("ports", "ban", "expected"), [("22", BAN, True), ("22,2222", BAN, False), ("22", "", False)]
+)
+def test_bans_for_the_usual_port_of_ssh(ports: str, ban: str, expected: bool, tmp_path: Path) -> None:
+    assert ("bans-one-port" in lint(tmp_path, JAIL.format(ports=ports, ban=ban))) is expected
+
+
+FTP = """\
+$ iptables -S
+-P INPUT DROP
+-P FORWARD ACCEPT
+-P OUTPUT {output}
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+{more}"""
+SERVER = "-A INPUT -p tcp -m tcp --dport 21 -j ACCEPT\n"
+CLIENT = (
+    "-A OUTPUT -p udp -m udp --dport 53 -j ACCEPT\n-A OUTPUT -p tcp -m tcp --dport 21 -j ACCEPT\n"
+    "-A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+)
+PASSIVE = "-A INPUT -p tcp -m tcp --dport 50000:50100 -j ACCEPT\n"
+HELPER = (
+    "$ iptables -t raw -S\n-P PREROUTING ACCEPT\n-A PREROUTING -p tcp -m tcp --dport 21 -j CT --helper ftp\n"
+)
+FORWARD = (
+    "$ iptables -t nat -S\n-P PREROUTING ACCEPT\n"
+    "-A PREROUTING -p tcp -m tcp --dport 21 -j DNAT --to-destination 10.9.0.7\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "words"),
+    [
+        ("ACCEPT", SERVER, "INPUT accepts FTP's commands"),
+        ("DROP", CLIENT, "OUTPUT accepts FTP's commands"),
+        ("ACCEPT", FORWARD, "The port forward for FTP"),
+        ("ACCEPT", SERVER + PASSIVE, ""),
+        ("ACCEPT", SERVER + HELPER, ""),
+        ("ACCEPT", "", ""),
+    ],
+)
+def test_data_connections_of_ftp(output: str, more: str, words: str, tmp_path: Path) -> None:
+    found = lint(tmp_path, FTP.format(output=output, more=more)).get("ftp-without-helper")
+    assert (found is not None) is bool(words)
+    if found is not None:
+        assert words in str(found.title)
+
+
+VPN = """\
+$ ip addr
+2: eth1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP
+    inet 192.168.77.61/24 scope global eth1
+3: tun0: <POINTOPOINT,UP,LOWER_UP> mtu 1400 state UNKNOWN
+    inet 10.8.0.6/24 scope global tun0
+$ ip route
+{default}
+192.168.77.0/24 dev eth1 scope link
+10.8.0.0/24 dev tun0 scope link
+{more}
+$ iptables -S
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+"""
+INTO_VPN = "default via 10.8.0.1 dev tun0\n203.0.113.5 via 192.168.77.1 dev eth1"
+HALVES = (
+    "0.0.0.0/1 via 10.8.0.1 dev tun0\n128.0.0.0/1 via 10.8.0.1 dev tun0\ndefault via 192.168.77.1 dev eth1"
+)
+BACK = (
+    "$ ip rule\n0: from all lookup local\n100: from 192.168.77.61 lookup 100\n32766: from all lookup main\n"
+)
+TABLE = "$ ip route show table 100\ndefault via 192.168.77.1 dev eth1 table 100\n"
+
+
+@pytest.mark.parametrize(
+    ("default", "more", "expected"),
+    [
+        (INTO_VPN, "", True),
+        (HALVES, "", True),
+        ("default via 192.168.77.1 dev eth1", "", False),
+        (INTO_VPN, BACK + TABLE, False),
+    ],
+)
+def test_a_vpn_that_takes_the_replies(default: str, more: str, expected: bool, tmp_path: Path) -> None:
+    found = lint(tmp_path, VPN.format(default=default, more=more)).get("replies-leave-by-vpn")
+    assert (found is not None) is expected
+    if found is not None:
+        assert "arrive on eth1 get no reply: the replies leave by tun0" in str(found.title)
+        assert "ip rule add from 192.168.77.61 table 100" in str(found.remedy)
+
+
+WORDS = """\
+$ iptables -S
+-P INPUT DROP
+-P FORWARD DROP
+-P OUTPUT DROP
+-A INPUT -i lo -j ACCEPT
+{more}"""
+
+
+@pytest.mark.parametrize(
+    ("more", "of_containers"),
+    [("", False), ("$ docker ps\nCONTAINER ID   IMAGE   COMMAND   PORTS   NAMES\n", True)],
+)
+def test_who_has_no_containers_reads_nothing_about_them(
+    more: str, of_containers: bool, tmp_path: Path
+) -> None:
+    found = lint(tmp_path, WORDS.format(more=more))
+    told = [f"{found[code].consequence}" for code in ("output-drop", "closed-by-default")]
+    assert [("containers" in text) for text in told] == [of_containers] * 2
+
+
+def test_a_policy_that_no_packet_reaches(tmp_path: Path) -> None:
+    text = "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n{}"
+    assert "forward-drop" in lint(tmp_path, text.format(""))
+    found = lint(tmp_path, text.format("-A FORWARD -j DROP\n"))
+    assert "forward-drop" not in found
+    assert "forward-closed" in found
