@@ -11,7 +11,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule
 from iptsim.explanation.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.base import Target
-from iptsim.extensions.hidden import HiddenTarget, is_gap
+from iptsim.extensions.hidden import HiddenTarget, is_gap, may_translate
 from iptsim.languages import Text, message, message_if, message_joined
 from iptsim.netfilter.trace import ACCEPTS, CONTINUES, KEEPS, Decision, Sent
 
@@ -431,6 +431,11 @@ def _clause(condition: Condition) -> Text:
     return _does(condition, [condition.name], [condition.sent])
 
 
+def _is_nat(rule: Rule | None) -> bool:
+    """Return whether a rule is one of nat, or represents such rules."""
+    return rule is not None and (rule.table == "nat" or may_translate(rule.table, rule.target))
+
+
 def _does(
     condition: Condition, names: Sequence[Text], packets: Sequence[Sent | None], *, every: bool = False
 ) -> Text:
@@ -450,13 +455,13 @@ def _does(
             return message("{rules} keeps the source address", rules=rules)
         case "translates":
             return message("{rules} changes the source address", rules=rules)
-        case "accepts" if condition.rule is not None and condition.rule.table == "nat":
+        case "accepts" if _is_nat(condition.rule):
             return message(
                 "{rules} sends {packet} to a destination where it is accepted", rules=rules, packet=packet
             )
         case "accepts":
             return message("{rules} accepts {packet}", rules=rules, packet=packet)
-        case "blocks" if condition.rule is not None and condition.rule.table == "nat":
+        case "blocks" if _is_nat(condition.rule):
             return message(
                 "{rules} sends {packet} to a destination where it is blocked", rules=rules, packet=packet
             )

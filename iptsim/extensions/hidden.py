@@ -144,6 +144,7 @@ class HiddenTarget(Target):
         scope: the tables of which no rule is shown, if it represents all of them: "tables raw and mangle"; such targets
             have the same effect.
         is_named: the reason names the place of the rule.
+        in_nat: it is in a chain of nftables of type nat.
     """
 
     status: ClassVar[Status] = "unknown"
@@ -154,6 +155,7 @@ class HiddenTarget(Target):
     settle: InstanceOf[Message] | str = ""
     scope: InstanceOf[Message] | str = ""
     is_named: bool = False
+    in_nat: bool = False
 
     def save(self) -> str:
         """Return the text of its options."""
@@ -193,8 +195,10 @@ def is_homeless(matches: Sequence[Match]) -> bool:
 def may_translate(table: str, target: object) -> bool:
     """Return whether a target of which it is not known what it does may translate connections.
 
-    In table nat it does nothing else: iptables accepts no DROP there.
+    In table nat it does nothing else: iptables accepts no DROP there. In a chain of nftables it is assumed not to.
     """
+    if isinstance(target, HiddenTarget) and target.in_nat:
+        return True
     return table == "nat" and isinstance(target, HiddenTarget | UnknownTarget)
 
 

@@ -110,8 +110,6 @@ class Translator:
                 position = 0
                 for statements in self.rules.get(chain, ()):
                     if (gap := gap_of(statements)) is not None:
-                        if self.nat:
-                            return None  # they may translate the packet
                         found.append(NftRule(chain, 0, "", gap=gap))
                         continue
                     position += 1

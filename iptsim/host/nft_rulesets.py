@@ -82,6 +82,7 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
             reason=reason,
             settle=message("the output of {command}", command="nft list ruleset"),
             is_named=True,
+            in_nat=chain.type == "nat",
         )
     if isinstance(target, Jump):
         target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iptsim.host.nft_chains import NftChain
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.kernel import Kernel
 from iptsim.packet import Context
@@ -13,7 +14,9 @@ _LOOPBACK = {4: routing.LOOPBACK4, 6: range(1, 2)}
 def is_filtered(kernel: Kernel, context: Context) -> bool:
     """Return whether any rules could block a packet that is sent elsewhere."""
     programs = kernel.hooks.programs(context.packet.family)
-    return any(name != "nat" for program in programs for name in program.ruleset.tables)
+    if any(name != "nat" for program in programs for name in program.ruleset.tables):
+        return True
+    return any(chain.type != "nat" and chain.effects for chain in _nft_chains(kernel))
 
 
 def source_matters(kernel: Kernel, context: Context) -> bool:
@@ -32,7 +35,17 @@ def _precedes_nat(kernel: Kernel, context: Context) -> bool:
         for name in ("raw", "mangle")
     ]
     chains = [table.chains.get(hooks.PREROUTING) for table in tables if table is not None]
-    return any(chain is None or chain.rules for chain in chains)
+    if any(chain is None or chain.rules for chain in chains):
+        return True
+    early = (
+        one for one in _nft_chains(kernel) if one.type != "nat" and one.hook in ("ingress", "prerouting")
+    )
+    return any(chain.effects for chain in early)
+
+
+def _nft_chains(kernel: Kernel) -> tuple[NftChain, ...]:
+    nftables = kernel.namespace.nftables
+    return nftables.chains if nftables is not None else ()
 
 
 def _bypasses_nat(kernel: Kernel, context: Context) -> bool:

@@ -139,6 +139,13 @@ def _undecided(
     translates = may_translate(prepared.rule.table, target)
     passes = kernel.world.assumed(target.name, prepared.rule)
     stated = passes is not None
+    if translates and prepared.rule.table != "nat":
+        note = message(
+            "Rules of nftables {table} {chain} that are not shown are assumed to drop no packets: it is of type nat.",
+            table=prepared.rule.table,
+            chain=prepared.rule.chain,
+        )
+        kernel.notes.append(note)
     if translates and not stated and hooks.NAT_SIDE[context.hook] == "src":
         if not source_matters(kernel, context) or _decide(kernel, unknown, target.name, prepared.rule, KEEPS):
             return Verdict("CONTINUE", detail=unknown.reason)

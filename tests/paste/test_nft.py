@@ -324,6 +324,48 @@ table ip docker-bridges {
 """
 
 
+_NAT_WITH_GAPS = """# nft list ruleset
+table ip nat {
+  chain pre {
+    type nat hook prerouting priority -100; policy accept;
+    iifname "eth0" tcp dport 8080 dnat to 172.18.0.2:80
+    ...
+  }
+  chain post {
+    type nat hook postrouting priority 100; policy accept;
+    ...
+    oifname "eth0" masquerade
+  }
+}
+table inet fw {
+  chain in {
+    type filter hook input priority 0; policy drop;
+    tcp dport 22 accept
+  }
+  chain fwd {
+    type filter hook forward priority 0; policy drop;
+    ct status dnat accept
+    ct state established accept
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(("port", "verdict"), [(8080, "ACCEPT"), (22, "DEPENDS"), (25, "DEPENDS")])
+def test_rules_of_nat_that_are_not_shown_count_only_for_packets_that_reach_them(
+    port: int, verdict: str
+) -> None:
+    """Chains of type nat, as those of iptables: the first rule that translates a connection ends them."""
+    host = read(_NAT_WITH_GAPS)
+    question = Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": port})
+    trace = walk(host, question)
+    assert trace.verdict == verdict
+    assert {hinge.rule.chain for hinge in trace.hinges if hinge.rule} == (
+        {"pre"} if verdict == "DEPENDS" else set()
+    )
+    assert any("of type nat" in str(note) for note in trace.assumptions)
+
+
 @pytest.mark.parametrize(
     ("sender", "to", "port", "verdict"),
     [
