@@ -90,9 +90,13 @@ def open_ends(table: Table, filtered: str, policies: Collection[str], *, headles
     for chain in table.chains.values():
         if headless and chain.rules and not is_gap(chain.rules[0].target):
             chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
-        if filtered and chain.rules and not (wanted and wanted in chain.name):
-            chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
-            chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line))
+        if filtered and not (wanted and wanted in chain.name):
+            first, last = (
+                (chain.rules[0].line, chain.rules[-1].line) if chain.rules else (chain.line, chain.line)
+            )
+            chain.rules.insert(0, gap(table.name, chain.name, first))
+            if len(chain.rules) > 1:
+                chain.rules.append(gap(table.name, chain.name, last))
         if chain.builtin and chain.name not in policies and chain.rules:
             line = chain.rules[-1].line
             if is_gap(chain.rules[-1].target):

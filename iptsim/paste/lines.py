@@ -85,8 +85,10 @@ _FENCE = re.compile(
 _ENTITY = re.compile(r"&(?:gt|lt|amp|quot|apos|nbsp|ndash|mdash|hellip|#[0-9]+|#x[0-9a-fA-F]+);")
 #: A line that marks an omission.
 _GAP = re.compile(
-    r"(?:\s*\d+\s)?\W*(?:\.{3,}|(?:some |more |other |rest |lines? )*"
-    r"(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped))",
+    r"(?:\s*\d+\s)?\W*(?:\.{3,}|\. \. \.|8<|--more--|and so (?:on|forth)\b"
+    r"|(?:and |many |lots |a few |\d+ )*more(?: rules| lines)?\W*$"
+    r"|(?:some |more |other |the |rest |output |lines? |was |is )*"
+    r"(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped|not shown|left out))",
     re.IGNORECASE,
 )
 
@@ -139,7 +141,7 @@ class Line(NamedTuple):
 
     @property
     def is_gap(self) -> bool:
-        """Whether it marks omitted lines: `...`, `[truncated]`, `<snip>`."""
+        """Whether it marks omitted lines: `...`, `[truncated]`, `<snip>`, `and so on`."""
         return _GAP.match(self.text) is not None
 
 

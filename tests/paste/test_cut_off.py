@@ -124,3 +124,21 @@ def test_a_listing_of_rules_that_ends_before_the_own_chains() -> None:
     )
     assert verdict(text) == "DEPENDS"
     assert verdict(f"{text}-A B -j RETURN\n") == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    "mark", ["...", ". . .", "--More--", "and so on", "(and 12 more)", "[output truncated]", "--8<--"]
+)
+def test_chains_whose_rules_are_left_out(mark: str) -> None:
+    """The command iptables -S prints all chains before the first rule (iptables.c, do_list_rules)."""
+    text = f"-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N web\n-N ssh\n{mark}\n"
+    assert verdict(text) == "DEPENDS"
+    assert verdict(text.replace(mark, "# exit")) == "DROP"
+
+
+@pytest.mark.parametrize(
+    "text", ["iptables -S | grep DROP\n-P INPUT DROP", "iptables-save | grep DROP\n:INPUT DROP [5:300]"]
+)
+def test_a_chain_of_which_a_filter_passes_no_rule(text: str) -> None:
+    """The rules that accept are not among the lines that grep prints."""
+    assert verdict(f"$ sudo {text}\n-A OUTPUT -d 203.0.113.5/32 -j DROP\n") == "DEPENDS"
