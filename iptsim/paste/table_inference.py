@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from iptsim.dump.header import guess_family
-from iptsim.extensions.base import TRANSLATING
+from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.extensions.base import BLOCKING, HOOKS, TRANSLATING
 from iptsim.extensions.registry import find_target
 from iptsim.packet import Family
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem
@@ -25,6 +26,8 @@ _MANGLING = frozenset({"MARK", "CONNMARK", "TCPMSS"})
 _OF_NAT = frozenset(
     {"DOCKER", "DOCKER-INGRESS", "KUBE-SERVICES", "NETAVARK-HOSTPORT-DNAT", "CNI-HOSTPORT-DNAT"}
 )
+#: Built-in chains that are mostly used in nat.
+_NAT_HOOKS = ("PREROUTING", "POSTROUTING")
 #: Chains that kube-proxy has in nat alone.
 _KUBE_NAT = re.compile(r"KUBE-(?:MARK-MASQ|MARK-DROP|(?:SVC|SEP|XLB|EXT|SVL|FW)-)")
 
@@ -61,12 +64,18 @@ def _only_nat(targets: set[str]) -> bool:
     return bool((TARGETS["nat"] | _OF_NAT) & targets) or any(map(_KUBE_NAT.match, targets))
 
 
-def tables_of_rules(items: Sequence[Item]) -> dict[str, list[Item]]:
+def tables_of_rules(items: Sequence[Item], *, mixed: bool = False) -> dict[str, list[Item]]:
     """Return rules without a table by their table, as grep prints those of several.
 
     A rule whose target or chain only one other table has is taken as a rule of that table. If such rules show that
     there are several tables, each of the others is taken as a rule of the table whose chain of that name is usual.
+
+    Args:
+        items: the rules.
+        mixed: `iptables-save | grep` printed them, one table after the other.
     """
+    if mixed:
+        return _tables_in_order(items)
     usual = table_of_rules(items)
     certain = [_certain(item) for item in items]
     is_mixed = not {None, usual}.issuperset(certain) or usual == "mangle"
@@ -76,6 +85,53 @@ def tables_of_rules(items: Sequence[Item]) -> dict[str, list[Item]]:
     for item, table in zip(items, certain, strict=True):
         found.setdefault(table or (_likely(item) if is_mixed else None) or usual, []).append(item)
     return {table: own for table, own in found.items() if own}
+
+
+def _tables_in_order(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """Return the lines that a filter left of a whole dump by their table.
+
+    A rule of a chain that is not built in is in the table of the rules that jump there. If they are in several tables,
+    or not shown, it accepts and blocks in filter, and else is in the table of the line before.
+    """
+    headings = dict(_tables_of_headings(items))
+    found: dict[str, list[Item]] = {}
+    called: dict[str, set[str]] = {}
+    table, headed = "filter", ""
+    for number, item in enumerate(items):
+        name = item.words[1].text if isinstance(item, CommandItem) and len(item.words) > 1 else ""
+        headed = headings.get(number, headed)
+        if number in headings or (name in _NAT_HOOKS and name in BUILTIN_CHAINS.get(headed, ())):
+            table = headed
+        elif name in _OF_NAT and _target(item) == "RETURN":
+            table = "nat"
+        elif name not in HOOKS and len(called.get(name, ())) == 1:
+            (table,) = called[name]
+        elif name not in HOOKS and _target(item) in ("ACCEPT", *BLOCKING):
+            table = "filter"
+        else:
+            table = _likely(item) or table
+        table = _certain(item) or table
+        found.setdefault(table, []).append(item)
+        called.setdefault(_target(item), set()).add(table)
+    return found
+
+
+def _tables_of_headings(items: Sequence[Item]) -> Iterator[tuple[int, str]]:
+    """Yield the numbers of the built-in chains that a dump declares, and their tables.
+
+    Those of one table follow each other in the order in which a packet traverses them; before Linux 2.6.36, nat had
+    OUTPUT as its last one.
+    """
+    run: dict[int, str] = {}
+    for number, item in enumerate((*items, None)):
+        name = item.name if isinstance(item, ChainItem) else ""
+        names = (*run.values(), name)
+        ordered = name in HOOKS and [*names] == sorted({*names}, key=HOOKS.index)
+        if run and not ordered and names != ("PREROUTING", "POSTROUTING", "OUTPUT"):
+            yield from ((at, table_of(names[:-1], ())) for at in run)
+            run = {}
+        if name in HOOKS:
+            run[number] = name
 
 
 def _certain(item: Item) -> str | None:
@@ -95,7 +151,7 @@ def _likely(item: Item) -> str | None:
     chain = item.words[1].text if isinstance(item, CommandItem) and len(item.words) > 1 else ""
     if chain in ("INPUT", "FORWARD", "OUTPUT"):
         return "mangle" if _target(item) in _MANGLING else "filter"
-    if chain in ("PREROUTING", "POSTROUTING"):
+    if chain in _NAT_HOOKS:
         # nat's chains may not drop
         return "mangle" if _target(item) in _MANGLING else "raw" if _target(item) == "DROP" else "nat"
     return None

@@ -328,21 +328,23 @@ class _Reader:
         )
         family = family_of_text(program, self.texts)
         given = self.command.option("-t", "--table") if self.command else None
+        of_all_tables = program is not None and program.endswith("tables-save") and given is None
         self._mark_cut_listing()
         self._mark_end()
         self.pieces[-1].cut |= self.named and (self.headed or self.lines[self.last].is_gap)
         for rules in list(self.pieces):
             rules.family = family
             rules.filtered = self.command.filtered if self.command else ""
-            if program is not None and program.endswith("tables-save") and given is None:
+            if of_all_tables:
                 rules.searched = grepped(rules.filtered)
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
             rules.backend = rules.backend or backend_of(self.command)
             rules.printed = not rules.named or self.program is not None or _is_addition(rules)
             if not rules.table:
                 rules.table = given if given in BUILTIN_CHAINS else table_of_rules(rules.items)
-                if rules.fragment and given not in BUILTIN_CHAINS:
-                    self._split(rules)
+                mixed = of_all_tables and bool(rules.filtered)
+                if (rules.fragment or mixed) and given not in BUILTIN_CHAINS:
+                    self._split(rules, mixed=mixed)
         form, tables = self._form(), ", ".join(dict.fromkeys(rules.table for rules in self.pieces))
         return Segment(
             form,
@@ -354,9 +356,9 @@ class _Reader:
             self.pieces[0].table if len(self.pieces) == 1 else None,
         )
 
-    def _split(self, rules: Rules) -> None:
+    def _split(self, rules: Rules, *, mixed: bool) -> None:
         """Put the rules of each table into a piece of its own."""
-        (rules.table, first), *others = tables_of_rules(rules.items).items()
+        (rules.table, first), *others = tables_of_rules(rules.items, mixed=mixed).items()
         at = self.pieces.index(rules) + 1
         self.pieces[at:at] = [replace(rules, table=table, items=items) for table, items in others]
         rules.items = first

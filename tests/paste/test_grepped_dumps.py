@@ -1,0 +1,66 @@
+"""Lines that grep left of a whole dump: the table of each is that of the captured host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from iptsim.extensions.hidden import is_gap
+from iptsim.sources import loads_host
+from tests.test_captures import FIXTURES
+
+OLD = """\
+$ sudo iptables-save | grep ACCEPT
+:PREROUTING ACCEPT [120:7200]
+:POSTROUTING ACCEPT [40:2400]
+:OUTPUT ACCEPT [40:2400]
+:OUTPUT ACCEPT [900:88000]
+-A INPUT -i lo -j ACCEPT
+-A gate -p tcp -m tcp --dport 22 -j ACCEPT
+"""
+
+
+def _rules(dump: str) -> Iterator[tuple[str, str]]:
+    """Yield the rules of a dump, and their tables."""
+    table = ""
+    for line in dump.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith("-A"):
+            yield line, table
+
+
+@pytest.mark.parametrize(
+    "name", ["docker-28.5/published", "docker-20.10/published", "hosts/ufw-docker-28.5", "hosts/fail2ban"]
+)
+def test_the_tables_of_the_lines_that_grep_prints(name: str) -> None:
+    dump = (FIXTURES / name / "iptables-save.txt").read_text()
+    dump = re.sub(r"(?m)^\[\d+:\d+\] ", "", dump)
+    known = {*_rules(dump)}
+    for word in ("ACCEPT", "DROP", "RETURN", "docker0", "eth0", "8080"):
+        expected = {(line, table) for line, table in known if word in line}
+        if not expected:
+            continue
+        lines = [line for line in dump.splitlines() if word in line]
+        host = loads_host("\n".join((f"$ sudo iptables-save | grep {word}", *lines, "")))
+        read = {(rule.text, rule.table) for rule in host.rulesets[4].rules() if not is_gap(rule.target)}
+        assert expected <= read
+        # besides them, jumps to chains of known programs are assumed
+        assert not {text for text, _ in read - known if word in text}
+
+
+def test_the_policies_of_several_tables() -> None:
+    """Before Linux 2.6.36, nat had no INPUT, and iptables-save printed OUTPUT last."""
+    tables = loads_host(OLD).rulesets[4].tables
+    assert {chain.name for chain in tables["nat"].chains.values() if chain.declared} == {
+        "PREROUTING", "POSTROUTING", "OUTPUT",
+    }  # fmt: skip
+    assert {chain.name for chain in tables["filter"].chains.values()} == {
+        "INPUT",
+        "FORWARD",
+        "OUTPUT",
+        "gate",
+    }
+    assert [chain.name for chain in tables["filter"].chains.values() if chain.declared] == ["OUTPUT"]
