@@ -90,13 +90,18 @@ def read_file(path: str | Path) -> bytes:
     """
     with open_regular(path) as stream:
         try:
-            return bounded(stream, str(path))
+            return bounded(stream, str(path), os.fstat(stream.fileno()).st_size)
         except OSError as error:
             raise CaptureError(message("{path}: {error}", path=str(path), error=fault_of(error))) from None
 
 
-def bounded(stream: IO[bytes], name: str) -> bytes:
+def bounded(stream: IO[bytes], name: str, expected: int = 0) -> bytes:
     """Return the rest of a stream.
+
+    Args:
+        stream: the stream.
+        name: its name, for the error.
+        expected: its size in bytes, as far as it is known; saves time only.
 
     Raises:
         CaptureError: it is larger than :data:`FILE_LIMIT`.
@@ -105,9 +110,10 @@ def bounded(stream: IO[bytes], name: str) -> bytes:
     pieces: list[bytes] = []
     left = FILE_LIMIT + 1
     # a piece at a time: a stream allocates memory for the whole requested size
-    while left and (piece := stream.read(min(left, MIB))):
+    while left and (piece := stream.read(min(left, max(expected, MIB)))):
         pieces.append(piece)
         left -= len(piece)
+        expected = 0
     check_size(FILE_LIMIT + 1 - left, name)
     return b"".join(pieces)
 

@@ -14,7 +14,7 @@ from iptsim.dump.open_tables import Tables
 from iptsim.dump.rule_lines import RuleLines
 from iptsim.dump.ruleset import Ruleset
 from iptsim.dump.syntax import read_line
-from iptsim.dump.text import WANTED, clean, decode
+from iptsim.dump.text import WANTED, clean, decode, reject_listing
 from iptsim.errors import DumpSyntaxError, Span
 from iptsim.extensions.listing import ListingForm
 from iptsim.languages import message
@@ -129,6 +129,8 @@ class _Reader:
             self.complaints.add(self.complaints.error(message("no line belongs to a dump"), 1, hint=WANTED))
         if not self.onto:
             self.ruleset.trailer = tuple(self.tables.comments)
+        if self.complaints.errors and not self.lenient:
+            reject_listing(text, self.source)
         self.complaints.close()
         return self.ruleset
 

@@ -78,16 +78,6 @@ def clean(text: str, complaints: Complaints, lenient: bool) -> str:
             )
         complaints.warn(number, message("this line and others ended with a carriage return"))
         text = text.replace("\r\n", "\n")
-    # searching for the word first is much faster
-    shown = _SHOWN.search(text) if "Chain " in text and not lenient else None
-    if shown:
-        number = text.count("\n", 0, shown.start()) + 1
-        raise DumpSyntaxError(
-            message("this is the output of iptables -L, which omits parts of the rules"),
-            Span(complaints.source, number, 0, len(shown.group())),
-            text[shown.start() :].partition("\n")[0],
-            WANTED,
-        )
     indented = _INDENTED.search(text) if lenient else None
     if indented:
         complaints.warn(
@@ -95,3 +85,19 @@ def clean(text: str, complaints: Complaints, lenient: bool) -> str:
         )
         text = _INDENTED.sub("", text)
     return text
+
+
+def reject_listing(text: str, source: str) -> None:
+    """Reject the output of `iptables -L` as a whole; its lines are none of a dump.
+
+    Raises:
+        DumpSyntaxError: the text contains such output.
+    """
+    shown = _SHOWN.search(text)
+    if shown:
+        raise DumpSyntaxError(
+            message("this is the output of iptables -L, which omits parts of the rules"),
+            Span(source, text.count("\n", 0, shown.start()) + 1, 0, len(shown.group())),
+            text[shown.start() :].partition("\n")[0],
+            WANTED,
+        )
