@@ -14,6 +14,7 @@ from iptsim.host.nft_chains import NftProxy
 from iptsim.host.nft_connection import (
     ARRIVING,
     BRIDGE,
+    OF_IP,
     connection_options,
     each,
     fib_options,
@@ -48,6 +49,7 @@ from iptsim.host.nft_values import (
     has_bits_of,
     has_host_bits,
     is_limited,
+    keys_of,
     plain,
     ports,
     protocol_named,
@@ -149,6 +151,8 @@ class Conditions(Restrictions):
 
     def of(self, left: Any, op: str, right: Any) -> list[str] | None:
         """Return alternative options, one of which must match: empty if no packet can match, None if unknown."""
+        if self.hook.startswith(BRIDGE) and not OF_IP.isdisjoint(keys_of(left)):
+            return None
         if op in _COMPARISONS:
             span = compared(op, right)
             return self.of(left, "==", span) if span is not None else None

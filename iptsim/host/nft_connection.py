@@ -24,6 +24,8 @@ _TUPLE = {
 ARRIVING = frozenset({"prerouting", "input", "forward"})
 #: What precedes the hook of a chain of a bridge.
 BRIDGE = "bridge "
+#: What a bridge has in another way than the host's IP stack: connections, routes, and how a packet is rejected.
+OF_IP = frozenset({"ct", "ct count", "fib", "notrack", "reject", "rt", "socket", "synproxy", "tproxy"})
 #: Types of addresses. To iptables, local addresses of IPv6 are unicast too (xt_addrtype.c); to nft no address is both.
 _TYPES: dict[Family, frozenset[str]] = {
     4: frozenset({

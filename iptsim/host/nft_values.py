@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -251,3 +251,14 @@ def shown_field(expression: Any) -> str:
         return ""
     words = [str(about[name]) for name in ("protocol", "key", "field") if name in about]
     return " ".join([kind, *words] if kind not in ("payload",) else words)
+
+
+def keys_of(value: Any) -> Iterator[str]:
+    """Yield the keys of all JSON objects in a statement."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from keys_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys_of(inner)

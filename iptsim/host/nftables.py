@@ -23,10 +23,10 @@ from iptsim.host.nft_chains import (
     NftRule,
     NftRuleset,
 )
-from iptsim.host.nft_connection import BRIDGE
+from iptsim.host.nft_connection import BRIDGE, OF_IP
 from iptsim.host.nft_rules import GAP, Translator, gap_of
 from iptsim.host.nft_text import rule_text
-from iptsim.host.nft_values import gives_limits
+from iptsim.host.nft_values import gives_limits, keys_of
 from iptsim.packet import Family
 
 #: Statements that neither end a packet's path through the hooks nor change it for later rules.
@@ -44,8 +44,6 @@ _ENDS = frozenset({"accept", "drop", "reject", "queue", "return", "goto"})
 _TRACKING = frozenset(
     {"ct", "ct count", "ct helper", "ct timeout", "dnat", "masquerade", "redirect", "snat", "synproxy"}
 )
-#: What a bridge has in another way than the host's IP stack: connections, routes, and how a packet is rejected.
-_OF_IP = frozenset({"ct", "ct count", "fib", "notrack", "reject", "rt", "socket", "synproxy", "tproxy"})
 #: Statements that translate the source of packets.
 _LEAVING = frozenset({"masquerade", "snat"})
 #: The name of one interface (dev_valid_name, net/core/dev.c), without what would be a pattern or a set.
@@ -156,7 +154,7 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
                 positions[place] = positions.get(place, 0) + 1
                 listing = listings.setdefault(place[:2], NftListing())
                 listing.rules[item.rule.chain, positions[place]] = _listed(item.rule, rules[place][-1])
-            if any(_TRACKING & set(_keys(statement)) for statement in item.rule.expr):
+            if any(_TRACKING & set(keys_of(statement)) for statement in item.rule.expr):
                 tracked |= _FAMILIES.get(item.rule.family, frozenset())
             changing |= {(*place[:2], name) for name in _updated(item.rule.expr)}
         elif (found := item.map or item.set) is not None:
@@ -261,23 +259,13 @@ def _translated(
 
 
 def _needs_ip(rule: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a rule of a bridge asks for, or does, what belongs to the host's IP stack."""
-    return any(not _OF_IP.isdisjoint(_keys(statement)) for statement in rule)
+    """Return whether a rule of a bridge does what belongs to the host's IP stack; conditions on that are unknown."""
+    done = (statement for statement in rule if "match" not in statement)
+    return any(not OF_IP.isdisjoint(keys_of(statement)) for statement in done)
 
 
 def _devices(value: str | list[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value or ())
-
-
-def _keys(value: Any) -> Iterator[str]:
-    """Yield the keys of all JSON objects in a statement."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield str(key)
-            yield from _keys(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _keys(inner)
 
 
 class _Effects:

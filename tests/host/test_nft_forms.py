@@ -187,5 +187,6 @@ def test_chains_of_bridges() -> None:
     assert of_bridge({"match": {"op": "==", "left": kind, "right": "arp"}}, _DROP) == []
     assert of_bridge(_meta("iifname", "==", "veth0"), _DROP) == ["-j DROP iifname"]
     assert of_bridge(_meta("pkttype", "==", "host"), _DROP) == ["-j DROP pkttype"]
-    assert of_bridge({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "new"}}, _DROP) is None
+    new = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "new"}}
+    assert of_bridge(new, _DROP) == ["-j DROP ct state"]
     assert of_bridge({"reject": None}) is None

@@ -69,14 +69,15 @@ def router(dump: str, *, sysctls: dict[str, str] | None = None, family: Family =
 
 
 def nft_router(base: dict[str, Any], *statements: dict[str, Any]) -> Host:
-    """A router without rules of iptables, and with one rule in a base chain of nftables, in table ip t.
+    """A router without rules of iptables, and with one rule in a base chain of nftables, in table ip t by default.
 
     Args:
         base: the chain's name, type, hook and priority, as in libnftables-json(5).
         statements: the rule's.
     """
-    rule = {"family": "ip", "table": "t", "chain": base["name"], "expr": list(statements)}
-    entries = [{"chain": {"family": "ip", "table": "t", **base}}, {"rule": rule}]
+    place = {"family": base.get("family", "ip"), "table": "t"}
+    rule = {**place, "chain": base["name"], "expr": list(statements)}
+    entries = [{"chain": {**place, **base}}, {"rule": rule}]
     host = router("")
     host.namespace.nftables = read_nftables(RulesetEntry.model_validate({"nftables": entries}))
     return host

@@ -17,7 +17,7 @@ from iptsim.host.model import Host
 from iptsim.netfilter.trace import Trace
 from iptsim.packet import Family
 from tests.kernel.cases import FOLDER, load_case
-from tests.netfilter.hosts import ask, dump, number, route_of, router
+from tests.netfilter.hosts import ask, dump, nft_router, number, route_of, router
 
 SWITCHED = ["filter:FORWARD:1=ACCEPT"]
 
@@ -157,3 +157,36 @@ def test_docker_is_not_named_where_there_is_none(family: str, tmp_path: Path) ->
     answer = explain(host, f"{guest}0", f"{guest}1", proto="udp", dport=53)
     assert answer.reason.code == "bypasses-iptables"
     assert "icc" not in answer.reason.text
+
+
+_ESTABLISHED = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "established"}}
+
+
+def _port(number: int) -> dict[str, object]:
+    left = {"payload": {"protocol": "tcp", "field": "dport"}}
+    return {"match": {"op": "==", "left": left, "right": number}}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "verdict"),
+    [
+        ([_port(80)], "DROP"),
+        # whether a bridge tracks connections depends on its own rules, so their states are unknown
+        ([_ESTABLISHED], "DEPENDS"),
+        ([_port(81), _ESTABLISHED], "ACCEPT"),
+        ([_port(80), _ESTABLISHED], "DEPENDS"),
+    ],
+)
+def test_only_what_meets_a_condition_on_connections_depends_on_it(
+    conditions: list[dict[str, object]], verdict: str
+) -> None:
+    base = {
+        "family": "bridge",
+        "name": "c",
+        "type": "filter",
+        "hook": "forward",
+        "prio": 0,
+        "policy": "accept",
+    }
+    host = nft_router(base, *conditions, {"drop": None})
+    assert ask(host, sender="a", to="10.9.0.3", dport=80, reply=False).verdict == verdict
