@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.explanation.reason import Reason
+from iptsim.explanation.usual import usual_verdict
 from iptsim.extensions.hidden import SHOW, SHOW_BOTH, SHOW_IPV6, HiddenTarget
 from iptsim.languages import Message, Text, message, message_joined, message_sentence, message_sentences
 from iptsim.netfilter.steps import Step
@@ -28,7 +29,7 @@ def depends(trace: Trace) -> Reason:
     elif rule is not None:
         step = next((step for leg in trace.legs for step in leg.steps if step.rule is rule), None)
         step = step or Step("", "", rule.table, rule.chain, rule)
-    advice = _advice(hinges, trace.legs[0].packet.family)
+    advice = message_sentences(usual_verdict(trace), _advice(hinges, trace.legs[0].packet.family))
     text, more = _on(hinges), len(_different(hinges)) - _SHOWN
     if more > 0:
         text = message("It depends on {on}, and {count} more.", on=text, count=more)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.hidden import Hidden, is_gap
+from iptsim.explanation.usual import FOR_LO, hides_interfaces, is_usually_for_lo
+from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.native_chains import (
@@ -18,8 +19,8 @@ from iptsim.findings.native_chains import (
     inserting,
     name_of,
 )
-from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene, as_shown
-from iptsim.findings.variants import FOR_LO, with_usual_interfaces
+from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene
+from iptsim.findings.variants import with_usual_interfaces
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.rule_owners import authorship
@@ -76,7 +77,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
 
 def _at_first_sight(scene: Scene, family: Family) -> Scene | None:
     """Return a host as people read a listing that hides interfaces, if INPUT certainly blocks there; else None."""
-    if not any(map(_hides_interfaces, _under_input(scene, family))):
+    if not any(map(hides_interfaces, _under_input(scene, family))):
         return None
     rulesets = {**scene.host.rulesets, family: with_usual_interfaces(scene.host.rulesets[family])}
     usual = Scene(replace(scene.host, rulesets=rulesets))
@@ -90,17 +91,13 @@ def _under_input(scene: Scene, family: Family) -> Iterator[Rule]:
         yield from scene.rules(family, "filter", name)
 
 
-def _hides_interfaces(rule: Rule) -> bool:
-    return any(isinstance(match, Hidden) and match.is_interfaces for match in rule.matches)
-
-
 def _hiding(scene: Scene, family: Family) -> Message:
     """Return what is assumed about the interfaces that a listing hides."""
     wide = [
         f"{rule.chain} {rule.position}"
         for name in FOR_LO
         for rule in scene.rules(family, "filter", name)
-        if _hides_interfaces(rule) and _is_wide(rule)
+        if is_usually_for_lo(rule)
     ]
     if not wide:
         return message(
@@ -110,11 +107,6 @@ def _hiding(scene: Scene, family: Family) -> Message:
         "iptables -L hides interfaces without -v; assumed that {rules} is for lo only, and the others are for all.",
         rules=", ".join(wide),
     )
-
-
-def _is_wide(rule: Rule) -> bool:
-    """Return whether a rule accepts every packet, as far as a listing shows."""
-    return rule.target_name == "ACCEPT" and len(rule.matches) == 1 and as_shown(rule).is_unconditional
 
 
 def closed_by_chain(scene: Scene) -> Iterator[Finding]:

@@ -6,13 +6,11 @@ from dataclasses import replace
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table, tool_of
+from iptsim.explanation.usual import hides_interfaces, is_usually_for_lo
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.nft_commands import after_nft
 from iptsim.host.model import Host
 from iptsim.packet import Family
-
-#: Chains in which a rule that accepts everything is usually for lo; ufw's before.rules have it in the second one.
-FOR_LO = ("INPUT", "ufw-before-input")
 
 
 def without_rules(name: str, ruleset: Ruleset) -> Ruleset:
@@ -39,13 +37,11 @@ def with_usual_interfaces(ruleset: Ruleset) -> Ruleset:
 
 
 def _with_usual_interface(rule: Rule) -> Rule:
-    shown = tuple(one for one in rule.matches if not (isinstance(one, Hidden) and one.is_interfaces))
-    if len(shown) == len(rule.matches):
+    if not hides_interfaces(rule):
         return rule
-    without = replace(rule, matches=shown)
-    if rule.chain not in FOR_LO or rule.target_name != "ACCEPT" or not without.is_unconditional:
-        return without
-    return replace(without, parameters=rule.parameters.model_copy(update={"in_interface": "lo"}))
+    shown = tuple(one for one in rule.matches if not (isinstance(one, Hidden) and one.is_interfaces))
+    only = {"in_interface": "lo"} if is_usually_for_lo(rule) else {}
+    return replace(rule, matches=shown, parameters=rule.parameters.model_copy(update=only))
 
 
 def with_open_output(ruleset: Ruleset) -> Ruleset:

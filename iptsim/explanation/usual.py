@@ -1,0 +1,77 @@
+"""What happens to a packet if a listing that hides interfaces means what it usually does.
+
+`iptables -L` shows interfaces only with -v. Nearly always a rule of INPUT that seems to accept everything is for lo,
+and the others name no interface. The verdict stays open; this says what it is if that holds.
+"""
+
+from __future__ import annotations
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation.places import place_of, place_of_step
+from iptsim.extensions.base import Match
+from iptsim.extensions.hidden import Hidden
+from iptsim.languages import Message, message, message_joined
+from iptsim.netfilter.trace import Decision, Trace
+
+#: Chains in which a rule that accepts everything is usually for lo; ufw's before.rules have it in the second one.
+FOR_LO = ("INPUT", "ufw-before-input")
+
+
+def hides_interfaces(rule: Rule) -> bool:
+    """Return whether the interfaces of a rule are not shown."""
+    return any(isinstance(match, Hidden) and match.is_interfaces for match in rule.matches)
+
+
+def is_wide(rule: Rule) -> bool:
+    """Return whether a rule has no condition but the interfaces that are not shown."""
+    only = len(rule.matches) == 1 and hides_interfaces(rule)
+    return only and not rule.parameters.has_predicates
+
+
+def is_usually_for_lo(rule: Rule) -> bool:
+    """Return whether a rule seems to accept everything, but most probably is for lo."""
+    return rule.chain in FOR_LO and rule.target_name == "ACCEPT" and is_wide(rule)
+
+
+def usual_verdict(trace: Trace) -> Message | str:
+    """Return the verdict if hidden interfaces are the usual ones; "" if it also depends on something else."""
+    if trace.legs[0].sender == "host":
+        return ""
+    for way in trace.branches:
+        if way.decisions and all(map(_is_usual, way.decisions)):
+            return _sentence(way)
+    return ""
+
+
+def _is_usual(decision: Decision) -> bool:
+    """Return whether a branch decides about the interfaces of a rule as they usually are."""
+    rule = decision.rule
+    if rule is None or decision.unknown.key[:1] != ("interfaces",):
+        return False
+    if is_usually_for_lo(rule):
+        return not decision.value
+    unsure = is_wide(rule) and rule.chain in ("FORWARD", "OUTPUT")
+    return decision.value and not unsure and all(map(_is_known, rule.matches))
+
+
+def _is_known(match: Match) -> bool:
+    return match.status == "exact" or (isinstance(match, Hidden) and match.is_interfaces)
+
+
+def _sentence(way: Trace) -> Message:
+    step = way.deciding_leg.deciding
+    verdict = (
+        message("{verdict} ({place})", verdict=way.verdict, place=place_of_step(step))
+        if step is not None and step.table is not None
+        else way.verdict
+    )
+    wide = dict.fromkeys(
+        place_of(one.rule) for one in way.decisions if one.rule and is_usually_for_lo(one.rule)
+    )
+    if not wide:
+        return message("If the rules are for all interfaces, as is usual: {verdict}.", verdict=verdict)
+    return message(
+        "If {rules} is for lo only, and the others are for all interfaces, as is usual: {verdict}.",
+        rules=message_joined(", ", list(wide)),
+        verdict=verdict,
+    )
