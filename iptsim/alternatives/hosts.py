@@ -18,6 +18,7 @@ from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import BRIDGE_NF, Interface, InterfaceAddress, Namespace, Route, prefix_mask
 from iptsim.packet import BITS, FAMILIES, Family
+from iptsim.paste.docker_nft import with_docker
 
 
 def rebuilt(host: Host, before: DockerHost, after: DockerHost) -> Host:
@@ -61,6 +62,7 @@ class _Rebuilding:
             interfaces=self.interfaces,
             routes=[self._route(route) for route in host.namespace.routes],
             sysctls=self.sysctls,
+            nftables=with_docker(host.namespace.nftables, after),
         )
         self._shared(namespace)
         networks = {

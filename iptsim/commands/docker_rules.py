@@ -1,4 +1,4 @@
-"""`iptsim docker-rules`: the rules that dockerd writes for its settings, printed like iptables-save."""
+"""`iptsim docker-rules`: the rules that dockerd writes for its settings, printed like iptables-save or nft."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EPILOG = message(
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = say("print the rules that dockerd writes for its settings, in iptables-save format")
+    text = say("print the rules that dockerd writes for its settings, as iptables-save or nft prints them")
     parser = add_command(commands, "docker-rules", run, text, epilog=str(_EPILOG))
     add_source(parser)
     parser.add_argument(
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the rules and return the exit status."""
-    from iptsim.docker.dockerd.rulesets import rules_for
+    from iptsim.docker.dockerd.rulesets import nft_table, rules_for
     from iptsim.docker.sources.files import read_settings
     from iptsim.docker.sources.flag_changes import changed
     from iptsim.dump.writer import dumps
@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
                 )
             )
     docker = changed(settings.docker, arguments.changes)
+    if docker.uses_nftables and not arguments.in_place:
+        return _print(nft_table(docker, arguments.family), arguments.family)
     base = None
     if arguments.in_place:
         base = settings.host.rulesets.get(arguments.family) if settings.host is not None else None
@@ -73,8 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
                 )
             )
     text = dumps(rules_for(docker, arguments.family, base=base, before=settings.docker))
+    return _print(text, arguments.family)
+
+
+def _print(text: str, family: int) -> int:
     if not text:
-        print(f"iptsim: with these settings dockerd writes no IPv{arguments.family} rules", file=sys.stderr)
+        print(f"iptsim: with these settings dockerd writes no IPv{family} rules", file=sys.stderr)
     # rules of others may contain control characters: a terminal gets them escaped, a file unchanged
     sys.stdout.write("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
     return ANSWERED

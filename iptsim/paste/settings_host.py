@@ -25,6 +25,7 @@ from iptsim.host.namespace import Namespace
 from iptsim.languages import message, text_of
 from iptsim.packet import Family, address_text, protocol_name
 from iptsim.paste.docker_bridges import docker_bridges
+from iptsim.paste.docker_nft import with_docker
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Listed, Settings
 from iptsim.paste.unread_settings import forget_unread
@@ -60,6 +61,7 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
     guesses = _assumed_subnets(settings)
     docker = _docker(settings, source)
     host = started(docker, source, namespace, files)
+    host.namespace.nftables = with_docker(host.namespace.nftables, docker)
     host.assumptions += unread
     host.assumptions += (
         message("The subnet of {network} is {subnet}: a guess from an address.", network=name, subnet=subnet)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
+from iptsim.docker.dockerd import nft_templates
 from iptsim.docker.dockerd.gateway import gateways, joins
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.port_order import exposed, publications
-from iptsim.docker.dockerd.templates import RuleTemplate
+from iptsim.docker.dockerd.templates import Layout, RuleTemplate
 from iptsim.docker.dockerd.written_rules import Origin, WrittenRule, WrittenRules
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Ingress, Publication
 from iptsim.host.containers import Endpoint, Link
@@ -31,13 +32,25 @@ def write(docker: DockerHost, family: Family) -> WrittenRules:
     return _Replay(docker, family).written()
 
 
+def write_nft(docker: DockerHost, family: Family) -> WrittenRules:
+    """Return the rules that dockerd writes with nftables, by chain; none if its backend is iptables."""
+    if not (docker.uses_nftables and docker.protects(family)):
+        return WrittenRules(family, {}, forward_drop=False)
+    return _Replay(docker, family, nft_templates.LAYOUT).started()
+
+
 class _Replay:
     """A daemon at work: the templates of its layout applied in the order of events."""
 
-    def __init__(self, docker: DockerHost, family: Family) -> None:
+    def __init__(self, docker: DockerHost, family: Family, layout: Layout | None = None) -> None:
         self.docker = docker
         self.family = family
-        self.layout = LAYOUTS[docker.engine.generation]
+        self.layout = layout or LAYOUTS[docker.engine.generation]
+        self.common = {
+            "ip": "ip" if family == 4 else "ip6",
+            "loopback": _LOOPBACK[family],
+            "icmp": _ICMP[family],
+        }
         self.chains: dict[tuple[str, str], list[WrittenRule]] = {}
         #: the rules of each chain by their text
         self.present: dict[tuple[str, str], dict[str, WrittenRule]] = {}
@@ -66,6 +79,10 @@ class _Replay:
             for place in self.layout.chains:
                 self.chains[place] = []
                 self.present.pop(place, None)
+        return self.started()
+
+    def started(self) -> WrittenRules:
+        """Start the daemon, then the containers, and return the rules."""
         self._start(self.docker.networks)
         self._run()
         return WrittenRules(self.family, self.chains, self._drops())
@@ -76,12 +93,11 @@ class _Replay:
             self.chains.setdefault(place, [])
         if self.family in self.layout.user_chain:
             self.chains.setdefault(("filter", "DOCKER-USER"), [])
-        values = {"loopback": _LOOPBACK[self.family]}
-        self._apply(self.layout.start, self.met, values, Origin())
-        self._apply(self.layout.settled, self.met, values, Origin())
+        self._apply(self.layout.start, self.met, {}, Origin())
+        self._apply(self.layout.settled, self.met, {}, Origin())
         for network in networks:
             self._network(network)
-            self._apply(self.layout.settled, self.met, values, Origin())
+            self._apply(self.layout.settled, self.met, {}, Origin())
 
     def _run(self) -> None:
         """Start the containers."""
@@ -102,7 +118,7 @@ class _Replay:
     def _publish_services(self, ingress: Ingress) -> None:
         """Open the ports that services of the swarm publish on this node."""
         self._apply(self.layout.ingress, self.met, {"bridge": ingress.bridge}, Origin())
-        self._apply(self.layout.settled, self.met, {"loopback": _LOOPBACK[self.family]}, Origin())
+        self._apply(self.layout.settled, self.met, {}, Origin())
         for number, port in ingress.ports:
             proto = protocol_name(number)
             values = {"proto": proto, "host_port": str(port), "target": f"{ingress.address}:{port}"}
@@ -146,21 +162,23 @@ class _Replay:
     ) -> None:
         network = self.docker.network(origin.network)
         default = network is None or network.default
+        filled = {**self.common, **values}
         for template in templates:
             if not template.applies(met):
                 continue
             setting = template.setting_on(default=default)
             made_for = Origin(setting, origin.network, origin.container, origin.port, origin.link)
-            made = WrittenRule(template.table, template.chain, template.fill(values), template, made_for)
-            chain = self.chains.setdefault((template.table, template.chain), [])
-            there = self.present.setdefault((template.table, template.chain), {})
+            place = template.place(filled)
+            made = WrittenRule(*place, template.fill(filled), template, made_for)
+            chain = self.chains.setdefault(place, [])
+            there = self.present.setdefault(place, {})
             present = there.get(made.text)
             if present is not None:
                 if template.operation != "top":
                     continue
                 chain.remove(present)
             there[made.text] = made
-            chain.insert(len(chain) if template.operation == "append" else 0, made)
+            chain.insert(template.index([one.template for one in chain]), made)
 
     # -- networks ----------------------------------------------------------------------------------
 
@@ -182,8 +200,6 @@ class _Replay:
             "bridge": network.bridge,
             "subnet": str(network.subnet(self.family) or ""),
             "snat": network.snat.get(self.family, ""),
-            "loopback": _LOOPBACK[self.family],
-            "icmp": _ICMP[self.family],
         }
         self._apply(
             self.layout.network, self._network_conditions(network), values, Origin(network=network.name)
@@ -199,7 +215,12 @@ class _Replay:
         address = endpoint.address(self.family)
         if address is None:
             return
-        values = {"bridge": network.bridge, "address": self._host_address(address)}
+        own = [f'"{name}"' for name in sorted((network.bridge, *network.trusted))]
+        values = {
+            "bridge": network.bridge,
+            "address": self._host_address(address),
+            "own": own[0] if len(own) == 1 else f"{{ {', '.join(own)} }}",
+        }
         origin = Origin(network=network.name, container=container.name)
         met = self._network_conditions(network)
         for trusted in network.trusted:

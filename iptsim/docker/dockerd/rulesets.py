@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from iptsim.docker.dockerd.merge import in_place
+from iptsim.docker.dockerd.nft_templates import BASE_RULES, CHAINS, NETWORK_CHAINS
 from iptsim.docker.dockerd.recognition import is_dockers
-from iptsim.docker.dockerd.replay import write
+from iptsim.docker.dockerd.replay import write, write_nft
 from iptsim.docker.dockerd.written_rules import WrittenRules, print_order
 from iptsim.docker.model.settings import DockerHost
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
+from iptsim.host.docker_defaults import NFT_TABLE
 from iptsim.packet import Family
 
 
@@ -36,6 +38,28 @@ def rules_for(
     return in_place(
         base, _ruleset(written), written, write(old, family), lambda rule: is_dockers(rule, bridges)
     )
+
+
+def nft_table(docker: DockerHost, family: Family) -> str:
+    """Return the table that dockerd writes with nftables, as `nft --stateless list ruleset` prints it.
+
+    It is empty if dockerd writes rules of iptables, or none for the family.
+    """
+    chains = write_nft(docker, family).chains
+    if not chains:
+        return ""
+    bridges = [network.bridge for network in docker.networks if network.subnet(family) is not None]
+    lines = [f"table {'ip' if family == 4 else 'ip6'} {NFT_TABLE} {{"]
+    for chain in NETWORK_CHAINS:
+        jumps = [f'"{bridge}" : jump {chain}__{bridge}' for bridge in sorted(bridges)]
+        lines += [f"\tmap {chain}-jumps {{", "\t\ttype ifname : verdict"]
+        if jumps:
+            lines.append(f"\t\telements = {{ {(',' + chr(10) + chr(9) * 3 + ' ' * 5).join(jumps)} }}")
+        lines += ["\t}", ""]
+    for name in (*CHAINS, *(f"{chain}__{bridge}" for bridge in bridges for chain in NETWORK_CHAINS)):
+        rules = [*BASE_RULES.get(name, ()), *(made.text for made in chains.get((NFT_TABLE, name), ()))]
+        lines += [f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}", ""]
+    return "".join(f"{line}\n" for line in (*lines[:-1], "}"))
 
 
 def _ruleset(written: WrittenRules) -> Ruleset:

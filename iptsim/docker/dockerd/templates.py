@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Literal
@@ -78,6 +78,14 @@ class RuleTemplate:
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the rule's text for a network, container or port."""
         return self.text.format_map(values)
+
+    def place(self, values: Mapping[str, str]) -> tuple[str, str]:
+        """Return table and chain of the rule for a network, container or port."""
+        return self.table, self.chain
+
+    def index(self, there: Sequence[RuleTemplate]) -> int:
+        """Return where the rule is put among those of its chain, given their templates."""
+        return len(there) if self.operation == "append" else 0
 
     def setting_on(self, *, default: bool) -> str:
         """Return the setting for the default bridge, or the equivalent option of another network."""

@@ -205,8 +205,12 @@ class DockerHost(Frozen):
 
     @property
     def engine(self) -> Engine:
-        """The engine; 28 if its version is unknown."""
-        return self.daemon.engine or DEFAULT_ENGINE
+        """The engine; if its version is unknown, 28, or the first one that has its firewall backend."""
+        return self.daemon.engine or (Engine(29) if self._wants_nftables else DEFAULT_ENGINE)
+
+    @property
+    def _wants_nftables(self) -> bool:
+        return (self.daemon.firewall_backend or "").startswith("nftables")
 
     def with_engine(self, generation: str) -> DockerHost:
         """Return the same host with another engine, whose defaults apply to settings that were not given.
@@ -234,7 +238,7 @@ class DockerHost(Frozen):
     @property
     def uses_nftables(self) -> bool:
         """Whether the daemon writes its rules with nftables: a setting since 29."""
-        return self.engine.major >= 29 and (self.daemon.firewall_backend or "").startswith("nftables")
+        return self.engine.major >= 29 and self._wants_nftables
 
     def protects(self, family: Family) -> bool:
         """Return whether the daemon writes rules for a family, with iptables or nftables."""
