@@ -56,6 +56,7 @@ def _finding(scene: Scene, family: Family, code: str, found: dict[str, list[Rule
     first = names[0]
     shown = next((one for one in (_refused(scene, family, rule) for rule in rules[:SHOWN]) if one), None)
     namespace, _, name = first.partition(":")[0].rpartition("/")
+    kubectl = f"kubectl -n {namespace}" if namespace else "kubectl"
     listed = (
         message_joined(", ", names[:SHOWN])
         if len(names) <= SHOWN
@@ -89,7 +90,13 @@ def _finding(scene: Scene, family: Family, code: str, found: dict[str, list[Rule
         ),
         message(
             "See which pods it selects, and whether they are ready: {command}",
-            command=f"kubectl {f'-n {namespace} ' if namespace else ''}describe service {name}",
+            command=f"{kubectl} describe service {name}",
+        )
+        if code == "kube-no-endpoints"
+        else message(
+            "See on which nodes its ready pods run (nodeName): {command}. With externalTrafficPolicy: Cluster, every"
+            " node forwards to them, but they do not see the sender's address.",
+            command=f"{kubectl} get endpoints {name} -o yaml",
         ),
         shown,
         family,

@@ -15,6 +15,9 @@ from iptsim.packet import Family, address_text, is_link_local
 
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
+#: The interface of Tailscale, and the addresses of every tailnet (tailscale.com/kb/1015/100.x-addresses).
+_TAILSCALE = "tailscale0"
+_TAILNET = (Prefix(4, 0x64400000, 10), Prefix(6, 0xFD7A115CA1E0 << 80, 48))
 #: The name of an interface that no rule names.
 _LAN = "lan0"
 
@@ -74,7 +77,9 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             continue
         guessed = [one for one in evidence.tunnels.get(name, []) if one not in of_bridges]
         links = evidence.links.get(name, guessed)
-        firsts = [own_in(prefix, targets) for prefix in links]
+        tailnet = [one for one in _TAILNET if name == _TAILSCALE and one.family in {4, *host.rulesets}]
+        is_tailnet = bool(tailnet) and not links
+        firsts = [own_in(prefix, targets) for prefix in (tailnet if is_tailnet else links)]
         _place(interfaces, name, _kind(name), [*inner.get(name, firsts)])
         if name in inner:
             told = message(
@@ -100,6 +105,12 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
             if guessed
             else message("According to the rules, {name} leads to {behind}.", name=name, behind=behind)
             if behind
+            else message(
+                "{name} leads to {behind}, the addresses of Tailscale.",
+                name=name,
+                behind=message_joined(" and ", map(str, tailnet)),
+            )
+            if is_tailnet
             else message("Rules name {name}, whose address is not known.", name=name)
         )
     if not shows_others:

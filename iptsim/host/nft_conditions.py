@@ -187,11 +187,12 @@ class Conditions(Restrictions):
                     ALWAYS if negated else NEVER
                 )
             return self._payload(protocol, field, values, negated=negated) if op != "!" else None
-        if op == "!":
+        if op == "!" and not (kind == "ct" and about.get("key") in ("state", "status")):
             return None
+        negated |= op == "!"
         if kind == "meta":
             return self._meta(str(about.get("key")), values, negated=negated)
-        if kind == "ct" and about.get("key") == "status" and op != "in":
+        if kind == "ct" and about.get("key") == "status" and op not in ("in", "!"):
             return None  # all of its bits, of which a packet of a connection has others too
         if kind == "ct":
             key = str(about.get("key"))

@@ -60,8 +60,8 @@ def connection_options(
     names, sign = [str(one) for one in values], "! " if negated else ""
     if key == "state" and _STATES.issuperset(names):
         return Alternatives([f"-m conntrack {sign}--ctstate {','.join(names).upper()}"], every=False)
-    if key == "status" and {"dnat", "snat"}.issuperset(names) and not negated:
-        return Alternatives([f"-m conntrack --ctstate {','.join(names).upper()}"], every=False)
+    if key == "status" and {"dnat", "snat"}.issuperset(names):
+        return Alternatives([f"-m conntrack {sign}--ctstate {','.join(names).upper()}"], every=False)
     if key == "direction" and len(names) == 1 and names[0] in ("original", "reply"):
         way = "REPLY" if (names[0] == "reply") is not negated else "ORIGINAL"
         return Alternatives([f"-m conntrack --ctdir {way}"], every=False)

@@ -54,6 +54,10 @@ def mark_of(text: str) -> dict[str, Any]:
     return {"ct" if text.startswith("ct") else "meta": {"key": "mark"}}
 
 
+#: Tokens of comparisons: `!` means that none of some bits is set.
+_OPERATORS = ("OPERATOR", "NONE_OF")
+
+
 class Conditions:
     """The conditions of one rule; each method reads one form of the grammar.
 
@@ -81,6 +85,8 @@ class Conditions:
                 negated = str(child) == "!="
                 if str(child) not in ("==", "!="):
                     values.append("?")
+            elif child.type == "NONE_OF":
+                negated = True
             elif str(child) == "set":
                 values.append("?")
                 self.statements.append({"unread": None})  # a change rather than a condition
@@ -99,9 +105,8 @@ class Conditions:
     ) -> None:
         """Add a condition as a statement; of flags, which are one value, any may be set."""
         is_set = any(isinstance(child, Tree) for child in tree.children)
-        operator = next(
-            (str(one) for one in tree.children if isinstance(one, Token) and one.type == "OPERATOR"), ""
-        )
+        operators = [str(one) for one in tree.children if isinstance(one, Token) and one.type in _OPERATORS]
+        operator = operators[0] if operators else ""
         if operator in _COMPARISONS and not is_set:
             self.statements.append({"match": {"op": operator, "left": left, "right": json_value(values[-1])}})
             return
@@ -111,7 +116,7 @@ class Conditions:
         if "?" in values or (len(found) > 1 and not (is_set or flags)):
             self.statements.append({"match": {"left": left}})
         else:
-            op = "!=" if negated else "in" if flags and not is_set else "=="
+            op = operator if operator == "!" else "!=" if negated else "in" if flags and not is_set else "=="
             self.statements.append({"match": {"op": op, "left": left, "right": right}})
 
     def _condition(self, text: str, *words: str, negated: bool) -> None:
@@ -216,7 +221,10 @@ class Conditions:
         negated, values = self._value(tree)
         values = [name for value in values for name in state_names(value)] or values
         self._compare({"ct": {"key": "state"}}, tree, values, negated=negated, flags=True)
-        if negated and len(values) > 1 and not isinstance(tree.children[-1], Tree):
+        none_of = isinstance(tree.children[-1], Tree) or any(
+            isinstance(one, Token) and one.type == "NONE_OF" for one in tree.children
+        )
+        if negated and len(values) > 1 and not none_of:
             self.unread.append(f"ct state != {' '.join(values)}")  # is not all of them at once
         else:
             sign = ["!"] if negated else []
@@ -298,7 +306,7 @@ class Conditions:
 
     def _flags(self, tree: Tree[Token]) -> None:
         tokens = list(tree.scan_values(lambda one: isinstance(one, Token)))
-        operator = next((str(one) for one in tokens if one.type in ("OPERATOR", "NONE_OF")), "")
+        operator = next((str(one) for one in tokens if one.type in _OPERATORS), "")
         if any(isinstance(one, Tree) and one.data == "any_flags" for one in tree.children):
             self._any_flags(tree, str(tokens[-1]))
             return

@@ -425,11 +425,8 @@ class Builder:
         if not items:
             return
         binder = self.maker.binder(self.rulesets[family])
-        free = [
-            name
-            for name in _ANY_CHAIN.get(table.name, BUILTIN_CHAINS[table.name])
-            if name not in table.chains
-        ]
+        built_in = _ANY_CHAIN.get(table.name, BUILTIN_CHAINS[table.name])
+        free = [name for name in built_in if name not in table.chains]
         for name in free:
             fitting = [item for item in items if may_stand_in(name, item, family)]
             if not fitting:
@@ -480,6 +477,8 @@ class Builder:
             known.rules.append(rest)
             if known.rules and not is_gap(known.rules[0].target):
                 known.rules.insert(0, gap(table.name, known.name, jump.line))
+        elif not known.declared and known.name not in BUILTIN_CHAINS[table.name]:
+            self._rule(jump, table, binder)  # only a part of a dump shows the chain
 
     def _hide_chains(self, family: Family, table: Table) -> None:
         for name in unknown_chains(table, dumped=(family, table.name) in self._dumped):

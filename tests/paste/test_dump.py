@@ -210,3 +210,28 @@ def test_rules_of_another_table_behind_one_that_breaks_off() -> None:
     assert "-A POSTROUTING -s 172.18.0.0/16 ! -o br-1 -j MASQUERADE" in rules(text, "nat")
     # with its COMMIT, the file is what iptables-restore refuses as a whole
     assert "filter" not in read(f"{text}COMMIT\n").rulesets[4].tables
+
+
+def test_a_node_port_in_a_part_of_a_dump() -> None:
+    """KUBE-SERVICES ends with the jump to KUBE-NODEPORTS (pkg/proxy/iptables/proxier.go), also where grep hides it."""
+    text = (
+        '-A KUBE-NODEPORTS -p tcp -m comment --comment "shop/web:" -m tcp --dport 30080 -j KUBE-XLB-AAAAAAAAAAAAAAAA\n'
+        '-A KUBE-SERVICES -d 10.96.0.9/32 -p tcp -m comment --comment "shop/web: cluster IP" -m tcp --dport 80'
+        " -j KUBE-MARK-MASQ\n"
+    )
+    trace = walk(
+        read(text), Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 30080})
+    )
+    legs = trace.branches[0].legs if trace.branches else trace.legs
+    assert "KUBE-NODEPORTS" in {step.chain for step in legs[0].all_steps}
+
+
+def test_addresses_of_tailscale_are_behind_its_interface() -> None:
+    """100.64.0.0/10 is the range of every tailnet (tailscale.com/kb/1015)."""
+    text = (
+        "-A FORWARD -j ts-forward\n"
+        "-A ts-forward -o tailscale0 -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP\n"
+    )
+    question = {"from": "172.17.0.2", "to": "100.101.1.1", "proto": "tcp", "dport": 80, "in": "docker0"}
+    assert verdict(text, **question) == "DROP"
+    assert verdict(text, **{**question, "to": "198.51.100.1"}) == "DEPENDS"

@@ -28,6 +28,7 @@ def read(text: str) -> Host:
             "-A X ! -i br0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.19.0.4:3000",
         ),
         ("ct state established,related accept", "-A X -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+        ("ct state ! related,established drop", "-A X -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP"),
         ("fib daddr type local counter jump DOCKER", "-A X -m addrtype --dst-type LOCAL -j DOCKER"),
         (
             "meta mark & 0x00002000 == 0x00002000 masquerade",
@@ -126,6 +127,9 @@ table inet filter {{
         ("udp dport 53 meta hour \"08:00\"-\"17:00\" drop\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
         ("tcp dport 23 ct count over 3 reject\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
         ("ip protocol vmap { tcp : jump ssh, udp : drop }", ["ACCEPT", "DROP"]),
+        # `!`: none of the bits is set (nft(8), "bitmask")
+        ("ct state ! new,established accept\n    tcp dport 22 ct state ! invalid accept", ["ACCEPT", "DROP"]),
+        ("ct status ! dnat,snat tcp dport 22 accept\n    ct status dnat accept", ["ACCEPT", "DROP"]),
         ("fib daddr . iif type != { local, broadcast } drop\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
         ("tcp flags ! syn,rst drop\n    ip ttl > 5 tcp dport 22 accept", ["ACCEPT", "DROP"]),
         ("dup to 192.0.2.9\n    meta skuid \"clash\" return\n    tcp dport 22 accept", ["DEPENDS", "DROP"]),
