@@ -223,7 +223,7 @@ class Ground:
 
     def _parts(self, expectation: Expectation, targets: list[Ends]) -> Iterator[_Part]:
         senders = list(self._ends(expectation.senders))
-        services = self._services(expectation.services, "dport")
+        services = self._services(expectation.services) - self._services(expectation.excepted)
         from_ports = (
             self.space.where("sport", expectation.sports) if expectation.sports else self.space.everything
         )
@@ -240,7 +240,7 @@ class Ground:
                 there = sent & here & self._sent_to(targets) & services
                 other = self.space.nothing
                 if received:
-                    other = (sent & here - there) & self._at_the_end(made, expectation.services)
+                    other = (sent & here - there) & self._at_the_end(made, expectation)
                 if there or other:
                     yield _Part(fate, there | other, there.without("dst") | _reached(self.space, other, made))
 
@@ -275,7 +275,7 @@ class Ground:
     def _within(self, key: str, ends: Ends) -> PacketSet:
         return self.space.where(key, ends.spans or ())
 
-    def _services(self, services: Iterable[Service], key: str) -> PacketSet:
+    def _services(self, services: Iterable[Service]) -> PacketSet:
         found = self.space.nothing
         for service in services:
             if service == ANY_SERVICE:
@@ -286,20 +286,26 @@ class Ground:
                 if service.proto in (ICMP, ICMPV6):
                     proto &= self.space.where("icmp_type", ((service.low << 8, high << 8 | 0xFF),))
                 else:
-                    proto &= self.space.where(key, ((service.low, high),))
+                    proto &= self.space.where("dport", ((service.low, high),))
             found |= proto
         return found
 
-    def _at_the_end(self, made: Mapping[str, str], services: Iterable[Service]) -> PacketSet:
-        """Return the packets that arrive at some ports, by their destination after nat."""
+    def _at_the_end(self, made: Mapping[str, str], expectation: Expectation) -> PacketSet:
+        """Return the packets that arrive at the ports of an expectation, by their destination after nat."""
+        meant, excepted = (
+            self._at_ports(made, services) for services in (expectation.services, expectation.excepted)
+        )
+        return meant - excepted
+
+    def _at_ports(self, made: Mapping[str, str], services: Iterable[Service]) -> PacketSet:
         port = _port(made)
         if port is None:
-            return self._services(services, "dport")
+            return self._services(services)
         found = self.space.nothing
         for service in services:
             high = service.low if service.high is None else service.high
             if service.low is None or service.low <= port <= (high or 0):
-                found |= self._services([Service(service.proto)], "dport")
+                found |= self._services([Service(service.proto)])
         return found
 
     def _nowhere(self, parts: Sequence[_Part], failed: Sequence[Fate]) -> Iterator[Fate]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from iptsim.address_sets import AddressSet, union
+from iptsim.extensions.constraints import Ranges
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.packet import FAMILIES, ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
@@ -18,10 +19,12 @@ from iptsim.policy.reader import SCHEMA, parse_policy
 from iptsim.policy.sides import addresses_of, addresses_of_host
 from iptsim.question.endpoints import KEYWORDS
 from iptsim.sets.numbering import Words
-from iptsim.sets.packets import PacketSet
+from iptsim.sets.packets import PacketSet, spans_of
 
 #: Prefixes that an expectation lists; more have a group; still more are left out.
 _MOST_LISTED, _MOST_GROUPED = 4, 400
+#: Kinds of addresses of the host, or beyond it, that have expectations of their own.
+_MOST_KINDS = 12
 #: Networks whose containers are compared with each other.
 _MOST_NETWORKS = 12
 _PLAIN = re.compile(r"[A-Za-z][\w./@-]*|[0-9]+(?:[./-][\w./-]+)?", re.ASCII)
@@ -129,48 +132,60 @@ class _Open(NamedTuple):
     Attributes:
         expect: how.
         services: as a policy spells them; none for all.
+        excepted: those that are not reached, where there are fewer of them; then all others are.
         sources: that reach it; None for all.
         sports: the source ports; none for all.
     """
 
     expect: str
     services: tuple[str, ...] = ()
+    excepted: tuple[str, ...] = ()
     sources: tuple[str, ...] | None = None
     sports: tuple[str, ...] = ()
 
 
 def _from_internet(draft: _Draft, grounds: Grounds) -> Iterator[_Entry]:
     """Yield what the internet reaches: on the host, on containers by their own addresses, and beyond the host."""
-    by_target: dict[str, dict[Family, list[_Open]]] = {}
-    addresses: dict[tuple[str, Family], list[str]] = {}
+    by_target: dict[str, dict[Family, list[tuple[list[str], list[_Open]]]]] = {}
     for family in families_of(grounds.host):
         ground = grounds.of(family, ("internet",))
         for name, spans in _targets(ground).items():
-            by_target.setdefault(name, {})[family] = list(_open_services(ground, spans))
-            addresses[name, family] = _written_addresses(spans & ground.routed_addresses)
+            by_target.setdefault(name, {})[family] = [
+                (_written_addresses(part & ground.routed_addresses), list(_open_services(ground, part)))
+                for part in _treated_alike(ground, spans)
+            ]
     for name, found in by_target.items():
-        alike = all(one == next(iter(found.values())) for one in found.values())
+        first = next(iter(found.values()))
+        alike = len(first) == 1 and all(
+            [one[1] for one in parts] == [first[0][1]] for parts in found.values()
+        )
         is_word = name in KEYWORDS and name not in ("host", "internet")
-        named = name != _ELSEWHERE and alike and not is_word
-        for family, services in found.items():
-            target = name if named else draft.sources(addresses[name, family], f"{name}-ipv{family}")
-            for one in services if target is not None else ():
-                sources = "internet" if one.sources is None else draft.sources(one.sources)
-                if sources is None:
-                    continue
-                entry: _Entry = {"from": sources, "to": target or name}
-                for key, texts in (("ports", one.services), ("sports", one.sports)):
-                    if texts:
-                        entry[key] = list(texts)
-                yield {**entry, "expect": one.expect}
-            if named:
-                break
+        if name != _ELSEWHERE and alike and not is_word:
+            yield from _entries(draft, name, first[0][1])
+            continue
+        for family, parts in found.items():
+            for number, (addresses, services) in enumerate(parts, 1):
+                group = f"{name}-ipv{family}" if len(parts) == 1 else f"{name}-ipv{family}-{number}"
+                if services and (target := draft.sources(addresses, group)) is not None:
+                    yield from _entries(draft, target, services)
+
+
+def _entries(draft: _Draft, target: str | list[str], services: Iterable[_Open]) -> Iterator[_Entry]:
+    """Yield the expectations about what the internet reaches at a target."""
+    for one in services:
+        sources = "internet" if one.sources is None else draft.sources(one.sources)
+        if sources is None:
+            continue
+        entry: _Entry = {"from": sources, "to": target}
+        for key, texts in (("ports", one.services), ("except", one.excepted), ("sports", one.sports)):
+            if texts:
+                entry[key] = list(texts)
+        yield {**entry, "expect": one.expect}
 
 
 def _written_addresses(addresses: AddressSet) -> list[str]:
-    """Return addresses as a policy spells them: prefixes, and single addresses without a length."""
-    single = f"/{32 if addresses.family == 4 else 128}"
-    return [text.removesuffix(single) for text in addresses.prefixes()]
+    """Return addresses as a policy spells them."""
+    return list(addresses.texts())
 
 
 def _targets(ground: Ground) -> dict[str, AddressSet]:
@@ -186,25 +201,62 @@ def _targets(ground: Ground) -> dict[str, AddressSet]:
     return found
 
 
-def _open_services(ground: Ground, target: AddressSet) -> Iterator[_Open]:
-    """Yield what the internet reaches at some addresses."""
+class _Reached(NamedTuple):
+    """What the internet sends to some addresses: all packets, those that are accepted, those that depend."""
+
+    asked: PacketSet
+    accepted: PacketSet
+    undecided: PacketSet
+
+
+def _reached(ground: Ground, target: AddressSet, *fields: str) -> _Reached:
+    """Return what the internet sends to some addresses, by these fields as well."""
     space, family = ground.space, ground.family
     asked = accepted = undecided = space.nothing
     public = space.where("src", public_addresses(ground.host, family).spans)
     sent = space.where("dst", target.spans) & ground.routed & public
     for fate in ground.fates:
-        packets = (fate.packets & sent).only("src", "sport", "proto", "dport", "icmp_type")
+        packets = (fate.packets & sent).only(*fields, "src", "sport", "proto", "dport", "icmp_type")
         asked |= packets
         if fate.verdict == "DEPENDS":
             undecided |= packets
         elif fate.verdict == "ACCEPT" and fate.listening is not False:
             accepted |= packets
+    return _Reached(asked, accepted, undecided)
+
+
+def _treated_alike(ground: Ground, target: AddressSet) -> list[AddressSet]:
+    """Divide addresses by what the internet reaches there; addresses of too many kinds are not divided."""
+    parts = [target]
+    for packets in _reached(ground, target, "dst"):
+        kinds: dict[Any, list[tuple[int, int]]] = {}
+        for first, last, rest in spans_of(packets, "dst"):
+            kinds.setdefault(rest, []).append((first, last))
+        alike = [AddressSet.of(ground.family, spans) for spans in kinds.values()]
+        parts = [both for part in parts for one in alike if (both := part & one)]
+        if len(parts) > _MOST_KINDS:
+            return [target]
+    return parts
+
+
+def _open_services(ground: Ground, target: AddressSet) -> Iterator[_Open]:
+    """Yield what the internet reaches at some addresses."""
+    asked, accepted, undecided = _reached(ground, target)
     for expect, good in (("open", accepted), ("depends", undecided)):
         failing = asked - good
         for_all = _services_only(good) - _services_only(failing)
         if for_all:
-            yield _Open(expect, tuple(_services(for_all)) if failing else ())
+            yield _of_services(expect, for_all, _services_only(asked))
         yield from _for_some(good - for_all, failing, ground, expect)
+
+
+def _of_services(expect: str, reached: PacketSet, asked: PacketSet) -> _Open:
+    """Return that some services are reached, in the fewest words."""
+    others = tuple(_services(asked - reached))
+    if not others:
+        return _Open(expect)
+    services = tuple(_services(reached))
+    return _Open(expect, excepted=others) if len(others) < len(services) else _Open(expect, services)
 
 
 def _services_only(packets: PacketSet) -> PacketSet:
@@ -213,21 +265,26 @@ def _services_only(packets: PacketSet) -> PacketSet:
 
 def _for_some(packets: PacketSet, failing: PacketSet, ground: Ground, expect: str) -> Iterator[_Open]:
     """Yield what some sources, or packets from some ports, reach."""
-    public = public_addresses(ground.host, ground.family)
+    public, space = public_addresses(ground.host, ground.family), ground.space
     any_port = packets.without("sport") - failing.without("sport")
+    reached: dict[tuple[AddressSet, Ranges], PacketSet] = {}
     for some in (any_port, packets - any_port):
         for line in some.lines("src", "sport", "proto", "dport", "icmp_type"):
             spans, ports = line.get("src", ()), line.get("sport", ())
-            services = tuple(_services_of_line(line))
-            if not services or isinstance(spans, Words) or isinstance(ports, Words):
+            if isinstance(spans, Words) or isinstance(ports, Words):
                 continue
             found = AddressSet(ground.family, spans) & public if spans else public
-            yield _Open(
-                expect,
-                services,
-                None if found == public else tuple(_written_addresses(found)),
-                tuple(str(low) if low == high else f"{low}-{high}" for low, high in ports),
-            )
+            services = space.everything
+            for key in ("proto", "dport", "icmp_type"):
+                allowed = line.get(key, ())
+                if allowed and not isinstance(allowed, Words):
+                    services &= space.where(key, allowed)
+            reached[found, ports] = reached.get((found, ports), space.nothing) | services
+    for (found, ports), services in reached.items():
+        sources = None if found == public else tuple(_written_addresses(found))
+        sports = tuple(str(low) if low == high else f"{low}-{high}" for low, high in ports)
+        one = _of_services(expect, services, _services_only(packets | failing))
+        yield one._replace(sources=sources, sports=sports)
 
 
 def _services(packets: PacketSet) -> list[str]:

@@ -51,14 +51,14 @@ class Service:
     def __str__(self) -> str:
         """Return it as a policy spells it.
 
-        >>> str(Service(6, 80, 80)), str(Service(17, 1000, 2000)), str(Service(1)), str(Service())
-        ('80/tcp', '1000-2000/udp', 'icmp', 'any')
+        >>> [str(one) for one in (Service(6, 80, 80), Service(17, 1000, 2000), Service(1), Service(200), Service())]
+        ['80/tcp', '1000-2000/udp', 'icmp', '200/ip', 'any']
         """
         if self.proto is None:
             return "any"
         name = protocol_name(self.proto)
         if self.low is None:
-            return name
+            return f"{name}/ip" if name.isdecimal() else name
         return f"{self.low}/{name}" if self.low == self.high else f"{self.low}-{self.high}/{name}"
 
 
@@ -75,6 +75,7 @@ class Expectation:
         name: a short name.
         senders / targets: the endpoints.
         services: the protocols and ports.
+        excepted: those among them that it is not about.
         sports: the source ports, as ranges; empty for all.
         expect: one of the words of `iptsim explain --expect`.
         severity: how serious it is if the expectation fails.
@@ -87,6 +88,7 @@ class Expectation:
     senders: Side
     targets: Side
     services: tuple[Service, ...]
+    excepted: tuple[Service, ...]
     sports: tuple[tuple[int, int], ...]
     expect: str
     severity: Severity

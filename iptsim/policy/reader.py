@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
+from iptsim.address_sets import AddressSet
 from iptsim.errors import CaptureError, FileSyntaxError, IptsimError, Span, UsageError
 from iptsim.explanation.expectation import EXPECTATIONS
 from iptsim.extensions.parameters import parse_protocol
@@ -13,7 +15,7 @@ from iptsim.extensions.services import PORTS
 from iptsim.extensions.values import NoSuchWord
 from iptsim.findings.codes import SEVERITIES, Severity
 from iptsim.languages import Text, message, text_of
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, PROTOCOLS, TCP
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, PROTOCOLS, TCP, parse_address
 from iptsim.policy.model import (
     ANY_SERVICE,
     Everywhere,
@@ -33,9 +35,14 @@ from iptsim.yaml_file import Document, read_document
 
 T = TypeVar("T")
 
+#: A range of addresses.
+_RANGE = re.compile(
+    r"(\d+(?:\.\d+){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)-(\d+(?:\.\d+){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)"
+)
+
 SCHEMA = "iptsim.policy/1"
 _TOP = ("schema", "groups", "expectations", "defaults")
-_KEYS = ("name", "from", "to", "ports", "sports", "expect", "severity", "because")
+_KEYS = ("name", "from", "to", "ports", "except", "sports", "expect", "severity", "because")
 #: Most expectations, and most members of all groups of an expectation together.
 _MOST, _MOST_MEMBERS = 10_000, 10_000
 
@@ -154,12 +161,13 @@ class _Reader:
         from_internet = any(isinstance(one.value, Internet) for one in senders)
         gravest = from_internet and expect not in ("open", "accept")
         severity = self._word(item, "severity", SEVERITIES) if "severity" in item else None
-        services = tuple(self._services(item)) if item.get("ports") is not None else (ANY_SERVICE,)
+        services = tuple(self._services(item, "ports")) if item.get("ports") is not None else (ANY_SERVICE,)
         return Expectation(
             self._text(item, "name") or f"{_brief(item)}: {expect}",
             senders,
             targets,
             services,
+            tuple(self._services(item, "except")) if item.get("except") is not None else (),
             tuple(self._source_ports(item)) if item.get("sports") is not None else (),
             expect,
             cast(Severity, severity or ("critical" if gravest else "high")),
@@ -184,6 +192,8 @@ class _Reader:
         for text, span in self._texts(holder, key):
             if text in self.groups:
                 found += self._group(text, above)
+            elif (ends := _RANGE.fullmatch(text)) is not None:
+                found += (Member(parse_endpoint(prefix), prefix, span) for prefix in self._range(ends, span))
             else:
                 found.append(Member(self._member(text, span), text, span))
             if len(found) > _MOST_MEMBERS:
@@ -191,6 +201,18 @@ class _Reader:
         if not found:
             raise self._error(self.document.member(holder, key), message("{key}: the list is empty", key=key))
         return tuple(found)
+
+    def _range(self, ends: re.Match[str], span: Span) -> Iterator[str]:
+        """Return the prefixes that make up a range of addresses."""
+        (family, first), (other, last) = (
+            self._tried(span, partial(parse_address, text)) for text in ends.groups()
+        )
+        if family != other or first > last:
+            raise self._error(
+                span,
+                message("{text}: the first address is greater than the last", text=values.quoted(ends[0])),
+            )
+        return AddressSet.of(family, [(first, last)]).prefixes()
 
     def _member(self, text: str, span: Span) -> Any:
         if text == Everywhere.ANY.value:
@@ -201,8 +223,8 @@ class _Reader:
             )
         return self._tried(span, lambda: parse_endpoint(text))
 
-    def _services(self, item: dict[str, Any]) -> Iterator[Service]:
-        for text, span in self._texts(item, "ports", numbers=True):
+    def _services(self, item: dict[str, Any], key: str) -> Iterator[Service]:
+        for text, span in self._texts(item, key, numbers=True):
             yield self._tried(span, lambda text=text: parse_service(text))  # type: ignore[misc]
 
     def _source_ports(self, item: dict[str, Any]) -> Iterator[tuple[int, int]]:
@@ -277,6 +299,8 @@ def parse_service(text: str) -> Service:
 
     >>> [str(parse_service(text)) for text in ("443", "http", "53/udp", "8000-8100/tcp", "icmp", "8/icmp", "any")]
     ['443/tcp', '80/tcp', '53/udp', '8000-8100/tcp', 'icmp', '8/icmp', 'any']
+    >>> str(parse_service("200/ip")), str(parse_service("47/ip"))
+    ('200/ip', 'gre')
 
     Raises:
         UsageError: the text is none of these.
@@ -292,6 +316,8 @@ def parse_service(text: str) -> Service:
         raise UsageError(
             message("{text}: the port comes first: {turned}", text=values.quoted(text), turned=turned)
         )
+    if slash and name.strip().lower() == "ip":
+        return Service(values.whole(values.BITS8)(ports.strip()))
     proto = parse_protocol(name.strip()) if slash else TCP
     if proto in (ICMP, ICMPV6):
         number = values.whole(values.BITS8)(ports.strip())
@@ -322,10 +348,11 @@ def _is_address(text: str) -> bool:
 
 def _brief(item: dict[str, Any]) -> str:
     """Return what an expectation is about, in the policy's own words: "internet → host 80 443"."""
-    parts = (item.get(key) for key in ("from", "to", "ports"))
-    sender, target, ports = (
+    parts = (item.get(key) for key in ("from", "to", "ports", "except"))
+    sender, target, ports, excepted = (
         ", ".join(map(str, part)) if isinstance(part, list) else "" if part is None else str(part)
         for part in parts
     )
     any_ = Everywhere.ANY.value
-    return f"{sender or any_} → {target or any_} {ports}".rstrip()
+    ends = f"{sender or any_} → {target or any_}"
+    return " ".join(filter(None, [ends, ports, excepted and f"except {excepted}"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iptsim.reaching.answer import Cell, Reaching
+from iptsim.reaching.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,17 @@ class Matrix:
 
     groups: tuple[tuple[str, ...], ...]
     cells: dict[tuple[int, int], Cell | None]
+
+    @property
+    def forwarded(self) -> dict[int, Traffic]:
+        """The ports that the host forwards to a receiving group, if several groups can reach the same ones."""
+        found: dict[int, list[Traffic]] = {}
+        for (_, column), cell in self.cells.items():
+            if cell is not None and cell.published:
+                found.setdefault(column, []).append(cell.published)
+        return {
+            column: ports[0] for column, ports in found.items() if len(ports) > 1 and len(set(ports)) == 1
+        }
 
 
 def matrix_of(answer: Reaching) -> Matrix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 
@@ -134,6 +134,16 @@ def _alike(answer: Reaching, classes: Sequence[ReachClass]) -> Iterator[list[Rea
             yield group
 
 
+def _told_together(answer: Reaching, groups: Iterable[list[ReachClass]]) -> Iterator[list[ReachClass]]:
+    """Yield groups of classes, where single ones for other receivers of which the same is said are one group."""
+    found: dict[Hashable, list[ReachClass]] = {}
+    for group in groups:
+        one = group[0]
+        said = id(one) if len(group) > 1 else (one.verdict, packets_text(answer, one), why_text(one))
+        found.setdefault(said, []).extend(group)
+    yield from found.values()
+
+
 def _many_lines(answer: Reaching, classes: Sequence[ReachClass]) -> Iterator[Text]:
     """Yield the lines of classes that differ only in their ports: all of these, and the first class as an example."""
     first = classes[0]
@@ -252,12 +262,13 @@ def _overview(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
     yield Text.assemble((say("Open from the internet"), "bold"), "   ", kind_text(answer))
     outside = [one for _, one in exposed(answer)]
     printed += outside
-    for alike in _alike(answer, outside):
+    for classes in _told_together(answer, _alike(answer, outside)):
         yield Text("")
-        if len(alike) < _MANY:
-            yield from _class_lines(answer, alike[0], name_text(alike[0].receiver))
+        if len(classes) < _MANY or classes[0].receiver != classes[-1].receiver:
+            receivers = dict.fromkeys(name_text(one.receiver) for one in classes)
+            yield from _class_lines(answer, classes[0], _group_text(tuple(receivers)))
         else:
-            yield from _many_lines(answer, alike)
+            yield from _many_lines(answer, classes)
     if not outside:
         yield Text(say("Nothing."))
     yield Text("")
@@ -272,11 +283,11 @@ def _overview(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
 def matrix_lines(answer: Reaching) -> Iterator[Text]:
     """Yield the matrix of endpoints as a grid, or as a list if it is too wide."""
     matrix = matrix_of(answer)
-    names = [_group_text(group) for group in matrix.groups]
+    names = [", ".join(map(printable, group)) for group in matrix.groups]
 
     @cache
-    def text(cell: Cell | None) -> str:
-        return "" if cell is None else cell_text(answer, cell)
+    def text(cell: Cell | None, forwarded: Traffic | None = None) -> str:
+        return "" if cell is None else cell_text(answer, cell, forwarded)
 
     places = range(len(names))
     cells = [[text(matrix.cells[row, column]) for column in places] for row in places]
@@ -286,7 +297,14 @@ def matrix_lines(answer: Reaching) -> Iterator[Text]:
     ]
     lead = max(map(cell_len, names), default=0)
     if sum(widths) + 2 * len(widths) + lead + 2 > _WIDEST:
-        yield from _matrix_list(names, cells)
+        forwarded = matrix.forwarded
+        short = [_short_text(group) for group in matrix.groups]
+        if forwarded:
+            yield Text(f"  {_forwarded_text(answer, short, forwarded)}")
+        cells = [
+            [text(matrix.cells[row, column], forwarded.get(column)) for column in places] for row in places
+        ]
+        yield from _matrix_list(names, short, cells)
         return
     yield Text(
         "  "
@@ -302,27 +320,52 @@ def matrix_lines(answer: Reaching) -> Iterator[Text]:
         yield line
 
 
-def _matrix_list(names: list[str], cells: list[list[str]]) -> Iterator[Text]:
-    for name, row in zip(names, cells, strict=True):
-        yield Text(f"  {name}", "bold")
+def _forwarded_text(answer: Reaching, names: list[str], forwarded: Mapping[int, Traffic]) -> str:
+    """Return which ports the host forwards to which endpoints."""
+    found = (
+        say("{ports} to {name}", ports=str(ports.says(answer.asked)), name=names[column])
+        for column, ports in forwarded.items()
+    )
+    return say("Ports that the host forwards: {ports}", ports=joined(", ", found))
+
+
+def _matrix_list(senders: list[str], receivers: list[str], cells: list[list[str]]) -> Iterator[Text]:
+    for sender, row in zip(senders, cells, strict=True):
+        yield Text(f"  {sender}", "bold")
         by_ports: dict[str, list[str]] = {}
-        for receiver, cell in zip(names, row, strict=True):
+        for receiver, cell in zip(receivers, row, strict=True):
             by_ports.setdefault(cell, []).append(receiver)
-        for ports, receivers in by_ports.items():
+        for ports, names in by_ports.items():
             if ports not in ("", "-"):
-                yield Text(f"    → {', '.join(receivers)}   {ports}")
+                yield Text(f"    → {', '.join(names)}   {ports}")
+
+
+def _short_text(group: tuple[str, ...]) -> str:
+    """Return a group of which all names are shown elsewhere, as "c03 (+5)" if it is large."""
+    left = len(group) - 1
+    return ", ".join(map(printable, group)) if left < _NAMES else f"{printable(group[0])} (+{left})"
 
 
 def _group_text(group: tuple[str, ...]) -> str:
-    shown = ", ".join(map(printable, group[:_NAMES]))
+    """Return the first names of a group, and how many more there are."""
     left = len(group) - _NAMES
-    return say("{names} and {count} more", names=shown, count=left) if left > 0 else shown
+    if left < 2:
+        return ", ".join(map(printable, group))
+    return say("{names} and {count} more", names=", ".join(map(printable, group[:_NAMES])), count=left)
 
 
-def cell_text(answer: Reaching, cell: Cell) -> str:
-    """Return what one endpoint can send to another: ports, "-" for nothing, a question mark after what is unsure."""
+def cell_text(answer: Reaching, cell: Cell, forwarded: Traffic | None = None) -> str:
+    """Return what one endpoint can send to another: ports, "-" for nothing, a question mark after what is unsure.
+
+    Args:
+        answer: the answer.
+        cell: the cell of its matrix.
+        forwarded: the ports that the host forwards to the receiver, if they have been told.
+    """
     parts = [str(cell.open.says(answer.asked))] if cell.open else []
-    if cell.published:
+    if cell.published and cell.published == forwarded:
+        parts.append(say("forwarded ports"))
+    elif cell.published:
         parts.append(say("{ports} of the host", ports=str(cell.published.says(answer.asked))))
     if cell.unsure:
         parts.append(f"{cell.unsure.says(answer.asked)}?")

@@ -177,6 +177,31 @@ def test_the_schema_accepts_what_is_written(tmp_path: Path, capsys: pytest.Captu
     assert schema["title"] == "iptsim.policy/1"
 
 
+def test_a_first_policy_is_short(tmp_path: Path) -> None:
+    """Addresses of the host at which other ports are open have expectations of their own, and so have protocols."""
+    policy = tmp_path / "policy.yaml"
+    rules = tmp_path / "rules"
+    rules.write_text(
+        "*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n"
+        "-A INPUT -d 192.0.2.10/32 -p tcp -m tcp --dport 22 -j DROP\n-A INPUT -d 192.0.2.10/32 -j ACCEPT\n"
+        "-A INPUT -d 192.0.2.11/32 -p 200 -j ACCEPT\n-A INPUT -s 198.51.100.0/24 -p udp -j ACCEPT\nCOMMIT\n"
+    )
+    assert main(["check", "--init", str(rules), "-o", str(policy)]) == 0
+    text = policy.read_text()
+    assert "    to: [192.0.2.10]\n    except: [22/tcp]\n    expect: open\n" in text
+    assert "    to: [192.0.2.11]\n    ports: [200/ip]\n    expect: open\n" in text
+    assert text.endswith("defaults:\n  - from: internet\n    expect: closed\n")
+    assert main(["check", str(policy), str(rules)]) == 0
+
+
+def test_exceptions_are_not_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """INPUT of the capture accepts tcp/22, 443 and 8080, and limits pings; see its iptables-save.txt."""
+    closed = "from: internet, to: 192.0.2.10, ports: tcp, expect: closed, except:"
+    assert main(["check", written(tmp_path, f"{closed} [22, 443, 8080]"), FIREWALL]) == 0
+    assert main(["check", written(tmp_path, f"{closed} [22, 443]"), FIREWALL]) == 1
+    assert "tcp 8080" in capsys.readouterr().out
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", ["docker-28.5/published", "hosts/ferm", "hosts/kube", "hosts/ufw"])
 def test_a_first_policy_holds_on_its_own_host(name: str, tmp_path: Path) -> None:

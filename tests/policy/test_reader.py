@@ -44,6 +44,15 @@ def test_what_a_policy_says() -> None:
     assert (closed.name, dropped.name) == ("internet → any: closed", "any → any: drop")
 
 
+def test_ranges_of_addresses_and_exceptions() -> None:
+    text = "expectations: [{from: 10.0.0.1-10.0.0.4, to: '::1-::2', except: [22, 200/ip], expect: closed}]"
+    (one,) = parse_policy(text, "p").expectations
+    assert [member.text for member in one.senders] == ["10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/32"]
+    assert [member.text for member in one.targets] == ["::1/128", "::2/128"]
+    assert (list(map(str, one.services)), list(map(str, one.excepted))) == (["any"], ["22/tcp", "200/ip"])
+    assert one.name == "10.0.0.1-10.0.0.4 → ::1-::2 except 22, 200/ip: closed"
+
+
 def test_what_the_internet_must_not_reach_is_critical() -> None:
     assert [one.severity for one in policy().expectations] == ["high", "low", "critical", "high"]
 
@@ -77,6 +86,13 @@ WRONG = [
     ),
     ("expectations: [{expect: open, severity: hihg}]", "did you mean high?"),
     ("expectations: [{expect: open, from: 10.0.0.0/33}]", "p:1:37: '10.0.0.0/33' is not a network"),
+    (
+        "expectations: [{expect: open, from: 10.0.0.9-10.0.0.1}]",
+        "p:1:37: '10.0.0.9-10.0.0.1': the first address is greater than the last",
+    ),
+    ("expectations: [{expect: open, from: 10.0.0.1-10.0.0.300}]", "p:1:37: "),
+    ("expectations: [{expect: open, except: 70000}]", "p:1:39: '70000' is not a port"),
+    ("expectations: [{expect: open, ports: 300/ip}]", "'300' is not a number from 0 to 255"),
     ("expectations: [{expect: open, from: []}]", "p:1:37: from: the list is empty"),
     ("expectations: [{expect: open, from: dns}]", "p:1:37: dns can only be a destination ('to')"),
     ("expectations: [{expect: open, from: 5}]", "p:1:37: from: 5 is neither a string nor a list of strings"),
@@ -121,7 +137,19 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["443/tcp", "53/udp", "8000-8100/tcp", "icmp", "any", "9/sctp", "gre", "8/icmp", "128/ipv6-icmp"]
+    "text",
+    [
+        "443/tcp",
+        "53/udp",
+        "8000-8100/tcp",
+        "icmp",
+        "any",
+        "9/sctp",
+        "gre",
+        "8/icmp",
+        "128/ipv6-icmp",
+        "200/ip",
+    ],
 )
 def test_services_are_written_as_they_are_read(text: str) -> None:
     assert str(parse_service(text)) == text

@@ -295,3 +295,27 @@ def test_many_ports_of_one_receiver_are_shown_together(
         f"ACCEPT host tcp/{','.join(map(str, ports))}",
         "ACCEPT host tcp/22, from 203.0.113.0/24",
     ]
+
+
+def test_forwarded_ports_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Docker publishes ports 8000 to 8019 of 12 of 30 containers; see docker-inspect.json of the capture."""
+    assert main(["reach", str(FIXTURES / "hosts/docker-many")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in lines if line.startswith("  Ports that the host forwards: ")]
+    assert told.startswith(
+        "  Ports that the host forwards: tcp/8000 to c00, tcp/8001 to c01, tcp/8004 to c04, "
+    )
+    after = lines[lines.index(told) :]
+    assert not [line for line in after if "of the host" in line]
+    # c00 and c05 are on the default bridge, c04 is on a network of its own
+    row = after[after.index("  c00") :]
+    assert "    → c04, c09, c14, c19   forwarded ports" in row[:6]
+    # large groups are listed where they send
+    assert "  c07, c12, c17, c22, c27" in after
+    assert "    → internet, c02, c07 (+4), c21, c26   all ports" in after
+
+
+def test_receivers_of_which_the_same_is_said_are_one_part(capsys: pytest.CaptureFixture[str]) -> None:
+    """Flannel's rule accepts what is sent to any pod."""
+    assert main(["reach", str(FIXTURES / "hosts/kube")]) == 0
+    assert "\nACCEPT  cli, dns, web1, web2   all ports\n" in capsys.readouterr().out
