@@ -10,6 +10,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from iptsim.address_sets import AddressSet
 from iptsim.alternatives.comparison import change_text
 from iptsim.diff.comparing import Comparison, Difference
 from iptsim.diff.texts import ChainChange, Kind
@@ -17,7 +18,10 @@ from iptsim.docker.sources.flag_changes import Change
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
 from iptsim.explanation.places import decision_of, place_of
+from iptsim.host.address_regions import public_addresses
 from iptsim.languages import Message, joined, message, say, say_many, sentences
+from iptsim.packet import Family
+from iptsim.render.internet import internet_texts
 from iptsim.render.policy import names_of, witness_options
 from iptsim.render.sheets import Sheet
 from iptsim.render.visits_text import COLOURS
@@ -103,7 +107,7 @@ class Diff:
     def _difference(self, difference: Difference) -> Iterator[Text]:
         lines, sender = self._packets(difference)
         for line in lines[:_LINES]:
-            yield Text(printable(line.text(sender, self._names)), "bold")
+            yield Text(printable(self._shown(line, sender)), "bold")
         if len(lines) > _LINES:
             yield Text(say("and {count} more lines", count=len(lines) - _LINES), "dim")
         both = _both(difference)
@@ -130,6 +134,14 @@ class Diff:
         # a container or the host: its name implies its address
         return packet_lines(packets.without("src"), difference.family), fate.sender or ""
 
+    def _shown(self, line: PacketLine, sender: str) -> str:
+        return line.text(sender, self._names, internet_texts(line, self._public(line.family)))
+
+    def _public(self, family: Family) -> AddressSet:
+        """Return the addresses that are the internet's on both hosts."""
+        before, after = self.comparison.before, self.comparison.after
+        return public_addresses(before, family) & public_addresses(after, family)
+
     @cached_property
     def _names(self) -> dict[str, str]:
         return {**names_of(self.comparison.before), **names_of(self.comparison.after)}
@@ -144,7 +156,7 @@ class Diff:
         for one in found[:_CLASSES]:
             lines = packet_lines(one.packets, one.family)
             for line in lines[:_LINES]:
-                yield Text(printable(line.text("", self._names)), "bold")
+                yield Text(printable(self._shown(line, "")), "bold")
             if len(lines) > _LINES:
                 yield Text(say("and {count} more lines", count=len(lines) - _LINES), "dim")
             how = say("(marked, tracked or translated otherwise)") if one.before == one.after else ""

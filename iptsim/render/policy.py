@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.text import Text
 
-from iptsim.address_sets import AddressSet
 from iptsim.errors import printable
 from iptsim.explanation.places import decision_of
 from iptsim.host.address_regions import public_addresses
@@ -21,10 +20,10 @@ from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.options import explain_options
 from iptsim.render.annotations import Annotation
 from iptsim.render.findings import file_of
+from iptsim.render.internet import internet_texts
 from iptsim.render.sheets import Sheet
 from iptsim.sets.fates import Fate
 from iptsim.sets.lines import WIDENED, PacketLine, packet_lines
-from iptsim.sets.numbering import Words
 
 SCHEMA = "iptsim.check/1"
 _INDENT = "  "
@@ -140,25 +139,15 @@ class Checked:
     def _shown(self, offence: Offence, line: PacketLine) -> str:
         """Return a line of packets with the names of both ends: "internet → host 192.0.2.10 tcp 8080"."""
         fate = offence.fate
-        sender = fate.sender or ""
+        sender, known = fate.sender or "", internet_texts(line, public_addresses(self._host, line.family))
         if sender == "internet":
-            line, sender = self._from_internet(line)
-        text = line.text(sender, self._names)
+            # it arrives on one interface
+            values = {name: found for name, found in line.values.items() if name != "in"}
+            line, sender = PacketLine(line.family, values), "" if "from" in known else sender
+        text = line.text(sender, self._names, known)
         if fate.delivered is not None and fate.delivered[0] != "outside" and fate.verdict == "ACCEPT":
             return say("{packets} (delivered to {name})", packets=text, name=fate.delivered[1])
         return text
-
-    def _from_internet(self, line: PacketLine) -> tuple[PacketLine, str]:
-        """Return a line without the interface, and its sources as the internet except those not among them."""
-        values = {name: found for name, found in line.values.items() if name != "in"}
-        spans = values.get("from")
-        if isinstance(spans, tuple) and not isinstance(spans, Words):
-            missing = public_addresses(self._host, line.family) - AddressSet(line.family, spans)
-            if len(missing.spans) < len(spans):
-                del values["from"]
-                excluded = f" !{','.join(missing.texts())}" if missing.spans else ""
-                return PacketLine(line.family, values), f"internet{excluded}"
-        return PacketLine(line.family, values), "internet"
 
     # -- other formats -------------------------------------------------------------------------------
 

@@ -59,14 +59,21 @@ class PacketLine:
         """Return it in one line; what is not restricted is left out, and `!` is before what is excluded."""
         return self.text()
 
-    def text(self, sender: str = "", names: Mapping[str, str] | None = None) -> str:
+    def text(
+        self,
+        sender: str = "",
+        names: Mapping[str, str] | None = None,
+        known: Mapping[str, str] | None = None,
+    ) -> str:
         """Return it in one line.
 
         Args:
             sender: the name of the sender; where sources are restricted, they follow it.
             names: the names of addresses.
+            known: the texts of fields for which there is a better one than their values.
         """
-        texts = {name: self._brief(name, names or {}) for name in FIELDS if name in self.values}
+        found = {name: self._brief(name, names or {}) for name in FIELDS if name in self.values}
+        texts = found | dict(known or {})
         source = " ".join(filter(None, [sender, texts.get("from", "" if sender else "*")]))
         ends = f"{source} → {texts.get('to', '*')}"
         ports = [texts.get("proto", ""), texts.get("dports", "")]
