@@ -15,6 +15,7 @@ import pytest
 
 import iptsim
 from iptsim.errors import UsageError
+from iptsim.sources import loads_host
 
 CAPTURE = Path(__file__).parent.parent / "fixtures/captures/docker-26.1/two-networks"
 
@@ -96,3 +97,38 @@ def test_where_packets_go(host: iptsim.Host, sender: str, target: str, verdict: 
 def test_who_has_no_address_can_not_be_asked(host: iptsim.Host, sender: str, target: str) -> None:
     with pytest.raises(UsageError, match=r"not running|has no IPv4 address"):
         iptsim.explain(host, sender, target)
+
+
+SHIM = """\
+PARENT=eth0
+docker network create -d macvlan --subnet 192.168.1.0/24 --gateway 192.168.1.1 -o parent=$PARENT lan
+docker run -d --name web --network lan --ip 192.168.1.193 nginx
+ip link add shim link $PARENT type macvlan mode bridge
+ip addr add 192.168.1.210/32 dev shim
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "sender", "target", "verdict"),
+    [
+        ("ip route add 192.168.1.192/27 dev shim\n", "host", "web:80", "ACCEPT"),
+        ("ip route add 192.168.1.192/27 dev shim\n", "web", "192.168.1.210:53", "ACCEPT"),
+        # the host answers ARP requests for its other addresses on each interface
+        ("ip route add 192.168.1.192/27 dev shim\n", "web", "192.168.1.254:53", "ACCEPT"),
+        # without the route, its replies leave by eth0
+        ("", "web", "192.168.1.254:53", "DROP"),
+        ("", "host", "web:80", "DROP"),
+    ],
+)
+def test_an_interface_of_the_host_beside_the_containers(
+    more: str, sender: str, target: str, verdict: str
+) -> None:
+    """Measured with pings, in the kernel."""
+    host = loads_host(SHIM + more)
+    assert host.networks["lan"].options["parent"] == "eth0"
+    answer = iptsim.explain(host, sender, target)
+    assert answer.verdict == verdict
+    if (sender, verdict) == ("web", "ACCEPT"):
+        assert any(
+            step.interfaces[0] == "shim" for step in answer.trace.legs[0].steps if step.hook == "INPUT"
+        )

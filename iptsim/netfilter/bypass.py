@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iptsim.host.containers import Network
 from iptsim.host.model import Host
 from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
@@ -24,6 +25,22 @@ def bypassing_driver(host: Host, packet: Packet) -> str | None:
     )
     network = host.networks.get(found.network) if found else None
     return network.driver if network is not None and network.driver in BYPASSING_DRIVERS else None
+
+
+def sibling_of(host: Host, network: Network) -> str | None:
+    """Return the host's own interface on top of the interface that carries a macvlan or ipvlan network, if it has one.
+
+    Unlike that interface itself, it hears the containers; and it answers ARP for all addresses of the host (arp(7)).
+    """
+    parent = network.options.get("parent")
+    return next(
+        (
+            one.name
+            for one in host.namespace.interfaces.values()
+            if one.kind == network.driver and (not parent or one.parent in (None, parent))
+        ),
+        None,
+    )
 
 
 def out_of_reach(host: Host, kernel: Kernel, outcome: Outcome) -> Step | None:

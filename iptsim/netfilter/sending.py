@@ -7,7 +7,7 @@ from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.netfilter import ip_output
-from iptsim.netfilter.bypass import BYPASSING_DRIVERS, bypass, bypassing_driver, out_of_reach
+from iptsim.netfilter.bypass import BYPASSING_DRIVERS, bypass, bypassing_driver, out_of_reach, sibling_of
 from iptsim.netfilter.ip_input import receive, receive_from_outside
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.run import Run
@@ -81,7 +81,11 @@ def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, 
         packet.pkttype = frame_kind(container.namespace, packet)
     network = host.networks.get(endpoint.network) if endpoint else None
     if network is not None and network.driver in BYPASSING_DRIVERS:
-        return bypass(host, run.kernel, packet, network.driver, outcome.next_hop or packet.dst)
+        next_hop = outcome.next_hop or packet.dst
+        sibling = sibling_of(host, network) if host.owner_of(packet.family, next_hop) == "host" else None
+        if sibling is not None:
+            return receive(run.kernel, packet, sibling)
+        return bypass(host, run.kernel, packet, network.driver, next_hop)
     if endpoint is not None and endpoint.mac and "src_mac" in packet.defaults:
         packet.src_mac = endpoint.mac
     port = _host_side(host, container, device, endpoint)

@@ -256,6 +256,24 @@ virbr0		8000.525400fbb2a1	yes		virbr0-nic
 """
 
 
+PORTS = """\
+3: vnet0@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master br0 state forwarding priority 32 cost 2
+    hairpin off guard off root_block off fastleave off learning on flood on mcast_flood on bcast_flood on
+4: eno1 state UP : <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master br0 state forwarding priority 32 cost 4
+"""
+
+
+def test_ports_of_bridges(tmp_path: Path) -> None:
+    """What `bridge -d link` prints; before iproute2 4.18, the state came before the colon."""
+    host = iptsim.load_host(
+        write(tmp_path, f"$ bridge -d link\n{PORTS}$ iptables -S FORWARD\n-P FORWARD DROP\n")
+    )
+    assert host.pasted is not None
+    assert [one.form for one in host.pasted.segments] == ["bridge link", "iptables -S (filter)"]
+    found = {name: (one.kind, one.master) for name, one in host.namespace.interfaces.items() if name != "lo"}
+    assert found == {"br0": ("bridge", None), "vnet0": ("veth", "br0"), "eno1": ("physical", "br0")}
+
+
 def test_bridges_and_their_ports(tmp_path: Path) -> None:
     """The format of bridge-utils: one line per bridge, further ports on lines of their own."""
     (segment,) = split(lines_of(f"# brctl show\n{BRIDGES}\nThanks\n"))[0]

@@ -30,7 +30,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "dump": (),
     "iproute": (),
     "net_tools": ("flags=", "link encap", "routing table", "genmask", " 255."),
-    "brctl": ("bridge name",),
+    "brctl": ("bridge name", " master "),
     "ifupdown": ("iface",),
     "netplan": ("network",),
     "sockets": ("listen", "unconn", "recv-q", "tcp", "udp", "internet connections"),

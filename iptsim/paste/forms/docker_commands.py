@@ -11,6 +11,7 @@ from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE
 from iptsim.paste.lines import MOST_LINES, Line, continued
 from iptsim.paste.pieces import Piece, Segment, Settings
 from iptsim.paste.prompts import Command, command_of
+from iptsim.paste.shell import Script
 from iptsim.paste.undoing import NOT_SO
 
 #: A command at the end of a sentence, whose further words are arguments of the container.
@@ -91,6 +92,8 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
     index = at
     while index < len(lines):
         text, end = continued(lines, index, MOST_LINES)
+        if "$" in text:
+            text = _filled(text, lines[:index])
         typed = command_of(text)
         before = set(settings.services)
         skipped = lines[index].is_blank or (last is not None and _ID.fullmatch(text))
@@ -105,6 +108,14 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
         settings.services = {name: one for name, one in settings.services.items() if name in known}
     pieces: list[Piece] = [settings] if settings.services or settings.networks else []
     return Segment("docker commands", "docker commands", at, last, pieces)
+
+
+def _filled(text: str, above: Sequence[Line]) -> str:
+    """Return a command with the variables that the lines above it set."""
+    script = Script(None)
+    for line in above:
+        script.assigns(line.text)
+    return script.filled(text)
 
 
 def _has_failed(below: Sequence[Line]) -> bool:
