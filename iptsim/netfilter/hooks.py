@@ -109,7 +109,9 @@ class Hooks:
 
     def __init__(self, programs: dict[int, list[Program]], nftables: NftRuleset | None = None) -> None:
         self._programs = programs
-        self._nftables = nftables or NftRuleset()
+        self._nft_chains = nftables.chains if nftables is not None else ()
+        #: the address families for which nftables enables connection tracking
+        self._nft_tracked = nftables.tracked if nftables is not None else frozenset()
         self._hooks: dict[tuple[int, str], Hook] = {}
         #: whether base chains of both backends may be at one hook
         self.is_mixed = any(len(found) > 1 for found in programs.values())
@@ -128,9 +130,7 @@ class Hooks:
 
     def has_nftables_nat(self, family: int) -> bool:
         """Return whether nftables has a nat chain for an address family."""
-        return any(
-            chain.type == "nat" and chain.family in _FAMILIES[family] for chain in self._nftables.chains
-        )
+        return any(chain.type == "nat" and chain.family in _FAMILIES[family] for chain in self._nft_chains)
 
     def all_programs(self) -> Iterator[Program]:
         """Yield the rules of both families."""
@@ -138,11 +138,11 @@ class Hooks:
 
     def at_bridge(self, hook: str) -> list[NftChain]:
         """Return the chains of nftables at a hook of bridges; a chain whose hook was not saved may be at any."""
-        if not self._nftables.chains:
+        if not self._nft_chains:
             return []
         return _ordered(
             chain
-            for chain in reversed(self._nftables.chains)
+            for chain in reversed(self._nft_chains)
             if chain.family == "bridge" and chain.hook in (None, hook)
         )
 
@@ -153,12 +153,12 @@ class Hooks:
             hook: "ingress" or "egress".
             devices: those that the packet passes; None for one that is unknown.
         """
-        if not self._nftables.chains:
+        if not self._nft_chains:
             return []
         wanted = set(devices)
         return _ordered(
             chain
-            for chain in reversed(self._nftables.chains)
+            for chain in reversed(self._nft_chains)
             if chain.family in ("netdev", "inet")
             and chain.hook == hook
             and (not chain.devices or None in wanted or wanted & set(chain.devices))
@@ -178,7 +178,7 @@ class Hooks:
             entries.append(KernelFunction(CONNTRACK_PRIORITY, "conntrack"))
         if name in NAT_SIDE:
             entries.append(KernelFunction(priority_of("nat", name), "nat"))
-        tracks = family in self._nftables.tracked or any(program.tracks for program in programs)
+        tracks = family in self._nft_tracked or any(program.tracks for program in programs)
         blocking = {PREROUTING: "raw", FORWARD: "filter"}.get(name)
         lacks = blocking is not None and not any(blocking in program.ruleset.tables for program in programs)
         return Hook(name, _by_priority(entries), _by_priority(nat), tracks, lacks)
@@ -190,7 +190,7 @@ class Hooks:
         """
         return [
             chain
-            for chain in reversed(self._nftables.chains)
+            for chain in reversed(self._nft_chains)
             if chain.family in _FAMILIES[family] and chain.hook in (None, name.lower())
         ]
 
