@@ -78,7 +78,7 @@ def _add_chain(graph: RuleGraph, chain: Chain) -> None:
         owner=chain_owners(graph.graph["ruleset"]).chain(chain.name),
     )
     if chain.builtin:
-        hook = Node("hook", chain.name)
+        hook = Node("hook", chain.hook)
         graph.add_node(hook, kind="hook")
         graph.add_edge(hook, node, key=chain.table, kind="hook", rule=None)
         _add_verdict(graph, node, chain.policy or "ACCEPT", len(chain.rules) + 1, "policy", None)

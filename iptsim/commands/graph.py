@@ -73,6 +73,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the graph."""
+    from iptsim.netfilter.nft_program import with_nftables
     from iptsim.pictures import chains_picture, topology_picture
 
     if arguments.topology and (arguments.table is not None or arguments.counters):
@@ -91,13 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         picture = topology_picture(host, explanation, family=family)
     else:
         ruleset = rules_of(host, arguments, family)
-        if not any(ruleset.tables.values()) and host.namespace.nftables is not None:
-            raise UsageError(
-                message(
-                    "{source} has no rules of iptables to draw; `iptsim rules` shows those of nftables",
-                    source=arguments.source,
-                )
-            )
+        if arguments.table is None and host.namespace.nftables is not None:
+            ruleset = with_nftables(ruleset, host.namespace.nftables.chains)
         picture = chains_picture(
             ruleset,
             arguments.table,

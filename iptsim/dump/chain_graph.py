@@ -124,7 +124,7 @@ class ChainGraph:
                 if starts(chain):
                     node = nodes[name] = add(Node(table.name, name), "base" if chain.builtin else "user")
                     if chain.builtin:
-                        hook = Node("hook", name)
+                        hook = Node("hook", chain.hook)
                         if hook not in graph:
                             add(hook, "hook")
                         succ[hook][node] = pred[node][hook] = _CALL

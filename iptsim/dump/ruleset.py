@@ -314,6 +314,7 @@ class Chain(Framed):
         policy: ACCEPT or DROP for a built-in chain, None for a user chain.
         declared: the dump has a `:CHAIN` line for it (which hand-written files may omit).
         references: the number of rules that jump to it, if a listing shows it.
+        attached: the hook of a base chain of nftables.
     """
 
     table: str
@@ -324,6 +325,7 @@ class Chain(Framed):
     line: int = field(default=0, compare=False)
     declared: bool = True
     references: int | None = field(default=None, compare=False)
+    attached: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         policy = f" policy {self.policy}" if self.policy else ""
@@ -334,6 +336,11 @@ class Chain(Framed):
         """Whether the chain is attached to a hook; in a table of nftables it has a policy then."""
         names = BUILTIN_CHAINS.get(self.table)
         return self.policy is not None if names is None else self.name in names
+
+    @property
+    def hook(self) -> str:
+        """The hook of a built-in chain."""
+        return self.attached or self.name
 
     def at(self, position: int) -> Rule | None:
         """Return the rule with a number, or None; placeholders for rules that are not shown have no number."""

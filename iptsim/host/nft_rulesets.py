@@ -43,7 +43,16 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
         return None  # nothing that iptables accepts
     # nft_do_chain: an empty chain that is called returns
     table.chains[chain.name].policy = chain.policy.upper()
+    table.chains[chain.name].attached = _hook(chain)
     return Ruleset(family=family, source=title, backend="nf_tables", tables={title: table})
+
+
+def _hook(chain: NftChain) -> str:
+    """Return the hook of a base chain: as iptables names it, or with what it belongs to ("egress eth0")."""
+    hook = chain.hook or ""
+    if chain.devices:
+        return f"{hook} {', '.join(chain.devices)}"
+    return f"bridge {hook}" if chain.family == "bridge" else hook.upper()
 
 
 def _in_order(rules: Iterable[NftRule], names: list[str]) -> list[NftRule]:

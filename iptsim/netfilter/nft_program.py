@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Chain
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.netfilter.program import Program
@@ -22,6 +24,19 @@ class NftProgram(NamedTuple):
 
     program: Program
     base: Chain
+
+
+def with_nftables(ruleset: Ruleset, chains: Iterable[NftChain]) -> Ruleset:
+    """Return a ruleset with tables for the base chains of nftables that can be evaluated, and what they call."""
+    tables = dict(ruleset.tables)
+    for chain in chains:
+        found = ruleset_of(chain, ruleset.family)
+        for name, table in found.tables.items() if found is not None else ():
+            # several base chains may call the same chain
+            known = tables.setdefault(name, Table(name))
+            for called in table.chains.values():
+                known.chains.setdefault(called.name, called)
+    return replace(ruleset, tables=tables)
 
 
 @lru_cache(maxsize=512)

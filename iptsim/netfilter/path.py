@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from iptsim.dump.chain_graph import Node
+from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.netfilter.steps import Step
 
 MoveKind = Literal["enter", "call", "goto", "return", "done"]
@@ -39,14 +40,16 @@ def moves(steps: Iterable[Step]) -> Iterator[Move]:
     """Yield the calls and returns in the steps of one leg."""
     callers: list[Node] = []
     last: Step | None = None
-    here = Node("", "")
+    here = base = Node("", "")
     for step in steps:
         if step.table is None:
             continue
         if last is None or last.policy or (last.hook, last.table, last.backend) != (
             step.hook, step.table, step.backend,
         ):  # fmt: skip
-            callers, here = [], Node(step.table, step.hook)
+            # a base chain of nftables has a name of its own
+            base = Node(step.table, step.hook if step.table in BUILTIN_CHAINS else step.chain or "")
+            callers, here = [], base
             yield Move("enter", Node("hook", step.hook), here, 0, None)
         while len(callers) > step.depth:
             caller = callers.pop()
@@ -66,7 +69,7 @@ def moves(steps: Iterable[Step]) -> Iterator[Move]:
             yield Move("goto", here, Node(step.table, chain), step.depth, step)
             here = Node(step.table, chain)
         elif verdict == "RETURN":
-            caller = callers.pop() if callers else Node(step.table, step.hook)
+            caller = callers.pop() if callers else base
             yield Move("return", here, caller, step.depth, step)
             here = caller
         else:

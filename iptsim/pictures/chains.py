@@ -97,14 +97,9 @@ class _Draw:
             node for node in self.walked | self.idle if node in self.graph and node.place in ruleset.tables
         )
         self.folds = fold(self.graph, set(keep[:60]))
+        self.hooks = self._hooks()
         names = ", ".join(ruleset.tables)
-        self.drawing = Drawing(
-            say(
-                "Chains of {tool}, {tables}",
-                tool=tool_of(ruleset.family),
-                tables=names,
-            )
-        )
+        self.drawing = Drawing(say("Chains of {tool}, {tables}", tool=_tools(ruleset), tables=names))
         self.lost = 0
         self._nodes()
         self._edges()
@@ -122,16 +117,22 @@ class _Draw:
 
     # -- nodes ------------------------------------------------------------------------------------------
 
+    def _hooks(self) -> dict[str, list[Node]]:
+        """Return the hooks that the rules use, those of IP first, each with its base chains by table."""
+        tables = [*BUILTIN_CHAINS, *(table for table in self.ruleset.tables if table not in BUILTIN_CHAINS)]
+        found: dict[str, list[Node]] = {hook: [] for hook in HOOKS}
+        for name in tables:
+            table = self.ruleset.tables.get(name)
+            for chain in table.chains.values() if table is not None else ():
+                if chain.builtin:
+                    found.setdefault(chain.hook, []).append(Node(name, chain.name))
+        return {hook: bases for hook, bases in found.items() if bases}
+
     def _nodes(self) -> None:
-        hooks = [hook for hook in HOOKS if Node("hook", hook) in self.graph]
-        for hook in hooks:
+        bases = [base for hook in self.hooks for base in self.hooks[hook]]
+        for hook, entered in self.hooks.items():
             node = self.drawing.add(draw.Node(f"hook {hook}", "entry", [hook]))
-            self._mark(
-                node, any(entered.name == hook for entered in self.visited.hooks) if self.visited else False
-            )
-        bases = [
-            Node(table, hook) for hook in hooks for table in BUILTIN_CHAINS if Node(table, hook) in self.folds
-        ]
+            self._mark(node, self.visited is not None and not self.visited.hooks.isdisjoint(entered))
         for member in (*bases, *self.folds):
             group = self.folds[member]
             if self._key(member) not in self.drawing.nodes:
@@ -191,15 +192,11 @@ class _Draw:
     # -- edges ------------------------------------------------------------------------------------------
 
     def _edges(self) -> None:
-        for table in BUILTIN_CHAINS:
-            for hook in HOOKS:
-                base = Node(table, hook)
-                if base in self.folds and Node("hook", hook) in self.graph:
-                    edge = Edge(f"hook {hook}", self._key(base), "hook")
-                    self._mark_edge(edge, bool(self.visited and base in self.visited.hooks), False)
-                    self.drawing.edges.append(edge)
-        by_hook = {f"hook {hook}": number for number, hook in enumerate(HOOKS)}
-        self.drawing.edges.sort(key=lambda edge: by_hook[edge.source])
+        for hook, bases in self.hooks.items():
+            for base in bases:
+                edge = Edge(f"hook {hook}", self._key(base), "hook")
+                self._mark_edge(edge, bool(self.visited and base in self.visited.hooks), False)
+                self.drawing.edges.append(edge)
         done: set[int] = set()
         for group in self.folds.values():
             if id(group) not in done:
@@ -271,7 +268,7 @@ class _Draw:
         count = self.graph.nodes[member].get("counters") if rule is None else rule.counters
         bundle.packets += count.packets if count else 0
         if rule is not None and len(bundle.texts) < 6:
-            bundle.texts.append(rule.text)
+            bundle.texts.append(rule.shown)
         if self.visited is not None:
             taken = (member, target, position)
             bundle.marks |= {"walked"} if taken in self.visited.walked else set()
@@ -403,6 +400,13 @@ class _Draw:
                 ),
             ]
         )
+
+
+def _tools(ruleset: Ruleset) -> str:
+    """Return what made the tables: "iptables", "nftables", "iptables + nftables"."""
+    of_iptables = {table in BUILTIN_CHAINS for table in ruleset.tables}
+    tools = [tool_of(ruleset.family)] if True in of_iptables or not of_iptables else []
+    return " + ".join([*tools, *(["nftables"] if False in of_iptables else [])])
 
 
 def _first(bundle: _Bundle) -> tuple[bool, int]:

@@ -13,7 +13,7 @@ from iptsim.languages import say, say_many
 from iptsim.pictures.captions import answer_captions
 from iptsim.pictures.chain_groups import FREE, pattern
 from iptsim.pictures.drawing import SIGNS
-from iptsim.pictures.visited import VisitedChains
+from iptsim.pictures.visited import Taken, VisitedChains
 
 #: Marks for the path of a packet.
 _WALKED, _IDLE = "●", "○"
@@ -44,8 +44,6 @@ class _Tree:
         self.counters, self.only_path = counters, only_path
         self.calls = ChainGraph(ruleset.tables.values())
         self.many = sum(len(table.chains) for table in ruleset.tables.values()) > FREE
-        self.walked = {(source, position) for source, _, position in visited.walked} if visited else set()
-        self.idle = {(source, position) for source, _, position in visited.idle} if visited else set()
 
     def lines(self, explanation: Explanation | None) -> Iterator[str]:
         if explanation is not None:
@@ -58,7 +56,7 @@ class _Tree:
                     policy = f"{table.name} {chain.name}   " + say(
                         "policy {policy}", policy=chain.policy or "ACCEPT"
                     )
-                    mark = self._mark(Node(table.name, chain.name), 0)
+                    mark = self._mark(Node(table.name, chain.name), None)
                     yield policy + self._count(chain.counters and chain.counters.packets) + mark
                     yield from self._below(table, chain, shown)
             for chain in table.chains.values():
@@ -141,8 +139,9 @@ class _Tree:
         )
 
     def _is_marked(self, rule: Rule) -> bool:
-        place = (Node(rule.table, rule.chain), rule.position)
-        return place in self.walked or place in self.idle
+        return self.visited is not None and bool(
+            _taken(self.visited.walked, rule) or _taken(self.visited.idle, rule)
+        )
 
     def _alike(self, table: Table, rules: list[Rule], shown: set[str]) -> str:
         """Return one line for jumps to chains of similar names, and note that these and their callees are shown."""
@@ -171,21 +170,34 @@ class _Tree:
         place = Node(rule.table, rule.chain)
         changes = self.visited.changes.get((place, rule.position), []) if self.visited else []
         return (
-            self._count(packets)
-            + "".join(f"   ⇄ {change}" for change in changes)
-            + self._mark(place, rule.position)
+            self._count(packets) + "".join(f"   ⇄ {change}" for change in changes) + self._mark(place, rule)
         )
 
     def _count(self, packets: int | None) -> str:
         return "   " + say_many("{count} packet", "{count} packets", packets or 0) if self.counters else ""
 
-    def _mark(self, chain: Node, position: int) -> str:
+    def _mark(self, chain: Node, rule: Rule | None) -> str:
+        """Return the mark of a rule, or of the policy of a chain."""
         if self.visited is None:
             return ""
+        position = rule.position if rule is not None else 0
         if (end := self.visited.ends.get((chain, position))) is not None:
             return f"   {SIGNS[end]}"
-        place = (chain, position)
-        return f"   {_WALKED}" if place in self.walked else f"   {_IDLE}" if place in self.idle else ""
+        for mark, taken in ((_WALKED, self.visited.walked), (_IDLE, self.visited.idle)):
+            if (
+                _taken(taken, rule)
+                if rule is not None
+                else any((one[0], one[2]) == (chain, 0) for one in taken)
+            ):
+                return f"   {mark}"
+        return ""
+
+
+def _taken(taken: set[Taken], rule: Rule) -> bool:
+    """Return whether a rule was taken; a rule of nftables may lead to several places, each a rule here."""
+    jump = rule.jump
+    target = Node("verdict", rule.target_name) if jump is None else Node(rule.table, jump.chain)
+    return (Node(rule.table, rule.chain), target, rule.position) in taken
 
 
 def _legend() -> str:
@@ -197,6 +209,8 @@ def _legend() -> str:
 
 def _when(rule: Rule) -> str:
     """Return a rule's conditions as the dump has them."""
+    if rule.shown != rule.text:
+        return f"   {printable(rule.shown)}"
     words = f" {rule.specification}"
     for flag in (" -j ", " -g "):
         words = words.partition(flag + rule.target_name)[0] if rule.target_name else words

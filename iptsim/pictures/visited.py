@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.explanation.story import Effect, LegVisit
 from iptsim.netfilter.steps import Step
@@ -54,7 +54,12 @@ def _add_visits(chains: VisitedChains, ruleset: Ruleset, leg: LegVisit) -> None:
         move = visit.move
         if move is None or not _is_of(ruleset, visit.step):
             continue
-        chains.hooks.add(Node(visit.step.table or "", visit.step.hook))
+        table, hook = visit.step.table or "", visit.step.hook
+        if table in BUILTIN_CHAINS:
+            chains.hooks.add(Node(table, hook))
+        elif visit.step.depth == 0:
+            # a base chain of nftables has a name of its own
+            chains.hooks.add(Node(table, visit.step.chain or ""))
         returned = move.kind == "return"
         taken = move.at, Node("verdict", "RETURN") if returned else move.to, move.position
         if change := change_text(visit.step):
@@ -82,4 +87,5 @@ def _is_of(ruleset: Ruleset, step: Step) -> bool:
     if chain is None:
         return False
     rule = step.rule
-    return rule is None or chain.at(rule.position) is rule
+    # of a chain that several base chains of nftables call, each has its own rules
+    return rule is None or any(one is rule for one in chain.rules) or rule.table not in BUILTIN_CHAINS

@@ -10,8 +10,11 @@ import pytest
 import iptsim
 from iptsim.cli import main
 from iptsim.explanation import Explanation
+from iptsim.graph import ruleset_graph
 from iptsim.host import Host
+from iptsim.netfilter.nft_program import with_nftables
 from iptsim.pictures import chains_picture, png, topology_picture
+from iptsim.sources import loads_host
 from tests.pictures.looks import SVG, read, texts
 from tests.pictures.test_chains import CAPTURES, rules
 
@@ -155,12 +158,69 @@ def test_only_the_path_requires_a_packet_on_chains(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.count("--only-path requires a packet") == 2
 
 
-def test_a_host_with_nftables_alone_has_no_rules_to_draw(
+_NFT = """
+table inet t {
+    chain sub {
+        counter drop
+    }
+    chain in {
+        type filter hook input priority 0; policy drop;
+        tcp dport vmap { 22 : accept, 80 : jump sub }
+    }
+    chain fwd {
+        type filter hook forward priority 0; policy accept;
+        udp dport 53 jump sub
+    }
+    chain wire {
+        type filter hook ingress device "eth0" priority 0; policy accept;
+        udp dport 99 drop
+    }
+}
+"""
+
+
+def test_chains_of_nftables_are_drawn_as_those_of_iptables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "paste"
-    path.write_text(
-        "table ip t {\n\tchain c {\n\t\ttype filter hook input priority 0; policy drop;\n\t}\n}\n"
-    )
-    assert main(["graph", str(path)]) == 2
-    assert "`iptsim rules` shows those of nftables" in capsys.readouterr().err
+    path.write_text(_NFT)
+    assert main(["graph", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "inet t in   policy DROP",
+        "├─ 1 ACCEPT   tcp dport vmap { 22 : accept, 80 : jump sub }",
+        "└─ 1 → sub   tcp dport vmap { 22 : accept, 80 : jump sub }",
+        "   └─ 1 DROP   counter drop",
+        "inet t fwd   policy ACCEPT",
+        "└─ 1 → sub   udp dport 53 jump sub   (see above)",
+        "inet t wire   policy ACCEPT",
+        "└─ 1 DROP   udp dport 99 drop",
+    ]
+    assert main(["graph", str(path), "--from", "internet", "--to", "host:80"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    marked = (line for line in lines if line[:1] in "├└ " and line.endswith(("●", "✗")))
+    walked = [line.strip("│├└─ ").split("   ")[0] for line in marked]
+    assert walked == ["1 → sub", "1 DROP"]
+    words = [
+        "graph",
+        str(path),
+        "--format",
+        "mermaid",
+        "--only-path",
+        "--from",
+        "internet",
+        "--to",
+        "host:80",
+    ]
+    assert main(words) == 0
+    drawn = capsys.readouterr().out
+    assert "INPUT" in drawn
+    assert "sub<br>" in drawn
+    assert "inet t fwd" not in drawn
+
+
+def test_the_hooks_of_chains_of_nftables() -> None:
+    host = loads_host(_NFT)
+    assert host.namespace.nftables is not None
+    ruleset = with_nftables(host.rulesets[4], host.namespace.nftables.chains)
+    hooks = {node.name for node in ruleset_graph(ruleset) if node.place == "hook"}
+    assert hooks == {"INPUT", "FORWARD", "ingress eth0"}
