@@ -121,6 +121,9 @@ class World:
         owner = self.host.owner_of(family, address)
         if isinstance(owner, tuple):
             container, endpoint = owner
+            # for a further address of its own, it answers on each of its interfaces
+            network = self.host.network_of_bridge(device)
+            endpoint = endpoint or (container.endpoints.get(network.name) if network is not None else None)
             port = endpoint.bridge_port if endpoint else None
             port = port or self.namespace.port_towards(family, address, device)
             return Neighbour(

@@ -104,7 +104,9 @@ class Ends:
         family = self.family
         if isinstance(place, InContainer):
             name = place.container.name
-            address = place.address(family) if place.attachment else self._common_address(place)
+            address = (
+                place.address(family) if place.attachment or place.named else self._common_address(place)
+            )
             if address is None:
                 raise UsageError(
                     message("container {name} has no IPv{family} address", name=name, family=family)

@@ -39,13 +39,17 @@ class InContainer:
     Attributes:
         container: the container.
         attachment: its endpoint in the network that the question names; None if it names none.
+        named: the address of the container by which the question names it; None if it does not.
     """
 
     container: Container
     attachment: containers.Endpoint | None = None
+    named: Address | None = None
 
     def address(self, family: Family) -> int | None:
         """Return its address of a family, None if it has none."""
+        if self.named is not None and self.named.family == family:
+            return self.named.value
         return (self.attachment or self.container).address(family)
 
 
@@ -93,7 +97,7 @@ def place_of(host: Host, endpoint: Endpoint) -> Place:
         return _shared_place(host, InContainer(*found))
     if isinstance(endpoint, Address):
         owner = host.owner_of(endpoint.family, endpoint.value)
-        return InContainer(*owner) if isinstance(owner, tuple) else endpoint
+        return InContainer(*owner, named=endpoint) if isinstance(owner, tuple) else endpoint
     return endpoint
 
 

@@ -116,7 +116,7 @@ def _from_container(ends: Ends, source: InContainer, packet: Packet, target_name
     stated = ends.question.src
     if stated is not None:
         packet.src = stated.value
-    elif source.attachment is not None and (own := source.address(packet.family)) is not None:
+    elif (source.attachment or source.named) and (own := source.address(packet.family)) is not None:
         packet.src = own
     pick = stated is None and packet.src == 0
     return Start(source, source.container.name, target_name, packet, pick_source=pick, notes=ends.notes)

@@ -260,3 +260,18 @@ def test_what_is_no_party_is_told_from_what_is_unknown(name: str, told: str) -> 
     with pytest.raises(UsageError) as caught:
         iptsim.explain(FIXTURES / "docker-28.5/published", name, "web", dport=80)
     assert told in str(caught.value)
+
+
+def test_a_second_address_of_a_container_is_the_one_that_is_used(tmp_path: Path) -> None:
+    """Whoever names an address sends from it, and to it, though the interface's first address is another."""
+    where = tmp_path / "capture"
+    shutil.copytree(FIXTURES / "docker-28.5/icc-on", where)
+    namespaces = json.loads((where / "container-netns.json").read_text())
+    interface = next(one for one in namespaces["web"]["addr"] if one["ifname"] == "eth0")
+    first = next(one for one in interface["addr_info"] if one["family"] == "inet")
+    interface["addr_info"].append({**first, "local": "172.17.0.50", "secondary": True})
+    (where / "container-netns.json").write_text(json.dumps(namespaces))
+    sent = iptsim.explain(where, "172.17.0.50", "client:80")
+    assert (sent.sender, sent.verdict) == ("web 172.17.0.50", "ACCEPT"), str(sent.reason.text)
+    received = iptsim.explain(where, "client", "172.17.0.50:80")
+    assert (received.target, received.verdict) == ("web 172.17.0.50", "ACCEPT")
