@@ -9,6 +9,7 @@ from typing import Any
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.explanation.pasted import icmp_meaning
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause, Finding, takes_port
@@ -86,23 +87,31 @@ def _of_packets(scene: Scene) -> Cause | None:
         except IptsimError:
             continue
         logger = _logger(fields, pasted)
-        if shown.verdict in ("DROP", "REJECT"):
-            return Cause(shown, _near(shown), logger=logger)
+        if shown.verdict in BLOCKING:
+            # a log line may be about any packet; commands that failed are about what the author wants
+            tried = pasted is not None and fields in pasted.tried
+            first = "" if tried else _failed_commands(scene)
+            return Cause(shown, _near(shown), logger=logger, first=first)
         for branch in shown.branches:
             if (guess := _guess(branch)) is not None:
                 return Cause(branch, guess=guess, logger=logger)
         if open_ is None and pasted is not None:
             open_ = _not_blocked(shown, fields, pasted)
             open_ = open_ and open_._replace(logger=logger)
-    refused = [one for one in refused_commands(scene) if not only_lists(one)]
-    if refused and (open_ is None or not open_.alone):
-        return Cause(None, allowed=title_of_refused(refused))
-    if pasted is not None and pasted.tool_errors and (open_ is None or not open_.alone):
-        first = pasted.tool_errors[0].tool
-        return Cause(None, allowed=title_of_failed([one for one in pasted.tool_errors if one.tool == first]))
+    if (failed := _failed_commands(scene)) and (open_ is None or not open_.alone):
+        return Cause(None, allowed=failed)
     if open_ is None and pasted is not None and pasted.own_loopbacks:
         return Cause(None, allowed=title_of_loopback(pasted.own_loopbacks[0]))
     return open_
+
+
+def _failed_commands(scene: Scene) -> Text:
+    """Return which commands of iptables failed according to a pasted text, else which ones of other tools; or ""."""
+    if refused := [one for one in refused_commands(scene) if not only_lists(one)]:
+        return title_of_refused(refused)
+    errors = scene.host.pasted.tool_errors if scene.host.pasted is not None else ()
+    same = [one for one in errors if one.tool == errors[0].tool]
+    return title_of_failed(same) if same else ""
 
 
 def _logger(fields: dict[str, Any], pasted: Pasted | None) -> Text:

@@ -13,7 +13,7 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
-from iptsim.languages import message, message_if, message_many
+from iptsim.languages import message, message_if, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.packet import Family
 
@@ -272,6 +272,8 @@ def _may_be_cut(scene: Scene, family: Family, table: Table, chain: Chain) -> boo
 
 def nat_empty(scene: Scene) -> Iterator[Finding]:
     """Tell, of a pasted text, that table nat has no rules."""
+    daemon = scene.host.daemon
+    is_off = daemon is not None and daemon.iptables is False  # which is a finding of its own
     for family in scene.families if scene.host.pasted is not None else ():
         nat = scene.table(family, "nat")
         whole = all(
@@ -279,18 +281,28 @@ def nat_empty(scene: Scene) -> Iterator[Finding]:
         )
         if not whole or any(True for _ in nat.rules()) or any(not one.builtin for one in nat.chains.values()):
             continue
+        masquerade = f"{tool_of(family)} -t nat -A POSTROUTING -s NETWORK -o UPLINK -j MASQUERADE"
         yield Finding(
             "nat-empty",
             message("Table nat has no rules, so the host translates no addresses."),
             tuple(of_policy(nat.chains[name]) for name in ("PREROUTING", "POSTROUTING")),
-            message(
-                "Nothing masquerades what containers, guests or VPN clients send to the outside, and no port is"
-                " forwarded to them. Docker writes rules there, unless iptables is false in its settings, or another"
-                " program has removed them."
+            message_sentences(
+                message(
+                    "Nothing masquerades what containers, guests or VPN clients send to the outside, and no port is"
+                    " forwarded to them."
+                ),
+                ""
+                if is_off
+                else message(
+                    "Docker writes rules there, unless iptables is false in its settings, or another program has"
+                    " removed them."
+                ),
             ),
-            message(
+            masquerade
+            if is_off
+            else message(
                 "For Docker: remove iptables=false, and systemctl restart docker. For others: {command}",
-                command=f"{tool_of(family)} -t nat -A POSTROUTING -s NETWORK -o UPLINK -j MASQUERADE",
+                command=masquerade,
             ),
             None,
             family,

@@ -127,11 +127,10 @@ def writing_no_rules(scene: Scene) -> Iterator[Finding]:
         return
     if any(not DOCKER_CHAINS.isdisjoint(scene.table(4, table).chains) for table in ("filter", "nat")):
         return
-    in_file = any(one.form == "daemon.json" for one in pasted.segments)
     yield Finding(
         "docker-writes-no-rules",
         message("dockerd runs with iptables=false, so it writes no rules for its containers."),
-        (Evidence("daemon.json" if in_file else "dockerd", "iptables=false"),),
+        (Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false"),),
         message(
             "It does not masquerade what they send: unless another rule does, other networks see private addresses,"
             " and no reply comes back. Only docker-proxy takes connections to published ports, so INPUT decides about"

@@ -117,6 +117,7 @@ class Cause(NamedTuple):
         allowed: what follows if the rules accept the packet although it was blocked.
         alone: say only that, because the source shows no rules.
         logger: which program logged the packet, and why, if its prefix tells.
+        first: what else went wrong, to be said before the packet.
         changed: the sentence that says which commands of the source change that.
     """
 
@@ -126,6 +127,7 @@ class Cause(NamedTuple):
     allowed: Text = ""
     alone: bool = False
     logger: Text = ""
+    first: Text = ""
     changed: Text = ""
 
     @property
@@ -135,6 +137,7 @@ class Cause(NamedTuple):
             return message_sentences(self.allowed, self.logger, self.changed)
         guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
         return message_sentences(
+            self.first,
             packet_and_verdict(self.shown),
             self.allowed,
             self.shown.reason.message,

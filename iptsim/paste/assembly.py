@@ -133,6 +133,11 @@ def _host(
     if host.inferred and told is not None:
         take_address(host, told)
     host.extra_rulesets.update(builder.besides)
+    if host.daemon is not None and "daemon.json" not in {*files, *(one.form for one in reading.segments)}:
+        # they were read like those of the file, but are options of its command line
+        host.daemon = host.daemon.model_copy(
+            update={"sources": dict.fromkeys(host.daemon.sources, "dockerd")}
+        )
     host.assumptions += assumed
     if reading.in_comments:
         host.assumptions.append(

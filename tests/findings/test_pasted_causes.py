@@ -729,3 +729,35 @@ def test_an_error_without_its_command_is_shown_once(tmp_path: Path) -> None:
     found = linting.lint(tmp_path, f"The container logs:\n{error}\n$ iptables -S FORWARD\n-P FORWARD DROP\n")
     assert [str(one.text) for one in found["refused-command"].evidence] == [error]
     assert "--cap-add NET_ADMIN" in str(found["refused-command"].remedy)
+
+
+def test_a_command_that_failed_comes_before_the_packet_of_a_log_line() -> None:
+    """A log has lines about any packets; which of them the author means is not known."""
+    error = (
+        "# nft add rule inet filter input tcp dport 8443 acept\n"
+        "Error: syntax error, unexpected string, expecting end of file or newline or semicolon\n"
+        "add rule inet filter input tcp dport 8443 acept\n"
+        "                                          ^^^^^\n"
+    )
+    line = (
+        "[UFW BLOCK] IN=eth0 OUT= MAC=02:42:c0:00:02:07:02:42:c0:00:02:01:08:00 SRC=203.0.113.99 DST=192.0.2.7 LEN=40"
+        " TOS=0x00 PREC=0x00 TTL=240 ID=5411 PROTO=TCP SPT=51000 DPT=23 WINDOW=1024 RES=0x00 SYN URGP=0\n"
+    )
+    cause = iptsim.lint(iptsim.loads_host(line + error)).cause
+    assert cause is not None
+    assert str(cause.text).startswith("nft rejects the command of line 4")
+    assert "tcp/23: DROP" in str(cause.text)
+
+
+@pytest.mark.parametrize("options", ["", " --iptables=false"])
+def test_an_empty_nat_of_a_docker_that_writes_no_rules(options: str) -> None:
+    """The second finding says that of Docker, where the text shows its options."""
+    chains = "".join(f"-P {name} ACCEPT\n" for name in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"))
+    host = iptsim.loads_host(
+        f"ExecStart=/usr/bin/dockerd -H fd://{options} --ip-masq=false\n\n# iptables -t nat -S\n{chains}"
+    )
+    assert host.daemon is not None
+    assert set(host.daemon.sources.values()) == {"dockerd"}
+    found = {one.code: one for one in iptsim.lint(host)}
+    assert ("docker-writes-no-rules" in found) is bool(options)
+    assert ("Docker" in str(found["nat-empty"].consequence)) is not bool(options)
