@@ -1,9 +1,9 @@
-"""Ports and addresses of containers that a text does not tell: `$PORT`, `<your port>`, `x.x.x.x`."""
+"""Settings of containers and networks that a text does not tell: `$PORT`, `<your port>`, `x.x.x.x`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from iptsim.docker.sources.flag_values import read_publish
@@ -13,6 +13,11 @@ from iptsim.paste.pieces import Settings
 
 #: What is in no address and no port: the value is that of a variable, is left to the reader, or was redacted.
 _UNKNOWN = re.compile(r"[^0-9A-Fa-f.:/\[\]'-]")
+#: The number of containers of a service, and what a network is, without the address.
+_OTHERS = {
+    "services": ("scale", "network_mode"),
+    "networks": ("internal", "enable_ipv6", "driver", "external"),
+}
 _PROTOCOL = re.compile(r"/[a-z]+$")
 
 
@@ -28,9 +33,25 @@ def forget_unread(settings: Settings) -> Iterator[Message]:
         if isinstance(service, dict):
             yield from _ports(str(name), service)
             yield from _places(str(name), service)
+            yield from _variables(str(name), service, _OTHERS["services"])
+            if isinstance(deploy := service.get("deploy"), dict):
+                yield from _variables(str(name), deploy, ("replicas",))
     for name, network in settings.networks.items():
         if isinstance(network, dict):
             yield from _subnets(str(name), network)
+            yield from _variables(str(name), network, _OTHERS["networks"])
+
+
+def _variables(name: str, settings: dict[str, Any], keys: Iterable[str]) -> Iterator[Message]:
+    """Remove settings whose value is that of a variable."""
+    for key in keys:
+        if "$" in str(settings.get(key)):
+            yield message(
+                "{key} of {name} is not known ({text}); the default is assumed.",
+                key=key,
+                name=name,
+                text=settings.pop(key),
+            )
 
 
 def _ports(name: str, service: dict[str, Any]) -> Iterator[Message]:
@@ -39,21 +60,38 @@ def _ports(name: str, service: dict[str, Any]) -> Iterator[Message]:
         return
     kept: list[Any] = []
     for port in ports:
-        inside = str(port).rpartition(":")[2]
         if not isinstance(port, str) or not _UNKNOWN.search(_PROTOCOL.sub("", port)):
             kept.append(port)
-        elif _is_port(inside):
-            kept.append(inside)
-            yield message(
-                "The host's port in {text} of {name} is not known; a free one is assumed.",
-                text=port,
-                name=name,
-            )
-        else:
-            yield message(
-                "The published port {text} of {name} is not known; it is ignored.", text=port, name=name
-            )
+            continue
+        *before, inside = port.rsplit(":", 2)
+        known = [f"{before[0]}::{inside}", port.removeprefix(f"{before[0]}:")] if len(before) == 2 else []
+        found = [one for one in (*known, inside) if _is_port(one)]
+        kept += found[:1]
+        yield _told(port, name, kept=found[0] if found else "")
     service["ports"] = kept
+
+
+def _told(port: str, name: str, *, kept: str) -> Message:
+    """Return what is assumed of a published port of which a part is not known.
+
+    Args:
+        port: the port as it is given.
+        name: its service.
+        kept: what is left of it; "" for nothing.
+    """
+    if not kept:
+        return message(
+            "The published port {text} of {name} is not known; it is ignored.", text=port, name=name
+        )
+    if port.endswith(kept) and ":" in kept:
+        return message(
+            "The host's address in {text} of {name} is not known; all of them are assumed.",
+            text=port,
+            name=name,
+        )
+    return message(
+        "The host's port in {text} of {name} is not known; a free one is assumed.", text=port, name=name
+    )
 
 
 def _is_port(text: str) -> bool:

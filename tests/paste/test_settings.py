@@ -477,6 +477,42 @@ def test_variables_of_a_compose_file_have_their_defaults() -> None:
     assert (port.host_address, port.host_port, port.container_port) == ("127.0.0.1", 8080, 80)
 
 
+@pytest.mark.parametrize(
+    ("port", "shown"),
+    [
+        ("127.0.0.1:${WEB}:80", ("127.0.0.1", 32768)),
+        ("${BIND}:8080:80", (None, 8080)),
+        ("${BIND}:${WEB}:80", (None, 32768)),
+    ],
+)
+def test_what_is_known_of_a_published_port_counts(port: str, shown: tuple[str | None, int]) -> None:
+    pytest.importorskip("yaml")
+    host = read(f"services:\n  web:\n    image: nginx\n    ports:\n      - {port}\n")
+    found = [one for one in host.containers["project-web-1"].published if one.family == 4]
+    assert [(one.host_address, one.host_port) for one in found] == [shown]
+
+
+def test_other_settings_that_a_text_leaves_open() -> None:
+    """Compose casts what variables give (compose-go, loader/interpolate.go)."""
+    pytest.importorskip("yaml")
+    host = read(
+        "services:\n  web:\n    image: nginx\n    scale: ${MANY}\n    deploy:\n      replicas: ${COUNT:-2}\n"
+        "  db:\n    image: db\n    network_mode: ${MODE}\nnetworks:\n  default:\n    internal: ${CLOSED}\n"
+    )
+    assert sorted(host.containers) == ["project-db-1", "project-web-1", "project-web-2"]
+    assert "internal of default is not known (${CLOSED}); the default is assumed." in map(
+        str, host.assumptions
+    )
+
+
+def test_a_compose_file_of_version_1() -> None:
+    """It has `net` for network_mode, and no networks: containers are on docker0."""
+    pytest.importorskip("yaml")
+    host = read("web:\n  image: nginx\n  ports:\n    - 8080:80\n\ndb:\n  image: db\n  net: host\n")
+    assert host.containers["project-web-1"].address(4) == int(IPv4Address("172.17.0.2"))
+    assert host.containers["project-db-1"].network_mode == "host"
+
+
 def test_a_sentence_about_docker_run_is_no_command() -> None:
     host = read(
         "If I use docker run -p public ip:port:port both addresses can be reached\n\n"

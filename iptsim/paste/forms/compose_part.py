@@ -109,6 +109,8 @@ def _settings(document: Any, line: int) -> Settings | None:
     if not services or not _OTHERS.issuperset(document.keys() - services.keys()):
         return None
     own = {str(name): one for name, one in networks.items() if name not in services}
+    if any("net" in one for one in services.values()):  # only in version 1, which has no networks
+        services = {name: {**one, "network_mode": one.get("net", "bridge")} for name, one in services.items()}
     return Settings(line, services=services, networks=own)
 
 
