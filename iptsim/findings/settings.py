@@ -7,10 +7,11 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.behind import SOME_CONTAINER, SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.port_forwards import forwards
 from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import message
 
 
@@ -52,7 +53,12 @@ def _of_containers(scene: Scene) -> tuple[Explanation | None, tuple[Rule, ...]] 
     """Walk a packet that needs routing to or from a container; None if there are none."""
     networks = [one for one in scene.docker_networks() if not one.internal and scene.members(one)]
     if not networks:
-        return None
+        # docker run and docker info warn of it before there is a container
+        pasted = scene.host.pasted
+        told = pasted is not None and "docker" in pasted.engines and scene.host.inferred
+        fields: dict[str, Any] = {"proto": "tcp", "dport": 443, "in": DEFAULT_BRIDGE}
+        found = scene.ask(SOME_CONTAINER, "internet", **fields) if told else None
+        return (found, ()) if found else None
     published = next((one for one in scene.publications(4) if not one.on_loopback), None)
     if published is not None:
         return scene.ask_port(published), ()

@@ -31,6 +31,8 @@ _COMMAND = re.compile(
 )
 #: Actions that add no rule: they may fail without harm.
 _HARMLESS = re.compile(r"\s(?:-[CDXFNLSEZ]|--(?:check|delete|flush|new|list|rename)\S*)(?=\s|$)")
+#: Errors that every command gets: the kernel lacks what iptables needs.
+_OF_KERNEL = ("can't initialize", "Could not fetch rule set")
 #: What iptables adds to an error.
 _HINT = re.compile(r"\s*(?:\\n)?\s*(?:Try [`'\"]ip|Perhaps ip|Error occurred).*")
 
@@ -50,7 +52,7 @@ def printed_errors(lines: Iterable[Line]) -> Iterator[RefusedCommand]:
             ]
             number, words = _command_of(before) or (line.number, None)
             harmless = words is not None and _HARMLESS.search(f" {words['rest']}") is not None
-            if harmless and not error["why"].startswith("can't initialize"):
+            if harmless and not error["why"].startswith(_OF_KERNEL):
                 continue
             program = (
                 words["program"] if words is not None else error.groupdict().get("program") or "iptables"

@@ -568,3 +568,27 @@ def test_a_docker_user_without_references_names_few_rules(tmp_path: Path) -> Non
     finding = lint(tmp_path, f"{heading}{rows}")["docker-user-not-asked"]
     assert [str(part) for part in finding.evidence[0][:2]] == ["filter DOCKER-USER", "0 references"]
     assert len(finding.evidence) == 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$ docker run -d -p 8080:80 nginx\nWARNING: IPv4 forwarding is disabled. Networking will not work.\n",
+        "docker info:\n WARNING: IPv4 forwarding is disabled\n",
+        "$ cat /proc/sys/net/ipv4/ip_forward\n0\n$ docker ps\nCONTAINER ID  IMAGE  COMMAND  CREATED  STATUS  NAMES\n",
+    ],
+)
+def test_docker_warns_that_the_host_does_not_route(text: str, tmp_path: Path) -> None:
+    """The words are those of docker/cli (cli/command/container/run.go, system/info.go)."""
+    assert "ip-forward-off" in lint(tmp_path, text)
+    assert "ip-forward-off" not in lint(tmp_path, f"{text}$ sysctl -w net.ipv4.ip_forward=1\n")
+
+
+def test_dockerd_that_iptables_refuses_everything(tmp_path: Path) -> None:
+    """The first command of dockerd creates a chain, which may fail otherwise: here the kernel lacks nf_tables."""
+    found = lint(
+        tmp_path,
+        "failed to start daemon: failed to create NAT chain DOCKER: iptables failed: iptables -t nat -N DOCKER:"
+        " iptables v1.8.7 (nf_tables): Could not fetch rule set generation id: Invalid argument\n (exit status 4)\n",
+    )
+    assert "modprobe nf_tables" in str(found["refused-command"].remedy)

@@ -532,3 +532,12 @@ def test_a_command_in_the_sentence_between_two_listings() -> None:
     assert found["firewall-bypassed"] == (
         "8080/tcp (web) is published, so a firewall in INPUT does not protect it: its packets never pass INPUT."
     )
+
+
+def test_docker_warns_that_iptables_does_not_see_bridged_packets() -> None:
+    """The words are those of moby, daemon/info_unix.go."""
+    sysctls = read(
+        " WARNING: bridge-nf-call-iptables is disabled\n WARNING: bridge-nf-call-ip6tables is disabled\n"
+    ).namespace.sysctls
+    names = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+    assert [sysctls[name] for name in names] == ["0", "0"]

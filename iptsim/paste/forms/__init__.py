@@ -34,7 +34,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "ifupdown": ("iface",),
     "netplan": ("network",),
     "sockets": ("listen", "unconn", "recv-q", "tcp", "udp", "internet connections"),
-    "sysctl": ("net", "kernel", "fs", "vm"),
+    "sysctl": ("net", "kernel", "fs", "vm", "is disabled"),
     "docker_json": ("{", "["),
     "docker_excerpt": ("address", "subnet", "ports"),
     "docker_ps": ("ports",),

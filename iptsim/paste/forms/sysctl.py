@@ -1,4 +1,7 @@
-"""`sysctl`: kernel parameters, and the files of /proc/sys, as `cat` prints and `echo` writes them."""
+"""`sysctl`: kernel parameters, the files of /proc/sys, as `cat` prints and `echo` writes them, and Docker's warnings.
+
+Sources: moby, daemon/info_unix.go (fillSysInfo); docker/cli, "Networking will not work".
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,12 @@ _WRITTEN = re.compile(
     r"(?:^|[\s;&=])sysctl\s+(?:-[a-z]+\s+|--\w+\s+)*(?P<name>net[./][\w./-]+)=[\"']?(?P<set>-?\d+)[\"']?\s*$"
     r"|(?:^|[\s;&=\"'])echo\s+[\"']?(?P<echoed>-?\d+)[\"']?\s*(?:>|\|\s*(?:sudo\s+)?tee\s)\s*/proc/sys/(?P<file>net/[\w/.-]+)"
     r"[\"']?\s*$"
+)
+#: What `docker info` and `docker run` say of parameters that are off.
+_OFF = (
+    (re.compile(r"WARNING: IPv4 forwarding is disabled"), "net.ipv4.ip_forward"),
+    (re.compile(r"WARNING: bridge-nf-call-iptables is disabled"), "net.bridge.bridge-nf-call-iptables"),
+    (re.compile(r"WARNING: bridge-nf-call-ip6tables is disabled"), "net.bridge.bridge-nf-call-ip6tables"),
 )
 
 
@@ -40,6 +49,8 @@ def _assigned(text: str) -> tuple[str, str] | None:
     """Return the parameter and the value that a line shows or sets; None for a line that is commented out."""
     if shown := _ASSIGNMENT.match(text):
         return shown[1], shown[2]
+    if "WARNING: " in text and (off := next((name for words, name in _OFF if words.search(text)), None)):
+        return off, "0"
     written = _WRITTEN.search(text) if not text.lstrip().startswith("#") else None
     if written is None:
         return None
