@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from iptsim.dump.chain_graph import ChainGraph
 from iptsim.dump.ruleset import Plan, Rule, Ruleset
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.targets.dnat import Snat
 from iptsim.host.containers import PublishedPort
@@ -408,8 +409,17 @@ class _Own(NamedTuple):
 def _own_addresses(ruleset: Ruleset) -> Iterator[_Own]:
     """Yield addresses to which packets pass INPUT, or from which they pass OUTPUT.
 
-    -A INPUT -d 192.0.2.10/32 -p tcp --dport 22 -j ACCEPT; -A OUTPUT -s 192.0.2.10/32 -j ACCEPT.
+    -A INPUT -d 192.0.2.10/32 -p tcp --dport 22 -j ACCEPT; -A OUTPUT -s 192.0.2.10/32 -j ACCEPT. An address that is also
+    banned is that of another host, in a rule that has no effect.
     """
+    found = list(_named_as_own(ruleset))
+    banned = set(_banned(ruleset)) if found else set()
+    for prefix, sure in found:
+        if prefix not in banned:
+            yield _Own(Member(prefix.family, prefix.address), sure)
+
+
+def _named_as_own(ruleset: Ruleset) -> Iterator[tuple[Prefix, bool]]:
     for name, side in (("INPUT", "destination"), ("OUTPUT", "source")):
         chain = ruleset.chain("filter", name)
         for rule in chain.rules if chain is not None else ():
@@ -419,8 +429,18 @@ def _own_addresses(ruleset: Ruleset) -> Iterator[_Own]:
             if prefix is None or prefix.length != BITS[prefix.family]:
                 continue
             if not _is_loopback(prefix) and not _is_for_many(prefix):
-                sure = name == "OUTPUT" or rule.parameters.in_interface is not None
-                yield _Own(Member(prefix.family, prefix.address), sure)
+                yield prefix, name == "OUTPUT" or rule.parameters.in_interface is not None
+
+
+def _banned(ruleset: Ruleset) -> Iterator[Prefix]:
+    """Yield the senders that INPUT blocks on all interfaces; a rule against spoofing names one."""
+    chain = ruleset.chain("filter", "INPUT")
+    for rule in chain.rules if chain is not None else ():
+        if rule.plan is not None and "source" not in rule.plan.fields:
+            continue
+        prefix = prefix_of(rule.parameters, "source")
+        if prefix is not None and rule.target_name in BLOCKING and rule.parameters.in_interface is None:
+            yield prefix
 
 
 def _of_docker(nftables: NftRuleset | None) -> Iterator[Rule]:

@@ -151,3 +151,20 @@ def test_a_placeholder_in_parentheses() -> None:
     text = "Chain INPUT (policy ACCEPT)\ntarget     prot opt source               destination\n"
     [rule] = rules(f"{text}DROP       all  --  (my ip)              anywhere\n", "filter", "INPUT")
     assert rule == "-A INPUT -s (my_ip) -i ? -o ? -j DROP"
+
+
+OWN = "$ iptables -S\n-P INPUT ACCEPT\n-P OUTPUT ACCEPT\n-A OUTPUT -s 78.46.3.77/32 -j {verdict}\n{more}"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "more", "own"),
+    [
+        ("ACCEPT", "", True),
+        ("DROP", "-A INPUT -s 78.46.3.77/32 -j DROP\n", False),
+        # against spoofing
+        ("ACCEPT", "-A INPUT -s 78.46.3.77/32 -i eth0 -j DROP\n", True),
+    ],
+)
+def test_a_banned_address_is_not_the_hosts_own(verdict: str, more: str, own: bool) -> None:
+    host = read(OWN.format(verdict=verdict, more=more))
+    assert (host.owner_of(4, 78 << 24 | 46 << 16 | 3 << 8 | 77) == "host") is own

@@ -169,3 +169,19 @@ def test_a_blocked_packet_comes_with_the_command_that_allows_it(
     printed = capsys.readouterr().out
     assert f"To allow it: {command}." in printed
     assert "Nothing found" not in printed
+
+
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        ({"proto": "tcp", "dport": 993, "state": "INVALID"}, "DROP"),
+        ({"proto": "udp", "dport": 5353}, "DROP"),
+        ({"proto": "udp", "sport": 67, "dport": 68}, "ACCEPT"),
+    ],
+)
+def test_what_the_rules_before_those_of_the_user_do(packet: dict[str, object], expected: str) -> None:
+    """The file conf/before.rules of ufw."""
+    text = "Status: active\n\nTo       Action   From\n--       ------   ----\n993/tcp  ALLOW    Anywhere\n"
+    host = host_of_source(Source("pasted", {}, text.encode()))
+    question = Question(**{"src": "198.51.100.7", "dst": "192.0.2.10", "in_interface": "eth0", **packet})
+    assert walk(host, question).verdict == expected

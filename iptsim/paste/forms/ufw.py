@@ -57,12 +57,17 @@ _DIRECTIONS = {"incoming": "input", "outgoing": "output", "routed": "forward"}
 USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
 #: Rules of dumps and listings, which take precedence if present.
 _RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))")
-#: Incoming traffic that before.rules accept.
-_BEFORE = (
-    ("-i", "lo", "-j", "ACCEPT"),
-    ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"),
+#: What before.rules accept.
+_LO = ("-i", "lo", "-j", "ACCEPT")
+_REPLIES = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
+#: What else they do with incoming packets: ping, DHCP, mDNS and UPnP are accepted, whatever the status shows.
+_INCOMING = (
+    ("-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"),
+    ("-p", "icmp", "-m", "icmp", "--icmp-type", "8", "-j", "ACCEPT"),
+    ("-p", "udp", "-m", "udp", "--sport", "67", "--dport", "68", "-j", "ACCEPT"),
+    ("-d", "224.0.0.251/32", "-p", "udp", "-m", "udp", "--dport", "5353", "-j", "ACCEPT"),
+    ("-d", "239.255.255.250/32", "-p", "udp", "-m", "udp", "--dport", "1900", "-j", "ACCEPT"),
 )
-_PING = ("-p", "icmp", "-m", "icmp", "--icmp-type", "8", "-j", "ACCEPT")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -143,7 +148,7 @@ class _Reader:
         for way, hook in _HOOKS.items():
             items.append(_policy(way, policies[way], line))
             items.append(ChainItem(f"ufw-user-{way}", None, None, line, 1))
-            before = (*_BEFORE, _PING) if way == "input" else _BEFORE[1:]
+            before = (_LO, _REPLIES, *_INCOMING) if way == "input" else (_REPLIES,)
             items += [self._rule(hook, words, rows[0][1] if rows else 0) for words in before]
             items.append(self._rule(hook, ("-j", f"ufw-user-{way}"), rows[0][1] if rows else 0))
         added, unread = self.of_rows(rows)
