@@ -154,7 +154,7 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
                 positions[place] = positions.get(place, 0) + 1
                 listing = listings.setdefault(place[:2], NftListing())
                 listing.rules[item.rule.chain, positions[place]] = _listed(item.rule, rules[place][-1])
-            if any(_TRACKING & set(keys_of(statement)) for statement in item.rule.expr):
+            if any(map(_tracks, item.rule.expr)):
                 tracked |= _FAMILIES.get(item.rule.family, frozenset())
             changing |= {(*place[:2], name) for name in _updated(item.rule.expr)}
         elif (found := item.map or item.set) is not None:
@@ -200,6 +200,11 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
         interfaces=tuple(named),
         uplinks=tuple(uplinks),
     )
+
+
+def _tracks(statement: Mapping[str, Any]) -> bool:
+    """Return whether a statement enables connection tracking; what was not read of a rule is the text of a key."""
+    return any(not _TRACKING.isdisjoint((key, *key.split())) for key in keys_of(statement))
 
 
 def _listed(rule: RuleEntry, statements: Sequence[Mapping[str, Any]]) -> NftListed:

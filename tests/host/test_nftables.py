@@ -454,3 +454,19 @@ table netdev dev {
             NftChain(family="netdev", table="dev", name="lo", type="filter", hook="ingress", priority=0,
                      policy="accept"),
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("left", "tracked"),
+    [
+        # as the reader of texts passes on what it can't read, such as masked states
+        ({"ct state established / established,related drop": {}}, {4, 6}),
+        ({"tcp dport 443 drop": {}}, set()),
+    ],
+)
+def test_a_condition_that_is_not_read_may_switch_connection_tracking_on(
+    left: dict[str, Any], tracked: set[int]
+) -> None:
+    rule = {"family": "inet", "table": "t", "chain": "c", "expr": [{"match": {"left": left}}, {"drop": None}]}
+    entry = RulesetEntry.model_validate({"nftables": [{"rule": rule}]})
+    assert read_nftables(entry).tracked == tracked
