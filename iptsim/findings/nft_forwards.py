@@ -94,7 +94,10 @@ def redirects(scene: Scene) -> Iterator[Finding]:
         found: list[tuple[NftChain, Rule, Explanation]] = []
         for base, rule in _translating(scene, family):
             fields = header(rule)
-            if not is_for_every_host(rule, with_exceptions=True) or "dport" not in fields or uplink is None:
+            # the rules that lead to another chain may have conditions of their own
+            if rule.chain != base.name or not is_for_every_host(rule, with_exceptions=True):
+                continue
+            if "dport" not in fields or uplink is None:
                 continue
             shown = scene.ask(SOME_GUEST[family], "internet", family, **fields, **{"in": uplink.name})
             if shown is not None and uses(shown, rule):

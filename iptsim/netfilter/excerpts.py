@@ -30,8 +30,13 @@ def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:
     return ["filter"] if shown and "filter" not in shown else []
 
 
-def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
-    """Return the built-in chains, as table and name, that listings of their tables leave out."""
+def unseen_chains(rulesets: Iterable[Ruleset], *, unknown: bool = False) -> list[tuple[str, str]]:
+    """Return the built-in chains, as table and name, that listings of their tables leave out.
+
+    Args:
+        rulesets: the rules of the source.
+        unknown: also those whose rules are unknown; else only those that are assumed to be empty.
+    """
     found = [ruleset for ruleset in rulesets if ruleset.listed]
     shown = {
         (name, chain.name)
@@ -40,7 +45,7 @@ def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
         for chain in table.chains.values()
         if any(not is_gap(rule.target) for rule in chain.rules)
         or (chain.declared and not chain.rules)
-        or (chain.rules and name != "filter")  # unknown rules, which must not be ignored
+        or (chain.rules and name != "filter" and not unknown)
     }
     tables = {name for ruleset in found for name in ruleset.tables}
     return [
@@ -56,7 +61,10 @@ def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
 def unseen_places(rulesets: Iterable[Ruleset]) -> tuple[str, ...]:
     """Return the tables and chains that a source with rules does not show, such as "nat" and "filter OUTPUT"."""
     found = [ruleset for ruleset in rulesets if any(not is_gap(rule.target) for rule in ruleset.rules())]
-    return (*unseen_tables(found), *(f"{table} {chain}" for table, chain in unseen_chains(found)))
+    return (
+        *unseen_tables(found),
+        *(f"{table} {chain}" for table, chain in unseen_chains(found, unknown=True)),
+    )
 
 
 def unseen_note(rulesets: Iterable[Ruleset]) -> Text:

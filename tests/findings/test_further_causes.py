@@ -213,6 +213,11 @@ def test_a_pair_of_rules_of_which_one_counted_nothing(
             "tcp 6 431 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1",
             (),
         ),
+        (
+            "Chain POSTROUTING (policy ACCEPT)\ntarget     prot opt source               destination\n"
+            "MASQUERADE  all  --  10.8.0.0/24          0.0.0.0/0\n",
+            ("raw", "mangle", "filter", "nat PREROUTING", "nat OUTPUT"),
+        ),
     ],
 )
 def test_what_a_source_with_rules_does_not_show(text: str, unseen: tuple[str, ...], tmp_path: Path) -> None:

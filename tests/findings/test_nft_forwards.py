@@ -91,6 +91,21 @@ def test_a_redirect_that_takes_the_packets_of_every_host(rule: str, is_found: bo
         assert command.replace("HANDLE", "7") in str(handle.remedy)
 
 
+def test_a_forward_in_a_chain_of_the_uplink_is_not_for_every_host() -> None:
+    """What the machines behind the host send does not arrive by eth0."""
+    called = """table ip r {
+\tchain pre {
+\t\ttype nat hook prerouting priority dstnat; policy accept;
+\t\tiifname "eth0" jump from_outside
+\t}
+\tchain from_outside {
+\t\ttcp dport 80 dnat to 192.168.7.10:80
+\t}
+}
+"""
+    assert _one(called + _HOST, "redirect-takes-every-host") is None
+
+
 @pytest.mark.parametrize(
     ("post", "forward", "is_found"),
     [
