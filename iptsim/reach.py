@@ -17,6 +17,7 @@ from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
 from iptsim.explanation.expectation import is_refused
 from iptsim.explanation.reasons import Reason
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.matches.tcp import Tcp
@@ -267,7 +268,7 @@ def _answer(simulator: Simulator, row: Row, question: Question) -> Reach:
 
 def arrived_at(trace: Trace) -> str:
     """Return the final receiver of a packet: a container's name, "host", "outside"; "" if there is none."""
-    if trace.verdict in ("DROP", "REJECT"):
+    if trace.verdict in BLOCKING:
         return ""
     delivered = trace.opening.delivered
     if delivered is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from iptsim.errors import UsageError
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.languages import Text, message
 
 _VERDICTS = ("accept", "drop", "reject", "depends")
@@ -40,7 +41,7 @@ def is_met(expected: str, answer: Explanation) -> bool:
     if expected == "refused":
         return refused
     if expected == "closed":
-        return refused or answer.verdict in ("DROP", "REJECT")
+        return refused or answer.verdict in BLOCKING
     return passes and not refused
 
 

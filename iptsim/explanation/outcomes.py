@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule
 from iptsim.explanation.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import Target
+from iptsim.extensions.base import BLOCKING, Target
 from iptsim.extensions.hidden import HiddenTarget, is_gap, may_translate
 from iptsim.languages import Text, message, message_if, message_joined
 from iptsim.netfilter.trace import ACCEPTS, CONTINUES, KEEPS, Decision, Sent
@@ -274,7 +274,7 @@ class _Tally:
 
         It says that the packet is blocked, or branches on which its subject is not decided have the verdict too.
         """
-        if condition.does == "blocks" and verdict in ("DROP", "REJECT"):
+        if condition.does == "blocks" and verdict in BLOCKING:
             return True
         deciding = self._deciding[subject]
         return all(count == deciding[other] for other, count in self.verdicts.items() if other != verdict)

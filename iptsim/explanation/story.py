@@ -13,6 +13,7 @@ from functools import cache
 from itertools import groupby
 from typing import Literal
 
+from iptsim.extensions.base import BLOCKING
 from iptsim.languages import Message, message
 from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.steps import Step
@@ -210,7 +211,7 @@ def story_of(trace: Trace, decided: Step | None = None) -> Story:
 def _leg(trace: Trace, number: int, decided: Step | None) -> LegVisit:
     legs = trace.legs
     leg = legs[number - 1]
-    blocked = leg.verdict in ("DROP", "REJECT")
+    blocked = leg.verdict in BLOCKING
     is_lost = blocked and legs[0].verdict == "ACCEPT"
     end: End = "open" if leg.verdict == "DEPENDS" else "stop" if blocked else "arrived"
     return LegVisit(

@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.dump.header import printed_backend, warns_of_legacy
 from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy
 from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.published import ask_unpublished
@@ -158,7 +159,7 @@ def _host_open(scene: Scene) -> Iterator[Finding]:
     for port in _PORTS:
         by4 = scene.ask("internet", "host", 4, proto="tcp", dport=port)
         by6 = scene.ask("internet", "host", 6, proto="tcp", dport=port)
-        if by4 is None or by6 is None or by6.verdict != "ACCEPT" or by4.verdict not in ("DROP", "REJECT"):
+        if by4 is None or by6 is None or by6.verdict != "ACCEPT" or by4.verdict not in BLOCKING:
             continue
         step = by4.trace.legs[0].deciding
         if step is None or step.hook != "INPUT" or step.table is None:
@@ -198,7 +199,7 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
             by6 = ask_unpublished(scene, 6, neighbours[1], container, network)
             if by6 is None or by6.verdict != "ACCEPT":
                 continue
-            if by4 is not None and by4.verdict not in ("DROP", "REJECT"):
+            if by4 is not None and by4.verdict not in BLOCKING:
                 continue
             yield Finding(
                 "ipv6-open",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, place
 from iptsim.host.namespace import BRIDGE_NF
@@ -73,7 +74,7 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
         rules = [
             rule
             for rule in scene.table(family, "filter").rules()
-            if rule.target_name in ("DROP", "REJECT")
+            if rule.target_name in BLOCKING
             and rule.parameters.in_interface in bridges
             and rule.parameters.in_interface == rule.parameters.out_interface
             and not rule.parameters.negated

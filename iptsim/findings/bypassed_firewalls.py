@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Publication, Scene
 from iptsim.findings.variants import without_rules
@@ -55,7 +56,7 @@ def _denying(trace: Trace, *, certain: bool) -> Step | None:
         steps = (_denying(branch, certain=True) for branch in trace.branches)
         return next((step for step in steps if step and step.rule and _is_for_port(step.rule)), None)
     leg = trace.legs[0]
-    step = leg.deciding if leg.verdict in ("DROP", "REJECT") else None
+    step = leg.deciding if leg.verdict in BLOCKING else None
     return step if step is not None and (step.hook, step.table) == ("INPUT", "filter") else None
 
 

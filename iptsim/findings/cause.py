@@ -224,7 +224,7 @@ def _guess(branch: Explanation) -> Text | None:
     """
     decisions, step = branch.trace.decisions, branch.reason.step
     shown = step is not None and (step.policy or step.rule is not None)
-    if branch.verdict not in ("DROP", "REJECT") or not shown or not all(one.value for one in decisions):
+    if branch.verdict not in BLOCKING or not shown or not all(one.value for one in decisions):
         return None
     if len(decisions) == 1 and decisions[0].rule is None:
         return decisions[0].words

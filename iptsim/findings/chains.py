@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from iptsim.dump.ruleset import Chain, Rule, Table, tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import DECIDING
+from iptsim.extensions.base import BLOCKING, DECIDING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain
@@ -76,7 +76,7 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
         (
             found
             for one in (*behind, rule)
-            if one is rule or one.target_name in ("DROP", "REJECT")
+            if one is rule or one.target_name in BLOCKING
             if (found := packet_for(scene, family, one, hook)) is not None
             and any(step.rule is rule for step in found.trace.legs[0].steps)
         ),
@@ -121,7 +121,7 @@ def unused(scene: Scene) -> Iterator[Finding]:
 
 
 #: Names of chains whose packets are meant to be blocked, and words in the log about such packets.
-BLOCKING = re.compile(r"drop|reject|den(y|ied)|block|ban", re.IGNORECASE)
+BLOCKING_WORDS = re.compile(r"drop|reject|den(y|ied)|block|ban", re.IGNORECASE)
 LOGS = ("LOG", "NFLOG", "ULOG")
 
 
@@ -136,7 +136,7 @@ def logs_only(scene: Scene) -> Iterator[Finding]:
             if any(rule.target_name not in (*LOGS, "RETURN") for rule in chain.rules):
                 continue
             prefixes = (getattr(rule.target, "log_prefix", None) or "" for rule in chain.rules)
-            if not any(map(BLOCKING.search, (chain.name, *prefixes))):
+            if not any(map(BLOCKING_WORDS.search, (chain.name, *prefixes))):
                 continue
             found = _let_through(scene, family, chain, hooks.get(chain.name, ()))
             if found is not None:
@@ -192,7 +192,7 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
     tool = tool_of(family)
     shown = None
     for rule in chain.rules:
-        if chain.table == "filter" and rule.target_name in ("DROP", "REJECT"):
+        if chain.table == "filter" and rule.target_name in BLOCKING:
             found = packet_for(scene, family, rule, "INPUT")
             if found is not None and found.verdict == "ACCEPT":
                 shown = found

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.usual import FOR_LO, hides_interfaces, is_usually_for_lo
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
 from iptsim.findings.first_packets import accepts_established
@@ -54,7 +55,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
         opened = _opened(read, family)
         (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
         certain = all(
-            one is first or first.verdict in ("DROP", "REJECT")
+            one is first or first.verdict in BLOCKING
             for (one, _), first in zip(blocked, filter(None, asked), strict=True)
         )
         yield Finding(
@@ -82,7 +83,7 @@ def _at_first_sight(scene: Scene, family: Family) -> Scene | None:
     rulesets = {**scene.host.rulesets, family: with_usual_interfaces(scene.host.rulesets[family])}
     usual = Scene(replace(scene.host, rulesets=rulesets))
     asked = [usual.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")]
-    return usual if all(one is not None and one.verdict in ("DROP", "REJECT") for one in asked) else None
+    return usual if all(one is not None and one.verdict in BLOCKING for one in asked) else None
 
 
 def _under_input(scene: Scene, family: Family) -> Iterator[Rule]:

@@ -11,6 +11,7 @@ from iptsim.docker.sources.host import docker_host
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.failed_commands import LINES_SHOWN
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
@@ -77,7 +78,7 @@ def _has_none(scene: Scene, family: Family) -> bool:
 
 def _without_any(scene: Scene, family: Family) -> Finding:
     forward = scene.table(family, "filter").chains["FORWARD"]
-    blocking = [rule for rule in forward.rules if rule.target_name in ("DROP", "REJECT")]
+    blocking = [rule for rule in forward.rules if rule.target_name in BLOCKING]
     evidence = of_rule(blocking[-1]) if blocking else of_policy(forward)
     return Finding(
         "docker-rules-flushed",
@@ -289,4 +290,4 @@ def _hit(scene: Scene, family: Family) -> Explanation | None:
         for container in scene.members(network, family)[:1]
     ]
     found = [one for one in asked if one is not None]
-    return next((one for one in found if one.verdict in ("DROP", "REJECT")), found[0] if found else None)
+    return next((one for one in found if one.verdict in BLOCKING), found[0] if found else None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Jump, Rule, Ruleset, tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import Match
+from iptsim.extensions.base import BLOCKING, Match
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.behind import SOME_CONTAINER
@@ -134,7 +134,7 @@ def _against(scene: Scene, family: Family, world: str) -> Explanation | None:
 def _differ(shown: Explanation | None, other: Explanation | None) -> bool:
     if shown is None or other is None or shown.verdict != "ACCEPT":
         return False
-    return other.verdict in ("DROP", "REJECT")
+    return other.verdict in BLOCKING
 
 
 def _asked_first(ruleset: Ruleset) -> Ruleset:
@@ -350,7 +350,7 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
         shown,
         family,
         # moving an accepting rule changes no verdict
-        (command,) if rule.target_name in ("DROP", "REJECT") and shown.verdict == "ACCEPT" else (),
+        (command,) if rule.target_name in BLOCKING and shown.verdict == "ACCEPT" else (),
     )
 
 
@@ -385,7 +385,7 @@ def replies(scene: Scene) -> Iterator[Finding]:
 
 def _blocks_reply(shown: Explanation) -> Rule | None:
     """Return the rule that drops the reply to a packet, at least if what is not shown lets the packet itself pass."""
-    if shown.verdict not in ("DROP", "REJECT"):
+    if shown.verdict not in BLOCKING:
         return None
     for trace in (shown.trace, *shown.trace.branches):
         leg = trace.deciding_leg

@@ -11,6 +11,7 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.codes import CODES, Severity
@@ -261,7 +262,7 @@ def blocked_at(shown: Explanation, hook: str) -> Step | None:
     """Return the step of a hook at which a packet is blocked; None if nothing blocks it there."""
     request = shown.trace.legs[0]
     step = request.deciding
-    if step is None or step.hook != hook or request.verdict not in ("DROP", "REJECT"):
+    if step is None or step.hook != hook or request.verdict not in BLOCKING:
         return None
     return step
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.behind import Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Finding, of_policy, of_rule
 from iptsim.findings.remedy import first_that_mends
@@ -30,7 +31,7 @@ def blocked(scene: Scene) -> Iterator[Finding]:
 
 def _blocking(shown: Explanation) -> Step | None:
     """Return the step of FORWARD that certainly blocks the reply to a packet that was delivered."""
-    if shown.verdict not in ("DROP", "REJECT") or len(shown.trace.legs) < 2:
+    if shown.verdict not in BLOCKING or len(shown.trace.legs) < 2:
         return None
     there, back = shown.trace.legs[:2]
     step = back.deciding

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.targets.ct import Ct
 from iptsim.findings.finding import Finding, filtered_at, of_rule
 from iptsim.findings.scene import Scene
@@ -41,7 +42,7 @@ def without_helper(scene: Scene) -> Iterator[Finding]:
         ):
             rule = next((one for one in scene.rules(family, "filter", hook) if _accepts(one)), None)
             shown = scene.ask(sender, to, family, proto="tcp", dport=_DATA) if rule is not None else None
-            if rule is None or shown is None or shown.verdict not in ("DROP", "REJECT"):
+            if rule is None or shown is None or shown.verdict not in BLOCKING:
                 continue
             if filtered_at(shown, hook) is not None and not _opens_range(scene, family, hook):
                 yield _finding(family, rule, _blocked(hook), shown, chain)

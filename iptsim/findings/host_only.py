@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.order import hides_interfaces
@@ -43,7 +44,7 @@ def blocked_ports(scene: Scene) -> Iterator[Finding]:
 
 def _blocked(rule: Rule) -> int | None:
     """Return the one destination port that a rule blocks for new connections; None for other rules."""
-    if rule.target_name not in ("DROP", "REJECT") or rule.parameters.protocol not in (TCP, UDP):
+    if rule.target_name not in BLOCKING or rule.parameters.protocol not in (TCP, UDP):
         return None
     if "protocol" in rule.parameters.negated or is_for_replies(rule) or rule.conditions_on("sport"):
         return None
@@ -98,7 +99,7 @@ def published_ports(scene: Scene) -> Iterator[Finding]:
             (
                 rule
                 for rule in scene.rules(family, "filter", "INPUT")
-                if rule.target_name in ("DROP", "REJECT") and not any(rule.conditions_on("dport"))
+                if rule.target_name in BLOCKING and not any(rule.conditions_on("dport"))
             ),
             None,
         )
@@ -151,7 +152,7 @@ def blocked_outgoing(scene: Scene) -> Iterator[Finding]:
             if _blocks_others(rule) and owners.rule(rule) != "kubernetes"
         ]
         forwarded = any(
-            rule.target_name in ("DROP", "REJECT") and not rule.is_unconditional and not is_dockers(rule)
+            rule.target_name in BLOCKING and not rule.is_unconditional and not is_dockers(rule)
             for chain in scene.below(family, "filter", "FORWARD")
             for rule in scene.rules(family, "filter", chain)
         )
@@ -173,7 +174,7 @@ def _blocks_others(rule: Rule) -> bool:
         )
         or any(match.name == "owner" for match in rule.matches)
     )
-    return rule.target_name in ("DROP", "REJECT") and named and not local and not is_for_replies(rule)
+    return rule.target_name in BLOCKING and named and not local and not is_for_replies(rule)
 
 
 def _outgoing(family: Family, rules: list[Rule]) -> Finding:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from iptsim.dump.ruleset import Rule, Ruleset, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import HiddenAddress
 from iptsim.findings.bypassed_firewalls import of_step
@@ -114,7 +115,7 @@ def names_unresolved(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         server = _name_server(scene, family)
         shown = scene.ask("host", server, family, proto="udp", dport=_DNS)
-        if shown is None or shown.verdict not in ("DROP", "REJECT"):
+        if shown is None or shown.verdict not in BLOCKING:
             continue
         if not any(_reaches_web(scene, family, port) for port in (443, 80)):
             continue
@@ -273,7 +274,7 @@ def drops_some(scene: Scene) -> Iterator[Finding]:
 def _is_for_destination(rule: Rule) -> bool:
     """Return whether a rule blocks packets to some hosts of other networks, or to a port of the host itself."""
     to = rule.parameters.destination
-    if rule.target_name not in ("DROP", "REJECT") or to is None or "destination" in rule.parameters.negated:
+    if rule.target_name not in BLOCKING or to is None or "destination" in rule.parameters.negated:
         return False
     address, family = to.address & to.mask, to.family
     is_own = is_loopback(family, address) and not any(rule.conditions_on("dport"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.examples import states_of
 from iptsim.findings.finding import Evidence, Finding, are_unshown, filtered_at, of_policy, of_rule, uses
 from iptsim.findings.guest_services import decider_in_input
@@ -95,7 +96,7 @@ def _is_about_others(rule: Rule) -> bool:
         "protocol" in parameters.negated
     ):
         return True
-    if rule.target_name in ("DROP", "REJECT"):
+    if rule.target_name in BLOCKING:
         return True
     states = {state for match in rule.matches if not match.negated for state in states_of(match)}
     return bool(states) and "UNTRACKED" not in states  # neighbour discovery is untracked
@@ -143,7 +144,7 @@ def discovery_blocked_on_bridge(scene: Scene) -> Iterator[Finding]:
 def _keeps_inside(rule: Rule) -> str:
     """Return the bridge for which a rule drops all packets that are not from, or not to, its subnet; else ""."""
     parameters = rule.parameters
-    if rule.target_name not in ("DROP", "REJECT") or rule.matches or parameters.protocol is not None:
+    if rule.target_name not in BLOCKING or rule.matches or parameters.protocol is not None:
         return ""
     incoming = parameters.in_interface, "destination", parameters.destination, parameters.out_interface
     outgoing = parameters.out_interface, "source", parameters.source, parameters.in_interface

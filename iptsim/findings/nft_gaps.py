@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.findings.chains import BLOCKING, logs_only_finding
+from iptsim.findings.chains import BLOCKING_WORDS, logs_only_finding
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.native_chains import blocked_by_chain, chains_of, evidence_of, has_only_nftables, name_of
@@ -88,7 +88,11 @@ def _logging(base: NftChain) -> Iterator[tuple[str, list[NftListed]]]:
     for chain, rules in chains.items():
         words = [_QUOTED.sub("", one.text) for one in rules]
         logs = all(_LOGS.search(one) for one in words) and not any(map(_DOES.search, words))
-        if logs and chain != base.name and any(map(BLOCKING.search, (chain, *(one.text for one in rules)))):
+        if (
+            logs
+            and chain != base.name
+            and any(map(BLOCKING_WORDS.search, (chain, *(one.text for one in rules))))
+        ):
             yield chain, rules
 
 

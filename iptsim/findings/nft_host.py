@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.native_chains import (
@@ -149,7 +150,7 @@ def _replies(scene: Scene, family: Family) -> Iterator[Finding]:
     for _, rules in chains_of(scene, family, "input"):
         for rule in filter(opens_port, rules):
             shown = packet_for(scene, family, rule, "INPUT")
-            if shown is None or shown.verdict not in ("DROP", "REJECT"):
+            if shown is None or shown.verdict not in BLOCKING:
                 continue
             if (step := reply_blocked(shown, "OUTPUT")) is not None:
                 yield _drops_replies(family, rule, step, shown)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.bypassed_firewalls import of_step
@@ -115,7 +116,7 @@ def _dropping(shown: Explanation) -> Step | None:
     Where rules that are not shown may drop it before, that is the step of a table that is shown as a whole.
     """
     leg = shown.trace.legs[0]
-    if leg.verdict not in ("DROP", "REJECT"):
+    if leg.verdict not in BLOCKING:
         return None
     step = leg.deciding
     if step is None:

@@ -9,7 +9,7 @@ from itertools import product
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Chain, Jump, Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import TRANSLATING, Match
+from iptsim.extensions.base import BLOCKING, TRANSLATING, Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import LOGS
@@ -72,7 +72,7 @@ def hides_interfaces(match: Match) -> bool:
 def blocks_all_unshown(rule: Rule) -> bool:
     """Return whether a rule blocks every packet, if it names no interface, which its listing does not show."""
     return (
-        rule.target_name in ("DROP", "REJECT")
+        rule.target_name in BLOCKING
         and not rule.parameters.predicates()
         and len(rule.matches) == 1
         and hides_interfaces(rule.matches[0])
@@ -167,9 +167,9 @@ def _blocks_all(scene: Scene, family: Family, rule: Rule) -> bool:
     if not rule.is_unconditional:
         return False
     if not isinstance(rule.target, Jump):
-        return rule.target_name in ("DROP", "REJECT")
+        return rule.target_name in BLOCKING
     for one in scene.rules(family, rule.table, rule.target.chain):
-        if one.target_name in ("DROP", "REJECT") and one.is_unconditional:
+        if one.target_name in BLOCKING and one.is_unconditional:
             return True
         if one.target_name not in ("", *LOGS):
             return False

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from iptsim.dump.ruleset import tool_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
@@ -86,6 +87,6 @@ def _finding(scene: Scene, family: Family, uplink: Interface, large: list[tuple[
             mtu=uplink.mtu,
             command=f"{tool_of(family)} -t mangle -A FORWARD -o {uplink.name} {_CLAMP}",
         ),
-        shown if shown is not None and shown.verdict in ("DROP", "REJECT") else None,
+        shown if shown is not None and shown.verdict in BLOCKING else None,
         family,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Publication, Scene
@@ -35,7 +36,7 @@ def _blocking(scene: Scene, family: Family, shown: Explanation) -> Rule | None:
     leg = shown.trace.legs[0]
     step = leg.deciding
     rule = step.rule if step is not None else None
-    if leg.verdict not in ("DROP", "REJECT") or step is None or rule is None or step.backend:
+    if leg.verdict not in BLOCKING or step is None or rule is None or step.backend:
         return None
     if (step.hook, step.table) != ("FORWARD", "filter") or is_dockers(rule):
         return None

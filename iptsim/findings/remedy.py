@@ -10,6 +10,7 @@ from iptsim.asking import follow
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
@@ -76,7 +77,7 @@ def outcome(scene: Scene, family: Family, commands: Iterable[str], shown: Explan
 def mends(shown: Explanation, after: Explanation) -> bool:
     """Return whether an allowed packet is now blocked, or a blocked one now allowed."""
     if shown.verdict == "ACCEPT":
-        return after.verdict in ("DROP", "REJECT")
+        return after.verdict in BLOCKING
     return after.verdict == "ACCEPT"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.findings.behind import ask_outside, is_private, lans_behind, networks_behind
 from iptsim.findings.examples import packet_for, states_of
@@ -43,7 +44,7 @@ def reply_blocked(shown: Explanation, hook: str) -> Step | None:
         return None
     reply = shown.trace.legs[1]
     step = reply.deciding
-    if reply.verdict not in ("DROP", "REJECT") or step is None or step.hook != hook or step.table is None:
+    if reply.verdict not in BLOCKING or step is None or step.hook != hook or step.table is None:
         return None
     return step
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings.behind import second_address
 from iptsim.findings.examples import header, is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
@@ -58,7 +59,7 @@ def _opening(scene: Scene, family: Family, rule: Rule) -> Finding | None:
     )
     if shown is None or other is None or not uses(shown, rule) or shown.verdict != "ACCEPT":
         return None
-    return _finding(family, rule, port, shown) if other.verdict in ("DROP", "REJECT") else None
+    return _finding(family, rule, port, shown) if other.verdict in BLOCKING else None
 
 
 def blocked(scene: Scene) -> Iterator[Finding]:
@@ -74,12 +75,7 @@ def _blocks_by_source(rule: Rule) -> bool:
     """Return whether a rule blocks packets by the source port of a service alone."""
     port = header(rule).get("sport", _SERVICES)
     named = rule.parameters.protocol in (TCP, UDP) and not rule.parameters.negated
-    return (
-        rule.target_name in ("DROP", "REJECT")
-        and named
-        and 0 < port < _SERVICES
-        and not rule.conditions_on("dport")
-    )
+    return rule.target_name in BLOCKING and named and 0 < port < _SERVICES and not rule.conditions_on("dport")
 
 
 def _blocks(scene: Scene, family: Family, hook: str, rules: list[Rule]) -> Finding:

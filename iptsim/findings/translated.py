@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.targets.redirect import Redirect
@@ -142,7 +143,7 @@ def _redirected_to(rule: Rule) -> int | None:
 def _is_blocked_in_input(shown: Explanation) -> bool:
     request = shown.trace.legs[0]
     step = request.deciding
-    blocked = request.verdict in ("DROP", "REJECT")
+    blocked = request.verdict in BLOCKING
     return blocked and step is not None and (step.hook, step.table) == ("INPUT", "filter")
 
 
@@ -200,7 +201,7 @@ def _needs_rule(scene: Scene, shown: Explanation) -> bool:
     step = request.deciding
     if step is None or (step.hook, step.table) != ("FORWARD", "filter"):
         return False
-    return request.verdict in ("DROP", "REJECT") or (scene.host.pasted is not None and step.policy)
+    return request.verdict in BLOCKING or (scene.host.pasted is not None and step.policy)
 
 
 def _old_port(family: Family, forward: Forward, rule: Rule, new: int, shown: Explanation) -> Finding:
@@ -224,5 +225,5 @@ def _old_port(family: Family, forward: Forward, rule: Rule, new: int, shown: Exp
         command if words != rule.specification else message("Name port {new} in the rule.", new=new),
         shown,
         family,
-        (command,) if words != rule.specification and shown.verdict in ("DROP", "REJECT") else (),
+        (command,) if words != rule.specification and shown.verdict in BLOCKING else (),
     )

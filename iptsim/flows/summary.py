@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from iptsim.extensions.base import BLOCKING
 from iptsim.flows.classes import Answer
 from iptsim.flows.columns import Records
 from iptsim.flows.deciding import Part
@@ -121,7 +122,7 @@ class Summary:
             self.deciders[_decider(answer)] += count
             for hit in answer.hits:
                 self.hits[hit] += count
-        stops = np.array([one.verdict in ("DROP", "REJECT") for one in answers], np.bool_)
+        stops = np.array([one.verdict in BLOCKING for one in answers], np.bool_)
         blocked = stops[numbers] if len(answers) else np.zeros(0, np.bool_)
         if read.sources is not None and blocked.any():
             self.blocked.add_addresses(read.sources, np.flatnonzero(blocked), read.numbers)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
+from iptsim.extensions.base import BLOCKING
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text, message
 from iptsim.netfilter.path import Move, moves
@@ -62,7 +63,7 @@ class Leg:
     @property
     def ends(self) -> list[Step]:
         """The steps that blocked the packet: several if its branches end alike, but at different steps."""
-        if self.verdict not in ("DROP", "REJECT"):
+        if self.verdict not in BLOCKING:
             return []
         found = [step for step in self.all_steps if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN")]
         if self.verdict == "REJECT":
@@ -74,7 +75,7 @@ class Leg:
     @property
     def deciding(self) -> Step | None:
         """The step that blocked the packet; None if its branches end at several; its last step if it arrived."""
-        if self.verdict in ("DROP", "REJECT"):
+        if self.verdict in BLOCKING:
             return self.ends[0] if len(self.ends) == 1 else None
         whole = [step for step in self.all_steps if step.code != "policy-routing"]
         firm = [step for step in whole if not step.maybe] or whole

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection
 
 from iptsim.dump.ruleset import Chain, Rule
+from iptsim.extensions.base import BLOCKING
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 
@@ -60,9 +61,9 @@ def _csf(rule: Rule, scope: Scope) -> Role | None:
         return Role("csf-allowed", message("CSF allows {address} (csf.allow)", address=source))
     if chain.startswith("CC_") and target in ("DROP", "CCDROP", "REJECT"):
         return Role("csf-country", message("CSF denies the source's country or network (CC_DENY)"))
-    if chain in ("LOGDROPIN", "DROPIN") and target in ("DROP", "REJECT"):
+    if chain in ("LOGDROPIN", "DROPIN") and target in BLOCKING:
         return Role("csf-default", message("no port list of CSF allows it (TCP_IN, UDP_IN)"))
-    if chain in ("LOGDROPOUT", "DROPOUT") and target in ("DROP", "REJECT"):
+    if chain in ("LOGDROPOUT", "DROPOUT") and target in BLOCKING:
         return Role("csf-default-out", message("no port list of CSF allows it (TCP_OUT, UDP_OUT)"))
     if chain in ("INVALID", "INVDROP"):
         return Role(

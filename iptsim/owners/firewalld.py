@@ -11,7 +11,7 @@ from collections.abc import Collection
 from functools import lru_cache
 
 from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import HOOKS, TRANSLATING
+from iptsim.extensions.base import BLOCKING, HOOKS, TRANSLATING
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 
@@ -120,7 +120,7 @@ def _step(kind: Message, step: str, text: str, target: str, hook: str) -> tuple[
         return "firewalld-nat", message("{kind}: masquerading or a forward-port", kind=kind)
     if target == "CT":
         return "firewalld-helper", message("{kind}: the conntrack helper of a service", kind=kind)
-    if target in ("REJECT", "DROP"):
+    if target in BLOCKING:
         if re.search(r"-p (?:icmp|ipv6-icmp)", text) and not source:
             return "firewalld-icmp-block", message("{kind} blocks this type of ICMP (icmp-block)", kind=kind)
         return "firewalld-rich-rule", message("a rich rule of {kind} blocks it", kind=kind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import BLOCKING
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, option_of, port_of, without_comment
 
@@ -55,7 +56,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
         else:
             why = message("instances on {bridge} may connect to the outside", bridge=name)
         return Role("lxd-forwarding", why, network=name)
-    if rule.chain == "FORWARD" and target in ("REJECT", "DROP"):
+    if rule.chain == "FORWARD" and target in BLOCKING:
         return Role(
             "lxd-blocked",
             message("the LXD network {bridge} does not forward (ipv4.routing)", bridge=name),

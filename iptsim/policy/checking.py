@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet
 from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import BLOCKING
 from iptsim.host.address_regions import LINK_LOCAL, public_addresses, unicast_addresses
 from iptsim.host.model import Host
 from iptsim.packet import ICMP, ICMPV6, Family
@@ -330,7 +331,7 @@ def _is_as_expected(fate: Fate, expect: str) -> bool:
     if expect == "refused":
         return refused
     if expect == "closed":
-        return refused or fate.verdict in ("DROP", "REJECT")
+        return refused or fate.verdict in BLOCKING
     return fate.verdict == expect.upper()
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
 from iptsim.explanation.story import HookVisit, LegVisit, NamespaceVisit, Visit
+from iptsim.extensions.base import BLOCKING
 from iptsim.languages import say
 from iptsim.netfilter.steps import Skipped, Step
 
@@ -120,7 +121,7 @@ def _line(margin: str, visit: Visit, leg: LegVisit) -> Text:
     line = _place(margin, step) + result_text(step)
     if step.called:
         return line
-    if step is leg.blocked_by and step.verdict in ("DROP", "REJECT"):
+    if step is leg.blocked_by and step.verdict in BLOCKING:
         line.append(" ✗", "bold red")
     for change in changes_of(step):
         line.append(f"   {change}", "magenta")

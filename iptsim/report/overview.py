@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from iptsim.extensions.base import BLOCKING
 from iptsim.findings import Finding
 from iptsim.host import Host
 from iptsim.languages import say, say_many
@@ -83,4 +84,4 @@ def _ipv6(host: Host) -> tuple[str, Content, Content]:
 
 def _closed(verdict: str) -> str:
     """Return the tone of what a host does with packets to it by default."""
-    return "ACCEPT" if verdict in ("DROP", "REJECT") else "DEPENDS"
+    return "ACCEPT" if verdict in BLOCKING else "DEPENDS"
