@@ -157,7 +157,7 @@ def _checked(arguments: argparse.Namespace, policy: Policy, source: str) -> Chec
     host = open_source(arguments, source)
     results = check(policy, host)
     failed = [number for number, result in enumerate(results) if not result.passed]
-    found = {number: mending(policy, host, results[number]) for number in failed[:_MOST_MENDED]}
+    found = {number: mending(policy, host, results, number) for number in failed[:_MOST_MENDED]}
     return Checked(source, host, results, {number: one for number, one in found.items() if one is not None})
 
 

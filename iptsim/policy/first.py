@@ -177,7 +177,7 @@ def _entries(draft: _Draft, target: str | list[str], services: Iterable[_Open]) 
         if sources is None:
             continue
         entry: _Entry = {"from": sources, "to": target}
-        for key, texts in (("ports", one.services), ("except", one.excepted), ("sports", one.sports)):
+        for key, texts in (("ports", one.services), ("excluding", one.excepted), ("sports", one.sports)):
             if texts:
                 entry[key] = list(texts)
         yield {**entry, "expect": one.expect}

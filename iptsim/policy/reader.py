@@ -42,7 +42,7 @@ _RANGE = re.compile(
 
 SCHEMA = "iptsim.policy/1"
 _TOP = ("schema", "groups", "expectations", "defaults")
-_KEYS = ("name", "from", "to", "ports", "except", "sports", "expect", "severity", "because")
+_KEYS = ("name", "from", "to", "ports", "excluding", "sports", "expect", "severity", "because")
 #: Most expectations, and most members of all groups of an expectation together.
 _MOST, _MOST_MEMBERS = 10_000, 10_000
 
@@ -167,7 +167,7 @@ class _Reader:
             senders,
             targets,
             services,
-            tuple(self._services(item, "except")) if item.get("except") is not None else (),
+            tuple(self._services(item, "excluding")) if item.get("excluding") is not None else (),
             tuple(self._source_ports(item)) if item.get("sports") is not None else (),
             expect,
             cast(Severity, severity or ("critical" if gravest else "high")),
@@ -348,11 +348,11 @@ def _is_address(text: str) -> bool:
 
 def _brief(item: dict[str, Any]) -> str:
     """Return what an expectation is about, in the policy's own words: "internet → host 80 443"."""
-    parts = (item.get(key) for key in ("from", "to", "ports", "except"))
+    parts = (item.get(key) for key in ("from", "to", "ports", "excluding"))
     sender, target, ports, excepted = (
         ", ".join(map(str, part)) if isinstance(part, list) else "" if part is None else str(part)
         for part in parts
     )
     any_ = Everywhere.ANY.value
     ends = f"{sender or any_} → {target or any_}"
-    return " ".join(filter(None, [ends, ports, excepted and f"except {excepted}"]))
+    return " ".join(filter(None, [ends, ports, excepted and f"excluding {excepted}"]))

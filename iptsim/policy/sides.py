@@ -104,7 +104,7 @@ def _named(policy: Policy, member: Member, value: Named, host: Host, family: Fam
         )
         members = {("container", one.name) for one in host.containers.values() if value.name in one.endpoints}
         return Ends(None, spans, frozenset(members)) if spans else None
-    known = [*KEYWORDS, *host.containers, *host.networks]
+    known = list(dict.fromkeys([*KEYWORDS, *host.containers, *host.networks]))
     raise policy.error(
         member.span,
         message(

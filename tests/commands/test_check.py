@@ -188,15 +188,32 @@ def test_a_first_policy_is_short(tmp_path: Path) -> None:
     )
     assert main(["check", "--init", str(rules), "-o", str(policy)]) == 0
     text = policy.read_text()
-    assert "    to: [192.0.2.10]\n    except: [22/tcp]\n    expect: open\n" in text
+    assert "    to: [192.0.2.10]\n    excluding: [22/tcp]\n    expect: open\n" in text
     assert "    to: [192.0.2.11]\n    ports: [200/ip]\n    expect: open\n" in text
     assert text.endswith("defaults:\n  - from: internet\n    expect: closed\n")
     assert main(["check", str(policy), str(rules)]) == 0
 
 
+def test_a_fix_violates_no_other_expectation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without its last rule, INPUT of the capture would accept all ports; each address needs a rule of its own."""
+    policy = written(
+        tmp_path,
+        "from: internet, to: [172.17.0.1, 192.0.2.10], ports: 444, expect: open",
+        "from: internet, to: host, ports: 9999, expect: closed",
+    )
+    assert main(["check", policy, FIREWALL]) == 1
+    said = capsys.readouterr().out
+    rules = (
+        f"iptables -I INPUT 1 -i eth0 -d {one}/32 -p tcp --dport 444 -j ACCEPT"
+        for one in ("172.17.0.1", "192.0.2.10")
+    )
+    fix = "add a rule for exactly this connection to INPUT"
+    assert f"  To fix it: {'; '.join(rules)} ({fix})\n" in said
+
+
 def test_exceptions_are_not_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """INPUT of the capture accepts tcp/22, 443 and 8080, and limits pings; see its iptables-save.txt."""
-    closed = "from: internet, to: 192.0.2.10, ports: tcp, expect: closed, except:"
+    closed = "from: internet, to: 192.0.2.10, ports: tcp, expect: closed, excluding:"
     assert main(["check", written(tmp_path, f"{closed} [22, 443, 8080]"), FIREWALL]) == 0
     assert main(["check", written(tmp_path, f"{closed} [22, 443]"), FIREWALL]) == 1
     assert "tcp 8080" in capsys.readouterr().out

@@ -45,12 +45,12 @@ def test_what_a_policy_says() -> None:
 
 
 def test_ranges_of_addresses_and_exceptions() -> None:
-    text = "expectations: [{from: 10.0.0.1-10.0.0.4, to: '::1-::2', except: [22, 200/ip], expect: closed}]"
+    text = "expectations: [{from: 10.0.0.1-10.0.0.4, to: '::1-::2', excluding: [22, 200/ip], expect: closed}]"
     (one,) = parse_policy(text, "p").expectations
     assert [member.text for member in one.senders] == ["10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/32"]
     assert [member.text for member in one.targets] == ["::1/128", "::2/128"]
     assert (list(map(str, one.services)), list(map(str, one.excepted))) == (["any"], ["22/tcp", "200/ip"])
-    assert one.name == "10.0.0.1-10.0.0.4 → ::1-::2 except 22, 200/ip: closed"
+    assert one.name == "10.0.0.1-10.0.0.4 → ::1-::2 excluding 22, 200/ip: closed"
 
 
 def test_what_the_internet_must_not_reach_is_critical() -> None:
@@ -91,7 +91,7 @@ WRONG = [
         "p:1:37: '10.0.0.9-10.0.0.1': the first address is greater than the last",
     ),
     ("expectations: [{expect: open, from: 10.0.0.1-10.0.0.300}]", "p:1:37: "),
-    ("expectations: [{expect: open, except: 70000}]", "p:1:39: '70000' is not a port"),
+    ("expectations: [{expect: open, excluding: 70000}]", "p:1:42: '70000' is not a port"),
     ("expectations: [{expect: open, ports: 300/ip}]", "'300' is not a number from 0 to 255"),
     ("expectations: [{expect: open, from: []}]", "p:1:37: from: the list is empty"),
     ("expectations: [{expect: open, from: dns}]", "p:1:37: dns can only be a destination ('to')"),

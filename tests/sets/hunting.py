@@ -13,9 +13,10 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,7 +27,9 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.host import load_host
 from iptsim.host.model import Host
+from iptsim.host.namespace import Route, RoutingRule
 from iptsim.host.nft_chains import NftChain, NftRule, NftRuleset
+from iptsim.host.routing_policy import DEFAULT_RULES
 from iptsim.netfilter.nft_program import program_of
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import Family, address_text
@@ -339,6 +342,66 @@ def _foreign_chain(section: list[str], family: Family) -> NftChain:
     return chain
 
 
+# -- policy rules --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def policed(host: Host, family: Family, chance: Random) -> Iterator[None]:
+    """Give a host random policy rules, which may lead to a table of its own; not in most cases."""
+    namespace = host.namespace
+    rules, routes = namespace.rules, namespace.routes
+    if chance.random() < 0.3:
+        usual = [
+            RoutingRule(family=family, priority=number, table=table)
+            for number, table in DEFAULT_RULES[family]
+        ]
+        others = [one for one in rules if one.family != family]
+        own = [_policy_rule(host, family, chance, 100 + number) for number in range(chance.choice([1, 1, 2]))]
+        table = [one.model_copy(update={"table": "100"}) for one in routes if _is_kept(one, family, chance)]
+        table += [Route(family=family, table="100", destination=0, prefix_length=0, type="blackhole")]
+        namespace.rules, namespace.routes = [*others, *usual, *own], [*routes, *table]
+    namespace.cache.clear()
+    try:
+        yield
+    finally:
+        namespace.rules, namespace.routes = rules, routes
+        namespace.cache.clear()
+
+
+def _is_kept(route: Route, family: Family, chance: Random) -> bool:
+    return route.family == family and route.table == "main" and chance.random() < 0.7
+
+
+def _policy_rule(host: Host, family: Family, chance: Random, priority: int) -> RoutingRule:
+    """Return a policy rule."""
+    words = Words.of(host, family)
+
+    def prefix() -> tuple[int, int]:
+        text = chance.choice([*words.addresses, *words.networks])
+        network = ip_network(text, strict=False)
+        return int(network[0]), network.prefixlen
+
+    fields: dict[str, Any] = {}
+    for kind in chance.sample(
+        ["mark", "mark", "proto", "port", "src", "dst", "iif"], chance.choice([1, 1, 2])
+    ):
+        if kind == "mark":
+            fields |= {"fwmark": chance.choice([0, 1, 2]), "fwmask": chance.choice([1, 3, 0xFFFFFFFF])}
+        elif kind == "proto":
+            fields["ipproto"] = chance.choice([6, 17])
+        elif kind == "port":
+            fields[chance.choice(["sport", "dport"])] = chance.choice([(80, 80), (1000, 50000)])
+        elif kind == "iif":
+            fields["iif"] = chance.choice(words.interfaces)
+        else:
+            fields[kind], fields[f"{kind}_length"] = prefix()
+    action = chance.choice(["to_table"] * 4 + ["unreachable", "blackhole", "prohibit"])
+    negated = chance.random() < 0.15
+    return RoutingRule(
+        family=family, priority=priority, table="100", action=action, negated=negated, **fields
+    )
+
+
 # -- comparing -----------------------------------------------------------------------------------------
 
 
@@ -474,7 +537,8 @@ def attempt(name: str, family: Family, lines: list[str], seed: str, report: Repo
     known = host.namespace.nftables
     host.namespace.nftables = NftRuleset(chains=chains, tracked=known.tracked if known else frozenset())
     try:
-        return compare(host, family, chance, report, most, state)
+        with policed(host, family, chance):
+            return compare(host, family, chance, report, most, state)
     except IptsimError:
         raise
     except Exception as error:
