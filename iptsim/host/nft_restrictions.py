@@ -99,6 +99,24 @@ def combinations(each: Iterable[list[str]]) -> list[str]:
     return [" ".join(filter(None, words)) for words in product(*each)]
 
 
+def compares_bare_ports(statements: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a rule compares ports (`th dport`) of packets whose protocol it does not name before.
+
+    The kernel reads the same bytes of any transport header (nft_payload_eval).
+    """
+    for statement in statements:
+        value = statement.get("match")
+        left = value.get("left") if isinstance(value, Mapping) else None
+        if reads(left, "th", "sport") or reads(left, "th", "dport"):
+            return True
+        named = left.get("payload") if isinstance(left, Mapping) else None
+        if isinstance(named, Mapping) and str(named.get("protocol")) in TRANSPORTS | _WITH_TYPE:
+            return False
+        if tells_protocol(left) or reads(left, "ip6", "nexthdr"):
+            return False
+    return False
+
+
 def tells_protocol(expression: Any) -> bool:
     """Return whether an expression is the protocol of the transport layer."""
     return expression == {"meta": {"key": "l4proto"}} or reads(expression, "ip", "protocol")

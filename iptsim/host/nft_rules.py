@@ -15,7 +15,7 @@ from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.nft_chains import NftProxy, NftRule
 from iptsim.host.nft_changes import header_change, mark_change
 from iptsim.host.nft_conditions import Conditions
-from iptsim.host.nft_restrictions import ALWAYS, NEVER
+from iptsim.host.nft_restrictions import ALWAYS, NEVER, TRANSPORTS, compares_bare_ports
 from iptsim.host.nft_shares import hashes, shares
 from iptsim.host.nft_targets import (
     COMMENT,
@@ -33,6 +33,7 @@ from iptsim.host.nft_translations import (
 from iptsim.host.nft_values import (
     address,
     counting_words,
+    growing,
     is_limited,
     may_overlap,
     plain,
@@ -106,15 +107,14 @@ class Translator:
         chains, known = [base], {base}
         found: list[NftRule] = []
         try:
-            for chain in _growing(chains):
+            for chain in growing(chains):
                 position = 0
                 for statements in self.rules.get(chain, ()):
                     if (gap := gap_of(statements)) is not None:
                         found.append(NftRule(chain, 0, "", gap=gap))
                         continue
                     position += 1
-                    rule = _Rule(self, family)
-                    for words, called, checked in rule.read(statements):
+                    for words, called, checked in self._read(statements, family):
                         if called and called not in known:
                             known.add(called)
                             chains.append(called)
@@ -124,19 +124,23 @@ class Translator:
             return None
         return tuple(found)
 
+    def _read(
+        self, statements: Sequence[dict[str, Any]], family: Family
+    ) -> Iterator[tuple[str, str, Conditions]]:
+        """Yield the alternatives of a rule; ports of any protocol are known only of those that have ports."""
+        for has_ports in (True, False) if compares_bare_ports(statements) else (None,):
+            rule = _Rule(self, family)
+            if has_ports:
+                rule.conditions.only(sorted(TRANSPORTS))
+            elif has_ports is not None:
+                rule.conditions.also += [f"! -p {name}" for name in sorted(TRANSPORTS)]
+            yield from rule.read(statements)
+
 
 def gap_of(statements: Sequence[Mapping[str, Any]]) -> Literal["some", "all"] | None:
     """Return what a placeholder of a pasted text represents: "some" or "all" rules of its chain; None for a rule."""
     gap = statements[0].get(GAP) if statements else None
     return None if not isinstance(gap, str) else "all" if gap == "all" else "some"
-
-
-def _growing(names: list[str]) -> Iterator[str]:
-    """Yield the names, including those that are added during iteration."""
-    at = 0
-    while at < len(names):
-        yield names[at]
-        at += 1
 
 
 class _Action(NamedTuple):

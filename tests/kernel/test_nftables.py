@@ -54,6 +54,7 @@ _RULES = (
     "meta mark set ct mark",
     "ct mark set meta mark | 0x4", "ct mark & 0x4 == 0x4 drop", "meta mark set meta mark & 0xf0 | 0x2",
     "ct mark set 0x2 counter accept", "meta mark { 2, 6 } drop", "ether saddr 02:00:00:01:00:02 drop",
+    "th dport 80 drop", "th sport 80 drop", "th dport != 80 accept",
     "meta l4proto tcp th dport 79-81 drop", "udp dport != { 53, 67 } drop", "icmp type != echo-request drop",
     "goto sub", "meta mark set 2 tcp dport 81 accept", "meta mark != { 1, 3 } meta mark set 3 drop",
     "tcp dport < 81 drop", "tcp sport >= 1024 accept", "meta length > 1000 drop", "meta length < 1000 accept",

@@ -122,6 +122,8 @@ table inet filter {{
         ("update @seen { udp dport } accept\n    update @m { ip6 saddr : tcp dport } accept", ["DROP", "DROP"]),
         ("meta l4proto 6 meta l4proto . th dport vmap { tcp . 22 : accept, 17 . 80 : accept }", ["ACCEPT", "DROP"]),
         ("meta l4proto 6 tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        ("th dport 22 accept", ["ACCEPT", "DROP"]),
+        ("th dport != 80 th sport > 1023 accept", ["ACCEPT", "DROP"]),
         ("icmpv6 type . icmpv6 code { packet-too-big . no-route } accept\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
         ("tcp dport 22 meter m { ip saddr limit rate 5/hour } drop\n    tcp dport < 90 accept", ["DEPENDS", "ACCEPT"]),
         ("udp dport 53 meta hour \"08:00\"-\"17:00\" drop\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
@@ -545,3 +547,17 @@ def test_an_excerpt_without_base_chains_decides_nothing(text: str) -> None:
     """What is not shown of the table may block the packet."""
     fields = {"from": "internet", "to": "host", "proto": "tcp", "dport": 22}
     assert walk(read(text), Question(**fields)).verdict == "DEPENDS"
+
+
+@pytest.mark.parametrize(
+    ("proto", "verdict"), [("tcp", "DROP"), ("udp", "DROP"), ("icmp", "DEPENDS"), ("47", "DEPENDS")]
+)
+def test_ports_without_a_protocol_are_bytes_of_any_header(proto: str, verdict: str) -> None:
+    """The kernel compares the third and fourth byte: the checksum of ICMP, which no question states."""
+    host = read(INPUT.format("th dport 53 drop\n    accept"))
+    question = Question(**{"from": "203.0.113.9", "to": "host", "proto": proto, "reply": False})
+    if proto in ("tcp", "udp"):
+        question = Question(
+            **{"from": "203.0.113.9", "to": "host", "proto": proto, "dport": 53, "reply": False}
+        )
+    assert walk(host, question).verdict == verdict
