@@ -56,7 +56,9 @@ _HOLLOW = re.compile(r"/((?:\d{1,3}\.){3}\d{1,3})\b")
 _NETMAP = re.compile(r"(?:NETMAP --to|netmap to|to:)\s*\[?([0-9A-Fa-f:.]+)/(\d+)")
 _PREFIX_TRANSLATION = re.compile(r"\b[SD]NPT\b")
 #: Free text: comments, and LOG prefixes.
-_OWN_WORDS = re.compile(r'(--(?:comment|log-prefix|nflog-prefix) )("(?:[^"\\]|\\.)*"|\S+)|/\* (?:.*?) \*/')
+_OWN_WORDS = re.compile(
+    r'(--(?:comment|log-prefix|nflog-prefix) )("[^"\\]*(?:\\.[^"\\]*)*"|\S+)|/\* (?:.*?) \*/'
+)
 _LOG_HOST = re.compile(
     r"^([A-Z][a-z]{2} [ \d]\d [\d:]{8} |\d{4}-\d\d-\d\dT\S+ )(\S+)(?= (?:kernel|systemd|dockerd)\b)",
     re.MULTILINE,

@@ -21,7 +21,7 @@ Kind = Literal["counters", "comments", "order", "rules", "policies", "chains", "
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Differences of only these kinds affect no packet.
 _HARMLESS = frozenset({"counters", "comments"})
-_COMMENT = re.compile(r' -m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+)')
+_COMMENT = re.compile(r' -m comment --comment (?:"[^"\\]*(?:\\.[^"\\]*)*"|\S+)')
 #: Rules between the first and the last difference of a chain that are aligned; of more, only their number is compared.
 _MOST_ALIGNED = 2000
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_WORD = re.compile(r'[ \t]*(?:([^" \t]*)"((?:[^"\\]|\\.)*)"|([^" \t]+)(?![^ \t]))', re.DOTALL)
+_WORD = re.compile(r'[ \t]*(?:([^" \t]*)"([^"\\]*(?:\\.[^"\\]*)*)"|([^" \t]+)(?![^ \t]))', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 

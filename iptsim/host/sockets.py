@@ -21,7 +21,7 @@ _OTHERS = frozenset({
     "u_seq", "u_str", "v_dgr", "v_str", "xdp",
 })  # fmt: skip
 _STATES = frozenset({"LISTEN", "UNCONN"})
-_PROGRAM = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)"')
+_PROGRAM = re.compile(r'users:\(\("([^"\\]*(?:\\.[^"\\]*)*)"')
 #: Local addresses that only newer versions of ss print.
 _SINCE_4_17 = re.compile(r"(?:^|\s)(?:0\.0\.0\.0|\[::\])(?:%[^\s:]+)?:")
 #: IPv4-mapped IPv6 addresses (::ffff:0:0/96), to which sockets of both families are bound.

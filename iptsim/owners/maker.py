@@ -111,7 +111,7 @@ def comment_of(rule: Rule) -> str:
 
 def without_comment(rule: Rule) -> str:
     """Return a rule's text without `-A CHAIN` and without its comment."""
-    return re.sub(r'-m comment --comment ("(?:[^"\\]|\\.)*"|\S+) ?', "", rule.specification).strip()
+    return re.sub(r'-m comment --comment ("[^"\\]*(?:\\.[^"\\]*)*"|\S+) ?', "", rule.specification).strip()
 
 
 def single(prefix: str) -> str:

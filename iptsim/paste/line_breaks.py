@@ -21,7 +21,7 @@ _BREAK = re.compile(
 #: A chain before its counters, which could also be those of the rule that follows.
 _OF_CHAIN = re.compile(rf"\s*:{_NAME} (?:ACCEPT|DROP|-)")
 _COUNTED = re.compile(_COUNTERS)
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
 def with_breaks(line: str) -> list[str]:

@@ -6,7 +6,7 @@ import re
 
 #: A placeholder in brackets, or a string, in which there is none.
 _BRACKETED = re.compile(
-    r"\"(?:[^\"\\]|\\.)*\"|'[^']*'"
+    r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^']*'"
     r"|(?P<angle><[A-Za-z][^<>|;&\"'`]{0,60}(?<!\s)>)|(?<=\s)(?P<square>\[[A-Za-z][\w .-]{0,60}\])"
     r"|(?<=\s)(?P<curly>\{[A-Za-z][\w-]*(?: [\w-]+){1,5}\})(?=\s|$)"
 )

@@ -41,7 +41,7 @@ _PREFIXES = tuple(
 )
 _COMMENT = re.compile(r"\s*(?:#(?!!)|//|;+|--(?= )|REM\b) ?", re.IGNORECASE)
 #: A line of a list in JSON.
-_STRING = re.compile(r"\s*(\"(?:[^\"\\]|\\.)*\"),?\s*")
+_STRING = re.compile(r"\s*(\"[^\"\\]*(?:\\.[^\"\\]*)*\"),?\s*")
 
 #: What a line has in common with the others of its run, and its text without the prefix.
 Part = tuple[Hashable, str] | None

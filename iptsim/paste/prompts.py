@@ -86,11 +86,11 @@ _SUDO = re.compile(
 
 #: A command whose output a shell would fill in.
 SUBSTITUTION = r"\$\([^()]*(?:\([^()]*\)[^()]*)*\)|`[^`]*`"
-_STRINGS = r"\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[\"'\\]"
+_STRINGS = r"\\.|\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^']*'|[\"'\\]"
 _QUOTING = re.compile(r"[\"'\\#`]|\$\(")
-_QUOTED = re.compile(r"\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>[^']*)'|\\(?P<one>.)", re.DOTALL)
+_QUOTED = re.compile(r"\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)\"|'(?P<single>[^']*)'|\\(?P<one>.)", re.DOTALL)
 #: A word, or a comment, which starts like one.
-_PART = rf"{SUBSTITUTION}|[^\s\"'\\]|\\.|\"(?:[^\"\\]|\\.)*\"|'[^']*'"
+_PART = rf"{SUBSTITUTION}|[^\s\"'\\]|\\.|\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^']*'"
 _WORD = re.compile(rf"\s*(?:#.*|(?P<word>(?:{_PART})+))(?=\s|$)", re.DOTALL)
 #: A command up to a pipe; and up to the next command, or a redirection.
 _PIPED = re.compile(rf"(?:{SUBSTITUTION}|[^|\"'\\]|{_STRINGS})*")

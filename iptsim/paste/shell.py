@@ -38,7 +38,7 @@ _OPENS = re.compile(r"\s*(?:if|for|while|until|case)\b")
 _CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
 #: Separators of commands, outside of quotes.
 _SEPARATED = re.compile(
-    rf"""((?:{SUBSTITUTION}|[^;&|"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|&(?!&)|\|(?!\|))+)"""
+    rf"""((?:{SUBSTITUTION}|[^;&|"'\\]|\\.|"[^"\\]*(?:\\.[^"\\]*)*"|'[^']*'|&(?!&)|\|(?!\|))+)"""
 )
 _NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?", re.IGNORECASE)
 _IPTABLES = re.compile(r"(ip6?tables)(?:-legacy|-nft)?")

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from iptsim.paste import forms, splitting
+from iptsim.paste.forms import logline
 from iptsim.paste.lines import Line, lines_of
+from iptsim.paste.pieces import Logged, Warned
 
 
 class Counted(list[Line]):
@@ -72,3 +74,18 @@ def test_many_blank_lines_are_like_some() -> None:
     ]
     assert len(lines) < 1000
     assert not lines[-1].ended
+
+
+def test_of_a_long_log_the_first_lines_are_read_and_a_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logline, "MOST_LINES", 3)
+    text = "".join(
+        f"IN=eth0 OUT= SRC=198.51.100.{n} DST=192.0.2.1 PROTO=UDP SPT=1 DPT=53\n" for n in range(5)
+    )
+    (segment,), left_out = splitting.split(lines_of(text))
+    assert sum(isinstance(piece, Logged) for piece in segment.pieces) == 3
+    assert left_out == [3, 4]
+    (warned,) = (piece for piece in segment.pieces if isinstance(piece, Warned))
+    assert warned.line == 4
+    assert "iptsim flows" in str(warned.text)

@@ -67,7 +67,7 @@ def _excerpt(lines: list[Line], at: int) -> Segment | None:
 def _completed(text: str) -> Any:
     """Return the members of an object whose brackets may be missing; None if it is not JSON."""
     opened, made = ["{"], ["{"]
-    for token in re.findall(r'"(?:[^"\\]|\\.)*"|[^"{}\[\]]+|.', text.lstrip("[{ \n"), re.DOTALL):
+    for token in re.findall(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^"{}\[\]]+|.', text.lstrip("[{ \n"), re.DOTALL):
         if token in _CLOSING:
             opened.append(token)
             if len(opened) > _DEPTH:

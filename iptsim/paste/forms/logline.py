@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lark import Token, Tree
@@ -10,10 +11,11 @@ from lark.exceptions import UnexpectedInput
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.grammar import parser
+from iptsim.languages import message
 from iptsim.packet import TCP_FLAGS, Family
 from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line, continued
-from iptsim.paste.pieces import Ask, Logged, Segment, Visit
+from iptsim.paste.pieces import Ask, Logged, Segment, Visit, Warned
 from iptsim.paste.prompts import Command
 
 #: The kernel adds no space behind a rule's prefix: `DROPIN=eth0 OUT=`.
@@ -34,6 +36,12 @@ _TRACE = re.compile(
 _CUT_VALUE = re.compile(r"\s(?:SRC|DST|SPT|DPT|TYPE|CODE)=\S*$")
 #: A line goes over at most this many lines.
 _WRAPPED = 8
+#: Further lines of a log are not read: that is what `iptsim flows` is for.
+MOST_LINES = 10_000
+_UNREAD = message(
+    "only {count:,} lines of a log are read here; iptsim flows SOURCE LOG... reads all lines",
+    count=MOST_LINES,
+)
 #: A value that someone replaced: `SRC=[redacted]`.
 _REDACTED = re.compile(r"=\[([A-Za-z][\w-]*)\]")
 #: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf;
@@ -91,7 +99,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the logged lines that start at a line, or None."""
     records: list[tuple[Record, int]] = []
     end = at
-    while end < len(lines):
+    while end < len(lines) and len(records) < MOST_LINES:
         text, last = continued(lines, end, _WRAPPED)
         line = lines[last]._replace(text=text)
         if (record := _read(line, records[-1][0] if records else None)) is None:
@@ -102,9 +110,11 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     traced = any(record.visit for record, _ in records)
     pieces: list[Ask | Logged] = []
+    asked: set[tuple[tuple[str, Any], ...]] = set()
     for record, number in records:
         fields = question_of(record)
-        if not any(isinstance(piece, Ask) and piece.fields == fields for piece in pieces):
+        if (key := tuple(sorted(fields.items()))) not in asked:
+            asked.add(key)
             pieces.append(Ask(fields, number))
         pieces.append(
             Logged(
@@ -122,7 +132,16 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             )
         )
     form = "TRACE lines" if traced else "kernel log lines" if len(records) > 1 else "kernel log line"
-    return Segment(form, form, at, end - 1, list(pieces))
+    unread = list(_further(lines, end)) if len(records) == MOST_LINES else []
+    warned = [Warned(_UNREAD, lines[unread[0]].number)] if unread else []
+    return Segment(form, form, at, end - 1 + len(unread), [*pieces, *warned], unread)
+
+
+def _further(lines: list[Line], at: int) -> Iterator[int]:
+    """Yield the indexes of the logged lines from one on."""
+    while at < len(lines) and _LINE.match(lines[at].text):
+        yield at
+        at += 1
 
 
 def _read(line: Line, before: Record | None) -> Record | None:
