@@ -44,8 +44,8 @@ def mending(policy: Policy, host: Host, results: Sequence[Result], number: int) 
     """
     found = _proposals(host, results[number])
     for proposal in found[:_MOST_TRIED]:
-        after = _after(policy, host, results, number, proposal)
         for _ in range(_MOST_TOGETHER):
+            after = _after(policy, host, results, number, proposal)
             if after is None:
                 break
             changed, result = after
@@ -55,7 +55,6 @@ def mending(policy: Policy, host: Host, results: Sequence[Result], number: int) 
             if not further:
                 break
             proposal = _together(proposal, further[0])
-            after = _after(policy, host, results, number, proposal)
     return Mending(found[0], False) if found else None
 
 
