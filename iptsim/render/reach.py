@@ -27,6 +27,8 @@ from iptsim.render.visits_text import COLOURS
 _WIDEST = 110
 #: From this many classes on that differ only in their ports, they are shown as one.
 _MANY = 12
+#: From this many receivers on, the ports that the host forwards are told once, before a list.
+_FORWARDED = 3
 #: Up to this many names of a group are shown.
 _NAMES = 4
 _INDENT = "        "
@@ -297,7 +299,7 @@ def matrix_lines(answer: Reaching) -> Iterator[Text]:
     ]
     lead = max(map(cell_len, names), default=0)
     if sum(widths) + 2 * len(widths) + lead + 2 > _WIDEST:
-        forwarded = matrix.forwarded
+        forwarded = matrix.forwarded if len(matrix.forwarded) >= _FORWARDED else {}
         short = [_short_text(group) for group in matrix.groups]
         if forwarded:
             yield Text(f"  {_forwarded_text(answer, short, forwarded)}")
