@@ -70,10 +70,16 @@ def _has_none(scene: Scene, family: Family) -> bool:
         return False
     if "FORWARD" not in scene.table(family, "filter").chains or not scene.shows(family, "filter", "FORWARD"):
         return False
-    if not any(_LISTS_FILTER.match(one.form) for one in pasted.segments):
-        return False  # commands alone do not show what else there is
+    if not _lists_filter(scene):
+        return False
     rules = scene.rules(family, "filter", "FORWARD")
     return not any(is_dockers(rule) or rule.target_name in DOCKER_CHAINS for rule in rules)
+
+
+def _lists_filter(scene: Scene) -> bool:
+    """Return whether a source lists table filter: commands alone do not show what else there is."""
+    pasted = scene.host.pasted
+    return pasted is None or any(_LISTS_FILTER.match(one.form) for one in pasted.segments)
 
 
 def _without_any(scene: Scene, family: Family) -> Finding:
@@ -214,7 +220,12 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     else:
         entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
     jumps = [rule for name in entries for rule in scene.jumps(family, "filter", name)]
-    if scene.shows(family, "filter", "FORWARD") and not any(rule.chain == "FORWARD" for rule in jumps):
+    shown = scene.rules(family, "filter", "FORWARD") or _lists_filter(scene) or scene.knows_containers
+    if (
+        shown
+        and scene.shows(family, "filter", "FORWARD")
+        and not any(rule.chain == "FORWARD" for rule in jumps)
+    ):
         known = next((name for name in entries if name in chains), entries[0])
         yield _no_jump("filter", "FORWARD", known, chains)
     for network in networks:

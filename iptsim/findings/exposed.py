@@ -7,7 +7,7 @@ published port, a rule that names it, a listening program.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet
@@ -107,9 +107,22 @@ def services(scene: Scene) -> Iterator[Finding]:
         for fate in _open(found):
             for one in _open_ports(scene, found, fate, ports):
                 known.setdefault((one.receiver, one.proto, one.port, one.inner), one)
+        refused = _refused_ports(scene)
         for one in known.values():
-            if one.service is not None:
+            if one.service is not None and one.port not in refused:
                 yield _finding(scene, family, one)
+
+
+def _refused_ports(scene: Scene) -> set[int]:
+    """Return the ports that Docker failed to publish, according to a log: their containers did not start."""
+    failed = scene.host.pasted.failed if scene.host.pasted is not None else ()
+    return {
+        int(after)
+        for one in failed
+        if "DNAT" in one.words
+        for word, after in pairwise(one.words)
+        if word == "--dport" and after.isdecimal()
+    }
 
 
 def _candidates(scene: Scene, family: Family) -> set[int]:

@@ -203,8 +203,16 @@ def _perhaps(scene: Scene) -> Iterator[Evidence]:
         )
 
 
+#: What to do if no command of iptables-nft works.
+_NO_NFT = message(
+    "The kernel lacks nf_tables or a module that this iptables needs (modprobe nf_tables nft_compat), or runs rules of"
+    " iptables-legacy: update-alternatives --set iptables /usr/sbin/iptables-legacy. If the kernel was updated, reboot"
+    " first: the running kernel cannot load the modules of the new one."
+)
+
 #: What errors of iptables are about that say nothing about the command itself.
 _ERRORS: tuple[tuple[str, Message], ...] = (
+    *((start, _NO_NFT) for start in ("Could not fetch rule set", "Failed to initialize nft")),
     (
         " initialize ",
         message(
@@ -277,13 +285,6 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
     (
         "Permission denied",
         message("Run it as root. In a container, NET_ADMIN is needed, too: docker run --cap-add NET_ADMIN"),
-    ),
-    (
-        "Could not fetch rule set",
-        message(
-            "The kernel lacks nf_tables or a module that this iptables needs (modprobe nf_tables nft_compat), or runs"
-            " rules of iptables-legacy: update-alternatives --set iptables /usr/sbin/iptables-legacy"
-        ),
     ),
     ("Couldn't load", message("Correct the name, or load the kernel module of this match or target.")),
 )

@@ -15,24 +15,26 @@ _ABOVE = 3
 #: At most this many errors are kept.
 _MOST = 20
 _ERROR = re.compile(
-    r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?(?P<restore>-restore)?(?: v\d[\d.]*(?: \(\w+\))?)?: +(?P<why>"
+    r"\b(?P<program>ip6?tables)(?:-legacy|-nft)?(?P<restore>-restore)?"
+    r"(?:(?: v\d[\d.]*(?: \(\w+\))?)?: +|/\d[\d.]* +)(?P<why>"
     r"(?:unknown (?:option|protocol)|invalid |host/network|Bad (?!rule)|Couldn't load|No chain/target/match|Chain '"
     r"|multiple -|Can't use|can't initialize|unable to initialize|option \"|TCP match|multiport needs|Need TCP"
     r"|line \d+ (?:failed|too long)"
     r"|Line \d+ seems|Invalid (?:argument|match name|target name)|(?:CHAIN|RULE|TABLE)_[A-Z_]+ failed"
-    r"|Could not fetch rule set"
+    r"|Could not fetch rule set|Failed to initialize nft"
     r"|table [`'].*incompatible).*)"
 )
 #: How fail2ban before 0.9 logs the last of an action's commands, if it failed (fail2ban/server/action.py).
 _RETURNED = re.compile(r"\bip6?tables\s+-[^|]* (?P<why>returned (?:[1-9]\d{2}|[1-9a-f]00))\s*$")
 _ARGUMENT = re.compile(r"(?:^|\bSTDERR: )\s*(?P<why>Bad argument [`'\"].+['\"])", re.IGNORECASE)
 _COMMAND = re.compile(
-    r"(?<![\w-])(?P<program>ip(?:6|46)?tables)(?:-legacy|-nft)?\s+(?P<rest>-.*?)(?=\]?: exit status | returned \d+$|$)"
+    r"(?<![\w-])(?P<program>ip(?:6|46)?tables)(?:-legacy|-nft)?\s+(?P<rest>-.*?)"
+    r"(?=\]?: exit status | returned \d+$| failed with message\b|$)"
 )
 #: Actions that add no rule: they may fail without harm.
 _HARMLESS = re.compile(r"\s(?:-[CDXFNLSEZ]|--(?:check|delete|flush|new|list|rename)\S*)(?=\s|$)")
 #: Errors that every command gets: the kernel lacks what iptables needs.
-_OF_KERNEL = ("can't initialize", "Could not fetch rule set")
+_OF_KERNEL = ("can't initialize", "Could not fetch rule set", "Failed to initialize nft")
 #: What iptables adds to an error.
 _HINT = re.compile(r"\s*(?:\\n)?\s*(?:Try [`'\"]ip|Perhaps ip|Error occurred).*")
 

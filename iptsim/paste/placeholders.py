@@ -19,6 +19,7 @@ _UNKNOWN = re.compile(
 #: A placeholder for the name of an interface: `ethX`, `INTERFACE`, `LAN_IF`.
 _NO_INTERFACE = re.compile(
     r"(?:eth|en[ops]?|wlan|wl[ops]|wg|tun|tap|ppp|br|br-|veth|lan|wan)[xXnN#?]+\d*|[A-Z_]*(?:INTERFACE|IFACE|IFNAME|NIC)[A-Z_0-9]*"
+    r"|(?:ext|int|wan|lan|out|in)_if(?:ace)?"
 )
 #: A mark of something that was cut out.
 _CUT = re.compile(r"[\[(<]?(?:\.{2,}|snip(?:ped)?|cut|omitted|truncated)[\])>]?", re.IGNORECASE)

@@ -589,11 +589,44 @@ def test_docker_warns_that_the_host_does_not_route(text: str, tmp_path: Path) ->
     assert "ip-forward-off" not in lint(tmp_path, f"{text}$ sysctl -w net.ipv4.ip_forward=1\n")
 
 
-def test_dockerd_that_iptables_refuses_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        "iptables v1.8.7 (nf_tables): Could not fetch rule set generation id: Invalid argument",
+        "iptables/1.8.7 Failed to initialize nft: Protocol not supported",
+    ],
+)
+def test_dockerd_that_iptables_refuses_everything(error: str, tmp_path: Path) -> None:
     """The first command of dockerd creates a chain, which may fail otherwise: here the kernel lacks nf_tables."""
     found = lint(
         tmp_path,
         "failed to start daemon: failed to create NAT chain DOCKER: iptables failed: iptables -t nat -N DOCKER:"
-        " iptables v1.8.7 (nf_tables): Could not fetch rule set generation id: Invalid argument\n (exit status 4)\n",
+        f" {error}\n (exit status 4)\n",
     )
     assert "modprobe nf_tables" in str(found["refused-command"].remedy)
+
+
+def test_a_port_that_docker_failed_to_publish_is_not_open(tmp_path: Path) -> None:
+    run = "$ docker run -d --name db -p 33066:3306 mysql\n"
+    error = (
+        "iptables failed: iptables --wait -t nat -A DOCKER -p tcp -d 0/0 --dport 33066 -j DNAT --to-destination"
+        " 172.17.0.2:3306 ! -i docker0: iptables: No chain/target/match by that name.\n"
+    )
+    assert "service-open" in lint(tmp_path, run)
+    found = lint(tmp_path, f"{run}\nthe log says\n\n{error}")
+    assert "docker-rules-flushed" in found
+    assert "service-open" not in found
+
+
+def test_the_commands_that_dockerd_logs_show_no_flush(tmp_path: Path) -> None:
+    """In the form of dockerd --debug: what it does to chains that the log does not list."""
+    log = "".join(
+        f"DEBU[2020-07-26T18:19:38.8+03:00] /usr/sbin/iptables, [--wait {one}]\n"
+        for one in (
+            "-t nat -N DOCKER",
+            "-t filter -N DOCKER-ISOLATION-STAGE-1",
+            "-A DOCKER-ISOLATION-STAGE-1 -j RETURN",
+            "-D FORWARD -o docker0 -j DOCKER",
+        )
+    )
+    assert "docker-rules-flushed" not in lint(tmp_path, log)

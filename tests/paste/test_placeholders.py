@@ -24,7 +24,7 @@ def test_a_placeholder_for_a_port_is_unknown_and_the_rule_keeps_its_target(value
 
 
 @pytest.mark.parametrize(
-    "option", ["-s <your ip>", "-s $IP", "-s YOUR_IP", "-s ", "-i <interface>", "-i ethX"]
+    "option", ["-s <your ip>", "-s $IP", "-s YOUR_IP", "-s ", "-i <interface>", "-i ethX", "-i ext_if"]
 )
 def test_a_placeholder_for_an_address_or_an_interface_is_unknown(option: str) -> None:
     text = f"iptables -P INPUT DROP\niptables -A INPUT {option} -p tcp --dport 22 -j ACCEPT\n"
