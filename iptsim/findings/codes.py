@@ -309,6 +309,12 @@ CODES: dict[str, Kind] = {
     "docker-user-drops-outgoing": Kind(
         "medium", message("A rule in DOCKER-USER for all packets also drops what containers send.")
     ),
+    "forward-without-return": Kind(
+        "medium",
+        message(
+            "In a pasted text: a port forward leaves by the uplink again, so the replies do not come back."
+        ),
+    ),
     "hairpin": Kind(
         "medium", message("A port forward does not work for clients in the network of its own target.")
     ),
@@ -365,6 +371,10 @@ CODES: dict[str, Kind] = {
     "rules-gone": Kind(
         "low", message("Of two listings of the same rules: the rules that the later one lacks.")
     ),
+    "forward-needs-return": Kind(
+        "low",
+        message("In a pasted text: a port forward whose replies may not return."),
+    ),
     "port-forward-not-for-host": Kind(
         "low", message("A port forward in PREROUTING does not apply to connections of the host itself.")
     ),
@@ -414,12 +424,8 @@ CODES: dict[str, Kind] = {
     "ssh-forwarded": Kind(
         "info", message("In a pasted text: a port forward takes tcp/22, the port of the host's own SSH.")
     ),
-    "bans-one-port": Kind(
-        "info", message("In a pasted text: the bans of a jail for ssh cover the port 22 only.")
-    ),
-    "input-blocks-nothing": Kind(
-        "info", message("In a pasted text: INPUT accepts some ports, and all others by its policy.")
-    ),
+    "bans-one-port": Kind("info", message("In a pasted text: a jail for ssh bans from port 22 only.")),
+    "input-blocks-nothing": Kind("info", message("In a pasted text: INPUT blocks nothing, by its policy.")),
     "bans-behind-established": Kind(
         "info",
         message("In a pasted text: bans come after a rule that accepts established connections."),

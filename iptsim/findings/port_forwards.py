@@ -42,6 +42,8 @@ class Forward(NamedTuple):
 def hairpin(scene: Scene) -> Iterator[Finding]:
     """Find port forwards to a machine whose neighbours get no reply: it replies to them directly."""
     for family in scene.families:
+        seen: dict[int, list[Rule]] = {}
+        first: dict[int, tuple[Forward, Explanation, str]] = {}
         for forward in forwards(scene, family):
             found = fib.lookup(scene.host.namespace, family, forward.target)
             client = _neighbour(scene, family, forward.target, found.device)
@@ -51,7 +53,10 @@ def hairpin(scene: Scene) -> Iterator[Finding]:
             shown = _unrecognised(shown, forward.rule) if shown is not None else None
             if shown is None:
                 continue
-            yield _hairpin(scene, family, forward, shown, found.device)
+            seen.setdefault(forward.target, []).append(forward.rule)
+            first.setdefault(forward.target, (forward, shown, found.device))
+        for target, (forward, shown, device) in first.items():
+            yield _hairpin(scene, family, forward, seen[target], shown, device)
 
 
 def _unrecognised(shown: Explanation, rule: Rule) -> Explanation | None:
@@ -62,7 +67,9 @@ def _unrecognised(shown: Explanation, rule: Rule) -> Explanation | None:
     return None
 
 
-def _hairpin(scene: Scene, family: Family, forward: Forward, shown: Explanation, device: str) -> Finding:
+def _hairpin(
+    scene: Scene, family: Family, forward: Forward, rules: list[Rule], shown: Explanation, device: str
+) -> Finding:
     target = address_text(family, forward.target)
     network = next(
         f"{address_text(family, address.network)}/{address.prefix_length}"
@@ -73,7 +80,7 @@ def _hairpin(scene: Scene, family: Family, forward: Forward, shown: Explanation,
     return Finding(
         "hairpin",
         message("The port forward to {target} does not work from its own network.", target=target),
-        (of_rule(forward.rule),),
+        tuple(map(of_rule, rules[:SHOWN])),
         message_sentences(
             message(
                 "{target} sends its replies to the client directly, not through the host. The client does not recognise"
