@@ -8,7 +8,6 @@ from __future__ import annotations
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source_address import select_source
-from iptsim.netfilter.hooks import INPUT
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_error, is_link_local
 
 #: What an ICMP error keeps of the rejected packet's TOS (IPTOS_TOS_MASK), and its own precedence (icmp_send).
@@ -48,11 +47,11 @@ def rejection(context: Context, kind: str, host: Host) -> Packet | None:
 def _was_verified(context: Context, kind: str) -> bool:
     """Return whether a checksum that was right in PREROUTING, where conntrack verified it, still counts as right.
 
-    It does for ICMP errors (nf_reject6_csum_ok: skb_csum_unnecessary); a reset is computed again in INPUT
-    (nf_ip6_checksum).
+    It does for ICMP errors (nf_reject6_csum_ok: skb_csum_unnecessary). For a reset it is computed again, in FORWARD as
+    well: routing forgets that it was right (nf_ip6_checksum, skb_forward_csum).
     """
     tracked = context.in_interface is not None and context.state not in (None, "UNTRACKED")
-    return tracked and (kind != "tcp-reset" or context.hook != INPUT)
+    return tracked and kind != "tcp-reset"
 
 
 def _reset(packet: Packet) -> Packet | None:

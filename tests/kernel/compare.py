@@ -111,12 +111,15 @@ def _way_differences(
 
 def _reply_differences(request: Leg, leg: Leg, observation: Observation, picks: bool) -> list[str]:
     """Compare a reply; its sender must take it for one where iptsim says so, and only there."""
-    if not leg.steps or leg.steps[-1].code != "reply-not-recognised":
+    mark = next((step for step in leg.steps if step.code == "reply-not-recognised"), None)
+    if mark is None:
         return _leg_differences(leg, observation, picks)
-    if found := _step_differences(leg.steps[:-1], observation.steps):
+    # of ways that end alike, another one may have rules behind it
+    others = [step for step in leg.steps if step is not mark]
+    if found := _step_differences(others, observation.steps):
         return found
     header = _came_out(observation)
-    if header is None and leg.steps[-1].maybe:
+    if header is None and (mark.maybe or others != leg.steps[:-1]):
         return []
     if header is None:
         return [
@@ -125,7 +128,7 @@ def _reply_differences(request: Leg, leg: Leg, observation: Observation, picks: 
     asked = request.packet
     ends = address_text(asked.family, asked.dst), asked.dport, address_text(asked.family, asked.src)
     if (header.src, header.sport if asked.dport is not None else None, header.dst) == ends:
-        return [f"arrives as the reply that was asked for, iptsim: {leg.steps[-1].note}"]
+        return [f"arrives as the reply that was asked for, iptsim: {mark.note}"]
     return []
 
 
