@@ -9,6 +9,7 @@ from typing import Any
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.explanation.pasted import icmp_meaning
+from iptsim.explanation.places import place_of
 from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.engine_errors import title_of_error
@@ -19,7 +20,7 @@ from iptsim.findings.rejected_rules import only_lists, refused_commands, title_o
 from iptsim.findings.scene import Scene
 from iptsim.findings.tool_errors import title_of_failed
 from iptsim.host.pasted import LoggedLine, Pasted
-from iptsim.languages import Message, Text, message, message_joined, message_sentences
+from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped
 from iptsim.owners.log_prefixes import allowed_by, logged_by
 from iptsim.question.endpoints import Internet
@@ -91,10 +92,10 @@ def _of_packets(scene: Scene) -> Cause | None:
             # a log line may be about any packet; commands that failed are about what the author wants
             tried = pasted is not None and fields in pasted.tried
             first = "" if tried else _failed_commands(scene)
-            return Cause(shown, _near(shown), logger=logger, first=first)
+            return Cause(shown, _near(shown), logger=logger, counted=_counted(scene, shown), first=first)
         for branch in shown.branches:
             if (guess := _guess(branch)) is not None:
-                return Cause(branch, guess=guess, logger=logger)
+                return Cause(branch, guess=guess, logger=logger, counted=_counted(scene, branch))
         if open_ is None and pasted is not None:
             open_ = _not_blocked(shown, fields, pasted)
             open_ = open_ and open_._replace(logger=logger)
@@ -103,6 +104,39 @@ def _of_packets(scene: Scene) -> Cause | None:
     if open_ is None and pasted is not None and pasted.own_loopbacks:
         return Cause(None, allowed=title_of_loopback(pasted.own_loopbacks[0]))
     return open_
+
+
+def _counted(scene: Scene, shown: Explanation) -> Text:
+    """Return how many packets the rule or policy that decides has counted, or "" if the source shows none."""
+    step = shown.reason.step
+    if (
+        step is None
+        or step.chain is None
+        or step.nftables is not None
+        or (step.rule is None and not step.policy)
+    ):
+        return ""
+    family, position = shown.trace.legs[0].packet.family, step.rule.position if step.rule is not None else 0
+    place = place_of(step.rule) if step.rule is not None else f"{step.table} {step.chain}"
+    grown = scene.host.pasted.grown if scene.host.pasted is not None else ()
+    for one in grown:
+        if (one.family, one.table, one.chain, one.position) == (family, step.table, step.chain, position):
+            return message_many(
+                "The counter of {place} grew by {count} packet between the two listings.",
+                "The counter of {place} grew by {count} packets between the two listings.",
+                one.packets,
+                place=place,
+            )
+    chain = scene.table(family, step.table or "").chains.get(step.chain)
+    counted = step.rule or chain
+    if counted is None or counted.counters is None or not counted.counters.packets:
+        return ""
+    return message_many(
+        "The counter of {place} shows {count} packet.",
+        "The counter of {place} shows {count} packets.",
+        counted.counters.packets,
+        place=place,
+    )
 
 
 def _failed_commands(scene: Scene) -> Text:

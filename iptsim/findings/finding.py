@@ -118,6 +118,7 @@ class Cause(NamedTuple):
         allowed: what follows if the rules accept the packet although it was blocked.
         alone: say only that, because the source shows no rules.
         logger: which program logged the packet, and why, if its prefix tells.
+        counted: how many packets the rule or policy that decides has counted.
         first: what else went wrong, to be said before the packet.
         changed: the sentence that says which commands of the source change that.
     """
@@ -128,6 +129,7 @@ class Cause(NamedTuple):
     allowed: Text = ""
     alone: bool = False
     logger: Text = ""
+    counted: Text = ""
     first: Text = ""
     changed: Text = ""
 
@@ -142,6 +144,7 @@ class Cause(NamedTuple):
             packet_and_verdict(self.shown),
             self.allowed,
             self.shown.reason.message,
+            self.counted,
             self.logger,
             *map(_comes_near, self.near),
             guess,

@@ -761,3 +761,27 @@ def test_an_empty_nat_of_a_docker_that_writes_no_rules(options: str) -> None:
     found = {one.code: one for one in iptsim.lint(host)}
     assert ("docker-writes-no-rules" in found) is bool(options)
     assert ("Docker" in str(found["nat-empty"].consequence)) is not bool(options)
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        (0, "The counter of filter INPUT shows 12 packets."),
+        (15, "The counter of filter INPUT grew by 3 packets between the two listings."),
+    ],
+)
+def test_counters_of_what_decides_are_evidence(later: int, told: str) -> None:
+    line = (
+        "IN=eth0 OUT= MAC=02:42:c0:00:02:07:02:42:c0:00:02:01:08:00 SRC=203.0.113.40 DST=192.0.2.7 LEN=60 TOS=0x00"
+        " PREC=0x00 TTL=52 ID=4021 DF PROTO=TCP SPT=40110 DPT=443 WINDOW=64240 RES=0x00 SYN URGP=0\n"
+    )
+    columns = " pkts bytes target     prot opt in     out     source               destination\n"
+    listed = "".join(
+        f"# iptables -nvL INPUT\nChain INPUT (policy DROP {count} packets, 720 bytes)\n{columns}"
+        "   40  2400 ACCEPT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            tcp dpt:22\n"
+        for count in (12, later)
+        if count
+    )
+    cause = iptsim.lint(iptsim.loads_host(line + listed)).cause
+    assert cause is not None
+    assert told in str(cause.text)
