@@ -212,6 +212,10 @@ _NO_NFT = message(
 
 #: What errors of iptables are about that say nothing about the command itself.
 _ERRORS: tuple[tuple[str, Message], ...] = (
+    (
+        "Permission denied",
+        message("Run it as root. In a container, NET_ADMIN is needed, too: docker run --cap-add NET_ADMIN"),
+    ),
     *((start, _NO_NFT) for start in ("Could not fetch rule set", "Failed to initialize nft")),
     (
         " initialize ",
@@ -281,10 +285,6 @@ _ERRORS: tuple[tuple[str, Message], ...] = (
             " If it works then, two jails changed the rules at the same time: upgrade fail2ban, which then waits"
             " (iptables -w)."
         ),
-    ),
-    (
-        "Permission denied",
-        message("Run it as root. In a container, NET_ADMIN is needed, too: docker run --cap-add NET_ADMIN"),
     ),
     ("Couldn't load", message("Correct the name, or load the kernel module of this match or target.")),
 )
