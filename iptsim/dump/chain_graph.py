@@ -190,12 +190,13 @@ class ChainGraph:
 def _reached(table: Table, starts: Iterable[str]) -> list[str]:
     """Return some chains and all that packets can reach from them, nearest first."""
     todo = [*starts]
-    found = set(todo)
+    found = {"", *todo}  # a rule that calls none has an empty name
     for name in todo:
-        for callee in _calls(table, name):
-            if callee not in found:
-                found.add(callee)
-                todo.append(callee)
+        chain = table.chains.get(name)
+        for rule in chain.rules if chain is not None else ():
+            if rule.callee not in found:
+                found.add(rule.callee)
+                todo.append(rule.callee)
     return todo
 
 

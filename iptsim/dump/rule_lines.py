@@ -122,7 +122,7 @@ class RuleLines:
             shape, end = shapes.get(found.lastindex), found.end()
             if shape is None or end - at > _SHORT:
                 break
-            values = found.group(*shape.groups)
+            values = shape.values(found)
             name, second, checked = values[0], values[1], values[2:]
             plan = shape.plan
             if plan is None:

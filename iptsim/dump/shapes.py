@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from iptsim.dump.plan import Plan
@@ -56,15 +58,15 @@ class Shape:
 
     Attributes:
         plan, policy: as in :class:`Kind`.
-        groups: the groups that hold the chain, the chain that a rule jumps to (or the first again) or the counters of a
-            declaration, and the values of which not every text is valid.
+        values: returns from a match of the pattern: the chain; the chain that a rule jumps to (or the first again), or
+            the counters of a declaration; and the values of which not every text is valid.
         counters: the group that holds the counters of a rule, or 0.
         accepted: the texts of values that were checked, with those extensions whose validity depends on the table.
     """
 
     plan: Plan | None
     policy: str
-    groups: tuple[int, ...]
+    values: Callable[[re.Match[str]], tuple[str, ...]]
     counters: int
     accepted: dict[tuple[str | Any, ...], tuple[Match | Target, ...]] = field(default_factory=dict)
 
@@ -154,8 +156,8 @@ def _shape(kind: Kind, groups: tuple[tuple[_Role, int], ...]) -> Shape:
         return [group for one, group in groups if one == role]
 
     second = of("counters" if kind.plan is None else "jump") or of("chain")
-    first = (*of("chain"), *second, *of("checked"))
-    return Shape(kind.plan, kind.policy, first, next(iter(of("counters")), 0))
+    values = itemgetter(*of("chain"), *second, *of("checked"))
+    return Shape(kind.plan, kind.policy, values, next(iter(of("counters")), 0))
 
 
 def _pieces(kind: Kind) -> list[_Piece]:
