@@ -77,7 +77,7 @@ def connection_of_proxy(run: Run, behind: docker_proxy.Behind, request: Packet) 
         0,
         behind.address,
         behind.proto,
-        sport=DEFAULT_SPORT,
+        sport=_port_of_proxy(run, request),
         dport=behind.port,
         tcp_flags=run.start.packet.tcp_flags,
         defaults=frozenset({"sport"}),
@@ -98,6 +98,16 @@ def connection_of_proxy(run: Run, behind: docker_proxy.Behind, request: Packet) 
             reply_leg.proxy = True
             legs.append(reply_leg)
     return legs
+
+
+def _port_of_proxy(run: Run, request: Packet) -> int:
+    """Return a source port for docker-proxy's connection that the request does not use at an address of the host.
+
+    With the same port, replies could fit both connections; the kernel gives one of them another one
+    (nf_nat_l4proto_unique_tuple).
+    """
+    taken = request.sport == DEFAULT_SPORT and run.host.namespace.has_address(request.family, request.src)
+    return DEFAULT_SPORT + 1 if taken else DEFAULT_SPORT
 
 
 def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False, proxy: bool = False) -> Leg:

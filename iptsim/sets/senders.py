@@ -427,7 +427,9 @@ class Classes:
         return line
 
     def _endpoint(self, sender: Sender, source: int) -> str:
-        """Return the text of a sender in a question: a container may be called like a keyword."""
+        """Return the text of a sender in a question: a container may be called like a keyword, even "host"."""
+        if sender.namespace is self.land.host.namespace:
+            return sender.name or ""
         name = next((member.name for member in sender.group if member.address == source), sender.name or "")
         container = self.land.host.containers.get(name)
         if container is None or name not in KEYWORDS:

@@ -451,6 +451,30 @@ def test_docker_proxy_connects_to_the_container_of_each_port(tmp_path: Path) -> 
     assert [one.packets.ranges("dport") for one in found if one.verdict == "DROP"] == [((8016, 8016),)]
 
 
+def test_a_container_called_host_is_not_the_host() -> None:
+    """The capture has a namespace of this name; see its container-netns.json."""
+    host = load_host(CAPTURES / "docker-29.7/nftables-modes")
+    assert "host" in host.containers
+    found = fates(host, 4, senders=["host"])
+    assert {fate.witness["from"] for fate in found} == {"host"}
+    assert all(fate.confirmed for fate in found)
+
+
+@pytest.mark.parametrize("sport", [40000, 52503])
+def test_docker_proxy_does_not_take_the_port_of_a_client_on_the_host(sport: int) -> None:
+    """Both connections are redirected to one socket, so that their replies differ in the client's port only."""
+    host = load_host(CAPTURES / "docker-26.1/two-networks")
+    host.rulesets[4] = loads(
+        "*nat\n:OUTPUT ACCEPT\n-A OUTPUT -p tcp -m conntrack --ctstate NEW -j REDIRECT --to-ports 8080\nCOMMIT\n",
+        family=4,
+    )
+    line = {"from": "host", "dst": "172.30.30.116", "proto": "tcp", "sport": sport, "dport": 8080}
+    assert ask(host, Question(**line)).verdict == "ACCEPT"
+    found = fates(host, 4, senders=["host"])
+    packets = found.space.point({"dst": 0xAC1E1E74, "proto": 6, "sport": sport, "dport": 8080})
+    assert {fate.verdict for fate in found if fate.packets & packets} == {"ACCEPT"}
+
+
 def test_docker_proxy_connects_from_a_port_of_its_own() -> None:
     """Its socket is not bound, so that the kernel picks the port (moby cmd/docker-proxy/tcp_proxy_linux.go)."""
     found = fates_of(CASES["a rule that compares the source port of docker-proxy's connection"])
