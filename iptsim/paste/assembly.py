@@ -164,6 +164,7 @@ def _host(
         )
     warned = reading.of(Warned)
     for ruleset in list(host.rulesets.values())[:1]:
+        ruleset.source = name  # of the warnings' lines, also if dockerd would have written the rules
         ruleset.warnings += (DumpWarning(piece.text, piece.line) for piece in warned)
         # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in warned)

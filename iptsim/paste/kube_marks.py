@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, Table
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Ruleset, Table
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.languages import message
-from iptsim.paste.gap_rules import condition_not_shown
+from iptsim.paste.gap_rules import condition_not_shown, gap
 from iptsim.paste.jumps import jumps
 from iptsim.paste.pieces import RuleItem, plain_words
 
@@ -46,11 +46,16 @@ def _rest(chain: str) -> Hidden:
 def rules_of_marks(ruleset: Ruleset) -> list[tuple[Table, RuleItem]]:
     """Return the rules that mark packets and drop them, where other rules that are shown need them.
 
-    A chain INPUT that is shown, without these rules, stays as it is.
+    A chain INPUT that is shown, without these rules, stays as it is. A chain that is called but not shown, and that may
+    mark packets, becomes a chain of unknown rules.
     """
     nat = ruleset.tables.get("nat")
     if nat is None or MARK_DROP in nat.chains:
         return []
+    for name in jumps(nat):
+        if _MAY_MARK.fullmatch(name) and name not in nat.chains:
+            hidden = nat.chains[name] = Chain(nat.name, name, declared=False)
+            hidden.rules.append(gap(nat.name, name, 0, hidden_chain=True))
     cut = [
         name
         for name, chain in nat.chains.items()

@@ -541,3 +541,9 @@ def test_docker_warns_that_iptables_does_not_see_bridged_packets() -> None:
     ).namespace.sysctls
     names = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
     assert [sysctls[name] for name in names] == ["0", "0"]
+
+
+def test_warnings_name_the_text() -> None:
+    """Its rules are those that dockerd would write; the lines are those of the text."""
+    host = read('{\n "ipv6": true,\n "fixed-cidr-v6": "2001:xxxx::/64"\n}\n')
+    assert [ruleset.source for ruleset in host.rulesets.values() if ruleset.warnings] == ["paste"]
