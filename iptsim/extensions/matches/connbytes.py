@@ -60,9 +60,9 @@ def _parse(text: str) -> Amount:
 
 
 def _measure(context: Context, mode: _Mode, side: _Side) -> int | Unknown | None:
-    """Return the packets, bytes or bytes a packet of the connection; None without one."""
+    """Return the packets, bytes or bytes a packet of the connection; None without one, or if it is a template of CT."""
     connection, packet = context.connection, context.packet
-    if connection is None:
+    if connection is None or context.state is None:
         return None
     packets, sizes = connection.carried(context.state)
     if (packets is None and mode != "bytes") or (sizes is None and mode != "packets"):
