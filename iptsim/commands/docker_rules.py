@@ -7,13 +7,13 @@ import sys
 from typing import Any
 
 from iptsim.commands.changes import add_docker_changes
-from iptsim.commands.common import ANSWERED, add_command, add_source, warn_of
+from iptsim.commands.common import ANSWERED, add_command, add_source, open_source
 from iptsim.errors import printable
 from iptsim.languages import message, say
 
 _EPILOG = message(
     "SOURCE may also be a daemon.json, a file with DOCKER_OPTS, the output of `docker inspect`,\n"
-    "or a Compose file."
+    "a Compose file, or commands of docker."
 )
 
 
@@ -42,30 +42,31 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the rules and return the exit status."""
     from iptsim.docker.dockerd.rulesets import nft_table, rules_for
-    from iptsim.docker.sources.files import read_settings
+    from iptsim.docker.sources.files import settings_of_file
     from iptsim.docker.sources.flag_changes import changed
+    from iptsim.docker.sources.host import docker_host
     from iptsim.dump.writer import dumps
     from iptsim.errors import UsageError
+    from iptsim.packet import FAMILIES
 
-    settings = read_settings(
-        arguments.source, lenient=arguments.lenient, docker_inspect=arguments.docker_inspect
-    )
-    if settings.host is not None:
-        for ruleset in settings.host.rulesets.values():
-            warn_of(ruleset)
-        if settings.host.daemon is None and not any(settings.docker.protects(family) for family in (4, 6)):
+    host = None
+    before = None if arguments.extra or arguments.noflush else settings_of_file(arguments.source)
+    if before is None:
+        host = open_source(arguments)
+        before = docker_host(host)
+        if host.daemon is None and not any(map(before.protects, FAMILIES)):
             raise UsageError(
                 message(
                     "{source} has no trace of Docker; give a daemon.json or a Compose file",
                     source=arguments.source,
                 )
             )
-    docker = changed(settings.docker, arguments.changes)
+    docker = changed(before, arguments.changes)
     if docker.uses_nftables and not arguments.in_place:
         return _print(nft_table(docker, arguments.family), arguments.family)
     base = None
     if arguments.in_place:
-        base = settings.host.rulesets.get(arguments.family) if settings.host is not None else None
+        base = host.rulesets.get(arguments.family) if host is not None else None
         if base is None:
             raise UsageError(
                 message(
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                     source=arguments.source,
                 )
             )
-    text = dumps(rules_for(docker, arguments.family, base=base, before=settings.docker))
+    text = dumps(rules_for(docker, arguments.family, base=base, before=before))
     return _print(text, arguments.family)
 
 

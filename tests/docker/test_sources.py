@@ -17,11 +17,12 @@ from iptsim.cli import main
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.addressing import free_address, free_subnet, subnet_of
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
-from iptsim.docker.sources.files import read_settings
+from iptsim.docker.sources.files import settings_of_file
 from iptsim.docker.sources.flag_values import read_expose, read_link, read_publish
 from iptsim.docker.sources.host import docker_host, moment
 from iptsim.dump import dumps
 from iptsim.errors import CaptureError, UsageError
+from iptsim.host import load_host
 from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.packet import address_text
@@ -47,7 +48,7 @@ def test_daemon_json(write: Callable[[str, str], str]) -> None:
         "ipv6": True, "fixed-cidr-v6": "fd00:17::/64", "ip-forward-no-drop": True, "log-level": "debug",
         "default-address-pools": [{"base": "10.50.0.0/16", "size": 24}], "dns": ["192.0.2.53"],
     }  # fmt: skip
-    docker = read_settings(write("daemon.json", json.dumps(settings))).docker
+    docker = configured(write("daemon.json", json.dumps(settings)))
     assert docker.default_network == DockerNetwork(
         name="bridge",
         bridge="docker0",
@@ -62,13 +63,17 @@ def test_daemon_json(write: Callable[[str, str], str]) -> None:
     assert rules_for(docker, 4).tables["filter"].chains["FORWARD"].policy == "ACCEPT"
 
 
+def configured(path: str) -> DockerHost:
+    found = settings_of_file(path)
+    assert found is not None
+    return found
+
+
 def test_docker_opts_as_in_etc_default_docker(write: Callable[[str, str], str]) -> None:
-    docker = read_settings(
-        write("docker", '# options\nDOCKER_OPTS="--icc=false --iptables=true -b br9"\n')
-    ).docker
+    docker = configured(write("docker", '# options\nDOCKER_OPTS="--icc=false --iptables=true -b br9"\n'))
     assert docker.default_network is not None
     assert (docker.default_network.icc, docker.default_network.bridge) == (False, "br9")
-    none = read_settings(write("docker", 'DOCKER_OPTS="--bridge=none"\n')).docker
+    none = configured(write("docker", 'DOCKER_OPTS="--bridge=none"\n'))
     assert none.networks == ()
 
 
@@ -96,7 +101,7 @@ def test_a_bad_value_is_told_with_its_file_and_key(
 ) -> None:
     path = write("settings", text)
     with pytest.raises(CaptureError) as caught:
-        read_settings(path)
+        configured(path)
     assert str(caught.value).startswith(path)
     assert told in str(caught.value)
 
@@ -108,7 +113,7 @@ def test_a_bad_option_of_a_network_is_told(write: Callable[[str, str], str]) -> 
     with pytest.raises(
         CaptureError, match=r"network front, option com\S+gateway_mode_ipv4: unknown gateway mode 'open'"
     ):
-        read_settings(write("networks.json", json.dumps(networks)))
+        configured(write("networks.json", json.dumps(networks)))
 
 
 def test_inspect_output_alone(write: Callable[[str, str], str]) -> None:
@@ -119,7 +124,7 @@ def test_inspect_output_alone(write: Callable[[str, str], str]) -> None:
         for name in ("docker-network-inspect.json", "docker-inspect.json")
         for entry in json.loads((folder / name).read_text())
     ]
-    docker = read_settings(write("inspect.json", json.dumps(both))).docker
+    docker = configured(write("inspect.json", json.dumps(both)))
     made = plain(dumps(rules_for(docker, 4)))
     theirs = saved("docker-28.5/two-networks", 4)
     # when app was connected to its second network is not in there
@@ -159,7 +164,7 @@ networks:
 
 
 def test_a_compose_file(write: Callable[[str, str], str]) -> None:
-    docker = read_settings(write("compose.yml", SHOP)).docker
+    docker = configured(write("compose.yml", SHOP))
     assert [network.name for network in docker.networks] == ["bridge", "shop_back", "shop_front"]
     front, back = docker.network("shop_front"), docker.network("shop_back")
     assert front is not None
@@ -238,7 +243,7 @@ def test_a_compose_file(write: Callable[[str, str], str]) -> None:
 def test_what_is_wrong_with_a_compose_file(write: Callable[[str, str], str], text: str, told: str) -> None:
     path = write("compose.yaml", text)
     with pytest.raises(CaptureError) as caught:
-        read_settings(path)
+        configured(path)
     assert str(caught.value).startswith((f"{path}: ", f"{path}:2:1: "))
     assert told in str(caught.value)
 
@@ -255,7 +260,7 @@ def test_without_pyyaml_the_extra_is_named(
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(UsageError, match=r"pip install 'iptsim\[compose\]'"):
-        read_settings(write("compose.yml", SHOP))
+        configured(write("compose.yml", SHOP))
 
 
 # -- words and addresses ---------------------------------------------------------------------------
@@ -315,8 +320,8 @@ def test_a_bare_dump_tells_enough_to_write_it_again() -> None:
         "docker-28.5/published",
         "docker-28.5/icc-off",
     ):
-        source = str(FIXTURES / name / "iptables-save.txt")
-        assert sorted(plain(dumps(rules_for(read_settings(source).docker, 4)))) == sorted(saved(name, 4))
+        docker = docker_host(load_host(FIXTURES / name / "iptables-save.txt"))
+        assert sorted(plain(dumps(rules_for(docker, 4)))) == sorted(saved(name, 4))
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -414,3 +419,26 @@ def settings_of(name: str) -> Mapping[str, object]:
 )
 def test_settings_are_recovered_from_captures(name: str, told: dict[str, bool]) -> None:
     assert settings_of(name).items() >= told.items()
+
+
+COMMANDS = """\
+$ docker network create --subnet 172.30.0.0/16 -o com.docker.network.bridge.name=br-own \\
+    -o com.docker.network.host_ipv4=192.0.2.10 own
+$ docker run -d --name web --expose 80 nginx
+$ docker run -d --name client --link web nginx
+$ docker run -d --name db --network own -p 127.0.0.1:5432:5432 postgres
+"""
+
+
+def test_commands_of_docker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As dockerd 28.5.2 wrote them: for an option of a network, a link, a port on a loopback address."""
+    (tmp_path / "commands.txt").write_text(COMMANDS)
+    assert main(["docker-rules", str(tmp_path / "commands.txt"), "--icc", "false"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for line in (
+        "-A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 5432 -j DROP",
+        "-A POSTROUTING -s 172.30.0.0/16 ! -o br-own -j SNAT --to-source 192.0.2.10",
+        "-A DOCKER -s 172.17.0.3/32 -d 172.17.0.2/32 -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT",
+        "-A DOCKER-FORWARD -i docker0 -o docker0 -j DROP",
+    ):
+        assert line in lines

@@ -19,7 +19,7 @@ import pytest
 
 import iptsim
 from iptsim import reading
-from iptsim.docker.sources.files import read_settings
+from iptsim.docker.sources.files import settings_of_file
 from iptsim.errors import CaptureError
 from iptsim.host import archives, files, load_host
 from iptsim.host.files import read_source
@@ -258,7 +258,7 @@ def test_devices_and_pipes_are_not_read(tmp_path: Path) -> None:
     dump = tmp_path / "dump"
     dump.write_bytes(DUMP)
     for path in ("/dev/zero", str(tmp_path / "pipe")):
-        for read in (load_host, read_settings, partial(load_host, dump, docker_inspect=path), iptsim.load):
+        for read in (load_host, settings_of_file, partial(load_host, dump, docker_inspect=path), iptsim.load):
             with pytest.raises(CaptureError, match="not a regular file"):
                 read(path) if not isinstance(read, partial) else read()
 

@@ -12,7 +12,7 @@ import pytest
 from iptsim import reading, yaml_file
 from iptsim.cli import main
 from iptsim.commands.common import json_text
-from iptsim.docker.sources.files import read_settings
+from iptsim.docker.sources.files import settings_of_file
 from iptsim.errors import CaptureError
 from iptsim.host import ipset_members, ipsets, load_host
 from iptsim.host.ipset_members import Members
@@ -72,7 +72,7 @@ def test_long_files(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load_host(capture)
     monkeypatch.setattr(yaml_file, "LENGTH_LIMIT", 100)
     with pytest.raises(CaptureError, match="more than 100 characters"):
-        read_settings(compose(capture, COMPOSE))
+        settings_of_file(compose(capture, COMPOSE))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,8 @@ def compose(folder: Path, text: str) -> str:
 
 
 def test_a_whole_compose_file(tmp_path: Path) -> None:
-    docker = read_settings(compose(tmp_path, COMPOSE)).docker
+    docker = settings_of_file(compose(tmp_path, COMPOSE))
+    assert docker is not None
     assert [container.name for container in docker.containers] == [
         "shop-db-1",
         "old",
@@ -236,7 +237,7 @@ def test_a_whole_compose_file(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_compose_files_out_of_bounds(text: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(CaptureError) as caught:
-        read_settings(compose(tmp_path, text))
+        settings_of_file(compose(tmp_path, text))
     assert told in str(caught.value)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from iptsim.docker.model.settings import GATEWAY_MODES, GatewayMode
+from iptsim.docker.model.settings import GATEWAY_MODES, DockerNetwork, GatewayMode
 from iptsim.host.docker_inspect import BRIDGE_OPTION
 from iptsim.languages import Message, message
 from iptsim.packet import FAMILIES, Family
@@ -63,6 +63,18 @@ def read_options(options: Mapping[str, str]) -> dict[str, Any]:
     trusted = options.get(f"{BRIDGE_OPTION}trusted_host_interfaces", "").split(":")
     found = {"gateway_mode": modes, "snat": snat, "trusted": tuple(filter(None, trusted))}
     return fields | {name: value for name, value in found.items() if value}
+
+
+def options_of(network: DockerNetwork) -> dict[str, str]:
+    """Return the options with what :class:`iptsim.host.containers.Network` has no field for."""
+    found = {f"com.docker.network.host_ipv{family}": address for family, address in network.snat.items()}
+    if network.trusted:
+        found[f"{BRIDGE_OPTION}trusted_host_interfaces"] = ":".join(network.trusted)
+    if network.bare:
+        found[f"{BRIDGE_OPTION}inhibit_ipv4"] = "true"
+    if network.parent:
+        found["parent"] = network.parent
+    return found
 
 
 def gateway_mode(text: str, option: str = "gateway-mode") -> GatewayMode:

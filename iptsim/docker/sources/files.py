@@ -1,10 +1,10 @@
-"""Reads Docker's settings from a capture, a dump, or a configuration file of Docker."""
+"""Reads Docker's settings from a configuration file of Docker."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from iptsim.docker.model.addressing import default_network
 from iptsim.docker.model.settings import DockerHost
@@ -13,7 +13,6 @@ from iptsim.docker.sources.daemon_json import check_settings
 from iptsim.docker.sources.host import check_daemon, docker_host
 from iptsim.errors import CaptureError
 from iptsim.host import docker_inspect, dockerd_options
-from iptsim.host.capture import load_host
 from iptsim.host.containers import Network
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import converted
@@ -26,41 +25,25 @@ _YAML = (".yml", ".yaml")
 _JSON = re.compile(r"\s*(\{|\[\s*[{\]])")
 
 
-class Settings(NamedTuple):
-    """Docker's settings and, where they were saved with it, the host.
-
-    Attributes:
-        docker: the settings.
-        host: the host that they were read from, None for a configuration file.
-    """
-
-    docker: DockerHost
-    host: Host | None
-
-
-def read_settings(path: str, *, lenient: bool = False, docker_inspect: str | None = None) -> Settings:
-    """Read Docker's settings.
+def settings_of_file(path: str) -> DockerHost | None:
+    """Read Docker's settings from a configuration file; None for any other file, such as a capture or a dump.
 
     Args:
-        path: a capture, a dump, "-" for a dump on standard input, a daemon.json, a file with DOCKER_OPTS
-            such as /etc/default/docker, the output of `docker inspect` or `docker network inspect`, or
-            a Compose file.
-        lenient: skip lines that are not part of a dump.
-        docker_inspect: a file with the output of `docker inspect`, for a dump.
+        path: of a daemon.json, a file with DOCKER_OPTS such as /etc/default/docker, the output of `docker inspect` or
+            `docker network inspect`, or a Compose file.
 
     Raises:
         UsageError: a Compose file, and PyYAML is not installed.
-        CaptureError: the source cannot be read; the text names the file and the key.
+        CaptureError: it cannot be read; the text names the file and the key.
     """
     text = _own_file(path)
     if text is None:
-        host = load_host(path, lenient=lenient, docker_inspect=docker_inspect)
-        return Settings(docker_host(host), host)
+        return None
     if path.endswith(_YAML):
-        return Settings(read_compose(text, path), None)
+        return read_compose(text, path)
     if _JSON.match(text):
-        return Settings(_from_json(text, path), None)
-    return Settings(of_daemon(_options(path, text)), None)
+        return _from_json(text, path)
+    return of_daemon(_options(path, text))
 
 
 def _own_file(path: str) -> str | None:

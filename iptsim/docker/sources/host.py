@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from ipaddress import ip_address, ip_interface
 from typing import Any
@@ -17,12 +17,14 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.host.containers import Container, Endpoint, Network, PublishedPort
-from iptsim.host.docker_defaults import DEFAULT_BRIDGE
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, NFT_TABLE
 from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
 from iptsim.host.model import Host
 from iptsim.host.namespace import check_interface_name
+from iptsim.host.nft_chains import NftChain
+from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import message, text_of
 from iptsim.packet import FAMILIES, Family, address_text
 
@@ -85,6 +87,13 @@ def _daemon(host: Host) -> DockerDaemon:
     check_daemon(daemon)
     rules = host.rulesets
     silent: dict[str, Any] = {}
+    table = list(_nft_chains(host))
+    if daemon.firewall_backend is None and table:
+        daemon = daemon.model_copy(update={"firewall_backend": "nftables"})
+    if (daemon.firewall_backend or "").startswith("nftables"):
+        if daemon.userland_proxy is None:
+            silent["userland_proxy"] = _nft_proxy(table)
+        return daemon.model_copy(update={name: value for name, value in silent.items() if value is not None})
     # without Docker's chains the rules may have been flushed: if the engine is known, its default applies
     for field, family in (("iptables", 4), ("ip6tables", 6)):
         traced = family in rules and any(name.startswith("DOCKER") for name in _chains([rules[family]]))
@@ -95,6 +104,22 @@ def _daemon(host: Host) -> DockerDaemon:
     if daemon.version is None and daemon.generation in (None, "28"):
         silent["generation"] = generation_of_chains(_chains(rules.values())) or daemon.generation
     return daemon.model_copy(update={name: value for name, value in silent.items() if value is not None})
+
+
+def _nft_chains(host: Host) -> Iterator[NftChain]:
+    """Yield the base chains of nftables that dockerd has written."""
+    found = host.namespace.nftables
+    yield from (chain for chain in (found.chains if found is not None else ()) if chain.table == NFT_TABLE)
+
+
+def _nft_proxy(table: Iterable[NftChain]) -> bool | None:
+    """Return what :func:`_proxy` does, of the rules of nftables."""
+    for chain in table:
+        ruleset = ruleset_of(chain, 4) if (chain.family, chain.name) == ("ip", "nat-OUTPUT") else None
+        for rule in ruleset.rules() if ruleset is not None else ():
+            if rule.chain == "nat-OUTPUT":
+                return "destination" in rule.parameters.negated
+    return None
 
 
 def _proxy(rulesets: Iterable[Ruleset]) -> bool | None:

@@ -66,9 +66,9 @@ class RuleOrder:
         return () if [name for name in written if name in shown] == shown else tuple(shown)
 
     def exposed(self, container: Container) -> list[ExposedPort]:
-        """Return the exposed ports, those that links open first; for a bare dump, only these."""
+        """Return the exposed ports, those that links open first; if none are known, as in a bare dump, only these."""
         opened = list(dict.fromkeys(self.linked_ports.get(container.address(4) or 0, [])))
-        if self.host.inferred:
+        if self.host.inferred and not container.exposed:
             return opened
         return sorted(
             container.exposed, key=lambda port: opened.index(port) if port in opened else len(opened)
@@ -83,8 +83,8 @@ class RuleOrder:
         return [Link(target=name, alias=name) for name in targets]
 
     def linked(self, container: Container) -> list[Link]:
-        """Return links in the order of their rules; those without rules come last."""
-        if self.host.inferred:
+        """Return links in the order of their rules; those without rules come last. In a bare dump, rules show them."""
+        if self.host.inferred and not container.links:
             return self._shown(container)
 
         def place(link: Link) -> int:

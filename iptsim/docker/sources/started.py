@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.resolver import RESOLV_CONF
 from iptsim.docker.dockerd.rulesets import rules_for
+from iptsim.docker.model.network_options import options_of
 from iptsim.docker.model.settings import DockerContainer, DockerHost, published_ports
 from iptsim.docker.sources.host import check_daemon
 from iptsim.host.containers import Container, Endpoint, Network
@@ -49,7 +50,7 @@ def started(
                 gateway_mode=dict(network.gateway_mode),
                 host_binding=network.host_binding,
                 is_default_bridge=network.default,
-                options={"parent": network.parent} if network.parent else {},
+                options=options_of(network),
             )
             for network in (*docker.networks, *docker.apart)
         },
