@@ -243,10 +243,9 @@ class _Project:
             count, setting = deploy["replicas"], f"{key}.deploy.replicas"
         else:
             count, setting = 1, key
-        if isinstance(count, str) and count.isdecimal():
-            count = int(
-                count
-            )  # as Compose casts it after it replaced variables (compose-go, loader/interpolate.go)
+        # as Compose casts it after it replaced variables (compose-go, loader/interpolate.go)
+        if isinstance(count, str) and re.fullmatch(r"[0-9]{1,9}", count):
+            count = int(count)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise self._error(
                 setting, message("{count} is not a valid number of containers", count=brief(count))
