@@ -20,6 +20,7 @@ from iptsim.host.namespace import InterfaceAddress
 from iptsim.host.pasted import EngineError, RefusedCommand
 from iptsim.languages import Text, message, message_joined
 from iptsim.paste.asked_address import asked_address
+from iptsim.paste.asked_gateways import add_asked_networks
 from iptsim.paste.behind_rules import before, commands_behind
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
@@ -155,6 +156,8 @@ def _host(
         route_as_logged(host, logged)
     name_networks(host)
     name_containers(host, listed)
+    if host.inferred:
+        add_asked_networks(host, reading.asks(failed=True))
     add_unaddressed(host, listed)
     _set_resolvers(host, reading.of(Resolver))
     host.pasted = pasted(reading, texts, host, builder, rules, listed, *errors, files)

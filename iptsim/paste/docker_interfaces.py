@@ -240,7 +240,7 @@ def _known_names(
 def _names(count: int, subnets: Sequence[Network]) -> dict[str, list[Network]] | None:
     """Return names for the bridges of networks; None if more than one has no known subnet."""
     named = {
-        DEFAULT_BRIDGE if subnet.address in _DEFAULT or count == 1 else _stand_in(subnet): [subnet]
+        DEFAULT_BRIDGE if subnet.address in _DEFAULT or count == 1 else stand_in(subnet): [subnet]
         for subnet in subnets
     }
     if len(named) < count:
@@ -248,7 +248,7 @@ def _names(count: int, subnets: Sequence[Network]) -> dict[str, list[Network]] |
     return named if len(named) == count else None
 
 
-def _stand_in(subnet: Network) -> str:
+def stand_in(subnet: Network | Prefix) -> str:
     """Return a name of at most 15 characters for a bridge: br-172-18-0-0."""
     return "br-" + re.sub(r"[.:]+", "-", address_text(subnet.family, subnet.address))[:12]
 

@@ -38,8 +38,9 @@ def add_unaddressed(host: Host, listed: Sequence[Listed]) -> None:
         network = _network(host, one)
         if network is None or any(map(_may_be_unpublished, _members(host, network))):
             continue
-        if not network.subnets and network.bridge is not None:
-            network = _with_subnet(host, network, network.bridge)
+        lacks_subnet = not network.subnets and network.bridge is not None
+        if lacks_subnet and (chosen := free_subnet(_taken(host))) is not None:
+            network = with_subnet(host, network, chosen)
         subnet = next((subnet for subnet in network.subnets if subnet.family == 4), None)
         address = None if subnet is None else _free_address(host, network, subnet)
         if subnet is not None and address is not None:
@@ -61,17 +62,17 @@ def _network(host: Host, one: Listed) -> Network | None:
     return host.networks.get(name) or (others[0] if len(others) == 1 else None)
 
 
-def _with_subnet(host: Host, network: Network, bridge: str) -> Network:
-    """Give a network of which only the bridge is known the subnet that dockerd would choose, and return it."""
-    taken = [
+def _taken(host: Host) -> list[Prefix]:
+    return [
         Prefix(4, one.network, one.prefix_length)
         for interface in host.namespace.interfaces.values()
         for one in interface.addresses
         if one.family == 4
     ]
-    subnet = free_subnet(taken)
-    if subnet is None:
-        return network
+
+
+def with_subnet(host: Host, network: Network, subnet: Prefix) -> Network:
+    """Give a network of which only the bridge is known a subnet, and return it."""
     gateway = subnet.address + 1
     made = Subnet(family=4, address=subnet.address, prefix_length=subnet.length, gateway=gateway)
     host.networks[network.name] = network = network.model_copy(update={"subnets": (made,)})
@@ -79,10 +80,15 @@ def _with_subnet(host: Host, network: Network, bridge: str) -> Network:
     host.namespace.routes += [
         route
         for route in connected_routes(host.namespace, 4)
-        if route.table == "main" and route.device == bridge
+        if route.table == "main" and route.device == network.bridge
     ]
+    host.namespace.cache.clear()
     host.assumptions.append(
-        message("{bridge} is assumed to have the subnet {subnet}.", bridge=bridge, subnet=str(subnet))
+        message(
+            "{bridge} is assumed to have the subnet {subnet}.",
+            bridge=network.bridge or "",
+            subnet=str(subnet),
+        )
     )
     return network
 

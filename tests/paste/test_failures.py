@@ -296,7 +296,9 @@ def test_a_container_of_docker_in_a_text_that_shows_no_network() -> None:
     typed += "nc: connect to {0} port 5432 (tcp) failed: Connection timed out\n"
     expected = {**tcp("172.17.0.1", 5432), "from": "172.17.0.2", "in": "docker0"}
     assert asked(rules + typed.format("172.17.0.1")) == (expected,)
-    assert asked(rules + typed.format("172.18.0.1")) == ()
+    unnamed = {**tcp("172.18.0.1", 5432), "from": "172.18.0.2"}
+    assert asked(rules + typed.format("172.18.0.1")) == (unnamed,)
+    assert asked(rules + typed.format("172.18.0.7")) == ()
 
 
 LOOKUP = """\
@@ -397,3 +399,44 @@ def test_a_machine_that_no_rule_names(named: str, sender: str | None) -> None:
     assert asked(f"{interfaces}root@gw:~# iptables -S\n-P INPUT ACCEPT\n{rules}{failed}") == (
         (expected,) if sender else ()
     )
+
+
+UNNAMED = """\
+$ docker exec web curl http://172.{net}.0.{last}:9000/
+curl: (28) Failed to connect to 172.{net}.0.{last} port 9000 after 130042 ms: Connection timed out
+
+$ sudo iptables -S
+-P INPUT DROP
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-A INPUT -i lo -j ACCEPT
+{more}-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+"""
+
+
+@pytest.mark.parametrize(
+    ("net", "last", "more", "bridge"),
+    [
+        (18, 1, "", "br-172-18-0-0"),
+        (25, 1, "", "br-172-25-0-0"),
+        (18, 1, "-A INPUT -i br-0123456789ab -p tcp -m tcp --dport 53 -j ACCEPT\n", "br-0123456789ab"),
+        # no gateway of dockerd's pools; the default bridge has its name
+        (18, 7, "", ""),
+        (17, 1, "", "docker0"),
+    ],
+)
+def test_the_gateway_of_a_network_that_nothing_else_shows(
+    net: int, last: int, more: str, bridge: str
+) -> None:
+    """Networks of dockerd have the first address of a subnet in its pools as their gateway (moby, ipamutils)."""
+    host = iptsim.loads_host(UNNAMED.format(net=net, last=last, more=more))
+    cause = iptsim.lint(host).cause
+    if not bridge:
+        assert cause is None
+        return
+    assert cause is not None
+    assert cause.shown is not None
+    assert cause.shown.verdict == "DROP"
+    step = cause.shown.trace.legs[0].deciding
+    assert step is not None
+    assert (step.hook, step.interfaces[0]) == ("INPUT", bridge)
