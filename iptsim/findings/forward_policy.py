@@ -160,11 +160,30 @@ def _ends_blocking(forward: Chain) -> bool:
     return last is not None and last.target_name in BLOCKING and last.is_unconditional
 
 
+def _suggests_forwarding(scene: Scene, family: Family, forward: Chain) -> bool:
+    """Return whether anything shows that the host forwards packets, unlike a desktop with a firewall."""
+    if scene.concerns_containers or forward.rules or (forward.counters and forward.counters.packets):
+        return True
+    if not scene.shows(family, "filter", "INPUT"):
+        return True  # the text is about FORWARD
+    pasted = scene.host.pasted
+    asked = pasted.asked if pasted is not None else ()
+    if any("host" not in (fields.get("from"), fields.get("to")) for fields in asked):
+        return True
+    names = {
+        name
+        for rule in scene.host.rulesets[family].rules()
+        for name in (rule.parameters.in_interface, rule.parameters.out_interface)
+        if name is not None and name != "lo"
+    }
+    return len(names) > 1 or any(True for _ in scene.table(family, "nat").rules())
+
+
 def _drops_all(scene: Scene, family: Family, forward: Chain) -> Finding:
     """Return the finding about a policy that drops all that is forwarded, as far as the source shows."""
     tool = tool_of(family)
     return Finding(
-        "forward-drop",
+        "forward-drop" if _suggests_forwarding(scene, family, forward) else "forward-closed",
         message("The FORWARD policy is DROP, and no rule shown accepts new connections that are forwarded."),
         (of_policy(forward),),
         message_sentences(

@@ -197,9 +197,25 @@ def test_who_has_no_containers_reads_nothing_about_them(
     assert [("containers" in text) for text in told] == [of_containers] * 2
 
 
-def test_a_policy_that_no_packet_reaches(tmp_path: Path) -> None:
-    text = "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n{}"
-    assert "forward-drop" in lint(tmp_path, text.format(""))
-    found = lint(tmp_path, text.format("-A FORWARD -j DROP\n"))
-    assert "forward-drop" not in found
-    assert "forward-closed" in found
+POLICY = "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n{}"
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ("-A INPUT -i wg0 -j ACCEPT\n-A INPUT -i eth0 -j ACCEPT\n", "forward-drop"),
+        (
+            "$ iptables -t nat -S\n-P POSTROUTING ACCEPT\n-A POSTROUTING -o eth0 -j MASQUERADE\n",
+            "forward-drop",
+        ),
+        # nothing shows that it forwards packets
+        ("-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", "forward-closed"),
+        # no packet reaches the policy
+        ("-A FORWARD -j DROP\n", "forward-closed"),
+    ],
+)
+def test_a_policy_that_drops_all_that_is_forwarded(more: str, code: str, tmp_path: Path) -> None:
+    found = lint(tmp_path, POLICY.format(more))
+    assert [
+        one for one in found if one in ("forward-drop", "forward-closed", "forward-drop-hits-others")
+    ] == [code]
