@@ -208,6 +208,8 @@ def _beside_router(host: Host, family: Family) -> InterfaceAddress | None:
     for route in _default_routes(host.namespace):
         if route.family == family and route.gateway is not None and not is_link_local(6, route.gateway):
             length = OUTSIDE[family][1]
+            if route.source is not None:
+                return InterfaceAddress(family=family, address=route.source, prefix_length=length)
             network = route.gateway & prefix_mask(family, length)
             return last_free_address(family, network, length, (route.gateway,))
     return None

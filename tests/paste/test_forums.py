@@ -168,3 +168,20 @@ OWN = "$ iptables -S\n-P INPUT ACCEPT\n-P OUTPUT ACCEPT\n-A OUTPUT -s 78.46.3.77
 def test_a_banned_address_is_not_the_hosts_own(verdict: str, more: str, own: bool) -> None:
     host = read(OWN.format(verdict=verdict, more=more))
     assert (host.owner_of(4, 78 << 24 | 46 << 16 | 3 << 8 | 77) == "host") is own
+
+
+@pytest.mark.parametrize("to", ["1.1.1.1", "8.8.8.8"])
+def test_the_route_that_the_kernel_chooses(to: str) -> None:
+    """`ip route get` of an outside address tells the uplink, the router and the host's own address (ip-route(8))."""
+    route = f"{to} via 10.128.0.1 dev ens4 src 10.128.0.20 uid 0\n    cache\n"
+    host = read(f"$ ip route get {to}\n{route}$ iptables -S\n-P INPUT ACCEPT\n")
+    assert host.owner_of(4, 10 << 24 | 128 << 16 | 20) == "host"
+    [default] = [route for route in host.namespace.routes if not route.prefix_length and route.family == 4]
+    assert (default.device, default.gateway) == ("ens4", 10 << 24 | 128 << 16 | 1)
+
+
+def test_the_preferred_source_of_the_default_route() -> None:
+    host = read(
+        "$ ip route\ndefault via 10.128.0.1 dev ens4 src 10.128.0.20\n$ iptables -S\n-P INPUT ACCEPT\n"
+    )
+    assert host.owner_of(4, 10 << 24 | 128 << 16 | 20) == "host"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 from lark import Token, Tree
@@ -233,6 +234,10 @@ def _add_address(entry: dict[str, Any], tree: Tree[Token]) -> bool:
 
 
 #: The words of a route -> the keys of its JSON.
+#: What `ip route get` says about an outside address: the default route, and the host's address there.
+_CHOSEN = re.compile(
+    r"\s*(?P<to>\d+\.\d+\.\d+\.\d+) (?P<way>via [0-9.]+ dev \S+ src [0-9.]+) uid \d+\s*(?:cache\b.*)?"
+)
 _ROUTE_FIELDS = {
     "via": "gateway", "dev": "dev", "proto": "protocol", "scope": "scope", "src": "prefsrc", "table": "table",
     "pref": "pref", "from": "from",
@@ -249,6 +254,8 @@ def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | No
     table = command.option("table", "t") if command is not None and command.program == "ip" else None
     while at < len(lines):
         text = lines[at].text
+        if (chosen := _CHOSEN.fullmatch(text)) is not None and _is_outside(chosen["to"]):
+            text = f"default {chosen['way']}"
         if entries and text.strip().startswith("nexthop ") and (tree := _tree("nexthop", text)) is not None:
             pairs = _pairs(tree)
             hop = {
@@ -272,6 +279,10 @@ def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | No
     name = "ip6-route.json" if is_ipv6 else "ip-route.json"
     title = "ip -6 route" if is_ipv6 else "ip route"
     return Segment("ip route", title, first, last, [Facts({name: json.dumps(entries).encode()})], unread)
+
+
+def _is_outside(address: str) -> bool:
+    return is_address(address) and ip_address(address).is_global
 
 
 def _shown(entry: dict[str, Any]) -> dict[str, Any] | None:
