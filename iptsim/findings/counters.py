@@ -12,7 +12,8 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import Grown
-from iptsim.languages import Message, message, message_many
+from iptsim.languages import Message, message, message_many, message_sentences
+from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Family
 
 #: At most this many counters are named.
@@ -123,6 +124,7 @@ def _dropped(
     scene: Scene, family: Family, found: list[tuple[int, Message, Evidence, Rule | None]]
 ) -> Finding:
     count, what, _, rule = found[0]
+    role = authorship(rule, scene.host)[1] if rule is not None else None
     hooks = scene.hooks(family, rule.table).get(rule.chain, ()) if rule is not None else ()
     shown = packet_for(scene, family, rule, hooks[0]) if rule is not None and hooks else None
     return Finding(
@@ -140,8 +142,11 @@ def _dropped(
             count=count,
         ),
         tuple(evidence for _, _, evidence, _ in found[:_SHOWN]),
-        message(
-            "According to their counters, these rules and policies have blocked packets since the last reset."
+        message_sentences(
+            message("The purpose of that rule: {why}.", why=role.why) if role is not None else "",
+            message(
+                "According to their counters, these rules and policies have blocked packets since the last reset."
+            ),
         ),
         message(
             "List them again while trying the connection ({command}): the rule whose counter grows blocks it.",

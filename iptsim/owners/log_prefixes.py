@@ -90,8 +90,14 @@ def logged_by(prefix: str, interfaces: Sequence[str] = ()) -> Message | None:
     return None
 
 
+#: firewalld's chains for a zone, as its log prefixes name them.
+_OF_ZONE = re.compile(r"(?:filter_)?(?P<hook>IN|FWD|FWDI|FWDO)_(?P<zone>[\w-]+?)_(?:REJECT|DROP|DENY)")
+#: Bridges and tunnels of pods and of Podman's containers, which firewalld should not filter.
+_OF_PODS = re.compile(r"cni\d+|cbr\d+|flannel[.\w]*|podman\d+|cni-podman\d+")
+
+
 def allowed_by(pairs: Mapping[str, str], prefix: str) -> str:
-    """Return the command that would allow a packet that ufw or ufw-docker has blocked; "" for another prefix.
+    """Return the command that would allow a packet that ufw, ufw-docker or firewalld has blocked; "" if unknown.
 
     Args:
         pairs: the fields of the line: IN, OUT, DST, PROTO, DPT.
@@ -102,8 +108,15 @@ def allowed_by(pairs: Mapping[str, str], prefix: str) -> str:
     """
     into, out, port = pairs.get("IN"), pairs.get("OUT"), pairs.get("DPT")
     proto = pairs.get("PROTO", "").lower()
+    zone = _OF_ZONE.search(prefix)
+    if zone is not None and into and out and _OF_PODS.fullmatch(into):
+        return f"firewall-cmd --permanent --zone=trusted --add-interface={into}; firewall-cmd --reload"
     if proto not in ("tcp", "udp") or not port:
         return ""
+    if zone is not None and zone["hook"] == "IN" and not out:
+        return (
+            f"firewall-cmd --permanent --zone={zone['zone']} --add-port={port}/{proto}; firewall-cmd --reload"
+        )
     if "[UFW DOCKER BLOCK]" in prefix:
         return f"ufw route allow proto {proto} from any to any port {port}"
     if "[UFW BLOCK]" not in prefix:

@@ -630,3 +630,16 @@ def test_the_commands_that_dockerd_logs_show_no_flush(tmp_path: Path) -> None:
         )
     )
     assert "docker-rules-flushed" not in lint(tmp_path, log)
+
+
+def test_counted_drops_of_a_known_program_come_with_their_purpose(tmp_path: Path) -> None:
+    """The rule is Tailscale's for new connections into the tailnet (util/linuxfw/iptables_runner.go)."""
+    heading = " pkts bytes target     prot opt in     out     source               destination\n"
+    text = (
+        f"Chain ts-forward (1 references)\n{heading}"
+        "  550 46102 DROP       all  --  *      tailscale0  0.0.0.0/0            0.0.0.0/0            "
+        "ctstate NEW,INVALID,UNTRACKED\n"
+    )
+    assert "stateful filtering" in str(lint(tmp_path, text)["counted-drops"].consequence)
+    other = text.replace("ts-forward", "MINE").replace("tailscale0", "wg0")
+    assert "purpose" not in str(lint(tmp_path, other)["counted-drops"].consequence)

@@ -157,6 +157,14 @@ def test_a_later_status_replaces_an_earlier_one() -> None:
             .replace("192.0.2.10", "172.17.0.2"),
             "ufw route allow proto tcp from any to any port 5432",
         ),
+        (
+            LOG.replace("[UFW BLOCK]", "filter_IN_public_REJECT:"),
+            "firewall-cmd --permanent --zone=public --add-port=5432/tcp; firewall-cmd --reload",
+        ),
+        (  # k3s's documentation trusts what comes from pods
+            LOG.replace("[UFW BLOCK]", "FWD_public_REJECT:").replace("IN=eth0 OUT= ", "IN=cni0 OUT=eth0 "),
+            "firewall-cmd --permanent --zone=trusted --add-interface=cni0; firewall-cmd --reload",
+        ),
     ],
 )
 def test_a_blocked_packet_comes_with_the_command_that_allows_it(
