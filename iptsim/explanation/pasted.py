@@ -127,6 +127,19 @@ def _logger(line: LoggedLine) -> Text:
     )
 
 
+#: Protocols that the kernel logs by number, of tunnels and routers (IANA, Assigned Internet Protocol Numbers).
+_TUNNELLED = {
+    "2": "IGMP",
+    "4": "IPIP",
+    "41": "IPv6 in IPv4 (6in4, 6to4)",
+    "47": "GRE (PPTP)",
+    "50": "ESP (IPsec)",
+    "51": "AH (IPsec)",
+    "89": "OSPF",
+    "112": "VRRP",
+}
+
+
 def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
     """Return what a field means; "" if that does not help."""
     if name == "IN":
@@ -134,11 +147,11 @@ def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
     if name == "OUT":
         if value:
             return message("it will leave on {name}", name=value)
-        return message("it is for the host itself, so INPUT logged it, not FORWARD or DOCKER-USER")
+        return message("it is for the host itself, so INPUT logged it, not FORWARD")
     if name == "PHYSIN":
-        return message("it came in by this bridge port, so it comes from a container or guest")
+        return message("it came in by this bridge port, from a container, a guest or a VPN client")
     if name == "PHYSOUT":
-        return message("it will leave by this bridge port, so it goes to a container or guest")
+        return message("it will leave by this bridge port, to a container, a guest or a VPN client")
     if name == "MAC" and value.count(":") == 13:
         return message("from {sender} to {receiver}", sender=value[18:35], receiver=value[:17])
     if name == "SRC":
@@ -148,6 +161,8 @@ def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
             return message("its destination, after DNAT if there was any")
         return message("its destination")
     if name == "PROTO":
+        if value in _TUNNELLED:
+            return message("its protocol, {name}", name=_TUNNELLED[value])
         return message("its protocol")
     if name == "SPT":
         return message("the source port")

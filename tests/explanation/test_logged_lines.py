@@ -137,3 +137,25 @@ def test_a_trace_names_what_is_not_shown(tmp_path: Path) -> None:
     found = told(tmp_path, trace)
     assert "policy" in found["raw PREROUTING policy"]
     assert found["filter FORWARD rule 9"] == "it matched; the source does not show this rule"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("41", "its protocol, IPv6 in IPv4 (6in4, 6to4)"),
+        ("47", "its protocol, GRE (PPTP)"),
+        ("TCP", "its protocol"),
+    ],
+)
+def test_protocols_that_the_kernel_logs_by_number(number: str, words: str, tmp_path: Path) -> None:
+    """IANA, Assigned Internet Protocol Numbers."""
+    path = tmp_path / "paste.txt"
+    path.write_text(f"kernel: IN=eth0 OUT= SRC=203.0.113.9 DST=192.0.2.10 LEN=100 PROTO={number}\n")
+    host = iptsim.load_host(path)
+    assert host.pasted is not None
+    fields = host.pasted.asked[0]
+    answer = iptsim.explain(
+        host, fields["from"], fields["to"], proto=fields["proto"], in_interface=fields["in"]
+    )
+    [said] = [str(one.says) for one in answer.remarks() if one.shown.startswith("PROTO=")]
+    assert said == words
