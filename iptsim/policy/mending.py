@@ -43,15 +43,24 @@ def mending(policy: Policy, host: Host, results: Sequence[Result], number: int) 
         small change helps.
     """
     found = _proposals(host, results[number])
+    expectation = results[number].expectation
+    # only defaults depend on the other expectations
+    alone = policy if expectation.is_default else replace(policy, expectations=(expectation,))
     for proposal in found[:_MOST_TRIED]:
-        for _ in range(_MOST_TOGETHER):
-            after = _after(policy, host, results, number, proposal)
-            if after is None:
+        for left in reversed(range(_MOST_TOGETHER)):
+            try:
+                changed = change_host(host, proposal.changes, results[number].offences[0].family)
+                after = check(alone, changed)
+                result = after[alone.expectations.index(expectation)]
+                if result.passed:
+                    after = after if alone is policy else check(policy, changed)
+                    if _is_worse(results, after):
+                        break
+                    return Mending(proposal, True)
+            except IptsimError:
                 break
-            changed, result = after
-            if result.passed:
-                return Mending(proposal, True)
-            further = _proposals(changed, result)
+            # each kind of packets needs a change of its own
+            further = _proposals(changed, result) if _violations(result) <= left else []
             if not further:
                 break
             proposal = _together(proposal, further[0])
@@ -71,22 +80,9 @@ def _together(first: Proposal, second: Proposal) -> Proposal:
     return replace(second, changes=(*first.changes, *second.changes), text=text)
 
 
-def _after(
-    policy: Policy, host: Host, results: Sequence[Result], number: int, proposal: Proposal
-) -> tuple[Host, Result] | None:
-    """Return a changed host and the result of an expectation there; None if others would be violated more than now."""
-    family = results[number].offences[0].family
-    try:
-        changed = change_host(host, proposal.changes, family)
-        found = check(policy, changed)
-    except IptsimError:
-        return None
-    is_worse = any(
-        _violations(one) > _violations(before)
-        for place, (one, before) in enumerate(zip(found, results, strict=True))
-        if place != number
-    )
-    return None if is_worse else (changed, found[number])
+def _is_worse(before: Sequence[Result], after: Sequence[Result]) -> bool:
+    """Return whether an expectation is violated by more kinds of packets than before."""
+    return any(_violations(one) > _violations(other) for one, other in zip(after, before, strict=True))
 
 
 def _violations(result: Result) -> int:
