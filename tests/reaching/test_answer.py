@@ -319,3 +319,15 @@ def test_receivers_of_which_the_same_is_said_are_one_part(capsys: pytest.Capture
     """Flannel's rule accepts what is sent to any pod."""
     assert main(["reach", str(FIXTURES / "hosts/kube")]) == 0
     assert "\nACCEPT  cli, dns, web1, web2   all ports\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("state", ["established", "related"])
+@pytest.mark.parametrize(("mark", "verdict"), [("5", "DEPENDS"), ("0x0/0x0", "DROP")])
+def test_the_mark_of_a_connection_that_no_rule_here_opened_is_unknown(
+    state: str, mark: str, verdict: str
+) -> None:
+    host = iptsim.load_host(PUBLISHED)
+    lines = ("-A INPUT -m state --state NEW -j DROP", f"-A INPUT -m connmark --mark {mark} -j DROP")
+    host.rulesets[4] = iptsim.loads("\n".join(("*filter", ":INPUT ACCEPT", *lines, "COMMIT", "")), family=4)
+    answer = reach(host, "internet", "host", proto="tcp", dport=22, state=state)
+    assert {one.verdict for one in answer} == {verdict}
