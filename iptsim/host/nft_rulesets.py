@@ -30,14 +30,15 @@ def ruleset_of(chain: NftChain, family: Family) -> Ruleset | None:
         return None
     called = (one.called for one in rules if one.called)
     names = list(dict.fromkeys([chain.name, *(one.chain for one in rules), *called]))
-    kind = "nat" if chain.type == "nat" else "filter"
     title = f"{chain.family} {chain.table}"
     table = Table(title)
     for name in names:
         table.chains[name] = Chain(title, name)
     try:
-        loaded = loads(_dump(rules, names, kind), family=family).tables[kind]
-        for rule, of in zip(loaded.rules(), _in_order(rules, names), strict=True):
+        loaded = loads(_dump(rules, names, chain), family=family).tables
+        rows = {kind: iter(found.rules()) for kind, found in loaded.items()}
+        for of in _in_order(rules, names):
+            rule = next(rows[_kind(of, chain)])
             table.chains[of.chain].rules.append(_placed(rule, of, title, names, chain, family))
     except IptsimError:
         return None  # nothing that iptables accepts
@@ -60,14 +61,20 @@ def _in_order(rules: Iterable[NftRule], names: list[str]) -> list[NftRule]:
     return sorted(rules, key=lambda rule: places[rule.chain])
 
 
-def _dump(rules: Iterable[NftRule], names: list[str], table: str) -> str:
+def _kind(rule: NftRule, chain: NftChain) -> str:
+    """Return the table in which iptables accepts a rule: of type nat, chains of nftables may drop packets as well."""
+    return "nat" if chain.type == "nat" and not rule.words.endswith("-j DROP") else "filter"
+
+
+def _dump(rules: Iterable[NftRule], names: list[str], chain: NftChain) -> str:
     """Return the rules as iptables-save would print them; chains have numbers, as any name is allowed in nftables."""
     numbers = {name: f"chain-{number}" for number, name in enumerate(names)}
-    lines = [f"*{table}", *(f":{number} - [0:0]" for number in numbers.values())]
+    tables: dict[str, list[str]] = {}
     for one in _in_order(rules, names):
         words = one.words.removesuffix(one.called) + numbers[one.called] if one.called else one.words
-        lines.append(f"-A {numbers[one.chain]} {words}")
-    return "\n".join([*lines, "COMMIT", ""])
+        tables.setdefault(_kind(one, chain), []).append(f"-A {numbers[one.chain]} {words}")
+    chains = [f":{number} - [0:0]" for number in numbers.values()]
+    return "".join("\n".join([f"*{name}", *chains, *lines, "COMMIT", ""]) for name, lines in tables.items())
 
 
 @lru_cache(maxsize=4096)

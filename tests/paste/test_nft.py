@@ -561,3 +561,12 @@ def test_ports_without_a_protocol_are_bytes_of_any_header(proto: str, verdict: s
             **{"from": "203.0.113.9", "to": "host", "proto": proto, "dport": 53, "reply": False}
         )
     assert walk(host, question).verdict == verdict
+
+
+@pytest.mark.parametrize(("port", "verdict"), [(8080, "ACCEPT"), (22, "DROP"), (25, "ACCEPT")])
+def test_a_chain_of_type_nat_may_drop_packets(port: int, verdict: str) -> None:
+    """A connection in namespaces met such a rule; iptables would reject it in table nat."""
+    host = read(_NAT_WITH_GAPS.replace("    ...\n", "    tcp dport 22 drop\n", 1).replace("...", "", 1)
+                .replace("policy drop", "policy accept"))  # fmt: skip
+    question = Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": port})
+    assert walk(host, question).verdict == verdict
