@@ -240,7 +240,9 @@ class CaptureFiles:
     def _guests(self) -> dict[str, Namespace]:
         with self._in("container-netns.json") as name:
             entries = self._json(name, dict[str, GuestEntry]) or {}
-            return {guest: _guest(guest, entry) for guest, entry in entries.items()}
+            guests = [_guest(guest, entry) for guest, entry in entries.items()]
+        # every namespace has lo: one without an interface could not be entered
+        return {found.name: found for found in guests if found.interfaces}
 
     def _daemon(self, host: Host) -> DockerDaemon | None:
         info = self._json("docker-info.json", dockerd_options.InfoEntry)

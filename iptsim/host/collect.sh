@@ -403,6 +403,8 @@ guests() {
         case $seen in
         *" $inside "*) continue ;;
         esac
+        # a name may be left over from a namespace that another mount namespace holds
+        "$ip" netns exec "${path##*/}" true 2>/dev/null || continue
         namespace "${path##*/}" "" "$ip" netns exec "${path##*/}"
     done
     echo '}'

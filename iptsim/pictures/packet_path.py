@@ -155,13 +155,13 @@ class _PathFinder:
 
     def _start(self) -> list[str]:
         leg, wiring = self.leg, self.wiring
+        if leg.sender in ("host", "docker-proxy", "localhost"):
+            return [PROCESSES]
         if leg.sender in self.host.containers:
             if leg.sender in wiring.resident:
                 return [PROCESSES]
             plug = self._plug(leg.sender, leg.packet.src, self._interfaces()[0])
             return self._out_of(plug) if plug is not None else [PROCESSES]
-        if leg.sender in ("host", "docker-proxy", "localhost"):
-            return [PROCESSES]
         came = self._interfaces()[0] or self.explanation.question.in_interface
         # if no interface leads outside (a bridge carries the uplink), the path begins at the routing
         return self._from_outside(came) or [ROUTING]

@@ -439,7 +439,8 @@ def _(findings: Findings) -> Piece:
         folded([element("b", finding.code), f"  {finding.title}"], _finding(finding), shown=few)
         for finding in findings
     ]
-    parts = parts or [element("p", message("Nothing found."))]
+    if not findings and findings.cause is None:
+        parts.append(element("p", message("Nothing found.")))
     if (mended := findings.mended) is not None:
         parts.append(element("p", element("b", mended.text)))
         parts += [

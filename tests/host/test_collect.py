@@ -32,7 +32,7 @@ mount -t tmpfs none /run; mkdir -p /run/netns
 mount -t tmpfs none /etc/default
 ip link set lo up
 ip link add br0 type bridge; ip addr add 10.3.0.1/24 dev br0; ip link set br0 up
-ip netns add guest
+ip netns add guest; : >/run/netns/gone
 ip link add vg type veth peer name eth0 netns guest; ip link set vg master br0 up
 ip -n guest link set lo up; ip -n guest addr add 10.3.0.2/24 dev eth0; ip -n guest link set eth0 up
 ip -n guest route add default via 10.3.0.1
@@ -81,6 +81,7 @@ class TestRun:
         assert host.containers["guest"].namespace.listeners == ()
         # the machine may have further named network namespaces, which are saved too
         assert "guest" in host.containers
+        assert "gone" not in host.containers
         guest = host.containers["guest"]
         endpoint = guest.endpoints["br0"]
         assert (endpoint.interface, endpoint.bridge_port) == ("eth0", "vg")
