@@ -98,7 +98,9 @@ def _of_packets(scene: Scene) -> Cause | None:
                 return Cause(branch, guess=guess, logger=logger, counted=_counted(scene, branch))
         if open_ is None and pasted is not None:
             open_ = _not_blocked(shown, fields, pasted)
-            open_ = open_ and open_._replace(logger=logger)
+            open_ = open_ and open_._replace(
+                logger=logger, allowed=open_.allowed or _between_containers(scene, shown)
+            )
     if (failed := _failed_commands(scene)) and (open_ is None or not open_.alone):
         return Cause(None, allowed=failed)
     if open_ is None and pasted is not None and pasted.own_loopbacks:
@@ -227,6 +229,28 @@ def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> 
             if reply
             else "",
         ),
+    )
+
+
+def _between_containers(scene: Scene, shown: Explanation) -> Text:
+    """Return what Docker's rules do with a packet within a network with icc off, if they are not shown; else ""."""
+    packet = shown.trace.legs[0].packet
+    if shown.verdict != "DEPENDS" or scene.shows(packet.family, "filter", "FORWARD"):
+        return ""
+    return next(
+        (
+            message(
+                "icc is off on {network}: Docker's rules for it, which are not shown, drop what its containers send to"
+                " each other, except to linked ones.",
+                network=network.name,
+            )
+            for network in scene.docker_networks()
+            if not network.icc
+            and network.covers(packet.family, packet.src)
+            and network.covers(packet.family, packet.dst)
+            and packet.dst not in network.gateways.values()
+        ),
+        "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -785,3 +786,28 @@ def test_counters_of_what_decides_are_evidence(later: int, told: str) -> None:
     cause = iptsim.lint(iptsim.loads_host(line + listed)).cause
     assert cause is not None
     assert told in str(cause.text)
+
+
+@pytest.mark.parametrize(("icc", "port_of"), [("false", "db"), ("true", "db"), ("false", "172.22.0.1")])
+def test_a_network_without_icc_whose_rules_are_not_shown(icc: str, port_of: str) -> None:
+    """Docker's documentation of the bridge driver: com.docker.network.bridge.enable_icc."""
+    members = {
+        f"{number}a" * 32: {"Name": name, "IPv4Address": f"172.22.0.{number}/16"}
+        for name, number in (("api", "2"), ("db", "3"))
+    }
+    network = {
+        "Name": "quiet",
+        "Id": "9f2b6c1d7e8a4b5c6d7e8f9a0b1c2d3e",
+        "Driver": "bridge",
+        "IPAM": {"Config": [{"Subnet": "172.22.0.0/16", "Gateway": "172.22.0.1"}]},
+        "Containers": members,
+        "Options": {"com.docker.network.bridge.enable_icc": icc},
+    }
+    text = (
+        f"$ docker network inspect quiet\n{json.dumps([network], indent=4)}\n"
+        f"$ docker exec api curl http://{port_of}:5432\n"
+        f"curl: (28) Failed to connect to {port_of} port 5432 after 130000 ms: Connection timed out\n"
+    )
+    cause = iptsim.lint(iptsim.loads_host(text)).cause
+    is_told = cause is not None and "icc is off on quiet" in str(cause.text)
+    assert is_told is ((icc, port_of) == ("false", "db"))
