@@ -35,22 +35,30 @@ def is_usually_for_lo(rule: Rule) -> bool:
 
 def usual_verdict(trace: Trace) -> Message | str:
     """Return the verdict if hidden interfaces are the usual ones; "" if it also depends on something else."""
-    if trace.legs[0].sender == "host":
+    if trace.legs[0].sender == "host" or not all(map(_is_about_interfaces, trace.hinges)):
         return ""
     for way in trace.branches:
-        if way.decisions and all(map(_is_usual, way.decisions)):
+        to_host = all(step.hook != "FORWARD" for leg in way.legs for step in leg.all_steps)
+        if way.decisions and all(_is_usual(one, to_host=to_host) for one in way.decisions):
             return _sentence(way)
     return ""
 
 
-def _is_usual(decision: Decision) -> bool:
-    """Return whether a branch decides about the interfaces of a rule as they usually are."""
+def _is_about_interfaces(decision: Decision) -> bool:
+    return decision.unknown.key[:1] == ("interfaces",)
+
+
+def _is_usual(decision: Decision, *, to_host: bool) -> bool:
+    """Return whether a branch decides about the interfaces of a rule as they usually are.
+
+    A rule for all forwarded packets often names an interface: that of a VPN, or the uplink.
+    """
     rule = decision.rule
-    if rule is None or decision.unknown.key[:1] != ("interfaces",):
+    if rule is None or not _is_about_interfaces(decision):
         return False
     if is_usually_for_lo(rule):
         return not decision.value
-    unsure = is_wide(rule) and rule.chain in ("FORWARD", "OUTPUT")
+    unsure = is_wide(rule) and (rule.chain == "OUTPUT" or not to_host)
     return decision.value and not unsure and all(map(_is_known, rule.matches))
 
 
