@@ -22,6 +22,8 @@ _SAID = re.compile(
 )
 #: At most this many lines belong to it.
 _FURTHER = 30
+#: At most this many lines above a command set its variables.
+_ABOVE = 500
 #: What a command prints: the ID of what it made.
 _ID = re.compile(r"\s*[0-9a-f]{12,64}\s*")
 #: How the error of a command begins, and within how many lines: an ID may come before it.
@@ -93,7 +95,7 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
     while index < len(lines):
         text, end = continued(lines, index, MOST_LINES)
         if "$" in text:
-            text = _filled(text, lines[:index])
+            text = _filled(text, lines[max(index - _ABOVE, 0) : index])
         typed = command_of(text)
         before = set(settings.services)
         skipped = lines[index].is_blank or (last is not None and _ID.fullmatch(text))
