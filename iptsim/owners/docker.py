@@ -308,13 +308,14 @@ class _Reader:
 
     def trusted(self) -> Role:
         """Read `trusted_host_interfaces`."""
-        container = self._container(self.rule.parameters.destination)
+        prefix = self.rule.parameters.destination
+        container, network = self._place(_family(prefix), prefix.address) if prefix is not None else ("", "")
         why = message(
             "{name} is a trusted interface: packets from it may go to {container}'s own address",
             name=self.rule.parameters.in_interface or "",
             container=container,
         )
-        return self.role(why, container=container)
+        return self.role(why, network=network, container=container)
 
     def loopback_port(self) -> Role:
         """Read the DROP of packets from other hosts to a port that is published on a loopback address."""

@@ -111,7 +111,6 @@ def test_each_thing_that_is_undecided_has_a_line_and_each_command_is_named_once(
     assert lines[at + 1 : at + 4] == [
         "  the interfaces of the rule, which -L shows only with -v (filter DOCKER-USER rule 1)",
         "  the rest of filter FORWARD and its policy, which are not shown",
-        "If the rules are for all interfaces, as is usual: DROP (filter DOCKER-USER rule 1). "
         "To decide it, ask again with the output of iptables-save -c.",
     ]
 

@@ -18,6 +18,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family, parse_address
 from iptsim.question.model import Question
 from iptsim.sets.fates import Fates, fates
+from iptsim.sources import loads_host
 from tests.host.test_port_runs import with_range
 from tests.sets.hunting import CAPTURES, Report, compare_all
 from tests.sets.test_fates import some
@@ -452,11 +453,11 @@ def test_docker_proxy_connects_to_the_container_of_each_port(tmp_path: Path) -> 
 
 
 def test_a_container_called_host_is_not_the_host() -> None:
-    """The capture has a namespace of this name; see its container-netns.json."""
-    host = load_host(CAPTURES / "docker-29.7/nftables-modes")
+    """A question names the container by its network, too, as `host` alone is the host."""
+    host = loads_host("docker run -d --name host nginx\n")
     assert "host" in host.containers
     found = fates(host, 4, senders=["host"])
-    assert {fate.witness["from"] for fate in found} == {"host"}
+    assert {fate.witness["from"] for fate in found} == {"host", "host@bridge"}
     assert all(fate.confirmed for fate in found)
 
 

@@ -288,15 +288,13 @@ def _ingress(host: Host) -> Ingress | None:
 
 
 def _container(container: Container, networks: set[str], order: RuleOrder) -> DockerContainer:
+    endpoints = [endpoint for endpoint in container.endpoints.values() if endpoint.network in networks]
+    if container.network_mode.startswith("container:"):
+        endpoints = []  # those that it shares are the other container's
     return DockerContainer(
         name=container.name,
         # the network that it was started on comes first
-        endpoints=tuple(
-            sorted(
-                (endpoint for endpoint in container.endpoints.values() if endpoint.network in networks),
-                key=lambda endpoint: endpoint.network != container.network_mode,
-            )
-        ),
+        endpoints=tuple(sorted(endpoints, key=lambda endpoint: endpoint.network != container.network_mode)),
         published=(
             *order.published(container, list(_publications(container.published))),
             *_publications(container.opened),
