@@ -5,8 +5,9 @@ The reader of pasted texts is only loaded where a source is no plain dump or cap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from iptsim.dump.header import families_named
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset
@@ -26,6 +27,7 @@ def load_host(
     extra: Sequence[str | Path] = (),
     docker_inspect: str | Path | None = None,
     noflush: str | Path | None = None,
+    logged: str | None = None,
 ) -> Host:
     """Read a host from a dump, a capture, or any pasted text.
 
@@ -41,6 +43,7 @@ def load_host(
         docker_inspect: a file with the output of `docker inspect`, for a source without one.
         noflush: a file with rules that are added to those of the source, as `iptables-restore --noflush` does; the
             source is then read strictly.
+        logged: a line that the host's kernel logged; it counts if the source does not show the host's addresses.
 
     Raises:
         CaptureError: something is missing or damaged, or nothing has a known format.
@@ -49,7 +52,11 @@ def load_host(
     """
     # rules can be added to a dump, but not to a part of one
     strict = strict or noflush is not None
-    return _host_of(read_source(path, any_text=not strict), strict, extra, docker_inspect, noflush)
+    source = read_source(path, any_text=not strict)
+    host = _host_of(source, strict, extra, docker_inspect, noflush)
+    if logged is None or strict or not host.inferred:
+        return host
+    return _pasted(source, extra, docker_inspect, {"--packet": logged.encode()})
 
 
 def loads_host(text: str, *, strict: bool = False) -> Host:
@@ -83,12 +90,21 @@ def _host_of(
         except (DumpSyntaxError, DumpErrors, CaptureError):
             if strict or not _may_be_pasted(source):
                 raise
+    return _pasted(source, extra, docker_inspect)
+
+
+def _pasted(
+    source: Source,
+    extra: Sequence[str | Path],
+    docker_inspect: str | Path | None,
+    more: Mapping[str, bytes] = MappingProxyType({}),
+) -> Host:
     from iptsim.paste.assembly import host_of_source
 
-    more = {str(file): read_file(file) for file in extra}
+    texts = {str(file): read_file(file) for file in extra}
     if docker_inspect is not None:
         source.files.setdefault("docker-inspect.json", read_file(docker_inspect))
-    return host_of_source(source, more)
+    return host_of_source(source, {**texts, **more})
 
 
 def load(path: str | Path, *, strict: bool = False, family: Family | None = None) -> Ruleset:

@@ -268,12 +268,23 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
             extra=arguments.extra,
             docker_inspect=arguments.docker_inspect,
             noflush=arguments.noflush,
+            logged=_logged_line(arguments),
         )
     for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values()):
         warn_of(ruleset)
     if host.pasted is not None:
         print(f"iptsim: {printable(host.pasted.summary())}", file=sys.stderr)
     return host
+
+
+def _logged_line(arguments: argparse.Namespace) -> str | None:
+    """Return the line of `--packet` if the kernel logged it."""
+    line: str | None = getattr(arguments, "packet", None)
+    if line is None:
+        return None
+    from iptsim.paste.packet_from_line import is_logged
+
+    return line if is_logged(line) else None
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from iptsim.errors import UsageError
 from iptsim.languages import message
 from iptsim.paste.lines import lines_of
-from iptsim.paste.pieces import Ask
+from iptsim.paste.pieces import Ask, Logged, Piece
 from iptsim.paste.splitting import split
 
 
@@ -17,8 +18,7 @@ def fields_of_line(text: str) -> dict[str, Any]:
     Raises:
         UsageError: the line describes no packet.
     """
-    segments, _ = split(lines_of(text))
-    asked = [piece for segment in segments for piece in segment.pieces if isinstance(piece, Ask)]
+    asked = [piece for piece in _pieces(text) if isinstance(piece, Ask)]
     if not asked:
         raise UsageError(
             message(
@@ -28,3 +28,13 @@ def fields_of_line(text: str) -> dict[str, Any]:
             )
         )
     return dict(asked[0].fields)
+
+
+def is_logged(text: str) -> bool:
+    """Return whether a line is of the kernel's log, which also tells whether the packet is for the host itself."""
+    return any(isinstance(piece, Logged) for piece in _pieces(text))
+
+
+def _pieces(text: str) -> Iterator[Piece]:
+    segments, _ = split(lines_of(text))
+    return (piece for segment in segments for piece in segment.pieces)

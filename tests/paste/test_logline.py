@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -102,6 +103,21 @@ def test_with_rules_the_line_is_only_the_question() -> None:
     rules = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 5432 -j ACCEPT\n-A INPUT -j DROP\nCOMMIT\n"
     host = read(rules + BLOCKED + "\n")
     assert [rule.position for rule in host.rulesets[4].rules()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("out", "address", "chain"),
+    [("", "198.51.100.20", "INPUT"), ("eth1", "198.51.100.20", "FORWARD"), ("", "192.0.2.10", "INPUT")],
+)
+def test_a_packet_that_leaves_by_no_interface_is_for_the_host(
+    out: str, address: str, chain: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`OUT=` is empty in INPUT, and in PREROUTING, whose rules the source shows to log nothing."""
+    path = tmp_path / "rules"
+    path.write_text("*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n")
+    line = BLOCKED.replace("DST=192.0.2.10", f"DST={address}").replace("OUT=", f"OUT={out}")
+    main(["explain", str(path), "--packet", line])
+    assert f"filter {chain}, policy DROP" in capsys.readouterr().out
 
 
 def test_trace_lines_show_the_rules_that_matched() -> None:
