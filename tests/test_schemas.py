@@ -176,6 +176,13 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
     )
     yield "rules", rules_json(nft_host.rulesets[4], nft_host)
     yield "policy", read_yaml(_POLICY.read_text("utf-8"), "policy")
+    yield (
+        "policy",
+        read_yaml(
+            "schema: iptsim.policy/1\nexpectations: [{from: internet, excluding: 22, expect: closed}]",
+            "policy",
+        ),
+    )
     yield "reachability", iptsim.reachability(hosts["docker-28.5/published"]).as_json()
 
 
