@@ -143,10 +143,14 @@ _PORT_RANGE = re.compile(r"--to-ports \d+-\d+|--to-source \S*:\d+-\d+|--random")
 
 
 def _doubt(world: World, probe: Probe) -> Doubt:
-    """Return what iptsim may leave open: chance, memory, an entry's rest of life, ports that the kernel picks."""
+    """Return what iptsim may leave open: chance, memory, an entry's rest of life, ports that the kernel picks.
+
+    And what conntrack knows about DCCP: its ports only before Linux 6.16.
+    """
     dump = world.dump + world.other_dump
     counted = any(word in dump for word in _COUNTED)
-    if probe.fragment or world.other_dump or counted or _PORT_RANGE.search(dump):
+    hashed = probe.proto == _DCCP and "HMARK" in dump
+    if probe.fragment or world.other_dump or counted or hashed or _PORT_RANGE.search(dump):
         return "any"
     some = world.picks_next_hops or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"
@@ -165,6 +169,7 @@ def _is_answerable(world: World, probe: Probe) -> bool:
     return seen and not world.is_group(probe.src) and probe.proto in _ANSWERED
 
 
+_DCCP = 33
 #: TCP, UDP, ICMP, GRE, ESP, AH, SCTP, UDP-Lite.
 _ANSWERED = frozenset({1, 6, 17, 47, 50, 51, 58, 132, 136})
 
