@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from itertools import takewhile
 
 from iptsim.dump import commands
@@ -130,13 +131,14 @@ class Tables:
         assert table is not None
         if self.edited:
             self._doubts = dict(enumerate(map(doubt, self._edited_rules(table))))
-        for rule, name, reason, early in objections(table, self._doubts.values()):
+        found = objections(table, self._doubts.values())
+        owned = self._own_rules(table, [objection.rule for objection in found])
+        for rule, name, reason, early in found:
             if early and rule.source == self.complaints.source:
                 text = self.complaints.lines[rule.line - 1]
                 start = max(text.find(name), 0)
                 self.complaints.add(self.complaints.error(reason, rule.line, (start, start + len(name))))
-            elif not rule.refused:
-                refused = self._own_rule(table, rule)
+            elif not (refused := owned[id(rule)]).refused:
                 refused.refused = reason
                 self.complaints.warn_refused(refused)
         self._doubts = {}
@@ -171,14 +173,23 @@ class Tables:
             self.table.chains[name] = dataclasses.replace(chain, rules=rules)
         self.shared = set()
 
-    def _own_rule(self, table: Table, rule: Rule) -> Rule:
-        """Return a rule that may change, in the place of one that existing rules may share."""
+    def _own_rules(self, table: Table, rules: Iterable[Rule]) -> dict[int, Rule]:
+        """Return rules that may change, in the places of those that existing rules may share, by their identity."""
+        owned = {id(rule): rule for rule in rules}
         if not self.onto:
-            return rule
-        place = next(place for place, one in enumerate(table.chains[rule.chain].rules) if one is rule)
-        self.own(rule.chain)
-        copied = table.chains[rule.chain].rules[place] = dataclasses.replace(rule)
-        return copied
+            return owned
+        shared = [rule for rule in owned.values() if not rule.refused]
+        # all places first: a change in a chain renews the copies of the rules that have moved
+        places = [
+            (rule, place)
+            for name in dict.fromkeys(rule.chain for rule in shared)
+            for place, rule in enumerate(table.chains[name].rules)
+            if id(rule) in owned and not rule.refused
+        ]
+        for rule, place in places:
+            self.own(rule.chain)
+            owned[id(rule)] = table.chains[rule.chain].rules[place] = dataclasses.replace(rule)
+        return owned
 
     def declare(self, line: Line, number: int) -> None:
         """Declare a chain from a line `:NAME POLICY [packets:bytes]`.

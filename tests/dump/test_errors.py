@@ -373,6 +373,27 @@ def test_what_only_the_kernel_refuses_is_read_with_a_warning(table: str, lines: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("added", "refused"),
+    [
+        # two reasons: the protocol and the chain
+        ("-A POSTROUTING -p udp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.3", [("POSTROUTING", 1)]),
+        # rules that were there before, and have moved
+        ("-I c1 -j RETURN\n-A POSTROUTING -j c1", [("c1", 2), ("c1", 3)]),
+    ],
+)
+def test_rules_that_the_kernel_refuses_may_be_shared_with_existing_ones(
+    added: str, refused: list[tuple[str, int]]
+) -> None:
+    rules = "".join(f"-A c1 -p tcp -j DNAT --to-destination 10.0.0.{n}\n" for n in (1, 2))
+    before = loads(f"*nat\n:POSTROUTING ACCEPT [0:0]\n:c1 - [0:0]\n{rules}COMMIT\n")
+    after = loads(f"*nat\n{added}\nCOMMIT\n", onto=before)
+
+    assert [(rule.chain, rule.position) for rule in after.rules() if rule.refused] == refused
+    assert len(after.warnings) == len(refused)
+    assert not any(rule.refused for rule in before.rules())
+
+
 def test_not_every_rule_that_the_kernel_refuses_is_named() -> None:
     read = loads("*filter\n:INPUT ACCEPT [0:0]\n" + "-A INPUT -m tcp\n" * 100 + "COMMIT\n")
 

@@ -299,6 +299,13 @@ def test_a_rejected_rule_in_the_chain_where_it_works(tmp_path: Path) -> None:
     assert "iptables -t nat -A POSTROUTING -j MASQUERADE" in str(found.remedy)
 
 
+def test_a_rule_that_is_rejected_for_several_reasons(tmp_path: Path) -> None:
+    """No chain takes it: -m tcp needs -p tcp (xt_tcpudp's checkentry, proto = IPPROTO_TCP)."""
+    rule = "-A PREROUTING -p udp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.7"
+    found = lint(tmp_path, f"*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n")
+    assert str(found["rejected-rule"].remedy) == "Correct the rule, or remove it."
+
+
 @pytest.mark.parametrize(("target", "found"), [("REJCT", True), ("MASQARADE", False), ("SYSRQ", False)])
 def test_a_misspelt_target_in_a_dump(target: str, found: bool, tmp_path: Path) -> None:
     """iptables-restore: "Couldn't load target"; another name may be that of an extension."""
