@@ -368,7 +368,7 @@ class _Effects:
         if not isinstance(value, Mapping):
             self.found |= {*ALL_EFFECTS}
         elif value.get("type") == "target":
-            name = value.get("name")
+            name = str(value.get("name"))
             if name == "REJECT":
                 self.found.add("reject")
             elif name not in _HARMLESS_TARGETS:

@@ -21,6 +21,9 @@ SHORTEST = 8
 _ASKED = re.compile(
     r"(! )?(--(?:(?:source-|destination-)?ports?|[sd]ports?|ct(?:orig|repl)(?:src|dst)port)) ([0-9:,]+)(?= |$)"
 )
+_RANGE = r"(?:[0-9]{1,5}(?::[0-9]{0,5})?|:[0-9]{0,5})"
+#: Ports and ranges, as iptables reads them.
+_PORTS = re.compile(rf"{_RANGE}(?:,{_RANGE})*")
 #: The port that a target sets, with or without an address.
 _GIVEN = re.compile(r"(--to-(?:destination|source) \S*:|--to-ports )([0-9]+)(?=[-/ ]|$)")
 #: Matches that may distinguish ports although no option names one.
@@ -52,6 +55,9 @@ class PortRuns:
             self._opaque |= _OPAQUE.search(text) is not None
             asked = _ASKED.findall(text)
             ports = {value for _, _, value in asked}
+            if not all(map(_PORTS.fullmatch, ports)):
+                self._opaque = True
+                continue
             if (
                 len(ports) == 1
                 and next(iter(ports)).isdecimal()

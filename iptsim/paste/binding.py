@@ -271,7 +271,7 @@ def _without_variables(words: list[Word], hidden: list[Hidden]) -> list[Word]:
 
 def _has_placeholder(part: list[Word]) -> bool:
     """Return whether an option has a placeholder as its value, or a value that was taken out."""
-    option = part[1 if part[0].text == "!" else 0].text
+    option = next((word.text for word in part if word.text != "!"), "")
     values = [word.text for word in part if word.text not in ("!", option)]
     if not values and option in _VALUED:
         return True

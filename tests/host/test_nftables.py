@@ -64,6 +64,7 @@ def effects(*rules: dict[str, Any], policy: str = "accept") -> tuple[str, ...]:
         ({"xt": {"type": "target", "name": "LOG"}}, ()),
         ({"xt": {"type": "target", "name": "MASQUERADE"}}, ("change",)),
         ({"xt": {"type": "target", "name": "REJECT"}}, ("reject",)),
+        ({"xt": {"type": "target", "name": []}}, ("change",)),
         ({"xt": None}, ("drop", "reject", "change")),
         ({"vmap": {"key": {}, "data": {"set": [[22, {"accept": None}], [23, {"drop": None}]]}}}, ("drop",)),
         ({"vmap": {"key": {}, "data": "@gone"}}, ("drop", "reject", "change")),

@@ -12,13 +12,15 @@ import pytest
 from iptsim.explanation import explain_trace
 from iptsim.findings import lint
 from iptsim.host import Host, load_host
+from iptsim.host.containers import PublishedPort
 from iptsim.host.port_runs import PortRuns
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import UDP
+from iptsim.packet import TCP, UDP
 from iptsim.question.model import Question
 from iptsim.reach import questions
 from iptsim.render.endpoints import endpoints_json
 from iptsim.report import page, report
+from iptsim.sources import loads_host
 
 CAPTURE = Path(__file__).parents[2] / "fixtures/captures/docker-28.5/published"
 FIRST, COUNT = 20_000, 40
@@ -100,6 +102,19 @@ def runs(host: Host) -> list[tuple[int, int]]:
 )  # fmt: skip
 def test_rules_end_a_run(options: dict[str, object], expected: list[tuple[int, int]], tmp_path: Path) -> None:
     assert runs(with_range(tmp_path / "c", **options)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ports", ["::1", "20000,,20020"])
+def test_ports_that_cannot_be_read_may_be_any(ports: str) -> None:
+    published = "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport {} -j ACCEPT\n"
+    rules = "".join(map(published.format, range(FIRST, FIRST + 10)))
+    host = loads_host(f"-A FORWARD -p tcp -m multiport --dports {ports} -j DROP\n{rules}")
+    [web] = host.containers.values()
+    given = [
+        PublishedPort(proto=TCP, container_port=port, host_address=None, host_port=port, family=4)
+        for port in range(FIRST, FIRST + 10)
+    ]
+    assert len(PortRuns(host).of(web, given)) == len(given)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -56,6 +56,11 @@ def test_rules_that_end_within_a_line(end: str) -> None:
     assert verdict(f"-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n{end}") == "DEPENDS"
 
 
+@pytest.mark.parametrize("end", ["--dport 80 -j !", "--dport !", "!"])
+def test_rules_that_end_with_a_negation(end: str) -> None:
+    assert verdict(f"-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A INPUT -p tcp {end}\n") == "DEPENDS"
+
+
 def test_the_replies_of_a_host_whose_output_is_closed() -> None:
     """OUTPUT is assumed to accept replies only where its policy is not shown."""
     text = "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT DROP\n-A INPUT -i lo -j A"
