@@ -13,7 +13,9 @@ from iptsim.languages import message_if
 
 
 def mended(before: Before, was: Sequence[Finding], scene: Scene, found: Sequence[Finding]) -> Mended | None:
-    """Return what commands mend; None if that is nothing.
+    """Return what commands mend; None if that is nothing, or if the text disowns them.
+
+    Findings of severity info, such as ports that are closed, need not be defects, so nothing mends them.
 
     Args:
         before: the host before them.
@@ -21,8 +23,11 @@ def mended(before: Before, was: Sequence[Finding], scene: Scene, found: Sequence
         scene: the host after them.
         found: its findings.
     """
+    if before.in_vain:
+        return None
     left = {(one.code, one.family) for one in found}
-    gone = tuple(one for one in was if _is_gone(one, scene, (one.code, one.family) in left))
+    defects = (one for one in was if one.severity != "info")
+    gone = tuple(one for one in defects if _is_gone(one, scene, (one.code, one.family) in left))
     return Mended(before, gone) if gone else None
 
 

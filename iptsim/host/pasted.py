@@ -333,12 +333,14 @@ class Before(NamedTuple):
         first / last: the numbers of the first and the last line of the commands.
         host: the host without them.
         asked: the text's log lines and failed connections are from before the commands.
+        in_vain: the text says that they did not help, or must not be run.
     """
 
     first: int
     last: int
     host: Host
     asked: bool
+    in_vain: bool
 
     @property
     def lines(self) -> str:

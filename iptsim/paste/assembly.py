@@ -98,7 +98,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     assert host.pasted is not None
     if changing := commands_behind(reading, rules):
         earlier = build([one for one in rules if not any(one is other for other in changing)])
-        host.pasted = replace(host.pasted, before=before(reading, changing, earlier))
+        host.pasted = replace(host.pasted, before=before(reading, changing, earlier, every))
     return host
 
 

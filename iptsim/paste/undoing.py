@@ -11,13 +11,13 @@ from enum import Enum
 
 from iptsim.paste.lines import Line
 
-#: Names of functions, of the cases of an init script, of keys, whose commands run when something stops.
 #: Words before a command in a sentence that make it untrue that it was run.
 NOT_SO = re.compile(
     r"\b(?:instead|rather|should|would|could|will|want|if|what|how|before|previously|used to|not|never|without|or)\b"
     r"|n't\b",
     re.IGNORECASE,
 )
+#: Names of functions, of the cases of an init script, of keys, whose commands run when something stops.
 _STOP = re.compile(
     r"(?:[\w.-]*[_.-])?(?:stop|down|tear_?down|clean_?up|undo|revert|rollback|uninstall|disable|destroy|pre_?down"
     r"|post_?down|pre_?stop|post_?stop|exec_?stop(?:_?post)?)"
@@ -42,6 +42,14 @@ _ADVICE = re.compile(
     r"|\b(?:later|when (?:you are |you're |i'm )?done|afterwards)\b.{0,30}:\s*$",
     re.IGNORECASE,
 )
+#: Words that say that commands have not helped, or must not be run; and words that say the opposite.
+_IN_VAIN = re.compile(
+    r"(?:\bnot|n't|\bno longer) (?:\w+ )?(?:work|help|change|solve|fix)\w*\b"
+    r"|\b(?:no|without(?: any)?) (?:luck|effect|success|difference|change)\b|\bto no avail\b|\bin vain\b"
+    r"|\b(?:do not|don't|never) (?:run|use|enter|execute|type) (?:this|that|these|those|the following|any of)\b",
+    re.IGNORECASE,
+)
+_HELPED = re.compile(r"\b(?:until|unless|(?<!not )solved|(?<!not )fixed)\b", re.IGNORECASE)
 #: Two words of a sentence.
 _PROSE = re.compile(r"[A-Za-z']{2,} [A-Za-z']{2,}")
 
@@ -132,6 +140,17 @@ def is_advice(text: str) -> bool:
     (True, False)
     """
     return _ADVICE.search(text) is not None
+
+
+def is_in_vain(text: str) -> bool:
+    """Return whether words say that the commands below them did not help, or must not be run.
+
+    >>> is_in_vain("I tried this, but it still does not work:"), is_in_vain("It did not work until I ran")
+    (True, False)
+    >>> is_in_vain("# do not run these, they break everything:"), is_in_vain("I do not use ufw, so I ran")
+    (True, False)
+    """
+    return _IN_VAIN.search(text) is not None and _HELPED.search(text) is None
 
 
 def is_prose(text: str) -> bool:

@@ -89,6 +89,22 @@ def test_commands_that_mend_nothing(commands: str) -> None:
     assert "forward-drop-hits-others" in {one.code for one in found}
 
 
+def test_a_port_that_is_closed_is_no_defect() -> None:
+    """Commands that open the firewall mend nothing."""
+    found = lint(CLOSED + "\nI ran\n\niptables -P INPUT ACCEPT\niptables -F INPUT\n")
+    assert "closed-by-default" not in {one.code for one in found}
+    assert found.mended is None
+
+
+@pytest.mark.parametrize(
+    "words", ["I tried this, but it does not work:", "# do NOT run these, they break everything:"]
+)
+def test_commands_that_did_not_help_mend_nothing(words: str) -> None:
+    found = lint(VPN + ACCEPTED.replace("EDIT: solved, I ran", words))
+    assert "forward-drop-hits-others" not in {one.code for one in found}
+    assert found.mended is None
+
+
 def test_commands_before_the_rules_are_no_remedy() -> None:
     host = loads_host(ACCEPTED + VPN)
     assert host.pasted is not None
