@@ -10,7 +10,7 @@ from iptsim.dump.ruleset import Rule
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
-from iptsim.languages import Message, message, message_joined
+from iptsim.languages import Message, message
 from iptsim.netfilter.trace import Decision, Trace
 
 #: Chains in which a rule that accepts everything is usually for lo; ufw's before.rules have it in the second one.
@@ -29,7 +29,7 @@ def is_wide(rule: Rule) -> bool:
 
 
 def is_usually_for_lo(rule: Rule) -> bool:
-    """Return whether a rule seems to accept everything, but most probably is for lo."""
+    """Return whether a rule seems to accept everything, but most probably is for lo, unless there are several."""
     return rule.chain in FOR_LO and rule.target_name == "ACCEPT" and is_wide(rule)
 
 
@@ -37,6 +37,8 @@ def usual_verdict(trace: Trace) -> Message | str:
     """Return the verdict if hidden interfaces are the usual ones; "" if it also depends on something else."""
     if trace.legs[0].sender == "host" or not all(map(_is_about_interfaces, trace.hinges)):
         return ""
+    if sum(hinge.rule is not None and is_usually_for_lo(hinge.rule) for hinge in trace.hinges) > 1:
+        return ""  # several rules for lo are not usual
     for way in trace.branches:
         to_host = all(step.hook != "FORWARD" for leg in way.legs for step in leg.all_steps)
         if way.decisions and all(_is_usual(one, to_host=to_host) for one in way.decisions):
@@ -73,13 +75,11 @@ def _sentence(way: Trace) -> Message:
         if step is not None and step.table is not None
         else way.verdict
     )
-    wide = dict.fromkeys(
-        place_of(one.rule) for one in way.decisions if one.rule and is_usually_for_lo(one.rule)
-    )
-    if not wide:
+    wide = next((one.rule for one in way.decisions if one.rule and is_usually_for_lo(one.rule)), None)
+    if wide is None:
         return message("If the rules are for all interfaces, as is usual: {verdict}.", verdict=verdict)
     return message(
-        "If {rules} is for lo only, and the others are for all interfaces, as is usual: {verdict}.",
-        rules=message_joined(", ", list(wide)),
+        "If {rule} is for lo only, and the others are for all interfaces, as is usual: {verdict}.",
+        rule=place_of(wide),
         verdict=verdict,
     )

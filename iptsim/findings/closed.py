@@ -78,8 +78,8 @@ def closed(scene: Scene) -> Iterator[Finding]:
 
 def _at_first_sight(scene: Scene, family: Family) -> Scene | None:
     """Return a host as people read a listing that hides interfaces, if INPUT certainly blocks there; else None."""
-    if not any(map(hides_interfaces, _under_input(scene, family))):
-        return None
+    if not any(map(hides_interfaces, _under_input(scene, family))) or len(_for_lo(scene, family)) > 1:
+        return None  # several rules for lo are not usual
     rulesets = {**scene.host.rulesets, family: with_usual_interfaces(scene.host.rulesets[family])}
     usual = Scene(replace(scene.host, rulesets=rulesets))
     asked = [usual.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")]
@@ -94,20 +94,22 @@ def _under_input(scene: Scene, family: Family) -> Iterator[Rule]:
 
 def _hiding(scene: Scene, family: Family) -> Message:
     """Return what is assumed about the interfaces that a listing hides."""
-    wide = [
-        f"{rule.chain} {rule.position}"
-        for name in FOR_LO
-        for rule in scene.rules(family, "filter", name)
-        if is_usually_for_lo(rule)
-    ]
+    wide = _for_lo(scene, family)
     if not wide:
         return message(
             "iptables -L hides interfaces without -v; the rules are assumed to be for all of them."
         )
     return message(
-        "iptables -L hides interfaces without -v; assumed that {rules} is for lo only, and the others are for all.",
-        rules=", ".join(wide),
+        "iptables -L hides interfaces without -v; assumed that {rule} is for lo only, and the others are for all.",
+        rule=f"{wide[0].chain} {wide[0].position}",
     )
+
+
+def _for_lo(scene: Scene, family: Family) -> list[Rule]:
+    """Return the rules that seem to accept everything, of which one is usually for lo."""
+    return [
+        rule for name in FOR_LO for rule in scene.rules(family, "filter", name) if is_usually_for_lo(rule)
+    ]
 
 
 def closed_by_chain(scene: Scene) -> Iterator[Finding]:

@@ -45,6 +45,8 @@ def advice(rules: str, chain: str = "INPUT", **question: object) -> str:
             REPLIES + SSH,
             "If the rules are for all interfaces, as is usual: ACCEPT (filter INPUT rule 2).",
         ),
+        # only one of them would be for lo
+        (WIDE + REPLIES + WIDE, ""),
         # more than the interfaces is unknown
         (WIDE + REPLIES + LIMITED, ""),
         (WIDE + REPLIES + OTHER, ""),

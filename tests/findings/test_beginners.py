@@ -31,6 +31,12 @@ def test_what_a_listing_without_interfaces_opens(tmp_path: Path) -> None:
     assert "assumed that INPUT 1 is for lo only, and the others are for all" in str(found.consequence)
 
 
+def test_two_rules_that_accept_everything_are_not_both_for_lo(tmp_path: Path) -> None:
+    found = lint(tmp_path, LISTING.format(policy="DROP", first=2 * LO))["closed-by-default"]
+    assert "except what rules accept that are not shown in full" in str(found.title)
+    assert "is for lo only" not in str(found.consequence)
+
+
 def test_rules_of_which_none_accepts_everything(tmp_path: Path) -> None:
     found = lint(tmp_path, LISTING.format(policy="DROP", first=""))["closed-by-default"]
     assert "except: tcp/22,80,443." in str(found.title)
