@@ -459,7 +459,8 @@ CODES: dict[str, Kind] = {
     "forward-closed": Kind(
         "info",
         message(
-            "In a pasted text: rules of FORWARD that block everything, or all that an interface sends or gets."
+            "In a pasted text: FORWARD blocks everything, by its rules or its policy, or all that an interface sends"
+            " or gets."
         ),
     ),
     "output-drops-some": Kind(

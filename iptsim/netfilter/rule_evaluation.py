@@ -141,7 +141,8 @@ def _undecided(
     stated = passes is not None
     if translates and prepared.rule.table != "nat":
         note = message(
-            "Rules of nftables {table} {chain} that are not shown are assumed to drop no packets: it is of type nat.",
+            "Rules of nftables {table} {chain} that are not shown are assumed to drop no packets: the chain is of"
+            " type nat.",
             table=prepared.rule.table,
             chain=prepared.rule.chain,
         )
