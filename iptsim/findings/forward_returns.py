@@ -45,12 +45,21 @@ def _is_masqueraded(shown: Explanation) -> bool:
 
 
 def _leaves_by_uplink(scene: Scene, family: Family, forward: Forward) -> bool:
-    """Return whether a target is where the clients are: the host is not on the way between them."""
-    uplink = scene.outside_interface(family)
-    device = fib.lookup(scene.host.namespace, family, forward.target).device
+    """Return whether a target is where the clients are: the host is not on the way between them.
+
+    Only what the text shows is sure. A target in a network of the host, or behind another router there, may use this
+    host as its gateway.
+    """
+    uplink, pasted = scene.outside_interface(family), scene.host.pasted
+    if uplink is None or pasted is None:
+        return False
+    if uplink.name not in pasted.interfaces or not pasted.shows_routes(family):
+        return False
+    way = fib.lookup(scene.host.namespace, family, forward.target)
+    by_default = way.route is not None and way.route.prefix_length == 0
     arriving = forward.rule.parameters.in_interface
     named = arriving is not None and "in_interface" not in forward.rule.parameters.negated
-    return uplink is not None and device == uplink.name and (not named or arriving == uplink.name)
+    return by_default and way.device == uplink.name and (not named or arriving == uplink.name)
 
 
 def _may_reply_elsewhere(scene: Scene, family: Family, forward: Forward) -> bool:

@@ -18,8 +18,6 @@ from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
 _TRANSLATING = ("MASQUERADE", "SNAT")
-#: The forms of texts that show routes.
-_ROUTES = ("ip route", "ip -6 route", "route", "route -n")
 
 
 def some(scene: Scene) -> Iterator[Finding]:
@@ -63,7 +61,7 @@ def _translating(scene: Scene, family: Family) -> list[Rule]:
 def _elsewhere(scene: Scene, family: Family) -> list[Rule]:
     """Return the rules that masquerade, if all of them are for packets that leave by another card than the uplink."""
     uplink, pasted = scene.outside_interface(family), scene.host.pasted
-    if uplink is None or pasted is None or not any(one.form in _ROUTES for one in pasted.segments):
+    if uplink is None or pasted is None or not pasted.shows_routes(family):
         return []
     rules = [rule for rule in _translating(scene, family) if not is_dockers(rule)]
     names = {rule.parameters.out_interface for rule in rules if not rule.parameters.negated}

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from iptsim.languages import Text, message_if
 from iptsim.packet import Family
 
+#: The forms of texts that list routes.
+_ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 route",)}
+
 if TYPE_CHECKING:
     from iptsim.host.model import Host
 
@@ -423,6 +426,10 @@ class Pasted:
     quoted: tuple[QuotedCommand, ...] = ()
     versions: tuple[tuple[int, str], ...] = ()
     before: Before | None = None
+
+    def shows_routes(self, family: Family) -> bool:
+        """Return whether it lists routes of a family; those of a host whose text lists none are inferred."""
+        return any(one.form in _ROUTES[family] for one in self.segments)
 
     def summary(self) -> str:
         """Return which lines were read and which were not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

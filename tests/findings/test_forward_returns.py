@@ -35,7 +35,8 @@ ALL = "-A POSTROUTING -d {target} -j MASQUERADE\n"
     ("target", "more", "code"),
     [
         ("9.9.9.9", "", "forward-without-return"),
-        ("198.51.100.30", "", "forward-without-return"),
+        # it may use this host as its gateway
+        ("198.51.100.30", "", "forward-needs-return"),
         # the target sees the host's address
         ("9.9.9.9", ALL, None),
         ("9.9.9.9", OUT, None),
@@ -61,3 +62,37 @@ def test_several_ports_to_one_target_are_one_finding(tmp_path: Path) -> None:
     assert len(found["forward-needs-return"].evidence) == 2
     text = TEXT.format(target="192.168.77.5", more=more).replace("-i eth0 ", "")
     assert len(lint(path, text)["hairpin"].evidence) == 2
+
+
+SAVED = """\
+{shown}$ iptables-save -t nat
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 8443 -j DNAT --to-destination {target}:443
+{more}COMMIT
+"""
+CARD = "$ ip -br addr\neth0 UP 192.168.77.2/24\n"
+ROUTES = "$ ip route\ndefault via 192.168.77.1 dev eth0\n192.168.77.0/24 dev eth0 scope link\n"
+ROUTED = "10.44.0.0/16 via 192.168.77.9 dev eth0\n"
+
+
+@pytest.mark.parametrize(
+    ("shown", "target", "code"),
+    [
+        # the interface and the routes are inferred
+        ("", "10.44.0.7", "forward-needs-return"),
+        (CARD, "10.44.0.7", "forward-needs-return"),
+        (CARD, "192.168.77.7", "forward-needs-return"),
+        (CARD + ROUTES, "192.168.77.7", "forward-needs-return"),
+        # the router in between may use this host as its gateway
+        (CARD + ROUTES + ROUTED, "10.44.0.7", "forward-needs-return"),
+        (CARD + ROUTES, "10.44.0.7", "forward-without-return"),
+    ],
+)
+def test_only_shown_routes_make_it_certain(shown: str, target: str, code: str, tmp_path: Path) -> None:
+    more = "-A PREROUTING -p tcp -m tcp --dport 8444 -j DNAT --to-destination 10.55.0.8:443\n"
+    found = lint(tmp_path, SAVED.format(shown=shown, target=target, more="" if shown else more))
+    assert [one for one in found if one.startswith("forward-")] == [code]
