@@ -19,7 +19,7 @@ from iptsim.host import fib
 from iptsim.languages import Message, message, message_sentences
 from iptsim.packet import Family, address_text
 
-_MASQUERADING = ("MASQUERADE", "SNAT")
+_MASQUERADING = ("MASQUERADE", "SNAT", "NETMAP")
 
 
 def lost(scene: Scene) -> Iterator[Finding]:

@@ -96,3 +96,9 @@ def test_only_shown_routes_make_it_certain(shown: str, target: str, code: str, t
     more = "-A PREROUTING -p tcp -m tcp --dport 8444 -j DNAT --to-destination 10.55.0.8:443\n"
     found = lint(tmp_path, SAVED.format(shown=shown, target=target, more="" if shown else more))
     assert [one for one in found if one.startswith("forward-")] == [code]
+
+
+def test_netmap_changes_the_source_too(tmp_path: Path) -> None:
+    more = "-A POSTROUTING -d 10.44.0.7/32 -j NETMAP --to 192.168.77.2/32\n"
+    found = lint(tmp_path, SAVED.format(shown=CARD + ROUTES, target="10.44.0.7", more=more))
+    assert not [one for one in found if one.startswith("forward-")]
