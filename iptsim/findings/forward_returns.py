@@ -16,6 +16,7 @@ from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
 from iptsim.host import fib
+from iptsim.host.docker_defaults import DOCKER0
 from iptsim.languages import Message, message, message_sentences
 from iptsim.packet import Family, address_text
 
@@ -63,12 +64,22 @@ def _leaves_by_uplink(scene: Scene, family: Family, forward: Forward) -> bool:
 
 
 def _may_reply_elsewhere(scene: Scene, family: Family, forward: Forward) -> bool:
-    """Return whether nothing shows that the host is the gateway of a target: it masquerades nothing, or in a VPN."""
-    if not scene.shows(family, "nat", "POSTROUTING"):
+    """Return whether nothing shows that the host is the gateway of a target: it masquerades nothing, or in a VPN.
+
+    Of the containers and guests on its bridges it is.
+    """
+    if not scene.shows(family, "nat", "POSTROUTING") or _is_behind_bridge(scene, family, forward.target):
         return False
     device = fib.lookup(scene.host.namespace, family, forward.target).device or ""
     rules = scene.table(family, "nat").rules()
     return bool(TUNNEL.fullmatch(device)) or not any(one.target_name in _MASQUERADING for one in rules)
+
+
+def _is_behind_bridge(scene: Scene, family: Family, target: int) -> bool:
+    """Return whether a target is a container or guest on a bridge of the host, which is its gateway."""
+    pasted = scene.host.pasted
+    shown = pasted is not None and pasted.interfaces
+    return scene.host.is_inside(family, target) or (not shown and DOCKER0.covers(family, target))
 
 
 def _finding(

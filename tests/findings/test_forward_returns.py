@@ -102,3 +102,20 @@ def test_netmap_changes_the_source_too(tmp_path: Path) -> None:
     more = "-A POSTROUTING -d 10.44.0.7/32 -j NETMAP --to 192.168.77.2/32\n"
     found = lint(tmp_path, SAVED.format(shown=CARD + ROUTES, target="10.44.0.7", more=more))
     assert not [one for one in found if one.startswith("forward-")]
+
+
+BRIDGE = CARD + "{name} UP 10.61.0.1/24\n" + ROUTES + "10.61.0.0/24 dev {name} scope link\n"
+
+
+@pytest.mark.parametrize("name", ["docker0", "lxcbr0", "virbr0", "br-0123456789ab"])
+def test_the_host_is_the_gateway_of_its_containers_and_guests(name: str, tmp_path: Path) -> None:
+    found = lint(tmp_path, SAVED.format(shown=BRIDGE.format(name=name), target="10.61.0.7", more=""))
+    assert not [one for one in found if one.startswith("forward-")]
+
+
+def test_the_usual_address_of_a_container(tmp_path: Path) -> None:
+    text = SAVED.format(shown="", target="172.17.0.2", more="")
+    assert not [one for one in lint(tmp_path, text) if one.startswith("forward-")]
+    # an address of the LAN, if the text shows no bridge
+    text = SAVED.format(shown=CARD + ROUTES, target="172.17.0.2", more="")
+    assert "forward-without-return" in lint(tmp_path, text)
