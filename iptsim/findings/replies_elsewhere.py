@@ -2,21 +2,22 @@
 
 The kernel routes a reply by its destination, not by where the request came from (ip-route(8)). So a VPN that takes the
 default route also takes the replies of the host's services to clients outside: they leave with the address of the other
-interface, and the client gets no reply. Only a routing rule for that address sends them back the way they came.
+interface, and the client gets no reply. Only a routing rule sends them back the way they came: for that address, or for
+a mark that the connection got when it arrived.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from iptsim.dump.ruleset import Ruleset
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.host import fib
 from iptsim.host.namespace import Route
 from iptsim.languages import message
 from iptsim.packet import Family, address_text
-from iptsim.question.internet import outside_address
 
 _FULL: dict[Family, int] = {4: 32, 6: 128}
 
@@ -38,10 +39,7 @@ def by_tunnel(scene: Scene) -> Iterator[Finding]:
             seen.add(name)
             if address is None:
                 continue
-            way = fib.lookup(
-                scene.host.namespace, family, outside_address(scene.host, family), source=address
-            )
-            if way.device == main.name:
+            if _replies_by(scene, family, name, address) == {main.name}:
                 yield _finding(scene, family, route, main.name, address)
 
 
@@ -54,6 +52,27 @@ def _own_address(scene: Scene, family: Family, name: str) -> int | None:
         if one.family == family and one.scope == "global"
     ]
     return own[0] if own else None
+
+
+def _replies_by(scene: Scene, family: Family, name: str, own: int) -> set[str | None]:
+    """Return the interfaces by which replies leave to clients outside that connect to an address of an interface.
+
+    Table filter is left out, because it may block the port. There are none if rules that the text does not show may
+    mark the replies.
+    """
+    marks = any(one.family == family and one.fwmark and not one.negated for one in scene.host.namespace.rules)
+    if marks and not scene.shows(family, "mangle", "OUTPUT"):
+        return set()
+    to, world = address_text(family, own), scene.suppose("no table filter", _without_filter)
+    shown = scene.ask("internet", to, family, world=world, proto="tcp", dport=SOME_PORT, **{"in": name})
+    if shown is None:
+        return set()
+    ends = (one.legs[-1] for one in shown.trace.branches or [shown.trace])
+    return {one.delivered.interface for one in ends if one.delivered and one.direction == "reply"}
+
+
+def _without_filter(ruleset: Ruleset) -> Ruleset:
+    return replace(ruleset, tables={name: one for name, one in ruleset.tables.items() if name != "filter"})
 
 
 def _finding(scene: Scene, family: Family, route: Route, tunnel: str, address: int) -> Finding:

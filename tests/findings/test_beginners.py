@@ -163,6 +163,12 @@ BACK = (
     "$ ip rule\n0: from all lookup local\n100: from 192.168.77.61 lookup 100\n32766: from all lookup main\n"
 )
 TABLE = "$ ip route show table 100\ndefault via 192.168.77.1 dev eth1 table 100\n"
+BY_MARK = BACK.replace("from 192.168.77.61", "from all fwmark 0x7")
+MARKED = (
+    "$ iptables -t mangle -S\n-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n"
+    "-A PREROUTING -i eth1 -m conntrack --ctstate NEW -j CONNMARK --set-mark 0x7\n"
+)
+RESTORED = "-A OUTPUT -j CONNMARK --restore-mark\n"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,10 @@ TABLE = "$ ip route show table 100\ndefault via 192.168.77.1 dev eth1 table 100\
         (HALVES, "", True),
         ("default via 192.168.77.1 dev eth1", "", False),
         (INTO_VPN, BACK + TABLE, False),
+        # rules that are not shown may mark the replies
+        (INTO_VPN, BY_MARK + TABLE, False),
+        (INTO_VPN, BY_MARK + TABLE + MARKED, True),
+        (INTO_VPN, BY_MARK + TABLE + MARKED + RESTORED, False),
     ],
 )
 def test_a_vpn_that_takes_the_replies(default: str, more: str, expected: bool, tmp_path: Path) -> None:
@@ -180,6 +190,12 @@ def test_a_vpn_that_takes_the_replies(default: str, more: str, expected: bool, t
     if found is not None:
         assert "arrive on eth1 get no reply: the replies leave by tun0" in str(found.title)
         assert "ip rule add from 192.168.77.61 table 100" in str(found.remedy)
+
+
+def test_replies_leave_by_the_vpn_whatever_the_rules_accept(tmp_path: Path) -> None:
+    text = VPN.format(default=INTO_VPN, more="").replace("-P INPUT ACCEPT", "-P INPUT DROP")
+    text += "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -m limit --limit 5/min -j LOG\n"
+    assert "replies-leave-by-vpn" in lint(tmp_path, text)
 
 
 WORDS = """\
