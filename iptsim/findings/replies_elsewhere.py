@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from iptsim.dump.ruleset import Ruleset
+from iptsim.findings.behind import is_private
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.host.namespace import Route
+from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message
 from iptsim.packet import Family, address_text
 
@@ -26,14 +27,12 @@ def by_tunnel(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, interfaces with a gateway to the internet, whose clients a tunnel keeps from replies."""
     for family in scene.families if scene.host.pasted is not None else ():
         main = scene.outside_interface(family)
-        if main is None or not TUNNEL.fullmatch(main.name):
+        if main is None or not _is_of_vpn(main, family):
             continue
         seen: set[str] = set()
         for route in scene.host.namespace.routes:
             name = route.device or ""
-            # the route to the server of the VPN, or a default route that another one replaces
-            leads_out = route.prefix_length in (0, _FULL[family]) and route.gateway is not None
-            if route.family != family or not leads_out or name == main.name or name in seen:
+            if route.family != family or name == main.name or name in seen or not _leads_out(route, main):
                 continue
             address = _own_address(scene, family, name)
             seen.add(name)
@@ -41,6 +40,27 @@ def by_tunnel(scene: Scene) -> Iterator[Finding]:
                 continue
             if _replies_by(scene, family, name, address) == {main.name}:
                 yield _finding(scene, family, route, main.name, address)
+
+
+def _is_of_vpn(main: Interface, family: Family) -> bool:
+    """Return whether an interface is the tunnel of a VPN, not the uplink of a router, which has a public address."""
+    own = (one for one in main.addresses if one.family == family and one.scope == "global")
+    is_inner = all(is_private(family, address_text(family, one.address)) for one in own)
+    return is_inner and TUNNEL.fullmatch(main.name) is not None
+
+
+def _leads_out(route: Route, main: Interface) -> bool:
+    """Return whether a route shows that its interface has a gateway to the internet, besides the main one.
+
+    It is a default route that another one replaces, or the route to the server of the VPN. PPP also dials in to
+    providers, so beside it only a default route counts.
+    """
+    if route.gateway is None or route.prefix_length not in (0, _FULL[route.family]):
+        return False
+    to_server = not main.name.startswith("ppp") and not is_private(
+        route.family, address_text(route.family, route.destination)
+    )
+    return route.prefix_length == 0 or to_server
 
 
 def _own_address(scene: Scene, family: Family, name: str) -> int | None:

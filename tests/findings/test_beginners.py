@@ -192,6 +192,25 @@ def test_a_vpn_that_takes_the_replies(default: str, more: str, expected: bool, t
         assert "ip rule add from 192.168.77.61 table 100" in str(found.remedy)
 
 
+THROUGH_VPN = VPN.format(default=INTO_VPN, more="")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (THROUGH_VPN.replace("tun0", "ppp0"), False),
+        # a second default route: that of a VPN over PPP replaces it
+        (THROUGH_VPN.replace("tun0", "ppp0").replace("203.0.113.5 via", "default metric 100 via"), True),
+        # PPP to the provider
+        (THROUGH_VPN.replace("10.8.0.6/24", "203.0.113.77 peer 10.8.0.1/32"), False),
+        # a route to another network of the LAN
+        (THROUGH_VPN.replace("203.0.113.5 via", "10.20.30.40 via"), False),
+    ],
+)
+def test_routes_that_show_a_second_uplink(text: str, expected: bool, tmp_path: Path) -> None:
+    assert ("replies-leave-by-vpn" in lint(tmp_path, text)) is expected
+
+
 def test_replies_leave_by_the_vpn_whatever_the_rules_accept(tmp_path: Path) -> None:
     text = VPN.format(default=INTO_VPN, more="").replace("-P INPUT ACCEPT", "-P INPUT DROP")
     text += "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -m limit --limit 5/min -j LOG\n"
