@@ -5,6 +5,7 @@ The reader of pasted texts is only loaded where a source is no plain dump or cap
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,10 @@ from iptsim.host.model import Host
 from iptsim.languages import message_if
 from iptsim.packet import Family
 from iptsim.reading import read_file
+
+_TABLE = re.compile(r"^[ \t]*\*", re.MULTILINE)
+#: Root's prompt, or a comment, with the name of a program of iptables.
+_PROMPTED = re.compile(r"^[ \t]*#.*tables.*", re.MULTILINE)
 
 
 def load_host(
@@ -138,8 +143,24 @@ def load(path: str | Path, *, strict: bool = False, family: Family | None = None
 def _is_plain(source: Source) -> bool:
     """Return whether a source may be a dump of one address family, or a capture with one."""
     if source.dump is not None:
-        return len(families_named(source.dump.decode("utf-8", "replace"))) < 2
+        text = source.dump.decode("utf-8", "replace")
+        return len(families_named(text)) < 2 and not _was_typed(text)
     return not (source.texts or any(name in source.files for name in LISTINGS))
+
+
+def _was_typed(text: str) -> bool:
+    """Return whether a line above the rules, which could be a comment, is the command that printed a part of them.
+
+    `#` is the prompt of root. The command tells through which filter the rules went, and the table of a listing.
+    """
+    table = _TABLE.search(text)
+    typed = _PROMPTED.findall(text[: table.start()] if table else text)
+    if not typed:
+        return False
+    from iptsim.paste.prompts import command_of
+
+    commands = (command for command in map(command_of, typed) if command is not None and command.prints_rules)
+    return any(command.filtered or table is None for command in commands)
 
 
 def _lacks_chains(ruleset: Ruleset) -> bool:

@@ -101,6 +101,10 @@ _PASSING = re.compile(
     r"|grep\s+-v\s+(?:-e\s+)?(?:(?P<mark>['\"])\^(?:\\?#(?![*?])[^'\"]*|\$)(?P=mark)|\^(?:\\?#(?![*?])[^'\"\s]*|\$)))\s*"
 )
 
+_IPTABLES = re.compile(r"ip6?tables(?:-legacy|-nft)?(?:-save)?")
+#: The option that makes iptables print rules, perhaps with others before it: -nvL.
+_LISTING = re.compile(r"-[nvxtw46]*[SL].*|--list(?:-rules)?")
+
 
 class Command(NamedTuple):
     """A command line.
@@ -119,6 +123,12 @@ class Command(NamedTuple):
     prompted: bool
     filtered: str
     text: str
+
+    @property
+    def prints_rules(self) -> bool:
+        """Whether it prints the rules of iptables, as iptables-save and `iptables -S` do."""
+        listing = any(_LISTING.fullmatch(word) for word in self.words)
+        return _IPTABLES.fullmatch(self.program) is not None and (listing or self.program.endswith("-save"))
 
     def option(self, *names: str) -> str | None:
         """Return the argument of an option, or None."""

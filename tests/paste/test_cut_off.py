@@ -147,3 +147,40 @@ def test_chains_whose_rules_are_left_out(mark: str) -> None:
 def test_a_chain_of_which_a_filter_passes_no_rule(text: str) -> None:
     """The rules that accept are not among the lines that grep prints."""
     assert verdict(f"$ sudo {text}\n-A OUTPUT -d 203.0.113.5/32 -j DROP\n") == "DEPENDS"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "iptables -S | grep -v ufw\n-P INPUT DROP",
+        "iptables-save | grep -v DOCKER\n*filter\n:INPUT DROP [5:300]",
+        "iptables -S | head -4\n-P INPUT ACCEPT",
+        "/sbin/iptables -t filter -S | head -n 4\n-P INPUT ACCEPT",
+    ],
+)
+@pytest.mark.parametrize("prompt", ["#", "$", "root@gw:~#"])
+def test_a_filter_that_the_first_line_names(prompt: str, text: str) -> None:
+    """The prompt of root is no comment, although what follows could be a whole dump or listing."""
+    chains = ":FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    policies = "-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n"
+    rest = chains if "*filter" in text else policies
+    assert walk(loads_host(f"{prompt} {text}\n{rest}"), HTTP).verdict == "DEPENDS"
+
+
+@pytest.mark.parametrize(
+    "comment", ["", "# iptables-save\n", "# iptables-save > rules.v4\n", "# iptables -I INPUT -j ACCEPT\n"]
+)
+def test_comments_that_show_no_filter(comment: str) -> None:
+    """They change nothing in the dump below."""
+    dump = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    host = loads_host(f"{comment}{dump}# iptables -S | grep -v ufw\nCOMMIT\n")
+    assert walk(host, HTTP).verdict == "DROP"
+
+
+@pytest.mark.parametrize("prompt", ["#", "$"])
+def test_the_table_that_the_first_line_names(prompt: str) -> None:
+    text = f"{prompt} iptables -t nat -S PREROUTING\n-P PREROUTING ACCEPT\n"
+    rule = "-A PREROUTING -p tcp -m tcp --dport 21 -j DNAT --to-destination 10.0.0.7\n"
+    tables = loads_host(text + rule).rulesets[4].tables
+    assert [rule.text for rule in tables["nat"].chains["PREROUTING"].rules] == [rule.strip()]
+    assert "raw" not in tables
