@@ -7,12 +7,13 @@ addresses in them only with nf_nat_ftp. Since Linux 4.7 it uses a helper only wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.targets.ct import Ct
+from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.finding import Finding, filtered_at, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
@@ -20,10 +21,12 @@ from iptsim.packet import Family
 
 _TCP = 6
 _COMMANDS = 21
+#: The last port that only root's servers use.
+_PRIVILEGED = 1023
 #: A port of a passive data connection, which the server chooses.
 _DATA = 50505
-#: At least this many ports are a range for passive data connections.
-_PASSIVE = 10
+#: At least this many ports from that for commands on are for other services, too.
+_MANY = 10
 
 
 def without_helper(scene: Scene) -> Iterator[Finding]:
@@ -32,9 +35,12 @@ def without_helper(scene: Scene) -> Iterator[Finding]:
         raw = scene.table(family, "raw").rules()
         if any(isinstance(rule.target, Ct) and rule.target.helper == "ftp" for rule in raw):
             continue
-        forward = next((rule for rule in scene.table(family, "nat").rules() if _forwards(rule)), None)
-        if forward is not None:
-            yield _finding(family, forward, _behind_nat(), None, "PREROUTING")
+        forwards = [rule for rule in scene.table(family, "nat").rules() if isinstance(rule.target, Dnat)]
+        of_commands = [rule for rule in forwards if _is_for_commands(rule)]
+        alone = next((one for one in of_commands if not _forwards_data(forwards, one)), None)
+        if alone is not None:
+            yield _finding(family, alone, _behind_nat(), None, "PREROUTING")
+        if of_commands:
             continue
         for sender, to, hook, chain in (
             ("internet", "host", "INPUT", "PREROUTING"),
@@ -55,12 +61,28 @@ def _ports(rule: Rule) -> Iterator[tuple[int, int]]:
             yield from one.allowed
 
 
+def _is_passive(ports: tuple[int, int]) -> bool:
+    """Return whether ports are a range for passive data connections."""
+    low, high = ports
+    return high > max(low, _PRIVILEGED)
+
+
 def _is_for_commands(rule: Rule) -> bool:
-    return any(low <= _COMMANDS <= high < low + _PASSIVE for low, high in _ports(rule))
+    return any(low <= _COMMANDS <= high < low + _MANY for low, high in _ports(rule))
 
 
-def _forwards(rule: Rule) -> bool:
-    return rule.target_name == "DNAT" and _is_for_commands(rule)
+def _forwards_data(forwards: Iterable[Rule], commands: Rule) -> bool:
+    """Return whether the target of a port forward also gets a range of ports, or all of them."""
+    return any(
+        _addresses(rule) == _addresses(commands)
+        and rule.parameters.protocol in (None, _TCP)
+        and (any(map(_is_passive, _ports(rule))) or all(one.negated for one in rule.conditions_on("dport")))
+        for rule in forwards
+    )
+
+
+def _addresses(rule: Rule) -> tuple[int, int] | None:
+    return rule.target.to_destination.addresses if isinstance(rule.target, Dnat) else None
 
 
 def _accepts(rule: Rule) -> bool:
@@ -68,11 +90,10 @@ def _accepts(rule: Rule) -> bool:
 
 
 def _opens_range(scene: Scene, family: Family, hook: str) -> bool:
-    """Return whether a rule accepts many TCP ports, as servers choose them for passive connections."""
+    """Return whether a rule accepts a range of TCP ports, as servers choose them for passive connections."""
     return any(
-        rule.target_name == "ACCEPT" and high >= low + _PASSIVE
+        rule.target_name == "ACCEPT" and any(map(_is_passive, _ports(rule)))
         for rule in scene.rules(family, "filter", hook)
-        for low, high in _ports(rule)
     )
 
 

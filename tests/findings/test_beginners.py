@@ -119,6 +119,8 @@ FORWARD = (
     "$ iptables -t nat -S\n-P PREROUTING ACCEPT\n"
     "-A PREROUTING -p tcp -m tcp --dport 21 -j DNAT --to-destination 10.9.0.7\n"
 )
+DATA = "-A PREROUTING -p tcp -m tcp --dport 30000:30009 -j DNAT --to-destination {to}\n"
+WHOLE = "-A PREROUTING -d 203.0.113.6/32 -j DNAT --to-destination 10.9.0.7\n"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,12 @@ FORWARD = (
         ("ACCEPT", SERVER, "INPUT accepts FTP's commands"),
         ("DROP", CLIENT, "OUTPUT accepts FTP's commands"),
         ("ACCEPT", FORWARD, "The port forward for FTP"),
+        # the target gets the data connections, too
+        ("ACCEPT", FORWARD + DATA.format(to="10.9.0.7"), ""),
+        ("ACCEPT", FORWARD + WHOLE, ""),
+        ("ACCEPT", FORWARD + DATA.format(to="10.9.0.8"), "The port forward for FTP"),
         ("ACCEPT", SERVER + PASSIVE, ""),
+        ("ACCEPT", SERVER + PASSIVE.replace("50000:50100", "30000:30004"), ""),
         ("ACCEPT", SERVER + HELPER, ""),
         ("ACCEPT", "", ""),
     ],
