@@ -19,6 +19,10 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
 from iptsim.packet import Family
 
+#: The kernel parameter that lets helpers be used without a rule.
+_AUTOMATIC = "net.netfilter.nf_conntrack_helper"
+#: The first version of Linux in which it is off unless someone sets it.
+_BY_RULE = (4, 7)
 _TCP = 6
 _COMMANDS = 21
 #: The last port that only root's servers use.
@@ -31,7 +35,12 @@ _MANY = 10
 
 def without_helper(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules that let FTP's commands through, but not its data connections."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    pasted = scene.host.pasted
+    if pasted is None or scene.host.namespace.sysctl_number(_AUTOMATIC):
+        return
+    if pasted.kernel is not None and pasted.kernel < _BY_RULE:
+        return
+    for family in scene.families:
         raw = scene.table(family, "raw").rules()
         if any(isinstance(rule.target, Ct) and rule.target.helper == "ftp" for rule in raw):
             continue

@@ -389,6 +389,7 @@ class Pasted:
         policies: the policies of firewalld that it lists.
         quoted: commands in a Compose file that fail because of their quotation marks.
         versions: the lines in which iptables printed its version and variant.
+        kernel: the first two numbers of the version of Linux that it shows or names.
         before: the host before the commands that it gives behind its rules; None without such commands.
     """
 
@@ -425,6 +426,7 @@ class Pasted:
     policies: tuple[FirewalldPolicy, ...] = ()
     quoted: tuple[QuotedCommand, ...] = ()
     versions: tuple[tuple[int, str], ...] = ()
+    kernel: tuple[int, int] | None = None
     before: Before | None = None
 
     def shows_routes(self, family: Family) -> bool:

@@ -13,6 +13,7 @@ from iptsim.host.pasted import EngineError, FailedCommand, ListedPort, LoggedLin
 from iptsim.packet import address_text
 from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.forms.firewall_cmd import full_zones, policies, rules_of_zones
+from iptsim.paste.kernel_version import kernel_version
 from iptsim.paste.lines import Line
 from iptsim.paste.local_services import (
     loopback_listeners,
@@ -128,6 +129,7 @@ def pasted(
         zones=tuple(full_zones(reading.of(Zone))),
         unresolved=unresolved,
         groups=joined_groups(reading.of(Logged), rules),
+        kernel=kernel_version(lines),
     )
 
 

@@ -136,6 +136,17 @@ WHOLE = "-A PREROUTING -d 203.0.113.6/32 -j DNAT --to-destination 10.9.0.7\n"
         ("ACCEPT", SERVER + PASSIVE, ""),
         ("ACCEPT", SERVER + PASSIVE.replace("50000:50100", "30000:30004"), ""),
         ("ACCEPT", SERVER + HELPER, ""),
+        # helpers are used without a rule
+        (
+            "ACCEPT",
+            SERVER + "# sysctl net.netfilter.nf_conntrack_helper\nnet.netfilter.nf_conntrack_helper = 1\n",
+            "",
+        ),
+        ("ACCEPT", SERVER + "# uname -r\n3.10.0-1160.el7.x86_64\n", ""),
+        ("ACCEPT", SERVER + "$ uname -a\nLinux ftp 4.4.0-210-generic #242-Ubuntu SMP x86_64 GNU/Linux\n", ""),
+        ("ACCEPT", SERVER + "It is CentOS release 6.10.\n", ""),
+        ("ACCEPT", SERVER + "# uname -r\n5.14.0-427.el9.x86_64\n", "INPUT accepts FTP's commands"),
+        ("ACCEPT", SERVER + "It is CentOS 7 with kernel 5.4 of ELRepo.\n", "INPUT accepts FTP's commands"),
         ("ACCEPT", "", ""),
     ],
 )
