@@ -26,6 +26,8 @@ _MANGLING = frozenset({"MARK", "CONNMARK", "TCPMSS"})
 _OF_NAT = frozenset(
     {"DOCKER", "DOCKER-INGRESS", "KUBE-SERVICES", "NETAVARK-HOSTPORT-DNAT", "CNI-HOSTPORT-DNAT"}
 )
+#: Those of them that filter's OUTPUT never calls.
+_OF_NAT_ONLY = _OF_NAT - {"KUBE-SERVICES"}
 #: Built-in chains that are mostly used in nat.
 _NAT_HOOKS = ("PREROUTING", "POSTROUTING")
 #: Chains that kube-proxy has in nat alone.
@@ -91,28 +93,35 @@ def _tables_in_order(items: Sequence[Item]) -> dict[str, list[Item]]:
     """Return the lines that a filter left of a whole dump by their table.
 
     A rule of a chain that is not built in is in the table of the rules that jump there. If they are in several tables,
-    or not shown, it accepts and blocks in filter, and else is in the table of the line before.
+    or not shown, it accepts and blocks in filter, and else is in the table of the line before. So is a rule of a
+    built-in chain that jumps where another chain of that table jumps.
     """
     headings = dict(_tables_of_headings(items))
     found: dict[str, list[Item]] = {}
-    called: dict[str, set[str]] = {}
+    called: dict[str, dict[str, set[str]]] = {}
     table, headed = "filter", ""
     for number, item in enumerate(items):
         name = item.words[1].text if isinstance(item, CommandItem) and len(item.words) > 1 else ""
+        target = _target(item)
+        callers = called.setdefault(target, {})
         headed = headings.get(number, headed)
-        if number in headings or (name in _NAT_HOOKS and name in BUILTIN_CHAINS.get(headed, ())):
+        is_chain = bool(target) and find_target(target, 4) is None
+        calls_again = is_chain and callers.get(table, set()) - {name}
+        is_headed = name in _NAT_HOOKS and name in BUILTIN_CHAINS.get(headed, ())
+        # nat's chains may not drop
+        if number in headings or (is_headed and not (headed == "nat" and target in BLOCKING)):
             table = headed
-        elif name in _OF_NAT and _target(item) == "RETURN":
+        elif name in _OF_NAT and target == "RETURN":
             table = "nat"
         elif name not in HOOKS and len(called.get(name, ())) == 1:
             (table,) = called[name]
-        elif name not in HOOKS and _target(item) in ("ACCEPT", *BLOCKING):
+        elif name not in HOOKS and target in ("ACCEPT", *BLOCKING):
             table = "filter"
-        else:
+        elif not (calls_again and name in BUILTIN_CHAINS[table]):
             table = _likely(item) or table
         table = _certain(item) or table
         found.setdefault(table, []).append(item)
-        called.setdefault(_target(item), set()).add(table)
+        callers.setdefault(table, set()).add(name)
     return found
 
 
@@ -149,6 +158,8 @@ def _certain(item: Item) -> str | None:
 def _likely(item: Item) -> str | None:
     """Return the table in which such rules usually are; None for those of chains that are not built in."""
     chain = item.words[1].text if isinstance(item, CommandItem) and len(item.words) > 1 else ""
+    if chain == "OUTPUT" and _target(item) in _OF_NAT_ONLY:
+        return "nat"
     if chain in ("INPUT", "FORWARD", "OUTPUT"):
         return "mangle" if _target(item) in _MANGLING else "filter"
     if chain in _NAT_HOOKS:

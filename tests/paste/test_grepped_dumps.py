@@ -39,7 +39,18 @@ def test_the_tables_of_the_lines_that_grep_prints(name: str) -> None:
     dump = (FIXTURES / name / "iptables-save.txt").read_text()
     dump = re.sub(r"(?m)^\[\d+:\d+\] ", "", dump)
     known = {*_rules(dump)}
-    for word in ("ACCEPT", "DROP", "RETURN", "docker0", "eth0", "8080"):
+    for word in (
+        "ACCEPT",
+        "DROP",
+        "RETURN",
+        "docker0",
+        "eth0",
+        "8080",
+        "addrtype",
+        "127",
+        "DOCKER",
+        "PREROUTING",
+    ):
         expected = {(line, table) for line, table in known if word in line}
         if not expected:
             continue
@@ -64,3 +75,13 @@ def test_the_policies_of_several_tables() -> None:
         "gate",
     }
     assert [chain.name for chain in tables["filter"].chains.values() if chain.declared] == ["OUTPUT"]
+
+
+def test_a_chain_that_two_built_in_chains_of_nat_call() -> None:
+    """Those of one table follow each other, so that the second jump is not one of filter's OUTPUT."""
+    text = "$ iptables-save | grep web\n-A PREROUTING -p tcp -j web\n-A OUTPUT -o lo -p tcp -j web\n"
+    shown = [rule.table for rule in loads_host(text).rulesets[4].rules() if not is_gap(rule.target)]
+    assert shown == ["nat", "nat"]
+    more = "-A FORWARD -p tcp -j web\n-A OUTPUT -p tcp -j web\n"
+    rules = {rule.text: rule.table for rule in loads_host(text + more).rulesets[4].rules()}
+    assert [rules[line] for line in more.splitlines()] == ["filter", "filter"]
