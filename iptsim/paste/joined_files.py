@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import reduce
 
 from iptsim.paste.interfaces import joined_entries
 from iptsim.paste.nft_objects import without_guesses
@@ -15,7 +16,8 @@ def add_facts(files: dict[str, bytes], facts: Iterable[Facts]) -> None:
     """Add what segments show to the files of a capture, by name."""
     for piece in facts:
         for name, data in piece.files.items():
-            files[name] = _joined(files[name], data) if name in files else data
+            known = [files[name]] if name in files else []
+            files[name] = reduce(_joined, [data, *known] if piece.told else [*known, data])
 
 
 def _joined(one: bytes, other: bytes) -> bytes:

@@ -157,9 +157,15 @@ class Rules:
 
 @dataclass(slots=True)
 class Facts:
-    """Files of a capture, by their names (:data:`iptsim.host.files.FILES`), in the form that the readers expect."""
+    """Files of a capture, by their names (:data:`iptsim.host.files.FILES`), in the form that the readers expect.
+
+    Attributes:
+        files: the contents of the files.
+        told: a warning tells it, so anything that shows it counts instead, wherever it stands.
+    """
 
     files: Mapping[str, bytes]
+    told: bool = False
 
 
 @dataclass(slots=True)

@@ -543,6 +543,33 @@ def test_docker_warns_that_iptables_does_not_see_bridged_packets() -> None:
     assert [sysctls[name] for name in names] == ["0", "0"]
 
 
+FORWARDING = "WARNING: IPv4 forwarding is disabled. Networking will not work."
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (FORWARDING, "0"),
+        (f"Mar  1 10:00:00 gw dockerd[812]: {FORWARDING}", "0"),
+        (f'time="2025-03-01T10:00:00Z" level=warning msg="{FORWARDING}"', "0"),
+        # what sysctl shows counts, before or after the warning
+        (f"{FORWARDING}\n$ sysctl net.ipv4.ip_forward\nnet.ipv4.ip_forward = 1", "1"),
+        (
+            f"$ sysctl net.ipv4.ip_forward\nnet.ipv4.ip_forward = 1\n\n$ docker run -it debian\n{FORWARDING}",
+            "1",
+        ),
+        (f"{FORWARDING}\n$ cat /proc/sys/net/ipv4/ip_forward\n1", "1"),
+        # only quoted, so forwarding is assumed
+        (f'I no longer see "{FORWARDING}" when I run it.', "1"),
+        ("It says WARNING: IPv4 forwarding is disabled, although it is not.", "1"),
+    ],
+)
+def test_docker_warns_that_the_host_does_not_forward(text: str, value: str) -> None:
+    """The words are those of moby, daemon/info_unix.go, and docker/cli."""
+    host = read(f"{text}\n$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n")
+    assert host.namespace.sysctls["net.ipv4.ip_forward"] == value
+
+
 def test_warnings_name_the_text() -> None:
     """Its rules are those that dockerd would write; the lines are those of the text."""
     host = read('{\n "ipv6": true,\n "fixed-cidr-v6": "2001:xxxx::/64"\n}\n')

@@ -20,37 +20,50 @@ _WRITTEN = re.compile(
     r"[\"']?\s*$"
 )
 #: What `docker info` and `docker run` say of parameters that are off.
-_OFF = (
-    (re.compile(r"WARNING: IPv4 forwarding is disabled"), "net.ipv4.ip_forward"),
-    (re.compile(r"WARNING: bridge-nf-call-iptables is disabled"), "net.bridge.bridge-nf-call-iptables"),
-    (re.compile(r"WARNING: bridge-nf-call-ip6tables is disabled"), "net.bridge.bridge-nf-call-ip6tables"),
+_OFF = {
+    "IPv4 forwarding": "net.ipv4.ip_forward",
+    "bridge-nf-call-iptables": "net.bridge.bridge-nf-call-iptables",
+    "bridge-nf-call-ip6tables": "net.bridge.bridge-nf-call-ip6tables",
+}
+#: The whole line, perhaps after what a log puts before it; in a sentence, the words are only quoted.
+_WARNING = re.compile(
+    r"\s*(?:time=\S+ level=\w+ msg=\"|(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) (?:\S+ )?(?:\S+: )?)?"
+    rf"WARNING: (?P<off>{'|'.join(_OFF)}) is disabled\b"
 )
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the kernel parameters that start at a line, or None."""
     found: dict[str, str] = {}
+    off: list[str] = []
     first = last = at
     if command is not None and command.program == "cat" and (file := _FILE.search(command.text)):
         if not re.fullmatch(r"\s*-?\d+\s*", lines[at].text):
             return None
         found[file[1].replace("/", ".")] = lines[at].text.strip()
-    while at < len(lines) and (assigned := _assigned(lines[at].text)):
-        found[assigned[0].replace("/", ".")] = assigned[1]
+    while at < len(lines):
+        if assigned := _assigned(lines[at].text):
+            found[assigned[0].replace("/", ".")] = assigned[1]
+        elif warning := _WARNING.match(lines[at].text):
+            off.append(_OFF[warning["off"]])
+        else:
+            break
         last = at
         at += 1
-    if not found:
-        return None
-    text = "".join(f"{name} = {value}\n" for name, value in found.items())
-    return Segment("sysctl", "sysctl", first, last, [Facts({"sysctl.txt": text.encode()})])
+    pieces = [_facts(dict.fromkeys(off, "0"), told=True), _facts(found, told=False)]
+    shown = [one for one in pieces if one is not None]
+    return Segment("sysctl", "sysctl", first, last, [*shown]) if shown else None
+
+
+def _facts(values: dict[str, str], *, told: bool) -> Facts | None:
+    text = "".join(f"{name} = {value}\n" for name, value in values.items())
+    return Facts({"sysctl.txt": text.encode()}, told) if text else None
 
 
 def _assigned(text: str) -> tuple[str, str] | None:
     """Return the parameter and the value that a line shows or sets; None for a line that is commented out."""
     if shown := _ASSIGNMENT.match(text):
         return shown[1], shown[2]
-    if "WARNING: " in text and (off := next((name for words, name in _OFF if words.search(text)), None)):
-        return off, "0"
     written = _WRITTEN.search(text) if not text.lstrip().startswith("#") else None
     if written is None:
         return None
