@@ -22,6 +22,7 @@ from iptsim.languages import Text, message, message_joined
 from iptsim.paste.asked_address import asked_address
 from iptsim.paste.asked_gateways import add_asked_networks
 from iptsim.paste.behind_rules import before, commands_behind
+from iptsim.paste.chosen_routes import settle_chosen
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
 from iptsim.paste.docker_interfaces import fill_interfaces, hides_interfaces
@@ -91,7 +92,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     if (warned := reading.of(Warned)) and all(isinstance(piece, (Warned, Ask)) for piece in reading.pieces):
         raise CaptureError(warned[0].text)
     add_facts(files, reading.of(Facts))
-    assumed = fill_hidden(files)
+    assumed = settle_chosen(files) + fill_hidden(files)
     rules = _rules(reading)
     build = partial(_host, name, reading, cleaned, files, assumed, (errors, refused))
     host = build(rules)

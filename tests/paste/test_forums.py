@@ -180,6 +180,34 @@ def test_the_route_that_the_kernel_chooses(to: str) -> None:
     assert (default.device, default.gateway) == ("ens4", 10 << 24 | 128 << 16 | 1)
 
 
+@pytest.mark.parametrize(
+    ("shown", "ways"),
+    [
+        # another default route, before or after
+        ("default via 192.168.1.1 dev eth0", {(0, "eth0"), (32, "eth1")}),
+        # the same one
+        ("default via 10.0.0.254 dev eth1", {(0, "eth1")}),
+        # one that is shown
+        ("default via 192.168.1.1 dev eth0\n1.1.1.1 via 10.0.0.254 dev eth1", {(0, "eth0"), (32, "eth1")}),
+        # that of another table
+        ("default via 192.168.1.1 dev eth0 table 7", {(0, "eth0"), (0, "eth1")}),
+    ],
+)
+def test_the_route_that_the_kernel_chooses_is_not_the_default_one_that_is_shown(
+    shown: str, ways: set[tuple[int, str]]
+) -> None:
+    """The kernel takes the longest prefix; only without a default route is the chosen one assumed to be it."""
+    get = "$ ip route get 1.1.1.1\n1.1.1.1 via 10.0.0.254 dev eth1 src 10.0.0.1 uid 0\n    cache\n"
+    listed = f"$ ip route\n{shown}\n10.0.0.0/24 dev eth1 scope link\n192.168.1.0/24 dev eth0 scope link\n"
+    for text in (get + listed, listed + get):
+        host = read(f"{text}$ iptables -S\n-P INPUT ACCEPT\n")
+        by_gateway = [one for one in host.namespace.routes if one.gateway is not None and one.family == 4]
+        assert {(one.prefix_length, one.device) for one in by_gateway} == ways
+        assumed = [str(one) for one in host.assumptions if "1.1.1.1" in str(one)]
+        expected = "The default route is not shown; it is assumed to be the route to 1.1.1.1."
+        assert assumed == ([expected] if "table" in shown else [])
+
+
 def test_the_preferred_source_of_the_default_route() -> None:
     host = read(
         "$ ip route\ndefault via 10.128.0.1 dev ens4 src 10.128.0.20\n$ iptables -S\n-P INPUT ACCEPT\n"

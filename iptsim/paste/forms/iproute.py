@@ -13,6 +13,7 @@ from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
 from iptsim.paste.addresses import is_address
+from iptsim.paste.chosen_routes import CHOSEN
 from iptsim.paste.hidden_addresses import hide
 from iptsim.paste.interfaces import kind_of, usual_scope
 from iptsim.paste.lines import Line
@@ -233,11 +234,11 @@ def _add_address(entry: dict[str, Any], tree: Tree[Token]) -> bool:
     return True
 
 
-#: The words of a route -> the keys of its JSON.
-#: What `ip route get` says about an outside address: the default route, and the host's address there.
+#: What `ip route get` says about an outside address: the route that the kernel chose, and the host's address there.
 _CHOSEN = re.compile(
     r"\s*(?P<to>\d+\.\d+\.\d+\.\d+) (?P<way>via [0-9.]+ dev \S+ src [0-9.]+) uid \d+\s*(?:cache\b.*)?"
 )
+#: The words of a route -> the keys of its JSON.
 _ROUTE_FIELDS = {
     "via": "gateway", "dev": "dev", "proto": "protocol", "scope": "scope", "src": "prefsrc", "table": "table",
     "pref": "pref", "from": "from",
@@ -254,8 +255,9 @@ def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | No
     table = command.option("table", "t") if command is not None and command.program == "ip" else None
     while at < len(lines):
         text = lines[at].text
-        if (chosen := _CHOSEN.fullmatch(text)) is not None and _is_outside(chosen["to"]):
-            text = f"default {chosen['way']}"
+        chosen = _CHOSEN.fullmatch(text)
+        if chosen is not None and _is_outside(chosen["to"]):
+            text = f"{chosen['to']} {chosen['way']}"
         if entries and text.strip().startswith("nexthop ") and (tree := _tree("nexthop", text)) is not None:
             pairs = _pairs(tree)
             hop = {
@@ -266,7 +268,7 @@ def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | No
             entries[-1].setdefault("nexthops", []).append({**hop, "flags": _tokens(tree, "FLAG")})
         elif _ROUTE.match(text) and (tree := _tree("route", text)) is not None:
             if (entry := _shown(_route(tree, table))) is not None:
-                entries.append(entry)
+                entries.append(entry if chosen is None else {**entry, CHOSEN: True})
             else:
                 unread.append(at)
         else:
