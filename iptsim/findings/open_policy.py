@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import SHOWN, Finding, of_policy, of_rule
+from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
-from iptsim.languages import message
+from iptsim.findings.ssh import USUAL, name_port, ssh_ports
+from iptsim.languages import Message, message
+from iptsim.packet import Family
 
 #: At least this many rules for single ports show that somebody meant to block all others.
 _RULES = 3
@@ -28,7 +32,6 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
         shown = scene.ask("internet", "host", family, proto="tcp", dport=9999)
         if shown is None or shown.verdict != "ACCEPT":
             continue
-        tool = tool_of(family)
         yield Finding(
             "input-blocks-nothing",
             message("INPUT blocks nothing: its rules only accept, and so does its policy."),
@@ -37,16 +40,35 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
                 "What no rule matches meets the policy ACCEPT. So rules that accept single ports change nothing, and a"
                 " port that does not answer is not blocked by this chain."
             ),
-            message(
-                "To block all else, accept replies and lo first: {commands}",
-                commands=(
-                    f"{tool} -I INPUT -i lo -j ACCEPT; {tool} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED"
-                    f" -j ACCEPT; {tool} -P INPUT DROP"
-                ),
-            ),
+            _remedy(scene, family, chain.rules),
             shown,
             family,
         )
+
+
+def _remedy(scene: Scene, family: Family, rules: Sequence[Rule]) -> Message:
+    """Return the commands that block all else; with them, whoever is logged in by SSH still gets in."""
+    tool = tool_of(family)
+    accepting = [
+        f"{tool} -I INPUT -i lo -j ACCEPT",
+        f"{tool} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    ]
+    closing = f"{tool} -P INPUT DROP"
+    shut = []
+    for port in ssh_ports(scene) or [USUAL]:
+        shown = scene.ask("internet", "host", family, proto="tcp", dport=port)
+        after = outcome(scene, family, (*accepting, closing), shown) if shown is not None else None
+        if after is not None and after.verdict in BLOCKING and not name_port(rules, port):
+            shut.append(port)
+    accepting += [f"{tool} -I INPUT -p tcp --dport {port} -j ACCEPT" for port in shut]
+    commands = "; ".join((*accepting, closing))
+    if not shut:
+        return message("To block all else, accept replies and lo first: {commands}", commands=commands)
+    return message(
+        "To block all else, accept replies, lo and SSH ({ports}), which no rule accepts, first: {commands}",
+        ports=f"tcp/{','.join(map(str, shut))}",
+        commands=commands,
+    )
 
 
 def _opens_port(rule: Rule) -> bool:

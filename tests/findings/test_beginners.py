@@ -80,6 +80,24 @@ def test_input_that_blocks_nothing(policy: str, more: str, expected: bool, tmp_p
     assert ("input-blocks-nothing" in lint(tmp_path, text)) is expected
 
 
+@pytest.mark.parametrize(
+    ("ssh", "commands"),
+    [
+        ("", "iptables -I INPUT -p tcp --dport 22 -j ACCEPT; iptables -P INPUT DROP"),
+        ("-p tcp --dport 22", "RELATED,ESTABLISHED -j ACCEPT; iptables -P INPUT DROP"),
+        ("-s 10.0.0.0/8 -p tcp --dport 22", "RELATED,ESTABLISHED -j ACCEPT; iptables -P INPUT DROP"),
+        ("-p udp --dport 22", "iptables -I INPUT -p tcp --dport 22 -j ACCEPT; iptables -P INPUT DROP"),
+    ],
+)
+def test_a_policy_does_not_lock_out_who_is_logged_in(ssh: str, commands: str, tmp_path: Path) -> None:
+    rules = "".join(f"-A INPUT -p tcp -m tcp --dport {port} -j ACCEPT\n" for port in (80, 443, 8080))
+    more = f"-A INPUT {ssh} -j ACCEPT\n" if ssh else ""
+    text = f"$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n{rules}{more}"
+    remedy = str(lint(tmp_path, text)["input-blocks-nothing"].remedy)
+    assert remedy.endswith(commands)
+    assert ("SSH (tcp/22)" in remedy) is ("--dport 22 -j ACCEPT" in commands)
+
+
 JAIL = """\
 $ iptables -S
 -P INPUT ACCEPT
@@ -92,11 +110,48 @@ $ iptables -S
 BAN = "-A f2b-sshd -s 198.51.100.77/32 -j REJECT --reject-with icmp-port-unreachable\n"
 
 
+#: What `ss -lntup` prints.
+SSHD = """
+$ ss -lntup
+Netid State  Recv-Q Send-Q Local Address:Port Peer Address:Port Process
+udp   UNCONN 0      0          127.0.0.1:323       0.0.0.0:*     users:(("chronyd",pid=500,fd=5))
+tcp   LISTEN 0      128          0.0.0.0:{port}       0.0.0.0:*     users:(("sshd",pid=700,fd=3))
+"""
+OTHER = SSHD.format(port=2222)
+
+
 @pytest.mark.parametrize(
-    ("ports", "ban", "expected"), [("22", BAN, True), ("22,2222", BAN, False), ("22", "", False)]
+    ("ports", "ban", "more", "expected"),
+    [
+        ("22", BAN, OTHER, True),
+        ("22,2222", BAN, OTHER, False),
+        ("22", "", OTHER, False),
+        # nothing shows another port
+        ("22", BAN, "", False),
+        ("22", BAN, SSHD.format(port=22), False),
+    ],
 )
-def test_bans_for_the_usual_port_of_ssh(ports: str, ban: str, expected: bool, tmp_path: Path) -> None:
-    assert ("bans-one-port" in lint(tmp_path, JAIL.format(ports=ports, ban=ban))) is expected
+def test_bans_for_the_usual_port_of_ssh(
+    ports: str, ban: str, more: str, expected: bool, tmp_path: Path
+) -> None:
+    assert ("bans-one-port" in lint(tmp_path, JAIL.format(ports=ports, ban=ban) + more)) is expected
+
+
+def test_bans_from_two_jumps(tmp_path: Path) -> None:
+    second = "-A INPUT -p tcp -m multiport --dports 22,2222 -j f2b-sshd\n"
+    text = JAIL.format(ports="22", ban=second + BAN)
+    assert "bans-one-port" not in lint(tmp_path, text + OTHER)
+
+
+@pytest.mark.parametrize(
+    ("accepting", "expected"),
+    [("--dport 2222", True), ("--dport 22", False), ("-s 10.0.0.0/8 --dport 22", False)],
+)
+def test_bans_where_the_rules_accept_another_port(accepting: str, expected: bool, tmp_path: Path) -> None:
+    options = accepting.replace("--dport", "-p tcp -m tcp --dport")
+    text = JAIL.format(ports="22", ban=f"-A INPUT {options} -j ACCEPT\n{BAN}")
+    found = lint(tmp_path, text.replace("-P INPUT ACCEPT", "-P INPUT DROP"))
+    assert ("bans-one-port" in found) is expected
 
 
 FTP = """\

@@ -1,0 +1,32 @@
+"""The port of SSH, as far as the source shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from iptsim.dump.ruleset import Rule
+from iptsim.findings.scene import Scene
+from iptsim.packet import TCP
+
+#: The port that sshd listens on, unless it is configured otherwise.
+USUAL = 22
+#: The names of programs that serve SSH.
+_PROGRAMS = ("sshd", "dropbear")
+
+
+def ssh_ports(scene: Scene) -> list[int]:
+    """Return the ports on which a server of SSH listens; none if the source does not show it."""
+    listeners = scene.host.namespace.listeners or ()
+    return sorted({one.port for one in listeners if one.proto == TCP and one.program in _PROGRAMS})
+
+
+def name_port(rules: Iterable[Rule], port: int) -> bool:
+    """Return whether some of the rules accept a port of TCP by its number, from whatever address."""
+    return any(
+        low <= port <= high
+        for rule in rules
+        if rule.target_name == "ACCEPT" and rule.parameters.protocol == TCP
+        for condition in rule.conditions_on("dport")
+        if not condition.negated
+        for low, high in condition.allowed
+    )
