@@ -13,15 +13,15 @@ from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule, place_of_chain, uses
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import Scene
-from iptsim.languages import message
+from iptsim.findings.ssh import USUAL, name_port, ssh_ports
+from iptsim.languages import Message, message, message_sentences
 from iptsim.packet import BITS, Family
 
 #: Names of sets and chains that hold banned addresses.
 _BANS = re.compile(r"f2b|fail2ban|crowdsec|(?:^|[-_])bans?(?:$|[-_])|banned", re.IGNORECASE)
 #: At most this many bans are named.
 _SHOWN = 3
-#: The port that sshd listens on, unless it is configured otherwise, and the names of its jails' chains.
-_SSH = 22
+#: The names of the chains of sshd's jails.
 _JAIL = re.compile(r"(?:f2b|fail2ban)-sshd?")
 
 
@@ -119,22 +119,27 @@ def _finding(family: Family, first: Rule, bans: list[Rule], shown: Explanation) 
 
 
 def for_one_port(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted text, a jail for ssh that has banned addresses, but from the usual port of ssh only."""
+    """Find, in a pasted text, a jail that bans from the usual port of ssh only, where sshd listens on another one."""
     for family in scene.families if scene.host.pasted is not None else ():
-        for jump in scene.rules(family, "filter", "INPUT"):
-            if jump.jump is None or not _JAIL.fullmatch(jump.jump.chain):
-                continue
-            ports = [one for one in jump.conditions_on("dport") if not one.negated]
-            bans = [rule for rule in scene.rules(family, "filter", jump.jump.chain) if _blocks(rule)]
-            if not bans or [one.allowed for one in ports] != [((_SSH, _SSH),)]:
+        jails: dict[str, list[Rule]] = {}
+        for rule in scene.rules(family, "filter", "INPUT"):
+            if rule.jump is not None and _JAIL.fullmatch(rule.jump.chain):
+                jails.setdefault(rule.jump.chain, []).append(rule)
+        for chain, jumps in jails.items():
+            bans = [rule for rule in scene.rules(family, "filter", chain) if _blocks(rule)]
+            elsewhere = _listens_elsewhere(scene, family) if bans and all(map(_is_for_ssh, jumps)) else ""
+            if not elsewhere:
                 continue
             yield Finding(
                 "bans-one-port",
-                message("The bans of {chain} cover tcp/22 only.", chain=jump.jump.chain),
-                (of_rule(jump), *map(of_rule, bans[:_SHOWN])),
-                message(
-                    "A banned address still reaches all other ports. If sshd listens on another one, its bans have no"
-                    " effect: fail2ban takes the port from the jail, not from sshd_config."
+                message("The bans of {chain} cover tcp/22 only.", chain=chain),
+                (*map(of_rule, jumps), *map(of_rule, bans[:_SHOWN])),
+                message_sentences(
+                    elsewhere,
+                    message(
+                        "A banned address still reaches all other ports: fail2ban takes the port from the jail, not"
+                        " from sshd_config."
+                    ),
                 ),
                 message(
                     "In jail.local, set port = PORT for this jail, or banaction = iptables-allports, then: systemctl"
@@ -143,6 +148,30 @@ def for_one_port(scene: Scene) -> Iterator[Finding]:
                 None,
                 family,
             )
+
+
+def _is_for_ssh(jump: Rule) -> bool:
+    """Return whether a jump is for the usual port of ssh, and for no other."""
+    ports = [one for one in jump.conditions_on("dport") if not one.negated]
+    return [one.allowed for one in ports] == [((USUAL, USUAL),)]
+
+
+def _listens_elsewhere(scene: Scene, family: Family) -> Message | str:
+    """Return what shows that sshd listens on another port than the usual one; "" if nothing does."""
+    if ports := ssh_ports(scene):
+        others = [port for port in ports if port != USUAL]
+        return (
+            message("sshd listens on {ports}.", ports=f"tcp/{','.join(map(str, others))}") if others else ""
+        )
+    rules = [
+        rule
+        for name in scene.below(family, "filter", "INPUT")
+        for rule in scene.rules(family, "filter", name)
+    ]
+    shown = scene.ask("internet", "host", family, proto="tcp", dport=USUAL)
+    if shown is None or shown.verdict not in BLOCKING or name_port(rules, USUAL):
+        return ""
+    return message("No rule accepts tcp/22 from the internet, so sshd probably listens on another port.")
 
 
 def _blocks(rule: Rule) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from iptsim.dump.ruleset import Rule
+from iptsim.findings.finding import takes_port
 from iptsim.findings.scene import Scene
 from iptsim.packet import TCP
 
@@ -23,10 +24,9 @@ def ssh_ports(scene: Scene) -> list[int]:
 def name_port(rules: Iterable[Rule], port: int) -> bool:
     """Return whether some of the rules accept a port of TCP by its number, from whatever address."""
     return any(
-        low <= port <= high
+        rule.target_name == "ACCEPT"
+        and rule.parameters.protocol == TCP
+        and bool(rule.conditions_on("dport"))
+        and takes_port(rule, port)
         for rule in rules
-        if rule.target_name == "ACCEPT" and rule.parameters.protocol == TCP
-        for condition in rule.conditions_on("dport")
-        if not condition.negated
-        for low, high in condition.allowed
     )
