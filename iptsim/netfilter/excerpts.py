@@ -52,19 +52,31 @@ def unseen_chains(rulesets: Iterable[Ruleset], *, unknown: bool = False) -> list
         (table, chain)
         for table in _TABLES
         if table in tables
-        for chain in BUILTIN_CHAINS[table]
-        # before Linux 2.6.36, nat had no INPUT
-        if (table, chain) not in shown and (table, chain) != ("nat", "INPUT")
+        for chain in _usual_chains(table)
+        if (table, chain) not in shown
     ]
 
 
 def unseen_places(rulesets: Iterable[Ruleset]) -> tuple[str, ...]:
     """Return the tables and chains that a source with rules does not show, such as "nat" and "filter OUTPUT"."""
     found = [ruleset for ruleset in rulesets if any(not is_gap(rule.target) for rule in ruleset.rules())]
+    chains = unseen_chains(found, unknown=True)
+    ruled = {rule.table for ruleset in found for rule in ruleset.rules() if not is_gap(rule.target)}
+    hidden = {
+        table
+        for table in _TABLES
+        if table not in ruled and all((table, chain) in chains for chain in _usual_chains(table))
+    }
+    tables = hidden.union(unseen_tables(found))
     return (
-        *unseen_tables(found),
-        *(f"{table} {chain}" for table, chain in unseen_chains(found, unknown=True)),
+        *(table for table in _TABLES if table in tables),
+        *(f"{table} {chain}" for table, chain in chains if table not in hidden),
     )
+
+
+def _usual_chains(table: str) -> list[str]:
+    """Return the built-in chains of a table; before Linux 2.6.36, nat had no INPUT."""
+    return [chain for chain in BUILTIN_CHAINS[table] if (table, chain) != ("nat", "INPUT")]
 
 
 def unseen_note(rulesets: Iterable[Ruleset]) -> Text:

@@ -218,6 +218,11 @@ def test_a_pair_of_rules_of_which_one_counted_nothing(
             "MASQUERADE  all  --  10.8.0.0/24          0.0.0.0/0\n",
             ("raw", "mangle", "filter", "nat PREROUTING", "nat OUTPUT"),
         ),
+        (
+            "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -j ACCEPT\nCOMMIT\n"
+            "*mangle\n:PREROUTING ACCEPT [0:0]\n...\n",
+            ("mangle", "nat", "filter"),
+        ),
     ],
 )
 def test_what_a_source_with_rules_does_not_show(text: str, unseen: tuple[str, ...], tmp_path: Path) -> None:
