@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel
 
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.dump.words import IN_QUOTES
 from iptsim.host.model import Host
 from iptsim.packet import Family
 
@@ -21,7 +22,7 @@ Kind = Literal["counters", "comments", "order", "rules", "policies", "chains", "
 KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Differences of only these kinds affect no packet.
 _HARMLESS = frozenset({"counters", "comments"})
-_COMMENT = re.compile(r' -m comment --comment (?:"[^"\\]*(?:\\.[^"\\]*)*"|\S+)')
+_COMMENT = re.compile(rf' -m comment --comment (?:"{IN_QUOTES}"|\S+)')
 #: Rules between the first and the last difference of a chain that are aligned; of more, only their number is compared.
 _MOST_ALIGNED = 2000
 

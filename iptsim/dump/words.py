@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_WORD = re.compile(r'[ \t]*(?:([^" \t]*)"([^"\\]*(?:\\.[^"\\]*)*)"|([^" \t]+)(?![^ \t]))', re.DOTALL)
+#: What is between quotation marks, with escapes: a pattern that keeps no state for each character.
+IN_QUOTES = r'[^"\\]*(?:\\.[^"\\]*)*'
+_WORD = re.compile(rf'[ \t]*(?:([^" \t]*)"({IN_QUOTES})"|([^" \t]+)(?![^ \t]))', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 

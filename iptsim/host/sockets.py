@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from iptsim.dump.words import IN_QUOTES
 from iptsim.host.namespace import Listener
 from iptsim.languages import message, text_of
 from iptsim.packet import TCP, UDP, parse_address
@@ -21,7 +22,7 @@ _OTHERS = frozenset({
     "u_seq", "u_str", "v_dgr", "v_str", "xdp",
 })  # fmt: skip
 _STATES = frozenset({"LISTEN", "UNCONN"})
-_PROGRAM = re.compile(r'users:\(\("([^"\\]*(?:\\.[^"\\]*)*)"')
+_PROGRAM = re.compile(rf'users:\(\("({IN_QUOTES})"')
 #: Local addresses that only newer versions of ss print.
 _SINCE_4_17 = re.compile(r"(?:^|\s)(?:0\.0\.0\.0|\[::\])(?:%[^\s:]+)?:")
 #: IPv4-mapped IPv6 addresses (::ffff:0:0/96), to which sockets of both families are bound.

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from iptsim.dump.ruleset import Chain, Rule, Ruleset
+from iptsim.dump.words import IN_QUOTES
 from iptsim.host.model import Host
 from iptsim.languages import Message
 
@@ -111,7 +112,7 @@ def comment_of(rule: Rule) -> str:
 
 def without_comment(rule: Rule) -> str:
     """Return a rule's text without `-A CHAIN` and without its comment."""
-    return re.sub(r'-m comment --comment ("[^"\\]*(?:\\.[^"\\]*)*"|\S+) ?', "", rule.specification).strip()
+    return re.sub(rf'-m comment --comment ("{IN_QUOTES}"|\S+) ?', "", rule.specification).strip()
 
 
 def single(prefix: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from iptsim.dump.words import IN_QUOTES
+
 _NAME = r"[A-Za-z_][\w.-]*"
 _COUNTERS = r"\[\d+:\d+\]"
 #: What a line of a dump starts with.
@@ -21,7 +23,7 @@ _BREAK = re.compile(
 #: A chain before its counters, which could also be those of the rule that follows.
 _OF_CHAIN = re.compile(rf"\s*:{_NAME} (?:ACCEPT|DROP|-)")
 _COUNTED = re.compile(_COUNTERS)
-_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_QUOTED = re.compile(f'"{IN_QUOTES}"')
 
 
 def with_breaks(line: str) -> list[str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from iptsim.dump.words import IN_QUOTES
 from iptsim.errors import CaptureError
 from iptsim.languages import message
 from iptsim.paste import patches
@@ -57,14 +58,14 @@ _STEP = re.compile(
 #: A rule or a command as a string, such as one of a list in YAML or in a program.
 _STRING = re.compile(
     r"\s*(?:- +)?(?:"
-    r"\"(?P<double>(?:sudo )?(?:(?:/\S*/)?ip6?tables|-[AI]) [^\"\\]*(?:\\.[^\"\\]*)*)\""
+    rf"\"(?P<double>(?:sudo )?(?:(?:/\S*/)?ip6?tables|-[AI]) {IN_QUOTES})\""
     r"|'(?P<single>(?:sudo )?(?:(?:/\S*/)?ip6?tables|-[AI]) [^']*)'"
     r")\s*[,;]?\s*"
 )
 #: Commands as the value of a setting in JSON, unless they undo something: `"post_up": "iptables -A ...; ..."`.
 _SETTING = re.compile(
     r"\s*\"(?!\w*(?i:down|stop|delete|remove))[\w.-]{1,40}\"\s*:\s*"
-    r"\"(?P<value>(?:sudo )?(?:/\S*/)?ip6?tables [^\"\\]*(?:\\.[^\"\\]*)*)\"\s*,?\s*"
+    rf"\"(?P<value>(?:sudo )?(?:/\S*/)?ip6?tables {IN_QUOTES})\"\s*,?\s*"
 )
 #: Opening quotation marks or brackets before the heading of a chain or a table.
 _OPENED = re.compile(r"[\[({<\"'`*_]+(?=Chain \S+ \((?:policy|\d+ ref))|[\[({<\"'`]+(?=\*[a-z]+\s*$)")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from iptsim.dump.words import IN_QUOTES
+
 #: A placeholder in brackets, or a string, in which there is none.
 _BRACKETED = re.compile(
-    r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^']*'"
+    rf"\"{IN_QUOTES}\"|'[^']*'"
     r"|(?P<angle><[A-Za-z][^<>|;&\"'`]{0,60}(?<!\s)>)|(?<=\s)(?P<square>\[[A-Za-z][\w .-]{0,60}\])"
     r"|(?<=\s)(?P<curly>\{[A-Za-z][\w-]*(?: [\w-]+){1,5}\})(?=\s|$)"
 )

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import groupby
 
+from iptsim.dump.words import IN_QUOTES
+
 #: Lines that only rules have: those of a dump, the heading of a listing; and a command that changes or shows some.
 _RULE = re.compile(
     r"(?:^|[\s>#/+|\"*])(?:Chain \S+ \((?:policy|\d+ ref)|\*(?:filter|nat|mangle|raw|security)\s*$"
@@ -41,7 +43,7 @@ _PREFIXES = tuple(
 )
 _COMMENT = re.compile(r"\s*(?:#(?!!)|//|;+|--(?= )|REM\b) ?", re.IGNORECASE)
 #: A line of a list in JSON.
-_STRING = re.compile(r"\s*(\"[^\"\\]*(?:\\.[^\"\\]*)*\"),?\s*")
+_STRING = re.compile(rf"\s*(\"{IN_QUOTES}\"),?\s*")
 
 #: What a line has in common with the others of its run, and its text without the prefix.
 Part = tuple[Hashable, str] | None

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from iptsim.dump.words import IN_QUOTES
 from iptsim.paste.placeholders import protected
 
 #: Programs whose output or effect is read; only these may follow a prompt.
@@ -86,11 +87,11 @@ _SUDO = re.compile(
 
 #: A command whose output a shell would fill in.
 SUBSTITUTION = r"\$\([^()]*(?:\([^()]*\)[^()]*)*\)|`[^`]*`"
-_STRINGS = r"\\.|\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^']*'|[\"'\\]"
+_STRINGS = rf"\\.|\"{IN_QUOTES}\"|'[^']*'|[\"'\\]"
 _QUOTING = re.compile(r"[\"'\\#`]|\$\(")
-_QUOTED = re.compile(r"\"(?P<double>[^\"\\]*(?:\\.[^\"\\]*)*)\"|'(?P<single>[^']*)'|\\(?P<one>.)", re.DOTALL)
+_QUOTED = re.compile(rf"\"(?P<double>{IN_QUOTES})\"|'(?P<single>[^']*)'|\\(?P<one>.)", re.DOTALL)
 #: A word, or a comment, which starts like one.
-_PART = rf"{SUBSTITUTION}|[^\s\"'\\]|\\.|\"[^\"\\]*(?:\\.[^\"\\]*)*\"|'[^']*'"
+_PART = rf"{SUBSTITUTION}|[^\s\"'\\]|\\.|\"{IN_QUOTES}\"|'[^']*'"
 _WORD = re.compile(rf"\s*(?:#.*|(?P<word>(?:{_PART})+))(?=\s|$)", re.DOTALL)
 #: A command up to a pipe; and up to the next command, or a redirection.
 _PIPED = re.compile(rf"(?:{SUBSTITUTION}|[^|\"'\\]|{_STRINGS})*")

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.words import IN_QUOTES
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import SUBSTITUTION, command_of
 from iptsim.paste.undoing import Runs
@@ -37,9 +38,7 @@ _ACTION = re.compile(r"(?<=\s)-\$\{?\d\}?(?=\s+[A-Z])")
 _OPENS = re.compile(r"\s*(?:if|for|while|until|case)\b")
 _CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
 #: Separators of commands, outside of quotes.
-_SEPARATED = re.compile(
-    rf"""((?:{SUBSTITUTION}|[^;&|"'\\]|\\.|"[^"\\]*(?:\\.[^"\\]*)*"|'[^']*'|&(?!&)|\|(?!\|))+)"""
-)
+_SEPARATED = re.compile(rf"""((?:{SUBSTITUTION}|[^;&|"'\\]|\\.|"{IN_QUOTES}"|'[^']*'|&(?!&)|\|(?!\|))+)""")
 _NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?", re.IGNORECASE)
 _IPTABLES = re.compile(r"(ip6?tables)(?:-legacy|-nft)?")
 #: A function of firewall scripts, as of NixOS's, that runs both iptables and ip6tables.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_network
 from typing import Any
 
+from iptsim.dump.words import IN_QUOTES
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0, default_subnet, guessed_subnet
 from iptsim.host.docker_inspect import BRIDGE_OPTION
 from iptsim.paste.forms.docker_json import segment_of
@@ -21,6 +22,7 @@ _BEGINS = re.compile(
     r'NetworkMode|PortBindings|NetworkSettings|Networks|Ports|IPAddress|Gateway|Subnet)"\s*:'
 )
 _JSON = re.compile(r'\s*(?:"|[\]}\[{])')
+_TOKEN = re.compile(rf'"{IN_QUOTES}"|[^"{{}}\[\]]+|.', re.DOTALL)
 _CLOSING = {"{": "}", "[": "]"}
 #: At most this many lines, and levels.
 _MOST, _DEPTH = 2000, 40
@@ -67,7 +69,7 @@ def _excerpt(lines: list[Line], at: int) -> Segment | None:
 def _completed(text: str) -> Any:
     """Return the members of an object whose brackets may be missing; None if it is not JSON."""
     opened, made = ["{"], ["{"]
-    for token in re.findall(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^"{}\[\]]+|.', text.lstrip("[{ \n"), re.DOTALL):
+    for token in _TOKEN.findall(text.lstrip("[{ \n")):
         if token in _CLOSING:
             opened.append(token)
             if len(opened) > _DEPTH:
