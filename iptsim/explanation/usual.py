@@ -9,7 +9,7 @@ from __future__ import annotations
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.extensions.base import Match
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import hides_interfaces
 from iptsim.languages import Message, message
 from iptsim.netfilter.trace import Decision, Trace
 
@@ -17,14 +17,9 @@ from iptsim.netfilter.trace import Decision, Trace
 FOR_LO = ("INPUT", "ufw-before-input")
 
 
-def hides_interfaces(rule: Rule) -> bool:
-    """Return whether the interfaces of a rule are not shown."""
-    return any(isinstance(match, Hidden) and match.is_interfaces for match in rule.matches)
-
-
 def is_wide(rule: Rule) -> bool:
     """Return whether a rule has no condition but the interfaces that are not shown."""
-    only = len(rule.matches) == 1 and hides_interfaces(rule)
+    only = len(rule.matches) == 1 and hides_interfaces(rule.matches[0])
     return only and not rule.parameters.has_predicates
 
 
@@ -65,7 +60,7 @@ def _is_usual(decision: Decision, *, to_host: bool) -> bool:
 
 
 def _is_known(match: Match) -> bool:
-    return match.status == "exact" or (isinstance(match, Hidden) and match.is_interfaces)
+    return match.status == "exact" or hides_interfaces(match)
 
 
 def _sentence(way: Trace) -> Message:

@@ -133,6 +133,11 @@ class HiddenAddress(Hidden):
         return (combined(self.words, whole, lambda context: _NOT_SHOWN, negated=negated),)
 
 
+def hides_interfaces(match: Match) -> bool:
+    """Return whether a match represents the interfaces that a listing does not show."""
+    return isinstance(match, Hidden) and match.is_interfaces
+
+
 class HiddenTarget(Target):
     """A target that the source does not show in full: what it does is unknown.
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.explanation.usual import FOR_LO, hides_interfaces, is_usually_for_lo
+from iptsim.explanation.usual import FOR_LO, is_usually_for_lo
 from iptsim.extensions.base import BLOCKING
-from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.hidden import hides_interfaces, is_gap
 from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.native_chains import (
@@ -78,7 +78,8 @@ def closed(scene: Scene) -> Iterator[Finding]:
 
 def _at_first_sight(scene: Scene, family: Family) -> Scene | None:
     """Return a host as people read a listing that hides interfaces, if INPUT certainly blocks there; else None."""
-    if not any(map(hides_interfaces, _under_input(scene, family))) or len(_for_lo(scene, family)) > 1:
+    matches = (match for rule in _under_input(scene, family) for match in rule.matches)
+    if not any(map(hides_interfaces, matches)) or len(_for_lo(scene, family)) > 1:
         return None  # several rules for lo are not usual
     rulesets = {**scene.host.rulesets, family: with_usual_interfaces(scene.host.rulesets[family])}
     usual = Scene(replace(scene.host, rulesets=rulesets))

@@ -17,13 +17,12 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.finding import Finding, filtered_at, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
-from iptsim.packet import Family
+from iptsim.packet import TCP, Family
 
 #: The kernel parameter that lets helpers be used without a rule.
 _AUTOMATIC = "net.netfilter.nf_conntrack_helper"
 #: The first version of Linux in which it is off unless someone sets it.
 _BY_RULE = (4, 7)
-_TCP = 6
 _COMMANDS = 21
 #: The last port that only root's servers use.
 _PRIVILEGED = 1023
@@ -65,7 +64,7 @@ def without_helper(scene: Scene) -> Iterator[Finding]:
 
 def _ports(rule: Rule) -> Iterator[tuple[int, int]]:
     """Yield the ranges of TCP ports that a rule is for."""
-    for one in rule.conditions_on("dport") if rule.parameters.protocol == _TCP else ():
+    for one in rule.conditions_on("dport") if rule.parameters.protocol == TCP else ():
         if not one.negated and isinstance(one.allowed, tuple):
             yield from one.allowed
 
@@ -84,7 +83,7 @@ def _forwards_data(forwards: Iterable[Rule], commands: Rule) -> bool:
     """Return whether the target of a port forward also gets a range of ports, or all of them."""
     return any(
         _addresses(rule) == _addresses(commands)
-        and rule.parameters.protocol in (None, _TCP)
+        and rule.parameters.protocol in (None, TCP)
         and (any(map(_is_passive, _ports(rule))) or all(one.negated for one in rule.conditions_on("dport")))
         for rule in forwards
     )

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.hidden import hides_interfaces
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, of_rule
-from iptsim.findings.order import hides_interfaces
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.chain_owners import chain_owners

@@ -9,7 +9,7 @@ from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.finding import SHOWN, Finding, of_policy, of_rule
 from iptsim.findings.remedy import outcome
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
 from iptsim.languages import Message, message
@@ -29,7 +29,7 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
         opening = [rule for rule in chain.rules if _opens_port(rule) and is_chosen(rule, scene)]
         if len(opening) < _RULES or not all(map(_is_harmless, chain.rules)):
             continue
-        shown = scene.ask("internet", "host", family, proto="tcp", dport=9999)
+        shown = scene.ask("internet", "host", family, proto="tcp", dport=SOME_PORT)
         if shown is None or shown.verdict != "ACCEPT":
             continue
         yield Finding(

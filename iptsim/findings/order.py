@@ -9,8 +9,8 @@ from itertools import product
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Chain, Jump, Rule, tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING, TRANSLATING, Match
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.base import BLOCKING, TRANSLATING
+from iptsim.extensions.hidden import hides_interfaces
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import LOGS
 from iptsim.findings.examples import packet_for
@@ -62,11 +62,6 @@ def behind_unshown(scene: Scene) -> Iterator[Finding]:
         shown = _example(scene, family, final, behind) if behind else None
         if shown is not None:
             yield _behind_unshown(scene, family, final, behind, shown)
-
-
-def hides_interfaces(match: Match) -> bool:
-    """Return whether a match represents the interfaces that a listing does not show."""
-    return isinstance(match, Hidden) and match.is_interfaces
 
 
 def blocks_all_unshown(rule: Rule) -> bool:

@@ -8,13 +8,12 @@ from typing import Any
 from iptsim.dump.ruleset import Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import Hidden, hides_interfaces
 from iptsim.extensions.matches.owner import Owner
 from iptsim.extensions.targets.tproxy import Tproxy
 from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
 from iptsim.findings.finding import SHOWN, Finding, is_readdressed, numbers_of, of_rule, uses
-from iptsim.findings.order import hides_interfaces
 from iptsim.findings.port_forwards import is_tested_here, without_interface
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene

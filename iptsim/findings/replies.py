@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.dump.ruleset import Chain, Rule, tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import BLOCKING
-from iptsim.extensions.hidden import Hidden, HiddenTarget
+from iptsim.extensions.hidden import HiddenTarget, hides_interfaces
 from iptsim.findings.behind import ask_outside, is_private, lans_behind, networks_behind
 from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
@@ -56,7 +56,7 @@ def _for_some_interface(shown: Explanation) -> Rule | None:
     rule = shown.trace.hinges[0].rule
     if rule is None or (rule.chain, rule.target_name, len(rule.matches)) != ("INPUT", "ACCEPT", 1):
         return None
-    return rule if isinstance(rule.matches[0], Hidden) and rule.matches[0].is_interfaces else None
+    return rule if hides_interfaces(rule.matches[0]) else None
 
 
 def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None) -> Finding:

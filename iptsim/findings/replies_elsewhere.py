@@ -18,9 +18,7 @@ from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message
-from iptsim.packet import Family, address_text
-
-_FULL: dict[Family, int] = {4: 32, 6: 128}
+from iptsim.packet import BITS, Family, address_text
 
 
 def by_tunnel(scene: Scene) -> Iterator[Finding]:
@@ -55,7 +53,7 @@ def _leads_out(route: Route, main: Interface) -> bool:
     It is a default route that another one replaces, or the route to the server of the VPN. PPP also dials in to
     providers, so beside it only a default route counts.
     """
-    if route.gateway is None or route.prefix_length not in (0, _FULL[route.family]):
+    if route.gateway is None or route.prefix_length not in (0, BITS[route.family]):
         return False
     to_server = not main.name.startswith("ppp") and not is_private(
         route.family, address_text(route.family, route.destination)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table, tool_of
-from iptsim.explanation.usual import hides_interfaces, is_usually_for_lo
-from iptsim.extensions.hidden import Hidden, is_gap
+from iptsim.explanation.usual import is_usually_for_lo
+from iptsim.extensions.hidden import hides_interfaces, is_gap
 from iptsim.findings.nft_commands import after_nft
 from iptsim.host.model import Host
 from iptsim.packet import Family
@@ -37,9 +37,9 @@ def with_usual_interfaces(ruleset: Ruleset) -> Ruleset:
 
 
 def _with_usual_interface(rule: Rule) -> Rule:
-    if not hides_interfaces(rule):
+    shown = tuple(one for one in rule.matches if not hides_interfaces(one))
+    if len(shown) == len(rule.matches):
         return rule
-    shown = tuple(one for one in rule.matches if not (isinstance(one, Hidden) and one.is_interfaces))
     only = {"in_interface": "lo"} if is_usually_for_lo(rule) else {}
     return replace(rule, matches=shown, parameters=rule.parameters.model_copy(update=only))
 

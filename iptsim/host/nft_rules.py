@@ -33,7 +33,6 @@ from iptsim.host.nft_translations import (
 from iptsim.host.nft_values import (
     address,
     counting_words,
-    growing,
     is_limited,
     may_overlap,
     plain,
@@ -107,7 +106,7 @@ class Translator:
         chains, known = [base], {base}
         found: list[NftRule] = []
         try:
-            for chain in growing(chains):
+            for chain in chains:  # which grows: those that are called follow
                 position = 0
                 for statements in self.rules.get(chain, ()):
                     if (gap := gap_of(statements)) is not None:

@@ -262,11 +262,3 @@ def keys_of(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from keys_of(inner)
-
-
-def growing(names: list[str]) -> Iterator[str]:
-    """Yield the names, including those that are added during iteration."""
-    at = 0
-    while at < len(names):
-        yield names[at]
-        at += 1

@@ -280,7 +280,7 @@ class _Reader:
     def hairpin_masquerade(self) -> Role:
         """Read the MASQUERADE of a container's connections to its own published port."""
         source = self.rule.parameters.source
-        container, network = self._place(_family(source), source.address) if source is not None else ("", "")
+        container, network = self._place_of(source)
         return self.role(
             message("lets {container} reach itself through its published port", container=container),
             network=network,
@@ -290,8 +290,7 @@ class _Reader:
 
     def direct_routing(self) -> Role:
         """Read the DROP of packets from other hosts to a container's own address."""
-        prefix = self.rule.parameters.destination
-        container, network = self._place(_family(prefix), prefix.address) if prefix is not None else ("", "")
+        container, network = self._place_of(self.rule.parameters.destination)
         if self.network:
             why = message(
                 "only {network} itself may send to {container}'s own address; from elsewhere, use a published port",
@@ -308,8 +307,7 @@ class _Reader:
 
     def trusted(self) -> Role:
         """Read `trusted_host_interfaces`."""
-        prefix = self.rule.parameters.destination
-        container, network = self._place(_family(prefix), prefix.address) if prefix is not None else ("", "")
+        container, network = self._place_of(self.rule.parameters.destination)
         why = message(
             "{name} is a trusted interface: packets from it may go to {container}'s own address",
             name=self.rule.parameters.in_interface or "",
@@ -380,7 +378,10 @@ class _Reader:
         return f"{server}:{alias}" if alias and alias != server else server
 
     def _container(self, prefix: Prefix | None) -> str:
-        return "" if prefix is None else self._place(_family(prefix), prefix.address)[0]
+        return self._place_of(prefix)[0]
+
+    def _place_of(self, prefix: Prefix | None) -> tuple[str, str]:
+        return ("", "") if prefix is None else self._place(_family(prefix), prefix.address)
 
     def _place(self, family: Family, address: int) -> tuple[str, str]:
         """Return the container that has an address, or the address, and its network, where known."""

@@ -25,7 +25,7 @@ from iptsim.paste.behind_rules import before, commands_behind
 from iptsim.paste.chosen_routes import settle_chosen
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
-from iptsim.paste.docker_interfaces import fill_interfaces, hides_interfaces
+from iptsim.paste.docker_interfaces import fill_interfaces, lacks_interfaces
 from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
@@ -275,7 +275,7 @@ def _described_host(
     else:  # nft would also list the tables of iptables, so there are none
         rulesets = {4: Ruleset(4, source=name, listed=True), 6: Ruleset(6, source=name, listed=True)}
     shown = {}
-    if hides_interfaces(rulesets):
+    if lacks_interfaces(rulesets):
         without_rules = host_of(Source(name, dict(files)), {})
         name_networks(without_rules)
         shown = subnets_of_bridges(without_rules)

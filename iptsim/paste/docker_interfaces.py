@@ -14,7 +14,7 @@ from itertools import pairwise
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.dump.reader import loads
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
-from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.hidden import Hidden, hides_interfaces
 from iptsim.extensions.values import Network, bare
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0, default_subnet
 from iptsim.host.docker_engine import Generation
@@ -61,7 +61,7 @@ class _Networks:
         return frozenset(met | ({"icc"} if self.icc else set()) | ({"proxy"} if self.proxy else set()))
 
 
-def hides_interfaces(rulesets: Mapping[Family, Ruleset]) -> bool:
+def lacks_interfaces(rulesets: Mapping[Family, Ruleset]) -> bool:
     """Return whether the interfaces of any rule are hidden, as in a listing without -v."""
     return any(_is_listed_without(table) for one in rulesets.values() for table in one.tables.values())
 
@@ -95,7 +95,7 @@ def _is_listed_without(table: Table) -> bool:
 
 def _is_bare(rule: Rule) -> bool:
     """Return whether the interfaces of a rule are hidden."""
-    return any(isinstance(match, Hidden) and match.is_interfaces for match in rule.matches)
+    return any(map(hides_interfaces, rule.matches))
 
 
 def _text(rule: Rule) -> str:
