@@ -342,7 +342,7 @@ def _name(container: Container) -> str:
 
 
 def _borrows(container: Container) -> bool:
-    return container.network_mode == "host" or container.network_mode.startswith("container:")
+    return container.network_mode == "host" or container.shares_namespace
 
 
 def _ports(container: Container, runs: PortRuns, family: Family) -> Iterator[tuple[str, int, int | None]]:

@@ -216,7 +216,7 @@ class _Rebuilding:
             was = self.old.containers[name].namespace
             if was is self.old.namespace:
                 container.namespace = host
-            elif container.network_mode.startswith("container:"):
+            elif container.shares_namespace:
                 for other, owner in self.old.containers.items():
                     if owner.namespace is was and other != name:
                         container.namespace = self.containers[other].namespace

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.findings import failed_commands
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FailedCommand
 from iptsim.languages import message, message_sentences
@@ -30,13 +30,7 @@ def of_docker(scene: Scene) -> Iterator[Finding]:
     yield Finding(
         "docker-chain-missing",
         message("Docker looked for its chain {chain}, which did not exist then.", chain=chain),
-        tuple(
-            Evidence(
-                message("line {line}", line=one.line),
-                one.shown,
-            )
-            for one, _ in found[:_LINES]
-        ),
+        tuple(failed_commands.of_failed(one) for one, _ in found[:_LINES]),
         message_sentences(
             message(
                 "Before dockerd creates a chain, it looks for it, and firewalld logs when there is none. When Docker"

@@ -19,6 +19,11 @@ LINES_SHOWN = 3
 _NO_CHAIN = re.compile(r"No chain/target/match by that name|(?<!Table )does not exist|Couldn't load target")
 
 
+def of_failed(command: FailedCommand) -> Evidence:
+    """Return a command that failed as evidence."""
+    return Evidence(message("line {line}", line=command.line), command.shown)
+
+
 def dockers_failed(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted log, commands of dockerd that failed because a chain of Docker does not exist."""
     pasted = scene.host.pasted
@@ -26,13 +31,7 @@ def dockers_failed(scene: Scene) -> Iterator[Finding]:
     if not found:
         return
     first, chain = found[0]
-    evidence = tuple(
-        Evidence(
-            message("line {line}", line=one.line),
-            one.shown,
-        )
-        for one, _ in found[:LINES_SHOWN]
-    )
+    evidence = tuple(of_failed(one) for one, _ in found[:LINES_SHOWN])
     family: Family = 6 if first.program == "ip6tables" else 4
     if first.caller:
         yield _other_program_failed(first.caller, chain, evidence, family)
@@ -65,13 +64,7 @@ def podmans_failed(scene: Scene) -> Iterator[Finding]:
                 Evidence(message("line {line}", line=one.line), one.command)
                 for one in pasted.firewalld_reloads[:LINES_SHOWN]
             ),
-            *(
-                Evidence(
-                    message("line {line}", line=one.line),
-                    one.shown,
-                )
-                for one, _ in found[:LINES_SHOWN]
-            ),
+            *(of_failed(one) for one, _ in found[:LINES_SHOWN]),
         ),
         message(
             "Podman writes the rules of a container only when it starts. A reload of firewalld, or a script that"

@@ -114,6 +114,11 @@ class Container:
         ]
         return printable(f"<Container {self.name}: {', '.join(places) or self.network_mode}>")
 
+    @property
+    def shares_namespace(self) -> bool:
+        """Whether it uses the network namespace of another container (`--network container:NAME`)."""
+        return self.network_mode.startswith("container:")
+
     def address(self, family: Family, network: str | None = None) -> int | None:
         """Return its address in a network, or its first address."""
         for endpoint in self.endpoints.values():

@@ -148,7 +148,11 @@ class Host(Pictured):
         if owners is None:
             owners = {}
             for container in self.containers.values():
-                if container.network_mode == "host" or not container.running or self._borrows(container):
+                if (
+                    container.network_mode == "host"
+                    or not container.running
+                    or self.namespace_owner(container) is not container
+                ):
                     continue
                 for endpoint in container.endpoints.values():
                     own = endpoint.address(family)
@@ -176,10 +180,12 @@ class Host(Pictured):
             route.device == bridge and route.prefix_length == 0 for route in self.namespace.routes
         )
 
-    def _borrows(self, container: Container) -> bool:
-        """Return whether a container shares the network namespace of another known container."""
-        mode, _, other = container.network_mode.partition(":")
-        return mode == "container" and self.container(other) is not None
+    def namespace_owner(self, container: Container) -> Container:
+        """Return the known container whose network namespace a container shares, or the container itself."""
+        found = (
+            self.container(container.network_mode.partition(":")[2]) if container.shares_namespace else None
+        )
+        return found[0] if found is not None else container
 
     def bridge_ports(self, bridge: str) -> list[Interface]:
         """Return the ports of one of the host's bridges."""

@@ -43,7 +43,7 @@ def wire(host: Host, guests: Mapping[str, Namespace]) -> list[str]:
         key = next((key for key in left if key == container.name or _is_id(key, container.id)), None)
         if key is not None:
             # containers that share a namespace are saved once, by the name of any of them
-            own.setdefault(_owner(host, container).name, left.pop(key))
+            own.setdefault(host.namespace_owner(container).name, left.pop(key))
     for container in host.containers.values():
         saved = own.get(container.name)
         if container.network_mode == "host":
@@ -51,7 +51,7 @@ def wire(host: Host, guests: Mapping[str, Namespace]) -> list[str]:
         elif saved is not None:
             container.namespace = saved
             _add_gateways(host, container)
-        elif not container.network_mode.startswith("container:"):
+        elif not container.shares_namespace:
             make_up(host, container)
             if container.running:
                 made_up.append(container.name)
@@ -70,16 +70,9 @@ def _is_id(key: str, identity: str) -> bool:
     return len(key) >= 12 and identity.startswith(key)
 
 
-def _owner(host: Host, container: Container) -> Container:
-    """Return the container whose network namespace a container shares, or the container itself."""
-    mode, _, other = container.network_mode.partition(":")
-    found = host.container(other) if mode == "container" else None
-    return found[0] if found is not None else container
-
-
 def _share(host: Host, container: Container) -> None:
     """Give a container that shares another one's namespace that namespace and its endpoints."""
-    owner = _owner(host, container)
+    owner = host.namespace_owner(container)
     if owner is not container:
         container.namespace = owner.namespace
         container.endpoints = container.endpoints or owner.endpoints

@@ -149,7 +149,7 @@ def _shared_place(host: Host, place: InContainer) -> InContainer | OnHost:
         container = place.container
         if container.network_mode == "host":
             return OnHost()
-        if not container.network_mode.startswith("container:"):
+        if not container.shares_namespace:
             break
         seen.append(container)
         found = host.container(container.network_mode.partition(":")[2])
@@ -206,11 +206,7 @@ def shared_network_note(host: Host, endpoint: Endpoint, place: Place) -> Iterato
     found = asked[0]
     if isinstance(place, OnHost):
         yield message("{name} has no network of its own: it uses the host's.", name=found.name)
-    elif (
-        isinstance(place, InContainer)
-        and place.container is not found
-        and found.network_mode.startswith("container:")
-    ):
+    elif isinstance(place, InContainer) and place.container is not found and found.shares_namespace:
         yield message(
             "{name} has no network of its own: it uses that of {other}.",
             name=found.name,

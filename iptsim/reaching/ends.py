@@ -192,7 +192,7 @@ def running(host: Host, family: Family) -> list[str]:
         for one in host.containers.values()
         if one.running
         and one.network_mode != "host"
-        and not one.network_mode.startswith("container:")
+        and not one.shares_namespace
         and one.address(family) is not None
     ]
 

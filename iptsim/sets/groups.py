@@ -91,7 +91,7 @@ def _shape(host: Host, namespaces: Namespaces, container: Container, family: Fam
     namespace = container.namespace
     if len(container.endpoints) != 1 or not container.running or container.network_mode == "host":
         return None
-    if container.network_mode.startswith("container:") or namespace.nftables or own_rules(namespace, family):
+    if container.shares_namespace or namespace.nftables or own_rules(namespace, family):
         return None
     (endpoint,) = container.endpoints.values()
     own = namespace.outer_addresses(family)

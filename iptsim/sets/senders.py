@@ -159,7 +159,7 @@ def senders_of(land: Landscape) -> Iterator[Sender]:
             yield Sender("internet", device, None, tuple(regions))
         yield Sender(None, device, None, tuple(regions))
     for container in host.containers.values():
-        shares = container.network_mode == "host" or container.network_mode.startswith("container:")
+        shares = container.network_mode == "host" or container.shares_namespace
         if container.running and not shares and container.address(family) is not None:
             group = next((one for one in land.groups if any(m.name == container.name for m in one)), ())
             yield Sender(container.name, "", container.namespace, group=group)

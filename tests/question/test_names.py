@@ -182,32 +182,31 @@ def test_changes_reach_those_who_share_a_namespace(modes: Host) -> None:
     assert gone.after.verdict == "ACCEPT"
 
 
-def test_a_borrowed_network_is_told_once_by_whatever_name(tmp_path: Path) -> None:
-    where = tmp_path / "capture"
-    shutil.copytree(FIXTURES / "docker-28.5/published", where)
-    entries = json.loads((where / "docker-inspect.json").read_text())
+def beside_web(folder: Path, name: str, *, newest: bool) -> Path:
+    """A copy of a capture with another container in web's namespace; Docker lists the newest container first."""
+    shutil.copytree(FIXTURES / "docker-28.5" / name, folder)
+    entries = json.loads((folder / "docker-inspect.json").read_text())
     web = next(entry for entry in entries if entry["Name"] == "/web")
     aside = deepcopy(web)
     aside.update(Name="/aside", Id="abc" + "0" * 61)
     aside["HostConfig"]["NetworkMode"] = f"container:{web['Id']}"
     aside["NetworkSettings"].update(Networks={}, Ports={})
-    (where / "docker-inspect.json").write_text(json.dumps([*entries, aside]))
+    (folder / "docker-inspect.json").write_text(
+        json.dumps([aside, *entries] if newest else [*entries, aside])
+    )
+    return folder
+
+
+def test_a_borrowed_network_is_told_once_by_whatever_name(tmp_path: Path) -> None:
+    where = beside_web(tmp_path / "capture", "published", newest=False)
     told = "aside has no network of its own: it uses that of web."
     for sender, target in (("abc", "client"), ("aside", "aside")):
         assert [*map(str, iptsim.explain(where, sender, target, dport=80).assumptions)].count(told) == 1
 
 
 def test_a_namespace_saved_under_the_name_of_one_that_shares_it(tmp_path: Path) -> None:
-    """`iptsim collect` saves each namespace once, and Docker lists the newest container first."""
-    where = tmp_path / "capture"
-    shutil.copytree(FIXTURES / "docker-28.5/listening", where)
-    entries = json.loads((where / "docker-inspect.json").read_text())
-    web = next(entry for entry in entries if entry["Name"] == "/web")
-    aside = deepcopy(web)
-    aside.update(Name="/aside", Id="abc" + "0" * 61)
-    aside["HostConfig"]["NetworkMode"] = f"container:{web['Id']}"
-    aside["NetworkSettings"].update(Networks={}, Ports={})
-    (where / "docker-inspect.json").write_text(json.dumps([aside, *entries]))
+    """`iptsim collect` saves each namespace once."""
+    where = beside_web(tmp_path / "capture", "listening", newest=True)
     namespaces = (where / "container-netns.json").read_text()
     for saved in ('"web":', '"aside":'):
         (where / "container-netns.json").write_text(namespaces.replace('"web":', saved))

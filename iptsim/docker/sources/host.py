@@ -289,7 +289,7 @@ def _ingress(host: Host) -> Ingress | None:
 
 def _container(container: Container, networks: set[str], order: RuleOrder) -> DockerContainer:
     endpoints = [endpoint for endpoint in container.endpoints.values() if endpoint.network in networks]
-    if container.network_mode.startswith("container:"):
+    if container.shares_namespace:
         endpoints = []  # those that it shares are the other container's
     return DockerContainer(
         name=container.name,
