@@ -171,7 +171,7 @@ class Rule(_Read):
         source: name of the file from which it was read.
         line: its line there, from 1; 0 for a rule created in memory.
         jump: the target, if it is a jump to a chain.
-        callee: that chain's name; empty if it is none.
+        callee: that chain's name; empty for any other target.
         refused: why the kernel would reject it although iptables accepts it; such rules are ignored.
     """
 

@@ -88,7 +88,7 @@ def clean(text: str, complaints: Complaints, lenient: bool) -> str:
 
 
 def reject_listing(text: str, source: str) -> None:
-    """Reject the output of `iptables -L` as a whole; its lines are none of a dump.
+    """Reject the output of `iptables -L` as a whole; no line of it belongs to a dump.
 
     Raises:
         DumpSyntaxError: the text contains such output.

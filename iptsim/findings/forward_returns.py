@@ -39,7 +39,7 @@ def lost(scene: Scene) -> Iterator[Finding]:
 
 
 def _is_masqueraded(shown: Explanation) -> bool:
-    """Return whether a rule may change the source of a request on its way out."""
+    """Return whether a rule may change the source of a request as it leaves."""
     traces = (shown.trace, *shown.trace.branches)
     steps = (step for trace in traces for step in trace.legs[0].all_steps)
     return any(step.rule is not None and step.rule.target_name in _MASQUERADING for step in steps)

@@ -27,7 +27,7 @@ from iptsim.render.visits_text import COLOURS
 _WIDEST = 110
 #: From this many classes on that differ only in their ports, they are shown as one.
 _MANY = 12
-#: From this many receivers on, the ports that the host forwards are told once, before a list.
+#: From this many receivers on, the ports that the host forwards are shown once, before a list.
 _FORWARDED = 3
 #: Up to this many names of a group are shown.
 _NAMES = 4
