@@ -1,0 +1,91 @@
+"""Codes of findings with the severity medium, most important first.
+
+Something is probably wrong, but does not break an expected connection.
+"""
+
+from __future__ import annotations
+
+from iptsim.languages import Message, message
+
+#: The meaning of each code.
+MEANINGS: dict[str, Message] = {
+    "docker-user-appended": message(
+        "In a pasted text: a rule is appended to DOCKER-USER, which up to Docker 27 ends with a RETURN."
+    ),
+    "same-address": message("Two interfaces of the host have the same address and subnet."),
+    "input-not-for-containers": message(
+        "In a pasted text about Docker: INPUT blocks ports, but published ports do not pass INPUT."
+    ),
+    "replies-leave-by-vpn": message(
+        "In a pasted text: the host's replies to the internet leave by a VPN, though the requests come by another"
+        " interface."
+    ),
+    "ports-discarded": message(
+        "Settings publish a port of a container in the host's network, or on macvlan: Docker ignores it."
+    ),
+    "docker-user-not-ipv6": message(
+        "Docker's IPv6 rules have no chain DOCKER-USER, where users restrict ports."
+    ),
+    "macvlan-host": message(
+        "A macvlan or ipvlan network has containers, which the host itself cannot reach."
+    ),
+    "rate-limit-inverted": message("A rule blocks packets up to a rate, and lets those beyond it pass."),
+    "flushes-docker": message(
+        "In a pasted text about Docker: a command removes all rules of a table, also Docker's."
+    ),
+    "icc-off-unchecked": message(
+        "In a pasted text: a rule between containers of one bridge, which br_netfilter must be loaded for."
+    ),
+    "source-port-trusted": message("A rule of INPUT opens all ports to whoever sends from a certain port."),
+    "wrong-chain": message("A rule of INPUT is for packets that the host forwards, which never pass INPUT."),
+    "misspelt-interface": message(
+        "A rule names an interface that differs by one letter, or its number, from another."
+    ),
+    "alias-interface": message("A rule names an alias such as eth0:1, or a list: no interface is called so."),
+    "redirect-takes-own": message(
+        "A REDIRECT or DNAT in OUTPUT also catches what the program sends that it leads to."
+    ),
+    "service-without-endpoints": message(
+        "A service of Kubernetes has no endpoints, so kube-proxy blocks its connections."
+    ),
+    "docker-user-drops-outgoing": message(
+        "A rule in DOCKER-USER for all packets also drops what containers send."
+    ),
+    "forward-without-return": message(
+        "In a pasted text: a port forward leaves by the uplink again, so the replies do not come back."
+    ),
+    "hairpin": message("A port forward does not work for clients in the network of its own target."),
+    "logs-only": message("A chain whose name says that it blocks only logs: its packets continue."),
+    "not-masqueraded": message(
+        "Connections leave the host with a private address: replies do not come back."
+    ),
+    "masquerades-elsewhere": message(
+        "In a pasted text: rules masquerade only by a network card that is not the uplink."
+    ),
+    "masquerade-off": message("In a pasted text: settings of a Docker network switch masquerading off."),
+    "docker-chain-edited": message(
+        "A rule that blocks senders is in a chain that Docker flushes, and fills, when it starts."
+    ),
+    "zone-of-bridges": message(
+        "In a pasted text: a rule of a firewalld zone is for senders that do not arrive there."
+    ),
+    "zone-not-forwarded": message(
+        "In a pasted text: firewalld forwards nothing from the zone of a tunnel or of guests."
+    ),
+    "direct-routing-blocked": message(
+        "Docker drops packets to a container's own address that do not arrive on its bridge."
+    ),
+    "larger-than-uplink": message(
+        "Containers may send larger packets than the uplink carries: connections can hang."
+    ),
+    "ipv6-rules-not-enabled": message(
+        "Containers have IPv6 addresses, but Docker before 27 writes no IPv6 rules for them."
+    ),
+    "mixed-backends": message("Rules of both iptables-legacy and iptables-nft are active."),
+    "connection-not-translated": message(
+        "A tracked connection was made without the translation that others like it got."
+    ),
+    "spoofing-gains-access": message(
+        "An interface accepts a spoofed source that is allowed more than its own sources."
+    ),
+}
