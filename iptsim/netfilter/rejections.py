@@ -8,6 +8,7 @@ from __future__ import annotations
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source_address import select_source
+from iptsim.netfilter import hooks
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_error, is_link_local
 
 #: What an ICMP error keeps of the rejected packet's TOS (IPTOS_TOS_MASK), and its own precedence (icmp_send).
@@ -35,7 +36,7 @@ def rejection(context: Context, kind: str, host: Host) -> Packet | None:
     routed = not (packet.family == 4 and context.bridged)
     if routed and fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
         return None
-    if packet.checksum_error and packet.proto not in _UNVERIFIED and not _was_verified(context, kind):
+    if packet.checksum_error and packet.proto not in _UNVERIFIED and not _was_verified(context, kind, host):
         return None
     answer = _reset(packet) if kind == "tcp-reset" else _icmp_error(context, kind, host)
     version = "ipv4" if packet.family == 4 else "ipv6"
@@ -44,14 +45,16 @@ def rejection(context: Context, kind: str, host: Host) -> Packet | None:
     return answer
 
 
-def _was_verified(context: Context, kind: str) -> bool:
-    """Return whether a checksum that was right in PREROUTING, where conntrack verified it, still counts as right.
+def _was_verified(context: Context, kind: str, host: Host) -> bool:
+    """Return whether a checksum that conntrack verified on arrival still counts as right.
 
-    It does for ICMP errors (nf_reject6_csum_ok: skb_csum_unnecessary). For a reset it is computed again, in FORWARD as
-    well: routing forgets that it was right (nf_ip6_checksum, skb_forward_csum).
+    Conntrack keeps the sum of the whole packet, which a changed address does not change (skb->csum,
+    __skb_checksum_complete). For a reset it counts in INPUT only: elsewhere the checksum is computed again
+    (nf_ip6_checksum; skb_forward_csum).
     """
-    tracked = context.in_interface is not None and context.state not in (None, "UNTRACKED")
-    return tracked and kind != "tcp-reset"
+    arrived = context.in_interface not in (None, "lo") and context.state is not None and not context.notrack
+    verified = arrived and host.namespace.sysctl_number("net.netfilter.nf_conntrack_checksum", 1) != 0
+    return verified and (kind != "tcp-reset" or context.hook == hooks.INPUT)
 
 
 def _reset(packet: Packet) -> Packet | None:
