@@ -5,6 +5,7 @@ from __future__ import annotations
 from iptsim.explanation.case import Case
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.reason import Reason
+from iptsim.explanation.returning import masquerading_text, passing_by_text
 from iptsim.languages import message, message_sentences
 from iptsim.netfilter.replies import is_sent_bare
 from iptsim.packet import address_text
@@ -27,8 +28,11 @@ def lost(case: Case, cause: Reason) -> Reason:
         if leg.proxy
         else message("The request arrives, but its reply is lost on the way back.")
     )
-    text = message_sentences(arrives, cause.message)
     request, advice = case.trace.legs[0], cause.remedy
+    text = message_sentences(arrives, cause.message)
+    if cause.code is ReasonCode.REPLY_NOT_RECOGNISED and not leg.proxy:
+        text = message_sentences(arrives, passing_by_text(request, leg), cause.message)
+        advice = masquerading_text(request)
     if leg.direction == "reply" and not leg.proxy and is_sent_bare(case.host, request):
         text = message_sentences(
             message(

@@ -9,6 +9,7 @@ from iptsim.explanation.codes import REASONS, ReasonCode
 from iptsim.explanation.delivery import listening_text
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.refused import refused
+from iptsim.explanation.returning import advice_on_return, may_pass_by_text
 from iptsim.host.model import Host
 from iptsim.languages import message_sentences
 from iptsim.netfilter.trace import Trace
@@ -24,5 +25,8 @@ def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
     if trace.verdict != "ACCEPT":
         return refused(host, question, trace)
     reason = accepted(host, question, trace)
-    reason.message = message_sentences(reason.message, deferred(listening_text, host, trace))
+    reason.message = message_sentences(
+        reason.message, deferred(may_pass_by_text, host, trace), deferred(listening_text, host, trace)
+    )
+    reason.remedy = reason.remedy or deferred(advice_on_return, host, trace)
     return reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from iptsim.host import fib
+from iptsim.host.address_regions import public_addresses
 from iptsim.languages import message
 from iptsim.netfilter import docker_proxy, rejections, replies
 from iptsim.netfilter.ip_output import send_rejection
@@ -13,7 +15,7 @@ from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.trace import Leg, Sent
 from iptsim.packet import Packet, address_text, endpoint_text
 from iptsim.question.header import DEFAULT_SPORT
-from iptsim.question.places import OnHost
+from iptsim.question.places import OnHost, Outside
 
 
 def legs_of(run: Run) -> list[Leg]:
@@ -118,7 +120,7 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False,
     if run.kernel.company is not None:
         packet = run.kernel.company.answering(delivered.packet, packet)
     # no other machine has an address that exists only through SNAT
-    if packet.dst == request.packet.src and _is_direct(run, delivered, packet):
+    if packet.dst == request.packet.src and _passes_by(run, delivered, packet):
         leg = Leg("reply", delivered.name, packet, delivered=Delivery("outside", request.sender, packet))
     else:
         leg, _ = send_from(run, delivered, packet, pick_source)
@@ -130,20 +132,35 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False,
     return leg
 
 
-def _is_direct(run: Run, delivered: Delivery, reply: Packet) -> bool:
-    """Return whether the reply goes to a machine on the same link, and so does not pass the host."""
+def _passes_by(run: Run, delivered: Delivery, reply: Packet) -> bool:
+    """Return whether the reply goes past the host: to a machine on the same link, or behind the same router."""
     if delivered.kind != "outside" or delivered.interface is None:
         return False
     interface = run.host.namespace.interfaces.get(delivered.interface)
-    return (
-        interface is not None
-        and interface.kind != "bridge"  # on the host's own bridge, its rules see the reply
-        and run.host.owner_of(reply.family, reply.dst) is None
-        and any(
-            address.family == reply.family and address.covers(reply.src) and address.covers(reply.dst)
-            for address in interface.addresses
-        )
+    if interface is None or run.host.owner_of(reply.family, reply.dst) is not None:
+        return False
+    on_link = any(
+        address.family == reply.family and address.covers(reply.src) and address.covers(reply.dst)
+        for address in interface.addresses
     )
+    # on the host's own bridge its rules see the reply, and the peers of a VPN have no link but the host
+    joined = interface.kind not in ("bridge", "tun", "wireguard")
+    return (on_link and joined) or _share_router(run, delivered.interface, reply)
+
+
+def _share_router(run: Run, interface: str, reply: Packet) -> bool:
+    """Return whether one router leads to both ends of a reply: it does not send to the host what is not for it."""
+    host, origin = run.host, run.start.origin
+    if not isinstance(origin, Outside) or origin.interface != interface:
+        return False
+    there, back = (fib.lookup(host.namespace, reply.family, one) for one in (reply.src, reply.dst))
+    if there.device != interface or there.route is None or there.route is not back.route:
+        return False
+    if there.route.prefix_length != 0 or there.others:
+        return False
+    public, pasted = public_addresses(host, reply.family), host.pasted
+    is_shown = pasted is not None and interface in pasted.interfaces and pasted.shows_routes(reply.family)
+    return is_shown or not host.inferred or (reply.src in public and reply.dst in public)
 
 
 def _check_recognised(request: Leg, reply: Leg) -> None:
