@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network, summarize_address_range
 
-from iptsim.packet import BITS, Family, address_text
+from iptsim.addresses import BITS, Family, address_text
 from iptsim.ranges import complement, united
 
 Span = tuple[int, int]

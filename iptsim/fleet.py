@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from iptsim.addresses import FAMILIES, address_text
 from iptsim.host.model import Host
-from iptsim.packet import FAMILIES, address_text
 
 SCHEMA = "iptsim.hosts/1"
 #: The number of outliers whose rules are shown.

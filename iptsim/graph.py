@@ -12,7 +12,8 @@ import networkx as nx
 
 from iptsim.dump.chain_graph import ChainGraph, Node
 from iptsim.dump.checks import legal_graph
-from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.extensions.base import Target
 from iptsim.owners.chain_owners import chain_owners
 

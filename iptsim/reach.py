@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from iptsim.addresses import Family, is_loopback
 from iptsim.asking import ask
 from iptsim.dump.chain_graph import ChainGraph
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
 from iptsim.explanation.expectation import is_refused
 from iptsim.explanation.reasons import Reason
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host import Host
 from iptsim.host.containers import Container
 from iptsim.host.namespace import Namespace
@@ -29,8 +31,8 @@ from iptsim.host.port_runs import PortRuns
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator, simulator_of
-from iptsim.packet import TCP, UDP, Family, is_loopback, protocol_name
 from iptsim.progress import tracked
+from iptsim.protocols import TCP, UDP, protocol_name
 from iptsim.question.endpoints import KEYWORDS
 from iptsim.question.model import Question
 from iptsim.shown import Framed

@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import families_named
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset
+from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError
 from iptsim.host.capture import read_host
 from iptsim.host.files import LISTINGS, Source, read_source, text_source
 from iptsim.host.model import Host
 from iptsim.languages import message_if
-from iptsim.packet import Family
 from iptsim.reading import read_file
 
 _TABLE = re.compile(r"^[ \t]*\*", re.MULTILINE)

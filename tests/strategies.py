@@ -13,14 +13,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.plan import without_idle
 from iptsim.dump.recipe import Misread, Recipe
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
-from iptsim.extensions.base import Extension, Match, Option, Target, Value
+from iptsim.dump.rule import Counters, Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
+from iptsim.extensions.base import Extension, Match, Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import all_extensions
-from iptsim.packet import Family
 
 #: Words that some option or other takes.
 POOL = (

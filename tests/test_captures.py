@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.host import load_host
 from iptsim.host.nft_chains import NftChain
 from iptsim.netfilter.trace import Leg, Trace

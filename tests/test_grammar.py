@@ -13,11 +13,11 @@ from lark.exceptions import UnexpectedInput
 from iptsim import grammar
 from iptsim.dump import loads
 from iptsim.errors import DumpSyntaxError
-from iptsim.extensions.base import Value
 from iptsim.extensions.matches.comment import Comment
 from iptsim.extensions.matches.conntrack import STATES
 from iptsim.extensions.matches.multiport import PORT_LIST
 from iptsim.extensions.nat import NAT_PORTS, NAT_RANGE, NAT_SOURCE
+from iptsim.extensions.options import Value
 from iptsim.extensions.parameters import INTERFACE
 from iptsim.extensions.rates import RATE
 from iptsim.extensions.values import MARK, NETWORK, PORT_RANGE, choices

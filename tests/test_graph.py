@@ -12,9 +12,9 @@ from networkx import dag_longest_path_length, is_directed_acyclic_graph
 
 from iptsim import explain
 from iptsim.dump import load, loads
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import ChainGraph, Node
 from iptsim.dump.checks import legal_graph
-from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.errors import RulesetError
 from iptsim.graph import RuleGraph, dangling_jumps, loops, ruleset_graph, unreferenced_chains
 from iptsim.netfilter.path import Move

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
-from iptsim.packet import address_text
+from iptsim.addresses import address_text
 from iptsim.reach import MOST, OTHER_PORT, Reach, Reachability, reachability
 from tests.test_captures import FIXTURES, probes
 

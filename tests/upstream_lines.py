@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.reader import loads
-from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.errors import IptsimError
-from iptsim.packet import Family
 
 #: The version whose tests the exceptions were made for.
 VERSION = "1.8.11"

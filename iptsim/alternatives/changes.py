@@ -11,18 +11,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from iptsim.addresses import Family, parse_address
 from iptsim.alternatives.hosts import rebuilt, renewed
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.flag_changes import CHANGES as DOCKER_CHANGES
 from iptsim.docker.sources.flag_changes import Change, changed, truth, unknown_change
 from iptsim.docker.sources.host import docker_host
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, text_of
-from iptsim.packet import Family, parse_address
 
 _SYSCTL = re.compile(r"[\w./-]+")
 #: The value of a kernel parameter that is a number, or several of them.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.shifts import Shift, shifts
 from iptsim.asking import ask
@@ -23,7 +24,6 @@ from iptsim.languages import Message, Text, current_language, language, message,
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg
 from iptsim.owners.docker import docker_role
-from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.shown import Framed
 from iptsim.sources import load_host

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from iptsim.addresses import BITS, FAMILIES, Family
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.resolver import RESOLV_CONF, RESOLVER_RULES
 from iptsim.docker.dockerd.rulesets import rules_for
@@ -17,7 +18,6 @@ from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import BRIDGE_NF, Interface, InterfaceAddress, Namespace, Route, prefix_mask
-from iptsim.packet import BITS, FAMILIES, Family
 from iptsim.paste.docker_nft import with_docker
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from iptsim.addresses import BITS, address_text
 from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.proposal import Proposal, Proposals
 from iptsim.alternatives.shifts import Outcome, Shift, asked_near, outcome_of, outcomes
@@ -25,8 +26,9 @@ from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
 from iptsim.owners.docker import is_dockers
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import BITS, PORT_PROTOCOLS, Packet, address_text, protocol_name
+from iptsim.packet import Packet
 from iptsim.progress import tracked
+from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 from iptsim.question.endpoints import Internet, Machine, parse_endpoint
 from iptsim.question.model import Question
 from iptsim.reach import Row

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.errors import UsageError
 from iptsim.host.model import Host
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import simulator_of
-from iptsim.packet import Family
 from iptsim.progress import tracked
 from iptsim.reach import MOST, OTHER_PORT, Row, arrived_at, questions, rows
 

@@ -14,10 +14,10 @@ from iptsim.errors import UsageError, printable
 from iptsim.languages import json_default, message, say, sentence
 
 if TYPE_CHECKING:
+    from iptsim.addresses import Family
     from iptsim.dump.ruleset import Ruleset
     from iptsim.explanation import Explanation
     from iptsim.host import Host
-    from iptsim.packet import Family
     from iptsim.render.console import Output
 
 #: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input; a defect.

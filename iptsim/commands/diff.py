@@ -27,9 +27,9 @@ from iptsim.errors import IptsimError, printable
 from iptsim.languages import message, say
 
 if TYPE_CHECKING:
+    from iptsim.addresses import Family
     from iptsim.docker.sources.flag_changes import Change
     from iptsim.fleet import HostResult
-    from iptsim.packet import Family
     from iptsim.render.diff import Diff
 
 _EPILOG = message(

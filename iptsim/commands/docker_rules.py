@@ -41,13 +41,13 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the rules and return the exit status."""
+    from iptsim.addresses import FAMILIES
     from iptsim.docker.dockerd.rulesets import nft_table, rules_for
     from iptsim.docker.sources.files import settings_of_file
     from iptsim.docker.sources.flag_changes import changed
     from iptsim.docker.sources.host import docker_host
     from iptsim.dump.writer import dumps
     from iptsim.errors import UsageError
-    from iptsim.packet import FAMILIES
 
     host = None
     before = None if arguments.extra or arguments.noflush else settings_of_file(arguments.source)

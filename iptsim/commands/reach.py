@@ -28,9 +28,9 @@ from iptsim.errors import IptsimError, UsageError, printable
 from iptsim.languages import Message, message, say
 
 if TYPE_CHECKING:
+    from iptsim.addresses import Family
     from iptsim.fleet import HostResult
     from iptsim.host import Host
-    from iptsim.packet import Family
     from iptsim.pictures.drawing import Drawing
     from iptsim.reaching import Reaching
     from iptsim.render.sheets import Sheet

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations, zip_longest
 from typing import NamedTuple
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.extensions.constraints import Names, named
 from iptsim.host.model import Host
 from iptsim.netfilter.program import Program
-from iptsim.packet import Family
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.space import Space

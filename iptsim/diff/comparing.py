@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 
 from iptsim.address_sets import AddressSet
+from iptsim.addresses import Family
 from iptsim.diff.by_chain import (
     ChainDifference,
     chain_differences,
@@ -17,11 +18,11 @@ from iptsim.diff.by_chain import (
 )
 from iptsim.diff.concerned import concerned
 from iptsim.diff.texts import TextDifference, text_difference
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.constraints import named
 from iptsim.host.address_regions import unicast_addresses
 from iptsim.host.model import Host
-from iptsim.packet import Family
 from iptsim.sets.chains import Chains
 from iptsim.sets.differences import differences
 from iptsim.sets.fates import Fate, Fates, fates

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from iptsim.addresses import Family
 from iptsim.diff.texts import TextDifference
 from iptsim.diff.translated import Nat
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, Ruleset
-from iptsim.extensions.base import TRANSLATING
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden, HiddenTarget
+from iptsim.extensions.verdicts import TRANSLATING
 from iptsim.host.model import Host
 from iptsim.netfilter.program import Program
-from iptsim.packet import ICMP, ICMPV6, Family
+from iptsim.protocols import ICMP, ICMPV6
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.space import Space

@@ -12,10 +12,11 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.dump.words import IN_QUOTES
 from iptsim.host.model import Host
-from iptsim.packet import Family
 
 #: What may differ, the least first.
 Kind = Literal["counters", "comments", "order", "rules", "policies", "chains", "host"]

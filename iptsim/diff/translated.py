@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+from iptsim.addresses import Family
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import TRANSLATING, Translation
+from iptsim.dump.rule import Rule
 from iptsim.extensions.constraints import Ranges
+from iptsim.extensions.verdicts import TRANSLATING, Translation
 from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
-from iptsim.packet import PORT_PROTOCOLS, Family
+from iptsim.protocols import PORT_PROTOCOLS
 from iptsim.ranges import united
 from iptsim.sets.effects import Place, effects
 from iptsim.sets.landscape import Landscape

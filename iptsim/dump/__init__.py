@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iptsim.dump.reader import load, loads
-    from iptsim.dump.ruleset import Chain, Counters, Jump, Rule, Ruleset, Table
+    from iptsim.dump.rule import Counters, Jump, Rule
+    from iptsim.dump.ruleset import Chain, Ruleset, Table
     from iptsim.dump.writer import dumps, rule_text
 
 __all__ = ["Chain", "Counters", "Jump", "Rule", "Ruleset", "Table", "dumps", "load", "loads", "rule_text"]
 
-_HOMES = {"load": "reader", "loads": "reader", "dumps": "writer", "rule_text": "writer"}
+_HOMES = {
+    "load": "reader", "loads": "reader", "dumps": "writer", "rule_text": "writer",
+    "Counters": "rule", "Jump": "rule", "Rule": "rule", "Chain": "ruleset", "Ruleset": "ruleset", "Table": "ruleset",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'ruleset')}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -25,10 +25,11 @@ from iptsim.dump.options import (
 )
 from iptsim.dump.plan import BindError, Clause, Plan, Step
 from iptsim.dump.recipe import Recipe, described, expected
-from iptsim.dump.ruleset import Jump
+from iptsim.dump.rule import Jump
 from iptsim.dump.words import Word
-from iptsim.extensions.base import Extension, Match, Option, Target, quote
+from iptsim.extensions.base import Extension, Match, Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, quote
 from iptsim.extensions.parameters import ANY_PROTOCOL
 from iptsim.extensions.registry import (
     PROTOCOL_MATCHES,

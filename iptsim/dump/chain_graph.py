@@ -14,7 +14,9 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Table
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Table
 
 if TYPE_CHECKING:
     import networkx as nx

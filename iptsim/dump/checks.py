@@ -10,10 +10,13 @@ from collections.abc import Collection, Iterable
 from functools import cache, partial
 from typing import NamedTuple
 
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import ChainGraph
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Table
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Table
 from iptsim.errors import RulesetError, printable
-from iptsim.extensions.base import HOOKS, Match, Target
+from iptsim.extensions.base import Match, Target
+from iptsim.extensions.context import HOOKS
 from iptsim.extensions.parameters import format_protocol
 from iptsim.extensions.values import any_of
 from iptsim.languages import Message, Text, message, message_if

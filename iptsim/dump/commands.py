@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Iterable
 from functools import partial
 
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.edited_rules import EditedRules
 from iptsim.dump.recipe import Hint
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
+from iptsim.dump.rule import Counters, Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.extensions.registry import STANDARD, find_target
 from iptsim.extensions.values import any_of
 from iptsim.languages import Message, Text, message, message_if

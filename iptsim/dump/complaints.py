@@ -6,7 +6,8 @@ from functools import cached_property
 
 from iptsim.dump.extension_names import nearest_match, nearest_target
 from iptsim.dump.recipe import Hint
-from iptsim.dump.ruleset import DumpWarning, Rule
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import DumpWarning
 from iptsim.errors import DumpErrors, DumpSyntaxError, Span
 from iptsim.languages import Text, message, message_many
 

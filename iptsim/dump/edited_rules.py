@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex, overload
 
 if TYPE_CHECKING:
-    from iptsim.dump.ruleset import Chain, Rule, Ruleset
+    from iptsim.dump.rule import Rule
+    from iptsim.dump.ruleset import Chain, Ruleset
 
 #: After more edits than this, a plain list is faster.
 _MOST_RUNS = 32

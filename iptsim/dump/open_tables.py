@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from itertools import takewhile
 
 from iptsim.dump import commands
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.checks import Doubt, doubt, objections
 from iptsim.dump.commands import CommandError
 from iptsim.dump.complaints import Complaints
 from iptsim.dump.edited_rules import EditedRules
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Rule, Ruleset, Table
+from iptsim.dump.rule import Counters, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.dump.syntax import Line
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.registry import STANDARD

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from iptsim.extensions.base import Extension, Option
+from iptsim.extensions.base import Extension
+from iptsim.extensions.options import Option
 from iptsim.extensions.parameters import Parameters
 
 #: Long names of the options that need no extension -> their letters (xtables' original_opts).
@@ -22,6 +23,18 @@ WITH_ARGUMENT = frozenset("ADCIREPNsdpiojgmtcM")
 LISTED = frozenset("LSFZX")
 WITHOUT_ARGUMENT = frozenset("f46wWvnx0hV")
 COMMANDS = frozenset("ADCIRLSFZNXEP")
+
+
+def command_letter(action: str) -> str:
+    """Return the letter of a command: "A" for -A, --append and its abbreviations; "" if there is no such command."""
+    if not action.startswith("--"):
+        return action[1:2] if action.startswith("-") else ""
+    try:
+        found = find_long(action[2:], ())
+    except Ambiguous:
+        return ""
+    return found[1] if found is not None and isinstance(found[1], str) else ""
+
 
 #: The letters that set a field of Parameters.
 PARAMETERS: dict[str, Option] = {option.flag[1:]: option for option in Parameters.options}

@@ -13,9 +13,10 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from iptsim.dump.recipe import Hint, Misread, Recipe, is_doubtful
-from iptsim.dump.ruleset import Counters, Jump, saved
+from iptsim.dump.rule import Counters, Jump, saved
 from iptsim.dump.words import split
-from iptsim.extensions.base import Extension, Match, Option, Target
+from iptsim.extensions.base import Extension, Match, Target
+from iptsim.extensions.options import Option
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import Network
 from iptsim.languages import Text, message
@@ -261,7 +262,7 @@ class Plan:
         protocol: the protocol that the rule matches, without `!`; part of the shape.
         words: of the first line.
         ends: the source and the destination: the index of each word, and what reads it.
-        fields, names, target_name: as in :class:`iptsim.dump.ruleset.Plan`.
+        fields, names, target_name: as in :class:`iptsim.dump.rule.Plan`.
     """
 
     command: str = ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from iptsim.addresses import Family
 from iptsim.dump import commands
 from iptsim.dump.complaints import Complaints
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
@@ -18,7 +19,6 @@ from iptsim.dump.text import WANTED, clean, decode, reject_listing
 from iptsim.errors import DumpSyntaxError, Span
 from iptsim.extensions.listing import ListingForm
 from iptsim.languages import message
-from iptsim.packet import Family
 from iptsim.reading import read_file
 
 #: The number of bytes that iptables-restore reads of a line.

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from iptsim.extensions.base import Extension, Given, Match, Option, Target, Value
+from iptsim.extensions.base import Extension, Match, Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Given, Option, Value
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import NoSuchWord
 from iptsim.grammar import Malformed, check_form, pattern

@@ -8,12 +8,14 @@ from functools import partial
 
 from iptsim.dump import commands
 from iptsim.dump.binder import Binder
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.commands import CommandError
 from iptsim.dump.complaints import Complaints
 from iptsim.dump.extension_names import is_target_name, target_names
 from iptsim.dump.open_tables import Tables
 from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Plan
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, add_line
+from iptsim.dump.rule import Counters, Jump, Rule, rule_of_line
+from iptsim.dump.ruleset import Chain
 from iptsim.dump.shapes import Kind, Shapes
 from iptsim.dump.syntax import Line, counters_of, read_counters
 from iptsim.dump.words import Word, split
@@ -145,7 +147,12 @@ class RuleLines:
                     if doubted is None:
                         break
                     shape.accepted[checked] = doubted
-                rule = add_line(chain, callee, counters, source, number + 1, plan, text, begin, end - 1)
+                rules = chain.rules
+                rule = rule_of_line(
+                    chain.table, name, len(rules) + 1, callee, counters, source, number + 1, plan,
+                    text, begin, end - 1,
+                )  # fmt: skip
+                rules.append(rule)
                 if doubted:
                     tables.doubt(rule, doubted, plan.protocol)
             at, number = end, number + 1
@@ -188,7 +195,11 @@ class RuleLines:
         callee = "" if plan.jump is None else words[plan.jump]
         if plan.jump is not None and (callee not in table.chains or callee in BUILTIN_CHAINS[table.name]):
             return False
-        rule = add_line(chain, callee, counters, self.complaints.source, number, plan, line, 0, len(line))
+        rule = rule_of_line(
+            table.name, name, len(chain.rules) + 1, callee, counters, self.complaints.source, number, plan,
+            line, 0, len(line),
+        )  # fmt: skip
+        chain.rules.append(rule)
         if doubted:
             self.tables.doubt(rule, doubted, plan.protocol)
         self.known.shapes.count(Kind(plan, counters is not None))

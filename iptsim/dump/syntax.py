@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lark import Tree
 from lark.exceptions import UnexpectedInput
 
-from iptsim.dump.ruleset import Counters
+from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word, unquote
 from iptsim.errors import DumpSyntaxError, Span
 from iptsim.extensions.values import any_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset, Table
+from iptsim.dump.rule import Counters, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 
 _ZERO = Counters(0, 0)
 

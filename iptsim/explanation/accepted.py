@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iptsim.deferred import deferred
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
 from iptsim.explanation import branches
 from iptsim.explanation.authors import author_text, sent_to_text, why_text
 from iptsim.explanation.bypassed import bypassed, unseen

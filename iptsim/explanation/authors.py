@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import address_text
+from iptsim.dump.rule import Rule
 from iptsim.explanation.case import Case, port_text
 from iptsim.languages import Text, message, message_if, message_joined, message_sentence, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.maker import Role, comment_of
 from iptsim.owners.rule_owners import authorship, explains_comments, policy_role
-from iptsim.packet import address_text
 
 #: Roles of rules that show what a packet was sent to.
 _SENT_TO = frozenset({

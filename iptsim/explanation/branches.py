@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from iptsim.addresses import Family
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.explanation.reason import Reason
@@ -12,7 +13,6 @@ from iptsim.extensions.hidden import SHOW, SHOW_BOTH, SHOW_IPV6, HiddenTarget
 from iptsim.languages import Message, Text, message, message_joined, message_sentence, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision, Leg, Trace
-from iptsim.packet import Family
 
 #: The maximum number of undecided matches that a sentence names.
 _SHOWN = 3

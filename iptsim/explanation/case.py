@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import address_text, endpoint_text
+from iptsim.dump.rule import Rule
 from iptsim.extensions.parameters import format_protocol
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
@@ -15,7 +16,8 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role
-from iptsim.packet import Packet, address_text, endpoint_text, protocol_name
+from iptsim.packet import Packet
+from iptsim.protocols import protocol_name
 from iptsim.question.model import Question
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text, endpoint_text
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.listeners import namespace_at
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import TCP, address_text, endpoint_text, protocol_name
+from iptsim.protocols import TCP, protocol_name
 
 
 def delivered_text(delivered: Delivery) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from iptsim.errors import UsageError
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.languages import Text, message
 
 _VERDICTS = ("accept", "drop", "reject", "depends")

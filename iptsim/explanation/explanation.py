@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iptsim.address_sets import AddressSet
+from iptsim.addresses import address_text, is_loopback
 from iptsim.errors import printable
 from iptsim.explanation.pasted import Remark, remarks_of
 from iptsim.explanation.reasons import Reason, reason_of
@@ -18,7 +19,7 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import MATCHES, SCHEMA, Decision, FinalVerdict, Leg, Trace
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import Packet, address_text, is_loopback
+from iptsim.packet import Packet
 from iptsim.question.endpoints import Internet, Resolver
 from iptsim.question.model import Question
 from iptsim.question.options import line_of

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text
 from iptsim.explanation.case import Case
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.returning import masquerading_text, passing_by_text
 from iptsim.languages import message, message_sentences
 from iptsim.netfilter.replies import is_sent_bare
-from iptsim.packet import address_text
 
 
 def lost(case: Case, cause: Reason) -> Reason:

@@ -7,11 +7,13 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Jump, Rule
 from iptsim.explanation.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import BLOCKING, Target
+from iptsim.extensions.base import Target
 from iptsim.extensions.hidden import HiddenTarget, is_gap, may_translate
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.languages import Text, message, message_if, message_joined
 from iptsim.netfilter.trace import ACCEPTS, CONTINUES, KEEPS, Decision, Sent
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation.case import packets_text
 from iptsim.extensions.hidden import HiddenTarget
 from iptsim.host.model import Host

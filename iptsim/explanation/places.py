@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.languages import Message, message
 from iptsim.netfilter.steps import Step
 

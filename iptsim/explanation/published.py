@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text, parse_address
 from iptsim.deferred import deferred
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of
@@ -14,7 +15,8 @@ from iptsim.netfilter.steps import Step
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, protocol_name
+from iptsim.packet import Packet
+from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 
 
 def forwarded(case: Case, forward: Step) -> Reason:

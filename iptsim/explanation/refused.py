@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from iptsim.addresses import address_text
 from iptsim.deferred import deferred
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.explanation import branches
 from iptsim.explanation.advice import advice_of
 from iptsim.explanation.authors import author_advice, author_text, why_text
@@ -37,7 +38,6 @@ from iptsim.languages import (
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.docker import is_dockers, network_name
-from iptsim.packet import address_text
 from iptsim.question.model import Question
 
 

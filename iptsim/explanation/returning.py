@@ -6,11 +6,13 @@ DNAT changes only the destination: the target sees the client's own address and 
 
 from __future__ import annotations
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.addresses import address_text, endpoint_text
+from iptsim.dump.tool import tool_of
 from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, endpoint_text, protocol_name
+from iptsim.packet import Packet
+from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 
 
 def passing_by_text(request: Leg, reply: Leg) -> Text:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.addresses import address_text
+from iptsim.connection import Flow
 from iptsim.extensions.hidden import is_gap
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.packet import Flow, Packet, address_text
+from iptsim.packet import Packet
 
 
 def route_and_connection(host: Host, packet: Packet) -> Iterator[Message]:

@@ -13,7 +13,7 @@ from functools import cache
 from itertools import groupby
 from typing import Literal
 
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.languages import Message, message
 from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.steps import Step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text
 from iptsim.explanation import branches
 from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.delivery import delivered_text
@@ -9,7 +10,6 @@ from iptsim.explanation.places import place_of
 from iptsim.languages import Text, message
 from iptsim.netfilter.excerpts import unseen_tables
 from iptsim.netfilter.replies import is_sent_bare
-from iptsim.packet import address_text
 
 #: Verdicts of rules that give the packet another destination.
 _MOVING = ("DNAT", "REDIRECT", "NETMAP")

@@ -6,7 +6,7 @@ and the others name no interface. The verdict stays open; this says what it is i
 
 from __future__ import annotations
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import hides_interfaces

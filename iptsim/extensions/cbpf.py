@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from iptsim.extensions.context import Context
 from iptsim.extensions.wire import WireBytes, wire_bytes
 from iptsim.languages import Message, message
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 _ALL = 0xFFFFFFFF
 _MOST = 64

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from iptsim.connection import Connection
+from iptsim.extensions.context import Context
 from iptsim.languages import Message, Text, message
-from iptsim.packet import PARTLY_KNOWN, Connection, Context, Truth, Unknown
+from iptsim.packet import PARTLY_KNOWN
 from iptsim.partly_known import Bits, PartlyKnown, bits_of_range
+from iptsim.truth import Truth, Unknown
 
 #: The integers from a first to a last, both included; none if the first is greater than the last.
 Ranges = tuple[tuple[int, int], ...]

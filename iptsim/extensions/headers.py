@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iptsim.extensions.base import Value
 from iptsim.extensions.constraints import Field
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Value
 from iptsim.extensions.values import number_range, range_text
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Packet, Unknown
+from iptsim.packet import Packet
+from iptsim.truth import Unknown
 
 WHOLE = (0, 0xFFFFFFFF)
 #: A number of 32 bits or a range. A range that ends before it starts is valid, but empty.

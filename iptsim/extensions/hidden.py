@@ -10,13 +10,16 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import InstanceOf
 
-from iptsim.extensions.base import Match, Predicate, Status, Target, Verdict, combined, constrained
+from iptsim.extensions.base import Match, Status, Target
 from iptsim.extensions.constraints import Constraint, Masked, Several, undecided
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import DESTINATION, SOURCE
+from iptsim.extensions.predicates import Predicate, combined, constrained
 from iptsim.extensions.unknown import UnknownTarget
+from iptsim.extensions.verdicts import Verdict
 from iptsim.languages import Message, Text, message
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 #: The name of a target that represents rules that are not shown.
 GAP = "..."

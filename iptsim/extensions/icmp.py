@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, Masked
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.values import NoSuchWord, integer
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 #: Type and code by name; the code is None where a name means every code of its type.
 Names = Mapping[str, tuple[int, int | None]]

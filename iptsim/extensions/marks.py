@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Option, Target, Value
+from iptsim.extensions.base import Target
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.values import MARK, MaskedNumber, integer
 from iptsim.languages import Message, message
 from iptsim.partly_known import Mark

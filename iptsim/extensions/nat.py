@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from iptsim.extensions.base import Value
+from iptsim.addresses import address_text
+from iptsim.extensions.options import Value
 from iptsim.extensions.values import full_address, integer, port, range_text
 from iptsim.languages import message
-from iptsim.packet import ICMP, SCTP, TCP, UDP, address_text
+from iptsim.protocols import ICMP, SCTP, TCP, UDP
 
 DCCP = 33
 

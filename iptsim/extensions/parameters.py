@@ -8,12 +8,15 @@ from typing import ClassVar
 
 from pydantic import InstanceOf
 
-from iptsim.extensions.base import Match, Option, Value, quote
+from iptsim.addresses import address_text
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, Names, Pattern, equal, look, packet_field
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value, quote
 from iptsim.extensions.phrases import Phrase, join_phrases
 from iptsim.extensions.values import NETWORK, Network, NoSuchWord, in_network, integer
 from iptsim.languages import Message, Text, message, message_if
-from iptsim.packet import PROTOCOLS, Context, address_text, protocol_name
+from iptsim.protocols import PROTOCOLS, protocol_name
 
 _IFNAMSIZ = 16
 #: Protocol number of the IPv6 authentication header.

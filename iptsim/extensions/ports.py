@@ -3,13 +3,16 @@
 from functools import partial
 from typing import Any
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, combined
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, all_of, between, look, named, one_of
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import WHOLE_PORTS, listed_range
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import not_if
+from iptsim.extensions.predicates import Predicate, combined
 from iptsim.extensions.values import range_words
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 
 def _port(context: Context, field: str) -> int | Unknown | None:

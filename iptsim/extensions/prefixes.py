@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from iptsim.addresses import address_text
 from iptsim.extensions.values import integer, one_address
 from iptsim.languages import message
-from iptsim.packet import address_text
 
 _LONGEST = 64
 _ALL = (1 << 128) - 1

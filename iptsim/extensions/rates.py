@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from iptsim.extensions.base import Value
+from iptsim.extensions.options import Value
 from iptsim.languages import Message, message
 
 _SECONDS = {"day": 86400, "hour": 3600, "min": 60, "sec": 1}

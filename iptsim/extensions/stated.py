@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from iptsim.errors import UsageError
+from iptsim.extensions.context import Context
 from iptsim.languages import message
-from iptsim.packet import Context
 
 _NO = frozenset({"", "0", "no", "false", "off", "none"})
 

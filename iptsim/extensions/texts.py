@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iptsim.extensions.base import Value, quote
+from iptsim.extensions.options import Value, quote
 from iptsim.languages import Text, message
 
 

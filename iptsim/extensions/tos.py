@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from iptsim.extensions.base import Value
+from iptsim.extensions.options import Value
 from iptsim.extensions.values import NoSuchWord, integer
 from iptsim.languages import message
 

@@ -2,12 +2,15 @@
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Extension, Match, Predicate, Status, Target, Verdict, constrained
+from iptsim.extensions.base import Extension, Match, Status, Target
 from iptsim.extensions.constraints import undecided
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.values import bare
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Text, message
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 
 class _Unknown(Extension):

@@ -10,11 +10,11 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from iptsim.extensions.base import Value, quote
+from iptsim.addresses import BITS, address_text
 from iptsim.extensions.constraints import Masked
+from iptsim.extensions.options import Value, quote
 from iptsim.extensions.services import PORTS
 from iptsim.languages import Text, message, message_joined
-from iptsim.packet import BITS, address_text
 from iptsim.suggestions import did_you_mean
 
 _INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP, URG, Context, Packet
+from iptsim.extensions.context import Context
+from iptsim.packet import Packet
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP, URG
 
 GRE, DCCP, ESP, AH, IPCOMP, UDPLITE = 47, 33, 50, 51, 108, 136
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60

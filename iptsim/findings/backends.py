@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.dump.header import printed_backend, warns_of_legacy
 from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy
 from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.languages import Message, message, message_joined, message_many, message_sentences
-from iptsim.packet import Family, protocol_name
+from iptsim.protocols import protocol_name
 
 #: How a port is published on all IPv4 addresses.
 _EVERY_ADDRESS = (None, "0.0.0.0")  # noqa: S104 - only compared

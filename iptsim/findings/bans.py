@@ -7,10 +7,12 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.matches.set import Set
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
 from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose
 from iptsim.findings.examples import header
@@ -19,7 +21,7 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.variants import without_rules
 from iptsim.languages import Message, Text, message
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.protocols import protocol_name
 
 #: At most this many rules are tried.
 _TRIED = 20

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import BITS, Family, address_text, parse_address
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.values import Network
 from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import Interface, InterfaceAddress
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import BITS, Family, address_text, parse_address
 
 #: Names of interfaces that lead to guests or through a tunnel: of libvirt, LXD, LXC, Incus, Proxmox, OpenVPN,
 #: WireGuard, Tailscale, ZeroTier, pppd, and of bridges in general.

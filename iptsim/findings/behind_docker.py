@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Jump, Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import is_for_replies, packet_for
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.remedy import first_that_mends
@@ -15,7 +17,6 @@ from iptsim.findings.scene import Scene, as_shown
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family
 
 
 def late(scene: Scene) -> Iterator[Finding]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import BLOCKING
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, place
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, message_many
-from iptsim.packet import Family
 
 #: Swarm lets no tasks talk to each other there.
 _SWARM_BRIDGE = "docker_gwbridge"

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Publication, Scene
 from iptsim.findings.variants import without_rules
@@ -17,7 +19,7 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, protocol_name
+from iptsim.protocols import protocol_name
 
 #: Example network of allowed sources, for trying the remedy (RFC 6890, RFC 4193).
 _SOME_NETWORK: dict[Family, str] = {4: "198.18.0.0/24", 6: "fd00:5a5a::/64"}

@@ -10,8 +10,8 @@ from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.explanation.pasted import icmp_meaning
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause, Finding, takes_port
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished

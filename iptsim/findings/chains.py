@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from iptsim.dump.ruleset import Chain, Rule, Table, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Table
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING, DECIDING
 from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.verdicts import BLOCKING, DECIDING
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_if, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.packet import Family
 
 #: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.
 _GATES = ("INPUT", "FORWARD", "DOCKER-USER")

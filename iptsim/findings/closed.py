@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.usual import FOR_LO, is_usually_for_lo
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import hides_interfaces, is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.native_chains import (
@@ -25,7 +27,7 @@ from iptsim.findings.variants import with_usual_interfaces
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, UDP, Family
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, UDP
 from iptsim.question.internet import outside_address
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, reach

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.docker_user import CHAIN
 from iptsim.findings.examples import is_for_replies
@@ -17,7 +19,6 @@ from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family
 
 _IN_ORDER = message(
     "Rules are evaluated in order, so rules that are appended behind these have no effect. libvirt writes such rules"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.addresses import BITS, Family, address_text
+from iptsim.connection import Connection
 from iptsim.findings.behind import is_private
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
-from iptsim.packet import BITS, Connection, Family, address_text, protocol_name
+from iptsim.protocols import protocol_name
 
 
 def not_translated(scene: Scene) -> Iterator[Finding]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.dump.tool import tool_of
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_homeless
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import Grown
 from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import Family
 
 #: At most this many counters are named.
 _SHOWN = 8

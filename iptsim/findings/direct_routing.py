@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import address_text
+from iptsim.dump.rule import Rule
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
-from iptsim.packet import address_text
 
 
 def blocked(scene: Scene) -> Iterator[Finding]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.dump.ruleset import Rule, tool_of
-from iptsim.extensions.base import BLOCKING
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.scene import Scene, as_shown
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family
 
 #: The chain for rules of the administrator.
 _OWN = "DOCKER-USER"

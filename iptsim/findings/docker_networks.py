@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.addresses import BITS, Family, address_text
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
@@ -11,7 +12,6 @@ from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.docker import docker_role
-from iptsim.packet import BITS, Family, address_text
 
 #: The option of a bridge network that Docker sets (moby, daemon/libnetwork/drivers/bridge/labels.go).
 _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"

@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.sources.host import docker_host
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.failed_commands import LINES_SHOWN
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
-from iptsim.packet import Family
 
 #: The form of lines that show all rules of table filter.
 _LISTS_FILTER = re.compile(r"(?!.*commands)(?:iptables|nft|rules)\b.*\bfilter\b")

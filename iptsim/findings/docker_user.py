@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from iptsim.addresses import Family, address_text
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.dump.ruleset import Jump, Rule, Ruleset, tool_of
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING, Match
+from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER
 from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, of_rule
 from iptsim.findings.remedy import deletion, outcome
@@ -18,7 +22,6 @@ from iptsim.findings.scene import Publication, Scene
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import docker_role, is_dockers
-from iptsim.packet import Family, address_text
 
 CHAIN = "DOCKER-USER"
 #: At most this many rules are listed.

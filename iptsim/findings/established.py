@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.examples import header, states_of
@@ -12,7 +15,6 @@ from iptsim.findings.finding import SHOWN, Finding, blocked_at, of_rule, takes_p
 from iptsim.findings.native_chains import chains_of, has_only_nftables
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined
-from iptsim.packet import Family
 
 _REPLIES = {"ESTABLISHED", "RELATED"}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import BITS, Family, address_text
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
 from iptsim.extensions.values import Network
 from iptsim.findings.scene import Scene
-from iptsim.packet import BITS, PORT_PROTOCOLS, Family, address_text, protocol_name
+from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 
 
 def packet_for(scene: Scene, family: Family, rule: Rule, hook: str) -> Explanation | None:

@@ -11,7 +11,8 @@ from itertools import pairwise, product
 from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, address_text, is_loopback, parse_address
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule
@@ -20,7 +21,7 @@ from iptsim.host.address_regions import every_public_address, public_addresses
 from iptsim.host.routing_tables import routes_of
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
-from iptsim.packet import TCP, UDP, Family, address_text, is_loopback, parse_address, protocol_name
+from iptsim.protocols import TCP, UDP, protocol_name
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, Reaching, reach
 from iptsim.reaching.traffic import Traffic

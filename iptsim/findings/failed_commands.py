@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FailedCommand
 from iptsim.languages import message
-from iptsim.packet import Family
 
 #: At most this many lines of a log are named.
 LINES_SHOWN = 3

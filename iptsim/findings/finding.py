@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.codes import CODES, Severity
 from iptsim.host.pasted import Before
 from iptsim.languages import (
@@ -26,7 +28,6 @@ from iptsim.languages import (
     message_sentences,
 )
 from iptsim.netfilter.steps import Skipped, Step
-from iptsim.packet import Family
 from iptsim.question.options import explain_options, line_of
 from iptsim.shown import Framed, Shown
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.findings.examples import states_of
@@ -13,7 +15,7 @@ from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
-from iptsim.packet import ICMP, Family
+from iptsim.protocols import ICMP
 
 
 def limited(scene: Scene) -> Iterator[Finding]:

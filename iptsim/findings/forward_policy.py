@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, tool_of
+from iptsim.addresses import Family, parse_address
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Jump
+from iptsim.dump.ruleset import Chain
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import (
     SOME_GUEST,
     Behind,
@@ -27,7 +31,6 @@ from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, parse_address
 
 #: Represents the forwarded traffic of others, where the source does not show the host's interfaces.
 _ANYBODY: dict[Family, Behind] = {4: Behind("tun0", SOME_GUEST[4]), 6: Behind("tun0", SOME_GUEST[6])}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.addresses import Family, address_text
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.host_traffic import TUNNEL
@@ -18,7 +19,6 @@ from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.docker_defaults import DOCKER0
 from iptsim.languages import Message, message, message_sentences
-from iptsim.packet import Family, address_text
 
 _MASQUERADING = ("MASQUERADE", "SNAT", "NETMAP")
 

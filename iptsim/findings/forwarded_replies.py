@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.addresses import Family
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Finding, of_policy, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
-from iptsim.packet import Family
 
 _STATES = "-m conntrack --ctstate RELATED,ESTABLISHED"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.findings.examples import header
@@ -13,7 +15,6 @@ from iptsim.findings.remedy import deletion, outcome
 from iptsim.findings.scene import Scene
 from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.languages import message
-from iptsim.packet import Family, address_text
 
 
 def twice(scene: Scene) -> Iterator[Finding]:

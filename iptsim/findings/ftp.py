@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.targets.ct import Ct
 from iptsim.extensions.targets.dnat import Dnat
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Finding, filtered_at, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
-from iptsim.packet import TCP, Family
+from iptsim.protocols import TCP
 
 #: The kernel parameter that lets helpers be used without a rule.
 _AUTOMATIC = "net.netfilter.nf_conntrack_helper"

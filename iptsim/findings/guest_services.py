@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.addresses import Family
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import Behind, ask_from, networks_behind
 from iptsim.findings.finding import Evidence, Finding, blocked_at, of_policy, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Text, message, message_sentences
-from iptsim.packet import UDP, Family
+from iptsim.protocols import UDP
 
 #: Bridges on which libvirt, LXD, Incus and LXC run dnsmasq, and Podman (not on its default network) aardvark-dns.
 _SERVED = re.compile(r"(virbr|lxdbr|incusbr|lxcbr)[0-9]+|podman[1-9][0-9]*")

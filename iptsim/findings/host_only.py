@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from iptsim.dump.ruleset import Rule, tool_of
-from iptsim.extensions.base import BLOCKING
+from iptsim.addresses import Family, is_loopback
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.extensions.hidden import hides_interfaces
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import TCP, UDP, Family, is_loopback
+from iptsim.protocols import TCP, UDP
 
 
 def blocked_ports(scene: Scene) -> Iterator[Finding]:

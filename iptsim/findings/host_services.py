@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.addresses import BITS, Family, address_text
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_CONTAINER
 from iptsim.findings.finding import SHOWN, Finding, filtered_at
@@ -14,7 +15,6 @@ from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import Message, message, message_joined
-from iptsim.packet import BITS, Family, address_text
 
 
 def closed_to_containers(scene: Scene) -> Iterator[Finding]:

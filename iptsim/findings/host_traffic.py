@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from iptsim.dump.ruleset import Rule, Ruleset, tool_of
+from iptsim.addresses import Family, is_loopback, is_multicast
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import HiddenAddress
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.bypassed_firewalls import of_step
 from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
@@ -18,7 +21,6 @@ from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.packet import Family, is_loopback, is_multicast
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import TRANSLATING
+from iptsim.extensions.verdicts import TRANSLATING
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
@@ -17,7 +19,6 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.host.namespace import Interface
 from iptsim.languages import message, message_joined, message_many
-from iptsim.packet import Family
 
 #: Names of network cards (systemd.net-naming-scheme(7), and the kernel's own): interfaces that do not come and go.
 CARD = re.compile(r"(?:eth|en[opsx]|eno|wlan|wl[opsx])[\w.]*\+?")

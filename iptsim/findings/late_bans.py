@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Jump, Rule, tool_of
+from iptsim.addresses import BITS, Family
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule, place_of_chain, uses
 from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.scene import Scene
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
 from iptsim.languages import Message, message, message_sentences
-from iptsim.packet import BITS, Family
 
 #: Names of sets and chains that hold banned addresses.
 _BANS = re.compile(r"f2b|fail2ban|crowdsec|(?:^|[-_])bans?(?:$|[-_])|banned", re.IGNORECASE)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.mark import Mark
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Message, Text, message
-from iptsim.packet import Family
 
 _TABLES = ("raw", "nat", "filter", "security")
 #: A rule of nftables that sets bits of the mark.

@@ -10,7 +10,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.pasted import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.languages import Message, message, message_joined, message_many
-from iptsim.packet import protocol_name
+from iptsim.protocols import protocol_name
 
 
 def own_loopback(scene: Scene) -> Iterator[Finding]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.port_forwards import forwards
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, address_text
 
 
 def masked(scene: Scene) -> Iterator[Finding]:

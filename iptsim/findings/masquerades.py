@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
@@ -15,7 +17,6 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family
 
 _TRANSLATING = ("MASQUERADE", "SNAT")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Cause, Finding, Mended
 from iptsim.findings.remedy import mends
 from iptsim.findings.scene import Scene

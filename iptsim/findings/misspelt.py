@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
-from iptsim.packet import Family
 
 #: What the kernel, udev and usual programs call interfaces, before the number.
 _KINDS = re.compile(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, blocked_at, of_rule
 from iptsim.findings.scene import Scene
@@ -12,7 +14,6 @@ from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
-from iptsim.packet import Family
 
 
 def has_only_nftables(scene: Scene, family: Family) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import states_of
 from iptsim.findings.finding import Evidence, Finding, are_unshown, filtered_at, of_policy, of_rule, uses
 from iptsim.findings.guest_services import decider_in_input
@@ -15,7 +16,7 @@ from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, message_joined
-from iptsim.packet import ICMPV6
+from iptsim.protocols import ICMPV6
 
 #: ICMPv6 types of neighbour discovery (RFC 4861): what asks for an address of the host, and the reply to its own query.
 _SOLICITATION, _ADVERTISEMENT = 135, 136

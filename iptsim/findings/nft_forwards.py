@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, address_text, is_loopback
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.dnat import Dnat
@@ -27,7 +28,6 @@ from iptsim.findings.translated import arrives, leads_to_loopback
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
-from iptsim.packet import Family, address_text, is_loopback
 
 
 def to_loopback(scene: Scene) -> Iterator[Finding]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.chains import BLOCKING_WORDS, logs_only_finding
 from iptsim.findings.examples import packet_for
@@ -14,7 +15,6 @@ from iptsim.findings.native_chains import blocked_by_chain, chains_of, evidence_
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.nft_chains import NftChain, NftListed
 from iptsim.languages import message
-from iptsim.packet import Family
 
 _HOOKS = {"input": "INPUT", "forward": "FORWARD", "output": "OUTPUT"}
 _QUOTED = re.compile(r'"[^"]*"')

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.native_chains import (
@@ -21,7 +22,6 @@ from iptsim.findings.replies import opens_port, reply_blocked
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
-from iptsim.packet import Family
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = (("tcp", 80), ("tcp", 443), ("udp", 53))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
 from iptsim.findings.behind import Behind, ask_outside, networks_behind, other_machine
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.native_chains import chains_of, has_only_nftables
@@ -12,7 +13,6 @@ from iptsim.findings.remedy import outcome
 from iptsim.findings.replies import leaves_private, private_source
 from iptsim.findings.scene import Scene
 from iptsim.host.nft_chains import NftChain
-from iptsim.packet import Family, address_text
 
 
 def not_masqueraded(scene: Scene) -> Iterator[Finding]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
+from iptsim.addresses import Family
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.extensions.constraints import Names
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.native_chains import handle_of, has_only_nftables
@@ -15,7 +17,6 @@ from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import Message, message
 from iptsim.netfilter.program import Program
-from iptsim.packet import Family
 from iptsim.sets.chains import Chains
 from iptsim.sets.engines import MOST_NODES
 from iptsim.sets.space import Space, TooManyNodesError

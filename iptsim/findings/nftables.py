@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.addresses import Family, address_text
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.bypassed_firewalls import of_step
 from iptsim.findings.finding import Evidence, Finding
@@ -15,7 +16,7 @@ from iptsim.findings.scene import Publication, Scene, place
 from iptsim.host.containers import Network
 from iptsim.languages import Message, message
 from iptsim.netfilter.steps import Step
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.protocols import protocol_name
 
 #: A placeholder for the interface of a network behind the host, where the source shows none.
 _UNKNOWN = "INTERFACE"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iptsim.dump.ruleset import Rule, tool_of
-from iptsim.extensions.base import BLOCKING
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.extensions.hidden import is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import SHOWN, Finding, of_policy, of_rule
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
 from iptsim.languages import Message, message
-from iptsim.packet import Family
 
 #: At least this many rules for single ports show that somebody meant to block all others.
 _RULES = 3

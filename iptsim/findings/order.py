@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
+from iptsim.addresses import Family, address_text
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.dump.ruleset import Chain, Jump, Rule, tool_of
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING, TRANSLATING
 from iptsim.extensions.hidden import hides_interfaces
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import LOGS
 from iptsim.findings.examples import packet_for
@@ -19,7 +22,6 @@ from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_many
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import Family, address_text
 
 
 def behind_final_rule(scene: Scene) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 
+from iptsim.addresses import Family, address_text, is_link_local
 from iptsim.docker.model.addressing import free_in_pools
 from iptsim.errors import CaptureError
 from iptsim.findings.finding import SHOWN, Evidence, Finding
@@ -14,7 +15,6 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.members import Prefix
 from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message, message_joined
-from iptsim.packet import Family, address_text, is_link_local
 
 
 def with_other_networks(scene: Scene) -> Iterator[Finding]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import tool_of
-from iptsim.extensions.base import BLOCKING
+from iptsim.addresses import Family
+from iptsim.dump.tool import tool_of
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.namespace import Interface
 from iptsim.languages import message, message_joined
-from iptsim.packet import Family
 
 _CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 

@@ -7,12 +7,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import TRANSLATING
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.targets.dnat import Dnat
+from iptsim.extensions.verdicts import TRANSLATING
 from iptsim.findings.finding import SHOWN, Evidence, Finding, is_readdressed, of_rule, uses
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
@@ -21,7 +23,7 @@ from iptsim.host import fib
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
+from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 
 
 class Forward(NamedTuple):

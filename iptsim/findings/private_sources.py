@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.docker_user import CHAIN
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined
-from iptsim.packet import Family, address_text
 
 #: The private networks of RFC 1918, address and prefix length.
 _PRIVATE = ((0x0A000000, 8), (0xAC100000, 12), (0xC0A80000, 16))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings.bypassed_firewalls import of_step
@@ -14,7 +15,7 @@ from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
 from iptsim.languages import Text, message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
-from iptsim.packet import TCP, Family, address_text, protocol_name
+from iptsim.protocols import TCP, protocol_name
 
 
 def unreachable_ports(scene: Scene) -> Iterator[Finding]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import BLOCKING, Match
+from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, message
-from iptsim.packet import Family
 
 
 def inverted(scene: Scene) -> Iterator[Finding]:

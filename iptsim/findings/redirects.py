@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family, address_text, is_loopback, is_multicast
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden, hides_interfaces
@@ -19,7 +21,6 @@ from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, address_text, is_loopback, is_multicast
 
 _HTTPS = 443
 #: A user ID that no program of the host has.

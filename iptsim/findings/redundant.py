@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from iptsim.addresses import Family
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Chain, Rule, tool_of
-from iptsim.extensions.base import DECIDING, ENDING, Target
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.dump.tool import tool_of
+from iptsim.extensions.base import Target
 from iptsim.extensions.hidden import Hidden, is_gap
+from iptsim.extensions.verdicts import DECIDING, ENDING
 from iptsim.findings.finding import Finding, are_unshown, numbers_of, of_rule
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, Text, message, message_joined, message_many
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.packet import Family
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.summaries import RuleSets
 from iptsim.sets.traffic import Traffic

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import message, message_many
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.protocols import protocol_name
 
 #: Matches that say nothing about where a packet goes.
 _ANY_DESTINATION = ("conntrack", "state", "comment", "limit", "")

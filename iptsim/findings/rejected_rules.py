@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from iptsim.addresses import Family
 from iptsim.dump import loads
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.extension_names import target_names
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation.places import place_of
 from iptsim.extensions.registry import find_target
@@ -19,7 +22,6 @@ from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
-from iptsim.packet import Family
 from iptsim.suggestions import is_slip, nearest
 
 #: Options of commands that list rules, and of those that change some.

@@ -6,16 +6,17 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from iptsim.addresses import Family
 from iptsim.asking import follow
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import Hidden, is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
-from iptsim.packet import Family
 
 #: What a shell changes in the double quotes of iptables-save, such as those of a comment.
 _CHANGED = re.compile(r"\\'|[$`]|!\S")

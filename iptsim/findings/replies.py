@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Rule, tool_of
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import HiddenTarget, hides_interfaces
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import ask_outside, is_private, lans_behind, networks_behind
 from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
@@ -17,7 +20,7 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import ICMP, ICMPV6, Family, address_text
+from iptsim.protocols import ICMP, ICMPV6
 
 
 def dropped_in_input(scene: Scene) -> Iterator[Finding]:

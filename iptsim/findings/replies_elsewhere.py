@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from iptsim.addresses import BITS, Family, address_text
 from iptsim.dump.ruleset import Ruleset
 from iptsim.findings.behind import is_private
 from iptsim.findings.finding import Evidence, Finding
@@ -18,7 +19,6 @@ from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message
-from iptsim.packet import BITS, Family, address_text
 
 
 def by_tunnel(scene: Scene) -> Iterator[Finding]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
+from iptsim.addresses import address_text
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, message
-from iptsim.packet import address_text
 
 _STRICT = 1
 

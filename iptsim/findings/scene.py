@@ -7,10 +7,12 @@ from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
 
+from iptsim.addresses import Family, address_text, is_loopback, parse_address
 from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.chain_graph import ChainGraph, Node
-from iptsim.dump.ruleset import Rule, Ruleset, Table
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Names
@@ -26,7 +28,7 @@ from iptsim.languages import Text, message
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.owners.docker import is_dockers
-from iptsim.packet import Family, address_text, is_loopback, parse_address, protocol_name
+from iptsim.protocols import protocol_name
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.sets.boxes import Boxes

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import second_address
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
@@ -14,7 +15,7 @@ from iptsim.host.kube_services import NFT_TABLE
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import PORT_PROTOCOLS, Family, protocol_name
+from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 
 _BLOCKING = frozenset({"REJECT", "DROP", "KUBE-MARK-DROP"})
 #: The chains of kube-proxy's nftables mode with services without endpoints, by a hook that leads to them.

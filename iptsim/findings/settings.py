@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_CONTAINER, SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Evidence, Finding, of_rule

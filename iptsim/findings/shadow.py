@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden, is_gap
@@ -22,7 +25,6 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.owners.docker import is_dockers
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import Family
 from iptsim.sets.space import TooManyNodesError
 from iptsim.sets.traffic import DeadReason, DeadRule, Traffic
 

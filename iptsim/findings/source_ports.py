@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import second_address
 from iptsim.findings.examples import header, is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.rule_owners import rulesets_of
-from iptsim.packet import TCP, UDP, Family, protocol_name
+from iptsim.protocols import TCP, UDP, protocol_name
 
 #: A port of the host that hardly any rule is for, and a source port that none names.
 _ANY_PORT, _OTHER = 9999, 40000

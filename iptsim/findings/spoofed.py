@@ -13,6 +13,7 @@ from itertools import product
 from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet, union
+from iptsim.addresses import Family
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import shortened
@@ -21,7 +22,7 @@ from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.address_regions import sources_behind, unicast_addresses
 from iptsim.languages import Message, message
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, Family
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP
 from iptsim.reaching.ends import own_addresses
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.packets import PacketSet

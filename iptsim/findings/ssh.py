@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.findings.finding import takes_port
 from iptsim.findings.scene import Scene
-from iptsim.packet import TCP
+from iptsim.protocols import TCP
 
 #: The port that sshd listens on, unless it is configured otherwise.
 USUAL = 22

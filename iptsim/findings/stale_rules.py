@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_many
 from iptsim.owners.docker import docker_role
-from iptsim.packet import Family, address_text
 
 
 def stale(scene: Scene) -> Iterator[Finding]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
-from iptsim.packet import TCP, Family
+from iptsim.protocols import TCP
 
 _SSH = 22
 _TRANSLATING = ("DNAT", "REDIRECT")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family, address_text, is_loopback
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.base import BLOCKING
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.targets.redirect import Redirect
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Evidence, Finding, of_rule, takes_port, uses
@@ -19,7 +21,6 @@ from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.packet import Family, address_text, is_loopback
 
 
 def to_loopback(scene: Scene) -> Iterator[Finding]:

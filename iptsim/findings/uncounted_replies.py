@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import networks_behind, second_address
 from iptsim.findings.examples import is_for_replies, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import Text, message, message_many, message_sentences
-from iptsim.packet import Family
 
 
 def none_counted(scene: Scene) -> Iterator[Finding]:

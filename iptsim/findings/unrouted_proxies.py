@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.targets.tproxy import ToProxy, Tproxy
 from iptsim.findings.behind import SOME_GUEST
@@ -13,7 +14,6 @@ from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.rule_owners import rulesets_of
-from iptsim.packet import Family
 
 _LO = "lo"
 #: A packet is sent from at most this many interfaces.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from iptsim.addresses import Family
 from iptsim.dump import loads
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table, tool_of
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
+from iptsim.dump.tool import tool_of
 from iptsim.explanation.usual import is_usually_for_lo
 from iptsim.extensions.hidden import hides_interfaces, is_gap
 from iptsim.findings.nft_commands import after_nft
 from iptsim.host.model import Host
-from iptsim.packet import Family
 
 
 def without_rules(name: str, ruleset: Ruleset) -> Ruleset:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, tool_of
+from iptsim.addresses import BITS, Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import DECIDING
 from iptsim.extensions.hidden import is_homeless
 from iptsim.extensions.targets.dnat import Dnat
+from iptsim.extensions.verdicts import DECIDING
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
-from iptsim.packet import BITS, Family, address_text
 
 
 def in_input(scene: Scene) -> Iterator[Finding]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.host.pasted import FirewalldZone
 from iptsim.languages import message, message_joined
-from iptsim.packet import Family, address_text
 
 
 def senders_elsewhere(scene: Scene) -> Iterator[Finding]:

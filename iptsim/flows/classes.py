@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from iptsim.addresses import address_text
 from iptsim.errors import IptsimError
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.flows.cuts import COLUMNS, Cuts
@@ -23,7 +24,7 @@ from iptsim.flows.twins import as_twin, is_example
 from iptsim.flows.vectors import NONE, VectorChain
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import Packet, address_text
+from iptsim.packet import Packet
 from iptsim.question.model import Question
 
 #: Columns whose value may be another field of the question.

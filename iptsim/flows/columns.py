@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from iptsim.addresses import parse_address
 from iptsim.flows.cuts import Cuts, Kinds
 from iptsim.flows.vectors import NONE
-from iptsim.packet import parse_address
 
 #: The columns of a record's ends: addresses, or the names of endpoints.
 _ENDS = (("src", "from"), ("dst", "to"))

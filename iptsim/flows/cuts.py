@@ -15,6 +15,7 @@ from ipaddress import ip_network
 from random import Random
 from typing import NamedTuple
 
+from iptsim.addresses import BITS, FAMILIES, Family, parse_address
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match, Target
@@ -26,7 +27,6 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.host.routing_tables import hops
 from iptsim.netfilter.chain_index import WIDTHS, ranges_of
-from iptsim.packet import BITS, FAMILIES, Family, parse_address
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.internet import outside_address
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import Constraint, Several
 from iptsim.extensions.matches.conntrack import FLOW_PORTS
 from iptsim.extensions.nat import NatRange
+from iptsim.extensions.predicates import Predicate
 from iptsim.flows.cuts import COLUMNS, has_gaps
 
 #: Whether a condition has the same result for all packets of a coarse class that took the same path so far ("same"),

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iptsim.extensions.base import Target
+from iptsim.extensions.context import Context
 from iptsim.flows.cuts import COLUMNS, SOLICITED, Cuts
 from iptsim.flows.evenness import is_even, kind_of
 from iptsim.flows.vectors import Numbers, VectorChain
 from iptsim.netfilter.chain_index import indexed
 from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.prepared import Condition, Prepared
-from iptsim.packet import Context, Packet, Unknown
+from iptsim.packet import Packet
+from iptsim.truth import Unknown
 
 Rows = NDArray[np.int64]
 #: The kinds of some rows: the name of a column and the rows -> their numbers.

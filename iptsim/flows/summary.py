@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from iptsim.extensions.base import BLOCKING
+from iptsim.addresses import FAMILIES
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.flows.classes import Answer
 from iptsim.flows.columns import Records
 from iptsim.flows.deciding import Part
 from iptsim.host.model import Host
-from iptsim.packet import FAMILIES
 
 SCHEMA = "iptsim.flows/1"
 #: How many of the addresses that are blocked most often are counted, and how many are shown.

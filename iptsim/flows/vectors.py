@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from iptsim.addresses import Family
 from iptsim.flows.cuts import COLUMNS, SOLICITED, Cuts, Kinds
 from iptsim.netfilter.chain_index import WIDTHS, indexed, ranges_of
 from iptsim.netfilter.chain_rules import ChainRules
-from iptsim.packet import Family
 
 #: The kind of an address or a port that a record does not give.
 NONE = -1

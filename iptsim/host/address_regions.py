@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.address_sets import AddressSet, Span
+from iptsim.addresses import Family
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import hops, routes_of
-from iptsim.packet import Family
 
 #: Addresses of private networks.
 _PRIVATE: dict[Family, AddressSet] = {

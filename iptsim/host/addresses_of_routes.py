@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from iptsim.addresses import BITS, Family, address_text, is_link_local
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress, Namespace, Route
 from iptsim.languages import message
-from iptsim.packet import BITS, Family, address_text, is_link_local
 
 
 def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from iptsim.addresses import Family
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host import infer
@@ -18,7 +19,6 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress, Namespace
 from iptsim.host.nft_hints import hinted
 from iptsim.languages import message
-from iptsim.packet import Family
 from iptsim.reading import read_file
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from iptsim.addresses import Family
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host import docker_inspect, dockerd_options, infer, iproute
@@ -34,7 +35,6 @@ from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_hints import hinted, hinted_chains
 from iptsim.host.sockets import read_listeners
 from iptsim.languages import Text, message
-from iptsim.packet import Family
 from iptsim.reading import JsonFault, parse_json
 
 T = TypeVar("T")

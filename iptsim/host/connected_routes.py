@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.addresses import BITS, Family
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, RouteType, prefix_mask
-from iptsim.packet import BITS, Family
 
 #: Metric of the IPv6 routes that the kernel adds automatically (IP6_RT_PRIO_ADDRCONF).
 KERNEL_METRIC = 256

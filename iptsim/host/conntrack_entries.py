@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from iptsim.addresses import parse_address
+from iptsim.connection import Connection, Direction, Flow, Zone
 from iptsim.errors import UsageError
 from iptsim.host.model import ConntrackEntry
 from iptsim.languages import message, text_of
-from iptsim.packet import PROTOCOLS, TCP, Connection, Direction, Flow, Zone, parse_address
+from iptsim.protocols import PROTOCOLS, TCP
 from iptsim.reading import brief
 
 #: Words of a conntrack line that are not flags.

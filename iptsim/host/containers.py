@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from pydantic import Field, field_validator
 
+from iptsim.addresses import Family, address_text
 from iptsim.errors import printable
 from iptsim.host.frozen import Frozen
 from iptsim.host.namespace import Namespace, Prefixed, check_prefix_length, prefix_mask
-from iptsim.packet import Family, address_text
 
 
 class Endpoint(Frozen):

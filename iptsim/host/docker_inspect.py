@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from iptsim.addresses import FAMILIES, Family, address_text, parse_address
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Link, Network, PublishedPort, Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.foreign import Foreign, Number
 from iptsim.host.iproute import prefix
 from iptsim.host.namespace import prefix_mask
-from iptsim.packet import FAMILIES, PROTOCOLS, Family, address_text, parse_address
+from iptsim.protocols import PROTOCOLS
 
 #: How Docker writes "all host addresses".
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from iptsim.addresses import Family
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host.files import read_source
 from iptsim.languages import message
-from iptsim.packet import Family
 
 
 def read_dump(

@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
+from iptsim.addresses import BITS
 from iptsim.dump.chain_graph import ChainGraph
-from iptsim.dump.ruleset import Plan, Rule, Ruleset
-from iptsim.extensions.base import BLOCKING
+from iptsim.dump.rule import Plan, Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.targets.dnat import Snat
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host.containers import PublishedPort
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, NFT_TABLE, OWN_BRIDGES
 from iptsim.host.members import (
@@ -31,7 +33,6 @@ from iptsim.host.members import (
 from iptsim.host.namespace import prefix_mask
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nft_rulesets import ruleset_of
-from iptsim.packet import BITS
 
 _KUBERNETES = re.compile(r"KUBE-|cali-|CNI-")
 #: Chains that dockerd creates.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from iptsim.addresses import Family, is_multicast
 from iptsim.host.namespace import Namespace, NextHop, Route, RoutingRule
 from iptsim.host.routing_policy import fitting, own_rules, suppressed
 from iptsim.host.routing_tables import LOCAL_AND_MAIN, Flow, Found, hops, needs_device, tables_of
 from iptsim.host.source_address import select_source
-from iptsim.packet import Family, is_multicast
 
 LIMITED_BROADCAST = 0xFFFFFFFF
 #: The number of lookups cached per namespace.

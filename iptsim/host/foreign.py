@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
+from iptsim.addresses import Family, parse_address
 from iptsim.host.namespace import check_interface_name, check_prefix_length
 from iptsim.languages import Text, marked, message, message_of, text_of
-from iptsim.packet import Family, parse_address
 from iptsim.reading import brief
 
 E = TypeVar("E")

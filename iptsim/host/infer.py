@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
+from iptsim.addresses import Family, address_text
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, DOCKER0, guessed_subnet
@@ -22,7 +23,6 @@ from iptsim.host.routing_tables import hops
 from iptsim.host.unknown_parameters import assume_parameters
 from iptsim.host.wiring import wire
 from iptsim.languages import Message, message, message_joined
-from iptsim.packet import Family, address_text
 
 #: Files that list containers or other guests.
 INSPECT_FILES = frozenset({"docker-inspect.json", "podman-inspect.json"})

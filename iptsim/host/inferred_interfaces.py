@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from iptsim.addresses import Family, address_text, is_link_local
 from iptsim.host.addresses_of_routes import addresses_of_routes, assume_addresses, last_free_address
 from iptsim.host.evidence import BRIDGE, Evidence
 from iptsim.host.members import Member, Prefix
@@ -11,7 +12,6 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, Route, prefix_mask
 from iptsim.host.wiring import LOOPBACK
 from iptsim.languages import Message, message, message_joined
-from iptsim.packet import Family, address_text, is_link_local
 
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast, get_args
 
+from iptsim.addresses import BITS, Family, parse_address
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.foreign import (
     FAMILIES,
@@ -33,7 +34,7 @@ from iptsim.host.namespace import (
     check_prefix_length,
 )
 from iptsim.languages import message
-from iptsim.packet import BITS, PROTOCOLS, Family, parse_address
+from iptsim.protocols import PROTOCOLS
 from iptsim.reading import brief
 
 #: Names that ip gives to values of the TOS byte (/etc/iproute2/rt_dsfield).

@@ -14,12 +14,13 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from iptsim.address_sets import AddressSet
+from iptsim.addresses import BITS, Family, parse_address
 from iptsim.extensions.matches.icmp import NAMES
 from iptsim.extensions.matches.icmp6 import NAMES as NAMES6
 from iptsim.host.model import IpSet
 from iptsim.host.namespace import prefix_mask
 from iptsim.languages import message
-from iptsim.packet import BITS, ICMP, ICMPV6, PROTOCOLS, Family, parse_address
+from iptsim.protocols import ICMP, ICMPV6, PROTOCOLS
 
 #: The parts of an element that are addresses.
 ADDRESSES = frozenset({"ip", "net"})

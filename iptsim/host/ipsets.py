@@ -11,25 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from iptsim.address_sets import AddressSet, union
+from iptsim.addresses import BITS, Family, parse_address
+from iptsim.extensions.context import Context
 from iptsim.host.ipset_members import ADDRESSES, RANGE_LIMIT, Members
 from iptsim.host.model import IpSet
 from iptsim.host.namespace import check_prefix_length, prefix_mask
 from iptsim.languages import message, text_of
-from iptsim.packet import (
-    BITS,
-    ICMP,
-    ICMPV6,
-    SCTP,
-    TCP,
-    UDP,
-    Context,
-    Family,
-    Packet,
-    Truth,
-    Unknown,
-    parse_address,
-)
+from iptsim.packet import Packet
+from iptsim.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from iptsim.reading import brief
+from iptsim.truth import Truth, Unknown
 
 UDPLITE = 136
 #: Protocols of which an element has the port (ip_set_get_ip_port).

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Rule
 from iptsim.errors import UsageError
 from iptsim.host.model import Host
 from iptsim.host.nft_chains import NftRule
 from iptsim.languages import Message, message_if
-from iptsim.packet import PROTOCOLS, Family, address_text
+from iptsim.protocols import PROTOCOLS
 
 #: The comment of a rule for a service port: "NAMESPACE/NAME:PORT_NAME", and what the rule is for.
 SERVICE = re.compile(r"(?P<service>[a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?):?(?: (?P<rest>.*))?")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import BITS, Family, address_text
+from iptsim.dump.rule import Rule
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.extensions.parameters import Parameters
@@ -12,7 +13,6 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network, prefix_length
 from iptsim.host.containers import PublishedPort
 from iptsim.host.namespace import prefix_mask
-from iptsim.packet import BITS, Family, address_text
 
 
 class Prefix(NamedTuple):

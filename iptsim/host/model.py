@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
+from iptsim.addresses import Family
+from iptsim.connection import Connection
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import printable
 from iptsim.host.containers import Container, Endpoint, Network
@@ -17,7 +19,6 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.frozen import Frozen
 from iptsim.host.namespace import Interface, Namespace
 from iptsim.languages import Text
-from iptsim.packet import Connection, Family
 from iptsim.shown import Pictured, made
 
 if TYPE_CHECKING:

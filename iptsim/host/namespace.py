@@ -1,7 +1,7 @@
 """A network namespace as data: its interfaces, routes, neighbours, sockets, and base chains of nftables.
 
 Small parts are frozen pydantic models; a :class:`Namespace` is a plain dataclass that a reader fills. Addresses are
-integers with a separate family, as in :mod:`iptsim.packet`. Names follow ip(8).
+integers with a separate family, as in :mod:`iptsim.addresses`. Names follow ip(8).
 """
 
 import re
@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from iptsim.addresses import BITS, Family, parse_address
 from iptsim.host.frozen import Frozen
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.languages import message
-from iptsim.packet import BITS, Family, parse_address
 from iptsim.reading import brief
 
 InterfaceKind = Literal[

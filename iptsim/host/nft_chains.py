@@ -5,8 +5,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import InstanceOf
 
+from iptsim.addresses import Family
 from iptsim.host.frozen import Frozen
-from iptsim.packet import Family
 
 #: What an nftables base chain could do to a packet: drop it, reject it, rewrite it, or affect later rules.
 NftEffect = Literal["drop", "reject", "change"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from iptsim.packet import Family
+from iptsim.addresses import Family
 
 _ALL = 0xFFFFFFFF
 _BITS = 32

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.host.nft_chains import NftProxy
 from iptsim.host.nft_connection import (
     ARRIVING,
@@ -56,7 +57,6 @@ from iptsim.host.nft_values import (
     shown,
     spans,
 )
-from iptsim.packet import Family
 
 #: What iptables takes for all protocols.
 _ALL_PROTOCOLS = frozenset({"0", "all", "ip"})

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.host.nft_header_fields import Alternatives
 from iptsim.host.nft_names import all_named, bits_named
 from iptsim.host.nft_values import address
-from iptsim.packet import Family
 
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
 #: What `ct original` and `ct reply` compare, by the options of iptables.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from iptsim.addresses import Family
 from iptsim.host.nft_changes import dscp_option, ecn_bits
 from iptsim.host.nft_names import bits_named
-from iptsim.packet import Family
 
 #: Flags of TCP that iptables knows.
 IPTABLES_FLAGS = frozenset({"fin", "syn", "rst", "psh", "ack", "urg"})

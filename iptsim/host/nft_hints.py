@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from iptsim.addresses import Family
 from iptsim.dump.ruleset import Ruleset
 from iptsim.host.docker_defaults import NFT_TABLE
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.nft_chains import ALL_EFFECTS, NftChain, NftEffect, NftRuleset
-from iptsim.packet import Family
 
 #: The note of iptables-save about a table that it cannot show (iptables 1.8, xtables-save.c).
 _INCOMPATIBLE = re.compile(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from iptsim.extensions.base import quote
+from iptsim.extensions.options import quote
 from iptsim.host.nft_connection import ARRIVING, each
 from iptsim.host.nft_header_fields import Alternatives
 

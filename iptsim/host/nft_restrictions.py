@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
-from iptsim.packet import Family
+from iptsim.addresses import Family
 
 #: The address families of protocols that only one of them has.
 FAMILIES: dict[str, Family] = {"icmp": 4, "icmpv6": 6, "ip": 4, "ip6": 6}

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
+from iptsim.addresses import Family
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.nft_chains import NftProxy, NftRule
 from iptsim.host.nft_changes import header_change, mark_change
@@ -37,7 +38,6 @@ from iptsim.host.nft_values import (
     may_overlap,
     plain,
 )
-from iptsim.packet import Family
 
 #: The statement of a pasted text for rules that it does not show.
 GAP = "gap"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from iptsim.addresses import Family
 from iptsim.dump import loads
-from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget, rules_not_shown
 from iptsim.host.nft_chains import NftChain, NftRule
 from iptsim.languages import Message, message
-from iptsim.packet import Family
 
 #: Conditions that match depending on the packets before.
 _COUNTS = ("ct count", "limit", "meter", "quota")

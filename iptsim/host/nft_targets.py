@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from iptsim.extensions.base import quote
+from iptsim.addresses import Family
+from iptsim.extensions.options import quote
 from iptsim.host.nft_names import reject_reason
-from iptsim.packet import Family
 
 COMMENT = "-m comment --comment"
 #: The most characters of a comment of iptables (XT_MAX_COMMENT_LEN).

@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from iptsim.extensions.services import PORTS
-from iptsim.packet import protocol_name
+from iptsim.protocols import protocol_name
 
 #: The most ports in one `-m multiport`, as a range counts as two of its 15.
 _PORTS = 7

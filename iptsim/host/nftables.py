@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
-from iptsim.extensions.base import HOOKS as IPTABLES_HOOKS
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS, priority_of
+from iptsim.dump.ruleset import Ruleset
+from iptsim.extensions.context import HOOKS as IPTABLES_HOOKS
 from iptsim.host.foreign import Foreign
 from iptsim.host.nft_chains import (
     ALL_EFFECTS,
@@ -27,7 +29,6 @@ from iptsim.host.nft_connection import BRIDGE, OF_IP
 from iptsim.host.nft_rules import GAP, Translator, gap_of
 from iptsim.host.nft_text import rule_text
 from iptsim.host.nft_values import gives_limits, keys_of
-from iptsim.packet import Family
 
 #: Statements that neither end a packet's path through the hooks nor change it for later rules.
 _HARMLESS = frozenset({

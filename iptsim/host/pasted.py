@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from iptsim.addresses import Family
 from iptsim.languages import Text, message_if
-from iptsim.packet import Family
 
 #: The forms of texts that list routes.
 _ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 route",)}

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.addresses import address_text
 from iptsim.host.namespace import Namespace, RoutingRule, prefix_mask
 from iptsim.host.routing_tables import TOS_MASK, Flow, Found
 from iptsim.languages import Message, Text, message, message_joined
-from iptsim.packet import address_text, protocol_name
+from iptsim.protocols import protocol_name
 
 #: The kernel's default policy rules, as (priority, table).
 DEFAULT_RULES: dict[int, tuple[tuple[int, str], ...]] = {

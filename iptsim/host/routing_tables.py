@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from iptsim.addresses import Family, is_link_local, is_multicast
 from iptsim.host.connected_routes import connected_routes
 from iptsim.host.namespace import Namespace, NextHop, Route, prefix_mask
-from iptsim.packet import Family, is_link_local, is_multicast
 
 #: Bits of the TOS that IPv4 routes and rules compare (IPTOS_RT_MASK).
 TOS_MASK = 0x1C

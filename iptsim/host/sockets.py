@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from iptsim.addresses import parse_address
 from iptsim.dump.words import IN_QUOTES
 from iptsim.host.namespace import Listener
 from iptsim.languages import message, text_of
-from iptsim.packet import TCP, UDP, parse_address
+from iptsim.protocols import TCP, UDP
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}
 #: Other types of sockets that ss lists.

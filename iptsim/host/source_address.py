@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv6Network
 
+from iptsim.addresses import BITS, Family, is_link_local, is_multicast
 from iptsim.host.containers import Subnet
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace
-from iptsim.packet import BITS, Family, is_link_local, is_multicast
 
 #: The kernel's numbers of IPv4 scopes; a smaller number means a wider scope.
 SCOPES4 = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from iptsim.addresses import BITS, FAMILIES, Family
 from iptsim.host.connected_routes import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, Network, Subnet
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, prefix_mask
-from iptsim.packet import BITS, FAMILIES, Family
 
 LOOPBACK = Interface(
     name="lo",

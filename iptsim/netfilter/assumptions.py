@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import Jump, Rule, Ruleset
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.registry import extension_names, find_match, find_target

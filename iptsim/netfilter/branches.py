@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from iptsim.addresses import address_text
+from iptsim.connection import Connection
 from iptsim.languages import Text, message
 from iptsim.netfilter import replies
 from iptsim.netfilter.choices import Choices
@@ -16,7 +18,7 @@ from iptsim.netfilter.run import Run
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import FinalVerdict, Leg, Trace
 from iptsim.netfilter.watch import Watch
-from iptsim.packet import Connection, address_text, is_icmp_error
+from iptsim.packet import is_icmp_error
 from iptsim.question.model import Question
 from iptsim.question.start import Start
 from iptsim.question.tracking import quote_of, tracking_of

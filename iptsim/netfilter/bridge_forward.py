@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from iptsim.addresses import address_text
+from iptsim.extensions.context import Context
 from iptsim.host.namespace import Interface
 from iptsim.languages import message
 from iptsim.netfilter import hooks
@@ -20,7 +22,7 @@ from iptsim.netfilter.nftables import pass_bridge
 from iptsim.netfilter.outcome import Outcome, handed_over
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.surroundings import Neighbour
-from iptsim.packet import Context, Packet, address_text
+from iptsim.packet import Packet
 
 #: How many bytes a frame may exceed the MTU of the port that it leaves by: a VLAN tag (is_skb_forwardable).
 _SPARE = 4

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from iptsim.extensions.context import Context
 from iptsim.host.namespace import Interface
 from iptsim.languages import message
 from iptsim.netfilter import hooks
@@ -25,7 +26,8 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_bridge
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import route_input, route_output
-from iptsim.packet import ICMPV6, Context, Packet
+from iptsim.packet import Packet
+from iptsim.protocols import ICMPV6
 
 
 class HandedUp(NamedTuple):

@@ -5,6 +5,8 @@ Sources: net/bridge/br_fdb.c, net/bridge/br_input.c, and measurements.
 
 from __future__ import annotations
 
+from iptsim.addresses import Family, address_text
+from iptsim.extensions.context import Context
 from iptsim.host import fib
 from iptsim.host.namespace import BRIDGE_NF, Interface
 from iptsim.languages import message
@@ -12,7 +14,8 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_bridge, pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.surroundings import Neighbour
-from iptsim.packet import Context, Family, Packet, Unknown, address_text
+from iptsim.packet import Packet
+from iptsim.truth import Unknown
 
 
 def is_bridge(kernel: Kernel, name: str) -> bool:

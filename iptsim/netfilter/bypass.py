@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text
 from iptsim.host.containers import Network
 from iptsim.host.model import Host
 from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.steps import Delivery, Step
-from iptsim.packet import Packet, address_text
+from iptsim.packet import Packet
 
 #: Drivers whose containers reach each other and the outside without the host's rules.
 BYPASSING_DRIVERS = frozenset({"macvlan", "ipvlan", "overlay"})

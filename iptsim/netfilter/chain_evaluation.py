@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from iptsim.dump.ruleset import Chain
 from iptsim.errors import RulesetError
-from iptsim.extensions.base import Translation, Verdict
+from iptsim.extensions.context import Context
+from iptsim.extensions.verdicts import Translation, Verdict
 from iptsim.languages import message
 from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.hooks import IptablesChain
@@ -18,7 +19,6 @@ from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.rule_evaluation import add_step, apply, matches
 from iptsim.netfilter.steps import Step
-from iptsim.packet import Context
 
 _ACCEPTED, _DROPPED = Verdict("ACCEPT"), Verdict("DROP")
 

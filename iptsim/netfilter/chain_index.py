@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from iptsim.extensions.constraints import Constraint, Masked, Ranges, membership
+from iptsim.extensions.context import Context
 from iptsim.netfilter.prepared import Prepared
-from iptsim.packet import Context, Unknown
 from iptsim.partly_known import PartlyKnown
 from iptsim.ranges import complement, within
+from iptsim.truth import Unknown
 
 #: The fields that are indexed; reading one consults the default of the same name, and nothing else.
 _INDEXED = frozenset({

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from iptsim.dump.edited_rules import EditedRules
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
+from iptsim.extensions.context import Context
 from iptsim.netfilter.chain_index import ChainIndex
 from iptsim.netfilter.prepared import Prepared
-from iptsim.packet import Context
 
 #: A shorter chain is faster without an index; a longer one gets one after this many evaluations per rule.
 _INDEX_FROM, _INDEX_AFTER = 24, 3

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.extensions.values import MaskedNumber
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import MATCHES, Decision, Sent
-from iptsim.packet import Unknown
 from iptsim.partly_known import Bits, Mark
+from iptsim.truth import Unknown
 
 
 class Choices:

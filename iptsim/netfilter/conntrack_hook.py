@@ -6,6 +6,8 @@ net/ipv4/netfilter/nf_defrag_ipv4.c, net/ipv6/netfilter/nf_conntrack_reasm.c, an
 
 from __future__ import annotations
 
+from iptsim.connection import NO_ZONE, ZONE_OF_MARK, State
+from iptsim.extensions.context import Context
 from iptsim.extensions.values import MaskedNumber
 from iptsim.extensions.wire import UDPLITE
 from iptsim.languages import message
@@ -13,16 +15,9 @@ from iptsim.netfilter import conntrack, hooks, tcp_states
 from iptsim.netfilter.hooks import Hook
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
-from iptsim.packet import (
-    NO_ZONE,
-    TCP,
-    ZONE_OF_MARK,
-    Context,
-    Packet,
-    State,
-    is_icmp_error,
-)
+from iptsim.packet import Packet, is_icmp_error
 from iptsim.partly_known import some_mark
+from iptsim.protocols import TCP
 from iptsim.question.quoted import find_quoted
 
 #: Protocol number of the IPv6 fragment header, and its length in bytes.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from iptsim.addresses import Family, address_text, endpoint_text, is_loopback, parse_address
 from iptsim.dump.ruleset import Ruleset
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
@@ -16,15 +17,8 @@ from iptsim.languages import Text, message
 from iptsim.netfilter.excerpts import WHOLE, unseen_tables
 from iptsim.netfilter.missing_nat import has_proxy, published_ports
 from iptsim.netfilter.steps import Delivery
-from iptsim.packet import (
-    Family,
-    Unknown,
-    address_text,
-    endpoint_text,
-    is_loopback,
-    parse_address,
-    protocol_name,
-)
+from iptsim.protocols import protocol_name
+from iptsim.truth import Unknown
 
 #: Programs that connect to the container of a published port; ss prints 15 characters of a name.
 PROXIES = ("docker-proxy", "rootlesskit")

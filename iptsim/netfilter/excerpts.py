@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.hidden import SHOW, SHOW_IPV6, is_gap
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from iptsim.extensions.context import Context
 from iptsim.host.nft_chains import NftChain
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.kernel import Kernel
-from iptsim.packet import Context
 
 #: Addresses that every receiver takes for its own.
 _LOOPBACK = {4: routing.LOOPBACK4, 6: range(1, 2)}

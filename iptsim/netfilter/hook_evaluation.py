@@ -5,6 +5,7 @@ Sources: nf_hook_slow (net/netfilter/core.c), net/ipv4/netfilter.c, and measurem
 
 from __future__ import annotations
 
+from iptsim.extensions.context import Context
 from iptsim.netfilter import conntrack_hook, hooks
 from iptsim.netfilter.chain_evaluation import evaluate
 from iptsim.netfilter.hook_order import in_order
@@ -15,7 +16,6 @@ from iptsim.netfilter.nat_hook import pass_nat
 from iptsim.netfilter.nftables import pass_chain
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import reroute, route_key
-from iptsim.packet import Context
 
 
 def pass_hook(kernel: Kernel, context: Context, name: str) -> Outcome | None:

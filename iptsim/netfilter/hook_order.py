@@ -8,7 +8,7 @@ from typing import TypeVar
 from iptsim.languages import message
 from iptsim.netfilter.hooks import IptablesChain, Registered
 from iptsim.netfilter.kernel import Kernel
-from iptsim.packet import Unknown
+from iptsim.truth import Unknown
 
 _T = TypeVar("_T", bound=Registered)
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain as chained
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
-from iptsim.dump.ruleset import Chain, priority_of
+from iptsim.dump.builtin_chains import priority_of
+from iptsim.dump.ruleset import Chain
 from iptsim.host.nft_chains import NftChain, NftRuleset
 from iptsim.netfilter.program import Program
 

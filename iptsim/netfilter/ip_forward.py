@@ -5,6 +5,8 @@ Sources: ip_forward (net/ipv4/ip_forward.c), ip6_forward (net/ipv6/ip6_output.c)
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text, is_link_local
+from iptsim.extensions.context import Context
 from iptsim.languages import message
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.conntrack_hook import confirm
@@ -13,7 +15,6 @@ from iptsim.netfilter.ip_transmit import transmit
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.mtu import drop_too_big, is_too_big
 from iptsim.netfilter.outcome import Outcome
-from iptsim.packet import Context, address_text, is_link_local
 
 
 def forward(kernel: Kernel, context: Context, decision: routing.Decision) -> Outcome:

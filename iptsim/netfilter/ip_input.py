@@ -5,6 +5,8 @@ Sources: ip_rcv and ip_rcv_finish (net/ipv4/ip_input.c), ip6_rcv_core (net/ipv6/
 
 from __future__ import annotations
 
+from iptsim.addresses import Family, address_text, is_multicast
+from iptsim.extensions.context import Context
 from iptsim.host import fib
 from iptsim.host.namespace import Interface
 from iptsim.host.routing_policy import own_rules
@@ -20,7 +22,7 @@ from iptsim.netfilter.local_delivery import deliver, is_joined
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, route_input
-from iptsim.packet import Context, Family, Packet, address_text, is_multicast
+from iptsim.packet import Packet
 
 
 def receive(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from iptsim.addresses import address_text
+from iptsim.extensions.context import Context
 from iptsim.host import fib
 from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks, routing
@@ -20,7 +22,8 @@ from iptsim.netfilter.mtu import drop_too_big, is_too_big
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, refused_output, route_output
-from iptsim.packet import TCP, Context, Packet, address_text
+from iptsim.packet import Packet
+from iptsim.protocols import TCP
 
 
 def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True, echoes: bool = False) -> Outcome:

@@ -5,6 +5,8 @@ Sources: ip_finish_output2 (net/ipv4/ip_output.c), net/bridge/br_device.c.
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text
+from iptsim.extensions.context import Context
 from iptsim.languages import message
 from iptsim.netfilter.bridge_forward import transmit as transmit_on_bridge
 from iptsim.netfilter.bridge_ports import is_bridge
@@ -12,7 +14,6 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome, handed_over
 from iptsim.netfilter.steps import Delivery
-from iptsim.packet import Context, address_text
 
 
 def transmit(kernel: Kernel, context: Context, gateway: int | None) -> Outcome:

@@ -10,9 +10,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from iptsim.connection import Connection, State
 from iptsim.dump.ruleset import Chain
 from iptsim.errors import WalkLimitError
-from iptsim.extensions.base import Translation
+from iptsim.extensions.context import Context
+from iptsim.extensions.verdicts import Translation
 from iptsim.host.fib import RouteResult
 from iptsim.host.model import Host
 from iptsim.host.namespace import RoutingRule
@@ -27,7 +29,7 @@ from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.watch import Watch
-from iptsim.packet import Connection, Context, Packet, State
+from iptsim.packet import Packet
 
 #: The maximum number of rules evaluated for one question, over all branches.
 RULE_LIMIT = 5_000_000

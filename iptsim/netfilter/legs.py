@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text, endpoint_text
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
 from iptsim.languages import message
@@ -13,7 +14,7 @@ from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send, send_from
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.trace import Leg, Sent
-from iptsim.packet import Packet, address_text, endpoint_text
+from iptsim.packet import Packet
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.places import OnHost, Outside
 

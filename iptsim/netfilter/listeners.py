@@ -8,7 +8,8 @@ from iptsim.host.sockets import find_listener
 from iptsim.languages import Text, message
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import ACK, SYN, TCP, UDP, Packet
+from iptsim.packet import Packet
+from iptsim.protocols import ACK, SYN, TCP, UDP
 from iptsim.question.model import Question
 
 

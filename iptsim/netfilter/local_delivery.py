@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from iptsim.extensions.context import Context
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.conntrack_hook import confirm
 from iptsim.netfilter.hook_evaluation import pass_hook
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.steps import Delivery
-from iptsim.packet import Context, Packet
+from iptsim.packet import Packet
 
 
 def deliver(kernel: Kernel, context: Context) -> Outcome:

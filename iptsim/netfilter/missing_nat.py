@@ -10,24 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule, Ruleset
-from iptsim.extensions.base import Translation
+from iptsim.addresses import Family, endpoint_text, is_loopback
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
+from iptsim.extensions.context import Context
+from iptsim.extensions.verdicts import Translation
 from iptsim.host import fib
 from iptsim.host.docker_defaults import DOCKER0
 from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.excerpts import WHOLE, unseen_chains, unseen_tables
-from iptsim.packet import (
-    PROTOCOLS,
-    Context,
-    Family,
-    Packet,
-    Unknown,
-    endpoint_text,
-    is_loopback,
-    protocol_name,
-)
+from iptsim.packet import Packet
+from iptsim.protocols import PROTOCOLS, protocol_name
+from iptsim.truth import Unknown
 
 #: At most this many containers are considered as the target of one packet.
 _MOST = 8

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.addresses import address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
+from iptsim.extensions.context import Context
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.excerpts import WHOLE, unseen_tables
-from iptsim.packet import Context, Unknown, address_text
+from iptsim.truth import Unknown
 
 
 class Block(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
-from iptsim.packet import Packet, Unknown
+from iptsim.packet import Packet
+from iptsim.truth import Unknown
 
 
 def is_too_big(kernel: Kernel, packet: Packet, mtu: int | None) -> bool:

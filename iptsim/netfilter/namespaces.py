@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
@@ -15,7 +16,6 @@ from iptsim.netfilter.excerpts import unseen_tables
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.nft_program import program_of
 from iptsim.netfilter.program import Program
-from iptsim.packet import FAMILIES, Family
 
 
 class Namespaces:

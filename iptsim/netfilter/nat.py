@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.extensions.base import Translation
+from iptsim.addresses import Family
+from iptsim.connection import Connection, Flow
 from iptsim.extensions.jhash import jhash_words
+from iptsim.extensions.verdicts import Translation
 from iptsim.extensions.wire import GRE
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Family, Flow, Packet
+from iptsim.packet import Packet
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS
 
 _GRE_HEADER, _GRE_VERSIONS = 8, (0, 1)
 

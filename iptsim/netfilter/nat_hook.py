@@ -5,6 +5,8 @@ Source: nf_nat_inet_fn and nf_nat_icmp_reply_translation (net/netfilter/nf_nat_c
 
 from __future__ import annotations
 
+from iptsim.connection import Connection
+from iptsim.extensions.context import Context
 from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks, nat
 from iptsim.netfilter.chain_evaluation import evaluate
@@ -15,7 +17,8 @@ from iptsim.netfilter.missing_nat import services, unseen_forwardings
 from iptsim.netfilter.nftables import pass_chain
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.translation import translate
-from iptsim.packet import Connection, Context, Unknown, is_icmp_error
+from iptsim.packet import is_icmp_error
+from iptsim.truth import Unknown
 
 _ANY_CHAIN = Unknown(
     message("whether the host has a nat chain that no file shows"), message("table nat in the dump")

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from iptsim.addresses import Family
 from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.netfilter.program import Program
-from iptsim.packet import Family
 
 
 class NftProgram(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from iptsim.extensions.context import Context
 from iptsim.host.nft_chains import NftChain, NftEffect
 from iptsim.languages import Text, message
 from iptsim.netfilter.chain_evaluation import evaluate_chain
@@ -17,7 +18,7 @@ from iptsim.netfilter.nft_program import NftProgram, program_of
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import FinalVerdict
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 #: The name that decides every chain at once, as in `--assume nftables=yes`.
 MODULE = "nftables"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from iptsim.extensions.context import Context
 from iptsim.host.containers import Container
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import FinalVerdict
-from iptsim.packet import Context, Packet
+from iptsim.packet import Packet
 
 
 @dataclass(slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from iptsim.connection import Connection, State
 from iptsim.languages import Text, message
 from iptsim.netfilter.legs import legs_of
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send
-from iptsim.packet import SYN, TCP, Connection, State
+from iptsim.protocols import SYN, TCP
 from iptsim.question.tracking import ESTABLISHED, unknown_connection_mark
 
 

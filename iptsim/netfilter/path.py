@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.netfilter.steps import Step
 
 MoveKind = Literal["enter", "call", "goto", "return", "done"]

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from iptsim.dump.ruleset import Jump, Rule
-from iptsim.extensions.base import Predicate, Target
-from iptsim.packet import Context, Truth
+from iptsim.dump.rule import Jump, Rule
+from iptsim.extensions.base import Target
+from iptsim.extensions.context import Context
+from iptsim.extensions.predicates import Predicate
+from iptsim.truth import Truth
 
 
 @dataclass(slots=True)

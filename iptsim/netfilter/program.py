@@ -6,18 +6,23 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 
+from iptsim.addresses import FAMILIES
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import ChainGraph, Node
 from iptsim.dump.checks import legal_graph
 from iptsim.dump.edited_rules import Changes, EditedRules, changes
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
-from iptsim.extensions.base import Extension, Match, Predicate, Target
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset
+from iptsim.extensions.base import Extension, Match, Target
 from iptsim.extensions.constraints import unsteady
+from iptsim.extensions.context import Context
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.registry import find_match, find_target
 from iptsim.languages import message
 from iptsim.netfilter import conntrack
 from iptsim.netfilter.chain_rules import ChainRules, EditedChainRules
 from iptsim.netfilter.prepared import Condition, Prepared
-from iptsim.packet import FAMILIES, Context, Truth, Unknown
+from iptsim.truth import Truth, Unknown
 
 
 def _passed_by(rule: Rule) -> Condition:

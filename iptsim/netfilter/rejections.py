@@ -5,11 +5,14 @@ Sources: net/ipv4/netfilter/nf_reject_ipv4.c, net/ipv6/netfilter/nf_reject_ipv6.
 
 from __future__ import annotations
 
+from iptsim.addresses import is_link_local
+from iptsim.extensions.context import Context
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source_address import select_source
 from iptsim.netfilter import hooks
-from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_error, is_link_local
+from iptsim.packet import Packet, is_icmp_error
+from iptsim.protocols import ACK, ICMP, ICMPV6, RST, TCP
 
 #: What an ICMP error keeps of the rejected packet's TOS (IPTOS_TOS_MASK), and its own precedence (icmp_send).
 _TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from iptsim.addresses import is_multicast
 from iptsim.host.model import Host
 from iptsim.netfilter.trace import Leg
-from iptsim.packet import (
-    ACK,
-    ICMP,
-    ICMP_REPLIES,
-    ICMPV6,
-    MSS_OPTION,
-    RST,
-    SYN,
-    TCP,
-    UDP,
-    Packet,
-    is_multicast,
-    syn_options,
-    usual_length,
-)
+from iptsim.packet import Packet, syn_options, usual_length
+from iptsim.protocols import ACK, ICMP, ICMP_REPLIES, ICMPV6, MSS_OPTION, RST, SYN, TCP, UDP
 
 _BROADCAST = 0xFFFFFFFF
 

@@ -5,6 +5,8 @@ Sources: ip_route_output_key_hash_rcu and ip_route_me_harder (net/ipv4/route.c, 
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text
+from iptsim.extensions.context import Context
 from iptsim.extensions.values import MaskedNumber
 from iptsim.host import fib
 from iptsim.host.namespace import REFUSING
@@ -13,8 +15,9 @@ from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter import routing
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
-from iptsim.packet import Context, Packet, Unknown, address_text
+from iptsim.packet import Packet
 from iptsim.partly_known import Mark, some_mark
+from iptsim.truth import Unknown
 
 #: The fields that routing depends on and OUTPUT may change: source, destination, mark, TOS.
 RouteKey = tuple[int, int, Mark, int]

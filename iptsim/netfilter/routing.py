@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from iptsim.addresses import is_multicast
 from iptsim.host import fib
 from iptsim.host.namespace import REFUSING, Namespace
 from iptsim.host.routing_policy import conditions, names_no_table_of_its_own
 from iptsim.languages import Text, message
-from iptsim.packet import Packet, is_multicast
+from iptsim.packet import Packet
 from iptsim.partly_known import some_mark
 
 LOOPBACK4 = range(0x7F000000, 0x80000000)

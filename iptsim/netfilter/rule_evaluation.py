@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import Target, Translation, Verdict
+from iptsim.addresses import address_text
+from iptsim.dump.rule import Rule
+from iptsim.extensions.base import Target
+from iptsim.extensions.context import Context
 from iptsim.extensions.hidden import may_translate
+from iptsim.extensions.verdicts import Translation, Verdict
 from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.hidden_nat import is_filtered, source_matters
@@ -15,8 +18,8 @@ from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.trace import ACCEPTS, CONTINUES, KEEPS, MATCHES
 from iptsim.netfilter.translation import translate
-from iptsim.packet import Context, Unknown, address_text
 from iptsim.partly_known import known_mark
+from iptsim.truth import Unknown
 
 #: Packet fields that a target may change and that are worth showing.
 _SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "secmark")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text
 from iptsim.host import fib
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
@@ -13,7 +14,8 @@ from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
-from iptsim.packet import ICMP, Packet, address_text
+from iptsim.packet import Packet
+from iptsim.protocols import ICMP
 from iptsim.question.places import InContainer, OnHost, Origin, Outside
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import parse_address
+from iptsim.dump.rule import Rule
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text
-from iptsim.packet import Packet, parse_address
+from iptsim.packet import Packet
 
 
 @dataclass(slots=True)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, address_text
+from iptsim.connection import Connection, State
+from iptsim.dump.rule import Rule
+from iptsim.extensions.context import Context
 from iptsim.host import fib
 from iptsim.host.containers import Container
 from iptsim.host.model import Host, IpSet
 from iptsim.host.namespace import Namespace
 from iptsim.host.routing_policy import own_rules
-from iptsim.packet import Connection, Context, Family, Packet, State, Truth, Unknown, address_text
+from iptsim.packet import Packet
 from iptsim.partly_known import Bits, some_mark
 from iptsim.question.model import Question
+from iptsim.truth import Truth, Unknown
 
 if TYPE_CHECKING:
     from iptsim.host.ipset_members import Members
@@ -44,7 +48,7 @@ class Neighbour:
 
 
 class World:
-    """What the rules of one namespace depend on; implements :class:`iptsim.packet.Surroundings`."""
+    """What the rules of one namespace depend on; implements :class:`iptsim.extensions.context.Surroundings`."""
 
     def __init__(
         self,

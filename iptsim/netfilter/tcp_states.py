@@ -6,7 +6,8 @@ numbers are assumed to be in the window.
 
 from __future__ import annotations
 
-from iptsim.packet import ACK, FIN, RST, SYN, URG, Direction
+from iptsim.connection import Direction
+from iptsim.protocols import ACK, FIN, RST, SYN, URG
 
 #: Before the first packet of a connection.
 NONE = "NONE"

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import address_text
+from iptsim.dump.rule import Rule
 from iptsim.errors import printable
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text, message
 from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.steps import Delivery, Skipped, Step
-from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
+from iptsim.packet import Packet
 from iptsim.partly_known import known_mark
+from iptsim.protocols import PORT_PROTOCOLS, TCP, TCP_FLAGS, protocol_name
 from iptsim.shown import Framed
+from iptsim.truth import Unknown
 
 SCHEMA = "iptsim.trace/1"
 FinalVerdict = Literal["ACCEPT", "DROP", "REJECT", "DEPENDS"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from iptsim.extensions.base import Translation
+from iptsim.extensions.context import Context
+from iptsim.extensions.verdicts import Translation
 from iptsim.host.source_address import facing_address, select_source
 from iptsim.netfilter import hooks, nat
 from iptsim.netfilter.kernel import Kernel
-from iptsim.packet import Context
 
 
 def translate(kernel: Kernel, context: Context, wanted: Translation) -> bool:

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from operator import is_
 from typing import Any
 
-from iptsim.dump.ruleset import Ruleset, tool_of
+from iptsim.addresses import FAMILIES, Family
+from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.tool import tool_of
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_many
 from iptsim.netfilter.assumptions import check_assumption
@@ -21,7 +23,6 @@ from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.watch import Side, Watch
 from iptsim.netfilter.way_back import address_of_bridge, with_way_back
-from iptsim.packet import FAMILIES, Family
 from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
 from iptsim.question.places import Outside

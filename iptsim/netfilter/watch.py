@@ -13,14 +13,15 @@ from itertools import chain, takewhile
 from typing import Literal
 
 from iptsim.address_sets import AddressSet, union
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import BITS, Family, address_text
+from iptsim.dump.rule import Rule
 from iptsim.extensions.constraints import Constraint, Masked
+from iptsim.extensions.context import Context
 from iptsim.host.address_regions import private_addresses, public_addresses, region_of
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.prepared import Condition, Prepared
-from iptsim.packet import BITS, Context, Family, address_text
 
 Side = Literal["src", "dst"]
 #: The maximum number of rules that a sentence names.

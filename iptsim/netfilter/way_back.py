@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from iptsim.addresses import BITS, address_text
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.connected_routes import CONNECTED
@@ -11,7 +12,7 @@ from iptsim.host.docker_defaults import OWN_BRIDGES, guessed_subnet
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route
 from iptsim.languages import message
-from iptsim.packet import BITS, Packet, address_text
+from iptsim.packet import Packet
 from iptsim.question.internet import outside_address
 from iptsim.question.places import Outside
 from iptsim.question.start import Start

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from iptsim.dump.ruleset import Chain, Rule
-from iptsim.extensions.base import BLOCKING
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Ruleset
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.host.model import Host
 from iptsim.owners.maker import Identity, Maker, Scope
 

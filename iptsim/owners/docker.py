@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import lru_cache
 
+from iptsim.addresses import Family, address_text
 from iptsim.docker.dockerd import nft_templates
 from iptsim.docker.dockerd.recognition import is_dockers as is_written_by_dockerd
 from iptsim.docker.dockerd.recognition import template_of
 from iptsim.docker.dockerd.templates import RuleTemplate
-from iptsim.dump.ruleset import Jump, Rule
+from iptsim.dump.rule import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network as Prefix
 from iptsim.host.containers import Container
@@ -20,7 +21,7 @@ from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Identity, Maker, Role, Scope
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.protocols import protocol_name
 
 
 def is_dockers(rule: Rule, host: Host | None = None) -> bool:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 
-from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import BLOCKING, HOOKS, TRANSLATING
+from iptsim.dump.rule import Rule
+from iptsim.extensions.context import HOOKS
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.host.kube_services import NFT_TABLE, nft_service
 from iptsim.languages import message
 from iptsim.owners.kubernetes import (

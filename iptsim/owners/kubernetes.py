@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.host.kube_services import SERVICE
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, single, without_comment

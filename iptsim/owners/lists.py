@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.host.model import Host
 from iptsim.owners.maker import option_of, single
 from iptsim.owners.rule_owners import authorship, rulesets_of

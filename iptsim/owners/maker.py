@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from iptsim.dump.ruleset import Chain, Rule, Ruleset
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.dump.words import IN_QUOTES
 from iptsim.host.model import Host
 from iptsim.languages import Message

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, option_of, port_of, without_comment
 

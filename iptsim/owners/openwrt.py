@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, without_comment
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.host.model import Host
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.owners.chain_owners import BUILTIN, all_makers, owners_of, scope_of
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role, Scope
-from iptsim.packet import Family
 
 
 def authorship(rule: Rule, host: Host | None = None) -> tuple[str, Role | None]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection
 from itertools import permutations
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, without_comment
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
-from iptsim.dump.ruleset import Chain, Rule
-from iptsim.extensions.base import DECIDING
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.extensions.verdicts import DECIDING
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, single, without_comment
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, without_comment
 

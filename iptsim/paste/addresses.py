@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from iptsim.addresses import Family, parse_address
 from iptsim.extensions.hidden import SHOW, Hidden, HiddenAddress
 from iptsim.extensions.values import NETWORK
 from iptsim.languages import Message, message
-from iptsim.packet import Family, parse_address
 
 _ANYWHERE = frozenset({"anywhere", "0.0.0.0/0", "::/0", "default", "0/0"})
 #: Names in the usual /etc/hosts and /etc/networks, which iptables prints without -n.

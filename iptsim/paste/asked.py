@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+from iptsim.addresses import address_text, is_loopback
 from iptsim.extensions.values import Network
 from iptsim.host.address_regions import every_public_address
 from iptsim.host.containers import Subnet
@@ -14,7 +15,6 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.host.pasted import OwnLoopback, UnresolvedName
 from iptsim.languages import message
-from iptsim.packet import address_text, is_loopback
 from iptsim.paste.addresses import is_localhost
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Listed, Resolver

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from iptsim.addresses import Family, parse_address
 from iptsim.dump.ruleset import Ruleset
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.namespace import InterfaceAddress
-from iptsim.packet import Family, parse_address
 from iptsim.paste.callers import callers
 from iptsim.paste.forms import complaints
 from iptsim.paste.logged_addresses import ADDRESS

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from iptsim.addresses import parse_address
 from iptsim.host.containers import Network
 from iptsim.host.docker_defaults import DOCKER0, default_subnet
 from iptsim.host.members import Prefix
 from iptsim.host.model import Host
 from iptsim.languages import message
-from iptsim.packet import parse_address
 from iptsim.paste.docker_interfaces import stand_in
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Ask

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from iptsim.addresses import Family
 from iptsim.dump.binder import Binder
 from iptsim.dump.extension_names import target_names
 from iptsim.dump.plan import BindError, Bound, Plan
@@ -16,7 +17,6 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import SPELLINGS
 from iptsim.extensions.unknown import UnknownMatch
 from iptsim.languages import Text, message
-from iptsim.packet import Family
 from iptsim.paste.addresses import address_option
 from iptsim.paste.listed import REMARK
 from iptsim.paste.pieces import made_words

@@ -9,8 +9,8 @@ from typing import Any
 
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.model import Host
-from iptsim.packet import protocol_name
 from iptsim.paste.pieces import Listed, Settings
+from iptsim.protocols import protocol_name
 
 #: A container of a service: project, service and number, joined by dashes (Compose 2) or underscores.
 _OF_COMPOSE = re.compile(r"(?P<first>[^-_]+)(?P<joint>[-_]).+(?P=joint)\d+")

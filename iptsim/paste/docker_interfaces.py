@@ -11,16 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from iptsim.addresses import BITS, Family, address_text, parse_address
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.dump.reader import loads
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.extensions.hidden import Hidden, hides_interfaces
 from iptsim.extensions.values import Network, bare
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0, default_subnet
 from iptsim.host.docker_engine import Generation
 from iptsim.host.members import Prefix
 from iptsim.host.namespace import prefix_mask
-from iptsim.packet import BITS, Family, address_text, parse_address
 
 _MASQUERADED = re.compile(r"-s (\S+) -j MASQUERADE")
 _INTERFACE = re.compile(r"(?:! )?-[io] \{bridge\} ?")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import FAMILIES
 from iptsim.docker.dockerd.rulesets import nft_table
 from iptsim.docker.model.settings import DockerHost
 from iptsim.host.docker_defaults import NFT_TABLE
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nftables import RulesetEntry, read_nftables
-from iptsim.packet import FAMILIES
 from iptsim.paste.forms import nft
 from iptsim.paste.lines import lines_of
 from iptsim.paste.pieces import Facts

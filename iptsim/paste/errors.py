@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from iptsim.addresses import Family
 from iptsim.host.pasted import RefusedCommand
-from iptsim.packet import Family
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import prompt_of
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.extensions.hidden import GAP, SHOW, Hidden, HiddenEnd, HiddenTarget, is_gap, rules_not_shown
 from iptsim.extensions.parameters import Parameters
 from iptsim.languages import Message, message

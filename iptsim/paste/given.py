@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from iptsim.addresses import Family, parse_address
 from iptsim.host import fib, iproute
 from iptsim.host.foreign import RouteEntry, RuleEntry
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, RoutingRule
 from iptsim.host.routing_policy import DEFAULT_RULES
 from iptsim.languages import message
-from iptsim.packet import Family, parse_address
 from iptsim.paste.forms.iproute import route_entry, rule_entry
 from iptsim.paste.interfaces import kind_of
 from iptsim.paste.lines import Line

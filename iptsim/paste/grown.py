@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from iptsim.dump.ruleset import Rule, Ruleset, Table
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset, Table
 from iptsim.extensions.hidden import is_gap
 from iptsim.host.pasted import Grown, Lost
-from iptsim.packet import Family
 
 
 def grown_counters(

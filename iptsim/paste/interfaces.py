@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Address, ip_interface
 from typing import Any
 
-from iptsim.packet import is_link_local, is_loopback, parse_address
+from iptsim.addresses import is_link_local, is_loopback, parse_address
 
 _KINDS = (
     (re.compile(r"virbr\d+-nic"), "tun"),  # keeps the MAC address of libvirt's bridge

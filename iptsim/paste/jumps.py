@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Table
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Jump
+from iptsim.dump.ruleset import Table
 from iptsim.extensions.hidden import SHOW, HiddenTarget
 from iptsim.extensions.unknown import unknown_target
 from iptsim.languages import message

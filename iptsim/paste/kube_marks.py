@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Ruleset, Table
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.extensions.hidden import Hidden, is_gap
 from iptsim.languages import message
 from iptsim.paste.gap_rules import condition_not_shown, gap

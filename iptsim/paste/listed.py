@@ -14,7 +14,7 @@ from typing import NamedTuple
 from lark import Token, Tree
 
 from iptsim.grammar import parser, pattern
-from iptsim.packet import TCP_FLAGS
+from iptsim.protocols import TCP_FLAGS
 
 #: The start of a remark after a rule.
 REMARK = re.compile(r" *(?:<+[-=]|<<|←|#|//|--> |=> |\*\*+|\((?!policy)).*$")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import has_variants
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Table
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Table
 from iptsim.extensions.hidden import is_gap
-from iptsim.packet import Family
 from iptsim.paste.gap_rules import gap
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 from iptsim.paste.prompts import Command

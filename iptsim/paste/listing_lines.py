@@ -10,12 +10,13 @@ from typing import NamedTuple
 from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.commands import POLICIES
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
+from iptsim.dump.rule import Counters
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.registry import find_target
 from iptsim.grammar import parser
-from iptsim.packet import Family
 from iptsim.paste.placeholders import is_cut
 
 #: The layouts of rules, the most specific first.

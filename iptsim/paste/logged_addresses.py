@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from iptsim.addresses import BITS, is_loopback, is_multicast, parse_address
 from iptsim.host import fib
 from iptsim.host.addresses_of_routes import last_free_address
 from iptsim.host.inferred_interfaces import OUTSIDE
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Route
-from iptsim.packet import BITS, is_loopback, is_multicast, parse_address
 from iptsim.paste.addresses import is_address
 from iptsim.paste.pieces import CommandItem, Logged, RuleItem, Rules
 

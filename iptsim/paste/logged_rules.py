@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Logged, RuleItem, Rules, Visit, made_words
 
 #: Placeholder for an unknown target of a rule.

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
-from iptsim.dump.ruleset import Counters
+from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import SHOW_BOTH, Hidden
+from iptsim.extensions.options import quote
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.grammar import parser
 from iptsim.host.nft_changes import header_change, mark_change

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
+from iptsim.addresses import address_text
 from iptsim.dump.header import printed_backend
-from iptsim.extensions.base import quote
+from iptsim.dump.options import command_letter
+from iptsim.extensions.options import quote
 from iptsim.host.model import Host
 from iptsim.host.pasted import EngineError, FailedCommand, ListedPort, LoggedLine, Pasted, RefusedCommand
-from iptsim.packet import address_text
 from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.forms.firewall_cmd import full_zones, policies, rules_of_zones
 from iptsim.paste.kernel_version import kernel_version
@@ -146,12 +147,13 @@ def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
     items = [item for piece in rules for item in piece.items]
     commands = [item for item in items if isinstance(item, CommandItem)]
     shown = any(isinstance(item, ChainItem) and item.name == "DOCKER-USER" for item in items)
-    if shown or any(item.words[:1] and item.words[0].text in ("-F", "--flush") for item in commands):
+    if shown or any(item.words[:1] and command_letter(item.words[0].text) == "F" for item in commands):
         return
     added = [
         item
         for item in commands
-        if [word.text for word in item.words[:2]] in (["-A", "DOCKER-USER"], ["--append", "DOCKER-USER"])
+        if len(item.words) > 1
+        and (command_letter(item.words[0].text), item.words[1].text) == ("A", "DOCKER-USER")
     ]
     if added and [word.text for word in added[-1].words[2:]] == ["-j", "RETURN"]:
         return  # its end: these are the rules of the chain

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word
-from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.options import quote
 from iptsim.languages import Text
-from iptsim.packet import Family
 
 
 def made_words(texts: Iterable[str]) -> tuple[Word, ...]:

@@ -11,11 +11,13 @@ import shlex
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, table_option, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.options import command_letter
+from iptsim.dump.tool import table_option, tool_of
 from iptsim.extensions.parameters import SPELLINGS
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, Text, message
-from iptsim.packet import Family
 from iptsim.paste.binding import JUMPS
 from iptsim.paste.pieces import CommandItem, RuleItem
 from iptsim.paste.placeholders import is_cut, is_placeholder
@@ -130,10 +132,10 @@ def command_text(family: Family, table: str, words: Sequence[str]) -> str:
 
 def _first(words: list[str], table: str, chains: Collection[str]) -> Refusal | None:
     """Return the first mistake of a command."""
-    action = words[0]
-    if action == "-P":
+    letter = command_letter(words[0])
+    if letter == "P":
         return _policy(words, chains)
-    if action not in ("-A", "-I", "-R", "--append", "--insert", "--replace") or len(words) < 2:
+    if letter not in ("A", "I", "R") or len(words) < 2:
         return None
     for check in _CHECKS:
         if (found := check(words)) is not None:

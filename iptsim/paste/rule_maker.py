@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, DumpWarning, Jump, Rule, Ruleset, Table
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain, DumpWarning, Ruleset, Table
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.hidden import Hidden, HiddenTarget
@@ -12,7 +15,6 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Text, message
-from iptsim.packet import Family
 from iptsim.paste.addresses import apart
 from iptsim.paste.binding import Reading, RuleBinder
 from iptsim.paste.logged_rules import UNKNOWN

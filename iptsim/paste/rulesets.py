@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from iptsim.addresses import Family
 from iptsim.dump import commands
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.checks import doubt, objections
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
+from iptsim.dump.options import command_letter
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import SHOW, Hidden, is_gap
 from iptsim.extensions.registry import find_target
 from iptsim.host.pasted import Grown, Lost
 from iptsim.languages import Text, message
-from iptsim.packet import Family
 from iptsim.paste.binding import RuleBinder
 from iptsim.paste.callers import callers, conditions_of_jump
 from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
@@ -32,10 +35,6 @@ from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem,
 from iptsim.paste.rule_maker import RuleMaker
 from iptsim.paste.table_inference import may_stand_in
 
-_LETTERS = {
-    "--append": "A", "--insert": "I", "--delete": "D", "--replace": "R", "--new-chain": "N", "--new": "N",
-    "--policy": "P", "--flush": "F", "--delete-chain": "X", "--rename-chain": "E", "--zero": "Z", "--check": "C",
-}  # fmt: skip
 #: What distinguishes other packets from replies.
 _NO_REPLY = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 #: Chains to which a rule without a chain may belong.
@@ -280,7 +279,7 @@ class Builder:
             commands.CommandError: it cannot be applied.
         """
         action, *arguments = (word.text for word in item.words)
-        letter = _LETTERS.get(action, action[1:2])
+        letter = command_letter(action)
         name = arguments[0] if arguments else None
         # iptables itself never prints a rule that it refuses
         by_hand = not item.text.startswith("-") or (family, table.name) in self._files

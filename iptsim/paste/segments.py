@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeVar
 
+from iptsim.addresses import Family
 from iptsim.host.files import LISTINGS
 from iptsim.host.pasted import Lines
-from iptsim.packet import Family
 from iptsim.paste.forms import complaints, failures
 from iptsim.paste.given import Given, given_by
 from iptsim.paste.lines import Line, commented, quoted_commands

@@ -6,13 +6,15 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 
+from iptsim.addresses import Family, address_text
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE, read_services
 from iptsim.docker.sources.files import of_daemon
 from iptsim.docker.sources.host import check_daemon
 from iptsim.docker.sources.started import started
 from iptsim.dump.reader import loads
-from iptsim.dump.ruleset import Rule, Ruleset, Table
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset, Table
 from iptsim.errors import CaptureError
 from iptsim.extensions.hidden import Hidden
 from iptsim.host import dockerd_options
@@ -23,12 +25,12 @@ from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.languages import message, text_of
-from iptsim.packet import Family, address_text, protocol_name
 from iptsim.paste.docker_bridges import docker_bridges
 from iptsim.paste.docker_nft import with_docker
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Listed, Settings
 from iptsim.paste.unread_settings import forget_unread
+from iptsim.protocols import protocol_name
 
 #: Files of a capture with what a host has besides Docker.
 OWN_FILES = frozenset(

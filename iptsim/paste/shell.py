@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.words import IN_QUOTES
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import SUBSTITUTION, command_of

@@ -6,11 +6,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import guess_family
-from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.extensions.base import BLOCKING, HOOKS, TRANSLATING
+from iptsim.extensions.context import HOOKS
 from iptsim.extensions.registry import find_target
-from iptsim.packet import Family
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem
 
 #: Targets that only one table has.

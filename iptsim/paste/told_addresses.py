@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from iptsim.addresses import address_text, parse_address
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
 from iptsim.languages import message
-from iptsim.packet import address_text, parse_address
 from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line
 

@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 
+from iptsim.dump.options import command_letter
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import command_of, prompt_of
 from iptsim.paste.shell import Typed, is_hook, is_shell
@@ -16,8 +17,6 @@ from iptsim.paste.undoing import is_advice, is_prose
 CHANGES = re.compile(
     r"-[AIDRPNXFEZ]|--(?:append|insert|delete|replace|policy|new(?:-chain)?|flush|delete-chain|rename-chain|zero)"
 )
-_ADDS = ("-A", "--append", "-I", "--insert")
-_REMOVES = ("-D", "--delete")
 #: The echo of a command: of wg-quick, and of a shell that traces what it runs (set -x).
 _ECHO = re.compile(r"\s*(?:(?P<wg>\[#\])|\++)\s")
 #: At most this many lines above a command introduce it.
@@ -44,9 +43,9 @@ class Added:
         if len(words) < 2:
             return typed
         rule = (typed.program, table, words[1], *_options(words[2:]))
-        if words[0] in _ADDS:
+        if command_letter(words[0]) in ("A", "I"):
             self._places[rule] = at
-        if words[0] not in _REMOVES or prompt_of(self.lines[at].text) is not None:
+        if command_letter(words[0]) != "D" or prompt_of(self.lines[at].text) is not None:
             return typed
         added = self._places.get(rule)
         introduced = self._introduction(at)
@@ -67,7 +66,7 @@ class Added:
             at: the index of its line.
         """
         table, words = table_of_command(typed.words)
-        if words[:1] and words[0] not in _ADDS:
+        if words[:1] and command_letter(words[0]) not in ("A", "I"):
             return False
         text = self.lines[at].text
         echo = _ECHO.match(text)

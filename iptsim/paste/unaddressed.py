@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from iptsim.addresses import address_text
 from iptsim.host.connected_routes import connected_routes
 from iptsim.host.containers import Container, Endpoint, Network, Subnet
 from iptsim.host.docker_defaults import DEFAULT_NETWORK, free_subnet
@@ -14,7 +15,6 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
 from iptsim.host.wiring import make_up
 from iptsim.languages import message
-from iptsim.packet import address_text
 from iptsim.paste.pieces import Listed
 
 #: At most this many containers are added: people ask about those that they started themselves.

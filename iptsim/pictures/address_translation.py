@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.parameters import format_protocol
 from iptsim.extensions.targets.dnat import Dnat

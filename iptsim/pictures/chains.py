@@ -10,10 +10,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, tool_of
+from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import HOOKS
+from iptsim.extensions.context import HOOKS
 from iptsim.graph import RuleGraph, ruleset_graph
 from iptsim.languages import say
 from iptsim.pictures import drawing as draw

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from iptsim.dump.chain_graph import ChainGraph, Node
-from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.languages import say, say_many

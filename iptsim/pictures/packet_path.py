@@ -7,7 +7,7 @@ from typing import Literal
 
 from iptsim.explanation import Explanation
 from iptsim.explanation.story import End, LegVisit
-from iptsim.extensions.base import HOOKS
+from iptsim.extensions.context import HOOKS
 from iptsim.host.model import Host
 from iptsim.netfilter.steps import Step
 from iptsim.pictures.captions import change_text

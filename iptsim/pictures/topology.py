@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from iptsim.dump.ruleset import Ruleset, tool_of
+from iptsim.addresses import Family
+from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import decision_of
 from iptsim.host.model import Host
 from iptsim.languages import joined, message, say, say_many
-from iptsim.packet import Family
 from iptsim.pictures.address_translation import translations
 from iptsim.pictures.captions import answer_captions, rules_text
 from iptsim.pictures.drawing import Caption, Drawing, Edge, Ending, Group, Node, Sample

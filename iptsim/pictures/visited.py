@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset
+from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.explanation.story import Effect, LegVisit
 from iptsim.netfilter.steps import Step

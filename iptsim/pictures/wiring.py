@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from iptsim.addresses import Family, address_text
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, Namespace
 from iptsim.host.routing_tables import hops
 from iptsim.languages import say
 from iptsim.netfilter.bypass import BYPASSING_DRIVERS
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.protocols import protocol_name
 
 #: How many plugs and outer interfaces are drawn one by one; the others are counted.
 MOST_PLUGS, MOST_OUTER = 150, 12

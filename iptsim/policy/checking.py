@@ -16,14 +16,15 @@ from operator import or_
 from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet
-from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import BLOCKING
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host.address_regions import LINK_LOCAL, public_addresses, unicast_addresses
 from iptsim.host.model import Host
-from iptsim.packet import ICMP, ICMPV6, Family
 from iptsim.policy.model import ANY_SERVICE, Expectation, Policy, Service, Side
 from iptsim.policy.sides import EVERYTHING, Ends, ends_of
 from iptsim.progress import tracked
+from iptsim.protocols import ICMP, ICMPV6
 from iptsim.sets.fates import Fate, fates
 from iptsim.sets.space import PacketSet, Space
 

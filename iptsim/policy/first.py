@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from iptsim.address_sets import AddressSet, union
+from iptsim.addresses import FAMILIES, Family, address_text
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
-from iptsim.packet import FAMILIES, ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
 from iptsim.policy.checking import Ground, Grounds, check, families_of
 from iptsim.policy.model import Service
 from iptsim.policy.reader import SCHEMA, parse_policy
 from iptsim.policy.sides import addresses_of, addresses_of_host
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS
 from iptsim.question.endpoints import KEYWORDS
 from iptsim.sets.numbering import Words
 from iptsim.sets.packets import PacketSet, spans_of

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from iptsim.errors import FileSyntaxError, Span
 from iptsim.findings.codes import Severity
 from iptsim.languages import Text
-from iptsim.packet import protocol_name
+from iptsim.protocols import protocol_name
 from iptsim.question.endpoints import Endpoint
 from iptsim.yaml_file import Document
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from iptsim.address_sets import AddressSet
+from iptsim.addresses import parse_address
 from iptsim.errors import CaptureError, FileSyntaxError, IptsimError, Span, UsageError
 from iptsim.explanation.expectation import EXPECTATIONS
 from iptsim.extensions.parameters import parse_protocol
@@ -15,7 +16,6 @@ from iptsim.extensions.services import PORTS
 from iptsim.extensions.values import NoSuchWord
 from iptsim.findings.codes import SEVERITIES, Severity
 from iptsim.languages import Text, message, text_of
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, PROTOCOLS, TCP, parse_address
 from iptsim.policy.model import (
     ANY_SERVICE,
     Everywhere,
@@ -25,6 +25,7 @@ from iptsim.policy.model import (
     Service,
     Side,
 )
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, PROTOCOLS, TCP
 from iptsim.question import values
 from iptsim.question.endpoints import KEYWORDS, Address, Internet, Prefix, Resolver, parse_endpoint
 from iptsim.question.endpoints import NodePort as NodePortEndpoint

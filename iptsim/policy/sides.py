@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import message
-from iptsim.packet import FAMILIES, Family
 from iptsim.policy.model import Everywhere, Member, Policy
 from iptsim.question.endpoints import KEYWORDS, Address, Internet, Loopback, Machine, Named, Prefix
 from iptsim.question.places import named_container

@@ -7,7 +7,7 @@ from typing import Any
 from iptsim.errors import UsageError
 from iptsim.host.conntrack_entries import entry_of_line
 from iptsim.languages import message, text_of
-from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6
+from iptsim.protocols import ICMP, ICMP_REPLIES, ICMPV6
 from iptsim.question.endpoints import Address, split_port, split_protocol
 
 #: Names of the protocols that have ICMP types.

@@ -12,9 +12,9 @@ from functools import lru_cache
 from ipaddress import ip_network
 from typing import TypeAlias
 
+from iptsim.addresses import Family, address_text, parse_address
 from iptsim.errors import UsageError
 from iptsim.languages import message, text_of
-from iptsim.packet import Family, address_text, parse_address
 from iptsim.question import values
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.addresses import Family, address_text, is_loopback, parse_address
+from iptsim.dump.tool import tool_of
 from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.packet import Family, address_text, is_loopback, parse_address
 from iptsim.question.endpoints import Address, Endpoint, Internet, Loopback, Resolver
 from iptsim.question.internet import other_address_note, outside_address
 from iptsim.question.model import Question, check_family

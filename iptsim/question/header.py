@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from iptsim.packet import (
-    ICMP,
-    ICMPV6,
-    MSS_OPTION,
-    PORT_PROTOCOLS,
-    TCP,
-    TCP_FLAGS,
-    Family,
-    Packet,
-    is_icmp_query,
-    syn_options,
-    usual_length,
-)
+from iptsim.addresses import Family
+from iptsim.packet import Packet, syn_options, usual_length
+from iptsim.protocols import ICMP, ICMPV6, MSS_OPTION, PORT_PROTOCOLS, TCP, TCP_FLAGS, is_icmp_query
 from iptsim.question.model import Question
 from iptsim.question.quoted import read_quoted
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import product
 
-from iptsim.dump.ruleset import Rule, Ruleset
-from iptsim.extensions.base import Predicate
+from iptsim.addresses import Family, address_text, parse_address
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.constraints import membership
+from iptsim.extensions.predicates import Predicate
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.packet import Family, address_text, parse_address
 
 #: Addresses of the documentation's networks (RFC 5737 and 3849).
 _DOCUMENTED: dict[Family, tuple[str, ...]] = {

@@ -12,10 +12,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
+from iptsim.addresses import Family
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import Message, message, message_if, text_of
-from iptsim.packet import ICMPV6, PORT_PROTOCOLS, Family, protocol_name
+from iptsim.protocols import ICMPV6, PORT_PROTOCOLS, protocol_name
 from iptsim.question import values
 from iptsim.question.derived import ENDS_OF_ENTRY, take_entry, take_icmp_type, take_port
 from iptsim.question.endpoints import (

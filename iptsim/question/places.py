@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from iptsim.addresses import Family, is_loopback
 from iptsim.errors import UsageError
 from iptsim.host import containers
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_if
-from iptsim.packet import Family, is_loopback
 from iptsim.question.endpoints import (
     KEYWORDS,
     Address,

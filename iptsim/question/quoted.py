@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from iptsim.connection import Connection, Flow, State, Zone
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import message
-from iptsim.packet import (
-    ICMP,
-    ICMPV6,
-    PORT_PROTOCOLS,
-    Connection,
-    Flow,
-    Packet,
-    State,
-    Zone,
-    is_icmp_error,
-    is_icmp_query,
-)
+from iptsim.packet import Packet, is_icmp_error
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, is_icmp_query
 from iptsim.question.model import Question, QuotedPacket, check_family
 
 #: IPv6 headers that can precede the transport header, and the fragment header.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from iptsim.addresses import address_text
 from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.kube_services import node_port, service_port
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.packet import Packet, address_text, protocol_name
+from iptsim.packet import Packet
+from iptsim.protocols import protocol_name
 from iptsim.question.endpoints import Address, Internet, Loopback, Machine, NodePort, Service
 from iptsim.question.ends import LOOPBACK, Ends
 from iptsim.question.header import make_packet

@@ -5,23 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from iptsim.addresses import address_text
+from iptsim.connection import Connection, Direction, Flow, State, Zone
 from iptsim.errors import UsageError
 from iptsim.host.conntrack_entries import entry_of_line
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.packet import (
-    ICMP,
-    ICMPV6,
-    Connection,
-    Direction,
-    Flow,
-    Packet,
-    State,
-    Zone,
-    address_text,
-    is_icmp_error,
-)
+from iptsim.packet import Packet, is_icmp_error
 from iptsim.partly_known import Mark, UnknownNumber, unknown_mark
+from iptsim.protocols import ICMP, ICMPV6
 from iptsim.question.model import Question, StatedConnection, StatedFlow, check_family
 from iptsim.question.quoted import find_quoted
 

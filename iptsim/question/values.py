@@ -16,7 +16,7 @@ from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.services import PORTS
 from iptsim.extensions.values import NoSuchWord
 from iptsim.languages import message, text_of
-from iptsim.packet import TCP_FLAGS
+from iptsim.protocols import TCP_FLAGS
 from iptsim.suggestions import with_suggestion
 
 T = TypeVar("T")

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.address_sets import AddressSet, union
+from iptsim.addresses import Family, parse_address
 from iptsim.errors import UsageError
 from iptsim.host import Host, fib
 from iptsim.host.address_regions import LINK_LOCAL, unicast_addresses
 from iptsim.languages import Text, message
-from iptsim.packet import PORT_PROTOCOLS, Family, parse_address, protocol_name
+from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.classes import Names, ReachClass, merged, selected
 from iptsim.reaching.ends import End, Target, family_of, read_source, read_target, running, usual_host_address

@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from iptsim.address_sets import AddressSet
-from iptsim.dump.ruleset import Rule
+from iptsim.addresses import Family, parse_address
+from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import decision_of
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.languages import Text
-from iptsim.packet import Family, parse_address
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.ends import End, container_addresses, own_addresses
 from iptsim.reaching.traffic import Traffic

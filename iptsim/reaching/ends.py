@@ -6,13 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from iptsim.address_sets import AddressSet, union
+from iptsim.addresses import Family
 from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.kube_services import node_port, service_port
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.packet import Family, protocol_name
+from iptsim.protocols import protocol_name
 from iptsim.question.endpoints import (
     KEYWORDS,
     Address,

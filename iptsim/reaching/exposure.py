@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.address_regions import are_private
-from iptsim.packet import PORT_PROTOCOLS
+from iptsim.protocols import PORT_PROTOCOLS
 from iptsim.reaching.answer import Reaching
 from iptsim.reaching.classes import ReachClass
 from iptsim.reaching.traffic import Traffic

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from iptsim.addresses import Family
 from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import Text, message, text_of
-from iptsim.packet import ICMP, ICMPV6, Family
+from iptsim.protocols import ICMP, ICMPV6
 from iptsim.question import values
 from iptsim.question.model import STATES
 from iptsim.ranges import united

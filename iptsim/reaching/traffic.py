@@ -8,7 +8,7 @@ from functools import cached_property
 
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message, message_joined, message_many
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, protocol_name
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, protocol_name
 from iptsim.ranges import united, without
 from iptsim.sets.packets import PacketSet
 

@@ -11,16 +11,16 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from iptsim.address_sets import AddressSet
+from iptsim.addresses import Family
 from iptsim.alternatives.comparison import change_text
 from iptsim.diff.comparing import Comparison, Difference
 from iptsim.diff.texts import ChainChange, Kind
 from iptsim.docker.sources.flag_changes import Change
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.errors import printable
 from iptsim.explanation.places import decision_of, place_of
 from iptsim.host.address_regions import public_addresses
 from iptsim.languages import Message, joined, message, say, say_many, sentences
-from iptsim.packet import Family
 from iptsim.render.internet import internet_texts
 from iptsim.render.policy import names_of, witness_options
 from iptsim.render.sheets import Sheet

@@ -8,6 +8,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from iptsim.addresses import FAMILIES, address_text
 from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.containers import Container
@@ -15,7 +16,7 @@ from iptsim.host.kube_services import address_of, service_ports
 from iptsim.host.port_runs import SHORTEST
 from iptsim.languages import say
 from iptsim.owners.lists import jails, zones
-from iptsim.packet import FAMILIES, TCP, address_text, protocol_name
+from iptsim.protocols import TCP, protocol_name
 from iptsim.render.console import padded
 
 

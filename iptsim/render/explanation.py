@@ -13,7 +13,8 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.addresses import address_text
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.branches import differ_in_source, hinge_text
@@ -25,7 +26,7 @@ from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.extensions.hidden import is_gap
 from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
-from iptsim.packet import ICMPV6, address_text
+from iptsim.protocols import ICMPV6
 from iptsim.question.options import explain_options, line_of
 from iptsim.render.console import print_line
 from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_lines

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rich.text import Text
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.addresses import Family
+from iptsim.dump.tool import tool_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
 from iptsim.findings.finding import Cause, packet_and_verdict
 from iptsim.languages import say, sentences
-from iptsim.packet import Family
 from iptsim.render.annotations import Annotation
 from iptsim.render.sheets import Sheet
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from iptsim.addresses import Family
 from iptsim.alternatives import WhatIf
 from iptsim.alternatives.proposal import Proposals
 from iptsim.alternatives.shifts import Shift
 from iptsim.api import Answers
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.errors import MissingExtraError
 from iptsim.explanation import Explanation
 from iptsim.findings import Findings
@@ -18,7 +20,6 @@ from iptsim.host import Host
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import Family
 from iptsim.reach import Reachability, arrived_at
 from iptsim.reaching import Reaching
 from iptsim.render.frame_columns import COLUMNS, DTYPES, Column

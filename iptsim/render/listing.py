@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Counters, Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.errors import UsageError, printable
 from iptsim.extensions.base import Target
 from iptsim.extensions.listing import ListingForm

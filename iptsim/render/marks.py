@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import short_place_of

@@ -11,7 +11,8 @@ from iptsim.alternatives.comparison import change_text
 from iptsim.alternatives.proposal import Proposals
 from iptsim.alternatives.shifts import Outcome
 from iptsim.api import Answers
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.outcomes import outcome_list, when_text

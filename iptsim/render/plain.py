@@ -13,7 +13,8 @@ from rich.text import Text
 from iptsim.alternatives import WhatIf
 from iptsim.alternatives.proposal import Proposals
 from iptsim.api import Answers
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.outcomes import when_text

@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.text import Text
 
+from iptsim.addresses import FAMILIES, Family, address_text
 from iptsim.errors import printable
 from iptsim.explanation.places import decision_of
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
 from iptsim.languages import say, say_many
-from iptsim.packet import FAMILIES, Family, address_text
 from iptsim.policy.checking import Offence, Result
 from iptsim.policy.mending import Mending
 from iptsim.question.header import DEFAULT_SPORT

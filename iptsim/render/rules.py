@@ -8,7 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Rule, Ruleset, Table
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Counters, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
 from iptsim.host.nft_chains import NftChain
@@ -18,7 +21,6 @@ from iptsim.netfilter.nft_program import program_of
 from iptsim.owners.chain_owners import ChainOwners, chain_owners
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import Family
 from iptsim.render.marks import NONE, Marks
 
 SCHEMA = "iptsim.rules/1"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit, NamespaceVisit, Story, Visit
-from iptsim.extensions.base import DECIDING
+from iptsim.extensions.verdicts import DECIDING
 from iptsim.languages import message, message_as, message_many, say
 from iptsim.netfilter.steps import Step
 from iptsim.render.explanation import brief

@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.errors import printable
 from iptsim.explanation.story import HookVisit, LegVisit, NamespaceVisit, Visit
-from iptsim.extensions.base import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.languages import say
 from iptsim.netfilter.steps import Skipped, Step
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import Chain, Rule, Ruleset
+from iptsim.addresses import FAMILIES
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.host import Host
-from iptsim.packet import FAMILIES
 from iptsim.report.markup import link
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from iptsim.dump.ruleset import Jump, Rule
+from iptsim.addresses import Family, address_text
+from iptsim.dump.rule import Jump, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
@@ -17,7 +18,6 @@ from iptsim.languages import Text
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.trace import Leg, packet_json
 from iptsim.owners.rule_owners import authorship
-from iptsim.packet import Family, address_text
 from iptsim.pictures.packet_path import packet_paths
 from iptsim.pictures.wiring import wiring_of
 from iptsim.render.rules import rule_words

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.errors import printable
 from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
 from iptsim.host import Host
 from iptsim.languages import page_language
-from iptsim.packet import FAMILIES, Family
 from iptsim.pictures import topology_picture
 from iptsim.reaching import Reaching, reach
 from iptsim.report.anchors import Anchors

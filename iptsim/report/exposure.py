@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from iptsim.errors import printable
 from iptsim.languages import Text, joined, message, message_many, message_sentences, say
-from iptsim.packet import PORT_PROTOCOLS
+from iptsim.protocols import PORT_PROTOCOLS
 from iptsim.reaching import ReachClass, Reaching
 from iptsim.reaching.exposure import Opening, exposed
 from iptsim.reaching.traffic import Traffic

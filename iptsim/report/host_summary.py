@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import tool_of
+from iptsim.addresses import FAMILIES
+from iptsim.dump.tool import tool_of
 from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.containers import Container, Network
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import say
-from iptsim.packet import FAMILIES
 from iptsim.render.endpoints import endpoints_json
 
 #: Options of dockerd, with the fields and defaults.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from iptsim.extensions.base import BLOCKING
+from iptsim.addresses import FAMILIES, Family
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings import Finding
 from iptsim.host import Host
 from iptsim.languages import say, say_many
-from iptsim.packet import FAMILIES, Family
 from iptsim.report.exposure import Exposure
 from iptsim.report.findings_section import counts
 from iptsim.report.markup import Content, Markup, element

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Rule, Ruleset, tool_of
+from iptsim.addresses import FAMILIES, Family, address_text
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset
+from iptsim.dump.tool import tool_of
 from iptsim.errors import printable
-from iptsim.extensions.base import DECIDING
+from iptsim.extensions.verdicts import DECIDING
 from iptsim.host import Host
 from iptsim.languages import Text, joined, message, message_many, message_sentences, say, say_many
-from iptsim.packet import FAMILIES, Family, address_text
 from iptsim.report.anchors import Anchors, is_shown
 from iptsim.report.markup import Markup, code, element, isolated, table, together
 from iptsim.report.outcomes import OUTCOMES, badge

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from iptsim.dump.ruleset import Chain, Counters, Jump, Rule, Ruleset
+from iptsim.dump.rule import Counters, Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.errors import printable
 from iptsim.explanation.places import place_of
 from iptsim.languages import say, say_many

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import BITS
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
-from iptsim.packet import BITS
 from iptsim.question.endpoints import Address, Prefix, parse_endpoint
 from iptsim.question.places import InContainer, place_of
 from iptsim.sets.packets import PacketSet

@@ -7,9 +7,12 @@ from functools import cache, reduce
 from operator import or_
 from typing import Any
 
+from iptsim.addresses import Family
+from iptsim.connection import NO_ZONE
 from iptsim.extensions.constraints import Ranges
 from iptsim.netfilter import conntrack
-from iptsim.packet import ICMP, ICMPV6, NO_ZONE, SYN, TCP, Family, Packet
+from iptsim.packet import Packet
+from iptsim.protocols import ICMP, ICMPV6, SYN, TCP
 from iptsim.ranges import united
 from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER

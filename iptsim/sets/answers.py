@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.netfilter import replies
-from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Family, Packet, usual_length
+from iptsim.packet import Packet, usual_length
+from iptsim.protocols import ACK, ICMP, ICMPV6, RST, TCP
 from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER
 from iptsim.sets.translating import Fields, icmp_replies, with_ends

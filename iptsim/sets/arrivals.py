@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from iptsim.packet import address_text
+from iptsim.addresses import address_text
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, TooManyNodesError
 from iptsim.sets.parts import Part, kept_keys

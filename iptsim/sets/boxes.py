@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
-from iptsim.extensions.base import BLOCKING, DECIDING
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.extensions.verdicts import BLOCKING, DECIDING
 from iptsim.netfilter.program import Program
 from iptsim.ranges import Ranges, united
 from iptsim.sets.rule_boxes import QUIET, Box, ChainBoxes, Fields, RuleBox

@@ -15,7 +15,7 @@ from functools import cache, cached_property, partial
 from typing import NamedTuple
 
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.extensions.constraints import Constraint, Several
 from iptsim.extensions.ports import merges_ports
 from iptsim.languages import Text, message, message_joined

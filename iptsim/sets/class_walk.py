@@ -14,9 +14,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from iptsim.connection import Connection
 from iptsim.dump.ruleset import Chain
-from iptsim.extensions.base import Translation
+from iptsim.extensions.context import Context
 from iptsim.extensions.matches.mac import NOT_STATED
+from iptsim.extensions.verdicts import Translation
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.host.namespace import RoutingRule
@@ -27,12 +29,8 @@ from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.translation import translate
-from iptsim.packet import (
-    SYN,
-    Connection,
-    Context,
-    Packet,
-)
+from iptsim.packet import Packet
+from iptsim.protocols import SYN
 from iptsim.sets import alike
 from iptsim.sets.answers import answers
 from iptsim.sets.blocked import Blocked

@@ -15,7 +15,7 @@ from iptsim.dump.chain_graph import Node
 from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Masked, named
 from iptsim.languages import message
-from iptsim.packet import ACK, FIN, PORT_PROTOCOLS, RST, SYN, TCP
+from iptsim.protocols import ACK, FIN, PORT_PROTOCOLS, RST, SYN, TCP
 from iptsim.sets.chains import Chains
 from iptsim.sets.packets import PacketSet, spans_of
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Text
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.trace import MATCHES
-from iptsim.packet import Unknown
+from iptsim.truth import Unknown
 
 
 class Decisions(Choices):

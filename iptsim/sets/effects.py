@@ -11,16 +11,21 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from iptsim.extensions.base import Target, Translation, Verdict
+from iptsim.connection import Connection, Flow
+from iptsim.extensions.base import Target
 from iptsim.extensions.constraints import Allowed, Masked, named
+from iptsim.extensions.context import Context
 from iptsim.extensions.hidden import may_translate
 from iptsim.extensions.targets.ct import Ct, Notrack
+from iptsim.extensions.verdicts import Translation, Verdict
 from iptsim.languages import Text, message
 from iptsim.netfilter.hooks import NAT_SIDE
-from iptsim.packet import ACK, FIN, RST, SYN, Connection, Context, Flow, Packet, Unknown
+from iptsim.packet import Packet
+from iptsim.protocols import ACK, FIN, RST, SYN
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.rewriting import Bit, Rewriting, constant_bits, variable_bit
 from iptsim.sets.space import TRACKED, Space
+from iptsim.truth import Unknown
 
 #: The targets that change fields bit by bit: the bits of these fields, wherever they come from.
 _BITWISE = frozenset({"MARK", "CONNMARK", "TOS", "DSCP", "ECN", "TTL", "HL", "tproxy"})
@@ -48,7 +53,7 @@ class Effect(NamedTuple):
 
 
 class Nothing:
-    """Surroundings of which nothing is known; implements :class:`iptsim.packet.Surroundings`."""
+    """Surroundings of which nothing is known; implements :class:`iptsim.extensions.context.Surroundings`."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("fact", "path_mtu", "recent"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from iptsim.packet import TCP
+from iptsim.protocols import TCP
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.internet import outside_address
 from iptsim.sets.landscape import Landscape

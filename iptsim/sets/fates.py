@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from iptsim.addresses import Family
 from iptsim.asking import ask
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
 from iptsim.explanation.reason import Reason
@@ -22,7 +23,7 @@ from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import FinalVerdict, Trace
 from iptsim.netfilter.walk import simulator_of
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS
 from iptsim.question.model import STATES, Question
 from iptsim.sets.addressed import addressed
 from iptsim.sets.arrivals import Arrivals

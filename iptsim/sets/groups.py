@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Any, NamedTuple
 
+from iptsim.addresses import BITS, Family, is_loopback, parse_address
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener, Namespace, prefix_mask
 from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import hops, routes_of
 from iptsim.netfilter.namespaces import Namespaces
-from iptsim.packet import BITS, Family, is_loopback, parse_address
 from iptsim.sets.regions import prefixes
 
 #: Matches, and parts of the types of ipsets, that tell containers apart by more than their addresses.

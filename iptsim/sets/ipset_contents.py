@@ -18,7 +18,7 @@ from iptsim.host.ipsets import PORTED, address_mask, mark_mask, members_of
 from iptsim.host.model import IpSet
 from iptsim.host.namespace import prefix_mask
 from iptsim.netfilter.program import Program
-from iptsim.packet import ICMP, ICMPV6, TCP, UDP
+from iptsim.protocols import ICMP, ICMPV6, TCP, UDP
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.space import Known, Space
 

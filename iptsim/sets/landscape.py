@@ -7,8 +7,11 @@ from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.extensions.context import Context
 from iptsim.extensions.matches.conntrack import state_of
 from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
@@ -16,7 +19,6 @@ from iptsim.languages import Text
 from iptsim.netfilter.namespaces import nft_programs
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.walk import simulator_of
-from iptsim.packet import Context, Family, Unknown
 from iptsim.sets.chains import Chains, too_many
 from iptsim.sets.groups import groups_of
 from iptsim.sets.layout import Place
@@ -30,6 +32,7 @@ from iptsim.sets.sources import compared_addresses
 from iptsim.sets.space import Space
 from iptsim.sets.summaries import Among
 from iptsim.sets.translating import Bits, Fields, Header
+from iptsim.truth import Unknown
 
 
 class Landscape:

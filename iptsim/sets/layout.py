@@ -13,9 +13,10 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.extensions.constraints import Allowed, Masked, Names, Pattern, Ranges, Some
+from iptsim.extensions.context import Context
 from iptsim.languages import Text, message
-from iptsim.packet import Context, Family
 from iptsim.ranges import united
 from iptsim.sets.bdd import Engine
 from iptsim.sets.numbering import Numbering

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.errors import IptsimError
 from iptsim.languages import Text, message, message_joined
 from iptsim.sets.layout import Layout

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from iptsim.address_sets import AddressSet
+from iptsim.addresses import Family
 from iptsim.languages import message
-from iptsim.packet import ICMP, ICMPV6, Family, protocol_name
+from iptsim.protocols import ICMP, ICMPV6, protocol_name
 from iptsim.ranges import complement, united
 from iptsim.sets.numbering import Words
 from iptsim.sets.packets import FieldValues, PacketSet, TooManyRangesError

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Any, NamedTuple
 
+from iptsim.extensions.context import Context
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.translation import own_address
-from iptsim.packet import Context
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.parts import Part
 from iptsim.sets.pools import Now, Pool, Pooled, pooled

@@ -9,10 +9,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from iptsim.address_sets import AddressSet
+from iptsim.addresses import address_text
 from iptsim.errors import IptsimError, UsageError
 from iptsim.extensions.constraints import Allowed, Ranges
 from iptsim.languages import Text, message
-from iptsim.packet import PORT_PROTOCOLS, TCP, address_text, protocol_name
+from iptsim.protocols import PORT_PROTOCOLS, TCP, protocol_name
 from iptsim.ranges import united
 from iptsim.sets.layout import Layout, Place
 from iptsim.sets.numbering import Words

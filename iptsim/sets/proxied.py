@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from iptsim.addresses import address_text
 from iptsim.host.model import Host
 from iptsim.netfilter.branches import Branches, verdict_of
 from iptsim.netfilter.docker_proxy import Behind
@@ -17,7 +18,7 @@ from iptsim.netfilter.legs import connection_of_proxy
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import address_text, protocol_name
+from iptsim.protocols import protocol_name
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 

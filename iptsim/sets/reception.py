@@ -12,7 +12,8 @@ from iptsim.netfilter import docker_proxy, replies
 from iptsim.netfilter.listeners import listener_at, namespace_at
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
-from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, TCP, UDP, Packet
+from iptsim.packet import Packet
+from iptsim.protocols import ICMP, ICMP_REPLIES, ICMPV6, TCP, UDP
 from iptsim.ranges import united
 from iptsim.sets.proxied import Legs, ProxyConnections
 

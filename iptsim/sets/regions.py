@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from iptsim.addresses import BITS, Family, parse_address
 from iptsim.extensions.constraints import Ranges
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, prefix_mask
@@ -17,7 +18,6 @@ from iptsim.host.routing_policy import own_rules
 from iptsim.host.routing_tables import hops, routes_of
 from iptsim.host.source_address import labels_decide
 from iptsim.netfilter.routing import ALL_NODES6, ALL_ROUTERS6, OWN_NODE6
-from iptsim.packet import BITS, Family, parse_address
 
 #: Networks that the kernel itself treats in a special way (routing.py, source.py, replies.py).
 _SPECIAL: dict[Family, tuple[str, ...]] = {

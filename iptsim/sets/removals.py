@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import Rewriting
 from iptsim.sets.summaries import RuleSets

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.ruleset import Chain
-from iptsim.extensions.base import Translation
+from iptsim.extensions.verdicts import Translation
 from iptsim.netfilter.hooks import OUTPUT, PREROUTING
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.steps import Step

@@ -9,13 +9,19 @@ from itertools import accumulate
 from operator import xor
 from typing import Any, Literal, NamedTuple
 
-from iptsim.dump.ruleset import Chain, Rule
-from iptsim.extensions.base import ARRIVING, ENDING, LEAVING, Match, Option, Predicate
+from iptsim.addresses import BITS
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, Several, Some
+from iptsim.extensions.context import ARRIVING, LEAVING
 from iptsim.extensions.matches.addrtype import TYPES
+from iptsim.extensions.options import Option
 from iptsim.extensions.parameters import Parameters
+from iptsim.extensions.predicates import Predicate
+from iptsim.extensions.verdicts import ENDING
 from iptsim.netfilter.chain_index import ranges_of
-from iptsim.packet import BITS, ICMP, ICMPV6
+from iptsim.protocols import ICMP, ICMPV6
 from iptsim.ranges import Ranges, complement, united, without
 
 #: The values of some fields; other fields may have any value.

@@ -6,15 +6,16 @@ from collections.abc import Hashable
 from functools import partial
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import Predicate
+from iptsim.dump.rule import Rule
 from iptsim.extensions.constraints import Constraint, Several
+from iptsim.extensions.context import Context
 from iptsim.extensions.matches.conntrack import FLOW_PORTS
+from iptsim.extensions.predicates import Predicate
 from iptsim.languages import message
-from iptsim.packet import Context, Truth, negate
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 from iptsim.sets.space import Known, Space
+from iptsim.truth import Truth, negate
 
 #: A condition on one of these fields depends on no other.
 _ALONE = frozenset({"src", "dst", "in_interface", "out_interface"})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
+from iptsim.addresses import BITS
 from iptsim.extensions.constraints import Masked
 from iptsim.extensions.matches.recent import Recent, whole_mask
 from iptsim.host.model import Host
 from iptsim.netfilter.program import Program
-from iptsim.packet import BITS
 from iptsim.sets.ipset_contents import known_ipsets
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.space import Known, Space

@@ -8,6 +8,8 @@ from functools import cached_property, reduce
 from operator import itemgetter, or_
 from typing import Any
 
+from iptsim.addresses import address_text, is_loopback
+from iptsim.connection import Connection
 from iptsim.extensions.constraints import named
 from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
@@ -18,22 +20,8 @@ from iptsim.languages import Message, message
 from iptsim.netfilter.branches import Branches
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import (
-    ACK,
-    ICMP,
-    ICMP_REPLIES,
-    ICMPV6,
-    PORT_PROTOCOLS,
-    SYN,
-    TCP,
-    Connection,
-    Packet,
-    address_text,
-    is_loopback,
-    protocol_name,
-    syn_options,
-    usual_length,
-)
+from iptsim.packet import Packet, syn_options, usual_length
+from iptsim.protocols import ACK, ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS, SYN, TCP, protocol_name
 from iptsim.question.endpoints import KEYWORDS
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet

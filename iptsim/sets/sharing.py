@@ -7,7 +7,7 @@ same space too, if the chains that it calls are also equal.
 from __future__ import annotations
 
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.netfilter.program import Program
 

@@ -11,11 +11,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from iptsim.addresses import BITS, Family, is_multicast
 from iptsim.extensions.constraints import Allowed, Constraint, Masked, Ranges, Several
 from iptsim.host import fib
 from iptsim.host.namespace import Namespace, prefix_mask
 from iptsim.netfilter.program import Program
-from iptsim.packet import BITS, Family, Packet, is_multicast
+from iptsim.packet import Packet
 from iptsim.ranges import complement, united
 from iptsim.sets.space import Space
 

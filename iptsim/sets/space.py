@@ -12,15 +12,18 @@ from functools import partial, reduce
 from operator import and_, or_
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Several, Some, membership, named
+from iptsim.extensions.context import Context
 from iptsim.extensions.matches.conntrack import FLOW_PORTS
 from iptsim.extensions.ports import NATIVE_PORTS
 from iptsim.extensions.wire import GRE
 from iptsim.languages import Text, message
-from iptsim.packet import ICMP, ICMPV6, Context, Family, Truth, Unknown
+from iptsim.protocols import ICMP, ICMPV6
 from iptsim.sets.engines import MOST_NODES, EngineName, make_engine
 from iptsim.sets.layout import Layout, decision
 from iptsim.sets.packets import PacketSet, TooManyNodesError, too_many_nodes
+from iptsim.truth import Truth, Unknown
 
 #: The values of a field, or the results of a lookup (:attr:`Predicate.same`), and the packets that have each, where
 #: something other than the header decides it.
@@ -301,7 +304,7 @@ class Space:
         return self._has(field)
 
     def framed(self) -> PacketSet:
-        """Return the packets that arrived in an Ethernet frame; see :attr:`iptsim.packet.Context.frameless`."""
+        """Return the packets that arrived in an Ethernet frame; see `Context.frameless`."""
         own = self.where("in_interface", named("")) & self.where("physical_in", named(""))
         return ~own - self.where("in_interface", named("lo"))
 

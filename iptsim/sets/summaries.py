@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import Translation
+from iptsim.dump.rule import Rule
+from iptsim.extensions.verdicts import Translation
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 

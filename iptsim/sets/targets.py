@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
+from iptsim.addresses import BITS, is_loopback, parse_address
 from iptsim.host import fib
 from iptsim.host.namespace import Namespace
 from iptsim.host.routing_policy import own_rules
 from iptsim.netfilter.bypass import BYPASSING_DRIVERS
 from iptsim.netfilter.hooks import FORWARD, PREROUTING
-from iptsim.packet import BITS, UDP, is_loopback, parse_address
+from iptsim.protocols import UDP
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.regions import Prefix
 

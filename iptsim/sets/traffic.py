@@ -12,10 +12,11 @@ from itertools import chain as chained
 from itertools import combinations
 from typing import Literal, NamedTuple
 
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import Node
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
-from iptsim.extensions.base import ARRIVING
+from iptsim.dump.rule import Rule
 from iptsim.extensions.constraints import named
+from iptsim.extensions.context import ARRIVING
 from iptsim.sets.chains import Chains
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.removals import Removals

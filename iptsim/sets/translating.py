@@ -12,11 +12,12 @@ from functools import reduce
 from operator import and_
 from typing import Any, NamedTuple
 
-from iptsim.extensions.base import Translation
+from iptsim.addresses import Family
 from iptsim.extensions.constraints import Ranges
+from iptsim.extensions.verdicts import Translation
 from iptsim.languages import Text, message
-from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS, Family
 from iptsim.partly_known import Mark
+from iptsim.protocols import ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS
 from iptsim.sets.layout import Layout
 
 #: The bits of a field, highest first, each a function.

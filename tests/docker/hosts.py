@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.docker.model.addressing import free_address, subnet_of
 from iptsim.docker.model.settings import (
     DockerContainer,
@@ -20,7 +21,6 @@ from iptsim.docker.model.settings import (
 from iptsim.host import Host, load_host
 from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.packet import FAMILIES, Family
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
 #: The user's rules there are in several tables.

@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_interface
 
 from hypothesis import strategies as st
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.port_order import publications
 from iptsim.docker.dockerd.rulesets import rules_for
@@ -27,7 +28,6 @@ from iptsim.host.containers import (
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace
-from iptsim.packet import FAMILIES, Family
 from tests.docker.hosts import next_endpoint
 
 #: The host's addresses, and those of a neighbour and of somebody far away.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import is_dockers
 from iptsim.docker.dockerd.replay import write
 from iptsim.docker.dockerd.written_rules import WrittenRule
 from iptsim.docker.model.settings import DockerHost
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.owners.chain_owners import chain_owners
-from iptsim.packet import Family
 
 
 @dataclass(frozen=True, slots=True)

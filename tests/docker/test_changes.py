@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.addresses import address_text
 from iptsim.docker.model.settings import DockerHost, Publication
 from iptsim.docker.sources.flag_changes import CHANGES, changed
 from iptsim.docker.sources.host import docker_host
 from iptsim.errors import UsageError
 from iptsim.host.containers import Link
-from iptsim.packet import address_text
 from tests.docker.hosts import host
 from tests.docker.ownership import rules_of
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from iptsim.addresses import FAMILIES, Family, address_text
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.port_order import exposed, publications
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import FAMILIES, Family, address_text, protocol_name
+from iptsim.protocols import protocol_name
 from iptsim.question.model import Question
 from tests.docker.machines import FAR, NEIGHBOUR, OWN, PORTS, machine, setups
 from tests.thoroughness import property_tests

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import iptsim
+from iptsim.addresses import FAMILIES
 from iptsim.docker.dockerd.rulesets import nft_table, rules_for
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.flag_changes import changed
 from iptsim.docker.sources.host import docker_host
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.owners.rule_owners import authorship, rulesets_of
-from iptsim.packet import FAMILIES
 from iptsim.paste.docker_nft import with_docker
 from iptsim.sources import loads_host
 from tests.docker.hosts import FIXTURES, docker_hosts, host

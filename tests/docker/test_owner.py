@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.addresses import FAMILIES
 from iptsim.docker.dockerd.recognition import template_of
 from iptsim.docker.sources.flag_changes import changed
 from iptsim.docker.sources.host import docker_host
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.owners.docker import docker_role, is_dockers
-from iptsim.packet import FAMILIES
 from tests.docker.hosts import CAPTURES, OTHERS, host, saved
 from tests.docker.ownership import owners, rules_of
 

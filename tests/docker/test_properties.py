@@ -7,15 +7,15 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iptsim.addresses import FAMILIES
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.replay import write
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.flag_changes import changed
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.extensions.matches.comment import Comment
 from iptsim.extensions.parameters import Parameters
-from iptsim.packet import FAMILIES
 from tests.docker.hosts import docker_hosts
 from tests.docker.ownership import rules_of
 from tests.thoroughness import property_tests

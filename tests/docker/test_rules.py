@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.docker.dockerd.replay import write
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerHost
@@ -18,7 +19,6 @@ from iptsim.docker.sources.host import docker_host
 from iptsim.dump import dumps, loads
 from iptsim.host import load_host
 from iptsim.host.containers import Network, Subnet
-from iptsim.packet import FAMILIES, Family
 from tests.docker.hosts import CAPTURES, FIXTURES, OTHERS, docker_hosts, host, plain, saved
 from tests.docker.ownership import owners
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from iptsim.addresses import address_text
 from iptsim.cli import main
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.addressing import free_address, free_subnet, subnet_of
@@ -25,7 +26,6 @@ from iptsim.errors import CaptureError, UsageError
 from iptsim.host import load_host
 from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.packet import address_text
 from tests.docker.hosts import FIXTURES, host, plain, saved
 
 

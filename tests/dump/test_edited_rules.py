@@ -8,7 +8,7 @@ import pytest
 
 from iptsim.dump import dumps, loads
 from iptsim.dump.edited_rules import EditedRules, changes
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from tests.thoroughness import first_ones
 
 _CHAIN = (

@@ -17,8 +17,10 @@ import pytest
 
 import iptsim.dump
 from iptsim.dump import dumps, load, loads
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.extension_names import target_names
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset
+from iptsim.dump.rule import Counters, Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, IptsimError
 from iptsim.extensions.base import Target
 from iptsim.extensions.matches.tcp import Tcp

@@ -14,7 +14,8 @@ from iptsim.dump.rule_lines import RuleLines
 from iptsim.dump.ruleset import Ruleset
 from iptsim.dump.shapes import Shapes
 from iptsim.errors import IptsimError
-from iptsim.extensions.base import Extension, Option
+from iptsim.extensions.base import Extension
+from iptsim.extensions.options import Option
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import all_extensions
 from iptsim.grammar import pattern

@@ -11,12 +11,12 @@ import pytest
 
 import iptsim
 from iptsim.address_sets import AddressSet
+from iptsim.addresses import Family, address_text, parse_address
 from iptsim.asking import MOST_WALKS, ask
 from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
 from iptsim.host.model import Host
-from iptsim.packet import Family, address_text, parse_address
 from iptsim.question.model import Question
 from tests.netfilter.test_outside import host_with
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from iptsim.addresses import Family
+from iptsim.connection import Connection, Flow
 from iptsim.dump.reader import loads
-from iptsim.extensions.base import Match, Predicate
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import (
     Allowed,
     Constraint,
@@ -21,8 +23,11 @@ from iptsim.extensions.constraints import (
     Some,
     packet_field,
 )
+from iptsim.extensions.context import Context
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.registry import all_extensions
-from iptsim.packet import Connection, Context, Family, Flow, Packet, Truth, Unknown
+from iptsim.packet import Packet
+from iptsim.truth import Truth, Unknown
 from tests.extensions import worlds
 from tests.extensions.test_matches_a_l import TAKEN
 from tests.extensions.test_matches_l_z import ALL_CANONICAL, PLACES

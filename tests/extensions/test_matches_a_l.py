@@ -15,35 +15,21 @@ from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
+from iptsim.addresses import Family, parse_address
+from iptsim.connection import Connection, Flow
 from iptsim.dump.reader import loads
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.dump.writer import rule_text
 from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Masked
+from iptsim.extensions.context import Context
 from iptsim.extensions.matches.cluster import node
 from iptsim.extensions.rates import HASHLIMIT_SCALE, LIMIT_SCALE, parse_rate
 from iptsim.extensions.wire import transport_offset, wire_bytes
-from iptsim.packet import (
-    ACK,
-    CWR,
-    ECE,
-    ICMP,
-    ICMPV6,
-    SYN,
-    TCP,
-    UDP,
-    URG,
-    Connection,
-    Context,
-    Family,
-    Flow,
-    Packet,
-    Truth,
-    Unknown,
-    negate,
-    parse_address,
-)
+from iptsim.packet import Packet
+from iptsim.protocols import ACK, CWR, ECE, ICMP, ICMPV6, SYN, TCP, UDP, URG
+from iptsim.truth import Truth, Unknown, negate
 from tests.extensions.worlds import World
 
 

@@ -16,15 +16,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iptsim.addresses import parse_address
 from iptsim.dump.reader import loads
 from iptsim.dump.recipe import Misread, Recipe
 from iptsim.dump.words import split
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.u32 import _least
 from iptsim.extensions.registry import find_match
-from iptsim.packet import ACK, SYN, Context, Packet, Truth, Unknown, parse_address
+from iptsim.packet import Packet
+from iptsim.protocols import ACK, SYN
+from iptsim.truth import Truth, Unknown
 from tests.extensions import worlds
 
 

@@ -17,35 +17,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from iptsim.extensions.base import Given, Target, Translation, Verdict
+from iptsim.addresses import Family, address_text, parse_address
+from iptsim.connection import NO_ZONE, Connection, Flow, Zone
+from iptsim.extensions.base import Target
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Given
 from iptsim.extensions.registry import all_extensions, find_target
 from iptsim.extensions.targets.reject import ANSWERS
+from iptsim.extensions.verdicts import Translation, Verdict
 from iptsim.languages import message
-from iptsim.packet import (
-    ACK,
-    CWR,
-    ECE,
-    ICMP,
-    ICMPV6,
-    NO_ZONE,
-    PROTOCOLS,
-    PSH,
-    RST,
-    SYN,
-    TCP,
-    UDP,
-    Connection,
-    Context,
-    Family,
-    Flow,
-    Packet,
-    Truth,
-    Unknown,
-    Zone,
-    address_text,
-    parse_address,
-)
+from iptsim.packet import Packet
 from iptsim.partly_known import PartlyKnown, bits_of_range, some_mark
+from iptsim.protocols import ACK, CWR, ECE, ICMP, ICMPV6, PROTOCOLS, PSH, RST, SYN, TCP, UDP
+from iptsim.truth import Truth, Unknown
 from tests.extensions import worlds
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from iptsim.packet import Context, Family, Truth, Unknown
+from iptsim.addresses import Family
+from iptsim.extensions.context import Context
+from iptsim.truth import Truth, Unknown
 
 
 class World:

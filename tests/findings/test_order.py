@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import iptsim
+from iptsim.addresses import address_text
 from iptsim.findings import Finding
-from iptsim.packet import address_text
 
 CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
 HEAD = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"

@@ -7,12 +7,15 @@ from random import Random
 
 import pytest
 
+from iptsim.addresses import parse_address
+from iptsim.connection import Connection
 from iptsim.dump import loads
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
+from iptsim.extensions.context import Context
 from iptsim.host.model import Host
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.surroundings import World
-from iptsim.packet import Connection, Context, Packet, parse_address
+from iptsim.packet import Packet
 from iptsim.question.model import Question
 from iptsim.sets.chains import Chains
 from iptsim.sets.space import Space

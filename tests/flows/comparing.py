@@ -14,12 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from iptsim.addresses import address_text
 from iptsim.asking import ask
 from iptsim.errors import IptsimError
 from iptsim.flows.deciding import decider_of, result_batch
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import address_text
 from iptsim.question.model import Question
 from iptsim.sources import load_host
 

@@ -10,8 +10,8 @@ import json
 
 import pytest
 
+from iptsim.addresses import Family, parse_address
 from iptsim.host import fib
-from iptsim.packet import Family, parse_address
 from tests.host.laboratory import NEEDS_KERNEL, counters, run, send
 
 pytestmark = NEEDS_KERNEL

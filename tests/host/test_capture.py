@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import iptsim
+from iptsim.addresses import address_text
 from iptsim.errors import CaptureError
 from iptsim.host import load_host
 from iptsim.host.containers import ExposedPort, Link, PublishedPort
-from iptsim.packet import TCP, UDP, address_text
+from iptsim.protocols import TCP, UDP
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.addresses import parse_address
 from iptsim.host.docker_defaults import default_subnet, guessed_subnet
-from iptsim.packet import parse_address
 
 
 @pytest.mark.parametrize(

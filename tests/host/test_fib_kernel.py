@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from iptsim.addresses import Family, address_text, parse_address
 from iptsim.host.connected_routes import connected_routes
 from iptsim.host.fib import RouteResult, lookup, source_address
 from iptsim.host.namespace import Namespace, Route
-from iptsim.packet import Family, address_text, parse_address
 from tests.host.laboratory import NEEDS_KERNEL, run
 
 pytestmark = NEEDS_KERNEL

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from iptsim.addresses import Family, parse_address
+from iptsim.extensions.context import Context
 from iptsim.host.ipsets import contains, read_ipsets
-from iptsim.packet import ICMP, ICMPV6, TCP, UDP, Context, Family, Packet, parse_address
+from iptsim.packet import Packet
+from iptsim.protocols import ICMP, ICMPV6, TCP, UDP
 from tests.host.laboratory import NEEDS_KERNEL, counters, run, send
 
 pytestmark = [*NEEDS_KERNEL, pytest.mark.skipif(not shutil.which("ipset"), reason="needs ipset(8)")]

@@ -15,7 +15,7 @@ from iptsim.host import Host, load_host
 from iptsim.host.containers import PublishedPort
 from iptsim.host.port_runs import PortRuns
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import TCP, UDP
+from iptsim.protocols import TCP, UDP
 from iptsim.question.model import Question
 from iptsim.reach import questions
 from iptsim.render.endpoints import endpoints_json

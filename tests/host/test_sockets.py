@@ -7,9 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from iptsim.addresses import parse_address
 from iptsim.host.namespace import Listener
 from iptsim.host.sockets import find_listener, read_listeners
-from iptsim.packet import TCP, UDP, parse_address
+from iptsim.protocols import TCP, UDP
 from tests.host.laboratory import NEEDS_KERNEL
 from tests.kernel.namespaces import Namespace
 

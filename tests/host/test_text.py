@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.connection import Flow, Zone
+from iptsim.extensions.context import Context
 from iptsim.host import dockerd_options, iproute
 from iptsim.host.conntrack_entries import conntrack_entries, recent_lists
 from iptsim.host.foreign import RouteEntry, RuleEntry
 from iptsim.host.ipsets import contains, read_ipsets
 from iptsim.languages import message
-from iptsim.packet import Context, Flow, Packet, Unknown, Zone
+from iptsim.packet import Packet
+from iptsim.truth import Unknown
 
 #: Printed by conntrack 1.4.7 and by /proc/net/nf_conntrack.
 CONNTRACK = """\

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from iptsim.addresses import address_text
 from iptsim.host import load_host
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, TCP_FLAGS, address_text, is_icmp_query
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, TCP_FLAGS, is_icmp_query
 from iptsim.question.model import Question
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, packet

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
-from iptsim.packet import ICMP, ICMPV6
+from iptsim.protocols import ICMP, ICMPV6
 from tests.kernel.asking import Iptsim, probe_of
 from tests.kernel.compare import OPEN, Doubt, differences
 from tests.kernel.conversation import reply

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from iptsim.addresses import address_text
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.steps import Step as SimulatedStep
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import PORT_PROTOCOLS, Packet, address_text
+from iptsim.packet import Packet
 from iptsim.partly_known import Bits, Mark, mark_text
+from iptsim.protocols import PORT_PROTOCOLS
 from tests.kernel.frames import Header
 from tests.kernel.observation import Observation
 from tests.kernel.tracing import Step

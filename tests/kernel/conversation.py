@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from random import Random
 
-from iptsim.packet import ACK, ICMP, ICMP_REPLIES, ICMPV6, RST, SYN, TCP, is_icmp_query
+from iptsim.protocols import ACK, ICMP, ICMP_REPLIES, ICMPV6, RST, SYN, TCP, is_icmp_query
 from tests.kernel.description import Probe, World
 from tests.kernel.frames import packet
 from tests.kernel.observation import Arrival, Observation

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from iptsim.packet import PORT_PROTOCOLS, TCP_FLAGS
+from iptsim.protocols import PORT_PROTOCOLS, TCP_FLAGS
 
 #: Transport header lengths in bytes, for protocols that the laboratory builds; others are all payload.
 HEADER_LENGTHS = {1: 8, 6: 20, 17: 8, 33: 16, 50: 8, 51: 12, 58: 8, 132: 12, 136: 8}

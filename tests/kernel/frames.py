@@ -6,7 +6,7 @@ import ipaddress
 import struct
 from typing import NamedTuple
 
-from iptsim.packet import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDP
+from iptsim.protocols import ACK, ICMP, ICMPV6, SCTP, SYN, TCP, UDP
 from tests.kernel.description import Probe
 
 _UDPLITE, _DCCP = 136, 33

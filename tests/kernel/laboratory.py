@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from iptsim.packet import ICMPV6, TCP
+from iptsim.protocols import ICMPV6, TCP
 from tests.kernel import netlink
 from tests.kernel.building import build
 from tests.kernel.capture import capture_host

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from iptsim.addresses import Family
 from iptsim.dump.reader import loads
 from iptsim.dump.words import split
 from iptsim.errors import IptsimError
-from iptsim.extensions.base import Extension, Option, quote
+from iptsim.extensions.base import Extension
+from iptsim.extensions.options import Option, quote
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_match, find_target
-from iptsim.packet import Family
 from tests.extensions.test_matches_a_l import TAKEN
 from tests.extensions.test_matches_l_z import ALL_CANONICAL, PLACES
 from tests.extensions.test_targets import TAKEN as TARGETS

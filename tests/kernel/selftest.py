@@ -66,7 +66,9 @@ FAULTS = (
         "    if not undecided:\n        return True",
         "    if not undecided:\n        return None if prepared.quiet else True",
     ),
-    Fault("a negated fact is not negated", "extensions/base.py", "negate(test(context))", "test(context)"),
+    Fault(
+        "a negated fact is not negated", "extensions/predicates.py", "negate(test(context))", "test(context)"
+    ),
     Fault(
         "network masks are ignored",
         "extensions/constraints.py",
@@ -94,7 +96,7 @@ FAULTS = (
     Fault("mangle is skipped", "netfilter/hooks.py", '"mangle", ', ""),
     Fault(
         "security comes before nat in INPUT",
-        "dump/ruleset.py",
+        "dump/builtin_chains.py",
         '"nf_tables": 150',
         '"nf_tables": 50',
     ),

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from iptsim.addresses import parse_address
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import Packet, parse_address
+from iptsim.packet import Packet
 from tests.kernel.compare import differences
 from tests.kernel.frames import Header
 from tests.kernel.observation import Arrival, Observation

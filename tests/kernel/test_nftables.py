@@ -16,7 +16,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.host.namespace import Route, RoutingRule
 from iptsim.host.nft_chains import NftRuleset
 from iptsim.host.nftables import RulesetEntry, read_nftables, without_iptables

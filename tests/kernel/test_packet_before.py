@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.packet import TCP_FLAGS
+from iptsim.protocols import TCP_FLAGS
 from tests.kernel.asking import Iptsim, question_of
 from tests.kernel.compare import differences
 from tests.kernel.conversation import reply

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from iptsim.addresses import Family
 from iptsim.dump import loads
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
@@ -12,7 +13,6 @@ from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route
 from iptsim.host.nftables import RulesetEntry, read_nftables
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import walk
-from iptsim.packet import Family
 from iptsim.question.model import Question
 
 BRIDGE_PORTS = {"a": ("10.9.0.2", "veth-a"), "b": ("10.9.0.3", "veth-b")}

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from iptsim.addresses import Family
 from iptsim.api import explain
 from iptsim.host import load_host
 from iptsim.host.containers import Container, Network, Subnet
 from iptsim.host.model import Host
 from iptsim.netfilter.trace import Trace
-from iptsim.packet import Family
 from tests.kernel.cases import FOLDER, load_case
 from tests.netfilter.hosts import ask, dump, nft_router, number, route_of, router
 

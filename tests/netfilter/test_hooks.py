@@ -1,7 +1,7 @@
 """The order of base chains at a hook; measured with nft and legacy tables side by side."""
 
 from iptsim.dump import loads
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.host.nft_chains import NftChain, NftRuleset
 from iptsim.host.nft_hints import hinted
 from iptsim.netfilter.hooks import Hooks, IptablesChain, NftablesChain

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from iptsim.addresses import address_text
 from iptsim.errors import UsageError
 from iptsim.host.conntrack_entries import conntrack_entries
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
-from iptsim.packet import address_text
 from iptsim.question.model import Question
 from iptsim.question.options import read_settings
 from tests.netfilter.hosts import router

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.addresses import Family, address_text
 from iptsim.asking import ask
 from iptsim.host.model import Host, IpSet
-from iptsim.packet import Family, address_text
 from iptsim.question.model import Question
 
 FERM = Path(__file__).parents[2] / "fixtures/captures/hosts/ferm"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.addresses import Family
 from iptsim.dump import loads
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
-from iptsim.packet import Family
 from iptsim.question.model import Question
 from tests.netfilter.hosts import router
 

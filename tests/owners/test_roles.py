@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from iptsim.dump import loads
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.owners.rule_owners import authorship, policy_role

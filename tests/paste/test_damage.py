@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.reader import loads
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Ruleset
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.host.capture import load_host
 from iptsim.host.files import Source
 from iptsim.host.model import Host

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import iptsim
+from iptsim.addresses import parse_address
 from iptsim.findings import lint
 from iptsim.host.model import Host
-from iptsim.packet import parse_address
 
 
 def read(text: str) -> Host:

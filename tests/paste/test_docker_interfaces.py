@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from iptsim.dump.reader import load
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Ruleset
 from iptsim.findings import lint
 from iptsim.host.files import Source
 from iptsim.host.model import Host

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 import iptsim
+from iptsim.addresses import parse_address
 from iptsim.findings import lint
 from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
-from iptsim.packet import parse_address
 from iptsim.paste.assembly import host_of_source
 from iptsim.question.model import Question
 

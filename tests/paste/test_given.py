@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.addresses import parse_address
 from iptsim.host import fib
 from iptsim.host.files import Source
 from iptsim.host.model import Host
-from iptsim.packet import parse_address
 from iptsim.paste.assembly import host_of_source
 
 RULE = "iptables -A FORWARD -i wg0 -j ACCEPT\n"

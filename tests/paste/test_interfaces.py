@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import address_text
 from iptsim.host.files import Source
-from iptsim.packet import address_text
 from iptsim.paste.assembly import host_of_source
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.addresses import parse_address
 from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
 from iptsim.owners.log_prefixes import logged_by
-from iptsim.packet import parse_address
 from iptsim.paste.assembly import host_of_source
 from iptsim.paste.forms.logline import record_of
 from iptsim.paste.packet_from_line import fields_of_line

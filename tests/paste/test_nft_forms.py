@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from iptsim.addresses import Family
 from iptsim.host.nft_rules import Translator
-from iptsim.packet import Family
 from iptsim.paste.nft_rules import translated
 from tests.paste.test_nft import ports
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.paste.refusals import command_text, refusal
 
 REFUSED = [

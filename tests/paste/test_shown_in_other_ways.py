@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import iptsim
+from iptsim.addresses import parse_address
 from iptsim.errors import CaptureError
 from iptsim.extensions.hidden import is_gap
 from iptsim.findings import lint
@@ -209,7 +210,7 @@ POLICIES = "# iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\
 def test_routes_that_commands_change(text: str, gateways: list[str]) -> None:
     routes = host(text).namespace.routes
     shown = [one.gateway for one in routes if one.family == 4 and not one.prefix_length]
-    assert shown == [iptsim.packet.parse_address(one)[1] for one in gateways]
+    assert shown == [parse_address(one)[1] for one in gateways]
 
 
 def test_a_route_that_a_sentence_adds() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import iptsim
+from iptsim.addresses import address_text
 from iptsim.host.model import Host
-from iptsim.packet import address_text
 from iptsim.paste.lines import lines_of
 from iptsim.paste.pieces import Listed
 from iptsim.paste.splitting import split

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.addresses import address_text
 from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
-from iptsim.packet import address_text
 from iptsim.question.model import Question
 from tests.netfilter.hosts import router
 

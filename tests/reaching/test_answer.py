@@ -15,7 +15,7 @@ from referencing import Registry, Resource
 import iptsim
 from iptsim.asking import ask
 from iptsim.cli import main
-from iptsim.packet import PROTOCOLS
+from iptsim.protocols import PROTOCOLS
 from iptsim.question.model import Question
 from iptsim.reaching import Cell, Reaching, reach
 from iptsim.reaching.matrix import matrix_of

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from iptsim.addresses import FAMILIES
 from iptsim.explanation import Explanation
 from iptsim.host import load_host
-from iptsim.packet import FAMILIES
 from iptsim.reaching import reach
 from iptsim.report.grid import Grid
 from tests.test_captures import FIXTURES

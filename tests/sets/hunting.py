@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from iptsim.addresses import Family, address_text
 from iptsim.asking import ask
 from iptsim.dump import loads
 from iptsim.errors import IptsimError, UsageError
@@ -32,7 +33,6 @@ from iptsim.host.nft_chains import NftChain, NftRule, NftRuleset
 from iptsim.host.routing_policy import DEFAULT_RULES
 from iptsim.netfilter.nft_program import program_of
 from iptsim.netfilter.trace import Leg
-from iptsim.packet import Family, address_text
 from iptsim.question.model import Question
 from iptsim.sets.fates import Fate, Fates, fates
 from iptsim.sets.landscape import Landscape

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iptsim.connection import Connection, Flow
 from iptsim.dump import loads
 from iptsim.extensions.constraints import Masked, named
+from iptsim.extensions.context import Context
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.netfilter.chain_evaluation import evaluate
@@ -17,7 +19,7 @@ from iptsim.netfilter.hooks import Hooks, IptablesChain
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.surroundings import World
-from iptsim.packet import Connection, Context, Flow, Packet
+from iptsim.packet import Packet
 from iptsim.question.model import Question
 from iptsim.sets.chains import Chains
 from iptsim.sets.layout import Layout

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from iptsim.extensions.context import Context
 from iptsim.extensions.hidden import HiddenAddress
 from iptsim.extensions.parameters import AH
 from iptsim.languages import message
-from iptsim.packet import Context, Packet, Unknown
+from iptsim.packet import Packet
 from iptsim.sets.space import TRACKED, Known, Space
+from iptsim.truth import Unknown
 from tests.extensions.test_constraints import World, conditions, contexts
 from tests.sets import ENGINES
 from tests.sets.test_chains import values_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from iptsim.addresses import Family
 from iptsim.asking import ask
 from iptsim.host import load_host
-from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.question.places import Outside
 from iptsim.question.start import first_packet

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from iptsim.cli import main
+from iptsim.extensions.context import Context
 from iptsim.host.ipsets import contains, read_ipsets
-from iptsim.packet import Context, Packet
+from iptsim.packet import Packet
 from iptsim.sets.chains import Chains
 from iptsim.sets.ipset_contents import contents, known_ipsets
 from iptsim.sets.space import Space

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from iptsim.addresses import Family
 from iptsim.diff.comparing import compare
 from iptsim.host import load_host
-from iptsim.packet import Family
 from iptsim.reaching import reach
 from iptsim.sets import results
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim.addresses import parse_address
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace
 from iptsim.host.source_address import labels_decide, select_source
-from iptsim.packet import parse_address
 from iptsim.sets.regions import Prefix, Regions
 
 

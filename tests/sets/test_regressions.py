@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
+from iptsim.addresses import Family, parse_address
 from iptsim.asking import ask
 from iptsim.dump import loads
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.host import load_host
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import Family, parse_address
 from iptsim.question.model import Question
 from iptsim.sets.fates import Fates, fates
 from iptsim.sources import loads_host

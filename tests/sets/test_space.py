@@ -8,9 +8,9 @@ from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, all_of, named, one_of, undecided
 from iptsim.extensions.matches.conntrack import STATE
 from iptsim.extensions.ports import PORTS
-from iptsim.packet import Unknown
 from iptsim.sets.numbering import Words
 from iptsim.sets.space import Space
+from iptsim.truth import Unknown
 from tests.sets import ENGINES
 
 

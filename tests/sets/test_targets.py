@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from iptsim.addresses import address_text, parse_address
 from iptsim.dump import loads
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener, RoutingRule
-from iptsim.packet import TCP, address_text, parse_address
+from iptsim.protocols import TCP
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.space import Space
 from iptsim.sets.targets import Targets

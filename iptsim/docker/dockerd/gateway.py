@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.docker.model.settings import DockerContainer, DockerHost
 from iptsim.host.containers import Endpoint
-from iptsim.packet import FAMILIES, Family
 
 
 def joins(docker: DockerHost) -> list[tuple[DockerContainer, Endpoint]]:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 
 from iptsim.docker.dockerd.written_rules import TABLES, WrittenRules
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset, Table
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Jump, Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 
 IsDockers = Callable[[Rule], bool]
 

@@ -6,9 +6,10 @@ from functools import cmp_to_key
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from iptsim.addresses import Family
 from iptsim.docker.model.settings import DockerContainer, DockerNetwork, Publication
 from iptsim.host.containers import ExposedPort
-from iptsim.packet import PROTOCOLS, Family
+from iptsim.protocols import PROTOCOLS
 
 _TCP = PROTOCOLS["tcp"]
 _ANY: dict[Family, str] = {4: "0.0.0.0", 6: "::"}  # noqa: S104

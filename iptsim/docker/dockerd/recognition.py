@@ -9,7 +9,8 @@ from functools import cache, lru_cache
 from iptsim.docker.dockerd import nft_templates
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.templates import RuleTemplate, append
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
 from iptsim.host.docker_defaults import NFT_TABLE, OWN_BRIDGES
 
 #: Rules of engines before 20.10 and of 28.0. Sources: libnetwork 0.8 to 17.09 (DOCKER-ISOLATION), moby v28.0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
+from iptsim.addresses import BITS, Family, address_text
 from iptsim.docker.dockerd import nft_templates
 from iptsim.docker.dockerd.gateway import gateways, joins
 from iptsim.docker.dockerd.generations import LAYOUTS
@@ -16,7 +17,7 @@ from iptsim.docker.dockerd.templates import Layout, RuleTemplate
 from iptsim.docker.dockerd.written_rules import Origin, WrittenRule, WrittenRules
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Ingress, Publication
 from iptsim.host.containers import Endpoint, Link
-from iptsim.packet import BITS, Family, address_text, protocol_name
+from iptsim.protocols import protocol_name
 
 _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}

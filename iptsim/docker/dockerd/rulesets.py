@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
+from iptsim.addresses import Family
 from iptsim.docker.dockerd.merge import in_place
 from iptsim.docker.dockerd.nft_templates import BASE_RULES, CHAINS, NETWORK_CHAINS
 from iptsim.docker.dockerd.recognition import is_dockers
 from iptsim.docker.dockerd.replay import write, write_nft
 from iptsim.docker.dockerd.written_rules import WrittenRules, print_order
 from iptsim.docker.model.settings import DockerHost
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.host.docker_defaults import NFT_TABLE
-from iptsim.packet import Family
 
 
 def rules_for(

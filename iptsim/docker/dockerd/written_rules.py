@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from iptsim.addresses import Family
 from iptsim.docker.dockerd.templates import RuleTemplate
-from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.packet import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 
 #: The order in which iptables-nft-save prints tables (nft_table_type in iptables/nft.h).
 TABLES = ("mangle", "security", "raw", "filter", "nat")

@@ -6,13 +6,13 @@ from collections.abc import Collection
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_interface, ip_network
 
+from iptsim.addresses import Family
 from iptsim.docker.model.settings import DockerNetwork
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, DEFAULT_POOLS
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.languages import message
-from iptsim.packet import Family
 
 
 def subnet_of(text: str, gateway: str | None = None) -> Subnet:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.docker.model.settings import GATEWAY_MODES, DockerNetwork, GatewayMode
 from iptsim.host.docker_inspect import BRIDGE_OPTION
 from iptsim.languages import Message, message
-from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
 
 #: Options that are true or false, and the fields of :class:`iptsim.docker.model.settings.DockerNetwork` for them.

@@ -12,13 +12,13 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from iptsim.addresses import FAMILIES, Family, ip_address, parse_address
 from iptsim.host.containers import Endpoint, ExposedPort, Link, PublishedPort, Subnet
 from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.frozen import Frozen
 from iptsim.host.namespace import check_interface_name
 from iptsim.languages import message
-from iptsim.packet import FAMILIES, Family, ip_address, parse_address
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 GATEWAY_MODES: tuple[GatewayMode, ...] = get_args(GatewayMode)

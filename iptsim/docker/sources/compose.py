@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.docker.model.addressing import bridge_name, default_network, free_address, free_subnet, subnet_of
 from iptsim.docker.model.network_options import OptionError, read_options
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
@@ -24,7 +25,6 @@ from iptsim.host.docker_inspect import BRIDGE_OPTION
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
 from iptsim.languages import Text, message, text_of
-from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
 from iptsim.yaml_file import read_yaml
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from iptsim.addresses import FAMILIES, Family, ip_address
 from iptsim.docker.model.addressing import free_address, subnet_of
 from iptsim.docker.model.network_options import gateway_mode
 from iptsim.docker.model.settings import (
@@ -20,7 +21,7 @@ from iptsim.docker.sources.flag_values import read_expose, read_publish
 from iptsim.errors import UsageError
 from iptsim.host.containers import Endpoint, Link
 from iptsim.languages import message, text_of
-from iptsim.packet import FAMILIES, Family, ip_address, protocol_name
+from iptsim.protocols import protocol_name
 
 Change = tuple[str, str]
 #: Settings of the daemon that are on or off, and their fields.

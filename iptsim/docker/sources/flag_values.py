@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from iptsim.docker.model.settings import Publication
 from iptsim.host.containers import ExposedPort, Link
 from iptsim.languages import message
-from iptsim.packet import PROTOCOLS
+from iptsim.protocols import PROTOCOLS
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _PROTOCOLS = ("tcp", "udp", "sctp")

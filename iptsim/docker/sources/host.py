@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from iptsim.addresses import FAMILIES, Family, address_text
 from iptsim.docker.dockerd.replay import write
 from iptsim.docker.model.network_options import OptionError, read_options
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Ingress, Publication
@@ -26,7 +27,6 @@ from iptsim.host.namespace import check_interface_name
 from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import message, text_of
-from iptsim.packet import FAMILIES, Family, address_text
 
 _WSL2 = "loopback0"
 

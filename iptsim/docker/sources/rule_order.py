@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from iptsim.docker.dockerd.replay import write
 from iptsim.docker.model.settings import DockerHost, Publication
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.rule import Rule
 from iptsim.extensions.base import Match
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.host.containers import Container, ExposedPort, Link

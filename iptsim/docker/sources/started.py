@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from iptsim.addresses import FAMILIES, Family
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.resolver import RESOLV_CONF
 from iptsim.docker.dockerd.rulesets import rules_for
@@ -16,7 +17,6 @@ from iptsim.host.inferred_interfaces import place_bridges
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
 from iptsim.languages import message, message_joined
-from iptsim.packet import FAMILIES, Family
 
 
 def started(

@@ -5,12 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from iptsim.extensions.base import ARRIVING, LEAVING, Match, Option, Predicate, Value, constrained
+from iptsim.addresses import address_text, is_multicast
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, Names
+from iptsim.extensions.context import ARRIVING, LEAVING, Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.values import NoSuchWord, any_of
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Packet, Unknown, address_text, is_multicast
+from iptsim.packet import Packet
+from iptsim.truth import Unknown
 
 #: In the order in which iptables prints them.
 TYPES = (

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Given, Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, between, equal
 from iptsim.extensions.headers import NUMBER_RANGE, WHOLE, number_field, presence_field
 from iptsim.extensions.listing import range_lister
+from iptsim.extensions.options import Given, Option
 from iptsim.extensions.phrases import Phrase, join_phrases
 from iptsim.extensions.values import integer_value, range_words
 from iptsim.extensions.wire import AH, header_size

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.base import Match
 from iptsim.extensions.cbpf import Instruction, check_program, parse_program, program_text, run_program
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import undecided
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import word_value
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.truth import Truth, Unknown
 
 
 class Bpf(Match):

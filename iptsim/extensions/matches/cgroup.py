@@ -11,13 +11,15 @@ from functools import partial
 from itertools import accumulate
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Status
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import Field, equal, one_member
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value, word_value
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 
 def _has_socket(context: Context) -> bool | None:

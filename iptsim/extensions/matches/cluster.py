@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.connection import Connection
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Names, connection_value
 from iptsim.extensions.jhash import jhash_words
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import any_of, integer, integer_value
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Connection, Unknown
+from iptsim.truth import Unknown
 
 _MOST_NODES = 32
 

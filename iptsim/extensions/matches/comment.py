@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Value, quote
+from iptsim.extensions.base import Match
+from iptsim.extensions.options import Option, Value, quote
 from iptsim.languages import message
 
 #: Bytes that the kernel keeps; iptables cuts off the rest.

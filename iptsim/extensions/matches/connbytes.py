@@ -11,12 +11,16 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.connection import Direction
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import NOT_TRACKED, Constraint, Field, between
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Given, Option, Value
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import choice, in_order, integer
 from iptsim.languages import Message, Text, message, message_if
-from iptsim.packet import Context, Direction, Unknown
+from iptsim.truth import Unknown
 
 _MOST = 0xFFFFFFFFFFFFFFFF
 _Mode = Literal["packets", "bytes", "avgpkt"]

@@ -9,12 +9,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, in_quotes
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import NOT_TRACKED, Constraint, Field, named, one_member
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value, in_quotes
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import integer
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 
 def _parse(text: str) -> int | str:

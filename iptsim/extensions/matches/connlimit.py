@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.addresses import BITS
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import Constraint, Field, named, undecided
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Given, Option, Value
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import integer_value, one_address, prefix_length
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import BITS, Unknown
+from iptsim.truth import Unknown
 
 
 def _parse_mask(text: str, family: int) -> int:

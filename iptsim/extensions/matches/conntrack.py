@@ -7,7 +7,9 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Relation, Value
+from iptsim.addresses import address_text
+from iptsim.connection import Connection, Flow
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import (
     NOT_TRACKED,
     Constraint,
@@ -18,6 +20,8 @@ from iptsim.extensions.constraints import (
     named,
     some_member,
 )
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Relation, Value
 from iptsim.extensions.parameters import PROTOCOL, format_protocol, parse_protocol
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import (
@@ -33,17 +37,8 @@ from iptsim.extensions.values import (
 )
 from iptsim.extensions.wire import GRE
 from iptsim.languages import Message, Text, message
-from iptsim.packet import (
-    ICMP,
-    ICMPV6,
-    PORT_PROTOCOLS,
-    Connection,
-    Context,
-    Flow,
-    Unknown,
-    address_text,
-    protocol_name,
-)
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, protocol_name
+from iptsim.truth import Unknown
 
 #: In the order in which iptables prints them, as are the statuses.
 STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT")

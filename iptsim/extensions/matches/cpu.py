@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Status
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import fact_field
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value
 from iptsim.languages import Text, message
-from iptsim.packet import Unknown
+from iptsim.truth import Unknown
 
 
 def _got(cpu: int | None) -> Text:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import ARRIVING, HOOKS, LEAVING, Match, Option, Status, Value
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, Masked, named
+from iptsim.extensions.context import ARRIVING, HOOKS, LEAVING, Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import bare, masked_number
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 #: Group names that every system has (/etc/iproute2/group).
 _KNOWN = {"default": 0}

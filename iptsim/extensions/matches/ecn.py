@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, Masked, look, packet_field
+from iptsim.extensions.context import Context
 from iptsim.extensions.matches.tcp import flags_text
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value
 from iptsim.extensions.wire import transport_offset, wire_bytes
 from iptsim.languages import Message, Text, message, message_if, message_joined
-from iptsim.packet import CWR, ECE, TCP, Context, Unknown
+from iptsim.protocols import CWR, ECE, TCP
+from iptsim.truth import Unknown
 
 #: The offset of the flags in a TCP header and the header's size, in bytes.
 _FLAGS_OFFSET, _HEADER_SIZE = 13, 20

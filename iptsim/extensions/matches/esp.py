@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, between
 from iptsim.extensions.headers import NUMBER_RANGE, WHOLE, number_field, presence_field
 from iptsim.extensions.listing import range_lister
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import range_words
 from iptsim.extensions.wire import ESP

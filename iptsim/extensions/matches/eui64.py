@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import ARRIVING, Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field
+from iptsim.extensions.context import ARRIVING, Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option
 from iptsim.languages import Text, message
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 _INTERFACE_ID = 0xFFFFFFFFFFFFFFFF
 _UNIVERSAL_LOCAL = 0x02 << 56

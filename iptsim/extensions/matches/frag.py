@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, Masked, between
+from iptsim.extensions.context import Context
 from iptsim.extensions.headers import NUMBER_RANGE, WHOLE, number_field, presence_field
 from iptsim.extensions.listing import range_lister
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value, range_words
 from iptsim.extensions.wire import FRAGMENT, extension_headers
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Packet
+from iptsim.packet import Packet
 
 _HEADER = message("Fragment header")
 _MORE, _RESERVED, _OFFSET = 0x1, 0x6, 0xFFF8

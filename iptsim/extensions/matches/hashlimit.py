@@ -9,14 +9,17 @@ import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.addresses import BITS
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Given, Option, Value
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.rates import HASHLIMIT_SCALE, Rate, parse_ticks, rate_from_ticks
 from iptsim.extensions.values import bare_value, integer, integer_value
 from iptsim.languages import Message, Text, marked, message, message_if, message_joined
-from iptsim.packet import BITS, Unknown
+from iptsim.truth import Unknown
 
 _UNITS = {"m": 1 << 20, "k": 1 << 10, "": 1}
 _ALL_ONES = 0xFFFFFFFF

@@ -10,15 +10,18 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, Masked, equal
+from iptsim.extensions.context import Context
 from iptsim.extensions.headers import presence_field
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.values import integer, integer_value
 from iptsim.extensions.wire import DESTINATION, HOP_BY_HOP, header_size
 from iptsim.languages import Message, Text, message
-from iptsim.packet import Context, Packet
+from iptsim.packet import Packet
 
 _PAD1 = 0
 _MOST = 16

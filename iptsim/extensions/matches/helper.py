@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Value, quote
+from iptsim.connection import Connection
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Pattern, connection_value
+from iptsim.extensions.options import Option, Value, quote
 from iptsim.extensions.phrases import Phrase
 from iptsim.languages import Text, message
-from iptsim.packet import Connection, Unknown
+from iptsim.truth import Unknown
 
 #: The kernel keeps 29 characters of the name.
 _NAME = Value("a helper's name (ftp, ftp-2121); empty for any", lambda text: text[:29], quote)

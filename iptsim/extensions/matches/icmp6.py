@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Option
 from iptsim.extensions.icmp import IcmpMatch, IcmpType, Names, icmp_option
+from iptsim.extensions.options import Option
 from iptsim.languages import marked
-from iptsim.packet import ICMPV6
+from iptsim.protocols import ICMPV6
 
 NAMES: Names = {
     "destination-unreachable": (1, None),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from iptsim.extensions.base import Match, Option, Value
+from iptsim.addresses import address_text
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Ranges
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.parameters import DESTINATION, SOURCE
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import one_address
 from iptsim.languages import Text, message
-from iptsim.packet import address_text
 
 
 class AddressRange(NamedTuple):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, Masked
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.wire import AH, DESTINATION, ESP, FRAGMENT, HOP_BY_HOP, ROUTING, extension_headers
 from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import Packet

@@ -10,15 +10,18 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, named
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Given, Option, Value
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.phrases import Phrase, join_phrases
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.stated import stated
 from iptsim.extensions.values import Network, parse_host_mask, port
 from iptsim.languages import Message, Text, message, message_joined
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 
 def _word(choices: tuple[str, ...]) -> Value:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import between, packet_field
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.values import number_range, range_text, range_words
 from iptsim.languages import Text, message, message_if
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.rates import RATE, Rate
 from iptsim.extensions.values import integer_value
 from iptsim.languages import Text, message
-from iptsim.packet import Unknown
+from iptsim.truth import Unknown
 
 _DEFAULT_RATE = Rate(3, "hour")
 _DEFAULT_BURST = 5

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from iptsim.extensions.base import ARRIVING, Match, Option, Value
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, look, named
+from iptsim.extensions.context import ARRIVING, Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.languages import Text, message
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 
 def parse_mac(text: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import packet_field
+from iptsim.extensions.options import Option
 from iptsim.extensions.values import MARK, MaskedNumber, masked
 from iptsim.languages import Text, message_if
 from iptsim.partly_known import mark_text

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Status, Value
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, between
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import in_order, integer, range_text, range_words
 from iptsim.languages import Text, message
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 _ALL_TYPES = (0, 255)
 #: Names of the types with their short forms, by number.

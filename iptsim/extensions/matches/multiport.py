@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Insists, Match, Option, Predicate, Value, combined
+from iptsim.extensions.base import Insists, Match
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import Constraint, Ranges, Several
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.ports import PORTS, got_port
+from iptsim.extensions.predicates import Predicate, combined
 from iptsim.extensions.values import any_of, port, range_text, range_words
 from iptsim.languages import Text, message, message_joined
-from iptsim.packet import PORT_PROTOCOLS, Context
+from iptsim.protocols import PORT_PROTOCOLS
 
 _MOST = 15
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, quote
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import undecided
+from iptsim.extensions.options import Option, quote
 from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import bare_value
 from iptsim.languages import message
-from iptsim.packet import Unknown
+from iptsim.truth import Unknown
 
 
 class Nfacct(Match):

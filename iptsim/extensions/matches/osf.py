@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import ARRIVING, Match, Option, Predicate, Status
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, look, named
+from iptsim.extensions.context import ARRIVING, Context
+from iptsim.extensions.options import Option
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import bare_value, integer_value
 from iptsim.languages import Text, message
-from iptsim.packet import SYN, TCP, Context, Unknown
+from iptsim.protocols import SYN, TCP
+from iptsim.truth import Unknown
 
 
 class Osf(Match):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value, combined
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import (
     Allowed,
     Constraint,
@@ -21,10 +21,13 @@ from iptsim.extensions.constraints import (
     look,
     named,
 )
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Given, Option, Value
 from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.predicates import Predicate, combined
 from iptsim.extensions.values import bare, in_order, integer, range_text, range_words
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 _LAST_ID = 0xFFFFFFFE
 

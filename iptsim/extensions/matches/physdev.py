@@ -8,13 +8,15 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from iptsim.extensions.base import HOOKS, Match, Option, Predicate, Value, combined
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, Pattern, Several, named
+from iptsim.extensions.context import HOOKS, Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.parameters import INTERFACE, parse_interface
 from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.predicates import Predicate, combined
 from iptsim.extensions.values import bare
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context
 
 _PORT = Value("the name of a bridge port (veth1, vnet+)", parse_interface, bare, form=INTERFACE.form)
 

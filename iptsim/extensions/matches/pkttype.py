@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Value
+from iptsim.addresses import is_multicast
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, look
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import NoSuchWord
 from iptsim.languages import Text, message
-from iptsim.packet import Context, is_multicast
 
 _TYPES = {
     "unicast": "unicast", "host": "unicast", "broadcast": "broadcast", "bcast": "broadcast",

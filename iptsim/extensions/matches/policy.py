@@ -11,13 +11,16 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import ARRIVING, LEAVING, Given, Match, Option, Predicate, Status, Value
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, named
+from iptsim.extensions.context import ARRIVING, LEAVING, Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Given, Option, Value
 from iptsim.extensions.phrases import not_if
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import Network, choice, integer, integer_value, parse_host_mask
 from iptsim.languages import Text, message, message_if, message_joined
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 _PROTOCOLS = {"esp": 50, "ah": 51, "ipcomp": 108}
 _PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}

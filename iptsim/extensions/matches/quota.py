@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, combined
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Several, between, undecided
+from iptsim.extensions.context import Context
 from iptsim.extensions.matches.length import LENGTH
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.predicates import Predicate, combined
 from iptsim.extensions.values import integer_value
 from iptsim.languages import Text, message
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 _LAST = 0xFFFFFFFFFFFFFFFF
 

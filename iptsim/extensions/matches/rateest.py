@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import not_if
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import bare, bare_value, integer
 from iptsim.languages import Text, message, message_joined
-from iptsim.packet import Unknown
+from iptsim.truth import Unknown
 
 _PREFIXES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _PREFIXES |= {"ki": 1024, "mi": 1024**2, "gi": 1024**3, "ti": 1024**4}

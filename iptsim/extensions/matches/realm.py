@@ -9,13 +9,14 @@ import re
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Status, Value
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, fact_field, named
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import MaskedNumber, bare, masked, masked_number
 from iptsim.languages import Text, message
-from iptsim.packet import Unknown
+from iptsim.truth import Unknown
 
 #: Realms that /etc/iproute2/rt_realms names on every host.
 _KNOWN = {"cosmos": MaskedNumber(0)}

@@ -7,13 +7,17 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
+from iptsim.addresses import BITS, address_text
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, look, named
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import not_if
+from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.values import bare, integer_value, one_address
 from iptsim.languages import Message, Text, message, message_if, message_joined
-from iptsim.packet import BITS, Context, Truth, Unknown, address_text
+from iptsim.truth import Truth, Unknown
 
 _DEFAULT_NAME = "DEFAULT"
 _ACTIONS = ("set", "rcheck", "update", "remove")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, constrained
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, named
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option
+from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.truth import Truth, Unknown
 
 
 class Rpfilter(Match):

@@ -13,10 +13,13 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import Match, Option, Relation, Value
+from iptsim.addresses import address_text
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, above, below, between, equal
+from iptsim.extensions.context import Context
 from iptsim.extensions.headers import NUMBER_RANGE, WHOLE
 from iptsim.extensions.listing import range_lister
+from iptsim.extensions.options import Option, Relation, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import (
     Network,
@@ -29,7 +32,8 @@ from iptsim.extensions.values import (
 )
 from iptsim.extensions.wire import ROUTING, extension_headers, header_size
 from iptsim.languages import Message, Text, message, message_joined
-from iptsim.packet import Context, Packet, Unknown, address_text
+from iptsim.packet import Packet
+from iptsim.truth import Unknown
 
 _MOST_ADDRESSES = 16
 

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from iptsim.errors import UsageError
-from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Field, Names, one_member
+from iptsim.extensions.context import Context
 from iptsim.extensions.headers import presence_field
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.ports import NATIVE_PORTS, PORTS, NativePorts, port_options
 from iptsim.extensions.values import ANY_PORT_RANGE, PORT_RANGE, any_of, integer_value
 from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
 from iptsim.languages import Text, message, message_if, text_of
-from iptsim.packet import SCTP, Context, Packet, Unknown
+from iptsim.packet import Packet
+from iptsim.protocols import SCTP
+from iptsim.truth import Unknown
 
 #: Numbers of the chunk types, in the order of their numbers.
 CHUNKS = {

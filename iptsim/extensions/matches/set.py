@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, combined
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import Constraint, Field, Several, named, undecided
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate, combined
 from iptsim.extensions.values import bare, integer_value
 from iptsim.languages import Text, message, message_if, message_joined
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.truth import Truth, Unknown
 
 _LONGEST_NAME = 31
 _MOST_DIRECTIONS = 6

@@ -9,13 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, constrained
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, named
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option
+from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.stated import stated
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import ICMP, ICMPV6, TCP, UDP, Context, Packet, Truth, Unknown
+from iptsim.packet import Packet
 from iptsim.partly_known import UnknownNumber, unknown_mark
+from iptsim.protocols import ICMP, ICMPV6, TCP, UDP
+from iptsim.truth import Truth, Unknown
 
 #: ICMP messages that quote the packet they are about.
 _ERRORS = frozenset({3, 4, 5, 11, 12})

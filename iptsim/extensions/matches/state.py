@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import some_member
 from iptsim.extensions.matches.conntrack import STATE, STATE_WORDS
+from iptsim.extensions.options import Option
 from iptsim.extensions.values import choices
 from iptsim.languages import message
 

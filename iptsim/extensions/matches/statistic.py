@@ -11,13 +11,16 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import InstanceOf
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field, equal, named, undecided
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import choice, integer_value
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 #: The kernel draws a number of 31 bits.
 _CERTAIN = 0x80000000

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.base import Match
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate, fact_predicate
 from iptsim.extensions.values import choice, integer_value
 from iptsim.extensions.wire import wire_bytes
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.truth import Truth, Unknown
 
 _LONGEST = 128
 _LAST_OFFSET = 65535

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import Option, Predicate, Value
 from iptsim.extensions.constraints import Field, Masked, look, one_member, packet_field
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import WHOLE_PORTS
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.ports import NATIVE_PORTS, NativePorts, port_options, transport_data, with_merged_ports
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import PORT_RANGE, NoSuchWord, integer_value
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Unknown
+from iptsim.protocols import ACK, FIN, RST, SYN, TCP, TCP_FLAGS
+from iptsim.truth import Unknown
 
 _ALL = {
     **{name: TCP_FLAGS[name] for name in ("FIN", "SYN", "RST", "PSH", "ACK", "URG")},

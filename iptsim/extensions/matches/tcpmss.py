@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Constraint, Field, between, look
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import in_order, number_range, range_text, range_words
 from iptsim.languages import Text, message
-from iptsim.packet import TCP, Context, Unknown
+from iptsim.protocols import TCP
+from iptsim.truth import Unknown
 
 _MSS = 2
 

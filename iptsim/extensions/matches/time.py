@@ -12,13 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from iptsim.errors import UsageError
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
+from iptsim.extensions.base import Match, Status
 from iptsim.extensions.constraints import Constraint, Field
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import NoSuchWord, any_of
 from iptsim.languages import Text, message, message_if, message_joined
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = 86400

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Masked, packet_field
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.tos import DSCP, DSCP_CLASS, TOS, dscp_text
 from iptsim.extensions.tos import Tos as TosValue

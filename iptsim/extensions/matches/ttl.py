@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option
+from iptsim.extensions.base import Match
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.constraints import above, below, equal, packet_field
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value
 from iptsim.languages import Message, message

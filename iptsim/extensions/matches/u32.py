@@ -12,15 +12,18 @@ from typing import Any, ClassVar, NamedTuple
 from lark import Token, Transformer
 from lark.exceptions import UnexpectedInput, VisitError
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Ranges
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate, fact_predicate
 from iptsim.extensions.values import integer
 from iptsim.extensions.wire import WireBytes, wire_bytes
 from iptsim.grammar import parser
 from iptsim.languages import Text, message, message_if, message_joined, text_of
-from iptsim.packet import Context, Truth, Unknown
 from iptsim.ranges import complement
+from iptsim.truth import Truth, Unknown
 
 _MOST = 10
 _LAST = 0xFFFFFFFF

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Option, Predicate
 from iptsim.extensions.constraints import Field
 from iptsim.extensions.listing import WHOLE_PORTS
+from iptsim.extensions.options import Option
 from iptsim.extensions.ports import NATIVE_PORTS, NativePorts, port_options, with_merged_ports
+from iptsim.extensions.predicates import Predicate
 from iptsim.extensions.values import ANY_PORT_RANGE
 from iptsim.languages import message
-from iptsim.packet import UDP
+from iptsim.protocols import UDP
 
 
 class Udp(NativePorts):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import ClassVar, NamedTuple
 
-from iptsim.extensions.base import CONTINUE, LEAVING, Option, Target, Value, Verdict
+from iptsim.extensions.base import Target
+from iptsim.extensions.context import LEAVING, Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import message
-from iptsim.packet import Context
 
 _CLASS = re.compile(r"(?:0[xX])?([0-9a-fA-F]+):(?:0[xX])?([0-9a-fA-F]+)")
 

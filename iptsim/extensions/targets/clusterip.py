@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
+from iptsim.extensions.base import Status, Target
 from iptsim.extensions.checks import demand, given
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.stated import stated
 from iptsim.extensions.values import choice, integer_value
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Text, message
-from iptsim.packet import ICMP, Context, Unknown
+from iptsim.protocols import ICMP
+from iptsim.truth import Unknown
 
 _MODES = ("sourceip", "sourceip-sourceport", "sourceip-sourceport-destport")
 _NODE = integer_value("a node's number, 1 to 16", 0, 16)

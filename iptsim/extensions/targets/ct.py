@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from iptsim.extensions.base import CONTINUE, Given, Option, Target, Value, Verdict
+from iptsim.connection import ZONE_OF_MARK, Connection, Flow, Zone
+from iptsim.extensions.base import Target
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Given, Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Text, message
-from iptsim.packet import ZONE_OF_MARK, Connection, Context, Flow, Zone
 
 EVENTS = (
     "new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "natseqinfo", "secmark",

@@ -6,10 +6,12 @@ from typing import ClassVar
 
 from pydantic import InstanceOf
 
-from iptsim.extensions.base import Insists, Option, Target, Translation
+from iptsim.extensions.base import Insists, Target
+from iptsim.extensions.context import Context
 from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_RANGE, NAT_SOURCE, NatRange
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
-from iptsim.packet import Context
+from iptsim.extensions.verdicts import Translation
 
 
 class _Nat(Target):

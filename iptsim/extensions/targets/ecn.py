@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
+from iptsim.extensions.base import Target
 from iptsim.extensions.checks import given
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option
 from iptsim.extensions.values import integer_value
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Text, message, message_joined
-from iptsim.packet import CWR, ECE, TCP, Context
+from iptsim.protocols import CWR, ECE, TCP
 
 _BIT = integer_value("0 or 1", 0, 1)
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.addresses import BITS, Family
+from iptsim.connection import Connection
+from iptsim.extensions.base import Target
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import look
+from iptsim.extensions.context import Context
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.values import integer, integer_value, one_address, prefix_length
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.extensions.wire import DCCP
 from iptsim.languages import Message, Text, message, message_if
-from iptsim.packet import BITS, ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Family, Packet
+from iptsim.packet import Packet
 from iptsim.partly_known import UnknownNumber, unknown_mark
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS
 
 MEMBERS = ("ct", "src", "dst", "sport", "dport", "proto", "spi")
 #: The option that each member but "ct" sets.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from iptsim.extensions.base import Option, Target, Value
+from iptsim.extensions.base import Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer
 from iptsim.languages import message

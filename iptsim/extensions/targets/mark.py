@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Verdict
 from iptsim.extensions.checks import demand_one, given
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.marks import (
     ALL_BITS,
@@ -16,9 +16,10 @@ from iptsim.extensions.marks import (
     listed_change,
     says_change,
 )
+from iptsim.extensions.options import Option
 from iptsim.extensions.values import MaskedNumber, integer_value
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Text, message, message_if
-from iptsim.packet import Context
 from iptsim.partly_known import Mark as Marked
 
 

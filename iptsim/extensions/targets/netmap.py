@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Option, Target, Translation, Value
+from iptsim.addresses import BITS
+from iptsim.extensions.base import Target
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import Network, parse_network, prefix_length
-from iptsim.packet import BITS, Context
+from iptsim.extensions.verdicts import Translation
 
 
 def parse_to(text: str, family: int) -> Network:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Option, Target, quote
+from iptsim.extensions.base import Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, quote
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import integer_value
 from iptsim.languages import Text, message

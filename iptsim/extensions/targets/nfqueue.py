@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Option, Status, Target, Value, Verdict
+from iptsim.extensions.base import Status, Target
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.stated import stated
 from iptsim.extensions.values import integer_value, number_range, range_text, range_words
+from iptsim.extensions.verdicts import Verdict
 from iptsim.languages import Message, Text, message
-from iptsim.packet import Context, Unknown
+from iptsim.truth import Unknown
 
 #: The last queue of an open-ended range (since iptables 1.8.11; one more before that).
 _LAST_OPEN = 65534

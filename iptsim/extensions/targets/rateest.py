@@ -6,8 +6,9 @@ import math
 import re
 from typing import ClassVar
 
-from iptsim.extensions.base import Option, Target, Value
+from iptsim.extensions.base import Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare

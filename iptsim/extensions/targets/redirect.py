@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Insists, Option, Target, Translation
+from iptsim.extensions.base import Insists, Target
+from iptsim.extensions.context import Context
 from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import range_words
+from iptsim.extensions.verdicts import Translation
 from iptsim.languages import Text, message
-from iptsim.packet import Context
 
 
 class _ToHost(Target):

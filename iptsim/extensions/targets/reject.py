@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from iptsim.extensions.base import Option, Target, Value, Verdict
+from iptsim.addresses import Family
+from iptsim.extensions.base import Target
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.values import NoSuchWord
+from iptsim.extensions.verdicts import Verdict
 from iptsim.languages import Text, message
-from iptsim.packet import TCP, Context, Family
+from iptsim.protocols import TCP
 
 TCP_RESET = "tcp-reset"
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
+from iptsim.extensions.base import Target
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare
-from iptsim.packet import Context
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 
 _TABLES = frozenset({"mangle", "security"})
 

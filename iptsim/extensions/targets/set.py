@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import ClassVar, NamedTuple
 
-from iptsim.extensions.base import CONTINUE, LEAVING, Option, Status, Target, Value, Verdict
+from iptsim.extensions.base import Status, Target
 from iptsim.extensions.checks import given
+from iptsim.extensions.context import LEAVING, Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import join_phrases
 from iptsim.extensions.texts import cut
 from iptsim.extensions.values import bare, integer_value
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Message, Text, message, message_joined
-from iptsim.packet import Context
 from iptsim.partly_known import UnknownNumber, unknown_mark
 
 _MOST_DIRECTIONS = 6

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.base import Target
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.prefixes import Prefix, checksum, parse_prefix, translate
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Message, Text, message, message_if
-from iptsim.packet import Context, Packet
+from iptsim.packet import Packet
 
 _PREFIX = Value("an IPv6 prefix of up to 64 bits", parse_prefix)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Insists, Status, Target, Verdict
+from iptsim.extensions.base import Insists, Status, Target
+from iptsim.extensions.context import Context
+from iptsim.extensions.verdicts import Verdict
 from iptsim.languages import Text, message
-from iptsim.packet import Context
 
 
 class _Verdict(Target):

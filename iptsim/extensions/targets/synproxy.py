@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict
+from iptsim.extensions.base import Status, Target
 from iptsim.extensions.constraints import look
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option
 from iptsim.extensions.stated import stated
 from iptsim.extensions.values import integer_value
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Text, message
-from iptsim.packet import ACK, FIN, RST, SYN, TCP, Context
+from iptsim.protocols import ACK, FIN, RST, SYN, TCP
 
 
 class Synproxy(Target):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, LEAVING, Option, Status, Target, Verdict
+from iptsim.extensions.base import Status, Target
 from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import look
+from iptsim.extensions.context import LEAVING, Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option
 from iptsim.extensions.values import integer_value
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Message, Text, message
-from iptsim.packet import TCP, Context
+from iptsim.protocols import TCP
 
 #: The option's number and its length in bytes; bytes that all options may take.
 _MSS, _MSS_LENGTH, _LONGEST_OPTIONS = 2, 4, 40

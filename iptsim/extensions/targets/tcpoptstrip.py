@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.base import Target
 from iptsim.extensions.constraints import look
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Message, Text, message, message_joined
-from iptsim.packet import TCP, Context
+from iptsim.protocols import TCP
 
 OPTION_NAMES = {"mss": 2, "wscale": 3, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
 _NOP = 1

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.base import Target
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.tos import DSCP, DSCP_CLASS, TOS, dscp_text
 from iptsim.extensions.tos import Tos as TosValue
 from iptsim.extensions.values import integer
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Text, message
-from iptsim.packet import Context
 
 _BITS = Value("an 8-bit number (0x10)", lambda text: integer(text, 0, 0xFF), lambda bits: f"{bits:#04x}")
 _TABLES = frozenset({"mangle"})

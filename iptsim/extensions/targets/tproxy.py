@@ -10,24 +10,19 @@ from typing import Any, ClassVar
 
 from pydantic import InstanceOf
 
-from iptsim.extensions.base import (
-    CONTINUE,
-    Match,
-    Option,
-    Predicate,
-    Status,
-    Target,
-    Value,
-    Verdict,
-    constrained,
-)
+from iptsim.extensions.base import Match, Status, Target
 from iptsim.extensions.constraints import Constraint, Field, named
+from iptsim.extensions.context import Context
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.marks import change_text, clear_and_flip
+from iptsim.extensions.options import Option, Value
+from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.stated import stated
 from iptsim.extensions.values import ADDRESS, MARK, Address, MaskedNumber, port
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Message, Text, message
-from iptsim.packet import TCP, UDP, Context, Truth, Unknown
+from iptsim.protocols import TCP, UDP
+from iptsim.truth import Truth, Unknown
 
 
 def parse_port(text: str) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.base import Target
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.context import Context
+from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value
+from iptsim.extensions.verdicts import CONTINUE, Verdict
 from iptsim.languages import Message, message
-from iptsim.packet import Context
 
 _STEPS = integer_value("by how much, 1 to 255", 1, 255)
 

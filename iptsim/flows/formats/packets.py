@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from iptsim.errors import UsageError
 from iptsim.languages import message
-from iptsim.packet import ACK, PORT_PROTOCOLS, SYN, TCP, TCP_FLAGS
+from iptsim.protocols import ACK, PORT_PROTOCOLS, SYN, TCP, TCP_FLAGS
 
 #: Connections that are remembered; the oldest are forgotten first.
 _REMEMBERED = 1 << 20

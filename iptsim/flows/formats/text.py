@@ -8,10 +8,11 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from iptsim.addresses import address_text
 from iptsim.host.conntrack_entries import conntrack_entries
 from iptsim.languages import message, text_of
-from iptsim.packet import PORT_PROTOCOLS, address_text
 from iptsim.paste.forms.logline import Record, question_of
+from iptsim.protocols import PORT_PROTOCOLS
 from iptsim.reading import parse_json
 
 #: A record: the fields of a batch line, or `error`.

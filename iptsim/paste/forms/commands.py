@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
-from iptsim.packet import Family
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned, made_words

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from iptsim.addresses import address_text
 from iptsim.host.conntrack_entries import conntrack_entries
-from iptsim.packet import PORT_PROTOCOLS, address_text
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Facts, Piece, Segment
 from iptsim.paste.prompts import Command
+from iptsim.protocols import PORT_PROTOCOLS
 
 #: What precedes an entry: a time, and the event.
 _EVENT = re.compile(r"\s*(?:\[[0-9.]+\s*\]\s*)?(?:\[(?P<event>[A-Z]+)\]\s+)?")

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import read_header, warns_of_legacy
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
+from iptsim.dump.rule import Counters
 from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
-from iptsim.packet import Family
 from iptsim.paste.forms.docker_commands import said_in
 from iptsim.paste.lines import Line
 from iptsim.paste.listed_again import backend_of

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import warns_of_legacy
-from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.extensions.parameters import ANY_PROTOCOL
 from iptsim.languages import message
-from iptsim.packet import Family
 from iptsim.paste.addresses import address_option
 from iptsim.paste.jumps import OFFLOADING
 from iptsim.paste.lines import Line

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.grammar import parser
 from iptsim.languages import message
-from iptsim.packet import TCP_FLAGS, Family
 from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import Ask, Logged, Segment, Visit, Warned
 from iptsim.paste.prompts import Command
+from iptsim.protocols import TCP_FLAGS
 
 #: The kernel adds no space behind a rule's prefix: `DROPIN=eth0 OUT=`.
 _LINE = re.compile(r"(?P<before>.*?)(?P<fields>(?<!PHYS)IN=\S* OUT=\S*(?: .*)?$)")

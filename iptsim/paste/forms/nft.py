@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.host.nft_rules import GAP
 from iptsim.host.nftables import HOOKS
-from iptsim.packet import Family
 from iptsim.paste.lines import Line
 from iptsim.paste.nft_json import elements
 from iptsim.paste.nft_lines import UNNAMED, Statements, has_variables

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from iptsim.addresses import Family
 from iptsim.extensions.hidden import Hidden
-from iptsim.packet import Family
 from iptsim.paste.addresses import address_option
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment, made_words

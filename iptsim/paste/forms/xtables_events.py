@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
-from iptsim.packet import Family
+from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, CommandItem, Rules, Segment, made_words
 from iptsim.paste.prompts import Command, words_of

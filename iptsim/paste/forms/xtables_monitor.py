@@ -8,11 +8,11 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
-from iptsim.packet import TCP_FLAGS
 from iptsim.paste.forms.logline import Record, conditions, question_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command, words_of
+from iptsim.protocols import TCP_FLAGS
 
 #: Its names of what LOG calls otherwise.
 _NAMES = {"SPORT": "SPT", "DPORT": "DPT", "HOPLIMIT": "TTL"}

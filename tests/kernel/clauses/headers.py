@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from iptsim.packet import TCP_FLAGS
+from iptsim.protocols import TCP_FLAGS
 from tests.kernel.clauses.base import Draft, each, edges, maker, span
 from tests.kernel.scenes import Scene
 
