@@ -21,6 +21,7 @@ from iptsim.cli import main
 from iptsim.dump import loads
 from iptsim.findings import Finding
 from iptsim.host import load_host
+from iptsim.netfilter.nft_program import with_nftables
 from iptsim.render.endpoints import endpoints_json
 from iptsim.render.rules import rules_json
 from iptsim.sources import loads_host
@@ -174,7 +175,7 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
     nft_host = loads_host(
         "table inet t {\n chain c {\n  type filter hook input priority 0; policy drop;\n  accept\n }\n}\n"
     )
-    yield "rules", rules_json(nft_host.rulesets[4], nft_host)
+    yield "rules", rules_json(with_nftables(nft_host.rulesets[4], nft_host.namespace), nft_host)
     yield "policy", read_yaml(_POLICY.read_text("utf-8"), "policy")
     yield (
         "policy",

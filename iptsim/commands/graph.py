@@ -92,8 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         picture = topology_picture(host, explanation, family=family)
     else:
         ruleset = rules_of(host, arguments, family)
-        if arguments.table is None and host.namespace.nftables is not None:
-            ruleset = with_nftables(ruleset, host.namespace.nftables.chains)
+        if arguments.table is None:
+            ruleset = with_nftables(ruleset, host.namespace)
         picture = chains_picture(
             ruleset,
             arguments.table,

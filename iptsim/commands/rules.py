@@ -69,9 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
         if given:
             raise UsageError(message("{option} requires --like-iptables", option=option))
     from iptsim.glossary import terms_in
-    from iptsim.render.rules import nft_rules_lines, rules_json, rules_lines
+    from iptsim.netfilter.nft_program import with_nftables
+    from iptsim.render.rules import rules_json, rules_lines
 
     host, ruleset = open_rules(arguments)
+    if arguments.table is None and arguments.chain is None:
+        ruleset = with_nftables(ruleset, host.namespace)
     if arguments.json:
         out = rules_json(ruleset, host, table=arguments.table, chain=arguments.chain)
         if arguments.teach:
@@ -82,10 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     marks = _marks(arguments, host)
     console = output(arguments)
     shown = []
-    lines = list(rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain, marks=marks))
-    if arguments.table is None and arguments.chain is None:
-        lines += nft_rules_lines(host, arguments.family, below=bool(lines))
-    for line in lines:
+    for line in rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain, marks=marks):
         console.show(line)
         shown.append(line.plain)
     if arguments.teach:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from iptsim.addresses import Family
 from iptsim.dump.ruleset import Chain, Ruleset, Table
+from iptsim.host.namespace import Namespace
 from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.netfilter.program import Program
@@ -26,10 +26,12 @@ class NftProgram(NamedTuple):
     base: Chain
 
 
-def with_nftables(ruleset: Ruleset, chains: Iterable[NftChain]) -> Ruleset:
+def with_nftables(ruleset: Ruleset, namespace: Namespace) -> Ruleset:
     """Return a ruleset with tables for the base chains of nftables that can be evaluated, and what they call."""
+    if namespace.nftables is None:
+        return ruleset
     tables = dict(ruleset.tables)
-    for chain in chains:
+    for chain in namespace.nftables.chains:
         found = ruleset_of(chain, ruleset.family)
         for name, table in found.tables.items() if found is not None else ():
             # several base chains may call the same chain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 
@@ -58,8 +58,8 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
     namespace = namespace_of(Source(source, files))
     if not _take_bridges(settings, namespace):
         return None
-    unread = list(forget_unread(settings))
-    refused = list(_without_refused(settings))
+    unread = forget_unread(settings)
+    refused = _without_refused(settings)
     guesses = _assumed_subnets(settings)
     docker = _docker(settings, source)
     host = started(docker, source, namespace, files)
@@ -83,12 +83,13 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
     return host
 
 
-def _without_refused(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def _without_refused(settings: Settings) -> list[tuple[str, str, str]]:
     """Remove the IPv4 addresses that commands give containers outside the subnets of their networks.
 
-    Yields:
-        the container, the network and the address.
+    Returns:
+        the container, the network and the address of each.
     """
+    refused = []
     for name, service in settings.services.items() if settings.in_order else ():
         places = service.get("networks") if isinstance(service, dict) else None
         for network, place in places.items() if isinstance(places, dict) else ():
@@ -101,7 +102,8 @@ def _without_refused(settings: Settings) -> Iterator[tuple[str, str, str]]:
                 continue
             if outside and given:
                 del place["ipv4_address"]
-                yield name, network, str(given)
+                refused.append((name, network, str(given)))
+    return refused
 
 
 def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
@@ -205,7 +207,7 @@ def listed_with(found: list[Settings], source: str) -> list[Listed]:
         CaptureError: a setting is invalid; the text names it.
     """
     settings = merged(found)
-    list(forget_unread(settings))  # what is unknown there is left out
+    forget_unread(settings)  # what is unknown there is left out
     return [
         Listed(
             one.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -95,8 +95,8 @@ class Script:
         text = _FWMARK.sub(FWMARK, _VARIABLE.sub(value, text))
         return text.replace("%i", self.variables["%i"]) if "%i" in self.variables else text
 
-    def commands(self, line: Line, text: str) -> Iterator[Typed]:
-        """Yield the iptables commands in a line, without those that run only when an interface goes down."""
+    def read(self, line: Line, text: str) -> list[Typed]:
+        """Read a line; return its iptables commands, without those that run only when an interface goes down."""
         if _CLOSES.match(text):
             self.depth = max(self.depth - 1, 0)
         if _OPENS.match(text):
@@ -105,17 +105,19 @@ class Script:
         assert lead is not None
         runs = self.runs.get(line.number)
         if is_down(text) or runs is Runs.LATER:
-            return
+            return []
+        found = []
         sure = self.depth == (1 if runs is Runs.STARTS else 0)
         for part in _parts(_unquoted(text[lead.end() :]) if lead["key"] else text[lead.end() :]):
             step = part.strip(" &|")
-            if (found := _STEP.fullmatch(step)) and not self.assigns(step):
-                self.variables.pop(found[1], None)
+            if (assigned := _STEP.fullmatch(step)) and not self.assigns(step):
+                self.variables.pop(assigned[1], None)
             typed = self._command(line, step, sure)
             if typed is not None:
-                yield typed
+                found.append(typed)
         if re.search(r";\s*(?:fi|done|esac)\s*$", text):
             self.depth = max(self.depth - 1, 0)
+        return found
 
     def _command(self, line: Line, part: str, sure: bool) -> Typed | None:
         part = re.sub(r"^(?:then|do|else|\{|!)\s+", "", part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from iptsim.docker.sources.flag_values import read_publish
@@ -21,44 +21,50 @@ _OTHERS = {
 _PROTOCOL = re.compile(r"/[a-z]+$")
 
 
-def forget_unread(settings: Settings) -> Iterator[Message]:
+def forget_unread(settings: Settings) -> list[Message]:
     """Remove from settings the ports and addresses that the text leaves open, after variables got their defaults.
 
-    Yields:
+    Returns:
         what is assumed instead.
     """
+    assumed: list[Message] = []
     settings.services = interpolated(settings.services)
     settings.networks = interpolated(settings.networks)
     for name, service in settings.services.items():
         if isinstance(service, dict):
-            yield from _ports(str(name), service)
-            yield from _places(str(name), service)
-            yield from _variables(str(name), service, _OTHERS["services"])
+            assumed += _ports(str(name), service)
+            assumed += _places(str(name), service)
+            assumed += _variables(str(name), service, _OTHERS["services"])
             if isinstance(deploy := service.get("deploy"), dict):
-                yield from _variables(str(name), deploy, ("replicas",))
+                assumed += _variables(str(name), deploy, ("replicas",))
     for name, network in settings.networks.items():
         if isinstance(network, dict):
-            yield from _subnets(str(name), network)
-            yield from _variables(str(name), network, _OTHERS["networks"])
+            assumed += _subnets(str(name), network)
+            assumed += _variables(str(name), network, _OTHERS["networks"])
+    return assumed
 
 
-def _variables(name: str, settings: dict[str, Any], keys: Iterable[str]) -> Iterator[Message]:
+def _variables(name: str, settings: dict[str, Any], keys: Iterable[str]) -> list[Message]:
     """Remove settings whose value is that of a variable."""
-    for key in keys:
-        if "$" in str(settings.get(key)):
-            yield message(
-                "{key} of {name} is not known ({text}); the default is assumed.",
-                key=key,
-                name=name,
-                text=settings.pop(key),
-            )
+    return [
+        message(
+            "{key} of {name} is not known ({text}); the default is assumed.",
+            key=key,
+            name=name,
+            text=settings.pop(key),
+        )
+        for key in keys
+        if "$" in str(settings.get(key))
+    ]
 
 
-def _ports(name: str, service: dict[str, Any]) -> Iterator[Message]:
+def _ports(name: str, service: dict[str, Any]) -> list[Message]:
+    """Remove published ports, or the part of them, that is not known."""
     ports = service.get("ports")
     if not isinstance(ports, list):
-        return
+        return []
     kept: list[Any] = []
+    assumed = []
     for port in ports:
         if not isinstance(port, str) or not _UNKNOWN.search(_PROTOCOL.sub("", port)):
             kept.append(port)
@@ -67,8 +73,9 @@ def _ports(name: str, service: dict[str, Any]) -> Iterator[Message]:
         known = [f"{before[0]}::{inside}", port.removeprefix(f"{before[0]}:")] if len(before) == 2 else []
         found = [one for one in (*known, inside) if _is_port(one)]
         kept += found[:1]
-        yield _told(port, name, kept=found[0] if found else "")
+        assumed.append(_told(port, name, kept=found[0] if found else ""))
     service["ports"] = kept
+    return assumed
 
 
 def _told(port: str, name: str, *, kept: str) -> Message:
@@ -101,33 +108,41 @@ def _is_port(text: str) -> bool:
         return False
 
 
-def _places(name: str, service: dict[str, Any]) -> Iterator[Message]:
+def _places(name: str, service: dict[str, Any]) -> list[Message]:
+    """Remove unknown addresses in networks."""
     places = service.get("networks")
-    for place in places.values() if isinstance(places, dict) else ():
-        for key in ("ipv4_address", "ipv6_address"):
-            if isinstance(place, dict) and not _may_be_told(place.get(key)):
-                yield message(
-                    "The address {text} of {name} is not known; another one is assumed.",
-                    text=place.pop(key),
-                    name=name,
-                )
+    return [
+        message(
+            "The address {text} of {name} is not known; another one is assumed.",
+            text=place.pop(key),
+            name=name,
+        )
+        for place in (places.values() if isinstance(places, dict) else ())
+        for key in ("ipv4_address", "ipv6_address")
+        if isinstance(place, dict) and not _may_be_told(place.get(key))
+    ]
 
 
-def _subnets(name: str, network: dict[str, Any]) -> Iterator[Message]:
+def _subnets(name: str, network: dict[str, Any]) -> list[Message]:
+    """Remove unknown subnets, and unknown gateways of subnets."""
     ipam = network.get("ipam")
     config = ipam.get("config") if isinstance(ipam, dict) else None
     if not isinstance(config, list):
-        return
+        return []
+    assumed = []
     for pool in list(config):
         if isinstance(pool, dict) and not _may_be_told(pool.get("gateway")):
             del pool["gateway"]
         if isinstance(pool, dict) and not _may_be_told(pool.get("subnet")):
             config.remove(pool)
-            yield message(
-                "The subnet {text} of {name} is not known; another one is assumed.",
-                text=pool["subnet"],
-                name=name,
+            assumed.append(
+                message(
+                    "The subnet {text} of {name} is not known; another one is assumed.",
+                    text=pool["subnet"],
+                    name=name,
+                )
             )
+    return assumed
 
 
 def _may_be_told(text: Any) -> bool:

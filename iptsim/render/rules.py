@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.text import Text
 
-from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.rule import Counters, Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
@@ -16,8 +15,6 @@ from iptsim.errors import UsageError, printable
 from iptsim.host import Host
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import joined, say, say_many
-from iptsim.netfilter.namespaces import nft_programs
-from iptsim.netfilter.nft_program import program_of
 from iptsim.owners.chain_owners import ChainOwners, chain_owners
 from iptsim.owners.maker import role_json
 from iptsim.owners.rule_owners import authorship
@@ -92,20 +89,6 @@ def rules_lines(
         yield from marks.legend.split("\n")
 
 
-def nft_rules_lines(host: Host, family: Family, *, below: bool) -> Iterator[Text]:
-    """Yield the lines that show the base chains of nftables whose rules iptsim evaluates, and what they call.
-
-    Args:
-        host: the host.
-        family: the address family of the packets.
-        below: other lines precede.
-    """
-    for number, program in enumerate(nft_programs(host.namespace, family)):
-        if number or below:
-            yield Text("")
-        yield from rules_lines(program.ruleset, host)
-
-
 def idle_chains(table: Table) -> frozenset[str]:
     """Return the chains that do nothing with any packet: they have no rules, or only jumps to such chains."""
     idle: set[str] = set()
@@ -141,36 +124,24 @@ def _idle_line(table: str, names: Sequence[str]) -> Text:
 def rules_json(
     ruleset: Ruleset, host: Host, *, table: str | None = None, chain: str | None = None
 ) -> dict[str, Any]:
-    """Return rules as data, schema `iptsim.rules/1`; without `table` and `chain`, those of nftables as well.
+    """Return rules as data, schema `iptsim.rules/1`.
 
     Raises:
         UsageError: there is no such chain.
     """
-    owners = chain_owners(ruleset)
     shown = _chains(ruleset, table, chain)
-    chains = [_chain_json(found, owners) for found in shown]
-    if table is None and chain is None and host.namespace.nftables is not None:
-        known: set[tuple[str, str]] = set()
-        for base in host.namespace.nftables.chains:
-            evaluated = program_of(base, ruleset.family)
-            if evaluated is None:
-                continue
-            owners = chain_owners(evaluated.program.ruleset)
-            for found in _chains(evaluated.program.ruleset, None, None):
-                # several base chains may call it
-                if (found.table, found.name) not in known:
-                    known.add((found.table, found.name))
-                    shown.append(found)
-                    chains.append(_chain_json(found, owners, base if found.builtin else None))
+    owners = chain_owners(ruleset)
+    nftables = host.namespace.nftables
+    bases = {(f"{one.family} {one.table}", one.name): one for one in (nftables.chains if nftables else ())}
     return {
         "schema": SCHEMA,
         "family": ruleset.family,
-        "chains": chains,
-        "rules": [rule_json(rule, host) for found in shown for rule in found.rules],
+        "chains": [_chain_json(one, owners, bases.get((one.table, one.name))) for one in shown],
+        "rules": [rule_json(rule, host) for one in shown for rule in one.rules],
     }
 
 
-def _chain_json(chain: Chain, owners: ChainOwners, base: NftChain | None = None) -> dict[str, Any]:
+def _chain_json(chain: Chain, owners: ChainOwners, base: NftChain | None) -> dict[str, Any]:
     found = {
         "table": chain.table,
         "chain": chain.name,

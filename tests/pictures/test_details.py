@@ -221,6 +221,6 @@ def test_chains_of_nftables_are_drawn_as_those_of_iptables(
 def test_the_hooks_of_chains_of_nftables() -> None:
     host = loads_host(_NFT)
     assert host.namespace.nftables is not None
-    ruleset = with_nftables(host.rulesets[4], host.namespace.nftables.chains)
+    ruleset = with_nftables(host.rulesets[4], host.namespace)
     hooks = {node.name for node in ruleset_graph(ruleset) if node.place == "hook"}
     assert hooks == {"INPUT", "FORWARD", "ingress eth0"}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import iptsim
 from iptsim import load_host
-from iptsim.render.rules import idle_chains, nft_rules_lines, rules_json, rules_lines
+from iptsim.netfilter.nft_program import with_nftables
+from iptsim.render.rules import idle_chains, rules_json, rules_lines
 from iptsim.sources import loads_host
 
 HEAD = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
@@ -62,7 +63,9 @@ def test_rules_of_nftables_are_shown_as_nft_prints_them(tmp_path: Path) -> None:
         "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n"
         "\t\ttcp dport 22 accept\n\t}\n}\n"
     )
-    lines = [line.plain for line in nft_rules_lines(load_host(path), 4, below=False)]
+    host = load_host(path)
+    ruleset = with_nftables(host.rulesets[4], host.namespace)
+    lines = [line.plain for line in rules_lines(ruleset, host)]
     assert lines[:3] == [
         "inet filter input   base chain of nftables, policy DROP",
         "    1  tcp dport 22 accept",
@@ -87,7 +90,7 @@ def test_rules_of_nftables_as_data() -> None:
         }
     """
     host = loads_host(text)
-    found = rules_json(host.rulesets[4], host)
+    found = rules_json(with_nftables(host.rulesets[4], host.namespace), host)
     assert [(one["table"], one["chain"], one["policy"]) for one in found["chains"]] == [
         ("inet t", "in", "DROP"),
         ("inet t", "sub", None),

@@ -145,7 +145,7 @@ class _Reader:
             line = self.lines[self.at]
             begun, text = self.at, self._continued()
             skip = self._is_comment(text) or _is_prose(text)
-            found = [] if skip else list(self.script.commands(line, text))
+            found = [] if skip else self.script.read(line, text)
             changing = [one for one in found if any(CHANGES.fullmatch(word) for word in one.words)]
             new = [one for one in changing if not self.added.repeats(one, begun)]
             meant = [one for one in (self.added.settled(one, begun) for one in new) if one is not None]
@@ -192,7 +192,7 @@ class _Reader:
         while first < at and self.lines[first].is_blank:
             first += 1
         for line in self.lines[first:at]:
-            list(self.script.commands(line, line.text))
+            self.script.read(line, line.text)
         return first
 
     def _is_comment(self, text: str) -> bool:
