@@ -18,7 +18,7 @@ from iptsim.host import docker_inspect, dockerd_options, infer, iproute
 from iptsim.host.conntrack_entries import conntrack_entries, recent_lists
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.dumps import on_top, read_dump
-from iptsim.host.files import FILES, Source
+from iptsim.host.files import FILES, NFT_RULESET, Source
 from iptsim.host.foreign import (
     ForwardingEntry,
     GuestEntry,
@@ -179,6 +179,9 @@ class CaptureFiles:
                 main = host.rulesets.setdefault(family, ruleset)
                 if ruleset.tables and ruleset.tables != main.tables and backend != main.backend:
                     host.extra_rulesets[family] = ruleset
+        if not host.rulesets and NFT_RULESET in files:
+            # iptables is not installed
+            host.rulesets.update({family: Ruleset(family=family, tables={}) for family, _ in _DUMPS})
         if self.noflush is not None:
             added = on_top(host.rulesets, self.noflush, self.lenient)
             host.rulesets[added.family] = added
@@ -219,11 +222,11 @@ class CaptureFiles:
     def _nftables(self, host: Host) -> NftRuleset | None:
         """Return the nftables base chains that iptables did not create, or hints that such chains exist."""
         rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
-        if "nft-ruleset.json" not in self.source.files:
+        if NFT_RULESET not in self.source.files:
             return hinted(rulesets, host.daemon)
         from iptsim.host import nftables
 
-        entry = self._json("nft-ruleset.json", nftables.RulesetEntry)
+        entry = self._json(NFT_RULESET, nftables.RulesetEntry)
         found = NftRuleset() if entry is None else nftables.read_nftables(entry)
         return nftables.without_iptables(found, rulesets)
 

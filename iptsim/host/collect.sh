@@ -119,9 +119,10 @@ json_or() {
 
 # -- the rules ----------------------------------------------------------------------------------------
 
-save iptables-save.txt iptables-save -c || {
+# Base chains of nftables see the same packets. Where iptables is not installed, they are all rules.
+have nft && save nft-ruleset.json nft -j list ruleset
+save iptables-save.txt iptables-save -c || { ! have iptables-save && [ -e "$directory/nft-ruleset.json" ]; } ||
     give_up 1 "without the rules there is nothing to ask iptsim about"
-}
 save ip6tables-save.txt ip6tables-save -c
 # The other backend's rules apply as well; read them only if it is in use. (Files in /proc have no size.)
 [ -n "$(cat /proc/net/ip_tables_names 2>/dev/null)" ] && save iptables-legacy-save.txt iptables-legacy-save -c
@@ -133,8 +134,6 @@ case $(iptables-save --version 2>/dev/null) in
     ;;
 esac
 have ipset && save ipset-save.txt ipset save
-# Base chains of nftables see the same packets.
-have nft && save nft-ruleset.json nft -j list ruleset
 if [ -d /proc/net/xt_recent ]; then
     {
         jiffies=$(awk '/^jiffies:/ { print $2; exit }' /proc/timer_list 2>/dev/null)
@@ -290,8 +289,10 @@ network_options() {
             }
         }'
 }
+# Not a dockerd that runs in a container.
+here=$(readlink /proc/self/ns/net)
 for process in /proc/[0-9]*; do
-    if [ "$(cat "$process/comm" 2>/dev/null)" = dockerd ]; then
+    if [ "$(cat "$process/comm" 2>/dev/null)" = dockerd ] && [ "$(readlink "$process/ns/net")" = "$here" ]; then
         {
             printf 'dockerd'
             tr '\000' '\n' <"$process/cmdline" | network_options | while read -r word; do printf ' %s' "$word"; done
@@ -381,7 +382,7 @@ namespace() {
 }
 guests() {
     separator=''
-    seen=" $(readlink /proc/self/ns/net) "
+    seen=" $here "
     echo '{'
     for engine in docker podman; do
         [ -e "$directory/$engine-inspect.json" ] || continue

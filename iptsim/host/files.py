@@ -64,6 +64,8 @@ TEXTS = 100
 LISTINGS = tuple(name for name in FILES if name.endswith("tables-listing.txt"))
 #: The files with rules.
 DUMPS = tuple(name for name in FILES if name.endswith("tables-save.txt"))
+#: The file with the rules of nftables.
+NFT_RULESET = "nft-ruleset.json"
 
 
 class Source(NamedTuple):
@@ -196,6 +198,11 @@ def _has_dump(files: Container[str]) -> bool:
     return any(dump in files for dump in DUMPS)
 
 
+def _has_rules(files: Container[str]) -> bool:
+    """Return whether files show all rules: with iptables, or with nft alone where iptables is not installed."""
+    return _has_dump(files) or NFT_RULESET in files
+
+
 def _others(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes]:
     """Return the first texts of an archive."""
     found: dict[str, bytes] = {}
@@ -229,7 +236,7 @@ def _pick(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes
         check_total(total, archive)
         *folder, name = _parts(member)
         folders.setdefault(tuple(folder), {})[name] = data
-    whole = [folder for folder, files in sorted(folders.items()) if _has_dump(files)]
+    whole = [folder for folder, files in sorted(folders.items()) if _has_rules(files)]
     if len(whole) > 1:
         raise CaptureError(
             message(
@@ -250,7 +257,7 @@ def _some(names: Iterable[str]) -> str:
 
 def _captures_in(folder: Path) -> list[str]:
     """Return the captures in the folders of a folder, by their paths."""
-    dumps = (folder.glob(f"{deep}{name}") for deep in ("*/", "*/*/") for name in DUMPS)
+    dumps = (folder.glob(f"{deep}{name}") for deep in ("*/", "*/*/") for name in (*DUMPS, NFT_RULESET))
     return sorted({str(dump.parent) for dump in chain.from_iterable(dumps)})
 
 
@@ -266,7 +273,7 @@ def _utf8(data: bytes) -> bytes:
 
 def _checked(name: str, files: dict[str, bytes], texts: dict[str, bytes], any_text: bool) -> Source:
     """Return the files of a capture as a source, if it has rules or other texts."""
-    if not _has_dump(files) and not texts and not any(one in files for one in LISTINGS):
+    if not _has_rules(files) and not texts and not any(one in files for one in LISTINGS):
         raise CaptureError(
             message(
                 "{name}: not a capture: it has no iptables-save.txt; save the output of `iptables-save -c` "

@@ -6,6 +6,7 @@ import bz2
 import contextlib
 import gzip
 import io
+import json
 import lzma
 import os
 import tarfile
@@ -55,6 +56,24 @@ def test_archives(kind: str, folder: str, tmp_path: Path) -> None:
     host = load_host(path)
     assert host.namespace.sysctl("net.ipv4.ip_forward") == "0"
     assert not host.inferred
+
+
+@pytest.mark.parametrize("kind", ["folder", "w:gz"])
+def test_a_host_without_iptables_has_rules_of_nftables_alone(kind: str, tmp_path: Path) -> None:
+    chain = {"family": "inet", "table": "t", "name": "in", "type": "filter", "hook": "input", "prio": 0}
+    chains = [{"table": {"family": "inet", "name": "t"}}, {"chain": {**chain, "policy": "drop"}}]
+    members = {
+        "nft-ruleset.json": json.dumps({"nftables": chains}).encode(),
+    }
+    path = tmp_path / "host"
+    if kind == "folder":
+        path.mkdir()
+        for name, data in members.items():
+            (path / name).write_bytes(data)
+    else:
+        path.write_bytes(tar_of({f"deep/{name}": data for name, data in members.items()}, kind))
+    answer = iptsim.explain(path, "internet", "host:22")
+    assert str(answer.verdict) == "DROP"
 
 
 def test_names_that_lead_elsewhere_are_left_alone(tmp_path: Path) -> None:
