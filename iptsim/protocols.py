@@ -14,9 +14,23 @@ PROTOCOLS: dict[str, int] = {
     "ethernet": 143,
 }  # fmt: skip
 PROTOCOL_NAMES: dict[int, str] = {number: name for name, number in PROTOCOLS.items() if number}
+ICMP, TCP, UDP, DCCP, GRE, ESP, AH, ICMPV6, IPCOMP, SCTP, UDPLITE = (
+    1,
+    6,
+    17,
+    33,
+    47,
+    50,
+    51,
+    58,
+    108,
+    132,
+    136,
+)
 #: Protocols whose header starts with a source and a destination port.
-PORT_PROTOCOLS = frozenset({6, 17, 33, 132, 136})
-ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
+PORT_PROTOCOLS = frozenset({TCP, UDP, DCCP, SCTP, UDPLITE})
+#: The extension headers of IPv6.
+HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION, MOBILITY = 0, 43, 44, 60, 135
 
 #: ICMP types: requests with their replies, and errors about other packets (nf_conntrack_proto_icmp.c, _icmpv6.c).
 ICMP_REPLIES: dict[int, dict[int, int]] = {ICMP: {8: 0, 13: 14, 15: 16, 17: 18}, ICMPV6: {128: 129, 139: 140}}
@@ -36,6 +50,11 @@ TCP_FLAGS: dict[str, int] = {
 def protocol_name(number: int) -> str:
     """Return a protocol's name, or its number if it has none."""
     return PROTOCOL_NAMES.get(number, str(number))
+
+
+def usual_protocol_name(number: int) -> str:
+    """Return a protocol's name as questions and answers use it: "icmpv6" for what iptables prints as "ipv6-icmp"."""
+    return "icmpv6" if number == ICMPV6 else protocol_name(number)
 
 
 def is_icmp_query(proto: int, icmp_type: int) -> bool:

@@ -28,7 +28,7 @@ from iptsim.owners.docker import is_dockers
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Packet
 from iptsim.progress import tracked
-from iptsim.protocols import PORT_PROTOCOLS, protocol_name
+from iptsim.protocols import PORT_PROTOCOLS, usual_protocol_name
 from iptsim.question.endpoints import Internet, Machine, parse_endpoint
 from iptsim.question.model import Question
 from iptsim.reach import Row
@@ -121,7 +121,7 @@ class _Scene:
         self.request: Leg = explanation.trace.legs[0]
         self.packet: Packet = self.request.packet
         self.port = self.packet.dport if self.packet.proto in PORT_PROTOCOLS else None
-        self.proto = "icmpv6" if self.packet.proto == 58 else protocol_name(self.packet.proto)
+        self.proto = usual_protocol_name(self.packet.proto)
         self.sender = docker.container(self.request.sender) or self._container(self.packet.src)
         self.target = self._container(self.packet.dst) or self._behind()
         self.to_host = host.owner_of(self.packet.family, self.packet.dst) == "host" or (

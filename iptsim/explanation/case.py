@@ -17,7 +17,7 @@ from iptsim.netfilter.trace import Leg, Trace
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role
 from iptsim.packet import Packet
-from iptsim.protocols import protocol_name
+from iptsim.protocols import usual_protocol_name
 from iptsim.question.model import Question
 
 
@@ -119,7 +119,7 @@ class Case:
 
 def port_text(packet: Packet) -> str:
     """Return protocol and destination port of a packet: "80/tcp", "icmp"."""
-    name = "icmpv6" if packet.proto == 58 else protocol_name(packet.proto)
+    name = usual_protocol_name(packet.proto)
     return f"{packet.dport}/{name}" if packet.dport is not None else name
 
 

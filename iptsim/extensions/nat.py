@@ -9,9 +9,7 @@ from iptsim.addresses import address_text
 from iptsim.extensions.options import Value
 from iptsim.extensions.values import full_address, integer, port, range_text
 from iptsim.languages import message
-from iptsim.protocols import ICMP, SCTP, TCP, UDP
-
-DCCP = 33
+from iptsim.protocols import DCCP, ICMP, SCTP, TCP, UDP
 
 
 class NatRange(NamedTuple):

@@ -16,13 +16,11 @@ from iptsim.extensions.options import Option, Value, quote
 from iptsim.extensions.phrases import Phrase, join_phrases
 from iptsim.extensions.values import NETWORK, Network, NoSuchWord, in_network, integer
 from iptsim.languages import Message, Text, message, message_if
-from iptsim.protocols import PROTOCOLS, protocol_name
+from iptsim.protocols import AH, ICMPV6, MOBILITY, PROTOCOLS, protocol_name
 
 _IFNAMSIZ = 16
-#: Protocol number of the IPv6 authentication header.
-AH = 51
 #: Names that iptables accepts besides those it prints (xtables_chain_protos in libxtables).
-_OTHER_NAMES = {"all": 0, "icmpv6": 58, "ipv6-mh": 135, "mh": 135}
+_OTHER_NAMES = {"all": 0, "icmpv6": ICMPV6, "ipv6-mh": MOBILITY, "mh": MOBILITY}
 
 _KNOWN = {**_OTHER_NAMES, **PROTOCOLS}
 #: The words for any protocol.

@@ -16,10 +16,22 @@ from typing import NamedTuple
 
 from iptsim.extensions.context import Context
 from iptsim.packet import Packet
-from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP, URG
+from iptsim.protocols import (
+    AH,
+    DCCP,
+    ESP,
+    FRAGMENT,
+    ICMP,
+    ICMPV6,
+    IPCOMP,
+    PORT_PROTOCOLS,
+    SCTP,
+    TCP,
+    UDP,
+    UDPLITE,
+    URG,
+)
 
-GRE, DCCP, ESP, AH, IPCOMP, UDPLITE = 47, 33, 50, 51, 108, 136
-HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 #: DCCP packet types in the order of their numbers; INVALID is every further number.
 DCCP_TYPES = (
     "REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC", "SYNCACK",

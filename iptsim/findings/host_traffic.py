@@ -21,6 +21,7 @@ from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
+from iptsim.protocols import TCP
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = ((6, 80), (6, 443), (17, 53))
@@ -37,7 +38,7 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
             continue
         dropped: list[Explanation] = []
         for proto, port in _PORTS:
-            asked = scene.ask("host", "internet", family, proto="tcp" if proto == 6 else "udp", dport=port)
+            asked = scene.ask("host", "internet", family, proto="tcp" if proto == TCP else "udp", dport=port)
             if asked is None or not _dropped_in_output(asked):
                 break
             dropped.append(asked)

@@ -18,11 +18,10 @@ from iptsim.host.model import IpSet
 from iptsim.host.namespace import check_prefix_length, prefix_mask
 from iptsim.languages import message, text_of
 from iptsim.packet import Packet
-from iptsim.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from iptsim.protocols import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from iptsim.reading import brief
 from iptsim.truth import Truth, Unknown
 
-UDPLITE = 136
 #: Protocols of which an element has the port (ip_set_get_ip_port).
 PORTED = frozenset({TCP, UDP, SCTP, UDPLITE})
 #: Options of `create` and `add` that take a value; the others are flags.

@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from iptsim.extensions.services import PORTS
-from iptsim.protocols import protocol_name
+from iptsim.protocols import usual_protocol_name
 
 #: The most ports in one `-m multiport`, as a range counts as two of its 15.
 _PORTS = 7
@@ -111,8 +111,9 @@ def spans(values: Sequence[Any]) -> list[tuple[int, int]] | None:
 def protocol_named(value: Any) -> str:
     """Return a protocol by its name, where nft prints a number (`nft -n`)."""
     text = str(value)
-    name = protocol_name(int(text)) if _NUMBER.fullmatch(text) and int(text) else text
-    return "icmpv6" if name == "ipv6-icmp" else name
+    if _NUMBER.fullmatch(text) and int(text):
+        return usual_protocol_name(int(text))
+    return "icmpv6" if text == "ipv6-icmp" else text
 
 
 def port_range(value: Any) -> str | None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from iptsim.connection import Connection, Direction, State, Zone
 from iptsim.dump.rule import Rule
 from iptsim.extensions.hidden import may_translate
-from iptsim.extensions.wire import GRE, UDPLITE
 from iptsim.netfilter import tcp_states
 from iptsim.packet import Packet, is_icmp_error, is_icmp_request, query_of
-from iptsim.protocols import ACK, FIN, ICMP, ICMP_REPLIES, ICMPV6, RST, SCTP, SYN, TCP
+from iptsim.protocols import ACK, FIN, GRE, ICMP, ICMP_REPLIES, ICMPV6, RST, SCTP, SYN, TCP, UDPLITE
 
 #: Matches and targets that make the kernel switch connection tracking on; CT does so too, unless all it
 #: does is `--notrack`.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from iptsim.connection import NO_ZONE, ZONE_OF_MARK, State
 from iptsim.extensions.context import Context
 from iptsim.extensions.values import MaskedNumber
-from iptsim.extensions.wire import UDPLITE
 from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks, tcp_states
 from iptsim.netfilter.hooks import Hook
@@ -17,7 +16,7 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.packet import Packet, is_icmp_error
 from iptsim.partly_known import some_mark
-from iptsim.protocols import TCP
+from iptsim.protocols import TCP, UDPLITE
 from iptsim.question.quoted import find_quoted
 
 #: Protocol number of the IPv6 fragment header, and its length in bytes.

@@ -15,6 +15,7 @@ from iptsim.netfilter.sending import send, send_from
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.trace import Leg, Sent
 from iptsim.packet import Packet
+from iptsim.protocols import TCP, UDP
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.places import OnHost, Outside
 
@@ -54,7 +55,7 @@ def legs_of(run: Run) -> list[Leg]:
         legs.append(_reply(run, request, reply))
         return legs
     second = connection_of_proxy(run, behind, request.delivered.packet)
-    if reply.proto == 17:
+    if reply.proto == UDP:
         # docker-proxy replies to a datagram only after the container has
         if all(leg.verdict == "ACCEPT" for leg in second):
             reply_leg = _reply(run, request, reply, pick_source=behind.answers_from_any)
@@ -199,7 +200,7 @@ def _rejection(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
     kernel.choices.sent = Sent("reply")
     kernel.begin()
     leg = Leg("reply", "host", packet.copy())
-    if packet.proto == 6 and context.physical_in is not None:
+    if packet.proto == TCP and context.physical_in is not None:
         # br_netfilter sends the RST straight back out of the port: no hook sees it
         leg.delivered = Delivery("outside", request.sender, packet)
         return leg

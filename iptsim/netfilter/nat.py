@@ -8,9 +8,8 @@ from iptsim.addresses import Family
 from iptsim.connection import Connection, Flow
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.verdicts import Translation
-from iptsim.extensions.wire import GRE
 from iptsim.packet import Packet
-from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS
+from iptsim.protocols import GRE, ICMP, ICMPV6, PORT_PROTOCOLS
 
 _GRE_HEADER, _GRE_VERSIONS = 8, (0, 1)
 

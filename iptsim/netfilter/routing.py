@@ -15,6 +15,7 @@ from iptsim.host.routing_policy import conditions, names_no_table_of_its_own
 from iptsim.languages import Text, message
 from iptsim.packet import Packet
 from iptsim.partly_known import some_mark
+from iptsim.protocols import AH
 
 LOOPBACK4 = range(0x7F000000, 0x80000000)
 MULTICAST4 = range(0xE0000000, 0xF0000000)
@@ -29,10 +30,6 @@ ALL_ROUTERS6 = frozenset(scope << 112 | 2 for scope in (0xFF01, 0xFF02, 0xFF05))
 
 #: Picks one of the next hops of a routing decision on a packet.
 NextHop = Callable[[fib.RouteResult, Packet], fib.RouteResult]
-
-
-#: Protocol number of the authentication header.
-_AH = 51
 
 
 class Decision(NamedTuple):
@@ -244,8 +241,8 @@ def _lookup(namespace: Namespace, packet: Packet, interface: str) -> fib.RouteRe
 
     The flow dissector, which finds the protocol and the ports for policy rules, stops at an authentication header.
     """
-    if any(kind == _AH for kind, _ in packet.extension_headers):
-        proto, sport, dport = _AH, None, None
+    if any(kind == AH for kind, _ in packet.extension_headers):
+        proto, sport, dport = AH, None, None
     else:
         proto, sport, dport = packet.proto, packet.sport, packet.dport
     return fib.lookup(

@@ -15,7 +15,7 @@ from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.steps import Delivery, Skipped, Step
 from iptsim.packet import Packet
 from iptsim.partly_known import known_mark
-from iptsim.protocols import PORT_PROTOCOLS, TCP, TCP_FLAGS, protocol_name
+from iptsim.protocols import PORT_PROTOCOLS, TCP, TCP_FLAGS, protocol_name, usual_protocol_name
 from iptsim.shown import Framed
 from iptsim.truth import Unknown
 
@@ -229,7 +229,7 @@ def packet_json(packet: Packet) -> dict[str, Any]:
     out: dict[str, Any] = {
         "src": address_text(packet.family, packet.src),
         "dst": address_text(packet.family, packet.dst),
-        "proto": "icmpv6" if packet.proto == 58 else protocol_name(packet.proto),
+        "proto": usual_protocol_name(packet.proto),
     }
     if packet.proto in PORT_PROTOCOLS:
         out.update(sport=packet.sport, dport=packet.dport)

@@ -16,7 +16,7 @@ from iptsim.addresses import Family
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import Message, message, message_if, text_of
-from iptsim.protocols import ICMPV6, PORT_PROTOCOLS, protocol_name
+from iptsim.protocols import ICMPV6, PORT_PROTOCOLS, usual_protocol_name
 from iptsim.question import values
 from iptsim.question.derived import ENDS_OF_ENTRY, take_entry, take_icmp_type, take_port
 from iptsim.question.endpoints import (
@@ -372,7 +372,7 @@ class Question:
 
     def what(self) -> str:
         """Return protocol and port in the usual notation: "tcp/80", "icmp"."""
-        name = "icmpv6" if self.protocol == ICMPV6 else protocol_name(self.protocol)
+        name = usual_protocol_name(self.protocol)
         return f"{name}/{self.dport}" if self.dport is not None and self.protocol in PORT_PROTOCOLS else name
 
 

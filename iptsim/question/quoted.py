@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from iptsim.addresses import Family
 from iptsim.connection import Connection, Flow, State, Zone
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
+from iptsim.ip_header import read_ipv4, read_ipv6, without_extensions
 from iptsim.languages import message
 from iptsim.packet import Packet, is_icmp_error
 from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, is_icmp_query
 from iptsim.question.model import Question, QuotedPacket, check_family
 
-#: IPv6 headers that can precede the transport header, and the fragment header.
-_EXTENSIONS, _FRAGMENT = frozenset({0, 43, 44, 60}), 44
 #: Bytes of an ICMP header: conntrack reads the whole of a quoted one, but only the ports of other protocols.
 _ICMP_HEADER = 8
 #: The flow of a quoted packet that conntrack can't look up.
@@ -37,8 +37,7 @@ def read_quoted(question: Question, error: Packet) -> Flow | None:
         return _stated(inner, error)
     if question.payload_hex is None:
         return None
-    found = _from_ipv4(error.payload) if error.family == 4 else _from_ipv6(error.payload)
-    return found or UNREADABLE
+    return _flow_of(error.family, error.payload) or UNREADABLE
 
 
 def _stated(inner: QuotedPacket, error: Packet) -> Flow:
@@ -55,27 +54,15 @@ def _stated(inner: QuotedPacket, error: Packet) -> Flow:
     return Flow(error.dst if inner.src is None else inner.src.value, sport, inner.dst.value, dport, proto)
 
 
-def _from_ipv4(data: bytes) -> Flow | None:
-    """Read a quoted IPv4 packet (nf_ct_get_tuplepr); later fragments are not looked up."""
-    if len(data) < 20 or data[0] >> 4 != 4 or int.from_bytes(data[6:8], "big") & 0x1FFF:
+def _flow_of(family: Family, data: bytes) -> Flow | None:
+    """Return the flow of a quoted packet (nf_ct_get_tuplepr); None if it is unreadable or a later fragment."""
+    header = read_ipv4(data) if family == 4 else read_ipv6(data)
+    if header is None or data[0] >> 4 != family:
         return None
-    return _flow(data[12:16], data[16:20], data[9], data[(data[0] & 15) * 4 :])
-
-
-def _from_ipv6(data: bytes) -> Flow | None:
-    if len(data) < 40 or data[0] >> 4 != 6:
+    whole = header if family == 4 else without_extensions(header)
+    if whole is None or whole.offset:
         return None
-    proto, rest = data[6], data[40:]
-    while proto in _EXTENSIONS:
-        if len(rest) < 8 or (proto == _FRAGMENT and int.from_bytes(rest[2:4], "big") >> 3):
-            return None
-        size = 8 if proto == _FRAGMENT else 8 + 8 * rest[1]
-        proto, rest = rest[0], rest[size:]
-    return _flow(data[8:24], data[24:40], proto, rest)
-
-
-def _flow(src: bytes, dst: bytes, proto: int, transport: bytes) -> Flow | None:
-    source, destination = int.from_bytes(src, "big"), int.from_bytes(dst, "big")
+    source, destination, proto, transport = whole.src, whole.dst, whole.proto, whole.content
     if proto in (ICMP, ICMPV6):
         if len(transport) < _ICMP_HEADER or not is_icmp_query(proto, transport[0]):
             return None

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message, message_joined, message_many
-from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, protocol_name
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, usual_protocol_name
 from iptsim.ranges import united, without
 from iptsim.sets.packets import PacketSet
 
@@ -113,7 +113,7 @@ def _parts(traffic: Traffic, asked: Traffic, most: int, *, plainly: bool = False
 
 
 def _part(number: int, spans: Ranges, most: int, plainly: bool) -> Text:
-    name = "icmpv6" if number == ICMPV6 else protocol_name(number)
+    name = usual_protocol_name(number)
     if number not in PORT_PROTOCOLS or spans == _ALL_PORTS:
         return name
     ports = _ranges(spans[:most])

@@ -19,7 +19,6 @@ from iptsim.dump.ruleset import Chain
 from iptsim.extensions.context import Context
 from iptsim.extensions.matches.mac import NOT_STATED
 from iptsim.extensions.verdicts import Translation
-from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.host.namespace import RoutingRule
 from iptsim.languages import Text, message
@@ -30,7 +29,7 @@ from iptsim.netfilter.program import Program
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.translation import translate
 from iptsim.packet import Packet
-from iptsim.protocols import SYN
+from iptsim.protocols import SYN, UDPLITE
 from iptsim.sets import alike
 from iptsim.sets.answers import answers
 from iptsim.sets.blocked import Blocked

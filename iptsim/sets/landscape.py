@@ -13,12 +13,12 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.extensions.context import Context
 from iptsim.extensions.matches.conntrack import state_of
-from iptsim.extensions.wire import UDPLITE
 from iptsim.host.model import Host
 from iptsim.languages import Text
 from iptsim.netfilter.namespaces import nft_programs
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.walk import simulator_of
+from iptsim.protocols import UDPLITE
 from iptsim.sets.chains import Chains, too_many
 from iptsim.sets.groups import groups_of
 from iptsim.sets.layout import Place

@@ -17,9 +17,8 @@ from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Sev
 from iptsim.extensions.context import Context
 from iptsim.extensions.matches.conntrack import FLOW_PORTS
 from iptsim.extensions.ports import NATIVE_PORTS
-from iptsim.extensions.wire import GRE
 from iptsim.languages import Text, message
-from iptsim.protocols import ICMP, ICMPV6
+from iptsim.protocols import GRE, ICMP, ICMPV6
 from iptsim.sets.engines import MOST_NODES, EngineName, make_engine
 from iptsim.sets.layout import Layout, decision
 from iptsim.sets.packets import PacketSet, TooManyNodesError, too_many_nodes

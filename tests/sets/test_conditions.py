@@ -10,9 +10,9 @@ import pytest
 
 from iptsim.extensions.context import Context
 from iptsim.extensions.hidden import HiddenAddress
-from iptsim.extensions.parameters import AH
 from iptsim.languages import message
 from iptsim.packet import Packet
+from iptsim.protocols import AH
 from iptsim.sets.space import TRACKED, Known, Space
 from iptsim.truth import Unknown
 from tests.extensions.test_constraints import World, conditions, contexts

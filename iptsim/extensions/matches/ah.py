@@ -18,9 +18,10 @@ from iptsim.extensions.listing import range_lister
 from iptsim.extensions.options import Given, Option
 from iptsim.extensions.phrases import Phrase, join_phrases
 from iptsim.extensions.values import integer_value, range_words
-from iptsim.extensions.wire import AH, header_size
+from iptsim.extensions.wire import header_size
 from iptsim.languages import Text, message
 from iptsim.packet import Packet
+from iptsim.protocols import AH
 
 _HEADER = message("Authentication Header")
 _SPI = message("AH SPI")

@@ -35,9 +35,8 @@ from iptsim.extensions.values import (
     parse_host_mask,
     range_text,
 )
-from iptsim.extensions.wire import GRE
 from iptsim.languages import Message, Text, message
-from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, protocol_name
+from iptsim.protocols import GRE, ICMP, ICMPV6, PORT_PROTOCOLS, protocol_name
 from iptsim.truth import Unknown
 
 #: In the order in which iptables prints them, as are the statuses.

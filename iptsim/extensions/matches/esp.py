@@ -14,9 +14,9 @@ from iptsim.extensions.listing import range_lister
 from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import range_words
-from iptsim.extensions.wire import ESP
 from iptsim.languages import Text, message
 from iptsim.packet import Packet
+from iptsim.protocols import ESP
 
 _HEADER = message("ESP header")
 

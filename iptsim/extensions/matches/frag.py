@@ -18,9 +18,10 @@ from iptsim.extensions.listing import range_lister
 from iptsim.extensions.options import Option
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value, range_words
-from iptsim.extensions.wire import FRAGMENT, extension_headers
+from iptsim.extensions.wire import extension_headers
 from iptsim.languages import Text, message, message_if
 from iptsim.packet import Packet
+from iptsim.protocols import FRAGMENT
 
 _HEADER = message("Fragment header")
 _MORE, _RESERVED, _OFFSET = 0x1, 0x6, 0xFFF8

@@ -19,9 +19,10 @@ from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.predicates import Predicate, constrained
 from iptsim.extensions.values import integer, integer_value
-from iptsim.extensions.wire import DESTINATION, HOP_BY_HOP, header_size
+from iptsim.extensions.wire import header_size
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Packet
+from iptsim.protocols import DESTINATION, HOP_BY_HOP
 
 _PAD1 = 0
 _MOST = 16

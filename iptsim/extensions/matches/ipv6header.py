@@ -9,9 +9,10 @@ from iptsim.extensions.constraints import Constraint, Field, Masked
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.options import Option, Value
 from iptsim.extensions.predicates import Predicate
-from iptsim.extensions.wire import AH, DESTINATION, ESP, FRAGMENT, HOP_BY_HOP, ROUTING, extension_headers
+from iptsim.extensions.wire import extension_headers
 from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import Packet
+from iptsim.protocols import AH, DESTINATION, ESP, FRAGMENT, HOP_BY_HOP, ROUTING
 
 _NONE = 59
 #: Any header of an upper layer.

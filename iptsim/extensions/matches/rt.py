@@ -30,9 +30,10 @@ from iptsim.extensions.values import (
     parse_host_mask,
     range_words,
 )
-from iptsim.extensions.wire import ROUTING, extension_headers, header_size
+from iptsim.extensions.wire import extension_headers, header_size
 from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import Packet
+from iptsim.protocols import ROUTING
 from iptsim.truth import Unknown
 
 _MOST_ADDRESSES = 16

@@ -20,10 +20,10 @@ from iptsim.extensions.options import Option, Value
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.ports import NATIVE_PORTS, PORTS, NativePorts, port_options
 from iptsim.extensions.values import ANY_PORT_RANGE, PORT_RANGE, any_of, integer_value
-from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
+from iptsim.extensions.wire import DCCP_TYPES, dccp_type
 from iptsim.languages import Text, message, message_if, text_of
 from iptsim.packet import Packet
-from iptsim.protocols import SCTP
+from iptsim.protocols import DCCP, SCTP
 from iptsim.truth import Unknown
 
 #: Numbers of the chunk types, in the order of their numbers.

@@ -15,11 +15,23 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.options import Option, Value
 from iptsim.extensions.values import integer, integer_value, one_address, prefix_length
 from iptsim.extensions.verdicts import CONTINUE, Verdict
-from iptsim.extensions.wire import DCCP
+from iptsim.ip_header import read_ipv4, read_ipv6
 from iptsim.languages import Message, Text, message, message_if
 from iptsim.packet import Packet
 from iptsim.partly_known import UnknownNumber, unknown_mark
-from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS
+from iptsim.protocols import (
+    AH,
+    DCCP,
+    DESTINATION,
+    ESP,
+    FRAGMENT,
+    HOP_BY_HOP,
+    ICMP,
+    ICMPV6,
+    MOBILITY,
+    PORT_PROTOCOLS,
+    ROUTING,
+)
 
 MEMBERS = ("ct", "src", "dst", "sport", "dport", "proto", "spi")
 #: The option that each member but "ct" sets.
@@ -32,11 +44,10 @@ _LISTED_NUMBERS = (
     "hmark_sport_mask", "hmark_dport_mask", "hmark_spi_mask", "hmark_sport", "hmark_dport", "hmark_spi",
     "hmark_proto_mask", "hmark_rnd",
 )  # fmt: skip
-_ESP, _AH = 50, 51
 #: Where the SPI is in the content of an authentication header.
 _SPI = slice(2, 6)
 #: IPv6 headers that can precede the transport header.
-_EXTENSION_HEADERS = frozenset({0, 43, 44, 51, 60, 135})
+_EXTENSION_HEADERS = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, AH, DESTINATION, MOBILITY})
 _ICMP_HEADER = 8
 _ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset(range(1, 128))}
 
@@ -237,7 +248,7 @@ class Hmark(Target):
         """Return what a packet gives, or for an ICMP error the packet that it quotes; None if that is unreadable."""
         packet = context.packet
         # an authentication header is the last that the kernel looks for (IP6_FH_F_AUTH)
-        authentication = next((data for number, data in packet.extension_headers if number == _AH), None)
+        authentication = next((data for number, data in packet.extension_headers if number == AH), None)
         errors = _ERRORS.get(packet.proto, frozenset()) if authentication is None else frozenset()
         if errors and packet.fragment is None and look(context, "icmp_type") in errors:
             quoted = _quoted(context)
@@ -253,7 +264,7 @@ class Hmark(Target):
             self._word(packet.src, "hmark_src_prefix"),
             self._word(packet.dst, "hmark_dst_prefix"),
             ports,
-            packet.proto if authentication is None else _AH,
+            packet.proto if authentication is None else AH,
         )
 
     def _packet_ports(self, packet: Packet, authentication: bytes | None) -> int | UnknownInput:
@@ -261,8 +272,8 @@ class Hmark(Target):
             return self._in_order(int.from_bytes(authentication[_SPI], "big"))
         if packet.proto in PORT_PROTOCOLS:
             return self._ports(packet.sport, packet.dport)
-        if packet.proto in (_ESP, _AH):
-            spi = packet.extra.get("esp_spi" if packet.proto == _ESP else "ah_spi")
+        if packet.proto in (ESP, AH):
+            spi = packet.extra.get("esp_spi" if packet.proto == ESP else "ah_spi")
             if spi is None and self._port_mask:
                 return UnknownInput(message("the SPI of the packet"), "--set esp_spi=N")
             return self._in_order(spi or 0)
@@ -338,37 +349,30 @@ def _quoted(context: Context) -> Packet | UnknownInput | None:
         # nat may have translated the quoted packet as well
         return unknown
     if "payload" not in error.defaults and len(error.payload) >= head:
-        return _read_ipv4(error.payload) if error.family == 4 else _read_ipv6(error.payload)
+        return _read(error.family, error.payload)
     flow = error.quoted
     if flow is None or not flow.src:
         return unknown
     return Packet(error.family, flow.src, flow.dst, flow.proto, sport=flow.sport, dport=flow.dport)
 
 
-def _read_ipv4(data: bytes) -> Packet | UnknownInput:
-    fragment = "first" if int.from_bytes(data[6:8], "big") & 0x3FFF else None
-    return _read(4, data[12:16], data[16:20], data[9], data[(data[0] & 15) * 4 :], fragment)
-
-
-def _read_ipv6(data: bytes) -> Packet | UnknownInput | None:
-    if data[0] >> 4 != 6:
+def _read(family: Family, data: bytes) -> Packet | UnknownInput | None:
+    """Read the packet that an ICMP error quotes; None if it is not of the family, or its header is cut off."""
+    header = read_ipv4(data) if family == 4 else read_ipv6(data)
+    if header is None or (family == 6 and data[0] >> 4 != 6):
         return None
-    if data[6] in _EXTENSION_HEADERS:
+    proto, transport = header.proto, header.content
+    if family == 6 and proto in _EXTENSION_HEADERS:
         return UnknownInput(message("the extension headers of the packet that the ICMP error quotes"))
-    return _read(6, data[8:24], data[24:40], data[6], data[40:], None)
-
-
-def _read(
-    family: Family, src: bytes, dst: bytes, proto: int, transport: bytes, fragment: str | None
-) -> Packet | UnknownInput:
-    words = transport[4:8] if proto == _AH else transport[:4]
-    if len(words) < 4 and proto in {*PORT_PROTOCOLS, _ESP, _AH}:
+    words = transport[4:8] if proto == AH else transport[:4]
+    if len(words) < 4 and proto in {*PORT_PROTOCOLS, ESP, AH}:
         return UnknownInput(message("the ports of the packet that the ICMP error quotes"))
-    packet = Packet(family, int.from_bytes(src, "big"), int.from_bytes(dst, "big"), proto, fragment=fragment)
+    fragment = "first" if header.is_fragment else None
+    packet = Packet(family, header.src, header.dst, proto, fragment=fragment)
     if proto in PORT_PROTOCOLS:
         packet.sport, packet.dport = int.from_bytes(words[:2], "big"), int.from_bytes(words[2:], "big")
-    elif proto in (_ESP, _AH):
-        packet.extra["esp_spi" if proto == _ESP else "ah_spi"] = int.from_bytes(words, "big")
+    elif proto in (ESP, AH):
+        packet.extra["esp_spi" if proto == ESP else "ah_spi"] = int.from_bytes(words, "big")
     return packet
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import IO, Any
 
+from iptsim.addresses import address_text
 from iptsim.errors import UsageError
+from iptsim.ip_header import read_ipv4, read_ipv6, without_extensions
 from iptsim.languages import message
-from iptsim.protocols import ACK, PORT_PROTOCOLS, SYN, TCP, TCP_FLAGS
+from iptsim.protocols import ACK, ICMP, ICMPV6, PORT_PROTOCOLS, SYN, TCP, TCP_FLAGS
 
 #: Connections that are remembered; the oldest are forgotten first.
 _REMEMBERED = 1 << 20
@@ -18,9 +19,6 @@ _REMEMBERED = 1 << 20
 _ETHERNET, _LINUX_COOKED, _LINUX_COOKED2 = 1, 113, 276
 _HEADERS = {0: 4, 12: 0, 14: 0, 101: 0, 108: 4, 228: 0, 229: 0, _LINUX_COOKED: 16, _LINUX_COOKED2: 20}
 _VLANS = (0x8100, 0x88A8, 0x9100)
-#: Extension headers of IPv6 before the transport header.
-_EXTENSIONS = (0, 43, 60, 135)
-_FRAGMENT = 44
 #: The first bytes of pcapng; otherwise it is pcap.
 PCAPNG = b"\x0a\x0d\x0d\x0a"
 
@@ -83,7 +81,7 @@ def _record(data: bytes, link: int, known: OrderedDict[Any, None]) -> dict[str, 
             return None
         ports = struct.unpack("!HH", transport[:4])
         record["sport"], record["dport"] = ports
-    elif proto in (1, 58) and len(transport) >= 6:
+    elif proto in (ICMP, ICMPV6) and len(transport) >= 6:
         ports = (struct.unpack("!H", transport[4:6])[0],) * 2
         record["icmp_type"], record["icmp_code"] = transport[0], transport[1]
     key = (source, destination, proto, ports)
@@ -110,31 +108,12 @@ def _network(data: bytes, link: int) -> int:
 
 
 def _packet(data: bytes) -> tuple[str, str, int, bytes] | None:
-    """Return addresses, protocol and what follows the header of a packet; None for later fragments and others."""
-    version = data[0] >> 4
-    if version == 4:
-        if int.from_bytes(data[6:8], "big") & 0x1FFF:
-            return None
-        begin = (data[0] & 15) * 4
-        return (
-            socket.inet_ntop(socket.AF_INET, data[12:16]),
-            socket.inet_ntop(socket.AF_INET, data[16:20]),
-            data[9],
-            data[begin:],
-        )
-    if version != 6 or len(data) < 40:
+    """Return addresses, protocol and what follows the headers of a packet; None for later fragments and others."""
+    header, family = None, data[0] >> 4
+    if family == 4:
+        header = read_ipv4(data)
+    elif family == 6 and (found := read_ipv6(data)) is not None:
+        header = without_extensions(found)
+    if header is None or header.offset:
         return None
-    proto, begin = data[6], 40
-    while proto in _EXTENSIONS or proto == _FRAGMENT:
-        if proto == _FRAGMENT:
-            if int.from_bytes(data[begin + 2 : begin + 4], "big") & 0xFFF8:
-                return None
-            proto, begin = data[begin], begin + 8
-        else:
-            proto, begin = data[begin], begin + (data[begin + 1] + 1) * 8
-    return (
-        socket.inet_ntop(socket.AF_INET6, data[8:24]),
-        socket.inet_ntop(socket.AF_INET6, data[24:40]),
-        proto,
-        data[begin:],
-    )
+    return address_text(family, header.src), address_text(family, header.dst), header.proto, header.content
