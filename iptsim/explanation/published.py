@@ -117,7 +117,9 @@ def proxied(case: Case) -> Reason:
             container=container, source=source,
         ),
     )  # fmt: skip
-    if case.host.inferred:
+    daemon = case.host.daemon
+    is_known = daemon is not None and "userland_proxy" in daemon.sources
+    if case.host.inferred and not is_known:
         text = message_sentences(
             text,
             message(

@@ -58,7 +58,7 @@ def complete(
             _networks_of_endpoints(host, evidence)
         elif not GUEST_FILES & set(known):
             _networks_of_rules(host, evidence, existing_only=with_addresses)
-    _gateways(host, evidence)
+    _gateways(host, evidence, own)
     if not with_addresses:
         infer_interfaces(host, evidence, own)
     if "ip-route.json" not in known:
@@ -192,24 +192,23 @@ def _guessed_subnets(bridge: str, evidence: Evidence) -> list[Prefix]:
     return [DOCKER0] if bridge == DEFAULT_BRIDGE else []
 
 
-def _gateways(host: Host, evidence: Evidence) -> None:
-    """Give every subnet a gateway: the bridge's address in it, else the likely one."""
+def _gateways(host: Host, evidence: Evidence, own: Mapping[str, Sequence[InterfaceAddress]]) -> None:
+    """Give every subnet a gateway: the bridge's address in it, as shown or proved, else the likely one."""
     targets = evidence.forwarded_to_from(evidence.outside)
     for name, network in host.networks.items():
         bridge = host.namespace.interfaces.get(network.bridge or "")
         subnets = []
         for subnet in network.subnets:
             if subnet.gateway is None and network.driver == "bridge":
-                own = next(
-                    (a.address for a in bridge.addresses if subnet.covers(a.family, a.address))
-                    if bridge
-                    else iter(()),
+                proved = (*(bridge.addresses if bridge else ()), *own.get(network.bridge or "", ()))
+                gateway = next(
+                    (a.address for a in proved if subnet.covers(a.family, a.address)),
                     own_in(
                         Prefix(subnet.family, subnet.address, subnet.prefix_length),
                         () if network.daemon else targets,
                     ).address,
                 )
-                subnet = subnet.model_copy(update={"gateway": own})
+                subnet = subnet.model_copy(update={"gateway": gateway})
             subnets.append(subnet)
         host.networks[name] = network.model_copy(update={"subnets": tuple(subnets)})
 

@@ -23,7 +23,7 @@ from iptsim.paste.asked_address import asked_address
 from iptsim.paste.asked_gateways import add_asked_networks
 from iptsim.paste.behind_rules import before, commands_behind
 from iptsim.paste.chosen_routes import settle_chosen
-from iptsim.paste.containers import name_containers, settings_of
+from iptsim.paste.containers import each_once, name_containers, settings_of
 from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
 from iptsim.paste.docker_interfaces import fill_interfaces, lacks_interfaces
 from iptsim.paste.engine_errors import engine_errors
@@ -124,9 +124,10 @@ def _host(
         rules: the rules of the host.
     """
     every = list(chain.from_iterable(texts.values()))
-    listed = reading.of(Listed)
+    listed = each_once(reading.of(Listed))
     told = told_address(every)
-    made = _started_host(name, reading, rules, files, any(map(run_after_docker, texts.values())))
+    last = any(map(run_after_docker, texts.values()))
+    made = _started_host(name, reading, rules, files, listed, last=last)
     if made is None:
         if runs := _runs(reading):
             listed += listed_with(runs, name)
@@ -189,7 +190,7 @@ def _rules(reading: Reading) -> list[Rules]:
             rules.append(piece)
     logged = reading.of(Logged)
     for piece in rules:
-        if (piece.status or piece.fragment) and piece.table == "filter":
+        if (piece.status or piece.fragment or piece.commands) and piece.table == "filter":
             add_logged(piece, [one for one in logged if one.family == (piece.family or 4)])
     rules += rules_of(logged, {(piece.family or 4, piece.table) for piece in rules})
     with_docker = any(isinstance(piece, (Listed, Settings)) for piece in reading.pieces)
@@ -205,7 +206,13 @@ def _runs(reading: Reading) -> list[Settings]:
 
 
 def _started_host(
-    name: str, reading: Reading, rules: Sequence[Rules], files: Mapping[str, bytes], last: bool
+    name: str,
+    reading: Reading,
+    rules: Sequence[Rules],
+    files: Mapping[str, bytes],
+    listed: Sequence[Listed],
+    *,
+    last: bool,
 ) -> tuple[Host, Builder] | None:
     """Return the host after dockerd has started with the settings that texts show, and what made its other rules.
 
@@ -217,13 +224,14 @@ def _started_host(
         reading: the segments of the texts.
         rules: the rules that they show.
         files: files of a capture.
+        listed: the containers that the texts list.
         last: a text says that its commands run after Docker.
     """
     settings, runs = reading.of(Settings), _runs(reading)
     by_rules = not all(piece.status for piece in rules)
     with_commands = bool(runs) and all(piece.status or piece.commands for piece in rules)
     if not runs and not by_rules:
-        settings += settings_of(reading.of(Listed))
+        settings += settings_of(listed)
     if not settings or files.keys() - OWN_FILES or (by_rules and not with_commands):
         return None
     host = host_with(settings, name, dict(files))

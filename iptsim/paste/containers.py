@@ -5,15 +5,55 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any
 
+from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE
 from iptsim.host.containers import Container, PublishedPort
+from iptsim.host.docker_defaults import DOCKER0, guessed_subnet
 from iptsim.host.model import Host
 from iptsim.paste.pieces import Listed, Settings
 from iptsim.protocols import protocol_name
 
 #: A container of a service: project, service and number, joined by dashes (Compose 2) or underscores.
 _OF_COMPOSE = re.compile(r"(?P<first>[^-_]+)(?P<joint>[-_]).+(?P=joint)\d+")
+
+
+def each_once(listed: Sequence[Listed]) -> list[Listed]:
+    """Return each container once, although its published ports are listed one by one, and its address apart.
+
+    docker-proxy, which shows the addresses, does so for each port; `docker ps` shows the names.
+    """
+    by_address: dict[str, list[Listed]] = {}
+    for one in listed:
+        if one.address:
+            by_address.setdefault(one.address, []).append(one)
+    addressed = {
+        address: tuple(dict.fromkeys(port for one in group for port in one.ports))
+        for address, group in by_address.items()
+    }
+    named: list[Listed] = []
+    for one in listed:
+        if one.address:
+            continue
+        mine = [
+            address
+            for address, ports in addressed.items()
+            if ports and _publish(ports) <= _publish(one.ports)
+        ]
+        if len(mine) == 1 and not one.stopped:
+            one = replace(one, address=mine[0])
+            del addressed[mine[0]]
+        named.append(one)
+    return [
+        *named,
+        *(Listed(address, "", "", ports, address=address) for address, ports in addressed.items()),
+    ]
+
+
+def _publish(ports: Iterable[tuple[str, int, int, str]]) -> set[tuple[int, int, str]]:
+    return {port[1:] for port in ports}
 
 
 def name_containers(host: Host, listed: Sequence[Listed]) -> None:
@@ -71,23 +111,33 @@ def _accepted(container: Container) -> frozenset[tuple[int, str]]:
 def settings_of(listed: Sequence[Listed]) -> list[Settings]:
     """Return containers as services of Compose, for a text without rules.
 
-    They are on the default bridge, or on the default network of the Compose project that their names begin with.
+    They are on the default bridge, on the default network of the Compose project that their names begin with, or on a
+    network of their address.
     """
     services: dict[str, Any] = {}
     networks: dict[str, Any] = {}
     projects = _projects(listed)
     for one in listed:
         project = projects.get(one.name)
-        place = {"network_mode": "bridge"} if project is None else {"networks": [f"{project}_default"]}
+        network = f"{project}_default" if project is not None else _network_of(one.address)
+        endpoint = {"ipv4_address": one.address} if one.address and ":" not in one.address else {}
         services[one.name] = {
             "image": one.image or one.name,
             "container_name": one.name,
             "ports": list(dict.fromkeys(_port(*port) for port in one.ports)),
-            **place,
+            "networks": {network: endpoint},
         }
-        if project is not None:
-            networks[f"{project}_default"] = {"name": f"{project}_default"}
+        if network != ON_DEFAULT_BRIDGE:
+            networks[network] = {"name": network}
     return [Settings(0, services=services, networks=networks)] if services else []
+
+
+def _network_of(address: str) -> str:
+    """Return the name of the network with an address: the default bridge, unless only another one can have it."""
+    if not address or ":" in address:
+        return ON_DEFAULT_BRIDGE
+    subnet = guessed_subnet(int(IPv4Address(address)))
+    return ON_DEFAULT_BRIDGE if subnet == DOCKER0 else f"net-{str(subnet).partition('/')[0]}"
 
 
 def _projects(listed: Sequence[Listed]) -> dict[str, str]:

@@ -192,6 +192,8 @@ def _typed_in(lines: Sequence[Line], at: int, services: Mapping[str, Any]) -> st
 _BUILDS = re.compile(r"\s*#\d+ \d+\.\d+ ")
 _ENTRYPOINT = re.compile(r"/docker-entrypoint(?:\.sh|\.d/)")
 _IN_SERVICE = re.compile(r"(?:^|[$#>`]\s*|\bsudo\s+)docker(?:-compose|\s+compose)?\s+(?:run|exec)\s+\S")
+#: Where the command leaves the host's shell as it was, or the program has the host's network.
+_NOT_INSIDE = re.compile(r"\s(?:-[a-z]*d[a-z]*|--detach|--net(?:work)?[ =]host)\b")
 #: At most this many lines of an entrypoint's log lie between.
 _LOGGED = 20
 
@@ -205,7 +207,7 @@ def _runs_inside(lines: Sequence[Line], at: int) -> bool:
     before = next(
         (one.text for one in reversed(lines[max(at - _NEAR, 0) : at]) if _IN_SERVICE.search(one.text)), ""
     )
-    return bool(before) and " --network host" not in before and " --net=host" not in before
+    return bool(before) and _NOT_INSIDE.search(before) is None
 
 
 def _is_inside(name: str, port: int, services: Mapping[str, Any], lines: Sequence[Line], at: int) -> bool:

@@ -32,7 +32,12 @@ def rules_of(logged: Sequence[Logged], shown: set[tuple[int, str]]) -> list[Rule
 
 
 def add_logged(part: Rules, logged: Sequence[Logged]) -> None:
-    """Add the rules that log lines prove to a part of table filter, in built-in chains of which it shows nothing."""
+    """Add the rules that log lines prove to a part of table filter, in built-in chains of which it shows nothing.
+
+    Commands that flush the whole table remove them, too.
+    """
+    if any(isinstance(item, CommandItem) and _flushes_all(item) for item in part.items):
+        return
     shown = {
         item.name if isinstance(item, ChainItem) else item.chain
         for item in part.items
@@ -45,6 +50,10 @@ def add_logged(part: Rules, logged: Sequence[Logged]) -> None:
         own = [one for one in logged if one.hook == hook and one.visit is None and one.verdict is not None]
         if own and hook not in shown:
             part.items += [*(rule for one in own for rule in _logging(one)), GapItem(hook, 0, "")]
+
+
+def _flushes_all(item: CommandItem) -> bool:
+    return len(item.words) == 1 and item.words[0].text in ("-F", "--flush")
 
 
 def nothing_shown(family: int = 4) -> Rules:

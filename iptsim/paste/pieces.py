@@ -255,7 +255,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Listed:
-    """A container in a list that shows its name and published ports, but no address.
+    """A container in a list of its name and published ports.
 
     Attributes:
         image / id: as listed; "" if not listed.
@@ -263,6 +263,7 @@ class Listed:
         exposed: ports of the container that are listed without a port of the host, with their protocols.
         stopped: its status, if it does not run: "Exited (1) 2 hours ago", "Exit 1".
         networks: the networks that it is on; () if not listed.
+        address: its IP address, which is its name, too, if that is not listed; "" if not listed.
     """
 
     name: str
@@ -272,6 +273,7 @@ class Listed:
     exposed: tuple[tuple[int, str], ...] = ()
     stopped: str = ""
     networks: tuple[str, ...] = ()
+    address: str = ""
 
 
 @dataclass(slots=True)

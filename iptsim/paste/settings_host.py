@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 
@@ -19,7 +19,7 @@ from iptsim.errors import CaptureError
 from iptsim.extensions.hidden import Hidden
 from iptsim.host import dockerd_options
 from iptsim.host.capture import namespace_of
-from iptsim.host.docker_defaults import DEFAULT_BRIDGE, guessed_subnet
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, guessed_subnet
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.files import Source
 from iptsim.host.model import Host
@@ -71,6 +71,13 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
     )
     host.assumptions += (
         message(
+            "Docker refuses the address {address} of {name}, as containers on the default bridge cannot choose theirs;"
+            " another one is assumed.",
+            address=address,
+            name=name,
+        )
+        if network == DEFAULT_NETWORK
+        else message(
             "Docker refuses the address {address} of {name}, which is outside the subnets of {network};"
             " another one is assumed.",
             address=address,
@@ -84,7 +91,9 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
 
 
 def _without_refused(settings: Settings) -> list[tuple[str, str, str]]:
-    """Remove the IPv4 addresses that commands give containers outside the subnets of their networks.
+    """Remove the IPv4 addresses that Docker refuses: of commands, outside the subnets of their networks.
+
+    On the default bridge, containers cannot choose theirs at all.
 
     Returns:
         the container, the network and the address of each.
@@ -95,6 +104,10 @@ def _without_refused(settings: Settings) -> list[tuple[str, str, str]]:
         for network, place in places.items() if isinstance(places, dict) else ():
             declared = settings.networks.get(network) or {}
             given = place.get("ipv4_address") if isinstance(place, dict) else None
+            if given and network == ON_DEFAULT_BRIDGE:
+                del place["ipv4_address"]
+                refused.append((name, DEFAULT_NETWORK, str(given)))
+                continue
             try:
                 subnets = [ip_network(one["subnet"], strict=False) for one in declared["ipam"]["config"]]
                 outside = subnets and not any(ip_address(str(given)) in subnet for subnet in subnets)
@@ -128,6 +141,8 @@ def _take_bridges(settings: Settings, namespace: Namespace) -> bool:
         declared = settings.networks.get(networks[0]) or {} if networks else {}
         if len(networks) != 1 or address is None or declared.keys() & {"ipam", "driver_opts"}:
             return False
+        if not all(address.covers(given) for given in _given_addresses(settings, networks[0])):
+            return False
         subnet = f"{address_text(4, address.network)}/{address.prefix_length}"
         settings.networks[networks[0]] = {
             **declared,
@@ -154,6 +169,17 @@ def _user_networks(settings: Settings) -> list[str]:
         networks = service.get("networks") or ([] if service.get("network_mode") else ["default"])
         found |= dict.fromkeys(map(str, networks if isinstance(networks, (dict, list)) else ()))
     return [name for name in found if name != ON_DEFAULT_BRIDGE]
+
+
+def _given_addresses(settings: Settings, network: str) -> Iterator[int]:
+    """Yield the IPv4 addresses that services have on a network."""
+    for service in (one for one in settings.services.values() if isinstance(one, dict)):
+        networks = service.get("networks")
+        place = networks.get(network) if isinstance(networks, dict) else None
+        try:
+            yield int(IPv4Address(str((place or {}).get("ipv4_address"))))
+        except (AttributeError, ValueError):
+            continue
 
 
 def _open_links(host: Host, docker: DockerHost) -> None:
@@ -283,7 +309,7 @@ def _assumed_subnets(settings: Settings) -> list[tuple[str, str]]:
             network = settings.networks.get(str(name)) or {}
             shown = not isinstance(network, dict) or network.keys() - {"name", "external"}
             given = place.get("ipv4_address") if isinstance(place, dict) else None
-            if shown or not isinstance(given, str):
+            if shown or name == ON_DEFAULT_BRIDGE or not isinstance(given, str):
                 continue
             try:
                 own = guessed_subnet(int(IPv4Address(given)))

@@ -23,6 +23,8 @@ _WITH_VALUE = frozenset(
         *("-n", "--namespace", "-c", "--container"),  # of kubectl
     ]
 )
+#: Runs a container in the background; letters may share a dash.
+_DETACHED = re.compile(r"-[a-zP]*d[a-z]*|--detach(?:=true)?")
 #: A new container on the default network, without a name.
 ON_DEFAULT = "docker run"
 #: In place of a container: a machine that is neither the host nor a container of it.
@@ -60,9 +62,14 @@ def container_of(lines: list[Line], at: int) -> str | None:
 def _entered_before(lines: list[Line], index: int, prompt: str) -> str | None:
     """Return the container in which a shell has this prompt, if its command precedes the prompt's first line."""
     for line in reversed(lines[max(index - FAR, 0) : index]):
-        if prompt_of(line.text) not in (None, prompt):
+        if prompt_of(line.text) not in (None, prompt) and not _is_comment(line.text):
             return _entered(line.text)
     return None
+
+
+def _is_comment(text: str) -> bool:
+    """Return whether a line is a comment of whoever pasted a session: `# now in the container`, not `# iptables -L`."""
+    return text.startswith("# ") and command_of(text) is None
 
 
 def _entered(text: str) -> str | None:
@@ -78,7 +85,7 @@ def _entered(text: str) -> str | None:
         return left[0] if left else ""
     if command.program not in ("docker", "podman"):
         return None
-    if words[:1] == ["run"] and not {"-d", "--detach"} & set(words):
+    if words[:1] == ["run"] and not any(map(_DETACHED.fullmatch, words)):
         network = command.option("--network", "--net") or "bridge"
         if network == "host":
             return None
@@ -121,7 +128,7 @@ def _is_of_host(text: str) -> bool:
     command = command_of(text)
     if command is None:
         return False
-    inside = command.words[:1] in (("exec",), ("run",), ("attach",))
+    inside = command.words[:1] == ("attach",) or _entered(text) is not None
     if command.program.startswith(("iptables", "ip6tables")):
         return True
     return command.program in _OF_HOST and not inside

@@ -16,6 +16,9 @@ _SHOWS = re.compile(r"\s(?:[\"']?ip\s+(?:-\S+\s+)*[alr]|ifconfig\b|route\b|netst
 _LISTS = r"(?:sudo\s+)?ip6?tables(?:-save\b|(?=\s[^`:]*-(?:[nvx]*[LS]|-list))\s)[^`:]{0,60}"
 _SHOWN = re.compile(rf".{{0,200}}?(?:`(?P<ticked>{_LISTS})`[^`]{{0,60}}|\b(?P<plain>{_LISTS})):\s*")
 
+#: What a program says: `curl: (7) Failed to connect`, `ping: sendmsg: Operation not permitted`.
+_MESSAGE = re.compile(r"[a-z][\w.-]*: \S")
+
 
 def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
     """Return the segments of a text, and the indexes of the lines outside them, without blank lines."""
@@ -73,9 +76,14 @@ def _printed_by(lines: list[Line], before: Segment) -> str | None:
 
 
 def _note_break(lines: list[Line], segment: Segment) -> None:
-    """Note that a listing ends within a chain, at a line that is not read: an empty line ends each chain."""
+    """Note that a listing ends within a chain, at a line that is not read: an empty line ends each chain.
+
+    What another program prints below it is no part of it.
+    """
     following = lines[segment.last + 1] if segment.last + 1 < len(lines) else None
     if following is None or not following.whole or command_of(following.text) is not None:
+        return
+    if _MESSAGE.match(following.text) or lines[segment.last].text.strip() == "COMMIT":
         return
     for piece in segment.pieces[-1:]:
         if isinstance(piece, Rules):

@@ -10,6 +10,7 @@ import pytest
 import iptsim
 from iptsim.errors import CaptureError
 from iptsim.host.files import Source
+from iptsim.netfilter.excerpts import unseen_places
 from iptsim.paste.assembly import host_of_source
 from iptsim.paste.packet_from_line import fields_of_line
 
@@ -440,3 +441,47 @@ def test_the_gateway_of_a_network_that_nothing_else_shows(
     step = cause.shown.trace.legs[0].deciding
     assert step is not None
     assert (step.hook, step.interfaces[0]) == ("INPUT", bridge)
+
+
+IN_CONTAINER = """\
+root@gw:~# iptables -S
+-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+root@gw:~# docker exec -it 172.17.0.2 sh
+# now in the container
+$ curl http://192.168.7.3:80
+curl: (28) Failed to connect to 192.168.7.3 port 80: Connection timed out
+"""
+
+
+def test_a_comment_among_the_commands_of_a_session() -> None:
+    rules = IN_CONTAINER.replace("-P OUTPUT", "-A FORWARD -i docker0 -d 10.0.0.0/8 -j ACCEPT\n-P OUTPUT")
+    (found,) = asked(rules)
+    assert (found["from"], found["to"]) == ("172.17.0.2", "192.168.7.3")
+
+
+@pytest.mark.parametrize("options", ["-d", "-itd", "--rm --detach"])
+def test_a_container_in_the_background_leaves_the_shell_on_the_host(options: str) -> None:
+    """The host's localhost is not that of a container that only was started there."""
+    text = (
+        f"$ docker run {options} --name web -p 8080:80 nginx\n# from the host\n$ curl http://localhost:8080\n"
+        "curl: (7) Failed to connect to localhost port 8080: Connection refused\n"
+    )
+    assert asked(text) == (tcp("localhost", 8080),)
+    assert not iptsim.lint(iptsim.loads_host(text)).cause or "container is the container itself" not in str(
+        iptsim.lint(iptsim.loads_host(text)).cause
+    )
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -i lo -j ACCEPT\nCOMMIT\n",
+        "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A FORWARD -i lo -j ACCEPT\n",
+    ],
+)
+def test_the_message_of_a_program_is_no_part_of_the_rules_above_it(rules: str) -> None:
+    message = "curl: (7) Failed to connect to 172.17.0.2 port 80: Connection refused\n"
+    host = iptsim.loads_host(f"{rules}{message}iptables -I FORWARD -o docker0 -j ACCEPT\n")
+    assert unseen_places(host.rulesets.values()) == ("raw", "mangle", "nat")

@@ -277,3 +277,26 @@ def test_the_source_of_what_the_host_sends_is_its_own() -> None:
 def test_the_program_that_logged_a_packet(prefix: str, said: str) -> None:
     """FAQ 17 of Shorewall; the modules of NixOS's firewall."""
     assert said in str(logged_by(prefix, ["ppp0"]))
+
+
+TO_GATEWAY = (
+    "kernel: [1.9] [UFW BLOCK] IN=docker_gwbridge OUT= PHYSIN=veth1 MAC=02:42:ff:53:8c:77:02:42:ac:25:57:09:08:00 "
+    "SRC=172.20.64.3 DST=172.20.64.1 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=1 DF PROTO=TCP SPT=58848 DPT=3306 "
+    "WINDOW=29200 RES=0x00 SYN URGP=0"
+)
+
+
+@pytest.mark.parametrize(
+    ("commands", "verdict"),
+    [
+        ("iptables -F DOCKER-USER\niptables -I DOCKER-USER -s 172.20.0.0/16 -j ACCEPT", "DROP"),
+        # they replace what logged it
+        ("iptables -F\niptables -A FORWARD -j ACCEPT", "ACCEPT"),
+        ("iptables -I INPUT -i docker_gwbridge -j ACCEPT", "ACCEPT"),
+    ],
+)
+def test_commands_for_other_chains_do_not_change_what_became_of_a_logged_packet(
+    commands: str, verdict: str
+) -> None:
+    """The hook of a packet to the host is INPUT; the host has the address to which INPUT got a packet."""
+    assert verdict_of(read(f"{TO_GATEWAY}\n\n{commands}\n")) == verdict

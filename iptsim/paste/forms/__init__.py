@@ -38,6 +38,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "docker_json": ("{", "["),
     "docker_excerpt": ("address", "subnet", "ports"),
     "docker_ps": ("ports",),
+    "docker_proxy": ("docker-proxy",),
     "resolv_conf": ("nameserver",),
     "settings": ("services", "networks", "{"),
     "compose_part": ("image:", "build:"),
