@@ -12,7 +12,8 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import is_homeless
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, uses
+from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import Grown
 from iptsim.languages import Message, message, message_many, message_sentences
@@ -105,6 +106,54 @@ def dropped(scene: Scene) -> Iterator[Finding]:
         found = _each_once(found)
         if found:
             yield _dropped(scene, family, sorted(found, key=lambda one: -one[0]))
+
+
+def unreached(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text with counters, port forwards that no connection has reached, while others have come in."""
+    pasted = scene.host.pasted
+    for family in scene.families if pasted is not None else ():
+        chain = scene.table(family, "nat").chains.get("PREROUTING")
+        forwarding = [one for one in forwards(scene, family) if one.rule.chain == "PREROUTING"]
+        unused = [
+            one
+            for one in forwarding
+            if one.rule.counters is not None and not _packets(one.rule) and _is_reached(scene, family, one)
+        ]
+        if chain is None or not unused or not scene.shows(family, "nat", "PREROUTING"):
+            continue
+        others = max(_packets(chain), *map(_packets, chain.rules))
+        if others:
+            yield _unreached(scene, family, unused, others)
+
+
+def _is_reached(scene: Scene, family: Family, forward: Forward) -> bool:
+    """Return whether a connection from outside reaches a port forward, past the rules before it."""
+    shown = scene.ask("internet", forward.at, family, **forward.fields)
+    return shown is not None and uses(shown, forward.rule)
+
+
+def _unreached(scene: Scene, family: Family, unused: list[Forward], others: int) -> Finding:
+    rule, fields = unused[0].rule, unused[0].fields
+    ports = dict.fromkeys(f"{one.fields['proto']}/{one.fields['dport']}" for one in unused)
+    uplink = scene.outside_interface(family)
+    name = rule.parameters.in_interface or (uplink.name if uplink is not None else "INTERFACE")
+    return Finding(
+        "port-forward-not-reached",
+        message("No connection to {ports} has come in, according to the counters.", ports=", ".join(ports)),
+        tuple(_with_count(one.rule) for one in unused[:_SHOWN]),
+        message(
+            "The chain has counted others ({count}), so these packets do not arrive as the rules expect. Another router"
+            " or the provider in front of this host stops them, they come by another interface or for another address,"
+            " or the test was made on this host or in its own network. The counters start when the rules are loaded.",
+            count=others,
+        ),
+        message(
+            "Try it from another network, and see whether the packets arrive: {command}",
+            command=f"tcpdump -ni {name} {fields['proto']} port {fields['dport']}",
+        ),
+        None,
+        family,
+    )
 
 
 def _each_once(

@@ -21,6 +21,7 @@ from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
+from iptsim.paste.forms.ufw import UNSURE
 from iptsim.protocols import TCP
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
@@ -73,6 +74,37 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
             shown,
             family,
             (command,),
+        )
+
+
+def output_unsure(scene: Scene) -> Iterator[Finding]:
+    """Find rules of ufw that allow some outgoing connections, where the default for the others is not shown."""
+    for family in scene.families:
+        rules = scene.rules(family, "filter", "OUTPUT")
+        if not any(UNSURE in rule.matches for rule in rules):
+            continue
+        shown = scene.ask("host", "internet", family, proto="udp", dport=_DNS)
+        allowing = [
+            rule for rule in scene.rules(family, "filter", "ufw-user-output") if rule.target_name == "ACCEPT"
+        ]
+        if shown is None or shown.verdict != "DEPENDS":
+            continue
+        yield Finding(
+            "output-allows-some",
+            message("ufw allows some outgoing packets; its default for all others is not shown."),
+            tuple(map(of_rule, allowing[:SHOWN])),
+            message(
+                "A rule with ALLOW OUT has an effect only if the default for outgoing packets is deny. Then the host"
+                " connects to nothing else: it resolves no names unless a rule allows port 53, and a VPN connects only"
+                " if a rule allows its server."
+            ),
+            message(
+                "To see the default: {command}. To allow all outgoing packets: {other}",
+                command="ufw status verbose",
+                other="ufw default allow outgoing",
+            ),
+            shown,
+            family,
         )
 
 

@@ -117,6 +117,48 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
             yield _not_for_host(scene, family, found)
 
 
+def from_inside(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, port forwards for one interface: not for a test from the network that they lead to."""
+    for family in scene.families if scene.host.pasted is not None and not is_tested_here(scene) else ():
+        for forward in forwards(scene, family):
+            arriving = forward.rule.parameters.in_interface
+            found = fib.lookup(scene.host.namespace, family, forward.target)
+            client = _neighbour(scene, family, forward.target, found.device)
+            if arriving is None or client is None or found.device in (None, arriving):
+                continue
+            outside = scene.ask("internet", forward.at, family, **{"in": arriving}, **forward.fields)
+            shown = scene.ask(client, forward.at, family, **{"in": found.device}, **forward.fields)
+            if outside is None or shown is None or not uses(outside, forward.rule) or is_readdressed(shown):
+                continue
+            yield _from_inside(scene, family, forward, shown)
+            break
+
+
+def _from_inside(scene: Scene, family: Family, forward: Forward, shown: Explanation) -> Finding:
+    rule, target = forward.rule, address_text(family, forward.target)
+    tool, words = f"{tool_of(family)} -t nat", scene.shown_words(without_interface(rule))
+    return Finding(
+        "port-forward-from-outside-only",
+        message(
+            "The port forward to {target} is for packets that arrive on {interface}, so not for its own network.",
+            target=target,
+            interface=rule.parameters.in_interface or "",
+        ),
+        (of_rule(rule),),
+        message(
+            "From there, a connection to the host's outer address ends at the host itself: refused, or answered by"
+            " another service. Test from another network, such as that of a mobile phone."
+        ),
+        message(
+            "For its own network, too: {commands}",
+            commands=f"{tool} -A PREROUTING -d OUTER_ADDRESS {words};"
+            f" {tool} -A POSTROUTING -s NETWORK -d {target} -j MASQUERADE",
+        ),
+        shown,
+        family,
+    )
+
+
 def without_interface(rule: Rule) -> Rule:
     """Return a rule of PREROUTING for OUTPUT, where iptables refuses -i."""
     if rule.parameters.in_interface is None:

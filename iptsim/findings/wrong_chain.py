@@ -1,8 +1,8 @@
-"""Rules of INPUT for packets that the host forwards: to the target of a port forward, or to a container."""
+"""Rules of INPUT for packets that the host forwards: of clients, to the target of a port forward, or a container."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iptsim.addresses import BITS, Family, address_text
 from iptsim.dump.rule import Rule
@@ -10,13 +10,21 @@ from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_homeless
 from iptsim.extensions.targets.dnat import Dnat
-from iptsim.extensions.verdicts import DECIDING
+from iptsim.extensions.values import Network
+from iptsim.extensions.verdicts import BLOCKING, DECIDING
+from iptsim.findings.behind import is_private, second_address
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
+from iptsim.protocols import PROTOCOLS
+
+#: Protocols of tunnels, which routers end.
+_TUNNELS = frozenset(PROTOCOLS[name] for name in ("gre", "ipv6", "ipencap") if name in PROTOCOLS)
+#: The part of an address that differs between machines of a LAN, and that of some machine.
+_LAST_BYTE, _SOME_HOST = 0xFF, 5
 
 
 def in_input(scene: Scene) -> Iterator[Finding]:
@@ -86,4 +94,104 @@ def _finding(scene: Scene, family: Family, rule: Rule, address: int, shown: Expl
         shown,
         family,
         first_that_mends(scene, family, [(command,)], shown) if shown is not None else (),
+    )
+
+
+def not_for_forwarded(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text about a router, a rule of INPUT that blocks clients, whose packets it forwards, too."""
+    for family in scene.families if scene.host.pasted is not None and not scene.has_docker else ():
+        rules = scene.rules(family, "filter", "INPUT")
+        if not any(map(_serves_others, [*rules, *scene.rules(family, "nat", "POSTROUTING")])):
+            continue
+        uplink = scene.outside_interface(family)
+        for rule in rules:
+            outside = uplink is not None and rule.parameters.in_interface == uplink.name
+            if outside and rule.parameters.source is not None:
+                continue  # against spoofed sources
+            client = _blocked_client(family, rule, rules)
+            if client is None or not is_chosen(rule, scene):
+                continue
+            arriving = {} if rule.parameters.in_interface is None else {"in": rule.parameters.in_interface}
+            shown = scene.ask(client, "internet", family, **header(rule), **arriving)
+            if shown is not None and shown.verdict not in BLOCKING:
+                yield _not_for_forwarded(scene, family, rule, shown)
+                break
+
+
+def _serves_others(rule: Rule) -> bool:
+    """Return whether a rule shows that the host forwards: it masquerades, or accepts packets of a tunnel."""
+    if rule.target_name in ("MASQUERADE", "SNAT"):
+        return True
+    return rule.target_name == "ACCEPT" and rule.parameters.protocol in _TUNNELS
+
+
+def _blocked_client(family: Family, rule: Rule, rules: Sequence[Rule]) -> str | None:
+    """Return a private address that a rule of INPUT blocks: of its source, or beside those that rules before accept."""
+    parameters = rule.parameters
+    if rule.target_name not in BLOCKING or parameters.negated or parameters.destination is not None:
+        return None
+    if parameters.source is not None:
+        address = second_address(parameters.source)
+        return address if is_private(family, address) and not _is_whole_block(parameters.source) else None
+    if parameters.in_interface is None or parameters.protocol is not None or rule.matches:
+        return None
+    whole = (1 << BITS[family]) - 1
+    accepted = [
+        one.parameters.source
+        for one in rules[: rule.position - 1]
+        if one.target_name == "ACCEPT"
+        and one.parameters.in_interface == parameters.in_interface
+        and one.parameters.source is not None
+    ]
+    for source in accepted:
+        if source.mask == whole and is_private(family, address_text(family, source.address)):
+            first = source.address & ~_LAST_BYTE
+            beside = (first + host for host in range(_SOME_HOST, _LAST_BYTE))
+            return next(
+                (address_text(family, one) for one in beside if not any(one in known for known in accepted)),
+                None,
+            )
+    return None
+
+
+def _is_whole_block(source: Network) -> bool:
+    """Return whether a rule is for all private addresses of a kind, as rules against spoofed sources are."""
+    return str(source) in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+
+
+def _not_for_forwarded(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Finding:
+    source = rule.parameters.source
+    return Finding(
+        "input-not-forward",
+        message(
+            "INPUT rule {position} does not block what {source} sends through the host.",
+            position=rule.position,
+            source=source.short,
+        )
+        if source is not None
+        else message(
+            "INPUT rule {position} does not block what arrives on {interface} for other hosts.",
+            position=rule.position,
+            interface=rule.parameters.in_interface or "",
+        ),
+        (of_rule(rule),),
+        message(
+            "INPUT sees packets for the host itself only. Packets that it forwards, to the internet or by a tunnel,"
+            " pass FORWARD, where no rule that is shown blocks them."
+        )
+        if shown.verdict == "ACCEPT"
+        else message(
+            "INPUT sees packets for the host itself only. Packets that it forwards, to the internet or by a tunnel,"
+            " pass FORWARD, which the source does not show."
+        ),
+        message(
+            "If it is for those, too: {command}",
+            command=f"{tool_of(family)} -I FORWARD {rule.specification}",
+        )
+        if source is not None
+        else message(
+            "If it is for those, too, the rules belong in FORWARD as well, those that accept first."
+        ),
+        shown,
+        family,
     )

@@ -183,3 +183,75 @@ def test_a_chain_that_only_logs(drop: str, tmp_path: Path) -> None:
     found = [one for one in lint(tmp_path, LOGGED.format(drop=drop)) if one.code == "logs-only"]
     assert len(found) == (0 if drop else 1)
     assert all(one.shown is not None and one.shown.verdict == "ACCEPT" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("-i eth0 -p tcp --dport 80 -j DNAT --to-destination 192.168.1.50", True),
+        (
+            "-p tcp --dport 80 -j DNAT --to-destination 192.168.1.50",
+            False,
+        ),  # the reply comes directly: hairpin
+        ("-i eth1 -p tcp --dport 80 -j DNAT --to-destination 192.168.1.50", False),
+    ],
+)
+def test_a_port_forward_that_is_tested_from_its_own_network(rule: str, found: bool, tmp_path: Path) -> None:
+    text = f"It does not work:\n{ROUTER}# iptables -t nat -A PREROUTING {rule}\n"
+    path = tmp_path / "paste.txt"
+    path.write_text(text)
+    matching = [one for one in iptsim.lint(path) if one.code == "port-forward-from-outside-only"]
+    assert bool(matching) is found
+    for one in matching:
+        assert one.shown is not None
+        assert one.shown.question.in_interface == "eth1"
+
+
+COUNTED = """\
+# iptables -t nat -L PREROUTING -n -v
+Chain PREROUTING (policy ACCEPT {others} packets, 6000 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+{before}    {count}     0 DNAT       tcp  --  eth0   *       0.0.0.0/0  0.0.0.0/0  tcp dpt:80 to:192.168.1.50:8080
+"""
+EARLIER = "   40  2400 DNAT       tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            to:192.168.1.9\n"
+
+
+@pytest.mark.parametrize(
+    ("others", "before", "count", "found"),
+    [
+        (100, "", 0, True),
+        (100, "", 3, False),
+        (0, "", 0, False),  # nothing has come in at all since the rules were loaded
+        (100, EARLIER, 0, False),  # the rule before takes its packets
+    ],
+)
+def test_a_port_forward_that_has_counted_nothing(
+    others: int, before: str, count: int, found: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "No answer from my web server.\n" + COUNTED.format(others=others, before=before, count=count)
+    )
+    assert ("port-forward-not-reached" in codes(iptsim.lint(path))) is found
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        (["-A INPUT -s 192.168.7.31 -j DROP"], True),
+        (["-A INPUT -i eth0 -s 192.168.7.0/24 -j DROP"], False),  # spoofed: eth0 is the uplink
+        (["-A INPUT -s 192.168.0.0/16 -j DROP"], False),
+        (["-A INPUT -s 192.168.7.31 -j DROP", "-A FORWARD -s 192.168.7.31 -j DROP"], False),
+        (["-A INPUT -i eth1 -s 192.168.7.2 -j ACCEPT", "-A INPUT -i eth1 -j DROP"], True),
+        (["-A INPUT -i eth1 -p tcp --dport 22 -j ACCEPT", "-A INPUT -i eth1 -j DROP"], False),
+    ],
+)
+@pytest.mark.parametrize("routes", [True, False])
+def test_rules_of_input_for_what_a_router_forwards(
+    rules: list[str], found: bool, routes: bool, tmp_path: Path
+) -> None:
+    """INPUT sees packets for the host itself, FORWARD those for others (iptables(8))."""
+    shared = ["-t nat -A POSTROUTING -o eth0 -j MASQUERADE"] if routes else []
+    path = tmp_path / "paste.txt"
+    path.write_text("\n".join(f"iptables {rule}" for rule in (*shared, *rules)) + "\n")
+    assert ("input-not-forward" in codes(iptsim.lint(path))) is (found and routes)

@@ -213,3 +213,21 @@ def test_the_preferred_source_of_the_default_route() -> None:
         "$ ip route\ndefault via 10.128.0.1 dev ens4 src 10.128.0.20\n$ iptables -S\n-P INPUT ACCEPT\n"
     )
     assert host.owner_of(4, 10 << 24 | 128 << 16 | 20) == "host"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 2222 -j", "DNAT --to-destination 10.3.3.2:22"),
+        ("iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 2222 -j DNAT", "--to-destination 10.3.3.2:22"),
+    ],
+)
+def test_a_command_that_was_wrapped_at_its_target(first: str, second: str) -> None:
+    assert rules(f"{first}\n{second}\nThat is all.\n", "nat", "PREROUTING") == [
+        "-A PREROUTING -i eth0 -p tcp -m tcp --dport 2222 -j DNAT --to-destination 10.3.3.2:22"
+    ]
+
+
+def test_words_below_a_command_are_no_part_of_it() -> None:
+    text = "iptables -A INPUT -p tcp --dport 80 -j ACCEPT\n--\nThanks\n"
+    assert rules(text, "filter", "INPUT") == ["-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"]

@@ -193,3 +193,34 @@ def test_what_the_rules_before_those_of_the_user_do(packet: dict[str, object], e
     host = host_of_source(Source("pasted", {}, text.encode()))
     question = Question(**{"src": "198.51.100.7", "dst": "192.0.2.10", "in_interface": "eth0", **packet})
     assert walk(host, question).verdict == expected
+
+
+#: `ufw status` shows no defaults; `ufw status verbose` does.
+OUTGOING = """\
+Status: active
+{default}
+To                         Action      From
+--                         ------      ----
+22/tcp                     ALLOW IN    Anywhere
+
+10.20.0.0/16               {action} OUT   192.0.2.10
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "default", "verdict"),
+    [
+        ("ALLOW", "", "DEPENDS"),  # an allowed destination suggests that the others are denied
+        ("DENY", "", "ACCEPT"),
+        ("ALLOW", "Default: deny (incoming), allow (outgoing), disabled (routed)", "ACCEPT"),
+        ("ALLOW", "Default: deny (incoming), deny (outgoing), disabled (routed)", "DROP"),
+    ],
+)
+def test_the_default_for_outgoing_packets(action: str, default: str, verdict: str, tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(OUTGOING.format(action=action, default=default))
+    assert iptsim.explain(path, "host", "203.0.113.9", dport=443).verdict == verdict
+    found = [one.code for one in iptsim.lint(path)]
+    assert ("output-allows-some" in found) is (verdict == "DEPENDS")
+    if action == "ALLOW":
+        assert iptsim.explain(path, "host", "10.20.3.4", dport=443).verdict == "ACCEPT"

@@ -48,6 +48,18 @@ MEANINGS: dict[str, Message] = {
         "In a pasted text: FORWARD blocks everything, by its rules or its policy, or all that an interface sends"
         " or gets."
     ),
+    "output-allows-some": message(
+        "In a pasted text: ufw allows some outgoing packets, and its default for the others is not shown."
+    ),
+    "port-forward-not-reached": message(
+        "In a pasted text: by its counter, no connection has reached a port forward, while others have come in."
+    ),
+    "port-forward-from-outside-only": message(
+        "In a pasted text: a port forward is for one interface, so a test from its own network ends at the host itself."
+    ),
+    "input-not-forward": message(
+        "In a pasted text about a router: a rule of INPUT blocks a client, whose packets to other hosts pass FORWARD."
+    ),
     "output-drops-some": message(
         "In a pasted text: the rules of OUTPUT block packets of the host itself to some addresses."
     ),

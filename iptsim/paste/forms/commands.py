@@ -43,6 +43,10 @@ _ACTION = re.compile(r"\s-[AIDRNPFXEZLS](?=\s|$)|\s--(?:append|insert|delete|rep
 _ADDS = re.compile(r"\s(?:-[AIR]|--append|--insert|--replace)\s+[\w-]+\s")
 _STEPS = re.compile(r";|&&|\|\|")
 _FINISHED = re.compile(r"\s(?:-[jg]|--jump|--goto)\s")
+#: A command that was wrapped before its target, the line with that target, and one with options of a target.
+_OPEN = re.compile(r"\s(?:-[jg]|--jump|--goto)$")
+_TARGET = re.compile(r"\s*[A-Z][\w-]*(?:\s+--?[a-z].*)?\s*")
+_OF_TARGET = re.compile(r"\s*--[a-z][a-z-]+(?:\s|$)")
 #: The maximum number of lines of a wrapped command.
 _WRAPPED = 4
 #: The usual width of a terminal, and the end of a line within a word: `-m state -`, `--state ESTABLISHED,REL`.
@@ -237,11 +241,15 @@ class _Reader:
         return bool(_BARE.match(text)) or bool(self.typed and self.last == at - 1 and _BARE_RULE.match(text))
 
     def _is_wrapped(self, text: str) -> bool:
-        """Return whether the next line is the rest of a command that has no target yet."""
+        """Return whether the next line is the rest of a command: it has no target yet, or the line has its options."""
         text = _STEPS.split(text)[-1]
-        if not _LIKELY.search(text) or _FINISHED.search(text) or self.at >= len(self.lines):
+        if not _LIKELY.search(text) or self.at >= len(self.lines):
             return False
         line = self.lines[self.at]
+        if _ADDS.search(text) is not None and _OPEN.search(text):
+            return _TARGET.fullmatch(line.text) is not None
+        if _FINISHED.search(text):
+            return _ADDS.search(text) is not None and _OF_TARGET.match(line.text) is not None
         if line.is_blank or line.is_gap or _LIKELY.search(line.text) or command_of(line.text) is not None:
             return False
         if _ACTION.search(text) is None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from iptsim.addresses import Family
 from iptsim.extensions.hidden import Hidden
+from iptsim.languages import message
 from iptsim.paste.addresses import address_option
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment, made_words
@@ -55,6 +56,13 @@ _HOOKS = {"input": "INPUT", "output": "OUTPUT", "forward": "FORWARD"}
 _DIRECTIONS = {"incoming": "input", "outgoing": "output", "routed": "forward"}
 #: ufw's default settings.
 USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
+#: The default for outgoing packets, where rules that allow some of them suggest that it is not "allow".
+UNSURE = Hidden(
+    words="(if that is ufw's default for outgoing packets)",
+    reason=message("ufw's default for outgoing packets, which is not shown"),
+    settle=message("the output of {command}", command="ufw status verbose"),
+    place=("ufw", "outgoing"),
+)
 #: Rules of dumps and listings, which take precedence if present.
 _RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))")
 #: What before.rules accept.
@@ -75,7 +83,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     status = _STATUS.match(lines[at].text)
     if status is None and not _HEADING.match(lines[at].text) and not _ALONE.fullmatch(lines[at].text):
         return None
-    policies = dict(USUAL)
+    policies = dict[str, str]()
     rows: list[tuple[re.Match[str], int]] = []
     first = last = at
     if status is not None:
@@ -123,7 +131,7 @@ def rules_of_rows(
     set_here = {_DIRECTIONS[way]: _TARGETS.get(word, "DROP") for way, word in defaults.items()}
     reader = _Reader(lines)
     if not adds:
-        return reader.read({**USUAL, **set_here}, rows)
+        return reader.read(set_here, rows)
     policies = [_policy(way, target, 0) for way, target in set_here.items()]
     items, unread = reader.of_rows(rows)
     return [*policies, *items], unread
@@ -143,14 +151,23 @@ class _Reader:
     def read(
         self, policies: dict[str, str], rows: Sequence[tuple[re.Match[str], int]], line: int = 0
     ) -> tuple[list[Item], list[int]]:
-        """Return the chains and rules, which begin at a line, and the lines that could not be read."""
+        """Return the chains and rules, which begin at a line, and the lines that could not be read.
+
+        Args:
+            policies: the defaults that are shown; the others are the usual ones, unless rules suggest another.
+            rows: the rows, and the indexes of their lines.
+            line: where they begin.
+        """
         items: list[Item] = []
+        allowing = [at for row, at in rows if row["way"] == "OUT" and row["action"] in ("ALLOW", "LIMIT")]
         for way, hook in _HOOKS.items():
-            items.append(_policy(way, policies[way], line))
+            items.append(_policy(way, {**USUAL, **policies}[way], line))
             items.append(ChainItem(f"ufw-user-{way}", None, None, line, 1))
             before = (_LO, _REPLIES, *_INCOMING) if way == "input" else (_REPLIES,)
             items += [self._rule(hook, words, rows[0][1] if rows else 0) for words in before]
             items.append(self._rule(hook, ("-j", f"ufw-user-{way}"), rows[0][1] if rows else 0))
+            if way == "output" and way not in policies and allowing:
+                items.append(self._rule(hook, ("-j", "DROP"), allowing[0], (UNSURE,)))
         added, unread = self.of_rows(rows)
         return [*items, *added], unread
 
