@@ -13,7 +13,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Publication, Scene
-from iptsim.findings.variants import without_rules
+from iptsim.findings.variants import without_docker_in_forward, without_rules
 from iptsim.languages import Message, Text, message, message_joined, message_many
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
@@ -35,13 +35,20 @@ def bypassed(scene: Scene) -> Iterator[Finding]:
                 continue
             without = scene.ask_port(publication, scene.suppose("no nat", partial(without_rules, "nat")))
             step = _denying(without.trace, certain=shown.verdict == "ACCEPT") if without else None
-            if step is not None:
+            if step is not None and not _is_allowed_by_others(scene, publication):
                 found.append(_Bypassed(publication, shown, step))
         certain = [one for one in found if one.shown.verdict == "ACCEPT"]
         if certain:
             yield _surely_bypassed(scene, family, certain)
         elif found:
             yield _perhaps_bypassed(scene, family, found)
+
+
+def _is_allowed_by_others(scene: Scene, publication: Publication) -> bool:
+    """Return whether a rule of FORWARD that is not Docker's would open the port, were Docker's not before it."""
+    world = scene.suppose("no Docker in FORWARD", without_docker_in_forward)
+    shown = scene.ask_port(publication, world)
+    return shown is not None and is_on_purpose(shown)
 
 
 class _Bypassed(NamedTuple):

@@ -138,15 +138,42 @@ def _finding(scene: Scene, family: Family, dead: Dead, hooks: Sequence[str]) -> 
             ):
                 shown = found
                 break
+    docker = _docker_before(scene, family, dead)
     return Finding(
         "never-matches",
         title_of(dead),
-        (*map(of_rule, dead.hiders[:SHOWN]), *map(of_rule, dead.rules[:SHOWN])),
-        message_sentences(effect_of(dead, differing), *_counted(dead)),
+        (*map(of_rule, docker or dead.hiders[:SHOWN]), *map(of_rule, dead.rules[:SHOWN])),
+        message_sentences(_behind_docker() if docker else effect_of(dead, differing), *_counted(dead)),
         _remedy(scene, family, dead, differing),
         shown,
         family,
         _first_place(scene, family, dead, differing, shown),
+    )
+
+
+def _docker_before(scene: Scene, family: Family, dead: Dead) -> list[Rule]:
+    """Return the rule of FORWARD by which Docker's rules take all packets into a network before rules for them."""
+    bridges = {network.bridge for network in scene.docker_networks()}
+    own = all(
+        rule.parameters.out_interface in bridges and "out_interface" not in rule.parameters.negated
+        for rule in dead.rules
+    )
+    forward = scene.table(family, "filter").chains.get("FORWARD")
+    if dead.reason != "not-entered" or not own or forward is None:
+        return []
+    for rule in forward.rules:
+        called = rule.target_name or ""
+        if is_dockers(rule, scene.host) and called != "DOCKER-USER":
+            return [rule]
+        if dead.first.chain in (called, *scene.below(family, "filter", called)):
+            return []
+    return []
+
+
+def _behind_docker() -> Message:
+    return message(
+        "Docker's rules precede it in FORWARD and decide all packets into its networks: published ports are open, the "
+        "others closed. Rules for these packets work in DOCKER-USER."
     )
 
 
@@ -270,6 +297,8 @@ def _remedy(scene: Scene, family: Family, dead: Dead, differing: Sequence[Rule])
     delete = deletion(scene, family, *dead.rules)
     if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
         return message("delete it: {delete}", delete=delete)
+    if _docker_before(scene, family, dead):
+        return message("put it into DOCKER-USER, or delete it: {delete}", delete=delete)
     if dead.reason != "hidden":
         return message("correct its conditions, or delete it: {delete}", delete=delete)
     insert = _insertion(dead, differing, tool_of(family))

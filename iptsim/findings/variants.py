@@ -13,6 +13,7 @@ from iptsim.explanation.usual import is_usually_for_lo
 from iptsim.extensions.hidden import hides_interfaces, is_gap
 from iptsim.findings.nft_commands import after_nft
 from iptsim.host.model import Host
+from iptsim.owners.docker import is_dockers
 
 
 def without_rules(name: str, ruleset: Ruleset) -> Ruleset:
@@ -20,6 +21,17 @@ def without_rules(name: str, ruleset: Ruleset) -> Ruleset:
     table = ruleset.tables.get(name, Table(name))
     chains = {one: replace(chain, rules=[]) for one, chain in table.chains.items()}
     return replace(ruleset, tables={**ruleset.tables, name: replace(table, chains=chains)})
+
+
+def without_docker_in_forward(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset whose filter FORWARD evaluates only the rules of others."""
+    filtering = ruleset.tables.get("filter") or Table("filter")
+    forward = filtering.chains.get("FORWARD")
+    if forward is None:
+        return ruleset
+    others = replace(forward, rules=[rule for rule in forward.rules if not is_dockers(rule)])
+    chains = {**filtering.chains, "FORWARD": others}
+    return replace(ruleset, tables={**ruleset.tables, "filter": replace(filtering, chains=chains)})
 
 
 def with_usual_interfaces(ruleset: Ruleset) -> Ruleset:

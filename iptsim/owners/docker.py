@@ -11,7 +11,7 @@ from functools import lru_cache
 from iptsim.addresses import Family, address_text
 from iptsim.docker.dockerd import nft_templates
 from iptsim.docker.dockerd.recognition import is_dockers as is_written_by_dockerd
-from iptsim.docker.dockerd.recognition import template_of
+from iptsim.docker.dockerd.recognition import link_template, template_of
 from iptsim.docker.dockerd.templates import RuleTemplate
 from iptsim.dump.rule import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
@@ -28,7 +28,7 @@ def is_dockers(rule: Rule, host: Host | None = None) -> bool:
     """Return whether dockerd wrote a rule, even in chains that also contain the user's rules."""
     networks = host.networks.values() if host is not None else ()
     own = {one.bridge for one in networks if one.bridge is not None and one.daemon == "docker"}
-    return is_written_by_dockerd(rule, own)
+    return is_written_by_dockerd(rule, own) or _early_link(rule, host) is not None
 
 
 def forwards_port(rule: Rule, host: Host) -> bool:
@@ -68,7 +68,16 @@ def _template(rule: Rule, host: Host | None) -> _Template | None:
 def _found_template(rule: Rule, host: Host | None) -> _Template | None:
     daemon = host.daemon if host is not None else None
     found = template_of(rule, daemon.generation if daemon is not None else None)
-    return found if found is not None and is_dockers(rule, host) else None
+    return found if found is not None and is_dockers(rule, host) else _early_link(rule, host)
+
+
+def _early_link(rule: Rule, host: Host | None) -> _Template | None:
+    """Return the template of a link's rule in FORWARD, on a host of a Docker that had no chain for it yet."""
+    found = link_template(rule) if host is not None else None
+    if host is None or found is None or host.network_of_bridge(found[1]["bridge"]) is None:
+        return None
+    ruleset = host.rulesets.get(4)
+    return found if ruleset is not None and ruleset.chain("filter", "DOCKER") is None else None
 
 
 def docker_role(rule: Rule, host: Host | None = None) -> Role | None:

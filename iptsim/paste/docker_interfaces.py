@@ -28,6 +28,11 @@ _INTERFACE = re.compile(r"(?:! )?-[io] \{bridge\} ?")
 _ANSWERS = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 _OTHERS_ANSWERS = "-m state --state RELATED,ESTABLISHED -j ACCEPT"
 _OUTGOING, _WITHIN = "-i {bridge} ! -o {bridge}", "-i {bridge} -o {bridge}"
+#: A rule of `--link`: one of each pair is for requests, the other one for replies.
+_OF_LINK = re.compile(
+    r"-s (?P<source>\S+)/32 -d (?P<destination>\S+)/32 -p (?P<proto>\w+) -m (?P=proto) "
+    r"--(?P<side>[ds])port (?P<port>\d+) -j ACCEPT"
+)
 
 
 def _network(subnet: Prefix) -> Network:
@@ -175,6 +180,8 @@ def _shape_below(chains: Mapping[tuple[str, str], Chain]) -> tuple[int, bool] | 
 def _shape_in_forward(chains: Mapping[tuple[str, str], Chain]) -> tuple[int, bool] | None:
     """Return the same from FORWARD, where each network has a group of rules, one below the other."""
     texts = _texts(chains, "filter", "FORWARD")
+    if _with_links(chains):
+        return 1, False
     groups = list(_groups(texts))
     within = {len(group) == 4 for group in groups}
     closed = texts.count("-j DROP")
@@ -197,6 +204,33 @@ def _groups(texts: Sequence[str]) -> Iterator[range]:
             at = group.stop
         else:
             at += 1
+
+
+def _with_links(chains: Mapping[tuple[str, str], Chain]) -> dict[int, str]:
+    """Return the interfaces of the rules of FORWARD, by their places, if those of links are in FORWARD itself.
+
+    So they were before Docker 1.6, which had no chain in the filter table (LinkContainers and setupIPTables of 1.0):
+    links precede the rules for answers and for the outside, and DROP for all other packets between containers.
+    """
+    if ("filter", "DOCKER") in chains:
+        return {}
+    texts = _texts(chains, "filter", "FORWARD")
+    links = {found.groups(): at for at, text in enumerate(texts) if (found := _OF_LINK.fullmatch(text))}
+    mirrored = {
+        at
+        for (source, destination, proto, side, port), at in links.items()
+        if (destination, source, proto, "s" if side == "d" else "d", port) in links
+        and all(parse_address(one)[1] in _DEFAULT for one in (source, destination))
+    }
+    own = {"-j DROP": _WITHIN, "-j ACCEPT": _OUTGOING, _ANSWERS: "-o {bridge}"}
+    rest = [text for at, text in enumerate(texts) if at not in mirrored]
+    if (
+        not mirrored
+        or rest not in (["-j DROP"], [_ANSWERS, "-j ACCEPT", "-j DROP"])
+        or texts[-1] != "-j DROP"
+    ):
+        return {}
+    return {at: _WITHIN if at in mirrored else own[text] for at, text in enumerate(texts)}
 
 
 def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int) -> list[Network] | None:
@@ -264,7 +298,7 @@ def _fill(chains: Mapping[tuple[str, str], Chain], family: Family, networks: _Ne
         if place != ("filter", "FORWARD"):
             wanted[place] = dict(_by_templates(chain, family, networks))
         elif ("filter", "DOCKER-FORWARD") not in chains:
-            wanted[place] = dict(_forward(list(map(_text, chain.rules)), networks))
+            wanted[place] = dict(_forward(chains, networks))
     # where it is unknown which packets a jump is for, the rules behind it would be taken as reached
     unsure = {
         (table, chains[table, name].rules[at].target_name)
@@ -295,8 +329,14 @@ def _made(table: str, chain: str, specifications: Sequence[str], family: Family)
     return list(ruleset.tables[table].chains[chain].rules)
 
 
-def _forward(texts: Sequence[str], networks: _Networks) -> Iterator[tuple[int, str]]:
+def _forward(chains: Mapping[tuple[str, str], Chain], networks: _Networks) -> Iterator[tuple[int, str]]:
     """Yield the rules of FORWARD with interfaces, by their places: those of each network, and of closed ones."""
+    texts = _texts(chains, "filter", "FORWARD")
+    if links := _with_links(chains):
+        yield from (
+            (at, f"{words.format(bridge=networks.bridges[0])} {texts[at]}") for at, words in links.items()
+        )
+        return
     closed = (at for at, text in enumerate(texts) if text == "-j DROP")
     for bridge, group in zip(networks.bridges, _groups(texts), strict=False):
         for at in group[:2]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -462,3 +463,23 @@ def test_a_remedy_is_what_the_shell_passes_on(comment: str, by_words: bool, tmp_
     (tmp_path / "rules").write_text(CHAIN.format(f"-A INPUT -p tcp -j DROP\n-A INPUT {words}\n"))
     remedies = [str(one.remedy) for one in iptsim.lint(tmp_path / "rules") if one.code == "never-matches"]
     assert remedies == [f"iptables -D INPUT {words if by_words else 2}"]
+
+
+UFW = Path(__file__).parents[2] / "fixtures" / "captures" / "hosts" / "ufw-docker-28.5"
+ROUTE_ALLOW = "-A ufw-user-forward -i eth0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"
+
+
+def test_a_route_rule_of_ufw_behind_dockers(tmp_path: Path) -> None:
+    """As on a host with ufw 0.36 and dockerd 28.5.2: Docker's rules come first in FORWARD, so ufw's sees no packet.
+
+    It says that the port is open on purpose, though.
+    """
+    host = shutil.copytree(UFW, tmp_path / "host")
+    before, filtering, after = (host / "iptables-save.txt").read_text().partition("*filter\n")
+    rules = after.replace("COMMIT", f"{ROUTE_ALLOW}\nCOMMIT", 1)
+    (host / "iptables-save.txt").write_text(before + filtering + rules)
+    found = {finding.code: finding for finding in iptsim.lint(host)}
+    assert "firewall-bypassed" not in found
+    dead = found["never-matches"]
+    assert "Docker's rules precede it in FORWARD" in str(dead.consequence)
+    assert str(dead.remedy).startswith("put it into DOCKER-USER, or delete it: iptables -D ufw-user-forward")

@@ -14,6 +14,7 @@ from iptsim.findings import lint
 from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
+from iptsim.owners.docker import docker_role as role_of
 from iptsim.paste.assembly import host_of_source
 from iptsim.question.model import Question
 
@@ -246,3 +247,69 @@ def test_findings_name_rules_with_interfaces() -> None:
     """With icc off, dockerd puts DROP for packets within the bridge last."""
     host = read(listed("docker-20.10/icc-off"))
     assert all("?" not in line for finding in lint(host) for line in map(str, finding.evidence))
+
+
+EARLY = """
+Chain FORWARD (policy ACCEPT)
+target     prot opt source               destination
+ACCEPT     tcp  --  172.17.0.2           172.17.0.3           tcp spt:80
+ACCEPT     tcp  --  172.17.0.3           172.17.0.2           tcp dpt:80
+{rest}DROP       all  --  0.0.0.0/0            0.0.0.0/0
+"""
+ANSWERED = "ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0            ctstate RELATED,ESTABLISHED\n"
+OUTWARD = "ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0\n"
+
+
+@pytest.mark.parametrize("rest", ["", ANSWERED + OUTWARD])
+def test_links_in_forward(rest: str) -> None:
+    """Before 1.6 (LinkContainers and setupIPTables of 1.0), links preceded the other rules of FORWARD."""
+    host = read(EARLY.format(rest=rest))
+    within = "-i docker0 -o docker0"
+    rules = host.rulesets[4].tables["filter"].chains["FORWARD"].rules
+    assert [rule.specification for rule in rules] == [
+        f"-s 172.17.0.2/32 -d 172.17.0.3/32 {within} -p tcp -m tcp --sport 80 -j ACCEPT",
+        f"-s 172.17.0.3/32 -d 172.17.0.2/32 {within} -p tcp -m tcp --dport 80 -j ACCEPT",
+        *(
+            [
+                "-o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                "-i docker0 ! -o docker0 -j ACCEPT",
+            ]
+            if rest
+            else []
+        ),
+        f"{within} -j DROP",
+    ]
+    assert verdict(host, "172.17.0.3", "172.17.0.2:80") == "ACCEPT"
+    assert verdict(host, "172.17.0.3", "172.17.0.2:81") == "DROP"
+    assert verdict(host, "172.17.0.2", "172.17.0.3:80") == "DROP"
+    roles = [role_of(rule, host) for rule in rules]
+    assert [role.code for role in roles if role] == [
+        "link-answer", "link", *(["answers", "outgoing"] if rest else []), "icc-off",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("spt:80", "spt:81"),  # no pair
+        ("172.17.0.3", "10.1.0.3"),  # not in the subnet of docker0
+        ("DROP ", "LOG "),
+        ("Chain FORWARD", f"Chain DOCKER (0 references)\n{EARLY.splitlines()[2]}\n\nChain FORWARD"),
+    ],
+)
+def test_rules_in_forward_that_are_no_links(before: str, after: str) -> None:
+    host = read(EARLY.format(rest=ANSWERED + OUTWARD).replace(before, after))
+    assert not any("docker0" in rule.specification for rule in host.rulesets[4].rules())
+
+
+def test_a_users_rule_in_forward_is_no_link() -> None:
+    """Docker with a chain of its own writes links there."""
+    text = (CAPTURES / "docker-28.5" / "icc-off" / "iptables-save.txt").read_text()
+    users = "-A FORWARD -s 172.17.0.3/32 -d 172.17.0.2/32 -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"
+    host = read(text.replace("[0:0] -A FORWARD -j DOCKER-USER", f"{users}\n[0:0] -A FORWARD -j DOCKER-USER"))
+    (rule,) = (
+        rule
+        for rule in host.rulesets[4].rules()
+        if "172.17.0.3/32" in rule.specification and rule.chain == "FORWARD"
+    )
+    assert role_of(rule, host) is None

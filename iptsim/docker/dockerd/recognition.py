@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cache, lru_cache
 
-from iptsim.docker.dockerd import nft_templates
+from iptsim.docker.dockerd import generation_20_10, nft_templates
 from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.templates import RuleTemplate, append
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
@@ -30,6 +31,8 @@ OTHERS = (
     append("filter FORWARD", "-i {bridge} -j ACCEPT", role="outgoing"),
     append("filter FORWARD", "-j DOCKER-FORWARD"),
 )  # fmt: skip
+#: The rules of links before Docker 1.6, which had no chain in the filter table. Source: LinkContainers of 1.0.
+LINKS_IN_FORWARD = tuple(replace(template, chain="FORWARD") for template in generation_20_10.LINK)
 #: The chains that dockerd creates.
 DOCKER_CHAINS = frozenset(
     template.chain
@@ -70,6 +73,15 @@ def _template(
         found = template.match(text)
         if found is not None:
             return template, found.groupdict()
+    return None
+
+
+def link_template(rule: Rule) -> tuple[RuleTemplate, dict[str, str]] | None:
+    """Return the same for a rule of a link in FORWARD, where Docker wrote them before it had a chain for them."""
+    if (rule.table, rule.chain) == ("filter", "FORWARD"):
+        for template in LINKS_IN_FORWARD:
+            if (found := template.match(rule.specification)) is not None:
+                return template, found.groupdict()
     return None
 
 
