@@ -210,23 +210,18 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
         yield Evidence("nat, filter", message("no chain {chain}", chain="DOCKER"))
         return
     if networks or "DOCKER" in nat or _hairpins(scene, family):
+        leading = scene.hooks(family, "nat").get("DOCKER", ())
         for hook in ("PREROUTING", "OUTPUT"):
-            if scene.shows(family, "nat", hook) and not any(
-                rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")
-            ):
+            if scene.shows(family, "nat", hook) and hook not in leading:
                 yield _no_jump("nat", hook, "DOCKER", nat)
     engine = scene.host.daemon.engine if scene.host.daemon is not None else None
     if "DOCKER-FORWARD" in chains or (engine is not None and engine.jumps_to_docker_forward):
         entries = ["DOCKER-FORWARD"]
     else:
         entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
-    jumps = [rule for name in entries for rule in scene.jumps(family, "filter", name)]
+    led_to = [hook for name in entries for hook in scene.hooks(family, "filter").get(name, ())]
     shown = scene.rules(family, "filter", "FORWARD") or _lists_filter(scene) or scene.knows_containers
-    if (
-        shown
-        and scene.shows(family, "filter", "FORWARD")
-        and not any(rule.chain == "FORWARD" for rule in jumps)
-    ):
+    if shown and scene.shows(family, "filter", "FORWARD") and "FORWARD" not in led_to:
         known = next((name for name in entries if name in chains), entries[0])
         yield _no_jump("filter", "FORWARD", known, chains)
     for network in networks:

@@ -16,10 +16,12 @@ from iptsim.host.namespace import Namespace
 from iptsim.host.pasted import OwnLoopback, UnresolvedName
 from iptsim.languages import message
 from iptsim.paste.addresses import is_localhost
+from iptsim.paste.forms.complaints import is_name
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Listed, Resolver
 from iptsim.paste.segments import Reading
 from iptsim.paste.shells import ELSEWHERE, ON_DEFAULT
+from iptsim.protocols import protocol_name
 
 #: Networks with longer prefixes have no other machines.
 _LONGEST = 30
@@ -38,8 +40,31 @@ def asked(
             sender = _neighbour(host, to) if elsewhere else _sender(host, ask.container, listed, to)
             if not sender or (is_localhost(to) and sender["from"] not in host.containers):
                 continue  # the loopback of a container that is not known
+        elif is_name(start := str(ask.fields.get("from", ""))) and start not in host.containers:
+            continue  # a word of a sentence
+        if "proto" not in ask.fields:
+            if (service := _only_service(host, to, listed)) is not None:
+                yield {**ask.fields, **sender, **service}
+            continue
         if not failed or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
             yield {**ask.fields, **sender}
+
+
+def _only_service(host: Host, name: str, listed: Iterable[Listed]) -> dict[str, Any] | None:
+    """Return the protocol and port of a container that has just one, as far as a text shows; else None."""
+    container = host.containers.get(name)
+    if container is None:
+        return None
+    found = {(protocol_name(one.proto), one.container_port) for one in container.published}
+    found |= {(protocol_name(one.proto), one.port) for one in container.exposed}
+    for one in listed:
+        if one.name == name:
+            found |= {(proto, inside) for _, _, inside, proto in one.ports}
+            found |= {(proto, port) for port, proto in one.exposed}
+    if len(found) != 1:
+        return None
+    proto, port = found.pop()
+    return {"proto": proto, "dport": port}
 
 
 def queries(

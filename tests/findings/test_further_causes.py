@@ -648,3 +648,26 @@ def test_counted_drops_of_a_known_program_come_with_their_purpose(tmp_path: Path
     assert "stateful filtering" in str(lint(tmp_path, text)["counted-drops"].consequence)
     other = text.replace("ts-forward", "MINE").replace("tailscale0", "wg0")
     assert "purpose" not in str(lint(tmp_path, other)["counted-drops"].consequence)
+
+
+CALLED_BY_OTHERS = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DEFAULT_OUTPUT - [0:0]
+:DOCKER - [0:0]
+{more}-A OUTPUT -j DEFAULT_OUTPUT
+-A DEFAULT_OUTPUT -m addrtype --dst-type LOCAL -j DOCKER
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 3306 -j DNAT --to-destination 172.17.0.3:3306
+COMMIT
+"""
+
+
+def test_dockers_chains_may_be_called_by_chains_of_other_programs(tmp_path: Path) -> None:
+    """Synology's DSM puts DEFAULT_OUTPUT between OUTPUT and DOCKER."""
+    (missing,) = lint(tmp_path, CALLED_BY_OTHERS.format(more=""))["docker-rules-flushed"].evidence
+    assert missing.place == "nat PREROUTING"
+    whole = CALLED_BY_OTHERS.format(more="-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n")
+    assert "docker-rules-flushed" not in lint(tmp_path, whole)

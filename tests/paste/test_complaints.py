@@ -129,3 +129,37 @@ def test_rules_for_the_host_alone_are_those_of_the_machine_that_does_not_answer(
     host = host_of_source(Source("paste", {}, text.encode()))
     assert host.pasted is not None
     assert iptsim.explain(host, **host.pasted.asked[0]).verdict == verdict
+
+
+CONTAINERS = """
+$ docker ps
+CONTAINER ID   IMAGE     COMMAND   CREATED       STATUS       PORTS                NAMES
+0123456789ab   shop      "x"       2 hours ago   Up 2 hours   8080/tcp, 9090/tcp   app
+0123456789ac   postgres  "x"       2 hours ago   Up 2 hours   5432/tcp             db
+$ docker network inspect mynet -f '{{json .Containers}}'
+{"01": {"Name": "app", "IPv4Address": "172.20.0.3/16"}, "02": {"Name": "db", "IPv4Address": "172.20.0.4/16"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sentence", "fields"),
+    [
+        ("From app (172.20.0.3) I can't reach db.", packet("172.20.0.3", "db", 5432)),
+        ("The app container is unable to connect to the db service.", packet("app", "db", 5432)),
+        ("Why can't app reach db?", packet("app", "db", 5432)),
+        ("I can't ping the db container from app", packet("app", "db", None, "icmp")),
+        ("app cannot connect to db:5433", packet("app", "db", 5433)),
+        ("db can't reach app on port 8080", packet("db", "app", 8080)),
+        ("db can't reach app", None),  # on which of its ports?
+        ("shop can't reach db", None),  # no container
+        ("I can't reach db", None),
+        ("app can't reach it", None),
+    ],
+)
+def test_containers_by_their_names_alone(sentence: str, fields: dict[str, Any] | None) -> None:
+    """A name that nothing else shows is a word; a port that is the only one of a container need not be said."""
+    assert asked(f"{sentence}\n{CONTAINERS}{RULES}") == ([fields] if fields else [])
+
+
+def test_the_name_of_a_network_before_an_option() -> None:
+    assert set(iptsim.loads_host(f"{CONTAINERS}{RULES}").networks) == {"mynet"}

@@ -1,7 +1,7 @@
 """Sentences that say which connection fails: "I can't reach 10.8.0.1 from 192.168.1.5 on port 80".
 
-Only a sentence that names both ends, and the port unless it is about a ping, is taken as the question; no sentence
-about a wish, a condition, or how it once was.
+Only a sentence that names both ends, and the port unless it is about a ping or to a container by its name, is taken as
+the question; no sentence about a wish, a condition, or how it once was.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ _BEGINS = re.compile(
     r"\bfrom\b|\b(?:(?:tcp |udp )?port(?= \d)|ping|connect(?:ions?|ing)|traffic|requests?|packets?|curl|telnet)\b"
     r"|\b(?:can(?:'t|not| not| no longer)|(?:am |are |is )?unable|(?:am|are|is)(?:n't| not) able)\b"
     r"|\b(?:do(?:es)?(?:n't| not)|fails? to)\b"
+    r"|\b[a-z][\w.-]{1,40} (?:container |service )?"
+    r"(?=can(?:'t|not| not| no longer)|(?:is )?unable|(?:does|is)(?:n't| not)|fails to)"
     r"|\b(?:(?:the |my )?(?:container|pod|vm|guest|server|service|machine|host|client) )?"
     r"[\w.-]{1,40}(?= ?\((?:\d{1,3}\.){3}\d)"
     r"|(?:\d{1,3}\.){3}\d{1,3}|\b(?:(?:the|my) )?(?:host\b|container [\w.-]|[\w.-]+ container\b)",
@@ -106,7 +108,8 @@ def _told(sentence: str) -> tuple[dict[str, Any], str | None] | None:
             tree = parser("complaints").parse(sentence[begins.start() :], start="complaint")
         except UnexpectedInput:
             continue
-        return _question(tree, sentence)
+        if (found := _question(tree, sentence)) is not None:
+            return found
     return None
 
 
@@ -135,14 +138,23 @@ def _question(tree: Tree[Token], sentence: str) -> tuple[dict[str, Any], str | N
         fields["proto"] = "icmpv6" if ":" in destination else "icmp"
         return None if numbers or port else (fields, container)
     if not (numbers or port):
-        return None
+        return (fields, container) if is_name(fields["to"]) and not words else None
     udp = any("udp" in word for word in words) or re.search(r"\budp\b", sentence, re.IGNORECASE)
     return {**fields, "proto": "udp" if udp else "tcp", "dport": port or numbers[0]}, container
 
 
 def _is_end(text: str) -> bool:
-    """Return whether a text is the host, the internet, or an address that exists: not 999.8.0.1."""
-    return text in ("host", "internet", "localhost") or is_address(text)
+    """Return whether a text is the host, the internet, a name, or an address that exists: not 999.8.0.1."""
+    return text in ("host", "internet", "localhost") or is_name(text) or is_address(text)
+
+
+def is_name(text: str) -> bool:
+    """Return whether an end may be the name of a container."""
+    return re.fullmatch(r"[A-Za-z][\w.-]*", text) is not None and text not in (
+        "host",
+        "internet",
+        "localhost",
+    )
 
 
 def _end(place: Tree[Token]) -> tuple[str, int | None, str | None]:
@@ -162,6 +174,15 @@ def _end(place: Tree[Token]) -> tuple[str, int | None, str | None]:
             return ("localhost" if "local" in text.lower() else "host"), None, None
         case "OUTSIDE":
             return "internet", None, None
+        case "NAME":
+            return (
+                re.sub(r"^(?:the|my|our) | (?:container|service|host)$", "", text, flags=re.IGNORECASE),
+                None,
+                None,
+            )
+        case "NAME_PORT":
+            name, _, port = text.rpartition(":")
+            return name, int(port), None
         case "CONTAINER":
             return "", None, re.sub(r"^(?:the )?container |^the | container$", "", text, flags=re.IGNORECASE)
     return text, None, None

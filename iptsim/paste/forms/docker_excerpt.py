@@ -62,8 +62,21 @@ def _excerpt(lines: list[Line], at: int) -> Segment | None:
     before = next(
         (one for one in (command_of(line.text) for line in lines[max(0, at - 2) : at]) if one), None
     )
-    name = before.words[-1] if before is not None and "inspect" in before.words else ""
+    name = _inspected(before) if before is not None and "inspect" in before.words else ""
     return segment_of(list(_entries(value, name)), at, last, lines) if value is not None else None
+
+
+def _inspected(typed: Command) -> str:
+    """Return the last name that `docker inspect` was given, wherever its options are."""
+    words = [*typed.words[typed.words.index("inspect") + 1 :]]
+    names = []
+    while words:
+        word = words.pop(0)
+        if word in ("-f", "--format", "--type"):
+            words[:1] = []
+        elif not word.startswith("-"):
+            names.append(word)
+    return names[-1] if names else ""
 
 
 def _completed(text: str) -> Any:
@@ -148,7 +161,7 @@ def _formatted(lines: list[Line], at: int, typed: Command) -> Segment | None:
     template = typed.option("-f", "--format")
     if template is None or at + 1 >= len(lines):
         return None
-    name, is_network = typed.words[-1], "network" in typed.words
+    name, is_network = _inspected(typed), "network" in typed.words
     printed = lines[at + 1]
     part = _PART.search(template)
     if part is not None and printed.text.lstrip()[:1] in ("{", "["):
