@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from iptsim.alternatives.comparison import change_text
-from iptsim.alternatives.shifts import Shift
+from iptsim.alternatives.shifts import Shift, SideEffects
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
@@ -27,19 +27,27 @@ class Proposal:
         text: their meaning, in one sentence.
         after: the answer after them.
         asked: the question after the changes: a published port is reached at the host.
-        also: other connections whose verdict changes.
-        left_out: the number of connections that were not checked for that.
+        effects: the side effects.
     """
 
     changes: tuple[Change, ...]
     text: Message
     after: Explanation
     asked: Question
-    also: tuple[Shift, ...] = ()
-    left_out: int = 0
+    effects: SideEffects = field(compare=False, repr=False)
 
     def __repr__(self) -> str:
         return printable(f"<Proposal {self.options or self.text}: {self.after.verdict}>")
+
+    @property
+    def also(self) -> tuple[Shift, ...]:
+        """Other connections whose verdict changes."""
+        return self.effects.shifts
+
+    @property
+    def left_out(self) -> int:
+        """The number of connections that were not checked for that."""
+        return self.effects.left_out
 
     @property
     def options(self) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from iptsim.addresses import BITS, address_text
 from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.proposal import Proposal, Proposals
-from iptsim.alternatives.shifts import Outcome, Shift, asked_near, outcome_of, outcomes
+from iptsim.alternatives.shifts import SideEffects, outcome_of
 from iptsim.asking import ask
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.docker.sources.flag_changes import Change
@@ -23,7 +23,7 @@ from iptsim.explanation import Explanation
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
 from iptsim.netfilter.trace import Leg
-from iptsim.netfilter.walk import Simulator
+from iptsim.netfilter.walk import simulator_of
 from iptsim.owners.docker import is_dockers
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Packet
@@ -45,35 +45,40 @@ class _Candidate:
     host_port: int | None = None
 
 
-def proposals(host: Host, explanation: Explanation) -> Proposals:
+def proposals(host: Host, explanation: Explanation, *, most_asked: int = MOST_ASKED) -> Proposals:
     """Return small changes that reverse a verdict, those with the fewest side effects first.
 
     Args:
         host: the host of the answer.
         explanation: the answer: for an ACCEPT, the proposals block the packet; otherwise they allow it and
             its reply.
+        most_asked: the number of connections that are checked for side effects of each; those of the packet's
+            endpoints, the internet and the host itself are checked in any case.
     """
     docker = docker_host(host) if has_docker(host) else DockerHost()
     lets_through = explanation.verdict != "ACCEPT"
-    trials = _Trials(host, docker, _Scene(host, docker, explanation), lets_through)
+    trials = _Trials(host, docker, _Scene(host, docker, explanation), lets_through, most_asked)
     scene = trials.scene
     found = trials.of(scene.opening() if lets_through else scene.closing())
     if lets_through and not any(proposal.command for proposal in found):
         # if no single rule helps, one for the packet and one for its reply may
         found += trials.of(scene.both_ways())
-    found.sort(key=lambda proposal: (len(proposal.also), len(proposal.changes)))
+    if len(found) > 1:
+        found.sort(key=lambda proposal: (len(proposal.also), len(proposal.changes)))
     return Proposals(found[:MOST], explanation)
 
 
 class _Trials:
     """Tries each candidate on a copy of the host."""
 
-    def __init__(self, host: Host, docker: DockerHost, scene: _Scene, lets_through: bool) -> None:
+    def __init__(
+        self, host: Host, docker: DockerHost, scene: _Scene, lets_through: bool, most_asked: int
+    ) -> None:
         self.host, self.docker, self.scene, self.lets_through = host, docker, scene, lets_through
+        self.most_asked = most_asked
         self.aim = outcome_of(scene.explanation.trace)
         self.family = scene.packet.family
         self.tried: set[tuple[Change, ...]] = set()
-        self.before: dict[Row, Outcome] = {}
 
     def of(self, candidates: Iterable[_Candidate]) -> list[Proposal]:
         """Return the candidates that change the packet's verdict, as proposals."""
@@ -92,23 +97,15 @@ class _Trials:
         try:
             changing.change(candidate.changes, family)
             question = scene.question_of(candidate)
-            simulator = Simulator(changing.host)
+            simulator = simulator_of(changing.host)
             outcome = outcome_of(simulator.walk(question))
         except UsageError:
             return None
         helps = outcome.reached if self.lets_through else outcome != self.aim
         if outcome.verdict == "DEPENDS" or not helps:
             return None
-        asked, left_out = asked_near(host, changing.host, family, MOST_ASKED, scene.names)
-        self.before |= outcomes(host, (row for row in asked if row not in self.before), family)
-        after = outcomes(changing.host, asked, family)
-        also = tuple(
-            Shift(row, self.before[row], after[row])
-            for row in asked
-            if self.before[row] != after[row] and not scene.is_asked(row.sender, row.to, row.proto, row.port)
-        )
-        after_change = ask(simulator, question)
-        return Proposal(candidate.changes, candidate.text, after_change, question, also, left_out)
+        effects = SideEffects(host, changing.host, family, self.most_asked, scene.names, scene.is_asked)
+        return Proposal(candidate.changes, candidate.text, ask(simulator, question), question, effects)
 
 
 class _Scene:
@@ -143,11 +140,11 @@ class _Scene:
                 return container
         return None
 
-    def is_asked(self, sender: str, to: str, proto: str, port: int | None) -> bool:
+    def is_asked(self, row: Row) -> bool:
         """Return whether a row of the table is the connection in question."""
         question = self.explanation.question
-        ends = parse_endpoint(sender), parse_endpoint(to)
-        return (*ends, proto, port) == (question.sender, question.to, self.proto, self.port)
+        ends = parse_endpoint(row.sender), parse_endpoint(row.to)
+        return (*ends, row.proto, row.port) == (question.sender, question.to, self.proto, self.port)
 
     def question_of(self, candidate: _Candidate) -> Question:
         """Return the question to ask when trying a candidate."""

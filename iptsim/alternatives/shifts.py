@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from iptsim.addresses import Family
@@ -69,15 +70,60 @@ def outcome_of(trace: Trace) -> Outcome:
 
 
 def outcomes(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, Outcome]:
-    """Return the outcome of each row."""
+    """Return the outcome of each row; those of a host are kept with it."""
     simulator = simulator_of(host)
+    known: dict[Row, Outcome] = simulator.kept.setdefault(f"outcomes {family}", {})
     found: dict[Row, Outcome] = {}
     for row in tracked(asked, "checking connections"):
-        try:
-            found[row] = outcome_of(simulator.walk(row.question(family)))
-        except UsageError:
-            found[row] = Outcome()
+        outcome = known.get(row)
+        if outcome is None:
+            try:
+                outcome = outcome_of(simulator.follow(row.question(family)))
+            except UsageError:
+                outcome = Outcome()
+            known[row] = outcome
+        found[row] = outcome
     return found
+
+
+class SideEffects:
+    """The other connections whose outcome a change alters. They are walked on first use, as there are hundreds.
+
+    Args:
+        before / after: the hosts.
+        family: of the packets.
+        most: as in :func:`asked_near`.
+        near: the endpoints of the packet that the change is about.
+        is_asked: whether a row is that packet's own connection.
+    """
+
+    def __init__(
+        self,
+        before: Host,
+        after: Host,
+        family: Family,
+        most: int,
+        near: Collection[str],
+        is_asked: Callable[[Row], bool],
+    ) -> None:
+        self._hosts, self._family, self._is_asked = (before, after), family, is_asked
+        self._most, self._near = most, near
+
+    @cached_property
+    def _asked(self) -> tuple[list[Row], int]:
+        return asked_near(*self._hosts, self._family, self._most, self._near)
+
+    @property
+    def left_out(self) -> int:
+        """The number of connections that are not checked."""
+        return self._asked[1]
+
+    @cached_property
+    def shifts(self) -> tuple[Shift, ...]:
+        """The connections."""
+        asked = [row for row in self._asked[0] if not self._is_asked(row)]
+        before, after = (outcomes(host, asked, self._family) for host in self._hosts)
+        return tuple(Shift(row, before[row], after[row]) for row in asked if before[row] != after[row])
 
 
 def asked_near(

@@ -150,14 +150,15 @@ def failed_of(source: str, policy: Policy, options: dict[str, Any]) -> HostResul
 
 
 def _checked(arguments: argparse.Namespace, policy: Policy, source: str) -> Checked:
-    from iptsim.policy.checking import check
+    from iptsim.policy.checking import Grounds, Spaces, check
     from iptsim.policy.mending import mending
     from iptsim.render.policy import Checked
 
     host = open_source(arguments, source)
-    results = check(policy, host)
+    spaces = Spaces()
+    results = check(policy, host, Grounds(host, spaces))
     failed = [number for number, result in enumerate(results) if not result.passed]
-    found = {number: mending(policy, host, results, number) for number in failed[:_MOST_MENDED]}
+    found = {number: mending(policy, host, results, number, spaces) for number in failed[:_MOST_MENDED]}
     return Checked(source, host, results, {number: one for number, one in found.items() if one is not None})
 
 

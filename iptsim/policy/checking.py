@@ -32,6 +32,8 @@ from iptsim.sets.space import PacketSet, Space
 _SOMEWHERE = frozenset({"open", "accept"})
 #: Classes of offending packets that are walked for an expectation, and that are kept.
 _MOST_ASKED, MOST = 400, 20
+#: A space is shared until this part of it is filled: the next host may need as much as all before.
+_SHARED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +95,38 @@ def check(policy: Policy, host: Host, grounds: Grounds | None = None) -> list[Re
     return results
 
 
+class Spaces:
+    """The spaces for the packets of hosts that are almost alike: what was computed for one is known for the next."""
+
+    def __init__(self) -> None:
+        self._spaces: dict[Family, Space] = {}
+
+    def of(self, family: Family) -> Space:
+        """Return the space of an address family; a new one if the last host has filled much of it."""
+        space = self._spaces.get(family)
+        if space is None or space.nodes > space.most_nodes // _SHARED:
+            space = self._spaces[family] = Space(family)
+        return space
+
+
 class Grounds:
     """The packets of a host, computed once for each set of senders.
 
     Args:
         host: the host.
+        spaces: for its packets.
     """
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, host: Host, spaces: Spaces | None = None) -> None:
+        self.host, self.spaces = host, spaces or Spaces()
         self._known: dict[tuple[Family, frozenset[str] | None], Ground] = {}
 
     def of(self, family: Family, senders: Iterable[str] | None) -> Ground:
         """Return the packets of some senders in one address family; of all senders for None."""
         key = family, None if senders is None else frozenset(senders)
         if key not in self._known:
-            self._known[key] = Ground(self.host, family, key[1] if key[1] is None else sorted(key[1]))
+            names = key[1] if key[1] is None else sorted(key[1])
+            self._known[key] = Ground(self.host, self.spaces.of(family), names)
         return self._known[key]
 
 
@@ -148,23 +166,18 @@ class Ground:
 
     Args:
         host: the host.
-        family: 4 or 6.
+        space: for the packets, of their family.
         senders: only packets of these senders; None for all.
     """
 
-    def __init__(
-        self,
-        host: Host,
-        family: Family,
-        senders: Iterable[str] | None = None,
-    ) -> None:
+    def __init__(self, host: Host, space: Space, senders: Iterable[str] | None = None) -> None:
         #: whose expectations are checked
         self.policy: Policy | None = None
-        self.host, self.family = host, family
-        self.space = Space(family)
-        self.fates = list(fates(host, family, space=self.space, senders=senders))
+        self.host, self.space, self.family = host, space, space.family
+        self.fates = list(fates(host, space.family, space=space, senders=senders))
         #: addresses that one machine has, and to which routers forward
-        self.routed_addresses = unicast_addresses(host, AddressSet.every(family)) - LINK_LOCAL[family]
+        self.routed_addresses = unicast_addresses(host, AddressSet.every(self.family))
+        self.routed_addresses -= LINK_LOCAL[self.family]
         #: packets to such an address
         self.routed = self.space.where("dst", self.routed_addresses.spans)
         #: the packets that expectations other than defaults are about
@@ -226,20 +239,21 @@ class Ground:
     def _parts(self, expectation: Expectation, targets: list[Ends]) -> Iterator[_Part]:
         senders = list(self._ends(expectation.senders))
         services = self._services(expectation.services) - self._services(expectation.excepted)
-        from_ports = (
-            self.space.where("sport", expectation.sports) if expectation.sports else self.space.everything
-        )
+        from_ports = self.space.where("sport", expectation.sports) if expectation.sports else None
+        addressed = self._sent_to(targets) & services
         are_several = EVERYTHING not in senders and (len(senders) > 1 or any(map(_is_wide, senders)))
         for fate in self.fates:
             # what members of a group may do among themselves is not about the packets of each to itself
             if are_several and fate.reaches == (("container", fate.sender),):
                 continue
-            sent = self._from(fate, senders) & from_ports
+            sent = self._from(fate, senders)
+            if from_ports is not None:
+                sent &= from_ports
             if not sent:
                 continue
             received = _is_received_by(fate, targets)
             for here, made in fate.by_arrival():
-                there = sent & here & self._sent_to(targets) & services
+                there = sent & here & addressed
                 other = self.space.nothing
                 if received:
                     other = (sent & here - there) & self._at_the_end(made, expectation)

@@ -10,7 +10,7 @@ from iptsim.alternatives import Proposal, change_host, proposals
 from iptsim.errors import IptsimError
 from iptsim.host.model import Host
 from iptsim.languages import message_joined
-from iptsim.policy.checking import Result, check
+from iptsim.policy.checking import Grounds, Result, Spaces, check
 from iptsim.policy.model import Policy
 
 #: Changes that are tried for one expectation, and how many may be needed together.
@@ -29,7 +29,9 @@ class Mending(NamedTuple):
     suffices: bool
 
 
-def mending(policy: Policy, host: Host, results: Sequence[Result], number: int) -> Mending | None:
+def mending(
+    policy: Policy, host: Host, results: Sequence[Result], number: int, spaces: Spaces | None = None
+) -> Mending | None:
     """Return the change with the fewest side effects after which an expectation holds, and all others as before.
 
     Args:
@@ -37,11 +39,13 @@ def mending(policy: Policy, host: Host, results: Sequence[Result], number: int) 
         host: the host.
         results: its results on the host.
         number: of the result of the expectation.
+        spaces: for the packets of the changed hosts; those of other expectations have much in common.
 
     Returns:
         The change; one that helps only the first example packet, if no tested change makes all of it hold; None if no
         small change helps.
     """
+    spaces = spaces or Spaces()
     found = _proposals(host, results[number])
     expectation = results[number].expectation
     # only defaults depend on the other expectations
@@ -50,10 +54,11 @@ def mending(policy: Policy, host: Host, results: Sequence[Result], number: int) 
         for left in reversed(range(_MOST_TOGETHER)):
             try:
                 changed = change_host(host, proposal.changes, results[number].offences[0].family)
-                after = check(alone, changed)
+                grounds = Grounds(changed, spaces)
+                after = check(alone, changed, grounds)
                 result = after[alone.expectations.index(expectation)]
                 if result.passed:
-                    after = after if alone is policy else check(policy, changed)
+                    after = after if alone is policy else check(policy, changed, grounds)
                     if _is_worse(results, after):
                         break
                     return Mending(proposal, True)
@@ -71,7 +76,9 @@ def _proposals(host: Host, result: Result) -> list[Proposal]:
     """Return the changes that would help the first example packet."""
     if not result.offences:
         return []
-    return [one for one in proposals(host, result.offences[0].fate.explanation) if one.changes]
+    # connections near the packet suffice to compare them
+    found = proposals(host, result.offences[0].fate.explanation, most_asked=0)
+    return [one for one in found if one.changes]
 
 
 def _together(first: Proposal, second: Proposal) -> Proposal:
