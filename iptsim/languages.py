@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -275,6 +275,12 @@ def message_joined(separator: str, items: Iterable[Text]) -> Message:
     Without items it is false.
     """
     return _Several(_join, separator, tuple(map(_fixed, items)))
+
+
+def message_list(items: Sequence[Text]) -> Text:
+    """Return items as a list in a sentence: "nat", "raw and nat", "raw, mangle and nat"."""
+    *others, last = items
+    return message_joined(" and ", (message_joined(", ", others), last)) if others else last
 
 
 def message_sentences(*texts: Text) -> Message:

@@ -254,9 +254,9 @@ def _why(answer: WhatIf) -> Message:
     new = _doing(answer.host, now, place.after, place.after_leg)
     old = _doing(was.host, was, place.before, place.before_leg)
     if place.leg == 0:
-        return message("With {changes}, {new}; before, {old}.", changes=changes, new=new, old=old)
+        return message("With {changes}, {new}; without the change, {old}.", changes=changes, new=new, old=old)
     return message(
-        "With {changes}, the request takes the same path, but then {new}; before, {old}.",
+        "With {changes}, the request takes the same path, but then {new}; without the change, {old}.",
         changes=changes, new=new, old=old,
     )  # fmt: skip
 

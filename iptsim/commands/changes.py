@@ -83,7 +83,7 @@ def add_docker_changes(parser: Any) -> None:
         group.add_argument(f"--{name}", action=_Collect, dest="changes", metavar=value, help=str(text))
     group.add_argument(
         "--engine", action=_Collect, dest="changes", choices=["20.10", "26", "28", "29"],
-        help=say("write the rules that this Docker version writes (26: 23 to 27)"),
+        help=say("write the rules of this Docker version (26 is for 23 to 27)"),
     )  # fmt: skip
     parser.set_defaults(changes=[])
 

@@ -107,7 +107,7 @@ def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
     parser.add_argument(
         "--noflush",
         metavar="FRAGMENT",
-        help=say("a file with rules to add to the source's, as iptables-restore --noflush does"),
+        help=say("add the rules in this file to the source, as iptables-restore --noflush does"),
     )
     add_language(parser)
 
@@ -164,7 +164,7 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
     ask.add_argument(
         "--packet",
         metavar="LINE",
-        help=say("the packet of a line of the kernel's log, of conntrack -L or of tcpdump"),
+        help=say("the packet in a line of the kernel's log, of conntrack -L or of tcpdump"),
     )
     ask.add_argument("--from", dest="sender", metavar="ENDPOINT", help=say("source"))
     ask.add_argument("--to", metavar="ENDPOINT[:PORT]", help=say("destination; for IPv6 [ADDRESS]:PORT"))

@@ -163,3 +163,4 @@ def _show_cause(host: Host, console: Output) -> None:
     cause = unseen(pasted, likely=True)
     if cause is not None:
         console.show(cause_line(cause))
+        console.print()

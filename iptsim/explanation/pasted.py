@@ -147,7 +147,7 @@ def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
         return message("it arrived on {name}", name=value) if value else message("the host itself sent it")
     if name == "OUT":
         if value:
-            return message("it will leave on {name}", name=value)
+            return message("it will leave by {name}", name=value)
         return message("it is for the host itself, so INPUT logged it, not FORWARD")
     if name == "PHYSIN":
         return message("it came in by this bridge port, from a container, a guest or a VPN client")

@@ -50,8 +50,8 @@ def mixed(scene: Scene) -> Iterator[Finding]:
             yield Finding(
                 "mixed-backends",
                 message(
-                    "Besides these rules of iptables-{backend} there are rules of iptables-{other}, which the source "
-                    "lacks.",
+                    "Besides these rules of iptables-{backend}, the host has rules of iptables-{other}, which the"
+                    " source does not show.",
                     backend=_backend(main),
                     other="nft" if main.backend == "legacy" else "legacy",
                 ),

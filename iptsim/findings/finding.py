@@ -24,6 +24,7 @@ from iptsim.languages import (
     message,
     message_if,
     message_joined,
+    message_list,
     message_many,
     message_sentences,
 )
@@ -234,9 +235,9 @@ class Findings(Framed, list[Finding]):
         if not self.unseen:
             return ""
         return message(
-            "The source does not show {places}, so problems there are not found. {command} prints all rules "
+            "Problems in {places} are not found, as the source does not show them. {command} prints all rules "
             "({other} for IPv6).",
-            places=message_joined(", ", self.unseen),
+            places=message_list(self.unseen),
             command="iptables-save -c",
             other="ip6tables-save -c",
         )
@@ -257,9 +258,7 @@ def numbers_of(rules: Sequence[Rule]) -> Text:
         return message(
             "{numbers} and {count} more", numbers=message_joined(", ", shown), count=len(rules) - SHOWN
         )
-    if len(shown) == 1:
-        return shown[0]
-    return message_joined(" and ", (message_joined(", ", shown[:-1]), shown[-1]))
+    return message_list(shown)
 
 
 def blocked_at(shown: Explanation, hook: str) -> Step | None:

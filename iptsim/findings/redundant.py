@@ -169,14 +169,14 @@ def _repeats(scene: Scene, family: Family, earlier: Rule, again: list[Rule]) -> 
         family,
         [earlier, *again],
         message_many(
-            "{table} {chain} rule {numbers} changes nothing: rule {earlier} sends all its packets to {to} before.",
-            "{table} {chain} rules {numbers} change nothing: rule {earlier} sends all their packets to {to} before.",
+            "{table} {chain} rule {numbers} changes nothing: rule {earlier} already sends all its packets to {to}.",
+            "{table} {chain} rules {numbers} change nothing: rule {earlier} already sends all their packets to {to}.",
             len(again),
             table=earlier.table, chain=earlier.chain, numbers=numbers_of(again), earlier=earlier.position, to=to,
         ),
         message(
-            "Packets that come back from {to} meet the same rules there again. Rules that should limit what is sent"
-            " there have no effect as long as rule {earlier} comes first.",
+            "Packets that return from {to} only meet the same rules there again. A rule that should limit what reaches"
+            " {to} must come before rule {earlier}.",
             to=to, earlier=earlier.position,
         ),
     )  # fmt: skip

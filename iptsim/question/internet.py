@@ -110,7 +110,7 @@ def other_address_note(host: Host, family: Family) -> Message | None:
     if address == usual or not _by_default(host, family, usual):
         return None
     return message(
-        "Used {address} for internet, because rules or sets name {usual}.",
+        "Here internet means {address}, because rules or sets name {usual}.",
         address=address_text(family, address),
         usual=address_text(family, usual),
     )

@@ -228,7 +228,7 @@ def unresolved_note(
     why = why_unresolved(host, name, sender, target)
     if why is not None:
         yield message(
-            "Used {name}'s address {address}. {sender} itself could not resolve the name: {why}.",
+            "The packet goes to {name}'s address {address}. {sender} itself could not resolve the name: {why}.",
             name=name,
             address=address,
             sender=sender.name,

@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
 from rich.cells import cell_len
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from iptsim.errors import printable
+from iptsim.languages import say
 
 #: Width of a plain text for tickets, in columns.
 PLAIN_WIDTH = 78
@@ -27,9 +28,13 @@ _ASCII = str.maketrans(
         "“": '"', "”": '"', "‘": "'", "’": "'",
     }
 )  # fmt: skip
-#: A word with the space before it; of scripts without spaces, each character. Compiled when a line needs breaking, as
-#: large ranges take milliseconds.
-_WORD = r"\s*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)"
+#: A word with the space before it: an option of a command together with its value; of scripts without spaces, each
+#: character together with the punctuation around it. Compiled when a line needs breaking, as large ranges take
+#: milliseconds.
+_WORD = (
+    r"\s*(?:(?:! )?--?[A-Za-z][\w-]*(?=[\s\u2e80-\uffef]|$)(?: (?!-)[^\s\u2e80-\uffef]+)?"
+    r"|[（「『《]*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+))[，。、；：！？）」』》]*"
+)
 #: The labels at the beginning of a line: "Decided by   ", "    3  ".
 _LABEL = re.compile(r"\s*(?:\S+(?: \S+)?)?\s{2,}")
 _LONGEST_LABEL, _HANGING = 16, 2
@@ -50,7 +55,7 @@ def flow(line: Text, width: int) -> Iterator[Text]:
     ['Assumed   that nothing', '          listens there']
     """
     label = _LABEL.match(line.plain)
-    hanging = label.end() if label and label[0].strip() else 0
+    hanging = cell_len(label[0]) if label and label[0].strip() else 0
     if not 0 < hanging <= _LONGEST_LABEL:
         lead = len(line.plain) - len(line.plain.lstrip())
         hanging = lead + _HANGING if lead else 0
@@ -69,6 +74,14 @@ def flow(line: Text, width: int) -> Iterator[Text]:
         piece.rstrip()
         start = len(piece.plain) - len(piece.plain.lstrip())
         yield Text(" " * hanging) + piece[start:]
+
+
+def assumed_lines(sentences: Iterable[object]) -> Iterator[Text]:
+    """Yield the lines that show what an answer assumes, below an empty one; none if it assumes nothing."""
+    for number, sentence in enumerate(sentences):
+        if not number:
+            yield Text("")
+        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence))
 
 
 def is_plain(console: Console) -> bool:

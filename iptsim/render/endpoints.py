@@ -17,7 +17,7 @@ from iptsim.host.port_runs import SHORTEST
 from iptsim.languages import say
 from iptsim.owners.lists import jails, zones
 from iptsim.protocols import TCP, protocol_name
-from iptsim.render.console import padded
+from iptsim.render.console import assumed_lines, padded
 
 
 def endpoints_json(host: Host) -> dict[str, Any]:
@@ -85,20 +85,23 @@ def endpoints_lines(host: Host) -> Iterator[Text]:
     width = min(max(cell_len(name) for name, _, _ in rows), 30)
     middle = max(cell_len(where) for _, where, _ in rows[1:])
     for name, where, more in rows:
-        yield Text.assemble(
+        line = Text.assemble(
             "  ",
             (padded(printable(name), width), "bold"),
             f"  {padded(printable(where), middle)}  ",
             (printable(more), "dim"),
         )
+        line.rstrip()
+        yield line
     yield Text(say("and any IP address. Examples:"))
     for sender, target in _examples(host):
         command = (
             f"iptsim explain {printable(host.source)} --from {printable(sender)} --to {printable(target)}"
         )
         yield Text(f"  {command}", no_wrap=True)
-    for sentence in host.assumptions:
-        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence))
+    yield Text(say("Likely problems, without a question:"))
+    yield Text(f"  iptsim lint {printable(host.source)}", no_wrap=True)
+    yield from assumed_lines(host.assumptions)
 
 
 def _program_rows(host: Host) -> Iterator[tuple[str, str, str]]:

@@ -28,7 +28,7 @@ from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
 from iptsim.protocols import ICMPV6
 from iptsim.question.options import explain_options, line_of
-from iptsim.render.console import print_line
+from iptsim.render.console import assumed_lines, print_line
 from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_lines
 
 Level = Literal["quiet", "normal", "verbose"]
@@ -88,8 +88,7 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         if explanation.branches:
             yield from _other_ways(explanation)
     yield from _remarks(explanation)
-    for sentence in explanation.assumptions:
-        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence))
+    yield from assumed_lines(explanation.assumptions)
 
 
 def _remarks(explanation: Explanation) -> Iterator[Text]:
@@ -99,13 +98,13 @@ def _remarks(explanation: Explanation) -> Iterator[Text]:
         return
     width = min(max(len(one.shown) for one in found), 28)
     number = len(str(max(one.line for one in found)))
+    yield Text("")
     yield Text(say("What the log shows, by line:"))
     before = 0
     for one in found:
         where = f"{one.line:>{number}}" if one.line != before else " " * number
         before = one.line
         yield Text.assemble((f"  {where}  ", "dim"), printable(f"{one.shown:<{width}}  {one.says}"))
-    yield Text("")
 
 
 def asked_text(explanation: Explanation) -> str:
@@ -194,12 +193,16 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     outcomes = outcome_list(explanation.branches)
     if outcomes.in_order:
         yield Text(say("The first condition that holds decides:"), "dim")
-    for outcome, when in outcomes.rows:
+    for number, (outcome, when) in enumerate(outcomes.rows):
+        if verbose and number:
+            yield Text("")
         yield Text.assemble((f"{outcome.verdict:<8}", COLOURS[outcome.verdict]), printable(str(when)))
         if not verbose:
             yield from (Text(" " * 8) + line for line in _whys(outcome))
             continue
-        for way in outcome.branches[:BRANCHES_SHOWN]:
+        for place, way in enumerate(outcome.branches[:BRANCHES_SHOWN]):
+            if place:
+                yield Text("")
             yield Text.assemble(" " * 8, (printable(str(when_text(way.trace.decisions))), "dim"))
             yield from (Text(" " * 8) + line for line in _why(way))
             yield from _legs(way, verbose)
@@ -207,7 +210,6 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
             yield Text(" " * 8 + say("... and {count} more", count=left), "dim")
     if outcomes.is_cut:
         yield Text(say("There are too many conditions to list them; --json has all branches."), "dim")
-    yield Text("")
 
 
 def _whys(outcome: Outcome) -> Iterator[Text]:
@@ -239,6 +241,7 @@ def _other_ways(explanation: Explanation) -> Iterator[Text]:
     ends = [_end_of(way, by_source=by_source) for way in explanation.branches]
     if len(set(ends)) < 2:
         return  # they differ only in what happens to the reply
+    yield Text("")
     yield Text(say("All branches have the same verdict, but not the same outcome:"), "dim")
     lines = (
         f"  {printable(end)}  {printable(str(when_text(way.trace.decisions)))}"
@@ -286,7 +289,6 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
                 " " * INDENT, (say("arrives at") + " ", "dim"), printable(delivered_text(delivered)),
                 f" ({printable(leg.leg.program)})" if leg.leg.program else "",
             )  # fmt: skip
-    yield Text("")
 
 
 def _inside(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator[Text]:

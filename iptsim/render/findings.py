@@ -30,13 +30,15 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
     """
     if heading:
         yield Text(f"== {printable(source)}", "bold")
+    cause = findings.cause if isinstance(findings, Findings) else None
+    mended = findings.mended if isinstance(findings, Findings) else None
+    if cause is not None:
+        yield cause_line(cause)
     for number, finding in enumerate(findings):
-        if number:
+        if number or cause is not None:
             yield Text("")
         yield from _finding_lines(finding)
         yield from _remedy_lines(finding, source)
-    cause = findings.cause if isinstance(findings, Findings) else None
-    mended = findings.mended if isinstance(findings, Findings) else None
     if not findings and cause is None:
         yield Text(say("Nothing found."))
     if mended is not None:
@@ -45,10 +47,6 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
         for finding in mended.findings:
             yield Text("")
             yield from _finding_lines(finding)
-    if cause is not None:
-        if findings or mended is not None:
-            yield Text("")
-        yield cause_line(cause)
     if isinstance(findings, Findings) and findings.unseen:
         yield Text("")
         yield Text(str(findings.unseen_text), "dim")
@@ -65,7 +63,9 @@ def _finding_lines(finding: Finding) -> Iterator[Text]:
         (finding.code, colour), f"  {finding.severity}   ", (printable(_title(finding)), "bold")
     )
     for item in finding.evidence:
-        yield Text.assemble(_INDENT, f"{printable(item.place)}:  ", (printable(item.text), "cyan"))
+        yield Text.assemble(
+            _INDENT, say("{place}:  ", place=printable(item.place)), (printable(item.text), "cyan")
+        )
     yield Text(f"{_INDENT}{printable(finding.consequence)}")
     if finding.shown is not None:
         yield Text(f"{_INDENT}{printable(_shown(finding.shown))}")

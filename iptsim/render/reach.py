@@ -19,7 +19,7 @@ from iptsim.reaching import Cell, ReachClass, Reaching
 from iptsim.reaching.exposure import exposed
 from iptsim.reaching.matrix import matrix_of
 from iptsim.reaching.traffic import Traffic
-from iptsim.render.console import padded
+from iptsim.render.console import assumed_lines, padded
 from iptsim.render.sheets import Sheet
 from iptsim.render.visits_text import COLOURS
 
@@ -47,11 +47,7 @@ def reach_lines(answer: Reaching) -> Iterator[Text]:
         yield from _overview(answer, shown)
     else:
         yield from _ends_lines(answer, shown)
-    assumed = list(answer.assumed(shown))
-    if assumed:
-        yield Text("")
-    for sentence in assumed:
-        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence))
+    yield from assumed_lines(answer.assumed(shown))
 
 
 def _ends_lines(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:

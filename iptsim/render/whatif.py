@@ -21,7 +21,7 @@ from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit
 from iptsim.languages import joined, language, message, say, say_as
 from iptsim.netfilter.steps import Step
-from iptsim.render.console import is_plain, print_line
+from iptsim.render.console import assumed_lines, is_plain, print_line
 from iptsim.render.visits_text import COLOURS, changes_of, result_text, spec
 
 #: Width of a comparison that does not go to a terminal.
@@ -49,8 +49,8 @@ def _print(answer: WhatIf, console: Console) -> None:
         _print_both(answer, console)
     explanations = [side for side in (answer.before, answer.after) if side is not None]
     assumed = [explanation.assumed for explanation in explanations] or [answer.host.assumptions]
-    for sentence in dict.fromkeys(sentence for sentences in assumed for sentence in sentences):
-        print_line(console, Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence)))
+    for line in assumed_lines(dict.fromkeys(sentence for sentences in assumed for sentence in sentences)):
+        print_line(console, line)
 
 
 def as_text(answer: WhatIf, width: int = 120) -> str:

@@ -81,7 +81,7 @@ def test_where_one_way_has_a_chain_more_the_sentence_names_what_decided() -> Non
     """Docker 28 drops it in a table that 20.10 does not have; there, its rule for the published port lets it in."""
     answer = iptsim.whatif(host("docker-20.10/published"), {"engine": "28"}, "internet", "web", dport=80)
     assert str(answer.why).startswith("With --engine 28, raw PREROUTING rule 1 drops the packet")
-    assert "before, filter DOCKER rule 2 accepts the packet" in str(answer.why)
+    assert "without the change, filter DOCKER rule 2 accepts the packet" in str(answer.why)
 
 
 def test_the_reply_alone_may_part() -> None:

@@ -387,7 +387,7 @@ def test_a_legacy_warning_apart_from_the_rules(
         f"How do I get rid of this?\n{warning}\n\n$ {command} -S\n-P INPUT ACCEPT\n-A INPUT -j DROP\n"
     )
     title = str(one(iptsim.lint(path), "mixed-backends").title)
-    assert f"rules of iptables-{shown} there are rules of iptables-{lacking}" in title
+    assert f"rules of iptables-{shown}, the host has rules of iptables-{lacking}" in title
 
 
 def test_an_empty_other_backend_is_no_finding(changed: Changed) -> None:

@@ -61,7 +61,7 @@ def test_an_alias_of_another_network_still_names_its_container() -> None:
     answer = iptsim.explain(host, "client", "database")
     assert answer.target == "db 172.31.0.2"
     assert said(answer)[0].startswith(
-        "Used database's address 172.31.0.2. client itself could not resolve the name: "
+        "The packet goes to database's address 172.31.0.2. client itself could not resolve the name: "
     )
 
 

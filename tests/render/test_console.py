@@ -43,6 +43,19 @@ def test_text_without_spaces_is_broken_between_characters() -> None:
     assert broken("封包被丟棄了", 8) == ["封包被丟", "棄了"]
 
 
+def test_a_label_of_ideographs_takes_two_columns_for_each() -> None:
+    assert broken("假設   來源沒有設定", 15) == ["假設   來源沒有", "       設定"]
+
+
+def test_no_line_begins_with_punctuation_or_ends_with_an_opening_bracket() -> None:
+    assert broken("封包被丟棄。", 10) == ["封包被丟", "棄。"]
+    assert broken("封包被（丟棄）", 8) == ["封包被", "（丟棄）"]
+
+
+def test_an_option_stays_with_its_value() -> None:
+    assert broken("  -A INPUT ! -i eth0 -j DROP", 14) == ["  -A INPUT", "    ! -i eth0", "    -j DROP"]
+
+
 def test_prose_is_never_wider_than_people_like_to_read() -> None:
     assert max(map(len, broken("word " * 100, 200))) <= 100
 
