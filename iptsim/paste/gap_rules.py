@@ -11,7 +11,7 @@ from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.extensions.hidden import GAP, SHOW, Hidden, HiddenEnd, HiddenTarget, is_gap, rules_not_shown
 from iptsim.extensions.parameters import Parameters
 from iptsim.languages import Message, message
-from iptsim.paste.prompts import grepped
+from iptsim.paste.filters import USUAL_TABLES, grepped
 
 
 def gap(
@@ -52,12 +52,16 @@ def condition_not_shown(reason: Message, told: Message, *place: str) -> Hidden:
     return Hidden(words="...", reason=reason, settle=SHOW, place=place, told=told)
 
 
-def hide_tables(ruleset: Ruleset) -> None:
-    """Mark the tables that may follow where a dump was cut off.
+def hide_tables(ruleset: Ruleset, names: Collection[str]) -> None:
+    """Mark tables that may follow where a dump was cut off, or that a filter hides.
 
     Those of raw and mangle together let a packet pass or not.
+
+    Args:
+        ruleset: the rules.
+        names: the tables, of which those that the rules have are not hidden.
     """
-    missing = [name for name in ("raw", "mangle", "nat", "filter") if name not in ruleset.tables]
+    missing = [name for name in USUAL_TABLES if name in names and name not in ruleset.tables]
     blocking = [name for name in missing if name in ("raw", "mangle")]
     scope = (
         message("table {table}", table=blocking[0])

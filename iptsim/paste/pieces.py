@@ -101,6 +101,7 @@ class Rules:
         backend: "nf_tables" or "legacy", or None if unknown.
         version: of iptables, or None if unknown.
         filtered: the filter through which the output was piped, so that any rule may be missing.
+        of_all_tables: a command printed it that prints all tables.
         searched: the word of which it shows all lines of all tables, as `iptables-save | grep WORD` does.
         cut: the last table of a dump that was cut off; other tables may follow.
         unfinished: a table of a dump without its COMMIT; rules may follow.
@@ -120,6 +121,7 @@ class Rules:
     backend: str | None = None
     version: str | None = None
     filtered: str = ""
+    of_all_tables: bool = False
     searched: str = ""
     cut: bool = False
     unfinished: bool = False

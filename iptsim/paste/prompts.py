@@ -234,9 +234,3 @@ def prompt_of(text: str) -> str | None:
         return None
     shown = re.search(r"[\w.-]+@[\w.-]+", found.group())
     return shown.group() if shown else found.group().strip()
-
-
-def grepped(filtered: str) -> str:
-    """Return the plain word in `grep WORD`; empty for anything else."""
-    found = re.fullmatch(r"grep\s+(?:-i\s+|-e\s+|-- )*['\"]?([\w.-]+)['\"]?", filtered)
-    return found[1] if found else ""

@@ -18,6 +18,7 @@ from iptsim.host.pasted import Grown, Lost
 from iptsim.languages import Text, message
 from iptsim.paste.binding import RuleBinder
 from iptsim.paste.callers import callers, conditions_of_jump
+from iptsim.paste.filters import tables_to_hide
 from iptsim.paste.gap_rules import gap, hide_tables, open_ends, remove_perhaps
 from iptsim.paste.grown import grown_counters, lost_rules
 from iptsim.paste.jumps import jumps, make_unknown, open_beginnings, unknown_chains, without_offloading
@@ -88,8 +89,8 @@ class Builder:
             self.besides = Builder(self.maker.source).build(besides)
         for piece in pieces:
             self._add(piece, piece.family or known)
-        for family in {piece.family or known for piece in pieces if piece.cut}:
-            hide_tables(self.rulesets[family])
+        for piece in pieces:
+            hide_tables(self.rulesets[piece.family or known], tables_to_hide(piece, pieces))
         for family, name in sorted(self._changed):
             self._check(self.rulesets[family].tables[name])
         for family, ruleset in self.rulesets.items():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import iptsim
 from iptsim.extensions.hidden import is_gap
 from iptsim.sources import loads_host
 from tests.test_captures import FIXTURES
@@ -85,3 +86,45 @@ def test_a_chain_that_two_built_in_chains_of_nat_call() -> None:
     more = "-A FORWARD -p tcp -j web\n-A OUTPUT -p tcp -j web\n"
     rules = {rule.text: rule.table for rule in loads_host(text + more).rulesets[4].rules()}
     assert [rules[line] for line in more.splitlines()] == ["filter", "filter"]
+
+
+FORWARDED = """\
+$ sudo iptables-save | {filter}
+:FORWARD DROP [0:0]
+-A FORWARD -i eth0 -o eth1 -p tcp -m tcp --dport 8080 -j ACCEPT
+"""
+
+
+@pytest.mark.parametrize(
+    ("through", "hidden"),
+    [
+        # every table but raw and nat has a chain FORWARD, whose line is printed
+        ("grep FORWARD", {"raw", "nat"}),
+        ("grep -n -i forward", {"raw", "nat"}),
+        ("grep eth", {"raw", "mangle", "nat"}),
+        ("grep -e ACCEPT -e DROP", {"raw", "mangle", "nat"}),
+        ("grep 'F[A-Z]*D'", {"raw", "mangle", "nat"}),
+        ("head -50", {"raw", "mangle", "nat"}),
+        # what has no chain line does not exist
+        ("grep -v 22", set()),
+        ("grep FORWARD | grep -v 22", {"raw", "nat"}),
+    ],
+)
+def test_tables_of_which_a_filter_may_hide_all_lines_are_unknown(through: str, hidden: set[str]) -> None:
+    tables = loads_host(FORWARDED.format(filter=through)).rulesets[4].tables
+    assert {name for name in tables if name != "filter"} == hidden
+    for name in hidden:
+        assert all(any(is_gap(rule.target) for rule in chain.rules) for chain in tables[name].chains.values())
+
+
+def test_tables_that_a_whole_dump_lacks_are_not_hidden_by_a_filter_of_another_one() -> None:
+    whole = "$ sudo iptables-save\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    assert set(loads_host(whole + FORWARDED.format(filter="grep eth")).rulesets[4].tables) == {"filter"}
+
+
+def test_a_hidden_table_makes_an_answer_depend_on_it() -> None:
+    host = loads_host(FORWARDED.format(filter="grep FORWARD"))
+    shown = iptsim.explain(host, "198.51.100.7", "10.0.0.7:22", **{"in": "eth0"})
+    assert shown.verdict == "DEPENDS"
+    assert "the rules of table raw, which are not shown" in str(shown.reason)
+    assert "mangle" not in str(shown.reason)

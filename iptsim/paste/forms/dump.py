@@ -14,12 +14,13 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
+from iptsim.paste.filters import grepped
 from iptsim.paste.forms.docker_commands import said_in
 from iptsim.paste.lines import Line
 from iptsim.paste.listed_again import backend_of
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import protected
-from iptsim.paste.prompts import Command, command_of, grepped, is_prompt, words_of
+from iptsim.paste.prompts import Command, command_of, is_prompt, words_of
 from iptsim.paste.table_inference import family_of_text, table_of_rules, tables_of_rules
 
 _TABLE = re.compile(r"\s*\*(filter|nat|mangle|raw|security)\s*$")
@@ -336,6 +337,7 @@ class _Reader:
         for rules in list(self.pieces):
             rules.family = family
             rules.filtered = self.command.filtered if self.command else ""
+            rules.of_all_tables = of_all_tables
             if of_all_tables:
                 rules.searched = grepped(rules.filtered)
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
