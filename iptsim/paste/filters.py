@@ -31,10 +31,18 @@ def tables_to_hide(piece: Rules, pieces: Sequence[Rules]) -> Collection[str]:
         piece: rules of the text.
         pieces: all of them.
     """
+    whole = [
+        one
+        for one in pieces
+        if one.named and one.family == piece.family and not (one.filtered or one.unfinished)
+    ]
     if piece.cut:
-        return USUAL_TABLES
-    is_whole = any(one.of_all_tables and not one.filtered and one.family == piece.family for one in pieces)
-    if is_whole or not (piece.of_all_tables and piece.filtered):
+        # another dump, with more than this table, shows which there are
+        tables = {one.table for one in whole}
+        is_shown = piece.table in tables and (len(tables) > 1 or any(one.of_all_tables for one in whole))
+        return () if is_shown else USUAL_TABLES
+    is_shown = any(one.of_all_tables for one in whole)
+    if is_shown or not (piece.of_all_tables and piece.filtered):
         return ()
     return [name for name in USUAL_TABLES if _may_hide_table(piece.filtered, name)]
 

@@ -69,12 +69,13 @@ def breaks_off(piece: Rules, again: Table, table: Table) -> bool:
     Args:
         piece: the list.
         again: its rules.
-        table: those of the earlier list, which has more chains.
+        table: those of the earlier list, which is whole, or has more chains.
     """
     cut = any(isinstance(item, GapItem) for item in piece.items)
+    is_whole = not any(is_gap(rule.target) for rule in table.rules())
     return (
         cut
-        and len(again.chains) < len(table.chains)
+        and (is_whole or len(again.chains) < len(table.chains))
         and all(
             name in table.chains and _agrees(chain, table.chains[name])
             for name, chain in again.chains.items()

@@ -136,9 +136,9 @@ class Builder:
         table = ruleset.tables.get(piece.table)
         line = piece.items[0].line if piece.items else 0
         items = piece.items
-        printed_again = table is not None and piece.whole and piece.printed and not piece.traced
-        again = self._alone(piece, family) if printed_again else Table(piece.table)
-        if table is not None and line and printed_again and breaks_off(piece, again, table):
+        is_again = table is not None and piece.whole and not piece.traced
+        again = self._alone(piece, family) if is_again and (piece.printed or piece.unfinished) else None
+        if table is not None and line and again is not None and breaks_off(piece, again, table):
             self.maker.warn(
                 line,
                 message(
@@ -162,7 +162,7 @@ class Builder:
         elif table is not None and (family, piece.table) in self._broken:
             chain = table.chains[self._broken[family, piece.table]]
             chain.rules.append(gap(table.name, chain.name, line))
-        elif table is not None and printed_again:
+        elif table is not None and again is not None and piece.printed:
             items = without_repeated(piece, again, table)
         if table is None:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-import iptsim
+from iptsim.asking import ask
 from iptsim.extensions.hidden import is_gap
+from iptsim.question.model import Question
 from iptsim.sources import loads_host
 from tests.test_captures import FIXTURES
 
@@ -124,7 +125,8 @@ def test_tables_that_a_whole_dump_lacks_are_not_hidden_by_a_filter_of_another_on
 
 def test_a_hidden_table_makes_an_answer_depend_on_it() -> None:
     host = loads_host(FORWARDED.format(filter="grep FORWARD"))
-    shown = iptsim.explain(host, "198.51.100.7", "10.0.0.7:22", **{"in": "eth0"})
+    fields = {"from": "198.51.100.7", "to": "10.0.0.7:22", "proto": "tcp", "in": "eth0"}
+    shown = ask(host, Question(**fields))
     assert shown.verdict == "DEPENDS"
     assert "the rules of table raw, which are not shown" in str(shown.reason)
     assert "mangle" not in str(shown.reason)
