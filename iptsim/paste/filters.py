@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.paste.pieces import Rules
 from iptsim.paste.prompts import words_of
 
