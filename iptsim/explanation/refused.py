@@ -180,7 +180,7 @@ def _policy_text(case: Case) -> Message:
         return text
     docker = any(is_dockers(rule) for rule in case.rules("FORWARD"))
     if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):
-        text = message_sentences(text, message("Docker sets this policy when it switches ip_forward on."))
+        text = message_sentences(text, message("Docker sets this policy when it enables ip_forward."))
     return text
 
 

@@ -154,7 +154,7 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
             *(_within(rule) for rule in rules if _is_everywhere(rule)),
         ),
         message(
-            "Compare the subnet with the clients' addresses, and the interface with that of: ip route get 192.0.2.1."
+            "Compare the subnet with the clients' addresses, and the interface with that in `ip route get 192.0.2.1`."
             " For every interface: {command}",
             command=f"{tool_of(family)} -t nat -A POSTROUTING -s SUBNET ! -d SUBNET -j MASQUERADE",
         ),
