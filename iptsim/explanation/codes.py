@@ -33,6 +33,7 @@ class ReasonCode(StrEnum):
     RULES_NOT_SHOWN = "rules-not-shown"
     IP_FORWARD_OFF = "ip-forward-off"
     INTERFACE_FORWARDING_OFF = "interface-forwarding-off"
+    IPV6_DISABLED = "ipv6-disabled"
     NO_ROUTE = "no-route"
     NO_SOURCE = "no-source"
     NO_NEIGHBOUR = "no-neighbour"
@@ -102,6 +103,9 @@ REASONS: dict[ReasonCode, Message] = {
     ReasonCode.IP_FORWARD_OFF: message("The host does not forward packets: ip_forward is 0."),
     ReasonCode.INTERFACE_FORWARDING_OFF: message(
         "The host does not forward packets from the interface they arrive on: its forwarding is 0."
+    ),
+    ReasonCode.IPV6_DISABLED: message(
+        "IPv6 is disabled on the interface the packets arrive on: its disable_ipv6 is 1."
     ),
     ReasonCode.NO_ROUTE: message("There is no route to the destination."),
     ReasonCode.NO_SOURCE: message("The sender has no address to send from."),

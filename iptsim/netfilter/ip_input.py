@@ -134,7 +134,7 @@ def _enter_from_bridge(kernel: Kernel, context: Context, frame: HandedUp) -> Out
 
 def _enter(kernel: Kernel, context: Context, *, seen: bool = False, entered: str | None = None) -> Outcome:
     """Take a packet into the IP stack; `seen`: PREROUTING has seen it already."""
-    outcome = _refused_before_rules(kernel, context.packet)
+    outcome = refused_before_rules(kernel, context)
     if outcome is None and not seen:
         outcome = pass_hook(kernel, context, hooks.PREROUTING)
     return outcome or route(kernel, context, entered)
@@ -147,9 +147,23 @@ def _is_for_others(packet: Packet, interface: Interface | None) -> bool:
     return packet.pkttype == "unicast" and packet.dst_mac.lower() != interface.mac.lower()
 
 
-def _refused_before_rules(kernel: Kernel, packet: Packet) -> Outcome | None:
-    """Drop what ip6_rcv_core refuses before any hook: multicast or loopback sources, loopback destinations."""
-    if packet.family == 6 and (is_multicast(6, packet.src) or packet.src == 1 or packet.dst == 1):
+def refused_before_rules(kernel: Kernel, context: Context) -> Outcome | None:
+    """Drop what ip6_rcv_core refuses before any hook.
+
+    That is multicast or loopback sources, loopback destinations, and everything from an interface without IPv6.
+    """
+    packet, interface = context.packet, context.in_interface
+    if packet.family == 4:
+        return None
+    if interface is not None and kernel.namespace.interface_sysctl(6, interface, "disable_ipv6") != 0:
+        sysctl = f"net.ipv6.conf.{interface.replace('.', '/')}.disable_ipv6"
+        note = message(
+            "the kernel drops it: IPv6 is disabled on {interface} ({sysctl} is 1)",
+            interface=interface,
+            sysctl=sysctl,
+        )
+        return kernel.drop("ipv6-disabled", note)
+    if is_multicast(6, packet.src) or packet.src == 1 or packet.dst == 1:
         note = message(
             "the kernel drops it before any rule: a multicast or loopback address is not valid there"
         )

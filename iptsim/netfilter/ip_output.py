@@ -14,7 +14,7 @@ from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks, routing
 from iptsim.netfilter.conntrack_hook import confirm, forget_invalid
 from iptsim.netfilter.hook_evaluation import pass_hook
-from iptsim.netfilter.ip_input import route
+from iptsim.netfilter.ip_input import refused_before_rules, route
 from iptsim.netfilter.ip_transmit import transmit
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.local_delivery import deliver, is_joined
@@ -105,22 +105,37 @@ def _output(kernel: Kernel, context: Context, found: fib.RouteResult) -> Outcome
         return outcome
     found = passage.route
     context.out_interface, passage.gateway = _device(found), found.gateway_of(context.packet.family)
-    if found.type == "broadcast" or (found.type == "multicast" and is_joined(kernel, context.packet)):
+    heard = found.type == "broadcast" or (found.type == "multicast" and _hears_group(kernel, context))
+    heard_from_link = heard and context.out_interface != "lo"
+    if heard_from_link and context.packet.family == 4:
         _hear_own_broadcast(kernel, context)
     outcome = pass_hook(kernel, context, hooks.POSTROUTING) or confirm(kernel, context)
     if outcome is not None:
         return outcome
+    if heard_from_link and context.packet.family == 6:
+        _hear_own_broadcast(kernel, context)
     if context.out_interface == "lo":
-        return _loop_back(kernel, context)
+        return _loop_back(kernel, context, heard=heard or found.type != "multicast")
     return transmit(kernel, context, passage.gateway if found.type == "unicast" else None)
+
+
+def _hears_group(kernel: Kernel, context: Context) -> bool:
+    """Return whether the host is in the multicast group to which it sends."""
+    packet = context.packet
+    own = packet.family == 6 and routing.is_own_group6(kernel.namespace, packet, context.out_interface or "")
+    return own or is_joined(kernel, packet)
 
 
 def _device(found: fib.RouteResult) -> str | None:
     return "lo" if found.type in ("local", "anycast") else found.device
 
 
-def _loop_back(kernel: Kernel, context: Context) -> Outcome:
-    """Follow a packet from the host to itself: it comes in again on lo, with the same connection."""
+def _loop_back(kernel: Kernel, context: Context, *, heard: bool) -> Outcome:
+    """Follow a packet from the host to itself: it comes in again on lo, with the same connection.
+
+    Args:
+        heard: it is not for a multicast group that the host has not joined.
+    """
     outcome = pass_device(kernel, context, "egress", "lo") or pass_device(kernel, context, "ingress", "lo")
     if outcome is not None:
         return outcome
@@ -130,13 +145,17 @@ def _loop_back(kernel: Kernel, context: Context) -> Outcome:
     if outcome is None and kernel.passage.translated:
         # its earlier route no longer applies
         return route(kernel, context)
+    if outcome is None and not heard:
+        unheard = routing.not_joined()
+        return kernel.drop(unheard.code, unheard.note)
     return outcome or deliver(kernel, context)
 
 
 def _hear_own_broadcast(kernel: Kernel, context: Context) -> None:
     """Deliver a copy of the host's own broadcast to it, before the packet itself leaves.
 
-    What happens to the copy does not stop the packet (ip_mc_output).
+    What happens to the copy does not stop the packet. IPv4 makes it before POSTROUTING (ip_mc_output), IPv6 after it
+    (ip6_finish_output2).
     """
     copy = replace(context, packet=context.packet.copy())
     # a clone has no socket
@@ -146,5 +165,5 @@ def _hear_own_broadcast(kernel: Kernel, context: Context) -> None:
     copy.in_interface, copy.out_interface = context.out_interface, None
     copy.packet.pkttype = "loopback"
     forget_invalid(kernel, copy)
-    if pass_hook(kernel, copy, hooks.PREROUTING) is None:
+    if (refused_before_rules(kernel, copy) or pass_hook(kernel, copy, hooks.PREROUTING)) is None:
         pass_hook(kernel, copy, hooks.INPUT)

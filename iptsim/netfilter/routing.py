@@ -20,16 +20,23 @@ from iptsim.protocols import AH
 LOOPBACK4 = range(0x7F000000, 0x80000000)
 MULTICAST4 = range(0xE0000000, 0xF0000000)
 BROADCAST4 = 0xFFFFFFFF
+#: 224.0.0.0/24, the groups of one link (ipv4_is_local_multicast)
+LOCAL_GROUPS4 = range(0xE0000000, 0xE0000100)
 #: 224.0.0.1, the group of all hosts, which every host is in
 ALL_HOSTS4 = 0xE0000001
 #: ff02::1 and, on the loopback interface alone, ff01::1: the groups of all nodes (ipv6_add_dev, ipv6_rcv)
 ALL_NODES6, OWN_NODE6 = 0xFF02 << 112 | 1, 0xFF01 << 112 | 1
-#: ff01::2, ff02::2 and ff05::2, the groups of all routers, which a host joins when it routes (dev_forward_change)
-ALL_ROUTERS6 = frozenset(scope << 112 | 2 for scope in (0xFF01, 0xFF02, 0xFF05))
+#: ff02::2, the group of all routers, which a host joins on an interface that forwards (ipv6_add_dev); it joins ff01::2
+#: and ff05::2 only where that changes while the interface is there (dev_forward_change), which no capture tells
+ALL_ROUTERS6 = 0xFF02 << 112 | 2
 
 
 #: Picks one of the next hops of a routing decision on a packet.
 NextHop = Callable[[fib.RouteResult, Packet], fib.RouteResult]
+
+
+#: Protocol number of IGMP.
+_IGMP = 2
 
 
 class Decision(NamedTuple):
@@ -106,11 +113,11 @@ def route_input(
     martian = _martian(namespace, packet, interface)
     if martian is not None:
         return martian
-    if packet.dst == BROADCAST4:
+    if packet.dst in (BROADCAST4, 0):
         return _bad_source_of_group(namespace, packet, interface) or Decision("local")
     if packet.dst in MULTICAST4:
         bad = _bad_source_of_group(namespace, packet, interface) if joined else None
-        return bad or _multicast(joined)
+        return bad or (Decision("local") if joined else not_joined())
     found = _lookup(namespace, packet, interface)
     if found.type == "broadcast":
         bad = _bad_source_of_group(namespace, packet, interface)
@@ -168,9 +175,9 @@ def _martian(namespace: Namespace, packet: Packet, interface: str) -> Decision |
     src, dst = packet.src, packet.dst
     if src in MULTICAST4 or src == BROADCAST4:
         return drop("martian", message("the source is a multicast or broadcast address"))
-    if dst == BROADCAST4:
+    if dst == BROADCAST4 or src == dst == 0:
         return None
-    if src == 0:
+    if src == 0 and not (dst in LOCAL_GROUPS4 or (dst in MULTICAST4 and packet.proto == _IGMP)):
         return drop("martian", message("the source is 0.0.0.0"))
     if dst == 0:
         return drop("martian", message("the destination is 0.0.0.0"))
@@ -220,12 +227,24 @@ def _bad_source_of_group(namespace: Namespace, packet: Packet, interface: str) -
     return _bad_source(namespace, packet, interface, to=0) if packet.src else None
 
 
-def _multicast(joined: bool) -> Decision:
-    if joined:
-        return Decision("local")
+def not_joined() -> Decision:
+    """Return the decision to drop what goes to a multicast group that the host has not joined."""
     return drop(
         "not-joined",
         message("the host is assumed not to have joined the multicast group (--set joined=yes if it has)"),
+    )
+
+
+def is_own_group6(namespace: Namespace, packet: Packet, interface: str) -> bool:
+    """Return whether a packet is for one of the IPv6 groups that the kernel itself joins on an interface."""
+    routes = namespace.sysctl_number("net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0)
+    return (
+        packet.dst == ALL_NODES6
+        or (packet.dst == OWN_NODE6 and interface == "lo")
+        or _solicited(namespace, packet)
+        or (
+            packet.dst == ALL_ROUTERS6 and namespace.interface_sysctl(6, interface, "forwarding", routes) != 0
+        )
     )
 
 
@@ -255,13 +274,7 @@ def _route_input6(
     namespace: Namespace, packet: Packet, interface: str, next_hop: NextHop, joined: bool
 ) -> Decision:
     if is_multicast(6, packet.dst):
-        own = (
-            packet.dst == ALL_NODES6
-            or (packet.dst == OWN_NODE6 and interface == "lo")
-            or _solicited(namespace, packet)
-            or (packet.dst in ALL_ROUTERS6 and forwarding(namespace, 6, interface))
-        )
-        return _multicast(own or joined)
+        return Decision("local") if joined or is_own_group6(namespace, packet, interface) else not_joined()
     found = _lookup(namespace, packet, interface)
     if found.type in ("local", "anycast"):
         return Decision("local", policy=policy_words(found))

@@ -67,6 +67,7 @@ REASON_WORDS: dict[str, Message] = {
     "rules-not-shown": message("rules not shown"),
     "ip-forward-off": message("host does not forward"),
     "interface-forwarding-off": message("interface does not forward"),
+    "ipv6-disabled": message("IPv6 is disabled"),
     "no-route": message("no route"),
     "no-source": message("no source address"),
     "no-neighbour": message("address not in use"),

@@ -32,7 +32,7 @@ _SPECIAL: dict[Family, tuple[str, ...]] = {
 #: Groups that the kernel itself joins (routing.py): all nodes, all routers.
 _JOINED: dict[Family, tuple[tuple[int, ...], ...]] = {
     4: (),
-    6: ((OWN_NODE6,), (ALL_NODES6,), tuple(sorted(ALL_ROUTERS6))),
+    6: ((OWN_NODE6,), (ALL_NODES6,), (ALL_ROUTERS6,)),
 }
 #: Networks of global scope that have a label of their own (ip6addrlbl_init_table).
 _LABELLED = ("fc00::/7", "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16", "::/96")

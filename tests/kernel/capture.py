@@ -32,6 +32,7 @@ _SYSCTLS = (
     "net/ipv4/conf/*/send_redirects",
     "net/ipv6/conf/*/forwarding",
     "net/ipv6/conf/*/force_forwarding",
+    "net/ipv6/conf/*/disable_ipv6",
     "net/bridge/bridge-nf-call-ip*tables",
     "net/netfilter/nf_conntrack_tcp_loose",
     "net/netfilter/nf_conntrack_checksum",

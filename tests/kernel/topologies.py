@@ -245,10 +245,11 @@ def _switches(random: Random, scene: Scene) -> World:
     link = random.choice([one.name for one in scene.world.interfaces if not one.master]).replace(".", "/")
     choices: list[tuple[str, int]] = [
         ("net.netfilter.nf_conntrack_tcp_loose", 0),
+        ("net.netfilter.nf_conntrack_checksum", 0),
         (f"net.ipv{scene.family}.fwmark_reflect", 1),
     ]
     if scene.family == 6:
-        choices.append(("net.ipv6.conf.all.forwarding", 0))
+        choices += [("net.ipv6.conf.all.forwarding", 0), (f"net.ipv6.conf.{link}.forwarding", 0)]
     else:
         choices += [
             ("net.ipv4.ip_forward", 0),
@@ -257,6 +258,7 @@ def _switches(random: Random, scene: Scene) -> World:
             ("net.ipv4.conf.all.rp_filter", 1),
             ("net.ipv4.conf.all.rp_filter", 2),
             ("net.ipv4.conf.all.route_localnet", 1),
+            (f"net.ipv4.conf.{link}.route_localnet", 1),
             (f"net.ipv4.conf.{link}.accept_local", 1),
             (f"net.ipv4.conf.{link}.forwarding", 0),
             ("net.ipv4.conf.all.src_valid_mark", 1),

@@ -570,3 +570,9 @@ def test_a_chain_of_type_nat_may_drop_packets(port: int, verdict: str) -> None:
                 .replace("policy drop", "policy accept"))  # fmt: skip
     question = Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": port})
     assert walk(host, question).verdict == verdict
+
+
+def test_a_value_that_nft_does_not_print_makes_the_rule_undecided() -> None:
+    """What nft 1.0.6 prints for `ct expiration 0s drop`; in the kernel, the rule drops new connections."""
+    question = Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 22})
+    assert walk(read(INPUT.format("ct expiration  drop\n    accept")), question).verdict == "DEPENDS"
