@@ -138,7 +138,41 @@ def test_chains_whose_rules_are_left_out(mark: str) -> None:
     """The command iptables -S prints all chains before the first rule (iptables.c, do_list_rules)."""
     text = f"-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N web\n-N ssh\n{mark}\n"
     assert verdict(text) == "DEPENDS"
-    assert verdict(text.replace(mark, "# exit")) == "DROP"
+    assert verdict(text.replace(mark, "root@gw:~# exit")) == "DROP"
+
+
+OWN = "-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        # chains without any rule: flushed, or the rules are not shown
+        (f"{OWN}-N web\n", "DEPENDS"),
+        (f"{OWN}-N web\nThanks!\n", "DEPENDS"),
+        (f"{OWN}-N web\n$ uptime\n", "DEPENDS"),
+        (f"{OWN}-N web\n$ iptables -t nat -S\n-P PREROUTING ACCEPT\n", "DROP"),
+        (OWN, "DROP"),
+        # a policy is missing
+        ("-P INPUT DROP\n-P FORWARD DROP\n", "DEPENDS"),
+        # fail2ban's iptables actions end each of their chains with RETURN, ufw's before.rules fill theirs
+        (f"{OWN}-N f2b-ssh\n-A INPUT -p tcp -j f2b-ssh\n", "DEPENDS"),
+        (f"{OWN}-N f2b-ssh\n-A INPUT -p tcp -j f2b-ssh\n-A f2b-ssh -j RETURN\n", "DROP"),
+        (f"{OWN}-N ufw-before-input\n-A INPUT -j ufw-before-input\n", "DEPENDS"),
+        # its programs leave these empty
+        (f"{OWN}-N DOCKER-USER\n-N ufw-user-input\n-A INPUT -j ufw-user-input\n", "DROP"),
+    ],
+)
+def test_rules_that_a_listing_breaks_off_before(shown: str, expected: str) -> None:
+    assert verdict(f"$ iptables -S\n{shown}") == expected
+
+
+def test_a_listing_whose_beginning_is_not_shown() -> None:
+    """The command iptables -S prints the policies first; rules may precede the first one that is shown."""
+    rule = "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT\n"
+    assert verdict(f"$ iptables -S\n{rule}") == "DEPENDS"
+    assert verdict(f"$ iptables -S INPUT\n{rule}") == "ACCEPT"
+    assert verdict(f"$ iptables -S\n{OWN}{rule}") == "ACCEPT"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Output of `iptables -S` that breaks off: where rules may follow, or precede those that are shown.
+
+It prints the policies of the built-in chains, then all other chains, then the rules, chain by chain in the same order
+(iptables.c, do_list_rules).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item
+
+#: Targets without options, after which a rule is whole.
+WHOLE = frozenset({"ACCEPT", "DROP", "RETURN", "MASQUERADE", "NOTRACK"})
+#: Targets whose names a cut may shorten.
+_TARGETS = frozenset({*WHOLE, "REJECT", "LOG", "DNAT", "SNAT", "REDIRECT", "MARK"})
+#: So many user-defined chains that are called are not all empty.
+_CHAINS = 3
+#: Chains that their program creates with a rule: dockerd's for its bridges, the RETURN of fail2ban's iptables actions,
+#: ufw's before.rules, after.rules and user.rules, kube-proxy's and firewalld's that only call others.
+_NEVER_EMPTY = re.compile(
+    r"DOCKER-(?:FORWARD|ISOLATION-STAGE-[12])|(?:f2b|fail2ban)-.+|KUBE-FORWARD|(?:INPUT|FORWARD(?:_IN|_OUT)?)_ZONES"
+    r"|ufw6?-(?:before-(?:input|forward|output)|after-input|not-local|skip-to-policy-\w+|user-limit(?:-accept)?)"
+)
+
+
+def mark_cut(items: list[Item], *, is_whole_line: bool, is_followed: bool) -> None:
+    """Mark where a listing breaks off.
+
+    Args:
+        items: the chains and rules, which change.
+        is_whole_line: the last line has an end.
+        is_followed: the next line is a prompt, so that the listing is printed to its end.
+    """
+    last = items[-1] if items else None
+    if isinstance(last, ChainItem) and (not is_whole_line or (not is_followed and _ends_at_chains(items))):
+        items.append(GapItem(None, last.line, "", later=True))
+    words = [word.text for word in last.words] if isinstance(last, CommandItem) else []
+    if last is None or words[:1] != ["-A"]:
+        return
+    chain = words[1] if len(words) > 1 else None
+    if _lacks_chains(items) or (not is_followed and chain is not None and _lacks_rules(items, chain)):
+        items.append(GapItem(chain, last.line, "", later=True))
+        return
+    chains = {item.name for item in items if isinstance(item, ChainItem)}
+    # with -N, which declares every chain
+    is_complete = any(isinstance(item, ChainItem) and item.policy is None for item in items)
+    known = {*chains, *_TARGETS} if is_complete or not is_whole_line else chains
+    cut = words[-2:-1] == ["-j"] and words[-1] not in {*chains, *_TARGETS}
+    if len(words) == 1 or (cut and any(name.startswith(words[-1]) for name in known)):
+        items.pop()
+        items.append(GapItem(chain, last.line, "", later=True))
+
+
+def mark_beginning(items: list[Item]) -> None:
+    """Mark the beginning of a listing that lacks the policies, which precede all rules."""
+    first = items[0] if items else None
+    if isinstance(first, CommandItem) and len(first.words) > 1 and first.words[0].text == "-A":
+        items.insert(0, GapItem(first.words[1].text, first.line, ""))
+
+
+def _ends_at_chains(items: Sequence[Item]) -> bool:
+    """Return whether a listing has user-defined chains, but no rule, or lacks the last policies."""
+    if not all(isinstance(item, ChainItem) for item in items):
+        return False
+    shown = [item.name for item in items if isinstance(item, ChainItem) and item.policy is not None]
+    tables = [[*names] for names in (*BUILTIN_CHAINS.values(), ("PREROUTING", "OUTPUT", "POSTROUTING"))]
+    lacks_policy = (
+        len(shown) > 1 and shown not in tables and any(one[: len(shown)] == shown for one in tables)
+    )
+    return len(shown) < len(items) or lacks_policy
+
+
+def _lacks_chains(items: Sequence[Item]) -> bool:
+    """Return whether a listing ends before the user-defined chains: rules lead there, and all are empty."""
+    own = {item.name for item in items if isinstance(item, ChainItem) and item.policy is None}
+    rules = [[word.text for word in item.words] for item in items if isinstance(item, CommandItem)]
+    filled = {name for words in rules for name in words[1:2]}
+    called = {following for words in rules for word, following in pairwise(words) if word in ("-j", "-g")}
+    return len(own) >= _CHAINS and not own & filled and bool(own & called)
+
+
+def _lacks_rules(items: Sequence[Item], last: str) -> bool:
+    """Return whether chains behind the one of the last rule have no rule, but always get one from their program."""
+    names = [item.name for item in items if isinstance(item, ChainItem)]
+    behind = names[names.index(last) + 1 :] if last in names else []
+    return any(map(_NEVER_EMPTY.fullmatch, behind))
