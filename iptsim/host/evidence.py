@@ -252,7 +252,7 @@ class Evidence:
             return
         if isinstance(rule.target, Snat) and rule.target.to_source.addresses:
             family, address = family_of(rule.target.to_source.family), rule.target.to_source.addresses[0]
-            if address:  # 0.0.0.0 stands for an address that is left out
+            if address:  # 0.0.0.0 is an address that was left out
                 self._host_address(Member(family, address))
         self._masquerade(rule)
         self._drop(rule)

@@ -142,7 +142,7 @@ def fib_options(
 
 def _way_back(values: list[Any], hook: str, *, marked: bool, negated: bool) -> Alternatives | None:
     """Return the option for packets to whose source the routes lead back by the interface that they came from."""
-    # an interface of which nft prints the number 0 is none
+    # nft prints the number 0 where there is no interface
     found = {"True": True, "False": False, "0": False}.get(str(values[0])) if len(values) == 1 else None
     if hook != "prerouting" or found is None:
         return None

@@ -35,7 +35,7 @@ _HARMLESS = frozenset({
     "accept", "comment", "continue", "counter", "ct count", "ct timeout", "dup", "flow", "last", "limit", "log", "map",
     "match", "meter", "quota", "reset", "return", "set",
 })  # fmt: skip
-#: What `mangle` may write without consequences: a trace flag, the queueing priority, what is told of a connection.
+#: What `mangle` may write without consequences: a trace flag, the queueing priority, notes about a connection.
 _HARMLESS_KEYS = frozenset({"event", "label", "nftrace", "priority"})
 #: Targets of iptables (`xt`) without consequences.
 _HARMLESS_TARGETS = frozenset({"AUDIT", "CHECKSUM", "CLASSIFY", "LED", "LOG", "NFLOG", "TRACE"})

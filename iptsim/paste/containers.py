@@ -133,7 +133,7 @@ def settings_of(listed: Sequence[Listed]) -> list[Settings]:
 
 
 def _network_of(address: str) -> str:
-    """Return the name of the network with an address: the default bridge, unless only another one can have it."""
+    """Return the name of the network with an address: the default bridge, unless only another network can have it."""
     if not address or ":" in address:
         return ON_DEFAULT_BRIDGE
     subnet = guessed_subnet(int(IPv4Address(address)))

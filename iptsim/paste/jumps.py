@@ -25,7 +25,7 @@ def make_unknown(table: Table, name: str) -> None:
                 chain.rules[place] = dataclasses.replace(rule, target=target)
 
 
-#: OpenWrt's target that lets later packets of a connection bypass the rules, and no more (xt_FLOWOFFLOAD.c).
+#: OpenWrt's target that lets later packets of a connection bypass the rules, and nothing else (xt_FLOWOFFLOAD.c).
 OFFLOADING = "FLOWOFFLOAD"
 
 

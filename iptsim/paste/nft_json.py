@@ -183,7 +183,7 @@ def number(text: str) -> int:
 
 
 def network_of(text: str) -> str | None:
-    """Return the address of a prefix without the bits behind its length, as `nft -f` reads it; None if it is none."""
+    """Return the address of a prefix without the bits behind its length, as `nft -f` reads it; None for other texts."""
     try:
         return str(ip_network(text, strict=False).network_address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Settings of containers and networks that a text does not tell: `$PORT`, `<your port>`, `x.x.x.x`."""
+"""Settings of containers and networks that a text leaves open: `$PORT`, `<your port>`, `x.x.x.x`."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def _ports(name: str, service: dict[str, Any]) -> list[Message]:
         known = [f"{before[0]}::{inside}", port.removeprefix(f"{before[0]}:")] if len(before) == 2 else []
         found = [one for one in (*known, inside) if _is_port(one)]
         kept += found[:1]
-        assumed.append(_told(port, name, kept=found[0] if found else ""))
+        assumed.append(_assumed_of(port, name, kept=found[0] if found else ""))
     service["ports"] = kept
     return assumed
 
 
-def _told(port: str, name: str, *, kept: str) -> Message:
+def _assumed_of(port: str, name: str, *, kept: str) -> Message:
     """Return what is assumed of a published port of which a part is not known.
 
     Args:
@@ -119,7 +119,7 @@ def _places(name: str, service: dict[str, Any]) -> list[Message]:
         )
         for place in (places.values() if isinstance(places, dict) else ())
         for key in ("ipv4_address", "ipv6_address")
-        if isinstance(place, dict) and not _may_be_told(place.get(key))
+        if isinstance(place, dict) and not _is_complete(place.get(key))
     ]
 
 
@@ -131,9 +131,9 @@ def _subnets(name: str, network: dict[str, Any]) -> list[Message]:
         return []
     assumed = []
     for pool in list(config):
-        if isinstance(pool, dict) and not _may_be_told(pool.get("gateway")):
+        if isinstance(pool, dict) and not _is_complete(pool.get("gateway")):
             del pool["gateway"]
-        if isinstance(pool, dict) and not _may_be_told(pool.get("subnet")):
+        if isinstance(pool, dict) and not _is_complete(pool.get("subnet")):
             config.remove(pool)
             assumed.append(
                 message(
@@ -145,6 +145,6 @@ def _subnets(name: str, network: dict[str, Any]) -> list[Message]:
     return assumed
 
 
-def _may_be_told(text: Any) -> bool:
-    """Return whether a value can be meant as an address or a subnet; if it is none, that is an error."""
+def _is_complete(text: Any) -> bool:
+    """Return whether all of an address or a subnet is given; it may still be invalid, which is an error."""
     return not isinstance(text, str) or not _UNKNOWN.search(text)

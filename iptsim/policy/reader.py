@@ -304,7 +304,7 @@ def parse_service(text: str) -> Service:
     ('200/ip', 'gre')
 
     Raises:
-        UsageError: the text is none of these.
+        UsageError: the text is something else.
         ValueError: there is no such protocol.
     """
     if text == "any":
