@@ -20,7 +20,8 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.branches import differ_in_source, hinge_text
 from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.delivery import delivered_text
-from iptsim.explanation.outcomes import Outcome, outcome_list, when_text
+from iptsim.explanation.outcome_words import outcome_list, when_text
+from iptsim.explanation.outcomes import Outcome
 from iptsim.explanation.places import decision_of, short_place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.extensions.hidden import is_gap

@@ -15,7 +15,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.explanation import Explanation
 from iptsim.explanation.classes import addresses_text
-from iptsim.explanation.outcomes import outcome_list, when_text
+from iptsim.explanation.outcome_words import outcome_list, when_text
 from iptsim.explanation.places import decision_of, place_of
 from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings

@@ -17,7 +17,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
-from iptsim.explanation.outcomes import when_text
+from iptsim.explanation.outcome_words import when_text
 from iptsim.explanation.story import story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host

@@ -11,7 +11,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.expectation import is_refused
-from iptsim.explanation.outcomes import outcome_list, when_text
+from iptsim.explanation.outcome_words import outcome_list, when_text
 from iptsim.explanation.story import LegVisit
 from iptsim.host import Host
 from iptsim.languages import Text

@@ -9,7 +9,9 @@ import pytest
 
 import iptsim
 from iptsim.explanation import Explanation
-from iptsim.explanation.outcomes import Outcome, conditions_of, outcome_list, outcome_text, outcomes_of
+from iptsim.explanation.conditions import conditions_of
+from iptsim.explanation.outcome_words import outcome_list, outcome_text
+from iptsim.explanation.outcomes import Outcome, outcomes_of
 from iptsim.render.explanation import as_text
 
 DOCKER_USER = """\
