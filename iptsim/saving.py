@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from iptsim.errors import UsageError
@@ -49,7 +50,9 @@ def _replace(target: str, data: bytes) -> None:
         os.chmod(name, _mode(target))
         os.replace(name, target)
     except BaseException:
-        os.unlink(name)
+        # Ctrl-C may come when it has replaced the target already
+        with suppress(FileNotFoundError):
+            os.unlink(name)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections import deque
@@ -165,10 +166,15 @@ def client_of(address: str, *, workers: int | None = None) -> Iterator[Any]:
                 "the Dask scheduler {address} does not answer: {error}", address=address, error=str(error)
             )
         ) from None
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    # when the scheduler ends, the client would log where it was; the error that is raised says what happened
+    log.setLevel(logging.CRITICAL)
     try:
         yield client
     finally:
         client.close()
+        log.setLevel(level)
         if cluster is not None:
             cluster.close()
 
