@@ -14,19 +14,6 @@ if TYPE_CHECKING:
 _INTERRUPTED = 128 + signal.SIGINT
 
 
-class _Without:
-    """Does not find modules that no command needs, but that libraries import if they are installed.
-
-    pyarrow would import pandas, which takes a quarter of a second, and lark interegular. None in `sys.modules` is not
-    enough: pyarrow would take it for the module.
-    """
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Raise an error for such a module; leave the others to the other finders."""
-        if name in ("pandas", "interegular"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
 def run() -> NoReturn:
     """Run the command line as a program.
 
@@ -36,7 +23,6 @@ def run() -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
     _open_streams()
-    sys.meta_path.insert(0, _Without())
     from iptsim import cli
 
     cli.run()
