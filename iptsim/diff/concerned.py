@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 from iptsim.addresses import Family
 from iptsim.diff.texts import TextDifference
-from iptsim.diff.translated import Nat
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.rule import Rule
@@ -27,6 +26,7 @@ from iptsim.sets.packets import PacketSet, TooManyNodesError, union
 from iptsim.sets.space import Space
 from iptsim.sets.summaries import Among
 from iptsim.sets.traffic import Traffic
+from iptsim.sets.translated import Nat, forms, swapped
 
 #: Targets that leave addresses, ports and the protocol of a packet as they are, and those whose translation is known.
 _KEEPING = TRANSLATING | frozenset({
@@ -37,8 +37,6 @@ _KEEPING = TRANSLATING | frozenset({
 _OF_RULES = frozenset({"counters", "comments", "order", "rules"})
 #: The states of replies and of ICMP errors, and the targets by which they may have others.
 _OF_REPLIES, _UNTRACKING = Names(frozenset({"ESTABLISHED", "RELATED"})), frozenset({"CT", "NOTRACK"})
-#: What a reply takes from its request.
-_SWAPPED = (("src", "dst"), ("dst", "src"), ("sport", "dport"), ("dport", "sport"))
 
 
 def concerned(texts: TextDifference, before: Host, after: Host, space: Space) -> Among | None:
@@ -128,12 +126,10 @@ def _followed(
     """
     nothing, seen = others - others, others
     if replies == ~nothing:
-        seen = union([others, _swapped(others), *_reported(others)])
+        seen = union([others, swapped(others), *_reported(others)])
     seen = union([seen, *(nat.before_leaving(seen) for nat in nats)]) | leaving
     asked = union([nothing, seen, arriving, *(before for nat in nats for before in nat.before(seen))])
-    opening = union([asked, *(after for nat in nats for after in nat.after(asked))])
-    every = union([opening, *(nat.after_leaving(opening) for nat in nats)])
-    return Among(asked, opening, every | (_swapped(every) & replies))
+    return forms(nats, asked, replies)
 
 
 def _keeps(host: Host, family: Family) -> bool:
@@ -161,24 +157,10 @@ def _shape(ruleset: Ruleset) -> dict[str, set[str]]:
     return {name: {*table.chains} & {*BUILTIN_CHAINS[name]} for name, table in ruleset.tables.items()}
 
 
-def _swapped(packets: PacketSet) -> PacketSet:
-    """Return the packets whose replies are in a set: source and destination are exchanged."""
-    layout = packets.layout
-    return packets.substituted(
-        {
-            number: PacketSet(layout, layout.variable(other))
-            for key, swapped in _SWAPPED
-            for number, other in zip(
-                layout.places[key].variables, layout.places[swapped].variables, strict=True
-            )
-        }
-    )
-
-
 def _reported(packets: PacketSet) -> Iterator[PacketSet]:
     """Yield the packets for which an ICMP error may be among some: it goes to the source of what it reports."""
     number = ICMP if packets.layout.family == 4 else ICMPV6
     receivers = packets.at("proto", number).only("dst")
     if receivers:
         yield receivers
-        yield _swapped(receivers)
+        yield swapped(receivers)

@@ -57,6 +57,8 @@ def track(kernel: Kernel, context: Context) -> None:
         context.state = "UNTRACKED"
         return
     if ZONE_OF_MARK in context.zone:
+        if kernel.company is not None:
+            kernel.company.zoned(context.packet)
         for connection in kernel.connections:
             kernel.choices.decide_mark(context.packet.mark, MaskedNumber(connection.zone.id, 0xFFFF))
         context.zone = context.zone.with_mark(some_mark(context.packet.mark))

@@ -97,6 +97,9 @@ class Company(Protocol):
     def verified(self, packet: Packet) -> None:
         """Take note that conntrack verifies the checksum of the packet, which it does wrongly for UDP-Lite."""
 
+    def zoned(self, packet: Packet) -> None:
+        """Take note that the mark of the packet names the zone in which conntrack looks it up."""
+
     def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
         """Take note that conntrack decides whether the packet, which belongs to no connection, may open one."""
 

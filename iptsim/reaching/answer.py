@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from iptsim.address_sets import AddressSet, union
+from iptsim import address_sets
+from iptsim.address_sets import AddressSet
 from iptsim.addresses import Family, parse_address
 from iptsim.errors import UsageError
 from iptsim.host import Host, fib
@@ -20,11 +21,15 @@ from iptsim.reaching.classes import Names, ReachClass, merged, selected
 from iptsim.reaching.ends import End, Target, family_of, read_source, read_target, running, usual_host_address
 from iptsim.reaching.options import read_ports, read_protocol, read_state
 from iptsim.reaching.traffic import Traffic
+from iptsim.sets.addressed import addressed
 from iptsim.sets.fates import Fate, fates
+from iptsim.sets.landscape import Landscape
 from iptsim.sets.limits import MOST_WAYS
 from iptsim.sets.lines import WIDENED
-from iptsim.sets.packets import PacketSet
+from iptsim.sets.packets import OutsideError, PacketSet, union
 from iptsim.sets.space import Space
+from iptsim.sets.summaries import Among
+from iptsim.sets.translated import Nat, forms
 from iptsim.shown import Framed
 from iptsim.sources import load_host
 
@@ -126,7 +131,9 @@ class Reaching(Framed):
         if own is not None and own.size <= 1:
             return AddressSet(self.family)
         sent = one.destinations - self.forwarded_at(one)
-        every = union(self.family, (other.destinations for other in self.between(one.sender, one.receiver)))
+        every = address_sets.union(
+            self.family, (other.destinations for other in self.between(one.sender, one.receiver))
+        )
         if own is not None:
             sent, every = sent & own, every & own
         return AddressSet(self.family) if every <= sent else sent
@@ -233,17 +240,24 @@ def reach(
     apart = apart or first is not None or target is not None
     space = Space(family)
     asked = _asked(space, proto, dport, target)
-    found = fates(
+    targets = _places(host, family, target)
+    follow = partial(
+        fates,
         host,
         family,
         space=space,
         senders=_senders(host, family, first),
-        targets=_places(host, family, target),
+        targets=targets,
         state=state,
         apart=apart,
         verbose=verbose,
         most_ways=most_ways,
     )
+    among = _followed(host, space, asked, first, None if target is None or target.end.names else targets)
+    try:
+        found = follow(among=among)
+    except OutsideError:
+        found = follow()
     end = target.end if target is not None else None
     return made(host, space, found, first, end, state, asked, apart=apart)
 
@@ -288,6 +302,30 @@ def _asked(
         ports = ((number, number) for number in PORT_PROTOCOLS)
         asked &= space.where("dport", read_ports(str(dport))) & space.where("proto", tuple(sorted(ports)))
     return asked
+
+
+def _followed(
+    host: Host, space: Space, asked: PacketSet, source: End | None, targets: Sequence[str] | None
+) -> Among | None:
+    """Return the packets in question, in all forms that rules may see; None to follow all packets.
+
+    Args:
+        host: the host.
+        space: of the sets.
+        asked: the packets of the protocol and the ports in question.
+        source: the source; None for any.
+        targets: the addresses to which they are sent; None for any.
+    """
+    sends = source is not None and not source.names and not source.interface
+    if host.containers or not (sends or targets):
+        return None
+    if targets is not None:
+        asked &= union([space.nothing, *(addressed(space, host, one, "dst") for one in targets)])
+    if source is not None and sends:
+        asked &= space.where("src", source.addresses.spans)
+    land = Landscape(host, space)
+    programs = land.namespaces.hooks_of(host.namespace).programs(space.family)
+    return forms([Nat(land, program) for program in programs], asked, space.everything)
 
 
 def made(

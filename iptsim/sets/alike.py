@@ -18,6 +18,9 @@ from iptsim.sets.parts import Leader, Part
 from iptsim.sets.reception import OTHER
 from iptsim.sets.translating import Fields
 
+#: The bits of a mark that name a zone.
+_ZONE_BITS = 16
+
 
 def of_same_service(bits: Fields, packet: Leader, services: Collection[tuple[int, int]]) -> Any:
     """Return the packets that go to the same one of the services as the leading packet, or also to none of them."""
@@ -54,6 +57,16 @@ def of_protocol(bits: Fields, packet: Leader, number: int) -> Any:
         own = bits.within("proto", bits.of(part.header, "proto"), number, number)
         found |= part.packets & (own if packet.proto == number else ~own)
     return found
+
+
+def of_same_zone(bits: Fields, packet: Leader) -> Any:
+    """Return the packets whose mark names the same zone of conntrack as that of the leading packet."""
+    same, unknown = bits.false, bits.mark("mark", packet.mark)
+    for part in packet.parts:
+        mark = part.header.get("mark") or unknown
+        wanted = bits.constant("mark", packet.mark) if isinstance(packet.mark, int) else unknown
+        same |= part.packets & bits.equal(mark[-_ZONE_BITS:], wanted[-_ZONE_BITS:])
+    return same
 
 
 def of_same_first_state(bits: Fields, packet: Leader, *, tcp_loose: bool) -> Any:

@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.rule import Rule
-from iptsim.extensions.constraints import Constraint, Several
 from iptsim.extensions.ports import merges_ports
-from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
+from iptsim.sets.aside import Aside
+from iptsim.sets.callers import Callers, Lasting, lasting
+from iptsim.sets.costs import Costs, constrained, too_many
 from iptsim.sets.effects import Effect, Place, effects, touched
-from iptsim.sets.packets import PacketSet, too_many_nodes, union
+from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import AS_IT_CAME, Following, Rewriting
 from iptsim.sets.rule_conditions import RuleConditions, RulePlace
 from iptsim.sets.sharing import Alike
@@ -31,8 +32,6 @@ from iptsim.sets.summaries import Among, OfCall, Outcome, RuleSets, Summary, add
 
 #: The maximum number of combinations of rewritten fields in one chain.
 _MOST_STATES = 4096
-#: The number of rules that an error about sets that grow too large names.
-_WORST = 3
 
 
 class Chains:
@@ -47,6 +46,8 @@ class Chains:
         known: values of fields that the host determines, such as the contents of ipsets.
         apart: keep outcomes of different rules apart.
         among: the packets that are summarised; None for all.
+        called: summarise other than base chains only for packets that satisfy what all their callers check. All else
+            about those chains is then undefined, but their sets are much smaller.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Chains:
         known: Known | None = None,
         apart: bool = False,
         among: Among | None = None,
+        called: bool = False,
     ) -> None:
         self.space, self.program, self.apart, self.among = space, program, apart, among
+        self.callers = Callers(program) if called else None
         everything = space.everything
         merging = merges_ports(program.backend, program.version)
         self.known: Known = {
@@ -73,6 +76,7 @@ class Chains:
         self._bases: dict[Node, bool] = {}
         #: by table: the hooks from which packets reach each chain
         self._hooks = cache(program.graph.reaching_hooks)
+        self._asides: dict[str, Aside] = {}
         self._conditions = RuleConditions(space, self.known)
         self._effects: dict[Hashable, list[Effect]] = {}
         self._following = Following(space.layout)
@@ -83,7 +87,7 @@ class Chains:
         self._tested: dict[Node, set[str]] = {}
         self._called: dict[Node, set[Node]] = {}
         #: the nodes that each rule has made
-        self._growth: dict[tuple[str, str, int], tuple[int, Prepared]] = {}
+        self.costs = Costs(space)
         #: the summaries of other programs that may hold here as well, with the chains for which they do
         self._others = [
             (one, Alike(one.program, program))
@@ -129,7 +133,11 @@ class Chains:
         try:
             yield
         except (MemoryError, TooManyNodesError):
-            raise too_many([self]) from None
+            raise too_many([self.costs]) from None
+
+    def implied(self, node: Node) -> frozenset[Lasting]:
+        """Return the conditions that the rules of a chain need not check, as all of its callers do."""
+        return self.callers.implied(node) if self.callers is not None else frozenset()
 
     def reads(self, node: Node) -> frozenset[str]:
         """Return the fields whose rewriting can make a difference in a chain, or in one that it calls.
@@ -147,7 +155,7 @@ class Chains:
             keys = {"src", "dst"}
             for prepared in self.prepared(node) if chain is not None else ():
                 for condition in prepared.conditions:
-                    keys.update(_keys(condition.predicate.constraint))
+                    keys.update(constrained(condition.predicate.constraint))
                 if prepared.target is not None and prepared.target.name != "MARK":
                     keys |= touched(prepared.target)
                 if prepared.jump is not None:
@@ -209,7 +217,7 @@ class Chains:
         """Return the summary of the same chain of another program, with the rules of this one."""
         for other, alike in self._others:
             known = other._summaries.get((node, entry))
-            if known is None or not alike(node):
+            if known is None or not alike(node) or other.implied(node) != self.implied(node):
                 continue
             found = Summary(node, entry, self.space.nothing, known.among, known.parts, taken_from=known)
             inside = set[Node]()
@@ -239,15 +247,11 @@ class Chains:
         summary = Summary(node, entry, self.space.nothing, among)
         here = {entry: self.space.everything if among is None else among}
         seen: dict[str, int] = {}
-        for prepared in self.prepared(node):
-            before = self.space.nodes
-            here = self._pass(summary, prepared, here, seen)
-            rule = prepared.rule
-            grown = self.space.nodes - before
-            self._growth[rule.table, rule.chain, rule.position] = grown, prepared
-            if len(here) > _MOST_STATES:
-                raise too_many([self])
         chain = self.program.chain(*node)
+        for prepared in self.costs.counted(self.prepared(node), len(chain.rules) if chain is not None else 0):
+            here = self._pass(summary, prepared, here, seen)
+            if len(here) > _MOST_STATES:
+                raise too_many([self.costs])
         policy = chain.policy or "ACCEPT" if chain is not None and chain.builtin else "RETURN"
         for rewriting, packets in here.items():
             summary.end(Outcome(policy, rewriting), packets)
@@ -404,6 +408,12 @@ class Chains:
             else:
                 summary.end(outcome, reached & inside)
 
+    def _aside(self, table: str) -> Aside | None:
+        """Return what tells which rules of a table match none of the packets that are summarised."""
+        if self.among is not None and table not in self._asides:
+            self._asides[table] = Aside(self.among.at(table))
+        return self._asides.get(table)
+
     def _is_base(self, node: Node) -> bool:
         found = self._bases.get(node)
         if found is None:
@@ -415,17 +425,26 @@ class Chains:
 
     def matching(self, node: Node, prepared: Prepared) -> PacketSet:
         """Return the packets that satisfy the conditions of a rule of a chain, if nothing was rewritten before."""
-        return self._match(node, prepared, AS_IT_CAME, RulePlace(prepared.rule, {}))
+        return self._match(node, prepared, AS_IT_CAME, RulePlace(prepared.rule, {}), called=False)
 
-    def _match(self, node: Node, prepared: Prepared, rewriting: Rewriting, place: RulePlace) -> PacketSet:
-        """Return the packets that satisfy all conditions of a rule."""
-        if prepared.rule.refused:
+    def _match(
+        self, node: Node, prepared: Prepared, rewriting: Rewriting, place: RulePlace, *, called: bool = True
+    ) -> PacketSet:
+        """Return the packets that satisfy all conditions of a rule, without those that its callers have checked.
+
+        Those of packets that are not summarised may be missing.
+        """
+        aside = self._aside(node.place) if called else None
+        if prepared.rule.refused or (aside is not None and aside(prepared, rewriting.changed)):
             return self.space.nothing
         match, tested = self.space.everything, self._tested.setdefault(node, set())
+        implied = self.implied(node) if called else ()
         for number, condition in enumerate(prepared.conditions):
+            if implied and (same := lasting(condition)) in implied and same.key not in rewriting.changed:
+                continue
             found = self._conditions.satisfying(condition.predicate, rewriting, place, number)
             tested.update(found.fields)
-            match = match & found.packets if number else found.packets
+            match &= found.packets
         return match
 
     def _anew_in(self, summary: Summary, outcome: Outcome) -> list[str]:
@@ -438,10 +457,6 @@ class Chains:
             self._anew[key] = [one for one in summary.leaving(outcome).fields if one in may] if may else []
         return self._anew[key]
 
-    def costly(self) -> Iterator[tuple[int, Prepared]]:
-        """Yield how many nodes each rule has created."""
-        yield from self._growth.values()
-
 
 class _Left(NamedTuple):
     """Returns the packets that leave a called chain by an outcome."""
@@ -453,44 +468,3 @@ class _Left(NamedTuple):
 
     def __call__(self) -> PacketSet:
         return self.chains.left(self.called, self.outcome, self.times)
-
-
-def too_many(chains: Iterable[Chains]) -> TooManyNodesError:
-    """Return the error that the sets of some chains need too many nodes; it names the costliest rules."""
-    chains = list(chains)
-    costly = sorted((one for found in chains for one in found.costly()), key=lambda one: -one[0])[:_WORST]
-    if not costly:
-        return too_many_nodes(chains[0].space.most_nodes)
-    rules = (f"{one.rule.table} {one.rule.chain} rule {one.rule.position}" for _, one in costly)
-    constraints = (condition.predicate.constraint for _, one in costly for condition in one.conditions)
-    keys = dict.fromkeys(key for constraint in constraints for key in _keys(constraint))
-    values: dict[str, Text] = {
-        "most": f"{chains[0].space.most_nodes:,}",
-        "rules": message_joined(", ", rules),
-        "fields": ", ".join(keys) or "-",
-    }
-    if not chains[0].space.engine.is_compiled:
-        return TooManyNodesError(
-            message(
-                "the sets of packets need more than {most} nodes; most of them come from {rules}, which compare "
-                "{fields}. Install the compiled engine, which allows larger sets (pip install 'iptsim[exact]'), or "
-                "leave these rules out",
-                **values,
-            )
-        )
-    return TooManyNodesError(
-        message(
-            "the sets of packets need more than {most} nodes; most of them come from {rules}, which compare {fields}. "
-            "Ask about one protocol, port or network, or leave these rules out",
-            **values,
-        )
-    )
-
-
-def _keys(constraint: Constraint | Several | None) -> Iterator[str]:
-    """Yield the fields that a condition tests."""
-    if isinstance(constraint, Several):
-        for part in constraint.parts:
-            yield from _keys(part)
-    elif constraint is not None:
-        yield constraint.field.key

@@ -33,6 +33,7 @@ from iptsim.protocols import SYN, UDPLITE
 from iptsim.sets import alike
 from iptsim.sets.answers import answers
 from iptsim.sets.blocked import Blocked
+from iptsim.sets.effects import zone_of
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.options import Option, from_pool, is_open, may_join, translated
 from iptsim.sets.overlaps import Overlaps, any_of
@@ -147,6 +148,16 @@ class ClassWalk:
         """Reduce the class to UDP-Lite or to other protocols, like the leading packet, if rules name UDP-Lite."""
         if isinstance(packet, Leader) and self.land.names_udplite:
             self.keep(alike.of_protocol(self.bits, packet, UDPLITE))
+
+    def zoned(self, packet: Packet) -> None:
+        """Reduce the class to the packets whose marks name the same zone."""
+        if not isinstance(packet, Leader):
+            return
+        leading = next(part for part in packet.parts if part.packets & self.leading != self.nothing)
+        mark = leading.header.get("mark")
+        if mark is not None:
+            packet.mark, self.leading = picked_bits(self.bits, self.leading, mark)
+        self.keep(alike.of_same_zone(self.bits, packet))
 
     def begins(self, packet: Packet, *, tcp_loose: bool) -> None:
         """Reduce the class to the packets without a known connection that conntrack treats like the leading one."""
@@ -298,7 +309,7 @@ class ClassWalk:
             if key == "ct.mark":
                 if known in tracked:
                     tracked[known] = replace(tracked[known], mark=bits)
-            elif key != "ct.state":
+            elif key not in ("ct.state", "ct.zone"):
                 header[key] = bits
         changed = Part(option.packets, header, tracked, option.pooled or part.pooled)
         if made is None or result.translation is None:
@@ -348,6 +359,8 @@ class ClassWalk:
                 self.bits.number(tuple(self.bits.true if bit else self.bits.false for bit in states))
                 == untracked & 7
             )
+        if context.state is None:
+            context.zone = zone_of(leading.result.rewriting) or context.zone
         if context.connection is not None and id(context.connection) in part.tracked:
             context.connection.mark = self.bits.number(part.tracked[id(context.connection)].mark) or 0
         wanted, made = leading.result.translation, leading.rewritten

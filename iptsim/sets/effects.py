@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from iptsim.connection import Connection, Flow
+from iptsim.connection import ZONE_OF_MARK, Connection, Flow, Zone
 from iptsim.extensions.base import Target
 from iptsim.extensions.constraints import Allowed, Masked, named
 from iptsim.extensions.context import Context
@@ -22,6 +22,7 @@ from iptsim.languages import Text, message
 from iptsim.netfilter.hooks import NAT_SIDE
 from iptsim.packet import Packet
 from iptsim.protocols import ACK, FIN, RST, SYN
+from iptsim.sets.layout import ZONE_BITS
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.rewriting import Bit, Rewriting, constant_bits, variable_bit
 from iptsim.sets.space import TRACKED, Space
@@ -108,7 +109,7 @@ def touched(target: Target) -> frozenset[str]:
         return frozenset({"tcp_flags"})
     if target.name in _OPAQUE:
         return frozenset({_OPAQUE[target.name]})
-    return frozenset({"ct.state"}) if isinstance(target, Ct | Notrack) else frozenset()
+    return frozenset({"ct.state", "ct.zone"}) if isinstance(target, Ct | Notrack) else frozenset()
 
 
 # -- verdicts -----------------------------------------------------------------------------------------
@@ -189,7 +190,23 @@ def _template(space: Space, target: Ct | Notrack, before: Rewriting) -> list[Eff
     state = space.layout.places["ct.state"]
     number = state.codes(["UNTRACKED" if untracked else "NEW"])[0][0]
     bits = {"ct.state": constant_bits(number, state.bits)}
+    if isinstance(target, Ct):
+        bits["ct.zone"] = _zone_bits(target.tracked_in)
     return [Effect(unseen, "CONTINUE", bits), Effect(~unseen, "CONTINUE", {})]
+
+
+def _zone_bits(zone: Zone) -> tuple[Bit, ...]:
+    """Return a zone as the bits of a field: its number for each direction, modulo a number larger than all."""
+    return tuple(bit for number in zone for bit in constant_bits(number, ZONE_BITS))
+
+
+def zone_of(rewriting: Rewriting) -> Zone | None:
+    """Return the zone that a CT rule has given; None if none has."""
+    number, written = rewriting.number("ct.zone")
+    if not written:
+        return None
+    numbers = divmod(number, 1 << ZONE_BITS)
+    return Zone(*(ZONE_OF_MARK if one == ZONE_OF_MARK % (1 << ZONE_BITS) else one for one in numbers))
 
 
 def _now(space: Space, field: str, allowed: Allowed, before: Rewriting) -> PacketSet:

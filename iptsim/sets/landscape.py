@@ -19,7 +19,8 @@ from iptsim.netfilter.namespaces import nft_programs
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.walk import simulator_of
 from iptsim.protocols import UDPLITE
-from iptsim.sets.chains import Chains, too_many
+from iptsim.sets.chains import Chains
+from iptsim.sets.costs import too_many
 from iptsim.sets.groups import groups_of
 from iptsim.sets.layout import Place
 from iptsim.sets.packets import TooManyNodesError, too_many_nodes
@@ -131,7 +132,7 @@ class Landscape:
         if found is None:
             known = known_contents(self.space, program, self.host)
             found = self._chains[id(program)] = Chains(
-                self.space, program, known=known, apart=self.apart, among=self.among
+                self.space, program, known=known, apart=self.apart, among=self.among, called=True
             )
         return found
 
@@ -146,7 +147,7 @@ class Landscape:
     def rules_with(self, keys: Collection[str]) -> Iterator[Rule]:
         """Yield the rules whose conditions depend on one of some fields or decisions."""
         for chains in self._chains.values():
-            for _, prepared in chains.costly():
+            for _, prepared in chains.costs:
                 rule = prepared.rule
                 fields = chains.matching(Node(rule.table, rule.chain), prepared).fields
                 if any(key in keys for key in fields):
@@ -154,7 +155,11 @@ class Landscape:
 
     def too_many(self) -> TooManyNodesError:
         """Return the error that the sets need too many nodes; it names the rules that create most of them."""
-        return too_many(self._chains.values()) if self._chains else too_many_nodes(self.space.most_nodes)
+        return (
+            too_many(one.costs for one in self._chains.values())
+            if self._chains
+            else too_many_nodes(self.space.most_nodes)
+        )
 
     def value(self, place: Place, context: Context) -> Bits | None:
         """Return the value of a field for the leading packet, and thus for its class; None if it is undecided."""

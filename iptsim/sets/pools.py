@@ -5,14 +5,17 @@ Each bit of the new address is a function of the packet. Only who reads the new 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, Literal, NamedTuple
 
 from iptsim.sets.overlaps import Overlaps, any_of
 from iptsim.sets.translating import Bits, Ends, Fields, Rewritten
 
+#: The fields of a service.
+_TELLING = frozenset({"dst", "proto", "dport"})
 #: A function of the packets as they enter the chain, converted into one of the packets as they arrived.
 Now = Callable[[Any], Any]
 
@@ -49,26 +52,52 @@ class Pool:
         return Overlaps(self.bits.false, [(one.packets, one) for one in self.choices])
 
     @cached_property
-    def _made(self) -> tuple[Any, Bits]:
-        """The packets of all translations, and the bits of the new address and port as functions of the packet."""
-        layout = self.bits.layout
-        width = layout.places[self.port_key].bits
-        level = [_Made(one.packets, one.address << width | (one.port or 0), {}) for one in self.choices]
+    def packets(self) -> Any:
+        """All packets that are translated."""
+        return any_of(self.bits.false, (one.packets for one in self.choices))
+
+    @cached_property
+    def _made(self) -> Bits:
+        """The bits of the new address and port, as functions of the packets that are translated.
+
+        For other packets they do not matter. So they depend only on what tells the translations apart, which makes them
+        much smaller: in a cluster, on the address of the service and on what chooses the endpoint.
+        """
+        layout, level = self.bits.layout, list[_Made]()
+        for telling in ({self.side}, _TELLING, layout.header):
+            level = list(self._by(telling))
+            if self._are_apart([one.packets for one in level]):
+                break
         while len(level) > 1:
             level = [
                 level[at].joined(level[at + 1]) if at + 1 < len(level) else level[at]
                 for at in range(0, len(level), 2)
             ]
-        return level[0].packets, level[0].bits(self.bits, layout.places[self.side].bits + width)
+        return level[0].bits(self.bits, sum(layout.places[key].bits for key in (self.side, self.port_key)))
 
-    @property
-    def packets(self) -> Any:
-        """All packets that are translated."""
-        return self._made[0]
+    def _by(self, telling: Collection[str]) -> Iterator[_Made]:
+        """Yield what each translation makes of all packets that agree with its own in some fields and in decisions."""
+        layout = self.bits.layout
+        width, exists = layout.places[self.port_key].bits, layout.engine.exists
+        others = layout.cube(
+            key for key, place in layout.places.items() if place.why is None and key not in telling
+        )
+        for one in self.choices:
+            yield _Made(exists(one.packets, others), one.address << width | (one.port or 0), {})
+
+    def _are_apart(self, functions: list[Any]) -> bool:
+        """Return whether no packet is in two of some sets."""
+        meets = self.bits.layout.engine.meets
+        while len(functions) > 1:
+            pairs = [functions[at : at + 2] for at in range(0, len(functions), 2)]
+            if any(len(pair) > 1 and meets(*pair) for pair in pairs):
+                return False
+            functions = [reduce(or_, pair) for pair in pairs]
+        return True
 
     def ends(self, before: Ends, now: Now) -> Ends:
         """Return the new addresses and ports of packets."""
-        made = tuple(bit if bit in (self.bits.true, self.bits.false) else now(bit) for bit in self._made[1])
+        made = tuple(bit if bit in (self.bits.true, self.bits.false) else now(bit) for bit in self._made)
         width = self.bits.layout.places[self.side].bits
         found = before._replace(**{self.side: made[:width]})
         if self.choices[0].port is not None:

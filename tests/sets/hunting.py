@@ -86,6 +86,7 @@ class Words:
 
 PORTS = ["80", "53", "443", "8080", "1024:65535", "8000:8100", "0:1023", "32768"]
 #: Targets that end a rule of the table filter.
+ZONES = ["CT --zone 1", "CT --zone 2", "CT --zone-orig 1", "CT --zone-reply 1", "CT --zone mark"]
 VERDICTS = ["ACCEPT", "ACCEPT", "DROP", "DROP", "REJECT", "RETURN"]
 
 
@@ -182,7 +183,8 @@ class Maker:
                 return "-j REJECT --reject-with tcp-reset", "tcp"
             return f"-j {target}", None
         if table == "raw":
-            return f"-j {pick(['NOTRACK', 'NOTRACK', 'CT --notrack', 'ACCEPT', 'DROP', 'RETURN'])}", None
+            tracking = ["NOTRACK", "NOTRACK", "CT --notrack", *ZONES]
+            return f"-j {pick([*tracking, 'ACCEPT', 'DROP', 'RETURN'])}", None
         if table == "mangle":
             targets = [
                 "MARK --set-xmark 0x1/0x1", "MARK --set-xmark 0x2/0xf", "MARK --set-xmark 0x1/0x0",

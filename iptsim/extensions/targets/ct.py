@@ -151,12 +151,15 @@ class Ct(Target):
         )
         if self.helper is not None:
             context.helper = self.helper
+        context.zone = self.tracked_in
+        return CONTINUE
+
+    @property
+    def tracked_in(self) -> Zone:
+        """The zone in which conntrack is to track the packet."""
         zone = next((value for value in (self.zone, self.zone_orig, self.zone_reply) if value is not None), 0)
         number = ZONE_OF_MARK if zone == "mark" else zone
-        context.zone = Zone(
-            0 if self.zone_reply is not None else number, 0 if self.zone_orig is not None else number
-        )
-        return CONTINUE
+        return Zone(0 if self.zone_reply is not None else number, 0 if self.zone_orig is not None else number)
 
     def says(self) -> Text:
         return NOT_TRACKED if self.notrack else super().says()

@@ -7,7 +7,7 @@ protocol may have any value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -16,20 +16,25 @@ from iptsim.dump.chain_graph import Node
 from iptsim.dump.rule import Rule
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.verdicts import TRANSLATING, Translation
-from iptsim.netfilter.chain_rules import ChainRules
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
 from iptsim.protocols import PORT_PROTOCOLS
 from iptsim.ranges import united
+from iptsim.sets.callers import Callers
 from iptsim.sets.effects import Place, effects
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import AS_IT_CAME
+from iptsim.sets.summaries import Among
 
 #: What identifies a connection.
 FLOW = ("src", "dst", "sport", "dport", "proto")
+#: What a reply takes from its request.
+_SWAPPED = (("src", "dst"), ("dst", "src"), ("sport", "dport"), ("dport", "sport"))
 #: The loopback addresses: 127.0.0.0/8, ::1.
 _LOOPBACK: dict[Family, tuple[int, int]] = {4: (0x7F000000, 0x7FFFFFFF), 6: (1, 1)}
+#: Targets that may translate the destination.
+_OF_DESTINATION = frozenset({"DNAT", "REDIRECT"})
 #: Callers of a chain whose conditions are read; if there are more, any packet may enter it.
 _MOST_CALLERS = 100
 
@@ -58,9 +63,10 @@ class Nat:
 
     def __init__(self, land: Landscape, program: Program) -> None:
         self._land, self._program, self._space = land, program, land.space
-        self._chains = land.chains_of(program)
+        self._chains, self._callers = land.chains_of(program), Callers(program)
         self._matching: dict[int, PacketSet] = {}
         self._entering: dict[Node, PacketSet] = {}
+        self._known: dict[Node, bool] = {}
 
     def matched(self, node: Node, rules: Iterable[Rule]) -> list[PacketSet]:
         """Return which packets may come to some rules of a chain and match them, with the fields of `FLOW` alone."""
@@ -79,7 +85,9 @@ class Nat:
         key = id(prepared.rule)
         found = self._matching.get(key)
         if found is None:
-            found = self._matching[key] = self._chains.matching(node, prepared).only(*FLOW)
+            packets = self._chains.matching(node, prepared)
+            found = packets.without(*(field for field in packets.fields if field not in FLOW))
+            self._matching[key] = found
         return found
 
     def entering(self, node: Node) -> PacketSet:
@@ -87,7 +95,7 @@ class Nat:
         found = self._entering.get(node)
         if found is None:
             chain = self._program.chain(*node)
-            callers = self._callers(node.place).get(node.name, [])
+            callers = self._callers.of(node)
             if (chain is not None and chain.builtin) or len(callers) > _MOST_CALLERS:
                 found = self._space.everything
             else:
@@ -130,7 +138,8 @@ class Nat:
                 if not inside:
                     continue
                 if prepared.jump is not None:
-                    todo.append((Node("nat", prepared.jump.chain), inside))
+                    if self._translates(called := Node("nat", prepared.jump.chain)):
+                        todo.append((called, inside))
                 elif (wanted := self._wanted(node, prepared)) is not None and wanted.side == "dst":
                     changed = ("dst",) if wanted.ports is None and not wanted.random else ("dst", "dport")
                     yield inside.without(*changed) & self._place(wanted)
@@ -144,7 +153,21 @@ class Nat:
     @cached_property
     def _destinations(self) -> list[_Rule]:
         """The rules that translate the destination."""
-        return [one for one in self._translating("DNAT", "REDIRECT") if one.wanted.side == "dst"]
+        return [one for one in self._translating(*_OF_DESTINATION) if one.wanted.side == "dst"]
+
+    def _translates(self, node: Node) -> bool:
+        """Return whether a chain of nat, or one that it calls, translates the destination."""
+        found = self._known.get(node)
+        if found is None:
+            self._known[node] = False
+            chain = self._program.chain(*node)
+            found = self._known[node] = any(
+                rule.target_name in _OF_DESTINATION
+                if rule.jump is None
+                else self._translates(Node(node.place, rule.jump.chain))
+                for rule in (chain.rules if chain is not None else ())
+            )
+        return found
 
     def _translating(self, *targets: str) -> Iterator[_Rule]:
         """Yield the rules of nat with some targets."""
@@ -187,18 +210,29 @@ class Nat:
         ranges = [one.addresses for one in wanted if one.addresses is not None]
         return self._space.where("src", united((*ranges, *self._own)))
 
-    def _callers(self, table: str) -> dict[str, list[tuple[Node, ChainRules, int]]]:
-        """Return by chain the rules that call it: each as its chain, that chain's rules and the place among them."""
-        if table not in self._called_by:
-            found: dict[str, list[tuple[Node, ChainRules, int]]] = {}
-            for name, chain in self._program.ruleset.tables[table].chains.items():
-                node, rules = Node(table, name), self._program.rules(chain)
-                for place, rule in enumerate(chain.rules):
-                    if rule.jump is not None:
-                        found.setdefault(rule.jump.chain, []).append((node, rules, place))
-            self._called_by[table] = found
-        return self._called_by[table]
 
-    @cached_property
-    def _called_by(self) -> dict[str, dict[str, list[tuple[Node, ChainRules, int]]]]:
-        return {}
+def forms(nats: Sequence[Nat], asked: PacketSet, replies: PacketSet) -> Among:
+    """Return some packets in all forms that they take on their way.
+
+    Args:
+        nats: what nat does.
+        asked: the packets as they are sent.
+        replies: which packets may be replies to them.
+    """
+    opening = union([asked, *(after for nat in nats for after in nat.after(asked))])
+    every = union([opening, *(nat.after_leaving(opening) for nat in nats)])
+    return Among(asked, opening, every | (swapped(every) & replies))
+
+
+def swapped(packets: PacketSet) -> PacketSet:
+    """Return the packets whose replies are in a set: source and destination are exchanged."""
+    layout = packets.layout
+    return packets.substituted(
+        {
+            number: PacketSet(layout, layout.variable(other))
+            for key, other_key in _SWAPPED
+            for number, other in zip(
+                layout.places[key].variables, layout.places[other_key].variables, strict=True
+            )
+        }
+    )
