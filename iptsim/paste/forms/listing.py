@@ -8,17 +8,10 @@ from collections.abc import Iterator
 from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import warns_of_legacy
-from iptsim.extensions.hidden import SHOW, Hidden
-from iptsim.extensions.parameters import ANY_PROTOCOL
-from iptsim.languages import message
-from iptsim.paste.addresses import address_option
-from iptsim.paste.jumps import OFFLOADING
 from iptsim.paste.lines import Line
-from iptsim.paste.listed import Phrases, read_phrases
+from iptsim.paste.listed import read_phrases
 from iptsim.paste.listed_again import backend_of
 from iptsim.paste.listing_lines import (
-    MISSING,
-    Columns,
     begins_row,
     begins_table,
     columns_of,
@@ -27,7 +20,6 @@ from iptsim.paste.listing_lines import (
     ends_cut,
     filled_row,
     heading_of,
-    is_for_all_interfaces,
     is_row,
     lacks_chains,
     layout_of,
@@ -35,7 +27,8 @@ from iptsim.paste.listing_lines import (
     with_blank_column,
     without_addresses,
 )
-from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned, made_words
+from iptsim.paste.listing_rules import ListedRule, rule_of
+from iptsim.paste.pieces import ChainItem, GapItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, command_of, is_prompt
 from iptsim.paste.rows_alone import are_dockers_drops, chain_of_rows
 from iptsim.paste.table_inference import table_of
@@ -46,7 +39,6 @@ _STUB = re.compile(
     r"(?:ACCEPT|DROP|REJECT|RETURN)\s{1,20}(?:state|ctstate|all|tcp|udp|icmp|lo|loopback|anywhere)\b"
 )
 _COLUMNS = re.compile(r"\s*(?:num\s+)?(?:pkts\s+bytes\s+)?target\s+prot\b")
-_ANY_INTERFACE = ("*", "any")
 #: The maximum number of lines of a wrapped rule.
 _WRAPPED = 4
 #: A line with at least this many characters may have been wrapped by a terminal.
@@ -122,7 +114,7 @@ class _Reader:
         self.places: tuple[int, int] | None = None
         #: rows lack their addresses
         self.blank = False
-        self.rules: list[tuple[Columns, Phrases, int, str, str | None]] = []
+        self.rules: list[ListedRule] = []
         self.order: list[ChainItem | GapItem | int] = []
         #: the chains below whose headings stand the names of the columns, a rule or a remark that there is none
         self.begun: set[str] = set()
@@ -223,7 +215,7 @@ class _Reader:
         )
         self._begin()
         self.order.append(len(self.rules))
-        self.rules.append((columns, phrases, line.number, text, self.chain))
+        self.rules.append(ListedRule(columns, phrases, line.number, text, self.chain))
         self.texts.append(text)
         self.at += 1 - less
         return True
@@ -319,17 +311,15 @@ class _Reader:
         self._hide_cut_chains()
         rules.backend = backend_of(self.command)
         headed = any(isinstance(item, ChainItem) for item in self.order)
-        named = None if headed else chain_of_rows(self.command, table, [row for row, *_ in self.rules])
+        named = None if headed else chain_of_rows(self.command, table, [row.columns for row in self.rules])
         rules.fragment = named is not None
         for item in self.order:
             if isinstance(item, int):
-                columns, phrases, number, text, chain = self.rules[item]
-                rules.items.append(
-                    self._item(columns, phrases, number, text, chain or named, family or 4, table)
-                )
+                listed = self.rules[item]
+                rules.items.append(rule_of(listed, listed.chain or named, family or 4, table))
             else:
                 rules.items.append(item)
-        verbose = any(columns.interfaces for columns, *_ in self.rules) or "verbose" in (self.layout or "")
+        verbose = any(row.columns.interfaces for row in self.rules) or "verbose" in (self.layout or "")
         return Segment(
             "iptables -L",
             f"{'ip6tables' if family == 6 else 'iptables'} -L{self._flags(verbose)} ({table})",
@@ -361,19 +351,21 @@ class _Reader:
     def _cut_ends(self) -> None:
         """Make the ends of rows unknown that a pager or a narrow window cut off."""
         width = cut_width(
-            [(len(text), bool(phrases.unread) or ends_cut(text)) for _, phrases, _, text, _ in self.rules]
+            [(len(row.text), bool(row.phrases.unread) or ends_cut(row.text)) for row in self.rules]
         )
-        for place, (columns, _, line, text, chain) in enumerate(self.rules if width is not None else ()):
-            if len(text) == width:
-                phrases = read_phrases(f"{columns.rest}...", columns.target)
-                self.rules[place] = (columns, phrases, line, text, chain)
+        for place, row in enumerate(self.rules if width is not None else ()):
+            if len(row.text) == width:
+                phrases = read_phrases(f"{row.columns.rest}...", row.columns.target)
+                self.rules[place] = row._replace(phrases=phrases)
 
     def _is_cut(self, table: str) -> bool:
         """Return whether the text breaks off in this listing: it ends there, and chains are missing."""
         if (ended := self.lines[self.last].ended) and self.last + 1 < len(self.lines):
             return False
         shown = [item.name for item in self.order if isinstance(item, ChainItem)]
-        called = {one.target for one, *_ in self.rules if one.target and leads_on(one.target, 4)}
+        called = {
+            row.columns.target for row in self.rules if row.columns.target and leads_on(row.columns.target, 4)
+        }
         return lacks_chains(table, shown, called, whole_line=ended)
 
     def _row_follows(self) -> bool:
@@ -388,12 +380,12 @@ class _Reader:
     def _flags(self, verbose: bool) -> str:
         flags = " -n" if any("0.0.0.0/0" in text or "::/0" in text for text in self.texts) else ""
         flags += " -v" if verbose else ""
-        return flags + (" --line-numbers" if any(rule[0].position for rule in self.rules) else "")
+        return flags + (" --line-numbers" if any(row.columns.position for row in self.rules) else "")
 
     def _family(self) -> Family | None:
         if self.command is not None and self.command.program.startswith("ip"):
             return 6 if self.command.program.startswith("ip6") else 4
-        shown = [columns for columns, *_ in self.rules]
+        shown = [row.columns for row in self.rules]
         addresses = [text for columns in shown for text in (columns.source, columns.destination)]
         if any(":" in text for text in addresses):
             return 6
@@ -409,83 +401,10 @@ class _Reader:
         given = self.command.option("-t", "--table") if self.command else None
         if given in BUILTIN_CHAINS:
             return given or ""
-        rows = [columns for columns, *_ in self.rules]
+        rows = [row.columns for row in self.rules]
         if self.command is None and not self.builtin and not self.own_chains and are_dockers_drops(rows):
             return "raw"
         return table_of(tuple(self.builtin), (columns.target for columns in rows))
-
-    def _item(
-        self,
-        columns: Columns,
-        phrases: Phrases,
-        line: int,
-        text: str,
-        chain: str | None,
-        family: Family,
-        table: str,
-    ) -> RuleItem:
-        hidden: list[Hidden] = []
-        words = list(_parameters(columns, family, hidden))
-        for match in phrases.matches:
-            words += match
-        offloads = (OFFLOADING, f"{OFFLOADING} hw") if columns.target == OFFLOADING else ()
-        hidden += [_unread(part) for part in phrases.unread if part not in offloads]
-        if columns.interfaces is None and not is_for_all_interfaces(columns, family):
-            bare = chain == "INPUT" and words == [] and not phrases.unread and columns.target == "ACCEPT"
-            reason = message("the interfaces of the rule, which -L shows only with -v")
-            if bare:
-                reason = message("the interface of the rule (usually lo), which -L shows only with -v")
-            hidden.append(
-                Hidden(
-                    words="-i ? -o ?",
-                    reason=reason,
-                    settle=SHOW,
-                    place=("interfaces", table, chain, line),
-                    told=message("on interfaces that are not shown"),
-                )
-            )
-        if columns.target:
-            words += ["-g" if phrases.goto else "-j", columns.target, *phrases.target]
-        return RuleItem(
-            chain,
-            made_words(words),
-            line,
-            text.strip(),
-            columns.counters,
-            columns.position,
-            tuple(hidden),
-        )
-
-
-def _unread(part: str) -> Hidden:
-    return Hidden(
-        words=f'"{part}"',
-        reason=message("what {words} means, which iptsim can't read", words=f'"{part}"'),
-        settle=SHOW,
-        place=("unread", part),
-    )
-
-
-def _parameters(columns: Columns, family: Family, hidden: list[Hidden]) -> Iterator[str]:
-    """Yield the options in the columns of a rule; unknown conditions go to `hidden`."""
-    for flag, text in (("-s", columns.source), ("-d", columns.destination)):
-        words, unknown = address_option(flag, text, family)
-        yield from words
-        if unknown is not None:
-            hidden.append(unknown)
-    for flag, text in zip(("-i", "-o"), columns.interfaces or (), strict=False):
-        if text == MISSING:
-            hidden.append(_unread(f"{flag} {text}"))
-        elif text not in _ANY_INTERFACE:
-            yield from (["!"] if text.startswith("!") else [])
-            yield from (flag, text.lstrip("!"))
-    protocol = columns.protocol.lstrip("!")
-    if protocol.lower() not in ANY_PROTOCOL:
-        yield from (["!"] if columns.protocol.startswith("!") else [])
-        yield from ("-p", protocol)
-    if "f" in columns.options:
-        yield from (["!"] if columns.options.startswith("!") else [])
-        yield "-f"
 
 
 def _looks_like_rule(text: str) -> bool:

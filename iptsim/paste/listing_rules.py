@@ -1,0 +1,110 @@
+"""The rules in a listing of `iptables -L`, from the columns of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.addresses import Family
+from iptsim.extensions.hidden import SHOW, Hidden
+from iptsim.extensions.parameters import ANY_PROTOCOL
+from iptsim.languages import message
+from iptsim.paste.addresses import address_option
+from iptsim.paste.jumps import OFFLOADING
+from iptsim.paste.listed import Phrases
+from iptsim.paste.listing_lines import MISSING, Columns, is_for_all_interfaces
+from iptsim.paste.pieces import RuleItem, made_words
+
+_ANY_INTERFACE = ("*", "any")
+
+
+class ListedRule(NamedTuple):
+    """A row of a listing.
+
+    Attributes:
+        columns: what its columns contain.
+        phrases: what follows them.
+        line: its line, from 1.
+        text: the line.
+        chain: its chain, if the listing shows a heading above it.
+    """
+
+    columns: Columns
+    phrases: Phrases
+    line: int
+    text: str
+    chain: str | None
+
+
+def rule_of(listed: ListedRule, chain: str | None, family: Family, table: str) -> RuleItem:
+    """Return a rule of a listing; the conditions that the listing does not show are unknown.
+
+    Args:
+        listed: the rule.
+        chain: its chain, None if it is not known.
+        family: the address family.
+        table: its table.
+    """
+    columns, phrases, line = listed.columns, listed.phrases, listed.line
+    hidden: list[Hidden] = []
+    words = list(_parameters(columns, family, hidden))
+    for match in phrases.matches:
+        words += match
+    offloads = (OFFLOADING, f"{OFFLOADING} hw") if columns.target == OFFLOADING else ()
+    hidden += [_unread(part) for part in phrases.unread if part not in offloads]
+    if columns.interfaces is None and not is_for_all_interfaces(columns, family):
+        bare = chain == "INPUT" and words == [] and not phrases.unread and columns.target == "ACCEPT"
+        reason = message("the interfaces of the rule, which -L shows only with -v")
+        if bare:
+            reason = message("the interface of the rule (usually lo), which -L shows only with -v")
+        hidden.append(
+            Hidden(
+                words="-i ? -o ?",
+                reason=reason,
+                settle=SHOW,
+                place=("interfaces", table, chain, line),
+                told=message("on interfaces that are not shown"),
+            )
+        )
+    if columns.target:
+        words += ["-g" if phrases.goto else "-j", columns.target, *phrases.target]
+    return RuleItem(
+        chain,
+        made_words(words),
+        line,
+        listed.text.strip(),
+        columns.counters,
+        columns.position,
+        tuple(hidden),
+    )
+
+
+def _unread(part: str) -> Hidden:
+    return Hidden(
+        words=f'"{part}"',
+        reason=message("what {words} means, which iptsim can't read", words=f'"{part}"'),
+        settle=SHOW,
+        place=("unread", part),
+    )
+
+
+def _parameters(columns: Columns, family: Family, hidden: list[Hidden]) -> Iterator[str]:
+    """Yield the options in the columns of a rule; unknown conditions go to `hidden`."""
+    for flag, text in (("-s", columns.source), ("-d", columns.destination)):
+        words, unknown = address_option(flag, text, family)
+        yield from words
+        if unknown is not None:
+            hidden.append(unknown)
+    for flag, text in zip(("-i", "-o"), columns.interfaces or (), strict=False):
+        if text == MISSING:
+            hidden.append(_unread(f"{flag} {text}"))
+        elif text not in _ANY_INTERFACE:
+            yield from (["!"] if text.startswith("!") else [])
+            yield from (flag, text.lstrip("!"))
+    protocol = columns.protocol.lstrip("!")
+    if protocol.lower() not in ANY_PROTOCOL:
+        yield from (["!"] if columns.protocol.startswith("!") else [])
+        yield from ("-p", protocol)
+    if "f" in columns.options:
+        yield from (["!"] if columns.options.startswith("!") else [])
+        yield "-f"
