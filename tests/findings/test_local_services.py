@@ -321,7 +321,7 @@ def test_commands_that_do_not_do_what_they_should(tmp_path: Path, text: str, cod
     ("mentioned", "rules", "found"),
     [
         ("podman", "-P INPUT DROP\n", "podman0"),
-        ("k3s", "-A INPUT -p tcp --dport 22 -j ACCEPT\n-A INPUT -j REJECT\n", "cni0"),
+        ("k3s", "-P INPUT ACCEPT\n-A INPUT -p tcp --dport 22 -j ACCEPT\n-A INPUT -j REJECT\n", "cni0"),
         ("docker", "-P INPUT DROP\n-A INPUT -i docker0 -j ACCEPT\n", ""),
         ("docker", "-P INPUT ACCEPT\n", ""),
         ("nothing", "-P INPUT DROP\n", ""),

@@ -100,8 +100,9 @@ def test_a_port_that_is_closed_is_no_defect() -> None:
     "words", ["I tried this, but it does not work:", "# do NOT run these, they break everything:"]
 )
 def test_commands_that_did_not_help_mend_nothing(words: str) -> None:
+    """They are left out, so that the finding is about the host as it is."""
     found = lint(VPN + ACCEPTED.replace("EDIT: solved, I ran", words))
-    assert "forward-drop-hits-others" not in {one.code for one in found}
+    assert "forward-drop-hits-others" in {one.code for one in found}
     assert found.mended is None
 
 

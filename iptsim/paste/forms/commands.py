@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import ClassVar
 
 from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
+from iptsim.paste.avoided import Avoided
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned, made_words
@@ -41,6 +43,11 @@ _BARE_RULE = re.compile(r"\s*-[AI]\s+[\w-]+\s+(?:\d+\s+)?(?:!\s+)?-")
 _REST = re.compile(r"\s*(?:!\s+)?(?!-t\s)-{1,2}[a-z]|\s*(?:\S+\s+){1,6}-[jg]\s")
 _ACTION = re.compile(r"\s-[AIDRNPFXEZLS](?=\s|$)|\s--(?:append|insert|delete|replace|policy|new|flush|list)")
 _ADDS = re.compile(r"\s(?:-[AIR]|--append|--insert|--replace)\s+[\w-]+\s")
+#: What a shell or sudo prints if it does not start a program.
+_NOT_STARTED = re.compile(
+    r"-?(?:(?:ba|da|z|k|a)?sh|sudo|doas): .*(?:command not found|: not found|[Pp]ermission denied)"
+    r"|.* is not in the sudoers file"
+)
 _STEPS = re.compile(r";|&&|\|\|")
 _FINISHED = re.compile(r"\s(?:-[jg]|--jump|--goto)\s")
 #: A command that was wrapped before its target, the line with that target, and one with options of a target.
@@ -77,7 +84,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     reader = _Reader(lines, at)
     reader.read()
-    return reader.segment() if reader.typed else None
+    return reader.segment() if reader.typed or reader.left_out else None
 
 
 def _sets_program(text: str) -> bool:
@@ -95,6 +102,7 @@ class _Text:
         self.interface = _interface(lines)
         self.runs = runs_of(lines)
         self.added = Added(lines)
+        self.avoided = Avoided(lines)
         self._script, self._seen = Script(self.interface), 0
         #: the lines of the commands of a session that iptables refused with an error
         self.refused = set() if self.is_script else set(_refused(lines))
@@ -139,6 +147,8 @@ class _Reader:
         #: the lines of marks of omitted commands, and how many commands come before each
         self.gaps: list[tuple[int, Line]] = []
         self.unread: list[int] = []
+        #: the commands that the text says not to run, or to have been in vain
+        self.left_out: list[Warned] = []
         #: the numbers of lines that undo others
         self.undoing: list[int] = []
 
@@ -163,7 +173,10 @@ class _Reader:
                 return
             later = is_down(text) or self.script.runs.get(line.number) is Runs.LATER
             if changing or (later and _LIKELY.search(text)):
-                self.typed += [] if line.number in self.around.refused else meant
+                if meant and (why := self.around.avoided.why(begun, self.at - 1)) is not None:
+                    self.left_out.append(Warned(why, line.number))
+                elif line.number not in self.around.refused:
+                    self.typed += meant
                 self.undoing += [line.number] if len(meant) < len(new) else []
                 self.last, skipped = self.at - 1, 0
                 self.unread += other
@@ -287,6 +300,7 @@ class _Reader:
             )
             for at in self.undoing
         ]
+        pieces += self.left_out
         if self.guesses and (guessed := next((one for one in self.typed if "%i" in one.text), None)):
             told = message("%i is the WireGuard interface, here assumed to be {name}", name=_USUAL)
             pieces.append(Warned(told, guessed.line))
@@ -298,7 +312,8 @@ class _Reader:
             )
             pieces.append(Warned(told, marking.line))
         tables = ", ".join(dict.fromkeys(piece.table for piece in pieces if isinstance(piece, Rules)))
-        return Segment(FORM, f"{FORM} ({tables})", self.first, self.last, pieces, self.unread)
+        title = f"{FORM} ({tables})" if tables else f"{FORM} that were left out"
+        return Segment(FORM, title, self.first, self.last, pieces, self.unread)
 
     def _add_gap(self, pieces: list[Piece], chains: Iterable[tuple[str, Family, str]], line: Line) -> None:
         """Mark that rules may be missing in the chains that the commands before name."""
@@ -325,6 +340,10 @@ def _refused(lines: list[Line]) -> Iterator[int]:
 
     The last command of the text is one of them if it failed before: its output is not shown.
     """
+    for line, following in pairwise(lines):
+        command = command_of(line.text) if _NOT_STARTED.match(following.text) else None
+        if command is not None and command.prompted and not _STEPS.search(line.text):
+            yield line.number
     places = {line.number: place for place, line in enumerate(lines)}
     last = next((line for line in reversed(lines) if not line.is_blank), None)
     for error in printed_errors(lines):
