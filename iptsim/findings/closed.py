@@ -46,7 +46,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
             map(accepts_established, scene.table(family, "filter").rules())
         ):
             continue  # rules may precede those that are shown
-        usual = _at_first_sight(scene, family)
+        usual = at_first_sight(scene, family)
         read = scene if usual is None else usual
         asked = [
             read.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
@@ -78,7 +78,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def _at_first_sight(scene: Scene, family: Family) -> Scene | None:
+def at_first_sight(scene: Scene, family: Family) -> Scene | None:
     """Return a host as people read a listing that hides interfaces, if INPUT certainly blocks there; else None."""
     matches = (match for rule in _under_input(scene, family) for match in rule.matches)
     if not any(map(hides_interfaces, matches)) or len(_for_lo(scene, family)) > 1:

@@ -16,6 +16,8 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.targets.ct import Ct
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import BLOCKING
+from iptsim.findings.closed import at_first_sight
+from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, filtered_at, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
@@ -57,7 +59,8 @@ def without_helper(scene: Scene) -> Iterator[Finding]:
             ("host", "internet", "OUTPUT", "OUTPUT"),
         ):
             rule = next((one for one in scene.rules(family, "filter", hook) if _accepts(one)), None)
-            shown = scene.ask(sender, to, family, proto="tcp", dport=_DATA) if rule is not None else None
+            read = (at_first_sight(scene, family) or scene) if hook == "INPUT" else scene
+            shown = read.ask(sender, to, family, proto="tcp", dport=_DATA) if rule is not None else None
             if rule is None or shown is None or shown.verdict not in BLOCKING:
                 continue
             if filtered_at(shown, hook) is not None and not _opens_range(scene, family, hook):
@@ -102,7 +105,7 @@ def _accepts(rule: Rule) -> bool:
 def _opens_range(scene: Scene, family: Family, hook: str) -> bool:
     """Return whether a rule accepts a range of TCP ports, as servers choose them for passive connections."""
     return any(
-        rule.target_name == "ACCEPT" and any(map(_is_passive, _ports(rule)))
+        rule.target_name == "ACCEPT" and any(map(_is_passive, _ports(rule))) and not is_for_replies(rule)
         for rule in scene.rules(family, "filter", hook)
     )
 

@@ -1,4 +1,4 @@
-"""Names of interfaces in rules that look misspelt: etn0 beside eth0, or wlan without its number beside wlan0."""
+"""Names that look misspelt: of interfaces, etn0 beside eth0 or wlan without its number, and of variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 
@@ -25,6 +25,8 @@ _KINDS = re.compile(
 _NUMBERED = frozenset(
     {"eth", "wlan", "wlp", "enp", "ens", "tun", "tap", "ppp", "wg", "usb", "veth", "virbr", "docker", "vmbr"}
 )
+#: Words for all interfaces, which are names to iptables.
+_ALL = frozenset({"all", "any", "every"})
 #: With more interfaces, such as those of pods, similar names are no typing errors.
 _MOST = 100
 
@@ -43,6 +45,23 @@ def names(scene: Scene) -> Iterator[Finding]:
             meant = _meant(name, [*found, *known]) if name not in known and not name.endswith("+") else ""
             if meant:
                 yield _finding(family, name, meant, rules)
+
+
+def variables(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted script, variables that it uses but never sets, beside similar ones that it sets for nothing."""
+    for one in scene.host.pasted.variables if scene.host.pasted is not None else ():
+        yield Finding(
+            "misspelt-variable",
+            message("${name} is never set, and {meant} is set but not used.", name=one.name, meant=one.meant),
+            (Evidence(message("line {line}", line=one.line), one.text),),
+            message(
+                "A shell puts nothing in place of a variable that is not set. iptables then takes the next word for the"
+                " value and refuses the command, or the rule lacks a condition."
+            ),
+            message("Use the same name in both places."),
+            None,
+            scene.families[0],
+        )
 
 
 def unnumbered(scene: Scene) -> Iterator[Finding]:
@@ -100,6 +119,40 @@ def aliases(scene: Scene) -> Iterator[Finding]:
                     ):
                         yield _alias(family, rule, name)
                         return
+
+
+def words_for_all(scene: Scene) -> Iterator[Finding]:
+    """Find rules that name an interface "all" or "any", which is none: without a name, a rule is for all of them."""
+    for family in scene.families:
+        known = scene.host.namespace.interfaces if not scene.host.inferred else {}
+        for table in scene.host.rulesets[family].tables.values():
+            found = [
+                (name, rule)
+                for rule in table.rules()
+                for name in (rule.parameters.in_interface, rule.parameters.out_interface)
+                if name in _ALL and name not in known and rule.position and not rule.refused
+            ]
+            for name, rule in found[:1]:
+                yield _for_all(family, rule, name)
+
+
+def _for_all(family: Family, rule: Rule, name: str) -> Finding:
+    words = re.sub(rf"(?:! )?-[io] {name}(?: |$)", "", rule.specification).strip()
+    command = f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}"
+    return Finding(
+        "misspelt-interface",
+        message("A rule is for an interface that is called {name}: no packet has it.", name=name),
+        (of_rule(rule),),
+        message("iptables and ufw accept any name of an interface. A rule for all interfaces names none."),
+        message(
+            "Leave it out: {command}",
+            command="ufw allow out to any"
+            if (rule.chain, rule.target_name) == ("ufw-user-output", "ACCEPT")
+            else command,
+        ),
+        None,
+        family,
+    )
 
 
 def _alias(family: Family, rule: Rule, name: str) -> Finding:

@@ -53,13 +53,22 @@ def reply_blocked(shown: Explanation, hook: str) -> Step | None:
 
 
 def _for_some_interface(shown: Explanation) -> Rule | None:
-    """Return the only rule that may accept the reply: one without conditions, but for an interface that is hidden."""
-    if not any(reply_blocked(branch, "INPUT") for branch in shown.branches) or len(shown.trace.hinges) != 1:
+    """Return the only rule that may accept the reply: one without conditions, but for an interface that is hidden.
+
+    Behind it, rules that block everything may be on interfaces that are hidden, too.
+    """
+    if not any(reply_blocked(branch, "INPUT") for branch in shown.branches):
         return None
-    rule = shown.trace.hinges[0].rule
-    if rule is None or (rule.chain, rule.target_name, len(rule.matches)) != ("INPUT", "ACCEPT", 1):
+    undecided = [hinge.rule for hinge in shown.trace.hinges]
+    if any(rule is None or rule.chain != "INPUT" or not _hides_only_interface(rule) for rule in undecided):
         return None
-    return rule if hides_interfaces(rule.matches[0]) else None
+    accepting = [rule for rule in undecided if rule is not None and rule.target_name == "ACCEPT"]
+    blocking = [rule for rule in undecided if rule is not None and rule.target_name in BLOCKING]
+    return accepting[0] if len(accepting) == 1 and len(accepting) + len(blocking) == len(undecided) else None
+
+
+def _hides_only_interface(rule: Rule) -> bool:
+    return len(rule.matches) == 1 and hides_interfaces(rule.matches[0])
 
 
 def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None) -> Finding:

@@ -36,8 +36,10 @@ def to_loopback(scene: Scene) -> Iterator[Finding]:
         if "PREROUTING" not in hooks.get(rule.chain, ()):
             continue
         shown = arrives(scene, 4, rule, "host", header(rule))
-        if shown is not None and shown.verdict == "DROP" and shown.reason.code == "martian":
-            yield leads_to_loopback(scene, rule, addresses[0], shown)
+        for one in (shown.branches or [shown]) if shown is not None else ():
+            if one.verdict == "DROP" and one.reason.code == "martian" and uses(one, rule):
+                yield leads_to_loopback(scene, rule, addresses[0], one)
+                break
 
 
 def arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str, Any]) -> Explanation | None:
@@ -47,7 +49,7 @@ def arrives(scene: Scene, family: Family, rule: Rule, to: str, fields: dict[str,
     arriving: dict[str, Any] = {"in": name} if named else {}
     for sender in ("internet", SOME_GUEST[family]):
         shown = scene.ask(sender, to, family, **fields, **arriving)
-        if shown is not None and uses(shown, rule):
+        if shown is not None and any(uses(one, rule) for one in shown.branches or [shown]):
             return shown
     return None
 

@@ -118,6 +118,60 @@ def not_for_forwarded(scene: Scene) -> Iterator[Finding]:
                 break
 
 
+def beside_host(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules of INPUT that block packets to other addresses than the one that INPUT is for."""
+    for family in scene.families if scene.host.pasted is not None and not scene.has_docker else ():
+        rules = scene.rules(family, "filter", "INPUT")
+        own = [address for address in map(_machine, rules) if address is not None]
+        for rule in rules if any(is_private(family, address_text(family, one)) for one in own) else ():
+            to = _blocked_range(family, rule)
+            if to is None or any(low <= address <= high for low, high in [to] for address in own):
+                continue
+            arriving = {} if rule.parameters.in_interface is None else {"in": rule.parameters.in_interface}
+            beside = address_text(family, own[0] + 1)
+            shown = scene.ask(beside, address_text(family, to[0]), family, **header(rule), **arriving)
+            hooks = {step.hook for step in shown.trace.legs[0].all_steps} if shown is not None else set()
+            if shown is not None and "INPUT" not in hooks and shown.verdict not in BLOCKING:
+                yield _beside_host(scene, family, rule, to, shown)
+                break
+
+
+def _blocked_range(family: Family, rule: Rule) -> tuple[int, int] | None:
+    """Return the first range of private addresses to which a rule blocks packets, if it names more than one address."""
+    if rule.target_name not in BLOCKING:
+        return None
+    to, ranges = rule.parameters.destination, list[tuple[int, int]]()
+    if to is not None and "destination" not in rule.parameters.negated:
+        ranges = [(to.address & to.mask, to.address | ~to.mask & ((1 << BITS[family]) - 1))]
+    for one in rule.conditions_on("dst"):
+        ranges += one.allowed[:1] if isinstance(one.allowed, tuple) and not one.negated else ()
+    blocked = (one for one in ranges if one[0] < one[1] and is_private(family, address_text(family, one[0])))
+    return next(blocked, None)
+
+
+def _beside_host(
+    scene: Scene, family: Family, rule: Rule, to: tuple[int, int], shown: Explanation
+) -> Finding:
+    command = f"{tool_of(family)} -I FORWARD {rule.specification}"
+    return Finding(
+        "input-not-forward",
+        message(
+            "INPUT rule {position} is for {first} to {last}, so not for this host: INPUT never sees such packets.",
+            position=rule.position,
+            first=address_text(family, to[0]),
+            last=address_text(family, to[1]),
+        ),
+        (of_rule(rule),),
+        message(
+            "INPUT sees packets for the host itself only. What passes through the host to other networks is forwarded,"
+            " and passes FORWARD."
+        ),
+        message("The rule belongs in FORWARD: {command}", command=command),
+        shown,
+        family,
+    )
+
+
 def _serves_others(rule: Rule) -> bool:
     """Return whether a rule shows that the host forwards: it masquerades, or accepts packets of a tunnel."""
     if rule.target_name in ("MASQUERADE", "SNAT"):
@@ -195,3 +249,35 @@ def _not_for_forwarded(scene: Scene, family: Family, rule: Rule, shown: Explanat
         shown,
         family,
     )
+
+
+def in_output(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules of OUTPUT that block a private sender, if no interface of the host is shown."""
+    pasted = scene.host.pasted
+    if pasted is None or pasted.interfaces or scene.has_docker:
+        return
+    for family in scene.families:
+        for rule in scene.rules(family, "filter", "OUTPUT"):
+            source = rule.parameters.source
+            if rule.target_name not in BLOCKING or source is None or "source" in rule.parameters.negated:
+                continue
+            if not is_private(family, address_text(family, source.address)) or not is_chosen(rule, scene):
+                continue
+            command = f"{tool_of(family)} -I FORWARD {rule.specification}"
+            yield Finding(
+                "input-not-forward",
+                message(
+                    "OUTPUT rule {position} blocks {source} only if that is this host.",
+                    position=rule.position,
+                    source=source.short,
+                ),
+                (of_rule(rule),),
+                message(
+                    "OUTPUT sees what programs of the host itself send. What other machines send through the host is"
+                    " forwarded, and passes FORWARD."
+                ),
+                message("For another machine behind this host: {command}", command=command),
+                None,
+                family,
+            )
+            break

@@ -111,6 +111,22 @@ class RefusedCommand(NamedTuple):
     printed: bool = False
 
 
+class MisspeltVariable(NamedTuple):
+    """A variable that a script uses but never sets, beside a similar one that it sets but never uses.
+
+    Attributes:
+        line: the number of a line with a command that uses it.
+        text: that line.
+        name: of the variable.
+        meant: the similar one.
+    """
+
+    line: int
+    text: str
+    name: str
+    meant: str
+
+
 class QuotedCommand(NamedTuple):
     """A command in the environment of a Compose file whose quotation marks belong to the value.
 
@@ -383,6 +399,8 @@ class Pasted:
         zones: the zones of firewalld that it lists.
         names_client: it mentions localhost, or a program such as curl that connects to a service.
         unresolved: names that could not be resolved.
+        variables: those of scripts that are probably misspelt.
+        says_refused: the lines that say that a connection was refused, with their texts.
         groups: the multicast groups to which INPUT has logged packets, so the host has joined them.
         patched: it has a change of rules, as diff prints it.
         interfaces: those whose addresses it shows.
@@ -428,6 +446,8 @@ class Pasted:
     versions: tuple[tuple[int, str], ...] = ()
     kernel: tuple[int, int] | None = None
     before: Before | None = None
+    variables: tuple[MisspeltVariable, ...] = ()
+    says_refused: tuple[tuple[int, str], ...] = ()
 
     def shows_routes(self, family: Family) -> bool:
         """Return whether it lists routes of a family; those of a host whose text lists none are inferred."""

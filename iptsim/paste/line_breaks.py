@@ -1,4 +1,4 @@
-"""Rules of a dump whose line breaks were lost, as on web pages and in forms of one line."""
+"""Rules of a dump, and headings of a listing, whose line breaks were lost, as on web pages and in forms of one line."""
 
 from __future__ import annotations
 
@@ -26,12 +26,20 @@ _COUNTED = re.compile(_COUNTERS)
 _QUOTED = re.compile(f'"{IN_QUOTES}"')
 
 
+#: The heading of a chain in a listing, joined with the names of its columns.
+_HEADED = re.compile(
+    r"(?P<heading>\s*Chain \S+ \([^()]*\))\s*(?P<columns>(?:num\s+)?(?:pkts\s+bytes\s+)?target\s+prot\s.*)"
+)
+
+
 def with_breaks(line: str) -> list[str]:
-    r"""Return the lines of a dump that are joined in one line, or the line itself.
+    r"""Return the lines of a dump or listing that are joined in one line, or the line itself.
 
     >>> with_breaks("-A INPUT -i lo -j ACCEPT-A INPUT -j DROPCOMMIT")
     ['-A INPUT -i lo -j ACCEPT', '-A INPUT -j DROP', 'COMMIT']
     """
+    if "Chain " in line and (headed := _HEADED.fullmatch(line)) is not None:
+        return [headed["heading"], headed["columns"]]
     if not _START.match(line):
         return [line]
     bare = _QUOTED.sub(lambda quoted: "x" * len(quoted.group()), line)

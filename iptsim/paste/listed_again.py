@@ -63,6 +63,11 @@ def lists_again(piece: Rules, table: Table) -> bool:
     )
 
 
+def counts_again(piece: Rules, table: Table) -> bool:
+    """Return whether a piece has all chains of a table that showed counters, so that both may be compared."""
+    return piece.shown_chains >= {name for name, one in table.chains.items() if one.counters is not None}
+
+
 def breaks_off(piece: Rules, again: Table, table: Table) -> bool:
     """Return whether a list breaks off, and agrees with an earlier one as far as it goes.
 

@@ -23,6 +23,7 @@ from iptsim.paste.local_services import (
     unpublished_ports,
 )
 from iptsim.paste.logged_addresses import joined_groups
+from iptsim.paste.misspelt_variables import misspelt_variables
 from iptsim.paste.pieces import (
     ChainItem,
     CommandItem,
@@ -50,6 +51,9 @@ _ENGINES = {
     "swarm": re.compile(r"\bswarm\b|\bdocker (?:service|stack) \w", re.IGNORECASE),
 }
 _CLIENT = re.compile(r"\b(?:localhost|curl|wget|telnet|nc)\b|\b127\.0\.0\.1\b(?!/)")
+_REFUSED = re.compile(
+    r"\bconnections? (?:was |is |were |gets? )?(?:actively )?refused\b|\bECONNREFUSED\b", re.IGNORECASE
+)
 
 
 def pasted(
@@ -129,6 +133,8 @@ def pasted(
         versions=tuple((line.number, line.text.strip()) for line in lines if printed_backend(line.text)),
         zones=tuple(full_zones(reading.of(Zone))),
         unresolved=unresolved,
+        variables=tuple(one for text in texts.values() for one in misspelt_variables(text)),
+        says_refused=tuple((line.number, line.text.strip()) for line in lines if _REFUSED.search(line.text)),
         groups=joined_groups(reading.of(Logged), rules),
         kernel=kernel_version(lines),
     )

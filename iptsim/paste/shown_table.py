@@ -17,7 +17,14 @@ from iptsim.languages import Text, message
 from iptsim.paste.binding import RuleBinder
 from iptsim.paste.gap_rules import gap, remove_perhaps
 from iptsim.paste.jumps import jumps
-from iptsim.paste.listed_again import breaks_off, lists_again, place_beyond, shows_chains, without_repeated
+from iptsim.paste.listed_again import (
+    breaks_off,
+    counts_again,
+    lists_again,
+    place_beyond,
+    shows_chains,
+    without_repeated,
+)
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules, plain_words
 from iptsim.paste.rule_maker import RuleMaker
 
@@ -95,7 +102,8 @@ class ShownTable:
             )
             return
         if table is not None and line and lists_again(piece, table):
-            self.before = self.before or table
+            if self.is_printed and counts_again(piece, table):
+                self.before = self.before or table
             self.maker.warn(
                 line,
                 message(

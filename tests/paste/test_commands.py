@@ -249,3 +249,13 @@ def test_a_patch_that_only_adds_rules() -> None:
     text = " -A FORWARD -i eth0 -j ACCEPT\n+-A FORWARD -i wg0 -j DROP\n+-A FORWARD -o wg0 -j DROP\n"
     added = [rule for rule in rules(text) if "wg0" in rule]
     assert added == ["-A FORWARD -i wg0 -j DROP", "-A FORWARD -o wg0 -j DROP"]
+
+
+def test_commands_that_xargs_runs() -> None:
+    """Each of them may run any number of times, also not at all, with unknown values (xargs(1))."""
+    text = (
+        "iptables -P INPUT DROP\n"
+        "grep -v '#' allowed.txt | sort -u | /usr/bin/xargs -I @ /sbin/iptables -A INPUT -s @ -j ACCEPT\n"
+        "cat banned.txt | xargs -n 1 sudo iptables -A INPUT -j DROP -s\n"
+    )
+    assert rules(text) == ["-A INPUT -s $LINE -j ACCEPT", "-A INPUT -s $LINE -j DROP"]

@@ -98,3 +98,14 @@ def test_a_filter_that_passes_all_rules(pipe: str, whole: bool) -> None:
         line for line in DUMP.splitlines(keepends=True) if line[0] != "#"
     )
     assert ("..." in rules(text)["filter FORWARD"]) is not whole
+
+
+def test_a_heading_that_is_joined_with_its_columns() -> None:
+    """As web pages show a listing whose line break they lost."""
+    columns = "target     prot opt source               destination"
+    assert with_breaks(f"Chain FORWARD (policy ACCEPT){columns}") == [
+        "Chain FORWARD (policy ACCEPT)",
+        columns,
+    ]
+    assert with_breaks(f"Chain mine (2 references) num  {columns}")[1] == f"num  {columns}"
+    assert with_breaks("Chain FORWARD (policy ACCEPT)") == ["Chain FORWARD (policy ACCEPT)"]

@@ -200,3 +200,24 @@ def test_a_dump_that_breaks_off_but_has_other_rules_holds_as_far_as_it_goes() ->
     again = "\n".join(WHOLE.replace("-j web", "-j DROP").splitlines()[:11])
     text = f"# iptables-save\n{WHOLE}\nLater:\n# iptables-save\n{again}"
     assert [ask(text, port) for port in (80, 81)] == ["DROP", "DEPENDS"]
+
+
+COUNTED = """\
+Chain INPUT (policy ACCEPT {} packets, 600 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+Chain OUTPUT (policy ACCEPT {} packets, 600 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+"""
+OUTPUT = COUNTED[COUNTED.index("Chain OUTPUT") :]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"# iptables -L -n -v\n{COUNTED.format(10, 20)}# iptables -L -n -v\n{COUNTED.format(30, 40)}", True),
+        (f"# iptables -L -n -v\n{COUNTED.format(10, 20)}\n{OUTPUT.format(50)}", False),  # another chain
+        (f"*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n\n{COUNTED.format(10, 20)}", False),
+    ],
+)
+def test_only_lists_of_the_same_chains_are_compared(text: str, found: bool) -> None:
+    assert ("counters-grew" in [one.code for one in lint(read(text))]) is found

@@ -95,3 +95,10 @@ def test_later_commands_keep_the_policies_that_they_do_not_set() -> None:
     host = host_of_source(Source("pasted", {}, text.encode()))
     chains = host.rulesets[4].tables["filter"].chains
     assert [chains[name].policy for name in ("INPUT", "FORWARD")] == ["ACCEPT", "DROP"]
+
+
+def test_a_command_beside_the_rows_that_it_made() -> None:
+    """`ufw status` shows the result of the command, here without its first lines."""
+    rows = "To              Action      From\n--              ------      ----\n8000/tcp        ALLOW       Anywhere\n"
+    host = host_of_source(Source("pasted", {}, f"$ sudo ufw allow 8000/tcp\n\n{rows}".encode()))
+    assert len(host.rulesets[4].tables["filter"].chains["ufw-user-input"].rules) == 1

@@ -48,6 +48,12 @@ MEANINGS: dict[str, Message] = {
         "In a pasted text: FORWARD blocks everything, by its rules or its policy, or all that an interface sends"
         " or gets."
     ),
+    "forward-without-dnat": message(
+        "In a pasted text: FORWARD accepts a port of a machine behind the host, but no DNAT leads there."
+    ),
+    "refused-elsewhere": message(
+        "In a pasted text: a connection was refused, but none of the rules rejects packets."
+    ),
     "output-allows-some": message(
         "In a pasted text: ufw allows some outgoing packets, and its default for the others is not shown."
     ),

@@ -38,6 +38,9 @@ MEANINGS: dict[str, Message] = {
     ),
     "source-port-trusted": message("A rule of INPUT opens all ports to whoever sends from a certain port."),
     "wrong-chain": message("A rule of INPUT is for packets that the host forwards, which never pass INPUT."),
+    "misspelt-variable": message(
+        "In a pasted script: a variable is used but never set, and one with a similar name is set but not used."
+    ),
     "misspelt-interface": message(
         "A rule names an interface that differs by one letter, or its number, from another."
     ),

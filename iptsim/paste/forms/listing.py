@@ -350,9 +350,7 @@ class _Reader:
 
     def _cut_ends(self) -> None:
         """Make the ends of rows unknown that a pager or a narrow window cut off."""
-        width = cut_width(
-            [(len(row.text), bool(row.phrases.unread) or ends_cut(row.text)) for row in self.rules]
-        )
+        width = cut_width([(len(row.text), _ends_unread(row) or ends_cut(row.text)) for row in self.rules])
         for place, row in enumerate(self.rules if width is not None else ()):
             if len(row.text) == width:
                 phrases = read_phrases(f"{row.columns.rest}...", row.columns.target)
@@ -413,3 +411,8 @@ def _looks_like_rule(text: str) -> bool:
         len(words) > 3
         and ("--" in words or sum(word in ("anywhere", "0.0.0.0/0", "::/0") for word in words) > 1)
     )
+
+
+def _ends_unread(row: ListedRule) -> bool:
+    """Return whether the last words of a row can't be read."""
+    return bool(row.phrases.unread) and row.text.rstrip().endswith(row.phrases.unread)

@@ -19,7 +19,9 @@ _ACTIONS = ("allow", "deny", "reject", "limit")
 _DEFAULT = re.compile(r"default (allow|deny|reject)(?: (incoming|outgoing|routed))?")
 _BESIDE = re.compile(r"\s*(?:#|echo\b|sudo\s+ufw\s+(?:(?:--force\s+)?(?:enable|reload)|logging)\b|```)")
 #: Rules and states that show what the commands led to.
-_SHOWN = re.compile(r"\s*(?:Status: |Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))")
+_SHOWN = re.compile(
+    r"\s*(?:Status: |To\s+Action\s+From\s*$|Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))"
+)
 #: Services that have a port of TCP alone in /etc/services.
 _PORTS = {
     "ssh": "22/tcp",

@@ -1,0 +1,35 @@
+"""Variables of a script that are used but never set, beside one with a similar name that is set but never used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from iptsim.host.pasted import MisspeltVariable
+from iptsim.paste.lines import Line
+from iptsim.suggestions import is_slip, nearest
+
+_SET = re.compile(
+    r"(?:^|[;\s])(?:export\s+|local\s+|readonly\s+|declare\s+)?([A-Za-z_]\w*)=|\bfor\s+([A-Za-z_]\w*)\s+in\b"
+    r"|\bread\s+(?:-\w+\s+)*([A-Za-z_]\w*)"
+)
+_USED = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_COMMAND = re.compile(r"ip6?tables|\$\{?IP6?T", re.IGNORECASE)
+#: How similar the names must be, from 0 to 1 for equal ones.
+_LIKENESS = 0.85
+
+
+def misspelt_variables(lines: Sequence[Line]) -> Iterator[MisspeltVariable]:
+    """Yield the variables that commands of iptables use and that nothing sets, with the one that was probably meant."""
+    code = [line for line in lines if not line.text.lstrip().startswith("#")]
+    known = {name for line in code for found in _SET.finditer(line.text) for name in found.groups() if name}
+    used = {name for line in code for name in _USED.findall(line.text)}
+    unused = sorted(known - used)
+    for name in sorted(used - known) if unused else ():
+        slip = next((one for one in unused if is_slip(name, one)), "")
+        meant = slip or nearest(name, unused, _LIKENESS)
+        line = next(
+            (one for one in code if name in _USED.findall(one.text) and _COMMAND.search(one.text)), None
+        )
+        if meant and line is not None:
+            yield MisspeltVariable(line.number, line.text.strip(), name, meant)

@@ -1,0 +1,160 @@
+"""Causes that reports about hosts without Docker end with: a wrong chain, a missing DNAT, names that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.findings.linting import lint
+
+ROUTER = "iptables -t nat -A POSTROUTING -s 192.168.7.0/24 -o eth0 -j MASQUERADE\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("iptables -A FORWARD -p tcp -d 192.168.7.5 --dport 80 -j ACCEPT\n", True),
+        ("iptables -A FORWARD -p tcp -d 192.168.7.5 --dport 80 --syn -j ACCEPT\n", True),
+        # to a machine that is not masqueraded, of a known sender, or for replies
+        ("iptables -A FORWARD -p tcp -d 192.168.9.5 --dport 80 -j ACCEPT\n", False),
+        ("iptables -A FORWARD -p tcp -s 10.9.0.0/24 -d 192.168.7.5 --dport 80 -j ACCEPT\n", False),
+        (
+            "iptables -A FORWARD -p tcp -d 192.168.7.5 --dport 80 -m state --state ESTABLISHED -j ACCEPT\n",
+            False,
+        ),
+        (
+            "iptables -A FORWARD -p tcp -d 192.168.7.5 --dport 80 -j ACCEPT\n"
+            "iptables -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination 192.168.7.5\n",
+            False,
+        ),
+    ],
+)
+def test_a_port_that_forward_accepts_and_that_no_dnat_leads_to(
+    rules: str, found: bool, tmp_path: Path
+) -> None:
+    assert ("forward-without-dnat" in lint(tmp_path, ROUTER + rules)) is found
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("iptables -A OUTPUT -s 192.168.7.31 -d 203.0.113.9 -j DROP\n", True),
+        ("iptables -A OUTPUT -d 203.0.113.9 -j DROP\n", False),
+        ("iptables -A OUTPUT -s 192.168.7.31 -j ACCEPT\n", False),
+        ("$ ip addr\n2: eth0: <UP> mtu 1500\n    inet 192.168.7.31/24 scope global eth0\n"
+         "$ sudo iptables -A OUTPUT -s 192.168.7.31 -d 203.0.113.9 -j DROP\n", False),
+    ],
+)  # fmt: skip
+def test_a_rule_of_output_for_another_machine(rules: str, found: bool, tmp_path: Path) -> None:
+    """OUTPUT sees packets that the host itself sends (iptables(8))."""
+    assert ("input-not-forward" in lint(tmp_path, rules)) is found
+
+
+@pytest.mark.parametrize(
+    ("own", "network", "found"),
+    [
+        ("192.168.9.1", "-m iprange --dst-range 192.168.20.1-192.168.40.254", True),
+        ("192.168.9.1", "-d 192.168.20.0/24", True),
+        ("192.168.20.1", "-d 192.168.20.0/24", False),
+        ("192.168.9.1", "-d 224.0.0.0/8", False),
+    ],
+)
+def test_a_rule_of_input_for_other_networks(own: str, network: str, found: bool, tmp_path: Path) -> None:
+    rules = f"-A INPUT -d {own}/32 -p udp --dport 1194 -j ACCEPT\n-A INPUT -i eth1 {network} -j REJECT\n"
+    assert ("input-not-forward" in lint(tmp_path, rules)) is found
+
+
+REFUSED = "putty says: Network error: Connection refused\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (REFUSED + "-P INPUT DROP\n-A INPUT -p tcp --dport 2200 -j ACCEPT\n", True),
+        ("It times out.\n-P INPUT DROP\n-A INPUT -p tcp --dport 2200 -j ACCEPT\n", False),
+        (REFUSED + "-P INPUT ACCEPT\n-A INPUT -p tcp --dport 2200 -j REJECT\n", False),
+        (REFUSED + "-A FORWARD -i eth0 -j DROP\n", False),  # INPUT is not shown
+        (REFUSED + "table inet f {\n\tchain in {\n\t\ttype filter hook input priority 0; policy accept;\n"
+         "\t\ttcp dport 2200 reject\n\t}\n}\n", False),
+    ],
+)  # fmt: skip
+def test_a_connection_that_no_rule_refuses(text: str, found: bool, tmp_path: Path) -> None:
+    """A client that gets no answer to a SYN times out; a RST of the kernel is "connection refused" (tcp(7))."""
+    assert ("refused-elsewhere" in lint(tmp_path, text)) is found
+
+
+SCRIPT = """\
+#!/bin/sh
+WAN_IF="eth0"
+LAN_NET="192.168.7.0/24"
+iptables -t nat -A POSTROUTING -s $LAN_NET -o ${name} -j MASQUERADE
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "found"),
+    [
+        ("WAN_FI", "", True),
+        ("WAN_IF", "", False),
+        ("UPLINK", "", False),  # set elsewhere
+        ("WAN_FI", "read WAN_FI\n", False),
+        ("WAN_FI", "echo $WAN_IF\n", False),
+    ],
+)
+def test_a_variable_that_is_misspelt(name: str, extra: str, found: bool, tmp_path: Path) -> None:
+    text = SCRIPT.format(name=name)
+    assert ("misspelt-variable" in lint(tmp_path, text.replace("iptables", f"{extra}iptables", 1))) is found
+
+
+@pytest.mark.parametrize(("name", "found"), [("all", True), ("any", True), ("lo", False)])
+def test_an_interface_that_is_called_all(name: str, found: bool, tmp_path: Path) -> None:
+    text = f"-P OUTPUT DROP\n-A OUTPUT -o {name} -j ACCEPT\n"
+    assert ("misspelt-interface" in lint(tmp_path, text)) is found
+    if found:
+        status = "Status: active\n\nTo Action From\n-- ------ ----\nAnywhere  ALLOW OUT  Anywhere on all\n"
+        assert "ufw allow out to any" in str(lint(tmp_path, status)["misspelt-interface"])
+
+
+LISTED = """\
+Chain INPUT (policy ACCEPT)
+target     prot opt source               destination
+ACCEPT     all  --  anywhere             anywhere
+{established}ACCEPT     tcp  --  anywhere             anywhere            tcp dpt:ftp
+{last}
+"""
+DROP = "DROP       all  --  anywhere             anywhere"
+ESTABLISHED = "ACCEPT     all  --  anywhere             anywhere            state RELATED,ESTABLISHED\n"
+PASSIVE = "ACCEPT     tcp  --  anywhere             anywhere            tcp dpts:50000:51000{state}\n"
+
+
+@pytest.mark.parametrize(("established", "found"), [("", True), (ESTABLISHED, False)])
+def test_replies_that_a_listing_without_interfaces_drops(
+    established: str, found: bool, tmp_path: Path
+) -> None:
+    """The first rule is usually for lo, and the last one for all interfaces."""
+    text = LISTED.format(established=established, last=DROP)
+    assert ("input-drops-replies" in lint(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize(("state", "found"), [("", False), (" state RELATED,ESTABLISHED", True)])
+def test_passive_ports_of_ftp_in_a_listing_without_interfaces(
+    state: str, found: bool, tmp_path: Path
+) -> None:
+    passive = PASSIVE.format(state=state)
+    text = LISTED.format(established=ESTABLISHED + passive, last=DROP)
+    assert ("ftp-without-helper" in lint(tmp_path, text)) is found
+
+
+def test_a_redacted_port_that_leads_to_loopback(tmp_path: Path) -> None:
+    """A packet from outside for 127.0.0.1 is dropped as martian, whatever its port was (route_localnet, ip-sysctl)."""
+    text = """\
+# iptables -t nat -L -n -v
+Chain PREROUTING (policy ACCEPT 2 packets, 714 bytes)
+ pkts bytes target prot opt in out source   destination
+    0     0 DNAT   tcp  --  eth0 any anywhere anywhere    tcp dpt:22*** to:127.0.0.1:22
+    0     0 DNAT   udp  --  eth0 any anywhere anywhere    udp dpt:22*** to:127.0.0.1:22
+"""
+    found = lint(tmp_path, text)["dnat-to-loopback"]
+    assert found.shown is not None
+    assert found.shown.verdict == "DROP"
