@@ -340,19 +340,6 @@ def test_lenient_skips_what_is_no_line() -> None:
         loads(table("-A INPUT --nonsense"), lenient=True)
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-@pytest.mark.parametrize("text", ["*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", "*filter\n-A INPUT -j\nCOMMIT\n"])
-def test_the_garbage_collector_is_as_before(text: str, enabled: bool) -> None:
-    was_on = gc.isenabled()
-    try:
-        gc.enable() if enabled else gc.disable()
-        with contextlib.suppress(DumpErrors, DumpSyntaxError):
-            loads(text)
-        assert gc.isenabled() == enabled
-    finally:
-        gc.enable() if was_on else gc.disable()
-
-
 def test_load(tmp_path: Path) -> None:
     file = tmp_path / "dump"
     file.write_text(table('-A INPUT -m comment --comment "é"'))
