@@ -22,7 +22,7 @@ from iptsim.languages import Message, message, message_sentence, message_sentenc
 from iptsim.netfilter.hooks import NAT_SIDE
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.owners.docker import forwards_port, network_name
+from iptsim.owners.docker import INGRESS, forwards_port, network_name
 from iptsim.packet import is_icmp_error
 from iptsim.question.model import Question
 
@@ -153,6 +153,16 @@ def _link(case: Case) -> tuple[ReasonCode, Message]:
 
 def _published_direct(case: Case) -> tuple[ReasonCode, Message]:
     target = case.name(case.seen.dst)
+    rule = case.step.rule if case.step is not None else None
+    if rule is not None and rule.chain == INGRESS:
+        return (
+            ReasonCode.PUBLISHED_PORT,
+            message(
+                "A service of the swarm publishes {what}; its rule accepts all forwarded packets to that port, not "
+                "only those to the routing mesh.",
+                what=port_text(case.seen),
+            ),
+        )
     return (
         ReasonCode.PUBLISHED_PORT,
         message(

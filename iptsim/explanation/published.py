@@ -10,9 +10,9 @@ from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.translation import has_undecided_source
-from iptsim.languages import Message, Text, message, message_joined, message_sentences
+from iptsim.languages import Message, Text, message, message_if, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
-from iptsim.owners.docker import docker_role
+from iptsim.owners.docker import INGRESS, docker_role
 from iptsim.owners.maker import Role
 from iptsim.owners.rule_owners import authorship
 from iptsim.packet import Packet
@@ -34,7 +34,11 @@ def _forward_text(case: Case, rule: Rule, role: Role) -> Message:
     packet = delivered.packet
     place = destination_text(packet)
     name = role.container if role.container != address_text(packet.family, packet.dst) else ""
-    text = message(
+    mesh = rule.chain == INGRESS
+    text = message_if(
+        mesh,
+        "A service of the swarm publishes port {port}: {rule} forwards it to the routing mesh, {place}, which passes "
+        "it to a task of the service, on this node or on another one.",
         "Port {port} of the host is published: {rule} forwards it to {place}.",
         port=role.host_port, rule=place_of(rule), place=f"{name} {place}".lstrip(),
     )  # fmt: skip
@@ -46,7 +50,13 @@ def _forward_text(case: Case, rule: Rule, role: Role) -> Message:
                 rules=_input_rules(case),
             ),
         )
-    return message_sentences(text, _missed_by_port(case), _client_text(case, name, packet))
+    client = _client_of_task() if mesh else _client_text(case, name, packet)
+    return message_sentences(text, _missed_by_port(case), client)
+
+
+def _client_of_task() -> Message:
+    """Return which client address a task sees: IPVS replaces it (configureFWMark in libnetwork/service_linux.go)."""
+    return message("The task sees an address of the mesh as its client.")
 
 
 def _client_text(case: Case, name: str, packet: Packet) -> Text:

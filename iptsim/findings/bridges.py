@@ -9,11 +9,9 @@ from iptsim.dump.rule import Rule
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, place
+from iptsim.host.docker_defaults import GATEWAY_BRIDGE
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, message_many
-
-#: Swarm lets no tasks talk to each other there.
-_SWARM_BRIDGE = "docker_gwbridge"
 
 
 def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
@@ -70,7 +68,7 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
         return
     for family in scene.families:
         name = BRIDGE_NF[family]
-        bridges = {network.bridge for network in scene.docker_networks()} - {_SWARM_BRIDGE}
+        bridges = {network.bridge for network in scene.docker_networks()} - {GATEWAY_BRIDGE}
         rules = [
             rule
             for rule in scene.table(family, "filter").rules()

@@ -21,6 +21,7 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.variants import without_rules
 from iptsim.host import fib
 from iptsim.host.containers import Network
+from iptsim.host.docker_defaults import GATEWAY_BRIDGE
 from iptsim.languages import message, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.protocols import PORT_PROTOCOLS, protocol_name
@@ -264,7 +265,7 @@ def ingress_missing(scene: Scene) -> Iterator[Finding]:
     rules = [
         rule
         for rule in scene.rules(4, "filter", "FORWARD")
-        if _GATEWAY in (rule.parameters.in_interface, rule.parameters.out_interface)
+        if GATEWAY_BRIDGE in (rule.parameters.in_interface, rule.parameters.out_interface)
     ]
     if not rules or any("DOCKER-INGRESS" in table.chains for table in tables):
         return
@@ -292,10 +293,6 @@ def ingress_missing(scene: Scene) -> Iterator[Finding]:
         None,
         4,
     )
-
-
-#: The bridge by which a node's swarm services reach other networks.
-_GATEWAY = "docker_gwbridge"
 
 
 def ingress_gone(scene: Scene) -> Iterator[Finding]:

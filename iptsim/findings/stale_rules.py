@@ -10,6 +10,8 @@ from iptsim.dump.tool import tool_of
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Scene
+from iptsim.host.containers import Network
+from iptsim.host.docker_defaults import GATEWAY_BRIDGE, MESH
 from iptsim.languages import message, message_many
 from iptsim.owners.docker import docker_role
 
@@ -18,16 +20,24 @@ def stale(scene: Scene) -> Iterator[Finding]:
     """Find Docker's rules for addresses that no running container has."""
     if not scene.knows_containers:
         return
+    networks = [
+        network for network in scene.docker_networks() if network.id and not _hides_mesh(scene, network)
+    ]
     for family in scene.families:
         gone: dict[int, list[Rule]] = {}
         for table in ("raw", "nat", "filter"):
             for rule in scene.table(family, table).rules():
                 for address in _container_addresses(rule):
-                    inside = any(one.id and one.covers(family, address) for one in scene.docker_networks())
+                    inside = any(one.covers(family, address) for one in networks)
                     if inside and scene.host.owner_of(family, address) is None:
                         gone.setdefault(address, []).append(rule)
         for address, rules in gone.items():
             yield _stale(scene, family, address_text(family, address), rules)
+
+
+def _hides_mesh(scene: Scene, network: Network) -> bool:
+    """Return whether swarm's routing mesh may have an address there that the source does not show."""
+    return network.bridge == GATEWAY_BRIDGE and MESH not in scene.host.containers
 
 
 def _container_addresses(rule: Rule) -> Iterator[int]:

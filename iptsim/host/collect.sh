@@ -201,7 +201,9 @@ options=$options'}}{{$c}}{{json $name}}:{{json $value}}{{$c = ","}}{{end}}{{end}
 docker_network='{"Name":{{json .Name}},"Id":{{json .ID}},"Driver":{{json .Driver}},"Internal":{{json .Internal}},'
 docker_network=$docker_network'"Created":{{json .Created}},"IPAM":{"Config":[{{range $i, $pool := .IPAM.Config}}'
 docker_network=$docker_network'{{if $i}},{{end}}{"Subnet":{{json $pool.Subnet}},"Gateway":{{json $pool.Gateway}}}{{end}}]},'
-docker_network=$docker_network'"Options":{ '$options'}}'
+docker_network=$docker_network'"Containers":{ {{$c := ""}}{{range $id, $one := .Containers}}{{$c}}{{$c = ","}}{{json $id}}:'
+docker_network=$docker_network'{"Name":{{json $one.Name}},"MacAddress":{{json $one.MacAddress}},"IPv4Address":'
+docker_network=$docker_network'{{json $one.IPv4Address}},"IPv6Address":{{json $one.IPv6Address}}}{{end}}},"Options":{ '$options'}}'
 # Podman prints a subnet as text, but outside its network, JSON has no text for it.
 podman_network='{"name":{{json .Name}},"id":{{json .ID}},"driver":{{json .Driver}},'
 podman_network=$podman_network'"network_interface":{{json .NetworkInterface}},"internal":{{json .Internal}},'

@@ -16,6 +16,10 @@ from iptsim.host.namespace import prefix_mask
 DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
 #: The table of nftables that dockerd writes, in either address family.
 NFT_TABLE = "docker-bridges"
+#: The bridge by which the containers on overlay networks reach other networks; they do not reach each other there.
+GATEWAY_BRIDGE = "docker_gwbridge"
+#: The namespace of swarm's routing mesh, a member of that bridge.
+MESH = "ingress-sbox"
 #: Names that only Docker gives to bridges.
 OWN_BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}")
 #: (prefix, length of a network's subnet) of each pool, in the order in which dockerd uses them.

@@ -222,13 +222,17 @@ def add_members(containers: dict[str, Container], network: NetworkEntry) -> None
     """Add the members of a network that `docker inspect` does not list.
 
     Swarm puts containers on docker_gwbridge without listing that network there, and its ingress router is a
-    namespace of the engine itself (`ingress-sbox`).
+    namespace of the engine itself (`ingress-sbox`). Both have their default route there, as overlay networks have no
+    gateway. The load balancers of overlay networks (`lb-NETWORK`) reach nothing else and are left out.
 
     Raises:
         ValueError: an address is invalid.
     """
     by_id = {container.id: container for container in containers.values()}
+    gateways = [pool.gateway for pool in network.ipam.config if pool.gateway and network.driver == "bridge"]
     for key, member in network.members.items():
+        if key.startswith("lb-"):
+            continue
         container = by_id.get(key)
         if container is None:
             name = key if key.endswith("-sbox") else member.name or key[:12]
@@ -239,8 +243,10 @@ def add_members(containers: dict[str, Container], network: NetworkEntry) -> None
             entry = EndpointEntry(
                 IPAddress=first,
                 IPPrefixLen=int(length or 0),
+                Gateway=next((one for one in gateways if first and ":" not in one), ""),
                 GlobalIPv6Address=first6,
                 GlobalIPv6PrefixLen=int(length6 or 0),
+                IPv6Gateway=next((one for one in gateways if first6 and ":" in one), ""),
                 MacAddress=member.mac,
                 NetworkID=network.id,
             )

@@ -17,7 +17,7 @@ from iptsim.dump.rule import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network as Prefix
 from iptsim.host.containers import Container
-from iptsim.host.docker_defaults import DEFAULT_BRIDGE
+from iptsim.host.docker_defaults import DEFAULT_BRIDGE, GATEWAY_BRIDGE, MESH
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Identity, Maker, Role, Scope
@@ -96,7 +96,8 @@ def network_name(host: Host | None, bridge: str) -> str:
     return found.name if found is not None and not found.is_default_bridge else bridge
 
 
-_INGRESS = "DOCKER-INGRESS"
+#: The chain with the published ports of swarm services.
+INGRESS = "DOCKER-INGRESS"
 _JUMPS = {
     "DOCKER-USER": message("evaluates the user's own rules in DOCKER-USER first"),
     "DOCKER-FORWARD": message("leads to Docker's rules for forwarded packets"),
@@ -179,11 +180,22 @@ class _Reader:
             network=found.name if found is not None else self.bridge or network,
             container=container,
             port=port,
-            setting=self.template.setting_on(default=default),
+            setting="" if self._is_of_mesh() else self.template.setting_on(default=default),
             link=link,
             shown=self.network,
             host_port=host_port,
         )
+
+    def _mesh(self) -> dict[str, str]:
+        """Return the network and the name of swarm's routing mesh, if the host shows it."""
+        known = self.host is not None and MESH in self.host.containers
+        return {"network": GATEWAY_BRIDGE, "container": MESH} if known else {}
+
+    def _is_of_mesh(self) -> bool:
+        """Return whether a rule that Docker else writes for userland-proxy=false is one for the mesh of swarm."""
+        daemon = self.host.daemon if self.host is not None else None
+        own = self.bridge == GATEWAY_BRIDGE and self.template.role == "host-masquerade"
+        return own and daemon is not None and daemon.userland_proxy is not False
 
     def plumbing(self) -> Role:
         """Read a jump between Docker's chains, or the end of one."""
@@ -199,7 +211,7 @@ class _Reader:
             return self.role(_JUMPS.get(chain) or message("leads to {chain}", chain=chain))
         if self.rule.chain == "DOCKER-USER":
             return self.role(message("the end of the user's own rules; Docker's rules follow"))
-        if self.rule.chain == _INGRESS:
+        if self.rule.chain == INGRESS:
             return self.role(message("the end of swarm's published ports"))
         return self.role(message("no isolation rule matched"))
 
@@ -215,9 +227,10 @@ class _Reader:
 
     def replies(self) -> Role:
         """Read the ACCEPT of established connections."""
-        if self.rule.chain == _INGRESS:
+        if self.rule.chain == INGRESS:
             port = _port(self.rule, "source_port")
-            return self.role(message("allows replies of the swarm service on {port}", port=port), port=port)
+            why = message("allows replies of the swarm service on {port}", port=port)
+            return self.role(why, **self._mesh(), port=port)
         if nft_templates.chain_of(self.rule.chain)[0] == "filter-forward-out":
             return self.role(message("allows replies from {network}", network=self.network))
         if self.rule.parameters.out_interface is None and self.network and self.rule.table == "filter":
@@ -251,10 +264,9 @@ class _Reader:
         """Read the ACCEPT of a published port."""
         container = self._container(self.rule.parameters.destination)
         port = _port(self.rule, "destination_port")
-        if self.rule.chain == _INGRESS:
-            return self.role(
-                message("allows packets to {port}: a swarm service publishes it", port=port), port=port
-            )
+        if self.rule.chain == INGRESS:
+            why = message("allows packets to {port}: a swarm service publishes it", port=port)
+            return self.role(why, **self._mesh(), port=port)
         why = message(
             "allows external packets to {container} on {port}: a published port",
             container=container,
@@ -270,12 +282,12 @@ class _Reader:
             why = message("forwards {outside} of the host: a published port", outside=outside)
             return self.role(why, host_port=outside)
         container, network = self._place(6 if target.family == 6 else 4, target.addresses[0])
-        if self.rule.chain == _INGRESS:
+        if self.rule.chain == INGRESS:
             why = message(
                 "forwards {outside} of the host to swarm's routing mesh: a service publishes it",
                 outside=outside,
             )
-            return self.role(why, network=network, container=container, host_port=outside)
+            return self.role(why, **self._mesh(), port=outside, host_port=outside)
         inside = (
             f"{target.ports[0]}/{protocol_name(self.rule.parameters.protocol or 6)}" if target.ports else ""
         )

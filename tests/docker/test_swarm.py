@@ -6,8 +6,13 @@ swarm-portmap.md); those of 20.10 differ as its libnetwork/service_linux.go does
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
+import iptsim
 from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.addressing import subnet_of
 from iptsim.docker.model.settings import DockerHost, DockerNetwork, Ingress
@@ -110,3 +115,39 @@ def test_what_its_rules_are_for() -> None:
         NAT[9]: "forwards 8080/tcp of the host to swarm's routing mesh: a service publishes it",
         NAT[10]: "the end of swarm's published ports",
     }
+
+
+NODE = Path(__file__).parents[2] / "fixtures" / "captures" / "docker-28.5" / "swarm"
+
+
+def test_a_port_of_a_service_on_a_real_node() -> None:
+    """As on a node with dockerd 28.5.2: the reply leaves the mesh by docker_gwbridge."""
+    answer = iptsim.explain(NODE, "internet", "host:8080")
+    assert str(answer.verdict) == "ACCEPT"
+    assert "to the routing mesh, ingress-sbox 172.18.0.2:8080" in str(answer.reason.text)
+    assert "sees an address of the mesh" in str(answer.reason.text)
+    # the rule has no destination
+    aside = iptsim.explain(NODE, "internet", "10.0.0.9:8080")
+    assert "accepts all forwarded packets to that port" in str(aside.reason.text)
+
+
+def test_load_balancers_of_overlay_networks_are_no_endpoints() -> None:
+    host = iptsim.load_host(NODE)
+    assert {name.split(".")[0] for name in host.containers} == {
+        "att",
+        "client",
+        "h",
+        "ingress-sbox",
+        "other",
+        "s",
+    }
+
+
+def test_the_mesh_is_not_gone_where_it_is_not_shown(tmp_path: Path) -> None:
+    """Older captures do not list the members of networks."""
+    node = shutil.copytree(NODE, tmp_path / "node")
+    networks = json.loads((node / "docker-network-inspect.json").read_text())
+    for network in networks:
+        del network["Containers"]
+    (node / "docker-network-inspect.json").write_text(json.dumps(networks))
+    assert [finding.code for finding in iptsim.lint(node)] == []

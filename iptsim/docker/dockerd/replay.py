@@ -17,6 +17,7 @@ from iptsim.docker.dockerd.templates import Layout, RuleTemplate
 from iptsim.docker.dockerd.written_rules import Origin, WrittenRule, WrittenRules
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Ingress, Publication
 from iptsim.host.containers import Endpoint, Link
+from iptsim.host.docker_defaults import MESH
 from iptsim.protocols import protocol_name
 
 _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
@@ -118,12 +119,18 @@ class _Replay:
 
     def _publish_services(self, ingress: Ingress) -> None:
         """Open the ports that services of the swarm publish on this node."""
-        self._apply(self.layout.ingress, self.met, {"bridge": ingress.bridge}, Origin())
+        self._apply(self.layout.ingress, self.met, {"bridge": ingress.bridge}, Origin(network=ingress.bridge))
         self._apply(self.layout.settled, self.met, {}, Origin())
+        mesh = self.docker.container(MESH)
         for number, port in ingress.ports:
             proto = protocol_name(number)
+            origin = Origin(
+                network=ingress.bridge if mesh is not None else "",
+                container=MESH if mesh is not None else "",
+                port=f"{port}/{proto}",
+            )
             values = {"proto": proto, "host_port": str(port), "target": f"{ingress.address}:{port}"}
-            self._apply(self.layout.ingress_port, self.met, values, Origin(port=f"{port}/{proto}"))
+            self._apply(self.layout.ingress_port, self.met, values, origin)
 
     def _opens_at(self, container: DockerContainer, order: list[tuple[str, str]]) -> Endpoint | None:
         """Return the endpoint that opens the ports of the family when the container joins its network.

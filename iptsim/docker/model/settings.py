@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from iptsim.addresses import FAMILIES, Family, ip_address, parse_address
 from iptsim.host.containers import Endpoint, ExposedPort, Link, PublishedPort, Subnet
+from iptsim.host.docker_defaults import GATEWAY_BRIDGE
 from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.frozen import Frozen
@@ -153,7 +154,7 @@ class Ingress(Frozen):
         ports: (protocol's number, port) that services publish, in the order in which they reached the node.
     """
 
-    bridge: InterfaceName = "docker_gwbridge"
+    bridge: InterfaceName = GATEWAY_BRIDGE
     address: HostAddress
     ports: tuple[tuple[int, Annotated[int, Field(ge=1, le=65535)]], ...] = ()
 
