@@ -127,9 +127,8 @@ def proxied(case: Case) -> Reason:
             container=container, source=source,
         ),
     )  # fmt: skip
-    daemon = case.host.daemon
-    is_known = daemon is not None and "userland_proxy" in daemon.sources
-    if case.host.inferred and not is_known:
+    pasted = case.host.pasted
+    if case.host.inferred and not (pasted is not None and pasted.shows_proxies):
         text = message_sentences(
             text,
             message(

@@ -12,6 +12,7 @@ from iptsim.explanation.pasted import icmp_meaning
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
+from iptsim.findings.connection_errors import meaning_of_error
 from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause, Finding, takes_port
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
@@ -99,7 +100,7 @@ def _of_packets(scene: Scene) -> Cause | None:
         if open_ is None and pasted is not None:
             open_ = _not_blocked(shown, fields, pasted)
             open_ = open_ and open_._replace(
-                logger=logger, allowed=open_.allowed or _between_containers(scene, shown)
+                logger=logger, allowed=_between_containers(scene, shown) or open_.allowed
             )
     if (failed := _failed_commands(scene)) and (open_ is None or not open_.alone):
         return Cause(None, allowed=failed)
@@ -207,12 +208,19 @@ def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> 
         return Cause(shown, allowed=_only_logged(logged), alone=True)
     if fields not in pasted.tried and (logged is None or not _BLOCKED.search(logged.prefix)):
         return None
+    error = next((kind for tried, kind in pasted.errors if tried == fields), "")
+    says = meaning_of_error(error, shown)
     if shown.verdict == "DEPENDS":
-        return Cause(shown)
+        return Cause(shown, allowed=says)
     if not pasted.with_rules:
-        return None
+        return Cause(shown, allowed=says) if says else None
     if logged is None:
-        return Cause(shown, allowed=message("The rules that are shown allow the connection that failed."))
+        return Cause(
+            shown,
+            allowed=message_sentences(
+                message("The rules that are shown allow the connection that failed."), says
+            ),
+        )
     reply = {"SYN", "ACK"} <= {*logged.flags}
     return Cause(
         shown,

@@ -1,4 +1,4 @@
-"""Errors of Docker and Podman in a pasted text that no rule causes: ports and subnets that are taken."""
+"""Errors of Docker and Podman in a pasted text: ports and subnets that are taken, name servers that do not answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import EngineError, Pasted
-from iptsim.languages import Message, message, message_joined
+from iptsim.languages import Message, message, message_joined, message_sentences
 
 
 def found(scene: Scene) -> Iterator[Finding]:
@@ -27,7 +27,13 @@ def found(scene: Scene) -> Iterator[Finding]:
 
 
 def title_of_error(one: EngineError) -> Message:
-    """Return why the container or the network could not be created, in one sentence."""
+    """Return what is wrong, in one sentence."""
+    if one.kind == "name-server-silent":
+        return message("The name server {server} does not answer Docker's resolver.", server=one.server)
+    if one.kind == "name-server-refuses":
+        return message(
+            "The name server {server} refuses the queries of Docker's resolver.", server=one.server
+        )
     if one.kind == "port-taken":
         return message(
             "Another program or container already listens on port {port} of the host.", port=one.port
@@ -40,6 +46,18 @@ def title_of_error(one: EngineError) -> Message:
 
 
 def _cause(one: EngineError, pasted: Pasted) -> Message:
+    if one.server:
+        return message_sentences(
+            message("The query or its reply is lost: a rule drops it, or no route leads back.")
+            if one.kind == "name-server-silent"
+            else message("Nothing listens there on port 53, or a rule rejects it."),
+            message(
+                "Docker's resolver at 127.0.0.11 sends queries on from the network of the container, here with the"
+                " address {sender}. So they are forwarded, and masqueraded, unlike queries of the host itself; those to"
+                " an address of the host pass INPUT.",
+                sender=one.sender,
+            ),
+        )
     if one.kind == "port-taken":
         names = [known.name for known in pasted.published if known.port == one.port]
         if names:
@@ -69,6 +87,12 @@ def _cause(one: EngineError, pasted: Pasted) -> Message:
 
 
 def _remedy(one: EngineError) -> Message:
+    if one.server:
+        return message(
+            "To see it: docker exec CONTAINER nslookup example.com {server}, and the same on the host. If only the host"
+            ' gets answers, accept the query in the rules; else choose another server: --dns, or "dns" in daemon.json.',
+            server=one.server,
+        )
     if one.kind == "port-taken":
         return message(
             "See which one it is: docker ps --filter publish={port}; ss -ltnup 'sport = :{port}'. Stop it, or publish"

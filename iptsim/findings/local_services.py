@@ -8,7 +8,7 @@ from iptsim.findings.beside_host import DRIVERS
 from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container, PublishedPort
-from iptsim.host.pasted import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
+from iptsim.host.pasted_services import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.protocols import protocol_name
 

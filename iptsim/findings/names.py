@@ -8,7 +8,7 @@ from typing import NamedTuple
 from iptsim.findings.finding import SHOWN, Evidence, Finding
 from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container
-from iptsim.host.pasted import UnresolvedName
+from iptsim.host.pasted_services import UnresolvedName
 from iptsim.languages import Message, message, message_joined
 from iptsim.question.places import called, is_named, why_unresolved
 

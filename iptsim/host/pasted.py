@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from iptsim.addresses import Family
+from iptsim.host.pasted_services import (
+    ListedPort,
+    LoopbackListener,
+    OwnLoopback,
+    StoppedContainer,
+    UnpublishedPort,
+    UnresolvedName,
+)
 from iptsim.languages import Text, message_if
 
 #: The forms of texts that list routes.
@@ -143,102 +151,8 @@ class QuotedCommand(NamedTuple):
     mended: str
 
 
-class OwnLoopback(NamedTuple):
-    """A container that connects to localhost, according to a pasted text: to itself.
-
-    Attributes:
-        line: the number of the line that shows it; 0 if unknown.
-        text: that line, or the setting.
-        container: its name; "" if unknown.
-        service: the other container that has a service on this port; "" if unknown.
-        sure: a container makes the connection; otherwise it probably does.
-        inside: the port on which that service listens in its own container.
-    """
-
-    line: int
-    text: str
-    container: str
-    port: int
-    service: str = ""
-    sure: bool = True
-    inside: int = 0
-
-
-class UnresolvedName(NamedTuple):
-    """A host name that could not be resolved, according to a pasted text.
-
-    Attributes:
-        line: the number of the line that shows it.
-        text: that line.
-        asker: the name or ID of the container that asked; "" if unknown.
-    """
-
-    line: int
-    text: str
-    name: str
-    asker: str
-
-
-class LoopbackListener(NamedTuple):
-    """A port on which a program listens on 127.0.0.1 only, according to a pasted text.
-
-    Attributes:
-        line: the number of the line that shows it.
-        text: that line.
-        program: its name; "" if unknown.
-        said: the program itself prints it, or its settings or arguments say so.
-    """
-
-    line: int
-    text: str
-    proto: str
-    port: int
-    program: str = ""
-    said: bool = False
-
-
-class ListedPort(NamedTuple):
-    """A port of the host that a container in a list or a command publishes, except on its loopback.
-
-    Attributes:
-        name: the container.
-        port: the port of the host.
-        proto: "tcp" or "udp".
-        inside: the port of the container.
-    """
-
-    name: str
-    port: int
-    proto: str
-    inside: int
-
-
-class UnpublishedPort(NamedTuple):
-    """A port to which a connection to the host failed: a container has it, but none publishes it.
-
-    Attributes:
-        line: the number of the line that shows the failure.
-        name: the container.
-    """
-
-    line: int
-    name: str
-    port: int
-    proto: str
-
-
-class StoppedContainer(NamedTuple):
-    """A container that does not run, and to whose port a connection failed, according to a pasted text.
-
-    Attributes:
-        line: the number of the line that shows the failure.
-        status: as listed: "Exit 1", "Exited (137) 2 hours ago".
-    """
-
-    line: int
-    name: str
-    status: str
-    port: int
+#: The name of the form of a list of processes of docker-proxy.
+PROXIES = "docker-proxy processes"
 
 
 class EngineError(NamedTuple):
@@ -247,14 +161,19 @@ class EngineError(NamedTuple):
     Attributes:
         line: the number of the line that shows it.
         text: that line.
-        kind: the code of the finding: "port-taken", "privileged-port", "address-pool-full", "subnet-taken".
+        kind: the code of the finding: "port-taken", "privileged-port", "address-pool-full", "subnet-taken",
+            "name-server-silent", "name-server-refuses".
         port: the port of the host; 0 if it is not about one.
+        sender / server: the address from which Docker's resolver asked a name server, and that of the server; "" for
+            other errors.
     """
 
     line: int
     text: str
     kind: str
     port: int = 0
+    sender: str = ""
+    server: str = ""
 
 
 class ToolError(NamedTuple):
@@ -383,6 +302,7 @@ class Pasted:
         failed: commands that a log says have failed.
         searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
         tried: those of the packets asked about that began a connection which failed.
+        errors: how such a connection failed, where that is shown: "refused", "timeout", "unreachable".
         reloads: the commands that replaced or removed all rules, and after which Docker was not restarted.
         cut_off: a dump in it is cut off, so rules or tables are missing.
         published: ports of the host that listed containers publish.
@@ -422,6 +342,7 @@ class Pasted:
     failed: tuple[FailedCommand, ...] = ()
     searched: frozenset[str] = frozenset()
     tried: tuple[dict[str, Any], ...] = ()
+    errors: tuple[tuple[dict[str, Any], str], ...] = ()
     reloads: tuple[Reload, ...] = ()
     cut_off: bool = False
     published: tuple[ListedPort, ...] = ()
@@ -448,6 +369,11 @@ class Pasted:
     before: Before | None = None
     variables: tuple[MisspeltVariable, ...] = ()
     says_refused: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def shows_proxies(self) -> bool:
+        """Whether it shows processes of docker-proxy."""
+        return any(one.form == PROXIES for one in self.segments)
 
     def shows_routes(self, family: Family) -> bool:
         """Return whether it lists routes of a family; those of a host whose text lists none are inferred."""

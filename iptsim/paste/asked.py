@@ -13,7 +13,7 @@ from iptsim.host.containers import Subnet
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DOCKER0
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
-from iptsim.host.pasted import OwnLoopback, UnresolvedName
+from iptsim.host.pasted_services import OwnLoopback, UnresolvedName
 from iptsim.languages import message
 from iptsim.paste.addresses import is_localhost
 from iptsim.paste.forms.complaints import is_name
@@ -31,8 +31,11 @@ _NEAR = 256
 
 def asked(
     reading: Reading, host: Host, listed: Sequence[Listed], *, failed: bool
-) -> Iterable[dict[str, Any]]:
-    """Return the packets that a text describes: those of failed connections, if their ends are known; or all others."""
+) -> Iterable[tuple[dict[str, Any], str]]:
+    """Yield the packets that a text describes: those of failed connections, if their ends are known; or all others.
+
+    Each comes with the error of the connection, "" if it is not shown.
+    """
     for ask in reading.asks(failed=failed):
         to, sender = ask.fields["to"], {}
         if ask.container is not None:
@@ -44,10 +47,10 @@ def asked(
             continue  # a word of a sentence
         if "proto" not in ask.fields:
             if (service := _only_service(host, to, listed)) is not None:
-                yield {**ask.fields, **sender, **service}
+                yield {**ask.fields, **sender, **service}, ask.error
             continue
         if not failed or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
-            yield {**ask.fields, **sender}
+            yield {**ask.fields, **sender}, ask.error
 
 
 def _only_service(host: Host, name: str, listed: Iterable[Listed]) -> dict[str, Any] | None:

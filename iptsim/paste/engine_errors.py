@@ -1,4 +1,4 @@
-"""Errors of Docker and Podman in a pasted text that no rule causes: ports and subnets that are taken."""
+"""Errors of Docker and Podman in a pasted text: ports and subnets that are taken, name servers that do not answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from iptsim.host.pasted import EngineError
 from iptsim.paste.lines import Line
 
+_QUERY = r"\bread udp (?P<sender>[\d.]+):\d+->(?P<server>[\d.]+):53: (?:read: )?"
 #: The kinds of errors, with the words of the engines (libnetwork/portmapper, portallocator, ipamutils; rootlessport).
 _ERRORS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
@@ -37,12 +38,15 @@ _ERRORS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "subnet-taken",
         re.compile(r"Pool overlaps with other one on this address space|networks have overlapping IPv[46]"),
     ),
+    # the resolver of containers on their own networks (libnetwork/resolver.go)
+    ("name-server-silent", re.compile(r"\[resolver\] .{0,300}?" + _QUERY + r"i/o timeout")),
+    ("name-server-refuses", re.compile(r"\[resolver\] .{0,300}?" + _QUERY + r"connection refused")),
 )
 #: dockerd before 1.9 logged each subnet that it could not use for its bridge (daemon/networkdriver/network.go).
 _UNUSABLE = re.compile(r"(?<!\S)\d{1,3}(?:\.\d{1,3}){3}/\d+ requested network overlaps with existing network")
 #: With fewer such lines, the next subnet may have been free.
 _SEVERAL = 3
-_HINT = re.compile(r"already|privileged|denied|address|overlap")
+_HINT = re.compile(r"already|privileged|denied|address|overlap|\[resolver\]")
 #: At most this many are kept.
 _MOST = 5
 
@@ -64,7 +68,10 @@ def engine_errors(lines: Iterable[Line]) -> Iterator[EngineError]:
             given = error.groupdict()
             port = int(given.get("port") or given.get("other") or 0)
             if port < 65536:
-                found.setdefault((kind, port), EngineError(line.number, text.strip()[:300], kind, port))
+                ends = given.get("sender") or "", given.get("server") or ""
+                found.setdefault(
+                    (kind, port), EngineError(line.number, text.strip()[:300], kind, port, *ends)
+                )
             break
     if len(unusable) >= _SEVERAL:
         first, kind = unusable[0], "address-pool-full"

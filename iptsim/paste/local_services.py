@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from iptsim.host.pasted import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
+from iptsim.host.pasted_services import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
 from iptsim.paste.addresses import is_localhost
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Listed

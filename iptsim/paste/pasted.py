@@ -11,7 +11,8 @@ from iptsim.dump.header import printed_backend
 from iptsim.dump.options import command_letter
 from iptsim.extensions.options import quote
 from iptsim.host.model import Host
-from iptsim.host.pasted import EngineError, FailedCommand, ListedPort, LoggedLine, Pasted, RefusedCommand
+from iptsim.host.pasted import EngineError, FailedCommand, LoggedLine, Pasted, RefusedCommand
+from iptsim.host.pasted_services import ListedPort
 from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.forms.firewall_cmd import full_zones, policies, rules_of_zones
 from iptsim.paste.kernel_version import kernel_version
@@ -85,9 +86,10 @@ def pasted(
     clients = list(reading.asks(failed=True))
     loopbacks = tuple(own_loopbacks(clients, lines, services, listed))
     unresolved = tuple(one for text in texts.values() for one in unresolved_names(text))
-    connections = tuple(asked(reading, host, listed, failed=True))
+    errors_of = tuple(asked(reading, host, listed, failed=True))
+    connections = tuple(fields for fields, _ in errors_of)
     tried = (*connections, *queries(host, unresolved, listed, reading.of(Resolver)))
-    others = tuple(asked(reading, host, listed, failed=False))
+    others = tuple(fields for fields, _ in asked(reading, host, listed, failed=False))
     here = [address_text(4, address) for address in host.namespace.outer_addresses(4)]
 
     def mentions(words: re.Pattern[str]) -> bool:
@@ -106,6 +108,7 @@ def pasted(
         failed=tuple(map(_failed, reading.of(Failed))),
         searched=frozenset(piece.searched for piece in rules if piece.searched),
         tried=tried,
+        errors=tuple((fields, error) for fields, error in errors_of if error),
         reloads=tuple(reloads(lines)),
         cut_off=any(piece.cut or piece.unfinished for piece in rules),
         published=tuple(_published(listed)),

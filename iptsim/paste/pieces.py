@@ -180,11 +180,13 @@ class Ask:
         line: its line.
         container: the name or ID of the container that sends it; "" for one that is not named, None for none; or
             another machine (:data:`iptsim.paste.shells.ELSEWHERE`).
+        error: how the connection failed: "refused", "timeout", "unreachable"; "" if that is not shown.
     """
 
     fields: dict[str, Any]
     line: int
     container: str | None = None
+    error: str = ""
 
 
 class Visit(NamedTuple):

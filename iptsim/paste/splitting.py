@@ -11,7 +11,7 @@ from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.shells import container_of
 
 #: A program in a container that prints its addresses or routes.
-_SHOWS = re.compile(r"\s(?:[\"']?ip\s+(?:-\S+\s+)*[alr]|ifconfig\b|route\b|netstat\b)|[;&]\s*ip\s")
+_SHOWS = re.compile(r"\s[\"']?(?:ip\s+(?:-\S+\s+)*[alr]|ifconfig\b|route\b|netstat\b)|[;&]\s*ip\s")
 #: A sentence that names the command of which it introduces the output.
 _LISTS = r"(?:sudo\s+)?ip6?tables(?:-save\b|(?=\s[^`:]*-(?:[nvx]*[LS]|-list))\s)[^`:]{0,60}"
 _SHOWN = re.compile(rf".{{0,200}}?(?:`(?P<ticked>{_LISTS})`[^`]{{0,60}}|\b(?P<plain>{_LISTS})):\s*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iptsim.host.pasted import UnresolvedName
+from iptsim.host.pasted_services import UnresolvedName
 from iptsim.paste.lines import Line
 from iptsim.paste.prefixes import COMPOSED
 from iptsim.paste.prompts import command_of

@@ -284,10 +284,20 @@ def test_logs_of_containers_without_settings(tmp_path: Path, text: str, found: b
             "address-pool-full",
         ),
         ("Error response from daemon: Pool overlaps with other one on this address space", "subnet-taken"),
+        # up to Docker 20.10, and since 23.0
+        (
+            'msg="[resolver] read from DNS server failed, read udp 172.18.0.7:45569->10.2.0.5:53: i/o timeout"',
+            "name-server-silent",
+        ),
+        (
+            'level=error msg="[resolver] failed to query external DNS server" client-addr="udp:172.18.0.2:59011"'
+            ' dns-server="udp:10.2.0.5:53" error="read udp 172.18.0.2:3756->10.2.0.5:53: read: connection refused"',
+            "name-server-refuses",
+        ),
     ],
 )
 def test_errors_of_engines(tmp_path: Path, line: str, code: str) -> None:
-    """The messages are those of libnetwork (portallocator, ipamutils) and of rootlessport."""
+    """The messages are those of libnetwork (portallocator, ipamutils, resolver) and of rootlessport."""
     assert code in codes(tmp_path, f"It fails:\n{line}\n")
 
 

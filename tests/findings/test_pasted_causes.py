@@ -811,3 +811,24 @@ def test_a_network_without_icc_whose_rules_are_not_shown(icc: str, port_of: str)
     cause = iptsim.lint(iptsim.loads_host(text)).cause
     is_told = cause is not None and "icc is off on quiet" in str(cause.text)
     assert is_told is ((icc, port_of) == ("false", "db"))
+
+
+@pytest.mark.parametrize(
+    ("to", "error", "told"),
+    [
+        ("192.168.7.9", "Connection refused", "nothing listens"),
+        ("192.168.7.9", "Connection timed out", "a rule that the source does not show"),
+        ("192.168.7.9", "No route to host", "or that no machine has the address"),
+        # INPUT of the host, whose address it is
+        ("172.17.0.1", "No route to host", "a rule of INPUT rejected"),
+    ],
+)
+def test_the_error_of_a_connection_that_the_rules_allow(to: str, error: str, told: str) -> None:
+    """Net/ipv4/icmp.c, icmp_err_convert: which error follows from which ICMP message."""
+    text = (
+        "$ docker run -d --name api nginx\n"
+        f"$ docker exec api curl http://{to}:80\ncurl: (7) Failed to connect to {to} port 80: {error}\n"
+    )
+    cause = iptsim.lint(iptsim.loads_host(text)).cause
+    assert cause is not None
+    assert told in str(cause.text)

@@ -138,6 +138,12 @@ MEANINGS: dict[str, Message] = {
     "privileged-port": message("In a pasted text: a rootless container cannot publish a port below 1024."),
     "address-pool-full": message("Docker finds no free subnet for a network."),
     "subnet-taken": message("In a pasted text: the subnet of a new network overlaps with another one."),
+    "name-server-silent": message(
+        "In a pasted text: a name server does not answer the queries that Docker's resolver sends on."
+    ),
+    "name-server-refuses": message(
+        "In a pasted text: a name server refuses the queries that Docker's resolver sends on."
+    ),
     "internal-not-published": message(
         "The settings publish a port of a container that has only internal networks."
     ),

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 
+from iptsim.host.pasted import PROXIES
 from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Listed, Segment, Settings
+from iptsim.paste.pieces import Listed, Segment
 from iptsim.paste.prompts import Command
 
 _PROCESS = re.compile(r"(?:^|.*[\s/─])docker-proxy(?P<options>(?:\s+--?[a-z0-9-]+(?:[ =]\S+)?)+)\s*")
@@ -21,10 +22,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     found: list[Listed] = []
     while at + len(found) < len(lines) and (port := _listed(lines[at + len(found)].text)) is not None:
         found.append(port)
-    if not found:
-        return None
-    title, runs = "docker-proxy processes", Settings(lines[at].number, daemon={"userland-proxy": True})
-    return Segment(title, title, at, at + len(found) - 1, [*found, runs])
+    return Segment(PROXIES, PROXIES, at, at + len(found) - 1, [*found]) if found else None
 
 
 def _listed(text: str) -> Listed | None:

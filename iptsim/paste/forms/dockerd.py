@@ -20,7 +20,8 @@ _ASSIGNED = re.compile(
 #: The same within a sentence, or that the daemon runs with an option.
 _SAID = re.compile(
     r"(?P<before>.{0,300}?)(?:(?:DOCKER_OPTS|DOCKERD_OPTS)=(?P<assigned>\"[^\"]*\"|'[^']*')"
-    r"|\bdocker\w*\s.{0,40}?\b(?:r[au]n|runs|running|started|restarted|launched)\b[^.]{0,40}? with[\s`\"']+"
+    r"|\bdocker\w*\s(?:.{0,40}?\b(?:r[au]n|runs|running|started|restarted|launched)\b[^.]{0,40}? )?"
+    r"with(?: (?:the )?(?:option|flag|setting))?[\s`\"']+"
     r"(?P<option>--[a-z0-9-]+=(?:true|false))\b)(?P<after>.*)",
     re.IGNORECASE,
 )

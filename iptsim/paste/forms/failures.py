@@ -45,6 +45,15 @@ _FETCHED = tuple(
 )
 #: At most this many lines lie between such a command and its message, as those of a progress bar.
 _NEAR = 5
+#: How a connection failed, by the words of programs and the C library's names of errors.
+_ERRORS = (
+    ("refused", re.compile(r"refused|ECONNREFUSED", re.IGNORECASE)),
+    (
+        "unreachable",
+        re.compile(r"no route to host|host (?:is )?unreachable|prohibited|EHOSTUNREACH", re.IGNORECASE),
+    ),
+    ("timeout", re.compile(r"timed? ?out|ETIMEDOUT|100(?:\.0)?% packet loss|after \d{5,} ms", re.IGNORECASE)),
+)
 _REFUSED = re.compile(r"Unable to connect|Connection (?:refused|timed out)|No route to host")
 
 
@@ -63,7 +72,13 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             container = ELSEWHERE
     if "from" not in fields and container is None:
         return None
-    return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container)])
+    error = _error(" ".join(line.text for line in lines[at : last + 1]))
+    return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container, error)])
+
+
+def _error(text: str) -> str:
+    """Return how a connection failed; "" if the text does not tell."""
+    return next((kind for kind, words in _ERRORS if words.search(text)), "")
 
 
 def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
