@@ -135,3 +135,20 @@ def _value(value: Any) -> _Value | None:
 def _shift(number: int, bits: int) -> int:
     """Return a mark shifted to the left, or to the right by a negative number of bits."""
     return number << bits & _ALL if bits >= 0 else number >> -bits
+
+
+def is_constant(key: str, value: Any) -> bool:
+    """Return whether what a statement without a consequence needs is always there."""
+    if key == "mangle":
+        return isinstance(value["value"], int | str) if "value" in value else False
+    return not (isinstance(value, Mapping) and "map" in value)
+
+
+def is_quiet(value: Any) -> bool:
+    """Return whether a change does not affect which rules match: iptsim knows no labels."""
+    key = value.get("key") if isinstance(value, Mapping) else None
+    meta = key.get("meta") if isinstance(key, Mapping) else None
+    if isinstance(meta, Mapping):
+        return meta.get("key") in ("nftrace", "priority")
+    connection = key.get("ct") if isinstance(key, Mapping) else None
+    return isinstance(connection, Mapping) and connection.get("key") in ("event", "label")

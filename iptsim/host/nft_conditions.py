@@ -31,6 +31,7 @@ from iptsim.host.nft_header_fields import (
 )
 from iptsim.host.nft_icmp import icmp_match, with_code
 from iptsim.host.nft_interfaces import group_options, interface_options
+from iptsim.host.nft_marks import mark_options
 from iptsim.host.nft_moments import moment_options
 from iptsim.host.nft_names import all_named
 from iptsim.host.nft_restrictions import (
@@ -77,6 +78,7 @@ _HEADER_FIELDS = {
     ("ip", "ttl"): "hops", ("ip6", "hoplimit"): "hops", ("ip", "dscp"): "dscp", ("ip6", "dscp"): "dscp",
     ("ip", "length"): "length", ("ip", "ecn"): "ecn", ("ip6", "ecn"): "ecn",
 }  # fmt: skip
+_LARGEST_MARK = 0xFFFFFFFF
 #: The bits of IPv4's field on fragments that are the offset; it is 0 in the first fragment (IP_OFFSET).
 _FRAGMENT_OFFSET = 0x1FFF
 #: Options that iptables allows once in a rule.
@@ -154,7 +156,8 @@ class Conditions(Restrictions):
         if self.hook.startswith(BRIDGE) and not OF_IP.isdisjoint(keys_of(left)):
             return None
         if op in _COMPARISONS:
-            span = compared(op, right)
+            is_mark = isinstance(left, Mapping) and {"key": "mark"} in left.values()
+            span = compared(op, right, _LARGEST_MARK) if is_mark else compared(op, right)
             return self.of(left, "==", span) if span is not None else None
         if not isinstance(left, Mapping) or len(left) != 1 or op not in ("==", "!=", "in", "!"):
             return None
@@ -165,7 +168,7 @@ class Conditions(Restrictions):
             return (NEVER if op == "!=" else ALWAYS) if self.has_field(left) else None
         if kind == "concat":
             return self._concatenated(about, op, right)
-        if not isinstance(about, Mapping):
+        if not isinstance(about, Mapping) or "tunnel" in about:
             return None
         if isinstance(right, list) and op not in ("in", "!"):
             return None  # all bits of a mask at once
@@ -468,10 +471,11 @@ class Conditions(Restrictions):
             return ALWAYS if holds is not negated else NEVER
         if key == "length":
             return self._header(key, values, negated=negated)
-        numbers = [one for one in values if isinstance(one, int)]
-        if key == "mark" and len(numbers) == len(values):
-            return self._each("-m mark", "--mark", map(hex, numbers), negated=negated)
+        if key == "mark":
+            return self._found(mark_options("mark", values, negated=negated))
         if key in ("skuid", "skgid") and (found := spans(values)) is not None:
+            if self.hook == "forward":
+                return NEVER  # such packets have no socket (ip_forward)
             if self.hook not in ("output", "postrouting"):
                 return None  # the user of the socket that the packet is for, if the kernel looked it up early
             ids = [str(first) if first == last else f"{first}-{last}" for first, last in found]

@@ -6,15 +6,27 @@ Sources: libnftables-json(5); nft_ct_get_eval (net/netfilter/nft_ct.c), nft_fib4
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from iptsim.addresses import Family
 from iptsim.host.nft_header_fields import Alternatives
+from iptsim.host.nft_marks import mark_options
 from iptsim.host.nft_names import all_named, bits_named
-from iptsim.host.nft_values import address
+from iptsim.host.nft_values import address, spans
 
 _STATES = frozenset({"invalid", "established", "related", "new", "untracked"})
+#: The status of a connection, by the names of iptables.
+_STATUS = {
+    "expected": "EXPECTED",
+    "seen-reply": "SEEN_REPLY",
+    "assured": "ASSURED",
+    "confirmed": "CONFIRMED",
+}
+_NETWORKS: dict[Any, Family] = {"ipv4": 4, "ipv6": 6, 2: 4, 10: 6}
+#: What nft 1.0.6 prints for a port in a set.
+_UNTYPED = re.compile(r"(0x[0-9a-f]{1,4}) \[invalid type\]")
 #: What `ct original` and `ct reply` compare, by the options of iptables.
 _TUPLE = {
     "saddr": "src", "ip saddr": "src", "ip6 saddr": "src", "daddr": "dst", "ip daddr": "dst", "ip6 daddr": "dst",
@@ -55,6 +67,11 @@ def connection_options(
         family: of the packets.
         negated: none of the values.
     """
+    if key == "protocol":
+        return each("-m conntrack", "--ctproto", map(str, values), negated=negated)
+    if key == "l3proto" and all(one in _NETWORKS for one in values):
+        holds = any(_NETWORKS[one] == family for one in values) is not negated
+        return Alternatives(["-m conntrack ! --ctstate INVALID,UNTRACKED"] if holds else [], every=False)
     if direction is not None:
         return _of_direction(key, str(direction), values, family, negated=negated)
     names, sign = [str(one) for one in values], "! " if negated else ""
@@ -62,13 +79,14 @@ def connection_options(
         return Alternatives([f"-m conntrack {sign}--ctstate {','.join(names).upper()}"], every=False)
     if key == "status" and {"dnat", "snat"}.issuperset(names):
         return Alternatives([f"-m conntrack {sign}--ctstate {','.join(names).upper()}"], every=False)
+    if key == "status" and not negated and _STATUS.keys() >= set(names):
+        return Alternatives(
+            [f"-m conntrack --ctstatus {','.join(map(_STATUS.__getitem__, names))}"], every=False
+        )
     if key == "direction" and len(names) == 1 and names[0] in ("original", "reply"):
         way = "REPLY" if (names[0] == "reply") is not negated else "ORIGINAL"
         return Alternatives([f"-m conntrack --ctdir {way}"], every=False)
-    numbers = [one for one in values if isinstance(one, int)]
-    if key == "mark" and len(numbers) == len(values):
-        return each("-m connmark", "--mark", map(hex, numbers), negated=negated)
-    return None
+    return mark_options("connmark", values, negated=negated) if key == "mark" else None
 
 
 def masked_state(mask: Any, wanted: Any, *, negated: bool) -> Alternatives | None:
@@ -102,7 +120,7 @@ def _of_direction(
     if key not in _TUPLE or direction not in ("original", "reply"):
         return None
     is_port = key.startswith("proto-")
-    found = [str(one) if isinstance(one, int) else None if is_port else address(one) for one in values]
+    found = [_port(one) if is_port else address(one) for one in values]
     if any(one is None or "-" in one for one in found):
         return None
     option = f"--ct{'orig' if direction == 'original' else 'repl'}{_TUPLE[key]}"
@@ -150,3 +168,11 @@ def _way_back(values: list[Any], hook: str, *, marked: bool, negated: bool) -> A
     return Alternatives(
         [f"-m rpfilter{' --validmark' if marked else ''}{'' if exists else ' --invert'}"], every=False
     )
+
+
+def _port(value: Any) -> str | None:
+    """Return a port or a range of ports of a connection; None if it is neither."""
+    if isinstance(value, str) and (untyped := _UNTYPED.fullmatch(value)):
+        return str(int(untyped[1], 16))
+    span = spans([value])
+    return None if span is None else ":".join(map(str, dict.fromkeys(span[0])))

@@ -34,8 +34,13 @@ class Alternatives(NamedTuple):
     every: bool
 
 
-def compared(op: str, value: Any) -> dict[str, list[int]] | None:
+def compared(op: str, value: Any, largest: int = _LARGEST) -> dict[str, list[int]] | None:
     """Return the range of numbers that `<`, `<=`, `>` or `>=` means; None if the value is no number.
+
+    Args:
+        op: the operator.
+        value: the number.
+        largest: the largest number that the field can be.
 
     >>> compared("<", 5), compared(">=", 1024)
     ({'range': [0, 4]}, {'range': [1024, 65535]})
@@ -43,9 +48,7 @@ def compared(op: str, value: Any) -> dict[str, list[int]] | None:
     if not isinstance(value, int):
         return None
     return {
-        "range": {"<": [0, value - 1], "<=": [0, value], ">": [value + 1, _LARGEST]}.get(
-            op, [value, _LARGEST]
-        )
+        "range": {"<": [0, value - 1], "<=": [0, value], ">": [value + 1, largest]}.get(op, [value, largest])
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -11,7 +11,12 @@ from iptsim.addresses import Family
 #: The address families of protocols that only one of them has.
 FAMILIES: dict[str, Family] = {"icmp": 4, "icmpv6": 6, "ip": 4, "ip6": 6}
 #: Protocols with ports, by nft's names.
-TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp"})
+TRANSPORTS = frozenset({"tcp", "udp", "sctp", "dccp", "udplite"})
+#: The protocols of other headers of the transport layer, by nft's names of the headers.
+_PROTOCOLS = {"ah": "ah", "comp": "ipcomp", "esp": "esp", "gre": "gre", "grev": "gre", "igmp": "igmp"}
+#: The protocol or the address family of which packets have what an expression other than `payload` reads.
+_OF_PROTOCOL = {"tcp option": "tcp", "sctp chunk": "sctp", "dccp option": "dccp"}
+_OF_FAMILY: dict[str, Family] = {"exthdr": 6, "ip option": 4}
 #: Protocols with a type and a code.
 _WITH_TYPE = frozenset({"icmp", "icmpv6"})
 #: What every packet has.
@@ -56,7 +61,7 @@ class Restrictions:
             return self.has_field(about.get("val"))
         if kind == "meta" and isinstance(about, Mapping):
             return str(about.get("key")) in _ALWAYS_THERE
-        if kind != "payload" or not isinstance(about, Mapping):
+        if kind != "payload" or not isinstance(about, Mapping) or "tunnel" in about:
             return False
         protocol = str(about.get("protocol"))
         if protocol in ("ip", "ip6"):
@@ -78,12 +83,17 @@ class Restrictions:
         about = expression if isinstance(expression, Mapping) else {}
         parts = about.get("concat") or about.get("&")
         for part in parts if isinstance(parts, list) else [about]:
-            payload = part.get("payload") if isinstance(part, Mapping) else None
-            protocol = str(payload.get("protocol")) if isinstance(payload, Mapping) else ""
-            if FAMILIES.get(protocol, self.family) != self.family:
+            found = part if isinstance(part, Mapping) else {}
+            payload = found.get("payload")
+            header = payload if isinstance(payload, Mapping) else {}
+            # of a packet in a tunnel, only the protocol of the tunnel is known
+            protocol = str(header.get("tunnel", header.get("protocol", "")))
+            families = [FAMILIES.get(protocol, self.family), *(_OF_FAMILY.get(key) for key in found)]
+            if any(one not in (None, self.family) for one in families):
                 self.options.append(NEVER)
-            elif protocol in TRANSPORTS | _WITH_TYPE:
-                self.only([protocol])
+            names = [protocol if protocol in TRANSPORTS | _WITH_TYPE else _PROTOCOLS.get(protocol)]
+            for name in filter(None, (*names, *(_OF_PROTOCOL.get(key) for key in found))):
+                self.only([name])
 
     def imply_protocol(self, key: Mapping[str, Any]) -> None:
         """Restrict the rule to the protocol of which a map looks up a field."""
@@ -100,21 +110,38 @@ def combinations(each: Iterable[list[str]]) -> list[str]:
 
 
 def compares_bare_ports(statements: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether a rule compares ports (`th dport`) of packets whose protocol it does not name before.
+    """Return whether a rule compares or looks up ports (`th dport`) of packets whose protocol it does not name before.
 
     The kernel reads the same bytes of any transport header (nft_payload_eval).
     """
-    for statement in statements:
-        value = statement.get("match")
-        left = value.get("left") if isinstance(value, Mapping) else None
-        if reads(left, "th", "sport") or reads(left, "th", "dport"):
+    for expression in _read_by(statements):
+        parts = expression.get("concat") if isinstance(expression, Mapping) else None
+        fields = parts if isinstance(parts, list) else [expression]
+        payloads = [one["payload"] for one in fields if isinstance(one, Mapping) and "payload" in one]
+        headers = {str(one.get("protocol")) for one in payloads if isinstance(one, Mapping)}
+        if not headers.isdisjoint(TRANSPORTS | _WITH_TYPE):
+            return False
+        if any(tells_protocol(one) or reads(one, "ip6", "nexthdr") for one in fields):
+            return False
+        if reads_bare_port(expression):
             return True
-        named = left.get("payload") if isinstance(left, Mapping) else None
-        if isinstance(named, Mapping) and str(named.get("protocol")) in TRANSPORTS | _WITH_TYPE:
-            return False
-        if tells_protocol(left) or reads(left, "ip6", "nexthdr"):
-            return False
     return False
+
+
+def reads_bare_port(expression: Any) -> bool:
+    """Return whether an expression is a port of any protocol, or one of its fields is."""
+    parts = expression.get("concat") if isinstance(expression, Mapping) else None
+    fields = parts if isinstance(parts, list) else [expression]
+    return any(reads(one, "th", "sport") or reads(one, "th", "dport") for one in fields)
+
+
+def _read_by(statements: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+    """Yield what the conditions and the verdict maps of a rule read."""
+    for statement in statements:
+        for kind, part in (("match", "left"), ("vmap", "key")):
+            about = statement.get(kind)
+            if isinstance(about, Mapping):
+                yield about.get(part)
 
 
 def tells_protocol(expression: Any) -> bool:
@@ -123,9 +150,8 @@ def tells_protocol(expression: Any) -> bool:
 
 
 def reads(expression: Any, protocol: str, field: str) -> bool:
-    """Return whether an expression is a field of a header."""
+    """Return whether an expression is a field of a header, which is not one in a tunnel."""
     payload = expression.get("payload") if isinstance(expression, Mapping) else None
-    return isinstance(payload, Mapping) and (payload.get("protocol"), payload.get("field")) == (
-        protocol,
-        field,
-    )
+    if not isinstance(payload, Mapping) or "tunnel" in payload:
+        return False
+    return (payload.get("protocol"), payload.get("field")) == (protocol, field)

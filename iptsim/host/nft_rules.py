@@ -14,9 +14,15 @@ from typing import Any, Literal, NamedTuple
 from iptsim.addresses import Family
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.nft_chains import NftProxy, NftRule
-from iptsim.host.nft_changes import header_change, mark_change
+from iptsim.host.nft_changes import header_change, is_constant, is_quiet, mark_change
 from iptsim.host.nft_conditions import Conditions
-from iptsim.host.nft_restrictions import ALWAYS, NEVER, TRANSPORTS, compares_bare_ports
+from iptsim.host.nft_restrictions import (
+    ALWAYS,
+    NEVER,
+    TRANSPORTS,
+    compares_bare_ports,
+    reads_bare_port,
+)
 from iptsim.host.nft_shares import hashes, shares
 from iptsim.host.nft_targets import (
     COMMENT,
@@ -37,6 +43,7 @@ from iptsim.host.nft_values import (
     is_limited,
     may_overlap,
     plain,
+    shown_field,
 )
 
 #: The statement of a pasted text for rules that it does not show.
@@ -183,8 +190,8 @@ class _Rule:
             for key, value in _without_chance(statement).items():
                 if key == "comment":
                     self.comment = comment_words(value)
-                if key in _QUIET or (key == "mangle" and _is_quiet(value)):
-                    if not _is_constant(key, value):
+                if key in _QUIET or (key == "mangle" and is_quiet(value)):
+                    if not is_constant(key, value):
                         self.conditions.hidden.append(key)  # a key that the map lacks ends the rule
                     continue
                 self._after_map()
@@ -418,6 +425,11 @@ class _Rule:
                 options = ALWAYS if conditions.has_field(key) else None
             else:
                 options = conditions.together([(key, wanted)])
+            if options is None and reads_bare_port(key):
+                unknown = conditions.copy()
+                unknown.hidden.append(f"{shown_field(key)} vmap")
+                yield ALWAYS, found, unknown
+                continue
             if options is None or conditions.protocols != before:
                 raise UntranslatableError
             if options and (comment := comment_of_element(element)):
@@ -474,20 +486,3 @@ def _without_chance(statement: Mapping[str, Any]) -> Mapping[str, Any]:
         return statement
     elements = [[one, one] for one in range(offset, offset + mod)]
     return {"mangle": {**about, "value": {"map": {"key": new, "data": {"set": elements}}}}}
-
-
-def _is_constant(key: str, value: Any) -> bool:
-    """Return whether what a statement without a consequence needs is always there."""
-    if key == "mangle":
-        return isinstance(value["value"], int | str) if "value" in value else False
-    return not (isinstance(value, Mapping) and "map" in value)
-
-
-def _is_quiet(value: Any) -> bool:
-    """Return whether a change does not affect which rules match: iptsim knows no labels."""
-    key = value.get("key") if isinstance(value, Mapping) else None
-    meta = key.get("meta") if isinstance(key, Mapping) else None
-    if isinstance(meta, Mapping):
-        return meta.get("key") in ("nftrace", "priority")
-    connection = key.get("ct") if isinstance(key, Mapping) else None
-    return isinstance(connection, Mapping) and connection.get("key") in ("event", "label")

@@ -57,8 +57,6 @@ _FAMILIES: dict[str, frozenset[Family]] = {
 
 #: Hooks of IP, as nft names them.
 HOOKS = tuple(hook.lower() for hook in IPTABLES_HOOKS)
-#: Flags of sets whose elements change over time.
-_CHANGING = frozenset({"dynamic", "timeout"})
 #: The statement that changes a map, which nft prints as text in JSON before 1.0.9.
 _UPDATE = re.compile(r"(?:add|update|delete) (@\S+) \{")
 
@@ -105,7 +103,8 @@ class MapEntry(Foreign):
     table: str
     name: str
     elem: tuple[Any, ...] = ()
-    flags: tuple[str, ...] = ()
+    # of a pasted text that does not show all elements
+    partial: bool = False
     size: Any = None
     stmt: Any = None
 
@@ -163,7 +162,7 @@ def read_nftables(entry: RulesetEntry) -> NftRuleset:
             named_sets = sets.setdefault(of_table, {})
             if isinstance(found.size, int) and len(found.elem) >= found.size:
                 full.setdefault(of_table, set()).add(found.name)
-            if _CHANGING & set(found.flags) or gives_limits(found.stmt):
+            if found.partial or gives_limits(found.stmt):
                 named_sets.pop(found.name, None)
                 maps.pop((*of_table, found.name), None)
                 continue

@@ -218,6 +218,9 @@ class Conditions:
         self.unread.append(f"{name} {', '.join(values)}")
 
     def _state(self, tree: Tree[Token]) -> None:
+        if isinstance(tree.children[-1], Tree) and tree.children[-1].data == "bits":
+            self._state_bits(tree)
+            return
         negated, values = self._value(tree)
         values = [name for value in values for name in state_names(value)] or values
         self._compare({"ct": {"key": "state"}}, tree, values, negated=negated, flags=True)
@@ -229,6 +232,16 @@ class Conditions:
         else:
             sign = ["!"] if negated else []
             self.conditions += ["-m", "conntrack", *sign, "--ctstate", ",".join(values).upper()]
+
+    def _state_bits(self, tree: Tree[Token]) -> None:
+        """Read which bits of the state are set of those that are compared."""
+        *first, bits = tree.children
+        negated, values = self._value(Tree("state", first))
+        _, compared = self._value(Tree("state", [bits]))
+        left = {"&": [{"ct": {"key": "state"}}, [json_value(one) for one in compared]]}
+        right = [json_value(one) for one in values]
+        self.statements.append({"match": {"op": "!=" if negated else "==", "left": left, "right": right}})
+        self.unread.append(f"ct state {','.join(values)} / {','.join(compared)}")
 
     def _vmap(self, tree: Tree[Token]) -> None:
         self.statements.append({"vmap": map_of(tree)})
@@ -293,9 +306,9 @@ class Conditions:
             return
         if is_set and isinstance(rest[0], Tree) and rest[0].data == "mask":
             self.statements.append({"match": {"left": {"&": [mark, None]}}})
-        elif is_set or "?" in values:
+        elif is_set or "?" in values or "-" in values[-1]:
             self._compare(mark, Tree("", rest), values, negated=negated)
-        if is_set or "?" in values:
+        if is_set or "?" in values or "-" in values[-1]:
             self.unread.append(f"{name} {{ {', '.join(values)} }}")
             return
         *mask, value = values
@@ -400,6 +413,14 @@ class Conditions:
         negated, values = self._value(Tree("", rest))
         left = {"tcp option": {"name": "maxseg", "field": "size"}}
         self._compare(left if "option" in str(name) else looked_up(str(name)), tree, values, negated=negated)
+        self.unread.append(f"{name} {', '.join(values)}")
+
+    def _exthdr(self, tree: Tree[Token]) -> None:
+        name, *rest = tree.children
+        negated, values = self._value(Tree("", rest))
+        kind, _, field = str(name).removeprefix("exthdr ").partition(" ")
+        left = {"exthdr": {"name": kind, "field": field} if field else {"name": kind}}
+        self._compare(left, Tree("", rest), values, negated=negated)
         self.unread.append(f"{name} {', '.join(values)}")
 
     def _fragment(self, tree: Tree[Token]) -> None:

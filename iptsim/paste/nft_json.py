@@ -256,7 +256,7 @@ def json_value(text: str) -> Any:
     """Return a value in the form of libnftables-json(5)."""
     if re.fullmatch(r"[0-9]{1,10}|0x[0-9a-fA-F]{1,8}", text):
         return number(text)
-    if found := re.fullmatch(r"([0-9]{1,10})-([0-9]{1,10})", text):
+    if found := re.fullmatch(r"([0-9]{1,10}|0x[0-9a-fA-F]{1,8})-([0-9]{1,10}|0x[0-9a-fA-F]{1,8})", text):
         return {"range": [number(found[1]), number(found[2])]}
     if found := re.fullmatch(r"([0-9a-fA-F.:]+)/([0-9]{1,3})", text):
         return {"prefix": {"addr": network_of(text) or found[1], "len": int(found[2])}}

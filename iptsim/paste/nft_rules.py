@@ -49,6 +49,8 @@ _INNER = re.compile(
 )
 #: What `nft -a` adds to a rule.
 _HANDLE = re.compile(r"\s+# handle (\d{1,18})$")
+#: What nft 1.0.6 prints after a port of a connection in a set.
+_UNTYPED = re.compile(r"(?<=[0-9a-f]) \[invalid type\]")
 _COUNTED = re.compile(r"counter packets \d+ bytes \d+")
 #: How a mark is computed from another one and a number.
 _OPERATORS: dict[str, tuple[str, Callable[[int, int], int]]] = {
@@ -104,7 +106,7 @@ def translated(text: str, family: int, line: int, *, is_listing: bool = False) -
     text = bare_sets(plain(text))
     if is_listing or _HANDLE.search(text):
         text = literal(text)
-    text = with_numbers(_HANDLE.sub("", text.strip()).rstrip("; "))
+    text = with_numbers(_UNTYPED.sub("", _HANDLE.sub("", text.strip()).rstrip("; ")))
     try:
         unclear = has_variables(text) or _EXACT.search(text) or _INNER.search(text)
         tree = None if unclear else parser("nft").parse(text)

@@ -324,12 +324,13 @@ def test_what_nft_never_prints_is_unknown(statement: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("left", "right", "unknown"),
     [
+        # of a packet in a tunnel
+        ({"payload": {"tunnel": "gre", "protocol": "ip", "field": "saddr"}}, "10.0.0.1", (4, 6)),
         # iptables takes these for any
         ({"meta": {"key": "l4proto"}}, 0, (4, 6)),
         ({"meta": {"key": "l4proto"}}, "ip", (4, 6)),
         ({"payload": {"protocol": "icmp", "field": "type"}}, 255, (4,)),
         # of a socket that the kernel looked up early
-        ({"meta": {"key": "skuid"}}, 0, (4, 6)),
         # iptables: local addresses are unicast too
         ({"fib": {"result": "type", "flags": ["daddr"]}}, "unicast", (6,)),
         ({"fib": {"result": "type", "flags": ["daddr"]}}, {"range": [1, 2]}, (4, 6)),

@@ -138,7 +138,22 @@ table inet filter {{
         ("ip protocol tcp ip ttl 0-255 tcp dport 22 accept", ["ACCEPT", "DROP"]),
         # what is not known stays so
         ("meta mark & 0x3 { 1, 3 } accept", ["DEPENDS", "DEPENDS"]),
-        ("meta mark < 5 accept", ["DEPENDS", "DEPENDS"]),
+        ("meta cpu < 5 accept", ["DEPENDS", "DEPENDS"]),
+        ("meta mark < 5 accept", ["ACCEPT", "ACCEPT"]),
+        ("meta mark 0x00000001-0x00000005 accept", ["DROP", "DROP"]),
+        ("ct state new / established,new tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        ("ct state established / established,new tcp dport 22 accept", ["DROP", "DROP"]),
+        ("ct protocol tcp ct original protocol tcp ct l3proto ipv4 tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        ("ct status seen-reply,assured accept", ["DROP", "DROP"]),
+        ("meta l4proto tcp ct original proto-dst { 0x16 [invalid type] } accept", ["ACCEPT", "DROP"]),
+        ("meta l4proto tcp ct original proto-dst 20-30 accept", ["ACCEPT", "DROP"]),
+        ("th dport vmap { 22 : accept, 80 : drop }", ["ACCEPT", "DROP"]),
+        # of other protocols and families
+        ("udplite dport 22 accept", ["DROP", "DROP"]),
+        ("igmp type 17 accept", ["DROP", "DROP"]),
+        ("esp spi 1 accept", ["DROP", "DROP"]),
+        ("exthdr frag exists accept", ["DROP", "DROP"]),
+        ("rt type 0 accept", ["DROP", "DROP"]),
         ("meta mark & 0x3 < 2 tcp dport 22 accept", ["DEPENDS", "DROP"]),
         ("tcp flags & (syn | ack) < 5 accept", ["DEPENDS", "DEPENDS"]),
         ("ip daddr set 192.0.2.9 accept", ["DEPENDS", "DEPENDS"]),
@@ -576,3 +591,33 @@ def test_a_value_that_nft_does_not_print_makes_the_rule_undecided() -> None:
     """What nft 1.0.6 prints for `ct expiration 0s drop`; in the kernel, the rule drops new connections."""
     question = Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 22})
     assert walk(read(INPUT.format("ct expiration  drop\n    accept")), question).verdict == "DEPENDS"
+
+
+_TIMED = """
+table inet filter {{
+  set allowed {{
+    type ipv4_addr
+    flags timeout
+    elements = {{ {} }}
+  }}
+  chain input {{
+    type filter hook input priority filter; policy drop;
+    ip saddr @allowed accept
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("element", "command", "verdict"),
+    [
+        ("203.0.113.9 timeout 1h expires 59m", "", "ACCEPT"),
+        ("203.0.113.8 timeout 1h expires 59m", "", "DROP"),
+        ("203.0.113.8 timeout 1h", "# nft list ruleset", "DROP"),
+        ("203.0.113.8 timeout 1h", "", "DEPENDS"),
+    ],
+)
+def test_a_listing_shows_the_elements_that_time_out(element: str, command: str, verdict: str) -> None:
+    """What is only written for nft to read is filled later."""
+    question = Question(**{"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 22})
+    assert walk(read(command + _TIMED.format(element)), question).verdict == verdict

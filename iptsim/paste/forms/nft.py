@@ -53,6 +53,8 @@ _COMMAND = re.compile(
     r"(?P<what>table|chain|rule|element)\s+(?:(?P<family>inet|ip6?|bridge)\s+)?(?P<table>[\w.-]+)"
     r"(?:\s+(?P<chain>[\w.-]+)(?P<rest>.*)|[\s\"',;]*)$"
 )
+#: Flags of sets whose elements programs add and that go away again.
+_CHANGING = re.compile(r"\bflags (?:\w+ ?, ?)*(?:dynamic|timeout)\b")
 _PLACE = re.compile(r"\s*(?:position|index|handle)\s+\d+\s+")
 
 
@@ -168,7 +170,7 @@ def _object(found: re.Match[str], line: Line) -> list[dict[str, Any]]:
         return [{"chain": {**place, "name": found["chain"], **fields}}]
     if found["what"] == "element":
         # what the set contained before is not known
-        return [{"set": {**place, "name": found["chain"], "flags": ["dynamic"]}}]
+        return [{"set": {**place, "name": found["chain"], "partial": True}}]
     rule = translated(_PLACE.sub("", rest), {"ip": 4, "ip6": 6}.get(family, 0), line.number)
     first = {"inserted": True} if found["verb"] == "insert" else {}
     made: list[dict[str, Any]] = [
@@ -317,7 +319,7 @@ class _Reader:
         text = " ".join(lines)
         if re.search(r"\b(?:limit rate|quota|ct count)\b", text.partition("elements =")[0]):
             return  # each element matches only some packets
-        flags, size = re.search(r"\bflags ([\w,]+)", text), re.search(r"\bsize ([0-9]{1,10})\b", text)
+        size = re.search(r"\bsize ([0-9]{1,10})\b", text)
         listed = re.search(r"\belements = \{(.*)\}", text)
         contents = elements(listed[1].strip()) if listed and listed[1].strip() else []
         if contents is None or "..." in lines or has_variables(text):
@@ -326,8 +328,8 @@ class _Reader:
         about = {"family": family, "table": table, "name": found["name"], "elem": contents}
         if size:
             about["size"] = int(size[1])
-        if flags:
-            about["flags"] = flags[1].split(",")
+        if _CHANGING.search(text) and not (self.is_listing or " expires " in text):
+            about["partial"] = True  # what a file fills is filled later
         self.objects.append({found["kind"]: about})
 
     def _in_chain(self, text: str, line: Line) -> None:
