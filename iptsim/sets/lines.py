@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, TypeVar
 
 from iptsim.address_sets import AddressSet
@@ -97,7 +98,8 @@ class PacketLine:
                 return ""
             if len(excluded) < len(found):
                 return "!" + ",".join(PacketLine(self.family, {name: excluded}).texts(name))
-        return ",".join(f"{names[text]} {text}" if text in names else text for text in self.texts(name))
+        named = groupby(self.texts(name), names.get)
+        return ",".join(f"{owner} {','.join(own)}" if owner else ",".join(own) for owner, own in named)
 
     def as_json(self) -> dict[str, list[str]]:
         """Return it as lists of prefixes, ranges and names."""
