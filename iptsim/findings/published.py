@@ -31,7 +31,8 @@ def unreachable_ports(scene: Scene) -> Iterator[Finding]:
             finding = (
                 _without_accept(scene, family, publication, shown)
                 if _translated(shown)
-                else _without_dnat(scene, family, publication, shown, rules)
+                else _accepted_before(scene, family, publication, shown, rules)
+                or _without_dnat(scene, family, publication, shown, rules)
             )
             if finding is not None:
                 yield finding
@@ -41,15 +42,14 @@ def _translated(shown: Explanation) -> bool:
     return any(step.verdict == "DNAT" for step in shown.trace.legs[0].steps)
 
 
-def _without_dnat(
+def _accepted_before(
     scene: Scene, family: Family, publication: Publication, shown: Explanation, rules: list[Rule]
 ) -> Finding | None:
-    leg = shown.trace.legs[0]
-    name = publication.container.name
+    """Report that another program's nat rule accepts the packet before Docker's rules see it."""
     taken = next(
         (
             step.rule
-            for step in leg.steps
+            for step in shown.trace.legs[0].steps
             if step.table == "nat"
             and step.hook == "PREROUTING"
             and step.verdict == "ACCEPT"
@@ -58,32 +58,40 @@ def _without_dnat(
         ),
         None,
     )
-    if taken is not None and rules and not is_dockers(taken):
-        jump = scene.jumps(family, "nat", "DOCKER")
-        return Finding(
-            "nat-accept-before-docker",
-            message(
-                "{outside} of {name} is published, but a nat rule accepts the packet before Docker can "
-                "forward it.",
-                outside=publication.outside,
-                name=name,
-            ),
-            (of_rule(taken), *map(of_rule, jump[:1]), of_rule(rules[0])),
-            message(
-                "An ACCEPT in nat PREROUTING ends the table: Docker's DNAT rule after it is never "
-                "evaluated, and the packet goes to the host itself."
-            ),
-            message(
-                "Move Docker's jump to the front (systemctl restart docker), or narrow {table} {chain} "
-                "rule {position} so that it does not match {outside}.",
-                table=taken.table,
-                chain=taken.chain,
-                position=taken.position,
-                outside=publication.outside,
-            ),
-            shown,
-            family,
-        )
+    if taken is None or not rules or is_dockers(taken):
+        return None
+    jump = scene.jumps(family, "nat", "DOCKER")
+    return Finding(
+        "nat-accept-before-docker",
+        message(
+            "{outside} of {name} is published, but a nat rule accepts the packet before Docker can "
+            "forward it.",
+            outside=publication.outside,
+            name=publication.container.name,
+        ),
+        (of_rule(taken), *map(of_rule, jump[:1]), of_rule(rules[0])),
+        message(
+            "An ACCEPT in nat PREROUTING ends the table: Docker's DNAT rule after it is never "
+            "evaluated, and the packet goes to the host itself."
+        ),
+        message(
+            "Move Docker's jump to the front (systemctl restart docker), or narrow {table} {chain} "
+            "rule {position} so that it does not match {outside}.",
+            table=taken.table,
+            chain=taken.chain,
+            position=taken.position,
+            outside=publication.outside,
+        ),
+        shown,
+        family,
+    )
+
+
+def _without_dnat(
+    scene: Scene, family: Family, publication: Publication, shown: Explanation, rules: list[Rule]
+) -> Finding | None:
+    """Report that no rule of Docker's forwards a published port, although Docker should have written one."""
+    name = publication.container.name
     modes = {
         network.gateway_mode.get(family, "nat")
         for network in scene.docker_networks()

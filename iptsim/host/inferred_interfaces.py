@@ -11,7 +11,7 @@ from iptsim.host.members import Member, Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, Route, prefix_mask
 from iptsim.host.wiring import LOOPBACK
-from iptsim.languages import Message, message, message_joined
+from iptsim.languages import Message, message, message_if, message_joined
 
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
@@ -67,14 +67,39 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
     )
     place_bridges(host)
     targets = evidence.forwarded_to_from(outside)
+    others = [
+        name
+        for name in dict.fromkeys((*evidence.interfaces, *inner))
+        if name not in {outside, "lo", *bridges}
+    ]
+    _place_others(host, evidence, others, inner, targets)
+    if not shows_others:
+        _place_lan(host, evidence, targets)
+
+
+def _place_others(
+    host: Host,
+    evidence: Evidence,
+    names: Iterable[str],
+    inner: Mapping[str, Sequence[InterfaceAddress]],
+    targets: Collection[Member],
+) -> None:
+    """Place the interfaces that are neither the external one nor bridges.
+
+    Args:
+        host: the host.
+        evidence: what its rules reveal.
+        names: the interfaces.
+        inner: addresses that the source shows, by interface.
+        targets: where the host forwards packets from outside to.
+    """
+    interfaces = host.namespace.interfaces
     of_bridges = {
         (subnet.family, subnet.address, subnet.prefix_length)
         for network in host.networks.values()
         for subnet in network.subnets
     }
-    for name in dict.fromkeys((*evidence.interfaces, *inner)):
-        if name == outside or name in bridges or name == "lo":
-            continue
+    for name in names:
         guessed = [one for one in evidence.tunnels.get(name, []) if one not in of_bridges]
         links = evidence.links.get(name, guessed)
         tailnet = [one for one in _TAILNET if name == _TAILSCALE and one.family in {4, *host.rulesets}]
@@ -82,39 +107,33 @@ def infer_interfaces(host: Host, evidence: Evidence, own: Mapping[str, Sequence[
         firsts = [own_in(prefix, targets) for prefix in (tailnet if is_tailnet else links)]
         _place(interfaces, name, _kind(name), [*inner.get(name, firsts)])
         if name in inner:
-            told = message(
-                "The source shows that {name} has the address {shown}.",
-                name=name,
-                shown=_shown(inner[name]),
+            assumed = message(
+                "The source shows that {name} has the address {shown}.", name=name, shown=_shown(inner[name])
             )
-            host.assumptions.append(told)
-            continue
-        behind = message_joined(" and ", map(str, links))
-        host.assumptions.append(
-            message(
-                "{name} leads to {behind}: a guess, because rules forward ports to there.",
-                name=name,
-                behind=behind,
+        elif is_tailnet:
+            behind = message_joined(" and ", map(str, tailnet))
+            assumed = message(
+                "{name} leads to {behind}, the addresses of Tailscale.", name=name, behind=behind
             )
-            if guessed and evidence.forwards_to_lan
-            else message(
-                "{name} leads to {behind}: a guess, because rules masquerade the traffic from there.",
-                name=name,
-                behind=behind,
-            )
-            if guessed
-            else message("According to the rules, {name} leads to {behind}.", name=name, behind=behind)
-            if behind
-            else message(
-                "{name} leads to {behind}, the addresses of Tailscale.",
-                name=name,
-                behind=message_joined(" and ", map(str, tailnet)),
-            )
-            if is_tailnet
-            else message("Rules name {name}, whose address is not known.", name=name)
-        )
-    if not shows_others:
-        _place_lan(host, evidence, targets)
+        elif links:
+            assumed = _leads_to(name, links, guessed=bool(guessed), forwards=evidence.forwards_to_lan)
+        else:
+            assumed = message("Rules name {name}, whose address is not known.", name=name)
+        host.assumptions.append(assumed)
+
+
+def _leads_to(name: str, links: Iterable[Prefix], *, guessed: bool, forwards: bool) -> Message:
+    """Return which networks are behind an interface, and how it is known."""
+    behind = message_joined(" and ", map(str, links))
+    if not guessed:
+        return message("According to the rules, {name} leads to {behind}.", name=name, behind=behind)
+    return message_if(
+        forwards,
+        "{name} leads to {behind}: a guess, because rules forward ports to there.",
+        "{name} leads to {behind}: a guess, because rules masquerade the traffic from there.",
+        name=name,
+        behind=behind,
+    )
 
 
 def own_in(prefix: Prefix, targets: Collection[Member]) -> InterfaceAddress:
