@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from iptsim.address_sets import AddressSet
-from iptsim.errors import UsageError
+from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.explanation.classes import answer_for_all, shortened
 from iptsim.explanation.explanation import AddressClass
@@ -68,9 +69,12 @@ def ask_all(host: Host | Simulator, question: Question) -> Explanation:
     """
     simulator = host if isinstance(host, Simulator) else simulator_of(host)
     sides = _many(question)
-    if not sides:
-        return ask(simulator, question)
-    return _Classes(simulator, question, sides).answer()
+    answer = _Classes(simulator, question, sides).answer() if sides else ask(simulator, question)
+    pasted = simulator.host.pasted
+    if pasted is not None and pasted.before is not None:
+        with suppress(IptsimError):  # the host before the commands may lack an endpoint
+            answer.before = ask_all(pasted.before.host, question)
+    return answer
 
 
 def _many(question: Question) -> tuple[Side, ...]:

@@ -31,9 +31,10 @@ from tests.readme import ROOT
 #: Which kind of object lies in which field of another.
 _WITHIN: dict[str, dict[str, str | None]] = {
     "trace": {"reason": "reason", "decided": "decision", "legs": "leg", "branches": "trace",
-        "proposals": "proposal", "teach": "word", "source": "source", "classes": "class",
+        "proposals": "proposal", "teach": "word", "source": "source", "classes": "class", "before": "earlier",
     },
     "class": {"reason": "reason", "witness": None},
+    "earlier": {"reason": "reason"},
     "source": {"segments": "segment", "left_out": "segment", "lines": "logged"},
     "proposal": {"asked": "asked", "also": "shift"},
     "reason": {"rule": "rule", "nftables": "nftables"},
@@ -219,6 +220,7 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
         ("findings", "lint", str(paste)),
         ("findings", "lint", str(solved)),
         ("trace", "explain", str(paste)),
+        ("trace", "explain", str(solved), "--from", "internet", "--to", "host:80"),
         (
             "trace",
             "explain",

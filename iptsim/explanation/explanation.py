@@ -14,7 +14,7 @@ from iptsim.explanation.route_and_connection import route_and_connection
 from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Term, terms_in
 from iptsim.host.model import Host
-from iptsim.languages import Text, current_language, language, message
+from iptsim.languages import Text, current_language, language, message, message_if
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import MATCHES, SCHEMA, Decision, FinalVerdict, Leg, Trace
 from iptsim.owners.maker import role_json
@@ -82,6 +82,7 @@ class Explanation(Pictured):
         branches: one explanation for each branch, if undecided matches lead to different verdicts or destinations.
         classes: if an endpoint has many addresses that are not all treated alike, the classes of those that are, the
             largest last; everything except the verdict and the reason is then that of the largest.
+        before: the answer without the commands that a pasted text gives behind its rules; None without such commands.
         language: its language, even if it is shown later.
     """
 
@@ -95,6 +96,7 @@ class Explanation(Pictured):
     assumed: list[Text] = field(default_factory=list)
     branches: list[Explanation] = field(default_factory=list)
     classes: list[AddressClass] = field(default_factory=list)
+    before: Explanation | None = field(default=None, repr=False)
     language: str = field(default_factory=current_language)
 
     def __repr__(self) -> str:
@@ -123,6 +125,7 @@ class Explanation(Pictured):
             reason=replace(self.reason, language=known),
             branches=[branch.told_in(known) for branch in self.branches],
             classes=[replace(one, explanation=one.explanation.told_in(known)) for one in self.classes],
+            before=self.before.told_in(known) if self.before is not None else None,
             language=known,
         )
 
@@ -136,6 +139,33 @@ class Explanation(Pictured):
         pasted = self.host.pasted
         asked = [_packet_of(Question(**fields)) for fields in pasted.asked[:1]] if pasted is not None else []
         return remarks_of(self.host) if _packet_of(self.question) in asked else []
+
+    def before_text(self) -> Text:
+        """Return what commands behind the rules of a pasted text change in the answer; "" without such commands."""
+        commands = self.host.pasted.before if self.host.pasted is not None else None
+        if self.before is None or commands is None:
+            return ""
+        is_one = commands.first == commands.last
+        if self._result() == self.before._result():
+            return message_if(
+                is_one,
+                "The command in line {lines}, behind the rules, does not change that.",
+                "The commands in lines {lines}, behind the rules, do not change that.",
+                lines=commands.lines,
+            )
+        return message_if(
+            is_one,
+            "This is the answer after the command in line {lines}, behind the rules. Before it: {verdict}.",
+            "This is the answer after the commands in lines {lines}, behind the rules. Before them: {verdict}.",
+            lines=commands.lines,
+            verdict=self.before.verdict,
+        )
+
+    def _result(self) -> tuple[object, ...]:
+        """Return the verdict and what decides, without the number of the rule."""
+        step = self.reason.step
+        rule = step.rule.shown if step is not None and step.rule is not None else ""
+        return self.verdict, self.reason.code, rule, step.chain if step is not None else ""
 
     def words(self) -> list[Term]:
         """Return the terms of the glossary that occur in the answer."""
@@ -165,6 +195,10 @@ class Explanation(Pictured):
             self._add_role(out["reason"]["rule"], self.reason.step)
         if self.classes:
             out["classes"] = [one.as_json() for one in self.classes]
+        commands = self.host.pasted.before if self.host.pasted is not None else None
+        if self.before is not None and commands is not None:
+            earlier = {"verdict": self.before.verdict, "reason": self.before.reason.as_json()}
+            out["before"] = {"lines": commands.lines, **earlier}
         out["assumptions"] = self.assumptions
         if self.trace.decisions:
             out["decided"] = [decision_json(decision) for decision in self.trace.decisions]

@@ -59,10 +59,10 @@ def _print(explanation: Explanation, console: Console, level: Level) -> None:
         print_line(console, line)
 
 
-def as_text(explanation: Explanation, width: int = 120) -> str:
+def as_text(explanation: Explanation, width: int = 120, *, level: Level = "normal") -> str:
     """Return an explanation as plain text."""
     console = Console(file=StringIO(), width=width, color_system=None, force_jupyter=False)
-    print_explanation(explanation, console)
+    print_explanation(explanation, console, level=level)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
@@ -79,6 +79,10 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
             yield from _decided_by(reason.step)
     if reason.advice:
         yield Text(printable(reason.advice))
+    if before := str(explanation.before_text()):
+        yield Text(before)
+        if verbose and explanation.before is not None:
+            yield Text.assemble((say("Before"), "bold"), "   ", printable(explanation.before.reason.text))
     yield Text("")
     if explanation.classes:
         yield from _classes(explanation)
