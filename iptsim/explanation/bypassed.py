@@ -83,13 +83,25 @@ def _inside_text(case: Case) -> Message:
             sender=sender,
         )
     daemon = case.host.daemon
-    servers = named[0].dns if named is not None else []
-    if servers := servers or (list(daemon.dns) if daemon is not None else []):
+    hosts, others = named[0].namespace.forwarders() if named is not None else ([], [])
+    if not hosts and not others and named is not None:
+        others = list(named[0].dns or (daemon.dns if daemon is not None else ()))
+    if others:
         return message(
             "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
-            "rules do not see the query. dockerd forwards it to the servers set with dns: {servers}.",
+            "rules do not see the query. If it does not know the name, it asks {servers}. That query comes from "
+            "{sender}'s own address, and the host's rules do see it: --to {server}:53 -p udp.",
             sender=sender,
-            servers=", ".join(servers),
+            servers=", ".join(others),
+            server=others[0],
+        )
+    if hosts:
+        return message(
+            "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
+            "rules do not see the query. If it does not know the name, it asks the host's DNS servers {servers}, from "
+            "the host itself.",
+            sender=sender,
+            servers=", ".join(hosts),
         )
     return message(
         "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "

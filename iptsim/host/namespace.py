@@ -403,6 +403,17 @@ class Namespace:
         lines = (line.split() for line in (self.resolv_conf or "").splitlines())
         return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
 
+    def forwarders(self) -> tuple[list[str], list[str]]:
+        """Return the servers that Docker's resolver asks for this namespace: those of the host's file, and the others.
+
+        dockerd notes them in resolv.conf since 26.0: `# ExtServers: [host(10.0.0.53)]`. It asks the former from the
+        host, the latter, which are set with `dns`, from this namespace (libnetwork/internal/resolvconf).
+        """
+        noted = re.search(r"^# ExtServers: \[(.*)\]$", self.resolv_conf or "", re.MULTILINE)
+        servers = noted[1].split() if noted is not None else []
+        hosts = [one.removeprefix("host(").removesuffix(")") for one in servers if one.startswith("host(")]
+        return hosts, [one for one in servers if not one.startswith("host(")]
+
     def nameservers_of(self, family: Family) -> Iterator[tuple[str, int]]:
         """Yield the resolvers that are addresses of a family, as written and as numbers."""
         for text in self.nameservers():

@@ -175,9 +175,17 @@ def test_a_link_lets_the_server_connect_from_the_linked_port() -> None:
     assert "web can also open connections to client from 80/tcp" in text
 
 
-def test_the_resolver_forwards_to_the_servers_that_are_set() -> None:
+def test_the_resolver_asks_the_servers_that_are_set_from_the_container() -> None:
+    """As traced with dockerd 20.10, 25.0, 26.1, 27.5, 28.5 and 29.7: the queries pass FORWARD of the host."""
     text = text_of("docker-28.5/dns", "app", "dns")
-    assert "forwards it to the servers set with dns: 168.95.1.1, 8.8.8.8" in text
+    assert "it asks 168.95.1.1, 8.8.8.8. That query comes from app's own address" in text
+    assert "--to 168.95.1.1:53 -p udp" in text
+
+
+def test_the_resolver_asks_the_hosts_servers_from_the_host() -> None:
+    """resolv.conf says `ExtServers: [host(10.255.255.53)]` (libnetwork/internal/resolvconf of 28.5)."""
+    text = text_of("docker-28.5/dns-of-the-host", "app", "dns")
+    assert "it asks the host's DNS servers 10.255.255.53, from the host itself" in text
 
 
 def test_links_open_no_ports_for_ipv6() -> None:
