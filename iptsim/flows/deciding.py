@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from threading import Lock
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from iptsim.flows.classes import Answer, Classes, Fields
 from iptsim.flows.columns import PASSED_ON, Codes, Reader, Side, as_texts, plain_value
 from iptsim.flows.cuts import Kinds, cuts_of, public_edges
+from iptsim.flows.remembered import Remembered
 from iptsim.flows.vectors import NONE
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import Simulator, simulator_of
@@ -38,6 +40,8 @@ SCHEMA = pa.schema(
 )
 #: The most walks, and the most distinct values and answers, that are kept, so that memory stays bounded.
 _WALKS, _KEPT = 50_000, 1 << 17
+#: Answers are remembered by fine kinds if each of these occurs this many times in a batch.
+_REPEATED = 4
 _Int = NDArray[np.int64]
 
 
@@ -92,6 +96,7 @@ class Decider:
 
     Attributes:
         classes: the walks so far.
+        remembered: the answers so far, by fine kinds.
     """
 
     def __init__(self, simulator: Simulator) -> None:
@@ -115,6 +120,7 @@ class Decider:
         self._reader = Reader(self._fine)
         self._codes: dict[str, Codes] = {}
         self._rest = Codes()
+        self.remembered = Remembered()
 
     def _is_full(self) -> bool:
         """Return whether so much has been kept about earlier records that it should be discarded."""
@@ -275,12 +281,12 @@ class _Batch:
         decider = self._decider
         sides, ports = self._sides.values(), self._ports.values()
         rest = self._rest()
-        equal = [
+        public = decider.are_public(self._sides["src"]) if "in" in self._names else None
+        equal: list[NDArray[Any]] = [
             self._sides["src"].value == self._sides["dst"].value,
             self._ports["sport"][1] == self._ports["dport"][1],
+            np.zeros(self._batch.num_rows, np.int64) if public is None else public,
         ]
-        if "in" in self._names and (public := decider.are_public(self._sides["src"])) is not None:
-            equal.append(public)
         places = [side.place for side in sides] + [place for place, _ in ports]
         columns: list[NDArray[Any]] = [rest]
         for side in sides:
@@ -293,28 +299,20 @@ class _Batch:
         if tracked is not None:
             fine = np.where(tracked, -1, fine)
         rows, which = _different(fine)
-        # everything else is computed for different records only: the coarse kinds follow from the fine ones
-        tree = [decider.coarse(side.at(rows)) for side in sides]
-        tree += [decider.coarse_port(place[rows]) for place, _ in ports]
-        families = [side.family[rows].astype(np.int64) for side in sides]
-        keys = [rest[rows], *families, *tree, *(one[rows].astype(np.int64) for one in equal)]
-        found = np.full(len(rows), NONE, np.int64)
-        order, groups = _grouped(_combined(keys))
-        at = dict(zip(("src", "dst", "sport", "dport"), (column[rows] for column in places), strict=True))
-        lonely = []
-        for group in groups:
-            members = order[group]
-            first = int(members[0])
-            if tracked is not None and tracked[rows[first]]:
-                continue
-            name = tuple(int(column[first]) for column in keys)
-            lonely += decider.classes.assign(
-                name,
-                members,
-                lambda column, some: at[column][some],
-                lambda row: self._fields(int(rows[row])),
-                found,
-            )
+        # everything else is computed for different records only, and for these once if they repeat
+        found: _Int = np.full(len(rows), NONE, np.int64)
+        keys = None
+        if len(rows) <= len(which) // _REPEATED:
+            ends = [np.where(side.family == 0, side.value, side.place)[rows] for side in sides]
+            kinds = [*(side.family[rows] for side in sides), *ends, *(place[rows] for place, _ in ports)]
+            keys = decider.remembered.keys([rest[rows], *kinds, *(one[rows] for one in equal)])
+        if keys is not None:
+            found = decider.remembered.answers(keys)
+        new = np.flatnonzero(found == NONE)
+        lonely = self._find(rows, new, rest, equal, tracked, found) if new.size else []
+        if keys is not None:
+            new = new[found[new] != NONE]
+            decider.remembered.keep(keys[new], found[new])
         numbers = found[which]
         if lonely:
             mark = np.zeros(len(rows), np.bool_)
@@ -323,6 +321,49 @@ class _Batch:
         for records in alone:
             self._walk_alone(records, rest, numbers)
         return numbers, sum(map(len, alone))
+
+    def _find(
+        self,
+        rows: _Int,
+        new: _Int,
+        rest: _Int,
+        equal: Sequence[NDArray[Any]],
+        tracked: NDArray[np.bool_] | None,
+        found: _Int,
+    ) -> list[_Int]:
+        """Find the answers to some of the different records, and return those that must be walked individually.
+
+        Args:
+            rows: the different records.
+            new: the indexes of those in question.
+            rest: what each record of the batch says besides addresses and ports.
+            equal: further columns of the batch.
+            tracked: which records of the batch have the source of a known connection; these are left out.
+            found: receives the numbers of the answers.
+        """
+        decider, records = self._decider, rows[new]
+        sides, ports = self._sides.values(), self._ports.values()
+        # the coarse kinds follow from the fine ones
+        tree = [decider.coarse(side.at(records)) for side in sides]
+        tree += [decider.coarse_port(place[records]) for place, _ in ports]
+        families = [side.family[records].astype(np.int64) for side in sides]
+        keys = [rest[records], *families, *tree, *(one[records].astype(np.int64) for one in equal)]
+        order, groups = _grouped(_combined(keys))
+        columns = [*(side.place for side in sides), *(place for place, _ in ports)]
+        at = dict(zip(("src", "dst", "sport", "dport"), (column[rows] for column in columns), strict=True))
+        lonely = []
+        for group in groups:
+            first = int(order[group][0])
+            if tracked is not None and tracked[records[first]]:
+                continue
+            lonely += decider.classes.assign(
+                tuple(int(column[first]) for column in keys),
+                new[order[group]],
+                lambda column, some: at[column][some],
+                lambda row: self._fields(int(rows[row])),
+                found,
+            )
+        return lonely
 
     def _walk_alone(self, records: _Int, rest: _Int, numbers: _Int) -> None:
         """Walk records each of which may take its own path; equal ones are walked once."""

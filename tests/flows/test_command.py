@@ -360,15 +360,6 @@ def test_sources_are_passed_on_as_numbers(sources: pa.Array, known: bool) -> Non
         assert questions.column("src") == sources
 
 
-@pytest.mark.thorough
-def test_the_program_does_without_pandas(log: str) -> None:
-    # pyarrow imports it where it is installed, which takes longer than a quarter of a million records
-    command = [sys.executable, "-X", "importtime", "-m", "iptsim", "flows", PUBLISHED, log]
-    imported = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    assert "pyarrow.lib" in imported
-    assert "pandas.core" not in imported
-
-
 def test_lines_are_those_of_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     texts = [None, "", "ü", 'a "quoted" word', "back\\slash", "tab\t", "\x00\x1f\x7f", "\u2028", "null"]
     batch = pa.RecordBatch.from_pydict(

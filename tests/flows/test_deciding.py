@@ -42,6 +42,20 @@ def test_names_interfaces_and_both_families(capture: Path) -> None:
     assert differences(host, records, decide(host, batch_of(records))) == []
 
 
+@pytest.mark.parametrize("capture", ["docker-28.5/published", "hosts/ufw"])
+def test_kinds_of_records_that_occurred_before(capture: str) -> None:
+    """What earlier batches have shown is looked up; the second half of the records also has new names and ports."""
+    host = load_host(FIXTURES / capture)
+    random = Random(capture)
+    records = random_records(random, addresses_in(FIXTURES / capture), 40)
+    records += varied_records(random, FIXTURES / capture, host, 40)
+    for some in (records[:50], records[30:], records):
+        assert differences(host, some * 8, decide(host, batch_of(some * 8))) == []
+    walks = decider_of(host).classes.walks
+    decide(host, batch_of(records * 8))
+    assert decider_of(host).classes.walks == walks
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_address_of_a_name_is_not_a_column(order: int) -> None:
     """ufw-user-input rule 9 accepts tcp/8443 to 192.0.2.10, which is what `host` means here."""
