@@ -247,20 +247,34 @@ networks() {
     lines=$("$1" network inspect -f "$2" $ids) || return 1
     printf '%s\n' "$lines" | json_list
 }
+bridge_name='{{with index .Options "com.docker.network.bridge.name"}}{{.}}{{else}}br-{{printf "%.12s" .ID}}{{end}}'
+# is_here: whether a bridge of Docker's networks is in this namespace, so that its rules are, too.
+is_here() {
+    bridges=$(docker network ls -q --filter driver=bridge | while read -r id; do
+        docker network inspect -f "$bridge_name" "$id"
+    done)
+    for bridge in $bridges; do
+        "$ip" link show dev "$bridge" >/dev/null 2>&1 && return 0
+    done
+    [ -z "$bridges" ]
+}
 docker_info() {
     version=$(docker info -f '{{json .ServerVersion}}') || return 1
     backend=$(docker info -f '{{json .FirewallBackend}}' 2>/dev/null) || backend=null
     restore=$(docker info -f '{{json .LiveRestoreEnabled}}')
     printf '{"ServerVersion":%s,"FirewallBackend":%s,"LiveRestoreEnabled":%s}\n' "$version" "$backend" "$restore"
 }
-if have docker && docker version >"$directory/docker-version.txt" 2>/dev/null; then
+if ! have docker || ! docker version >"$directory/docker-version.txt" 2>/dev/null; then
+    rm -f "$directory/docker-version.txt"
+    have docker && say "left out what docker knows: no daemon answers"
+elif ! is_here; then
+    rm -f "$directory/docker-version.txt"
+    say "left out what docker knows: none of its bridges is in this network namespace; its daemon is elsewhere"
+else
     say "saved docker-version.txt"
     save docker-info.json docker_info
     save docker-network-inspect.json networks docker "$docker_network"
     save docker-inspect.json containers docker "$docker_container"
-else
-    rm -f "$directory/docker-version.txt"
-    have docker && say "left out what docker knows: no daemon answers"
 fi
 if have podman; then
     save podman-network-inspect.json networks podman "$podman_network"

@@ -48,9 +48,9 @@ echo 'DOCKER_OPTS="--icc=false --log-opt token={SECRET} --dns 9.9.9.9"' >/etc/de
 """
 
 
-def collect(shell: list[str], folder: Path, environment: dict[str, str]) -> str:
+def collect(shell: list[str], folder: Path, environment: dict[str, str], more: str = "") -> str:
     (folder / "collect.sh").write_text(script())
-    commands = f"{SETUP}\nexec {' '.join(shell)} collect.sh saved"
+    commands = f"{SETUP}{more}\nexec {' '.join(shell)} collect.sh saved"
     done = subprocess.run(
         ["unshare", "-n", "-m", "sh", "-c", commands],
         cwd=folder,
@@ -222,8 +222,15 @@ class TestRun:
         assert "packed" not in done.stderr
 
     @pytest.mark.skipif(not shutil.which("docker"), reason="needs the docker client")
-    def test_docker(self, engine: str, tmp_path: Path) -> None:
+    def test_a_docker_whose_bridges_are_elsewhere(self, engine: str, tmp_path: Path) -> None:
+        """As inside a container that has the engine's socket, or with DOCKER_HOST set to another machine."""
         said = collect(["sh"], tmp_path, {"DOCKER_HOST": engine})
+        assert "left out what docker knows: none of its bridges is in this network namespace" in said
+        assert not list((tmp_path / "saved").glob("docker-*.*"))
+
+    @pytest.mark.skipif(not shutil.which("docker"), reason="needs the docker client")
+    def test_docker(self, engine: str, tmp_path: Path) -> None:
+        said = collect(["sh"], tmp_path, {"DOCKER_HOST": engine}, "ip link add docker0 type bridge")
         assert "left out" not in said
         ours, theirs = load_host(tmp_path / "saved"), load_host(CAPTURES / "docker-26.1" / "two-networks")
         assert set(ours.containers) >= {*theirs.containers, "guest"}
