@@ -16,7 +16,7 @@ from iptsim.dump.header import families_named
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError
 from iptsim.host.capture import read_host
-from iptsim.host.files import LISTINGS, Source, read_source, text_source
+from iptsim.host.files import DUMPS, LISTINGS, Source, read_source, text_source
 from iptsim.host.model import Host
 from iptsim.languages import message_if
 from iptsim.reading import read_file
@@ -107,7 +107,14 @@ def _pasted(
 ) -> Host:
     from iptsim.paste.assembly import host_of_source
 
-    texts = {str(file): read_file(file) for file in extra}
+    texts = dict[str, bytes]()
+    for file in extra:
+        found = read_source(file, any_text=True)
+        rules = {name: found.files.pop(name) for name in (*DUMPS, *LISTINGS) if name in found.files}
+        texts |= {str(file): found.dump} if found.dump is not None else {}
+        texts |= {f"{file}/{name}": data for name, data in {**rules, **found.texts}.items()}
+        for name, data in found.files.items():
+            source.files.setdefault(name, data)
     if docker_inspect is not None:
         source.files.setdefault("docker-inspect.json", read_file(docker_inspect))
     return host_of_source(source, {**texts, **more})

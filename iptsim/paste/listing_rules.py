@@ -36,7 +36,16 @@ class ListedRule(NamedTuple):
     chain: str | None
 
 
-def rule_of(listed: ListedRule, chain: str | None, family: Family, table: str) -> RuleItem:
+def is_bare(listed: ListedRule, family: Family) -> bool:
+    """Return whether a rule accepts all packets, as far as a listing without -v shows it."""
+    columns, phrases = listed.columns, listed.phrases
+    is_open = columns.target == "ACCEPT" and not phrases.matches and not phrases.unread
+    return is_open and not list(_parameters(columns, family, []))
+
+
+def rule_of(
+    listed: ListedRule, chain: str | None, family: Family, table: str, *, for_lo: bool = False
+) -> RuleItem:
     """Return a rule of a listing; the conditions that the listing does not show are unknown.
 
     Args:
@@ -44,6 +53,7 @@ def rule_of(listed: ListedRule, chain: str | None, family: Family, table: str) -
         chain: its chain, None if it is not known.
         family: the address family.
         table: its table.
+        for_lo: it is the first rule of INPUT that accepts all packets, as far as the listing shows it.
     """
     columns, phrases, line = listed.columns, listed.phrases, listed.line
     hidden: list[Hidden] = []
@@ -53,9 +63,8 @@ def rule_of(listed: ListedRule, chain: str | None, family: Family, table: str) -
     offloads = (OFFLOADING, f"{OFFLOADING} hw") if columns.target == OFFLOADING else ()
     hidden += [_unread(part) for part in phrases.unread if part not in offloads]
     if columns.interfaces is None and not is_for_all_interfaces(columns, family):
-        bare = chain == "INPUT" and words == [] and not phrases.unread and columns.target == "ACCEPT"
         reason = message("the interfaces of the rule, which -L shows only with -v")
-        if bare:
+        if for_lo:
             reason = message("the interface of the rule (usually lo), which -L shows only with -v")
         hidden.append(
             Hidden(

@@ -229,6 +229,11 @@ def test_a_bare_accept_of_input_is_said_to_be_usually_for_lo() -> None:
     assert walk(read(text), asked).verdict == "DEPENDS"
     rule = read(text).rulesets[4].rule("filter", "INPUT", 1)
     assert "usually lo" in str([match.reason for match in rule.matches if hasattr(match, "reason")])
+    # only the first of several is
+    second = read(text + accept).rulesets[4].rule("filter", "INPUT", 2)
+    reasons = str([match.reason for match in second.matches if hasattr(match, "reason")])
+    assert "interfaces of the rule" in reasons
+    assert "usually lo" not in reasons
 
 
 MARKED = "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A FORWARD -m mark --mark 0x1 -j ACCEPT\n"

@@ -27,7 +27,7 @@ from iptsim.paste.listing_lines import (
     with_blank_column,
     without_addresses,
 )
-from iptsim.paste.listing_rules import ListedRule, rule_of
+from iptsim.paste.listing_rules import ListedRule, is_bare, rule_of
 from iptsim.paste.pieces import ChainItem, GapItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, command_of, is_prompt
 from iptsim.paste.rows_alone import are_dockers_drops, chain_of_rows
@@ -313,10 +313,12 @@ class _Reader:
         headed = any(isinstance(item, ChainItem) for item in self.order)
         named = None if headed else chain_of_rows(self.command, table, [row.columns for row in self.rules])
         rules.fragment = named is not None
+        bare = next((one for one in self.rules if one.chain == "INPUT" and is_bare(one, family or 4)), None)
         for item in self.order:
             if isinstance(item, int):
                 listed = self.rules[item]
-                rules.items.append(rule_of(listed, listed.chain or named, family or 4, table))
+                chain = listed.chain or named
+                rules.items.append(rule_of(listed, chain, family or 4, table, for_lo=listed is bare))
             else:
                 rules.items.append(item)
         verbose = any(row.columns.interfaces for row in self.rules) or "verbose" in (self.layout or "")
