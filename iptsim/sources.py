@@ -33,7 +33,7 @@ def load_host(
     extra: Sequence[str | Path] = (),
     docker_inspect: str | Path | None = None,
     noflush: str | Path | None = None,
-    logged: str | None = None,
+    logged: Mapping[str, str] = MappingProxyType({}),
 ) -> Host:
     """Read a host from a dump, a capture, or any pasted text.
 
@@ -49,7 +49,8 @@ def load_host(
         docker_inspect: a file with the output of `docker inspect`, for a source without one.
         noflush: a file with rules that are added to those of the source, as `iptables-restore --noflush` does; the
             source is then read strictly.
-        logged: a line that the host's kernel logged; it counts if the source does not show the host's addresses.
+        logged: lines that the host's kernel logged, by the name of their text; they count if the source does not show
+            the host's addresses.
 
     Raises:
         CaptureError: something is missing or damaged, or nothing has a known format.
@@ -60,9 +61,9 @@ def load_host(
     strict = strict or noflush is not None
     source = read_source(path, any_text=not strict)
     host = _host_of(source, strict, extra, docker_inspect, noflush)
-    if logged is None or strict or not host.inferred:
+    if not logged or strict or not host.inferred:
         return host
-    return _pasted(source, extra, docker_inspect, {"--packet": logged.encode()})
+    return _pasted(source, extra, docker_inspect, {name: text.encode() for name, text in logged.items()})
 
 
 def loads_host(text: str, *, strict: bool = False) -> Host:

@@ -257,8 +257,16 @@ def answer(host: Host, fields: dict[str, Any]) -> Explanation:
     return ask_all(host, Question(**fields))
 
 
-def open_source(arguments: argparse.Namespace, source: str | None = None) -> Host:
-    """Read the source, or one of several; its warnings go to standard error."""
+def open_source(
+    arguments: argparse.Namespace, source: str | None = None, *, logged: Mapping[str, str] | None = None
+) -> Host:
+    """Read the source, or one of several; its warnings go to standard error.
+
+    Args:
+        arguments: those of the command.
+        source: one of several sources.
+        logged: lines that the host's kernel logged, by the name of their text; without them, that of `--packet`.
+    """
     from iptsim.sources import load_host
 
     with collector_paused():
@@ -268,7 +276,7 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
             extra=arguments.extra,
             docker_inspect=arguments.docker_inspect,
             noflush=arguments.noflush,
-            logged=_logged_line(arguments),
+            logged=_logged_line(arguments) if logged is None else logged,
         )
     for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values()):
         warn_of(ruleset)
@@ -277,14 +285,14 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
     return host
 
 
-def _logged_line(arguments: argparse.Namespace) -> str | None:
-    """Return the line of `--packet` if the kernel logged it."""
+def _logged_line(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the line of `--packet` by the option's name, if the kernel logged it."""
     line: str | None = getattr(arguments, "packet", None)
     if line is None:
-        return None
+        return {}
     from iptsim.paste.packet_from_line import is_logged
 
-    return line if is_logged(line) else None
+    return {"--packet": line} if is_logged(line) else {}
 
 
 @contextmanager

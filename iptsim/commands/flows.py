@@ -74,14 +74,16 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     from iptsim.flows.against import Differences
     from iptsim.flows.engines import engine_of
+    from iptsim.flows.logs import lines_of_host
     from iptsim.flows.running import Logs, Output, run
     from iptsim.flows.summary import Summary
     from iptsim.progress import tracked
 
-    hosts = [open_source(arguments)]
+    logged = {name: text for name in arguments.log if (text := lines_of_host(name))}
+    hosts = [open_source(arguments, logged=logged)]
     differences = None
     if arguments.against is not None:
-        hosts.append(open_source(arguments, arguments.against))
+        hosts.append(open_source(arguments, arguments.against, logged=logged))
         differences = Differences()
     logs, summary = Logs(arguments.log, _columns(arguments.columns)), Summary()
     with ExitStack() as stack:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from iptsim.errors import UsageError
+from iptsim.errors import IptsimError, UsageError
 from iptsim.flows.formats import packets, tables, text
 from iptsim.languages import message, text_of
 from iptsim.reading import open_regular
@@ -38,6 +38,12 @@ _PCAP = (
 _PACKED = {b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
 _VPC = re.compile(rb"\d+ (?:\d{12}|unknown) \S+ [0-9a-fA-F.:-]+ [0-9a-fA-F.:-]+ ")
 _KERNEL = re.compile(rb"\bIN=\S* OUT=.*\bSRC=")
+#: A packet to the host itself, or from it.
+_OF_HOST = re.compile(
+    rb"^.*\bIN=(?P<to>\S+ OUT= .*\bDST=\S+) .*$|^.*\bIN= (?P<of>OUT=\S+ .*\bSRC=\S+) .*$", re.MULTILINE
+)
+#: At most so many of them tell the host's addresses, from so many bytes at the beginning.
+_TELLING, _BEGINNING = 50, 4 << 20
 _CONNTRACK = re.compile(rb"\bsrc=\S+ dst=\S+ .*\bsrc=\S+ dst=\S+ ")
 
 
@@ -64,6 +70,30 @@ def read_log(name: str, mapped: Mapping[str, str], size: int = SIZE) -> Iterator
         raise UsageError(
             message("{name}: the log is damaged: {error}", name=name, error=str(error).split("\n")[0])
         ) from None
+
+
+def lines_of_host(name: str) -> str:
+    """Return lines of a kernel log that tell addresses of the host, one for each; "" for any other log.
+
+    Args:
+        name: the file; of standard input, which can be read only once, there are none.
+    """
+    if name == "-":
+        return ""
+    try:
+        with open_regular(name) as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            data = (gzip.GzipFile(fileobj=raw) if packed else raw).read(_BEGINNING)
+    except (OSError, EOFError, zlib.error, IptsimError):
+        return ""  # whoever reads the whole log reports it
+    found = dict[bytes, bytes]()
+    for line in _OF_HOST.finditer(data):
+        words = (line["to"] or line["of"]).split()
+        found.setdefault(b" ".join((words[0], words[-1])), line[0])
+        if len(found) == _TELLING:
+            break
+    return b"\n".join(found.values()).decode("utf-8", "replace")
 
 
 def _batches(name: str, mapped: Mapping[str, str], size: int) -> Iterator[pa.RecordBatch]:

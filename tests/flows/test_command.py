@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import resource
 import shutil
@@ -391,3 +392,18 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "iptsim", "flows", PUBLISHED, str(log), "-o", str(tmp_path / "out.csv")]
     peak = subprocess.run([sys.executable, "-c", PEAK, *command], capture_output=True, text=True, check=True)
     assert int(peak.stdout) < 640_000
+
+
+@pytest.mark.parametrize("name", ["kern.log", "kern.log.gz"])
+def test_a_log_of_the_host_tells_its_addresses(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A packet that leaves by no interface (OUT=) is for the host itself: it passes INPUT, not FORWARD."""
+    dump = tmp_path / "dump"
+    dump.write_text("*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n")
+    kernel = "Dec  1 06:00:01 gw kernel: [1.0] BLOCK: IN=eth0 OUT= SRC=203.0.113.9 DST=10.61.2.3 LEN=60 TTL=50 ID=1 "
+    text = f"{kernel}PROTO=TCP SPT=4000 DPT=23 WINDOW=64240 RES=0x00 SYN URGP=0\n".encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert main(["flows", str(dump), str(tmp_path / name), "-o", "-"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["verdict"], row["chain"]) == ("DROP", "INPUT")
