@@ -20,13 +20,18 @@ ADDRESSES = "$ ip addr\n2: eth0: <UP,LOWER_UP> mtu 1500 state UP\n    inet 192.1
 
 def write(folder: Path, name: str) -> Path:
     path, data = folder / name, ADDRESSES.encode()
-    packers = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}
-    ending = name.rpartition(".")[2]
-    if ending == "zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("addresses.txt", data)
-    else:
-        path.write_bytes(packers[ending](data) if ending in packers else data)
+    match path.suffix:
+        case ".gz":
+            path.write_bytes(gzip.compress(data))
+        case ".xz":
+            path.write_bytes(lzma.compress(data))
+        case ".bz2":
+            path.write_bytes(bz2.compress(data))
+        case ".zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("addresses.txt", data)
+        case _:
+            path.write_bytes(data)
     return path
 
 
