@@ -208,12 +208,12 @@ class Names:
         for name, own in self.owned.items():
             if here := left & own:
                 # where addresses are widened, the fate may have no packets to these
-                if (part := _narrowed(space, fate, "dst", here)) is not None:
+                if (part := _sent_within(space, fate, here)) is not None:
                     yield name, part
                 left -= here
                 if not left:
                     return
-        if (part := _narrowed(space, fate, "dst", left)) is not None:
+        if (part := _sent_within(space, fate, left)) is not None:
             yield "", part
 
 
@@ -247,8 +247,9 @@ def _sent_to(space: Space, fate: Fate, target: End, *, arrives: bool) -> Fate | 
     return fate.within(packets)
 
 
-def _narrowed(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate | None:
-    return fate.within(space.where(key, addresses.spans))
+def _sent_within(space: Space, fate: Fate, addresses: AddressSet) -> Fate | None:
+    """Return the part of a fate that is sent to addresses."""
+    return fate.within(space.where("dst", addresses.spans))
 
 
 def _within(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate | None:
