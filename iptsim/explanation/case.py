@@ -141,7 +141,7 @@ def packets_text(rule: Rule) -> Text:
         *(match.says() for match in rule.matches if not match.unread),
         message("that match {condition}", condition=message_joined(" and ", unread)) if unread else "",
     )
-    which = message_joined(" ", filter(None, phrases))
+    which = message_joined(", ", filter(None, phrases))
     if protocol and which:
         return message("{protocol} packets {which}", protocol=protocol, which=which)
     if protocol:

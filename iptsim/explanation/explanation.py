@@ -141,7 +141,7 @@ class Explanation(Pictured):
         return remarks_of(self.host) if _packet_of(self.question) in asked else []
 
     def before_text(self) -> Text:
-        """Return what commands behind the rules of a pasted text change in the answer; "" without such commands."""
+        """Return what commands below the rules of a pasted text change in the answer; "" without such commands."""
         commands = self.host.pasted.before if self.host.pasted is not None else None
         if self.before is None or commands is None:
             return ""
@@ -149,14 +149,14 @@ class Explanation(Pictured):
         if self._result() == self.before._result():
             return message_if(
                 is_one,
-                "The command in line {lines}, behind the rules, does not change that.",
-                "The commands in lines {lines}, behind the rules, do not change that.",
+                "The command in line {lines}, below the rules, does not change that.",
+                "The commands in lines {lines}, below the rules, do not change that.",
                 lines=commands.lines,
             )
         return message_if(
             is_one,
-            "This is the answer after the command in line {lines}, behind the rules. Before it: {verdict}.",
-            "This is the answer after the commands in lines {lines}, behind the rules. Before them: {verdict}.",
+            "This is the answer after the command in line {lines}, below the rules. Before it: {verdict}.",
+            "This is the answer after the commands in lines {lines}, below the rules. Before them: {verdict}.",
             lines=commands.lines,
             verdict=self.before.verdict,
         )

@@ -179,7 +179,7 @@ def _comes_near(skipped: Skipped) -> Message:
 
 
 class Mended(NamedTuple):
-    """What was wrong with a host before the commands that its source gives behind the rules.
+    """What was wrong with a host before the commands that its source gives below the rules.
 
     Attributes:
         before: the host before them.

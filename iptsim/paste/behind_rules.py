@@ -1,4 +1,4 @@
-"""Commands that a text gives behind the rules that it shows, as people do who say what helped."""
+"""Commands that a text gives below the rules that it shows, as people do who say what helped."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ def asked(text: str, port: int) -> Explanation:
 @pytest.mark.parametrize(
     ("port", "sentence"),
     [
-        (80, "This is the answer after the command in line 8, behind the rules. Before it: DROP."),
-        (22, "The command in line 8, behind the rules, does not change that."),
+        (80, "This is the answer after the command in line 8, below the rules. Before it: DROP."),
+        (22, "The command in line 8, below the rules, does not change that."),
     ],
 )
 def test_what_the_answer_was_before_the_commands(port: int, sentence: str) -> None:
@@ -50,4 +50,4 @@ def test_the_answer_before_as_data_and_in_words() -> None:
 def test_no_commands_behind_the_rules(text: str) -> None:
     shown = asked(text, 80)
     assert shown.before is None
-    assert "behind the rules" not in as_text(shown)
+    assert "below the rules" not in as_text(shown)

@@ -1,4 +1,4 @@
-"""Texts that give, behind the rules, the commands that helped."""
+"""Texts that give, below the rules, the commands that helped."""
 
 from __future__ import annotations
 
