@@ -209,7 +209,7 @@ def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> 
     if fields not in pasted.tried and (logged is None or not _BLOCKED.search(logged.prefix)):
         return None
     error = next((kind for tried, kind in pasted.errors if tried == fields), "")
-    says = meaning_of_error(error, shown)
+    says = meaning_of_error(error, shown, with_rules=pasted.with_rules)
     if shown.verdict == "DEPENDS":
         return Cause(shown, allowed=says)
     if not pasted.with_rules:

@@ -24,16 +24,33 @@ _MEANINGS: dict[str, Message] = {
         " the default ones of Red Hat do, or that no machine has the address."
     ),
 }
-#: The same if the host has the address.
-_REJECTED = message(
-    '"No route to host" for an address of the host itself means that a rule of INPUT rejected the packet with'
-    " icmp-host-prohibited, as those of firewalld and the default ones of Red Hat do."
-)
+#: The same for an address of the host itself, to which another machine or a container sends.
+_OF_HOST: dict[str, Message] = {
+    "refused": message(
+        '"Connection refused" from an address of the host means that nothing there listens on the port at that address,'
+        " perhaps only at 127.0.0.1; a REJECT rule with tcp-reset or icmp-port-unreachable looks the same."
+    ),
+    "timeout": message(
+        "A timeout for an address of the host usually means that INPUT drops the packet, by rules that the source does"
+        " not show: ufw drops what no rule allows, also from containers."
+    ),
+    "unreachable": message(
+        '"No route to host" for an address of the host itself means that a rule of INPUT rejected the packet with'
+        " icmp-host-prohibited, as those of firewalld and the default ones of Red Hat do."
+    ),
+}
 
 
-def meaning_of_error(kind: str, shown: Explanation) -> Text:
-    """Return what an error tells about a packet that the rules which are shown do not block; "" if that is unknown."""
-    delivered = shown.trace.legs[0].delivered
-    if kind == "unreachable" and delivered is not None and delivered.kind == "host":
-        return _REJECTED
-    return _MEANINGS.get(kind, "")
+def meaning_of_error(kind: str, shown: Explanation, *, with_rules: bool) -> Text:
+    """Return what an error tells about a packet that the rules which are shown do not block; "" if that is unknown.
+
+    Args:
+        kind: the kind of error.
+        shown: the packet, walked.
+        with_rules: the source shows rules, not only settings.
+    """
+    leg = shown.trace.legs[0]
+    at_host = leg.delivered is not None and leg.delivered.kind == "host" and leg.sender != "host"
+    if not at_host or (kind == "timeout" and with_rules):
+        return _MEANINGS.get(kind, "")
+    return _OF_HOST.get(kind, "")

@@ -17,6 +17,7 @@ from iptsim.host.pasted_services import OwnLoopback, UnresolvedName
 from iptsim.languages import message
 from iptsim.paste.addresses import is_localhost
 from iptsim.paste.forms.complaints import is_name
+from iptsim.paste.forms.failures import OF_HOST
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Listed, Resolver
 from iptsim.paste.segments import Reading
@@ -37,20 +38,31 @@ def asked(
     Each comes with the error of the connection, "" if it is not shown.
     """
     for ask in reading.asks(failed=failed):
-        to, sender = ask.fields["to"], {}
+        fields, sender = ask.fields, {}
+        if fields["to"] == OF_HOST and ask.container is not None:
+            # host-gateway is the address of the default bridge (moby, daemon/network.go)
+            fields = {**fields, "to": _default_gateway(host)}
+        to = fields["to"]
         if ask.container is not None:
             elsewhere = ask.container == ELSEWHERE
             sender = _neighbour(host, to) if elsewhere else _sender(host, ask.container, listed, to)
             if not sender or (is_localhost(to) and sender["from"] not in host.containers):
                 continue  # the loopback of a container that is not known
-        elif is_name(start := str(ask.fields.get("from", ""))) and start not in host.containers:
+        elif is_name(start := str(fields.get("from", ""))) and start not in host.containers:
             continue  # a word of a sentence
-        if "proto" not in ask.fields:
+        if "proto" not in fields:
             if (service := _only_service(host, to, listed)) is not None:
-                yield {**ask.fields, **sender, **service}, ask.error
+                yield {**fields, **sender, **service}, ask.error
             continue
         if not failed or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
-            yield {**ask.fields, **sender}, ask.error
+            yield {**fields, **sender}, ask.error
+
+
+def _default_gateway(host: Host) -> str:
+    """Return the host's address on the default bridge."""
+    default = next((one for one in host.networks.values() if one.bridge == DEFAULT_BRIDGE), None)
+    own = default.gateways.get(4) if default is not None else None
+    return address_text(4, own if own is not None else DOCKER0.address + 1)
 
 
 def _only_service(host: Host, name: str, listed: Iterable[Listed]) -> dict[str, Any] | None:

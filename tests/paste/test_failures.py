@@ -485,3 +485,22 @@ def test_the_message_of_a_program_is_no_part_of_the_rules_above_it(rules: str) -
     message = "curl: (7) Failed to connect to 172.17.0.2 port 80: Connection refused\n"
     host = iptsim.loads_host(f"{rules}{message}iptables -I FORWARD -o docker0 -j ACCEPT\n")
     assert unseen_places(host.rulesets.values()) == ("raw", "mangle", "nat")
+
+
+@pytest.mark.parametrize(
+    ("mapped", "found"), [("--add-host=host.docker.internal:host-gateway ", True), ("", False)]
+)
+def test_the_name_of_the_host_in_containers(mapped: str, found: bool) -> None:
+    """host-gateway is the address of the default bridge (docs.docker.com, docker run --add-host)."""
+    text = (
+        f"docker run -it {mapped}alpine sh\n\nIn it:\n\ncurl http://host.docker.internal:3000/\n\nIt says:\n"
+        "curl: (28) Failed to connect to host.docker.internal port 3000 after 133990 ms: Couldn't connect to server\n"
+    )
+    host = iptsim.loads_host(text)
+    assert host.pasted is not None
+    assert [(one["from"], one["to"], one["dport"]) for one in host.pasted.asked] == (
+        [("172.17.0.2", "172.17.0.1", 3000)] if found else []
+    )
+    if found:
+        cause = iptsim.lint(host).cause
+        assert "ufw drops what no rule allows" in str(cause and cause.text)

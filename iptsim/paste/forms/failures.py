@@ -17,6 +17,8 @@ from iptsim.paste.shells import ELSEWHERE, container_of, typed_elsewhere, typed_
 
 #: The name of the form.
 FORM = "a failed connection"
+#: The usual name of the host in containers.
+OF_HOST = "host.docker.internal"
 #: At most this many lines may lie between a command and its message.
 _FAR = 12
 _MESSAGE = re.compile(
@@ -66,7 +68,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     container = None
     if "from" not in fields:
         container = container_of(lines, at)
-        if container is None and typed_on_host(lines, at):
+        if container is None and names_host(fields["to"], lines):
+            container = ""  # only containers know the name
+        elif container is None and typed_on_host(lines, at):
             fields["from"] = "host"
         elif container is None and typed_elsewhere(lines, at) and not is_localhost(fields["to"]):
             container = ELSEWHERE
@@ -74,6 +78,11 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     error = _error(" ".join(line.text for line in lines[at : last + 1]))
     return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container, error)])
+
+
+def names_host(name: str, lines: list[Line]) -> bool:
+    """Return whether a name is the host's in containers, according to a text: `--add-host NAME:host-gateway`."""
+    return name == OF_HOST and any(f"{OF_HOST}:host-gateway" in line.text for line in lines)
 
 
 def _error(text: str) -> str:
@@ -104,7 +113,7 @@ def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:
         return None
     # a message without a known sender gives no question
     places = (container_of(lines, at) is not None, typed_on_host(lines, at), typed_elsewhere(lines, at))
-    known = "->" in text or any(places)
+    known = "->" in text or any(places) or names_host(OF_HOST if OF_HOST in text else "", lines)
     fields = _parsed(message.group()) if known else {}
     return (fields, at) if fields else None
 
