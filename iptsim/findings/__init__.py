@@ -260,6 +260,7 @@ ANALYSES: tuple[Analysis, ...] = (
     reverse_path.dropped,
     replies_elsewhere.by_tunnel,
     ftp.without_helper,
+    ftp.tftp,
     late_bans.for_one_port,
     open_policy.blocks_nothing,
 )

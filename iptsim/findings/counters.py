@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
@@ -15,7 +15,7 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, uses
 from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
-from iptsim.host.pasted import Grown
+from iptsim.host.pasted import Grown, Lost
 from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.owners.rule_owners import authorship
 
@@ -73,17 +73,36 @@ def lost(scene: Scene) -> Iterator[Finding]:
                 rule=first.text,
             ),
             tuple(Evidence(message("line {line}", line=one.line), one.text) for one in rules[:_SHOWN]),
+            _how_lost(scene, family, rules),
             message(
-                "Something removed them in between: a command, a restart of the firewall, or Docker when a container"
-                " stopped. Or the listings are of two hosts."
-            ),
-            message(
+                "Let something load them at boot: a script that systemd or ifupdown runs, or {commands} on Debian and"
+                " Ubuntu.",
+                commands="apt install iptables-persistent; netfilter-persistent save",
+            )
+            if _is_empty(scene, family, rules)
+            else message(
                 "systemctl restart docker writes the rules of Docker again. For others, restart the program that wrote"
                 " them, or add them again at their old places."
             ),
             None,
             family,
         )
+
+
+def _is_empty(scene: Scene, family: Family, gone: Sequence[Lost]) -> bool:
+    """Return whether the tables of rules that are gone have no rules left."""
+    return not any(list(scene.table(family, one.table).rules()) for one in gone)
+
+
+def _how_lost(scene: Scene, family: Family, gone: Sequence[Lost]) -> Message:
+    if _is_empty(scene, family, gone):
+        return message(
+            "No rule is left. Rules are in the memory of the kernel only, so each boot begins without them."
+        )
+    return message(
+        "Something removed them in between: a command, a restart of the firewall, or Docker when a container stopped."
+        " Or the listings are of two hosts."
+    )
 
 
 def dropped(scene: Scene) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.ct import Ct
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import BLOCKING
@@ -21,13 +22,14 @@ from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, filtered_at, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
-from iptsim.protocols import TCP
+from iptsim.protocols import TCP, UDP
 
 #: The kernel parameter that lets helpers be used without a rule.
 _AUTOMATIC = "net.netfilter.nf_conntrack_helper"
 #: The first version of Linux in which it is off unless someone sets it.
 _BY_RULE = (4, 7)
 _COMMANDS = 21
+_TFTP = 69
 #: The last port that only root's servers use.
 _PRIVILEGED = 1023
 #: A port of a passive data connection, which the server chooses.
@@ -65,6 +67,43 @@ def without_helper(scene: Scene) -> Iterator[Finding]:
                 continue
             if filtered_at(shown, hook) is not None and not _opens_range(scene, family, hook):
                 yield _finding(family, rule, _blocked(hook), shown, chain)
+
+
+def tftp(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules that accept packets from a TFTP server's port 69, from which it sends no data."""
+    for family in scene.families if scene.host.pasted is not None else ():
+        for chain in scene.below(family, "filter", "INPUT"):
+            rule = next(
+                (one for one in scene.rules(family, "filter", chain) if _accepts_from_tftp(one)), None
+            )
+            if rule is not None:
+                yield Finding(
+                    "ftp-without-helper",
+                    message(
+                        "{place} is for TFTP, whose server sends data from another port than 69.",
+                        place=place_of(rule),
+                    ),
+                    (of_rule(rule),),
+                    message(
+                        "The request goes to udp/69, and the server answers from a port that it chooses, to the one of"
+                        " the client. No rule for port 69 matches that, and the kernel relates it to the request only"
+                        " with the helper nf_conntrack_tftp."
+                    ),
+                    message(
+                        "{commands}; then the rule for RELATED accepts the data. Or accept all UDP of the server.",
+                        commands="modprobe nf_conntrack_tftp;"
+                        f" {tool_of(family)} -t raw -A OUTPUT -p udp --dport {_TFTP} -j CT --helper tftp",
+                    ),
+                    None,
+                    family,
+                )
+
+
+def _accepts_from_tftp(rule: Rule) -> bool:
+    """Return whether a rule accepts UDP from port 69 alone."""
+    if rule.target_name != "ACCEPT" or rule.parameters.protocol != UDP:
+        return False
+    return any(one.allowed == ((_TFTP, _TFTP),) and not one.negated for one in rule.conditions_on("sport"))
 
 
 def _ports(rule: Rule) -> Iterator[tuple[int, int]]:

@@ -33,16 +33,22 @@ def grown_counters(
 
 
 def lost_rules(
-    before: Mapping[tuple[Family, str], Table], rulesets: Mapping[Family, Ruleset]
+    before: Mapping[tuple[Family, str], Table], rulesets: Mapping[Family, Ruleset], *, rebooted: bool
 ) -> Iterator[Lost]:
-    """Yield the rules of the first listing of a table that the last one lacks, if both are whole and much alike."""
+    """Yield the rules of the first listing of a table that the last one lacks, if both are whole and much alike.
+
+    Args:
+        before: the tables of the first listings.
+        rulesets: those of the last ones.
+        rebooted: the text is about a restart of the host, after which all may be gone.
+    """
     for (family, name), table in before.items():
         old, new = list(table.rules()), list(rulesets[family].tables[name].rules())
         if any(is_gap(rule.target) for rule in (*old, *new)):
             continue
         left = Counter(rule.text for rule in new)
         lost = [rule for rule in old if _is_lost(rule, left)]
-        if 2 * len(lost) <= len(old):
+        if 2 * len(lost) <= len(old) or (rebooted and not new):
             yield from (Lost(family, name, rule.text, rule.line) for rule in lost)
 
 

@@ -51,6 +51,10 @@ _ENGINES = {
     "docker": re.compile(r"\bdockerd?\b(?!\.io)", re.IGNORECASE),  # Podman's images may be at docker.io, too
     "swarm": re.compile(r"\bswarm\b|\bdocker (?:service|stack) \w", re.IGNORECASE),
 }
+_REBOOT = re.compile(
+    r"\b(?:re-?boot|re-?start(?:ed|ing)? (?:the |my )?(?:server|machine|computer|system|host|pc))",
+    re.IGNORECASE,
+)
 _CLIENT = re.compile(r"\b(?:localhost|curl|wget|telnet|nc)\b|\b127\.0\.0\.1\b(?!/)")
 _REFUSED = re.compile(
     r"\bconnections? (?:was |is |were |gets? )?(?:actively )?refused\b|\bECONNREFUSED\b", re.IGNORECASE
@@ -95,7 +99,7 @@ def pasted(
     def mentions(words: re.Pattern[str]) -> bool:
         return any(words.search(line.text) for line in lines)
 
-    grown, lost = builder.changes()
+    grown, lost = builder.changes(rebooted=mentions(_REBOOT))
     return Pasted(
         segments=tuple(reading.read),
         left_out=tuple(reading.left_out),

@@ -75,10 +75,15 @@ class Builder:
             for chain in shown.before.chains.values()
         )
 
-    def changes(self) -> tuple[tuple[Grown, ...], tuple[Lost, ...]]:
-        """Return the counters that grew, and the rules that are gone, from the first listing of a table to the last."""
+    def changes(self, *, rebooted: bool) -> tuple[tuple[Grown, ...], tuple[Lost, ...]]:
+        """Return the counters that grew, and the rules that are gone, from the first listing of a table to the last.
+
+        Args:
+            rebooted: the text is about a restart of the host.
+        """
         before = {place: shown.before for place, shown in self._shown.items() if shown.before is not None}
-        return tuple(grown_counters(before, self.rulesets)), tuple(lost_rules(before, self.rulesets))
+        lost = lost_rules(before, self.rulesets, rebooted=rebooted)
+        return tuple(grown_counters(before, self.rulesets)), tuple(lost)
 
     def _ruleset(self, piece: Rules, family: Family) -> Ruleset:
         """Return the ruleset of a piece, with what it says of the version of iptables."""

@@ -31,6 +31,8 @@ _OF_NAT = frozenset(
 _OF_NAT_ONLY = _OF_NAT - {"KUBE-SERVICES"}
 #: Built-in chains that are mostly used in nat.
 _NAT_HOOKS = ("PREROUTING", "POSTROUTING")
+#: Chains that ufw and fail2ban have in filter alone.
+_OF_FILTER = re.compile(r"ufw6?-(?:before|after|user|reject|track|skip|not|logging)-|f2b-|fail2ban-")
 #: Chains that kube-proxy has in nat alone.
 _KUBE_NAT = re.compile(r"KUBE-(?:MARK-MASQ|MARK-DROP|(?:SVC|SEP|XLB|EXT|SVL|FW)-)")
 
@@ -153,6 +155,8 @@ def _certain(item: Item) -> str | None:
     for table, names in TARGETS.items():
         if target in names:
             return table
+    if any(map(_OF_FILTER.match, (target, *words[1:2]))):
+        return "filter"
     return "nat" if _KUBE_NAT.match(target) or any(map(_KUBE_NAT.match, words[1:2])) else None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import iptsim
 from tests.findings.linting import lint
 
 ROUTER = "iptables -t nat -A POSTROUTING -s 192.168.7.0/24 -o eth0 -j MASQUERADE\n"
@@ -158,3 +159,44 @@ Chain PREROUTING (policy ACCEPT 2 packets, 714 bytes)
     found = lint(tmp_path, text)["dnat-to-loopback"]
     assert found.shown is not None
     assert found.shown.verdict == "DROP"
+
+
+COLUMNS = "target     prot opt source               destination\n"
+NONE = "".join(f"Chain {name} (policy ACCEPT)\n{COLUMNS}\n" for name in ("INPUT", "FORWARD", "OUTPUT"))
+RULES = NONE.replace(COLUMNS, f"{COLUMNS}ACCEPT     tcp  --  anywhere  anywhere  tcp dpt:22\n", 1)
+
+
+@pytest.mark.parametrize(
+    ("between", "later", "found"),
+    [
+        ("After a reboot:", NONE, True),
+        ("I restarted the server:", NONE, True),
+        ("On the other one:", NONE, False),
+        ("After a reboot:", RULES, False),
+    ],
+)
+def test_rules_that_are_gone_after_a_reboot(between: str, later: str, found: bool, tmp_path: Path) -> None:
+    text = f"# iptables -L\n{RULES}\n{between}\n# iptables -L\n{later}"
+    gone = lint(tmp_path, text).get("rules-gone")
+    assert (gone is not None) is found
+    if gone is not None:
+        assert "netfilter-persistent save" in str(gone.remedy)
+
+
+@pytest.mark.parametrize(
+    ("port", "found"), [("--sport 69", True), ("--dport 69", False), ("--sport 53", False)]
+)
+def test_a_rule_for_the_data_of_tftp(port: str, found: bool, tmp_path: Path) -> None:
+    """A TFTP server sends data from a port that it chooses (RFC 1350, section 4)."""
+    rules = f"-P INPUT DROP\n-A INPUT -s 192.168.7.9 -p udp -m udp {port} -j ACCEPT\n"
+    assert ("ftp-without-helper" in lint(tmp_path, rules)) is found
+
+
+def test_old_names_of_ports(tmp_path: Path) -> None:
+    """As IANA's registry has them."""
+    row = "ACCEPT     tcp  --  anywhere             anywhere             tcp dpt:{}\n"
+    rows = "".join(row.format(name) for name in ("aol", "irc", "rsh-spx"))
+    head = "Chain INPUT (policy DROP)\ntarget     prot opt source               destination\n"
+    (tmp_path / "listing").write_text(head + rows)
+    rules = iptsim.load(tmp_path / "listing").tables["filter"].chains["INPUT"].rules
+    assert [rule.text.split("--dport ")[1].split()[0] for rule in rules] == ["5190", "194", "222"]

@@ -224,3 +224,38 @@ def test_the_default_for_outgoing_packets(action: str, default: str, verdict: st
     assert ("output-allows-some" in found) is (verdict == "DEPENDS")
     if action == "ALLOW":
         assert iptsim.explain(path, "host", "10.20.3.4", dport=443).verdict == "ACCEPT"
+
+
+LOADED = """\
+Status: loaded
+
+To                         Action  From
+--                         ------  ----
+( Rules left out )
+8000/tcp                   ALLOW   10.20.0.0/16
+"""
+
+
+def test_a_status_of_an_old_ufw_with_rows_left_out(tmp_path: Path) -> None:
+    """The first versions of ufw say "loaded" for "active"."""
+    path = tmp_path / "paste.txt"
+    path.write_text(LOADED)
+    assert iptsim.explain(path, "10.20.3.4", "host", dport=8000).verdict == "ACCEPT"
+    assert iptsim.explain(path, "10.20.3.4", "host", dport=8001).verdict == "DEPENDS"
+    path.write_text(LOADED.replace("( Rules left out )\n", ""))
+    assert iptsim.explain(path, "10.20.3.4", "host", dport=8001).verdict == "DROP"
+
+
+def test_rules_of_ufw_beside_one_of_nat_are_in_filter(tmp_path: Path) -> None:
+    """A rule of before.rules and one of nat, and what ufw logged: its rules have dropped the packet."""
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "I added\n-A PREROUTING -i eth0 -p tcp --dport 1723 -j DNAT --to-destination 192.168.1.10:1723\nand\n"
+        f"-A ufw-before-input -p 47 -j ACCEPT\nThe log says:\n{LOG}"
+    )
+    host = iptsim.load_host(path)
+    assert "ufw-before-input" in host.rulesets[4].tables["filter"].chains
+    assert (
+        iptsim.explain(host, "203.0.113.9", "192.0.2.10", dport=5432, in_interface="eth0").verdict
+        == "DEPENDS"
+    )

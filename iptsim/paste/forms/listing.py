@@ -291,7 +291,9 @@ class _Reader:
         if self.layout is None or _ANNOTATION.match(line.text):
             return False
         following = next((one for one in self.lines[self.at + 1 :] if not one.is_blank), None)
-        is_caption = following is not None and _HEADING.match(following.text) is not None
+        is_caption = following is not None and bool(
+            _HEADING.match(following.text) or _is_command(following.text)
+        )
         return not (is_caption and self.lines[self.at - 1].is_blank)
 
     # -- results ----------------------------------------------------------------------------------

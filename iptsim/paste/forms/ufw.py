@@ -14,7 +14,8 @@ from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules
 from iptsim.paste.prompts import Command
 from iptsim.paste.whole_text import any_matches
 
-_STATUS = re.compile(r"\s*Status: (active|inactive)\b")
+#: "loaded" in the first versions of ufw.
+_STATUS = re.compile(r"\s*Status: (active|inactive|loaded|not loaded)\b")
 _DEFAULT = re.compile(r"\s*Default: (.*)")
 _POLICY = re.compile(r"(allow|deny|reject|disabled) \((incoming|outgoing|routed)\)")
 _HEADING = re.compile(r"\s*To\s+Action\s+From\s*$")
@@ -85,6 +86,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return None
     policies = dict[str, str]()
     rows: list[tuple[re.Match[str], int]] = []
+    gaps: list[int] = []
     first = last = at
     if status is not None:
         at += 1
@@ -96,19 +98,23 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             }
         elif row := ROW.match(_ITEM.sub("", text) if status is None else text):
             rows.append((row, at))
+        elif lines[at].is_gap and status is not None:
+            gaps.append(at)
         elif not (lines[at].is_blank or _HEADING.match(text) or _OTHER.match(text)):
             break
         if not lines[at].is_blank:
             last = at
         at += 1
     title = "ufw status"
-    if status is not None and status[1] == "inactive":
+    if status is not None and status[1] in ("inactive", "not loaded"):
         return Segment(title, "ufw status (inactive)", first, last)
     if any_matches(lines, _RULES):
         return Segment(title, title, first, last)
     reader = _Reader(lines)
     # a whole status replaces an earlier one
     items, unread = reader.read(policies, rows, 0 if status is None else lines[first].number)
+    for way, place in ((way, place) for place in gaps for way in _HOOKS):
+        items.append(GapItem(f"ufw-user-{way}", lines[place].number, lines[place].text.strip()))
     pieces: list[Piece] = [Rules("filter", 4, items, status=True)] if items else []
     return Segment(title, title, first, last, pieces, unread, "filter")
 
