@@ -15,7 +15,7 @@ from iptsim.dump.extension_names import is_target_name, target_names
 from iptsim.dump.open_tables import Tables
 from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Plan
 from iptsim.dump.rule import Counters, Jump, Rule, rule_of_line
-from iptsim.dump.ruleset import Chain
+from iptsim.dump.ruleset import Chain, Table
 from iptsim.dump.shapes import Kind, Shapes
 from iptsim.dump.syntax import Line, counters_of, read_counters
 from iptsim.dump.words import Word, split
@@ -303,21 +303,7 @@ class RuleLines:
         elif name is not None and plan.command != "C":
             self.tables.own(name)
         if plan.command in "DCXE":
-            searched = (
-                table.chains.values()
-                if plan.command in "XE"
-                else filter(None, [table.chains.get(name or "")])
-            )
-            self.searched += sum(len(chain.rules) + 1 for chain in searched)
-            if self.searched > MAX_SEARCHED:
-                raise BindError(
-                    message(
-                        "the lines with -D, -C, -X and -E search more than {max_searched:,} rules",
-                        max_searched=MAX_SEARCHED,
-                    ),
-                    plan.command_at,
-                    message("load the file, and save the rules with iptables-save"),
-                )
+            self._count_searched(plan, table, name or "")
         try:
             if plan.command in "ADCIR":
                 assert name is not None
@@ -328,19 +314,7 @@ class RuleLines:
                         message("{words} can't be used in {name}", words=words[at], name=chain.name), at
                     )
                 rules = self._rules(plan, bound, chain, counters, number, hidden)
-                if plan.command == "A":
-                    for rule in rules:
-                        rule.position = len(chain.rules) + 1
-                        chain.rules.append(rule)
-                elif plan.command == "I":
-                    commands.insert(chain, rules, second)
-                elif plan.command == "R":
-                    commands.replace(chain, rules, second or "")
-                elif plan.command == "D":
-                    commands.delete(chain, rules, second)
-                else:
-                    for rule in rules:
-                        commands.find_rule(chain, rule)
+                _change(plan.command, chain, rules, second)
                 doubted = plan.doubts(bound)
                 for rule in rules if doubted else ():
                     self.tables.doubt(rule, doubted, plan.protocol)
@@ -364,6 +338,24 @@ class RuleLines:
         except CommandError as error:
             at = plan.command_at if error.argument is None else plan.arguments[error.argument]
             raise BindError(error.message, at, error.hint) from None
+
+    def _count_searched(self, plan: Plan, table: Table, name: str) -> None:
+        """Count the rules that a command searches for those of a chain, or for jumps to it.
+
+        Raises:
+            BindError: the lines of the dump have searched too many rules.
+        """
+        searched = table.chains.values() if plan.command in "XE" else filter(None, [table.chains.get(name)])
+        self.searched += sum(len(chain.rules) + 1 for chain in searched)
+        if self.searched > MAX_SEARCHED:
+            raise BindError(
+                message(
+                    "the lines with -D, -C, -X and -E search more than {max_searched:,} rules",
+                    max_searched=MAX_SEARCHED,
+                ),
+                plan.command_at,
+                message("load the file, and save the rules with iptables-save"),
+            )
 
     def _rules(
         self,
@@ -461,3 +453,24 @@ def _part(word: Word, item: str, column: int | None) -> Word:
         )
     found = re.search(rf"(?<![^,:]){re.escape(item)}(?![^,:])", word.raw, re.IGNORECASE) if item else None
     return word._replace(start=word.start + found.start(), end=word.start + found.end()) if found else word
+
+
+def _change(command: str, chain: Chain, rules: list[Rule], number: str | None) -> None:
+    """Append, insert, replace, delete or look for rules of a chain (A, I, R, D or C).
+
+    Raises:
+        CommandError: it cannot be done.
+    """
+    if command == "A":
+        for rule in rules:
+            rule.position = len(chain.rules) + 1
+            chain.rules.append(rule)
+    elif command == "I":
+        commands.insert(chain, rules, number)
+    elif command == "R":
+        commands.replace(chain, rules, number or "")
+    elif command == "D":
+        commands.delete(chain, rules, number)
+    else:
+        for rule in rules:
+            commands.find_rule(chain, rule)
