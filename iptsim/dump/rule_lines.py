@@ -135,9 +135,11 @@ class RuleLines:
                 if chain is None or name in plan.misplaced or name in tables.shared:
                     break
                 if plan.jump is not None:
-                    callee = second
-                    if callee not in chains or callee in builtin or (callee in targets and not plan.goto):
+                    called = chains.get(second)
+                    if called is None or second in builtin or (second in targets and not plan.goto):
                         break
+                    # the rules share the names of the chains
+                    callee = called.name
                 begin, counters = at, None
                 if shape.counters:
                     begin, counters = found.end(shape.counters) + 1, counters_of(found[shape.counters])
@@ -149,7 +151,7 @@ class RuleLines:
                     shape.accepted[checked] = doubted
                 rules = chain.rules
                 rule = rule_of_line(
-                    chain.table, name, len(rules) + 1, callee, counters, source, number + 1, plan,
+                    chain.table, chain.name, len(rules) + 1, callee, counters, source, number + 1, plan,
                     text, begin, end - 1,
                 )  # fmt: skip
                 rules.append(rule)
@@ -196,7 +198,7 @@ class RuleLines:
         if plan.jump is not None and (callee not in table.chains or callee in BUILTIN_CHAINS[table.name]):
             return False
         rule = rule_of_line(
-            table.name, name, len(chain.rules) + 1, callee, counters, self.complaints.source, number, plan,
+            table.name, chain.name, len(chain.rules) + 1, callee, counters, self.complaints.source, number, plan,
             line, 0, len(line),
         )  # fmt: skip
         chain.rules.append(rule)
