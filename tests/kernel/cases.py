@@ -103,6 +103,8 @@ class Case(BaseModel):
         reply = self.reply
         if reply is not None and (_is_unanswered(self.world, reply) or stays_on_link(self.world, reply)):
             reply = None
+        if turns_back(self.world, self.answer) and _goes_past(trace):
+            reply = None
         return differences(
             trace,
             self.answer,
@@ -120,6 +122,20 @@ def _is_unanswered(world: World, observation: Observation) -> bool:
         return False
     open_bridges = {world.interface(guest.port).master for guest in world.guests if not guest.saved}
     return any(_is_nobody(world, world.interface(name or ""), last.header.dst) for name in open_bridges)
+
+
+def turns_back(world: World, observation: Observation) -> bool:
+    """Return whether a packet left by the link on which it came, so that its reply may go past the host."""
+    ways = [(one.in_interface, one.out_interface) for one in observation.sightings if one.hook == "FORWARD"]
+    return any(
+        came is not None and came == left and world.interface(came).kind != "bridge" for came, left in ways
+    )
+
+
+def _goes_past(trace: Trace) -> bool:
+    """Return whether no rule of the host sees the reply, of iptsim's legs."""
+    replies = [leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy]
+    return any(all(step.table is None for step in leg.steps) for leg in replies)
 
 
 def stays_on_link(world: World, reply: Observation) -> bool:
