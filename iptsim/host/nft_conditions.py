@@ -388,7 +388,7 @@ class Conditions(Restrictions):
             return self._meta("protocol", values, negated=negated)
         if (protocol, field) == ("ether", "type") and values == ["arp"] and not negated:
             return NEVER
-        if (protocol, field) == ("ether", "saddr") and self.hook in ARRIVING:
+        if (protocol, field) == ("ether", "saddr") and self.hook.removeprefix(BRIDGE) in ARRIVING:
             return self._each("-m mac", "--mac-source", map(str, values), negated=negated)
         return None
 

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from iptsim.extensions.options import quote
-from iptsim.host.nft_connection import ARRIVING, each
+from iptsim.host.nft_connection import ARRIVING, BRIDGE, each
 from iptsim.host.nft_header_fields import Alternatives
 
 #: The hooks of packets that leave.
 _LEAVING = frozenset({"forward", "output", "postrouting"})
 #: The hooks at which no packet has an interface by which it came in ("i"), or by which it leaves ("o").
-_WITHOUT = {"i": frozenset({"output"}), "o": frozenset({"prerouting", "input"})}
+_WITHOUT = {
+    "i": frozenset({"output", f"{BRIDGE}output", f"{BRIDGE}postrouting"}),
+    "o": frozenset({"prerouting", "input", f"{BRIDGE}prerouting", f"{BRIDGE}input"}),
+}
 
 
 def interface_options(key: str, values: Sequence[Any], hook: str, *, negated: bool) -> Alternatives | None:
@@ -29,7 +32,8 @@ def interface_options(key: str, values: Sequence[Any], hook: str, *, negated: bo
     """
     names = [str(one) for one in values]
     # forwarded packets keep their input interface in postrouting (Linux 5.7 and later)
-    there = {*ARRIVING, "postrouting"} if key.startswith("i") else _LEAVING
+    arriving = {*ARRIVING, "postrouting", *(f"{BRIDGE}{one}" for one in ARRIVING)}
+    there = arriving if key.startswith("i") else _LEAVING
     if any(not name or name.endswith("+") for name in names):
         return None
     if hook in _WITHOUT[key[0]]:

@@ -42,9 +42,9 @@ def switch(kernel: Kernel, context: Context, port: Interface, target: Neighbour)
     out = kernel.namespace.interfaces.get(name or "")
     outcome = (
         _refused(kernel, port, out)
-        or pass_bridge(kernel, context, "forward", late=False)
+        or pass_bridge(kernel, context, "forward", came_by=port.name, late=False)
         or _pass_ip_hooks(kernel, context, port, name)
-        or pass_bridge(kernel, context, "forward", late=True)
+        or pass_bridge(kernel, context, "forward", came_by=port.name, late=True)
         or leave_by(kernel, context, ports if name is None else (name,))
     )
     return outcome or handed_over(packet, target.container, target.name, bridge)
@@ -122,7 +122,7 @@ def flood(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
         if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
             continue
         copy = replace(context, packet=packet.copy(), out_interface=bridge, bridged=True)
-        if pass_bridge(kernel, copy, "forward", late=False) is not None:
+        if pass_bridge(kernel, copy, "forward", came_by=port.name, late=False) is not None:
             continue
         if seen:
             copy.physical_out = other.name
@@ -130,7 +130,7 @@ def flood(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
             if outcome is not None:
                 rejected = outcome if outcome.verdict == "REJECT" else rejected
                 continue
-        if pass_bridge(kernel, copy, "forward", late=True) is not None:
+        if pass_bridge(kernel, copy, "forward", came_by=port.name, late=True) is not None:
             continue
         if leave_by(kernel, copy, (other.name,)) is None:
             reached[other.name] = copy.packet

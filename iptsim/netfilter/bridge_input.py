@@ -56,7 +56,7 @@ def receive(
     packet, bridge = context.packet, port.master or ""
     context.in_interface = bridge
     target = addressee(kernel, packet, port, next_hop)
-    outcome = pass_bridge(kernel, context, "prerouting", late=False)
+    outcome = pass_bridge(kernel, context, "prerouting", came_by=port.name, late=False)
     if outcome is not None:
         return outcome
     seen = bridge_netfilter(kernel, packet.family)
@@ -68,16 +68,16 @@ def receive(
         context.physical_in = port.name
         before = packet.dst
         outcome = pass_hook(kernel, context, hooks.PREROUTING)
-        outcome = outcome or pass_bridge(kernel, context, "prerouting", late=True)
+        outcome = outcome or pass_bridge(kernel, context, "prerouting", came_by=port.name, late=True)
         if outcome is not None:
             return outcome
         if packet.dst != before:
             return _after_dnat(kernel, context, port)
-    elif (outcome := pass_bridge(kernel, context, "prerouting", late=True)) is not None:
+    elif (outcome := pass_bridge(kernel, context, "prerouting", came_by=port.name, late=True)) is not None:
         return outcome
     if packet.pkttype != "unicast":
         flooded = flood(kernel, context, port)
-        outcome = hand_up(kernel, context, bridge)
+        outcome = hand_up(kernel, context, port)
         if outcome is None and seen:
             # its copies share the entry, so it is confirmed before INPUT (br_nf_local_in)
             outcome = confirm(kernel, context)
@@ -87,7 +87,7 @@ def receive(
     if is_of_other_port(kernel, packet, port):
         note = message("the frame's destination MAC address is that of another port")
         return kernel.drop("not-for-host", note, "BRIDGE")
-    return hand_up(kernel, context, bridge) or HandedUp(seen)
+    return hand_up(kernel, context, port) or HandedUp(seen)
 
 
 def _after_dnat(kernel: Kernel, context: Context, port: Interface) -> Outcome | HandedUp:
@@ -105,7 +105,7 @@ def _after_dnat(kernel: Kernel, context: Context, port: Interface) -> Outcome | 
     # from here on the frame is for the host, whatever its destination MAC address
     packet.pkttype = "unicast"
     # it has a route already, and IPv6 takes its device as the input interface (ip6_rcv_core)
-    return hand_up(kernel, context, bridge) or HandedUp(True, entered=decision.device)
+    return hand_up(kernel, context, port) or HandedUp(True, entered=decision.device)
 
 
 def _switch_to(kernel: Kernel, context: Context, port: Interface, next_hop: int) -> Outcome:

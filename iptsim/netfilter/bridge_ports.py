@@ -169,9 +169,10 @@ def is_of_other_port(kernel: Kernel, packet: Packet, port: Interface) -> bool:
 # -- leaving a port -----------------------------------------------------------------------------------
 
 
-def hand_up(kernel: Kernel, context: Context, bridge: str) -> Outcome | None:
+def hand_up(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
     """Hand a frame from a bridge's port to the host's IP stack (br_pass_frame_up)."""
-    return pass_bridge(kernel, context, "input") or pass_device(kernel, context, "ingress", bridge)
+    outcome = pass_bridge(kernel, context, "input", came_by=port.name)
+    return outcome or pass_device(kernel, context, "ingress", port.master)
 
 
 def leave_by(kernel: Kernel, context: Context, ports: tuple[str, ...]) -> Outcome | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from iptsim.extensions.context import Context
+from iptsim.extensions.parameters import Parameters
 from iptsim.host.nft_chains import NftChain, NftEffect
 from iptsim.languages import Text, message
 from iptsim.netfilter.chain_evaluation import evaluate_chain
@@ -50,19 +51,26 @@ def assumable(chain: NftChain) -> str:
     return ":".join(filter(None, (chain.family, chain.table, chain.name)))
 
 
-def pass_bridge(kernel: Kernel, context: Context, hook: str, *, late: bool | None = None) -> Outcome | None:
+def pass_bridge(
+    kernel: Kernel, context: Context, hook: str, *, came_by: str | None = None, late: bool | None = None
+) -> Outcome | None:
     """Pass the chains of the bridge family at a hook.
 
     Args:
+        came_by: the port by which the frame came in, which is its interface there.
         late: only those after the function by which br_netfilter shows frames to iptables (NF_BR_PRI_BRNF), or only
             those before it; None for all.
     """
     chains = kernel.hooks.at_bridge(hook)
     if not chains:
         return None
-    return _pass_all(
+    before = context.in_interface
+    context.in_interface = came_by or before
+    outcome = _pass_all(
         kernel, context, (one for one in chains if late in (None, (one.priority or 0) > _BR_NETFILTER))
     )
+    context.in_interface = before
+    return outcome
 
 
 def pass_device(kernel: Kernel, context: Context, hook: str, *devices: str | None) -> Outcome | None:
@@ -110,7 +118,16 @@ def _walkable(kernel: Kernel, context: Context, chain: NftChain) -> NftProgram |
     """Return a chain whose rules can be evaluated; None where its effect is decided as a whole."""
     if not chain.effects or kernel.world.assumed_of(assumable(chain), MODULE) is not None:
         return None
-    return program_of(chain, context.packet.family)
+    found = program_of(chain, context.packet.family)
+    # the names of ports are invented where nothing shows them
+    unknown = chain.family == "bridge" and kernel.host.inferred and found is not None and _names_ports(found)
+    return None if unknown else found
+
+
+def _names_ports(found: NftProgram) -> bool:
+    """Return whether a rule of a chain of bridges names the port by which frames come in."""
+    conditions = (one for rule in found.program.ruleset.rules() for one in (rule.parameters, *rule.matches))
+    return any(isinstance(one, Parameters) and one.in_interface is not None for one in conditions)
 
 
 def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: Text) -> None:

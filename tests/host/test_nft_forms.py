@@ -185,7 +185,12 @@ def test_chains_of_bridges() -> None:
     kind = {"payload": {"protocol": "ether", "field": "type"}}
     assert of_bridge({"match": {"op": "==", "left": kind, "right": "ip"}}, _DROP) == ["-j DROP"]
     assert of_bridge({"match": {"op": "==", "left": kind, "right": "arp"}}, _DROP) == []
-    assert of_bridge(_meta("iifname", "==", "veth0"), _DROP) == ["-j DROP iifname"]
+    assert of_bridge(_meta("iifname", "==", "veth0"), _DROP) == ["-i veth0 -j DROP"]
+    assert of_bridge(_meta("oifname", "==", "veth0"), _DROP) == ["-j DROP oifname"]
+    sender = {"payload": {"protocol": "ether", "field": "saddr"}}
+    assert of_bridge({"match": {"op": "==", "left": sender, "right": "02:00:00:00:00:01"}}, _DROP) == [
+        "-m mac --mac-source 02:00:00:00:00:01 -j DROP"
+    ]
     assert of_bridge(_meta("pkttype", "==", "host"), _DROP) == ["-j DROP pkttype"]
     new = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "new"}}
     assert of_bridge(new, _DROP) == ["-j DROP ct state"]
