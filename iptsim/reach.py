@@ -23,7 +23,7 @@ from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
-from iptsim.extensions.verdicts import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_DESTINATION
 from iptsim.host import Host
 from iptsim.host.containers import Container
 from iptsim.host.namespace import Namespace
@@ -48,8 +48,6 @@ _HOST_PORTS = 24
 #: The limit on checked listening ports of a namespace.
 _HEARD = 48
 _OTHERS = "other ports"
-#: Targets by which the host forwards what is sent to a port of its own.
-_FORWARDING = frozenset({"DNAT", "REDIRECT"})
 _OUTCOMES = {"ACCEPT": "open", "DROP": "blocked", "REJECT": "blocked", "DEPENDS": "depends"}
 
 
@@ -298,7 +296,7 @@ def questions(host: Host, family: Family = 4) -> list[Row]:
             found[Row(sender, "host", protocol_name(number), port)] = None
         found[Row(sender, "host", "tcp", OTHER_PORT)] = None
         found[Row(sender, "host", echo, None)] = None
-    for proto, port in _named_ports(host.rulesets.get(family), "nat", "PREROUTING", _FORWARDING):
+    for proto, port in _named_ports(host.rulesets.get(family), "nat", "PREROUTING", TRANSLATING_DESTINATION):
         if (proto, port) not in published:
             found[Row("internet", "host", proto, port)] = None
     found[Row("host", "internet", "tcp", 443)] = None

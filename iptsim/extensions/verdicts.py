@@ -6,9 +6,12 @@ from typing import Literal, NamedTuple
 
 from iptsim.languages import Text
 
-#: Targets that decide whether a packet passes, and those that translate its addresses and ports.
+#: Targets that decide whether a packet passes.
 DECIDING = frozenset({"ACCEPT", "DROP", "REJECT"})
-TRANSLATING = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
+#: Targets that translate the destination of a packet, and those that translate its source.
+TRANSLATING_DESTINATION = frozenset({"DNAT", "REDIRECT"})
+TRANSLATING_SOURCE = frozenset({"SNAT", "MASQUERADE"})
+TRANSLATING = TRANSLATING_DESTINATION | TRANSLATING_SOURCE
 #: The targets after which a packet goes no further, and those that end a chain for it.
 BLOCKING = frozenset({"DROP", "REJECT"})
 ENDING = DECIDING | TRANSLATING | {"RETURN"}

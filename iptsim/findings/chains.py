@@ -11,7 +11,7 @@ from iptsim.dump.ruleset import Chain, Table
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
-from iptsim.extensions.verdicts import BLOCKING, DECIDING
+from iptsim.extensions.verdicts import BLOCKING, DECIDING, TRANSLATING_SOURCE
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain
 from iptsim.findings.remedy import deletion
@@ -224,7 +224,7 @@ def _hook_for(chain: Chain) -> str:
     """Return the built-in chain from which a chain is most often called."""
     if chain.table == "filter":
         return "INPUT"
-    source = chain.table == "nat" and any(rule.target_name in ("SNAT", "MASQUERADE") for rule in chain.rules)
+    source = chain.table == "nat" and any(rule.target_name in TRANSLATING_SOURCE for rule in chain.rules)
     return "POSTROUTING" if source else "PREROUTING"
 
 

@@ -15,7 +15,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
-from iptsim.extensions.verdicts import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_DESTINATION
 from iptsim.findings.codes import CODES, Severity
 from iptsim.host.pasted import Before
 from iptsim.languages import (
@@ -294,7 +294,7 @@ def uses(shown: Explanation, rule: Rule) -> bool:
 
 def is_readdressed(shown: Explanation) -> bool:
     """Return whether a rule changed the destination of a packet."""
-    return any(step.verdict in ("DNAT", "REDIRECT") for step in shown.trace.legs[0].all_steps)
+    return any(step.verdict in TRANSLATING_DESTINATION for step in shown.trace.legs[0].all_steps)
 
 
 def of_policy(chain: Chain) -> Evidence:

@@ -9,6 +9,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.interfaces import CARD
@@ -17,8 +18,6 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.owners.docker import is_dockers
-
-_TRANSLATING = ("MASQUERADE", "SNAT")
 
 
 def some(scene: Scene) -> Iterator[Finding]:
@@ -53,7 +52,7 @@ def _translating(scene: Scene, family: Family) -> list[Rule]:
     return [
         rule
         for rule in scene.table(family, "nat").rules()
-        if rule.target_name in _TRANSLATING
+        if rule.target_name in TRANSLATING_SOURCE
         and "POSTROUTING" in scene.hooks(family, "nat").get(rule.chain, ())
         and not rule.refused
     ]
@@ -117,7 +116,7 @@ def _masquerades_asked(scene: Scene) -> bool:
 
 def _is_translated(shown: Explanation) -> bool:
     return any(
-        step.rule is not None and step.rule.target_name in _TRANSLATING
+        step.rule is not None and step.rule.target_name in TRANSLATING_SOURCE
         for step in shown.trace.legs[0].all_steps
     )
 

@@ -8,6 +8,7 @@ from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.verdicts import TRANSLATING_DESTINATION
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
@@ -15,7 +16,6 @@ from iptsim.languages import message
 from iptsim.protocols import TCP
 
 _SSH = 22
-_TRANSLATING = ("DNAT", "REDIRECT")
 
 
 def forwarded(scene: Scene) -> Iterator[Finding]:
@@ -33,7 +33,11 @@ def forwarded(scene: Scene) -> Iterator[Finding]:
 def _takes_ssh(rule: Rule) -> bool:
     """Return whether a rule translates connections from outside to the port of SSH, whatever address they are for."""
     parameters = rule.parameters
-    if rule.target_name not in _TRANSLATING or parameters.protocol != TCP or parameters.source is not None:
+    if (
+        rule.target_name not in TRANSLATING_DESTINATION
+        or parameters.protocol != TCP
+        or parameters.source is not None
+    ):
         return False
     if parameters.destination is not None or (
         parameters.in_interface is not None and "in_interface" not in parameters.negated

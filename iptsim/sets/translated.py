@@ -15,7 +15,7 @@ from iptsim.addresses import Family
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.rule import Rule
 from iptsim.extensions.constraints import Ranges
-from iptsim.extensions.verdicts import TRANSLATING, Translation
+from iptsim.extensions.verdicts import TRANSLATING, TRANSLATING_DESTINATION, Translation
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
 from iptsim.protocols import PORT_PROTOCOLS
@@ -33,8 +33,6 @@ FLOW = ("src", "dst", "sport", "dport", "proto")
 _SWAPPED = (("src", "dst"), ("dst", "src"), ("sport", "dport"), ("dport", "sport"))
 #: The loopback addresses: 127.0.0.0/8, ::1.
 _LOOPBACK: dict[Family, tuple[int, int]] = {4: (0x7F000000, 0x7FFFFFFF), 6: (1, 1)}
-#: Targets that may translate the destination.
-_OF_DESTINATION = frozenset({"DNAT", "REDIRECT"})
 #: Callers of a chain whose conditions are read; if there are more, any packet may enter it.
 _MOST_CALLERS = 100
 
@@ -153,7 +151,7 @@ class Nat:
     @cached_property
     def _destinations(self) -> list[_Rule]:
         """The rules that translate the destination."""
-        return [one for one in self._translating(*_OF_DESTINATION) if one.wanted.side == "dst"]
+        return [one for one in self._translating(*TRANSLATING_DESTINATION) if one.wanted.side == "dst"]
 
     def _translates(self, node: Node) -> bool:
         """Return whether a chain of nat, or one that it calls, translates the destination."""
@@ -162,7 +160,7 @@ class Nat:
             self._known[node] = False
             chain = self._program.chain(*node)
             found = self._known[node] = any(
-                rule.target_name in _OF_DESTINATION
+                rule.target_name in TRANSLATING_DESTINATION
                 if rule.jump is None
                 else self._translates(Node(node.place, rule.jump.chain))
                 for rule in (chain.rules if chain is not None else ())
