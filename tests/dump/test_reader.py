@@ -188,6 +188,16 @@ def test_equal_parts_are_one_object() -> None:
     assert first.parameters is second.parameters
 
 
+def test_rules_share_the_names_of_chains() -> None:
+    """Also those that the pattern of frequent lines reads: a large dump would have a copy for each rule."""
+    lines = "".join(f"-A SERVICES -d 10.0.0.{number}/32 -j SERVICE\n" for number in range(200))
+    table = loads(f"*nat\n:SERVICE - [0:0]\n:SERVICES - [0:0]\n{lines}COMMIT\n").tables["nat"]
+    services = table.chains["SERVICES"]
+    assert len(services.rules) == 200
+    assert all(rule.chain is services.name for rule in services.rules)
+    assert sum(rule.callee is table.chains["SERVICE"].name for rule in services.rules) > 150
+
+
 def test_listing() -> None:
     """`iptables -S` names no table."""
     rules = "-A INPUT -j web\n-A web -p tcp -m tcp --dport 80 -j ACCEPT\n"
