@@ -223,12 +223,14 @@ def _default_routes(namespace: Namespace) -> Iterator[Route]:
 
 
 def _beside_router(host: Host, family: Family) -> InterfaceAddress | None:
-    """Return an address in the subnet of the router that the default route names."""
+    """Return the source that the default route names, else an address in the subnet of its router."""
     for route in _default_routes(host.namespace):
-        if route.family == family and route.gateway is not None and not is_link_local(6, route.gateway):
-            length = OUTSIDE[family][1]
-            if route.source is not None:
-                return InterfaceAddress(family=family, address=route.source, prefix_length=length)
+        if route.family != family or route.gateway is None:
+            continue
+        length = OUTSIDE[family][1]
+        if route.source is not None:
+            return InterfaceAddress(family=family, address=route.source, prefix_length=length)
+        if not is_link_local(family, route.gateway):
             network = route.gateway & prefix_mask(family, length)
             return last_free_address(family, network, length, (route.gateway,))
     return None

@@ -16,6 +16,8 @@ _SYSCTLS = {
     BRIDGE_NF[4]: "1",
     BRIDGE_NF[6]: "1",
 }
+#: Parameters of interfaces that are usually 0.
+_USUALLY_OFF = ("rp_filter", "route_localnet")
 
 
 def assume_parameters(host: Host, known: Iterable[str]) -> None:
@@ -43,6 +45,8 @@ def _other_parameters(host: Host) -> None:
     if not shown or (_FORWARD in shown and any(name.endswith(".rp_filter") for name in shown)):
         return
     assumed = {name: value for name, value in _SYSCTLS.items() if name not in shown}
+    off = [name for name in _USUALLY_OFF if not any(one.endswith(f".{name}") for one in shown)]
+    assumed |= {f"net.ipv4.conf.all.{name}": "0" for name in off}
     if assumed:
         host.namespace.sysctls = {**assumed, **shown}
         host.assumptions.append(

@@ -17,7 +17,11 @@ def settle_chosen(files: dict[str, bytes]) -> list[Message]:
 
     Otherwise a chosen route is one to its address alone; if the default route is the same, it tells its source.
     """
-    data = files.get("ip-route.json", b"")
+    return [one for name in ("ip-route.json", "ip6-route.json") for one in _settle(files, name)]
+
+
+def _settle(files: dict[str, bytes], name: str) -> list[Message]:
+    data = files.get(name, b"")
     if CHOSEN.encode() not in data:
         return []
     every = [one for one in parse_json(data) if isinstance(one, dict)]
@@ -38,7 +42,7 @@ def settle_chosen(files: dict[str, bytes]) -> list[Message]:
             default.update({**route, **default})
         elif not any(one.get("dst") == route["dst"] for one in routes):
             routes.append(route)
-    files["ip-route.json"] = json.dumps(routes).encode()
+    files[name] = json.dumps(routes).encode()
     return assumed
 
 

@@ -181,6 +181,23 @@ def test_the_route_that_the_kernel_chooses(to: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "way",
+    [
+        "from :: via 2001:db8:5::1 dev ens4 src 2001:db8:5::7 metric 1024 pref medium",
+        "from :: via fe80::1 dev ens4 proto ra src 2001:db8:5::7 metric 100 pref medium",
+        "via fe80::1 dev ens4 src 2001:db8:5::7 metric 1024",
+    ],
+)
+def test_the_route_of_ipv6_that_the_kernel_chooses(way: str) -> None:
+    """What iproute2 6.1 prints for a veth in a namespace, and before `from ::` came (iproute.c, print_route)."""
+    get = f"$ ip -6 route get 2001:4860:4860::8888\n2001:4860:4860::8888 {way}\n"
+    host = read(f"{get}$ ip6tables -S\n-P INPUT ACCEPT\n")
+    assert host.owner_of(6, 0x20010DB8_00050000_00000000_00000007) == "host"
+    [default] = [route for route in host.namespace.routes if not route.prefix_length and route.family == 6]
+    assert default.device == "ens4"
+
+
+@pytest.mark.parametrize(
     ("shown", "ways"),
     [
         # another default route, before or after

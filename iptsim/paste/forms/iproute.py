@@ -54,7 +54,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     for row, read in ((_BRIEF, _brief), (_ONE_LINE, _one_line), (_LABELLED, _labelled)):
         if row.match(text):
             return _rows(lines, at, row, read)
-    if _ROUTE.match(text):
+    if _ROUTE.match(text) or _CHOSEN.fullmatch(text):
         return _routes(lines, at, command)
     return _rules(lines, at, command) if _RULE.match(text) else None
 
@@ -237,6 +237,8 @@ def _add_address(entry: dict[str, Any], tree: Tree[Token]) -> bool:
 #: What `ip route get` says about an outside address: the route that the kernel chose, and the host's address there.
 _CHOSEN = re.compile(
     r"\s*(?P<to>\d+\.\d+\.\d+\.\d+) (?P<way>via [0-9.]+ dev \S+ src [0-9.]+) uid \d+\s*(?:cache\b.*)?"
+    r"|\s*(?P<to6>[0-9a-f:]+) (?:from :: )?(?P<way6>via [0-9a-f:]+ dev \S+ (?:proto \S+ )?src [0-9a-f:]+)"
+    r" metric \d+(?: \S+ \S+)*\s*"
 )
 #: The words of a route -> the keys of its JSON.
 _ROUTE_FIELDS = {
@@ -256,8 +258,8 @@ def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | No
     while at < len(lines):
         text = lines[at].text
         chosen = _CHOSEN.fullmatch(text)
-        if chosen is not None and _is_outside(chosen["to"]):
-            text = f"{chosen['to']} {chosen['way']}"
+        if chosen is not None and _is_outside(to := chosen["to"] or chosen["to6"]):
+            text = f"{to} {chosen['way'] or chosen['way6']}"
         if entries and text.strip().startswith("nexthop ") and (tree := _tree("nexthop", text)) is not None:
             pairs = _pairs(tree)
             hop = {
