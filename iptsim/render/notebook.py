@@ -436,7 +436,10 @@ def _proposal(proposal: Proposal) -> Html:
 @_content.register
 def _(findings: Findings) -> Piece:
     few = len(findings) <= _FINDINGS_OPEN
-    parts: list[Piece] = [
+    parts: list[Piece] = []
+    if findings.cause is not None:
+        parts.append(element("p", element("b", message("Likeliest cause")), "  ", findings.cause.text))
+    parts += [
         folded([element("b", finding.code), f"  {finding.title}"], _finding(finding), shown=few)
         for finding in findings
     ]
@@ -448,8 +451,6 @@ def _(findings: Findings) -> Piece:
             folded([element("b", finding.code), f"  {finding.title}"], _finding(finding))
             for finding in mended.findings
         ]
-    if findings.cause is not None:
-        parts.append(element("p", element("b", message("Likeliest cause")), "  ", findings.cause.text))
     if findings.unseen:
         parts.append(element("p", findings.unseen_text))
     return parts
