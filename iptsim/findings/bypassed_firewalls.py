@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
@@ -66,7 +67,9 @@ def _denying(trace: Trace, *, certain: bool) -> Step | None:
         return next((step for step in steps if step and step.rule and _is_for_port(step.rule)), None)
     leg = trace.legs[0]
     step = leg.deciding if leg.verdict in BLOCKING else None
-    return step if step is not None and (step.hook, step.table) == ("INPUT", "filter") else None
+    if step is None or step.hook != "INPUT":
+        return None
+    return step if step.table == "filter" or step.table not in BUILTIN_CHAINS else None
 
 
 def _is_for_port(rule: Rule) -> bool:
@@ -166,6 +169,8 @@ def _some_networks(scene: Scene, family: Family, publication: Publication) -> tu
 
 def _firewall(scene: Scene, family: Family, denying: Step) -> Text:
     """Return the name of the firewall whose rules or INPUT policy deny a packet."""
+    if (denying.table or "").endswith(" firewalld"):
+        return "firewalld"
     chains = (denying.chain or "", *scene.below(family, "filter", "INPUT"))
     owners = chain_owners(scene.host.rulesets[family])
     owner = next((name for name in map(owners.chain, chains) if name in ("ufw", "firewalld")), None)

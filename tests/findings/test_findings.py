@@ -49,6 +49,10 @@ EXPECTED = {
     # two DNAT rules of the set-up in PREROUTING, none in OUTPUT
     "hosts/libvirt": ["port-forward-not-for-host"],
     # ufw blocks 8080, Docker publishes it
+    # the policy of nftables' INPUT, and firewalld's zone public, do not see forwarded packets
+    "docker-20.10/nft-input-policy": ["firewall-bypassed"],
+    "docker-28.5/nft-input-policy": ["firewall-bypassed"],
+    "docker-28.5/firewalld": ["firewall-bypassed"],
     "hosts/ufw-docker-28.5": ["firewall-bypassed", "host-closed-to-containers"],
 }
 ALL = sorted(str(file.parent.relative_to(CAPTURES)) for file in CAPTURES.rglob("iptables-save.txt"))
@@ -841,3 +845,12 @@ def test_a_source_without_the_filter_table_is_not_told_that_rules_are_missing(tm
     nat = re.search(r"\*nat\n.*?COMMIT\n", text, re.DOTALL)
     assert nat
     assert codes(iptsim.lint(dump_file(tmp_path, nat[0]))) == []
+
+
+def test_published_ports_bypass_firewalld() -> None:
+    """As probed with firewalld 2 and dockerd 28.5.2: zone public rejects other ports, but Docker's are open."""
+    (found,) = iptsim.lint(CAPTURES / "docker-28.5/firewalld")
+    assert str(found.title) == (
+        "8090/tcp (other), 8080/tcp (web) are open from outside although firewalld in INPUT denies them."
+    )
+    assert any("filter_IN_public_to_HOST" in str(evidence.place) for evidence in found.evidence)
