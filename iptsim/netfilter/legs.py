@@ -201,8 +201,9 @@ def _rejection(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
     kernel.begin()
     leg = Leg("reply", "host", packet.copy())
     if packet.proto == TCP and context.physical_in is not None:
-        # br_netfilter sends the RST straight back out of the port: no hook sees it
+        # br_netfilter sends the RST straight back out of the port: no hook sees it, so nat does not translate it
         leg.delivered = Delivery("outside", request.sender, packet)
+        _check_recognised(request, leg)
         return leg
     answer = send_rejection(kernel, packet, context)
     leg.packet = kernel.passage.sent or leg.packet
