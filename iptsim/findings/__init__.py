@@ -177,6 +177,7 @@ ANALYSES: tuple[Analysis, ...] = (
     local_services.stopped,
     local_services.withheld,
     local_services.discarded,
+    beside_host.without_parent,
     beside_host.cut_off,
     local_services.loopback_only,
     local_services.published_on_loopback,

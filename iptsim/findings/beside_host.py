@@ -53,6 +53,41 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
         return
 
 
+def without_parent(scene: Scene) -> Iterator[Finding]:
+    """Find, in settings of Docker, a macvlan or ipvlan network without an interface of the host below it.
+
+    Source: moby, drivers/macvlan/macvlan_network.go (createNetwork): without a parent, the driver makes a dummy link.
+    """
+    pasted = scene.host.pasted
+    if pasted is None or any("inspect" in one.form for one in pasted.segments):
+        return  # what `docker network inspect` shows may lack the options, as if they came from another network
+    for network in scene.host.networks.values():
+        docker = network.daemon == "docker" and not network.internal
+        if not docker or network.driver not in DRIVERS or "parent" in network.options:
+            continue
+        yield Finding(
+            "without-parent",
+            message(
+                "The {driver} network {network} has no parent interface: its containers reach only each other.",
+                driver=network.driver,
+                network=network.name,
+            ),
+            (_evidence(network),),
+            message(
+                "Docker creates a dummy interface for it, which leads to no other network. No rule of the host has an"
+                " effect on that."
+            ),
+            message(
+                "Create it again with the interface of the LAN: docker network create -d {driver} -o parent=INTERFACE"
+                " --subnet SUBNET --gateway GATEWAY {network}",
+                driver=network.driver,
+                network=network.name,
+            ),
+            None,
+            4,
+        )
+
+
 def _evidence(network: Network) -> Evidence:
     parent = network.options.get("parent", "")
     text = f"driver: {network.driver}" + (f", parent: {parent}" if parent else "")

@@ -307,7 +307,7 @@ def _assumed_subnets(settings: Settings) -> list[tuple[str, str]]:
         networks = service.get("networks")
         for name, place in networks.items() if isinstance(networks, dict) else ():
             network = settings.networks.get(str(name)) or {}
-            shown = not isinstance(network, dict) or network.keys() - {"name", "external"}
+            shown = not isinstance(network, dict) or "ipam" in network
             given = place.get("ipv4_address") if isinstance(place, dict) else None
             if shown or name == ON_DEFAULT_BRIDGE or not isinstance(given, str):
                 continue

@@ -355,3 +355,31 @@ def test_a_port_forward_to_a_variable_may_lead_elsewhere() -> None:
     host = read("iptables -t nat -A PREROUTING -p tcp --dport 3389 -j DNAT --to-destination $target:3389\n")
     found = iptsim.explain(host, "internet", "host:3389")
     assert "may send it to another destination" in str(found.reason)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ("-d macvlan --subnet 192.168.1.0/24", True),
+        ("-d ipvlan --subnet 192.168.1.0/24", True),
+        ("-d macvlan -o parent=eth0 --subnet 192.168.1.0/24", False),
+        ("-d macvlan --internal --subnet 192.168.1.0/24", False),
+        ("-d bridge --subnet 192.168.1.0/24", False),
+        # its options are those of another network
+        (
+            "--config-only -o parent=eth0 --subnet 192.168.1.0/24 base\n"
+            "$ docker network create -d macvlan --config-from base",
+            False,
+        ),
+        ("-d macvlan --config-from elsewhere", False),
+    ],
+)
+def test_a_network_that_leads_nowhere(options: str, found: bool) -> None:
+    """Without a parent, the driver makes a dummy link: moby, drivers/macvlan/macvlan_network.go."""
+    text = (
+        f"$ docker network create {options} --gateway 192.168.1.1 lan\n"
+        "$ docker run -d --net lan --ip 192.168.1.10 --name web nginx\n"
+    )
+    host = iptsim.loads_host(text)
+    assert any(one.code == "without-parent" for one in iptsim.lint(host)) is found
+    assert "base" not in host.networks

@@ -26,6 +26,9 @@ MEANINGS: dict[str, Message] = {
     "docker-user-not-ipv6": message(
         "Docker's IPv6 rules have no chain DOCKER-USER, where users restrict ports."
     ),
+    "without-parent": message(
+        "A macvlan or ipvlan network has no interface of the host below it, so it leads nowhere."
+    ),
     "macvlan-host": message(
         "A macvlan or ipvlan network has containers, which the host itself cannot reach."
     ),

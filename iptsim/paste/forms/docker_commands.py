@@ -108,6 +108,9 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
         return None
     if _has_failed(lines[last + 1 : last + 1 + _BELOW]):
         settings.services = {name: one for name, one in settings.services.items() if name in known}
+    settings.networks = {
+        name: one for name, one in settings.networks.items() if not (one and one.get(_TEMPLATE))
+    }
     pieces: list[Piece] = [settings] if settings.services or settings.networks else []
     return Segment("docker commands", "docker commands", at, last, pieces)
 
@@ -246,6 +249,12 @@ def _network(words: list[str], settings: Settings) -> bool:
     if len(behind) != 1:
         return False
     network: dict[str, Any] = {"name": behind[0]}
+    if template := dict(options).get("--config-from", ""):
+        # where the text does not show the template, its options, such as the parent, are unknown
+        network = {**settings.networks.get(template, {"driver_opts": {"parent": "?"}}), **network}
+        network.pop(_TEMPLATE, None)
+    if "--config-only" in dict(options):
+        network[_TEMPLATE] = True
     subnets = [{"subnet": value} for flag, value in options if flag == "--subnet"]
     gateways = [value for flag, value in options if flag == "--gateway"]
     for subnet in subnets:
@@ -267,6 +276,8 @@ def _network(words: list[str], settings: Settings) -> bool:
     return True
 
 
+#: The key of a network that only others take options from (`docker network create --config-only`).
+_TEMPLATE = "x-config-only"
 #: With more services than this, a free name is not searched from the first one on.
 _SEARCHED = 100
 
