@@ -136,7 +136,7 @@ def _from_outside(ends: Ends, source: Internet | Address, packet: Packet, target
     if stated is not None:
         # the packet still arrives where the route to its sender leads
         packet.src = stated.value
-    interface = route.device
+    interface = _bridge_without_address(host, packet, route) or route.device
     if route.type != "unicast" or interface is None:
         interface = fib.lookup(host.namespace, ends.family, outside_address(host, ends.family)).device
     if interface is None:
@@ -155,6 +155,14 @@ def _from_outside(ends: Ends, source: Internet | Address, packet: Packet, target
             )
         )
     return Start(Outside(interface), str(source), target_name, packet, notes=ends.notes)
+
+
+def _bridge_without_address(host: Host, packet: Packet, route: fib.RouteResult) -> str | None:
+    """Return the bridge of a sender's network if no route leads there: that of an isolated network has no address."""
+    if route.route is not None and route.route.prefix_length:
+        return None
+    networks = (one for one in host.networks.values() if one.covers(packet.family, packet.src))
+    return next((one.bridge for one in networks if one.bridge in host.namespace.interfaces), None)
 
 
 def _route_back(host: Host, packet: Packet) -> fib.RouteResult:

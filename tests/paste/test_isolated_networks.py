@@ -1,0 +1,41 @@
+"""Networks of Docker without an address on their bridge, as with gateway mode "isolated" (docker network create)."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.netfilter.walk import walk
+from iptsim.question.model import Question
+from iptsim.sources import loads_host
+
+TEXT = """\
+$ ip addr
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP
+    inet 192.0.2.10/24 scope global eth0
+4: br-0a1b2c3d4e5f: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP
+$ sudo iptables -S
+-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-N DOCKER-FORWARD
+-N DOCKER-INTERNAL
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER-FORWARD -j DOCKER-INTERNAL
+-A DOCKER-FORWARD -i br-0a1b2c3d4e5f -o br-0a1b2c3d4e5f -j ACCEPT
+-A DOCKER-INTERNAL ! -s 172.30.0.0/24 -o br-0a1b2c3d4e5f -j DROP
+-A DOCKER-INTERNAL ! -d 172.30.0.0/24 -i br-0a1b2c3d4e5f -j DROP
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "verdict", "rule"),
+    [("172.30.0.3", "ACCEPT", ("DOCKER-FORWARD", 2)), ("198.51.100.7", "DROP", ("DOCKER-INTERNAL", 2))],
+)
+def test_its_packets_arrive_on_its_bridge(to: str, verdict: str, rule: tuple[str, int]) -> None:
+    """No route leads to the network, but its containers are ports of the bridge."""
+    fields = {"from": "172.30.0.2", "to": to, "proto": "tcp", "dport": 80}
+    trace = walk(loads_host(TEXT), Question(**fields))
+    last = [step for step in trace.legs[0].steps if step.rule is not None and step.verdict == verdict][-1]
+    assert trace.legs[0].verdict == verdict
+    assert last.rule is not None
+    assert (last.rule.chain, last.rule.position) == rule
