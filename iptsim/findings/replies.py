@@ -26,19 +26,31 @@ from iptsim.protocols import ICMP, ICMPV6
 def dropped_in_input(scene: Scene) -> Iterator[Finding]:
     """Find hosts whose own connections get no reply, because INPUT drops it."""
     for family in scene.families:
-        shown = scene.ask_past_output("host", "internet", family, proto="tcp", dport=443)
-        if shown is None and has_only_nftables(scene, family):
-            shown = scene.ask("host", "internet", family, proto="tcp", dport=443)
+        is_shown = scene.shows(family, "filter", "OUTPUT")
+        shown = _to_internet(scene, family, "tcp", 443)
         if shown is None:
             continue
-        is_shown = scene.shows(family, "filter", "OUTPUT")
-        if (step := reply_blocked(shown, "INPUT")) is None:
+        if (step := reply_blocked(shown, "INPUT")) is None and _may_be_blocked(shown):
             if (rule := _for_some_interface(shown)) is not None:
                 yield _drops_replies_unless(family, rule, shown if is_shown else None)
-        elif step.table != "filter":
+                continue
+            # what may accept the reply can be for TCP alone, such as a chain that is not shown
+            shown = _to_internet(scene, family, "udp", 53) or shown
+            step = reply_blocked(shown, "INPUT")
+        if step is None:
+            continue
+        if step.table != "filter":
             yield _drops_replies_of_nftables(family, step, shown)
         else:
             yield _drops_replies(scene, family, step, shown if is_shown else None)
+
+
+def _to_internet(scene: Scene, family: Family, proto: str, port: int) -> Explanation | None:
+    """Ask about a connection of the host itself; None if it can't leave."""
+    shown = scene.ask_past_output("host", "internet", family, proto=proto, dport=port)
+    if shown is None and has_only_nftables(scene, family):
+        return scene.ask("host", "internet", family, proto=proto, dport=port)
+    return shown
 
 
 def reply_blocked(shown: Explanation, hook: str) -> Step | None:
@@ -52,13 +64,15 @@ def reply_blocked(shown: Explanation, hook: str) -> Step | None:
     return step
 
 
+def _may_be_blocked(shown: Explanation) -> bool:
+    return any(reply_blocked(branch, "INPUT") for branch in shown.branches)
+
+
 def _for_some_interface(shown: Explanation) -> Rule | None:
     """Return the only rule that may accept the reply: one without conditions, but for an interface that is hidden.
 
     Behind it, rules that block everything may be on interfaces that are hidden, too.
     """
-    if not any(reply_blocked(branch, "INPUT") for branch in shown.branches):
-        return None
     undecided = [hinge.rule for hinge in shown.trace.hinges]
     if any(rule is None or rule.chain != "INPUT" or not _hides_only_interface(rule) for rule in undecided):
         return None

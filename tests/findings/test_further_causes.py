@@ -326,6 +326,16 @@ def test_what_an_input_that_drops_by_default_must_accept(accepts: str, tmp_path:
     assert ("input-drops-loopback" in found) is (LOOPBACK not in accepts)
 
 
+@pytest.mark.parametrize(
+    ("accepts", "found"), [("", True), ("-A INPUT -p tcp ! --syn -j ACCEPT\n", False), (REPLIES, False)]
+)
+def test_a_hidden_chain_for_tcp_takes_no_replies_of_udp(accepts: str, found: bool, tmp_path: Path) -> None:
+    """Names can't be resolved, whatever the chain accepts. Where TCP gets its replies, the host has its reasons."""
+    banning = "-A INPUT -p tcp -m multiport --dports 1:65535 -j bans\n"
+    text = f"$ iptables -S\n{INPUT.format(accepts + banning)}-A other -j RETURN\n..."
+    assert ("input-drops-replies" in lint(tmp_path, text)) is found
+
+
 LISTED = """\
 Chain INPUT (policy DROP)
 target     prot opt source               destination
