@@ -99,6 +99,11 @@ class NftChain(Frozen):
     listing: InstanceOf[NftListing] = NftListing()
     rules: tuple[tuple[Family, tuple[NftRule, ...]], ...] = ()
 
+    def __hash__(self) -> int:
+        # of the rules, which may be many, only the counts: chains are keys of caches
+        counts = tuple((family, len(rules)) for family, rules in self.rules)
+        return hash((self.family, self.table, self.name, self.hook, self.priority, counts))
+
     def as_json(self) -> dict[str, Any]:
         """Return the chain as plain data."""
         named = ("family", "table", "name", "type", "hook", "priority", "policy")

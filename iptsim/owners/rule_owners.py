@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
@@ -11,9 +12,9 @@ from iptsim.dump.rule import Jump, Rule
 from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.host.model import Host
 from iptsim.host.nft_rulesets import ruleset_of
-from iptsim.owners.chain_owners import BUILTIN, all_makers, owners_of, scope_of
+from iptsim.owners.chain_owners import BUILTIN, ChainOwners, all_makers, owners_of, scope_of
 from iptsim.owners.docker import docker_role
-from iptsim.owners.maker import Role, Scope
+from iptsim.owners.maker import Identity, Role, Scope
 
 
 def authorship(rule: Rule, host: Host | None = None) -> tuple[str, Role | None]:
@@ -32,7 +33,7 @@ def _authorship(rule: Rule, scope: Scope) -> tuple[str, Role | None]:
     role = docker_role(rule, scope.host)
     if role is not None:
         return "docker", role
-    owners, makers = owners_of(scope.chains), all_makers()
+    owners, makers = _owners_in(Identity(scope)), all_makers()
     likely = {
         owners.chain(rule.chain),
         owners.chain(rule.target.chain) if isinstance(rule.target, Jump) else "",
@@ -44,6 +45,12 @@ def _authorship(rule: Rule, scope: Scope) -> tuple[str, Role | None]:
     owner = owners.rule(rule)
     # a rule that dockerd does not write, in a Docker chain
     return ("user" if owner == "docker" else owner), None
+
+
+@lru_cache(maxsize=8)
+def _owners_in(scope: Identity) -> ChainOwners:
+    """Return the owners of the chains around a rule, without reading the names of all of them again."""
+    return owners_of(scope.it.chains)
 
 
 def explains_comments(owner: str) -> bool:
@@ -89,4 +96,11 @@ def _ruleset_of(rule: Rule, host: Host | None) -> Ruleset | None:
 def _has(chain: Chain, rule: Rule) -> bool:
     if chain.table in BUILTIN_CHAINS:
         return chain.at(rule.position) is rule
-    return any(one is rule for one in chain.rules)  # in nftables, alternatives of a rule have the same number
+    # in nftables, alternatives of a rule have the same number
+    return id(rule) in _identities(Identity(chain))
+
+
+@lru_cache(maxsize=64)
+def _identities(chain: Identity) -> frozenset[int]:
+    """Return the identities of a chain's rules."""
+    return frozenset(map(id, chain.it.rules))

@@ -75,12 +75,13 @@ def rules_lines(
             yield Text("")
         idle = idle_chains(ruleset.tables[name])
         together = list(chains)
-        shown = [one for one in together if chain is not None or one.name not in idle]
+        unseen = idle if chain is None else ()
+        shown = [one for one in together if one.name not in unseen]
         for place, found in enumerate(shown):
             if place:
                 yield Text("")
             yield from chain_lines(found, host, marks, owners, idle)
-        if left := [one.name for one in together if one not in shown]:
+        if left := [one.name for one in together if one.name in unseen]:
             if shown:
                 yield Text("")
             yield _idle_line(name, left)

@@ -17,7 +17,7 @@ from iptsim.dump.rule import Rule
 from iptsim.extensions.verdicts import BLOCKING, DECIDING
 from iptsim.netfilter.program import Program
 from iptsim.ranges import Ranges, united
-from iptsim.sets.rule_boxes import QUIET, Box, ChainBoxes, Fields, RuleBox
+from iptsim.sets.rule_boxes import LONG, QUIET, Box, ChainBoxes, Fields, RuleBox
 
 #: Targets after which a packet is not accepted in its chain.
 _REFUSING = BLOCKING | {"RETURN"} | QUIET
@@ -25,8 +25,6 @@ _REFUSING = BLOCKING | {"RETURN"} | QUIET
 _TRIES, _PATHS, _DEPTH = 40, 4, 12
 #: Evaluations of rules in one search: for accepted addresses, and for a packet that no rule takes.
 _MOST_STEPS, _MOST_TAKERS = 20_000, 1000
-#: Longer chains are left to sets of packets, as the index would take too much memory.
-_LONG = 2000
 
 
 class _Path(NamedTuple):
@@ -76,7 +74,7 @@ class Boxes:
     def are_alive(self) -> bool:
         """Whether each rule of each chain that is called certainly matches some packet."""
         chains = self._chains.values()
-        if any(len(chain.rules) > _LONG for chain in chains):
+        if any(len(chain.rules) > LONG for chain in chains):
             return False
         if not all(one.exact or one.possible for chain in chains for one in chain.rules):
             return False
@@ -97,7 +95,7 @@ class Boxes:
             None if boxes do not decide it.
         """
         chain = self._chains.get(name)
-        if chain is None or len(chain.rules) > _LONG:
+        if chain is None or len(chain.rules) > LONG:
             return None
         found: list[tuple[Rule, Rule]] = []
         for place, one in enumerate(chain.rules):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
-from operator import xor
 from typing import Any, Literal, NamedTuple
 
 from iptsim.addresses import BITS
@@ -38,6 +36,8 @@ _WIDTHS = {"sport": 16, "dport": 16, "proto": 8, "icmp_type": 16, "tcp_flags": 8
 _NO_INTERFACE = 0
 #: What follows the prefix of a pattern in a name that no longer pattern matches.
 _REST = "\0"
+#: The index of a longer chain would take too much memory: it does not tell apart more than so many ranges of values.
+LONG, _MOST_RANGES = 2000, 1000
 #: Targets that leave a packet as it is.
 QUIET = frozenset({"", "LOG", "NFLOG"})
 _Kind = Literal["ends", "passes", "calls", "unknown"]
@@ -82,7 +82,10 @@ class ChainBoxes:
     _index: dict[str, tuple[list[int], list[int]]] | None = None
 
     def matching(self, point: Mapping[str, int], before: int) -> Iterator[RuleBox]:
-        """Yield the rules before a position that may match a packet, without those that leave it as it is."""
+        """Yield the rules before a position that may match a packet, without those that leave it as it is.
+
+        In a long chain, others may be among them.
+        """
         if self._index is None:
             self._prepare()
         assert self._index is not None
@@ -94,7 +97,7 @@ class ChainBoxes:
         yield from self._at(found)
 
     def overlapping(self, box: Box, first: int, end: int) -> Iterator[RuleBox]:
-        """Yield the rules of a range of positions that may match packets of a box."""
+        """Yield the rules of a range of positions that may match packets of a box; in a long chain, perhaps others."""
         if self._index is None:
             self._prepare()
         assert self._index is not None
@@ -122,27 +125,39 @@ class ChainBoxes:
 
     def _prepare(self) -> None:
         """Make the index: for each field, the first value of each range, and the rules that it allows."""
-        turns: dict[str, dict[int, int]] = {}
+        turns: dict[str, dict[int, list[int]]] = {}
         tested: dict[str, int] = {}
         bit = 1
-        for one in self.rules:
+        for number, one in enumerate(self.rules):
             if one.kind != "passes":
                 self.bits |= bit
             for key, ranges in one.box.items():
                 tested[key] = tested.get(key, 0) | bit
-                changes = turns.setdefault(key, {0: 0})
+                changes = turns.setdefault(key, {0: []})
                 for first, last in ranges:
-                    changes[first] = changes.get(first, 0) ^ bit
-                    changes[last + 1] = changes.get(last + 1, 0) ^ bit
+                    changes.setdefault(first, []).append(number)
+                    changes.setdefault(last + 1, []).append(number)
             bit <<= 1
-        self._index = {}
-        for key, changes in turns.items():
-            starts = sorted(changes)
-            free = bit - 1 & ~tested[key]
-            self._index[key] = (
-                starts,
-                [free | one for one in accumulate(map(changes.__getitem__, starts), xor)],
-            )
+        self._index = {key: self._by_range(changes, bit - 1 & ~tested[key]) for key, changes in turns.items()}
+
+    def _by_range(self, changes: Mapping[int, Sequence[int]], free: int) -> tuple[list[int], list[int]]:
+        """Return the first values of ranges, and the rules that each allows.
+
+        Args:
+            changes: by value, the rules that allow it and not the one before, or the other way round.
+            free: the rules that allow all values.
+        """
+        starts = sorted(changes)
+        together = len(starts) // _MOST_RANGES + 1 if len(self.rules) > LONG else 1
+        allowed, found = free, list[int]()
+        for place, start in enumerate(starts):
+            for number in changes[start]:
+                allowed ^= 1 << number
+            if place % together == 0:
+                found.append(allowed)
+            else:
+                found[-1] |= allowed
+        return starts[::together], found
 
 
 class _Conditions(NamedTuple):
