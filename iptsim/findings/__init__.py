@@ -93,9 +93,10 @@ from iptsim.findings.mended import cause_before, mended
 from iptsim.findings.remedy import tried
 from iptsim.findings.scene import Scene
 from iptsim.host import Host
-from iptsim.languages import message
+from iptsim.languages import Message, message
 from iptsim.netfilter.excerpts import unseen_places
 from iptsim.progress import tracked
+from iptsim.sets.engines import is_compiled_installed
 from iptsim.sets.limits import TooManyWaysError
 from iptsim.sets.space import TooManyNodesError
 from iptsim.sources import load_host
@@ -326,9 +327,18 @@ def not_checked(scene: Scene) -> Iterator[Finding]:
         message(
             "Rules that never match, open services and spoofed sources may be missing among the findings."
         ),
-        message("iptsim reach SOURCE --from internet --open follows all branches, however long that takes.")
-        if all(isinstance(error, TooManyWaysError) for error in scene.left_out)
-        else message("pip install 'iptsim[exact]', which allows larger sets; or check parts of the rules."),
+        _remedy_of_left_out(scene),
         None,
         scene.families[0],
     )
+
+
+def _remedy_of_left_out(scene: Scene) -> Message:
+    """Return what to do about what could not be checked."""
+    if all(isinstance(error, TooManyWaysError) for error in scene.left_out):
+        return message(
+            "iptsim reach SOURCE --from internet --open follows all branches, however long that takes."
+        )
+    if is_compiled_installed():
+        return message("iptsim reach SOURCE --to ADDRESS checks the packets to one address or network.")
+    return message("pip install 'iptsim[exact]', which allows larger sets; or check parts of the rules.")

@@ -10,7 +10,7 @@ from iptsim.errors import printable
 from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
 from iptsim.host import Host
-from iptsim.languages import page_language
+from iptsim.languages import message, page_language, text_of
 from iptsim.pictures import topology_picture
 from iptsim.reaching import Reaching, reach
 from iptsim.report.anchors import Anchors
@@ -26,6 +26,8 @@ from iptsim.report.matrix import matrices
 from iptsim.report.overview import overview
 from iptsim.report.policies import policies_section
 from iptsim.report.rules_section import listed, rules_section
+from iptsim.sets.limits import TooManyWaysError
+from iptsim.sets.packets import TooManyNodesError
 
 #: Most rules that a page lists; with more, it also leaves out which rules each packet did not match.
 RULES = 20_000
@@ -61,11 +63,17 @@ def report(host: Host) -> Report:
     traces, anchors = Traces(host, map_family), Anchors(host)
     rulesets = listed(anchors, RULES)
     verbose = not any(one.left_out for ruleset in rulesets for one in ruleset.chains)
-    found = (_answer(host, family, verbose) for family in FAMILIES)
-    answers = [one for one in found if one is not None]
+    answers, left_out = list[Reaching](), None
+    for family in FAMILIES:
+        try:
+            answer = _answer(host, family, verbose)
+        except (TooManyNodesError, TooManyWaysError) as error:
+            left_out = message("Not computed for IPv{family}: {why}.", family=family, why=text_of(error))
+        else:
+            answers += [answer] if answer is not None else []
     grids = list(map(Grid, answers))
     findings = lint(host)
-    exposure, facts = exposure_of(answers), about(host)
+    exposure, facts = exposure_of(answers, left_out), about(host)
     title = printable(host.source.rstrip("/").rpartition("/")[2] or "-")
     data = {
         "texts": texts(),
@@ -81,7 +89,7 @@ def report(host: Host) -> Report:
         "open": exposure_section(exposure, host.source, anchors),
         "findings": findings_section(findings, anchors),
         "policies": policies_section(host, anchors),
-        "reach": matrices(grids, anchors),
+        "reach": matrices(grids, anchors, left_out),
         "host": host_section(facts),
         "rules": rules_section(rulesets, traces, anchors),
         "foot": foot(host),

@@ -31,10 +31,12 @@ class Exposure:
     Attributes:
         found: what gets in, most serious first.
         is_known: whether the source shows how packets from the internet arrive.
+        left_out: why it was not computed, as a sentence; None if it was.
     """
 
     found: tuple[Opening, ...]
     is_known: bool
+    left_out: Text | None = None
 
     @property
     def ports(self) -> int:
@@ -76,7 +78,7 @@ class Exposure:
 
     def summary(self) -> str:
         """Return in a sentence or two what is open."""
-        texts: list[Text] = []
+        texts: list[Text] = [self.left_out] if self.left_out is not None else []
         if self.ports:
             texts.append(
                 message_many(
@@ -112,10 +114,15 @@ class Exposure:
         return str(message_sentences(*texts))
 
 
-def exposure_of(answers: Sequence[Reaching]) -> Exposure:
-    """Return what the internet can reach in all address families."""
+def exposure_of(answers: Sequence[Reaching], left_out: Text | None = None) -> Exposure:
+    """Return what the internet can reach in all address families.
+
+    Args:
+        answers: who can reach what.
+        left_out: why that was not computed for an address family, as a sentence; None if it was for all.
+    """
     is_known = any(one.sender == "internet" for answer in answers for one in answer.classes)
-    return Exposure(tuple(exposed(*answers)), is_known)
+    return Exposure(tuple(exposed(*answers)), is_known, left_out)
 
 
 def exposure_section(exposure: Exposure, source: str, anchors: Anchors) -> Markup:

@@ -6,17 +6,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from iptsim.explanation import REASONS
-from iptsim.languages import say
+from iptsim.languages import Text, say
 from iptsim.report.anchors import Anchors
 from iptsim.report.grid import Entry, Grid
 from iptsim.report.markup import Content, Markup, element, isolated, together
 from iptsim.report.outcomes import NAMES, REASON_WORDS, named, outcome_of, reason_words
 
 
-def matrices(grids: Sequence[Grid], anchors: Anchors) -> Markup:
-    """Return the tables of all address families, with the reasons that occur in them."""
+def matrices(grids: Sequence[Grid], anchors: Anchors, left_out: Text | None = None) -> Markup:
+    """Return the tables of all address families, with the reasons that occur in them.
+
+    Args:
+        grids: the tables.
+        anchors: of the rules.
+        left_out: why there is no table of some address family, as a sentence.
+    """
     if not grids:
-        return element("p", say("There are no endpoints."))
+        return element("p", str(left_out) if left_out is not None else say("There are no endpoints."))
     return together(
         element(
             "p.hint",

@@ -34,6 +34,8 @@ def _tile(section: str, tone: str, head: Content, text: Content) -> Markup:
 
 
 def _exposed(exposure: Exposure) -> tuple[str, Content, Content]:
+    if exposure.left_out is not None:
+        return "OTHER", "–", say("what is open to the internet was not computed")
     count = str(exposure.ports)
     text = say_many("port open to the internet", "ports open to the internet", exposure.ports)
     if exposure.whole_host:

@@ -71,9 +71,10 @@ class Space:
         small: bool = False,
     ) -> None:
         self.family = family
-        self.engine = make_engine(engine, most_nodes, small=small)
-        self.most_nodes = self.engine.most_nodes
+        self.most_nodes = most_nodes
         try:
+            self.engine = make_engine(engine, most_nodes, small=small)
+            self.most_nodes = self.engine.most_nodes
             self.layout = Layout(family, self.engine, self.most_nodes)
         except MemoryError:
             raise too_many_nodes(self.most_nodes) from None

@@ -22,12 +22,13 @@ import pytest
 from iptsim.cli import main
 from iptsim.explanation import ReasonCode
 from iptsim.host import load_host
-from iptsim.languages import language, say_many
+from iptsim.languages import language, message, say_many
 from iptsim.reaching import reach
 from iptsim.reaching.exposure import exposed
 from iptsim.render.reach import sources_text, traffic_text
-from iptsim.report import page, report
+from iptsim.report import contents, page, report
 from iptsim.report.outcomes import REASON_WORDS
+from iptsim.sets.packets import TooManyNodesError
 from iptsim.sources import loads_host
 from tests.report.hosts import PAYLOADS, hostile
 from tests.test_captures import FIXTURES
@@ -602,3 +603,17 @@ def test_an_undecided_answer_has_a_path_for_each_outcome(tmp_path: Path) -> None
     for trace in undecided:
         assert [way["v"] for way in trace["b"]] == ["ACCEPT", "DROP"]
         assert [data["strings"][way["i"]] for way in trace["b"]][1] == "otherwise"
+
+
+def test_what_is_too_large_to_compute_is_named_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise TooManyNodesError(message("the sets of packets need more than {most} nodes", most="9"))
+
+    monkeypatch.setattr(contents, "reach", fails)
+    found = report(
+        loads_host("*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n")
+    )
+    for section in ("open", "reach"):
+        assert "Not computed for IPv4: the sets of packets need more than 9 nodes." in found.sections[section]
+    assert "was not computed" in found.sections["overview"]
+    assert "port 22" in found.sections["rules"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +12,10 @@ from iptsim.dump import loads
 from iptsim.extensions.constraints import Names
 from iptsim.findings.redundant import _repeated
 from iptsim.netfilter.program import Program
+from iptsim.sets import rule_boxes
 from iptsim.sets.boxes import Boxes
 from iptsim.sets.chains import Chains
+from iptsim.sets.rule_boxes import Box
 from iptsim.sets.space import Space
 from iptsim.sets.traffic import Traffic
 from tests.sets.test_random_rules import MATCHES, rules
@@ -100,3 +104,26 @@ def test_boxes_decide_simple_rules(found: list[str]) -> None:
 
 def test_a_rule_behind_a_wider_one_is_not_proved_alive() -> None:
     assert check(["-A FORWARD -s 10.0.0.0/8 -j ACCEPT", "-A FORWARD -s 10.1.0.0/16 -j DROP"])[0] is False
+
+
+def test_the_index_of_a_long_chain_leaves_out_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = Random(1)
+    lines = [
+        f"-A FORWARD -s {chance.randrange(256)}.0.0.0/{chance.randrange(1, 9)} -p tcp -m tcp "
+        f"--dport {chance.randrange(100)}:{chance.randrange(100, 200)} -j {chance.choice(('ACCEPT', 'DROP'))}"
+        for _ in range(40)
+    ]
+    made = Program(loads("\n".join(["*mangle", ":FORWARD DROP [0:0]", *lines, "COMMIT", ""])))
+    asked: list[Box] = [
+        {"src": ((first << 24, (first << 24) + 5),), "dport": ((7 * first % 200,) * 2,)}
+        for first in range(256)
+    ]
+    exact = [Boxes(made, "mangle").accepted_sources("FORWARD", one) for one in asked]
+    monkeypatch.setattr(rule_boxes, "LONG", 1)
+    monkeypatch.setattr(rule_boxes, "_MOST_RANGES", 3)
+    coarse = Boxes(made, "mangle")
+    assert [coarse.accepted_sources("FORWARD", one) for one in asked] == exact
+    assert any(exact)
+    index = coarse._chains["FORWARD"]._index
+    assert index is not None
+    assert all(len(rules) <= 3 for _, rules in index.values())

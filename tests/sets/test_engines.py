@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iptsim.errors import UsageError
+from iptsim.sets import engines
 from iptsim.sets.engines import make_engine
 
 _COUNT = 5
@@ -107,3 +108,18 @@ def test_deep_functions_leave_the_limit_of_recursion_alone(name: Any) -> None:
 def test_an_unknown_engine() -> None:
     with pytest.raises(UsageError, match="choose from: auto, oxidd, python"):
         make_engine("cudd")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("left", "compiled", "most"),
+    [(None, True, engines.MOST_NODES), (2 << 30, True, 9_262_000), (1 << 30, False, 4_000_000)],
+)
+def test_a_limit_on_memory_leaves_fewer_nodes_or_the_engine_in_python(
+    left: int | None, compiled: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # measured: a manager of oxidd reserves 1.1 GB for the stack of its thread, and aborts the process without them
+    pytest.importorskip("oxidd")
+    monkeypatch.setattr(engines, "_left_of_address_space", lambda: left)
+    found = engines.make_engine()
+    assert found.is_compiled is compiled
+    assert found.most_nodes == pytest.approx(most, rel=0.01)
