@@ -277,6 +277,23 @@ def _direct(case: Case) -> tuple[ReasonCode, Message]:
     role, step = case.role, case.step
     assert role is not None
     address = address_text(case.packet.family, case.packet.dst)
+    if step is not None and step.table != "raw":
+        return ReasonCode.DIRECT_ROUTE_DROP, message_if(
+            role.container == address,
+            (
+                "{address} is a container's own address on {network}. Docker accepts packets to it only from "
+                "{network}; this one arrives on {came}, and chain {chain} drops it before any other rule sees it."
+            ),
+            (
+                "{address} is {container}'s own address on {network}. Docker accepts packets to it only from "
+                "{network}; this one arrives on {came}, and chain {chain} drops it before any other rule sees it."
+            ),
+            address=address,
+            container=role.container,
+            network=role.shown,
+            came=step.interfaces[0] or "",
+            chain=step.chain or "",
+        )
     return (
         ReasonCode.DIRECT_ROUTE_DROP,
         message_if(

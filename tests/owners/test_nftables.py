@@ -202,3 +202,10 @@ def test_roles_of_dockers_rules(chain: str, position: int, role: str, why: str) 
     read = authorship(rule, found)[1]
     assert read is not None
     assert (read.code, str(read.why)) == (role, why)
+
+
+def test_the_chain_that_keeps_others_from_a_containers_address_is_named() -> None:
+    """Table raw is one of iptables; dockerd 29 has a chain in its own table."""
+    text = str(iptsim.explain(DOCKER / "nftables", "192.0.2.20", "web:80").reason.text)
+    assert text.startswith("172.17.0.2 is web's own address on docker0.")
+    assert "chain raw-PREROUTING drops it before any other rule sees it" in text
