@@ -86,7 +86,8 @@ _FENCE = re.compile(
 _ENTITY = re.compile(r"&(?:gt|lt|amp|quot|apos|nbsp|ndash|mdash|hellip|#[0-9]+|#x[0-9a-fA-F]+);")
 #: A line that marks an omission.
 _GAP = re.compile(
-    r"(?:\s*\d+\s)?\W*(?:\.{3,}|\. \. \.|8<|--more--|and so (?:on|forth)\b"
+    r"\s*[\[({<]?\s*\.\.\s*[\])}>]?\s*$"
+    r"|(?:\s*\d+\s)?\W*(?:\.{3,}|\. \. \.|8<|--more--|and so (?:on|forth)\b"
     r"|(?:and |many |lots |a few |\d+ )*more(?: rules| lines)?\W*$"
     r"|(?:some |more |other |the |rest |output |lines? |rules? |was |were |is )*"
     r"(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped|not shown|left out))",

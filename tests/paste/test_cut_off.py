@@ -132,7 +132,8 @@ def test_a_listing_of_rules_that_ends_before_the_own_chains() -> None:
 
 
 @pytest.mark.parametrize(
-    "mark", ["...", ". . .", "--More--", "and so on", "(and 12 more)", "[output truncated]", "--8<--"]
+    "mark",
+    ["...", "[..]", "..", ". . .", "--More--", "and so on", "(and 12 more)", "[output truncated]", "--8<--"],
 )
 def test_chains_whose_rules_are_left_out(mark: str) -> None:
     """The command iptables -S prints all chains before the first rule (iptables.c, do_list_rules)."""
