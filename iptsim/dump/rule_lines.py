@@ -194,9 +194,12 @@ class RuleLines:
         doubted = _accept(plan, words)
         if doubted is None:
             return False
-        callee = "" if plan.jump is None else words[plan.jump]
-        if plan.jump is not None and (callee not in table.chains or callee in BUILTIN_CHAINS[table.name]):
-            return False
+        callee = ""
+        if plan.jump is not None:
+            called = table.chains.get(words[plan.jump])
+            if called is None or called.name in BUILTIN_CHAINS[table.name]:
+                return False
+            callee = called.name
         rule = rule_of_line(
             table.name, chain.name, len(chain.rules) + 1, callee, counters, self.complaints.source, number, plan,
             line, 0, len(line),

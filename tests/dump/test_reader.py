@@ -189,13 +189,13 @@ def test_equal_parts_are_one_object() -> None:
 
 
 def test_rules_share_the_names_of_chains() -> None:
-    """Also those that the pattern of frequent lines reads: a large dump would have a copy for each rule."""
+    """Else a large dump would have a copy for each rule. Only the first line of a shape is read word by word."""
     lines = "".join(f"-A SERVICES -d 10.0.0.{number}/32 -j SERVICE\n" for number in range(200))
     table = loads(f"*nat\n:SERVICE - [0:0]\n:SERVICES - [0:0]\n{lines}COMMIT\n").tables["nat"]
     services = table.chains["SERVICES"]
     assert len(services.rules) == 200
     assert all(rule.chain is services.name for rule in services.rules)
-    assert sum(rule.callee is table.chains["SERVICE"].name for rule in services.rules) > 150
+    assert all(rule.callee is table.chains["SERVICE"].name for rule in services.rules[1:])
 
 
 def test_listing() -> None:
