@@ -259,6 +259,10 @@ def test_a_whole_list_of_sockets_tells_what_listens(tmp_path: Path) -> None:
     [
         f"$ netstat -tlnp\n{NETSTAT}",  # of TCP alone
         f"$ netstat -tulnp | grep -v docker\n{NETSTAT}{UDP}",
+        f"$ netstat -4tuln\n{NETSTAT}{UDP}",  # a socket of both families is not in /proc/net/tcp
+        f"$ ss -tulnp sport = :22\n{NETSTAT}{UDP}",
+        f"$ ss -tulnpf inet\n{NETSTAT}{UDP}",
+        f"$ ip netns exec red netstat -tulnp\n{NETSTAT}{UDP}",
         (NETSTAT + UDP).partition("\n")[2],  # without its heading: it may begin anywhere
     ],
 )

@@ -16,13 +16,19 @@ _BARE_SS = re.compile(r"\s*(LISTEN|UNCONN)\s+\d+\s+\d+\s+\S+\s+\S+")
 _NETSTAT = re.compile(
     r"\s*(tcp|udp)6?\s+\d+\s+\d+\s+(\S+):(\d+|\*)\s+\S+(?:\s+(LISTEN))?(?:\s+\d+\s+\d+)?(?:\s+(?:-|\d+/([^\s:]+)\S*)(?:\s.*)?)?\s*$"
 )
+#: Options of ss and netstat that show only some sockets (of one version of IP or of one kind, or as a file selects), or
+#: those of another network namespace.
+_RESTRICTS = re.compile(
+    r"-[A-Za-z\d]*[46ADFNf].*|--(?:ipv[46]|inet6?|family|protocol|query|socket|filter|diag|net)(?:=.*)?"
+)
 _OTHER = re.compile(r"\s*(?:tcp|udp|unix|raw|nl|u_str|u_dgr)\S*\s|\s*(?:ESTAB|TIME-WAIT|CLOSE-WAIT)\b")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the list of sockets that starts at a line, or None.
 
-    Only a complete list proves that nothing listens on a port: with its heading, TCP and UDP, and every line readable.
+    Only a complete list proves that nothing listens on a port: with its heading, TCP and UDP, every line readable, and
+    from a command that shows all sockets of the host.
     """
     words = " ".join(command.words) if command is not None else ""
     kind = "udp" if "u" in words and "t" not in words else "tcp"
@@ -48,11 +54,23 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         whole = headed
     if not sockets:
         return None
-    is_filtered = command is not None and bool(command.filtered)
-    whole = whole and not is_filtered and {line[:3] for line in sockets} == {"tcp", "udp"}
+    whole = (
+        whole
+        and not (command is not None and _shows_some(command))
+        and {line[:3] for line in sockets} == {"tcp", "udp"}
+    )
     if not whole:
         return Segment("ss", "listening sockets, in part", first, last)
     return Segment("ss", "listening sockets", first, last, [Facts({"ss.txt": "".join(sockets).encode()})])
+
+
+def _shows_some(command: Command) -> bool:
+    """Return whether a command shows only some sockets (ss(8): `sport = :22`, `-4`), or those of a namespace."""
+    if command.program not in ("ss", "netstat"):  # ip netns exec red ss -tulpn
+        return bool(command.filtered) or not {"ss", "netstat"}.isdisjoint(command.words)
+    return bool(command.filtered) or any(
+        not word.startswith("-") or _RESTRICTS.fullmatch(word) for word in command.words
+    )
 
 
 def _listens(text: str) -> bool:
