@@ -1,8 +1,12 @@
-"""Published ports where the source does not show table nat: Docker's rules in table filter prove that they exist.
+"""What table nat does where the source does not show it: Docker's rules in other tables prove that it has some there.
 
 For every published port, dockerd writes an ACCEPT to the container's address into filter DOCKER, and its twin, the
 DNAT, into nat DOCKER: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler/port.go (setPerPortForwarding,
 setPerPortDNAT). The ACCEPT does not name the port on the host; it may be any.
+
+For every container of a network in gateway mode nat, dockerd 28 and later write a DROP into raw PREROUTING
+(endpoint.go), and a MASQUERADE for the network into nat POSTROUTING, unless it has enable_ip_masquerade=false
+(network.go).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from iptsim.extensions.verdicts import Translation
 from iptsim.host import fib
 from iptsim.host.docker_defaults import DOCKER0
 from iptsim.host.model import Host
+from iptsim.host.source_address import select_source
 from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.excerpts import WHOLE, unseen_chains, unseen_tables
@@ -29,7 +34,7 @@ from iptsim.truth import Unknown
 _MOST = 8
 
 
-class Forwarding(NamedTuple):
+class UnseenTranslation(NamedTuple):
     """A translation that table nat, which is not shown, may contain for a packet.
 
     Attributes:
@@ -51,14 +56,20 @@ class Target(NamedTuple):
     bridge: str | None
 
 
-def unseen_forwardings(host: Host, rulesets: list[Ruleset], context: Context) -> Iterator[Forwarding]:
-    """Yield how Docker's rules in a table nat that is not shown may forward a new connection to a container.
+def unseen_translations(host: Host, rulesets: list[Ruleset], context: Context) -> Iterator[UnseenTranslation]:
+    """Yield how Docker's rules in a table nat that is not shown may translate a new connection.
 
     Args:
         host: the host.
         rulesets: its rules of the packet's family.
-        context: the packet at PREROUTING or OUTPUT.
+        context: the packet at a hook.
     """
+    yield from _forwardings(host, rulesets, context)
+    yield from _masquerading(host, rulesets, context)
+
+
+def _forwardings(host: Host, rulesets: list[Ruleset], context: Context) -> Iterator[UnseenTranslation]:
+    """Yield how it may be forwarded to a container at PREROUTING or OUTPUT."""
     packet = context.packet
     if packet.dport is None or not _may_forward(host, rulesets, context):
         return
@@ -74,7 +85,7 @@ def _may_forward(host: Host, rulesets: list[Ruleset], context: Context) -> bool:
     packet, daemon = context.packet, host.daemon
     if context.hook not in (hooks.PREROUTING, hooks.OUTPUT):
         return False
-    if "nat" not in unseen_tables(rulesets) and ("nat", context.hook) not in unseen_chains(rulesets):
+    if not _lacks_nat(host, rulesets) and ("nat", context.hook) not in unseen_chains(rulesets):
         return False
     if daemon is not None and daemon.iptables is False:
         return False
@@ -84,13 +95,63 @@ def _may_forward(host: Host, rulesets: list[Ruleset], context: Context) -> bool:
     return not (is_loopback(packet.family, packet.dst) and has_proxy(host))
 
 
+def _lacks_nat(host: Host, rulesets: list[Ruleset]) -> bool:
+    """Return whether the source does not show table nat, although it may, or by Docker's other rules must, exist."""
+    if "nat" in unseen_tables(rulesets):
+        return True
+    if not host.inferred or any("nat" in ruleset.tables for ruleset in rulesets):
+        return False
+    return bool(_protected_bridges(rulesets)) or any(
+        _published(rule, rule.parameters.protocol or 0) is not None for rule in _docker_rules(rulesets)
+    )
+
+
+def _protected_bridges(rulesets: list[Ruleset]) -> set[str]:
+    """Return the bridges to whose containers raw accepts only their own packets: `-d 172.17.0.2/32 ! -i docker0`."""
+    found = set[str]()
+    for ruleset in rulesets:
+        chain = ruleset.chain("raw", "PREROUTING") if "raw" in ruleset.tables else None
+        for rule in chain.rules if chain is not None else ():
+            parameters = rule.parameters
+            bridge, direct = parameters.in_interface, parameters.destination
+            if rule.target_name != "DROP" or bridge is None or "in_interface" not in parameters.negated:
+                continue
+            if direct is not None and not is_loopback(ruleset.family, direct.address):
+                found.add(bridge)
+    return found
+
+
+def _masquerading(host: Host, rulesets: list[Ruleset], context: Context) -> Iterator[UnseenTranslation]:
+    """Yield that its source may become the host's address where it leaves a network whose containers raw protects."""
+    packet, bridge, device = context.packet, context.entered, context.out_interface
+    if context.hook != hooks.POSTROUTING or bridge is None or device in (None, bridge):
+        return
+    if (host.daemon is not None and host.daemon.iptables is False) or not _lacks_nat(host, rulesets):
+        return
+    if bridge not in _protected_bridges(rulesets):
+        return
+    family = packet.family
+    own = select_source(host.namespace, family, device or "", packet.dst, gateway=packet.dst)
+    if own is None:
+        return
+    yield UnseenTranslation(
+        Unknown(
+            message("the rules in table nat, where Docker masquerades packets that leave its networks"),
+            WHOLE[family],
+            ("masquerade", bridge),
+        ),
+        message("table nat, which is not shown, masquerades packets from {bridge}", bridge=bridge),
+        Translation("MASQUERADE", "src", (own, own)),
+    )
+
+
 def has_proxy(host: Host) -> bool:
     """Return whether docker-proxy listens for published ports, unless the daemon says otherwise."""
     return host.daemon is None or host.daemon.userland_proxy is not False
 
 
 def services(host: Host, rulesets: list[Ruleset], context: Context) -> frozenset[tuple[int, int]]:
-    """Return the protocols and ports that :func:`unseen_forwardings` distinguishes."""
+    """Return the protocols and ports that :func:`unseen_translations` distinguishes."""
     if not _may_forward(host, rulesets, context):
         return frozenset()
     family = context.packet.family
@@ -113,10 +174,10 @@ def _docker_rules(rulesets: list[Ruleset]) -> Iterator[Rule]:
             yield from ruleset.tables["filter"].chains["DOCKER"].rules
 
 
-def _forwarding(family: Family, target: Target, proto: int, port: int) -> Forwarding:
+def _forwarding(family: Family, target: Target, proto: int, port: int) -> UnseenTranslation:
     container = endpoint_text(family, target.address, target.port)
     wanted = Translation("DNAT", "dst", (target.address, target.address), (target.port, target.port))
-    return Forwarding(
+    return UnseenTranslation(
         Unknown(
             message("the rules in table nat, where Docker forwards published ports to containers"),
             WHOLE[family],

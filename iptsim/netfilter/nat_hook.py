@@ -13,7 +13,7 @@ from iptsim.netfilter.chain_evaluation import evaluate
 from iptsim.netfilter.hook_order import in_order
 from iptsim.netfilter.hooks import Hook, NftablesChain
 from iptsim.netfilter.kernel import Kernel
-from iptsim.netfilter.missing_nat import services, unseen_forwardings
+from iptsim.netfilter.missing_nat import services, unseen_translations
 from iptsim.netfilter.nftables import pass_chain
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.translation import translate
@@ -57,19 +57,19 @@ def _evaluate(
         if side in connection.nat_done:
             break
     if kernel.is_host and side not in connection.nat_done:
-        _forward_unseen(kernel, context)
+        _translate_unseen(kernel, context)
     connection.nat_done |= {side}
     return None
 
 
-def _forward_unseen(kernel: Kernel, context: Context) -> None:
-    """Follow the branches on which a table nat that is not shown forwards a connection to a container."""
+def _translate_unseen(kernel: Kernel, context: Context) -> None:
+    """Follow the branches on which a table nat that is not shown translates a connection."""
     company = kernel.company
     rulesets = [program.ruleset for program in kernel.hooks.programs(context.packet.family)]
-    forwardings = list(unseen_forwardings(kernel.host, rulesets, context))
+    possible = list(unseen_translations(kernel.host, rulesets, context))
     if company is not None:
         company.compared(context.packet, services(kernel.host, rulesets, context))
-    for found in forwardings:
+    for found in possible:
         if kernel.choices.choose(found.unknown, "unseen", found.words):
             kernel.choices.settled["nat", _ANY_CHAIN.key] = True
             translate(kernel, context, found.wanted)

@@ -66,6 +66,33 @@ def test_filter_alone_of_docker_28(sender: str, target: str, verdict: str, tmp_p
         assert {way.reason.code for way in answer.branches} == {"rules-not-shown", "published-port"}
 
 
+@pytest.mark.parametrize("tables", [("raw", "filter"), ("raw",)])
+def test_raw_of_docker_28_proves_that_nat_may_masquerade(tables: tuple[str, ...], tmp_path: Path) -> None:
+    """Over the whole dump the connection is ACCEPTed; without MASQUERADE, raw would drop its reply."""
+    answer = iptsim.explain(part(tmp_path, "docker-28.5/published", *tables), CLIENT, "internet:443")
+    assert answer.verdict == "DEPENDS"
+    ways = {way.verdict: way for way in answer.branches}
+    assert set(ways) == {"ACCEPT", "DROP"}
+    assert ways["DROP"].reason.code == "reply-dropped"
+    assert "table nat" in answer.reason.text
+
+
+def test_filter_of_docker_proves_that_nat_forwards(tmp_path: Path) -> None:
+    """The whole dump forwards tcp/8080 of the host to port 80 of the container."""
+    answer = iptsim.explain(part(tmp_path, "docker-28.5/published", "raw", "filter"), "internet", "host:8080")
+    assert answer.verdict == "ACCEPT"
+    assert "Where it arrives depends on the rules in table nat" in answer.reason.text
+
+
+def test_without_docker_a_dump_of_two_tables_has_no_nat(tmp_path: Path) -> None:
+    dump = tmp_path / "iptables-save.txt"
+    dump.write_text(
+        "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 203.0.113.7/32 -j DROP\nCOMMIT\n"
+        "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
+    )
+    assert iptsim.explain(dump, "172.17.0.3", "198.51.100.7:443").verdict == "ACCEPT"
+
+
 def test_ipv6_alike(tmp_path: Path) -> None:
     dump = part(tmp_path, "docker-28.5/ipv6", "filter", name="ip6tables-save.txt")
     answer = iptsim.explain(dump, "2001:db8:ffff::7", "[fd00:17::2]:80")
