@@ -63,10 +63,16 @@ def ask(capture: Path, probe: dict[str, Any]) -> Trace:
     return simulator(capture).walk(question_of(probe))
 
 
+def rejects(event: dict[str, Any]) -> bool:
+    """Whether the rule refuses the packet, as iptables or as nft prints it."""
+    text = event.get("text", "")
+    return "-j REJECT" in text or text.startswith("reject")
+
+
 def verdict_of(probe: dict[str, Any]) -> str | None:
     """What the connection met, None where the packet was lost elsewhere than in a rule."""
     events = probe["packets"][0]["events"] if probe.get("packets") else []
-    if any("-j REJECT" in event.get("text", "") for event in events):
+    if any(rejects(event) for event in events):
         return "REJECT"
     if probe["outcome"] in ("open", "refused"):
         return "ACCEPT"
@@ -125,7 +131,7 @@ def directions(probe: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     packets = probe["packets"][:4]
     if not packets:
         return
-    rejected = any("-j REJECT" in event.get("text", "") for event in packets[0]["events"])
+    rejected = any(rejects(event) for event in packets[0]["events"])
     number = 0
     for index, packet in enumerate(packets):
         if index and (rejected or (packet["sport"] is None and probe.get("proto") != "icmp")):
