@@ -13,6 +13,15 @@ _SET = re.compile(
     r"(?:^|[;\s])(?:export\s+|local\s+|readonly\s+|declare\s+)?([A-Za-z_]\w*)=|\bfor\s+([A-Za-z_]\w*)\s+in\b"
     r"|\bread\s+(?:-\w+\s+)*([A-Za-z_]\w*)"
 )
+#: Whatever else may set a variable: commands that take names of variables, up to the end of the line, and arithmetic.
+_TAKES_NAMES = re.compile(
+    r"\b(?:read|mapfile|readarray|getopts|for|select|local|export|readonly|declare|typeset|let|printf\s+-v)\s.*|\(\(.*"
+)
+_NAME = re.compile(r"(?<![\w$])[A-Za-z_]\w*")
+#: An element of an array, an assignment within other words, or a value for a variable that is not set.
+_MAY_SET = re.compile(r"(?<![\w$-])([A-Za-z_]\w*)(?:\[[^\]]*\])?\+?=|\$\{([A-Za-z_]\w*):?[-=?+]")
+#: Commands that run what the text does not show: another file, or a text that is made first.
+_RUNS_OTHER = re.compile(r"(?:^|[;&|{($>]|\b(?:then|else|do))\s*(?:(?:\.|source|eval)\s+\S)")
 _USED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _COMMAND = re.compile(r"ip6?tables|\$\{?IP6?T", re.IGNORECASE)
 #: How similar the names must be, from 0 to 1 for equal ones.
@@ -20,12 +29,17 @@ _LIKENESS = 0.85
 
 
 def misspelt_variables(lines: Sequence[Line]) -> Iterator[MisspeltVariable]:
-    """Yield the variables that commands of iptables use and that nothing sets, with the one that was probably meant."""
+    """Yield the variables that commands of iptables use and that nothing sets, with the one that was probably meant.
+
+    A script that runs another file may have its variables from there.
+    """
     code = [line for line in lines if not line.text.lstrip().startswith("#")]
+    if any(_RUNS_OTHER.search(line.text) for line in code):
+        return
     known = {name for line in code for found in _SET.finditer(line.text) for name in found.groups() if name}
     used = {name for line in code for name in _USED.findall(line.text)}
     unused = sorted(known - used)
-    for name in sorted(used - known) if unused else ():
+    for name in sorted(used - known - set(_perhaps_set(code))) if unused else ():
         slip = next((one for one in unused if is_slip(name, one)), "")
         meant = slip or nearest(name, unused, _LIKENESS)
         line = next(
@@ -33,3 +47,10 @@ def misspelt_variables(lines: Sequence[Line]) -> Iterator[MisspeltVariable]:
         )
         if meant and line is not None:
             yield MisspeltVariable(line.number, line.text.strip(), name, meant)
+
+
+def _perhaps_set(code: Sequence[Line]) -> Iterator[str]:
+    for line in code:
+        yield from (name for found in _MAY_SET.finditer(line.text) for name in found.groups() if name)
+        for command in _TAKES_NAMES.findall(line.text):
+            yield from _NAME.findall(command)

@@ -100,6 +100,16 @@ iptables -t nat -A POSTROUTING -s $LAN_NET -o ${name} -j MASQUERADE
         ("WAN_IF", "", False),
         ("UPLINK", "", False),  # set elsewhere
         ("WAN_FI", "read WAN_FI\n", False),
+        ("WAN_FI", "read -r LAN_IF WAN_FI\n", False),
+        ("WAN_FI", "mapfile -t WAN_FI < /run/uplink\n", False),
+        ("WAN_FI", ": ${WAN_FI:=eth1}\n", False),
+        ("WAN_FI", "export LAN_IF WAN_FI\n", False),
+        ("WAN_FI", "select WAN_FI in eth0 eth1; do break; done\n", False),
+        ("WAN_FI", "printf -v WAN_FI eth%d 1\n", False),
+        ("WAN_FI", ". /etc/uplink.conf\n", False),
+        ("WAN_FI", "[ -f /etc/uplink ] && source /etc/uplink\n", False),
+        ("WAN_FI", "if true; then . /etc/uplink; fi\n", False),
+        ("WAN_FI", "echo source $LAN_NET\n", True),
         ("WAN_FI", "echo $WAN_IF\n", False),
     ],
 )
