@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -21,7 +20,7 @@ from iptsim.host.pasted import EngineError, RefusedCommand
 from iptsim.languages import Text, message, message_joined
 from iptsim.paste.asked_address import asked_address
 from iptsim.paste.asked_gateways import add_asked_networks
-from iptsim.paste.behind_rules import before, commands_behind
+from iptsim.paste.behind_rules import before, lines_behind, without
 from iptsim.paste.chosen_routes import settle_chosen
 from iptsim.paste.containers import each_once, name_containers, settings_of
 from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
@@ -30,7 +29,7 @@ from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
-from iptsim.paste.given import give
+from iptsim.paste.given import Until, give
 from iptsim.paste.hidden_addresses import fill_hidden
 from iptsim.paste.joined_files import add_facts
 from iptsim.paste.lines import Line, decode, lines_of
@@ -73,6 +72,27 @@ def host_of_source(source: Source, more: Mapping[str, bytes] | None = None) -> H
 
 def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) -> Host:
     cleaned = {text_name: lines_of(decode(data, text_name)) for text_name, data in texts.items()}
+    reading, host = _read(name, cleaned, texts, dict(files))
+    if len(cleaned) == 1:
+        [(text_name, lines)] = cleaned.items()
+        if behind := lines_behind(reading, lines):
+            _, earlier = _read(name, {text_name: without(lines, behind)}, texts, dict(files))
+            assert host.pasted is not None
+            host.pasted = replace(host.pasted, before=before(reading, behind, earlier, lines))
+    return host
+
+
+def _read(
+    name: str, cleaned: Mapping[str, list[Line]], texts: Mapping[str, bytes], files: dict[str, bytes]
+) -> tuple[Reading, Host]:
+    """Return the segments of texts, and the host that they describe.
+
+    Args:
+        name: the name of the source.
+        cleaned: the lines of the texts.
+        texts: the texts as they are.
+        files: files of a capture; those that the texts show are added.
+    """
     every = list(chain.from_iterable(cleaned.values()))
     errors = tuple(engine_errors(every))
     # errors that tell their cause, whatever else the text shows
@@ -93,14 +113,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         raise CaptureError(warned[0].text)
     add_facts(files, reading.of(Facts))
     assumed = settle_chosen(files) + fill_hidden(files)
-    rules = _rules(reading)
-    build = partial(_host, name, reading, cleaned, files, assumed, (errors, refused))
-    host = build(rules)
-    assert host.pasted is not None
-    if changing := commands_behind(reading, rules):
-        earlier = build([one for one in rules if not any(one is other for other in changing)])
-        host.pasted = replace(host.pasted, before=before(reading, changing, earlier, every))
-    return host
+    return reading, _host(name, reading, cleaned, files, assumed, (errors, refused))
 
 
 def _host(
@@ -110,7 +123,6 @@ def _host(
     files: Mapping[str, bytes],
     assumed: Sequence[Text],
     errors: tuple[Sequence[EngineError], Sequence[RefusedCommand]],
-    rules: Sequence[Rules],
 ) -> Host:
     """Return the host that texts describe.
 
@@ -121,8 +133,8 @@ def _host(
         files: files of a capture that the texts show.
         assumed: what was assumed for these files.
         errors: those of Docker and Podman that no rule causes, and the commands that iptables refused with one.
-        rules: the rules of the host.
     """
+    rules = _rules(reading)
     every = list(chain.from_iterable(texts.values()))
     listed = each_once(reading.of(Listed))
     told = told_address(every)
@@ -150,9 +162,12 @@ def _host(
         host.assumptions.append(
             message("The source is a change, as diff prints it; the rules are those after the change.")
         )
-    shown = [one.last for one in reading.read if one.form.startswith(("ip route", "route -n"))]
-    routes_until = max(shown, default=0) if "ip-route.json" in files else None
-    give(host, reading.given, routes_until=routes_until, rules_known="ip-rule.json" in files)
+    until = Until(
+        _until(reading, files, "ip-route.json", ("ip route", "route -n")),
+        _until(reading, files, "ip-rule.json", ("ip rule",)),
+        _until(reading, files, "ip-addr.json", ("ip addr", "ifconfig")),
+    )
+    give(host, reading.given, until)
     logged = reading.of(Logged)
     if host.inferred:
         route_as_logged(host, logged)
@@ -177,6 +192,12 @@ def _host(
         apart = (line.text.strip() for line in every if line.number not in noted)
         ruleset.trailer += tuple(filter(warns_of_legacy, apart))
     return host
+
+
+def _until(reading: Reading, files: Mapping[str, bytes], file: str, titles: tuple[str, ...]) -> int | None:
+    """Return the last line that shows a file of a capture, in segments with some titles; see `Until`."""
+    shown = (one.last for one in reading.read if one.form.startswith(titles))
+    return max(shown, default=0) if file in files else None
 
 
 def _rules(reading: Reading) -> list[Rules]:

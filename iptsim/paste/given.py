@@ -51,22 +51,33 @@ class Change(NamedTuple):
     route: dict[str, Any]
 
 
+class GivenRule(NamedTuple):
+    """A routing rule as in the JSON of ip, and the line of the command that adds it: 0 for one of WireGuard."""
+
+    family: Family
+    entry: dict[str, Any]
+    line: int = 0
+
+
 @dataclass(slots=True)
 class Given:
     """What a text gives to the host.
 
     Attributes:
-        routes / rules: as in the JSON of ip, with their address family.
+        routes: as in the JSON of ip, with their address family.
+        rules: the routing rules.
         changes: the routes that commands add or remove, in order.
         addresses: by interface.
+        added: the addresses of those that commands add: the line, the interface and the address.
         beside: interfaces of the kinds macvlan and ipvlan, and their kinds.
         lines: the numbers of the lines that give them.
     """
 
     routes: list[tuple[Family, dict[str, Any]]] = field(default_factory=list)
-    rules: list[tuple[Family, dict[str, Any]]] = field(default_factory=list)
+    rules: list[GivenRule] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     addresses: dict[str, list[InterfaceAddress]] = field(default_factory=dict)
+    added: list[tuple[int, str, InterfaceAddress]] = field(default_factory=list)
     beside: dict[str, Literal["macvlan", "ipvlan"]] = field(default_factory=dict)
     lines: set[int] = field(default_factory=set)
 
@@ -77,6 +88,7 @@ class Given:
         self.rules += other.rules
         for name, addresses in other.addresses.items():
             self.addresses.setdefault(name, []).extend(addresses)
+        self.added += other.added
         self.beside |= other.beside
         self.lines |= other.lines
 
@@ -137,7 +149,10 @@ def _read_command(words: Sequence[str], given: Given, line: int) -> bool:
         family = 6
     if what.startswith("a"):
         name = next((rest[at + 1] for at, word in enumerate(rest[:-1]) if word == "dev"), None)
-        return name is not None and _add_address(given, name, rest[0])
+        if name is None or not _add_address(given, name, rest[0]):
+            return False
+        given.added.append((line, name, given.addresses[name][-1]))
+        return True
     if what in ("r", "ro", "route"):
         route = route_entry(" ".join(rest))
         if route is None:
@@ -147,10 +162,8 @@ def _read_command(words: Sequence[str], given: Given, line: int) -> bool:
     rule = rule_entry(" ".join(rest))
     if rule is None:
         return False
-    taken = [int(one["priority"]) for of, one in given.rules if of == family]
-    # the kernel puts a rule before all others but that of the local table (fib_default_rule_pref)
-    rule.setdefault("priority", min(taken, default=DEFAULT_RULES[4][1][0]) - 1)
-    return _kept(given.rules, (family, rule))
+    given.rules.append(GivenRule(family, rule, line))
+    return True
 
 
 def _add_beside(given: Given, words: Sequence[str]) -> bool:
@@ -162,11 +175,6 @@ def _add_beside(given: Given, words: Sequence[str]) -> bool:
             given.beside[named[0]] = one
             return True
     return False
-
-
-def _kept(kept: list[tuple[Family, dict[str, Any]]], one: tuple[Family, dict[str, Any]]) -> bool:
-    kept.append(one)
-    return True
 
 
 def _add_address(given: Given, name: str, text: str) -> bool:
@@ -229,22 +237,32 @@ def _allow(given: Given, name: str, text: str) -> None:
         return
     given.routes.append((family, {"dst": "default", "dev": name, "table": _TABLE, "scope": "link"}))
     lower = {"priority": 32765, "src": "all", "fwmark": FWMARK, "not": None, "table": _TABLE}
-    given.rules.append((family, lower))
-    given.rules.append((family, {"priority": 32764, "src": "all", "table": "main", "suppress_prefixlen": 0}))
+    given.rules.append(GivenRule(family, lower))
+    upper = {"priority": 32764, "src": "all", "table": "main", "suppress_prefixlen": 0}
+    given.rules.append(GivenRule(family, upper))
 
 
 # -- the host --------------------------------------------------------------------------------------
 
 
-def give(host: Host, given: Given, *, routes_until: int | None, rules_known: bool) -> None:
+class Until(NamedTuple):
+    """The last lines that show routes, routing rules and addresses: commands below them are not in what these show.
+
+    None if nothing shows them, 0 if they are not in the text.
+    """
+
+    routes: int | None
+    rules: int | None
+    addresses: int | None
+
+
+def give(host: Host, given: Given, until: Until) -> None:
     """Add to a host what a text gives it.
 
     Args:
         host: the host.
         given: the additions.
-        routes_until: the last line that shows the routes; those that commands below it change are not among them.
-            None if nothing shows them, 0 if they are not in the text.
-        rules_known: the text shows the policy rules, which include these.
+        until: up to which lines the text shows what it has.
     """
     namespace = host.namespace
     for name, beside in given.beside.items():
@@ -256,19 +274,24 @@ def give(host: Host, given: Given, *, routes_until: int | None, rules_known: boo
             known = Interface(name=name, kind="wireguard" if kind == "wireguard" else "other")
         if not known.addresses:
             namespace.interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
-    added = _add_routes(host, given.routes) if routes_until is None else False
+    for line, name, address in given.added:
+        known = namespace.interfaces[name]
+        if until.addresses and line > until.addresses and address not in known.addresses:
+            own = (*known.addresses, address)
+            namespace.interfaces[name] = known.model_copy(update={"addresses": own})
+    namespace.cache.clear()
+    added = _add_routes(host, given.routes) if until.routes is None else False
     made = set[tuple[Family, str]]()
     for change in given.changes:
-        if routes_until == 0 or change.line < (routes_until or 0):
+        if not _lacks(until.routes, change.line):
             continue
         if not change.removes:
             made.add((change.family, change.route["dst"]))
             added |= _add_routes(host, [(change.family, change.route)])
-        elif routes_until is not None or (change.family, change.route["dst"]) in made:
+        elif until.routes is not None or (change.family, change.route["dst"]) in made:
             # routes that the text does not show are assumed; it need not be about these
             added |= _remove_route(host, change)
-    if not rules_known:
-        added |= _add_rules(host, given.rules)
+    added |= _add_rules(host, [one for one in given.rules if _lacks(until.rules, one.line)])
     namespace.cache.clear()
     if added:
         host.assumptions.append(
@@ -276,6 +299,11 @@ def give(host: Host, given: Given, *, routes_until: int | None, rules_known: boo
                 "The host has the routes and routing rules that the text sets up, besides its usual ones."
             )
         )
+
+
+def _lacks(until: int | None, line: int) -> bool:
+    """Return whether what is shown up to a line (see `Until`) lacks what the command in another one changes."""
+    return until is None or (until != 0 and line > until)
 
 
 def _add_routes(host: Host, entries: Iterable[tuple[Family, dict[str, Any]]]) -> bool:
@@ -320,11 +348,14 @@ def _remove_route(host: Host, change: Change) -> bool:
     return False
 
 
-def _add_rules(host: Host, entries: Sequence[tuple[Family, dict[str, Any]]]) -> bool:
+def _add_rules(host: Host, given: Sequence[GivenRule]) -> bool:
     namespace = host.namespace
     added = False
-    for family, entry in entries:
-        for rule in _valid(iproute.rules, RuleEntry, entry, family):
+    for family, entry, _ in given:
+        taken = [one.priority for one in namespace.rules if one.family == family and one.priority]
+        # the kernel puts a rule before all others but that of the local table (fib_default_rule_pref)
+        first = min(taken, default=DEFAULT_RULES[family][1][0]) - 1
+        for rule in _valid(iproute.rules, RuleEntry, {"priority": first, **entry}, family):
             if not any(one.family == family for one in namespace.rules):
                 namespace.rules += [
                     RoutingRule(family=family, priority=priority, table=table)

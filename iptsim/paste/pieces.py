@@ -12,7 +12,7 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.options import quote
-from iptsim.languages import Text
+from iptsim.languages import Text, message
 
 
 def made_words(texts: Iterable[str]) -> tuple[Word, ...]:
@@ -341,6 +341,18 @@ class Warned:
 
     text: Text
     line: int
+
+
+def not_applied(program: str, line: int) -> Warned:
+    """Return the warning that commands below the rules of a text do not change these."""
+    return Warned(
+        message(
+            "the commands of {program} from here on, below the rules, are not applied to them; "
+            "show the rules that they lead to",
+            program=program,
+        ),
+        line,
+    )
 
 
 Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Policy | Resolver | Failed | Warned

@@ -24,9 +24,15 @@ class SameLines:
 
 def any_matches(lines: list[Line], pattern: re.Pattern[str]) -> bool:
     """Return whether a pattern matches the beginning of any line."""
-    return _any_matches(SameLines(lines), pattern)
+    return last_match(lines, pattern) >= 0
+
+
+def last_match(lines: list[Line], pattern: re.Pattern[str]) -> int:
+    """Return the index of the last line whose beginning a pattern matches, -1 if there is none."""
+    return _last_match(SameLines(lines), pattern)
 
 
 @lru_cache(maxsize=8)
-def _any_matches(of: SameLines, pattern: re.Pattern[str]) -> bool:
-    return any(pattern.match(line.text) for line in of.lines)
+def _last_match(of: SameLines, pattern: re.Pattern[str]) -> int:
+    places = range(len(of.lines) - 1, -1, -1)
+    return next((at for at in places if pattern.match(of.lines[at].text)), -1)

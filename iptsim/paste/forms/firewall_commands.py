@@ -9,9 +9,9 @@ import re
 
 from iptsim.languages import message
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Piece, Segment, Warned, Zone
+from iptsim.paste.pieces import Piece, Segment, Warned, Zone, not_applied
 from iptsim.paste.prompts import Command, command_of
-from iptsim.paste.whole_text import any_matches
+from iptsim.paste.whole_text import last_match
 
 #: Options that add to a field of a zone.
 _FIELDS = {
@@ -56,8 +56,12 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         else:
             break
     title = "firewall-cmd commands"
-    if not zones or any_matches(lines, _SHOWN):
+    shown = last_match(lines, _SHOWN)
+    if not zones or shown > last:  # what they led to
         return Segment(title, title, first, last)
+    if shown >= 0:
+        unread = [place for place in range(first, last + 1) if not lines[place].is_blank]
+        return Segment(title, title, first, last, [not_applied("firewall-cmd", lines[first].number)], unread)
     if default in zones:
         zones[default].default = True
     assumed = message(

@@ -25,6 +25,9 @@ from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Pi
 from iptsim.paste.prompts import Command, command_of
 from iptsim.paste.tool_errors import fails, is_echo
 
+#: What segments of commands are called; and the file of a capture with the rules of nft.
+COMMANDS = "nft commands"
+FILE = "nft-ruleset.json"
 _TABLE = re.compile(r"\s*table\s+(?:(?P<family>ip|ip6|inet|bridge|netdev|arp)\s+)?(?P<name>[\w.-]+)\s*\{")
 _SET = re.compile(r"\s*(?P<kind>set|map)\s+(?P<name>[^\s{]+)\s*\{")
 #: What every set and map tells first.
@@ -108,12 +111,10 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
     names = ", ".join(dict.fromkeys(places))
     pieces: list[Piece] = [one for one in rules.values() if one.items]
     if objects:
-        pieces.append(
-            Facts({"nft-ruleset.json": json.dumps({"nftables": without_guesses([*objects])}).encode()})
-        )
+        pieces.append(Facts({FILE: json.dumps({"nftables": without_guesses([*objects])}).encode()}))
     tables = {table for _, table in rules}
     table = next(iter(tables)) if len(tables) == 1 and not objects else None
-    return Segment("nft commands", f"nft commands ({names})", at, last, pieces, table=table)
+    return Segment(COMMANDS, f"{COMMANDS} ({names})", at, last, pieces, table=table)
 
 
 def _command_in(line: Line) -> re.Match[str] | None:
@@ -396,7 +397,7 @@ class _Reader:
         self._called()
         pieces: list[Piece] = [rules for table, rules in self.rules.items() if table not in self.native]
         self.objects = without_guesses(self.objects)
-        pieces.append(Facts({"nft-ruleset.json": json.dumps({"nftables": self.objects}).encode()}))
+        pieces.append(Facts({FILE: json.dumps({"nftables": self.objects}).encode()}))
         tables = ", ".join(
             dict.fromkeys(
                 f"{one['chain']['family']} {one['chain']['table']}" for one in self.objects if "chain" in one

@@ -11,6 +11,8 @@ from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
 
+#: What segments of kernel parameters are called.
+FORM = "sysctl"
 _ASSIGNMENT = re.compile(r"\s*((?:net|kernel|fs|vm)(?:[./][\w-]+)+)\s*=\s*(-?\d+(?:\s+-?\d+)*)\s*$")
 _FILE = re.compile(r"/proc/sys/(net/[\w/.-]+)")
 #: Commands that set a parameter, also after a prompt or in /etc/network/interfaces.
@@ -52,7 +54,32 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         at += 1
     pieces = [_facts(dict.fromkeys(off, "0"), told=True), _facts(found, told=False)]
     shown = [one for one in pieces if one is not None]
-    return Segment("sysctl", "sysctl", first, last, [*shown]) if shown else None
+    return Segment(FORM, FORM, first, last, [*shown]) if shown else None
+
+
+def parameter_of(text: str) -> str:
+    """Return the name of the kernel parameter that a line shows or sets; "" for another line.
+
+    >>> parameter_of("$ sudo sysctl -w net.ipv4.ip_forward=1"), parameter_of("net.ipv4.ip_forward = 0")
+    ('net.ipv4.ip_forward', 'net.ipv4.ip_forward')
+    """
+    if assigned := _assigned(text):
+        return assigned[0].replace("/", ".")
+    warning = _WARNING.match(text)
+    return _OFF[warning["off"]] if warning else ""
+
+
+def is_written(text: str) -> bool:
+    """Return whether a line is a command that sets a parameter."""
+    return _ASSIGNMENT.match(text) is None and _assigned(text) is not None
+
+
+def prints(lines: list[Line], at: int) -> bool:
+    """Return whether a line is a command that sets a parameter, and the next one is what it prints."""
+    if not 0 <= at < len(lines) - 1 or not is_written(lines[at].text):
+        return False
+    following = lines[at + 1].text
+    return _ASSIGNMENT.match(following) is not None and _assigned(following) == _assigned(lines[at].text)
 
 
 def _facts(values: dict[str, str], *, told: bool) -> Facts | None:

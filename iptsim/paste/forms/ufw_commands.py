@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from iptsim.languages import message
 from iptsim.paste.forms import ufw
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Piece, Rules, Segment, Warned
+from iptsim.paste.pieces import Piece, Rules, Segment, Warned, not_applied
 from iptsim.paste.prompts import Command, command_of
-from iptsim.paste.whole_text import any_matches
+from iptsim.paste.whole_text import last_match
 
 _ACTIONS = ("allow", "deny", "reject", "limit")
 _DEFAULT = re.compile(r"default (allow|deny|reject)(?: (incoming|outgoing|routed))?")
@@ -57,8 +57,12 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             break
         at += 1
     title = "ufw commands"
-    if any_matches(lines, _SHOWN):
+    shown = last_match(lines, _SHOWN)
+    if shown > last:  # what they led to
         return Segment(title, title, first, last)
+    if shown >= 0:
+        unread = [place for place in range(first, last + 1) if row_of(lines[place].text) is not None]
+        return Segment(title, title, first, last, [not_applied("ufw", lines[first].number)], unread)
     later = any(row_of(line.text) is not None for line in lines[max(0, first - _ABOVE) : first])
     items, unread = ufw.rules_of_rows(lines, policies, rows, adds=later)
     pieces: list[Piece] = [Rules("filter", 4, items, whole=not later, status=True)]
