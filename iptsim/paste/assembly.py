@@ -76,7 +76,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     if len(cleaned) == 1:
         [(text_name, lines)] = cleaned.items()
         if behind := lines_behind(reading, lines):
-            _, earlier = _read(name, {text_name: without(lines, behind)}, texts, dict(files))
+            _, earlier = _read(name, {text_name: without(lines, set(behind))}, texts, dict(files))
             assert host.pasted is not None
             host.pasted = replace(host.pasted, before=before(reading, behind, earlier, lines))
     return host

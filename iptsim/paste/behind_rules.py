@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from iptsim.host.model import Host
@@ -63,7 +63,7 @@ def lines_behind(reading: Reading, lines: list[Line]) -> list[int]:
     return sorted({line for found in behind.values() for line in found})
 
 
-def without(lines: list[Line], numbers: Sequence[int]) -> list[Line]:
+def without(lines: list[Line], numbers: Collection[int]) -> list[Line]:
     """Return the lines of a text without those of some commands, and what these print."""
     left_out = set[int]()
     for at, line in enumerate(lines):
