@@ -41,13 +41,11 @@ _CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
 _SEPARATED = re.compile(rf"""((?:{SUBSTITUTION}|[^;&|"'\\]|\\.|"{IN_QUOTES}"|'[^']*'|&(?!&)|\|(?!\|))+)""")
 _NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?", re.IGNORECASE)
 _IPTABLES = re.compile(r"(ip6?tables)(?:-legacy|-nft)?")
-#: What runs a command for each line of its input, with that line in place of a word, or at the end.
+#: What runs a command for each line of its input, with that line in place of a word, or at the end: as a variable.
 _FOR_EACH = re.compile(
     r"(?:^|\|)\s*(?:sudo\s+)?(?:/\S*/)?xargs\s+"
     r"(?:-I\s*(?P<word>\S+)\s+|-[nPLda]\s*\S+\s+|-[0rt]+\s+|--\S+\s+)*(?=(?:sudo\s+)?\S*ip6?tables\s)"
 )
-#: That line, as a variable.
-_LINE = "$LINE"
 #: A function of firewall scripts, as of NixOS's, that runs both iptables and ip6tables.
 _BOTH = "ip46tables"
 
@@ -81,6 +79,8 @@ class Script:
         self.runs = runs or {}
         self.variables: dict[str, str] = {} if interface is None else {"%i": interface}
         self.depth = 0
+        #: how many commands of xargs were read; each has lines of its own
+        self.lists = 0
         #: the priorities of firewalld's direct rules, by family, table and chain
         self.direct: dict[tuple[str, str, str], list[int]] = {}
 
@@ -132,8 +132,9 @@ class Script:
         if named and self.filled(named[0]) == named[0]:
             part = part.replace(named[0], "ip6tables" if "6" in named[0] else "iptables", 1)
         if (each := _FOR_EACH.search(part)) is not None:
-            rest = part[each.end() :]
-            part = rest.replace(each["word"], _LINE) if each["word"] else f"{rest} {_LINE}"
+            self.lists += 1
+            rest, word = part[each.end() :], f"$XARGS{self.lists}"
+            part = rest.replace(each["word"], word) if each["word"] else f"{rest} {word}"
         command = command_of(_ACTION.sub("-A", self.filled(part)).lstrip("\"'"))
         if command is not None and command.program == "firewall-cmd":
             return self._direct(line, part, command.words, sure)

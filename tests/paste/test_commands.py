@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim import explain, lint
 from iptsim.errors import CaptureError
 from iptsim.host.files import Source
 from iptsim.paste.assembly import host_of_source
@@ -251,6 +252,18 @@ def test_a_patch_that_only_adds_rules() -> None:
     assert added == ["-A FORWARD -i wg0 -j DROP", "-A FORWARD -o wg0 -j DROP"]
 
 
+def test_lists_of_xargs_have_lines_of_their_own() -> None:
+    """What one list accepts may be in no other one: a list of machines to block is not in vain."""
+    text = (
+        "iptables -P INPUT ACCEPT\n"
+        "cat neighbours | xargs -I{} iptables -A INPUT -s {} -j ACCEPT\n"
+        "cat intruders | xargs -n1 iptables -A INPUT -j DROP -s\n"
+    )
+    host = host_of_source(Source("paste", {}, text.encode()))
+    assert "never-matches" not in {one.code for one in lint(host)}
+    assert explain(host, "internet", "host", proto="tcp", dport=80).verdict == "DEPENDS"
+
+
 def test_commands_that_xargs_runs() -> None:
     """Each of them may run any number of times, also not at all, with unknown values (xargs(1))."""
     text = (
@@ -258,4 +271,4 @@ def test_commands_that_xargs_runs() -> None:
         "grep -v '#' allowed.txt | sort -u | /usr/bin/xargs -I @ /sbin/iptables -A INPUT -s @ -j ACCEPT\n"
         "cat banned.txt | xargs -n 1 sudo iptables -A INPUT -j DROP -s\n"
     )
-    assert rules(text) == ["-A INPUT -s $LINE -j ACCEPT", "-A INPUT -s $LINE -j DROP"]
+    assert rules(text) == ["-A INPUT -s $XARGS1 -j ACCEPT", "-A INPUT -s $XARGS2 -j DROP"]
