@@ -31,6 +31,8 @@ def answer_for_all(
         unchecked: the addresses that are in no class.
     """
     classes = _merged(found, rest=not unchecked)
+    if not unchecked:
+        classes = _named(classes, question)
     largest = classes[-1]
     answer = replace(largest.explanation, question=question)
     several = len(classes) > 1 or bool(unchecked)
@@ -66,7 +68,23 @@ def _merged(found: Iterable[AddressClass], *, rest: bool) -> list[AddressClass]:
     return [*classes[:-1], replace(classes[-1], is_rest=rest)]
 
 
-def _united(group: list[AddressClass], sets: Sequence[AddressSet | None], end: str) -> AddressClass:
+def _named(classes: Sequence[AddressClass], question: Question) -> list[AddressClass]:
+    """Name the ends of which a class has all addresses."""
+    if classes[-1].source is None or classes[-1].destination is None:
+        return list(classes)
+    sources = _united(classes, [one.source for one in classes], "source").source
+    destinations = _united(classes, [one.destination for one in classes], "destination").destination
+    return [
+        replace(
+            one,
+            every_source=str(question.sender) if one.source == sources else "",
+            every_destination=str(question.to) if one.destination == destinations else "",
+        )
+        for one in classes
+    ]
+
+
+def _united(group: Sequence[AddressClass], sets: Sequence[AddressSet | None], end: str) -> AddressClass:
     """Merge classes that differ only at one end; the result has the answer for the largest."""
     known = [one for one in sets if one is not None]
     largest = max(group, key=_size)
@@ -138,7 +156,9 @@ def addresses_text(one: AddressClass) -> Text:
     if one.source is None or one.destination is None:
         return shortened(one.addresses)
     return message(
-        "{source} to {destination}", source=shortened(one.source), destination=shortened(one.destination)
+        "{source} to {destination}",
+        source=one.every_source or shortened(one.source),
+        destination=one.every_destination or shortened(one.destination),
     )
 
 

@@ -442,7 +442,7 @@ class Chains:
         for number, condition in enumerate(prepared.conditions):
             if implied and (same := lasting(condition)) in implied and same.key not in rewriting.changed:
                 continue
-            found = self._conditions.satisfying(condition.predicate, rewriting, place, number)
+            found = self._conditions.satisfying(condition, rewriting, place, number)
             tested.update(found.fields)
             match &= found.packets
         return match

@@ -12,6 +12,7 @@ from iptsim.extensions.context import Context
 from iptsim.extensions.matches.conntrack import FLOW_PORTS
 from iptsim.extensions.predicates import Predicate
 from iptsim.languages import message
+from iptsim.netfilter.prepared import Condition
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
 from iptsim.sets.space import Known, Space
@@ -61,16 +62,17 @@ class RuleConditions:
         self._deciding: dict[int, bool] = {}
 
     def satisfying(
-        self, predicate: Predicate, rewriting: Rewriting, place: RulePlace, number: int
+        self, condition: Condition, rewriting: Rewriting, place: RulePlace, number: int
     ) -> Satisfying:
         """Return the packets that satisfy a condition.
 
         Args:
-            predicate: the condition.
+            condition: the condition.
             rewriting: the fields that rules have changed before.
             place: of the rule.
             number: of the condition in the rule.
         """
+        predicate = condition.predicate
         same = id(predicate)
         decides = self._deciding.get(same)
         if decides is None:
@@ -81,7 +83,7 @@ class RuleConditions:
         key = same, moved, decided_at
         found = self._matches.get(key)
         if found is None:
-            made = self._made(predicate, moved, decided_at)
+            made = self._made(condition, moved, decided_at)
             found = self._matches[key] = Satisfying(made, self._fields_of(made, predicate))
         if rewriting.fields and not rewriting.changed.isdisjoint(found.fields):
             found = self._rewritten(found.packets, rewriting)
@@ -110,14 +112,19 @@ class RuleConditions:
         known = packets == self._space.everything or not packets
         return () if known else (constraint.field.key,)
 
-    def _made(self, predicate: Predicate, moved: Rewriting, place: Hashable) -> PacketSet:
+    def _made(self, condition: Condition, moved: Rewriting, place: Hashable) -> PacketSet:
         """Return the packets that satisfy a condition before anything is rewritten."""
+        predicate = condition.predicate
         if predicate.constraint is not None:
             return self._space.condition(predicate.constraint, known=self._known, place=place)
         if predicate.same in self._known:
             holds = dict(self._known[predicate.same])[True]
             return ~holds if predicate.negated else holds
-        why = message("whether {condition} matches", condition=predicate.text.removeprefix("! "))
+        text = predicate.text.removeprefix("! ")
+        why = message(
+            "whether {condition} matches",
+            condition=f"-m {condition.match} {text}" if condition.match else text,
+        )
         same = (*predicate.same, moved) if predicate.same else ()
         found = self._space.decided_by(self._space.decision(same, why, place), partial(_unnegated, predicate))
         return ~found if predicate.negated else found

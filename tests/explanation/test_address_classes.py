@@ -127,6 +127,14 @@ def test_a_network_as_destination() -> None:
     assert (answer.verdict, answer.reason.code) == ("DEPENDS", "depends-on-destination")
 
 
+def test_an_end_with_all_its_addresses_in_a_class_is_named() -> None:
+    """Nothing depends on the source: all of the internet reaches the bridge's own address."""
+    answer = iptsim.explain(ICC_OFF, "internet", "172.17.0.0/16:80")
+    assert str(answer.reason.text) == (
+        "It depends on the destination: ACCEPT for internet to 172.17.0.1; DROP for all other addresses."
+    )
+
+
 def test_ipv6() -> None:
     host = host_with("INPUT -s 2a00::/16 -j DROP", family=6)
     answer = iptsim.explain(host, "internet", "[2001:db8:2::10]:22")

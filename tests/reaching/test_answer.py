@@ -331,3 +331,11 @@ def test_the_mark_of_a_connection_that_no_rule_here_opened_is_unknown(
     host.rulesets[4] = iptsim.loads("\n".join(("*filter", ":INPUT ACCEPT", *lines, "COMMIT", "")), family=4)
     answer = reach(host, "internet", "host", proto="tcp", dport=22, state=state)
     assert {one.verdict for one in answer} == {verdict}
+
+
+def test_what_is_undecided_names_the_match() -> None:
+    """`--update` is an option of several matches; the rule of `ufw limit` is one of recent."""
+    answer = reach(FIXTURES / "hosts/ufw", "internet", "host", proto="tcp", dport=22)
+    undecided = [str(hinge) for one in answer.classes for hinge in one.fate.hinges]
+    assert undecided
+    assert all(text.startswith("whether -m recent --update --seconds 30 ") for text in undecided)
