@@ -86,3 +86,78 @@ def test_commands_that_the_shell_did_not_start(said: str) -> None:
 def test_other_commands_have_run(text: str) -> None:
     assert verdict(LISTED + text) == "ACCEPT"
     assert not warned(LISTED + text)
+
+
+#: Texts above and below a command that has run, whatever words they have in common with those about others.
+RUN = [
+    ("Don't forget to run this afterwards, otherwise the web server is not reachable:", ""),
+    ("Do not forget to run:", ""),
+    ("If you do not run this, port 80 stays closed:", ""),
+    ("Docker does not add these rules by itself, so I added:", ""),
+    ("The installer did not add the following, so by hand:", ""),
+    ("The container does not use these ports directly, so open:", ""),
+    ("Why not use this:", ""),
+    ("I could not apply these rules because of SELinux; after setenforce 0 I ran them:", ""),
+    ("Never run this without a second session:", ""),
+    ("Do not run this twice:", ""),
+    ("Please don't use this before ssh is allowed:", ""),
+    ("The service will not start if you\ndo not run this:", ""),
+    ("ufw did not help me, do not use it:", ""),
+    ("I do not use these often:", ""),
+    ("Don't use ufw for this, use:", ""),
+    ("# avoid timeouts of the web server", ""),
+    ("My provider won't add these rules, hence:", ""),
+    ("That is wrong. The right way:", ""),
+    ("ufw is not a bad idea:", ""),
+    ("Unless you are root, do not run this:", ""),
+    ("I tried this, and now it works:", "It did not work with -A."),
+    ("I tried many things, this solved it:", "Without it nothing works."),
+    ("After trying for hours I ran", "Before, the same problem for weeks; now solved."),
+    ("I tried -A first, then:", "which works. -A does not work because of the REJECT."),
+    ("I tried ufw, which did not work, so I ran", ""),
+    ("I tried ufw without success. Now I use", ""),
+    ("I am trying to open the port with", "but it does not work."),
+    ("I tried this:", "Nothing else helped."),
+    ("I tried this:", "That did the trick; ufw did not help."),
+    ("I tried this:", "Now I can connect. Restarting nginx did not change that."),
+    ("I tried this:", "It did not work at first,\nbecause nginx was stopped. Now it works."),
+    ("I tried this:", "Mail to my provider does not work any more."),
+    ("I tried this:", "My friend has the same problem."),
+    ("The first attempt did not help, the second was therefore", ""),
+]
+NOT_RUN = [
+    ("Please do not run these commands:", ""),
+    ("Somebody wrote this. Don't use it? Right, never use this:", ""),
+    ("You should not run this:", ""),
+    ("You must never do this:", ""),
+    ("Found on a blog, don't do this:", ""),
+    ("Don’t use any of these:", ""),
+    ("Never ever add rules like these:", ""),
+    ("Avoid commands like this:", ""),
+    ("Wrong:", ""),
+    ("A bad idea:", ""),
+    ("I tried this:", "It did not work."),
+    ("I tried this:", "Still doesn't work."),
+    ("I tried this:", "but nothing changed."),
+    ("I tried this:", "Same result."),
+    ("I tried this:", "But this had no effect."),
+    ("I also tried", "to no avail, it is still closed."),
+    ("I tried to open the port with", "which did not help."),
+    ("I tried this without luck:", ""),
+    ("My attempts, all in vain:", ""),
+    ("I tried this, but it still does not work:", "None of it worked."),
+]
+
+
+@pytest.mark.parametrize(("above", "below"), RUN)
+def test_sentences_about_commands_that_have_run(above: str, below: str) -> None:
+    text = f"{LISTED}{above}\n\n{OPENS}\n\n{below}\n"
+    assert verdict(text) == "ACCEPT"
+    assert not warned(text)
+
+
+@pytest.mark.parametrize(("above", "below"), NOT_RUN)
+def test_sentences_about_commands_that_have_not_run(above: str, below: str) -> None:
+    text = f"{LISTED}{above}\n\n{OPENS}\n\n{below}\n"
+    assert verdict(text) == "DROP"
+    assert warned(text)
