@@ -72,7 +72,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
                 if scene.concerns_containers
                 else "",
             ),
-            message("To open a port: {command}", command=_opening(scene, family, step)),
+            message("To open a port: {command}", command=opening(scene, family, step)),
             shown,
             family,
         )
@@ -193,17 +193,17 @@ def _opened(scene: Scene, family: Family) -> _Opened:
     )
 
 
-def _opening(scene: Scene, family: Family, step: Step) -> str:
+def opening(scene: Scene, family: Family, step: Step, proto: str = "PROTOCOL", port: str = "PORT") -> str:
     """Return the command that opens a port, in the words of the firewall that closes it."""
     author, role = authorship(step.rule, scene.host) if step.rule is not None else ("", None)
     chains = scene.below(family, "filter", "INPUT")
     if author == "firewalld" or any(name.startswith("IN_") for name in chains):
         zone = role.about.get("zone", "") if role is not None else ""
         where = f" --zone={zone}" if zone else ""
-        return f"firewall-cmd --permanent{where} --add-port=PORT/PROTOCOL; firewall-cmd --reload"
+        return f"firewall-cmd --permanent{where} --add-port={port}/{proto}; firewall-cmd --reload"
     if author == "ufw" or any(name.startswith("ufw-user-input") for name in chains):
-        return "ufw allow PORT/PROTOCOL"
-    return f"{tool_of(family)} -I INPUT -p PROTOCOL --dport PORT -j ACCEPT"
+        return f"ufw allow {port}/{proto}"
+    return f"{tool_of(family)} -I INPUT -p {proto} --dport {port} -j ACCEPT"
 
 
 def _blocked(shown: Explanation) -> tuple[Explanation, Step] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from iptsim.addresses import Family
 from iptsim.host.pasted_services import (
+    ConfiguredPort,
     ListedPort,
     LoopbackListener,
     OwnLoopback,
@@ -320,6 +321,7 @@ class Pasted:
         names_client: it mentions localhost, or a program such as curl that connects to a service.
         unresolved: names that could not be resolved.
         variables: those of scripts that are probably misspelt.
+        sshd_ports: the ports that settings of sshd name.
         says_refused: the lines that say that a connection was refused, with their texts.
         groups: the multicast groups to which INPUT has logged packets, so the host has joined them.
         patched: it has a change of rules, as diff prints it.
@@ -368,6 +370,7 @@ class Pasted:
     kernel: tuple[int, int] | None = None
     before: Before | None = None
     variables: tuple[MisspeltVariable, ...] = ()
+    sshd_ports: tuple[ConfiguredPort, ...] = ()
     says_refused: tuple[tuple[int, str], ...] = ()
 
     @property

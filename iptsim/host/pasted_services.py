@@ -41,6 +41,19 @@ class UnresolvedName(NamedTuple):
     asker: str
 
 
+class ConfiguredPort(NamedTuple):
+    """A TCP port on which a server listens, according to its settings in a pasted text.
+
+    Attributes:
+        line: the number of the line that sets it.
+        text: that line.
+    """
+
+    line: int
+    text: str
+    port: int
+
+
 class LoopbackListener(NamedTuple):
     """A port on which a program listens on 127.0.0.1 only, according to a pasted text.
 

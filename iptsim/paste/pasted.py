@@ -41,6 +41,7 @@ from iptsim.paste.quoted_values import quoted_commands
 from iptsim.paste.reloads import firewalld_reloads, reloads
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import Reading
+from iptsim.paste.sshd_settings import sshd_ports
 from iptsim.paste.tool_errors import tool_errors
 from iptsim.paste.unresolved import unresolved_names
 from iptsim.reading import parse_json
@@ -141,6 +142,7 @@ def pasted(
         zones=tuple(full_zones(reading.of(Zone))),
         unresolved=unresolved,
         variables=tuple(one for text in texts.values() for one in misspelt_variables(text)),
+        sshd_ports=tuple(sshd_ports(lines)),
         says_refused=tuple((line.number, line.text.strip()) for line in lines if _REFUSED.search(line.text)),
         groups=joined_groups(reading.of(Logged), rules),
         kernel=kernel_version(lines),

@@ -85,6 +85,29 @@ def test_a_connection_that_no_rule_refuses(text: str, found: bool, tmp_path: Pat
     assert ("refused-elsewhere" in lint(tmp_path, text)) is found
 
 
+CLOSED = "-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n"
+SSH = "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"PermitRootLogin no\nPort 2222\n\n{CLOSED}{SSH}", True),
+        (f"$ grep Port /etc/ssh/sshd_config\nPort 2222\n\n{CLOSED}{SSH}", True),
+        (f"sshd_config:\nListenAddress 192.0.2.10:2222\n\n{CLOSED}{SSH}", True),
+        (f"sshd_config:\n#Port 2222\n\n{CLOSED}{SSH}", False),  # a comment
+        (f"sshd_config:\nPort 22\nPort 2222\n\n{CLOSED}{SSH}", False),  # it listens on both
+        (f"sshd_config:\nPort 2222\nListenAddress ::1\nListenAddress 127.0.0.1\n\n{CLOSED}{SSH}", False),
+        (f"sshd_config:\nPort 2222\n\n{CLOSED}{SSH.replace('22', '2222')}", False),
+        (f"sshd_config:\nPort 2222\n\n{CLOSED}", False),  # nothing says that the port was forgotten
+        (f"~/.ssh/config:\nHost gw\nPort 2222\nUser me\n\n{CLOSED}{SSH}", False),  # of a client
+    ],
+)
+def test_a_port_of_sshd_that_the_rules_do_not_know(text: str, found: bool, tmp_path: Path) -> None:
+    """Each Port, and each port of a ListenAddress, is one on which sshd listens (sshd_config(5))."""
+    assert ("sshd-port-blocked" in lint(tmp_path, text)) is found
+
+
 SCRIPT = """\
 #!/bin/sh
 WAN_IF="eth0"

@@ -78,6 +78,9 @@ MEANINGS: dict[str, Message] = {
     "zone-not-forwarded": message(
         "In a pasted text: firewalld forwards nothing from the zone of a tunnel or of guests."
     ),
+    "sshd-port-blocked": message(
+        "In a pasted text: INPUT blocks the port that sshd's settings name, and accepts port 22."
+    ),
     "direct-routing-blocked": message(
         "Docker drops packets to a container's own address that do not arrive on its bridge."
     ),
