@@ -29,6 +29,8 @@ class Examples:
         header = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80)]
         ends = [("dst", facing), ("dst", outside)] if facing is not None else [("dst", outside)]
         self._ends = [self._point(field) for field in ends]
+        #: no program can listen on port 0
+        self._listened = ~self._space.point({"dport": 0}).function
         #: with and without the source: all fields at once, and one by one
         self._with_source = self._points([*header, ("src", outside)])
         self._without_source = self._points(header)
@@ -52,7 +54,7 @@ class Examples:
         likely = packets & at_once
         if likely != nothing:
             packets, fields = likely, []
-        for usual in (*fields, *self._ends):
+        for usual in (*fields, self._listened, *self._ends):
             likely = packets & usual
             if likely != nothing:
                 packets = likely

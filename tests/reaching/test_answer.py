@@ -339,3 +339,11 @@ def test_what_is_undecided_names_the_match() -> None:
     undecided = [str(hinge) for one in answer.classes for hinge in one.fate.hinges]
     assert undecided
     assert all(text.startswith("whether -m recent --update --seconds 30 ") for text in undecided)
+
+
+def test_examples_are_not_sent_to_port_0() -> None:
+    """No program can listen there; 80, the usual port, is not among those in question."""
+    answer = reach(FIXTURES / "hosts/ufw", "internet", "host", proto="tcp", dport="0-79")
+    ports = {one.witness["dport"] for one in answer.classes}
+    assert ports
+    assert 0 not in ports
