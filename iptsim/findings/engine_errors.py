@@ -45,7 +45,24 @@ def title_of_error(one: EngineError) -> Message:
     return message("The subnet of the new network overlaps with that of another one.")
 
 
+def _is_own(one: EngineError) -> bool:
+    """Return whether Docker's resolver asked a server at a loopback address."""
+    return one.server.startswith("127.")
+
+
 def _cause(one: EngineError, pasted: Pasted) -> Message:
+    if _is_own(one):
+        return message_sentences(
+            message("What listens there on port 53 does not reply, or a rule of OUTPUT or INPUT drops it.")
+            if one.kind == "name-server-silent"
+            else message("Nothing listens there on port 53, or a rule of OUTPUT or INPUT rejects it."),
+            message(
+                "If Docker has {server} from the resolv.conf of the host, its resolver asks it from the host itself:"
+                " the query is not forwarded, it leaves through OUTPUT and arrives through INPUT, by the interface lo."
+                " If it is from --dns or daemon.json, it is the container's own loopback address.",
+                server=one.server,
+            ),
+        )
     if one.server:
         return message_sentences(
             message("The query or its reply is lost: a rule drops it, or no route leads back.")
@@ -87,6 +104,12 @@ def _cause(one: EngineError, pasted: Pasted) -> Message:
 
 
 def _remedy(one: EngineError) -> Message:
+    if _is_own(one):
+        return message(
+            "See on the host what listens: {command}. systemd-resolved is at 127.0.0.53. Or give the containers a"
+            ' server that they reach: "dns" in daemon.json, or --dns.',
+            command="ss -lnup 'sport = :53'",
+        )
     if one.server:
         return message(
             "To see it: docker exec CONTAINER nslookup example.com {server}, and the same on the host. If only the host"

@@ -301,6 +301,22 @@ def test_errors_of_engines(tmp_path: Path, line: str, code: str) -> None:
     assert code in codes(tmp_path, f"It fails:\n{line}\n")
 
 
+@pytest.mark.parametrize(("server", "own"), [("127.0.0.1", True), ("127.0.0.53", True), ("10.2.0.5", False)])
+@pytest.mark.parametrize("error", ["connection refused", "i/o timeout"])
+def test_a_name_server_at_a_loopback_address(server: str, own: bool, error: str, tmp_path: Path) -> None:
+    """Docker asks a loopback server of the host's resolv.conf in the host's namespace (libnetwork, HostLoopback)."""
+    sender = server if own else "172.18.0.2"
+    path = tmp_path / "log"
+    path.write_text(
+        f'level=error msg="[resolver] failed to query external DNS server" client-addr="udp:{sender}:41999"'
+        f' dns-server="udp:{server}:53" error="read udp {sender}:41999->{server}:53: read: {error}"\n'
+    )
+    found = next(one for one in iptsim.lint(path) if one.code.startswith("name-server-"))
+    assert ("by the interface lo" in str(found.consequence)) is own
+    assert ("masqueraded" in str(found.consequence)) is not own
+    assert ("docker exec CONTAINER nslookup" in str(found.remedy)) is not own
+
+
 @pytest.mark.parametrize(
     ("text", "code", "found"),
     [
