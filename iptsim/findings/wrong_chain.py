@@ -156,17 +156,17 @@ def _beside_host(
     return Finding(
         "input-not-forward",
         message(
-            "INPUT rule {position} is for {first} to {last}, so not for this host: INPUT never sees such packets.",
+            "INPUT rule {position} is for {first} to {last}, but blocks only this host's own addresses there, if any.",
             position=rule.position,
             first=address_text(family, to[0]),
             last=address_text(family, to[1]),
         ),
         (of_rule(rule),),
         message(
-            "INPUT sees packets for the host itself only. What passes through the host to other networks is forwarded,"
-            " and passes FORWARD."
+            "INPUT sees packets for the host itself only; a router has an address in each of its networks. What passes"
+            " through the host to machines there is forwarded, and passes FORWARD."
         ),
-        message("The rule belongs in FORWARD: {command}", command=command),
+        message("To block the machines there, too: {command}", command=command),
         shown,
         family,
     )
