@@ -141,11 +141,12 @@ class Cause(NamedTuple):
         if self.alone or self.shown is None:
             return message_sentences(self.allowed, self.logger, self.changed)
         guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
+        # what is known comes before what may be
+        reasons = self.shown.reason.message, self.allowed
         return message_sentences(
             self.first,
             packet_and_verdict(self.shown),
-            self.allowed,
-            self.shown.reason.message,
+            *(reasons if self.shown.verdict == "DEPENDS" else reasons[::-1]),
             self.counted,
             self.logger,
             *map(_comes_near, self.near),

@@ -9,6 +9,7 @@ import pytest
 
 import iptsim
 from iptsim.findings import Finding
+from iptsim.findings.finding import Cause
 from tests.findings import linting
 
 NAT = """\
@@ -832,3 +833,11 @@ def test_the_error_of_a_connection_that_the_rules_allow(to: str, error: str, tol
     cause = iptsim.lint(iptsim.loads_host(text)).cause
     assert cause is not None
     assert told in str(cause.text)
+
+
+def test_what_is_known_comes_before_what_may_be() -> None:
+    rules = "# iptables -S\n-P FORWARD ACCEPT\n-A FORWARD -m set --match-set strangers dst -j DROP\n"
+    shown = iptsim.explain(iptsim.loads_host(rules), "192.168.6.3", "192.168.7.9:80")
+    assert shown.verdict == "DEPENDS"
+    text = str(Cause(shown, allowed="A timeout means more.").text)
+    assert text.index("It depends on") < text.index("A timeout means")
