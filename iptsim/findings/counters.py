@@ -9,7 +9,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.dump.tool import tool_of
 from iptsim.explanation.places import place_of
-from iptsim.extensions.hidden import is_homeless
+from iptsim.extensions.hidden import is_gap, is_homeless
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, uses
@@ -75,9 +75,10 @@ def lost(scene: Scene) -> Iterator[Finding]:
             tuple(Evidence(message("line {line}", line=one.line), one.text) for one in rules[:_SHOWN]),
             _how_lost(scene, family, rules),
             message(
-                "Let something load them at boot: a script that systemd or ifupdown runs, or {commands} on Debian and"
-                " Ubuntu.",
-                commands="apt install iptables-persistent; netfilter-persistent save",
+                "Load the rules again. Then let something load them at each boot: a script that systemd or ifupdown"
+                " runs, or on Debian and Ubuntu `{install}` and, after each change, `{save}`.",
+                install="apt install iptables-persistent",
+                save="netfilter-persistent save",
             )
             if _is_empty(scene, family, rules)
             else message(
@@ -91,13 +92,13 @@ def lost(scene: Scene) -> Iterator[Finding]:
 
 def _is_empty(scene: Scene, family: Family, gone: Sequence[Lost]) -> bool:
     """Return whether the tables of rules that are gone have no rules left."""
-    return not any(list(scene.table(family, one.table).rules()) for one in gone)
+    return all(is_gap(rule.target) for one in gone for rule in scene.table(family, one.table).rules())
 
 
 def _how_lost(scene: Scene, family: Family, gone: Sequence[Lost]) -> Message:
     if _is_empty(scene, family, gone):
         return message(
-            "No rule is left. Rules are in the memory of the kernel only, so each boot begins without them."
+            "None of these rules is left. Rules are in the memory of the kernel only, so each boot begins without them."
         )
     return message(
         "Something removed them in between: a command, a restart of the firewall, or Docker when a container stopped."

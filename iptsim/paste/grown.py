@@ -35,7 +35,7 @@ def grown_counters(
 def lost_rules(
     before: Mapping[tuple[Family, str], Table], rulesets: Mapping[Family, Ruleset], *, rebooted: bool
 ) -> Iterator[Lost]:
-    """Yield the rules of the first listing of a table that the last one lacks, if both are whole and much alike.
+    """Yield the rules of the first listing of a table that the last one lacks, if both are much alike.
 
     Args:
         before: the tables of the first listings.
@@ -43,13 +43,21 @@ def lost_rules(
         rebooted: the text is about a restart of the host, after which all may be gone.
     """
     for (family, name), table in before.items():
-        old, new = list(table.rules()), list(rulesets[family].tables[name].rules())
-        if any(is_gap(rule.target) for rule in (*old, *new)):
-            continue
+        old, new = _comparable(table, rulesets[family].tables[name])
         left = Counter(rule.text for rule in new)
         lost = [rule for rule in old if _is_lost(rule, left)]
         if 2 * len(lost) <= len(old) or (rebooted and not new):
             yield from (Lost(family, name, rule.text, rule.line) for rule in lost)
+
+
+def _comparable(old: Table, new: Table) -> tuple[list[Rule], list[Rule]]:
+    """Return the rules of two listings of a table, without those of chains that one of them shows in part."""
+    partly = {rule.chain for table in (old, new) for rule in table.rules() if is_gap(rule.target)}
+    names = (
+        old.chains.keys() & new.chains.keys() if partly else old.chains.keys() | new.chains.keys()
+    ) - partly
+    before, after = ([rule for rule in table.rules() if rule.chain in names] for table in (old, new))
+    return before, after
 
 
 def _is_lost(rule: Rule, left: Counter[str]) -> bool:

@@ -59,7 +59,7 @@ def lists_again(piece: Rules, table: Table) -> bool:
     return (
         policies == set(BUILTIN_CHAINS[table.name])
         and (not known or policies <= known)
-        and _rules_of(piece) > 0
+        and (piece.printed or _rules_of(piece) > 0)
     )
 
 

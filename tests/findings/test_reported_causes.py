@@ -62,8 +62,13 @@ def test_a_rule_of_output_for_another_machine(rules: str, found: bool, tmp_path:
     ],
 )
 def test_a_rule_of_input_for_other_networks(own: str, network: str, found: bool, tmp_path: Path) -> None:
+    """INPUT sees packets to all addresses of the host (iptables(8)): a router has one in each network."""
     rules = f"-A INPUT -d {own}/32 -p udp --dport 1194 -j ACCEPT\n-A INPUT -i eth1 {network} -j REJECT\n"
-    assert ("input-not-forward" in lint(tmp_path, rules)) is found
+    shown = lint(tmp_path, rules).get("input-not-forward")
+    assert (shown is not None) is found
+    if shown is not None:
+        assert "only this host's own addresses there" in str(shown.title)
+        assert str(shown.remedy).startswith("To block the machines there, too: iptables -I FORWARD ")
 
 
 REFUSED = "putty says: Network error: Connection refused\n"
@@ -213,7 +218,33 @@ def test_rules_that_are_gone_after_a_reboot(between: str, later: str, found: boo
     gone = lint(tmp_path, text).get("rules-gone")
     assert (gone is not None) is found
     if gone is not None:
-        assert "netfilter-persistent save" in str(gone.remedy)
+        assert str(gone.remedy).startswith("Load the rules again.")  # there is nothing left to save
+        assert "`netfilter-persistent save`" in str(gone.remedy)
+
+
+FIRST = "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+POLICIES = "-P INPUT {}\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n"
+CHAIN = RULES[: RULES.index("Chain FORWARD")]
+
+
+@pytest.mark.parametrize(
+    ("command", "first", "later", "found"),
+    [
+        ("iptables -S", POLICIES.format("DROP") + FIRST, POLICIES.format("ACCEPT"), True),
+        ("iptables -S", POLICIES.format("DROP") + FIRST, POLICIES.format("DROP") + FIRST, False),
+        ("iptables -L INPUT", CHAIN, NONE[: NONE.index("Chain FORWARD")], True),
+        ("iptables -L INPUT", CHAIN, CHAIN, False),
+    ],
+)
+def test_a_later_listing_without_any_rule(
+    command: str, first: str, later: str, found: bool, tmp_path: Path
+) -> None:
+    text = f"# {command}\n{first}\nAfter a reboot:\n\n# {command}\n{later}"
+    gone = lint(tmp_path, text).get("rules-gone")
+    assert (gone is not None) is found
+    if gone is not None:
+        assert len(gone.evidence) == 1
+        assert str(gone.consequence).startswith("None of these rules is left.")
 
 
 @pytest.mark.parametrize(
