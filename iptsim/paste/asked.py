@@ -39,13 +39,18 @@ def asked(
     """
     for ask in reading.asks(failed=failed):
         fields, sender = ask.fields, {}
-        if fields["to"] == OF_HOST and ask.container is not None:
+        by_name = fields["to"] == OF_HOST and ask.container is not None
+        if by_name:
             # host-gateway is the address of the default bridge (moby, daemon/network.go)
             fields = {**fields, "to": _default_gateway(host)}
         to = fields["to"]
         if ask.container is not None:
-            elsewhere = ask.container == ELSEWHERE
-            sender = _neighbour(host, to) if elsewhere else _sender(host, ask.container, listed, to)
+            if ask.container == ELSEWHERE:
+                sender = _neighbour(host, to)
+            elif by_name and ask.container != ON_DEFAULT:  # containers of all networks use that name
+                sender = _named(host, ask.container, listed)
+            else:
+                sender = _sender(host, ask.container, listed, to)
             if not sender or (is_localhost(to) and sender["from"] not in host.containers):
                 continue  # the loopback of a container that is not known
         elif is_name(start := str(fields.get("from", ""))) and start not in host.containers:
@@ -116,8 +121,7 @@ def to_itself(
 ) -> Iterable[dict[str, Any]]:
     """Return the packets that containers send to their own localhost, if no other connection has failed."""
     for one in () if tried else loopbacks:
-        # Compose names containers after the project, which is not known
-        names = [name for name in (one.container, f"project-{one.container}-1") if name in host.containers]
+        names = [name for name in (one.container, _of_service(one.container)) if name in host.containers]
         if one.container and names:
             yield {"from": names[0], "to": "localhost", "proto": "tcp", "dport": one.port}
 
@@ -128,13 +132,8 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> dict[
     That is the only subnet; or the one whose gateway is the destination, which only containers there use. A text that
     shows no network has that of the default bridge if the destination is its gateway.
     """
-    names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
-    for name in (wanted, *names):
-        if name in host.containers:
-            return {"from": name}
-    known = [one.name for one in host.containers.values() if wanted and one.id.startswith(wanted)]
-    if known:
-        return {"from": known[0]}
+    if named := _named(host, wanted, listed):
+        return named
     subnets = [
         subnet
         for network in host.networks.values()
@@ -147,6 +146,19 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> dict[
     if not host.networks and to == address_text(4, DOCKER0.address + 1):
         return _assumed({"from": address_text(4, DOCKER0.address + 2), "in": DEFAULT_BRIDGE}, host)
     return _any_of(subnets[0], host) if len(subnets) == 1 else {}
+
+
+def _named(host: Host, wanted: str, listed: Iterable[Listed]) -> dict[str, str]:
+    """Return a container by its name, that of its service, or the start of its ID; {} if the host has none such."""
+    names = [one.name for one in listed if one.id and one.id.startswith(wanted[:12])] if wanted else []
+    names += [one.name for one in host.containers.values() if wanted and one.id.startswith(wanted)]
+    found = [name for name in (wanted, _of_service(wanted), *names) if name in host.containers]
+    return {"from": found[0]} if found else {}
+
+
+def _of_service(service: str) -> str:
+    """Return the name of a service's container: Compose names it after the project, which is not known."""
+    return f"project-{service}-1"
 
 
 def _neighbour(host: Host, to: str) -> dict[str, str]:

@@ -93,6 +93,14 @@ def _entered(text: str) -> str | None:
     return None
 
 
+def runs_on_default(text: str) -> bool:
+    """Return whether a command runs a new container on the default bridge."""
+    command = command_of(text)
+    if command is None or command.program not in ("docker", "podman") or command.words[:1] != ("run",):
+        return False
+    return command.option("--network", "--net") in (None, "bridge")
+
+
 def typed_on_host(lines: list[Line], at: int) -> bool:
     """Return whether a command was typed on the machine on which the rules were listed."""
     for index in range(at, max(at - FAR, -1), -1):

@@ -504,3 +504,31 @@ def test_the_name_of_the_host_in_containers(mapped: str, found: bool) -> None:
     if found:
         cause = iptsim.lint(host).cause
         assert "ufw drops what no rule allows" in str(cause and cause.text)
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdict"),
+    [
+        (
+            "$ sudo ufw status verbose\nStatus: active\nDefault: deny (incoming), allow (outgoing), deny (routed)\n\n"
+            "To                         Action      From\n--                         ------      ----\n"
+            "4000                       ALLOW IN    172.17.0.0/16\n",
+            ["DROP"],
+        ),
+        ("$ sudo iptables -S INPUT\n-P INPUT DROP\n-A INPUT -s 172.17.0.0/16 -j ACCEPT\n", []),
+        ("$ sudo iptables -S INPUT\n-P INPUT DROP\n-A INPUT -i docker0 -j ACCEPT\n", []),
+    ],
+)
+def test_a_service_uses_the_name_of_the_host_from_its_own_network(rules: str, verdict: list[str]) -> None:
+    """The address is that of docker0, but Compose puts services on the project's network (docs.docker.com)."""
+    text = (
+        "services:\n  shop:\n    image: example/shop\n    extra_hosts:\n"
+        '      - "host.docker.internal:host-gateway"\n\n'
+        "$ docker compose exec shop curl -m 9 http://host.docker.internal:4000\n"
+        "curl: (28) Connection timed out after 9001 milliseconds\n\n"
+    )
+    host = iptsim.loads_host(text + rules)
+    assert host.pasted is not None
+    asked = [(one["from"], one["to"], one["proto"], one["dport"]) for one in host.pasted.asked]
+    answers = [iptsim.explain(host, src, dst, proto=proto, dport=port) for src, dst, proto, port in asked]
+    assert [one.verdict for one in answers] == verdict

@@ -13,7 +13,14 @@ from iptsim.paste.addresses import is_localhost
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of, prompt_of
-from iptsim.paste.shells import ELSEWHERE, container_of, typed_elsewhere, typed_on_host
+from iptsim.paste.shells import (
+    ELSEWHERE,
+    ON_DEFAULT,
+    container_of,
+    runs_on_default,
+    typed_elsewhere,
+    typed_on_host,
+)
 
 #: The name of the form.
 FORM = "a failed connection"
@@ -69,7 +76,10 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if "from" not in fields:
         container = container_of(lines, at)
         if container is None and names_host(fields["to"], lines):
-            container = ""  # only containers know the name
+            mapped = (line.text for line in lines if OF_HOST in line.text)
+            container = (
+                ON_DEFAULT if any(map(runs_on_default, mapped)) else ""
+            )  # only containers know the name
         elif container is None and typed_on_host(lines, at):
             fields["from"] = "host"
         elif container is None and typed_elsewhere(lines, at) and not is_localhost(fields["to"]):
