@@ -11,6 +11,7 @@ from iptsim.dump.tool import tool_of
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
+from iptsim.owners.ufw import command_of
 
 #: What the kernel, udev and usual programs call interfaces, before the number.
 _KINDS = re.compile(
@@ -25,6 +26,8 @@ _KINDS = re.compile(
 _NUMBERED = frozenset(
     {"eth", "wlan", "wlp", "enp", "ens", "tun", "tap", "ppp", "wg", "usb", "veth", "virbr", "docker", "vmbr"}
 )
+#: The chains of the rules that users of ufw add.
+_OF_UFW = re.compile(r"ufw6?-user-(?P<direction>input|output|forward)")
 #: Words for all interfaces, which are names to iptables.
 _ALL = frozenset({"all", "any", "every"})
 #: With more interfaces, such as those of pods, similar names are no typing errors.
@@ -139,20 +142,25 @@ def words_for_all(scene: Scene) -> Iterator[Finding]:
 def _for_all(family: Family, rule: Rule, name: str) -> Finding:
     words = re.sub(rf"(?:! )?-[io] {name}(?: |$)", "", rule.specification).strip()
     command = f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}"
+    if users := _OF_UFW.fullmatch(rule.chain):
+        command = _ufw_for_all(rule, users["direction"], name)
     return Finding(
         "misspelt-interface",
         message("A rule is for an interface that is called {name}: no packet has it.", name=name),
         (of_rule(rule),),
         message("iptables and ufw accept any name of an interface. A rule for all interfaces names none."),
-        message(
-            "Leave it out: {command}",
-            command="ufw allow out to any"
-            if (rule.chain, rule.target_name) == ("ufw-user-output", "ACCEPT")
-            else command,
-        ),
+        message("Leave it out: {command}", command=command),
         None,
         family,
     )
+
+
+def _ufw_for_all(rule: Rule, direction: str, name: str) -> str:
+    """Return the command of ufw for a rule, without an interface: with its port, its protocol and its addresses."""
+    out = " out" if direction == "output" else ""
+    command = re.sub(rf" (?:in|out) on {name}(?= |$)", out, command_of(rule, direction))
+    # ufw wants an address
+    return command if re.search(r" (?:from|to) ", command) else f"{command} to any"
 
 
 def _alias(family: Family, rule: Rule, name: str) -> Finding:

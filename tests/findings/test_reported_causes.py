@@ -155,6 +155,21 @@ def test_an_interface_that_is_called_all(name: str, found: bool, tmp_path: Path)
         assert "ufw allow out to any" in str(lint(tmp_path, status)["misspelt-interface"])
 
 
+@pytest.mark.parametrize(
+    ("row", "command"),
+    [
+        ("Anywhere  ALLOW OUT  Anywhere on all", "ufw allow out to any"),
+        ("443/tcp  ALLOW OUT  Anywhere on all", "ufw allow out to any port 443 proto tcp"),
+        ("203.0.113.7 25/tcp  DENY OUT  Anywhere on all", "ufw deny out to 203.0.113.7 port 25 proto tcp"),
+        ("80/tcp on all  ALLOW IN  Anywhere", "ufw allow to any port 80 proto tcp"),
+        ("22/tcp on any  ALLOW IN  10.0.0.0/8", "ufw allow from 10.0.0.0/8 to any port 22 proto tcp"),
+    ],
+)
+def test_the_command_of_ufw_for_all_interfaces_opens_no_more(row: str, command: str, tmp_path: Path) -> None:
+    status = f"Status: active\n\nTo Action From\n-- ------ ----\n{row}\n"
+    assert str(lint(tmp_path, status)["misspelt-interface"].remedy) == f"Leave it out: {command}"
+
+
 LISTED = """\
 Chain INPUT (policy ACCEPT)
 target     prot opt source               destination
