@@ -81,6 +81,8 @@ class Script:
         self.depth = 0
         #: how many commands of xargs were read; each has lines of its own
         self.lists = 0
+        #: how often variables got values that are not known
+        self.unknown: dict[str, int] = {}
         #: the priorities of firewalld's direct rules, by family, table and chain
         self.direct: dict[tuple[str, str, str], list[int]] = {}
 
@@ -92,6 +94,13 @@ class Script:
         value = found[2].strip("\"'") if found[2][:1] in "\"'" else found[2]
         self.variables[found[1]] = self.filled(value)
         return True
+
+    def _set_unknown(self, name: str) -> None:
+        """Give a variable a value that is not known: another one than it had before, unless it names the program."""
+        self.variables.pop(name, None)
+        self.unknown[name] = count = self.unknown.get(name, 0) + 1
+        if count > 1 and not _NAMED.fullmatch(f"${name}"):
+            self.variables[name] = f"${name}_{count}"
 
     def filled(self, text: str) -> str:
         """Return a text with known variables filled in."""
@@ -118,7 +127,7 @@ class Script:
         for part in _parts(_unquoted(text[lead.end() :]) if lead["key"] else text[lead.end() :]):
             step = part.strip(" &|")
             if (assigned := _STEP.fullmatch(step)) and not self.assigns(step):
-                self.variables.pop(assigned[1], None)
+                self._set_unknown(assigned[1])
             typed = self._command(line, step, sure)
             if typed is not None:
                 found.append(typed)

@@ -264,6 +264,26 @@ def test_lists_of_xargs_have_lines_of_their_own() -> None:
     assert explain(host, "internet", "host", proto="tcp", dport=80).verdict == "DEPENDS"
 
 
+def test_a_variable_that_gets_another_unknown_value() -> None:
+    """What a command prints is not known: the second value may differ from the first, so it needs a rule of its own."""
+    text = (
+        "iptables -P INPUT ACCEPT\n"
+        "PEER=$(dig +short one.example)\niptables -A INPUT -s $PEER -j ACCEPT\n"
+        "PEER=$(dig +short two.example)\niptables -A INPUT -s $PEER -j DROP\n"
+    )
+    host = host_of_source(Source("paste", {}, text.encode()))
+    assert "never-matches" not in {one.code for one in lint(host)}
+    assert explain(host, "internet", "host", proto="tcp", dport=80).verdict == "DEPENDS"
+
+
+def test_a_variable_for_the_program_that_is_looked_up_twice() -> None:
+    text = (
+        "IPT=$(command -v iptables)\n${IPT} -P INPUT DROP\n"
+        "IPT=$(command -v iptables)\n${IPT} -A INPUT -i lo -j ACCEPT\n"
+    )
+    assert rules(text) == ["-A INPUT -i lo -j ACCEPT"]
+
+
 def test_commands_that_xargs_runs() -> None:
     """Each of them may run any number of times, also not at all, with unknown values (xargs(1))."""
     text = (
