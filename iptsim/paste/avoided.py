@@ -20,10 +20,13 @@ _THESE = (
     r"(?:(?:any of )?(?:this|these|the following)(?: (?:rules?|commands?|lines?))?"
     r"|(?:(?:any|some)thing|rules?|commands?) like(?: this| these)?)"
 )
+#: The reason for such an order.
+_REASON = r"(?:(?:, (?:they|it|this|these|which|as|since)|,? because)\b[^.,;:]*)?"
 #: An order not to run something. Words between, and words behind ("twice", "without a backup"), change its meaning.
 _FORBIDS = re.compile(
     r"(?:(?:^|[.!?:;,])\W*(?:please )?(?:do not|don't|never)|\byou (?:should|must)(?: not|n't| never))"
-    rf"(?: ever)? (?:run|use|do|enter|execute|type|add|apply)(?: {_THESE})?(?: (?:ever|again|at all))?(?:\W*:)?$"
+    rf"(?: ever)? (?:run|use|do|enter|execute|type|add|apply)(?: {_THESE})?(?: (?:ever|again|at all))?"
+    rf"{_REASON}(?:\W*:)?$"
     rf"|(?:^|[.!?:;,])\W*(?:please )?avoid {_THESE}(?:\W*:)?$",
     re.IGNORECASE,
 )

@@ -128,6 +128,7 @@ RUN = [
 NOT_RUN = [
     ("Please do not run these commands:", ""),
     ("Somebody wrote this. Don't use it? Right, never use this:", ""),
+    ("Do not run this, it locks you out:", ""),
     ("You should not run this:", ""),
     ("You must never do this:", ""),
     ("Found on a blog, don't do this:", ""),
