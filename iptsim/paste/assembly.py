@@ -25,6 +25,7 @@ from iptsim.paste.chosen_routes import settle_chosen
 from iptsim.paste.containers import each_once, name_containers, settings_of
 from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
 from iptsim.paste.docker_interfaces import fill_interfaces, lacks_interfaces
+from iptsim.paste.empty_listings import open_empty_listings
 from iptsim.paste.engine_errors import engine_errors
 from iptsim.paste.errors import printed_errors
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
@@ -136,6 +137,7 @@ def _host(
     """
     rules = _rules(reading)
     every = list(chain.from_iterable(texts.values()))
+    open_empty_listings(rules, reading.segments, every)
     listed = each_once(reading.of(Listed))
     told = told_address(every)
     last = any(map(run_after_docker, texts.values()))

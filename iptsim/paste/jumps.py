@@ -73,4 +73,5 @@ def open_beginnings(table: Table, places: Iterable[str]) -> None:
         for chain in table.chains.values()
     ):
         for chain in map(table.chains.__getitem__, places):
-            chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
+            line = chain.rules[0].line if chain.rules else chain.line
+            chain.rules.insert(0, gap(table.name, chain.name, line))

@@ -133,9 +133,20 @@ def _chain_of(item: Item) -> str | None:
     return item.chain if isinstance(item, RuleItem) else None
 
 
+def shows_policies_only(piece: Rules) -> bool:
+    """Return whether a piece is the output of `iptables -S` that has no line behind the policies."""
+    policies = [item.name for item in piece.items if isinstance(item, ChainItem) and item.policy]
+    missing = {*BUILTIN_CHAINS[piece.table]}.difference(policies)
+    is_listing = piece.whole and piece.fragment and piece.printed and not (piece.named or piece.filtered)
+    # before Linux 2.6.36, nat had no INPUT
+    has_all = not missing or (piece.table == "nat" and missing == {"INPUT"})
+    return is_listing and has_all and len(policies) == len(piece.items)
+
+
 def shows_chains(piece: Rules) -> bool:
     """Return whether a piece shows chains with all their rules, so that commands after it change these."""
-    return piece.whole and (not piece.fragment or any(isinstance(item, ChainItem) for item in piece.items))
+    shown = not piece.fragment or any(isinstance(item, ChainItem) for item in piece.items)
+    return piece.whole and shown and not shows_policies_only(piece)
 
 
 def place_beyond(chain: Chain, rules: Sequence[Rule], line: int, *, policy: bool) -> None:

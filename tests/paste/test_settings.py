@@ -432,7 +432,10 @@ def test_a_published_port_beside_rules_without_nat(runs: str, forward: str, insi
             "CONTAINER ID   IMAGE     COMMAND    CREATED      STATUS      PORTS                    NAMES\n"
             f'0b1c2d3e4f5a   mariadb   "mysqld"   5 days ago   Up 5 days   {runs}   db'
         )
-    rules = f"-P INPUT ACCEPT\n-P FORWARD {forward}\n-P OUTPUT ACCEPT\n"
+    rules = (
+        f"-P INPUT ACCEPT\n-P FORWARD {forward}\n-P OUTPUT ACCEPT\n"
+        "-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j RETURN\n"
+    )
     host = read(f"# docker ps\n{runs}\n\n# iptables -S\n{rules}")
     assert verdict(host, "internet", "host:3306") == inside
     assert verdict(host, "internet", "host:3307") == "ACCEPT"

@@ -81,7 +81,8 @@ def test_a_row_that_cannot_be_read_makes_no_answer_more_certain(tmp_path: Path) 
 def test_where_rules_are_shown_the_status_adds_none(tmp_path: Path) -> None:
     path = tmp_path / "paste.txt"
     path.write_text(
-        "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n$ ufw status\n" + STATUS
+        "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n-A FORWARD -i eth1 -j DROP\n"
+        "$ ufw status\n" + STATUS
     )
     assert iptsim.explain(iptsim.load_host(path), "203.0.113.9", "host", dport=25).verdict == "ACCEPT"
 
