@@ -14,7 +14,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Publication, Scene
-from iptsim.findings.variants import without_docker_in_forward, without_rules
+from iptsim.findings.variants import without_docker_in_forward, without_gaps, without_rules
 from iptsim.languages import Message, Text, message, message_joined, message_many
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
@@ -34,13 +34,16 @@ def bypassed(scene: Scene) -> Iterator[Finding]:
             shown = scene.ask_port(publication)
             if shown is None or not (_is_open(shown) or _may_be_open(scene, family, shown)):
                 continue
-            without = scene.ask_port(publication, scene.suppose("no nat", partial(without_rules, "nat")))
-            step = _denying(without.trace, certain=shown.verdict == "ACCEPT") if without else None
+            certain = shown.verdict == "ACCEPT"
+            step = _denying(scene.ask_port(publication, _without_nat(scene)), certain=certain)
+            is_denied = step is not None
+            if step is None and certain:
+                step = _denying(scene.ask_port(publication, _without_nat_and_gaps(scene)), certain=True)
             if step is not None and not _is_allowed_by_others(scene, publication):
-                found.append(_Bypassed(publication, shown, step))
-        certain = [one for one in found if one.shown.verdict == "ACCEPT"]
-        if certain:
-            yield _surely_bypassed(scene, family, certain)
+                found.append(_Bypassed(publication, shown, step, is_denied))
+        surely = [one for one in found if one.shown.verdict == "ACCEPT"]
+        if surely:
+            yield _surely_bypassed(scene, family, surely)
         elif found:
             yield _perhaps_bypassed(scene, family, found)
 
@@ -53,17 +56,36 @@ def _is_allowed_by_others(scene: Scene, publication: Publication) -> bool:
 
 
 class _Bypassed(NamedTuple):
-    """A published port, a packet to it, and the step of INPUT that would block the packet if it were not forwarded."""
+    """A published port, a packet to it, and the step of INPUT that would block the packet if it were not forwarded.
+
+    Attributes:
+        is_denied: whether INPUT surely denies the packet; otherwise rules that are not shown may allow it there.
+    """
 
     publication: Publication
     shown: Explanation
     denying: Step
+    is_denied: bool
 
 
-def _denying(trace: Trace, *, certain: bool) -> Step | None:
+def _without_nat(scene: Scene) -> str:
+    """Return the variant of the host that forwards no port."""
+    return scene.suppose("no nat", partial(without_rules, "nat"))
+
+
+def _without_nat_and_gaps(scene: Scene) -> str:
+    """Return the same variant, with no other rules than those that are shown."""
+    return scene.suppose("no nat, no gaps", lambda ruleset: without_rules("nat", without_gaps(ruleset)))
+
+
+def _denying(without: Explanation | None, *, certain: bool) -> Step | None:
     """Return the step of INPUT that blocks a packet; if not certain, a rule for its port or interface may do so."""
+    return _denying_step(without.trace, certain=certain) if without is not None else None
+
+
+def _denying_step(trace: Trace, *, certain: bool) -> Step | None:
     if not certain and trace.branches:
-        steps = (_denying(branch, certain=True) for branch in trace.branches)
+        steps = (_denying_step(branch, certain=True) for branch in trace.branches)
         return next((step for step in steps if step and step.rule and _is_for_port(step.rule)), None)
     leg = trace.legs[0]
     step = leg.deciding if leg.verdict in BLOCKING else None
@@ -92,7 +114,7 @@ def _may_be_open(scene: Scene, family: Family, shown: Explanation) -> bool:
 
 
 def _surely_bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> Finding:
-    publication, shown, denying = found[0]
+    publication, shown, denying, _ = found[0]
     who = _firewall(scene, family, denying)
     rules = [
         step.rule
@@ -108,7 +130,9 @@ def _surely_bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> Fi
             len(found),
             ports=_ports(found),
             who=who,
-        ),
+        )
+        if all(one.is_denied for one in found)
+        else _unprotected(found, who),
         (*(of_rule(rule) for rule in rules), of_step(scene, family, denying)),
         message(
             "Docker's DNAT rule in nat PREROUTING redirects the packet to the container, so it passes "
@@ -122,16 +146,10 @@ def _surely_bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> Fi
 
 
 def _perhaps_bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> Finding:
-    publication, shown, denying = found[0]
+    publication, shown, denying, _ = found[0]
     return Finding(
         "firewall-bypassed",
-        message_many(
-            "{ports} is published, so {who} in INPUT does not protect it: its packets never pass INPUT.",
-            "{ports} are published, so {who} in INPUT does not protect them: their packets never pass INPUT.",
-            len(found),
-            ports=_ports(found),
-            who=_firewall(scene, family, denying),
-        ),
+        _unprotected(found, _firewall(scene, family, denying)),
         (scene.publishes(publication), of_step(scene, family, denying)),
         message(
             "For a published port, Docker writes a DNAT rule to nat PREROUTING, which is not shown. It redirects the "
@@ -140,6 +158,16 @@ def _perhaps_bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> F
         _some_networks(scene, family, publication)[0],
         shown,
         family,
+    )
+
+
+def _unprotected(found: list[_Bypassed], who: Text) -> Message:
+    return message_many(
+        "{ports} is published, so {who} in INPUT does not protect it: its packets never pass INPUT.",
+        "{ports} are published, so {who} in INPUT does not protect them: their packets never pass INPUT.",
+        len(found),
+        ports=_ports(found),
+        who=who,
     )
 
 

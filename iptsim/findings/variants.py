@@ -23,6 +23,21 @@ def without_rules(name: str, ruleset: Ruleset) -> Ruleset:
     return replace(ruleset, tables={**ruleset.tables, name: replace(table, chains=chains)})
 
 
+def without_gaps(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset without the marks of places where rules are not shown."""
+    tables = {
+        name: replace(
+            table,
+            chains={
+                one: replace(chain, rules=[rule for rule in chain.rules if not is_gap(rule.target)])
+                for one, chain in table.chains.items()
+            },
+        )
+        for name, table in ruleset.tables.items()
+    }
+    return replace(ruleset, tables=tables)
+
+
 def without_docker_in_forward(ruleset: Ruleset) -> Ruleset:
     """Return a ruleset whose filter FORWARD evaluates only the rules of others."""
     filtering = ruleset.tables.get("filter") or Table("filter")

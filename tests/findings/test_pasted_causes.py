@@ -841,3 +841,36 @@ def test_what_is_known_comes_before_what_may_be() -> None:
     assert shown.verdict == "DEPENDS"
     text = str(Cause(shown, allowed="A timeout means more.").text)
     assert text.index("It depends on") < text.index("A timeout means")
+
+
+UFW_CUT = """\
+$ sudo ufw status verbose
+Status: active
+Default: {incoming} (incoming), allow (outgoing), deny (routed)
+
+To                         Action      From
+--                         ------      ----
+22/tcp                     ALLOW IN    Anywhere
+{rows}
+$ docker run -d -p 8080:80 nginx
+"""
+
+
+@pytest.mark.parametrize(
+    ("incoming", "rows", "expected"),
+    [
+        ("deny", "", "is open from outside although ufw in INPUT denies it"),
+        ("deny", "...\n", "is published, so ufw in INPUT does not protect it"),  # they may allow 8080
+        ("allow", "...\n", ""),
+        ("deny", "172.17.0.2 80/tcp          ALLOW FWD   Anywhere\n...\n", ""),
+    ],
+)
+def test_no_hidden_row_of_ufw_makes_input_see_a_published_port(
+    incoming: str, rows: str, expected: str, tmp_path: Path
+) -> None:
+    """Docker's documentation, "Docker and ufw": packets of published ports never pass the chains that ufw uses."""
+    path = tmp_path / "paste"
+    path.write_text(UFW_CUT.format(incoming=incoming, rows=rows), "utf-8")
+    titles = [str(one.title) for one in iptsim.lint(path) if one.code == "firewall-bypassed"]
+    assert len(titles) == bool(expected)
+    assert all(expected in title for title in titles)
