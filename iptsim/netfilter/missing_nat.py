@@ -11,7 +11,7 @@ For every container of a network in gateway mode nat, dockerd 28 and later write
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from iptsim.addresses import Family, endpoint_text, is_loopback
@@ -20,6 +20,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.context import Context
 from iptsim.extensions.verdicts import Translation
 from iptsim.host import fib
+from iptsim.host.containers import Container
 from iptsim.host.docker_defaults import DOCKER0
 from iptsim.host.model import Host
 from iptsim.host.source_address import select_source
@@ -197,21 +198,30 @@ def _targets(host: Host, rulesets: list[Ruleset], context: Context) -> list[Targ
     packet = context.packet
     engine = [container for container in host.containers.values() if container.id]
     if engine:
-        return [
-            Target(address, port.container_port, host.networks[endpoint.network].bridge)
-            for container in engine
-            for port in container.published
-            if (port.family, port.proto, port.host_port) == (packet.family, packet.proto, packet.dport)
-            for endpoint in container.endpoints.values()
-            if endpoint.network in host.networks
-            for family, address in endpoint.addresses.items()
-            if family == packet.family
-        ]
+        return _publishing(host, engine, packet)
     found = published_ports(rulesets, packet)
     inside = _listed_port(host, packet)
     if inside is None:
         return found
-    return [target for target in found if target.port == inside] or [_guess(host, inside)]
+    return (
+        [target for target in found if target.port == inside]
+        or _publishing(host, host.containers.values(), packet)
+        or [_guess(host, inside)]
+    )
+
+
+def _publishing(host: Host, containers: Iterable[Container], packet: Packet) -> list[Target]:
+    """Return the containers that publish a packet's port of the host."""
+    return [
+        Target(address, port.container_port, host.networks[endpoint.network].bridge)
+        for container in containers
+        for port in container.published
+        if (port.family, port.proto, port.host_port) == (packet.family, packet.proto, packet.dport)
+        for endpoint in container.endpoints.values()
+        if endpoint.network in host.networks
+        for family, address in endpoint.addresses.items()
+        if family == packet.family
+    ]
 
 
 def _listed_port(host: Host, packet: Packet) -> int | None:

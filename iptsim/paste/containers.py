@@ -14,7 +14,7 @@ from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.docker_defaults import DOCKER0, guessed_subnet
 from iptsim.host.model import Host
 from iptsim.paste.pieces import Listed, Settings
-from iptsim.protocols import protocol_name
+from iptsim.protocols import PROTOCOLS, protocol_name
 
 #: A container of a service: project, service and number, joined by dashes (Compose 2) or underscores.
 _OF_COMPOSE = re.compile(r"(?P<first>[^-_]+)(?P<joint>[-_]).+(?P=joint)\d+")
@@ -73,21 +73,25 @@ def name_containers(host: Host, listed: Sequence[Listed]) -> None:
         found = by_accepted.get(_accepted(container)) if name is None and not container.id else None
         if found is not None:
             name = found.name
-            numbers = {protocol_name(port.proto): port.proto for port in container.exposed}
-            container.published = [
-                PublishedPort(
-                    proto=numbers[proto],
-                    container_port=inside,
-                    host_address=address if address.strip(".:0") else None,
-                    host_port=port,
-                    family=6 if ":" in address else 4,
-                )
-                for address, port, inside, proto in found.ports
-            ]
+            container.published = published_ports(found)
         if name is not None and name not in containers and name not in host.containers:
             container.name = name
         containers[container.name if name is not None else key] = container
     host.containers = containers
+
+
+def published_ports(one: Listed) -> list[PublishedPort]:
+    """Return the ports that a container in a list publishes."""
+    return [
+        PublishedPort(
+            proto=PROTOCOLS[proto],
+            container_port=inside,
+            host_address=address if address.strip(".:0") else None,
+            host_port=port,
+            family=6 if ":" in address else 4,
+        )
+        for address, port, inside, proto in one.ports
+    ]
 
 
 def _by_accepted_ports(host: Host, listed: Iterable[Listed]) -> dict[frozenset[tuple[int, str]], Listed]:

@@ -1,20 +1,21 @@
-"""Containers that a text names, but whose addresses neither its rules nor anything else shows."""
+"""Containers that a text names, but that its rules do not mention; their addresses are shown elsewhere, or assumed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
 
-from iptsim.addresses import address_text
+from iptsim.addresses import address_text, parse_address
 from iptsim.host.connected_routes import connected_routes
 from iptsim.host.containers import Container, Endpoint, Network, Subnet
-from iptsim.host.docker_defaults import DEFAULT_NETWORK, free_subnet
+from iptsim.host.docker_defaults import DEFAULT_NETWORK, free_subnet, guessed_subnet
 from iptsim.host.inferred_interfaces import place_bridges
 from iptsim.host.members import Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
 from iptsim.host.wiring import make_up
 from iptsim.languages import message
+from iptsim.paste.containers import published_ports
 from iptsim.paste.pieces import Listed
 
 #: At most this many containers are added: people ask about those that they started themselves.
@@ -22,10 +23,10 @@ _MOST = 30
 
 
 def add_unaddressed(host: Host, listed: Sequence[Listed]) -> None:
-    """Add the containers in a list that no rule mentions, each with the first free address of its network.
+    """Add the containers in a list that no rule mentions, each with its address, or the first free one of its network.
 
-    Only if the network is certain, and if no container of the network that rules mention can be the same one: those
-    that publish ports have rules, so a container without published ports is another one.
+    The latter only if the network is certain, and if no container of the network that rules mention can be the same
+    one: those that publish ports have rules, so a container without published ports is another one.
 
     Args:
         host: the host, whose containers have the names of those that publish ports.
@@ -33,7 +34,12 @@ def add_unaddressed(host: Host, listed: Sequence[Listed]) -> None:
     """
     added = 0
     for one in listed:
-        if one.stopped or one.ports or added == _MOST or host.container(one.name) is not None:
+        if one.stopped or added == _MOST or host.container(one.name) is not None:
+            continue
+        if one.address and one.address != one.name:
+            added += _add_shown(host, one)
+            continue
+        if one.ports:
             continue
         network = _network(host, one)
         if network is None or any(map(_may_be_unpublished, _members(host, network))):
@@ -44,8 +50,43 @@ def add_unaddressed(host: Host, listed: Sequence[Listed]) -> None:
         subnet = next((subnet for subnet in network.subnets if subnet.family == 4), None)
         address = None if subnet is None else _free_address(host, network, subnet)
         if subnet is not None and address is not None:
-            _add(host, one.name, network, subnet, address)
+            _add(host, one, network, subnet, address)
             added += 1
+            host.assumptions.append(
+                message(
+                    "{name} is assumed to have the address {address}, which no rule mentions.",
+                    name=one.name,
+                    address=address_text(4, address),
+                )
+            )
+
+
+def _add_shown(host: Host, one: Listed) -> bool:
+    """Add a container at the address that the text shows; return whether its network is certain, and nobody has it."""
+    family, address = parse_address(one.address)
+    if family != 4 or any(
+        endpoint.address(4) == address
+        for container in host.containers.values()
+        for endpoint in container.endpoints.values()
+    ):
+        return False
+    network = _network_at(host, address)
+    subnets = () if network is None else network.subnets
+    subnet = next((subnet for subnet in subnets if subnet.covers(4, address)), None)
+    if network is None or subnet is None:
+        return False
+    _add(host, one, network, subnet, address)
+    return True
+
+
+def _network_at(host: Host, address: int) -> Network | None:
+    """Return the network with an IPv4 address: the one that covers it, or else the only one without a subnet."""
+    bridges = [network for network in host.networks.values() if network.bridge in host.namespace.interfaces]
+    found = [network for network in bridges if any(subnet.covers(4, address) for subnet in network.subnets)]
+    bare = [network for network in bridges if not network.subnets and not network.is_default_bridge]
+    if not found and len(bare) == 1:
+        return with_subnet(host, bare[0], guessed_subnet(address))
+    return found[0] if len(found) == 1 else None
 
 
 def _network(host: Host, one: Listed) -> Network | None:
@@ -115,7 +156,7 @@ def _free_address(host: Host, network: Network, subnet: Subnet) -> int | None:
     return next((address for address in islice(free, 1) if subnet.covers(4, address)), None)
 
 
-def _add(host: Host, name: str, network: Network, subnet: Subnet, address: int) -> None:
+def _add(host: Host, one: Listed, network: Network, subnet: Subnet, address: int) -> None:
     interfaces = host.namespace.interfaces
     port = f"veth{len(interfaces)}"
     interfaces[port] = Interface(name=port, index=len(interfaces) + 1, kind="veth", master=network.bridge)
@@ -127,18 +168,12 @@ def _add(host: Host, name: str, network: Network, subnet: Subnet, address: int) 
         bridge_port=port,
     )
     container = Container(
-        name=name,
+        name=one.name,
         endpoints={network.name: endpoint},
+        published=published_ports(one),
         network_mode="bridge" if network.is_default_bridge else network.name,
         daemon="docker",
     )
     make_up(host, container)
-    host.containers[name] = container
+    host.containers[one.name] = container
     host.namespace.cache.clear()
-    host.assumptions.append(
-        message(
-            "{name} is assumed to have the address {address}, which no rule mentions.",
-            name=name,
-            address=address_text(4, address),
-        )
-    )

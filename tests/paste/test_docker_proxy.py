@@ -74,3 +74,47 @@ def test_docker_refuses_an_address_on_the_default_bridge() -> None:
     host = read("$ docker run -d --name web --ip 172.17.0.9 -p 8080:80 nginx\n")
     assert host.containers["web"].address(4) == 0xAC110002
     assert any("Docker refuses the address 172.17.0.9 of web" in str(one) for one in host.assumptions)
+
+
+FILTER = """\
+$ iptables -S
+-P INPUT ACCEPT
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-A FORWARD -i br-0123456789ab ! -o br-0123456789ab -j ACCEPT
+-A FORWARD -i br-0123456789ab -o br-0123456789ab -j ACCEPT
+"""
+#: A list of two containers, and the process of the published port of each.
+OF_TWO = f"""\
+$ docker ps --format 'table {{{{.Names}}}}\\t{{{{.Image}}}}\\t{{{{.Ports}}}}'
+NAMES     IMAGE     PORTS
+shop      nginx     0.0.0.0:8443->443/tcp
+names     coredns   0.0.0.0:5300->53/udp
+$ ps -ef | grep docker-proxy
+root 71 1 0 22:11 ? 00:00:00 {PROXY} tcp -host-ip 0.0.0.0 -host-port 8443 -container-ip 172.23.0.7 -container-port 443
+root 72 1 0 22:11 ? 00:00:00 {PROXY} udp -host-ip 0.0.0.0 -host-port 5300 -container-ip 172.23.0.9 -container-port 53
+"""
+
+
+@pytest.mark.parametrize("nat", ["", "$ iptables -t nat -S\n-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n"])
+def test_containers_that_no_rule_mentions_have_the_addresses_of_their_processes(nat: str) -> None:
+    host = read(f"{OF_TWO}{FILTER}{nat}")
+    assert {name: one.address(4) for name, one in host.containers.items()} == {
+        "shop": 0xAC170007,
+        "names": 0xAC170009,
+    }
+    assert [(one.host_port, one.container_port) for one in host.containers["shop"].published] == [(8443, 443)]
+    assert iptsim.explain(host, "shop", "names", proto="udp", dport=53).verdict == "ACCEPT"
+    assert not any("which no rule mentions" in str(one) for one in host.assumptions)
+
+
+def test_an_address_of_an_unknown_network_adds_no_container() -> None:
+    two_bridges = f"{FILTER}-A FORWARD -i br-ba9876543210 ! -o br-ba9876543210 -j ACCEPT\n"
+    assert not read(f"{OF_TWO}{two_bridges}").containers
+
+
+def test_a_table_nat_that_is_not_shown_may_forward_a_port_to_the_container_of_its_process() -> None:
+    host = read(f"{OF_TWO}{FILTER}")
+    answer = iptsim.explain(host, "internet", "host", dport=8443)
+    assert answer.verdict == "DEPENDS"
+    assert "forwards tcp/8443 of the host to 172.23.0.7:443" in str(answer)
