@@ -106,6 +106,7 @@ class Rules:
         cut: the last table of a dump that was cut off; other tables may follow.
         unfinished: a table of a dump without its COMMIT; rules may follow.
         traced: the rules that TRACE shows: the packet matched no other ones between them.
+        chain: the chain that the command names whose output it is, as `iptables -S CHAIN`; "" for none.
         status: made from the output of a firewall's own command (ufw, firewalld), without the rules of other programs.
         headless: a table of a dump without its beginning: rules may precede those that are shown.
         broken: it ends within a chain, at an unreadable line.
@@ -129,6 +130,7 @@ class Rules:
     broken: bool = False
     printed: bool = False
     traced: bool = False
+    chain: str = ""
     status: bool = False
 
     @property

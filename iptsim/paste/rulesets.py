@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from iptsim.addresses import Family
+from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.ruleset import Ruleset
 from iptsim.host.pasted import Grown, Lost
 from iptsim.paste.filters import tables_to_hide
@@ -43,19 +44,20 @@ class Builder:
 
     def build(self, pieces: Sequence[Rules]) -> dict[Family, Ruleset]:
         """Return the rulesets made from the pieces of a text, in order."""
-        known: Family = next((piece.family for piece in pieces if piece.family), 4)
         pieces, besides = by_backend(pieces)
         if besides:
             self.besides = Builder(self.maker.source).build(besides)
+        family_of = _family_of(pieces)
         for piece in pieces:
-            self._table(self._ruleset(piece, piece.family or known), piece.table).add(piece)
+            self._table(self._ruleset(piece, family_of(piece)), piece.table).add(piece)
         for piece in pieces:
-            hide_tables(self.rulesets[piece.family or known], tables_to_hide(piece, pieces))
+            hide_tables(self.rulesets[family_of(piece)], tables_to_hide(piece, pieces))
         for _, shown in sorted(self._shown.items()):
             if shown.is_changed:
                 shown.check()
+        named = {place: set(shown.table.chains) for place, shown in self._shown.items()}
         for ruleset in self.rulesets.values():
-            self._complete(ruleset)
+            self._complete(ruleset, named)
         for ruleset in list(self.rulesets.values())[:1]:
             ruleset.warnings += self.maker.warnings()
         return self.rulesets
@@ -102,8 +104,14 @@ class Builder:
             self._shown[place] = ShownTable(self.maker, ruleset, name)
         return self._shown[place]
 
-    def _complete(self, ruleset: Ruleset) -> None:
-        """Add what the text does not show of the tables; nat first, whose rules call for marks of others."""
+    def _complete(self, ruleset: Ruleset, named: Mapping[tuple[Family, str], Collection[str]]) -> None:
+        """Add what the text does not show of the tables; nat first, whose rules call for marks of others.
+
+        Args:
+            ruleset: the rules.
+            named: the chains that the text names, by address family and table.
+        """
+        other: Family = 4 if ruleset.family == 6 else 6
         if "nat" in ruleset.tables:
             open_chains(self._table(ruleset, "nat"))
         marking = rules_of_marks(ruleset)
@@ -115,4 +123,20 @@ class Builder:
             shown = self._table(ruleset, name)
             if name != "nat":
                 open_chains(shown)
-            complete(shown)
+            complete(shown, named.get((other, name), ()))
+
+
+def _family_of(pieces: Sequence[Rules]) -> Callable[[Rules], Family]:
+    """Return what tells the address family of a piece: its own, else that of another one that may go with it.
+
+    Policies and rules of other built-in chains do not go with the output of `ip6tables -S CHAIN`.
+    """
+    known: dict[tuple[Family, str], None] = {(one.family, one.chain): None for one in pieces if one.family}
+
+    def family(piece: Rules) -> Family:
+        if piece.family is not None:
+            return piece.family
+        builtin = piece.shown_chains & {*BUILTIN_CHAINS[piece.table]}
+        return next((one for one, chain in known if not chain or builtin <= {chain}), 4)
+
+    return family

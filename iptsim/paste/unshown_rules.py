@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.ruleset import Chain
 from iptsim.extensions.hidden import SHOW, Hidden, is_gap
@@ -25,8 +27,14 @@ def open_chains(shown: ShownTable) -> None:
         open_ends(shown.table, piece.filtered, shown.policies, headless=piece.headless)
 
 
-def complete(shown: ShownTable) -> None:
-    """Add what the chains of a table call, and what calls them."""
+def complete(shown: ShownTable, of_other_family: Collection[str] = ()) -> None:
+    """Add what the chains of a table call, what calls them, and the built-in chains that are not shown.
+
+    Args:
+        shown: the table.
+        of_other_family: the chains of the same table of the other address family: commands that name only others
+            are not all that sets up this family.
+    """
     table, piece = shown.table, shown.piece
     for chain in table.chains.values():
         item = shown.perhaps.get(chain.name)
@@ -38,7 +46,10 @@ def complete(shown: ShownTable) -> None:
         shown.add_gap(GapItem(last.name, last.rules[-1].line, "", later=True))
     _add_callers(shown)
     if shown.is_printed:
-        _hide_chains(shown)
+        _hide_chains(shown, unknown_chains(table, dumped=shown.is_dump))
+    elif table.name == "filter" and "" not in shown.known:
+        missing = unknown_chains(table, dumped=False)
+        _hide_chains(shown, [name for name in missing if name in of_other_family])
     without_offloading(table)
     for name in [name for name in jumps(table) if name not in table.chains]:
         if find_target(name, 4) or find_target(name, 6):
@@ -114,8 +125,8 @@ def _add_caller(shown: ShownTable, jump: RuleItem) -> None:
         shown.add_rule(jump)  # only a part of a dump shows the chain
 
 
-def _hide_chains(shown: ShownTable) -> None:
+def _hide_chains(shown: ShownTable, names: Iterable[str]) -> None:
     table = shown.table
-    for name in unknown_chains(table, dumped=shown.is_dump):
+    for name in names:
         chain = table.chains[name] = Chain(table.name, name, "ACCEPT", declared=False)
         chain.rules.append(shown.hidden(chain, 0, hidden_chain=True))

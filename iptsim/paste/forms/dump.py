@@ -284,11 +284,17 @@ class _Reader:
 
     def _lists_all(self) -> bool:
         """Return whether the command is `iptables -S` without the name of a chain, and without a filter."""
+        return self.command is not None and not self.command.filtered and self._listed_chain() == ""
+
+    def _listed_chain(self) -> str | None:
+        """Return the chain that `iptables -S CHAIN` names, "" for `iptables -S` of all; None for other commands."""
         command = self.command
-        if command is None or command.filtered or not command.prints_rules:
-            return False
+        if command is None or not command.prints_rules:
+            return None
         following = [after for word, after in pairwise((*command.words, "")) if _LIST_RULES.fullmatch(word)]
-        return bool(following) and following[-1][:1] in ("", "-")
+        if not following:
+            return None
+        return "" if following[-1].startswith("-") else following[-1]
 
     def _mark_end(self) -> None:
         """Mark the end of a table that lacks its COMMIT: its last line may be cut, and rules may follow."""
@@ -330,6 +336,7 @@ class _Reader:
             rules.family = family
             rules.filtered = self.command.filtered if self.command else ""
             rules.of_all_tables = of_all_tables
+            rules.chain = self._listed_chain() or ""
             if of_all_tables:
                 rules.searched = grepped(rules.filtered)
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
