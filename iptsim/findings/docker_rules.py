@@ -20,6 +20,7 @@ from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
+from iptsim.paste.docker_interfaces import link_pairs
 
 #: The form of lines that show all rules of table filter.
 _LISTS_FILTER = re.compile(r"(?!.*commands)(?:iptables|nft|rules)\b.*\bfilter\b")
@@ -74,7 +75,19 @@ def _has_none(scene: Scene, family: Family) -> bool:
     if not _lists_filter(scene):
         return False
     rules = scene.rules(family, "filter", "FORWARD")
-    return not any(is_dockers(rule) or rule.target_name in DOCKER_CHAINS for rule in rules)
+    return not (
+        any(is_dockers(rule) or rule.target_name in DOCKER_CHAINS for rule in rules)
+        or _links_in_forward(scene, family)
+    )
+
+
+def _links_in_forward(scene: Scene, family: Family) -> bool:
+    """Return whether FORWARD has rules of links, as before Docker 1.6, which had no chain in table filter."""
+    if "DOCKER" in scene.table(family, "filter").chains:
+        return False
+    rules = scene.rules(family, "filter", "FORWARD")
+    roles = (docker_role(rule, scene.host) for rule in rules)
+    return bool(link_pairs(rules)) or any(role is not None and role.code == "link" for role in roles)
 
 
 def _lists_filter(scene: Scene) -> bool:
@@ -221,7 +234,12 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
         entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
     led_to = [hook for name in entries for hook in scene.hooks(family, "filter").get(name, ())]
     shown = scene.rules(family, "filter", "FORWARD") or _lists_filter(scene) or scene.knows_containers
-    if shown and scene.shows(family, "filter", "FORWARD") and "FORWARD" not in led_to:
+    if (
+        shown
+        and not _links_in_forward(scene, family)
+        and scene.shows(family, "filter", "FORWARD")
+        and "FORWARD" not in led_to
+    ):
         known = next((name for name in entries if name in chains), entries[0])
         yield _no_jump("filter", "FORWARD", known, chains)
     for network in networks:

@@ -215,13 +215,7 @@ def _with_links(chains: Mapping[tuple[str, str], Chain]) -> dict[int, str]:
     if ("filter", "DOCKER") in chains:
         return {}
     texts = _texts(chains, "filter", "FORWARD")
-    links = {found.groups(): at for at, text in enumerate(texts) if (found := _OF_LINK.fullmatch(text))}
-    mirrored = {
-        at
-        for (source, destination, proto, side, port), at in links.items()
-        if (destination, source, proto, "s" if side == "d" else "d", port) in links
-        and all(parse_address(one)[1] in _DEFAULT for one in (source, destination))
-    }
+    mirrored = link_pairs(_rules(chains, "filter", "FORWARD"))
     own = {"-j DROP": _WITHIN, "-j ACCEPT": _OUTGOING, _ANSWERS: "-o {bridge}"}
     rest = [text for at, text in enumerate(texts) if at not in mirrored]
     if (
@@ -231,6 +225,21 @@ def _with_links(chains: Mapping[tuple[str, str], Chain]) -> dict[int, str]:
     ):
         return {}
     return {at: _WITHIN if at in mirrored else own[text] for at, text in enumerate(texts)}
+
+
+def link_pairs(rules: Sequence[Rule]) -> set[int]:
+    """Return the places of rules without interfaces that are as those of links between containers of docker0.
+
+    A link has a rule for requests and one for replies, with the same addresses and the same port.
+    """
+    texts = enumerate(map(_text, rules))
+    links = {found.groups(): at for at, text in texts if (found := _OF_LINK.fullmatch(text))}
+    return {
+        at
+        for (source, destination, proto, side, port), at in links.items()
+        if (destination, source, proto, "s" if side == "d" else "d", port) in links
+        and all(parse_address(one)[1] in _DEFAULT for one in (source, destination))
+    }
 
 
 def _subnets(chains: Mapping[tuple[str, str], Chain], family: Family, count: int) -> list[Network] | None:

@@ -874,3 +874,72 @@ def test_no_hidden_row_of_ufw_makes_input_see_a_published_port(
     titles = [str(one.title) for one in iptsim.lint(path) if one.code == "firewall-bypassed"]
     assert len(titles) == bool(expected)
     assert all(expected in title for title in titles)
+
+
+LINKED = """\
+$ sudo iptables -L -n
+Chain INPUT (policy ACCEPT)
+target     prot opt source               destination
+
+Chain FORWARD (policy ACCEPT)
+target     prot opt source               destination
+ACCEPT     tcp  --  172.17.0.3           172.17.0.2           tcp dpt:6379
+ACCEPT     tcp  --  172.17.0.2           172.17.0.3           tcp spt:6379
+ACCEPT     tcp  --  0.0.0.0/0            172.17.0.2           tcp dpt:5000
+
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source               destination
+
+$ docker ps
+CONTAINER ID  IMAGE      COMMAND         CREATED        STATUS        PORTS                   NAMES
+5f1e2d3c4b5a  shop:2     "python app.py" 2 minutes ago  Up 2 minutes  0.0.0.0:5000->5000/tcp  web
+1a2b3c4d5e6f  redis:2.8  "redis-server"  3 minutes ago  Up 3 minutes  6379/tcp                web/cache,cache
+"""
+LINKED_NAT = """
+$ sudo iptables -t nat -L -n
+Chain PREROUTING (policy ACCEPT)
+target     prot opt source               destination
+DOCKER     all  --  0.0.0.0/0            0.0.0.0/0            ADDRTYPE match dst-type LOCAL
+
+Chain OUTPUT (policy ACCEPT)
+target     prot opt source               destination
+DOCKER     all  --  0.0.0.0/0           !127.0.0.0/8          ADDRTYPE match dst-type LOCAL
+
+Chain POSTROUTING (policy ACCEPT)
+target     prot opt source               destination
+MASQUERADE  all  --  172.17.0.0/16       !172.17.0.0/16
+
+Chain DOCKER (2 references)
+target     prot opt source               destination
+DNAT       tcp  --  0.0.0.0/0            0.0.0.0/0            tcp dpt:5000 to:172.17.0.2:5000
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("", "", False),
+        ("spt:6379", "spt:6380", True),  # no pair
+        ("172.17.0.3", "10.1.0.3", True),  # not in the subnet of docker0
+        (
+            "Chain OUTPUT",
+            "Chain DOCKER (0 references)\ntarget  prot opt source  destination\n\nChain OUTPUT",
+            True,
+        ),
+    ],
+)
+def test_rules_of_links_in_forward_are_rules_of_docker(
+    before: str, after: str, expected: bool, tmp_path: Path
+) -> None:
+    """Before Docker 1.6 (LinkContainers of 1.0), links were in FORWARD itself, and filter had no chain DOCKER."""
+    path = tmp_path / "paste"
+    path.write_text(LINKED.replace(before, after) if before else LINKED, "utf-8")
+    assert any(one.code == "docker-rules-flushed" for one in iptsim.lint(path)) is expected
+
+
+@pytest.mark.parametrize("last", ["", "DROP       all  --  0.0.0.0/0            0.0.0.0/0\n"])  # icc=false
+def test_with_links_in_forward_no_chain_of_docker_is_missing_there(last: str, tmp_path: Path) -> None:
+    path = tmp_path / "paste"
+    published = next(line for line in LINKED.splitlines(keepends=True) if "dpt:5000" in line)
+    path.write_text(LINKED.replace(published, last or published) + LINKED_NAT, "utf-8")
+    assert not any(one.code == "docker-rules-flushed" for one in iptsim.lint(path))
