@@ -43,7 +43,7 @@ from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
 from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_with
-from iptsim.paste.told_addresses import take_address, told_address
+from iptsim.paste.told_addresses import take_address, told_address, with_told_addresses
 from iptsim.paste.tool_errors import tool_errors
 from iptsim.paste.unaddressed import add_unaddressed
 from iptsim.paste.unrecognised import nothing_read
@@ -138,7 +138,7 @@ def _host(
     rules = _rules(reading)
     every = list(chain.from_iterable(texts.values()))
     open_empty_listings(rules, reading.segments, every)
-    listed = each_once(reading.of(Listed))
+    listed = with_told_addresses(each_once(reading.of(Listed)), every)
     told = told_address(every)
     last = any(map(run_after_docker, texts.values()))
     made = _started_host(name, reading, rules, files, listed, last=last)

@@ -115,15 +115,23 @@ def _accepted(container: Container) -> frozenset[tuple[int, str]]:
 def settings_of(listed: Sequence[Listed]) -> list[Settings]:
     """Return containers as services of Compose, for a text without rules.
 
-    They are on the default bridge, on the default network of the Compose project that their names begin with, or on a
-    network of their address.
+    They are on the default network of the Compose project that their names begin with, on a network of their address,
+    on the only network of the others' addresses, or on the default bridge.
     """
     services: dict[str, Any] = {}
     networks: dict[str, Any] = {}
     projects = _projects(listed)
+    known = {_network_of(one.address) for one in listed if one.address}
+    usual = known.pop() if len(known) == 1 else ON_DEFAULT_BRIDGE
     for one in listed:
         project = projects.get(one.name)
-        network = f"{project}_default" if project is not None else _network_of(one.address)
+        network = (
+            f"{project}_default"
+            if project is not None
+            else _network_of(one.address)
+            if one.address
+            else usual
+        )
         endpoint = {"ipv4_address": one.address} if one.address and ":" not in one.address else {}
         services[one.name] = {
             "image": one.image or one.name,
@@ -138,7 +146,7 @@ def settings_of(listed: Sequence[Listed]) -> list[Settings]:
 
 def _network_of(address: str) -> str:
     """Return the name of the network with an address: the default bridge, unless only another network can have it."""
-    if not address or ":" in address:
+    if ":" in address:
         return ON_DEFAULT_BRIDGE
     subnet = guessed_subnet(int(IPv4Address(address)))
     return ON_DEFAULT_BRIDGE if subnet == DOCKER0 else f"net-{str(subnet).partition('/')[0]}"

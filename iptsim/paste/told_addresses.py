@@ -1,16 +1,20 @@
-"""The address of the host that a sentence tells: "my host IP is 192.168.1.10"."""
+"""Addresses that sentences and messages tell: "my host IP is 192.168.1.10", "app (172.20.0.3) can't reach db"."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
 
 from iptsim.addresses import address_text, parse_address
+from iptsim.host.docker_defaults import DOCKER0, default_subnet
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
 from iptsim.languages import message
 from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Listed
 
 _HOST = r"(?:docker[ -]?)?(?:host|server|machine|nas)(?:'s)?"
 _TOLD = re.compile(
@@ -18,6 +22,11 @@ _TOLD = re.compile(
     rf"|(?:ip|address)(?:\s+address)?\s+of\s+(?:the|my|our)\s+{_HOST})"
     r"\s*(?:is|=|:)\s*[`*]*(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?![\d./]*\d)",
     re.IGNORECASE,
+)
+#: A name with its address, as people write it, and as psql and ping print it.
+_NAMED = re.compile(
+    r"(?<![\w./-])(?P<name>[A-Za-z0-9][\w.-]*)[\"'`*]* (?:(?:container|service) )?"
+    r"\([`*]*(?P<address>\d{1,3}(?:\.\d{1,3}){3})[`*]*\)"
 )
 
 
@@ -28,6 +37,40 @@ def told_address(lines: Iterable[Line]) -> InterfaceAddress | None:
         return None
     _, address = parse_address(found.pop())
     return InterfaceAddress(family=4, address=address, prefix_length=24)
+
+
+def with_told_addresses(listed: Sequence[Listed], lines: Iterable[Line]) -> list[Listed]:
+    """Give containers in a list the addresses that stand in brackets behind their names.
+
+    Only one that dockerd may have chosen for just this container: neither the gateway of its subnet, nor one told of
+    several containers.
+    """
+    told: dict[str, set[str]] = {one.name: set() for one in listed if not (one.address or one.stopped)}
+    for line in lines if told else ():
+        for found in _NAMED.finditer(line.text):
+            if found["name"] in told:
+                told[found["name"]].add(found["address"])
+    every = [*(one.address for one in listed), *chain.from_iterable(told.values())]
+    only = {name: min(found) for name, found in told.items() if len(found) == 1}
+    return [
+        replace(one, address=only[one.name])
+        if one.name in only and every.count(only[one.name]) == 1 and _is_of_container(only[one.name])
+        else one
+        for one in listed
+    ]
+
+
+def _is_of_container(text: str) -> bool:
+    """Return whether an address is in a subnet that dockerd chooses where no home network is, but not its gateway.
+
+    >>> _is_of_container("172.20.0.3"), _is_of_container("172.20.0.1"), _is_of_container("192.168.1.3")
+    (True, False, False)
+    """
+    if not is_address(text):
+        return False
+    _, address = parse_address(text)
+    subnet = default_subnet(address)
+    return subnet is not None and subnet.length == DOCKER0.length and address > subnet.address + 1
 
 
 def take_address(host: Host, told: InterfaceAddress) -> None:

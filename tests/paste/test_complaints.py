@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.addresses import address_text
 from iptsim.errors import CaptureError
 from iptsim.host.files import Source
 from iptsim.paste.assembly import host_of_source
@@ -163,3 +164,44 @@ def test_containers_by_their_names_alone(sentence: str, fields: dict[str, Any] |
 
 def test_the_name_of_a_network_before_an_option() -> None:
     assert set(iptsim.loads_host(f"{CONTAINERS}{RULES}").networks) == {"mynet"}
+
+
+LISTED = """
+$ docker ps
+CONTAINER ID   IMAGE     COMMAND   CREATED       STATUS       PORTS                    NAMES
+0123456789ab   shop      "x"       2 hours ago   Up 2 hours   0.0.0.0:8000->8000/tcp   front
+0123456789ac   mariadb   "x"       2 hours ago   Up 2 hours   3306/tcp                 sql
+"""
+OF_BRIDGE = "-P FORWARD DROP\n-A FORWARD -i br-0123456789ab ! -o br-0123456789ab -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "addresses"),
+    [
+        ("front (172.22.0.6) can't reach sql (172.22.0.8).", {"front": "172.22.0.6", "sql": "172.22.0.8"}),
+        ("The `front` container (172.22.0.6) is slow.", {"front": "172.22.0.6", "sql": "172.22.0.2"}),
+        # as ping and psql print them
+        (
+            'PING front (172.22.0.6): 56 data bytes\nconnection to server at "sql" (172.22.0.8), port 3306 failed',
+            {"front": "172.22.0.6", "sql": "172.22.0.8"},
+        ),
+        # the gateway, another network than Docker's, two addresses, and one of two containers
+        ("front (172.22.0.1) and sql (192.168.1.9)", {"front": "172.17.0.2", "sql": "172.17.0.3"}),
+        ("front (172.22.0.6), now front (172.22.0.7)", {"front": "172.17.0.2", "sql": "172.17.0.3"}),
+        ("front (172.22.0.6) and sql (172.22.0.6)", {"front": "172.17.0.2", "sql": "172.17.0.3"}),
+    ],
+)
+def test_containers_have_the_addresses_behind_their_names(told: str, addresses: dict[str, str]) -> None:
+    host = iptsim.loads_host(f"{told}\n{LISTED}")
+    assert {name: address_text(4, one.address(4) or 0) for name, one in host.containers.items()} == addresses
+
+
+def test_told_addresses_beside_rules() -> None:
+    text = f"From front (172.22.0.6) I can't reach sql.\n{LISTED}\nsql (172.22.0.8)\n\n{OF_BRIDGE}"
+    host = iptsim.loads_host(text)
+    assert {name: address_text(4, one.address(4) or 0) for name, one in host.containers.items()} == {
+        "front": "172.22.0.6",
+        "sql": "172.22.0.8",
+    }
+    assert asked(text) == [packet("172.22.0.6", "sql", 3306)]
+    assert iptsim.explain(host, "front", "sql:3306").verdict == "DROP"
