@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from iptsim.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from iptsim.dump.reader import load, loads
@@ -14,15 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["Chain", "Counters", "Jump", "Rule", "Ruleset", "Table", "dumps", "load", "loads", "rule_text"]
 
 _HOMES = {
-    "load": "reader", "loads": "reader", "dumps": "writer", "rule_text": "writer",
-    "Counters": "rule", "Jump": "rule", "Rule": "rule", "Chain": "ruleset", "Ruleset": "ruleset", "Table": "ruleset",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    "iptsim.dump.reader": ("load", "loads"),
+    "iptsim.dump.rule": ("Counters", "Jump", "Rule"),
+    "iptsim.dump.ruleset": ("Chain", "Ruleset", "Table"),
+    "iptsim.dump.writer": ("dumps", "rule_text"),
+}
+__getattr__ = imported_on_use(__name__, {name: home for home, names in _HOMES.items() for name in names})
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from iptsim.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from iptsim.flows.deciding import decide as decide
@@ -13,9 +15,4 @@ if TYPE_CHECKING:
 __all__ = ["decide"]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "decide":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from iptsim.flows.deciding import decide as found
-
-    return found
+__getattr__ = imported_on_use(__name__, {"decide": "iptsim.flows.deciding"})

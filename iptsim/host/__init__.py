@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from iptsim.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from iptsim.host.capture import load_host
@@ -11,13 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Host", "load_host"]
 
-_HOMES = {"Host": "model", "load_host": "capture"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = imported_on_use(__name__, {"Host": "iptsim.host.model", "load_host": "iptsim.host.capture"})
 
 
 def __dir__() -> list[str]:
