@@ -7,6 +7,7 @@ from iptsim.explanation import branches
 from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.languages import Text, message
 from iptsim.netfilter.excerpts import unseen_tables
 from iptsim.netfilter.replies import is_sent_bare
@@ -52,7 +53,7 @@ def source_text(case: Case) -> Text:
     if has_undecided_source(case):
         return message("On some of its possible paths its source address is translated, on others it is not.")
     for step in case.leg.steps:
-        if step.verdict in ("MASQUERADE", "SNAT") and "src" in step.changes:
+        if step.verdict in TRANSLATING_SOURCE and "src" in step.changes:
             before, after = step.changes["src"]
             return message(
                 "On the way out its source {before} becomes {after} ({verdict}).",

@@ -10,6 +10,7 @@ from iptsim.addresses import BITS, Family, address_text, parse_address
 from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.values import Network
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import Interface, InterfaceAddress
@@ -101,7 +102,7 @@ def _masqueraded(scene: Scene, family: Family) -> Iterator[Behind]:
     seen: set[str] = set()
     for rule in scene.rules(family, "nat", "POSTROUTING"):
         source = rule.parameters.source
-        if source is None or rule.target_name not in ("MASQUERADE", "SNAT") or is_dockers(rule):
+        if source is None or rule.target_name not in TRANSLATING_SOURCE or is_dockers(rule):
             continue
         if "source" in rule.parameters.negated or rule.parameters.destination is not None:
             continue
@@ -249,7 +250,7 @@ def _neighbour(scene: Scene, family: Family, interface: Interface) -> str | None
 def _is_router(scene: Scene, family: Family, name: str, member: int, uplink: str) -> bool:
     """Return whether rules that are not Docker's masquerade a member of a LAN, or name the LAN's interface."""
     masquerades = any(
-        rule.target_name in ("MASQUERADE", "SNAT")
+        rule.target_name in TRANSLATING_SOURCE
         and not is_dockers(rule)
         and not rule.parameters.negated
         and rule.parameters.out_interface in (None, uplink)

@@ -62,7 +62,7 @@ def lost(scene: Scene) -> Iterator[Finding]:
         rules = [one for one in gone if one.family == family]
         if not rules:
             continue
-        first = rules[0]
+        first, empty = rules[0], _is_empty(scene, family, rules)
         yield Finding(
             "rules-gone",
             message_many(
@@ -73,14 +73,14 @@ def lost(scene: Scene) -> Iterator[Finding]:
                 rule=first.text,
             ),
             tuple(Evidence(message("line {line}", line=one.line), one.text) for one in rules[:_SHOWN]),
-            _how_lost(scene, family, rules),
+            _how_lost(empty),
             message(
                 "Load the rules again. Then let something load them at each boot: a script that systemd or ifupdown"
                 " runs, or on Debian and Ubuntu `{install}` and, after each change, `{save}`.",
                 install="apt install iptables-persistent",
                 save="netfilter-persistent save",
             )
-            if _is_empty(scene, family, rules)
+            if empty
             else message(
                 "systemctl restart docker writes the rules of Docker again. For others, restart the program that wrote"
                 " them, or add them again at their old places."
@@ -92,11 +92,12 @@ def lost(scene: Scene) -> Iterator[Finding]:
 
 def _is_empty(scene: Scene, family: Family, gone: Sequence[Lost]) -> bool:
     """Return whether the tables of rules that are gone have no rules left."""
-    return all(is_gap(rule.target) for one in gone for rule in scene.table(family, one.table).rules())
+    tables = {one.table for one in gone}
+    return all(is_gap(rule.target) for name in tables for rule in scene.table(family, name).rules())
 
 
-def _how_lost(scene: Scene, family: Family, gone: Sequence[Lost]) -> Message:
-    if _is_empty(scene, family, gone):
+def _how_lost(empty: bool) -> Message:
+    if empty:
         return message(
             "None of these rules is left. Rules are in the memory of the kernel only, so each boot begins without them."
         )

@@ -13,7 +13,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
-from iptsim.extensions.verdicts import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.failed_commands import LINES_SHOWN
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
@@ -303,7 +303,7 @@ def _translates(scene: Scene, network: Network, family: Family) -> bool:
 
 def _masquerades(rule: Rule, bridge: str | None) -> bool:
     outgoing = rule.parameters.out_interface == bridge and "out_interface" in rule.parameters.negated
-    return outgoing and rule.target_name in ("MASQUERADE", "SNAT")
+    return outgoing and rule.target_name in TRANSLATING_SOURCE
 
 
 def _hit(scene: Scene, family: Family) -> Explanation | None:

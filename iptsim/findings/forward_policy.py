@@ -12,7 +12,7 @@ from iptsim.dump.ruleset import Chain
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
-from iptsim.extensions.verdicts import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.behind import (
     SOME_GUEST,
     Behind,
@@ -138,7 +138,7 @@ def _is_masqueraded(scene: Scene, family: Family, behind: Behind) -> bool:
     """Return whether a rule gives the packets of a network to other networks an address of the host."""
     address = parse_address(behind.address)[1] if not behind.is_guess else None
     return any(
-        rule.target_name in ("MASQUERADE", "SNAT")
+        rule.target_name in TRANSLATING_SOURCE
         and (rule.parameters.source is None or (address is not None and address in rule.parameters.source))
         for rule in scene.rules(family, "nat", "POSTROUTING")
     )

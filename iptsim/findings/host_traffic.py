@@ -84,11 +84,11 @@ def output_unsure(scene: Scene) -> Iterator[Finding]:
         if not any(UNSURE in rule.matches for rule in rules):
             continue
         shown = scene.ask("host", "internet", family, proto="udp", dport=_DNS)
+        if shown is None or shown.verdict != "DEPENDS":
+            continue
         allowing = [
             rule for rule in scene.rules(family, "filter", "ufw-user-output") if rule.target_name == "ACCEPT"
         ]
-        if shown is None or shown.verdict != "DEPENDS":
-            continue
         yield Finding(
             "output-allows-some",
             message("ufw allows some outgoing packets; its default for all others is not shown."),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.addresses import BITS, Family, address_text
+from iptsim.addresses import Family, address_text, endpoint_text
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.extensions.targets.dnat import Dnat
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.behind import is_private
 from iptsim.findings.examples import header
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
+from iptsim.findings.wrong_chain import single_target
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
 
@@ -36,14 +38,17 @@ def missing(scene: Scene) -> Iterator[Finding]:
 
 def _opens_port(scene: Scene, family: Family, rule: Rule) -> bool:
     """Return whether a rule that a person wrote accepts packets from anywhere to a port of one private address."""
-    to = rule.parameters.destination
-    if rule.target_name != "ACCEPT" or to is None or rule.parameters.source is not None or is_dockers(rule):
+    address = single_target(rule)
+    if (
+        rule.target_name != "ACCEPT"
+        or address is None
+        or rule.parameters.source is not None
+        or is_dockers(rule)
+    ):
         return False
-    single = to.mask == (1 << BITS[family]) - 1 and "destination" not in rule.parameters.negated
     fields = header(rule)
     return (
-        single
-        and is_private(family, address_text(family, to.address))
+        is_private(family, address_text(family, address))
         and "dport" in fields
         and fields.get("state") is None
         and is_chosen(rule, scene)
@@ -53,17 +58,15 @@ def _opens_port(scene: Scene, family: Family, rule: Rule) -> bool:
 def _hides(one: Rule, rule: Rule) -> bool:
     """Return whether a rule of nat gives the machine that another rule is for the address of the host."""
     source, to = one.parameters.source, rule.parameters.destination
-    if one.target_name not in ("MASQUERADE", "SNAT") or source is None or "source" in one.parameters.negated:
+    if one.target_name not in TRANSLATING_SOURCE or source is None or "source" in one.parameters.negated:
         return False
     return to is not None and to.address in source
 
 
 def _missing(scene: Scene, family: Family, accepting: list[Rule]) -> Finding:
     rule, fields = accepting[0], header(accepting[0])
-    to = rule.parameters.destination
-    address = address_text(family, to.address) if to is not None else ""
-    tool, port = tool_of(family), fields["dport"]
-    target = f"{address}:{port}" if family == 4 else f"[{address}]:{port}"
+    tool, port, to = tool_of(family), fields["dport"], single_target(rule) or 0
+    address = address_text(family, to)
     return Finding(
         "forward-without-dnat",
         message(
@@ -80,7 +83,7 @@ def _missing(scene: Scene, family: Family, accepting: list[Rule]) -> Finding:
         message(
             "To forward the port: {command}",
             command=f"{tool} -t nat -A PREROUTING -i INTERFACE -p {fields['proto']} --dport {port} -j DNAT"
-            f" --to-destination {target}",
+            f" --to-destination {endpoint_text(family, to, port)}",
         ),
         None,
         family,

@@ -101,7 +101,7 @@ def _unnumbered(family: Family, name: str, rules: list[Rule]) -> Finding:
         message(
             "If it is {name}0, name it so, or for all: {command}",
             name=name,
-            command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
+            command=_replacing(family, rule, words),
         ),
         None,
         family,
@@ -139,11 +139,15 @@ def words_for_all(scene: Scene) -> Iterator[Finding]:
                 yield _for_all(family, rule, name)
 
 
+def _replacing(family: Family, rule: Rule, words: str) -> str:
+    """Return the command that replaces a rule by one with other words."""
+    return f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}"
+
+
 def _for_all(family: Family, rule: Rule, name: str) -> Finding:
     words = re.sub(rf"(?:! )?-[io] {name}(?: |$)", "", rule.specification).strip()
-    command = f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}"
-    if users := _OF_UFW.fullmatch(rule.chain):
-        command = _ufw_for_all(rule, users["direction"], name)
+    users = _OF_UFW.fullmatch(rule.chain)
+    command = _ufw_for_all(rule, users["direction"], name) if users else _replacing(family, rule, words)
     return Finding(
         "misspelt-interface",
         message("A rule is for an interface that is called {name}: no packet has it.", name=name),
@@ -178,12 +182,12 @@ def _alias(family: Family, rule: Rule, name: str) -> Finding:
         ),
         message(
             "Name the interface, and the address of the alias with -d: {command}",
-            command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
+            command=_replacing(family, rule, words),
         )
         if ":" in name
         else message(
             "Write one rule for each: {command}",
-            command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
+            command=_replacing(family, rule, words),
         ),
         None,
         family,
@@ -228,7 +232,7 @@ def _finding(family: Family, name: str, meant: str, rules: list[Rule]) -> Findin
         ),
         message(
             "If it is a typo: {command}",
-            command=f"{tool_of(family)} {rule.table_option}-R {rule.chain} {rule.position} {words}",
+            command=_replacing(family, rule, words),
         ),
         None,
         family,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.behind import Behind, ask_outside, networks_behind, other_machine
 from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.native_chains import chains_of, has_only_nftables
@@ -54,7 +55,7 @@ def _translating(scene: Scene, family: Family) -> Iterator[tuple[NftChain, Rule]
         return
     for base, rules in chains_of(scene, family, "postrouting"):
         for rule in rules:
-            if rule.target_name in ("MASQUERADE", "SNAT"):
+            if rule.target_name in TRANSLATING_SOURCE:
                 yield base, rule
 
 

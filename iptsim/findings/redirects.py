@@ -13,6 +13,7 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import Hidden, hides_interfaces
 from iptsim.extensions.matches.owner import Owner
 from iptsim.extensions.targets.tproxy import Tproxy
+from iptsim.extensions.verdicts import TRANSLATING_DESTINATION
 from iptsim.findings.behind import SOME_GUEST, is_private
 from iptsim.findings.examples import header
 from iptsim.findings.finding import SHOWN, Finding, is_readdressed, numbers_of, of_rule, uses
@@ -93,7 +94,7 @@ def _takes_everything(rule: Rule, *, with_exceptions: bool = False) -> bool:
     Args:
         with_exceptions: also if it excepts some destinations.
     """
-    if rule.target_name not in ("REDIRECT", "DNAT") or is_dockers(rule):
+    if rule.target_name not in TRANSLATING_DESTINATION or is_dockers(rule):
         return False
     return is_for_every_host(rule, with_exceptions=with_exceptions)
 

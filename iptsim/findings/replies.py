@@ -10,7 +10,7 @@ from iptsim.dump.ruleset import Chain
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import HiddenTarget, hides_interfaces
-from iptsim.extensions.verdicts import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.behind import ask_outside, is_private, lans_behind, networks_behind
 from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
@@ -240,7 +240,7 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
 def _translates(scene: Scene, family: Family) -> bool:
     """Return whether a rule that is not Docker's translates the source of packets."""
     return any(
-        rule.target_name in ("MASQUERADE", "SNAT") and not is_dockers(rule)
+        rule.target_name in TRANSLATING_SOURCE and not is_dockers(rule)
         for rule in scene.rules(family, "nat", "POSTROUTING")
     )
 
@@ -274,7 +274,7 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation | None)
     near = [
         rule
         for rule in scene.rules(family, "nat", "POSTROUTING")
-        if rule.target_name in ("MASQUERADE", "SNAT") and not _is_hairpin(rule)
+        if rule.target_name in TRANSLATING_SOURCE and not _is_hairpin(rule)
     ]
     command = f"{tool_of(family)} -t nat -A POSTROUTING -s {source} -o {way_out} -j MASQUERADE"
     after = outcome(scene, family, (command,), shown)

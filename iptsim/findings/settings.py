@@ -7,6 +7,7 @@ from typing import Any
 
 from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.behind import SOME_CONTAINER, SOME_GUEST, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.port_forwards import forwards
@@ -70,7 +71,7 @@ def _of_others(scene: Scene) -> Iterator[tuple[Explanation | None, tuple[Rule, .
     for forward in forwards(scene, 4):
         yield scene.ask("internet", forward.at, 4, **forward.fields), (forward.rule,)
     masquerading = [
-        rule for rule in scene.rules(4, "nat", "POSTROUTING") if rule.target_name in ("MASQUERADE", "SNAT")
+        rule for rule in scene.rules(4, "nat", "POSTROUTING") if rule.target_name in TRANSLATING_SOURCE
     ]
     if masquerading:
         inner = Behind(_inner(scene) or "tun0", SOME_GUEST[4])

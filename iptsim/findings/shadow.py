@@ -144,7 +144,7 @@ def _finding(scene: Scene, family: Family, dead: Dead, hooks: Sequence[str]) -> 
         title_of(dead),
         (*map(of_rule, docker or dead.hiders[:SHOWN]), *map(of_rule, dead.rules[:SHOWN])),
         message_sentences(_behind_docker() if docker else effect_of(dead, differing), *_counted(dead)),
-        _remedy(scene, family, dead, differing),
+        _remedy(scene, family, dead, differing, behind_docker=bool(docker)),
         shown,
         family,
         _first_place(scene, family, dead, differing, shown),
@@ -293,11 +293,13 @@ def _counted(dead: Dead) -> Iterator[Message]:
             return
 
 
-def _remedy(scene: Scene, family: Family, dead: Dead, differing: Sequence[Rule]) -> Text:
+def _remedy(
+    scene: Scene, family: Family, dead: Dead, differing: Sequence[Rule], *, behind_docker: bool
+) -> Text:
     delete = deletion(scene, family, *dead.rules)
     if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
         return message("delete it: {delete}", delete=delete)
-    if _docker_before(scene, family, dead):
+    if behind_docker:
         return message("put it into DOCKER-USER, or delete it: {delete}", delete=delete)
     if dead.reason != "hidden":
         return message("correct its conditions, or delete it: {delete}", delete=delete)

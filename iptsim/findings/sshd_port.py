@@ -9,17 +9,16 @@ from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.closed import opening
 from iptsim.findings.finding import Evidence, Finding, filtered_at, of_rule
 from iptsim.findings.scene import Scene
+from iptsim.findings.ssh import USUAL
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
-
-_USUAL = 22
 
 
 def moved(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, that INPUT blocks each port of sshd's settings, but accepts its usual port, 22."""
     ports = scene.host.pasted.sshd_ports if scene.host.pasted is not None else ()
     for family in scene.families if ports else ():
-        usual = scene.ask("internet", "host", family, proto="tcp", dport=_USUAL)
+        usual = scene.ask("internet", "host", family, proto="tcp", dport=USUAL)
         asked = [scene.ask("internet", "host", family, proto="tcp", dport=one.port) for one in ports]
         blocking = [step for one in asked if (step := _blocked(one)) is not None]
         if usual is None or usual.verdict != "ACCEPT" or len(blocking) < len(ports):

@@ -9,6 +9,7 @@ from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.behind import networks_behind, second_address
 from iptsim.findings.examples import is_for_replies, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule, uses
@@ -71,7 +72,7 @@ def _takes_all_replies(back: Rule, rule: Rule) -> bool:
 def _is_masqueraded(shown: Explanation) -> bool:
     """Return whether a rule translates the source of a packet that leaves, so that replies find the host."""
     return any(
-        step.hook == "POSTROUTING" and step.verdict in ("MASQUERADE", "SNAT")
+        step.hook == "POSTROUTING" and step.verdict in TRANSLATING_SOURCE
         for step in shown.trace.legs[0].all_steps
     )
 

@@ -11,7 +11,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_homeless
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network
-from iptsim.extensions.verdicts import BLOCKING, DECIDING
+from iptsim.extensions.verdicts import BLOCKING, DECIDING, TRANSLATING_SOURCE
 from iptsim.findings.behind import is_private, second_address
 from iptsim.findings.examples import header
 from iptsim.findings.finding import Finding, of_rule
@@ -22,7 +22,7 @@ from iptsim.languages import message
 from iptsim.protocols import PROTOCOLS
 
 #: Protocols of tunnels, which routers end.
-_TUNNELS = frozenset(PROTOCOLS[name] for name in ("gre", "ipv6", "ipencap") if name in PROTOCOLS)
+_TUNNELS = frozenset(PROTOCOLS[name] for name in ("gre", "ipv6", "ipencap"))
 #: The part of an address that differs between machines of a LAN, and that of some machine.
 _LAST_BYTE, _SOME_HOST = 0xFF, 5
 
@@ -30,27 +30,36 @@ _LAST_BYTE, _SOME_HOST = 0xFF, 5
 def in_input(scene: Scene) -> Iterator[Finding]:
     """Find rules of INPUT for an address that packets are forwarded to: INPUT never sees them."""
     for family in scene.families:
-        rules = [rule for rule in scene.rules(family, "filter", "INPUT") if _machine(rule) is not None]
+        rules = [rule for rule in scene.rules(family, "filter", "INPUT") if single_target(rule) is not None]
         elsewhere = _forwarded_to(scene, family) if rules else frozenset()
         for rule in rules:
-            address = _machine(rule)
+            address = single_target(rule)
             if is_homeless(rule.matches):
                 continue
             if address not in elsewhere or not is_chosen(rule, scene):
                 continue
             shown = scene.ask("internet", address_text(family, address), family, **header(rule))
-            hooks = {step.hook for step in shown.trace.legs[0].all_steps} if shown is not None else set()
-            if "INPUT" not in hooks:
+            if shown is None or not _passes_input(shown):
                 yield _finding(scene, family, rule, address, shown)
 
 
-def _machine(rule: Rule) -> int | None:
+def single_target(rule: Rule) -> int | None:
     """Return the single address that a rule is for; None if it is for none or several, or does not decide."""
     to = rule.parameters.destination
     if to is None or "destination" in rule.parameters.negated or rule.target_name not in DECIDING:
         return None
     family: Family = 6 if to.family == 6 else 4
     return to.address if to.mask == (1 << BITS[family]) - 1 else None
+
+
+def _passes_input(shown: Explanation) -> bool:
+    return any(step.hook == "INPUT" for step in shown.trace.legs[0].all_steps)
+
+
+def _arriving(rule: Rule) -> dict[str, str]:
+    """Return the interface on which packets for a rule arrive, as a field of a question."""
+    name = rule.parameters.in_interface
+    return {} if name is None else {"in": name}
 
 
 def _forwarded_to(scene: Scene, family: Family) -> frozenset[int]:
@@ -111,8 +120,7 @@ def not_for_forwarded(scene: Scene) -> Iterator[Finding]:
             client = _blocked_client(family, rule, rules)
             if client is None or not is_chosen(rule, scene):
                 continue
-            arriving = {} if rule.parameters.in_interface is None else {"in": rule.parameters.in_interface}
-            shown = scene.ask(client, "internet", family, **header(rule), **arriving)
+            shown = scene.ask(client, "internet", family, **header(rule), **_arriving(rule))
             if shown is not None and shown.verdict not in BLOCKING:
                 yield _not_for_forwarded(scene, family, rule, shown)
                 break
@@ -122,16 +130,14 @@ def beside_host(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules of INPUT that block packets to other addresses than the one that INPUT is for."""
     for family in scene.families if scene.host.pasted is not None and not scene.has_docker else ():
         rules = scene.rules(family, "filter", "INPUT")
-        own = [address for address in map(_machine, rules) if address is not None]
+        own = [address for address in map(single_target, rules) if address is not None]
         for rule in rules if any(is_private(family, address_text(family, one)) for one in own) else ():
             to = _blocked_range(family, rule)
-            if to is None or any(low <= address <= high for low, high in [to] for address in own):
+            if to is None or any(to[0] <= address <= to[1] for address in own):
                 continue
-            arriving = {} if rule.parameters.in_interface is None else {"in": rule.parameters.in_interface}
             beside = address_text(family, own[0] + 1)
-            shown = scene.ask(beside, address_text(family, to[0]), family, **header(rule), **arriving)
-            hooks = {step.hook for step in shown.trace.legs[0].all_steps} if shown is not None else set()
-            if shown is not None and "INPUT" not in hooks and shown.verdict not in BLOCKING:
+            shown = scene.ask(beside, address_text(family, to[0]), family, **header(rule), **_arriving(rule))
+            if shown is not None and not _passes_input(shown) and shown.verdict not in BLOCKING:
                 yield _beside_host(scene, family, rule, to, shown)
                 break
 
@@ -174,7 +180,7 @@ def _beside_host(
 
 def _serves_others(rule: Rule) -> bool:
     """Return whether a rule shows that the host forwards: it masquerades, or accepts packets of a tunnel."""
-    if rule.target_name in ("MASQUERADE", "SNAT"):
+    if rule.target_name in TRANSLATING_SOURCE:
         return True
     return rule.target_name == "ACCEPT" and rule.parameters.protocol in _TUNNELS
 

@@ -16,7 +16,7 @@ from iptsim.dump.rule import Plan, Rule
 from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.matches.addrtype import Addrtype4, Addrtype6
 from iptsim.extensions.targets.dnat import Snat
-from iptsim.extensions.verdicts import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.host.containers import PublishedPort
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE, NFT_TABLE, OWN_BRIDGES
 from iptsim.host.members import (
@@ -297,8 +297,7 @@ class Evidence:
             reached = calls.reached("nat", first)
             rules = (rule for one in reached if one in nat.chains for rule in nat.chains[one].rules)
             if not BRIDGE.fullmatch(name) and any(
-                rule.target_name in ("MASQUERADE", "SNAT") and not rule.parameters.out_interface
-                for rule in rules
+                rule.target_name in TRANSLATING_SOURCE and not rule.parameters.out_interface for rule in rules
             ):
                 self._translated.setdefault(name)
         self._leaving.clear()
@@ -307,7 +306,7 @@ class Evidence:
         """Docker: -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE."""
         parameters = rule.parameters
         name = parameters.out_interface
-        if rule.target_name not in ("MASQUERADE", "SNAT"):
+        if rule.target_name not in TRANSLATING_SOURCE:
             return
         prefix = prefix_of(parameters, "source")
         if not name and prefix is not None and parameters.destination == parameters.source:

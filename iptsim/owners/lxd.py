@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from iptsim.dump.rule import Rule
-from iptsim.extensions.verdicts import BLOCKING
+from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, option_of, port_of, without_comment
 
@@ -36,7 +36,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     if target == "DNAT":
         why = message("forwards {port} to an instance on {bridge}", port=port, bridge=name)
         return Role("lxd-forward", why, network=name)
-    if target in ("MASQUERADE", "SNAT"):
+    if target in TRANSLATING_SOURCE:
         return Role(
             "lxd-masquerade", message("masquerades traffic leaving {network}", network=name), network=name
         )

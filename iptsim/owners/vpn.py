@@ -10,6 +10,7 @@ import re
 
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.rule import Rule
+from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, without_comment
 
@@ -83,7 +84,7 @@ def _tunnel(rule: Rule, scope: Scope) -> Role | None:
         else:
             why = message("packets may be forwarded into the VPN on {name}", name=tunnel)
         return Role("vpn-forward", why, about=about)
-    if target in ("MASQUERADE", "SNAT"):
+    if target in TRANSLATING_SOURCE:
         why = message("masquerades traffic that enters the VPN on {name}", name=tunnel)
         return Role("vpn-masquerade", why, about=about)
     if rule.chain == "INPUT" and target == "ACCEPT":

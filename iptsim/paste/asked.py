@@ -65,7 +65,7 @@ def asked(
 
 def _default_gateway(host: Host) -> str:
     """Return the host's address on the default bridge."""
-    default = next((one for one in host.networks.values() if one.bridge == DEFAULT_BRIDGE), None)
+    default = host.network_of_bridge(DEFAULT_BRIDGE)
     own = default.gateways.get(4) if default is not None else None
     return address_text(4, own if own is not None else DOCKER0.address + 1)
 

@@ -64,9 +64,10 @@ def mark_beginning(items: list[Item]) -> None:
 
 def _ends_at_chains(items: Sequence[Item]) -> bool:
     """Return whether a listing has user-defined chains, but no rule, or lacks the last policies."""
-    if not all(isinstance(item, ChainItem) for item in items):
+    chains = [item for item in items if isinstance(item, ChainItem)]
+    if len(chains) < len(items):
         return False
-    shown = [item.name for item in items if isinstance(item, ChainItem) and item.policy is not None]
+    shown = [one.name for one in chains if one.policy is not None]
     tables = [[*names] for names in (*BUILTIN_CHAINS.values(), ("PREROUTING", "OUTPUT", "POSTROUTING"))]
     lacks_policy = (
         len(shown) > 1 and shown not in tables and any(one[: len(shown)] == shown for one in tables)

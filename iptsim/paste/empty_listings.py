@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from iptsim.paste.lines import Line
 from iptsim.paste.listed_again import shows_policies_only
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Listed, Piece, Rules, Segment, Settings
+from iptsim.paste.reloads import FLUSHES
 
 #: Chains of Docker and ufw, by table.
 _CHAINS = {
     "filter": re.compile(r"(?<![\w-])(?:DOCKER-[A-Z]\S*|ufw6?-(?:before|after|user|track)-\w+)"),
     "nat": re.compile(r"(?<![\w-])DOCKER-INGRESS\b"),
 }
-_REMOVES = ("-F", "--flush", "-X", "--delete-chain")
 
 
 def open_empty_listings(rules: Sequence[Rules], segments: Sequence[Segment], lines: Sequence[Line]) -> None:
@@ -41,7 +41,7 @@ def open_empty_listings(rules: Sequence[Rules], segments: Sequence[Segment], lin
 def _removes(piece: Rules, listed: Rules) -> bool:
     """Return whether commands flush a table before it is listed."""
     return (piece.family or 4, piece.table) == (listed.family or 4, listed.table) and any(
-        isinstance(item, CommandItem) and item.words[0].text in _REMOVES for item in piece.items
+        isinstance(item, CommandItem) and item.words[0].text in FLUSHES for item in piece.items
     )
 
 

@@ -304,11 +304,12 @@ class Conditions:
             self._compare(left, Tree("", []), values[-1:], negated=negated)
             self.unread.append(f"{name} {values[-1]}")
             return
+        is_several = is_set or "?" in values or "-" in values[-1]
         if is_set and isinstance(rest[0], Tree) and rest[0].data == "mask":
             self.statements.append({"match": {"left": {"&": [mark, None]}}})
-        elif is_set or "?" in values or "-" in values[-1]:
+        elif is_several:
             self._compare(mark, Tree("", rest), values, negated=negated)
-        if is_set or "?" in values or "-" in values[-1]:
+        if is_several:
             self.unread.append(f"{name} {{ {', '.join(values)} }}")
             return
         *mask, value = values

@@ -34,7 +34,8 @@ _USES = re.compile(rf"{_AT}docker\s+(?:container\s+)?(?:run|exec|start)\b")
 _AFTER_DOCKER = re.compile(
     r"\bafter\s+(?:the\s+|starting\s+|every\s+)?(?:docker|containers?)\b", re.IGNORECASE
 )
-_FLUSHES = ("-F", "--flush", "-X", "--delete-chain")
+#: The commands that remove rules or chains.
+FLUSHES = ("-F", "--flush", "-X", "--delete-chain")
 
 
 def run_after_docker(lines: Iterable[Line]) -> bool:
@@ -49,7 +50,7 @@ def flushed(rules: Iterable[Rules]) -> list[str]:
             piece.table
             for piece in rules
             for item in piece.items
-            if isinstance(item, CommandItem) and len(item.words) == 1 and item.words[0].text in _FLUSHES
+            if isinstance(item, CommandItem) and len(item.words) == 1 and item.words[0].text in FLUSHES
         )
     )
 

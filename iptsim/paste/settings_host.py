@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Any
 
 from iptsim.addresses import Family, address_text
 from iptsim.docker.model.settings import DockerHost
@@ -99,23 +101,21 @@ def _without_refused(settings: Settings) -> list[tuple[str, str, str]]:
         the container, the network and the address of each.
     """
     refused = []
-    for name, service in settings.services.items() if settings.in_order else ():
-        places = service.get("networks") if isinstance(service, dict) else None
-        for network, place in places.items() if isinstance(places, dict) else ():
-            declared = settings.networks.get(network) or {}
-            given = place.get("ipv4_address") if isinstance(place, dict) else None
-            if given and network == ON_DEFAULT_BRIDGE:
-                del place["ipv4_address"]
-                refused.append((name, DEFAULT_NETWORK, str(given)))
-                continue
-            try:
-                subnets = [ip_network(one["subnet"], strict=False) for one in declared["ipam"]["config"]]
-                outside = subnets and not any(ip_address(str(given)) in subnet for subnet in subnets)
-            except (KeyError, TypeError, ValueError):
-                continue
-            if outside and given:
-                del place["ipv4_address"]
-                refused.append((name, network, str(given)))
+    for name, network, place in _places(settings) if settings.in_order else ():
+        declared = settings.networks.get(network) or {}
+        given = place.get("ipv4_address")
+        if given and network == ON_DEFAULT_BRIDGE:
+            del place["ipv4_address"]
+            refused.append((name, DEFAULT_NETWORK, str(given)))
+            continue
+        try:
+            subnets = [ip_network(one["subnet"], strict=False) for one in declared["ipam"]["config"]]
+            outside = subnets and not any(ip_address(str(given)) in subnet for subnet in subnets)
+        except (KeyError, TypeError, ValueError):
+            continue
+        if outside and given:
+            del place["ipv4_address"]
+            refused.append((name, network, str(given)))
     return refused
 
 
@@ -173,13 +173,19 @@ def _user_networks(settings: Settings) -> list[str]:
 
 def _given_addresses(settings: Settings, network: str) -> Iterator[int]:
     """Yield the IPv4 addresses that services have on a network."""
-    for service in (one for one in settings.services.values() if isinstance(one, dict)):
-        networks = service.get("networks")
-        place = networks.get(network) if isinstance(networks, dict) else None
-        try:
-            yield int(IPv4Address(str((place or {}).get("ipv4_address"))))
-        except (AttributeError, ValueError):
-            continue
+    for _, name, place in _places(settings):
+        if name == network:
+            with suppress(ValueError):
+                yield int(IPv4Address(str(place.get("ipv4_address"))))
+
+
+def _places(settings: Settings) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the names of services, and of the networks that each is on, with what it has there."""
+    for name, service in settings.services.items():
+        networks = service.get("networks") if isinstance(service, dict) else None
+        for network, place in networks.items() if isinstance(networks, dict) else ():
+            if isinstance(place, dict):
+                yield name, network, place
 
 
 def _open_links(host: Host, docker: DockerHost) -> None:
@@ -303,19 +309,17 @@ def _docker(settings: Settings, source: str) -> DockerHost:
 def _assumed_subnets(settings: Settings) -> list[tuple[str, str]]:
     """Return the networks that a text uses, but whose subnet it does not show, with the likely one of an address."""
     found: dict[str, str] = {}
-    for service in (one for one in settings.services.values() if isinstance(one, dict)):
-        networks = service.get("networks")
-        for name, place in networks.items() if isinstance(networks, dict) else ():
-            network = settings.networks.get(str(name)) or {}
-            shown = not isinstance(network, dict) or "ipam" in network
-            given = place.get("ipv4_address") if isinstance(place, dict) else None
-            if shown or name == ON_DEFAULT_BRIDGE or not isinstance(given, str):
-                continue
-            try:
-                own = guessed_subnet(int(IPv4Address(given)))
-            except ValueError:
-                continue
-            found.setdefault(str(name), str(own))
+    for _, name, place in _places(settings):
+        network = settings.networks.get(str(name)) or {}
+        shown = not isinstance(network, dict) or "ipam" in network
+        given = place.get("ipv4_address")
+        if shown or name == ON_DEFAULT_BRIDGE or not isinstance(given, str):
+            continue
+        try:
+            own = guessed_subnet(int(IPv4Address(given)))
+        except ValueError:
+            continue
+        found.setdefault(str(name), str(own))
     return list(found.items())
 
 

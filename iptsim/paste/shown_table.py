@@ -102,7 +102,7 @@ class ShownTable:
             )
             return
         if table is not None and line and lists_again(piece, table):
-            if (self.is_printed or self.is_listed) and counts_again(piece, table):
+            if self.is_printed and counts_again(piece, table):
                 self.before = self.before or table
             self.maker.warn(
                 line,

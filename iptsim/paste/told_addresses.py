@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -50,14 +51,14 @@ def with_told_addresses(listed: Sequence[Listed], lines: Iterable[Line]) -> list
         for found in _NAMED.finditer(line.text):
             if found["name"] in told:
                 told[found["name"]].add(found["address"])
-    every = [*(one.address for one in listed), *chain.from_iterable(told.values())]
-    only = {name: min(found) for name, found in told.items() if len(found) == 1}
-    return [
-        replace(one, address=only[one.name])
-        if one.name in only and every.count(only[one.name]) == 1 and _is_of_container(only[one.name])
-        else one
-        for one in listed
-    ]
+    times = Counter([*(one.address for one in listed), *chain.from_iterable(told.values())])
+    only = {
+        name: address
+        for name, found in told.items()
+        for address in found
+        if len(found) == 1 and times[address] == 1 and _is_of_container(address)
+    }
+    return [replace(one, address=only[one.name]) if one.name in only else one for one in listed]
 
 
 def _is_of_container(text: str) -> bool:

@@ -79,9 +79,14 @@ def _add_shown(host: Host, one: Listed) -> bool:
     return True
 
 
+def _with_bridges(host: Host) -> list[Network]:
+    """Return the networks whose bridges the host has."""
+    return [network for network in host.networks.values() if network.bridge in host.namespace.interfaces]
+
+
 def _network_at(host: Host, address: int) -> Network | None:
     """Return the network with an IPv4 address: the one that covers it, or else the only one without a subnet."""
-    bridges = [network for network in host.networks.values() if network.bridge in host.namespace.interfaces]
+    bridges = _with_bridges(host)
     found = [network for network in bridges if any(subnet.covers(4, address) for subnet in network.subnets)]
     bare = [network for network in bridges if not network.subnets and not network.is_default_bridge]
     if not found and len(bare) == 1:
@@ -91,7 +96,7 @@ def _network_at(host: Host, address: int) -> Network | None:
 
 def _network(host: Host, one: Listed) -> Network | None:
     """Return the network that a container is on; None if it may be another one than the host has."""
-    bridges = [network for network in host.networks.values() if network.bridge in host.namespace.interfaces]
+    bridges = _with_bridges(host)
     others = [network for network in bridges if not network.is_default_bridge]
     if not one.networks:  # docker ps does not list them
         return bridges[0] if len(bridges) == 1 else None

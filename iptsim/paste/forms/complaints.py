@@ -29,6 +29,9 @@ _LIKELY = re.compile(
 )
 #: A word of each such sentence.
 _HINT = re.compile(r"\bcan|able|fail|not|n't|from|://localhost|://127\.", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z][\w.-]*")
+#: Ends that are words, but no names.
+_PLACES = frozenset({"host", "internet", "localhost"})
 #: Words of sentences that do not say how it is now.
 _OTHERWISE = re.compile(
     r"\b(?:should|shall|want|wish|would|like to|so that|prevent|must|ensure|make sure|if|unless|without|until|before"
@@ -145,16 +148,12 @@ def _question(tree: Tree[Token], sentence: str) -> tuple[dict[str, Any], str | N
 
 def _is_end(text: str) -> bool:
     """Return whether a text is the host, the internet, a name, or an address that exists: not 999.8.0.1."""
-    return text in ("host", "internet", "localhost") or is_name(text) or is_address(text)
+    return _WORD.fullmatch(text) is not None or is_address(text)
 
 
 def is_name(text: str) -> bool:
     """Return whether an end may be the name of a container."""
-    return re.fullmatch(r"[A-Za-z][\w.-]*", text) is not None and text not in (
-        "host",
-        "internet",
-        "localhost",
-    )
+    return _WORD.fullmatch(text) is not None and text not in _PLACES
 
 
 def _end(place: Tree[Token]) -> tuple[str, int | None, str | None]:

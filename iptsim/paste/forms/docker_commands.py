@@ -248,12 +248,13 @@ def _network(words: list[str], settings: Settings) -> bool:
     options, behind = _options(words, _FLAGS_OF_NETWORK)
     if len(behind) != 1:
         return False
+    given = dict(options)
     network: dict[str, Any] = {"name": behind[0]}
-    if template := dict(options).get("--config-from", ""):
+    if template := given.get("--config-from", ""):
         # where the text does not show the template, its options, such as the parent, are unknown
         network = {**settings.networks.get(template, {"driver_opts": {"parent": "?"}}), **network}
         network.pop(_TEMPLATE, None)
-    if "--config-only" in dict(options):
+    if "--config-only" in given:
         network[_TEMPLATE] = True
     subnets = [{"subnet": value} for flag, value in options if flag == "--subnet"]
     gateways = [value for flag, value in options if flag == "--gateway"]

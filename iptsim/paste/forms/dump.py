@@ -65,6 +65,11 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     return reader.segment() if reader.pieces else None
 
 
+def _is_typed(text: str) -> bool:
+    """Return whether a line is a prompt or a command."""
+    return is_prompt(text) or command_of(text) is not None
+
+
 def _is_line(text: str) -> bool:
     return any(form.match(text) for form in (_TABLE, _CHAIN, _RULE, _COMMIT))
 
@@ -218,7 +223,7 @@ class _Reader:
         """Return whether a line is the wrapped rest of a rule."""
         if line.is_blank or line.is_gap or _is_line(line.text) or _COMMENT.match(line.text):
             return False
-        if is_prompt(line.text) or command_of(line.text) is not None:
+        if _is_typed(line.text):
             return False
         if text.count('"') % 2 or text.endswith("\\"):
             return True
@@ -252,7 +257,7 @@ class _Reader:
 
     def _other(self, line: Line) -> bool:
         """Skip a foreign line, if the dump continues after it."""
-        if is_prompt(line.text) or command_of(line.text) is not None or said_in(line.text):
+        if _is_typed(line.text) or said_in(line.text):
             return False
         following = [one for one in self.lines[self.at + 1 : self.at + 1 + _BETWEEN] if not one.is_blank]
         goes_on = self.open is not None and any(_is_line(one.text) for one in following)
@@ -275,9 +280,7 @@ class _Reader:
         if rules is None or rules.named:
             return
         following = self.lines[self.last + 1 : self.last + 2]
-        is_followed = bool(following) and (
-            is_prompt(following[0].text) or command_of(following[0].text) is not None
-        )
+        is_followed = any(_is_typed(one.text) for one in following)
         if self._lists_all() and not any(isinstance(item, ChainItem) for item in rules.items):
             mark_beginning(rules.items)
         mark_cut(rules.items, is_whole_line=self.lines[self.last].ended, is_followed=is_followed)
