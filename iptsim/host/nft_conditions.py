@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from iptsim.addresses import Family
+from iptsim.extensions.marks import ALL_BITS
 from iptsim.host.nft_chains import NftProxy
 from iptsim.host.nft_connection import (
     ARRIVING,
@@ -78,7 +79,6 @@ _HEADER_FIELDS = {
     ("ip", "ttl"): "hops", ("ip6", "hoplimit"): "hops", ("ip", "dscp"): "dscp", ("ip6", "dscp"): "dscp",
     ("ip", "length"): "length", ("ip", "ecn"): "ecn", ("ip6", "ecn"): "ecn",
 }  # fmt: skip
-_LARGEST_MARK = 0xFFFFFFFF
 #: The bits of IPv4's field on fragments that are the offset; it is 0 in the first fragment (IP_OFFSET).
 _FRAGMENT_OFFSET = 0x1FFF
 #: Options that iptables allows once in a rule.
@@ -157,7 +157,7 @@ class Conditions(Restrictions):
             return None
         if op in _COMPARISONS:
             is_mark = isinstance(left, Mapping) and {"key": "mark"} in left.values()
-            span = compared(op, right, _LARGEST_MARK) if is_mark else compared(op, right)
+            span = compared(op, right, ALL_BITS) if is_mark else compared(op, right)
             return self.of(left, "==", span) if span is not None else None
         if not isinstance(left, Mapping) or len(left) != 1 or op not in ("==", "!=", "in", "!"):
             return None

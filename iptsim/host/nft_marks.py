@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from iptsim.extensions.marks import ALL_BITS
 from iptsim.host.nft_header_fields import Alternatives
 from iptsim.host.nft_values import spans
-
-_LARGEST = 0xFFFFFFFF
+from iptsim.partly_known import Bits, bits_of_range
 
 
 def mark_options(
@@ -22,22 +22,17 @@ def mark_options(
         negated: none of the values.
     """
     found = spans(values)
-    if found is None or any(last > _LARGEST for _, last in found):
+    if found is None or any(last > ALL_BITS for _, last in found):
         return None
     sign = "! " if negated else ""
-    masks = (mask for first, last in found for mask in _masks(first, last))
-    return Alternatives([f"-m {match} {sign}--mark {value}" for value in masks], negated)
+    masks = (bits for first, last in found for bits in bits_of_range(first, last))
+    return Alternatives([f"-m {match} {sign}--mark {_text(bits)}" for bits in masks], negated)
 
 
-def _masks(first: int, last: int) -> Iterator[str]:
-    """Yield values with masks that together are a range.
+def _text(bits: Bits) -> str:
+    """Return numbers as the argument of --mark.
 
-    >>> list(_masks(1, 4))
+    >>> [_text(bits) for bits in bits_of_range(1, 4)]
     ['0x1', '0x2/0xfffffffe', '0x4']
     """
-    while first <= last:
-        size = first & -first or _LARGEST + 1
-        while first + size - 1 > last:
-            size >>= 1
-        yield f"{first:#x}" if size == 1 else f"{first:#x}/{_LARGEST & -size:#x}"
-        first += size
+    return f"{bits.value:#x}" if bits.mask == ALL_BITS else f"{bits.value:#x}/{bits.mask:#x}"

@@ -97,8 +97,7 @@ class Restrictions:
 
     def imply_protocol(self, key: Mapping[str, Any]) -> None:
         """Restrict the rule to the protocol of which a map looks up a field."""
-        parts = key.get("concat")
-        for part in parts if isinstance(parts, list) else [key]:
+        for part in _fields(key):
             payload = part.get("payload") if isinstance(part, Mapping) else None
             if isinstance(payload, Mapping) and str(payload.get("protocol")) in TRANSPORTS | _WITH_TYPE:
                 self.only([str(payload["protocol"])])
@@ -115,8 +114,7 @@ def compares_bare_ports(statements: Iterable[Mapping[str, Any]]) -> bool:
     The kernel reads the same bytes of any transport header (nft_payload_eval).
     """
     for expression in _read_by(statements):
-        parts = expression.get("concat") if isinstance(expression, Mapping) else None
-        fields = parts if isinstance(parts, list) else [expression]
+        fields = _fields(expression)
         payloads = [one["payload"] for one in fields if isinstance(one, Mapping) and "payload" in one]
         headers = {str(one.get("protocol")) for one in payloads if isinstance(one, Mapping)}
         if not headers.isdisjoint(TRANSPORTS | _WITH_TYPE):
@@ -130,9 +128,13 @@ def compares_bare_ports(statements: Iterable[Mapping[str, Any]]) -> bool:
 
 def reads_bare_port(expression: Any) -> bool:
     """Return whether an expression is a port of any protocol, or one of its fields is."""
+    return any(reads(one, "th", "sport") or reads(one, "th", "dport") for one in _fields(expression))
+
+
+def _fields(expression: Any) -> list[Any]:
+    """Return the fields that are looked up together, or the expression itself."""
     parts = expression.get("concat") if isinstance(expression, Mapping) else None
-    fields = parts if isinstance(parts, list) else [expression]
-    return any(reads(one, "th", "sport") or reads(one, "th", "dport") for one in fields)
+    return parts if isinstance(parts, list) else [expression]
 
 
 def _read_by(statements: Iterable[Mapping[str, Any]]) -> Iterator[Any]:

@@ -86,10 +86,7 @@ def _interface_switch(namespace: Namespace, interface: str, name: str) -> bool:
 def forwarding(namespace: Namespace, family: int, interface: str) -> bool:
     """Return whether packets from an interface may be forwarded (ip_route_input_slow, ip6_forward)."""
     if family == 6:
-        everywhere = namespace.sysctl_number(
-            "net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0
-        )
-        return everywhere != 0 or namespace.interface_sysctl(6, interface, "force_forwarding") != 0
+        return _forwards6(namespace) != 0 or namespace.interface_sysctl(6, interface, "force_forwarding") != 0
     everywhere = namespace.sysctl_number("net.ipv4.ip_forward", 1 if not namespace.sysctls else 0)
     return namespace.interface_sysctl(4, interface, "forwarding", everywhere) != 0
 
@@ -237,15 +234,18 @@ def not_joined() -> Decision:
 
 def is_own_group6(namespace: Namespace, packet: Packet, interface: str) -> bool:
     """Return whether a packet is for one of the IPv6 groups that the kernel itself joins on an interface."""
-    routes = namespace.sysctl_number("net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0)
+    if packet.dst == ALL_ROUTERS6:
+        return namespace.interface_sysctl(6, interface, "forwarding", _forwards6(namespace)) != 0
     return (
         packet.dst == ALL_NODES6
         or (packet.dst == OWN_NODE6 and interface == "lo")
         or _solicited(namespace, packet)
-        or (
-            packet.dst == ALL_ROUTERS6 and namespace.interface_sysctl(6, interface, "forwarding", routes) != 0
-        )
     )
+
+
+def _forwards6(namespace: Namespace) -> int:
+    """Return net.ipv6.conf.all.forwarding; a host of which no parameter is known forwards."""
+    return namespace.sysctl_number("net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0)
 
 
 def _solicited(namespace: Namespace, packet: Packet) -> bool:

@@ -61,7 +61,7 @@ class Chains:
         called: bool = False,
     ) -> None:
         self.space, self.program, self.apart, self.among = space, program, apart, among
-        self.callers = Callers(program) if called else None
+        self.callers, self._relies = Callers(program), called
         everything = space.everything
         merging = merges_ports(program.backend, program.version)
         self.known: Known = {
@@ -137,7 +137,7 @@ class Chains:
 
     def implied(self, node: Node) -> frozenset[Lasting]:
         """Return the conditions that the rules of a chain need not check, as all of its callers do."""
-        return self.callers.implied(node) if self.callers is not None else frozenset()
+        return self.callers.implied(node) if self._relies else frozenset()
 
     def reads(self, node: Node) -> frozenset[str]:
         """Return the fields whose rewriting can make a difference in a chain, or in one that it calls.

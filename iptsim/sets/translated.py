@@ -15,12 +15,11 @@ from iptsim.addresses import Family
 from iptsim.dump.chain_graph import Node
 from iptsim.dump.rule import Rule
 from iptsim.extensions.constraints import Ranges
-from iptsim.extensions.verdicts import TRANSLATING, TRANSLATING_DESTINATION, Translation
+from iptsim.extensions.verdicts import TRANSLATING, TRANSLATING_DESTINATION, TRANSLATING_SOURCE, Translation
 from iptsim.netfilter.prepared import Prepared
 from iptsim.netfilter.program import Program
 from iptsim.protocols import PORT_PROTOCOLS
 from iptsim.ranges import united
-from iptsim.sets.callers import Callers
 from iptsim.sets.effects import Place, effects
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, union
@@ -61,7 +60,7 @@ class Nat:
 
     def __init__(self, land: Landscape, program: Program) -> None:
         self._land, self._program, self._space = land, program, land.space
-        self._chains, self._callers = land.chains_of(program), Callers(program)
+        self._chains = land.chains_of(program)
         self._matching: dict[int, PacketSet] = {}
         self._entering: dict[Node, PacketSet] = {}
         self._known: dict[Node, bool] = {}
@@ -93,7 +92,7 @@ class Nat:
         found = self._entering.get(node)
         if found is None:
             chain = self._program.chain(*node)
-            callers = self._callers.of(node)
+            callers = self._chains.callers.of(node)
             if (chain is not None and chain.builtin) or len(callers) > _MOST_CALLERS:
                 found = self._space.everything
             else:
@@ -202,7 +201,7 @@ class Nat:
     @cached_property
     def _sources(self) -> PacketSet:
         """All packets with a source that a translation may give."""
-        wanted = [one.wanted for one in self._translating("SNAT", "MASQUERADE") if one.wanted.side == "src"]
+        wanted = [one.wanted for one in self._translating(*TRANSLATING_SOURCE) if one.wanted.side == "src"]
         if not wanted:
             return self._space.nothing
         ranges = [one.addresses for one in wanted if one.addresses is not None]

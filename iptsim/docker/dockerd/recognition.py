@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import cache, lru_cache
 
@@ -69,19 +69,19 @@ def template_of(rule: Rule, generation: str | None = None) -> tuple[RuleTemplate
 def _template(
     table: str, chain: str, text: str, generation: str | None
 ) -> tuple[RuleTemplate, dict[str, str]] | None:
-    for template in _facts(table, chain, generation):
-        found = template.match(text)
-        if found is not None:
-            return template, found.groupdict()
-    return None
+    return _first(_facts(table, chain, generation), text)
 
 
 def link_template(rule: Rule) -> tuple[RuleTemplate, dict[str, str]] | None:
     """Return the same for a rule of a link in FORWARD, where Docker wrote them before it had a chain for them."""
-    if (rule.table, rule.chain) == ("filter", "FORWARD"):
-        for template in LINKS_IN_FORWARD:
-            if (found := template.match(rule.specification)) is not None:
-                return template, found.groupdict()
+    is_there = (rule.table, rule.chain) == ("filter", "FORWARD")
+    return _first(LINKS_IN_FORWARD, rule.specification) if is_there else None
+
+
+def _first(templates: Iterable[RuleTemplate], text: str) -> tuple[RuleTemplate, dict[str, str]] | None:
+    for template in templates:
+        if (found := template.match(text)) is not None:
+            return template, found.groupdict()
     return None
 
 
