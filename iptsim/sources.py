@@ -6,7 +6,7 @@ The reader of pasted texts is only loaded where a source is no plain dump or cap
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -33,7 +33,7 @@ def load_host(
     extra: Sequence[str | Path] = (),
     docker_inspect: str | Path | None = None,
     noflush: str | Path | None = None,
-    logged: Mapping[str, str] = MappingProxyType({}),
+    logged: Callable[[], Mapping[str, str]] | None = None,
 ) -> Host:
     """Read a host from a dump, a capture, or any pasted text.
 
@@ -49,8 +49,8 @@ def load_host(
         docker_inspect: a file with the output of `docker inspect`, for a source without one.
         noflush: a file with rules that are added to those of the source, as `iptables-restore --noflush` does; the
             source is then read strictly.
-        logged: lines that the host's kernel logged, by the name of their text; they count if the source does not show
-            the host's addresses.
+        logged: returns lines that the host's kernel logged, by the name of their text; it is called only if the source
+            does not show the host's addresses.
 
     Raises:
         CaptureError: something is missing or damaged, or nothing has a known format.
@@ -61,9 +61,9 @@ def load_host(
     strict = strict or noflush is not None
     source = read_source(path, any_text=not strict)
     host = _host_of(source, strict, extra, docker_inspect, noflush)
-    if not logged or strict or not host.inferred:
+    if logged is None or strict or not host.inferred or not (lines := logged()):
         return host
-    return _pasted(source, extra, docker_inspect, {name: text.encode() for name, text in logged.items()})
+    return _pasted(source, extra, docker_inspect, {name: text.encode() for name, text in lines.items()})
 
 
 def loads_host(text: str, *, strict: bool = False) -> Host:

@@ -7,6 +7,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.parsing import Help
@@ -258,14 +259,17 @@ def answer(host: Host, fields: dict[str, Any]) -> Explanation:
 
 
 def open_source(
-    arguments: argparse.Namespace, source: str | None = None, *, logged: Mapping[str, str] | None = None
+    arguments: argparse.Namespace,
+    source: str | None = None,
+    *,
+    logged: Callable[[], Mapping[str, str]] | None = None,
 ) -> Host:
     """Read the source, or one of several; its warnings go to standard error.
 
     Args:
         arguments: those of the command.
         source: one of several sources.
-        logged: lines that the host's kernel logged, by the name of their text; without them, that of `--packet`.
+        logged: as for :func:`iptsim.load_host`; without it, the line of `--packet`.
     """
     from iptsim.sources import load_host
 
@@ -276,7 +280,7 @@ def open_source(
             extra=arguments.extra,
             docker_inspect=arguments.docker_inspect,
             noflush=arguments.noflush,
-            logged=_logged_line(arguments) if logged is None else logged,
+            logged=logged or partial(_logged_line, arguments),
         )
     for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values()):
         warn_of(ruleset)

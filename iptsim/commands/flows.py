@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 from iptsim.commands.common import (
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from iptsim.flows.summary import Summary
     from iptsim.progress import tracked
 
-    logged = {name: text for name in arguments.log if (text := lines_of_host(name))}
+    logged = cache(lambda: {name: text for name in arguments.log if (text := lines_of_host(name))})
     hosts = [open_source(arguments, logged=logged)]
     differences = None
     if arguments.against is not None:
