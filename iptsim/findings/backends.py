@@ -10,7 +10,7 @@ from iptsim.dump.header import printed_backend, warns_of_legacy
 from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_line, of_policy
 from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
@@ -81,7 +81,7 @@ def two_variants(scene: Scene) -> Iterator[Finding]:
     yield Finding(
         "two-variants",
         message("The text shows iptables in both variants, legacy and nf_tables."),
-        tuple(Evidence(message("line {line}", line=line), text) for line, text in by_variant.values()),
+        tuple(of_line(line, text) for line, text in by_variant.values()),
         message(
             "Each lists and changes only rules of its own, but the kernel runs both: rules that a program, or a"
             " container in the host's network, writes with the other variant do not show in the list."

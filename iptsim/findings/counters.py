@@ -12,7 +12,7 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import is_gap, is_homeless
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, uses
+from iptsim.findings.finding import Evidence, Finding, of_line, of_policy, of_rule, uses
 from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import Grown, Lost
@@ -72,7 +72,7 @@ def lost(scene: Scene) -> Iterator[Finding]:
                 table=first.table,
                 rule=first.text,
             ),
-            tuple(Evidence(message("line {line}", line=one.line), one.text) for one in rules[:_SHOWN]),
+            tuple(of_line(one.line, one.text) for one in rules[:_SHOWN]),
             _how_lost(empty),
             message(
                 "Load the rules again. Then let something load them at each boot: a script that systemd or ifupdown"

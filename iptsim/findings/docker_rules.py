@@ -15,7 +15,7 @@ from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.failed_commands import LINES_SHOWN
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.finding import Evidence, Finding, of_line, of_policy, of_rule
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_sentences
@@ -137,7 +137,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
         )
         if flushes
         else message("{command} replaced all rules, also those that Docker needs.", command=first.command),
-        tuple(Evidence(message("line {line}", line=one.line), one.command) for one in shown),
+        tuple(of_line(one.line, one.command) for one in shown),
         message(
             "If it runs after Docker has started: dockerd does not notice. Until it writes its rules again, containers"
             " do not reach other networks, and published ports are not forwarded."

@@ -16,7 +16,7 @@ from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER
-from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, of_line, of_rule
 from iptsim.findings.remedy import deletion, outcome
 from iptsim.findings.scene import Publication, Scene
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
@@ -211,7 +211,7 @@ def appended(scene: Scene) -> Iterator[Finding]:
         message(
             "A rule that is appended to DOCKER-USER comes after the RETURN with which Docker up to 27 ends it."
         ),
-        tuple(Evidence(message("line {line}", line=line), text) for line, text in pasted.appended[:_SHOWN]),
+        tuple(of_line(line, text) for line, text in pasted.appended[:_SHOWN]),
         message(
             "Every packet leaves the chain at that RETURN, so the rule is never evaluated. Since Docker 28 the chain is"
             " empty at first, and the rule takes effect."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import EngineError, Pasted
 from iptsim.languages import Message, message, message_joined, message_sentences
@@ -18,7 +18,7 @@ def found(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             one.kind,
             title_of_error(one),
-            (Evidence(message("line {line}", line=one.line), one.text),),
+            (of_line(one.line, one.text),),
             _cause(one, pasted),
             _remedy(one),
             None,

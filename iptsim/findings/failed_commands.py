@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import Evidence, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FailedCommand
 from iptsim.languages import message
@@ -21,7 +21,7 @@ _NO_CHAIN = re.compile(r"No chain/target/match by that name|(?<!Table )does not 
 
 def of_failed(command: FailedCommand) -> Evidence:
     """Return a command that failed as evidence."""
-    return Evidence(message("line {line}", line=command.line), command.shown)
+    return of_line(command.line, command.shown)
 
 
 def dockers_failed(scene: Scene) -> Iterator[Finding]:
@@ -60,10 +60,7 @@ def podmans_failed(scene: Scene) -> Iterator[Finding]:
         "podman-rules-flushed",
         message("Podman's chain {chain} does not exist any more.", chain=chain),
         (
-            *(
-                Evidence(message("line {line}", line=one.line), one.command)
-                for one in pasted.firewalld_reloads[:LINES_SHOWN]
-            ),
+            *(of_line(one.line, one.command) for one in pasted.firewalld_reloads[:LINES_SHOWN]),
             *(of_failed(one) for one, _ in found[:LINES_SHOWN]),
         ),
         message(

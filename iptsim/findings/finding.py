@@ -252,6 +252,11 @@ def of_rule(rule: Rule) -> Evidence:
     return Evidence(place, rule.shown, rule)
 
 
+def of_line(line: int, text: Text) -> Evidence:
+    """Return a line of the source as evidence."""
+    return Evidence(message("line {line}", line=line), text)
+
+
 def numbers_of(rules: Sequence[Rule]) -> Text:
     """Return the positions of rules: "4, 5 and 7", shortened if there are many."""
     shown = [str(rule.position) for rule in rules[:SHOWN]]

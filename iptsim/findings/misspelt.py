@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.finding import Finding, of_line, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.ufw import command_of
@@ -56,7 +56,7 @@ def variables(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "misspelt-variable",
             message("${name} is never set, and {meant} is set but not used.", name=one.name, meant=one.meant),
-            (Evidence(message("line {line}", line=one.line), one.text),),
+            (of_line(one.line, one.text),),
             message(
                 "A shell puts nothing in place of a variable that is not set. iptables then takes the next word for the"
                 " value and refuses the command, or the rule lacks a condition."

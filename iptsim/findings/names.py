@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from iptsim.findings.finding import SHOWN, Evidence, Finding
+from iptsim.findings.finding import SHOWN, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container
 from iptsim.host.pasted_services import UnresolvedName
@@ -36,7 +36,7 @@ def unresolved(scene: Scene) -> Iterator[Finding]:
     yield Finding(
         "name-not-resolved",
         _title(case),
-        (Evidence(message("line {line}", line=case.asked.line), case.asked.text),),
+        (of_line(case.asked.line, case.asked.text),),
         message(
             "A name that cannot be resolved ends the connection before any packet is sent, so no rule of the host"
             " matters."

@@ -10,7 +10,7 @@ from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import states_of
-from iptsim.findings.finding import Evidence, Finding, are_unshown, filtered_at, of_policy, of_rule, uses
+from iptsim.findings.finding import Finding, are_unshown, filtered_at, of_line, of_policy, of_rule, uses
 from iptsim.findings.guest_services import decider_in_input
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
@@ -207,8 +207,8 @@ def discovery_logged(scene: Scene) -> Iterator[Finding]:
             interface=interface,
         ),
         tuple(
-            Evidence(
-                message("line {line}", line=one.line),
+            of_line(
+                one.line,
                 " ".join(f"{name}={value}" for name, value in one.pairs),
             )
             for one in lines[:3]

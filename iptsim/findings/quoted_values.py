@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 
@@ -24,7 +24,7 @@ def commands(scene: Scene) -> Iterator[Finding]:
                 line=one.line,
                 name=one.name,
             ),
-            (Evidence(message("line {line}", line=one.line), one.text),),
+            (of_line(one.line, one.text),),
             message(
                 "In a list of a Compose file, only quotation marks around the whole item are removed. The shell takes"
                 " the quoted command for the name of one program and finds none, so its rules do not exist; wg-quick"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import Finding, of_line
 from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
@@ -27,7 +27,7 @@ def by_nothing_shown(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "refused-elsewhere",
             message("No rule that is shown rejects packets, so none of them refuses the connection."),
-            (Evidence(message("line {line}", line=number), text),),
+            (of_line(number, text),),
             message(
                 "A dropped packet gets no answer, and the client waits until it times out. Refused means that the"
                 " packet arrived, and that no program listens on that port and address. Or a firewall in front of this"

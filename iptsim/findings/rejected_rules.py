@@ -18,7 +18,7 @@ from iptsim.extensions.registry import find_target
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.extensions.values import any_of
 from iptsim.findings.failed_commands import chain_missing
-from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_line, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
@@ -158,8 +158,8 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
         "refused-command",
         title_of_refused(commands),
         tuple(
-            Evidence(
-                message("line {line}", line=one.line),
+            of_line(
+                one.line,
                 one.text if _is_alone(one) else message("{command} ({why})", command=one.text, why=one.why),
             )
             for one in commands[:SHOWN]

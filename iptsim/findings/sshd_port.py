@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.closed import opening
-from iptsim.findings.finding import Evidence, Finding, filtered_at, of_rule
+from iptsim.findings.finding import Finding, filtered_at, of_line, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.findings.ssh import USUAL
 from iptsim.languages import message
@@ -31,7 +31,7 @@ def moved(scene: Scene) -> Iterator[Finding]:
                 "sshd listens on port {port}, but INPUT blocks it and accepts port 22.", port=ports[0].port
             ),
             (
-                Evidence(message("line {line}", line=ports[0].line), ports[0].text),
+                of_line(ports[0].line, ports[0].text),
                 *([of_rule(rule)] if rule is not None else []),
             ),
             message("New SSH connections to port {port} do not arrive.", port=ports[0].port),

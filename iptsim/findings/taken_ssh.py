@@ -12,10 +12,9 @@ from iptsim.extensions.verdicts import TRANSLATING_DESTINATION
 from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
+from iptsim.findings.ssh import USUAL
 from iptsim.languages import message
 from iptsim.protocols import TCP
-
-_SSH = 22
 
 
 def forwarded(scene: Scene) -> Iterator[Finding]:
@@ -44,11 +43,11 @@ def _takes_ssh(rule: Rule) -> bool:
     ):
         return False
     ports = rule.conditions_on("dport")
-    return len(ports) == 1 and not ports[0].negated and ports[0].allowed == ((_SSH, _SSH),)
+    return len(ports) == 1 and not ports[0].negated and ports[0].allowed == ((USUAL, USUAL),)
 
 
 def _finding(scene: Scene, family: Family, rule: Rule) -> Finding:
-    shown = scene.ask("internet", "host", family, proto="tcp", dport=_SSH)
+    shown = scene.ask("internet", "host", family, proto="tcp", dport=USUAL)
     hidden = any(isinstance(match, Hidden) for match in rule.matches)
     return Finding(
         "ssh-forwarded",

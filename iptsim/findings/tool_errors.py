@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from iptsim.findings.finding import SHOWN, Evidence, Finding
+from iptsim.findings.finding import SHOWN, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import ToolError
 from iptsim.languages import Message, message, message_many, message_sentences
@@ -88,8 +88,8 @@ def refused(scene: Scene) -> Iterator[Finding]:
             "refused-command",
             title_of_failed(own),
             tuple(
-                Evidence(
-                    message("line {line}", line=one.line),
+                of_line(
+                    one.line,
                     message("{command} ({why})", command=one.text, why=one.why),
                 )
                 for one in own[:SHOWN]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from iptsim.findings.behind import NAMES
-from iptsim.findings.finding import SHOWN, Evidence, Finding
+from iptsim.findings.finding import SHOWN, Finding, of_line
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FirewalldPolicy, FirewalldZone, Pasted
@@ -58,7 +58,7 @@ def _logged(pasted: Pasted) -> Finding | None:
         return Finding(
             "zone-not-forwarded",
             _title(arriving, found["zone"], there.name),
-            (Evidence(message("line {line}", line=line.line), line.prefix),),
+            (of_line(line.line, line.prefix),),
             message(
                 "firewalld itself has logged that it refused such a packet. Since firewalld 1.0 masquerading alone lets"
                 " nothing pass from zone to zone; forward: yes is for interfaces of the same zone."
@@ -82,7 +82,7 @@ def _closed(pasted: Pasted) -> Finding | None:
         return Finding(
             "zone-not-forwarded",
             _title(zone.interfaces[0], zone.name, there.name),
-            (Evidence(message("line {line}", line=zone.line), f"{zone.name}: target: {zone.target}"),),
+            (of_line(zone.line, f"{zone.name}: target: {zone.target}"),),
             message(
                 "The target {target} of zone {zone} also blocks all that is forwarded from it, before the masquerading"
                 " of zone {there} could let it pass. Policies come before zones.",
@@ -134,8 +134,8 @@ def lost_ports(scene: Scene) -> Iterator[Finding]:
                 "The ports that Podman forwards are missing in firewalld's policy {name}.", name=one.name
             ),
             (
-                Evidence(message("line {line}", line=before.line), "; ".join(lost[:SHOWN])),
-                Evidence(message("line {line}", line=one.line), f"{one.name}: forward-ports:"),
+                of_line(before.line, "; ".join(lost[:SHOWN])),
+                of_line(one.line, f"{one.name}: forward-ports:"),
             ),
             message(
                 "Podman adds them when a container starts. They are not permanent, so firewall-cmd --reload removes"
@@ -156,8 +156,8 @@ def _finding(scene: Scene, zone: FirewalldZone, uplink: FirewalldZone, name: str
         "zone-not-forwarded",
         _title(name, zone.name, uplink.name),
         tuple(
-            Evidence(
-                message("line {line}", line=one.line),
+            of_line(
+                one.line,
                 f"{one.name}: target: {one.target}, masquerade: no",
             )
             for one in (zone, uplink)

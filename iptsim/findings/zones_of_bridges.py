@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
-from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.finding import Evidence, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.host.pasted import FirewalldZone
@@ -43,7 +43,7 @@ def _elsewhere(zone: FirewalldZone, rule: Rule, sender: str, family: Family) -> 
             sender=sender,
         ),
         (
-            Evidence(message("line {line}", line=rule.line), rule.specification),
+            of_line(rule.line, rule.specification),
             Evidence(zone.name, message("interfaces: {names}", names=message_joined(", ", zone.interfaces))),
         ),
         message(
