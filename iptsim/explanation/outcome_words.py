@@ -9,7 +9,7 @@ from iptsim.dump.rule import Rule
 from iptsim.explanation.conditions import Condition, conditions_of
 from iptsim.explanation.explanation import Explanation
 from iptsim.explanation.outcomes import Outcome, outcomes_of
-from iptsim.extensions.hidden import may_translate
+from iptsim.extensions.hidden import may_translate, rewrites
 from iptsim.languages import Text, message, message_if, message_joined
 from iptsim.netfilter.trace import Decision, Sent
 
@@ -140,6 +140,10 @@ def _does(
             return message("{rules} keeps the source address", rules=rules)
         case "translates":
             return message("{rules} changes the source address", rules=rules)
+        case "accepts" if condition.rule is not None and rewrites(condition.rule.target):
+            return message("{rules} changes {packet}, which is accepted then", rules=rules, packet=packet)
+        case "blocks" if condition.rule is not None and rewrites(condition.rule.target):
+            return message("{rules} changes {packet}, which is blocked then", rules=rules, packet=packet)
         case "accepts" if _is_nat(condition.rule):
             return message(
                 "{rules} sends {packet} to a destination where it is accepted", rules=rules, packet=packet

@@ -153,6 +153,7 @@ class HiddenTarget(Target):
             have the same effect.
         is_named: the reason names the place of the rule.
         in_nat: it is in a chain of nftables of type nat.
+        rewrites: it changes the packet, or where it goes, in a way that is not evaluated.
     """
 
     status: ClassVar[Status] = "unknown"
@@ -164,6 +165,7 @@ class HiddenTarget(Target):
     scope: InstanceOf[Message] | str = ""
     is_named: bool = False
     in_nat: bool = False
+    rewrites: bool = False
 
     def save(self) -> str:
         """Return the text of its options."""
@@ -181,6 +183,8 @@ class HiddenTarget(Target):
         """Return its name."""
         if self.name == GAP:
             return message("rules that are not shown")
+        if self.rewrites:
+            return message("apply {statement}", statement=self.name)
         return message("apply target {name}", name=self.name)
 
 
@@ -201,13 +205,18 @@ def is_homeless(matches: Sequence[Match]) -> bool:
 
 
 def may_translate(table: str, target: object) -> bool:
-    """Return whether a target of which it is not known what it does may translate connections.
+    """Return whether a target of which it is not known what it does may translate connections, or rewrite packets.
 
     In table nat it does nothing else: iptables accepts no DROP there. In a chain of nftables it is assumed not to.
     """
-    if isinstance(target, HiddenTarget) and target.in_nat:
+    if isinstance(target, HiddenTarget) and (target.in_nat or target.rewrites):
         return True
     return table == "nat" and isinstance(target, HiddenTarget | UnknownTarget)
+
+
+def rewrites(target: object) -> bool:
+    """Return whether a target changes packets, or where they go, in a way that is not evaluated."""
+    return isinstance(target, HiddenTarget) and target.rewrites
 
 
 def is_gap(target: object) -> bool:

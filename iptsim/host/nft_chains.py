@@ -32,6 +32,7 @@ class NftRule(NamedTuple):
         called: the chain to which it jumps or goes.
         proxy: the transparent proxy that must serve the packet.
         gap: it represents rules that are not shown: "some", or "all" rules of the chain; "" for a rule.
+        unread: its statement without an equivalent in iptables, which changes packets or where they go.
     """
 
     chain: str
@@ -42,6 +43,7 @@ class NftRule(NamedTuple):
     also: tuple[str, ...] = ()
     proxy: NftProxy | None = None
     gap: Literal["", "some", "all"] = ""
+    unread: str = ""
 
 
 class NftListed(NamedTuple):

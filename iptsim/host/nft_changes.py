@@ -16,6 +16,8 @@ _BITS = 32
 _Source = Literal["meta", "ct"]
 #: DiffServ classes that nft names otherwise than iptables.
 _DSCP = {"lephb": 0x01, "va": 0x2C, "df": 0x00}
+#: Hooks at which connection tracking comes after the first chains.
+_TRACKS_AFTER = frozenset({"output", "prerouting"})
 _ECN = {"not-ect": 0, "ect1": 1, "ect0": 2, "ce": 3}
 
 
@@ -62,6 +64,25 @@ def mark_change(value: Any) -> str | None:
     if written == "meta":
         return f"-j CONNMARK --restore-mark --nfmask {_ALL:#x} --ctmask {new.kept:#x}{moved}"
     return f"-j CONNMARK --save-mark --nfmask {new.kept:#x} --ctmask {_ALL:#x}{moved}"
+
+
+def zone_change(value: Any, hook: str) -> str | None:
+    """Return the target that gives a connection a zone as a `mangle` statement does; None if there is no such target.
+
+    Like that target, it does nothing to a packet that has a connection already (nft_ct_set_zone_eval).
+
+    Args:
+        value: of the statement: what is written, and the new value.
+        hook: the hook of the base chain.
+    """
+    key, zone = (value.get("key"), value.get("value")) if isinstance(value, Mapping) else (None, None)
+    about = key.get("ct") if isinstance(key, Mapping) else None
+    if not isinstance(about, Mapping) or about.get("key") != "zone" or not isinstance(zone, int):
+        return None
+    if hook not in _TRACKS_AFTER:
+        return None
+    option = {"original": "--zone-orig", "reply": "--zone-reply"}.get(str(about.get("dir")), "--zone")
+    return f"-j CT {option} {zone}"
 
 
 def header_change(value: Any) -> tuple[Family, str] | None:

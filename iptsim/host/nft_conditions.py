@@ -99,6 +99,7 @@ class Conditions(Restrictions):
         hidden: the conditions without an equivalent.
         protocols: the protocols to which the rule is restricted; None for all.
         proxy: the transparent proxy that must serve the packet.
+        unread: the statement without an equivalent after them; "" for none.
     """
 
     def __init__(self, sets: Mapping[str, Sequence[Any]], hook: str, family: Family) -> None:
@@ -107,6 +108,7 @@ class Conditions(Restrictions):
         self.also: list[str] = []
         self.hidden: list[str] = []
         self.proxy: NftProxy | None = None
+        self.unread = ""
 
     @property
     def alternatives(self) -> list[list[str]]:
@@ -118,7 +120,7 @@ class Conditions(Restrictions):
         """Return the conditions as they are now."""
         made = Conditions(self.sets, self.hook, self.family)
         made.options, made.also, made.hidden = [*self.options], [*self.also], [*self.hidden]
-        made.protocols, made.proxy = self.protocols, self.proxy
+        made.protocols, made.proxy, made.unread = self.protocols, self.proxy, self.unread
         return made
 
     def add(self, value: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from iptsim.addresses import Family
 from iptsim.extensions.targets.nfqueue import queue_words
 from iptsim.host.nft_chains import NftProxy, NftRule
-from iptsim.host.nft_changes import header_change, is_constant, is_quiet, mark_change
+from iptsim.host.nft_changes import header_change, is_constant, is_quiet, mark_change, zone_change
 from iptsim.host.nft_conditions import Conditions
 from iptsim.host.nft_restrictions import (
     ALWAYS,
@@ -31,6 +31,7 @@ from iptsim.host.nft_targets import (
     reject_words,
     synproxy_words,
 )
+from iptsim.host.nft_text import rule_text
 from iptsim.host.nft_translations import (
     TRANSLATIONS,
     UntranslatableError,
@@ -54,6 +55,8 @@ _QUIET = frozenset({"comment", "counter", "ct helper", "ct timeout", "dup", "las
 _RATES = frozenset({"ct count", "ct expectation", "flow", "limit", "meter", "quota", "reset"})
 #: Statements that change the elements of a set; each may have statements of its own, which are conditions then.
 _UPDATES = frozenset({"map", "set"})
+#: Statements that change packets, or where they go: what has no equivalent makes the rule undecided.
+_REWRITES = frozenset({"fwd", "mangle"})
 _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN"}
 _FIELDS: tuple[Literal["addr", "port", "value"], ...] = ("addr", "port", "value")
 _FIRST_SEGMENT = "-m tcp --tcp-flags SYN,RST SYN"
@@ -125,7 +128,8 @@ class Translator:
                             known.add(called)
                             chains.append(called)
                         hidden, also = " ".join(checked.hidden), tuple(checked.also)
-                        found.append(NftRule(chain, position, words, hidden, called, also, checked.proxy))
+                        rule = NftRule(chain, position, words, hidden, called, also, checked.proxy)
+                        found.append(rule._replace(unread=checked.unread))
         except UntranslatableError:
             return None
         return tuple(found)
@@ -213,6 +217,8 @@ class _Rule:
                 elif key != "continue":
                     actions.append(_Action(*self._action(key, value), self.conditions.copy()))
                     self._after(actions[-1].target)
+            if self.conditions.unread:
+                break  # what follows depends on it
         if len(actions) > 1 and any("-j TCPMSS" in one.target for one in actions):
             raise UntranslatableError  # the option that it changes may be missing
         made: list[tuple[_Action, str]] = []
@@ -307,8 +313,12 @@ class _Rule:
             return synproxy_words(value)
         if key == "queue" and not self.table.nat and (words := queue_words(value)) is not None:
             return words
-        if key == "mangle" and (change := mark_change(value)) is not None:
+        if key == "mangle" and (change := mark_change(value) or zone_change(value, self.table.hook)):
             return change
+        if key in _REWRITES and not self.table.nat:
+            self.conditions.imply(value.get("key") if isinstance(value, Mapping) else None)
+            self.conditions.unread = rule_text([{key: value}])
+            return ""
         raise UntranslatableError
 
     def _proxy(self, value: Any) -> None:
@@ -369,7 +379,9 @@ class _Rule:
                 about = {**value, "addr": both[0], "port": both[1]}
             else:
                 raise UntranslatableError
-            yield _Action(options, self._target(key, about), "", conditions)
+            target = self._target(key, about)
+            conditions.unread = self.conditions.unread
+            yield _Action(options, target, "", conditions)
 
     @staticmethod
     def _with_ports(

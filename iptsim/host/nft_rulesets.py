@@ -101,6 +101,13 @@ def _placed(rule: Rule, of: NftRule, title: str, names: list[str], chain: NftCha
             is_named=True,
             in_nat=chain.type == "nat",
         )
+    if of.unread:
+        target = HiddenTarget(
+            name=of.unread,
+            rewrites=True,
+            reason=message("what {words} of nftables does, which iptsim does not evaluate", words=of.unread),
+            settle=f"--assume {chain.family}:{chain.table}:{of.chain}:{of.position}=yes",
+        )
     if isinstance(target, Jump):
         target = Jump(names[int(target.chain.removeprefix("chain-"))], target.goto)
     matches = rule.matches

@@ -66,6 +66,10 @@ def _statement(kind: str, value: Any) -> str:
         return counting_words({kind: value})
     if kind == "queue":
         return f"queue to {_value(about['num'])}" if "num" in about else "queue"
+    if kind == "fwd":
+        to = [_value(about["addr"]), "device"] if "addr" in about else []
+        words = [str(about.get("family", "")), "to", *to, f'"{_value(about.get("dev"))}"']
+        return " ".join(filter(None, ("fwd", *words)))
     if kind == "flow":
         return f"flow add {about.get('flowtable', '')}".rstrip()
     if kind in ("ct helper", "ct timeout"):

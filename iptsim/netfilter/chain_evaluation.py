@@ -40,7 +40,7 @@ def evaluate_chain(kernel: Kernel, context: Context, program: Program, base: Cha
         for step in kernel.passage.steps[begun:]:
             step.backend = program.backend
     if isinstance(verdict, Translation) or verdict.kind == "ACCEPT":
-        return None
+        return Outcome("ACCEPT", context=context) if kernel.passage.elsewhere else None
     if verdict.kind == "REJECT":
         return Outcome("REJECT", reject=str(verdict.detail), context=context)
     return Outcome("DROP", context=context)

@@ -135,7 +135,7 @@ class Passage:
         sent: the packet as a local program sent it.
         route: the route of a local packet (skb_dst); OUTPUT may change it.
         translated: whether nat has changed its destination, at the last hook.
-        elsewhere: rules of nat that are not shown have sent it to another destination, where it arrives.
+        elsewhere: rules that are not shown, or not evaluated, have sent it to another destination, where it arrives.
         gateway: the next hop that its route names, None for a neighbour on the link.
     """
 

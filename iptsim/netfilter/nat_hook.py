@@ -52,8 +52,6 @@ def _evaluate(
             outcome = evaluate(kernel, context, chain)
         if outcome is not None:
             return outcome
-        if kernel.passage.elsewhere:
-            return Outcome("ACCEPT", context=context)
         if side in connection.nat_done:
             break
     if kernel.is_host and side not in connection.nat_done:

@@ -333,6 +333,26 @@ class _Rule(Conditions):
         if (changed := header_change(statement)) is not None:
             self.target = changed[1].split()
 
+    def _rewrite(self, tree: Tree[Token]) -> None:
+        first, *values = tree.children
+        kind, *about, field = str(first).split()
+        key: dict[str, Any] = {"payload": {"protocol": kind, "field": field}}
+        if kind in ("ct", "meta"):
+            key = {kind: {"key": field, **({"dir": about[0]} if about else {})}}
+        new: Any
+        if isinstance(values[0], Tree):
+            new = {"map": map_of(values[0])}
+        else:
+            found = [json_value(str(one)) for one in values]
+            new = found[0] if len(found) == 1 else {"|": found}
+        self.statements.append({"mangle": {"key": key, "value": new}})
+
+    def _fwd(self, tree: Tree[Token]) -> None:
+        words = str(tree.children[0]).replace('"', "").split()
+        family, to = words[1] if words[1] != "to" else "", words[words.index("to") + 1]
+        about = {"family": family, "addr": to, "dev": words[-1]} if family else {"dev": to}
+        self.statements.append({"fwd": about})
+
     def _tproxy(self, tree: Tree[Token]) -> None:
         (_, *family), to = str(tree.children[0]).split(), str(tree.children[1])
         about = translation_of(to, redirects=False) or {}

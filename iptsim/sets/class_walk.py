@@ -114,11 +114,11 @@ class ClassWalk:
         options = self._options(kernel, context, packet, results, self.packets, chosen, pooled=True)
         together = [one for one in options if one.effect == leading.effect]
         self.keep(any_of(self.bits.false, (one.packets for one in together)))
+        if result.kind in ("ELSEWHERE", "LOST") and not is_filtered(kernel, context):
+            return None
         if result.kind == "ELSEWHERE":
-            kernel.passage.elsewhere = is_filtered(kernel, context)
-            return None
-        if result.kind == "LOST" and not is_filtered(kernel, context):
-            return None
+            kernel.passage.elsewhere = True
+            return Outcome("ACCEPT", context=context)
         if result.kind != "ACCEPT":
             steps = {one.result.rule: one.result.step(context.hook, program, base) for one in together}
             kernel.add(steps[result.rule])

@@ -15,7 +15,7 @@ from iptsim.connection import ZONE_OF_MARK, Connection, Flow, Zone
 from iptsim.extensions.base import Target
 from iptsim.extensions.constraints import Allowed, Masked, named
 from iptsim.extensions.context import Context
-from iptsim.extensions.hidden import may_translate
+from iptsim.extensions.hidden import may_translate, rewrites
 from iptsim.extensions.targets.ct import Ct, Notrack
 from iptsim.extensions.verdicts import Translation, Verdict
 from iptsim.languages import Text, message
@@ -148,8 +148,8 @@ def _verdicts(space: Space, target: Target, place: Place, before: Rewriting) -> 
 def _unseen_nat(
     space: Space, target: Target, place: Place, passes: PacketSet, reason: Text
 ) -> Iterator[Effect]:
-    """Yield what rules of nat that are not shown may do: they keep the address (`passes`), or not."""
-    if NAT_SIDE[place.hook] == "src":
+    """Yield what rules of nat that are not shown, or changes, may do: they keep the address (`passes`), or not."""
+    if NAT_SIDE[place.hook] == "src" and not rewrites(target):
         space.keeping.update(passes.fields)
         yield Effect(passes, "CONTINUE", {})
         yield Effect(~passes, "TRANSLATE", {}, Translation("MASQUERADE", "src"))

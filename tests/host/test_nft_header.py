@@ -114,8 +114,7 @@ def test_a_field_of_the_other_family() -> None:
 )
 def test_statements_that_change_the_header(name: str, value: Any, expected: str | None) -> None:
     change = {"mangle": {"key": {"payload": {"protocol": "ip", "field": name}}, "value": value}}
-    found = translated(change)
-    assert found == ({} if expected is None else {4: [f"{expected} ()"], 6: []})
+    assert translated(change) == {4: [f"{expected} ()" if expected else " () [ip length set 5]"], 6: []}
 
 
 def test_what_is_checked_before_a_change_is_not_checked_after_it() -> None:

@@ -145,7 +145,10 @@ def translated(*statements: dict[str, Any]) -> dict[int, list[str]]:
     """The rules that a rule of a table of both families becomes."""
     (base,) = read(chain(), rule(*statements), {"set": {"family": "inet", "table": "t", "name": "e"}}).chains
     return {
-        family: [f"{' '.join((one.words, *one.also))} ({one.hidden})" for one in found]
+        family: [
+            f"{' '.join((one.words, *one.also))} ({one.hidden}){one.unread and f' [{one.unread}]'}"
+            for one in found
+        ]
         for family, found in base.rules
     }
 
@@ -187,7 +190,6 @@ _MARK, _CTMARK = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
         (_CTMARK, {"&": [_MARK, 0xFF]}, "CONNMARK --save-mark --nfmask 0xff --ctmask 0xffffffff"),
         (_CTMARK, {"|": [_MARK, 4]}, None),
         (_MARK, {"^": [{"|": [_MARK, 6]}, 12]}, "MARK --set-xmark 0xa/0x6"),
-        (_MARK, {"map": {"key": _MARK, "data": "@m"}}, None),
         ({"ct": {"key": "zone"}}, 1, None),
         (_MARK, [], None),
     ],
@@ -196,7 +198,39 @@ _MARK, _CTMARK = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
 def test_statements_that_change_marks(written: dict[str, Any], value: Any, expected: str | None) -> None:
     """CONNMARK's bits are those of xt_connmark.c: `ctmask` are cleared before copying, `nfmask` are copied."""
     found = translated({"mangle": {"key": written, "value": value}})
-    assert found == ({} if expected is None else {family: [f"-j {expected} ()"] for family in (4, 6)})
+    (made,) = found[4]
+    assert found[6] == [made]
+    assert made == f"-j {expected} ()" if expected else " ()" in made and " set " in made
+
+
+def test_a_mark_of_a_map_that_is_not_listed_has_no_translation() -> None:
+    assert translated({"mangle": {"key": _MARK, "value": {"map": {"key": _MARK, "data": "@m"}}}}) == {}
+
+
+def test_a_statement_without_an_equivalent_concerns_the_packets_that_meet_it() -> None:
+    written = {"payload": {"protocol": "udp", "field": "dport"}}
+    (base,) = read(chain(), rule({"mangle": {"key": written, "value": 53}}, {"accept": None})).chains
+    assert [(one.words, one.unread) for one in dict(base.rules)[4]] == [("-p udp", "udp dport set 53")]
+
+
+@pytest.mark.parametrize(
+    ("about", "zone", "hook", "expected"),
+    [
+        ({}, 3, "prerouting", "CT --zone 3"),
+        ({"dir": "original"}, 3, "output", "CT --zone-orig 3"),
+        ({"dir": "reply"}, 0, "output", "CT --zone-reply 0"),
+        # connection tracking has seen the packet
+        ({}, 3, "forward", None),
+        ({}, {"meta": {"key": "mark"}}, "prerouting", None),
+    ],
+)
+def test_statements_that_set_a_zone(
+    about: dict[str, str], zone: Any, hook: str, expected: str | None
+) -> None:
+    change = {"mangle": {"key": {"ct": {"key": "zone", **about}}, "value": zone}}
+    (base,) = read(chain(hook=hook), rule(change)).chains
+    (made,) = dict(base.rules)[4]
+    assert (made.words, bool(made.unread)) == ((f"-j {expected}", False) if expected else ("", True))
 
 
 def test_what_a_rule_checks_is_not_changed_before_its_last_statement() -> None:

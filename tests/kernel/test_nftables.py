@@ -92,6 +92,7 @@ _RULES = (
     "ct l3proto ipv4 accept", "ct status seen-reply,assured drop", "ct status confirmed accept", "meta skuid 0 drop",
     "meta l4proto tcp ct original proto-dst { 80, 443 } drop", "meta l4proto tcp ct reply proto-src 70-79 drop",
     "th dport vmap { 80 : jump sub, 81 : accept }", "th dport . meta l4proto vmap { 80 . tcp : drop }",
+    "tcp dport 81 tcp dport set 80", "udp dport set 53", "tcp dport 80 tcp flags set ack", "tcp dport 81 ct zone set 3",
     "udplite dport 80 drop", "esp spi 1 drop", "comp cpi 1 drop", "igmp type membership-query drop",
     "exthdr frag exists drop", "exthdr hbh missing drop", "rt type 0 drop", "frag more-fragments 1 accept",
 )  # fmt: skip
@@ -164,6 +165,9 @@ _IP_RULES = (
     "th dport . ip daddr vmap { 80 . 10.9.0.2 : drop, 80 . 10.9.0.3 : accept }",
     "ip daddr @timed drop",
     "ip saddr != @timed accept",
+    "ip daddr 10.9.0.2 ip daddr set 10.9.0.3 accept",
+    "ip saddr set ip daddr",
+    "ip6 daddr set ::1",
 )
 _EARLY = (
     "fib saddr . iif oif missing drop",
@@ -177,6 +181,13 @@ _EARLY = (
     "fib daddr type vmap { local : accept, unicast : drop }",
     "meta l4proto tcp tproxy to :9999 drop",
     "tcp dport 80 meta mark set 2 tproxy to :0 accept",
+    "ct zone set 3",
+    "ct original zone set 3 accept",
+    "ct reply zone set 3 drop",
+    "ct zone set 3 notrack",
+    "ip saddr 10.9.0.2 ct zone set 3 ct zone set 4",
+    'ct zone set iifname map { "eth0" : 3, "br0" : 4 }',
+    "ct zone set tcp dport map { 80 : 3, * : 4 } accept",
 )
 _BRIDGE = (
     "ether type ip drop", "ether type arp drop", "ether type != ip accept", "ip saddr 10.9.0.2 drop",

@@ -158,6 +158,9 @@ table inet filter {{
         ("tcp flags & (syn | ack) < 5 accept", ["DEPENDS", "DEPENDS"]),
         ("ip daddr set 192.0.2.9 accept", ["DEPENDS", "DEPENDS"]),
         ("tcp dport set 99 continue\n    tcp dport 22 accept", ["DEPENDS", "DEPENDS"]),
+        ("tcp dport 99 ip daddr set 192.0.2.9 accept\n    tcp dport 22 accept", ["ACCEPT", "DROP"]),
+        ("tcp dport 22 tcp flags set syn,ack\n    udp dport set 22", ["DEPENDS", "DROP"]),
+        ("ip saddr set tcp dport map { 80 : 192.0.2.9 }\n    tcp dport 22 accept", ["ACCEPT", "DEPENDS"]),
         ("update @seen { ether type } accept", ["DEPENDS", "DEPENDS"]),
         # nft adds conditions on the protocol (nft --debug=netlink)
         ("update @seen { icmp id } accept", ["DROP", "DROP"]),
