@@ -20,7 +20,7 @@ from iptsim.findings.names import title_of_unresolved
 from iptsim.findings.rejected_rules import only_lists, refused_commands, title_of_refused
 from iptsim.findings.scene import Scene
 from iptsim.findings.tool_errors import title_of_failed
-from iptsim.host.pasted import LoggedLine, Pasted
+from iptsim.host.pasted import STILL_OPEN, LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped
 from iptsim.owners.log_prefixes import allowed_by, logged_by
@@ -87,6 +87,10 @@ def _of_packets(scene: Scene) -> Cause | None:
         try:
             shown = scene.ask_fields({**fields, "verbose": True})
         except IptsimError:
+            continue
+        if pasted is not None and (fields, STILL_OPEN) in pasted.errors:
+            if shown.verdict not in BLOCKING:
+                open_ = open_ or Cause(shown)
             continue
         logger = _logger(fields, pasted)
         if shown.verdict in BLOCKING:

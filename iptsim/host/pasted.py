@@ -20,6 +20,9 @@ from iptsim.languages import Text, message_if
 #: The forms of texts that list routes.
 _ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 route",)}
 
+#: The error of a connection that does not fail, although it should.
+STILL_OPEN = "open"
+
 if TYPE_CHECKING:
     from iptsim.host.model import Host
 
@@ -303,7 +306,8 @@ class Pasted:
         failed: commands that a log says have failed.
         searched: words of which it shows all lines of all tables: "DOCKER" of `iptables-save | grep DOCKER`.
         tried: those of the packets asked about that began a connection which failed.
-        errors: how such a connection failed, where that is shown: "refused", "timeout", "unreachable".
+        errors: how such a connection failed, where that is shown: "refused", "timeout", "unreachable"; or
+            :data:`STILL_OPEN`.
         reloads: the commands that replaced or removed all rules, and after which Docker was not restarted.
         cut_off: a dump in it is cut off, so rules or tables are missing.
         published: ports of the host that listed containers publish.

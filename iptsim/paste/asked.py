@@ -38,7 +38,7 @@ def asked(
     Each comes with the error of the connection, "" if it is not shown.
     """
     for ask in reading.asks(failed=failed):
-        fields, sender = ask.fields, {}
+        fields, sender = _with_containers(host, ask.fields), {}
         by_name = fields["to"] == OF_HOST and ask.container is not None
         if by_name:
             # host-gateway is the address of the default bridge (moby, daemon/network.go)
@@ -55,12 +55,47 @@ def asked(
                 continue  # the loopback of a container that is not known
         elif is_name(start := str(fields.get("from", ""))) and start not in host.containers:
             continue  # a word of a sentence
+        elif start == "internet" and is_name(to):
+            fields = _at_host(host, fields)
+            to = fields["to"]
         if "proto" not in fields:
             if (service := _only_service(host, to, listed)) is not None:
                 yield {**fields, **sender, **service}, ask.error
             continue
-        if not failed or to in host.containers or to in ("localhost", "host") or ADDRESS.fullmatch(to):
+        if (
+            not failed
+            or to in host.containers
+            or to in ("localhost", "host", "internet")
+            or ADDRESS.fullmatch(to)
+        ):
             yield {**fields, **sender}, ask.error
+
+
+def _with_containers(host: Host, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with the names of containers instead of those of their Compose services."""
+    services = {
+        end: name
+        for end in ("from", "to")
+        if (word := str(fields.get(end, ""))) not in host.containers
+        and (name := _of_service(word)) in host.containers
+    }
+    return {**fields, **services}
+
+
+def _at_host(host: Host, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what somebody outside sends to a container, or to something else with a name, as a packet to the host."""
+    container = host.containers.get(fields["to"])
+    if container is None:
+        return {**fields, "to": "host"}  # "my website"
+    ports = {
+        (protocol_name(one.proto), one.host_port)
+        for one in container.published
+        if fields.get("dport") in (None, one.host_port, one.container_port)
+    }
+    if len(ports) != 1:
+        return fields
+    proto, port = ports.pop()
+    return {**fields, "to": "host", "proto": proto, "dport": port}
 
 
 def _default_gateway(host: Host) -> str:

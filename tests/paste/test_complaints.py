@@ -56,6 +56,26 @@ def packet(sender: str, to: str, port: int | None, proto: str = "tcp") -> dict[s
         ("Why can't I access port 3000 from the internet?", packet("internet", "host", 3000)),
         ("Port 8080 of 192.168.1.4 is not accessible from outside", packet("internet", "192.168.1.4", 8080)),
         ("10.0.0.1 can't reach\n10.0.0.2:443 at all.", packet("10.0.0.1", "10.0.0.2", 443)),
+        (
+            "I'm trying to connect to 10.0.0.5:3306 from 10.0.0.9 but it times out",
+            packet("10.0.0.9", "10.0.0.5", 3306),
+        ),
+        ("Trying to ping 10.0.0.5 from 10.0.0.9: no reply", packet("10.0.0.9", "10.0.0.5", None, "icmp")),
+        ("from 10.0.0.2 I can reach 10.0.0.3 but I can't ping 10.0.0.4", packet("10.0.0.2", "10.0.0.4", None, "icmp")),
+        ("I can ping 10.0.0.4 from the host but not from 10.0.0.2", packet("10.0.0.2", "10.0.0.4", None, "icmp")),
+        ("SSH to the VM at 10.0.0.5 from 10.0.0.9 times out", packet("10.0.0.9", "10.0.0.5", 22)),
+        ("Traffic from 10.0.0.9 never arrives at 10.0.0.1:53", packet("10.0.0.9", "10.0.0.1", 53)),
+        ("The guest 10.0.0.5 has no internet access", packet("10.0.0.5", "internet", 443)),
+        ("10.0.0.9 can't reach the internet", packet("10.0.0.9", "internet", 443)),
+        (
+            '10.0.0.9 can\'t connect to 10.0.0.5:80 ("could not connect to server")',
+            packet("10.0.0.9", "10.0.0.5", 80),
+        ),
+        ("No one can connect to my game server on port 25565", packet("internet", "host", 25565)),
+        ("I cannot access the website on port 80 from outside", packet("internet", "host", 80)),
+        ("Port 8080 is still reachable from the internet, why?", packet("internet", "host", 8080)),
+        ("Although ufw blocks port 8080, I can reach it from outside", packet("internet", "host", 8080)),
+        ("The database is still exposed to the internet on port 5432.", packet("internet", "host", 5432)),
     ],
 )  # fmt: skip
 def test_a_sentence_that_names_both_ends_and_the_port_is_the_question(
@@ -85,9 +105,12 @@ def test_a_sentence_that_names_both_ends_and_the_port_is_the_question(
         "If I flush it, I can't reach 10.8.0.1 from 192.168.1.5 on port 80",
         "I can't reach 10.0.0.0/24 from 192.168.1.5 on port 80",  # not one address
         "I can't reach 10.8.0.1:80 from 192.168.1.5 on port 8080",  # which of the two?
-        "from 10.0.0.2 I can reach 10.0.0.3 but I can't ping 10.0.0.4",
         "I can't ping from A to B",
         "the container shop cannot reach 10.0.0.5:5432",  # no such container is known
+        "I can ping 10.0.0.4 from 10.0.0.2 but curl fails",  # to which port?
+        "Even ufw cannot block port 8080 from outside",
+        "How can I reach port 80 from the internet?",
+        "the forwarding from 10.0.0.1:2222 to 10.0.0.5:22 doesn't work",  # who sends?
     ],
 )
 def test_a_sentence_that_leaves_something_open_is_no_question(sentence: str) -> None:
@@ -152,6 +175,7 @@ $ docker network inspect mynet -f '{{json .Containers}}'
         ("app cannot connect to db:5433", packet("app", "db", 5433)),
         ("db can't reach app on port 8080", packet("db", "app", 8080)),
         ("db can't reach app", None),  # on which of its ports?
+        ("Why is app able to ping db, but can't connect to port 5432 of it?", packet("app", "db", 5432)),
         ("shop can't reach db", None),  # no container
         ("I can't reach db", None),
         ("app can't reach it", None),
@@ -160,6 +184,43 @@ $ docker network inspect mynet -f '{{json .Containers}}'
 def test_containers_by_their_names_alone(sentence: str, fields: dict[str, Any] | None) -> None:
     """A name that nothing else shows is a word; a port that is the only one of a container need not be said."""
     assert asked(f"{sentence}\n{CONTAINERS}{RULES}") == ([fields] if fields else [])
+
+
+SERVICES = """
+services:
+  web:
+    image: nginx
+    ports: ["8080:80"]
+    networks: [front]
+  db:
+    image: postgres
+    networks: [back]
+networks:
+  front:
+  back:
+"""
+
+
+@pytest.mark.parametrize(
+    ("sentence", "fields"),
+    [
+        ("web can't connect to db:5432.", packet("project-web-1", "project-db-1", 5432)),
+        ("I can't open the web container from outside.", packet("internet", "host", 8080)),
+    ],
+)
+def test_services_of_a_compose_file(sentence: str, fields: dict[str, Any]) -> None:
+    assert asked(f"{SERVICES}\n{sentence}\n") == [fields]
+
+
+def test_a_connection_that_should_fail_is_told_by_what_accepts_it() -> None:
+    """Rules that block it, but are not all, tell nothing."""
+    text = f"Port 443 is still reachable from the internet.\n{RULES}"
+    cause = iptsim.lint(iptsim.loads_host(text)).cause
+    assert cause is not None
+    assert cause.shown is not None
+    assert cause.shown.verdict == "ACCEPT"
+    blocked = text.replace("-P INPUT ACCEPT", "-P INPUT DROP")
+    assert iptsim.lint(iptsim.loads_host(blocked)).cause is None
 
 
 def test_the_name_of_a_network_before_an_option() -> None:

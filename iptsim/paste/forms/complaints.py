@@ -1,34 +1,40 @@
 """Sentences that say which connection fails: "I can't reach 10.8.0.1 from 192.168.1.5 on port 80".
 
-Only a sentence that names both ends, and the port unless it is about a ping or to a container by its name, is taken as
-the question; no sentence about a wish, a condition, or how it once was.
+Or which one does not, although it should: "port 8080 is still reachable from the internet". Only a sentence that names
+both ends, and the port unless it is about a ping, the internet, or a container by its name, is taken as the question;
+no sentence about a wish, a condition, or how it once was.
 """
 
 from __future__ import annotations
 
 import re
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
+from iptsim.dump.words import IN_QUOTES
 from iptsim.grammar import parser
+from iptsim.host.pasted import STILL_OPEN
 from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of
+from iptsim.paste.shells import ELSEWHERE
 
 #: The name of the form.
 FORM = "a sentence about a failed connection"
-_LIKELY = re.compile(
-    r"\b(?:can(?:'t|not| not| no longer)|(?:un)?able to|fails? to)\b"
-    r"|\bdo(?:es)?(?:n't| not) (?:reach|ping|connect|manage)\b|\bport \d.*\bfrom\b"
-    r"|\b(?:ping|connect\w*|traffic|requests?|packets?|curl|telnet)\b.*\bfrom\b",
+#: A word of each such sentence.
+_HINT = re.compile(
+    r"\bcan|able|fail|not|n't|never|refus|tim(?:e|ing)|hang|block|drop|reject|closed|filtered|though|despite|still|why"
+    r"|no \w|://localhost|://127\.",
     re.IGNORECASE,
 )
-#: A word of each such sentence.
-_HINT = re.compile(r"\bcan|able|fail|not|n't|from|://localhost|://127\.", re.IGNORECASE)
+#: An end of a connection, or a word before one.
+_END_NEAR = re.compile(
+    r"\bfrom\b|\d\.\d|:\d|\w:\w*:|\binternet|\boutside|\bcontainer|\bhost\b|\bport \d|reach|connect|access|ping|talk",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[A-Za-z][\w.-]*")
 #: Ends that are words, but no names.
 _PLACES = frozenset({"host", "internet", "localhost"})
@@ -39,20 +45,8 @@ _OTHERWISE = re.compile(
     r"|not only|work(?:s|ed) (?:again|now|fine))\b",
     re.IGNORECASE,
 )
-_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[^a-z0-9])|(?<=[:;])\s+")
-#: Where a clause may begin: where it comes from, the address of the sender, what fails.
-_BEGINS = re.compile(
-    r"\bfrom\b|\b(?:(?:tcp |udp )?port(?= \d)|ping|connect(?:ions?|ing)|traffic|requests?|packets?|curl|telnet)\b"
-    r"|\b(?:can(?:'t|not| not| no longer)|(?:am |are |is )?unable|(?:am|are|is)(?:n't| not) able)\b"
-    r"|\b(?:do(?:es)?(?:n't| not)|fails? to)\b"
-    r"|\b[a-z][\w.-]{1,40} (?:container |service )?"
-    r"(?=can(?:'t|not| not| no longer)|(?:is )?unable|(?:does|is)(?:n't| not)|fails to)"
-    r"|\b(?:(?:the |my )?(?:container|pod|vm|guest|server|service|machine|host|client) )?"
-    r"[\w.-]{1,40}(?= ?\((?:\d{1,3}\.){3}\d)"
-    r"|(?:\d{1,3}\.){3}\d{1,3}|\b(?:(?:the|my) )?(?:host\b|container [\w.-]|[\w.-]+ container\b)",
-    re.IGNORECASE,
-)
-_PORTS = {"http": 80, "https": 443}
+_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[^a-z0-9])|(?<=;)\s+")
+_PORTS = {"ssh": 22, "http": 80, "https": 443}
 #: A page of the host's own that does not open.
 _VISITED = re.compile(
     r"\b(?P<scheme>https?)://(?:localhost|127\.0\.0\.1)(?::(?P<port>\d{1,5}))?(?=[/\s`\"'),.]|$)"
@@ -65,8 +59,18 @@ _NOT_OPENED = re.compile(
 )
 #: Words of sentences about a page that something else than the host opens.
 _ELSEWHERE = re.compile(r"\b(?:container|pod|inside|exec|another|other|from|vm|remote)\b", re.IGNORECASE)
-#: Characters that sentences of people have at most, and places in one where a clause may begin.
-_LONGEST, _BEGINNINGS = 1000, 20
+#: Characters that sentences of people have at most.
+_LONGEST = 1000
+#: An error that the sentence quotes, or a remark without an address.
+_ASIDE = re.compile(rf'"{IN_QUOTES}"' + r"|\((?!\s*[0-9a-fA-F]*[.:][0-9a-fA-F.:]+)[^()]*\)")
+#: How the connection failed (:attr:`iptsim.paste.pieces.Ask.error`).
+_ERRORS = {
+    "refused": re.compile(r"\brefus", re.IGNORECASE),
+    "timeout": re.compile(
+        r"\btim(?:es?|ed|ing)[- ]?out|timeout|\bhangs?\b|\bno (?:reply|response|answer)", re.IGNORECASE
+    ),
+    "unreachable": re.compile(r"\bno route to host", re.IGNORECASE),
+}
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -83,11 +87,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         if len(whole) > _LONGEST:
             break
         for sentence in _SENTENCES.split(whole):
-            if _LIKELY.search(sentence) and not _OTHERWISE.search(sentence):
-                told = _told(sentence)
-                if told is not None:
-                    fields, container = told
-                    return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container)])
+            if (ask := _told(sentence, lines[at].number)) is not None:
+                return Segment(FORM, FORM, at, last, [ask])
             if (page := _page(sentence)) is not None:
                 return Segment(FORM, FORM, at, last, [Ask(page, lines[at].number)])
     return None
@@ -104,51 +105,129 @@ def _page(sentence: str) -> dict[str, Any] | None:
     return {"from": "host", "to": "localhost", "proto": "tcp", "dport": port} if 0 < port < 65536 else None
 
 
-def _told(sentence: str) -> tuple[dict[str, Any], str | None] | None:
-    """Return the packet that a sentence is about, and the container that sends it."""
-    for begins in islice(_BEGINS.finditer(sentence), _BEGINNINGS):
-        try:
-            tree = parser("complaints").parse(sentence[begins.start() :], start="complaint")
-        except UnexpectedInput:
-            continue
-        if (found := _question(tree, sentence)) is not None:
-            return found
-    return None
+class _End(NamedTuple):
+    """An end of a connection, as a sentence names it.
+
+    Attributes:
+        text: its address, keyword or name; "" for a container that is not named.
+        port: the port behind it.
+        container: the name of the container that it is; "" for any; None for none.
+        certain: it can't be another word of the sentence.
+    """
+
+    text: str
+    port: int | None = None
+    container: str | None = None
+    certain: bool = True
 
 
-def _question(tree: Tree[Token], sentence: str) -> tuple[dict[str, Any], str | None] | None:
-    sender = next(tree.find_data("sender"))
-    to = next(tree.find_data("to"))
-    source, _, container = _end(sender)
-    # a port alone is one of the host, if somebody outside asks
-    destination, port, named = _end(to) if any(to.find_data("place")) else ("host", None, None)
-    if source != "internet" and not any(to.find_data("place")):
+def _told(sentence: str, line: int) -> Ask | None:
+    """Return the packet that a sentence is about, or None."""
+    plain = _ASIDE.sub(" ", sentence)
+    if not (_HINT.search(plain) and _END_NEAR.search(plain)) or _OTHERWISE.search(plain):
         return None
-    parts = (*to.find_data("port"), *tree.find_data("detail"))
-    stated = [one for part in parts for one in part.children]
-    words = [str(one).lower() for one in stated if isinstance(one, Token)]
-    numbers = [int(number) for word in words for number in re.findall(r"\d+", word)]
-    ping = any(one.children for one in tree.find_pred(lambda part: part.data in ("verb", "noun")))
-    ports = {*numbers, *([port] if port else [])}
-    if source == destination or len(ports) > 1 or max(ports, default=0) > 0xFFFF:
+    try:
+        tree = parser("complaints").parse(plain, start="complaint")
+    except UnexpectedInput:
         return None
-    if not all(name is not None or _is_end(end) for end, name in ((source, container), (destination, named))):
+    found = _complaint(tree)
+    if found is None:
         return None
-    fields: dict[str, Any] = {"to": named or destination}
-    if container is None:
-        fields["from"] = source
+    clause, still_open = found
+    # what the clause leaves out stands in another: "the host can reach 10.0.0.5:80, but web can't"
+    others = [one for one in tree.find_data("clause") if one is not clause]
+    sender = _only(_ends([clause], "but") or _ends([clause], "sender") or _ends(others, "sender"))
+    if sender is None or sender.port is not None:
+        return None
+    to = _only(_ends([clause], "to", "mention") or _ends(others, "to"))
+    ping = "PING" in _signs(clause)
+    ports = _ports([clause]) or (set() if ping else _ports(others))
+    if to is None:
+        # without a port, it is the internet that somebody is cut off from; with one, the host, for somebody outside
+        if not ports and "CUT_OFF" in _signs(clause):
+            to = _End("internet")
+        elif ports and sender.text == "internet":
+            to = _End("host")
+        else:
+            return None
+    fields = _packet(sender, to, ports, sentence, ping=ping)
+    if fields is None:
+        return None
+    error = next((kind for kind, words in _ERRORS.items() if words.search(sentence)), "")
+    return Ask(fields, line, sender.container, STILL_OPEN if still_open else error)
+
+
+def _complaint(tree: Tree[Token]) -> tuple[Tree[Token], bool] | None:
+    """Return the clause that says what is wrong, and whether that is a connection which does not fail."""
+    asides = [clause for aside in tree.find_data("aside") for clause in aside.children]
+    clauses = [one for one in tree.find_data("clause") if not any(one is aside for aside in asides)]
+    open_ = [one for one in clauses if _signs(one) & {"CAN", "IS_OPEN", "STILL_OPEN"}]
+    failed = [one for one in clauses if _signs(one) & {"CANNOT", "FAILS", "CUT_OFF", "NOBODY", "but"}]
+    failed = [one for one in failed if one not in open_ or _signs(one) & {"NOBODY", "but"}]
+    unwanted = {"STILL", "STILL_OPEN", *(() if failed else ("WHY",))}
+    still = [one for one in open_ if asides or _signs(one) & unwanted]
+    if len(still) == 1 and still[0] not in failed:
+        return still[0], True
+    return (failed[0], False) if len(failed) == 1 else None
+
+
+def _signs(clause: Tree[Token]) -> set[str]:
+    """Return the words and parts that a clause has."""
+    tokens = {token.type for token in clause.scan_values(lambda one: isinstance(one, Token))}
+    return tokens | {part.data for part in clause.iter_subtrees()}
+
+
+def _ports(clauses: list[Tree[Token]]) -> set[int]:
+    """Return the ports that clauses name."""
+    parts = [part for clause in clauses for part in clause.find_data("port")]
+    return {
+        int(number) for part in parts for word in part.children for number in re.findall(r"\d+", str(word))
+    }
+
+
+def _packet(sender: _End, to: _End, ports: set[int], sentence: str, *, ping: bool) -> dict[str, Any] | None:
+    """Return the packet between two ends, or None if something about it is open."""
+    destination = to.text if to.container is None else to.container
+    if destination == ELSEWHERE:
+        return None
+    if not destination and sender.text == "internet":
+        destination = "host"  # to a published port
+    ports = {*ports, *([to.port] if to.port else [])}
+    if not ports and not ping and re.search(r"\bssh\b", sentence, re.IGNORECASE):
+        ports = {_PORTS["ssh"]}
+    if not destination or (sender.text, sender.container) == (to.text, to.container):
+        return None
+    if len(ports) > 1 or not all(0 < port < 65536 for port in ports) or (ping and ports):
+        return None
+    fields: dict[str, Any] = {"to": destination}
+    if sender.container is None:
+        fields["from"] = sender.text
     if ping:
-        fields["proto"] = "icmpv6" if ":" in destination else "icmp"
-        return None if numbers or port else (fields, container)
-    if not (numbers or port):
-        return (fields, container) if is_name(fields["to"]) and not words else None
-    udp = any("udp" in word for word in words) or re.search(r"\budp\b", sentence, re.IGNORECASE)
-    return {**fields, "proto": "udp" if udp else "tcp", "dport": port or numbers[0]}, container
+        return {**fields, "proto": "icmpv6" if ":" in destination else "icmp"}
+    if ports:
+        udp = re.search(r"\budp\b", sentence, re.IGNORECASE)
+        return {**fields, "proto": "udp" if udp else "tcp", "dport": ports.pop()}
+    if destination == "internet":
+        return {**fields, "proto": "tcp", "dport": _PORTS["https"]}
+    return fields if is_name(destination) else None
 
 
-def _is_end(text: str) -> bool:
-    """Return whether a text is the host, the internet, a name, or an address that exists: not 999.8.0.1."""
-    return _WORD.fullmatch(text) is not None or is_address(text)
+def _ends(clauses: list[Tree[Token]], *kinds: str) -> list[_End]:
+    """Return the ends that clauses name in parts of some kinds: those that are certain, else names."""
+    parts = [part for clause in clauses for kind in kinds for part in clause.find_data(kind)]
+    words = [token for part in parts for token in part.scan_values(lambda one: isinstance(one, Token))]
+    found = [end for token in words if (end := _end(token)) is not None]
+    return [one for one in found if one.certain] or found
+
+
+def _only(ends: list[_End]) -> _End | None:
+    """Return the end that a sentence names, or None if there is none, or several."""
+    return ends[0] if ends and all(one == ends[0] for one in ends) and _exists(ends[0].text) else None
+
+
+def _exists(text: str) -> bool:
+    """Return whether a text is no address, or one that exists: not 999.8.0.1."""
+    return _WORD.fullmatch(text) is not None or not text or is_address(text)
 
 
 def is_name(text: str) -> bool:
@@ -156,32 +235,39 @@ def is_name(text: str) -> bool:
     return _WORD.fullmatch(text) is not None and text not in _PLACES
 
 
-def _end(place: Tree[Token]) -> tuple[str, int | None, str | None]:
-    """Return an end: its address or keyword, its port, the name of the container that it is."""
-    token = next(one for one in next(place.find_data("end")).children if isinstance(one, Token))
+def _end(token: Token) -> _End | None:
+    """Return the end that a word or phrase names; None if it names none."""
     text = str(token)
     match token.type:
-        case "ADDRESS_PORT":
-            address, _, port = text.rpartition(":")
-            return address.strip("[]"), int(port), None
+        case "ADDRESS":
+            return _End(text)
+        case "ADDRESS_PORT" | "NAME_PORT":
+            name, _, port = text.rpartition(":")
+            return _End(name.strip("[]"), int(port))
         case "URL":
             scheme, _, rest = text.lower().partition("://")
             found = re.match(r"([\d.]+)(?::(\d+))?", rest)
             assert found is not None
-            return found[1], int(found[2] or _PORTS[scheme]), None
+            return _End(found[1], int(found[2] or _PORTS[scheme]))
         case "HOST":
-            return ("localhost" if "local" in text.lower() else "host"), None, None
-        case "OUTSIDE":
-            return "internet", None, None
-        case "NAME":
-            return (
-                re.sub(r"^(?:the|my|our) | (?:container|service|host)$", "", text, flags=re.IGNORECASE),
-                None,
-                None,
+            return _End("localhost" if "local" in text.lower() else "host")
+        case "OUTSIDE" | "NOBODY":
+            return _End("internet")
+        case "CONTAINERS":
+            return _End("", container="")
+        case "MACHINE":
+            return _End("", container=ELSEWHERE)
+        case "CONTAINER" | "SUCH_CONTAINER":
+            return _End(
+                "",
+                container=re.sub(
+                    r"^(?:the )?container (?:named |called )?|^the | container$",
+                    "",
+                    text,
+                    flags=re.IGNORECASE,
+                ),
             )
-        case "NAME_PORT":
-            name, _, port = text.rpartition(":")
-            return name, int(port), None
-        case "CONTAINER":
-            return "", None, re.sub(r"^(?:the )?container |^the | container$", "", text, flags=re.IGNORECASE)
-    return text, None, None
+        case "NAME" | "DOER":
+            name = re.sub(r"^(?:the|my|our) | (?:container|service|host)$", "", text, flags=re.IGNORECASE)
+            return _End(name, certain=False)
+    return None
