@@ -80,6 +80,20 @@ def _usual_chains(table: str) -> list[str]:
     return [chain for chain in BUILTIN_CHAINS[table] if (table, chain) != ("nat", "INPUT")]
 
 
+def _unset_policies(rulesets: Iterable[Ruleset]) -> list[str]:
+    """Return the built-in chains of filter that have rules, but neither a policy nor rules that are not shown.
+
+    Files for iptables-restore may set none: iptables-nft then makes the chain with ACCEPT, iptables-legacy keeps the
+    policy from before. Commands without -P keep it, too.
+    """
+    return [
+        chain.name
+        for ruleset in rulesets
+        for chain in (ruleset.tables["filter"].chains.values() if "filter" in ruleset.tables else ())
+        if chain.builtin and not chain.declared and chain.rules and not is_gap(chain.rules[-1].target)
+    ]
+
+
 def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
     """Return what is assumed about tables and chains that a source does not show; "" if it shows all."""
     found = list(rulesets)
@@ -103,6 +117,15 @@ def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
                 "The source does not show chains {chains}; they are assumed to be empty.",
                 len(others),
                 chains=message_joined(", ", others),
+            )
+        )
+    if unset := [f"filter {chain}" for chain in _unset_policies(found)]:
+        notes.append(
+            message_many(
+                "The source does not show the policy of {chains}; it is assumed to be ACCEPT.",
+                "The source does not show the policies of {chains}; they are assumed to be ACCEPT.",
+                len(unset),
+                chains=message_joined(", ", unset),
             )
         )
     if ("filter", "OUTPUT") in chains:

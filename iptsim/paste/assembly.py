@@ -156,6 +156,13 @@ def _host(
             update={"sources": dict.fromkeys(host.daemon.sources, "dockerd")}
         )
     host.assumptions += assumed
+    if host.inferred and builder.unlisted:
+        host.assumptions.append(
+            message(
+                "The commands are assumed to change a host that has no other rules in {tables}.",
+                tables=message_joined(", ", builder.unlisted),
+            )
+        )
     if reading.in_comments:
         host.assumptions.append(
             message("All rules are in comments; they are taken as quoted, not as switched off.")
@@ -276,6 +283,7 @@ def _started_host(
         host.assumptions[0] = message(
             "The rules are those that dockerd would write for these settings, and those that the source shows."
         )
+        host.assumptions += _one_family(host, rules)
     if later:
         refused = builder.maker.refused
         builder = Builder(name, host.rulesets)
@@ -290,6 +298,17 @@ def _started_host(
             )
         )
     return host, builder
+
+
+def _one_family(host: Host, rules: Iterable[Rules]) -> Iterator[Text]:
+    """Yield what is assumed if rules besides those of Docker are only of one family, and its networks of both."""
+    families = {piece.family or 4 for piece in rules}
+    networks = {subnet.family for network in host.networks.values() for subnet in network.subnets}
+    for family in sorted(networks - families):
+        yield message(
+            "For IPv{family} the source shows no rules besides those of Docker; there are assumed to be none.",
+            family=family,
+        )
 
 
 def _described_host(

@@ -68,6 +68,11 @@ class Builder:
         return {(*place, chain) for place, shown in self._shown.items() for chain in shown.policies}
 
     @property
+    def unlisted(self) -> list[str]:
+        """The tables of which the text shows nothing but commands that change them."""
+        return list(dict.fromkeys(name for (_, name), shown in self._shown.items() if shown.is_unlisted))
+
+    @property
     def listed_twice(self) -> bool:
         """Whether the text shows a table twice, with counters."""
         return any(

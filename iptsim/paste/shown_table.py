@@ -80,6 +80,12 @@ class ShownTable:
         return self.ruleset.tables[self.name]
 
     @property
+    def is_unlisted(self) -> bool:
+        """Whether only commands show it, which do not remove all rules first."""
+        is_shown = self.is_file or self.is_printed or "" in self.known
+        return self.is_changed and not is_shown
+
+    @property
     def binder(self) -> RuleBinder:
         """What reads its rules."""
         return self.maker.binder(self.ruleset)
@@ -223,12 +229,16 @@ class ShownTable:
         missing = item.position and item.position > last + 1 and (not chain.rules or last)
         if missing and not self._traced:
             chain.rules.append(gap(table.name, chain.name, item.line))
-        words = [Word("-A", "-A", 0, 0), Word(chain.name, chain.name, 0, 0), *item.words]
-        why = self.maker.refusal(item, self.family, table) if self.is_file else ""
-        for rule in self.maker.rules(words, chain, item, self.binder, item.hidden, why):
+        for rule in self.made(item, chain):
             rule.position = last + 1 if item.position is None else item.position
             last = rule.position
             chain.rules.append(rule)
+
+    def made(self, item: RuleItem, chain: Chain) -> list[Rule]:
+        """Return the rules of a chain that an item stands for."""
+        words = [Word("-A", "-A", 0, 0), Word(chain.name, chain.name, 0, 0), *item.words]
+        why = self.maker.refusal(item, self.family, self.table) if self.is_file else ""
+        return self.maker.rules(words, chain, item, self.binder, item.hidden, why)
 
     def _command(self, item: CommandItem) -> None:
         """Apply a command.

@@ -45,6 +45,7 @@ def complete(shown: ShownTable, of_other_family: Collection[str] = ()) -> None:
         last = next(chain for chain in reversed(table.chains.values()) if chain.rules)
         shown.add_gap(GapItem(last.name, last.rules[-1].line, "", later=True))
     _add_callers(shown)
+    _add_replies(shown)
     if shown.is_printed:
         _hide_chains(shown, unknown_chains(table, dumped=shown.is_dump))
     elif table.name == "filter" and "" not in shown.known:
@@ -104,6 +105,29 @@ def _add_callers(shown: ShownTable) -> None:
             _add_caller(shown, jump)
             added.add(place)
     open_beginnings(table, added)
+
+
+def _add_replies(shown: ShownTable) -> None:
+    """Put Docker's rule for replies to a bridge before the one for what leaves it, if FORWARD is shown in part.
+
+    Until Docker 28 it writes both for each network (:mod:`iptsim.docker.dockerd.generation_20_10`).
+    """
+    chain = shown.table.chains.get("FORWARD")
+    if shown.table.name != "filter" or chain is None or not (chain.rules and is_gap(chain.rules[-1].target)):
+        return
+    answered = {rule.parameters.out_interface for rule in chain.rules if not rule.parameters.in_interface}
+    for rule in list(chain.rules):
+        bridge = rule.parameters.in_interface
+        if (
+            bridge is None
+            or bridge in answered
+            or rule.text != f"-A FORWARD -i {bridge} ! -o {bridge} -j ACCEPT"
+        ):
+            continue
+        words = plain_words(f"-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT".split())
+        item = RuleItem("FORWARD", words, rule.line, "")
+        place = next(at for at, one in enumerate(chain.rules) if one is rule)
+        chain.rules[place:place] = shown.made(item, chain)
 
 
 def _add_caller(shown: ShownTable, jump: RuleItem) -> None:

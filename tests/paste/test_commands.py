@@ -292,3 +292,41 @@ def test_commands_that_xargs_runs() -> None:
         "cat banned.txt | xargs -n 1 sudo iptables -A INPUT -j DROP -s\n"
     )
     assert rules(text) == ["-A INPUT -s $XARGS1 -j ACCEPT", "-A INPUT -s $XARGS2 -j DROP"]
+
+
+@pytest.mark.parametrize(
+    ("text", "unlisted", "policy"),
+    [
+        ("iptables -A INPUT -p tcp --dport 22 -j ACCEPT\n", True, True),
+        ("iptables -P INPUT DROP\niptables -A INPUT -p tcp --dport 22 -j ACCEPT\n", True, False),
+        ("iptables -F\niptables -A INPUT -p tcp --dport 22 -j ACCEPT\n", False, True),
+        (
+            "# iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n# iptables -F INPUT\n",
+            False,
+            False,
+        ),
+    ],
+)
+def test_what_commands_alone_leave_open(text: str, unlisted: bool, policy: bool) -> None:
+    """Neither the rules from before nor the policies are shown, unless a command sets them."""
+    host = host_of_source(Source("paste", {}, text.encode()))
+    assumptions = " ".join(map(str, explain(host, "internet", "host", proto="tcp", dport=80).assumptions))
+    assert ("no other rules in filter" in assumptions) is unlisted
+    assert ("the policy of filter INPUT" in assumptions) is policy
+
+
+def test_commands_of_one_family_beside_a_network_of_both() -> None:
+    """Iptables changes no rule of IPv6 (iptables(8))."""
+    text = (
+        "docker network create --ipv6 --subnet fd00:5::/64 --subnet 172.25.0.0/16 app\n"
+        "docker run -d --name web --network app -p 8080:80 nginx\n{} -I DOCKER-USER -i eth0 -j DROP\n"
+    )
+    hosts = [
+        host_of_source(Source("paste", {}, text.format(program).encode()))
+        for program in ("iptables", "ip6tables")
+    ]
+    said = [
+        [str(one) for one in host.assumptions if "no rules besides those of Docker" in str(one)]
+        for host in hosts
+    ]
+    assert [[one[4:8] for one in found] for found in said] == [["IPv6"], ["IPv4"]]

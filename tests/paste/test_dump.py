@@ -105,11 +105,38 @@ def test_grep_hides_rules_of_other_chains() -> None:
     assert [rule.position for rule in chains["FORWARD"].rules] == [0, 1, 0]
 
 
-def test_a_file_without_commit_is_a_file_for_iptables_restore() -> None:
+@pytest.mark.parametrize(
+    ("above", "expected"),
+    [
+        ("These are my rules:\n\n", "DEPENDS"),
+        ("# cat /etc/iptables/rules.v4\n", "ACCEPT"),
+        ("$ sudo cat /etc/sysconfig/iptables\n", "ACCEPT"),
+        ("I load this with iptables-restore:\n\n", "ACCEPT"),
+    ],
+)
+def test_rules_without_the_lines_of_their_chains(above: str, expected: str) -> None:
+    """iptables-save prints them, so they were left out; iptables-restore (nft, 1.8.9) makes chains with ACCEPT."""
+    text = f"{above}*filter\n-A INPUT -p tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    assert verdict(text, sender="203.0.113.9", to="host", dport=22) == "ACCEPT"
+    assert verdict(text, sender="203.0.113.9", to="host", dport=8080) == expected
+    answer = iptsim.explain(iptsim.loads_host(text), sender="203.0.113.9", to="host", dport=8080)
+    assumed = any("policy of filter INPUT" in str(one) for one in answer.assumptions)
+    assert assumed is (expected == "ACCEPT")
+
+
+def test_replies_to_a_bridge_of_docker_in_an_excerpt() -> None:
+    """Docker 27 writes `-o docker0 ... RELATED,ESTABLISHED` with each of these rules."""
+    text = "These are left:\n\n-A FORWARD -i {0} ! -o {1} -j ACCEPT\n-A FORWARD -i {0} -o {0} -j ACCEPT\n"
+    question = {"src": "172.17.0.2", "dst": "8.8.8.8", "dport": 443, "in_interface": "docker0"}
+    assert verdict(text.format("docker0", "docker0"), **question) == "ACCEPT"
+    assert verdict(text.format("docker0", "docker1"), **question) == "DEPENDS"
+
+
+def test_dumps_without_commit_that_lack_their_chains() -> None:
     text = "# iptables-save\n*nat\n-A POSTROUTING -s 172.18.0.0/16 -j MASQUERADE\n*filter\n"
     text += "-A FORWARD -i br0 -j ACCEPT\n"
-    assert rules(text, "nat") == ["-A POSTROUTING -s 172.18.0.0/16 -j MASQUERADE"]
-    assert rules(text) == ["-A FORWARD -i br0 -j ACCEPT"]
+    assert rules(text, "nat")[0] == "-A POSTROUTING -s 172.18.0.0/16 -j MASQUERADE"
+    assert rules(text)[0] == "-A FORWARD -i br0 -j ACCEPT"
 
 
 def test_a_dump_that_was_cut_off_may_have_had_other_tables() -> None:

@@ -201,9 +201,9 @@ def test_notrack_as_iptables_nft_lists_it() -> None:
 
 
 def test_a_quoted_text_that_was_indented() -> None:
-    assert rules("    > *filter\n    > -A INPUT -i lo -j ACCEPT\n    > COMMIT\n") == [
-        "-A INPUT -i lo -j ACCEPT"
-    ]
+    assert rules(
+        "    > *filter\n    > :INPUT ACCEPT [0:0]\n    > -A INPUT -i lo -j ACCEPT\n    > COMMIT\n"
+    ) == ["-A INPUT -i lo -j ACCEPT"]
 
 
 def test_a_listing_that_was_wrapped_and_then_indented_keeps_its_rules() -> None:

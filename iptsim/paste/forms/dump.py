@@ -46,6 +46,9 @@ _NO_OPTION = re.compile(r"-[A-Za-z]{2,}")
 _CUT_ACTION = re.compile(r"\s*-[AIDRNP]\s*$")
 #: An unreadable line that has options, as a damaged rule does.
 _MAY_BE_RULE = re.compile(r"(?:^|\s)--?[A-Za-z]")
+#: A file for iptables-restore, and how many lines above its rules name it at most.
+_RESTORED = re.compile(r"\brules\.v[46]\b|/ip6?tables(?:[\w.-]*\b|/)|-restore\b|/[\w.-]+\.rules\b")
+_ABOVE = 3
 #: The maximum number of lines of a wrapped rule.
 _WRAPPED = 8
 #: The maximum number of lines that a patch takes out before the first one that it adds.
@@ -344,7 +347,10 @@ class _Reader:
                 rules.searched = grepped(rules.filtered)
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
             rules.backend = rules.backend or backend_of(self.command)
-            rules.printed = not rules.named or self.program is not None or _is_addition(rules)
+            rules.fragment |= self._is_abridged(rules)
+            rules.printed = (
+                not rules.named or rules.fragment or self.program is not None or _is_addition(rules)
+            )
             if not rules.table:
                 rules.table = given if given in BUILTIN_CHAINS else table_of_rules(rules.items)
                 mixed = of_all_tables and bool(rules.filtered)
@@ -359,6 +365,19 @@ class _Reader:
             [*self.pieces, *self.warned],
             self.unread,
             self.pieces[0].table if len(self.pieces) == 1 else None,
+        )
+
+    def _is_abridged(self, rules: Rules) -> bool:
+        """Return whether a table lacks the lines of its chains, which iptables-save prints, though no file needs them.
+
+        What is above the rules says that they are a file for iptables-restore.
+        """
+        above = [line.text for line in self.lines[max(self.first - _ABOVE, 0) : self.first]]
+        return (
+            rules.named
+            and not any(isinstance(item, ChainItem) for item in rules.items)
+            and any(isinstance(item, CommandItem) for item in rules.items)
+            and not any(map(_RESTORED.search, above))
         )
 
     def _split(self, rules: Rules, *, mixed: bool) -> None:
