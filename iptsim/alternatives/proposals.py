@@ -45,18 +45,21 @@ class _Candidate:
     host_port: int | None = None
 
 
-def proposals(host: Host, explanation: Explanation, *, most_asked: int = MOST_ASKED) -> Proposals:
+def proposals(
+    host: Host, explanation: Explanation, *, opens: bool | None = None, most_asked: int = MOST_ASKED
+) -> Proposals:
     """Return small changes that reverse a verdict, those with the fewest side effects first.
 
     Args:
         host: the host of the answer.
-        explanation: the answer: for an ACCEPT, the proposals block the packet; otherwise they allow it and
-            its reply.
+        explanation: the answer.
+        opens: whether the proposals allow the packet and its reply, or block it; None to block what is accepted, and
+            to allow everything else.
         most_asked: the number of connections that are checked for side effects of each; those of the packet's
             endpoints, the internet and the host itself are checked in any case.
     """
     docker = docker_host(host) if has_docker(host) else DockerHost()
-    lets_through = explanation.verdict != "ACCEPT"
+    lets_through = explanation.verdict != "ACCEPT" if opens is None else opens
     trials = _Trials(host, docker, _Scene(host, docker, explanation), lets_through, most_asked)
     scene = trials.scene
     found = trials.of(scene.opening() if lets_through else scene.closing())
@@ -101,7 +104,8 @@ class _Trials:
             outcome = outcome_of(simulator.walk(question))
         except UsageError:
             return None
-        helps = outcome.reached if self.lets_through else outcome != self.aim
+        blocks = outcome != self.aim and (self.aim.verdict == "ACCEPT" or not outcome.reached)
+        helps = outcome.reached if self.lets_through else blocks
         if outcome.verdict == "DEPENDS" or not helps:
             return None
         effects = SideEffects(host, changing.host, family, self.most_asked, scene.names, scene.is_asked)

@@ -271,7 +271,7 @@ def _classes_lines(arguments: argparse.Namespace, found: AddressClasses) -> Iter
     from iptsim.render.address_classes import classes_lines
 
     asked = f"{arguments.proto or 'tcp'}{f'/{arguments.dport}' if arguments.dport else ''}"
-    return classes_lines(found, printable(f"{arguments.chain} {asked}"))
+    return classes_lines(found, printable(f"{arguments.chain} {asked}"), arguments.unknown)
 
 
 def _classes_sheet(found: AddressClasses, title: str) -> Sheet:

@@ -69,19 +69,23 @@ def _merged(found: Iterable[AddressClass], *, rest: bool) -> list[AddressClass]:
 
 
 def _named(classes: Sequence[AddressClass], question: Question) -> list[AddressClass]:
-    """Name the ends of which a class has all addresses."""
-    if classes[-1].source is None or classes[-1].destination is None:
-        return list(classes)
+    """Say which addresses of its ends a class has, if all addresses of the ends are in some class."""
     sources = _united(classes, [one.source for one in classes], "source").source
     destinations = _united(classes, [one.destination for one in classes], "destination").destination
     return [
         replace(
             one,
-            every_source=str(question.sender) if one.source == sources else "",
-            every_destination=str(question.to) if one.destination == destinations else "",
+            source_text=_named_end(one.source, sources, str(question.sender)),
+            destination_text=_named_end(one.destination, destinations, str(question.to)),
         )
         for one in classes
     ]
+
+
+def _named_end(addresses: AddressSet | None, every: AddressSet | None, name: str) -> Text:
+    if addresses is None or every is None:
+        return ""
+    return name if addresses == every else among(addresses, every)
 
 
 def _united(group: Sequence[AddressClass], sets: Sequence[AddressSet | None], end: str) -> AddressClass:
@@ -153,13 +157,19 @@ def addresses_text(one: AddressClass) -> Text:
     """Return the addresses of a class: "198.51.100.7, 203.0.113.0/24", "all other addresses"."""
     if one.is_rest:
         return message("all other addresses")
-    if one.source is None or one.destination is None:
-        return shortened(one.addresses)
-    return message(
-        "{source} to {destination}",
-        source=one.every_source or shortened(one.source),
-        destination=one.every_destination or shortened(one.destination),
-    )
+    ends = (one.source, one.source_text), (one.destination, one.destination_text)
+    texts = [text or shortened(addresses) for addresses, text in ends if addresses is not None]
+    if len(texts) == 1:
+        return texts[0]
+    return message("{source} to {destination}", source=texts[0], destination=texts[1])
+
+
+def among(addresses: AddressSet, every: AddressSet) -> Text:
+    """Return some of the addresses of an end in the fewest ranges: "10.0.0.7", "all but 10.0.0.7"."""
+    rest = every - addresses
+    if rest and len(rest.spans) < len(addresses.spans):
+        return message("all but {addresses}", addresses=shortened(rest))
+    return shortened(addresses)
 
 
 def shortened(addresses: AddressSet, most: int = _SHOWN) -> Text:

@@ -43,16 +43,15 @@ class AddressClass:
         source / destination: the addresses; None for an end with a single one.
         explanation: the answer for one of them.
         is_rest: it is the largest class: all addresses that are in no other.
-        every_source / every_destination: the name of the end, "internet" or a network, if all of its addresses are in
-            the class; else empty.
+        source_text / destination_text: these addresses in words; empty if those of the whole end are not known.
     """
 
     source: AddressSet | None
     destination: AddressSet | None
     explanation: Explanation = field(repr=False)
     is_rest: bool = False
-    every_source: str = ""
-    every_destination: str = ""
+    source_text: Text = ""
+    destination_text: Text = ""
 
     @property
     def addresses(self) -> AddressSet:

@@ -16,8 +16,9 @@ from operator import or_
 from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet
-from iptsim.addresses import Family
+from iptsim.addresses import Family, parse_address
 from iptsim.dump.rule import Rule
+from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host.address_regions import LINK_LOCAL, public_addresses, unicast_addresses
 from iptsim.host.model import Host
@@ -29,7 +30,7 @@ from iptsim.sets.fates import Fate, fates
 from iptsim.sets.space import PacketSet, Space
 
 #: Expectations that hold if they do for one address of the destination.
-_SOMEWHERE = frozenset({"open", "accept"})
+SOMEWHERE = frozenset({"open", "accept"})
 #: Classes of offending packets that are walked for an expectation, and that are kept.
 _MOST_ASKED, MOST = 400, 20
 #: A space is shared until this part of it is filled: the next host may need as much as all before.
@@ -70,7 +71,7 @@ class Result:
     @property
     def passed(self) -> bool:
         """Whether it holds; an expectation of "open" must apply to at least one packet."""
-        expects_some = self.expectation.expect in _SOMEWHERE and not self.expectation.is_default
+        expects_some = self.expectation.expect in SOMEWHERE and not self.expectation.is_default
         return not self.offences and (self.has_packets or not expects_some)
 
 
@@ -194,7 +195,7 @@ class Ground:
         expectation = result.expectation
         targets = list(self._ends(expectation.targets))
         # each endpoint must be open at one of its addresses, not one of several endpoints
-        groups = [[one] for one in targets] if expectation.expect in _SOMEWHERE else [targets]
+        groups = [[one] for one in targets] if expectation.expect in SOMEWHERE else [targets]
         covered, failed = self.covered, list[Fate]()
         for group in groups:
             parts = list(self._parts(expectation, group))
@@ -212,7 +213,7 @@ class Ground:
         """Return the packets to one endpoint, or to several that must all be closed, that are not as expected."""
         wrong = (part for part in parts if not _is_as_expected(part.fate, expectation.expect))
         failed = [fate for part in wrong if (fate := part.fate.within(part.packets)) is not None]
-        return list(self._nowhere(parts, failed)) if expectation.expect in _SOMEWHERE else failed
+        return list(self._nowhere(parts, failed)) if expectation.expect in SOMEWHERE else failed
 
     def _add(self, result: Result, fate: Fate) -> None:
         """Add packets that are not treated as expected to those that are treated like them."""
@@ -251,11 +252,10 @@ class Ground:
                 sent &= from_ports
             if not sent:
                 continue
-            received = _is_received_by(fate, targets)
             for here, made in fate.by_arrival():
                 there = sent & here & addressed
                 other = self.space.nothing
-                if received:
+                if _is_received_by(fate, made, targets):
                     other = (sent & here - there) & self._at_the_end(made, expectation)
                 if there or other:
                     yield _Part(fate, there | other, there.without("dst") | _reached(self.space, other, made))
@@ -362,10 +362,20 @@ def _is_wide(ends: Ends) -> bool:
     return ends.sender is None and any(low != high for low, high in ends.spans or ())
 
 
-def _is_received_by(fate: Fate, targets: Iterable[Ends]) -> bool:
-    """Return whether a class is delivered to one of these endpoints."""
-    places = {(kind, "" if kind == "outside" else name) for kind, name in fate.reaches}
-    return any(ends.receivers is not None and places & ends.receivers for ends in targets)
+def _is_received_by(fate: Fate, made: Mapping[str, str], targets: Iterable[Ends]) -> bool:
+    """Return whether packets are delivered to one of these endpoints, or forwarded to one of its addresses."""
+    places, to = frozenset(fate.reaches), made.get("dst", "")
+    # several addresses are pods of a cluster, which are endpoints
+    new = parse_address(to)[1] if fate.passes_through and to not in ("", "*") else None
+    return any(
+        ends.receivers is not None
+        and (places & ends.receivers or (new is not None and _is_within(new, ends.spans or ())))
+        for ends in targets
+    )
+
+
+def _is_within(number: int, spans: Ranges) -> bool:
+    return any(low <= number <= high for low, high in spans)
 
 
 def _reached(space: Space, packets: PacketSet, made: Mapping[str, str]) -> PacketSet:

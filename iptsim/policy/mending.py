@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from iptsim.alternatives import Proposal, change_host, proposals
 from iptsim.errors import IptsimError
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host.model import Host
 from iptsim.languages import message_joined
-from iptsim.policy.checking import Grounds, Result, Spaces, check
+from iptsim.policy.checking import SOMEWHERE, Grounds, Result, Spaces, check
 from iptsim.policy.model import Policy
 
 #: Changes that are tried for one expectation, and how many may be needed together.
@@ -76,8 +77,11 @@ def _proposals(host: Host, result: Result) -> list[Proposal]:
     """Return the changes that would help the first example packet."""
     if not result.offences:
         return []
+    explanation, opens = result.offences[0].fate.explanation, result.expectation.expect in SOMEWHERE
+    if not opens and explanation.verdict in BLOCKING:
+        return []
     # connections near the packet suffice to compare them
-    found = proposals(host, result.offences[0].fate.explanation, most_asked=0)
+    found = proposals(host, explanation, opens=opens, most_asked=0)
     return [one for one in found if one.changes]
 
 

@@ -50,7 +50,7 @@ def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends 
         return EVERYTHING
     if isinstance(value, Internet):
         public = public_addresses(host, family).spans
-        return Ends("internet", public, frozenset({("outside", "")}), routed=True)
+        return Ends("internet", public, routed=True)
     if isinstance(value, Loopback):
         return Ends("host", (_LOOPBACK[family],), frozenset({("host", "host")}))
     if isinstance(value, Machine):

@@ -139,9 +139,14 @@ class Reaching(Framed):
         return AddressSet(self.family) if every <= sent else sent
 
     def other_sources(self, one: ReachClass) -> AddressSet:
-        """Return the internet's addresses that are not among the sources of a class; none for other senders."""
-        none = AddressSet(self.family)
-        return self.addresses.get("internet", none) - one.sources if one.sender == "internet" else none
+        """Return the addresses of the class's sender in question that are not among its sources, if it has many."""
+        asked = self.source.addresses if self.source is not None and self.source.by_address else None
+        every = (
+            asked if one.sender == "" else self.addresses["internet"] if one.sender == "internet" else None
+        )
+        if every is None:
+            return AddressSet(self.family)
+        return (every if asked is None else every & asked) - one.sources
 
     def is_rest(self, one: ReachClass, others: Sequence[ReachClass]) -> bool:
         """Return whether the last class between two ends simply contains all packets that are in no earlier class."""

@@ -230,7 +230,7 @@ def selected(
         arrives = any(name in target.names for _, name in fate.reaches)
         if target.interface:
             return found if fate.oif == target.interface else None
-        if target.by_address:
+        if target.by_address or (fate.passes_through and fate.is_forwarded):
             found = _sent_to(space, found, target, arrives=arrives)
         elif not arrives:
             found = _within(space, found, "dst", target.addresses)

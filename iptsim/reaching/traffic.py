@@ -82,11 +82,13 @@ class Traffic:
             in_full: name all ports, even if they are many.
         """
         most = 0x10000 if in_full else _SHOWN
-        if self == asked and len(asked.ports) > len(_NAMED):
+        # of particular ports, "all but tcp/22" would not say which others
+        is_wide = not asked.ports.keys() <= {*PORT_PROTOCOLS, *_NAMED}
+        if self == asked and is_wide:
             return message("all ports")
         rest = asked - self
         listed = message_joined(", ", _parts(self, asked, most))
-        if rest and len(asked.ports) > len(_NAMED):
+        if rest and is_wide:
             parts = _parts(rest, asked, most, plainly=True)
             others = message("all but {ports}", ports=message_joined(", ", parts))
             return min(listed, others, key=lambda text: len(str(text)))

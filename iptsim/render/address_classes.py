@@ -11,7 +11,7 @@ from iptsim.languages import message_as, say
 from iptsim.render.sheets import Sheet
 
 if TYPE_CHECKING:
-    from iptsim.sets.classes import AddressClasses
+    from iptsim.sets.classes import AddressClasses, Unsure
 
 #: How many ranges of a class a text shows, and up to how many classes it has a matrix.
 _RANGES, _MATRIX = 6, 40
@@ -22,12 +22,27 @@ _HEADS = (
 )
 
 
-def classes_lines(found: AddressClasses, what: str) -> Iterator[Text]:
+def classes_lines(found: AddressClasses, what: str, unknown: Unsure) -> Iterator[Text]:
     """Yield the lines that show address classes.
 
     Args:
+        found: the classes.
         what: the chain and the packets: "filter FORWARD, tcp/22".
+        unknown: how undecided matches were treated.
     """
+    yield from _listed(found, what)
+    yield Text("")
+    yield Text(
+        say("Interfaces are left open: a connection counts if the chain accepts it on any of them."), "dim"
+    )
+    if unknown == "accept":
+        yield Text(say("Undecided matches count as accepting (--unknown deny: as denying)."), "dim")
+    else:
+        yield Text(say("Undecided matches count as denying (--unknown accept: as accepting)."), "dim")
+
+
+def _listed(found: AddressClasses, what: str) -> Iterator[Text]:
+    """Yield the lines of the classes, and of which may connect to which."""
     yield Text.assemble((say("Address classes"), "bold"), f"   {what}")
     width = len(str(len(found.classes)))
     for number, one in enumerate(found.classes, 1):

@@ -118,13 +118,7 @@ class Checked:
             yield say("and {count} more lines", count=len(lines) - _LINES)
         if offence.packets.layout.widened:
             yield str(WIDENED)
-        for hinge in offence.fate.hinges:
-            yield say("This depends on {what}.", what=hinge)
-        step = offence.fate.reason.step
-        if step is not None and step.table is not None:
-            rule = f": {step.rule.shown}" if step.rule is not None else ""
-            yield say("Decided by {place}{rule}", place=decision_of(step), rule=rule)
-        yield offence.fate.reason.text
+        yield from _why(offence.fate)
         yield f"$ {self.command(offence)}"
 
     def command(self, offence: Offence) -> str:
@@ -251,6 +245,23 @@ class Checked:
             for result in self.results
         ]  # fmt: skip
         return Sheet(self.source, columns, rows)
+
+
+def _why(fate: Fate) -> Iterator[str]:
+    """Yield what decides about packets, and why, or what this depends on."""
+    answer, step = fate.explanation, fate.reason.step
+    if fate.verdict != answer.verdict:
+        # the walk knows more about its packet than is known about all of them
+        yield from (say("This depends on {what}.", what=hinge) for hinge in fate.hinges)
+        yield say("The example gets {verdict}: {why}", verdict=answer.verdict, why=fate.reason.text)
+        return
+    if step is not None and step.table is not None:
+        place, rule = decision_of(step), f": {step.rule.shown}" if step.rule is not None else ""
+        if fate.verdict == "DEPENDS":
+            yield say("Depends on {place}{rule}", place=place, rule=rule)
+        else:
+            yield say("Decided by {place}{rule}", place=place, rule=rule)
+    yield fate.reason.text
 
 
 def names_of(host: Host) -> dict[str, str]:

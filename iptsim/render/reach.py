@@ -12,7 +12,7 @@ from rich.text import Text
 
 from iptsim.errors import printable
 from iptsim.explanation import ReasonCode
-from iptsim.explanation.classes import shortened
+from iptsim.explanation.classes import among, shortened
 from iptsim.languages import Message, joined, message_as, say
 from iptsim.question.options import explain_options
 from iptsim.reaching import Cell, ReachClass, Reaching
@@ -206,10 +206,9 @@ def _targets(answer: Reaching, one: ReachClass) -> str:
         networks = {name: end.address(answer.family) for name, end in container.endpoints.items()}
         names = [name for name, address in networks.items() if address is not None and address in targets]
         return say("in network {networks}", networks=printable(", ".join(names)))
-    rest = answer.addresses.get(one.receiver, targets) - targets
-    if rest and len(rest.spans) < len(targets.spans):
-        return say("to all but {targets}", targets=printable(str(shortened(rest))))
-    return say("to {targets}", targets=printable(str(shortened(targets))))
+    asked = answer.target.addresses if answer.target is not None and answer.target.by_address else targets
+    every = answer.addresses.get(one.receiver, asked)
+    return say("to {targets}", targets=printable(str(among(targets, every))))
 
 
 def _via(answer: Reaching, one: ReachClass) -> str:
@@ -226,15 +225,11 @@ def sources_text(answer: Reaching, one: ReachClass) -> str:
     """Return the sources of a class; "" if they are all of its sender's addresses."""
     if one.sender not in ("", "internet"):
         return ""
-    found = one.sources
-    if one.sender not in answer.addresses:
-        return str(shortened(found))
     rest = answer.other_sources(one)
-    if not rest:
+    are_all = one.sender or (answer.source is not None and answer.source.by_address)
+    if are_all and not rest:
         return ""
-    if len(rest.spans) < len(found.spans):
-        return say("all but {addresses}", addresses=str(shortened(rest)))
-    return str(shortened(found))
+    return str(among(one.sources, one.sources | rest))
 
 
 def why_text(one: ReachClass) -> str:

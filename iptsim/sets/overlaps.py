@@ -18,8 +18,8 @@ def any_of(nothing: Any, functions: Iterable[Any]) -> Any:
     return found[0] if found else nothing
 
 
-#: At most this many sets are tried one by one.
-_FEW = 4
+#: How many sets a union joins: with fewer, the unions are many, and need more nodes than the sets themselves.
+_JOINED = 8
 
 
 class Overlaps(Generic[_Owner]):
@@ -34,11 +34,10 @@ class Overlaps(Generic[_Owner]):
         self._nothing = nothing
         self._owners = [owner for _, owner in sets]
         level = [function for function, _ in sets]
-        #: the sets, then the unions of two neighbours each, and so on
+        #: the sets, then the unions of a few neighbours each, and so on
         self._levels = [level]
-        while len(level) > _FEW:
-            pairs = range(0, len(level), 2)
-            level = [level[at] | level[at + 1] if at + 1 < len(level) else level[at] for at in pairs]
+        while len(level) > _JOINED:
+            level = [any_of(nothing, level[at : at + _JOINED]) for at in range(0, len(level), _JOINED)]
             self._levels.append(level)
 
     def of(self, packets: Any, now: Callable[[Any], Any] | None = None) -> Iterator[tuple[Any, _Owner]]:
@@ -59,5 +58,5 @@ class Overlaps(Generic[_Owner]):
             if not depth:
                 yield here, self._owners[place]
                 continue
-            below = range(2 * place, min(2 * place + 2, len(self._levels[depth - 1])))
+            below = range(_JOINED * place, min(_JOINED * (place + 1), len(self._levels[depth - 1])))
             todo += ((depth - 1, one, here) for one in reversed(below))

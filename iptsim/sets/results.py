@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
@@ -121,7 +122,7 @@ class _Group:
     def __init__(self, bits: Fields, sets: _Sets) -> None:
         self._bits, self.example = bits, sets[0][1][1]
         self._further = [(number, one) for _, (number, one) in sets if one.further]
-        self._every = Overlaps(bits.false, sets)
+        self._sets = sets
         pools: dict[Hashable, _Sets] = {}
         for packets, (number, one) in sets:
             pools.setdefault(_pool_of(one), []).append((packets, (number, one)))
@@ -132,7 +133,16 @@ class _Group:
             for key, many in pools.items()
             if key is not None and len(many) >= MANY and (one := many[0][1][1]).translation is not None
         ]
-        self._others = Overlaps(bits.false, alone) if self.pools else self._every
+        self._alone = alone
+
+    @cached_property
+    def _every(self) -> Overlaps[tuple[int, Result]]:
+        return Overlaps(self._bits.false, self._sets)
+
+    @cached_property
+    def _others(self) -> Overlaps[tuple[int, Result]]:
+        """Those that are in no pool."""
+        return Overlaps(self._bits.false, self._alone) if self.pools else self._every
 
     def each(self, packets: Any, now: Callable[[Any], Any]) -> Iterator[tuple[int, Any, Result, Pool | None]]:
         """Yield the results one by one."""

@@ -63,6 +63,51 @@ def test_each_endpoint_of_a_list_is_checked_and_none_against_itself(
     assert {one["packets"][0]["to"][0] for one in found[0]["offences"]} == {"172.17.0.2", "172.17.0.3"}
 
 
+def test_the_internet_is_no_multicast_address_and_no_private_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What DNAT forwards to a public address is sent to the internet, wherever it was sent first."""
+    rules = """*nat
+-A PREROUTING -d 192.0.2.10/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 203.0.113.9:80
+-A PREROUTING -d 192.0.2.10/32 -p tcp -m tcp --dport 8081 -j DNAT --to-destination 10.9.9.9:80
+-A POSTROUTING -j MASQUERADE
+COMMIT
+*filter
+:FORWARD DROP
+-A FORWARD -d 10.0.0.0/8 -j ACCEPT
+-A FORWARD -d 224.0.0.0/4 -j ACCEPT
+-A FORWARD -d 203.0.113.9/32 -p tcp -j ACCEPT
+COMMIT
+"""
+    (tmp_path / "rules").write_text(rules)
+    policy = written(tmp_path, "from: internet, to: internet, expect: closed")
+    assert main(["check", policy, str(tmp_path / "rules"), "--json"]) == 1
+    (result,) = json.loads(capsys.readouterr().out)["expectations"]
+    sent = {
+        (address, *line.get("dports", []))
+        for one in result["offences"]
+        for line in one["packets"]
+        for address in line["to"]
+    }
+    # 192.0.2.10 is the host
+    assert sent == {("192.0.2.10", "8080"), ("203.0.113.9",)}
+
+
+def test_what_depends_is_not_called_decided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = written(tmp_path, "from: internet, to: host, ports: 8/icmp, expect: closed")
+    assert main(["check", policy, FIREWALL]) == 1
+    out = capsys.readouterr().out
+    assert "Depends on filter INPUT rule 4: -A INPUT -p icmp" in out
+    assert "Decided by" not in out
+    # it is to be closed: a change that accepts the ping would not help
+    assert "To fix it: iptables -D INPUT 4 " in out
+    policy = written(tmp_path, "from: internet, to: host, ports: 22/tcp, expect: closed")
+    assert main(["check", policy, "fixtures/captures/hosts/ufw-docker-28.5"]) == 1
+    out = capsys.readouterr().out
+    assert "The example gets ACCEPT: filter ufw-user-limit-accept rule 1" in out
+    assert "Decided by" not in out
+
+
 def test_what_docker_proxy_takes_reaches_its_container(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 import iptsim
+import iptsim.dump
 from iptsim.asking import ask
 from iptsim.cli import main
 from iptsim.protocols import PROTOCOLS
@@ -123,6 +124,27 @@ def test_sources_that_are_banned_are_left_out() -> None:
     """fail2ban's own chains: see iptables-save.txt of the capture."""
     out = str(reach(FAIL2BAN, "internet", "host", dport=22).opened)
     assert "ACCEPT  tcp/22, from all but 168.95.1.1, 198.51.100.66, 203.0.113.99\n" in out
+
+
+def test_a_part_of_a_network_is_said_as_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """fail2ban's jail sshd has banned 198.51.100.66: see iptables-save.txt of the capture."""
+    out = str(reach(FAIL2BAN, "198.51.100.0/24", "host", dport=22))
+    assert "ACCEPT  tcp/22, from all but 198.51.100.66\n" in out
+    # of the whole network nothing is said
+    assert "DROP    udp/22, other protocols\n" in out
+    asked = ["--from", "198.51.100.0/24", "--to", "192.0.2.0/24", "-p", "tcp", "--dport", "22"]
+    assert main(["explain", str(FAIL2BAN), *asked]) == 0
+    assert "ACCEPT  all but 198.51.100.66 to 192.0.2.10\n" in capsys.readouterr().out
+
+
+def test_what_dnat_sends_to_the_internet_is_sent_there() -> None:
+    host = iptsim.load_host(PUBLISHED)
+    rule = "-A PREROUTING -i eth0 -p tcp -m tcp --dport 9000 -j DNAT --to-destination 203.0.113.9:80"
+    host.rulesets[4] = iptsim.dump.loads(f"*nat\n{rule}\nCOMMIT\n", family=4)
+    sent = [one for one in reach(host, "internet", "internet") if one.is_forwarded]
+    assert sent
+    assert all(one.traffic.ports == {6: ((9000, 9000),)} for one in sent)
+    assert {one.receiver for one in sent} >= {"host"}
 
 
 def test_an_interface_and_a_network() -> None:

@@ -18,6 +18,8 @@ def of(proto: int, *ports: tuple[int, int]) -> PacketSet:
 
 EVERY = SPACE.everything
 TCP, UDP, ICMP = 6, 17, 1
+#: What `--dport 22` asks about.
+PORT_22 = of(TCP, (22, 22)) | of(UDP, (22, 22)) | of(33, (22, 22)) | of(132, (22, 22)) | of(136, (22, 22))
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,8 @@ TCP, UDP, ICMP = 6, 17, 1
         (of(TCP) | of(UDP), EVERY, "tcp, udp"),
         (of(47), EVERY, "gre"),
         # of the traffic in question
+        (of(UDP, (22, 22)) | of(132, (22, 22)), PORT_22, "udp/22, sctp/22"),
+        (PORT_22 - of(TCP), PORT_22, "udp/22, other protocols"),
         (of(TCP, (80, 80)), of(TCP, (80, 80)), "tcp/80"),
         (of(TCP, (0, 79), (81, 65535)), of(TCP), "tcp (not 80)"),
         (of(TCP, (1025, 65535)), of(TCP), "tcp/1025-65535"),
