@@ -165,5 +165,7 @@ def _hear_own_broadcast(kernel: Kernel, context: Context) -> None:
     copy.in_interface, copy.out_interface = context.out_interface, None
     copy.packet.pkttype = "loopback"
     forget_invalid(kernel, copy)
-    if (refused_before_rules(kernel, copy) or pass_hook(kernel, copy, hooks.PREROUTING)) is None:
+    if (
+        refused_before_rules(kernel, copy, own_copy=True) or pass_hook(kernel, copy, hooks.PREROUTING)
+    ) is None:
         pass_hook(kernel, copy, hooks.INPUT)

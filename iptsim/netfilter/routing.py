@@ -239,7 +239,7 @@ def is_own_group6(namespace: Namespace, packet: Packet, interface: str) -> bool:
     return (
         packet.dst == ALL_NODES6
         or (packet.dst == OWN_NODE6 and interface == "lo")
-        or _solicited(namespace, packet)
+        or _solicited(namespace, packet, interface)
     )
 
 
@@ -248,10 +248,11 @@ def _forwards6(namespace: Namespace) -> int:
     return namespace.sysctl_number("net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0)
 
 
-def _solicited(namespace: Namespace, packet: Packet) -> bool:
-    """Return whether a group is the solicited-node address of one of the host's addresses."""
+def _solicited(namespace: Namespace, packet: Packet, interface: str) -> bool:
+    """Return whether a group is the solicited-node address of an address of the interface (addrconf_join_solict)."""
     return packet.dst >> 24 == 0xFF0200000000000000000001FF and any(
-        address.address & 0xFFFFFF == packet.dst & 0xFFFFFF for _, address in namespace.addresses(6)
+        address.address & 0xFFFFFF == packet.dst & 0xFFFFFF and owner.name == interface
+        for owner, address in namespace.addresses(6)
     )
 
 
