@@ -141,7 +141,7 @@ def _host(
     listed = with_told_addresses(each_once(reading.of(Listed)), every)
     told = told_address(every)
     last = any(map(run_after_docker, texts.values()))
-    made = _started_host(name, reading, rules, files, listed, last=last)
+    made = _started_host(name, reading, rules, files, listed, told, last=last)
     if made is None:
         if runs := _runs(reading):
             listed += listed_with(runs, name)
@@ -241,6 +241,7 @@ def _started_host(
     rules: Sequence[Rules],
     files: Mapping[str, bytes],
     listed: Sequence[Listed],
+    told: InterfaceAddress | None,
     *,
     last: bool,
 ) -> tuple[Host, Builder] | None:
@@ -255,6 +256,7 @@ def _started_host(
         rules: the rules that they show.
         files: files of a capture.
         listed: the containers that the texts list.
+        told: the host's address in a sentence.
         last: a text says that its commands run after Docker.
     """
     settings, runs = reading.of(Settings), _runs(reading)
@@ -264,7 +266,7 @@ def _started_host(
         settings += settings_of(listed)
     if not settings or files.keys() - OWN_FILES or (by_rules and not with_commands):
         return None
-    host = host_with(settings, name, dict(files))
+    host = host_with(settings, name, dict(files), {"": [told]} if told is not None else {})
     if host is None:
         return None
     # commands after those of Docker change its rules

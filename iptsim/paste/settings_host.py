@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
@@ -25,7 +25,7 @@ from iptsim.host.docker_defaults import DEFAULT_BRIDGE, DEFAULT_NETWORK, guessed
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.files import Source
 from iptsim.host.model import Host
-from iptsim.host.namespace import Namespace
+from iptsim.host.namespace import InterfaceAddress, Namespace
 from iptsim.languages import message, text_of
 from iptsim.paste.docker_bridges import docker_bridges
 from iptsim.paste.docker_nft import with_docker
@@ -43,7 +43,12 @@ OWN_FILES = frozenset(
 )
 
 
-def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Host | None:
+def host_with(
+    found: list[Settings],
+    source: str,
+    files: dict[str, bytes],
+    own: Mapping[str, Sequence[InterfaceAddress]],
+) -> Host | None:
     """Return the host after dockerd has started with the settings in a text.
 
     None if the text shows bridges of Docker that may be those of other networks than its settings describe.
@@ -52,6 +57,7 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
         found: the settings.
         source: the name of the text.
         files: those of `OWN_FILES` that the text shows.
+        own: addresses that must be the host's, by the interface on which packets to them arrive.
 
     Raises:
         CaptureError: a setting is invalid; the text names it.
@@ -64,7 +70,7 @@ def host_with(found: list[Settings], source: str, files: dict[str, bytes]) -> Ho
     refused = _without_refused(settings)
     guesses = _assumed_subnets(settings)
     docker = _docker(settings, source)
-    host = started(docker, source, namespace, files)
+    host = started(docker, source, namespace, files, own)
     host.namespace.nftables = with_docker(host.namespace.nftables, docker)
     host.assumptions += unread
     host.assumptions += (

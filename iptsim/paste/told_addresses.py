@@ -19,9 +19,10 @@ from iptsim.paste.pieces import Listed
 
 _HOST = r"(?:docker[ -]?)?(?:host|server|machine|nas)(?:'s)?"
 _TOLD = re.compile(
-    rf"(?:^|[\s(*`>-])(?:(?:the|my|our)\s+)?(?:{_HOST}\s+(?:machine\s+)?(?:local\s+|lan\s+)?(?:ip\b|ipv4\b|address)(?:\s+address)?"
-    rf"|(?:ip|address)(?:\s+address)?\s+of\s+(?:the|my|our)\s+{_HOST})"
-    r"\s*(?:is|=|:)\s*[`*]*(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?![\d./]*\d)",
+    rf"(?:^|[\s(*`>-])(?:(?:the|my|our)\s+)?(?:(?:{_HOST}\s+(?:machine\s+)?(?:local\s+|lan\s+)?(?:ip\b|ipv4\b|address)(?:\s+address)?"
+    rf"|(?:ip|address)(?:\s+address)?\s+of\s+(?:the|my|our)\s+{_HOST})\s*(?:is|=|:)"
+    rf"|{_HOST}\s+with\s+(?:the\s+)?(?:ip|address)(?:\s+address)?)"
+    r"\s*[`*]*(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?![\d./]*\d)",
     re.IGNORECASE,
 )
 #: A name with its address, as people write it, and as psql and ping print it.

@@ -253,3 +253,28 @@ MARKED = "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A 
 )
 def test_a_table_that_is_not_shown_may_set_the_mark_that_a_rule_tests(text: str, expected: str) -> None:
     assert verdict(text, "10.1.0.5", "203.0.113.9", 80) == expected
+
+
+_GREPPED = """\
+$ docker inspect web | grep IPAddress
+            "IPAddress": "{web}",
+$ ip route
+default via 192.0.2.1 dev eth0
+172.17.0.0/16 dev docker0 proto kernel scope link src 172.17.0.1
+172.18.0.0/16 dev br-0aa11bb22cc3 proto kernel scope link src 172.18.0.1
+192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.10
+$ iptables -S
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-A FORWARD -i docker0 -o docker0 -j DROP
+"""
+
+
+@pytest.mark.parametrize(
+    ("sender", "web", "expected"),
+    [("172.17.0.2", "172.17.0.3", "DROP"), ("192.0.2.9", "172.18.0.2", "ACCEPT")],
+)
+def test_an_address_alone_tells_the_network_of_its_container(sender: str, web: str, expected: str) -> None:
+    # Docker's subnets and gateways: https://docs.docker.com/engine/daemon/default-address-pools/
+    assert verdict(_GREPPED.format(web=web), sender, "web", 80) == expected

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from iptsim.addresses import FAMILIES, Family
 from iptsim.docker.dockerd.gateway import gateways
@@ -15,12 +16,16 @@ from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.infer import complete
 from iptsim.host.inferred_interfaces import place_bridges
 from iptsim.host.model import Host
-from iptsim.host.namespace import Namespace
+from iptsim.host.namespace import InterfaceAddress, Namespace
 from iptsim.languages import message, message_joined
 
 
 def started(
-    docker: DockerHost, source: str, namespace: Namespace | None = None, known: Collection[str] = ()
+    docker: DockerHost,
+    source: str,
+    namespace: Namespace | None = None,
+    known: Collection[str] = (),
+    own: Mapping[str, Sequence[InterfaceAddress]] = MappingProxyType({}),
 ) -> Host:
     """Return the host after dockerd has started with settings, and its containers.
 
@@ -29,6 +34,7 @@ def started(
         source: the name of the file from which they were read.
         namespace: what is known of the host's interfaces, routes and kernel parameters, without what Docker makes.
         known: the files of a capture in which it was saved.
+        own: addresses that must be the host's, by the interface on which packets to them arrive.
 
     Raises:
         CaptureError: a setting is invalid; the text names it.
@@ -63,7 +69,7 @@ def started(
     )
     if not host.inferred:
         place_bridges(host)
-    complete(host, ["docker-inspect.json", "docker-network-inspect.json", *known])
+    complete(host, ["docker-inspect.json", "docker-network-inspect.json", *known], own=own)
     host.assumptions.insert(
         0,
         message("The rules are those that dockerd would write for these settings; there are no others."),

@@ -115,6 +115,8 @@ def _entries(value: Any, name: str) -> Iterator[dict[str, Any]]:
         )
         if isinstance(address, str) and address:
             named = str(value.get("Name") or name or address)
+            if own.get("IPAddress") == address and not {"IPPrefixLen", "Gateway", "Networks"} & own.keys():
+                own = {key: own[key] for key in own if key != "IPAddress"} | _endpoint(address)
             entry = {"Id": named, "Name": named, "State": {"Running": True}, **value, "NetworkSettings": own}
             yield entry
     elif isinstance(pools, dict) or (isinstance(members, dict) and _are_members(members)):
@@ -131,13 +133,17 @@ def _entries(value: Any, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _endpoint(address: str) -> dict[str, Any]:
-    """Return the settings of a container with an address; only the default bridge has 172.17.0.0/16, usually."""
+    """Return the settings of a container with an address; only the default bridge has 172.17.0.0/16, usually.
+
+    By default Docker gives the bridge, which is the gateway, the first address of the subnet.
+    """
     try:
         number = int(IPv4Address(address))
     except ValueError:
         return {}
     subnet = default_subnet(number) or guessed_subnet(number)
-    settings = {"IPAddress": address, "IPPrefixLen": subnet.length}
+    gateway = str(ip_network(str(subnet))[1])
+    settings = {"IPAddress": address, "IPPrefixLen": subnet.length, "Gateway": gateway}
     return settings if subnet == DOCKER0 else {"Networks": {f"{address}/{subnet.length}": settings}}
 
 
