@@ -266,3 +266,10 @@ def test_told_addresses_beside_rules() -> None:
     }
     assert asked(text) == [packet("172.22.0.6", "sql", 3306)]
     assert iptsim.explain(host, "front", "sql:3306").verdict == "DROP"
+
+
+@pytest.mark.parametrize("told", ["on the host with address 192.168.9.4:", "My server's IP is 192.168.9.4"])
+def test_the_host_has_the_address_in_a_sentence_beside_its_containers(told: str) -> None:
+    host = iptsim.loads_host(f"{told}\n{LISTED}")
+    [interface] = [one for one in host.namespace.interfaces.values() if one.kind == "physical"]
+    assert [address_text(4, one.address) for one in interface.addresses if one.family == 4] == ["192.168.9.4"]
