@@ -74,8 +74,7 @@ def mixed(scene: Scene) -> Iterator[Finding]:
 
 def two_variants(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, versions of iptables of both variants, as in a host and its container."""
-    pasted = scene.host.pasted
-    by_variant = {printed_backend(text): (line, text) for line, text in pasted.versions} if pasted else {}
+    by_variant = {printed_backend(text): (line, text) for line, text in scene.pasted.versions}
     if len(by_variant) < 2 or scene.host.extra_rulesets:
         return
     yield Finding(

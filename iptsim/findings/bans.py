@@ -76,8 +76,7 @@ def not_for_containers(scene: Scene) -> Iterator[Finding]:
 
 def _beside_containers(scene: Scene, family: Family) -> Iterator[Finding]:
     """Find, in a pasted text, bans in INPUT beside a list of published ports, if no rule of Docker is shown."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.published or family == 6 or scene.has_no_rules:
+    if not scene.pasted.published or family == 6 or scene.has_no_rules:
         return
     found = [
         one
@@ -86,7 +85,7 @@ def _beside_containers(scene: Scene, family: Family) -> Iterator[Finding]:
     ]
     if not found:
         return
-    name, port, proto, _ = pasted.published[0]
+    name, port, proto, _ = scene.pasted.published[0]
     command = f"{tool_of(family)} -I DOCKER-USER {found[0].words} -j {found[0].rule.target_name}"
     yield Finding(
         "bans-not-for-containers",

@@ -74,7 +74,7 @@ def _is_specific(rule: Rule) -> bool:
 
 def _is_unknown(scene: Scene, family: Family, rule: Rule) -> bool:
     """Return whether a pasted text shows the jump to an administrator's chain, but not its rules."""
-    if scene.host.pasted is None or not isinstance(rule.target, Jump):
+    if not scene.is_pasted or not isinstance(rule.target, Jump):
         return False
     return any(is_gap(one.target) for one in scene.rules(family, "filter", rule.target.chain))
 

@@ -58,8 +58,7 @@ def without_parent(scene: Scene) -> Iterator[Finding]:
 
     Source: moby, drivers/macvlan/macvlan_network.go (createNetwork): without a parent, the driver makes a dummy link.
     """
-    pasted = scene.host.pasted
-    if pasted is None or any("inspect" in one.form for one in pasted.segments):
+    if not scene.is_pasted or any("inspect" in one.form for one in scene.pasted.segments):
         return  # what `docker network inspect` shows may lack the options, as if they came from another network
     for network in scene.host.networks.values():
         docker = network.daemon == "docker" and not network.internal

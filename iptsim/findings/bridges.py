@@ -60,11 +60,10 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
 
 def icc_unchecked(scene: Scene) -> Iterator[Finding]:
     """Find rules between containers of a bridge in a pasted text: only br_netfilter shows iptables such packets."""
-    pasted = scene.host.pasted
-    printed = pasted is not None or any(one.listed for one in scene.host.rulesets.values())
+    printed = scene.is_pasted or any(one.listed for one in scene.host.rulesets.values())
     if not printed or not scene.host.inferred:
         return
-    if pasted is not None and any("sysctl" in one.form for one in pasted.segments):
+    if any("sysctl" in one.form for one in scene.pasted.segments):
         return
     for family in scene.families:
         name = BRIDGE_NF[family]

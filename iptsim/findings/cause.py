@@ -77,13 +77,13 @@ def _is_about_sender(finding: Finding, shown: Explanation) -> bool:
 
 def _of_packets(scene: Scene) -> Cause | None:
     """Return what happens to the packets in a pasted text."""
-    pasted = scene.host.pasted
+    pasted = scene.pasted
     if (local := unseen(pasted)) is not None:
         return local
     if (unknown := title_of_unresolved(scene)) is not None:
         return Cause(None, allowed=unknown)
     open_: Cause | None = None
-    for fields in pasted.asked[:_ASKED] if pasted is not None else ():
+    for fields in pasted.asked[:_ASKED]:
         try:
             shown = scene.ask_fields({**fields, "verbose": True})
         except IptsimError:
@@ -95,20 +95,19 @@ def _of_packets(scene: Scene) -> Cause | None:
         logger = _logger(fields, pasted)
         if shown.verdict in BLOCKING:
             # a log line may be about any packet; commands that failed are about what the author wants
-            tried = pasted is not None and fields in pasted.tried
-            first = "" if tried else _failed_commands(scene)
+            first = "" if fields in pasted.tried else _failed_commands(scene)
             return Cause(shown, _near(shown), logger=logger, counted=_counted(scene, shown), first=first)
         for branch in shown.branches:
             if (guess := _guess(branch)) is not None:
                 return Cause(branch, guess=guess, logger=logger, counted=_counted(scene, branch))
-        if open_ is None and pasted is not None:
+        if open_ is None:
             open_ = _not_blocked(shown, fields, pasted)
             open_ = open_ and open_._replace(
                 logger=logger, allowed=_between_containers(scene, shown) or open_.allowed
             )
     if (failed := _failed_commands(scene)) and (open_ is None or not open_.alone):
         return Cause(None, allowed=failed)
-    if open_ is None and pasted is not None and pasted.own_loopbacks:
+    if open_ is None and pasted.own_loopbacks:
         return Cause(None, allowed=title_of_loopback(pasted.own_loopbacks[0]))
     return open_
 
@@ -125,8 +124,7 @@ def _counted(scene: Scene, shown: Explanation) -> Text:
         return ""
     family, position = shown.trace.legs[0].packet.family, step.rule.position if step.rule is not None else 0
     place = place_of(step.rule) if step.rule is not None else f"{step.table} {step.chain}"
-    grown = scene.host.pasted.grown if scene.host.pasted is not None else ()
-    for one in grown:
+    for one in scene.pasted.grown:
         if (one.family, one.table, one.chain, one.position) == (family, step.table, step.chain, position):
             return message_many(
                 "The counter of {place} grew by {count} packet between the two listings.",
@@ -150,16 +148,14 @@ def _failed_commands(scene: Scene) -> Text:
     """Return which commands of iptables failed according to a pasted text, else which ones of other tools; or ""."""
     if refused := [one for one in refused_commands(scene) if not only_lists(one)]:
         return title_of_refused(refused)
-    errors = scene.host.pasted.tool_errors if scene.host.pasted is not None else ()
+    errors = scene.pasted.tool_errors
     same = [one for one in errors if one.tool == errors[0].tool]
     return title_of_failed(same) if same else ""
 
 
-def _logger(fields: dict[str, Any], pasted: Pasted | None) -> Text:
+def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
     """Return which program logged a packet, and why, if its prefix tells that it blocked it; else ""."""
-    logged = (
-        next((one for one in pasted.logged if one.fields == fields), None) if pasted is not None else None
-    )
+    logged = next((one for one in pasted.logged if one.fields == fields), None)
     if logged is None or _SEEN.search(logged.prefix):
         return ""
     pairs = dict(logged.pairs)
@@ -180,15 +176,13 @@ def _logger(fields: dict[str, Any], pasted: Pasted | None) -> Text:
     )
 
 
-def unseen(pasted: Pasted | None, *, likely: bool = False) -> Cause | None:
+def unseen(pasted: Pasted, *, likely: bool = False) -> Cause | None:
     """Return why a connection failed that no rule of the host sees; None if there was no such connection.
 
     Args:
         pasted: how the text was read.
         likely: a container probably connected to its own localhost, as far as the text shows.
     """
-    if pasted is None:
-        return None
     if pasted.unpublished:
         return Cause(None, allowed=title_of_unpublished(pasted.unpublished[0]))
     if pasted.engine_errors and not pasted.asked:

@@ -264,8 +264,7 @@ def empty(scene: Scene) -> Iterator[Finding]:
 
 def _may_be_cut(scene: Scene, family: Family, table: Table, chain: Chain) -> bool:
     """Return whether the rules of a chain may follow where the source ends: `iptables -S` marks no end."""
-    pasted = scene.host.pasted
-    forms = [one.form for one in pasted.segments] if pasted is not None else ["iptables -S"]
+    forms = [one.form for one in scene.pasted.segments] if scene.is_pasted else ["iptables -S"]
     if not scene.host.rulesets[family].listed or not any(" -S" in form for form in forms):
         return False
     names = list(table.chains)
@@ -276,7 +275,7 @@ def nat_empty(scene: Scene) -> Iterator[Finding]:
     """Tell, of a pasted text, that table nat has no rules."""
     daemon = scene.host.daemon
     is_off = daemon is not None and daemon.iptables is False  # which is a finding of its own
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         nat = scene.table(family, "nat")
         whole = all(
             name in nat.chains and scene.shows(family, "nat", name) for name in ("PREROUTING", "POSTROUTING")

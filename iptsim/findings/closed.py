@@ -41,7 +41,7 @@ _ECHO = {ICMP: 8, ICMPV6: 128}
 
 def closed(scene: Scene) -> Iterator[Finding]:
     """Say, for a pasted text, what INPUT accepts from the internet, if it blocks all other new connections."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         if not scene.shows(family, "filter", "INPUT") and not any(
             map(accepts_established, scene.table(family, "filter").rules())
         ):
@@ -118,7 +118,7 @@ def _for_lo(scene: Scene, family: Family) -> list[Rule]:
 def closed_by_chain(scene: Scene) -> Iterator[Finding]:
     """Say, for a pasted text, what a base chain of nftables accepts from the internet, if it blocks all the rest."""
     seen: set[str] = set()
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         if not has_only_nftables(scene, family):
             continue
         asked = [

@@ -28,7 +28,7 @@ _IN_ORDER = message(
 
 def closed(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules of FORWARD that block all that comes from an interface or goes to it."""
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     for family in scene.families:
         found: dict[str, list[Rule]] = {}

@@ -25,8 +25,8 @@ _SHOWN = 8
 
 def grown(scene: Scene) -> Iterator[Finding]:
     """Find the rules and policies whose counters grew between two listings of the same table."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.listed_twice or not pasted.grown:
+    pasted = scene.pasted
+    if not pasted.listed_twice or not pasted.grown:
         return
     ordered = sorted(pasted.grown, key=lambda one: _verdict(scene, one) not in BLOCKING)
     blocking = [one for one in ordered if _verdict(scene, one) in BLOCKING]
@@ -57,7 +57,7 @@ def grown(scene: Scene) -> Iterator[Finding]:
 
 def lost(scene: Scene) -> Iterator[Finding]:
     """Find the rules that are gone in the later of two listings of the same table."""
-    gone = scene.host.pasted.lost if scene.host.pasted is not None else ()
+    gone = scene.pasted.lost
     for family in scene.families:
         rules = [one for one in gone if one.family == family]
         if not rules:
@@ -109,8 +109,7 @@ def _how_lost(empty: bool) -> Message:
 
 def dropped(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, the rules and policies that have blocked packets, and what they block."""
-    pasted = scene.host.pasted
-    if pasted is None or pasted.listed_twice:
+    if not scene.is_pasted or scene.pasted.listed_twice:
         return
     for family in scene.families:
         found: list[tuple[int, Message, Evidence, Rule | None]] = []
@@ -131,8 +130,7 @@ def dropped(scene: Scene) -> Iterator[Finding]:
 
 def unreached(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text with counters, port forwards that no connection has reached, while others have come in."""
-    pasted = scene.host.pasted
-    for family in scene.families if pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         chain = scene.table(family, "nat").chains.get("PREROUTING")
         forwarding = [one for one in forwards(scene, family) if one.rule.chain == "PREROUTING"]
         unused = [

@@ -16,7 +16,7 @@ def blocked(scene: Scene) -> Iterator[Finding]:
 
     Every host with Docker 28 has such rules. A text with only these rules is about a connection that they drop.
     """
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     for family, ruleset in scene.host.rulesets.items():
         if list(ruleset.tables) != ["raw"]:

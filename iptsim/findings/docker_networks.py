@@ -25,7 +25,7 @@ def internal(scene: Scene) -> Iterator[Finding]:
     Source: docker network create(1); moby, daemon/libnetwork/drivers/bridge: no default route since 25, and the gateway
     mode isolated since 28.
     """
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     chosen = [one for one in scene.docker_networks() if not one.is_default_bridge and one.bridge]
     if not chosen or not all(one.internal and one.gateway_mode.get(4) != "isolated" for one in chosen):
@@ -88,7 +88,7 @@ def _to_host(scene: Scene, network: Network) -> Explanation | None:
 
 def not_masquerading(scene: Scene) -> Iterator[Finding]:
     """Find networks whose settings switch masquerading off, if no rule that is shown translates what they send."""
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     for family in scene.families:
         for network in scene.docker_networks():
@@ -122,8 +122,8 @@ def not_masquerading(scene: Scene) -> Iterator[Finding]:
 
 def writing_no_rules(scene: Scene) -> Iterator[Finding]:
     """Tell, of a pasted text, that dockerd's settings make it write no rules, if none of its rules are left."""
-    pasted, daemon = scene.host.pasted, scene.host.daemon
-    if pasted is None or daemon is None or daemon.iptables is not False or 4 not in scene.families:
+    daemon = scene.host.daemon
+    if not scene.is_pasted or daemon is None or daemon.iptables is not False or 4 not in scene.families:
         return
     if any(not DOCKER_CHAINS.isdisjoint(scene.table(4, table).chains) for table in ("filter", "nat")):
         return

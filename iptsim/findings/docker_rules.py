@@ -65,8 +65,8 @@ def flushed(scene: Scene) -> Iterator[Finding]:
 
 def _has_none(scene: Scene, family: Family) -> bool:
     """Return whether a pasted text shows that Docker runs, and a FORWARD without any of its rules."""
-    pasted, daemon = scene.host.pasted, scene.host.daemon
-    if family == 6 or pasted is None or not any(one.form.startswith("docker ") for one in pasted.segments):
+    pasted, daemon = scene.pasted, scene.host.daemon
+    if family == 6 or not any(one.form.startswith("docker ") for one in pasted.segments):
         return False
     if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
         return False
@@ -92,8 +92,7 @@ def _links_in_forward(scene: Scene, family: Family) -> bool:
 
 def _lists_filter(scene: Scene) -> bool:
     """Return whether a source lists table filter: commands alone do not show what else there is."""
-    pasted = scene.host.pasted
-    return pasted is None or any(_LISTS_FILTER.match(one.form) for one in pasted.segments)
+    return not scene.is_pasted or any(_LISTS_FILTER.match(one.form) for one in scene.pasted.segments)
 
 
 def _without_any(scene: Scene, family: Family) -> Finding:
@@ -122,8 +121,8 @@ def _without_any(scene: Scene, family: Family) -> Finding:
 
 def reloaded(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text about containers without rules of Docker, commands that replaced or removed all rules."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.reloads or _shows_dockers(scene) or any(flushed(scene)):
+    pasted = scene.pasted
+    if not pasted.reloads or _shows_dockers(scene) or any(flushed(scene)):
         return
     named = (pasted.with_rules or pasted.patched) and "docker" in pasted.engines
     if not scene.docker_networks() and not named:
@@ -163,8 +162,7 @@ def reloaded(scene: Scene) -> Iterator[Finding]:
 
 def _shows_dockers(scene: Scene) -> bool:
     """Return whether a source with rules shows some that Docker wrote."""
-    pasted = scene.host.pasted
-    return (pasted is None or pasted.with_rules) and any(
+    return (not scene.is_pasted or scene.pasted.with_rules) and any(
         is_dockers(rule) or rule.target_name in DOCKER_CHAINS
         for ruleset in scene.host.rulesets.values()
         for rule in ruleset.rules()
@@ -207,8 +205,7 @@ def _hairpins(scene: Scene, family: Family) -> bool:
 
 def _chain_not_found(scene: Scene) -> bool:
     """Return whether a search for Docker's chains, in all tables, found others of them, but not DOCKER."""
-    pasted = scene.host.pasted
-    if pasted is None or "docker" not in {word.lower() for word in pasted.searched}:
+    if "docker" not in {word.lower() for word in scene.pasted.searched}:
         return False
     tables = [table for one in scene.families for table in scene.host.rulesets[one].tables.values()]
     chains = {name for table in tables for name in table.chains}

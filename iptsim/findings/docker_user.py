@@ -203,8 +203,8 @@ def after_return(scene: Scene) -> Iterator[Finding]:
 
 def appended(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, commands that append rules to DOCKER-USER, where Docker up to 27 has a RETURN."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.appended:
+    pasted = scene.pasted
+    if not pasted.appended:
         return
     yield Finding(
         "docker-user-appended",

@@ -12,14 +12,12 @@ from iptsim.languages import Message, message, message_joined, message_sentences
 
 def found(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, errors of a container engine: the container or the network does not exist."""
-    pasted = scene.host.pasted
-    for one in pasted.engine_errors if pasted is not None else ():
-        assert pasted is not None
+    for one in scene.pasted.engine_errors:
         yield Finding(
             one.kind,
             title_of_error(one),
             (of_line(one.line, one.text),),
-            _cause(one, pasted),
+            _cause(one, scene.pasted),
             _remedy(one),
             None,
             scene.families[0],

@@ -116,7 +116,7 @@ def services(scene: Scene) -> Iterator[Finding]:
 
 def _refused_ports(scene: Scene) -> set[int]:
     """Return the ports that Docker failed to publish, according to a log: their containers did not start."""
-    failed = scene.host.pasted.failed if scene.host.pasted is not None else ()
+    failed = scene.pasted.failed
     return {
         int(after)
         for one in failed

@@ -22,8 +22,7 @@ _LINES = 3
 
 def of_docker(scene: Scene) -> Iterator[Finding]:
     """Find such commands, if no command of the log that adds a rule failed."""
-    pasted = scene.host.pasted
-    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _sought(one)) is not None]
+    found = [(one, name) for one in scene.pasted.failed if (name := _sought(one)) is not None]
     if not found or any(failed_commands.dockers_failed(scene)):
         return
     (first, chain), names = found[0], {name.split()[1] for _, name in found}

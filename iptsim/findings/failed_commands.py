@@ -26,8 +26,7 @@ def of_failed(command: FailedCommand) -> Evidence:
 
 def dockers_failed(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted log, commands of dockerd that failed because a chain of Docker does not exist."""
-    pasted = scene.host.pasted
-    found = [(one, name) for one in (pasted.failed if pasted else ()) if (name := _lacks(one)) is not None]
+    found = [(one, name) for one in scene.pasted.failed if (name := _lacks(one)) is not None]
     if not found:
         return
     first, chain = found[0]
@@ -47,20 +46,19 @@ _PODMANS = re.compile(r"(?:CNI|NETAVARK)[-_][\w-]+")
 
 def podmans_failed(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted log, commands of Podman that failed because a chain of its networks does not exist."""
-    pasted = scene.host.pasted
     found = [
         (one, name)
-        for one in (pasted.failed if pasted else ())
+        for one in scene.pasted.failed
         if _NO_CHAIN.search(one.why) and (name := next(filter(_PODMANS.fullmatch, one.words), None))
     ]
-    if not found or pasted is None:
+    if not found:
         return
     first, chain = found[0]
     yield Finding(
         "podman-rules-flushed",
         message("Podman's chain {chain} does not exist any more.", chain=chain),
         (
-            *(of_line(one.line, one.command) for one in pasted.firewalld_reloads[:LINES_SHOWN]),
+            *(of_line(one.line, one.command) for one in scene.pasted.firewalld_reloads[:LINES_SHOWN]),
             *(of_failed(one) for one, _ in found[:LINES_SHOWN]),
         ),
         message(

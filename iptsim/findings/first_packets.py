@@ -20,7 +20,7 @@ from iptsim.protocols import ICMP
 
 def limited(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, limits for ICMP behind a rule that accepts established connections."""
-    if scene.host.pasted is None or 4 not in scene.families:
+    if not scene.is_pasted or 4 not in scene.families:
         return
     for name in ("INPUT", "FORWARD"):
         rules = scene.rules(4, "filter", name)

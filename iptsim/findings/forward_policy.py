@@ -47,7 +47,7 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
         if forward is None or forward.policy != "DROP":
             continue
         if not _dockers_policy(scene, family):
-            if scene.host.pasted is not None:
+            if scene.is_pasted:
                 yield from _without_docker(scene, family, forward)
             continue
         found = False
@@ -169,8 +169,7 @@ def _suggests_forwarding(scene: Scene, family: Family, forward: Chain) -> bool:
         return True
     if not scene.shows(family, "filter", "INPUT"):
         return True  # the text is about FORWARD
-    pasted = scene.host.pasted
-    asked = pasted.asked if pasted is not None else ()
+    asked = scene.pasted.asked
     if any("host" not in (fields.get("from"), fields.get("to")) for fields in asked):
         return True
     names = {
@@ -214,8 +213,7 @@ def _drops_all(scene: Scene, family: Family, forward: Chain) -> Finding:
 
 def _shows_rules(scene: Scene) -> bool:
     """Return whether the source shows rules, but not the interfaces: neither a capture nor settings of Docker alone."""
-    pasted = scene.host.pasted
-    return scene.host.inferred and (pasted is None or pasted.with_rules)
+    return scene.host.inferred and (not scene.is_pasted or scene.pasted.with_rules)
 
 
 def _may_hit_others(scene: Scene, family: Family, forward: Chain) -> bool:
@@ -230,7 +228,7 @@ def _may_hit_others(scene: Scene, family: Family, forward: Chain) -> bool:
 def _just_loaded(scene: Scene, forward: Chain) -> bool:
     """Return whether a pasted listing has counted nothing in FORWARD yet, which proves nothing."""
     counters = [rule.counters for rule in forward.rules]
-    return scene.host.pasted is not None and all(one is not None and not one.packets for one in counters)
+    return scene.is_pasted and all(one is not None and not one.packets for one in counters)
 
 
 def _accepts_for_pods(scene: Scene, family: Family) -> bool:

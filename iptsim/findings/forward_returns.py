@@ -25,7 +25,7 @@ _MASQUERADING = ("MASQUERADE", "SNAT", "NETMAP")
 
 def lost(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, port forwards that leave by the uplink again, or to where replies may go elsewhere."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         found: dict[tuple[int, bool], list[tuple[Forward, Explanation]]] = {}
         for forward in forwards(scene, family):
             shown = scene.ask("internet", forward.at, family, **forward.fields)
@@ -51,10 +51,8 @@ def _leaves_by_uplink(scene: Scene, family: Family, forward: Forward) -> bool:
     Only what the text shows is sure. A target in a network of the host, or behind another router there, may use this
     host as its gateway.
     """
-    uplink, pasted = scene.outside_interface(family), scene.host.pasted
-    if uplink is None or pasted is None:
-        return False
-    if uplink.name not in pasted.interfaces or not pasted.shows_routes(family):
+    uplink, pasted = scene.outside_interface(family), scene.pasted
+    if uplink is None or uplink.name not in pasted.interfaces or not pasted.shows_routes(family):
         return False
     way = fib.lookup(scene.host.namespace, family, forward.target)
     by_default = way.route is not None and way.route.prefix_length == 0
@@ -77,9 +75,9 @@ def _may_reply_elsewhere(scene: Scene, family: Family, forward: Forward) -> bool
 
 def _is_behind_bridge(scene: Scene, family: Family, target: int) -> bool:
     """Return whether a target is a container or guest on a bridge of the host, which is its gateway."""
-    pasted = scene.host.pasted
-    shown = pasted is not None and pasted.interfaces
-    return scene.host.is_inside(family, target) or (not shown and DOCKER0.covers(family, target))
+    return scene.host.is_inside(family, target) or (
+        not scene.pasted.interfaces and DOCKER0.covers(family, target)
+    )
 
 
 def _finding(

@@ -40,10 +40,9 @@ _MANY = 10
 
 def without_helper(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules that let FTP's commands through, but not its data connections."""
-    pasted = scene.host.pasted
-    if pasted is None or scene.host.namespace.sysctl_number(_AUTOMATIC):
+    if not scene.is_pasted or scene.host.namespace.sysctl_number(_AUTOMATIC):
         return
-    if pasted.kernel is not None and pasted.kernel < _BY_RULE:
+    if scene.pasted.kernel is not None and scene.pasted.kernel < _BY_RULE:
         return
     for family in scene.families:
         raw = scene.table(family, "raw").rules()
@@ -71,7 +70,7 @@ def without_helper(scene: Scene) -> Iterator[Finding]:
 
 def tftp(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules that accept packets from a TFTP server's port 69, from which it sends no data."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         for chain in scene.below(family, "filter", "INPUT"):
             rule = next(
                 (one for one in scene.rules(family, "filter", chain) if _accepts_from_tftp(one)), None

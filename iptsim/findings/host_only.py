@@ -21,11 +21,10 @@ from iptsim.protocols import TCP, UDP
 
 def blocked_ports(scene: Scene) -> Iterator[Finding]:
     """Find ports that only rules of INPUT block, in a text that names Docker but shows no containers."""
-    pasted = scene.host.pasted
-    if pasted is None or "docker" not in pasted.engines or scene.host.containers:
+    if "docker" not in scene.pasted.engines or scene.host.containers:
         return
     # ufw's own commands show what ufw wrote in FORWARD, and nothing of Docker
-    is_listed = any("tables" in one.form or "rules" in one.form for one in pasted.segments)
+    is_listed = any("tables" in one.form or "rules" in one.form for one in scene.pasted.segments)
     for family in scene.families:
         if (
             is_listed
@@ -87,7 +86,7 @@ def _finding(family: Family, found: list[tuple[Rule, int]]) -> Finding:
 
 def published_ports(scene: Scene) -> Iterator[Finding]:
     """Find ports that Docker forwards to containers without known addresses, beside an INPUT that blocks the rest."""
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     for family in scene.families:
         if next(scene.publications(family), None) is not None:
@@ -142,8 +141,7 @@ def _elsewhere(family: Family, port: str) -> Message:
 
 def blocked_outgoing(scene: Scene) -> Iterator[Finding]:
     """Find ports and addresses that only rules of OUTPUT block, in a text that names Docker."""
-    pasted = scene.host.pasted
-    if pasted is None or "docker" not in pasted.engines:
+    if "docker" not in scene.pasted.engines:
         return
     for family in scene.families:
         owners = chain_owners(scene.host.rulesets[family])

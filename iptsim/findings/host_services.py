@@ -32,7 +32,7 @@ def closed_to_containers(scene: Scene) -> Iterator[Finding]:
         else:
             blocked = [
                 (network, shown)
-                for network in (networks if scene.host.pasted is not None else ())
+                for network in (networks if scene.is_pasted else ())
                 for shown in [_asks(scene, family, network, "tcp", SOME_PORT)]
                 if shown is not None and filtered_at(shown, "INPUT") is not None
             ]
@@ -57,8 +57,7 @@ _USUAL = {
 
 def _without_networks(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text that only mentions containers, an INPUT that blocks what they send to the host."""
-    pasted = scene.host.pasted
-    for engine in pasted.engines if pasted is not None and pasted.with_rules else ():
+    for engine in scene.pasted.engines if scene.pasted.with_rules else ():
         if engine not in _USUAL:
             continue
         sender, bridge = _USUAL[engine]

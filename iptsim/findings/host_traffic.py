@@ -285,7 +285,7 @@ def _with_filter_alone(ruleset: Ruleset) -> Ruleset:
 
 def drops_some(scene: Scene) -> Iterator[Finding]:
     """Find the destinations to which the rules of OUTPUT drop what the host sends, if the text is about a problem."""
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     for family in scene.families:
         hooks = scene.hooks(family, "filter")

@@ -34,7 +34,7 @@ def not_there(scene: Scene) -> Iterator[Finding]:
             continue
         named = [
             (name, rule)
-            for table in ("filter", *(["nat"] if scene.host.pasted is not None else []))
+            for table in ("filter", *(["nat"] if scene.is_pasted else []))
             for rule in scene.table(family, table).rules()
             for name in [_missing(scene, rule)]
             if name and rule.position and is_chosen(rule, scene)
@@ -44,13 +44,13 @@ def not_there(scene: Scene) -> Iterator[Finding]:
             found = _example(scene, family, rules, name, uplink.name)
             if found is not None:
                 yield _finding(family, rules, name, uplink.name, *found)
-            elif scene.host.pasted is not None and any(_matters(scene, family, rule) for rule in rules):
+            elif scene.is_pasted and any(_matters(scene, family, rule) for rule in rules):
                 yield _finding(family, rules, name, uplink.name, None, ())
 
 
 def _only_card(scene: Scene) -> Interface | None:
     """Return the only network card that is up, in a pasted text that does not show the default route."""
-    every = scene.host.namespace.interfaces.values() if scene.host.pasted is not None else ()
+    every = scene.host.namespace.interfaces.values() if scene.is_pasted else ()
     cards = [
         one for one in every if one.up and one.carrier and one.master is None and CARD.fullmatch(one.name)
     ]

@@ -29,7 +29,7 @@ _JAIL = re.compile(r"(?:f2b|fail2ban)-sshd?")
 
 def behind_established(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, bans that packets of open connections never get to."""
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     for family in scene.families:
         rules = list(_in_order(scene, family, "INPUT", set()))
@@ -45,7 +45,7 @@ def behind_established(scene: Scene) -> Iterator[Finding]:
 
 def unreached(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, chains of banned addresses to which no rule jumps, as a listing says."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         for chain in scene.table(family, "filter").chains.values():
             if chain.references == 0 and not chain.builtin and _BANS.search(chain.name):
                 yield _unreached(scene, family, chain)
@@ -122,7 +122,7 @@ def _finding(family: Family, first: Rule, bans: list[Rule], shown: Explanation) 
 
 def for_one_port(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, a jail that bans from the usual port of ssh only, where sshd listens on another one."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         jails: dict[str, list[Rule]] = {}
         for rule in scene.rules(family, "filter", "INPUT"):
             if rule.jump is not None and _JAIL.fullmatch(rule.jump.chain):

@@ -109,7 +109,7 @@ def _of_nftables(scene: Scene, family: Family) -> Iterator[Finding]:
 def _is_for_routing(scene: Scene, chain: NftChain) -> bool:
     """Return whether the mark is probably for routing: set where mangle sets marks, in a text without routing rules."""
     return (
-        scene.host.pasted is not None
+        scene.is_pasted
         and chain.priority == _MANGLE
         and all(rule.fwmark is None for rule in scene.host.namespace.rules)
     )

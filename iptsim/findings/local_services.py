@@ -15,8 +15,8 @@ from iptsim.protocols import protocol_name
 
 def own_loopback(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, containers that connect to localhost for a service that is elsewhere."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.own_loopbacks:
+    pasted = scene.pasted
+    if not pasted.own_loopbacks:
         return
     first = pasted.own_loopbacks[0]
     yield Finding(
@@ -76,10 +76,9 @@ def _service_instead(scene: Scene, one: OwnLoopback) -> Message:
 
 def loopback_only(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, programs that listen on 127.0.0.1 only."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.loopback_listeners:
+    if not scene.pasted.loopback_listeners:
         return
-    found = pasted.loopback_listeners
+    found = scene.pasted.loopback_listeners
     yield Finding(
         "listens-on-loopback",
         message_many(
@@ -104,9 +103,9 @@ def loopback_only(scene: Scene) -> Iterator[Finding]:
 
 def published_on_loopback(scene: Scene) -> Iterator[Finding]:
     """Find, in a text about a client that connects, ports of containers that Docker publishes on 127.0.0.1 only."""
-    pasted = scene.host.pasted
+    pasted = scene.pasted
     # a Compose file names 127.0.0.1 on purpose, and has nothing around it
-    if pasted is None or not (pasted.asked or (pasted.names_client and pasted.left_out)):
+    if not (pasted.asked or (pasted.names_client and pasted.left_out)):
         return
     every = list(scene.publications(4))
     open_ = {(one.container.name, one.inside) for one in every if not one.on_loopback}
@@ -146,8 +145,8 @@ def _port(one: LoopbackListener) -> Message:
 
 def unpublished(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, failed connections to ports that a container has, but that are not published."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.unpublished:
+    pasted = scene.pasted
+    if not pasted.unpublished:
         return
     first = pasted.unpublished[0]
     yield Finding(
@@ -173,8 +172,8 @@ def unpublished(scene: Scene) -> Iterator[Finding]:
 
 def stopped(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, failed connections to ports of containers that do not run."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.stopped:
+    pasted = scene.pasted
+    if not pasted.stopped:
         return
     first = pasted.stopped[0]
     yield Finding(

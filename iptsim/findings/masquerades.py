@@ -25,7 +25,7 @@ def some(scene: Scene) -> Iterator[Finding]:
 
     If it shows the interfaces, a packet that is masqueraded, or one that is not, there is nothing to compare.
     """
-    if scene.host.pasted is None or not scene.host.inferred or _masquerades_asked(scene):
+    if not scene.is_pasted or not scene.host.inferred or _masquerades_asked(scene):
         return
     for family in scene.families:
         rules = _translating(scene, family)
@@ -41,7 +41,7 @@ def some(scene: Scene) -> Iterator[Finding]:
 
 def elsewhere(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules that masquerade only what leaves by a network card that is not the uplink."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         rules, uplink = _elsewhere(scene, family), scene.outside_interface(family)
         if rules and uplink is not None and not any(one.family == family for one in not_masqueraded(scene)):
             yield _by_other_card(scene, family, rules, uplink.name)
@@ -60,8 +60,8 @@ def _translating(scene: Scene, family: Family) -> list[Rule]:
 
 def _elsewhere(scene: Scene, family: Family) -> list[Rule]:
     """Return the rules that masquerade, if all of them are for packets that leave by another card than the uplink."""
-    uplink, pasted = scene.outside_interface(family), scene.host.pasted
-    if uplink is None or pasted is None or not pasted.shows_routes(family):
+    uplink, pasted = scene.outside_interface(family), scene.pasted
+    if uplink is None or not pasted.shows_routes(family):
         return []
     rules = [rule for rule in _translating(scene, family) if not is_dockers(rule)]
     names = {rule.parameters.out_interface for rule in rules if not rule.parameters.negated}
@@ -104,8 +104,7 @@ def _by_other_card(scene: Scene, family: Family, rules: list[Rule], uplink: str)
 
 def _masquerades_asked(scene: Scene) -> bool:
     """Return whether the first packet that the text asks about leaves the host with a translated source."""
-    pasted = scene.host.pasted
-    for fields in pasted.asked[:1] if pasted is not None else ():
+    for fields in scene.pasted.asked[:1]:
         try:
             shown = scene.ask_fields(fields)
         except IptsimError:

@@ -21,7 +21,7 @@ from iptsim.owners.docker import is_dockers
 
 def missing(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules of FORWARD for ports of a masqueraded machine to which no DNAT leads."""
-    if scene.host.pasted is None or scene.has_docker:
+    if not scene.is_pasted or scene.has_docker:
         return
     for family in scene.families:
         nat = list(scene.table(family, "nat").rules())

@@ -52,7 +52,7 @@ def names(scene: Scene) -> Iterator[Finding]:
 
 def variables(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted script, variables that it uses but never sets, beside similar ones that it sets for nothing."""
-    for one in scene.host.pasted.variables if scene.host.pasted is not None else ():
+    for one in scene.pasted.variables:
         yield Finding(
             "misspelt-variable",
             message("${name} is never set, and {meant} is set but not used.", name=one.name, meant=one.meant),
@@ -69,7 +69,7 @@ def variables(scene: Scene) -> Iterator[Finding]:
 
 def unnumbered(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules for an interface such as wlan or tun, whose name lacks its number."""
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     known = scene.host.namespace.interfaces if not scene.host.inferred else {}
     for family in scene.families:

@@ -54,8 +54,7 @@ def title_of_unresolved(scene: Scene) -> Message | None:
 
 
 def _first(scene: Scene) -> _Case | None:
-    pasted = scene.host.pasted
-    cases = (_case(scene, one) for one in (pasted.unresolved if pasted is not None else ()))
+    cases = (_case(scene, one) for one in scene.pasted.unresolved)
     return next(filter(None, cases), None)
 
 

@@ -188,10 +188,9 @@ def _asks_neighbour(scene: Scene, bridge: str, rules: list[Rule]) -> Explanation
 
 def discovery_logged(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, log lines with messages of neighbour discovery: most rules that log also drop."""
-    pasted = scene.host.pasted
     lines = [
         one
-        for one in (pasted.logged if pasted is not None else ())
+        for one in scene.pasted.logged
         if one.family == 6 and one.place is None and one.fields.get("icmp_type") in _DISCOVERY
     ]
     if not lines:

@@ -87,7 +87,7 @@ def _blocked(family: Family, forwards: list[tuple[Rule, Step, Explanation]]) -> 
 
 def redirects(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules of the hook prerouting that take a port whatever host it is for."""
-    if scene.host.pasted is None or scene.has_docker:
+    if not scene.is_pasted or scene.has_docker:
         return
     for family in scene.families:
         uplink = scene.outside_interface(family)

@@ -41,7 +41,7 @@ def forwarded(scene: Scene) -> Iterator[Finding]:
             if step is not None and (step.table, step.chain) not in seen:
                 seen.add((step.table, step.chain))
                 yield _finding(scene, family, name, step, shown)
-        if not seen and scene.host.pasted is not None:
+        if not seen and scene.is_pasted:
             yield from _in_part(scene, family)
 
 
@@ -106,7 +106,7 @@ def _from_network(scene: Scene, network: Network, family: Family) -> Iterator[Ex
         yield scene.ask(place(container, network), "internet", family, proto="tcp", dport=443)
         return
     subnets = [one for one in network.subnets if one.family == family] if scene.host.inferred else []
-    if subnets and network.bridge is not None and scene.host.pasted is not None:
+    if subnets and network.bridge is not None and scene.is_pasted:
         guest = address_text(family, subnets[0].address + 2)
         yield ask_outside(scene, family, Behind(network.bridge, guest))
 

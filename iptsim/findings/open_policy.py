@@ -23,7 +23,7 @@ _HARMLESS = ("ACCEPT", "LOG", "NFLOG", "")
 
 def blocks_nothing(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, a chain INPUT that accepts some ports, and all others by its policy."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         chain = scene.table(family, "filter").chains.get("INPUT")
         if chain is None or chain.policy != "ACCEPT" or not scene.shows(family, "filter", "INPUT"):
             continue

@@ -38,13 +38,12 @@ def covered_pools(scene: Scene) -> Iterator[Finding]:
     Docker takes none to which a route leads directly (libnetwork, netutils.InferReservedNetworks); before that
     function, it took none to which any route but the default one leads (netutils.CheckRouteOverlaps).
     """
-    pasted = scene.host.pasted
-    named = pasted is not None and "docker" in pasted.engines
-    if not (named or scene.has_docker) or (pasted is not None and pasted.engine_errors):
+    named = "docker" in scene.pasted.engines
+    if not (named or scene.has_docker) or scene.pasted.engine_errors:
         return
     direct = [one for one in scene.host.namespace.routes if _is_to_network(one, 4)]
     covering = _covering(scene, direct)
-    is_old = not covering and pasted is not None
+    is_old = not covering and scene.is_pasted
     if is_old:
         by_gateway = [one for one in scene.host.namespace.routes if _is_by_gateway(one)]
         covering = _covering(scene, [*direct, *by_gateway])
@@ -121,7 +120,7 @@ def same_addresses(scene: Scene) -> Iterator[Finding]:
     """
     interfaces = scene.host.namespace.interfaces
     if scene.host.inferred:  # only addresses that the source shows, not those that rules suggest
-        shown_names = scene.host.pasted.interfaces if scene.host.pasted is not None else ()
+        shown_names = scene.pasted.interfaces
         interfaces = {name: one for name, one in interfaces.items() if name in shown_names}
     known: dict[tuple[Family, int, int], Interface] = {}
     for one in interfaces.values():

@@ -120,7 +120,7 @@ def not_for_host(scene: Scene) -> Iterator[Finding]:
 
 def from_inside(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, port forwards for one interface: not for a test from the network that they lead to."""
-    for family in scene.families if scene.host.pasted is not None and not is_tested_here(scene) else ():
+    for family in scene.families if scene.is_pasted and not is_tested_here(scene) else ():
         for forward in forwards(scene, family):
             arriving = forward.rule.parameters.in_interface
             found = fib.lookup(scene.host.namespace, family, forward.target)
@@ -172,8 +172,7 @@ def without_interface(rule: Rule) -> Rule:
 
 def is_tested_here(scene: Scene) -> bool:
     """Return whether a text about a problem mentions connections that may be those of the host itself."""
-    pasted = scene.host.pasted
-    return pasted is not None and pasted.names_client
+    return scene.pasted.names_client
 
 
 def _not_for_host(scene: Scene, family: Family, found: list[tuple[Forward, Explanation]]) -> Finding:
@@ -258,8 +257,7 @@ def _untracked(scene: Scene, family: Family, rule: Rule, shown: Explanation, tra
 
 def ingress_missing(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text about a swarm, a node without the chain for published ports of services."""
-    pasted = scene.host.pasted
-    if pasted is None or "swarm" not in pasted.engines or not scene.shows(4, "filter", "FORWARD"):
+    if "swarm" not in scene.pasted.engines or not scene.shows(4, "filter", "FORWARD"):
         return
     tables = scene.host.rulesets[4].tables.values()
     rules = [

@@ -18,7 +18,7 @@ _PRIVATE = ((0x0A000000, 8), (0xAC100000, 12), (0xC0A80000, 16))
 
 def let_past(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules of DOCKER-USER that end the chain for whole private networks."""
-    if scene.host.pasted is None or 4 not in scene.families:
+    if not scene.is_pasted or 4 not in scene.families:
         return
     rules = [rule for rule in scene.rules(4, "filter", CHAIN) if _is_for_private(rule)]
     if not rules:

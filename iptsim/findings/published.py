@@ -255,7 +255,7 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
     neighbour = scene.neighbour(4)
     if 4 not in scene.families or neighbour is None or scene.adds_to_docker:
         return
-    if scene.host.pasted is not None and not scene.shows(4, "filter", "FORWARD") and not _off(scene):
+    if scene.is_pasted and not scene.shows(4, "filter", "FORWARD") and not _off(scene):
         return
     for network in scene.docker_networks():
         if network.gateway_mode.get(4, "nat") not in ("nat", "isolated"):

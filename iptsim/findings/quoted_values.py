@@ -15,8 +15,7 @@ def commands(scene: Scene) -> Iterator[Finding]:
     A shell that evaluates the value then looks for a program whose name is the whole command (YAML 1.2.2, 7.3.3: plain
     scalars; compose-spec, environment).
     """
-    pasted = scene.host.pasted
-    for one in pasted.quoted if pasted is not None else ():
+    for one in scene.pasted.quoted:
         yield Finding(
             "quoted-command",
             message(

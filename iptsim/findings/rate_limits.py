@@ -103,7 +103,7 @@ def _lets_the_rest_pass(shown: Explanation, rule: Rule) -> bool:
 
 def _is_last_shown(scene: Scene, family: Family, rule: Rule) -> bool:
     """Return whether a pasted text shows no rule of the chain that may block the rest, but not the whole chain."""
-    if scene.host.pasted is None or scene.shows(family, "filter", rule.chain):
+    if not scene.is_pasted or scene.shows(family, "filter", rule.chain):
         return False
     rules = scene.rules(family, "filter", rule.chain)
     return not any(

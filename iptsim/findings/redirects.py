@@ -48,7 +48,7 @@ def from_containers(scene: Scene) -> Iterator[Finding]:
 
 def of_every_host(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text without Docker, rules of PREROUTING that take a port whatever host it is for."""
-    if scene.host.pasted is None or scene.has_docker:
+    if not scene.is_pasted or scene.has_docker:
         return
     for family in scene.families:
         found: list[tuple[Rule, Explanation]] = []
@@ -149,7 +149,7 @@ def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
 
 def not_for_host(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, redirects in PREROUTING that connections of the host itself do not use."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         for rule in scene.rules(family, "nat", "PREROUTING"):
             fields = header(rule)
             if rule.target_name != "REDIRECT" or "dport" not in fields:
@@ -188,7 +188,7 @@ def _not_for_host(scene: Scene, family: Family, rule: Rule, shown: Explanation) 
 
 def own_only(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, redirects to a program of the host for its own connections, and none for others."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         table = scene.table(family, "nat")
         hooks = scene.hooks(family, "nat")
         redirects = [rule for rule in table.rules() if _leads_here(rule) and not rule.refused]
@@ -240,7 +240,7 @@ def _leads_here(rule: Rule) -> bool:
 
 def not_proxied(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules with TPROXY that do not take what the host itself sends, and no marks for that."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         table = scene.table(family, "mangle")
         hooks = scene.hooks(family, "mangle")
         if any(

@@ -85,7 +85,7 @@ def repeated_jumps(scene: Scene) -> Iterator[Finding]:
                     name = earlier.jump.chain
                     numbered = [one for one in again if one.position]
                     # the rules of fail2ban's chains only ban (action.d/iptables.conf)
-                    is_ban = scene.host.pasted is not None and owners.chain(name) == "fail2ban"
+                    is_ban = scene.is_pasted and owners.chain(name) == "fail2ban"
                     if is_ban and name in table.chains:
                         bans.append((table.chains[name], [earlier, *again]))
                     elif is_listed or not earlier.position or not numbered:

@@ -17,13 +17,12 @@ _HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 
 def by_nothing_shown(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, that a refused connection is not the work of the rules, as none of them rejects."""
-    pasted = scene.host.pasted
-    if pasted is None or not pasted.says_refused or scene.has_docker:
+    if not scene.pasted.says_refused or scene.has_docker:
         return
     for family in scene.families[:1]:
         if not scene.shows(family, "filter", "INPUT") or any(map(_rejects, _rules(scene, family))):
             continue
-        number, text = pasted.says_refused[0]
+        number, text = scene.pasted.says_refused[0]
         yield Finding(
             "refused-elsewhere",
             message("No rule that is shown rejects packets, so none of them refuses the connection."),

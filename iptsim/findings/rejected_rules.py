@@ -91,16 +91,14 @@ def misspelt_targets(scene: Scene) -> Iterator[Finding]:
 
 
 def _refused(scene: Scene) -> tuple[RefusedCommand, ...]:
-    pasted = scene.host.pasted
-    return pasted.refused if pasted is not None else ()
+    return scene.pasted.refused
 
 
 def refused_commands(scene: Scene) -> list[RefusedCommand]:
     """Return the commands of a pasted text that iptables refuses, and the errors that it printed, by line."""
     found: dict[int, RefusedCommand] = {}
-    pasted = scene.host.pasted
     # in logs of programs that retry; for chains of Docker, docker-rules-flushed reports it
-    reported = {one.line for one in pasted.failed if chain_missing(one)} if pasted is not None else set()
+    reported = {one.line for one in scene.pasted.failed if chain_missing(one)}
     for one in _refused(scene):
         if one.line not in reported:
             # the reason comes first: the words of iptables are about how it reads its arguments

@@ -216,7 +216,7 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
     """Find networks behind the host whose connections leave it with their own, private address."""
     for family in scene.families:
         nat = scene.host.rulesets[family].tables.get("nat")
-        partial = scene.host.inferred or scene.host.pasted is not None
+        partial = scene.host.inferred or scene.is_pasted
         hidden = nat is None or (partial and not _shows_chain(scene, family, "POSTROUTING"))
         if hidden and not scene.has_no_rules:
             continue  # it may be there, and not be shown

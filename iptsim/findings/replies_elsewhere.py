@@ -23,7 +23,7 @@ from iptsim.languages import message
 
 def by_tunnel(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, interfaces with a gateway to the internet, whose clients a tunnel keeps from replies."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         main = scene.outside_interface(family)
         if main is None or not _is_of_vpn(main, family):
             continue

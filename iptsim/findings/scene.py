@@ -23,6 +23,7 @@ from iptsim.host import fib
 from iptsim.host.containers import Container, Network, PublishedPort
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
+from iptsim.host.pasted import Pasted
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import Text, message
 from iptsim.netfilter.program import Program
@@ -101,12 +102,16 @@ class Scene:
 
     Attributes:
         host: the host.
+        is_pasted: its source is a pasted text.
+        pasted: what that says besides; nothing for other sources.
         families: the address families whose rules are known.
         left_out: what could not be checked, because sets of packets grew too large, or divided too often.
     """
 
     def __init__(self, host: Host) -> None:
         self.host = host = without_unseen_nat(host)
+        self.is_pasted = host.pasted is not None
+        self.pasted = host.pasted or Pasted()
         self.families: tuple[Family, ...] = tuple(host.rulesets)
         self._graphs: dict[Family, ChainGraph] = {}
         self._simulators = {"": simulator_of(host)}
@@ -126,7 +131,7 @@ class Scene:
 
     def shows(self, family: Family, table: str, chain: str = "") -> bool:
         """Return whether the source shows a table, or all rules of a chain; a capture shows all that there are."""
-        if not self.host.inferred and self.host.pasted is None:
+        if not self.host.inferred and not self.is_pasted:
             return True
         ruleset = self.host.rulesets[family]
         found = ruleset.tables.get(table)
@@ -227,21 +232,19 @@ class Scene:
             for rule in self.rules(family, table, hook)
         ) or any(
             is_dockers(rule)
-            for family in (self.families if self.host.pasted is not None else ())
+            for family in (self.families if self.is_pasted else ())
             for rule in self.rules(family, "filter", "FORWARD")
         )  # fmt: skip
 
     @cached_property
     def concerns_containers(self) -> bool:
         """Whether the host runs containers, or a pasted text mentions an engine that does."""
-        pasted = self.host.pasted
-        return self.has_docker or bool(self.host.networks) or (pasted is not None and bool(pasted.engines))
+        return self.has_docker or bool(self.host.networks) or bool(self.pasted.engines)
 
     @cached_property
     def adds_to_docker(self) -> bool:
         """Whether a pasted text has only commands for chains of Docker that exist: it shows no rules of Docker."""
-        pasted = self.host.pasted
-        if pasted is None or not all("tables commands" in one.form for one in pasted.segments):
+        if not self.is_pasted or not all("tables commands" in one.form for one in self.pasted.segments):
             return False
         named = [
             chain

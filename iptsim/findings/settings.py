@@ -55,8 +55,7 @@ def _of_containers(scene: Scene) -> tuple[Explanation | None, tuple[Rule, ...]] 
     networks = [one for one in scene.docker_networks() if not one.internal and scene.members(one)]
     if not networks:
         # docker run and docker info warn of it before there is a container
-        pasted = scene.host.pasted
-        told = pasted is not None and "docker" in pasted.engines and scene.host.inferred
+        told = "docker" in scene.pasted.engines and scene.host.inferred
         fields: dict[str, Any] = {"proto": "tcp", "dport": 443, "in": DEFAULT_BRIDGE}
         found = scene.ask(SOME_CONTAINER, "internet", **fields) if told else None
         return (found, ()) if found else None
@@ -124,8 +123,8 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
 
 def ipv6_without_rules(scene: Scene) -> Iterator[Finding]:
     """Find a daemon.json that gives containers IPv6 addresses but leaves open whether dockerd writes IPv6 rules."""
-    pasted, daemon = scene.host.pasted, scene.host.daemon
-    if pasted is None or daemon is None or daemon.version is not None:
+    pasted, daemon = scene.pasted, scene.host.daemon
+    if daemon is None or daemon.version is not None:
         return
     if not any(one.form == "daemon.json" for one in pasted.segments):
         return

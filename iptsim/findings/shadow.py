@@ -79,7 +79,7 @@ def is_chosen(rule: Rule, scene: Scene) -> bool:
 
 def _uncalled(scene: Scene, family: Family, table: str) -> Iterator[str]:
     """Yield the chains of a pasted text whose callers it does not show."""
-    if scene.host.pasted is None or all(scene.shows(family, table, name) for name in BUILTIN_CHAINS[table]):
+    if not scene.is_pasted or all(scene.shows(family, table, name) for name in BUILTIN_CHAINS[table]):
         return
     chains = scene.table(family, table).chains
     called = {rule.jump.chain for chain in chains.values() for rule in chain.rules if rule.jump is not None}

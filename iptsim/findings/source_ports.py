@@ -67,7 +67,7 @@ def _opening(scene: Scene, family: Family, rule: Rule) -> Finding | None:
 
 def blocked(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules that block packets from the port of a service instead of those to it."""
-    for family in scene.families if scene.host.pasted is not None else ():
+    for family in scene.families if scene.is_pasted else ():
         for hook in ("INPUT", "FORWARD"):
             rules = [rule for rule in scene.rules(family, "filter", hook) if _blocks_by_source(rule)]
             if rules:

@@ -16,7 +16,7 @@ from iptsim.netfilter.steps import Step
 
 def moved(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, that INPUT blocks each port of sshd's settings, but accepts its usual port, 22."""
-    ports = scene.host.pasted.sshd_ports if scene.host.pasted is not None else ()
+    ports = scene.pasted.sshd_ports
     for family in scene.families if ports else ():
         usual = scene.ask("internet", "host", family, proto="tcp", dport=USUAL)
         asked = [scene.ask("internet", "host", family, proto="tcp", dport=one.port) for one in ports]

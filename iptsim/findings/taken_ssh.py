@@ -19,7 +19,7 @@ from iptsim.protocols import TCP
 
 def forwarded(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, a rule of PREROUTING that sends tcp/22 of every address on to another port or machine."""
-    if scene.host.pasted is None:
+    if not scene.is_pasted:
         return
     for family in scene.families:
         hooks = scene.hooks(family, "nat")

@@ -80,8 +80,7 @@ _NFT: tuple[tuple[re.Pattern[str], Message], ...] = (
 
 def refused(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, commands of nft, ufw, firewall-cmd and ebtables that failed."""
-    pasted = scene.host.pasted
-    errors = sorted(pasted.tool_errors if pasted is not None else (), key=lambda one: one.tool)
+    errors = sorted(scene.pasted.tool_errors, key=lambda one: one.tool)
     for tool, found in groupby(errors, key=lambda one: one.tool):
         own = list(found)
         yield Finding(

@@ -130,7 +130,7 @@ def redirected_ports(scene: Scene) -> Iterator[Finding]:
 
 def _unshown_left(scene: Scene, shown: Explanation) -> Iterator[Explanation]:
     """Yield what happens to a packet if rules that a pasted text does not show let it continue."""
-    for branch in shown.branches if scene.host.pasted is not None else ():
+    for branch in shown.branches if scene.is_pasted else ():
         if all(
             one.value and one.rule is not None and is_gap(one.rule.target) for one in branch.trace.decisions
         ):
@@ -204,7 +204,7 @@ def _needs_rule(scene: Scene, shown: Explanation) -> bool:
     step = request.deciding
     if step is None or (step.hook, step.table) != ("FORWARD", "filter"):
         return False
-    return request.verdict in BLOCKING or (scene.host.pasted is not None and step.policy)
+    return request.verdict in BLOCKING or (scene.is_pasted and step.policy)
 
 
 def _old_port(family: Family, forward: Forward, rule: Rule, new: int, shown: Explanation) -> Finding:

@@ -108,7 +108,7 @@ def _finding(scene: Scene, family: Family, rule: Rule, address: int, shown: Expl
 
 def not_for_forwarded(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text about a router, a rule of INPUT that blocks clients, whose packets it forwards, too."""
-    for family in scene.families if scene.host.pasted is not None and not scene.has_docker else ():
+    for family in scene.families if scene.is_pasted and not scene.has_docker else ():
         rules = scene.rules(family, "filter", "INPUT")
         if not any(map(_serves_others, [*rules, *scene.rules(family, "nat", "POSTROUTING")])):
             continue
@@ -128,7 +128,7 @@ def not_for_forwarded(scene: Scene) -> Iterator[Finding]:
 
 def beside_host(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules of INPUT that block packets to other addresses than the one that INPUT is for."""
-    for family in scene.families if scene.host.pasted is not None and not scene.has_docker else ():
+    for family in scene.families if scene.is_pasted and not scene.has_docker else ():
         rules = scene.rules(family, "filter", "INPUT")
         own = [address for address in map(single_target, rules) if address is not None]
         for rule in rules if any(is_private(family, address_text(family, one)) for one in own) else ():
@@ -259,8 +259,7 @@ def _not_for_forwarded(scene: Scene, family: Family, rule: Rule, shown: Explanat
 
 def in_output(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, rules of OUTPUT that block a private sender, if no interface of the host is shown."""
-    pasted = scene.host.pasted
-    if pasted is None or pasted.interfaces or scene.has_docker:
+    if not scene.is_pasted or scene.pasted.interfaces or scene.has_docker:
         return
     for family in scene.families:
         for rule in scene.rules(family, "filter", "OUTPUT"):

@@ -25,9 +25,9 @@ def not_forwarded(scene: Scene) -> Iterator[Finding]:
     Source: firewalld.zone(5): only the target ACCEPT, masquerading or a policy lets packets pass from zone to zone. A
     target that blocks ends what the first zone decides, before the second one (nftables.py: filter_FWDI before _FWDO).
     """
-    pasted = scene.host.pasted
-    zones = pasted.zones if pasted is not None else ()
-    if pasted is not None and (logged := _logged(pasted) or _closed(pasted)) is not None:
+    pasted = scene.pasted
+    zones = pasted.zones
+    if (logged := _logged(pasted) or _closed(pasted)) is not None:
         yield logged
         return
     uplink = next((one for one in zones if any(map(CARD.fullmatch, one.interfaces))), None)
@@ -35,7 +35,7 @@ def not_forwarded(scene: Scene) -> Iterator[Finding]:
         return
     for zone in zones:
         name = next(filter(NAMES.fullmatch, zone.interfaces), None)
-        policies = pasted.policies if pasted is not None else ()
+        policies = pasted.policies
         allowed = any(one.allows(zone.name, uplink.name) for one in policies)
         if name is not None and zone is not uplink and zone.target != "ACCEPT" and not allowed:
             yield _finding(scene, zone, uplink, name)
@@ -121,9 +121,8 @@ def lost_ports(scene: Scene) -> Iterator[Finding]:
 
     netavark adds them at runtime when a container starts; a reload of firewalld removes them.
     """
-    pasted = scene.host.pasted
     first: dict[str, FirewalldPolicy] = {}
-    for one in pasted.policies if pasted is not None else ():
+    for one in scene.pasted.policies:
         before = first.setdefault(one.name, one)
         lost = [port for port in before.forward_ports if port not in one.forward_ports]
         if not lost or not one.name.startswith("netavark"):

@@ -18,9 +18,8 @@ def senders_elsewhere(scene: Scene) -> Iterator[Finding]:
 
     Source: firewalld.zone(5): the interface on which a packet arrives, or its source, chooses the zone.
     """
-    pasted = scene.host.pasted
     bridges = {one.bridge for one in scene.docker_networks()}
-    for zone in pasted.zones if pasted is not None else ():
+    for zone in scene.pasted.zones:
         if not zone.interfaces or not all(
             one in bridges or OWN_BRIDGES.fullmatch(one) for one in zone.interfaces
         ):
