@@ -12,7 +12,6 @@ from iptsim.explanation.pasted import icmp_meaning
 from iptsim.explanation.places import place_of
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.connection_errors import meaning_of_error
 from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause, Finding, takes_port
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
@@ -39,6 +38,38 @@ _ASKED = 20
 _SHOWN = 2
 #: A rule that failed only because of these conditions came close.
 _ADDRESSES = ("-s ", "-d ", "! -s ", "! -d ")
+
+
+#: By the kind of error (:attr:`iptsim.host.pasted.Pasted.errors`).
+_MEANINGS: dict[str, Message] = {
+    "refused": message(
+        '"Connection refused" is the answer of a machine on which nothing listens on the port at that address; a REJECT'
+        " rule with tcp-reset or icmp-port-unreachable looks the same."
+    ),
+    "timeout": message(
+        "A timeout means that the packet or its reply was dropped: by a rule that the source does not show, by another"
+        " firewall on the path, or because no route leads back."
+    ),
+    "unreachable": message(
+        '"No route to host" means that a rule rejected the packet with icmp-host-prohibited, as those of firewalld and'
+        " the default ones of Red Hat do, or that no machine has the address."
+    ),
+}
+#: The same for an address of the host itself, to which another machine or a container sends.
+_OF_HOST: dict[str, Message] = {
+    "refused": message(
+        '"Connection refused" from an address of the host means that nothing there listens on the port at that address,'
+        " perhaps only at 127.0.0.1; a REJECT rule with tcp-reset or icmp-port-unreachable looks the same."
+    ),
+    "timeout": message(
+        "A timeout for an address of the host usually means that INPUT drops the packet, by rules that the source does"
+        " not show: ufw drops what no rule allows, also from containers."
+    ),
+    "unreachable": message(
+        '"No route to host" for an address of the host itself means that a rule of INPUT rejected the packet with'
+        " icmp-host-prohibited, as those of firewalld and the default ones of Red Hat do."
+    ),
+}
 
 
 def likeliest_cause(scene: Scene, found: Sequence[Finding]) -> Cause | None:
@@ -207,7 +238,7 @@ def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> 
     if fields not in pasted.tried and (logged is None or not _BLOCKED.search(logged.prefix)):
         return None
     error = next((kind for tried, kind in pasted.errors if tried == fields), "")
-    says = meaning_of_error(error, shown, with_rules=pasted.with_rules)
+    says = _meaning_of_error(error, shown, with_rules=pasted.with_rules)
     if shown.verdict == "DEPENDS":
         return Cause(shown, allowed=says)
     if not pasted.with_rules:
@@ -329,3 +360,18 @@ def _fits_otherwise(skipped: Skipped, shown: Explanation) -> bool:
     packet = shown.trace.deciding_leg.packet
     right_protocol = skipped.rule.parameters.protocol in (None, packet.proto)
     return right_protocol and takes_port(skipped.rule, packet.dport)
+
+
+def _meaning_of_error(kind: str, shown: Explanation, *, with_rules: bool) -> Text:
+    """Return what an error tells about a packet that the rules which are shown do not block; "" if that is unknown.
+
+    Args:
+        kind: the kind of error.
+        shown: the packet, walked.
+        with_rules: the source shows rules, not only settings.
+    """
+    leg = shown.trace.legs[0]
+    at_host = leg.delivered is not None and leg.delivered.kind == "host" and leg.sender != "host"
+    if not at_host or (kind == "timeout" and with_rules):
+        return _MEANINGS.get(kind, "")
+    return _OF_HOST.get(kind, "")

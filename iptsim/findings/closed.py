@@ -14,7 +14,6 @@ from iptsim.explanation.usual import FOR_LO, is_usually_for_lo
 from iptsim.extensions.hidden import hides_interfaces, is_gap
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
-from iptsim.findings.first_packets import accepts_established
 from iptsim.findings.native_chains import (
     blocked_by_chain,
     evidence_of,
@@ -22,6 +21,7 @@ from iptsim.findings.native_chains import (
     inserting,
     name_of,
 )
+from iptsim.findings.rate_limits import accepts_established
 from iptsim.findings.scene import MOST_WAYS, SOME_PORT, Scene
 from iptsim.findings.variants import with_usual_interfaces
 from iptsim.languages import Message, Text, message, message_joined, message_sentences

@@ -11,7 +11,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import states_of
 from iptsim.findings.finding import Finding, are_unshown, filtered_at, of_line, of_policy, of_rule, uses
-from iptsim.findings.guest_services import decider_in_input
+from iptsim.findings.host_services import decider_in_input
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import BRIDGE_NF

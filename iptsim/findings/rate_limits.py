@@ -1,9 +1,10 @@
-"""Rate limits that are the wrong way round: they drop what keeps to the rate, and let the flood pass."""
+"""Rate limits that do not limit: the flood passes, they drop what keeps to the rate, or see the first packets only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
@@ -14,12 +15,13 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.examples import packet_for
+from iptsim.findings.examples import packet_for, states_of
 from iptsim.findings.finding import Finding, of_rule
-from iptsim.findings.remedy import outcome
+from iptsim.findings.remedy import deletion, outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, message
+from iptsim.protocols import ICMP
 
 
 def inverted(scene: Scene) -> Iterator[Finding]:
@@ -168,3 +170,52 @@ def _blocks_the_rest(
         and one.reason.step.rule.chain == rule.chain
     }
     return {(True, places[0]), (False, places[1])} <= decided
+
+
+def after_first_packet(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, limits for ICMP behind a rule that accepts established connections."""
+    if not scene.is_pasted or 4 not in scene.families:
+        return
+    for name in ("INPUT", "FORWARD"):
+        rules = scene.rules(4, "filter", name)
+        established = next((rule for rule in rules if accepts_established(rule)), None)
+        if established is None:
+            continue
+        for rule in rules[rules.index(established) + 1 :]:
+            if rule.parameters.protocol == ICMP and any(
+                one.name in ("limit", "hashlimit") for one in rule.matches
+            ):
+                yield _sees_first_only(scene, established, rule)
+                break
+
+
+def accepts_established(rule: Rule) -> bool:
+    """Return whether a rule accepts all packets of established connections."""
+    states = [states_of(match) for match in rule.matches if match.predicates()]
+    alone = replace(rule, matches=()).is_unconditional
+    return rule.target_name == "ACCEPT" and alone and len(states) == 1 and "ESTABLISHED" in states[0]
+
+
+def _sees_first_only(scene: Scene, established: Rule, rule: Rule) -> Finding:
+    # a later echo request of a ping that was replied to
+    ping: dict[str, Any] = {"proto": "icmp", "icmp_type": 8, "state": "established"}
+    limited = f"iptables -I {rule.chain} {established.position} {rule.specification}"
+    return Finding(
+        "limit-sees-first-only",
+        message(
+            "The limit of {place} sees only the first packet of a ping: {earlier} accepts the rest.",
+            place=place_of(rule),
+            earlier=place_of(established),
+        ),
+        (of_rule(established), of_rule(rule)),
+        message(
+            "conntrack treats a ping that got a reply as an established connection, as long as it continues. So"
+            " the limit counts pings, not their packets."
+        ),
+        message(
+            "Put the limit first: {commands}",
+            commands=f"{deletion(scene, 4, rule)}; {limited}",
+        ),
+        scene.ask("internet", "host", 4, **ping) if rule.chain == "INPUT" else None,
+        4,
+    )

@@ -1,16 +1,19 @@
-"""Zones of firewalld, in a pasted text, from which nothing is forwarded to other zones."""
+"""Zones of firewalld, in a pasted text: nothing is forwarded from one to another, or one has only Docker bridges."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
+from iptsim.addresses import address_text
+from iptsim.dump.rule import Rule
 from iptsim.findings.behind import NAMES
-from iptsim.findings.finding import SHOWN, Finding, of_line
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_line
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.scene import Scene
+from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.host.pasted import FirewalldPolicy, FirewalldZone, Pasted
-from iptsim.languages import Message, message
+from iptsim.languages import Message, message, message_joined
 
 #: The prefix of packets that no rule of a zone's forwarding chain accepts, since firewalld 1.0.
 _DENIED = re.compile(r"^filter_FWD_(?P<zone>[\w-]+?)_(?:REJECT|DROP)")
@@ -169,4 +172,49 @@ def _finding(scene: Scene, zone: FirewalldZone, uplink: FirewalldZone, name: str
         _policy(zone.name, uplink.name, masquerades=False),
         None,
         scene.families[0],
+    )
+
+
+def senders_elsewhere(scene: Scene) -> Iterator[Finding]:
+    """Find rules against senders in a zone that holds only bridges of Docker, by which these senders do not arrive.
+
+    Source: firewalld.zone(5): the interface on which a packet arrives, or its source, chooses the zone.
+    """
+    bridges = {one.bridge for one in scene.docker_networks()}
+    for zone in scene.pasted.zones:
+        if not zone.interfaces or not all(
+            one in bridges or OWN_BRIDGES.fullmatch(one) for one in zone.interfaces
+        ):
+            continue
+        for rule in scene.rules(4, "filter", f"IN_{zone.name}_deny") if 4 in scene.families else ():
+            source = rule.parameters.source
+            if source is None or "source" in rule.parameters.negated or rule.target_name == "ACCEPT":
+                continue
+            if not any(one.covers(4, source.address) for one in scene.docker_networks()):
+                yield _of_bridges(zone, rule, address_text(4, source.address))
+                break
+
+
+def _of_bridges(zone: FirewalldZone, rule: Rule, sender: str) -> Finding:
+    return Finding(
+        "zone-of-bridges",
+        message(
+            "Zone {zone} holds only bridges of containers, so its rule against {sender} sees none of its packets.",
+            zone=zone.name,
+            sender=sender,
+        ),
+        (
+            of_line(rule.line, rule.specification),
+            Evidence(zone.name, message("interfaces: {names}", names=message_joined(", ", zone.interfaces))),
+        ),
+        message(
+            "The interface on which a packet arrives chooses its zone. And rules of a zone against senders are for the"
+            " host itself: packets to published ports are forwarded, and Docker's own rules accept them."
+        ),
+        message(
+            "For published ports: {command}. For the host itself, add the rule to the zone of the network card.",
+            command=f"iptables -I DOCKER-USER -s {sender} -j REJECT",
+        ),
+        None,
+        4,
     )
