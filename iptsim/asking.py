@@ -70,10 +70,9 @@ def ask_all(host: Host | Simulator, question: Question) -> Explanation:
     simulator = host if isinstance(host, Simulator) else simulator_of(host)
     sides = _many(question)
     answer = _Classes(simulator, question, sides).answer() if sides else ask(simulator, question)
-    pasted = simulator.host.pasted
-    if pasted is not None and pasted.before is not None:
+    if (earlier := simulator.host.before) is not None:
         with suppress(IptsimError):  # the host before the commands may lack an endpoint
-            answer.before = ask_all(pasted.before.host, question)
+            answer.before = ask_all(earlier.host, question)
     return answer
 
 

@@ -145,7 +145,7 @@ class Explanation(Pictured):
 
     def before_text(self) -> Text:
         """Return what commands below the rules of a pasted text change in the answer; "" without such commands."""
-        commands = self.host.pasted.before if self.host.pasted is not None else None
+        commands = self.host.before
         if self.before is None or commands is None:
             return ""
         is_one = commands.first == commands.last
@@ -198,7 +198,7 @@ class Explanation(Pictured):
             self._add_role(out["reason"]["rule"], self.reason.step)
         if self.classes:
             out["classes"] = [one.as_json() for one in self.classes]
-        commands = self.host.pasted.before if self.host.pasted is not None else None
+        commands = self.host.before
         if self.before is not None and commands is not None:
             earlier = {"verdict": self.before.verdict, "reason": self.before.reason.as_json()}
             out["before"] = {"lines": commands.lines, **earlier}

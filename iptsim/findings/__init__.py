@@ -276,7 +276,7 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
     scene = Scene(host)
     found = [tried(scene, finding) for finding in _found(scene, audit=audit)]
     cause, gone = likeliest_cause(scene, found), None
-    if host.pasted is not None and (before := host.pasted.before) is not None:
+    if (before := host.before) is not None:
         earlier = Scene(before.host)
         was = [tried(earlier, finding) for finding in _found(earlier, audit=False)]
         gone = mended(before, was, scene, found)

@@ -17,7 +17,7 @@ from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_DESTINATION
 from iptsim.findings.codes import CODES, Severity
-from iptsim.host.pasted import Before
+from iptsim.host.model import Before
 from iptsim.languages import (
     Message,
     Text,

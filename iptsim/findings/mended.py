@@ -8,7 +8,7 @@ from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.finding import Cause, Finding, Mended
 from iptsim.findings.remedy import mends
 from iptsim.findings.scene import Scene
-from iptsim.host.pasted import Before
+from iptsim.host.model import Before
 from iptsim.languages import message_if
 
 

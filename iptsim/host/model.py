@@ -6,7 +6,7 @@ A :class:`Host` is a plain dataclass that a reader fills. Names follow ipset(8) 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
@@ -18,11 +18,9 @@ from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.frozen import Frozen
 from iptsim.host.namespace import Interface, Namespace
+from iptsim.host.pasted import Pasted
 from iptsim.languages import Text
 from iptsim.shown import Pictured, made
-
-if TYPE_CHECKING:
-    from iptsim.host.pasted import Pasted
 
 
 class IpSet(Frozen):
@@ -58,6 +56,28 @@ class ConntrackEntry:
     timeout: int | None = None
 
 
+class Before(NamedTuple):
+    """The host before commands that a pasted text gives behind its rules.
+
+    Attributes:
+        first / last: the numbers of the first and the last line of the commands.
+        host: the host without them.
+        asked: the text's log lines and failed connections are from before the commands.
+        in_vain: the text says that they did not help, or must not be run.
+    """
+
+    first: int
+    last: int
+    host: Host
+    asked: bool
+    in_vain: bool
+
+    @property
+    def lines(self) -> str:
+        """The lines as a range: "12-14"."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
 @dataclass(eq=False)
 class Host(Pictured):
     """Everything known about the host.
@@ -74,6 +94,7 @@ class Host(Pictured):
         inferred: there was only a dump; host and containers were inferred from its rules.
         source: the path from which it was read.
         pasted: how it was read; None for a plain dump or capture.
+        before: this host before the commands that a pasted text gives behind its rules; None without such commands.
         prepared: a cache of data derived from it for questions.
     """
 
@@ -90,6 +111,7 @@ class Host(Pictured):
     inferred: bool = False
     source: str = ""
     pasted: Pasted | None = None
+    before: Before | None = None
     prepared: Any = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from iptsim.addresses import Family
 from iptsim.host.pasted_services import (
@@ -22,9 +22,6 @@ _ROUTES: dict[Family, tuple[str, ...]] = {4: ("ip route", "route"), 6: ("ip -6 r
 
 #: The error of a connection that does not fail, although it should.
 STILL_OPEN = "open"
-
-if TYPE_CHECKING:
-    from iptsim.host.model import Host
 
 
 class Lines(NamedTuple):
@@ -268,28 +265,6 @@ class FirewalldPolicy(NamedTuple):
         )
 
 
-class Before(NamedTuple):
-    """The host before commands that a pasted text gives behind its rules.
-
-    Attributes:
-        first / last: the numbers of the first and the last line of the commands.
-        host: the host without them.
-        asked: the text's log lines and failed connections are from before the commands.
-        in_vain: the text says that they did not help, or must not be run.
-    """
-
-    first: int
-    last: int
-    host: Host
-    asked: bool
-    in_vain: bool
-
-    @property
-    def lines(self) -> str:
-        """The lines as a range: "12-14"."""
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-
-
 @dataclass(frozen=True)
 class Pasted:
     """How a pasted text was read.
@@ -334,7 +309,6 @@ class Pasted:
         quoted: commands in a Compose file that fail because of their quotation marks.
         versions: the lines in which iptables printed its version and variant.
         kernel: the first two numbers of the version of Linux that it shows or names.
-        before: the host before the commands that it gives behind its rules; None without such commands.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -372,7 +346,6 @@ class Pasted:
     quoted: tuple[QuotedCommand, ...] = ()
     versions: tuple[tuple[int, str], ...] = ()
     kernel: tuple[int, int] | None = None
-    before: Before | None = None
     variables: tuple[MisspeltVariable, ...] = ()
     sshd_ports: tuple[ConfiguredPort, ...] = ()
     says_refused: tuple[tuple[int, str], ...] = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -78,8 +77,7 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         [(text_name, lines)] = cleaned.items()
         if behind := lines_behind(reading, lines):
             _, earlier = _read(name, {text_name: without(lines, set(behind))}, texts, dict(files))
-            assert host.pasted is not None
-            host.pasted = replace(host.pasted, before=before(reading, behind, earlier, lines))
+            host.before = before(reading, behind, earlier, lines)
     return host
 
 

@@ -108,8 +108,7 @@ def test_commands_that_did_not_help_mend_nothing(words: str) -> None:
 
 def test_commands_before_the_rules_are_no_remedy() -> None:
     host = loads_host(ACCEPTED + VPN)
-    assert host.pasted is not None
-    assert host.pasted.before is None
+    assert host.before is None
 
 
 def test_the_cause_is_that_of_the_time_before_the_commands() -> None:
