@@ -365,6 +365,9 @@ def _fits_otherwise(skipped: Skipped, shown: Explanation) -> bool:
 def _meaning_of_error(kind: str, shown: Explanation, *, with_rules: bool) -> Text:
     """Return what an error tells about a packet that the rules which are shown do not block; "" if that is unknown.
 
+    Sources: net/ipv4/icmp.c (icmp_err_convert), which error a program gets for which ICMP message;
+    iptables-extensions(8), REJECT.
+
     Args:
         kind: the kind of error.
         shown: the packet, walked.

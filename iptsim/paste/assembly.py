@@ -17,16 +17,13 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
 from iptsim.host.pasted import EngineError, RefusedCommand
 from iptsim.languages import Text, message, message_joined
-from iptsim.paste.asked_address import asked_address
-from iptsim.paste.asked_gateways import add_asked_networks
 from iptsim.paste.behind_rules import before, lines_behind, without
 from iptsim.paste.chosen_routes import settle_chosen
 from iptsim.paste.containers import each_once, name_containers, settings_of
+from iptsim.paste.cut_listings import open_empty_listings
 from iptsim.paste.docker_bridges import name_networks, subnets_of_bridges
 from iptsim.paste.docker_interfaces import fill_interfaces, lacks_interfaces
-from iptsim.paste.empty_listings import open_empty_listings
-from iptsim.paste.engine_errors import engine_errors
-from iptsim.paste.errors import printed_errors
+from iptsim.paste.errors import engine_errors, printed_errors, tool_errors
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.given import Until, give
@@ -42,8 +39,13 @@ from iptsim.paste.reloads import flushed, reloads, run_after_docker
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import CLIENTS, Reading, read_texts
 from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_with
-from iptsim.paste.told_addresses import take_address, told_address, with_told_addresses
-from iptsim.paste.tool_errors import tool_errors
+from iptsim.paste.told_addresses import (
+    add_asked_networks,
+    asked_address,
+    take_address,
+    told_address,
+    with_told_addresses,
+)
 from iptsim.paste.unaddressed import add_unaddressed
 from iptsim.paste.unrecognised import nothing_read
 from iptsim.reading import parse_json

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import reduce
 
 from iptsim.paste.interfaces import joined_entries
-from iptsim.paste.nft_objects import without_guesses
+from iptsim.paste.nft_json import without_guesses
 from iptsim.paste.pieces import Facts
 from iptsim.reading import parse_json
 

@@ -1,21 +1,27 @@
-"""The rules in a listing of `iptables -L`, from the columns of their rows."""
+"""The rules in a listing of `iptables -L`, from the columns of their rows, and the chain of rows without one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from iptsim.addresses import Family
 from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.extensions.parameters import ANY_PROTOCOL
+from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.languages import message
 from iptsim.paste.addresses import address_option
 from iptsim.paste.jumps import OFFLOADING
 from iptsim.paste.listed import Phrases
 from iptsim.paste.listing_lines import MISSING, Columns, is_for_all_interfaces
 from iptsim.paste.pieces import RuleItem, made_words
+from iptsim.paste.prompts import Command
 
 _ANY_INTERFACE = ("*", "any")
+
+
+_NOT_FROM_BRIDGE = re.compile(rf"!(?:{OWN_BRIDGES.pattern})")
 
 
 class ListedRule(NamedTuple):
@@ -117,3 +123,22 @@ def _parameters(columns: Columns, family: Family, hidden: list[Hidden]) -> Itera
     if "f" in columns.options:
         yield from (["!"] if columns.options.startswith("!") else [])
         yield "-f"
+
+
+def chain_of_rows(command: Command | None, table: str, rows: Sequence[Columns]) -> str | None:
+    """Return the chain that a command lists, or the one in which only Docker has such rows; None if it is unknown."""
+    listed = command.option("-L", "--list") if command is not None else None
+    if listed is not None and not listed.startswith("-"):
+        return listed
+    return "PREROUTING" if table == "raw" and are_dockers_drops(rows) else None
+
+
+def are_dockers_drops(rows: Sequence[Columns]) -> bool:
+    """Return whether rows are those of Docker 28 and later in table raw: to a container, but not from its bridge."""
+    return bool(rows) and all(
+        row.target == "DROP"
+        and row.interfaces is not None
+        and _NOT_FROM_BRIDGE.fullmatch(row.interfaces[0]) is not None
+        and row.interfaces[1] in ("*", "any")
+        for row in rows
+    )

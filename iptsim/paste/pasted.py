@@ -14,6 +14,7 @@ from iptsim.host.model import Host
 from iptsim.host.pasted import EngineError, FailedCommand, LoggedLine, Pasted, RefusedCommand
 from iptsim.host.pasted_services import ListedPort
 from iptsim.paste.asked import asked, queries, to_itself
+from iptsim.paste.errors import tool_errors
 from iptsim.paste.forms.firewall_cmd import full_zones, policies, rules_of_zones
 from iptsim.paste.kernel_version import kernel_version
 from iptsim.paste.lines import Line
@@ -24,7 +25,7 @@ from iptsim.paste.local_services import (
     unpublished_ports,
 )
 from iptsim.paste.logged_addresses import joined_groups
-from iptsim.paste.misspelt_variables import misspelt_variables
+from iptsim.paste.misspelt import misspelt_variables, quoted_commands
 from iptsim.paste.pieces import (
     ChainItem,
     CommandItem,
@@ -37,12 +38,10 @@ from iptsim.paste.pieces import (
     Settings,
     Zone,
 )
-from iptsim.paste.quoted_values import quoted_commands
 from iptsim.paste.reloads import firewalld_reloads, reloads
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.segments import Reading
 from iptsim.paste.sshd_settings import sshd_ports
-from iptsim.paste.tool_errors import tool_errors
 from iptsim.paste.unresolved import unresolved_names
 from iptsim.reading import parse_json
 

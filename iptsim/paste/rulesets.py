@@ -10,10 +10,8 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.host.pasted import Grown, Lost
 from iptsim.paste.filters import tables_to_hide
 from iptsim.paste.gap_rules import hide_tables
-from iptsim.paste.grown import grown_counters, lost_rules
-from iptsim.paste.kube_marks import rules_of_marks
-from iptsim.paste.listed_again import by_backend
-from iptsim.paste.marks_elsewhere import rules_of_hidden_marks
+from iptsim.paste.listed_again import by_backend, grown_counters, lost_rules
+from iptsim.paste.marks_elsewhere import rules_of_hidden_marks, rules_of_marks
 from iptsim.paste.pieces import Rules
 from iptsim.paste.rule_maker import RuleMaker
 from iptsim.paste.shown_table import ShownTable

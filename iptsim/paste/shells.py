@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from iptsim.paste.lines import Line
+from iptsim.paste.lines import Line, SameLines
 from iptsim.paste.pieces import Facts, Resolver, Rules, Segment
 from iptsim.paste.prompts import command_of, prompt_of
-from iptsim.paste.whole_text import SameLines
 
 #: At most this many lines may lie between a command and its message.
 FAR = 12

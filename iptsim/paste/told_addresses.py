@@ -1,21 +1,31 @@
-"""Addresses that sentences and messages tell: "my host IP is 192.168.1.10", "app (172.20.0.3) can't reach db"."""
+"""Addresses that sentences tell ("my host IP is 192.168.1.10"), also by which connections failed."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from iptsim.addresses import address_text, parse_address
+from iptsim.addresses import Family, address_text, parse_address
+from iptsim.dump.ruleset import Ruleset
+from iptsim.host.containers import Network
 from iptsim.host.docker_defaults import DOCKER0, default_subnet
+from iptsim.host.inferred_interfaces import OUTSIDE
+from iptsim.host.members import Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
 from iptsim.languages import message
 from iptsim.paste.addresses import is_address
+from iptsim.paste.callers import callers
+from iptsim.paste.docker_interfaces import stand_in
+from iptsim.paste.forms import complaints
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Listed
+from iptsim.paste.logged_addresses import ADDRESS
+from iptsim.paste.pieces import Ask, Listed, Segment
+from iptsim.paste.shells import ELSEWHERE
+from iptsim.paste.unaddressed import with_subnet
 
 _HOST = r"(?:docker[ -]?)?(?:host|server|machine|nas)(?:'s)?"
 _TOLD = re.compile(
@@ -100,3 +110,72 @@ def take_address(host: Host, told: InterfaceAddress) -> None:
                 )
             )
             return
+
+
+def asked_address(
+    segments: Iterable[Segment], rulesets: Mapping[Family, Ruleset]
+) -> Mapping[str, list[InterfaceAddress]]:
+    """Return the address that somebody cannot reach as one of the host, without the name of its interface.
+
+    Whoever shows rules for INPUT, and none for forwarded packets, asks about the machine with these rules.
+    """
+    asks = [piece for segment in segments if segment.form == complaints.FORM for piece in segment.pieces]
+    for ask in asks:
+        if not isinstance(ask, Ask):
+            continue
+        sender, to = ask.fields.get("from", ""), ask.fields["to"]
+        if not ADDRESS.fullmatch(sender) or not ADDRESS.fullmatch(to):
+            continue
+        family, address = parse_address(to)
+        if family in rulesets and _is_for_host_only(rulesets[family]):
+            own = InterfaceAddress(family=family, address=address, prefix_length=OUTSIDE[family][1])
+            return {"": [own]}
+    return {}
+
+
+def _is_for_host_only(ruleset: Ruleset) -> bool:
+    """Return whether the built-in chains with rules are INPUT, and perhaps OUTPUT, of table filter."""
+    chains = [(table.name, chain) for table in ruleset.tables.values() for chain in table.chains.values()]
+    called = {(name, chain.name) for name, chain in chains if chain.policy is not None and chain.rules}
+    called |= {
+        (table.name, caller)
+        for table in ruleset.tables.values()
+        for _, found in callers(table)
+        for caller in found
+    }
+    return ("filter", "INPUT") in called and called <= {("filter", "INPUT"), ("filter", "OUTPUT")}
+
+
+def add_asked_networks(host: Host, asks: Iterable[Ask]) -> None:
+    """Add the networks whose gateways containers ask for, if they are in dockerd's pools and no interface has them.
+
+    If the text names one bridge without a subnet, it is that network's.
+
+    Args:
+        host: the host, whose interfaces were inferred.
+        asks: the connections that failed.
+    """
+    for ask in asks:
+        subnet = _subnet(ask)
+        if subnet is None or any(own.covers(subnet.address + 1) for _, own in host.namespace.addresses(4)):
+            continue
+        others = [one for one in host.networks.values() if one.bridge and not one.is_default_bridge]
+        free = [one for one in others if not one.subnets]
+        if len(free) > 1:
+            continue
+        if not free:
+            name = stand_in(subnet)
+            free = [Network(name=name, bridge=name, daemon="docker")]
+            host.assumptions.append(
+                message("Names of bridges that are not shown are made up: {names}.", names=name)
+            )
+        with_subnet(host, free[0], subnet)
+
+
+def _subnet(ask: Ask) -> Prefix | None:
+    """Return the subnet of dockerd's pools whose gateway a container asks for; not that of the default bridge."""
+    if ask.container in (None, ELSEWHERE) or not ADDRESS.fullmatch(to := ask.fields["to"]):
+        return None
+    family, address = parse_address(to)
+    subnet = default_subnet(address) if family == 4 else None
+    return None if subnet in (None, DOCKER0) or subnet.address + 1 != address else subnet

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
-from iptsim.paste.forms.firewalld_services import SERVICES
+from iptsim.paste.forms.firewall_cmd import SERVICES
 from iptsim.paste.lines import lines_of
 from iptsim.paste.splitting import split
 

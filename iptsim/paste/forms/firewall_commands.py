@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 
 from iptsim.languages import message
-from iptsim.paste.lines import Line
+from iptsim.paste.lines import Line, last_match
 from iptsim.paste.pieces import Piece, Segment, Warned, Zone, not_applied
 from iptsim.paste.prompts import Command, command_of
-from iptsim.paste.whole_text import last_match
 
 #: Options that add to a field of a zone.
 _FIELDS = {

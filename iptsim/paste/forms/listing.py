@@ -27,10 +27,9 @@ from iptsim.paste.listing_lines import (
     with_blank_column,
     without_addresses,
 )
-from iptsim.paste.listing_rules import ListedRule, is_bare, rule_of
+from iptsim.paste.listing_rules import ListedRule, are_dockers_drops, chain_of_rows, is_bare, rule_of
 from iptsim.paste.pieces import ChainItem, GapItem, Rules, Segment, Warned
 from iptsim.paste.prompts import Command, command_of, is_prompt
-from iptsim.paste.rows_alone import are_dockers_drops, chain_of_rows
 from iptsim.paste.table_inference import table_of
 
 _HEADING = re.compile(r"\s*Chain ?\S+ \(")

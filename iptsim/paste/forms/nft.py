@@ -16,14 +16,13 @@ from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.host.nft_rules import GAP
 from iptsim.host.nftables import HOOKS
+from iptsim.paste.errors import fails, is_echo
 from iptsim.paste.lines import Line
-from iptsim.paste.nft_json import elements
+from iptsim.paste.nft_json import elements, is_foreign, without_guesses
 from iptsim.paste.nft_lines import UNNAMED, Statements, has_variables
-from iptsim.paste.nft_objects import is_foreign, without_guesses
 from iptsim.paste.nft_rules import shown_rule, translated
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
-from iptsim.paste.tool_errors import fails, is_echo
 
 #: What segments of commands are called; and the file of a capture with the rules of nft.
 COMMANDS = "nft commands"

@@ -9,10 +9,9 @@ from iptsim.addresses import Family
 from iptsim.extensions.hidden import Hidden
 from iptsim.languages import message
 from iptsim.paste.addresses import address_option
-from iptsim.paste.lines import Line
+from iptsim.paste.lines import Line, any_matches
 from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment, made_words
 from iptsim.paste.prompts import Command
-from iptsim.paste.whole_text import any_matches
 
 #: "loaded" in the first versions of ufw.
 _STATUS = re.compile(r"\s*Status: (active|inactive|loaded|not loaded)\b")

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 from iptsim.languages import message
 from iptsim.paste.forms import ufw
-from iptsim.paste.lines import Line
+from iptsim.paste.lines import Line, last_match
 from iptsim.paste.pieces import Piece, Rules, Segment, Warned, not_applied
 from iptsim.paste.prompts import Command, command_of
-from iptsim.paste.whole_text import last_match
 
 _ACTIONS = ("allow", "deny", "reject", "limit")
 _DEFAULT = re.compile(r"default (allow|deny|reject)(?: (incoming|outgoing|routed))?")

@@ -1,11 +1,11 @@
-"""Variables of a script that are used but never set, beside one with a similar name that is set but never used."""
+"""Misspelt variables of scripts, used but never set beside a similar one, and misplaced quotation marks in Compose."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from iptsim.host.pasted import MisspeltVariable
+from iptsim.host.pasted import MisspeltVariable, QuotedCommand
 from iptsim.paste.lines import Line
 from iptsim.suggestions import is_slip, nearest
 
@@ -26,6 +26,12 @@ _USED = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _COMMAND = re.compile(r"ip6?tables|\$\{?IP6?T", re.IGNORECASE)
 #: How similar the names must be, from 0 to 1 for equal ones.
 _LIKENESS = 0.85
+
+
+#: An item of a list in which a quoted command follows the equals sign.
+_ITEM = re.compile(r"\s*- +(?P<name>[A-Za-z_]\w*)=([\"'])(?P<value>(?:sudo )?ip6?tables [^\"']+)\2\s*")
+#: At most this many are kept.
+_MOST = 10
 
 
 def misspelt_variables(lines: Sequence[Line]) -> Iterator[MisspeltVariable]:
@@ -54,3 +60,18 @@ def _perhaps_set(code: Sequence[Line]) -> Iterator[str]:
         yield from (name for found in _MAY_SET.finditer(line.text) for name in found.groups() if name)
         for command in _TAKES_NAMES.findall(line.text):
             yield from _NAME.findall(command)
+
+
+def quoted_commands(lines: Iterable[Line]) -> Iterator[QuotedCommand]:
+    """Yield the items whose value is a command of iptables in quotation marks.
+
+    Not those in which a colon or a hash with a blank would end the plain scalar of YAML.
+    """
+    found = 0
+    for line in lines:
+        item = _ITEM.fullmatch(line.text) if "tables" in line.text else None
+        if item is None or found == _MOST or ": " in item["value"] or " #" in item["value"]:
+            continue
+        found += 1
+        mended = f"- {item['name']}={item['value']}"
+        yield QuotedCommand(line.number, item["name"], line.text.strip(), mended)
