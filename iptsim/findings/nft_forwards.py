@@ -10,9 +10,8 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.targets.redirect import Redirect
-from iptsim.findings.behind import SOME_GUEST
 from iptsim.findings.examples import header
-from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
+from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.native_chains import (
     blocked_by_chain,
     chains_of,
@@ -22,7 +21,7 @@ from iptsim.findings.native_chains import (
     inserting,
     name_of,
 )
-from iptsim.findings.redirects import is_for_every_host
+from iptsim.findings.redirects import is_for_every_host, taken_from_guest, takes_every_host
 from iptsim.findings.scene import Scene
 from iptsim.findings.translated import arrives, leads_to_loopback
 from iptsim.host.nft_chains import NftChain
@@ -90,45 +89,21 @@ def redirects(scene: Scene) -> Iterator[Finding]:
     if not scene.is_pasted or scene.has_docker:
         return
     for family in scene.families:
-        uplink = scene.outside_interface(family)
-        found: list[tuple[NftChain, Rule, Explanation]] = []
-        for base, rule in _translating(scene, family):
-            fields = header(rule)
-            # the rules that lead to another chain may have conditions of their own
-            if rule.chain != base.name or not is_for_every_host(rule, with_exceptions=True):
-                continue
-            if "dport" not in fields or uplink is None:
-                continue
-            shown = scene.ask(SOME_GUEST[family], "internet", family, **fields, **{"in": uplink.name})
-            if shown is not None and uses(shown, rule):
-                found.append((base, rule, shown))
+        # the rules that lead to another chain may have conditions of their own
+        found = [
+            (base, rule, shown)
+            for base, rule in _translating(scene, family)
+            if rule.chain == base.name
+            and is_for_every_host(rule, with_exceptions=True)
+            and (shown := taken_from_guest(scene, family, rule)) is not None
+        ]
         if found:
-            yield _takes_every_host(family, found)
-
-
-def _takes_every_host(family: Family, found: list[tuple[NftChain, Rule, Explanation]]) -> Finding:
-    base, rule, shown = found[0]
-    chain = f"{rule.table} {rule.chain}"
-    ports = dict.fromkeys(f"{one.question.proto}/{one.question.dport}" for _, _, one in found)
-    return Finding(
-        "redirect-takes-every-host",
-        message(
-            "{place} takes every packet to {ports} that arrives, whatever host it is for.",
-            place=chain,
-            ports=", ".join(ports),
-        ),
-        tuple(of_rule(one) for _, one, _ in found[:SHOWN]),
-        message(
-            "So it also takes what the machines behind the host send to other hosts. That is right for a transparent"
-            " proxy, not for a port forward."
-        ),
-        message(
-            "To take only packets for this host: {command}",
-            command=f"nft replace rule {chain} handle {handle_of(base, rule)} fib daddr type local {rule.shown}",
-        ),
-        shown,
-        family,
-    )
+            base, rule, _ = found[0]
+            place = f"{rule.table} {rule.chain}"
+            command = (
+                f"nft replace rule {place} handle {handle_of(base, rule)} fib daddr type local {rule.shown}"
+            )
+            yield takes_every_host(family, place, [(one, shown) for _, one, shown in found], command)
 
 
 def _translating(scene: Scene, family: Family) -> Iterator[tuple[NftChain, Rule]]:

@@ -51,27 +51,46 @@ def of_every_host(scene: Scene) -> Iterator[Finding]:
     if not scene.is_pasted or scene.has_docker:
         return
     for family in scene.families:
-        found: list[tuple[Rule, Explanation]] = []
-        uplink = scene.outside_interface(family)
-        for rule in scene.rules(family, "nat", "PREROUTING"):
-            fields = header(rule)
-            if not _takes_everything(rule, with_exceptions=True) or "dport" not in fields or uplink is None:
-                continue
-            shown = scene.ask(SOME_GUEST[family], "internet", family, **fields, **{"in": uplink.name})
-            if shown is not None and uses(shown, rule):
-                found.append((rule, shown))
+        found = [
+            (rule, shown)
+            for rule in scene.rules(family, "nat", "PREROUTING")
+            if _takes_everything(rule, with_exceptions=True)
+            and (shown := taken_from_guest(scene, family, rule)) is not None
+        ]
         if found:
-            yield _takes_every_host(scene, family, found)
+            rule, words = found[0][0], scene.shown_words(found[0][0])
+            command = (
+                f"{tool_of(family)} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}"
+            )
+            yield takes_every_host(family, "nat PREROUTING", found, command)
 
 
-def _takes_every_host(scene: Scene, family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
-    rule, shown = found[0]
+def taken_from_guest(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
+    """Return a packet of a machine behind the host for another host that a rule for a port takes; None without one."""
+    fields, uplink = header(rule), scene.outside_interface(family)
+    if "dport" not in fields or uplink is None:
+        return None
+    shown = scene.ask(SOME_GUEST[family], "internet", family, **fields, **{"in": uplink.name})
+    return shown if shown is not None and uses(shown, rule) else None
+
+
+def takes_every_host(
+    family: Family, place: str, found: list[tuple[Rule, Explanation]], command: str
+) -> Finding:
+    """Return the finding about rules that take a port whatever host it is for.
+
+    Args:
+        family: the address family.
+        place: their chain.
+        found: the rules, each with a packet that it takes from a machine behind the host.
+        command: lets the first one take packets for this host alone.
+    """
     ports = dict.fromkeys(f"{one.question.proto}/{one.question.dport}" for _, one in found)
-    words = scene.shown_words(rule)
     return Finding(
         "redirect-takes-every-host",
         message(
-            "nat PREROUTING takes every packet to {ports} that arrives, whatever host it is for.",
+            "{place} takes every packet to {ports} that arrives, whatever host it is for.",
+            place=place,
             ports=", ".join(ports),
         ),
         tuple(of_rule(one) for one, _ in found[:SHOWN]),
@@ -79,11 +98,8 @@ def _takes_every_host(scene: Scene, family: Family, found: list[tuple[Rule, Expl
             "So it also takes what the machines behind the host send to other hosts. That is right for a transparent"
             " proxy, not for a port forward."
         ),
-        message(
-            "To take only packets for this host: {command}",
-            command=f"{tool_of(family)} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}",
-        ),
-        shown,
+        message("To take only packets for this host: {command}", command=command),
+        found[0][1],
         family,
     )
 
