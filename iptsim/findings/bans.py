@@ -371,11 +371,7 @@ def _listens_elsewhere(scene: Scene, family: Family) -> Message | str:
         return (
             message("sshd listens on {ports}.", ports=f"tcp/{','.join(map(str, others))}") if others else ""
         )
-    rules = [
-        rule
-        for name in scene.below(family, "filter", "INPUT")
-        for rule in scene.rules(family, "filter", name)
-    ]
+    rules = scene.rules_below(family, "filter", "INPUT")
     shown = scene.ask("internet", "host", family, proto="tcp", dport=USUAL)
     if shown is None or shown.verdict not in BLOCKING or name_port(rules, USUAL):
         return ""

@@ -67,6 +67,10 @@ class Behind(NamedTuple):
         return self.address in SOME_GUEST.values()
 
 
+#: Some machine behind a tunnel that nothing names.
+SOMEBODY: dict[Family, Behind] = {family: Behind("tun0", guest) for family, guest in SOME_GUEST.items()}
+
+
 def networks_behind(scene: Scene, family: Family) -> Iterator[Behind]:
     """Yield the networks behind the host that are not Docker's and not those of its uplink."""
     found: set[str] = set()
@@ -125,8 +129,7 @@ def _names_others(scene: Scene, family: Family) -> bool:
         and name is not None
         and scene.host.network_of_bridge(name) is None
         and (outside is None or name != outside.name)
-        for chain in scene.below(family, "filter", "FORWARD")
-        for rule in scene.rules(family, "filter", chain)
+        for rule in scene.rules_below(family, "filter", "FORWARD")
         for name in (rule.parameters.in_interface, rule.parameters.out_interface)
     )
 
@@ -260,8 +263,7 @@ def _is_router(scene: Scene, family: Family, name: str, member: int, uplink: str
     )
     return masquerades or any(
         name in (rule.parameters.in_interface, rule.parameters.out_interface) and not is_dockers(rule)
-        for chain in scene.below(family, "filter", "FORWARD")
-        for rule in scene.rules(family, "filter", chain)
+        for rule in scene.rules_below(family, "filter", "FORWARD")
     )
 
 

@@ -12,7 +12,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Publication, Scene
 from iptsim.findings.variants import without_docker_in_forward, without_gaps, without_rules
 from iptsim.languages import Message, Text, message, message_joined, message_many
@@ -133,7 +133,7 @@ def _surely_bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> Fi
         )
         if all(one.is_denied for one in found)
         else _unprotected(found, who),
-        (*(of_rule(rule) for rule in rules), of_step(scene, family, denying)),
+        (*(of_rule(rule) for rule in rules), scene.of_step(family, denying)),
         message(
             "Docker's DNAT rule in nat PREROUTING redirects the packet to the container, so it passes "
             "FORWARD and never reaches the rules in INPUT."
@@ -150,7 +150,7 @@ def _perhaps_bypassed(scene: Scene, family: Family, found: list[_Bypassed]) -> F
     return Finding(
         "firewall-bypassed",
         _unprotected(found, _firewall(scene, family, denying)),
-        (scene.publishes(publication), of_step(scene, family, denying)),
+        (scene.publishes(publication), scene.of_step(family, denying)),
         message(
             "For a published port, Docker writes a DNAT rule to nat PREROUTING, which is not shown. It redirects the "
             "packet to the container, so the packet passes FORWARD and never reaches the rules in INPUT."
@@ -203,16 +203,6 @@ def _firewall(scene: Scene, family: Family, denying: Step) -> Text:
     owners = chain_owners(scene.host.rulesets[family])
     owner = next((name for name in map(owners.chain, chains) if name in ("ufw", "firewalld")), None)
     return owner or message("a firewall")
-
-
-def of_step(scene: Scene, family: Family, step: Step) -> Evidence:
-    """Return the rule or the policy that blocks a packet, as evidence."""
-    if step.rule is not None:
-        return of_rule(step.rule)
-    chain = scene.table(family, step.table or "").chains.get(step.chain or "")
-    if chain is not None and chain.policy == step.verdict:
-        return of_policy(chain)
-    return Evidence(f"{step.table} {step.chain}", message("policy {verdict}", verdict=step.verdict))
 
 
 def is_on_purpose(shown: Explanation) -> bool:

@@ -13,7 +13,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING, DECIDING, TRANSLATING_SOURCE
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain, uses
 from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_if, message_many, message_sentences
@@ -157,7 +157,7 @@ def _let_through(
             shown = packet_for(scene, family, caller, hook)
             if shown is None or shown.verdict != "ACCEPT":
                 continue
-            if any(step.rule is caller for step in shown.trace.legs[0].all_steps):
+            if uses(shown, caller):
                 return caller, shown
     return None
 

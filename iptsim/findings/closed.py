@@ -13,10 +13,9 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.usual import FOR_LO, is_usually_for_lo
 from iptsim.extensions.hidden import hides_interfaces, is_gap
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.finding import Finding, filtered_at, of_policy, of_rule
+from iptsim.findings.finding import Finding, filtered_at
 from iptsim.findings.native_chains import (
     blocked_by_chain,
-    evidence_of,
     has_only_nftables,
     inserting,
     name_of,
@@ -55,7 +54,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
         if len(blocked) < len(asked):
             continue
         opened = _opened(read, family)
-        (shown, step), chain = blocked[0], scene.table(family, "filter").chains["INPUT"]
+        shown, step = blocked[0]
         certain = all(
             one is first or first.verdict in BLOCKING
             for (one, _), first in zip(blocked, filter(None, asked), strict=True)
@@ -63,7 +62,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "closed-by-default",
             _title(opened.every, certain=certain),
-            (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
+            (scene.of_step(family, step),),
             message_sentences(
                 _hiding(scene, family) if usual is not None else "",
                 *opened.remarks(no_udp=blocked[1][0] is asked[1]),
@@ -80,19 +79,13 @@ def closed(scene: Scene) -> Iterator[Finding]:
 
 def at_first_sight(scene: Scene, family: Family) -> Scene | None:
     """Return a host as people read a listing that hides interfaces, if INPUT certainly blocks there; else None."""
-    matches = (match for rule in _under_input(scene, family) for match in rule.matches)
+    matches = (match for rule in scene.rules_below(family, "filter", "INPUT") for match in rule.matches)
     if not any(map(hides_interfaces, matches)) or len(_for_lo(scene, family)) > 1:
         return None  # several rules for lo are not usual
     rulesets = {**scene.host.rulesets, family: with_usual_interfaces(scene.host.rulesets[family])}
     usual = Scene(replace(scene.host, rulesets=rulesets))
     asked = [usual.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")]
     return usual if all(one is not None and one.verdict in BLOCKING for one in asked) else None
-
-
-def _under_input(scene: Scene, family: Family) -> Iterator[Rule]:
-    """Yield the rules of INPUT and of the chains that it leads to."""
-    for name in scene.below(family, "filter", "INPUT"):
-        yield from scene.rules(family, "filter", name)
 
 
 def _hiding(scene: Scene, family: Family) -> Message:
@@ -141,7 +134,7 @@ def closed_by_chain(scene: Scene) -> Iterator[Finding]:
             else message(
                 "The nftables chain {chain} blocks new connections from the internet.", chain=name_of(step)
             ),
-            (evidence_of(step),),
+            (scene.of_step(family, step),),
             message_sentences(
                 *opened.remarks(no_udp=True),
                 message("If a service of the host does not answer, no rule accepts its port."),

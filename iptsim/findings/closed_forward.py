@@ -10,7 +10,7 @@ from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.behind import SOME_GUEST, SOMEBODY, Behind, ask_outside, networks_behind
 from iptsim.findings.docker_user import CHAIN
 from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule, uses
@@ -57,7 +57,7 @@ def _refuses_everything(scene: Scene, family: Family) -> Rule | None:
 
 
 def _refused(scene: Scene, family: Family, rule: Rule) -> Finding:
-    shown = ask_outside(scene, family, Behind("tun0", SOME_GUEST[family]))
+    shown = ask_outside(scene, family, SOMEBODY[family])
     return Finding(
         "forward-closed",
         message(

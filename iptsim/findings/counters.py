@@ -222,9 +222,7 @@ def _dropped(
             "List them again while trying the connection ({command}): the rule whose counter grows blocks it.",
             command=f"{tool_of(family)} -L -n -v",
         ),
-        shown
-        if shown is not None and any(step.rule is rule for step in shown.trace.legs[0].all_steps)
-        else None,
+        shown if shown is not None and rule is not None and uses(shown, rule) else None,
         family,
     )
 

@@ -63,12 +63,8 @@ def _docker_chains(scene: Scene, family: Family) -> frozenset[str]:
 
 def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
     """Return whether a Docker rule, or the chains it jumps to, may accept a new connection."""
-    if isinstance(rule.target, Jump):
-        chains = scene.below(family, "filter", rule.target.chain)
-        rules = [one for chain in chains for one in scene.rules(family, "filter", chain)]
-    else:
-        rules = [rule]
-    for one in rules:
+    jump = rule.jump
+    for one in scene.rules_below(family, "filter", jump.chain) if jump is not None else [rule]:
         if is_gap(one.target) and one.chain in _ACCEPTING:
             return True  # what Docker writes there is known, even where the source does not show it
         role = docker_role(one)

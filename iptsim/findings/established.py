@@ -23,8 +23,7 @@ def only(scene: Scene) -> Iterator[Finding]:
     """Find rules that accept a port of the host in the state ESTABLISHED, if no rule accepts new connections to it."""
     seen: list[int] = []
     for family in scene.families:
-        chains = scene.below(family, "filter", "INPUT")
-        rules = [rule for chain in chains for rule in scene.rules(family, "filter", chain)]
+        rules = scene.rules_below(family, "filter", "INPUT")
         if has_only_nftables(scene, family):
             rules = [rule for _, own in chains_of(scene, family, "input") for rule in own]
         if any(is_gap(rule.target) for rule in rules):

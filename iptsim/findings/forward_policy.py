@@ -14,7 +14,7 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.behind import (
-    SOME_GUEST,
+    SOMEBODY,
     Behind,
     accepted_by_nftables,
     ask_outside,
@@ -31,10 +31,6 @@ from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
-
-#: Represents the forwarded traffic of others, where the source does not show the host's interfaces.
-_ANYBODY: dict[Family, Behind] = {4: Behind("tun0", SOME_GUEST[4]), 6: Behind("tun0", SOME_GUEST[6])}
-
 
 #: Programs whose guests or clients need forwarding.
 _FORWARDERS = frozenset({"libvirt", "tailscale", "lxd", "podman", "netavark", "cni"})
@@ -60,7 +56,7 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
         if not found and _cuts_off_pods(scene, family, forward):
             yield _pods(scene, family, forward)
         elif not found and _shows_rules(scene) and _may_hit_others(scene, family, forward):
-            shown = ask_outside(scene, family, _ANYBODY[family])
+            shown = ask_outside(scene, family, SOMEBODY[family])
             if shown is not None and _dropped_by_policy(shown, only_request=True):
                 yield _cuts_off_others(scene, family, forward, shown)
 
@@ -108,7 +104,7 @@ def _cuts_off_pods(scene: Scene, family: Family, forward: Chain) -> bool:
 
 def _pods(scene: Scene, family: Family, forward: Chain) -> Finding:
     """Return the finding about a policy that drops the packets of pods."""
-    shown = ask_outside(scene, family, _ANYBODY[family])
+    shown = ask_outside(scene, family, SOMEBODY[family])
     tool = tool_of(family)
     return Finding(
         "forward-drop-pods",

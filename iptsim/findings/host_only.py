@@ -34,8 +34,7 @@ def blocked_ports(scene: Scene) -> Iterator[Finding]:
             continue
         found = [
             (rule, port)
-            for chain in scene.below(family, "filter", "INPUT")
-            for rule in scene.rules(family, "filter", chain)
+            for rule in scene.rules_below(family, "filter", "INPUT")
             if (port := _blocked(rule)) is not None
         ]
         if found:
@@ -147,14 +146,12 @@ def blocked_outgoing(scene: Scene) -> Iterator[Finding]:
         owners = chain_owners(scene.host.rulesets[family])
         rules = [
             rule
-            for chain in scene.below(family, "filter", "OUTPUT")
-            for rule in scene.rules(family, "filter", chain)
+            for rule in scene.rules_below(family, "filter", "OUTPUT")
             if _blocks_others(rule) and owners.rule(rule) != "kubernetes"
         ]
         forwarded = any(
             rule.target_name in BLOCKING and not rule.is_unconditional and not is_dockers(rule)
-            for chain in scene.below(family, "filter", "FORWARD")
-            for rule in scene.rules(family, "filter", chain)
+            for rule in scene.rules_below(family, "filter", "FORWARD")
         )
         if rules and not forwarded:
             yield _outgoing(family, rules)

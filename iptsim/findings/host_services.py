@@ -10,11 +10,12 @@ from iptsim.addresses import BITS, Family, address_text
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import SOME_CONTAINER, Behind, ask_from, networks_behind
-from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
+from iptsim.findings.finding import SHOWN, Finding, blocked_at, filtered_at
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
+from iptsim.netfilter.steps import Step
 from iptsim.protocols import UDP
 
 #: Bridges on which libvirt, LXD, Incus and LXC run dnsmasq, and Podman (not on its default network) aardvark-dns.
@@ -117,12 +118,12 @@ def _asks(scene: Scene, family: Family, network: Network, proto: str, port: int)
 
 
 def _finding(scene: Scene, family: Family, title: Message, bridge: str, shown: Explanation) -> Finding:
-    asked = shown.question
+    asked, step = shown.question, shown.trace.legs[0].deciding
     command = f"{tool_of(family)} -I INPUT -i {bridge} -p {asked.proto} --dport {asked.dport} -j ACCEPT"
     return Finding(
         "host-closed-to-containers",
         title,
-        decider_in_input(scene, family, shown),
+        (scene.of_step(family, step),) if step is not None else (),
         message(
             "Packets of a container to an address of the host pass INPUT, not FORWARD: those to services of the host, "
             "to its name server, and to ports published for other networks, which docker-proxy answers."
@@ -141,8 +142,8 @@ def unserved(scene: Scene) -> Iterator[Finding]:
             if not _SERVED.fullmatch(behind.interface) or not _may_listen(scene):
                 continue
             shown = _asks_for_name(scene, family, behind)
-            if shown is not None and blocked_at(shown, "INPUT") is not None:
-                yield _unserved(scene, family, behind, shown)
+            if shown is not None and (step := blocked_at(shown, "INPUT")) is not None:
+                yield _unserved(scene, family, behind, step, shown)
 
 
 def _may_listen(scene: Scene) -> bool:
@@ -157,15 +158,6 @@ def _asks_for_name(scene: Scene, family: Family, behind: Behind) -> Explanation 
     return ask_from(scene, family, behind, to, proto="udp", dport=_DNS)
 
 
-def decider_in_input(scene: Scene, family: Family, shown: Explanation) -> tuple[Evidence, ...]:
-    """Return the rule or the policy of INPUT that blocks a packet."""
-    step = shown.trace.legs[0].deciding
-    chain = scene.table(family, "filter").chains.get("INPUT")
-    if step is not None and step.rule is not None:
-        return (of_rule(step.rule),)
-    return (of_policy(chain),) if step is not None and step.policy and chain is not None else ()
-
-
 def opening(scene: Scene, family: Family, interface: str, command: str) -> Text:
     """Return the remedy that opens INPUT to an interface: a command, and that of ufw if ufw is in use."""
     return message_sentences(
@@ -176,13 +168,13 @@ def opening(scene: Scene, family: Family, interface: str, command: str) -> Text:
     )
 
 
-def _unserved(scene: Scene, family: Family, behind: Behind, shown: Explanation) -> Finding:
+def _unserved(scene: Scene, family: Family, behind: Behind, step: Step, shown: Explanation) -> Finding:
     name = behind.interface
     command = f"{tool_of(family)} -I INPUT -i {name} -p udp -m multiport --dports 53,67 -j ACCEPT"
     return Finding(
         "guests-without-names",
         message("INPUT blocks the DNS queries of the guests on {name} to the host.", name=name),
-        decider_in_input(scene, family, shown),
+        (scene.of_step(family, step),),
         message(
             "A program of the host listens on {name} and gives the guests names and addresses (dnsmasq, aardvark-dns). "
             "Their queries are for the host itself, so the rules of INPUT apply, not those of FORWARD.",

@@ -14,7 +14,6 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import membership
 from iptsim.extensions.hidden import HiddenAddress
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.bypassed_firewalls import of_step
 from iptsim.findings.examples import header, packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, blocked_at, filtered_at, of_policy, of_rule
 from iptsim.findings.remedy import deletion, first_that_mends
@@ -48,9 +47,9 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
         shown = dropped[0]
         step = shown.trace.legs[0].deciding
         policy = step is None or step.rule is None
+        evidence = scene.of_step(family, step) if step is not None else of_policy(chain)
         tunnel = _only_way_out(scene, family, step.rule if step is not None else None)
         if tunnel:
-            evidence = of_policy(chain) if step is None or step.rule is None else of_rule(step.rule)
             yield _kill_switch(family, tunnel, evidence, shown)
             continue
         # before a rule that drops everything
@@ -61,7 +60,7 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
             message("OUTPUT drops the new connections of the host itself, by its policy.")
             if policy
             else message("OUTPUT drops the new connections of the host itself."),
-            (of_policy(chain),) if policy or step is None or step.rule is None else (of_rule(step.rule),),
+            (evidence,),
             message_sentences(
                 message(
                     "Connections that the host opens (to a name server, to the internet) are dropped before they leave."
@@ -171,7 +170,7 @@ def names_unresolved(scene: Scene) -> Iterator[Finding]:
             message("The host cannot resolve names: {hook} blocks its DNS queries.", hook="OUTPUT")
             if step.hook == "OUTPUT"
             else message("The host cannot resolve names: {hook} blocks the replies of DNS.", hook=step.hook),
-            (of_step(scene, family, step),),
+            (scene.of_step(family, step),),
             message(
                 "DNS uses udp/53, and tcp/53 for long answers. The rules accept connections to web servers, but without"
                 " an address for the name of the server, programs do not begin one."
@@ -204,11 +203,7 @@ def _name_server(scene: Scene, family: Family) -> str:
 
 def _lets_some_queries_out(scene: Scene, family: Family) -> bool:
     """Return whether a rule of OUTPUT accepts packets to port 53, or to some addresses."""
-    rules = (
-        rule
-        for chain in scene.below(family, "filter", "OUTPUT")
-        for rule in scene.rules(family, "filter", chain)
-    )
+    rules = (rule for rule in scene.rules_below(family, "filter", "OUTPUT"))
     return any(
         rule.target_name == "ACCEPT" and (rule.parameters.destination is not None or _names_dns(rule))
         for rule in rules
@@ -238,7 +233,7 @@ def loopback_dropped(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "input-drops-loopback",
             message("INPUT drops the connections of the host to itself."),
-            (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
+            (scene.of_step(family, step),),
             message(
                 "Packets to 127.0.0.1 and to the host's own addresses arrive on lo and pass INPUT. No rule accepts "
                 "them, so programs do not reach each other: a local name server, a database, ports of docker-proxy."
@@ -265,7 +260,7 @@ def loopback_blocked_in_output(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "output-drops-loopback",
             message("OUTPUT blocks the connections of the host to itself."),
-            (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
+            (scene.of_step(family, step),),
             message(
                 "Packets to 127.0.0.1 and the host's own addresses pass OUTPUT before they arrive on lo. If it blocks"
                 " them, programs do not reach each other: a local name server, a database, ports of docker-proxy."

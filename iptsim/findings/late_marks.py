@@ -38,8 +38,7 @@ def behind_routing(scene: Scene) -> Iterator[Finding]:
         late = [
             rule
             for table in _TABLES
-            for chain in scene.below(family, table, "OUTPUT")
-            for rule in scene.rules(family, table, chain)
+            for rule in scene.rules_below(family, table, "OUTPUT")
             if isinstance(rule.target, Mark)
             and rule.target.change is not None
             and _is_routed(scene, family, rule.target.change.value)
@@ -61,8 +60,7 @@ def _marks_in_time(scene: Scene, family: Family, late: list[Rule]) -> bool:
     """Return whether OUTPUT of table mangle sets the same marks, too."""
     in_time = {
         rule.target.change.value
-        for chain in scene.below(family, "mangle", "OUTPUT")
-        for rule in scene.rules(family, "mangle", chain)
+        for rule in scene.rules_below(family, "mangle", "OUTPUT")
         if isinstance(rule.target, Mark) and rule.target.change is not None
     }
     return all(
@@ -86,8 +84,7 @@ def _of_iptables(family: Family, late: list[Rule]) -> Finding:
 
 
 def _of_nftables(scene: Scene, family: Family) -> Iterator[Finding]:
-    nftables = scene.host.namespace.nftables
-    for chain in nftables.chains if nftables is not None else ():
+    for chain in scene.base_chains:
         again = chain.family == "inet" and family != scene.families[0]
         if (chain.hook, chain.type) != ("output", "filter") or again:
             continue

@@ -10,7 +10,7 @@ from iptsim.dump.tool import tool_of
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
-from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.behind import SOMEBODY, ask_outside, networks_behind
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.port_forwards import forwards
@@ -78,7 +78,7 @@ def _elsewhere(scene: Scene, family: Family) -> list[Rule]:
 
 
 def _by_other_card(scene: Scene, family: Family, rules: list[Rule], uplink: str) -> Finding:
-    behind = next(networks_behind(scene, family), None) or Behind("tun0", SOME_GUEST[family])
+    behind = next(networks_behind(scene, family), None) or SOMEBODY[family]
     shown = ask_outside(scene, family, behind)
     kept = shown is not None and shown.trace.legs[0].verdict == "ACCEPT" and not _is_translated(shown)
     name = rules[0].parameters.out_interface or ""
@@ -135,7 +135,7 @@ def _is_for_all(rule: Rule) -> bool:
 
 
 def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
-    shown = ask_outside(scene, family, Behind("tun0", SOME_GUEST[family]))
+    shown = ask_outside(scene, family, SOMEBODY[family])
     kept = (
         shown is not None
         and shown.trace.legs[0].verdict == "ACCEPT"

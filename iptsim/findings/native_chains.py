@@ -8,11 +8,10 @@ from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Evidence, blocked_at, of_rule
+from iptsim.findings.finding import blocked_at
 from iptsim.findings.scene import Scene
 from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
-from iptsim.languages import message
 from iptsim.netfilter.steps import Step
 
 
@@ -32,13 +31,6 @@ def name_of(step: Step) -> str:
     return f"{step.table} {step.chain}"
 
 
-def evidence_of(step: Step) -> Evidence:
-    """Return what blocks a packet: a rule, or the policy of the chain."""
-    if step.rule is not None:
-        return of_rule(step.rule)
-    return Evidence(name_of(step), message("policy {policy}", policy=step.verdict))
-
-
 def inserting(step: Step, rule: str) -> str:
     """Return the command that lets packets pass before the rule or the policy that blocks them.
 
@@ -52,8 +44,7 @@ def inserting(step: Step, rule: str) -> str:
 
 def chains_of(scene: Scene, family: Family, hook: str) -> Iterator[tuple[NftChain, list[Rule]]]:
     """Yield the base chains of a hook whose rules can be evaluated, with all rules that they lead to."""
-    nftables = scene.host.namespace.nftables
-    for chain in nftables.chains if nftables is not None else ():
+    for chain in scene.base_chains:
         found = ruleset_of(chain, family) if chain.hook == hook else None
         if found is not None:
             yield chain, list(found.rules())

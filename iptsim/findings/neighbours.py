@@ -11,7 +11,6 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import states_of
 from iptsim.findings.finding import Finding, are_unshown, filtered_at, of_line, of_policy, of_rule, uses
-from iptsim.findings.host_services import decider_in_input
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import BRIDGE_NF
@@ -30,9 +29,10 @@ def discovery_blocked(scene: Scene) -> Iterator[Finding]:
     if outside is None or not scene.shows(6, "filter", "INPUT"):
         return
     blocked = [
-        shown
+        (shown, step)
         for kind in (_SOLICITATION, _ADVERTISEMENT)
-        if (shown := _asks(scene, outside.name, kind)) is not None and filtered_at(shown, "INPUT") is not None
+        if (shown := _asks(scene, outside.name, kind)) is not None
+        and (step := filtered_at(shown, "INPUT")) is not None
     ]
     command = f"{tool_of(6)} -I INPUT -p ipv6-icmp -j ACCEPT"
     if len(blocked) < 2:
@@ -43,13 +43,13 @@ def discovery_blocked(scene: Scene) -> Iterator[Finding]:
         message(
             "INPUT blocks neighbour discovery, so IPv6 does not work on {interface}.", interface=outside.name
         ),
-        decider_in_input(scene, 6, blocked[0]),
+        (scene.of_step(6, blocked[0][1]),),
         message(
             "IPv6 has no ARP: neighbours and the router find the host's link-layer address by ICMPv6. conntrack does"
             " not track these messages, so a rule for ESTABLISHED does not accept them."
         ),
         command,
-        blocked[0],
+        blocked[0][0],
         6,
         (command,),
     )

@@ -15,7 +15,6 @@ from iptsim.findings.finding import SHOWN, Finding, of_rule
 from iptsim.findings.native_chains import (
     blocked_by_chain,
     chains_of,
-    evidence_of,
     handle_of,
     has_only_nftables,
     inserting,
@@ -55,10 +54,10 @@ def blocked(scene: Scene) -> Iterator[Finding]:
             if shown is not None and step is not None:
                 found.setdefault(name_of(step), []).append((rule, step, shown))
         for forwards in found.values():
-            yield _blocked(family, forwards)
+            yield _blocked(scene, family, forwards)
 
 
-def _blocked(family: Family, forwards: list[tuple[Rule, Step, Explanation]]) -> Finding:
+def _blocked(scene: Scene, family: Family, forwards: list[tuple[Rule, Step, Explanation]]) -> Finding:
     rule, step, shown = forwards[0]
     target, port = address_text(family, _target(rule) or 0), _port(rule, shown)
     protocol = "ip" if family == 4 else "ip6"
@@ -70,7 +69,7 @@ def _blocked(family: Family, forwards: list[tuple[Rule, Step, Explanation]]) -> 
             chain=name_of(step),
             port=f"{shown.question.proto}/{shown.question.dport}",
         ),
-        (*(of_rule(one) for one, _, _ in forwards[:SHOWN]), evidence_of(step)),
+        (*(of_rule(one) for one, _, _ in forwards[:SHOWN]), scene.of_step(family, step)),
         message(
             "{rule} changes the destination to {target} before the hook forward, where no rule accepts it: a rule there"
             " must name the new address and port.",

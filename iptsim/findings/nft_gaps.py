@@ -10,8 +10,8 @@ from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.chains import BLOCKING_WORDS, logs_only_finding
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
-from iptsim.findings.native_chains import blocked_by_chain, chains_of, evidence_of, has_only_nftables, name_of
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule, uses
+from iptsim.findings.native_chains import blocked_by_chain, chains_of, has_only_nftables, name_of
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.nft_chains import NftChain, NftListed
 from iptsim.languages import message
@@ -48,7 +48,7 @@ def open_over_ipv6(scene: Scene) -> Iterator[Finding]:
             "The nftables chain {chain} protects the host in IPv4, but none does in IPv6.",
             chain=name_of(step),
         ),
-        (evidence_of(step),),
+        (scene.of_step(4, step),),
         message(
             "Tables of the family ip see no packet of IPv6. The packet that {chain} blocks over IPv4 is accepted over"
             " IPv6.",
@@ -107,6 +107,6 @@ def _let_through(
         if shown is None or shown.verdict != "ACCEPT":
             continue
         # a base chain that can only let packets continue is not walked
-        if not base.effects or any(step.rule is caller for step in shown.trace.legs[0].all_steps):
+        if not base.effects or uses(shown, caller):
             return caller, shown
     return None

@@ -13,7 +13,6 @@ from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.native_chains import (
     blocked_by_chain,
     chains_of,
-    evidence_of,
     has_only_nftables,
     inserting,
     name_of,
@@ -49,7 +48,7 @@ def _to_itself(scene: Scene, family: Family) -> Iterator[Finding]:
             message(
                 "The nftables chain {chain} drops the connections of the host to itself.", chain=name_of(step)
             ),
-            (evidence_of(step),),
+            (scene.of_step(family, step),),
             message(
                 "Packets to 127.0.0.1 and to the host's own addresses arrive on lo and pass the hook input. No rule"
                 " accepts them, so programs do not reach each other: a local name server, a database, ports of"
@@ -67,7 +66,7 @@ def _to_itself(scene: Scene, family: Family) -> Iterator[Finding]:
                 "The nftables chain {chain} blocks the connections of the host to itself.",
                 chain=name_of(step),
             ),
-            (evidence_of(step),),
+            (scene.of_step(family, step),),
             message(
                 "Packets to 127.0.0.1 and the host's own addresses pass the hook output before they arrive on lo. If it"
                 " blocks them, programs do not reach each other: a local name server, a database, ports of"
@@ -100,7 +99,7 @@ def _to_others(scene: Scene, family: Family) -> Iterator[Finding]:
         yield Finding(
             "host-without-names",
             message("The host cannot resolve names: {hook} blocks its DNS queries.", hook=name_of(names)),
-            (evidence_of(names),),
+            (scene.of_step(family, names),),
             message(
                 "DNS uses udp/53, and tcp/53 for long answers. The rules accept connections to web servers, but without"
                 " an address for the name of the server, programs do not begin one."
@@ -127,7 +126,7 @@ def _drops_all(scene: Scene, family: Family, step: Step, shown: Explanation | No
         message(
             "The nftables chain {chain} drops the new connections of the host itself.", chain=name_of(step)
         ),
-        (evidence_of(step),),
+        (scene.of_step(family, step),),
         message_sentences(
             message(
                 "Connections that the host opens (to a name server, to the internet) are dropped before they leave."
@@ -153,17 +152,19 @@ def _replies(scene: Scene, family: Family) -> Iterator[Finding]:
             if shown is None or shown.verdict not in BLOCKING:
                 continue
             if (step := reply_blocked(shown, "OUTPUT")) is not None:
-                yield _drops_replies(family, rule, step, shown)
+                yield _drops_replies(scene, family, rule, step, shown)
                 return
 
 
-def _drops_replies(family: Family, rule: Rule, step: Step, shown: Explanation | None) -> Finding:
+def _drops_replies(
+    scene: Scene, family: Family, rule: Rule, step: Step, shown: Explanation | None
+) -> Finding:
     return Finding(
         "output-drops-replies",
         message(
             "The nftables chain {chain} drops the replies of the host's own services.", chain=name_of(step)
         ),
-        (of_rule(rule), evidence_of(step)),
+        (of_rule(rule), scene.of_step(family, step)),
         message(
             "{chain} rule {position} accepts the connection, but no rule of {other} accepts the reply, so the client"
             " gets none.",

@@ -29,9 +29,9 @@ _HOOKS = {"input": "INPUT", "forward": "FORWARD", "output": "OUTPUT"}
 
 def never_matching(scene: Scene) -> Iterator[Finding]:
     """Find rules of base chains of type filter, and of the chains that these call, that no packet can match."""
-    nftables, seen = scene.host.namespace.nftables, set[Message]()
+    seen: set[Message] = set()
     for family in scene.families:
-        for chain in nftables.chains if nftables is not None and has_only_nftables(scene, family) else ():
+        for chain in scene.base_chains if has_only_nftables(scene, family) else ():
             if chain.type != "filter" or chain.hook not in _HOOKS:
                 continue
             for found in _of_chain(scene, family, chain):

@@ -9,8 +9,7 @@ from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
-from iptsim.findings.bypassed_firewalls import of_step
+from iptsim.findings.behind import SOMEBODY, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import Publication, Scene, place
 from iptsim.host.containers import Network
@@ -29,9 +28,7 @@ NOT_FINAL = message(
 
 def forwarded(scene: Scene) -> Iterator[Finding]:
     """Find base chains of nftables that drop packets to published ports, or packets from behind the host."""
-    nftables = scene.host.namespace.nftables
-    chains = nftables.chains if nftables is not None else ()
-    if not any(chain.hook == "forward" and chain.effects for chain in chains):
+    if not any(chain.hook == "forward" and chain.effects for chain in scene.base_chains):
         return
     for family in scene.families:
         yield from _published_ports(scene, family)
@@ -47,8 +44,7 @@ def forwarded(scene: Scene) -> Iterator[Finding]:
 
 def _in_part(scene: Scene, family: Family) -> Iterator[Finding]:
     """Find base chains of a pasted text that drop what their rules do not accept, where some of these are not shown."""
-    nftables = scene.host.namespace.nftables
-    for chain in nftables.chains if nftables is not None else ():
+    for chain in scene.base_chains:
         rules = dict(chain.rules).get(family, ())
         own = [rule for rule in rules if rule.chain == chain.name]
         last = own[-1] if own else None
@@ -77,7 +73,7 @@ def _drops_the_rest(scene: Scene, family: Family, chain: str, evidence: Evidence
         (evidence,),
         NOT_FINAL,
         _remedy(chain, _UNKNOWN),
-        ask_outside(scene, family, Behind("tun0", SOME_GUEST[family])),
+        ask_outside(scene, family, SOMEBODY[family]),
         family,
     )
 
@@ -95,7 +91,7 @@ def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, Explanation]]:
             found = True
             yield behind.interface, shown
     if not found and scene.host.inferred and family == scene.families[0]:
-        shown = ask_outside(scene, family, Behind("tun0", SOME_GUEST[family]))
+        shown = ask_outside(scene, family, SOMEBODY[family])
         if shown is not None:
             yield _UNKNOWN, shown
 
@@ -152,7 +148,7 @@ def _published(
             port=publication.outside,
             name=publication.container.name,
         ),
-        (of_step(scene, family, step),),
+        (scene.of_step(family, step),),
         NOT_FINAL,
         message("Accept it in this chain, too: {there}", there=f"nft insert rule {chain} {to} {port} accept"),
         shown,
@@ -165,7 +161,7 @@ def _finding(scene: Scene, family: Family, name: str, step: Step, shown: Explana
     return Finding(
         "nftables-drops-forwarded" if name != _UNKNOWN else "nftables-forward-drop",
         _summary(chain, name, step),
-        (of_step(scene, family, step),),
+        (scene.of_step(family, step),),
         NOT_FINAL,
         _remedy(chain, name),
         shown,

@@ -17,7 +17,7 @@ from iptsim.extensions.verdicts import BLOCKING, TRANSLATING
 from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
 from iptsim.findings.chains import LOGS
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule
+from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule, uses
 from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_many
@@ -184,12 +184,12 @@ def _example(scene: Scene, family: Family, final: Rule, behind: list[Rule]) -> E
         shown = packet_for(scene, family, rule, rule.chain)
         if shown is None and arriving and "in_interface" not in rule.parameters.negated:
             shown = _from_guest(scene, family, rule, arriving)
-        if shown is not None and any(step.rule is final for step in shown.trace.legs[0].all_steps):
+        if shown is not None and uses(shown, final):
             return shown
     bridges = [network.bridge or "" for network in scene.docker_networks()]
     for bridge in (*bridges, "tun0") if final.chain == "FORWARD" else ():
         shown = ask_outside(scene, family, Behind(bridge, _guest(scene, family, bridge)))
-        if shown is not None and any(step.rule is final for step in shown.trace.legs[0].all_steps):
+        if shown is not None and uses(shown, final):
             return shown
     return None
 

@@ -40,8 +40,7 @@ def _is_clamped(scene: Scene, family: Family) -> bool:
         rule.target_name == "TCPMSS"
         for table in ("mangle", "filter")
         for hook in ("FORWARD", "POSTROUTING", "PREROUTING")
-        for chain in scene.below(family, table, hook)
-        for rule in scene.rules(family, table, chain)
+        for rule in scene.rules_below(family, table, hook)
     )
 
 

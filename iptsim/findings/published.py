@@ -9,7 +9,6 @@ from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
-from iptsim.findings.bypassed_firewalls import of_step
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
@@ -159,7 +158,7 @@ def _without_accept(
             "{outside} of {name} is published and forwarded, but no rule accepts {inside}.",
             **who,
         ),
-        (*map(of_rule, (*dnat, *accepting)), of_step(scene, family, step)),
+        (*map(of_rule, (*dnat, *accepting)), scene.of_step(family, step)),
         message(
             "Another program has removed Docker's jump to {chain} from FORWARD, or packets leave FORWARD before it.",
             chain=accepting[0].chain,
@@ -279,7 +278,7 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
             elif step is None or step.table is None:
                 cause = Evidence(scene.host.rulesets[4].source, message("no rules, so nothing is blocked"))
             else:
-                cause = of_step(scene, 4, step)
+                cause = scene.of_step(4, step)
             yield Finding(
                 "container-port-open",
                 message(

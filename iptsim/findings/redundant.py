@@ -130,7 +130,7 @@ def _conditions(rule: Rule) -> list[object]:
 
 def _is_plain(scene: Scene, family: Family, table: str, name: str) -> bool:
     """Return whether a packet that returns from a chain would do so again: Docker's port chains, if not shown, too."""
-    rules = [rule for chain in scene.below(family, table, name) for rule in scene.rules(family, table, chain)]
+    rules = scene.rules_below(family, table, name)
     if all(is_gap(rule.target) for rule in rules):
         return name in _DOCKERS
     return all(rule.target_name in ENDING or rule.jump is not None for rule in rules) and not any(

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
-from iptsim.dump.ruleset import Chain
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import HiddenTarget, hides_interfaces
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING_SOURCE
 from iptsim.findings.behind import Behind, ask_outside, is_private, lans_behind, networks_behind
 from iptsim.findings.examples import packet_for, states_of
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.native_chains import has_only_nftables
 from iptsim.findings.remedy import first_that_mends, outcome
 from iptsim.findings.scene import Scene
@@ -110,13 +109,11 @@ def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None)
 
 
 def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation | None) -> Finding:
-    chain = scene.table(family, "filter").chains.get("INPUT")
     command = f"{tool_of(family)} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-    decides = of_rule(step.rule) if step.rule else of_policy(chain) if chain else None
     return Finding(
         "input-drops-replies",
         message("INPUT drops the replies to the host's own connections."),
-        (decides,) if decides else (),
+        (scene.of_step(family, step),),
         message(
             "No rule of INPUT accepts packets of established connections. The host can send, but gets no reply: "
             "updates, downloads and DNS time out."
@@ -160,7 +157,7 @@ def dropped_in_output(scene: Scene) -> Iterator[Finding]:
                 continue
             shown = packet_for(scene, family, rule, "INPUT")
             if shown is not None and (step := _drops_reply(shown)) is not None:
-                yield _replies_dropped(family, chain, rule, step, shown)
+                yield _replies_dropped(scene, family, rule, step, shown)
                 break
 
 
@@ -190,12 +187,12 @@ def _drops_reply(shown: Explanation) -> Step | None:
     return found
 
 
-def _replies_dropped(family: Family, chain: Chain, rule: Rule, step: Step, shown: Explanation) -> Finding:
+def _replies_dropped(scene: Scene, family: Family, rule: Rule, step: Step, shown: Explanation) -> Finding:
     command = f"{tool_of(family)} -I OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     return Finding(
         "output-drops-replies",
         message("OUTPUT drops the replies of the host's own services."),
-        (of_rule(rule), of_rule(step.rule) if step.rule is not None else of_policy(chain)),
+        (of_rule(rule), scene.of_step(family, step)),
         message_sentences(
             message(
                 "{chain} rule {position} accepts the connection, but no rule of OUTPUT accepts the reply, so the "
@@ -395,14 +392,13 @@ def _blocking(shown: Explanation) -> Step | None:
 
 
 def _finding(scene: Scene, family: Family, behind: Behind, step: Step, shown: Explanation) -> Finding:
-    tool, chain = tool_of(family), scene.table(family, "filter").chains["FORWARD"]
-    command = f"{tool} -I FORWARD {behind.leaving} {_STATES} -j ACCEPT"
+    command = f"{tool_of(family)} -I FORWARD {behind.leaving} {_STATES} -j ACCEPT"
     return Finding(
         "forward-blocks-replies",
         message(
             "FORWARD lets packets from behind {name} out, but blocks the replies to them.", name=behind.name
         ),
-        (of_rule(step.rule) if step.rule is not None else of_policy(chain),),
+        (scene.of_step(family, step),),
         message(
             "A rule for one direction does not cover the other: replies arrive on the uplink, and another rule has to"
             " accept them, best by their state."

@@ -17,16 +17,18 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden, is_gap
-from iptsim.findings.finding import Evidence, takes_port
+from iptsim.findings.finding import Evidence, of_policy, of_rule, takes_port
 from iptsim.findings.variants import after_command, with_open_output, without_unseen_nat
 from iptsim.host import fib
 from iptsim.host.containers import Container, Network, PublishedPort
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
+from iptsim.host.nft_chains import NftChain
 from iptsim.host.pasted import Pasted
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import Text, message
 from iptsim.netfilter.program import Program
+from iptsim.netfilter.steps import Step
 from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.owners.docker import is_dockers
 from iptsim.protocols import protocol_name
@@ -211,6 +213,25 @@ class Scene:
             ruleset = self.host.rulesets.get(family)
             self._graphs[family] = ChainGraph(ruleset.tables.values() if ruleset else ())
         return self._graphs[family]
+
+    def rules_below(self, family: Family, table: str, chain: str) -> list[Rule]:
+        """Return the rules of a chain and of the chains that packets can reach from it."""
+        return [rule for name in self.below(family, table, chain) for rule in self.rules(family, table, name)]
+
+    def of_step(self, family: Family, step: Step) -> Evidence:
+        """Return the rule or the policy that decides at a step, as evidence."""
+        if step.rule is not None:
+            return of_rule(step.rule)
+        chain = self.table(family, step.table or "").chains.get(step.chain or "")
+        if chain is not None and chain.policy == step.verdict:
+            return of_policy(chain)
+        return Evidence(f"{step.table} {step.chain}", message("policy {policy}", policy=step.verdict))
+
+    @property
+    def base_chains(self) -> tuple[NftChain, ...]:
+        """The base chains of nftables; none if they are unknown."""
+        nftables = self.host.namespace.nftables
+        return nftables.chains if nftables is not None else ()
 
     # -- Docker ------------------------------------------------------------------------------------
 

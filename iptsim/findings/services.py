@@ -44,8 +44,7 @@ def _of_iptables(scene: Scene, family: Family) -> Iterator[Rule]:
 
 def _of_nftables(scene: Scene, family: Family) -> Iterator[Rule]:
     """Yield the rules of kube-proxy's nftables mode, each from one of the base chains that lead to it."""
-    nftables = scene.host.namespace.nftables
-    for base in nftables.chains if nftables is not None else ():
+    for base in scene.base_chains:
         check = _NFT_CHECKS.get(base.hook or "")
         if base.table == NFT_TABLE and check and (ruleset := ruleset_of(base, family)) is not None:
             chain = ruleset.chain(f"{base.family} {base.table}", check)

@@ -29,10 +29,9 @@ _SERVICES = 1024
 def trusted(scene: Scene) -> Iterator[Finding]:
     """Find rules of INPUT that open all ports of the host to whoever sends from a certain port."""
     for family in scene.families:
-        for chain in scene.below(family, "filter", "INPUT"):
-            for rule in scene.rules(family, "filter", chain):
-                if (found := _opening(scene, family, rule)) is not None:
-                    yield found
+        for rule in scene.rules_below(family, "filter", "INPUT"):
+            if (found := _opening(scene, family, rule)) is not None:
+                yield found
     yield from _of_nftables(scene)
 
 
