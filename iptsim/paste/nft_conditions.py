@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from lark import Token, Tree
@@ -204,18 +205,55 @@ class Conditions:
         module, flag = ("multiport", f"--{side}s") if many else (transport, f"--{side}")
         self.conditions += ["-m", module, *(["!"] if negated else []), flag, ",".join(ports)]
 
-    def _icmp(self, tree: Tree[Token]) -> None:
-        name, *rest = tree.children
-        negated, values = self._value(Tree("", rest))
-        protocol, field = str(name).split()
-        self._compare({"payload": {"protocol": protocol, "field": field}}, tree, values, negated=negated)
+    def _field(
+        self,
+        tree: Tree[Token],
+        name: str = "",
+        *,
+        left: dict[str, Any] | None = None,
+        read: Callable[[str], str] = str,
+        flags: bool = False,
+    ) -> None:
+        """Read a condition on a field for which iptables has no option.
+
+        Args:
+            tree: the condition.
+            name: the field, which is the first token otherwise.
+            left: the field in the form of libnftables-json(5), if its name does not tell that.
+            read: reads a value.
+            flags: of several values, any may be set.
+        """
+        if not name:
+            name, tree = str(tree.children[0]), Tree(tree.data, tree.children[1:])
+        negated, values = self._value(tree)
+        found = looked_up(name) if left is None else left
+        self._compare(found, tree, list(map(read, values)), negated=negated, flags=flags)
         self.unread.append(f"{name} {', '.join(values)}")
 
-    def _nfproto(self, tree: Tree[Token]) -> None:
-        name, *rest = tree.children
-        negated, values = self._value(Tree("", rest))
-        self._compare({"meta": {"key": str(name).split()[-1]}}, tree, values, negated=negated)
-        self.unread.append(f"{name} {', '.join(values)}")
+    _icmp = _nfproto = _chance = _field
+
+    def _tuple(self, tree: Tree[Token]) -> None:
+        self._field(tree, read=port_of)
+
+    def _header(self, tree: Tree[Token]) -> None:
+        is_option = "option" in str(tree.children[0])
+        self._field(tree, left={"tcp option": {"name": "maxseg", "field": "size"}} if is_option else None)
+
+    def _exthdr(self, tree: Tree[Token]) -> None:
+        kind, _, field = str(tree.children[0]).removeprefix("exthdr ").partition(" ")
+        self._field(tree, left={"exthdr": {"name": kind, "field": field} if field else {"name": kind}})
+
+    def _status(self, tree: Tree[Token]) -> None:
+        self._field(tree, "ct status", flags=True)
+
+    def _pkttype(self, tree: Tree[Token]) -> None:
+        self._field(tree, "meta pkttype")
+
+    def _direction(self, tree: Tree[Token]) -> None:
+        self._field(tree, "ct direction")
+
+    def _ether(self, tree: Tree[Token]) -> None:
+        self._field(tree, "ether saddr")
 
     def _state(self, tree: Tree[Token]) -> None:
         if isinstance(tree.children[-1], Tree) and tree.children[-1].data == "bits":
@@ -247,17 +285,6 @@ class Conditions:
         self.statements.append({"vmap": map_of(tree)})
         self.unread.append(f"{str(tree.children[0]).removeprefix('meta ')} vmap")
 
-    def _chance(self, tree: Tree[Token]) -> None:
-        name, *rest = tree.children
-        negated, values = self._value(Tree("", rest))
-        self._compare(looked_up(str(name)), Tree("", rest), values, negated=negated)
-        self.unread.append(f"{name} {', '.join(values)}")
-
-    def _status(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"ct": {"key": "status"}}, tree, values, negated=negated, flags=True)
-        self.unread.append(f"ct status {', '.join(values)}")
-
     def _limit(self, tree: Tree[Token]) -> None:
         words = " ".join(map(str, tree.children))
         self.statements.append(_limit(words))
@@ -280,19 +307,6 @@ class Conditions:
         flag = "--src-type" if sides == ["saddr"] else "--dst-type"
         (kind,) = named("fib type", json_value(values[0]))
         self.conditions += ["-m", "addrtype", *(["!"] if negated else []), flag, str(kind).upper()]
-
-    def _pkttype(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"meta": {"key": "pkttype"}}, tree, values, negated=negated)
-        self.unread.append(f"meta pkttype {', '.join(values)}")
-
-    def _tuple(self, tree: Tree[Token]) -> None:
-        name, *rest = tree.children
-        negated, values = self._value(Tree("", rest))
-        _, direction, *key = str(name).split()
-        left = {"ct": {"key": " ".join(key), "dir": direction}}
-        self._compare(left, tree, [port_of(one) for one in values], negated=negated)
-        self.unread.append(f"{name} {', '.join(values)}")
 
     def _mark_match(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children
@@ -364,16 +378,6 @@ class Conditions:
         self.statements.append({"match": {"op": op, "left": left, "right": {"set": values}}})
         self.unread.append(f"tcp flags {{ {text} }}")
 
-    def _direction(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"ct": {"key": "direction"}}, tree, values, negated=negated)
-        self.unread.append(f"ct direction {values[0]}")
-
-    def _ether(self, tree: Tree[Token]) -> None:
-        negated, values = self._value(tree)
-        self._compare({"payload": {"protocol": "ether", "field": "saddr"}}, tree, values, negated=negated)
-        self.unread.append(f"ether saddr {', '.join(values)}")
-
     def _meta(self, tree: Tree[Token]) -> None:
         name, *rest = tree.children
         negated, values = self._value(Tree("", rest))
@@ -408,21 +412,6 @@ class Conditions:
         kind, _, name = str(tree.children[0]).split()
         self.statements.append({kind: name.strip('"')})
         self.unread.append(str(tree.children[0]))
-
-    def _header(self, tree: Tree[Token]) -> None:
-        name, *rest = tree.children
-        negated, values = self._value(Tree("", rest))
-        left = {"tcp option": {"name": "maxseg", "field": "size"}}
-        self._compare(left if "option" in str(name) else looked_up(str(name)), tree, values, negated=negated)
-        self.unread.append(f"{name} {', '.join(values)}")
-
-    def _exthdr(self, tree: Tree[Token]) -> None:
-        name, *rest = tree.children
-        negated, values = self._value(Tree("", rest))
-        kind, _, field = str(name).removeprefix("exthdr ").partition(" ")
-        left = {"exthdr": {"name": kind, "field": field} if field else {"name": kind}}
-        self._compare(left, Tree("", rest), values, negated=negated)
-        self.unread.append(f"{name} {', '.join(values)}")
 
     def _fragment(self, tree: Tree[Token]) -> None:
         operator, value = tree.children
