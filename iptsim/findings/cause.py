@@ -119,7 +119,7 @@ def _of_packets(scene: Scene) -> Cause | None:
             shown = scene.ask_fields({**fields, "verbose": True})
         except IptsimError:
             continue
-        if pasted is not None and (fields, STILL_OPEN) in pasted.errors:
+        if (fields, STILL_OPEN) in pasted.errors:
             if shown.verdict not in BLOCKING:
                 open_ = open_ or Cause(shown)
             continue
