@@ -94,14 +94,28 @@ def _unset_policies(rulesets: Iterable[Ruleset]) -> list[str]:
     ]
 
 
-def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
-    """Return what is assumed about tables and chains that a source does not show; "" if it shows all."""
+def unseen_note(rulesets: Iterable[Ruleset], *, depends: bool = False) -> Text:
+    """Return what is assumed about tables and chains that a source does not show; "" if it shows all.
+
+    Args:
+        rulesets: the rules of the source.
+        depends: the answer depends on some rules that are not shown.
+    """
     found = list(rulesets)
     tables = unseen_tables(found)
     chains = unseen_chains(found)
     others = [f"{table} {chain}" for table, chain in chains if table != "filter"]
     notes: list[Message] = []
-    if tables:
+    if depends and (tables or others):
+        places = message_joined(", ", [*tables, *others])
+        notes.append(
+            message(
+                "The source does not show {places}; no rules are assumed there, apart from those that the answer"
+                " depends on.",
+                places=places,
+            )
+        )
+    elif tables:
         notes.append(
             message_many(
                 "The source does not show table {tables}; it is assumed to be empty.",
@@ -110,7 +124,7 @@ def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
                 tables=message_joined(", ", tables),
             )
         )
-    if others:
+    if others and not depends:
         notes.append(
             message_many(
                 "The source does not show chain {chains}; it is assumed to be empty.",

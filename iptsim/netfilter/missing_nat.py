@@ -40,12 +40,13 @@ class UnseenTranslation(NamedTuple):
 
     Attributes:
         unknown: what is not known.
-        words: a clause that is true if it is there.
+        words / otherwise: a clause that is true if it is there, and one if it is not.
         wanted: the translation.
     """
 
     unknown: Unknown
     words: Text
+    otherwise: Text
     wanted: Translation
 
 
@@ -142,6 +143,7 @@ def _masquerading(host: Host, rulesets: list[Ruleset], context: Context) -> Iter
             ("masquerade", bridge),
         ),
         message("table nat, which is not shown, masquerades packets from {bridge}", bridge=bridge),
+        message("table nat, which is not shown, does not masquerade packets from {bridge}", bridge=bridge),
         Translation("MASQUERADE", "src", (own, own)),
     )
 
@@ -176,7 +178,7 @@ def _docker_rules(rulesets: list[Ruleset]) -> Iterator[Rule]:
 
 
 def _forwarding(family: Family, target: Target, proto: int, port: int) -> UnseenTranslation:
-    container = endpoint_text(family, target.address, target.port)
+    container, service = endpoint_text(family, target.address, target.port), f"{protocol_name(proto)}/{port}"
     wanted = Translation("DNAT", "dst", (target.address, target.address), (target.port, target.port))
     return UnseenTranslation(
         Unknown(
@@ -186,7 +188,12 @@ def _forwarding(family: Family, target: Target, proto: int, port: int) -> Unseen
         ),
         message(
             "table nat, which is not shown, forwards {port} of the host to {container}",
-            port=f"{protocol_name(proto)}/{port}",
+            port=service,
+            container=container,
+        ),
+        message(
+            "table nat, which is not shown, does not forward {port} of the host to {container}",
+            port=service,
             container=container,
         ),
         wanted,

@@ -68,7 +68,7 @@ def _translate_unseen(kernel: Kernel, context: Context) -> None:
     if company is not None:
         company.compared(context.packet, services(kernel.host, rulesets, context))
     for found in possible:
-        if kernel.choices.choose(found.unknown, "unseen", found.words):
+        if kernel.choices.choose(found.unknown, "unseen", found.words, otherwise=found.otherwise):
             kernel.choices.settled["nat", _ANY_CHAIN.key] = True
             translate(kernel, context, found.wanted)
             if company is not None:

@@ -70,7 +70,7 @@ class Simulator:
     def __init__(self, host: Host, like: Simulator | None = None) -> None:
         self.host = host
         self.namespaces: Namespaces = Namespaces(host, like.namespaces if like is not None else None)
-        self._missing: dict[int, list[Text]] = {}
+        self._missing: dict[tuple[Family, bool], list[Text]] = {}
         self._refused: dict[int, list[Text]] = {}
         #: assumption -> why it has no effect; "" where it could have had one
         self._idle: dict[str, Text] = {}
@@ -113,8 +113,9 @@ class Simulator:
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
         trace.evaluated = ways.budget.spent
+        depends = trace.verdict == "DEPENDS" and any(one.match == "unseen" for one in trace.hinges)
         missing = [
-            *self._missing_rules(family),
+            *self._missing_rules(family, depends=depends),
             *self._refused_rules(family),
             *self._idle_assumptions(question.assume, ways.assumptions_used),
             *self._idle_assumptions(question.after.assume if question.after else (), ways.assumptions_used),
@@ -172,13 +173,18 @@ class Simulator:
                 )
         return [self._idle[what] for what in unused if self._idle[what]]
 
-    def _missing_rules(self, family: Family) -> list[Text]:
-        """Return what is assumed if the source has no rules of a family, or not all of them."""
-        if family not in self._missing:
-            self._missing[family] = self._find_missing(family)
-        return self._missing[family]
+    def _missing_rules(self, family: Family, *, depends: bool) -> list[Text]:
+        """Return what is assumed if the source has no rules of a family, or not all of them.
 
-    def _find_missing(self, family: Family) -> list[Text]:
+        Args:
+            family: the family.
+            depends: the answer depends on rules of tables that are not shown.
+        """
+        if (family, depends) not in self._missing:
+            self._missing[family, depends] = self._find_missing(family, depends=depends)
+        return self._missing[family, depends]
+
+    def _find_missing(self, family: Family, *, depends: bool) -> list[Text]:
         both = (self.host.rulesets.get(family), self.host.extra_rulesets.get(family))
         rulesets = [ruleset for ruleset in both if ruleset is not None]
         if not rulesets:
@@ -200,7 +206,7 @@ class Simulator:
                     family=family,
                 )
             ]
-        note = unseen_note(rulesets)
+        note = unseen_note(rulesets, depends=depends)
         return [note] if note else []
 
     def _refused_rules(self, family: Family) -> list[Text]:

@@ -77,6 +77,13 @@ def test_raw_of_docker_28_proves_that_nat_may_masquerade(tables: tuple[str, ...]
     assert "table nat" in answer.reason.text
 
 
+def test_what_the_answer_depends_on_is_not_assumed_away(tmp_path: Path) -> None:
+    answer = iptsim.explain(part(tmp_path, "docker-28.5/published", "raw"), CLIENT, "internet:443")
+    assert "nat" in answer.reason.text
+    (note,) = (str(one) for one in answer.assumptions if "does not show" in str(one))
+    assert "empty" not in note
+
+
 def test_filter_of_docker_proves_that_nat_forwards(tmp_path: Path) -> None:
     """The whole dump forwards tcp/8080 of the host to port 80 of the container."""
     answer = iptsim.explain(part(tmp_path, "docker-28.5/published", "raw", "filter"), "internet", "host:8080")
