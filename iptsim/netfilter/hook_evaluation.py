@@ -37,7 +37,7 @@ def pass_hook(kernel: Kernel, context: Context, name: str) -> Outcome | None:
             outcome = _pass(kernel, context, hook, entry)
         if outcome is not None:
             return outcome
-    return _pass_unseen(kernel, context) if unseen and name == hooks.FORWARD else None
+    return _pass_unseen(kernel, context) if unseen and name != hooks.PREROUTING else None
 
 
 def _pass(kernel: Kernel, context: Context, hook: Hook, entry: Registered) -> Outcome | None:

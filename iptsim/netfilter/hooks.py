@@ -90,7 +90,7 @@ class Hook(NamedTuple):
             registered later; then the first program.
         nat: the nat chains, in the order in which nat runs them (nf_nat_inet_fn).
         tracks: whether conntrack is switched on.
-        lacks_table: the table that could block packets here (raw at PREROUTING, filter at FORWARD) is not shown.
+        lacks_table: the table that could block packets here (raw at PREROUTING, else filter) is not shown.
     """
 
     name: str
@@ -180,7 +180,7 @@ class Hooks:
         if name in NAT_SIDE:
             entries.append(KernelFunction(priority_of("nat", name), "nat"))
         tracks = family in self._nft_tracked or any(program.tracks for program in programs)
-        blocking = {PREROUTING: "raw", FORWARD: "filter"}.get(name)
+        blocking = {PREROUTING: "raw", INPUT: "filter", FORWARD: "filter"}.get(name)
         lacks = blocking is not None and not any(blocking in program.ruleset.tables for program in programs)
         return Hook(name, _by_priority(entries), _by_priority(nat), tracks, lacks)
 

@@ -1,11 +1,16 @@
-"""Which packets Docker's rules could block in tables that a source does not show.
+"""Which packets known programs could block in tables that a source does not show.
 
-Docker's rules in one table show that it has rules in others: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler
-(endpoint.go writes the DROP in raw PREROUTING for each container, network.go and port.go its twins in nat and filter).
+The rules of a program in one table show that it has rules in others. Docker: moby v28.5.2,
+libnetwork/drivers/bridge/internal/iptabler (endpoint.go writes the DROP in raw PREROUTING for each container,
+network.go and port.go its twins in nat and filter).
+firewalld and OpenWrt's fw3 end INPUT and FORWARD with REJECT, and accept connections that DNAT has translated
+(src/firewall/core/ipXtables.py; zones.c); libvirt rejects new connections to its guests
+(src/network/network_iptables.c).
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from iptsim.addresses import address_text
@@ -18,6 +23,12 @@ from iptsim.languages import Text, message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.excerpts import WHOLE, unseen_tables
 from iptsim.truth import Unknown
+
+#: Chains of nat of programs that close INPUT and FORWARD by default.
+_CLOSED = (
+    ("firewalld", re.compile(r"(?:nat_)?PREROUTING_(?:ZONES|POLICIES_pre)")),
+    ("OpenWrt", re.compile(r"zone_\S+_prerouting")),
+)
 
 
 class Block(NamedTuple):
@@ -49,7 +60,10 @@ def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block
         return (
             None if daemon is not None and daemon.allow_direct_routing else _direct(host, rulesets, context)
         )
-    return _forwarded(host, rulesets, context) if context.hook == hooks.FORWARD else None
+    if any("filter" in ruleset.tables for ruleset in rulesets) or context.state in ("ESTABLISHED", "RELATED"):
+        return None
+    program = "Docker" if _is_closed_by_docker(host, rulesets, context) else _closing(rulesets, context)
+    return _of_filter(program, context) if program else None
 
 
 def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
@@ -122,36 +136,76 @@ def _is_protected(rules: list[Rule], bridge: str) -> bool:
     return closed and not routed
 
 
-def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
-    """Return how table filter could block a forwarded packet, if nat shows that Docker wrote rules there."""
-    if any("filter" in ruleset.tables for ruleset in rulesets) or context.state in ("ESTABLISHED", "RELATED"):
-        return None
+def _is_closed_by_docker(host: Host, rulesets: list[Ruleset], context: Context) -> bool:
+    """Return whether Docker could block a forwarded packet, as nat shows that it wrote rules in filter."""
     nat = _rules_beside(rulesets, "nat", "DOCKER")
-    if not nat:
-        return None
+    if not nat or context.hook != hooks.FORWARD:
+        return False
     bridges = _bridges(nat) or {network.bridge or "" for network in host.networks.values()}
-    in_interface, out_interface = context.in_interface or "", context.out_interface or ""
-    connection = context.connection
-    published = connection is not None and "DNAT" in connection.status
-    if in_interface not in bridges and published:
-        return None  # its twin in filter DOCKER accepts it
-    if in_interface in bridges and out_interface not in bridges:
-        return None  # Docker accepts what leaves a network that it masquerades
+    enters, leaves = context.in_interface in bridges, context.out_interface in bridges
+    if leaves and not enters:
+        return not _is_translated(context)  # the twin of its DNAT in filter DOCKER accepts the packet
+    return leaves or not enters  # Docker accepts what leaves a network that it masquerades
+
+
+def _is_translated(context: Context) -> bool:
+    return context.connection is not None and "DNAT" in context.connection.status
+
+
+def _closing(rulesets: list[Ruleset], context: Context) -> str:
+    """Return the program that could block a packet in filter, as its chains in nat show; "" for none."""
+    chains = [
+        chain
+        for ruleset in rulesets
+        if "nat" in ruleset.tables
+        for chain in ruleset.tables["nat"].chains.values()
+    ]
+    if context.in_interface != "lo" and not _is_translated(context):
+        for program, pattern in _CLOSED:
+            if any(pattern.fullmatch(chain.name) for chain in chains):
+                return program
+    guests = [
+        rule.parameters.source
+        for chain in chains
+        if chain.name == "LIBVIRT_PRT" and context.hook == hooks.FORWARD
+        for rule in chain.rules
+        if rule.target_name == "MASQUERADE" and rule.parameters.source is not None
+    ]
+    packet = context.packet
+    return "libvirt" if any(packet.dst in one and packet.src not in one for one in guests) else ""
+
+
+def _of_filter(program: str, context: Context) -> Block:
+    """Return how a program could block a packet in table filter."""
+    ends = {"in_interface": context.in_interface or "", "out_interface": context.out_interface or ""}
+    unknown = Unknown(
+        message("the rules of {program} in table filter", program=program),
+        WHOLE[context.packet.family],
+        (program, *ends.values(), context.packet.dst),
+    )
+    if context.hook == hooks.INPUT:
+        return Block(
+            unknown,
+            message(
+                "table filter, which is not shown, blocks packets to the host from {in_interface}", **ends
+            ),
+            message(
+                "The rules of {program} in table filter, which is not shown, block packets to the host from "
+                "{in_interface}",
+                program=program,
+                **ends,
+            ),
+        )
     return Block(
-        Unknown(
-            message("Docker's rules in table filter"),
-            WHOLE[context.packet.family],
-            (in_interface, out_interface, context.packet.dst),
+        unknown,
+        message(
+            "table filter, which is not shown, blocks packets from {in_interface} to {out_interface}", **ends
         ),
         message(
-            "table filter, which is not shown, blocks packets from {in_interface} to {out_interface}",
-            in_interface=in_interface,
-            out_interface=out_interface,
-        ),
-        message(
-            "Docker's rules in table filter, which is not shown, block packets from {in_interface} to {out_interface}",
-            in_interface=in_interface,
-            out_interface=out_interface,
+            "The rules of {program} in table filter, which is not shown, block packets from {in_interface} to "
+            "{out_interface}",
+            program=program,
+            **ends,
         ),
     )
 

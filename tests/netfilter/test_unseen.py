@@ -250,3 +250,52 @@ def test_a_hidden_masquerade_may_bring_the_reply_back(rest: str, verdict: str, t
     if verdict == "DEPENDS":
         assert {branch.verdict for branch in answer.branches} == {"ACCEPT", "DROP"}
         assert len(answer.branches) == 2
+
+
+@pytest.mark.parametrize(
+    ("chains", "program"),
+    [
+        (("PREROUTING_ZONES", "POSTROUTING_ZONES"), "firewalld"),
+        (("zone_wan_prerouting", "zone_wan_postrouting"), "OpenWrt"),
+    ],
+)
+def test_nat_alone_of_programs_that_close_input_and_forward(
+    chains: tuple[str, str], program: str, tmp_path: Path
+) -> None:
+    """Firewalld ends INPUT and FORWARD with REJECT, fw3 with the default; both accept what DNAT made."""
+    dump = tmp_path / "nat.txt"
+    dump.write_text(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
+        f":{chains[0]} - [0:0]\n:{chains[1]} - [0:0]\n-A PREROUTING -j {chains[0]}\n-A POSTROUTING -j {chains[1]}\n"
+        f"-A {chains[0]} -i eth0 -p tcp --dport 8080 -j DNAT --to-destination 192.168.5.2:80\nCOMMIT\n"
+    )
+    answers = [
+        iptsim.explain(dump, sender, target)
+        for sender, target in ((OUTSIDE, "host:22"), (OUTSIDE, "host:8080"), ("host", "host:22"))
+    ]
+    assert [answer.verdict for answer in answers] == ["DEPENDS", "ACCEPT", "ACCEPT"]
+    assert f"the rules of {program} in table filter" in answers[0].reason.text
+
+
+def test_nat_alone_of_libvirt(tmp_path: Path) -> None:
+    """In filter, LIBVIRT_FWI rejects what is not a reply to a guest."""
+    dump = tmp_path / "nat.txt"
+    dump.write_text(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n:LIBVIRT_PRT - [0:0]\n"
+        "-A PREROUTING -i eth0 -p tcp --dport 8080 -j DNAT --to-destination 192.168.122.5:80\n"
+        "-A POSTROUTING -j LIBVIRT_PRT\n"
+        "-A LIBVIRT_PRT -s 192.168.122.0/24 ! -d 192.168.122.0/24 -j MASQUERADE\nCOMMIT\n"
+    )
+    assert iptsim.explain(dump, OUTSIDE, "host:8080").verdict == "DEPENDS"
+    assert iptsim.explain(dump, OUTSIDE, "host:22").verdict == "ACCEPT"
+
+
+def test_what_dnat_sends_past_docker(tmp_path: Path) -> None:
+    """Docker's policy of FORWARD is DROP; only its own DNAT has a twin in filter that accepts the packet."""
+    dump = part(tmp_path, "docker-28.5/published", "nat")
+    text = dump.read_text().replace(
+        "COMMIT", "-A PREROUTING -i eth0 -p tcp --dport 9000 -j DNAT --to-destination 192.168.5.2:80\nCOMMIT"
+    )
+    dump.write_text(text)
+    assert iptsim.explain(dump, OUTSIDE, "192.0.2.10:9000").verdict == "DEPENDS"
+    assert iptsim.explain(dump, OUTSIDE, "192.0.2.10:8080").verdict == "ACCEPT"
