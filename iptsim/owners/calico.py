@@ -27,7 +27,8 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     said = ", ".join(comments(rule))
     found = _CHAINS.fullmatch(rule.chain)
     kind, name = (found["kind"], found["name"]) if found else ("", "")
-    if "Drop if no policies passed" in said or "Drop if no profiles matched" in said:
+    # "Drop ..." or "Reject ...", after the deny action (felix/rules/endpoints.go)
+    if "if no policies passed" in said or "if no profiles matched" in said:
         if kind == "tw":
             why = message("no ingress network policy of the pod behind {interface} allows it", interface=name)
         elif kind == "fw":

@@ -110,6 +110,9 @@ def _of_zone(rule: Rule, hook: str, zone: str, step: str | None, is_policy: bool
         return Role("firewalld-plumbing", message("the steps of {kind}", kind=kind), about=about)
     if step in ("allow", "deny", "pre", "post", "log"):
         return Role(*_step(kind, step, text, target, hook), about=about)
+    if is_policy and target in ("ACCEPT", *BLOCKING):
+        why = message("the target of {kind} is {target}", kind=kind, target=target)
+        return Role("firewalld-target", why, about=about)
     return Role(*_target(kind, zone, text, target, hook), about=about)
 
 
@@ -143,18 +146,27 @@ def _target(kind: Message, zone: str, text: str, target: str, hook: str) -> tupl
             "dockerd puts its bridges into {kind}, whose target is ACCEPT", kind=kind
         )
     if target == "ACCEPT":
-        return "firewalld-target", message("the target of {kind} is ACCEPT", kind=kind)
+        return "firewalld-target", message("the target of {kind} is {target}", kind=kind, target=target)
     if target == "LOG":
         return "firewalld-log", message("{kind} logs it (a rich rule, or log-denied)", kind=kind)
+    if target in BLOCKING:
+        return "firewalld-target", _blocks(kind, target, forwarding=hook.startswith("FWD"))
+    return "firewalld-zone", kind
+
+
+def _blocks(kind: Message, target: str, *, forwarding: bool) -> Message:
+    """Return why the end of a zone's chain blocks a packet."""
+    if target == "DROP" and forwarding:
+        return message(
+            "no rule or policy allows forwarding from {kind}, and the target of the zone is DROP", kind=kind
+        )
     if target == "DROP":
-        return "firewalld-target", message(
+        return message(
             "no service, port or rule of {kind} allows it, and the target of the zone is DROP", kind=kind
         )
-    if target == "REJECT" and hook.startswith("FWD"):
-        return "firewalld-target", message("no rule or policy allows forwarding from {kind}", kind=kind)
-    if target == "REJECT":
-        return "firewalld-target", message("no service, port or rule of {kind} allows it", kind=kind)
-    return "firewalld-zone", kind
+    if forwarding:
+        return message("no rule or policy allows forwarding from {kind}", kind=kind)
+    return message("no service, port or rule of {kind} allows it", kind=kind)
 
 
 def _builtin(rule: Rule) -> Role | None:

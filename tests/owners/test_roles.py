@@ -134,6 +134,15 @@ WRITTEN = [
         ":cali-tw-cali95aa86cbb2a - [0:0]\n",
         "no ingress network policy of the pod behind cali95aa86cbb2a allows it",
     ),
+    # with the deny action Reject, and tiers (felix/rules/endpoints.go)
+    (
+        "calico",
+        '-A cali-fw-cali0123456789a -m comment --comment "cali:AbCdEfGhIjKlMnOp" -m comment --comment '
+        '"End of tier default. Reject if no policies passed packet" -m mark --mark 0x0/0x20000 -j REJECT '
+        "--reject-with icmp-port-unreachable",
+        ":cali-fw-cali0123456789a - [0:0]\n",
+        "no egress network policy of the pod behind cali0123456789a allows it",
+    ),
     (
         "cilium",
         '-A CILIUM_FORWARD -o cilium_host -m comment --comment "cilium: any->cluster on cilium_host forward accept" '
@@ -193,6 +202,14 @@ WRITTEN = [
      "Shorewall blocks packets that belong to no pair of zones"),
     ("firewalld", "-A FWDI_docker -j ACCEPT", ":FWDI_docker - [0:0]\n:FWDI_docker_allow - [0:0]\n",
      "dockerd puts its bridges into firewalld zone docker, whose target is ACCEPT"),
+    # chains of firewalld 1.3
+    ("firewalld", "-A FWD_lan -j DROP", ":FWD_lan - [0:0]\n:FWD_lan_allow - [0:0]\n",
+     "no rule or policy allows forwarding from firewalld zone lan, and the target of the zone is DROP"),
+    ("firewalld", "-A IN_lan -j DROP", ":IN_lan - [0:0]\n:IN_lan_allow - [0:0]\n",
+     "no service, port or rule of firewalld zone lan allows it, and the target of the zone is DROP"),
+    ("firewalld", "-A FWD_out -j REJECT --reject-with icmp-port-unreachable",
+     ":FWD_out - [0:0]\n:FWD_out_deny - [0:0]\n:FORWARD_POLICIES_pre - [0:0]\n-A FORWARD_POLICIES_pre -j FWD_out\n",
+     "the target of firewalld policy out is REJECT"),
     # fragments
     ("csf", "-A DENYIN -s 203.0.113.9/32 -j DROP", ":LOCALINPUT - [0:0]\n:DENYIN - [0:0]\n",
      "CSF denies 203.0.113.9 (csf.deny)"),
