@@ -11,11 +11,15 @@ from iptsim.findings.scene import Scene
 from iptsim.host.model import Before
 from iptsim.languages import message_if
 
+#: The finding of counters: its packet shows the rule, not the packets that were counted.
+_COUNTED = "counted-drops"
+
 
 def mended(before: Before, was: Sequence[Finding], scene: Scene, found: Sequence[Finding]) -> Mended | None:
     """Return what commands mend; None if that is nothing, or if the text disowns them.
 
-    Findings of severity info, such as ports that are closed, need not be defects, so nothing mends them.
+    Findings of severity info, such as ports that are closed, need not be defects, so nothing mends them: but whoever
+    removes a rule that has counted what it blocked takes it for one.
 
     Args:
         before: the host before them.
@@ -26,14 +30,14 @@ def mended(before: Before, was: Sequence[Finding], scene: Scene, found: Sequence
     if before.in_vain:
         return None
     left = {(one.code, one.family) for one in found}
-    defects = (one for one in was if one.severity != "info")
+    defects = (one for one in was if one.severity != "info" or one.code == _COUNTED)
     gone = tuple(one for one in defects if _is_gone(one, scene, (one.code, one.family) in left))
     return Mended(before, gone) if gone else None
 
 
 def _is_gone(finding: Finding, scene: Scene, remains: bool) -> bool:
     """Return whether the packet that shows a finding is now treated otherwise; without one, no such finding remains."""
-    if finding.shown is None:
+    if finding.shown is None or finding.code == _COUNTED:
         return not remains
     after = scene.again(finding.shown, "")
     return after is not None and mends(finding.shown, after)

@@ -138,3 +138,19 @@ def test_what_is_mended_is_printed(capsys: pytest.CaptureFixture[str], tmp_path:
     printed = json.loads(capsys.readouterr().out)
     assert printed["mended"]["lines"] == [28, 29]
     assert [one["code"] for one in printed["mended"]["findings"]] == ["forward-drop-hits-others"]
+
+
+@pytest.mark.parametrize(
+    ("command", "mended"),
+    [("-D INPUT 3", ["counted-drops"]), ("-I INPUT -p tcp --dport 443 -j ACCEPT", []), ("-D INPUT 1", [])],
+)
+def test_a_rule_that_counted_what_it_blocked_is_removed(command: str, mended: list[str]) -> None:
+    listing = """\
+Chain INPUT (policy ACCEPT 0 packets, 0 bytes)
+num   pkts bytes target     prot opt in     out     source               destination
+1      900  80K ACCEPT     all  --  lo     *       0.0.0.0/0            0.0.0.0/0
+2        7   420 OWN_RULES  all  --  *      *       0.0.0.0/0            0.0.0.0/0
+3        6   360 REJECT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            reject-with tcp-reset
+"""
+    report = iptsim.lint(loads_host(f"# iptables -L -n -v --line-numbers\n{listing}\n# iptables {command}\n"))
+    assert [one.code for one in (report.mended.findings if report.mended else ())] == mended

@@ -383,3 +383,21 @@ def test_a_network_that_leads_nowhere(options: str, found: bool) -> None:
     host = iptsim.loads_host(text)
     assert any(one.code == "without-parent" for one in iptsim.lint(host)) is found
     assert "base" not in host.networks
+
+
+@pytest.mark.parametrize(
+    ("gateway", "found"),
+    [("10.8.0.1", "gateway-outside-subnet"), ("10.9.0.254", None), ("10.9.0.1", None)],
+)
+@pytest.mark.parametrize("driver", ["bridge", "macvlan"])
+def test_a_gateway_outside_the_subnet(driver: str, gateway: str, found: str | None) -> None:
+    """Dockerd 20.10.24: "no matching subnet for gateway 10.8.0.1", "failed to allocate gateway (10.8.0.1)"."""
+    text = (
+        f"networks:\n  lan:\n    driver: {driver}\n    driver_opts:\n      parent: eth0\n    ipam:\n      config:\n"
+        f"        - subnet: 10.9.0.0/24\n          gateway: {gateway}\n"
+    )
+    codes = {one.code for one in iptsim.lint(iptsim.loads_host(text))}
+    assert codes & {"gateway-outside-subnet", "macvlan-host"} == {
+        *([found] if found else []),
+        *(["macvlan-host"] if driver == "macvlan" else []),
+    }

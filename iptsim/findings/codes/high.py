@@ -30,6 +30,9 @@ MEANINGS: dict[str, Message] = {
     "bans-not-for-containers": message(
         "INPUT blocks senders, but not their packets to published ports, which never pass INPUT."
     ),
+    "gateway-outside-subnet": message(
+        "The gateway of a network is in none of its subnets, so Docker does not create it."
+    ),
     "subnet-overlaps": message("A network of Docker has addresses of a network behind another interface."),
     "bans-not-reached": message("In a pasted text: no rule jumps to a chain of banned addresses."),
     "icc-off-not-enforced": message(

@@ -30,7 +30,7 @@ MEANINGS: dict[str, Message] = {
         "A macvlan or ipvlan network has no interface of the host below it, so it leads nowhere."
     ),
     "macvlan-host": message(
-        "A macvlan or ipvlan network has containers, which the host itself cannot reach."
+        "Containers on a macvlan or ipvlan network, and the host itself, cannot reach each other."
     ),
     "rate-limit-inverted": message("A rule blocks packets up to a rate, and lets those beyond it pass."),
     "flushes-docker": message(
