@@ -281,7 +281,7 @@ def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
         earlier = Scene(before.host)
         was = [tried(earlier, finding) for finding in _found(earlier, audit=False)]
         gone = mended(before, was, scene, found)
-        if before.asked:
+        if before.asked or (gone is not None and cause is None):
             cause = cause_before(likeliest_cause(earlier, was), cause, before)
     return Findings(found, host.source, cause, unseen_places(host.rulesets.values()), gone)
 

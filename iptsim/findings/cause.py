@@ -14,6 +14,7 @@ from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.engine_errors import title_of_error
 from iptsim.findings.finding import Cause, Finding, takes_port
+from iptsim.findings.likelihood import by_likelihood, is_complaint, is_observed
 from iptsim.findings.local_services import title_of_loopback, title_of_stopped, title_of_unpublished
 from iptsim.findings.names import title_of_unresolved
 from iptsim.findings.rejected_rules import only_lists, refused_commands, title_of_refused
@@ -73,24 +74,34 @@ _OF_HOST: dict[str, Message] = {
 
 
 def likeliest_cause(scene: Scene, found: Sequence[Finding]) -> Cause | None:
-    """Return why the first packet in a pasted text that is blocked is blocked.
+    """Return the likeliest cause of what a pasted text is about; None if it is about no packet and no problem.
 
-    If none is, return what it depends on, or that the rules accept what was blocked; None if nothing was. A grave
-    problem of the host is likelier than what the text does not show, and so is one of the packets from that sender.
+    That is why the first packet in it that is blocked is blocked. If none is, it is a problem of the host that explains
+    the packet better than what the text does not show; without a packet, the one that fits what the text complains of.
 
     Args:
         scene: the host, with the text.
         found: what is wrong with the host, most important first.
     """
-    cause = _of_packets(scene)
-    if cause is None or cause.guess or cause.shown is None:
+    pasted, cause = scene.host.pasted, _of_packets(scene)
+    if pasted is None or (cause is not None and _is_certain(cause)):
         return cause
-    likelier: Finding | None = None
-    if cause.shown.verdict == "DEPENDS":
-        likelier = found[0] if found and found[0].severity == "high" else None
-    elif cause.shown.verdict == "ACCEPT":
-        likelier = next((one for one in found if _is_about_sender(one, cause.shown)), None)
+    likelier = next((one for one in by_likelihood(scene, found) if _explains(scene, one, cause)), None)
     return Cause(None, allowed=likelier.title) if likelier is not None else cause
+
+
+def _is_certain(cause: Cause) -> bool:
+    """Return whether a cause shows why a packet is blocked."""
+    return bool(cause.guess) or cause.shown is None or cause.shown.verdict in BLOCKING
+
+
+def _explains(scene: Scene, finding: Finding, cause: Cause | None) -> bool:
+    """Return whether a finding is a better cause than what happens to a packet that is not certainly blocked."""
+    if cause is None or cause.shown is None:
+        return scene.host.pasted is not None and is_complaint(scene.host.pasted)
+    if cause.shown.verdict == "DEPENDS":
+        return finding.severity == "high" or is_observed(scene, finding)
+    return _is_about_sender(finding, cause.shown)
 
 
 def _is_about_sender(finding: Finding, shown: Explanation) -> bool:

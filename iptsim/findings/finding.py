@@ -43,11 +43,13 @@ class Evidence(NamedTuple):
         place: its place: "filter FORWARD rule 3 (iptables-save.txt:31)", "sysctl.txt".
         text: the text found there.
         rule: the rule, if it is one.
+        chain: the chain whose policy it is, if it is one.
     """
 
     place: Text
     text: Text
     rule: Rule | None = None
+    chain: Chain | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -306,15 +308,17 @@ def is_readdressed(shown: Explanation) -> bool:
 def of_policy(chain: Chain) -> Evidence:
     """Return the policy of a built-in chain as evidence."""
     policy, counters = chain.policy or "ACCEPT", chain.counters
-    if counters is None or not counters.packets:
-        return Evidence(place_of_chain(chain), message("policy {policy}", policy=policy))
-    counted = message_many(
-        "policy {policy}; it has counted {count} packet",
-        "policy {policy}; it has counted {count} packets",
-        counters.packets,
-        policy=policy,
+    text = (
+        message("policy {policy}", policy=policy)
+        if counters is None or not counters.packets
+        else message_many(
+            "policy {policy}; it has counted {count} packet",
+            "policy {policy}; it has counted {count} packets",
+            counters.packets,
+            policy=policy,
+        )
     )
-    return Evidence(place_of_chain(chain), counted)
+    return Evidence(place_of_chain(chain), text, chain=chain)
 
 
 def place_of_chain(chain: Chain) -> Text:

@@ -41,6 +41,23 @@ class Lines(NamedTuple):
     table: str | None = None
 
 
+class Complaint(NamedTuple):
+    """What a pasted text complains of, besides the connections that it shows.
+
+    Attributes:
+        fails: something does not work.
+        allowed: something is allowed that should not be, or the author wants to forbid something.
+        forwarded: it mentions machines behind the host, or others whose packets it may forward.
+    """
+
+    fails: bool
+    allowed: bool
+    forwarded: bool
+
+
+NO_COMPLAINT = Complaint(fails=False, allowed=False, forwarded=False)
+
+
 class LoggedLine(NamedTuple):
     """A line in which the kernel logged a packet.
 
@@ -299,6 +316,7 @@ class Pasted:
         zones: the zones of firewalld that it lists.
         names_client: it mentions localhost, or a program such as curl that connects to a service.
         unresolved: names that could not be resolved.
+        complaint: what it complains of.
         variables: those of scripts that are probably misspelt.
         sshd_ports: the ports that settings of sshd name.
         says_refused: the lines that say that a connection was refused, with their texts.
@@ -335,6 +353,7 @@ class Pasted:
     engine_errors: tuple[EngineError, ...] = ()
     tool_errors: tuple[ToolError, ...] = ()
     appended: tuple[tuple[int, str], ...] = ()
+    complaint: Complaint = NO_COMPLAINT
     engines: tuple[str, ...] = ()
     names_client: bool = False
     zones: tuple[FirewalldZone, ...] = ()

@@ -14,6 +14,7 @@ from iptsim.host.model import Host
 from iptsim.host.pasted import EngineError, FailedCommand, LoggedLine, Pasted, RefusedCommand
 from iptsim.host.pasted_services import ListedPort
 from iptsim.paste.asked import asked, queries, to_itself
+from iptsim.paste.complaint import complaint
 from iptsim.paste.errors import tool_errors
 from iptsim.paste.forms.firewall_cmd import full_zones, policies, rules_of_zones
 from iptsim.paste.kernel_version import kernel_version
@@ -129,6 +130,7 @@ def pasted(
             name for name, words in _ENGINES.items() if mentions(words) and not reading.in_container
         ),
         names_client=mentions(_CLIENT),
+        complaint=complaint(texts, reading.left_out),
         patched=any(line.patched for line in lines),
         interfaces=frozenset(
             str(one["ifname"])

@@ -40,3 +40,30 @@ CODES: dict[str, Kind] = {
     for severity, meanings in _MEANINGS.items()
     for code, meaning in meanings.items()
 }
+
+#: Codes of findings that say what the rules allow, so they explain no connection that fails.
+ALLOWING = frozenset(
+    {
+        "bans-behind-established", "bans-not-for-containers", "bans-not-reached", "bans-one-port",
+        "container-port-open", "docker-chain-edited", "docker-user-after-return", "docker-user-appended",
+        "docker-user-host-port", "docker-user-late", "docker-user-not-asked", "docker-user-not-ipv6",
+        "docker-user-port", "docker-user-private-sources", "firewall-bypassed", "forward-rules-late",
+        "icc-off-not-enforced", "input-blocks-nothing", "input-not-for-containers", "ipv6-open",
+        "ipv6-rules-not-enabled", "limit-sees-first-only", "logs-only", "loopback-port-reachable",
+        "output-not-for-containers", "rate-limit-inverted", "route-localnet", "service-open",
+        "source-port-trusted", "spoofing-gains-access", "zone-of-bridges",
+    }
+)  # fmt: skip
+#: Codes of findings that describe what the rules do, right or wrong, so they are never the likeliest cause.
+DESCRIBING = frozenset(
+    {
+        "closed-by-default", "masquerades-some", "not-checked", "open-to-internet",
+        "output-allows-some", "output-drops-some", "redundant-rule", "source-not-checked", "two-variants",
+    }
+)  # fmt: skip
+#: Codes of findings that show how something failed, where those of other ones follow from the rules.
+OBSERVED = frozenset(
+    {"counters-grew", "docker-chain-missing", "port-forward-not-reached", "refused-elsewhere"}
+)
+#: Codes of findings about packets between other machines, for which a host need not be set up.
+FORWARDING = frozenset({"forward-closed", "forward-drop", "nftables-forward-drop"})

@@ -1,0 +1,96 @@
+"""Which findings fit what a pasted text complains of: the likeliest cause of it is the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from iptsim.addresses import Family
+from iptsim.dump.rule import Rule
+from iptsim.dump.ruleset import Chain
+from iptsim.extensions.verdicts import BLOCKING
+from iptsim.findings.codes import ALLOWING, DESCRIBING, FORWARDING, OBSERVED
+from iptsim.findings.finding import Finding
+from iptsim.findings.scene import Scene
+from iptsim.host.pasted import Pasted
+
+
+def is_complaint(pasted: Pasted) -> bool:
+    """Return whether a text says that something is wrong."""
+    return pasted.complaint.fails or pasted.complaint.allowed or bool(pasted.tried)
+
+
+def by_likelihood(scene: Scene, found: Sequence[Finding]) -> list[Finding]:
+    """Return those findings that can be a cause, the likeliest first.
+
+    First are those that fit what the text complains of, and that its counters do not contradict. Of these, the serious
+    ones precede what the text shows to have failed, and that precedes all else.
+
+    Args:
+        scene: the host.
+        found: its findings, most important first.
+    """
+    causes = [one for one in found if one.code not in DESCRIBING]
+    return sorted(
+        causes,
+        key=lambda one: (
+            not _fits(scene, one),
+            _has_blocked_nothing(scene, one),
+            one.severity not in ("critical", "high"),
+            not is_observed(scene, one),
+        ),
+    )
+
+
+def is_observed(scene: Scene, finding: Finding) -> bool:
+    """Return whether a finding shows how something failed, or that what it is about has blocked packets.
+
+    What INPUT blocks need not be what the text is about, as strangers send packets to every host.
+    """
+    blocks = next(_blocks(finding), None)
+    if blocks is None or blocks.counters is None or not blocks.counters.packets:
+        return finding.code in OBSERVED
+    if isinstance(blocks, Chain):
+        return blocks.name != "INPUT"
+    return "INPUT" not in scene.hooks(finding.family, blocks.table).get(blocks.chain, ())
+
+
+def _fits(scene: Scene, finding: Finding) -> bool:
+    """Return whether a finding is about what the text of a host complains of."""
+    pasted = scene.host.pasted
+    if pasted is None:
+        return True
+    complaint, fails = pasted.complaint, pasted.complaint.fails or bool(pasted.tried)
+    if fails is not complaint.allowed and (finding.code in ALLOWING) is fails:
+        return False
+    return finding.code not in FORWARDING or complaint.forwarded or _forwards(scene)
+
+
+def _forwards(scene: Scene) -> bool:
+    """Return whether a host forwards packets: it has containers, or translates addresses."""
+    tables = (scene.table(family, "nat") for family in scene.families)
+    return scene.concerns_containers or any(chain.rules for nat in tables for chain in nat.chains.values())
+
+
+def _has_blocked_nothing(scene: Scene, finding: Finding) -> bool:
+    """Return whether the rules and policies of a finding that block have counted no packet, while others have."""
+    counters = [one.counters for one in _blocks(finding) if one.counters is not None]
+    return bool(counters) and not any(one.packets for one in counters) and _counts(scene, finding.family)
+
+
+def _blocks(finding: Finding) -> Iterator[Rule | Chain]:
+    """Yield the rules and policies among the evidence of a finding that block packets."""
+    for one in finding.evidence:
+        if one.rule is not None and one.rule.target_name in BLOCKING:
+            yield one.rule
+        elif one.chain is not None and one.chain.policy in BLOCKING:
+            yield one.chain
+
+
+def _counts(scene: Scene, family: Family) -> bool:
+    """Return whether any rule or policy of a family has counted packets."""
+    chains = [
+        chain for table in scene.host.rulesets[family].tables.values() for chain in table.chains.values()
+    ]
+    counters = [one.counters for one in chains]
+    counters += [rule.counters for chain in chains for rule in chain.rules]
+    return any(one is not None and one.packets for one in counters)

@@ -1,0 +1,67 @@
+"""What a text complains of: that something does not work, or that something is allowed which should not be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from iptsim.host.pasted import Complaint, Lines
+from iptsim.paste.lines import Line
+
+#: What fails, behind a negation.
+_ACTIONS = (
+    r"connect\w*|reach\w*|access\w*|ping\w*|work\w*|resolv\w*|brows\w*|load\w*|log ?in|ssh|downloads?|route[ds]?"
+    r"|routing|forward\w*|respond\w*|repl(?:y|ies)|receiv\w*|sen[dt]|communicat\w*|get (?:out|through|to|in|any|it)"
+    r"|go(?:ing)? (?:out|through)|come through|pass|open|curl|pull|start|available|visible"
+)
+_FAILS = re.compile(
+    r"\b(?:can(?:no|')?t|can not|unable|no longer|(?:not|never)(?: be)? able|never|nothing"
+    r"|(?:could|do|does|did|is|was|wo|are)n't|not)\b"
+    rf"[ \w,']{{0,40}}?\b(?:{_ACTIONS})\b"
+    r"|\bfail(?:s|ed|ing|ures?)?\b|\btim(?:es?|ed|ing)[ -]?out\b|\bunreachable\b|\binaccessible\b|\bhang(?:s|ing)\b"
+    r"|\b(?:connections?|packets?|traffic) (?:(?:is|are|was|were|gets?|being) )?"
+    r"(?:refused|blocked|dropped|rejected|lost)\b"
+    r"|\bno (?:route to host|internet|connecti\w+|response|repl(?:y|ies)|network|dns)\b|\bstop(?:s|ped) working\b"
+    r"|\b(?:problems?|trouble|issues?) (?:with |in |when |while )?(?:connect|access|reach|getting|routing|forward)\w*"
+    r"|\block(?:ed|s) (?:me|myself) out\b|\bblocks? (?:me|my|all|everything)\b|100% packet loss"
+    r"|連不|無法|不能|不通|失敗|逾時|连不|无法|失败|超时",
+    re.IGNORECASE,
+)
+_ALLOWED = re.compile(
+    r"\b(?:anyone|anybody|everyone|world|still) (?:\w+ )?"
+    r"(?:can|able|access\w*|open|reach\w*|connect\w*|allow\w*|respond\w*|get(?:s|ting)? (?:in|through))\b"
+    r"|\b(?:shouldn't|should not|must not|not supposed to)\b[^.]{0,40}"
+    r"\b(?:be|able|access\w*|reach\w*|connect\w*|open)\b"
+    r"|\bexpos(?:ed|es|ing|ure)\b|\bbypass\w*"
+    r"|\b(?:not|n't|never) (?:\w+ )?(?:block|drop|bann?|filter|reject|restrict|protect)(?:p?ed|p?ing)?\b"
+    r"|\b(?:attack|hack|scann?|spam|flood)(?:s|ed|ing|ers?)?\b|\bbrute.?force\b|\bddos\b"
+    r"|\b(?:want|need|try(?:ing)?|like|how|order|intend\w*|wish\w*) (?:[\w']+ ){0,5}?"
+    r"(?:block|restrict|deny|limit|ban|prevent|stop|isolate|protect|blacklist|(?:only|just) allow|allow only)\b"
+    r"|仍然|還是可以|還是能|擋不|封鎖|阻擋|限制",
+    re.IGNORECASE,
+)
+_FORWARDED = re.compile(
+    r"\b(?:forward\w*|rout(?:e[drs]*|ing)|gateway|nat|masquerad\w*|vpn|openvpn|wireguard|tunnel\w*|bridge[ds]?|vms?"
+    r"|virtual\w*|guests?|containers?|docker|podman|pods?|lan|subnets?|shar(?:ed?|ing)|hotspot|access point|clients?"
+    r"|behind|internal|(?:tun|tap|wg|ppp|virbr|br|wlan|eth[1-9])\d*)\b|路由|轉送|转发|容器|閘道",
+    re.IGNORECASE,
+)
+#: Characters of a line that are searched.
+_LONGEST = 1000
+
+
+def complaint(texts: Mapping[str, Sequence[Line]], left_out: Iterable[Lines]) -> Complaint:
+    """Return what texts complain of, in the words that are not output, rules or commands.
+
+    Args:
+        texts: their lines, by name.
+        left_out: the lines of no known form.
+    """
+    # a sentence may go on in the next line
+    words = " ".join(
+        line.text[:_LONGEST].strip()
+        for one in left_out
+        for line in texts[one.file]
+        if one.first <= line.number <= one.last
+    )
+    return Complaint(*(what.search(words) is not None for what in (_FAILS, _ALLOWED, _FORWARDED)))

@@ -1,0 +1,110 @@
+"""Which finding is the likeliest cause of what a text complains of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.findings.codes import ALLOWING, CODES, DESCRIBING, FORWARDING, OBSERVED
+from iptsim.host.pasted import NO_COMPLAINT
+
+RSYNC_OPEN = """\
+Chain INPUT (policy DROP 7 packets, 420 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+   90  7000 ACCEPT     all  --  lo     *       0.0.0.0/0            0.0.0.0/0
+ 4000  300K ACCEPT     all  --  *      *       0.0.0.0/0            0.0.0.0/0            state RELATED,ESTABLISHED
+    0     0 ACCEPT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            tcp dpt:873
+
+Chain FORWARD (policy DROP {forwarded} packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+
+Chain OUTPUT (policy DROP 61 packets, 3660 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+ 3000  200K ACCEPT     all  --  *      *       0.0.0.0/0            0.0.0.0/0            state RELATED,ESTABLISHED
+  100  8000 ACCEPT     all  --  *      lo      0.0.0.0/0            0.0.0.0/0
+   44  3000 ACCEPT     udp  --  *      *       0.0.0.0/0            0.0.0.0/0            udp dpt:53
+  220 13000 ACCEPT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            tcp dpt:80
+"""
+
+
+def cause_of(folder: Path, text: str) -> str:
+    path = folder / "paste"
+    path.write_text(text, "utf-8")
+    cause = iptsim.lint(path).cause
+    return str(cause.text) if cause is not None else ""
+
+
+@pytest.mark.parametrize(
+    ("said", "forwarded", "expected"),
+    [
+        ("My torrent program never connects to any peer.", 0, "policy of filter OUTPUT: 61 packets"),
+        (
+            "Machines in the LAN behind this router can't reach the internet.",
+            900,
+            "The FORWARD policy is DROP",
+        ),
+        # a policy that has blocked nothing explains no failure
+        ("Machines in the LAN behind this router can't reach the internet.", 0, "policy of filter OUTPUT"),
+        (
+            "I want to block rsync, but everybody still reaches it.",
+            0,
+            "rsync, port 873/tcp of the host, is open",
+        ),
+        ("These are my rules.", 0, ""),
+    ],
+)
+def test_the_cause_fits_what_the_text_complains_of(
+    tmp_path: Path, said: str, forwarded: int, expected: str
+) -> None:
+    cause = cause_of(tmp_path, f"{said}\n\n{RSYNC_OPEN.format(forwarded=forwarded)}")
+    assert expected in cause
+    assert bool(cause) is bool(expected)
+
+
+def test_zeros_of_a_rules_file_are_no_evidence(tmp_path: Path) -> None:
+    rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n-A OUTPUT -o lo -j ACCEPT\nCOMMIT\n"
+    assert "OUTPUT" in cause_of(tmp_path, f"The server cannot reach any mirror.\n\n{rules}")
+
+
+def test_what_the_text_shows_precedes_what_the_rules_suggest(tmp_path: Path) -> None:
+    """The doubled rule is a mistake, but of no effect on a connection that was refused."""
+    rules = (
+        "-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n-A INPUT -m state --state ESTABLISHED -j ACCEPT\n"
+        "-A INPUT -p tcp --dport 2100 -j ACCEPT\n-A INPUT -p tcp --dport 2100 -j ACCEPT\n"
+    )
+    cause = cause_of(tmp_path, f"connection refused on port 2100\n\n# iptables -S INPUT\n{rules}")
+    assert "none of them refuses the connection" in cause
+
+
+@pytest.mark.parametrize(
+    ("said", "fails", "allowed", "forwarded"),
+    [
+        ("I can't connect to the server", True, False, False),
+        ("the connection is not\nworking at all", True, False, False),
+        ("requests from clients time out", True, False, True),
+        ("伺服器無法連線", True, False, False),
+        ("the port is still reachable, how do I block it?", False, True, False),
+        ("it does not block the address", False, True, False),
+        ("still failing to connect", True, False, False),
+        ("my gateway does the routing", False, False, True),
+        ("I set up a server with these rules", False, False, False),
+    ],
+)
+def test_complaints(said: str, fails: bool, allowed: bool, forwarded: bool) -> None:
+    host = iptsim.loads_host(f"{said}\n\n# iptables -S\n-P INPUT ACCEPT\n-A INPUT -p tcp -j ACCEPT\n")
+    assert host.pasted is not None
+    assert host.pasted.complaint == (fails, allowed, forwarded)
+
+
+def test_words_in_output_are_no_complaint() -> None:
+    host = iptsim.loads_host(
+        "# iptables -S\n-P INPUT ACCEPT\n-A INPUT -j REJECT --reject-with icmp-host-unreachable\n"
+    )
+    assert host.pasted is not None
+    assert host.pasted.complaint == NO_COMPLAINT
+
+
+def test_only_codes_are_ranked() -> None:
+    assert set(CODES) >= (ALLOWING | DESCRIBING | FORWARDING | OBSERVED)
