@@ -98,7 +98,7 @@ def _is_certain(cause: Cause) -> bool:
 def _explains(scene: Scene, finding: Finding, cause: Cause | None) -> bool:
     """Return whether a finding is a better cause than what happens to a packet that is not certainly blocked."""
     if cause is None or cause.shown is None:
-        return scene.host.pasted is not None and is_complaint(scene.host.pasted)
+        return is_complaint(scene)
     if cause.shown.verdict == "DEPENDS":
         return finding.severity == "high" or is_observed(scene, finding)
     return _is_about_sender(finding, cause.shown)

@@ -11,25 +11,31 @@ from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.codes import ALLOWING, DESCRIBING, FORWARDING, OBSERVED
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
-from iptsim.host.pasted import Pasted
+from iptsim.host.pasted import NO_COMPLAINT, Complaint
 
 
-def is_complaint(pasted: Pasted) -> bool:
-    """Return whether a text says that something is wrong."""
-    return pasted.complaint.fails or pasted.complaint.allowed or bool(pasted.tried)
+def is_complaint(scene: Scene) -> bool:
+    """Return whether the text of a host says that something is wrong."""
+    complaint, fails = _complaint(scene)
+    return fails or complaint.allowed
 
 
 def by_likelihood(scene: Scene, found: Sequence[Finding]) -> list[Finding]:
-    """Return those findings that can be a cause, the likeliest first.
+    """Return those findings that explain what a text complains of, the likeliest first.
 
-    First are those that fit what the text complains of, and that its counters do not contradict. Of these, the serious
-    ones precede what the text shows to have failed, and that precedes all else.
+    First are those that it is about, and that its counters do not contradict. Of these, the serious ones precede what
+    the text shows to have failed, and that precedes all else.
 
     Args:
         scene: the host.
         found: its findings, most important first.
     """
-    causes = [one for one in found if one.code not in DESCRIBING]
+    complaint, fails = _complaint(scene)
+    causes = [
+        one
+        for one in found
+        if one.code not in DESCRIBING and (complaint.allowed or not fails or one.code not in ALLOWING)
+    ]
     return sorted(
         causes,
         key=lambda one: (
@@ -56,13 +62,18 @@ def is_observed(scene: Scene, finding: Finding) -> bool:
 
 def _fits(scene: Scene, finding: Finding) -> bool:
     """Return whether a finding is about what the text of a host complains of."""
-    pasted = scene.host.pasted
-    if pasted is None:
-        return True
-    complaint, fails = pasted.complaint, pasted.complaint.fails or bool(pasted.tried)
-    if fails is not complaint.allowed and (finding.code in ALLOWING) is fails:
+    complaint, fails = _complaint(scene)
+    if complaint.allowed and not fails and finding.code not in ALLOWING:
         return False
     return finding.code not in FORWARDING or complaint.forwarded or _forwards(scene)
+
+
+def _complaint(scene: Scene) -> tuple[Complaint, bool]:
+    """Return what the text of a host complains of, and whether something fails, also a connection that it shows."""
+    pasted = scene.host.pasted
+    if pasted is None:
+        return NO_COMPLAINT, False
+    return pasted.complaint, pasted.complaint.fails or bool(pasted.tried)
 
 
 def _forwards(scene: Scene) -> bool:

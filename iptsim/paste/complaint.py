@@ -50,17 +50,17 @@ _FORWARDED = re.compile(
 _LONGEST = 1000
 
 
-def complaint(texts: Mapping[str, Sequence[Line]], left_out: Iterable[Lines]) -> Complaint:
-    """Return what texts complain of, in the words that are not output, rules or commands.
+def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines]) -> Complaint:
+    """Return what texts complain of.
 
     Args:
         texts: their lines, by name.
-        left_out: the lines of no known form.
+        said: the lines that are no output, rules or commands.
     """
     # a sentence may go on in the next line
     words = " ".join(
         line.text[:_LONGEST].strip()
-        for one in left_out
+        for one in said
         for line in texts[one.file]
         if one.first <= line.number <= one.last
     )

@@ -41,7 +41,7 @@ from iptsim.paste.pieces import (
 )
 from iptsim.paste.reloads import firewalld_reloads, reloads
 from iptsim.paste.rulesets import Builder
-from iptsim.paste.segments import Reading
+from iptsim.paste.segments import CLIENTS, Reading
 from iptsim.paste.sshd_settings import sshd_ports
 from iptsim.paste.unresolved import unresolved_names
 from iptsim.reading import parse_json
@@ -130,7 +130,9 @@ def pasted(
             name for name, words in _ENGINES.items() if mentions(words) and not reading.in_container
         ),
         names_client=mentions(_CLIENT),
-        complaint=complaint(texts, reading.left_out),
+        complaint=complaint(
+            texts, [*reading.left_out, *(one for one in reading.read if one.form in CLIENTS)]
+        ),
         patched=any(line.patched for line in lines),
         interfaces=frozenset(
             str(one["ifname"])

@@ -77,10 +77,10 @@ MEANINGS: dict[str, Message] = {
         "In a pasted text: the rules and policies that have blocked packets, by their counters."
     ),
     "two-variants": message("In a pasted text: versions of iptables of both variants, legacy and nf_tables."),
-    "nat-empty": message("In a pasted text: table nat has no rules."),
     "docker-writes-no-rules": message(
         "In a pasted text: dockerd runs with iptables=false, so it writes no rules."
     ),
+    "nat-empty": message("In a pasted text: table nat has no rules."),
     "closed-by-default": message(
         "In a pasted text: what INPUT accepts from the internet, if it blocks all other new connections."
     ),

@@ -20,6 +20,9 @@ MEANINGS: dict[str, Message] = {
         "In a pasted text: the host's replies to the internet leave by a VPN, though the requests come by another"
         " interface."
     ),
+    "macvlan-host": message(
+        "Containers on a macvlan or ipvlan network, and the host itself, cannot reach each other."
+    ),
     "ports-discarded": message(
         "Settings publish a port of a container in the host's network, or on macvlan: Docker ignores it."
     ),
@@ -28,9 +31,6 @@ MEANINGS: dict[str, Message] = {
     ),
     "without-parent": message(
         "A macvlan or ipvlan network has no interface of the host below it, so it leads nowhere."
-    ),
-    "macvlan-host": message(
-        "Containers on a macvlan or ipvlan network, and the host itself, cannot reach each other."
     ),
     "rate-limit-inverted": message("A rule blocks packets up to a rate, and lets those beyond it pass."),
     "flushes-docker": message(
