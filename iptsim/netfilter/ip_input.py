@@ -138,9 +138,26 @@ def _enter_from_bridge(kernel: Kernel, context: Context, frame: HandedUp) -> Out
 def _enter(kernel: Kernel, context: Context, *, seen: bool = False, entered: str | None = None) -> Outcome:
     """Take a packet into the IP stack; `seen`: PREROUTING has seen it already."""
     outcome = refused_before_rules(kernel, context)
-    if outcome is None and not seen:
+    if seen:
+        _forget_proxy(kernel, context.packet)
+    elif outcome is None:
         outcome = pass_hook(kernel, context, hooks.PREROUTING)
     return outcome or route(kernel, context, entered)
+
+
+def _forget_proxy(kernel: Kernel, packet: Packet) -> None:
+    """Take the socket from a packet to which rules gave one in the bridge (skb_orphan in ip_rcv_core, ip6_rcv_core)."""
+    if not packet.proxied:
+        return
+    packet.proxied = False
+    kernel.notes.append(
+        message(
+            "The transparent proxy does not get the packet: br_netfilter passes frames of bridges through PREROUTING,"
+            " and the kernel forgets the proxy's socket when the bridge hands the packet up. With {sysctl}=0, TPROXY"
+            " works.",
+            sysctl=f"net.bridge.bridge-nf-call-ip{'' if packet.family == 4 else '6'}tables",
+        )
+    )
 
 
 def _is_for_others(packet: Packet, interface: Interface | None) -> bool:

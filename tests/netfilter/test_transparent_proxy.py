@@ -49,6 +49,30 @@ def test_the_kernel_does_not_forward_what_a_proxy_has_taken(expected: str, *, to
     assert receiver(through(routed(router(_TO_PROXY), to_proxy=to_proxy), listens=True)) == expected
 
 
+@pytest.mark.parametrize(
+    ("to_proxy", "filters", "expected", "forgotten"),
+    [
+        (False, "1", "outside", True),
+        (True, "1", "host", True),
+        (True, "0", "host", False),
+        (False, "0", "DROP", False),
+    ],
+)
+def test_a_bridge_loses_the_socket_of_the_proxy(
+    filters: str, expected: str, *, to_proxy: bool, forgotten: bool
+) -> None:
+    """In namespaces, connections of a guest timed out with bridge-nf-call-iptables=1, and were made with 0.
+
+    Without the routing rule, the packet was forwarded with 1, and dropped with 0.
+    """
+    sysctls = {"net.bridge.bridge-nf-call-iptables": filters}
+    host = routed(router(_TO_PROXY, sysctls=sysctls), to_proxy=to_proxy)
+    trace = ask(host, sender="a", to="10.2.0.9", dport=80, facts={"tproxy_listener": True})
+    assert receiver(trace) == expected
+    notes = (str(note) for note in trace.assumptions)
+    assert any("forgets the proxy's socket" in note for note in notes) == forgotten
+
+
 def test_an_ordinary_program_cannot_reply_from_an_address_that_the_host_does_not_have() -> None:
     """A connection to it timed out in namespaces; with IP_TRANSPARENT on the listening socket, it was made."""
     host = routed(router(dump(mangle="-A PREROUTING -p tcp -j MARK --set-mark 1")), to_proxy=True)
