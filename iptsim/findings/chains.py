@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from iptsim.addresses import Family
+from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Table
 from iptsim.dump.tool import tool_of
@@ -15,7 +15,7 @@ from iptsim.extensions.verdicts import BLOCKING, DECIDING, TRANSLATING_SOURCE
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule, place_of_chain, uses
 from iptsim.findings.remedy import deletion
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message, message_if, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 
@@ -99,6 +99,47 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
         shown,
         family,
     )
+
+
+def accepts_interface(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, a rule that accepts all that arrives on the host's interface, before a policy DROP."""
+    for family in scene.families if scene.is_pasted and not scene.host.inferred else ():
+        chain = scene.table(family, "filter").chains.get("INPUT")
+        main, address = _main_interface(scene, family)
+        if chain is None or chain.policy != "DROP" or not main:
+            continue
+        for rule in chain.rules:
+            named = rule.parameters.in_interface == main and not rule.parameters.negated
+            others = [one for one in rule.parameters.predicates() if one.field != "in_interface"]
+            others += [one for match in rule.matches for one in match.predicates()]
+            if not named or others or rule.target_name != "ACCEPT":
+                continue
+            other = address_text(family, address + (1 if address % 4 < 2 else -1))
+            shown = scene.ask(other, "host", family, proto="tcp", dport=SOME_PORT, **{"in": main})
+            yield Finding(
+                "interface-accepted",
+                message("INPUT accepts everything that arrives on {name}.", name=main),
+                (of_rule(rule), of_policy(chain)),
+                message(
+                    "{name} is the only interface with an address, so the rules that open single ports and the policy"
+                    " DROP have no effect: every port is open to all that reach it.",
+                    name=main,
+                ),
+                message("{command}, or add a source to the rule.", command=deletion(scene, family, rule)),
+                shown,
+                family,
+            )
+
+
+def _main_interface(scene: Scene, family: Family) -> tuple[str, int]:
+    """Return the only interface of the host that has an address, except the loopback, and this; "" for others."""
+    found = [
+        (name, one.address)
+        for name, interface in scene.host.namespace.interfaces.items()
+        for one in interface.addresses
+        if name != "lo" and (one.family, one.scope) == (family, "global")
+    ]
+    return found[0] if len({name for name, _ in found}) == 1 else ("", 0)
 
 
 def unused(scene: Scene) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What INPUT accepts from the internet, in a pasted text about a problem: the missing port."""
+"""What INPUT accepts from the internet and OUTPUT lets out, in a pasted text about a problem: the missing port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.usual import FOR_LO, is_usually_for_lo
 from iptsim.extensions.hidden import hides_interfaces, is_gap
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.finding import Finding, filtered_at
+from iptsim.findings.finding import Finding, blocked_at, filtered_at
 from iptsim.findings.native_chains import (
     blocked_by_chain,
     has_only_nftables,
@@ -26,7 +26,7 @@ from iptsim.findings.variants import with_usual_interfaces
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.rule_owners import authorship
-from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, UDP
+from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP
 from iptsim.question.internet import outside_address
 from iptsim.ranges import united
 from iptsim.reaching import ReachClass, reach
@@ -36,6 +36,15 @@ from iptsim.reaching.traffic import Traffic
 _SOURCE = 40000
 #: The ICMP type of an echo request, by protocol.
 _ECHO = {ICMP: 8, ICMPV6: 128}
+#: Services that the programs of most hosts use.
+_OUTGOING = {
+    (TCP, 80): "HTTP (tcp/80)",
+    (TCP, 443): "HTTPS (tcp/443)",
+    (UDP, 53): "DNS (udp/53)",
+    (UDP, 123): "NTP (udp/123)",
+}
+#: Which address of a packet is that of the internet, by its sender.
+_END = {"internet": "src", "host": "dst"}
 
 
 def closed(scene: Scene) -> Iterator[Finding]:
@@ -108,6 +117,49 @@ def _for_lo(scene: Scene, family: Family) -> list[Rule]:
     ]
 
 
+def closed_to_outside(scene: Scene) -> Iterator[Finding]:
+    """Say, for a pasted text, what OUTPUT lets out to the internet, if it blocks all other new connections."""
+    for family in scene.families if scene.is_pasted else ():
+        asked = [
+            scene.ask("host", "internet", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
+        ]
+        shown, steps = asked[0], [blocked_at(one, "OUTPUT") if one is not None else None for one in asked]
+        step = steps[0]
+        if (
+            shown is None
+            or step is None
+            or not all(one is not None and one.table == "filter" for one in steps)
+        ):
+            continue
+        opened = _opened(scene, family, "host", "internet")
+        missing = [text for (proto, port), text in _OUTGOING.items() if not opened.has(proto, port)]
+        if len(missing) == len(_OUTGOING) or not opened.every:
+            continue  # a finding of its own
+        yield Finding(
+            "output-closed-by-default",
+            message(
+                "OUTPUT blocks new connections of the host to the internet, except: {ports}.",
+                ports=opened.every,
+            ),
+            (scene.of_step(family, step),),
+            message_sentences(
+                message("Not among them: {services}.", services=", ".join(missing)) if missing else "",
+                message(
+                    "Programs of the host that use other ports cannot connect: a proxy that fetches web pages, a VPN, a"
+                    " mail server, a game."
+                ),
+            ),
+            message(
+                "To allow a port: {command}",
+                command="ufw allow out PORT/PROTOCOL"
+                if any(name.startswith("ufw-") for name in scene.below(family, "filter", "OUTPUT"))
+                else f"{tool_of(family)} -I OUTPUT -p PROTOCOL --dport PORT -j ACCEPT",
+            ),
+            shown,
+            family,
+        )
+
+
 def closed_by_chain(scene: Scene) -> Iterator[Finding]:
     """Say, for a pasted text, what a base chain of nftables accepts from the internet, if it blocks all the rest."""
     seen: set[str] = set()
@@ -149,10 +201,10 @@ def closed_by_chain(scene: Scene) -> Iterator[Finding]:
 
 
 class _Opened(NamedTuple):
-    """What the host accepts from the internet.
+    """What the host accepts from the internet, or lets out to it.
 
     Attributes:
-        here: from any sender and from any port.
+        here: from any sender, or to any receiver, and from any port.
         every: the protocols and ports of these, in words; "" for none.
         unsure: the protocols and ports that depend on what is not shown; "" for none.
         chosen: whether it accepts more from some senders.
@@ -162,6 +214,13 @@ class _Opened(NamedTuple):
     every: Text
     unsure: Text
     chosen: bool
+
+    def has(self, proto: int, port: int) -> bool:
+        """Return whether a port may be open."""
+        spans = (
+            one.traffic.ports.get(proto, ()) for one in self.here if one.verdict in ("ACCEPT", "DEPENDS")
+        )
+        return any(low <= port <= high for span in spans for low, high in span)
 
     def remarks(self, *, no_udp: bool) -> Iterator[Text]:
         """Yield sentences about it; that no UDP port is open only if UDP is blocked for certain."""
@@ -173,11 +232,11 @@ class _Opened(NamedTuple):
             yield message("It accepts no UDP port: WireGuard, OpenVPN and DNS need one.")
 
 
-def _opened(scene: Scene, family: Family) -> _Opened:
-    opened = reach(scene.host, "internet", family=family, most_ways=MOST_WAYS).opened
-    every_class = [one for one in opened.classes if one.receiver == "host"]
-    sender = outside_address(scene.host, family)
-    here = [part for one in every_class if (part := _of_any(one, sender)) is not None]
+def _opened(scene: Scene, family: Family, sender: str = "internet", receiver: str = "host") -> _Opened:
+    opened = reach(scene.host, sender, family=family, most_ways=MOST_WAYS).opened
+    every_class = [one for one in opened.classes if one.receiver == receiver]
+    outside = (_END[sender], outside_address(scene.host, family))
+    here = [part for one in every_class if (part := _of_any(one, *outside)) is not None]
     return _Opened(
         here,
         _words([one for one in here if one.is_open], opened.asked, family),
@@ -232,9 +291,15 @@ def _title(every: Text, *, certain: bool) -> Message:
     )
 
 
-def _of_any(one: ReachClass, sender: int) -> ReachClass | None:
-    """Return the packets of a class that come from some address of the internet and from any port; None without any."""
-    own = one.packets.where("src", ((sender, sender),))
+def _of_any(one: ReachClass, end: str, outside: int) -> ReachClass | None:
+    """Return the packets of a class with an address of the internet, and from any port; None without any.
+
+    Args:
+        one: the class.
+        end: "src" or "dst": which address is that of the internet.
+        outside: the address.
+    """
+    own = one.packets.where(end, ((outside, outside),))
     ported = own.where("proto", tuple((proto, proto) for proto in sorted(PORT_PROTOCOLS)))
     kept = ported.where("sport", ((_SOURCE, _SOURCE),)) | (own & ~ported)
     return one.narrowed(kept) if kept else None

@@ -147,9 +147,13 @@ def _dockers_policy(scene: Scene, family: Family) -> bool:
 
 def _accepts_any(scene: Scene, family: Family) -> bool:
     """Return whether a rule that the source shows may accept a new connection that is forwarded."""
+    jumps = any(isinstance(rule.target, Jump) for rule in scene.rules(family, "filter", "FORWARD"))
+    if jumps and not any(rule.target_name == "DNAT" for rule in scene.table(family, "nat").rules()):
+        return True  # what is forwarded is not known
     return any(
-        isinstance(rule.target, Jump) or (rule.target_name == "ACCEPT" and not is_for_replies(rule))
-        for rule in scene.rules(family, "filter", "FORWARD")
+        rule.target_name == "ACCEPT" and not is_for_replies(rule)
+        for chain in scene.below(family, "filter", "FORWARD")
+        for rule in scene.rules(family, "filter", chain)
     )
 
 

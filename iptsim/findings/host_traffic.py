@@ -69,7 +69,9 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
                 if scene.concerns_containers
                 else "",
             ),
-            command,
+            message("With ufw: {command}.", command="ufw allow out PORT/PROTOCOL")
+            if any(name.startswith("ufw-") for name in scene.below(family, "filter", "OUTPUT"))
+            else command,
             shown,
             family,
             (command,),

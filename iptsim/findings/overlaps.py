@@ -93,7 +93,7 @@ def _no_subnet(covering: list[Route], *, is_old: bool) -> Finding:
             "Docker finds no subnet for a new network: the routes by {devices} cover all its address pools.",
             devices=devices,
         ),
-        tuple(Evidence("ip route", _words(one)) for one in covering[:SHOWN]),
+        tuple(Evidence("ip route", words_of(one)) for one in covering[:SHOWN]),
         message(
             "They choose no subnet that overlaps with a route, except the default route; OpenVPN replaces that by"
             " 0.0.0.0/1 and 128.0.0.0/1 (redirect-gateway def1). docker network create and docker compose up fail while"
@@ -179,7 +179,7 @@ def _finding(family: Family, own: Route, other: Route) -> Finding:
             subnet=str(_prefix(own)),
             network=str(_prefix(other)),
         ),
-        tuple(Evidence("ip route", _words(one)) for one in (own, other)),
+        tuple(Evidence("ip route", words_of(one)) for one in (own, other)),
         message(
             "The route by {bridge} decides. What the host sends to these addresses, replies too, goes to the bridge, so"
             " machines behind {device} that have them get nothing.",
@@ -204,5 +204,6 @@ def _prefix(route: Route) -> Prefix:
     return Prefix(route.family, route.destination, route.prefix_length)
 
 
-def _words(route: Route) -> str:
+def words_of(route: Route) -> str:
+    """Return a route as evidence."""
     return f"{_prefix(route)} dev {route.device}" + (f" metric {route.metric}" if route.metric else "")

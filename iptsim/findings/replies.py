@@ -31,7 +31,8 @@ def dropped_in_input(scene: Scene) -> Iterator[Finding]:
         shown = _to_internet(scene, family, "tcp", 443)
         if shown is None:
             continue
-        if (step := reply_blocked(shown, "INPUT")) is None and _may_be_blocked(shown):
+        step = reply_blocked(shown, "INPUT") or _blocked_anyway(shown)
+        if step is None and _may_be_blocked(shown):
             if (rule := _for_some_interface(shown)) is not None:
                 yield _drops_replies_unless(family, rule, shown if is_shown else None)
                 continue
@@ -63,6 +64,12 @@ def reply_blocked(shown: Explanation, hook: str) -> Step | None:
     if reply.verdict not in BLOCKING or step is None or step.hook != hook or step.table is None:
         return None
     return step
+
+
+def _blocked_anyway(shown: Explanation) -> Step | None:
+    """Return the step of INPUT that blocks the reply whenever the request leaves, if that depends on something."""
+    steps = [reply_blocked(one, "INPUT") for one in shown.branches if len(one.trace.legs) > 1]
+    return steps[0] if all(steps) and steps else None
 
 
 def _may_be_blocked(shown: Explanation) -> bool:

@@ -82,7 +82,9 @@ def last_free_address(
 def _by_preferred_source(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:
     """Return the addresses that routes to a link name as their source, where the local table is not shown."""
     found: dict[str, list[InterfaceAddress]] = {}
-    if all(route.gateway is not None or not route.prefix_length for route in namespace.routes):
+    # routes to single machines show no subnet either
+    subnets = [route for route in namespace.routes if 0 < route.prefix_length < BITS[route.family]]
+    if all(route.gateway is not None for route in subnets):
         return found
     for route in namespace.routes:
         if route.device in (None, "lo"):

@@ -16,8 +16,8 @@ from iptsim.languages import Message, message, message_if, message_joined
 #: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
 #: The interface of Tailscale, and the addresses of every tailnet (tailscale.com/kb/1015/100.x-addresses).
-_TAILSCALE = "tailscale0"
-_TAILNET = (Prefix(4, 0x64400000, 10), Prefix(6, 0xFD7A115CA1E0 << 80, 48))
+TAILSCALE = "tailscale0"
+TAILNETS = (Prefix(4, 0x64400000, 10), Prefix(6, 0xFD7A115CA1E0 << 80, 48))
 #: The name of an interface that no rule names.
 _LAN = "lan0"
 
@@ -102,7 +102,7 @@ def _place_others(
     for name in names:
         guessed = [one for one in evidence.tunnels.get(name, []) if one not in of_bridges]
         links = evidence.links.get(name, guessed)
-        tailnet = [one for one in _TAILNET if name == _TAILSCALE and one.family in {4, *host.rulesets}]
+        tailnet = [one for one in TAILNETS if name == TAILSCALE and one.family in {4, *host.rulesets}]
         is_tailnet = bool(tailnet) and not links
         firsts = [own_in(prefix, targets) for prefix in (tailnet if is_tailnet else links)]
         _place(interfaces, name, _kind(name), [*inner.get(name, firsts)])

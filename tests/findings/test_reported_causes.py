@@ -279,3 +279,154 @@ def test_old_names_of_ports(tmp_path: Path) -> None:
     (tmp_path / "listing").write_text(head + rows)
     rules = iptsim.load(tmp_path / "listing").tables["filter"].chains["INPUT"].rules
     assert [rule.text.split("--dport ")[1].split()[0] for rule in rules] == ["5190", "194", "222"]
+
+
+OUTGOING = """Status: active
+Default: deny (incoming), {default} (outgoing)
+
+To                         Action      From
+--                         ------      ----
+{rows}
+"""
+
+
+@pytest.mark.parametrize(
+    ("default", "rows", "missing"),
+    [
+        ("deny", "53         ALLOW OUT   Anywhere\n443/tcp    ALLOW OUT   Anywhere", "HTTP (tcp/80)"),
+        ("allow", "443/tcp    ALLOW OUT   Anywhere", None),
+        ("deny", "8000/tcp   ALLOW OUT   Anywhere", None),  # output-drop says it
+    ],
+)
+def test_what_output_lets_out(default: str, rows: str, missing: str | None, tmp_path: Path) -> None:
+    found = lint(tmp_path, OUTGOING.format(default=default, rows=rows)).get("output-closed-by-default")
+    assert (found is None) is (missing is None)
+    if found is not None and missing is not None:
+        assert "tcp/53,443, udp/53." in str(found.title)
+        assert missing in str(found.consequence)
+        assert "DNS (udp/53)" not in str(found.consequence)
+        assert str(found.remedy) == "To allow a port: ufw allow out PORT/PROTOCOL"
+
+
+def test_ufw_lets_the_host_connect_to_itself(tmp_path: Path) -> None:
+    """Its before.rules accept all on the loopback interface, in both directions."""
+    rows = "443/tcp                    ALLOW OUT   Anywhere"
+    found = lint(tmp_path, OUTGOING.format(default="deny", rows=rows))
+    assert not {"output-drops-loopback", "input-drops-loopback"} & set(found)
+
+
+NFT_QUEUE = """table inet filter {{
+	chain input {{
+		type filter hook input priority filter; policy drop;
+		{accepted}
+	}}
+	chain output {{
+		type filter hook output priority filter; policy accept;
+		ct state new queue num 0 bypass
+	}}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("accepted", "found"), [("tcp dport 22 accept", True), ("ct state established accept", False)]
+)
+def test_replies_are_dropped_whatever_the_program_behind_a_queue_decides(
+    accepted: str, found: bool, tmp_path: Path
+) -> None:
+    assert ("input-drops-replies" in lint(tmp_path, NFT_QUEUE.format(accepted=accepted))) is found
+
+
+TAILSCALE = """# iptables -L -n -v
+Chain INPUT (policy ACCEPT 0 packets, 0 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+  100 10000 ts-input   all  --  *      *       0.0.0.0/0            0.0.0.0/0
+
+Chain ts-input (1 references)
+ pkts bytes target     prot opt in     out     source               destination
+   50  5000 {accept}
+   {count}   0 DROP       all  --  !tailscale0 *    100.64.0.0/10        0.0.0.0/0
+
+$ ip route
+default via 192.0.2.1 dev ens5
+192.0.2.0/24 dev ens5 proto kernel scope link src 192.0.2.10
+{route}
+"""
+OWN = "ACCEPT     all  --  tailscale0 *       0.0.0.0/0            0.0.0.0/0"
+
+
+@pytest.mark.parametrize(
+    ("count", "route", "title"),
+    [
+        (0, "100.99.0.0/24 via 192.0.2.1 dev ens5", "to which a route leads by ens5"),
+        (7, "", "has dropped 7 packets from 100.64.0.0/10"),
+        (0, "", None),
+        (0, "100.99.0.0/24 dev tailscale0", None),
+    ],
+)
+def test_another_network_in_the_range_of_tailscale(
+    count: int, route: str, title: str | None, tmp_path: Path
+) -> None:
+    found = lint(tmp_path, TAILSCALE.format(accept=OWN, count=count, route=route)).get(
+        "tailscale-drops-range"
+    )
+    assert (found is None) is (title is None)
+    if found is not None and title is not None:
+        assert title in str(found.title)
+        assert found.shown is not None
+        assert found.shown.verdict == "DROP"
+
+
+def test_a_rule_before_that_accepts_the_range(tmp_path: Path) -> None:
+    first = "ACCEPT     all  --  ens5   *       100.64.0.0/10        0.0.0.0/0"
+    route = "100.99.0.0/24 via 192.0.2.1 dev ens5"
+    assert "tailscale-drops-range" not in lint(tmp_path, TAILSCALE.format(accept=first, count=0, route=route))
+
+
+ADDRESSED = """-P INPUT DROP
+-A INPUT -i lo -j ACCEPT
+-A INPUT -i {name} {more}-j ACCEPT
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+
+$ ip -4 addr
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN
+    inet 127.0.0.1/8 scope host lo
+2: eno1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc mq state UP
+    inet 192.0.2.10/24 brd 192.0.2.255 scope global eno1
+{others}"""
+TUNNEL = """3: tun5: <POINTOPOINT,UP,LOWER_UP> mtu 1500 qdisc mq state UNKNOWN
+    inet 10.9.9.1/24 scope global tun5
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "others", "found"),
+    [
+        ("eno1", "", "", True),
+        ("eno1", "-s 192.0.2.0/24 ", "", False),
+        ("tun5", "", TUNNEL, False),
+        ("eno1", "", TUNNEL, False),
+    ],
+)
+def test_a_rule_for_everything_on_the_only_interface(
+    name: str, more: str, others: str, found: bool, tmp_path: Path
+) -> None:
+    text = ADDRESSED.format(name=name, more=more, others=others)
+    one = lint(tmp_path, text).get("interface-accepted")
+    assert (one is not None) is found
+    if one is not None:
+        assert one.shown is not None
+        assert one.shown.verdict == "ACCEPT"
+
+
+@pytest.mark.parametrize(("dnat", "found"), [(True, True), (False, False)])
+def test_a_forwarded_port_and_no_rule_that_accepts_it(dnat: bool, found: bool, tmp_path: Path) -> None:
+    """Ufw's own chains are not shown, so only the port forward shows that packets must pass FORWARD."""
+    rule = (
+        "-A PREROUTING -i eth0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.7.7.7:80\n"
+        if dnat
+        else ""
+    )
+    forward = "-P FORWARD DROP\n-A FORWARD -j ufw-before-forward\n-A FORWARD -j ufw-after-forward\n"
+    text = f"# iptables -t nat -S PREROUTING\n-P PREROUTING ACCEPT\n{rule}\n# iptables -S FORWARD\n{forward}"
+    assert ("forward-drop" in lint(tmp_path, text)) is found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import iptsim
 from iptsim.host.files import Source
 from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
@@ -112,3 +115,11 @@ def test_an_ipv6_address_in_brackets_is_no_placeholder() -> None:
     command = "ip6tables -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination [fd01::2]:80"
     packet = {"in_interface": "eth0", "src": "2001:db8:ffff::9", "dst": "2001:db8:2::10"}
     assert verdict(f"{command}\n", **packet, dport=80) == "ACCEPT"
+
+
+def test_routes_to_single_machines_show_no_address_of_the_host(tmp_path: Path) -> None:
+    """Their gateway and source are replaced; the host has some address nevertheless."""
+    routes = "203.0.113.53 via <GATEWAY> dev ens5 proto dhcp src <ADDRESS> metric 100\n"
+    (tmp_path / "paste").write_text(f"-P OUTPUT ACCEPT\n-P INPUT ACCEPT\n\n$ ip route\n{routes}")
+    host = iptsim.load_host(tmp_path / "paste")
+    assert iptsim.explain(host, "host", "203.0.113.53", proto="udp", dport=53).verdict == "ACCEPT"

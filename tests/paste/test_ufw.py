@@ -260,3 +260,37 @@ def test_rules_of_ufw_beside_one_of_nat_are_in_filter(tmp_path: Path) -> None:
         iptsim.explain(host, "203.0.113.9", "192.0.2.10", dport=5432, in_interface="eth0").verdict
         == "DEPENDS"
     )
+
+
+LOGGED = LOG.replace("IN=eth0 OUT= MAC=00:00:00:00:00:00:00:00:00:00:00:00:08:00", "IN= OUT=eth0")
+ALLOWED = (
+    "Status: active\nTo                         Action      From\n22/tcp                     {}    Anywhere\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "log", "verdict"),
+    [
+        ("ALLOW IN ", LOGGED, "DROP"),
+        ("ALLOW IN ", LOG, "ACCEPT"),
+        ("DENY OUT ", LOGGED, "ACCEPT"),  # such a rule may have logged it
+        ("ALLOW IN ", f'DEFAULT_OUTPUT_POLICY="DROP"\n{LOG}', "DROP"),
+        ("ALLOW IN ", f'#DEFAULT_OUTPUT_POLICY="DROP"\n{LOG}', "ACCEPT"),
+    ],
+)
+def test_a_default_that_the_log_or_the_settings_show(
+    row: str, log: str, verdict: str, tmp_path: Path
+) -> None:
+    """The tool ufw logs outgoing packets as blocked where its default denies them (after.rules of ufw 0.36)."""
+    (tmp_path / "paste").write_text(f"{ALLOWED.format(row)}\n{log}")
+    assert (
+        iptsim.explain(iptsim.load_host(tmp_path / "paste"), "host", "198.51.100.7", dport=9999).verdict
+        == verdict
+    )
+
+
+def test_the_policy_for_forwarded_packets_in_the_settings(tmp_path: Path) -> None:
+    settings = 'DEFAULT_FORWARD_POLICY="ACCEPT"\n'
+    for text, policy in ((settings, "ACCEPT"), ("", "DROP")):
+        (tmp_path / "paste").write_text(f"{text}{ALLOWED.format('ALLOW IN ')}")
+        assert iptsim.load(tmp_path / "paste").tables["filter"].chains["FORWARD"].policy == policy

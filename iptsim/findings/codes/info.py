@@ -84,6 +84,9 @@ MEANINGS: dict[str, Message] = {
     "closed-by-default": message(
         "In a pasted text: what INPUT accepts from the internet, if it blocks all other new connections."
     ),
+    "output-closed-by-default": message(
+        "In a pasted text: what OUTPUT lets out to the internet, if it blocks all other new connections."
+    ),
     "not-checked": message("Some rules were not checked for all packets: there are too many different ones."),
     "open-to-internet": message("With --audit: what is open to the internet."),
     "source-not-checked": message(

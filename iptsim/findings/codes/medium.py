@@ -97,4 +97,10 @@ MEANINGS: dict[str, Message] = {
     "spoofing-gains-access": message(
         "An interface accepts a spoofed source that is allowed more than its own sources."
     ),
+    "tailscale-drops-range": message(
+        "Tailscale drops packets of another network, as their addresses are in the range of its own."
+    ),
+    "interface-accepted": message(
+        "In a pasted text: a rule of INPUT accepts everything that arrives on the host's interface."
+    ),
 }

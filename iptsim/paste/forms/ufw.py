@@ -54,6 +54,10 @@ _TARGETS = {
 _WAYS = {"IN": "input", "OUT": "output", "FWD": "forward"}
 _HOOKS = {"input": "INPUT", "output": "OUTPUT", "forward": "FORWARD"}
 _DIRECTIONS = {"incoming": "input", "outgoing": "output", "routed": "forward"}
+#: A line of /etc/default/ufw, as ufw writes it.
+_SETTING = re.compile(r"\s*DEFAULT_(INPUT|OUTPUT|FORWARD)_POLICY\s*=\s*[\"']?(ACCEPT|DROP|REJECT)\b")
+#: ufw logs in OUTPUT what its default blocks (after.rules), and what rules with `log` deny.
+_LOGGED_OUT = re.compile(r".*\[UFW BLOCK\] IN= OUT=\S")
 #: ufw's default settings.
 USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
 #: The default for outgoing packets, where rules that allow some of them suggest that it is not "allow".
@@ -66,7 +70,7 @@ UNSURE = Hidden(
 #: Rules of dumps and listings, which take precedence if present.
 _RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))")
 #: What before.rules accept.
-_LO = ("-i", "lo", "-j", "ACCEPT")
+_LO = {"input": ("-i", "lo", "-j", "ACCEPT"), "output": ("-o", "lo", "-j", "ACCEPT")}
 _REPLIES = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
 #: What else they do with incoming packets: ping, DHCP, mDNS and UPnP are accepted, whatever the status shows.
 _INCOMING = (
@@ -81,6 +85,8 @@ _INCOMING = (
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the ufw status that starts at a line, or None."""
     status = _STATUS.match(lines[at].text)
+    if _SETTING.match(lines[at].text) and any_matches(lines, _STATUS):
+        return Segment("ufw settings", "/etc/default/ufw", at, at)
     if status is None and not _HEADING.match(lines[at].text) and not _ALONE.fullmatch(lines[at].text):
         return None
     policies = dict[str, str]()
@@ -119,7 +125,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def rules_of_rows(
-    lines: Sequence[Line],
+    lines: list[Line],
     defaults: dict[str, str],
     rows: Sequence[tuple[re.Match[str], int]],
     *,
@@ -150,7 +156,7 @@ def _policy(way: str, target: str, line: int) -> ChainItem:
 class _Reader:
     """Makes rules from the rows of a status."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
 
     def read(
@@ -159,22 +165,35 @@ class _Reader:
         """Return the chains and rules, which begin at a line, and the lines that could not be read.
 
         Args:
-            policies: the defaults that are shown; the others are the usual ones, unless rules suggest another.
+            policies: the defaults that are shown; the others are those that the text shows elsewhere, or the usual
+                ones, unless rules suggest another.
             rows: the rows, and the indexes of their lines.
             line: where they begin.
         """
         items: list[Item] = []
+        policies = {**self._shown_elsewhere(rows), **policies}
         allowing = [at for row, at in rows if row["way"] == "OUT" and row["action"] in ("ALLOW", "LIMIT")]
         for way, hook in _HOOKS.items():
             items.append(_policy(way, {**USUAL, **policies}[way], line))
             items.append(ChainItem(f"ufw-user-{way}", None, None, line, 1))
-            before = (_LO, _REPLIES, *_INCOMING) if way == "input" else (_REPLIES,)
+            before = [*([_LO[way]] if way in _LO else []), _REPLIES, *(_INCOMING if way == "input" else ())]
             items += [self._rule(hook, words, rows[0][1] if rows else 0) for words in before]
             items.append(self._rule(hook, ("-j", f"ufw-user-{way}"), rows[0][1] if rows else 0))
             if way == "output" and way not in policies and allowing:
                 items.append(self._rule(hook, ("-j", "DROP"), allowing[0], (UNSURE,)))
         added, unread = self.of_rows(rows)
         return [*items, *added], unread
+
+    def _shown_elsewhere(self, rows: Sequence[tuple[re.Match[str], int]]) -> dict[str, str]:
+        """Return the defaults that ufw's settings and its log show."""
+        shown: dict[str, str] = {}
+        denies = any(row["way"] == "OUT" and row["action"] in ("DENY", "REJECT") for row, _ in rows)
+        if not denies and any_matches(self.lines, _LOGGED_OUT):
+            shown["output"] = "DROP"
+        if any_matches(self.lines, _SETTING):
+            found = filter(None, (_SETTING.match(line.text) for line in self.lines))
+            shown |= {one[1].lower(): one[2] for one in found}
+        return shown
 
     def of_rows(self, rows: Sequence[tuple[re.Match[str], int]]) -> tuple[list[Item], list[int]]:
         """Return the rules of the rows themselves, and the lines that could not be read."""
