@@ -69,7 +69,7 @@ def _case(scene: Scene, asked: UnresolvedName) -> _Case | None:
     if not targets and asked.asker and askers and len(known) == len(host.containers):
         if "." in asked.name or asked.name == "localhost":
             return None  # of another machine
-        names = dict.fromkeys(_name(one) for one in known)
+        names = dict.fromkeys(one.service or one.name for one in known)
         others = message("the containers are called {names}", names=message_joined(", ", list(names)[:SHOWN]))
         return _Case(asked, tuple(askers), None, others)
     if len(targets) != 1:
@@ -89,11 +89,6 @@ def _is_called(scene: Scene, container: Container, name: str) -> bool:
     if name == container.name or (len(name) >= 12 and container.id.startswith(name)):
         return True
     return any(one is container for one in called(scene.host, name))
-
-
-def _name(container: Container) -> str:
-    """Return the name by which other containers know one."""
-    return container.service or container.name
 
 
 def _title(case: _Case) -> Message:

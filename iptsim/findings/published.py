@@ -29,16 +29,12 @@ def unreachable_ports(scene: Scene) -> Iterator[Finding]:
             rules = scene.publishing_rules(family, publication)
             finding = (
                 _without_accept(scene, family, publication, shown)
-                if _translated(shown)
+                if any(step.verdict == "DNAT" for step in shown.trace.legs[0].steps)
                 else _accepted_before(scene, family, publication, shown, rules)
                 or _without_dnat(scene, family, publication, shown, rules)
             )
             if finding is not None:
                 yield finding
-
-
-def _translated(shown: Explanation) -> bool:
-    return any(step.verdict == "DNAT" for step in shown.trace.legs[0].steps)
 
 
 def _accepted_before(

@@ -30,7 +30,6 @@ from iptsim.paste.misspelt import misspelt_variables, quoted_commands
 from iptsim.paste.pieces import (
     ChainItem,
     CommandItem,
-    Failed,
     Listed,
     Logged,
     Policy,
@@ -110,7 +109,7 @@ def pasted(
         listed_twice=builder.listed_twice,
         grown=grown,
         lost=lost,
-        failed=tuple(map(_failed, reading.of(Failed))),
+        failed=tuple(reading.of(FailedCommand)),
         searched=frozenset(piece.searched for piece in rules if piece.searched),
         tried=tried,
         errors=tuple((fields, error) for fields, error in errors_of if error),
@@ -177,10 +176,6 @@ def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
         return  # its end: these are the rules of the chain
     for item in added:
         yield item.line, item.text.strip()
-
-
-def _failed(piece: Failed) -> FailedCommand:
-    return FailedCommand(piece.line, piece.program, piece.words, piece.why, piece.caller)
 
 
 def _logged_line(piece: Logged) -> LoggedLine:

@@ -12,6 +12,7 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.options import quote
+from iptsim.host.pasted import FailedCommand
 from iptsim.languages import Text, message
 
 
@@ -320,24 +321,6 @@ class Resolver:
 
 
 @dataclass(slots=True)
-class Failed:
-    """A command that failed according to a log.
-
-    Attributes:
-        program: "iptables" or "ip6tables".
-        words: its arguments.
-        why: what the program printed.
-        caller: the program that ran it, if it is not Docker or firewalld.
-    """
-
-    program: str
-    words: tuple[str, ...]
-    why: str
-    line: int
-    caller: str = ""
-
-
-@dataclass(slots=True)
 class Warned:
     """Something unusual in the text, to pass on as a warning."""
 
@@ -357,7 +340,7 @@ def not_applied(program: str, line: int) -> Warned:
     )
 
 
-Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Policy | Resolver | Failed | Warned
+Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Policy | Resolver | FailedCommand | Warned
 
 
 @dataclass(slots=True)

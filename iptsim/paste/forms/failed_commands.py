@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from iptsim.host.pasted import FailedCommand
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import Failed, Segment
+from iptsim.paste.pieces import Segment
 from iptsim.paste.prompts import Command, words_of
 
 _FAILED = re.compile(
@@ -41,7 +42,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         end = next(ends, None)
         # the error itself is among those that iptables printed
         return None if end is None else Segment("failed commands", "failed iptables commands", at, end)
-    found: list[Failed] = []
+    found: list[FailedCommand] = []
     end = at
     while end < len(lines):
         failed, more = _message(lines, end)
@@ -69,10 +70,10 @@ def _message(lines: list[Line], at: int) -> tuple[re.Match[str] | None, int]:
     return failed, more if failed else 0
 
 
-def _of(failed: re.Match[str], line: Line) -> Failed:
+def _of(failed: re.Match[str], line: Line) -> FailedCommand:
     words = tuple(words_of(failed["words"]))
     why = failed["why"].partition("Try `ip")[0].strip()
-    return Failed(failed["program"], words, why, line.number)
+    return FailedCommand(line.number, failed["program"], words, why)
 
 
 def _of_fail2ban(lines: list[Line], at: int) -> Segment | None:
@@ -97,7 +98,7 @@ def _of_fail2ban(lines: list[Line], at: int) -> Segment | None:
         end += 1
     made = {word for _, words, _ in commands if "-N" in words for word in words}
     failed = [
-        Failed(program, words, why, number, "fail2ban")
+        FailedCommand(number, program, words, why, "fail2ban")
         for program, words, number in commands
         if why and any(flag in words for flag in ("-A", "-I")) and not made & set(_added_to(words))
     ]

@@ -45,7 +45,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         elif lines[at].is_blank or not (headed or sockets) or not _OTHER.match(text):
             whole = headed and (lines[at].is_blank or not lines[at].is_gap)
             break
-        elif _listens(text):
+        elif re.search(r"\b(?:LISTEN|UNCONN)\b|^\s*udp", text) is not None:
             headed = False
             break
         last = at
@@ -71,11 +71,6 @@ def _shows_some(command: Command) -> bool:
     return bool(command.filtered) or any(
         not word.startswith("-") or _RESTRICTS.fullmatch(word) for word in command.words
     )
-
-
-def _listens(text: str) -> bool:
-    """Return whether an unreadable line is about a listening socket."""
-    return re.search(r"\b(?:LISTEN|UNCONN)\b|^\s*udp", text) is not None
 
 
 def _socket(text: str, kind: str) -> str | None:
