@@ -223,7 +223,7 @@ def not_masqueraded(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         nat = scene.host.rulesets[family].tables.get("nat")
         partial = scene.host.inferred or scene.is_pasted
-        hidden = nat is None or (partial and not _shows_chain(scene, family, "POSTROUTING"))
+        hidden = nat is None or (partial and not _shows_postrouting(scene, family))
         if hidden and not scene.has_no_rules:
             continue  # it may be there, and not be shown
         for behind in networks_behind(scene, family):
@@ -251,8 +251,9 @@ def _translates(scene: Scene, family: Family) -> bool:
     )
 
 
-def _shows_chain(scene: Scene, family: Family, name: str) -> bool:
-    """Return whether the source shows a chain of nat, and no rules of it are missing."""
+def _shows_postrouting(scene: Scene, family: Family) -> bool:
+    """Return whether the source shows POSTROUTING of nat, and no rules of it are missing."""
+    name = "POSTROUTING"
     return name in scene.table(family, "nat").chains and scene.shows(family, "nat", name)
 
 

@@ -78,11 +78,6 @@ def drop(code: str, note: Text) -> Decision:
     return Decision("drop", code=code, note=note)
 
 
-def _interface_switch(namespace: Namespace, interface: str, name: str) -> bool:
-    """Return whether net.ipv4.conf.{all,INTERFACE}.NAME is on in either (IN_DEV_ORCONF)."""
-    return any(namespace.interface_sysctl(4, scope, name, 0) != 0 for scope in ("all", interface))
-
-
 def forwarding(namespace: Namespace, family: int, interface: str) -> bool:
     """Return whether packets from an interface may be forwarded (ip_route_input_slow, ip6_forward)."""
     if family == 6:
@@ -93,7 +88,8 @@ def forwarding(namespace: Namespace, family: int, interface: str) -> bool:
 
 def route_localnet(namespace: Namespace, interface: str) -> bool:
     """Return whether 127.0.0.0/8 may be routed over an interface."""
-    return _interface_switch(namespace, interface, "route_localnet")
+    # on in either of net.ipv4.conf.{all,INTERFACE} (IN_DEV_ORCONF)
+    return any(namespace.interface_sysctl(4, scope, "route_localnet", 0) != 0 for scope in ("all", interface))
 
 
 def route_input(

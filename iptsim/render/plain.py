@@ -46,8 +46,8 @@ def plain(thing: object) -> str:
     raise TypeError(f"there is no text for a {type(thing).__name__}")
 
 
-def _text(lines: Iterable[RenderableType], width: int = _WIDTH) -> str:
-    console = Console(file=StringIO(), width=width, color_system=None, force_jupyter=False)
+def _text(lines: Iterable[RenderableType]) -> str:
+    console = Console(file=StringIO(), width=_WIDTH, color_system=None, force_jupyter=False)
     for line in lines:
         console.print(inert(line) if isinstance(line, Text) else line, highlight=False, soft_wrap=True)
     assert isinstance(console.file, StringIO)
