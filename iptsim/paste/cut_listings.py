@@ -46,10 +46,9 @@ def mark_cut(items: list[Item], *, is_whole_line: bool, is_followed: bool) -> No
     last = items[-1] if items else None
     if isinstance(last, ChainItem) and (not is_whole_line or (not is_followed and _ends_at_chains(items))):
         items.append(GapItem(None, last.line, "", later=True))
-    words = [word.text for word in last.words] if isinstance(last, CommandItem) else []
-    if last is None or words[:1] != ["-A"]:
+    if not isinstance(last, CommandItem) or last.texts[:1] != ["-A"]:
         return
-    chain = words[1] if len(words) > 1 else None
+    words, chain = last.texts, last.chain
     if _lacks_chains(items) or (not is_followed and chain is not None and _lacks_rules(items, chain)):
         items.append(GapItem(chain, last.line, "", later=True))
         return
@@ -66,8 +65,8 @@ def mark_cut(items: list[Item], *, is_whole_line: bool, is_followed: bool) -> No
 def mark_beginning(items: list[Item]) -> None:
     """Mark the beginning of a listing that lacks the policies, which precede all rules."""
     first = items[0] if items else None
-    if isinstance(first, CommandItem) and len(first.words) > 1 and first.words[0].text == "-A":
-        items.insert(0, GapItem(first.words[1].text, first.line, ""))
+    if isinstance(first, CommandItem) and first.chain is not None and first.texts[0] == "-A":
+        items.insert(0, GapItem(first.chain, first.line, ""))
 
 
 def _ends_at_chains(items: Sequence[Item]) -> bool:
@@ -86,7 +85,7 @@ def _ends_at_chains(items: Sequence[Item]) -> bool:
 def _lacks_chains(items: Sequence[Item]) -> bool:
     """Return whether a listing ends before the user-defined chains: rules lead there, and all are empty."""
     own = {item.name for item in items if isinstance(item, ChainItem) and item.policy is None}
-    rules = [[word.text for word in item.words] for item in items if isinstance(item, CommandItem)]
+    rules = [item.texts for item in items if isinstance(item, CommandItem)]
     filled = {name for words in rules for name in words[1:2]}
     called = {following for words in rules for word, following in pairwise(words) if word in ("-j", "-g")}
     return len(own) >= _CHAINS and not own & filled and bool(own & called)
@@ -123,7 +122,7 @@ def open_empty_listings(rules: Sequence[Rules], segments: Sequence[Segment], lin
 def _removes(piece: Rules, listed: Rules) -> bool:
     """Return whether commands flush a table before it is listed."""
     return (piece.family or 4, piece.table) == (listed.family or 4, listed.table) and any(
-        isinstance(item, CommandItem) and item.words[0].text in FLUSHES for item in piece.items
+        isinstance(item, CommandItem) and item.texts[0] in FLUSHES for item in piece.items
     )
 
 

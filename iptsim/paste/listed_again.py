@@ -131,7 +131,7 @@ def _has_all(more: Sequence[str], some: Sequence[str]) -> bool:
 def _chain_of(item: Item) -> str | None:
     """Return the chain of a rule; None for what is no rule."""
     if isinstance(item, CommandItem):
-        return item.words[1].text if len(item.words) > 1 and item.words[0].text == "-A" else None
+        return item.chain if item.texts[:1] == ["-A"] else None
     return item.chain if isinstance(item, RuleItem) else None
 
 

@@ -36,24 +36,13 @@ def add_logged(part: Rules, logged: Sequence[Logged]) -> None:
 
     Commands that flush the whole table remove them, too.
     """
-    if any(isinstance(item, CommandItem) and _flushes_all(item) for item in part.items):
+    if any(isinstance(item, CommandItem) and item.texts in (["-F"], ["--flush"]) for item in part.items):
         return
-    shown = {
-        item.name if isinstance(item, ChainItem) else item.chain
-        for item in part.items
-        if not isinstance(item, CommandItem)
-    }
-    shown |= {
-        item.words[1].text for item in part.items if isinstance(item, CommandItem) and len(item.words) > 1
-    }
+    shown = {item.name if isinstance(item, ChainItem) else item.chain for item in part.items}
     for hook in _SHOWN:
         own = [one for one in logged if one.hook == hook and one.visit is None and one.verdict is not None]
         if own and hook not in shown:
             part.items += [*(rule for one in own for rule in _logging(one)), GapItem(hook, 0, "")]
-
-
-def _flushes_all(item: CommandItem) -> bool:
-    return len(item.words) == 1 and item.words[0].text in ("-F", "--flush")
 
 
 def nothing_shown(family: int = 4) -> Rules:

@@ -8,7 +8,6 @@ from itertools import chain
 
 from iptsim.addresses import address_text
 from iptsim.dump.header import printed_backend
-from iptsim.dump.options import command_letter
 from iptsim.extensions.options import quote
 from iptsim.host.model import Host
 from iptsim.host.pasted import EngineError, FailedCommand, LoggedLine, Pasted, RefusedCommand
@@ -164,15 +163,10 @@ def _appended(rules: Sequence[Rules]) -> Iterable[tuple[int, str]]:
     items = [item for piece in rules for item in piece.items]
     commands = [item for item in items if isinstance(item, CommandItem)]
     shown = any(isinstance(item, ChainItem) and item.name == "DOCKER-USER" for item in items)
-    if shown or any(item.words[:1] and command_letter(item.words[0].text) == "F" for item in commands):
+    if shown or any(item.letter == "F" for item in commands):
         return
-    added = [
-        item
-        for item in commands
-        if len(item.words) > 1
-        and (command_letter(item.words[0].text), item.words[1].text) == ("A", "DOCKER-USER")
-    ]
-    if added and [word.text for word in added[-1].words[2:]] == ["-j", "RETURN"]:
+    added = [item for item in commands if (item.letter, item.chain) == ("A", "DOCKER-USER")]
+    if added and added[-1].texts[2:] == ["-j", "RETURN"]:
         return  # its end: these are the rules of the chain
     for item in added:
         yield item.line, item.text.strip()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
+from iptsim.dump.options import command_letter
 from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
@@ -83,6 +84,21 @@ class CommandItem(NamedTuple):
     text: str
     counters: Counters | None = None
     hidden: tuple[Hidden, ...] = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """Its words without quotes."""
+        return [word.text for word in self.words]
+
+    @property
+    def letter(self) -> str:
+        """The letter of its action: "A" for -A and --append; "" if there is no such action."""
+        return command_letter(self.words[0].text) if self.words else ""
+
+    @property
+    def chain(self) -> str | None:
+        """The chain that it names; None for all chains of the table."""
+        return self.words[1].text if len(self.words) > 1 else None
 
 
 Item = ChainItem | RuleItem | GapItem | CommandItem

@@ -50,7 +50,7 @@ def flushed(rules: Iterable[Rules]) -> list[str]:
             piece.table
             for piece in rules
             for item in piece.items
-            if isinstance(item, CommandItem) and len(item.words) == 1 and item.words[0].text in FLUSHES
+            if isinstance(item, CommandItem) and len(item.words) == 1 and item.texts[0] in FLUSHES
         )
     )
 

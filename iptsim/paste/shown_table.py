@@ -8,7 +8,6 @@ from iptsim.addresses import Family
 from iptsim.dump import commands
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.checks import doubt, objections
-from iptsim.dump.options import command_letter
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain, Ruleset, Table
 from iptsim.dump.words import Word
@@ -247,8 +246,7 @@ class ShownTable:
             commands.CommandError: it cannot be applied.
         """
         table = self.table
-        action, *arguments = (word.text for word in item.words)
-        letter = command_letter(action)
+        arguments, letter = item.texts[1:], item.letter
         name = arguments[0] if arguments else None
         # iptables itself never prints a rule that it refuses
         by_hand = not item.text.startswith("-") or self.is_file

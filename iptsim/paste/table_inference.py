@@ -9,10 +9,11 @@ from itertools import pairwise
 from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.header import guess_family
+from iptsim.dump.words import Word
 from iptsim.extensions.context import HOOKS
 from iptsim.extensions.registry import find_target
 from iptsim.extensions.verdicts import BLOCKING, TRANSLATING
-from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem
+from iptsim.paste.pieces import ChainItem, CommandItem, Item, RuleItem
 
 #: Targets that only one table has.
 TARGETS = {
@@ -104,8 +105,7 @@ def _tables_in_order(items: Sequence[Item]) -> dict[str, list[Item]]:
     called: dict[str, dict[str, set[str]]] = {}
     table, headed = "filter", ""
     for number, item in enumerate(items):
-        name = item.words[1].text if isinstance(item, CommandItem) and len(item.words) > 1 else ""
-        target = _target(item)
+        name, target = _chain(item), _target(item)
         callers = called.setdefault(target, {})
         headed = headings.get(number, headed)
         is_chain = bool(target) and find_target(target, 4) is None
@@ -148,21 +148,18 @@ def _tables_of_headings(items: Sequence[Item]) -> Iterator[tuple[int, str]]:
 
 def _certain(item: Item) -> str | None:
     """Return the only table that can have a rule, as far as its chain and target show."""
-    if not isinstance(item, CommandItem):
-        return None
-    words = [word.text for word in item.words]
-    target = _target(item)
-    for table, names in TARGETS.items():
-        if target in names:
+    names = _target(item), _chain(item)
+    for table, targets in TARGETS.items():
+        if names[0] in targets:
             return table
-    if any(map(_OF_FILTER.match, (target, *words[1:2]))):
+    if any(map(_OF_FILTER.match, names)):
         return "filter"
-    return "nat" if _KUBE_NAT.match(target) or any(map(_KUBE_NAT.match, words[1:2])) else None
+    return "nat" if any(map(_KUBE_NAT.match, names)) else None
 
 
 def _likely(item: Item) -> str | None:
     """Return the table in which such rules usually are; None for those of chains that are not built in."""
-    chain = item.words[1].text if isinstance(item, CommandItem) and len(item.words) > 1 else ""
+    chain = _chain(item)
     if chain == "OUTPUT" and _target(item) in _OF_NAT_ONLY:
         return "nat"
     if chain in ("INPUT", "FORWARD", "OUTPUT"):
@@ -173,15 +170,21 @@ def _likely(item: Item) -> str | None:
     return None
 
 
+def _chain(item: Item) -> str:
+    return (item.chain if isinstance(item, CommandItem) else None) or ""
+
+
 def _target(item: Item) -> str:
-    words = [word.text for word in item.words] if isinstance(item, CommandItem) else []
-    return next((following for word, following in pairwise(words) if word == "-j"), "")
+    return next(_targets(item.words), "") if isinstance(item, CommandItem) else ""
+
+
+def _targets(words: Iterable[Word]) -> Iterator[str]:
+    return (following.text for word, following in pairwise(words) if word.text == "-j")
 
 
 def may_stand_in(chain: str, item: RuleItem, family: Family) -> bool:
     """Return whether the kernel accepts a rule's target in a built-in chain."""
-    words = [word.text for word in item.words]
-    target = find_target(next((following for word, following in pairwise(words) if word == "-j"), ""), family)
+    target = find_target(next(_targets(item.words), ""), family)
     return target is None or target.hooks is None or chain in target.hooks
 
 
@@ -192,12 +195,10 @@ def table_of_rules(items: Sequence[Item]) -> str:
     for item in items:
         if isinstance(item, ChainItem) and item.policy:
             chains.add(item.name)
-        elif isinstance(item, CommandItem):
-            words = [word.text for word in item.words]
-            chains.update(words[1:2])
-            targets.update(following for word, following in pairwise(words) if word == "-j")
-        elif isinstance(item, RuleItem | GapItem) and item.chain:
+        elif not isinstance(item, ChainItem) and item.chain:
             chains.add(item.chain)
+        if isinstance(item, CommandItem):
+            targets.update(_targets(item.words))
     return table_of(chains, targets)
 
 

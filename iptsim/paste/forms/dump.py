@@ -143,7 +143,7 @@ class _Reader:
         """Mark that rules may be missing here, of this chain and of the later ones."""
         if self.open is not None:
             last = self.open.items[-1] if self.open.items else None
-            chain = last.words[1].text if isinstance(last, CommandItem) and len(last.words) > 1 else None
+            chain = last.chain if isinstance(last, CommandItem) else None
             self.open.items.append(GapItem(chain, line.number, line.text.strip(), later=True))
 
     def _begin(self, table: str) -> None:
@@ -314,13 +314,12 @@ class _Reader:
         if isinstance(last, GapItem):
             return
         if isinstance(last, CommandItem):
-            words = [word.text for word in last.words]
+            words = last.texts
             if words[-2:-1] != ["-j"] or words[-1] not in WHOLE:
                 table.items.pop()
             if len(words) < 3:  # the name of the chain may be cut
                 last = table.items[-1]
-        named = isinstance(last, CommandItem) and len(last.words) > 1
-        chain = last.words[1].text if isinstance(last, CommandItem) and named else None
+        chain = last.chain if isinstance(last, CommandItem) else None
         table.items.append(GapItem(chain, last.line, "", later=True))
         # whoever leaves out all COMMITs has not cut the text off
         by_hand = any(one.unfinished for one in self.pieces[:-1])
@@ -398,9 +397,7 @@ class _Reader:
 def _is_addition(rules: Rules) -> bool:
     """Return whether a table is for `iptables-restore --noflush`: it has no built-in chain, only others."""
     chains = {item.name for item in rules.items if isinstance(item, ChainItem)}
-    chains |= {
-        item.words[1].text for item in rules.items if isinstance(item, CommandItem) and len(item.words) > 1
-    }
+    chains |= {item.chain or "" for item in rules.items if isinstance(item, CommandItem)}
     return rules.named and not chains & set(BUILTIN_CHAINS[rules.table])
 
 
