@@ -10,58 +10,14 @@ from iptsim.dump.words import IN_QUOTES
 from iptsim.paste.placeholders import protected
 
 #: Programs whose output or effect is read; only these may follow a prompt.
-PROGRAMS = frozenset(
-    [
-        "iptables",
-        "ip6tables",
-        "ip46tables",
-        "iptables-save",
-        "ip6tables-save",
-        "iptables-restore",
-        "ip6tables-restore",
-        "iptables-legacy",
-        "ip6tables-legacy",
-        "iptables-nft",
-        "ip6tables-nft",
-        "iptables-legacy-save",
-        "ip6tables-legacy-save",
-        "iptables-nft-save",
-        "ip6tables-nft-save",
-        "xtables-monitor",
-        "nft",
-        "ip",
-        "ifconfig",
-        "route",
-        "bridge",
-        "brctl",
-        "docker",
-        "podman",
-        "docker-compose",
-        "kubectl",
-        "lxc",
-        "incus",
-        "dockerd",
-        "conntrack",
-        "ss",
-        "netstat",
-        "sysctl",
-        "ufw",
-        "firewall-cmd",
-        "cat",
-        "dmesg",
-        "journalctl",
-        "tcpdump",
-        "ipset",
-        "wg",
-        "wg-quick",
-        "systemctl",
-        "resolvectl",
-        "hostname",
-        "grep",
-        "tail",
-        "less",
-    ]
-)
+PROGRAMS = frozenset({
+    *(f"{family}tables{variant}{tool}"
+      for family in ("ip", "ip6") for variant in ("", "-legacy", "-nft") for tool in ("", "-save")),
+    "ip46tables", "iptables-restore", "ip6tables-restore", "xtables-monitor", "nft", "ipset", "conntrack",
+    "ip", "ifconfig", "route", "bridge", "brctl", "ss", "netstat", "sysctl", "wg", "wg-quick", "resolvectl", "hostname",
+    "docker", "podman", "docker-compose", "dockerd", "kubectl", "lxc", "incus", "ufw", "firewall-cmd", "systemctl",
+    "cat", "grep", "tail", "less", "dmesg", "journalctl", "tcpdump",
+})  # fmt: skip
 _PROMPT = re.compile(
     r"""\s*(?:
         \[[^\]]*@[^\]]*\]\s*[#$%>]*\s*            # [root@host ~]#

@@ -29,28 +29,14 @@ _ID = re.compile(r"\s*[0-9a-f]{12,64}\s*")
 #: How the error of a command begins, and within how many lines: an ID may come before it.
 _ERROR, _BELOW = re.compile(r"\s*(?:docker: )?Error response from daemon\b"), 3
 #: Options of `docker run` without an argument (docs.docker.com/reference/cli/docker/container/run).
-_FLAGS_OF_RUN = frozenset(
-    [
-        *(
-            "-d",
-            "--detach",
-            "-i",
-            "--interactive",
-            "-t",
-            "--tty",
-            "-P",
-            "--publish-all",
-            "-q",
-            "--quiet",
-            "--rm",
-        ),
-        *("--init", "--privileged", "--read-only", "--no-healthcheck", "--oom-kill-disable", "--sig-proxy"),
-        *("--disable-content-trust", "--use-api-socket", "--help"),
-    ]
-)
+_FLAGS_OF_RUN = frozenset({
+    "-d", "--detach", "-i", "--interactive", "-t", "--tty", "-P", "--publish-all", "-q", "--quiet", "--rm", "--init",
+    "--privileged", "--read-only", "--no-healthcheck", "--oom-kill-disable", "--sig-proxy", "--disable-content-trust",
+    "--use-api-socket", "--help",
+})  # fmt: skip
 #: Those of `docker network create`, where -d is the driver.
 _FLAGS_OF_NETWORK = frozenset(
-    ["--attachable", "--config-only", "--ingress", "--internal", "--ipv4", "--ipv6"]
+    {"--attachable", "--config-only", "--ingress", "--internal", "--ipv4", "--ipv6"}
 )
 
 
