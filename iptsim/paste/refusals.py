@@ -158,7 +158,7 @@ def _one_dash(words: list[str]) -> Refusal | None:
     for at, word in enumerate(words):
         if word[:1] == "-" and word[1:] in _LONG:
             why = message("{option} needs two dashes", option=word)
-            return Refusal(why, (*words[:at], f"-{word}", *words[at + 1 :]))
+            return Refusal(why, _put(words, at, f"-{word}", instead=1))
     return None
 
 
@@ -178,7 +178,7 @@ def _several_protocols(words: list[str]) -> Refusal | None:
     names = re.split(r"[,/]", value.lower())
     if len(names) > 1 and all(name in _WITH_PORTS or name in ("icmp", "all") for name in names):
         why = message("-p takes one protocol, and each other one needs its own rule")
-        return Refusal(why, (*words[:at], names[0], *words[at + 1 :]))
+        return Refusal(why, _put(words, at, names[0], instead=1))
     return None
 
 
@@ -195,16 +195,11 @@ def _ports(words: list[str]) -> Refusal | None:
                 continue
             return Refusal(message("-m multiport needs -p tcp or -p udp"), _with_protocol(words))
         if word == "--port":
-            return Refusal(
-                message("the option is called --dport"), (*words[:at], "--dport", *words[at + 1 :])
-            )
-        before = words[at - 1] == "!"
-        head, tail = words[: at - before], words[at - before :]
+            return Refusal(message("the option is called --dport"), _put(words, at, "--dport", instead=1))
         if several:
             why = message("{option} exists only after -m multiport", option=word)
-            return Refusal(why, (*head, "-m", "multiport", *tail))
-        found = _port(words, at, matches & _WITH_PORTS)
-        found = found or _value_of_port(word, value, head, tail, words[at + 2 :])
+            return Refusal(why, _put(words, at - _is_negated(words, at), "-m", "multiport"))
+        found = _port(words, at, matches & _WITH_PORTS) or _value_of_port(words, at)
         if found is not None:
             return found
     return None
@@ -217,8 +212,7 @@ def _port(words: list[str], at: int, loaded: set[str]) -> Refusal | None:
     if loaded:
         match = min(loaded)
         why = message("-m {match} needs -p {match}", match=match)
-        begin = _begin(words)
-        return None if proto else Refusal(why, (*words[:begin], "-p", match, *words[begin:]))
+        return None if proto else Refusal(why, _with_protocol(words, match))
     if proto.lower() in _WITH_PORTS or is_placeholder(proto):
         return None
     later, behind = _protocol(words, len(words))
@@ -226,8 +220,8 @@ def _port(words: list[str], at: int, loaded: set[str]) -> Refusal | None:
         if behind.lower() not in _WITH_PORTS:
             return None
         left = [*words[: later - 1], *words[later + 1 :]]
-        mended = (*left[: _begin(left)], "-p", behind, *left[_begin(left) :])
-        return Refusal(message("{option} must come after -p {proto}", option=option, proto=behind), mended)
+        why = message("{option} must come after -p {proto}", option=option, proto=behind)
+        return Refusal(why, _with_protocol(left, behind))
     if not proto:
         why = message("{option} exists only after -p tcp or -p udp", option=option)
         return Refusal(why, _with_protocol(words))
@@ -235,27 +229,25 @@ def _port(words: list[str], at: int, loaded: set[str]) -> Refusal | None:
         why = message(
             "{option} exists only after -p tcp or -p udp, not with -p {proto}", option=option, proto=proto
         )
-        return Refusal(why, (*words[:place], "tcp", *words[place + 1 :]))
+        return Refusal(why, _put(words, place, "tcp", instead=1))
     if proto.lower() in ("icmp", "1", "icmpv6", "ipv6-icmp", "58"):
         return Refusal(message("-p {proto} has no ports", proto=proto))
     return None
 
 
-def _value_of_port(
-    option: str, value: str, head: list[str], tail: list[str], rest: list[str]
-) -> Refusal | None:
-    negation = ["!"] if tail[0] == "!" else []
+def _value_of_port(words: list[str], at: int) -> Refusal | None:
+    option, value = words[at : at + 2]
     if re.fullmatch(r"[\w-]+(?:[:,][\w-]+)+", value, re.ASCII) and "," in value:
+        ports = _PORT[option]
         why = message(
-            "{option} takes one port; several need -m multiport {options}",
-            option=option,
-            options=_PORT[option],
+            "{option} takes one port; several need -m multiport {options}", option=option, options=ports
         )
-        return Refusal(why, (*head, "-m", "multiport", *negation, _PORT[option], value, *rest))
+        mended = _put(words, at, ports, instead=1)
+        return Refusal(why, _put(mended, at - _is_negated(words, at), "-m", "multiport"))
     if re.fullmatch(r"\d+-\d+", value, re.ASCII):
         spanned = value.replace("-", ":")
         why = message("a range of ports has a colon: {ports}", ports=spanned)
-        return Refusal(why, (*head, *negation, option, spanned, *rest))
+        return Refusal(why, _put(words, at + 1, spanned, instead=1))
     numbers = re.fullmatch(r"(\d+)(?::(\d+))?", value, re.ASCII)
     if numbers is not None and any(len(one) > 5 or int(one) > 65535 for one in numbers.groups() if one):
         return Refusal(message("there is no port {port}", port=value))
@@ -274,16 +266,14 @@ def _addresses(words: list[str]) -> Refusal | None:
                 port=_ADDRESSES[word],
                 number=found[2],
             )
-            left = [*words[: at + 1], found[1], *words[at + 2 :]]
-            left = left if _protocol(left, len(left))[1] else list(_with_protocol(left))
-            jump = _jump_at(left)
-            return Refusal(why, (*left[:jump], _ADDRESSES[word], found[2], *left[jump:]))
+            left = _put(words, at + 1, found[1], instead=1)
+            left = left if _protocol(left, len(left))[1] else _with_protocol(left)
+            return Refusal(why, _put(left, _jump_at(left), _ADDRESSES[word], found[2]))
         if _RANGE.fullmatch(value):
             option = "--src-range" if _ADDRESSES[word] == "--sport" else "--dst-range"
-            before = words[at - 1] == "!"
             why = message("a range of addresses needs -m iprange {option}", option=option)
-            made = ["-m", "iprange", *(["!"] if before else []), option, value]
-            return Refusal(why, (*words[: at - before], *made, *words[at + 2 :]))
+            mended = _put(words, at, option, instead=1)
+            return Refusal(why, _put(mended, at - _is_negated(words, at), "-m", "iprange"))
     return None
 
 
@@ -296,23 +286,21 @@ def _states(words: list[str]) -> Refusal | None:
             continue
         if value.endswith(",") and rest and rest[0].rstrip(",").upper() in _STATES:
             why = message("the list of states must not contain spaces")
-            return Refusal(why, (*words[: at + 1], value + rest[0], *rest[1:]))
+            return Refusal(why, _put(words, at + 1, value + rest[0], instead=2))
         matches = _matches(words, at)
         if _MATCH_OF[word] not in matches:
-            before = words[at - 1] == "!"
             other = next((one for one, match in _MATCH_OF.items() if match in matches), None)
             why = message("{option} exists only after -m {match}", option=word, match=_MATCH_OF[word])
             if other is not None:
-                return Refusal(why, (*words[:at], other, *words[at + 1 :]))
-            head, tail = words[: at - before], words[at - before :]
-            return Refusal(why, (*head, "-m", _MATCH_OF[word], *tail))
+                return Refusal(why, _put(words, at, other, instead=1))
+            return Refusal(why, _put(words, at - _is_negated(words, at), "-m", _MATCH_OF[word]))
         parts = value.split(",")
         for part in parts:
             near = nearest(part, _STATES, 0.75)
             if part.upper() not in (*_STATES, "SNAT", "DNAT") and near and part.isalpha():
                 fixed = ",".join(near if one == part else one for one in parts)
                 why = message("there is no state {state}; {near} is probably meant", state=part, near=near)
-                return Refusal(why, (*words[: at + 1], fixed, *rest))
+                return Refusal(why, _put(words, at + 1, fixed, instead=1))
     return None
 
 
@@ -322,13 +310,13 @@ def _stray(words: list[str]) -> Refusal | None:
     word = words[at] if at < len(words) else ""
     why = message("{word} belongs to no option", word=word)
     if word in ("tcp", "udp", "icmp"):
-        return Refusal(why, (*words[:at], "-p", *words[at:]))
+        return Refusal(why, _put(words, at, "-p"))
     if _INTERFACE.fullmatch(word):
         option = {"INPUT": "-i", "PREROUTING": "-i", "OUTPUT": "-o", "POSTROUTING": "-o"}.get(words[1])
-        return Refusal(why, (*words[:at], option, *words[at:]) if option else ())
+        return Refusal(why, _put(words, at, option) if option else ())
     last = words[-1]
     if last in _TARGETS and len(words) > at + 2 and not JUMPS & {*words} and not words[-2].startswith("-"):
-        return Refusal(message("{word} belongs to no option", word=last), (*words[:-1], "-j", last))
+        return Refusal(message("{word} belongs to no option", word=last), _put(words, len(words) - 1, "-j"))
     return None
 
 
@@ -338,33 +326,27 @@ def _before_target(words: list[str]) -> Refusal | None:
     for at, word in enumerate(words[: jump if jump < len(words) else 0]):
         if word in _OF_TARGETS and at + 1 < jump and words[at - 1] not in ("--comment",):
             moved = (*words[:at], *words[at + 2 :], word, words[at + 1])
-            return Refusal(
-                message(
-                    "{option} must come after -j {target}",
-                    option=word,
-                    target=words[jump + 1] if jump + 1 < len(words) else "",
-                ),
-                moved,
-            )
+            why = message("{option} must come after -j {target}", option=word, target=_target_of(words))
+            return Refusal(why, moved)
     return None
 
 
 def _translation(words: list[str]) -> Refusal | None:
     """Find the option of another target, and ports without a protocol."""
     jump = _jump_at(words)
-    target = words[jump + 1] if jump + 1 < len(words) else ""
+    target = _target_of(words)
     own = _TRANSLATE.get(target)
     for at, word in enumerate(words[jump + 2 : -1], jump + 2) if own is not None else ():
         value = words[at + 1]
         if word in _TRANSLATE.values() and word != own:
             why = message("-j {target} has no option {option}", target=target, option=word)
             if target == "REDIRECT" and word == "--to-destination":
-                return Refusal(why, (*words[: jump + 1], "DNAT", *words[jump + 2 :]))
+                return Refusal(why, _put(words, jump + 1, "DNAT", instead=1))
             swapped = target != "REDIRECT" and word != "--to-ports"
-            return Refusal(why, (*words[:at], own or "", *words[at + 1 :]) if swapped else ())
+            return Refusal(why, _put(words, at, own or "", instead=1) if swapped else ())
         if word == own and (prefix := re.fullmatch(rf"({_ADDRESS})/\d+((?::.*)?)", value)) is not None:
             why = message("{option} takes an address without a prefix length", option=word)
-            return Refusal(why, (*words[: at + 1], "".join(prefix.groups()), *words[at + 2 :]))
+            return Refusal(why, _put(words, at + 1, "".join(prefix.groups()), instead=1))
         with_port = re.fullmatch(rf"(?:{_ADDRESS}(?:-{_ADDRESS})?)?:\d+(?:-\d+)?", value) is not None
         if (with_port or own == "--to-ports") and word == own and not _protocol(words, len(words))[1]:
             why = message("-j {target} with a port needs -p tcp or -p udp", target=target)
@@ -379,7 +361,7 @@ def _interfaces(words: list[str]) -> Refusal | None:
             meant = "-i" if wrong == "-o" else "-o"
             why = message("{chain} takes no {option}", chain=words[1], option=wrong)
             there = {_ONCE.get(one) for one in words}
-            return Refusal(why, () if meant in there else (*words[:at], meant, *words[at + 1 :]))
+            return Refusal(why, () if meant in there else _put(words, at, meant, instead=1))
     return None
 
 
@@ -391,7 +373,7 @@ def _chain(words: list[str], table: str, chains: Collection[str]) -> Refusal | N
     upper = name.upper()
     if upper != name and upper in BUILTIN_CHAINS[table]:
         why = message("there is no chain {name}; it is called {meant}", name=name, meant=upper)
-        return Refusal(why, (words[0], upper, *words[2:]))
+        return Refusal(why, _put(words, 1, upper, instead=1))
     if name in BUILTIN_CHAINS["nat"]:
         why = message("table {table} has no chain {name}", table=table, name=name)
         return Refusal(why, tuple(words), "nat")
@@ -401,7 +383,7 @@ def _chain(words: list[str], table: str, chains: Collection[str]) -> Refusal | N
 def _target(words: list[str], chains: Collection[str]) -> Refusal | None:
     """Find a misspelt target."""
     jump = _jump_at(words)
-    name = words[jump + 1] if jump + 1 < len(words) else ""
+    name = _target_of(words)
     if not name.isalpha() or name in chains or name in _TARGETS or words[jump] not in ("-j", "--jump"):
         return None
     near = name.upper() if name.upper() in _TARGETS else nearest(name, _TARGETS, 0.8)
@@ -409,7 +391,7 @@ def _target(words: list[str], chains: Collection[str]) -> Refusal | None:
     if not near or (name.upper() != near and not (name.isupper() and is_slip(name, near))):
         return None
     why = message("there is no target {name}; {near} is probably meant", name=name, near=near)
-    return Refusal(why, (*words[: jump + 1], near, *words[jump + 2 :]))
+    return Refusal(why, _put(words, jump + 1, near, instead=1))
 
 
 #: The checks, in the order in which iptables would notice.
@@ -436,6 +418,11 @@ def _jump_at(words: Sequence[str]) -> int:
     return next((place for place, word in enumerate(words) if word in JUMPS), len(words))
 
 
+def _is_negated(words: Sequence[str], at: int) -> bool:
+    """Return whether `!` stands before an option."""
+    return words[at - 1] == "!"
+
+
 def _matches(words: Sequence[str], end: int) -> set[str]:
     """Return the matches that are loaded before a word."""
     return {words[at + 1].lower() for at in range(end - 1) if words[at] in _MATCH}
@@ -453,6 +440,15 @@ def _protocol(words: Sequence[str], end: int) -> tuple[int, str]:
     return 0, ""
 
 
-def _with_protocol(words: Sequence[str]) -> tuple[str, ...]:
-    at = _begin(words)
-    return (*words[:at], "-p", "tcp", *words[at:])
+def _target_of(words: Sequence[str]) -> str:
+    """Return the target of a rule; "" without one."""
+    return next(iter(words[_jump_at(words) + 1 :]), "")
+
+
+def _put(words: Sequence[str], at: int, *put: str, instead: int = 0) -> tuple[str, ...]:
+    """Return the words of a command with others put in at a place, instead of some that stand there."""
+    return (*words[:at], *put, *words[at + instead :])
+
+
+def _with_protocol(words: Sequence[str], protocol: str = "tcp") -> tuple[str, ...]:
+    return _put(words, _begin(words), "-p", protocol)
