@@ -163,7 +163,8 @@ def _was_typed(text: str) -> bool:
     `#` is the prompt of root. The command tells through which filter the rules went, and the table of a listing.
     """
     table = _TABLE.search(text)
-    typed = _PROMPTED.findall(text[: table.start()] if table else text)
+    found = _PROMPTED.findall(text[: table.start()] if table else text)
+    typed = [line.replace("#", "# ", 1) for line in found]  # the blank may be missing
     if not typed:
         return False
     from iptsim.paste.prompts import command_of

@@ -16,6 +16,7 @@ from iptsim.languages import message
 from iptsim.paste import patches
 from iptsim.paste.line_breaks import with_breaks
 from iptsim.paste.prefixes import is_rule, without_comments, without_prefixes
+from iptsim.paste.prompts import with_root_prompt
 from iptsim.reading import is_utf16
 
 #: Blanks that a shell does not recognize, and zero-width characters.
@@ -199,7 +200,7 @@ def lines_of(text: str) -> list[Line]:
         for number, line in _spaced(raw)
         for part in _unescaped(line)
     ]
-    cleaned = _bared([clean(line) for _, line in numbered])
+    cleaned = with_root_prompt(_bared([clean(line) for _, line in numbered]))
     if not any(line.lstrip().startswith("-A ") for line in cleaned):
         cleaned = [_UNDASHED.sub("-A ", line) for line in cleaned]
     return [

@@ -35,6 +35,16 @@ _PROMPT = re.compile(
     )""",
     re.VERBOSE,
 )
+#: A line of a script.
+UNPROMPTED = re.compile(
+    r"#!|\s*(?:sudo\s+)?(?:/\S*/)?ip6?tables\s.*-[AIPNFDX]\s|\s*\$\{?IP6?T", re.IGNORECASE
+)
+#: The first line of what `iptables -L` and `iptables -S` print.
+OUTPUT = re.compile(r"Chain \S+ \(|-P [A-Z]+ [A-Z]+$")
+#: Root's prompt without a blank.
+_GLUED = re.compile(r"^#(?=(?:/\S*/)?(?:ip6?tables|sysctl|docker|ip)[\s-])")
+#: Commands that set a kernel parameter behind root's prompt, which could be a comment.
+_ROOT = re.compile(r"^# +(?=(?:/\S*/)?(?:sysctl\s+-|echo\s+\S+\s*>\s*/proc/))")
 #: A command with a capital letter, as keyboards of phones begin a line.
 _CAPITAL = re.compile(r"(?:Docker|Iptables|Ip6tables|Podman)\s+(?:[a-z]+\s+){0,2}-{1,2}[A-Za-z]")
 _SUDO = re.compile(
@@ -177,6 +187,33 @@ def without_prompt(text: str) -> str:
     """
     found = _PROMPT.match(text)
     return text[found.end() :] if found else text
+
+
+def with_root_prompt(lines: list[str]) -> list[str]:
+    """Return the lines of a session of root with `# ` before its commands, and nothing before those of parameters.
+
+    A `#` without a blank is the prompt if output follows one of the commands that print rules; `# ` before a command
+    that sets a kernel parameter, if other commands have it, too.
+
+    >>> with_root_prompt(["#iptables -S", "-P INPUT ACCEPT", "# sysctl -w net.ipv4.ip_forward=0"])
+    ['# iptables -S', '-P INPUT ACCEPT', 'sysctl -w net.ipv4.ip_forward=0']
+    """
+    if not any(line.startswith("#") for line in lines) or any(map(UNPROMPTED.match, lines)):
+        return lines
+    if any(map(_prints_below, lines, lines[1:])):
+        lines = [_GLUED.sub("# ", line) for line in lines]
+    setting = [line for line in lines if _ROOT.match(line)]
+    if setting and any(line.startswith("# ") and command_of(line) for line in lines if line not in setting):
+        lines = [_ROOT.sub("", line) for line in lines]
+    return lines
+
+
+def _prints_below(line: str, following: str) -> bool:
+    """Return whether a line is `#` and a command that prints rules, and the next one is what it prints."""
+    if not _GLUED.match(line) or not OUTPUT.match(following):
+        return False
+    command = command_of(line[1:])
+    return command is not None and command.prints_rules
 
 
 def prompt_of(text: str) -> str | None:

@@ -263,3 +263,17 @@ def test_addresses_of_tailscale_are_behind_its_interface() -> None:
     question = {"from": "172.17.0.2", "to": "100.101.1.1", "proto": "tcp", "dport": 80, "in": "docker0"}
     assert verdict(text, **question) == "DROP"
     assert verdict(text, **{**question, "to": "198.51.100.1"}) == "DEPENDS"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# sysctl -w net.ipv4.ip_forward=0\n# iptables -S\n{}", "DROP"),
+        ("# iptables -S\n{}# echo 0 > /proc/sys/net/ipv4/ip_forward\n", "DROP"),
+        # in a script it is a comment
+        ("#!/bin/sh\n# sysctl -w net.ipv4.ip_forward=0\niptables -A INPUT -i lo -j ACCEPT\n", "ACCEPT"),
+    ],
+)
+def test_kernel_parameters_set_behind_the_prompt_of_root(text: str, expected: str) -> None:
+    text = text.format("-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n")
+    assert verdict(text, src="192.168.7.5", dst="8.8.8.8", dport=53, in_interface="eth1") == expected

@@ -283,3 +283,17 @@ def test_a_service_without_endpoints_is_refused_on_all_interfaces() -> None:
     )
     question = {"from": "10.42.0.9", "to": "10.43.7.7", "proto": "tcp", "dport": 80, "in": "cni0"}
     assert walk(host, Question(**question)).verdict == "REJECT"
+
+
+def test_the_prompt_of_root_without_a_blank() -> None:
+    """What is printed below a command shows that its `#` begins no comment; the table is that of the command."""
+    text = (
+        "#iptables -t nat -L\nChain PREROUTING (policy ACCEPT)\ntarget     prot opt source               destination\n"
+        "DNAT       tcp  --  anywhere             anywhere             tcp dpt:8080 to:192.168.7.9:80\n\n"
+        "#iptables -L\nChain INPUT (policy ACCEPT)\ntarget     prot opt source               destination\n\n"
+        "Chain FORWARD (policy DROP)\ntarget     prot opt source               destination\n\n"
+        "Chain OUTPUT (policy ACCEPT)\ntarget     prot opt source               destination\n"
+        "#iptables -I FORWARD -i eth1 -j ACCEPT\n"
+    )
+    assert len(rules(text, "nat")) == 1
+    assert rules(text) == ["-A FORWARD -i eth1 -j ACCEPT"]

@@ -16,7 +16,7 @@ from iptsim.paste.errors import printed_errors
 from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import is_cut
-from iptsim.paste.prompts import Command, command_of, without_prompt
+from iptsim.paste.prompts import OUTPUT, UNPROMPTED, Command, command_of, without_prompt
 from iptsim.paste.shell import FWMARK, Script, Typed, is_down, is_shell
 from iptsim.paste.typed import CHANGES, Added, table_of_command
 from iptsim.paste.undoing import Runs, runs_of
@@ -28,12 +28,6 @@ _LIKELY = re.compile(
     r"|firewall-cmd\s.*--direct\s",
     re.IGNORECASE,
 )
-#: A line of a script.
-_UNPROMPTED = re.compile(
-    r"#!|\s*(?:sudo\s+)?(?:/\S*/)?ip6?tables\s.*-[AIPNFDX]\s|\s*\$\{?IP6?T", re.IGNORECASE
-)
-#: The first line of what `iptables -L` and `iptables -S` print.
-_OUTPUT = re.compile(r"Chain \S+ \(|-P [A-Z]+ [A-Z]+$")
 #: The maximum number of other lines between the commands of a script.
 _BETWEEN = 12
 #: A command without the name of its program, with its table or directly below another command.
@@ -98,7 +92,7 @@ class _Text:
 
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
-        self.is_script = any(_UNPROMPTED.match(line.text) for line in lines)
+        self.is_script = any(UNPROMPTED.match(line.text) for line in lines)
         self.interface = _interface(lines)
         self.runs = runs_of(lines)
         self.added = Added(lines)
@@ -220,7 +214,7 @@ class _Reader:
         if not text.lstrip().startswith("#"):
             return False
         following = next((line.text for line in self.lines[self.at :] if not line.is_blank), "")
-        return not text.lstrip().startswith("# ") or (self.is_script and not _OUTPUT.match(following))
+        return not text.lstrip().startswith("# ") or (self.is_script and not OUTPUT.match(following))
 
     def _continued(self) -> str:
         """Return a line with its continuation lines and its wrapped rest, and move past them."""
