@@ -149,12 +149,16 @@ def own_in(prefix: Prefix, targets: Collection[Member]) -> InterfaceAddress:
 
 
 def place_bridges(host: Host) -> None:
-    """Create the bridges of networks, with their gateways' addresses."""
+    """Create the bridges of networks, with their gateways' addresses.
+
+    In gateway mode "isolated", which only internal networks have, the bridge gets none (Docker 28 and later).
+    """
     for network in host.networks.values():
         gateways = [
             InterfaceAddress(family=subnet.family, address=subnet.gateway, prefix_length=subnet.prefix_length)
             for subnet in network.subnets
             if subnet.gateway is not None
+            and not (network.internal and network.gateway_mode.get(subnet.family) == "isolated")
         ]
         if network.bridge:
             _place(host.namespace.interfaces, network.bridge, "bridge", gateways)

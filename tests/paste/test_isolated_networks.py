@@ -39,3 +39,15 @@ def test_its_packets_arrive_on_its_bridge(to: str, verdict: str, rule: tuple[str
     assert trace.legs[0].verdict == verdict
     assert last.rule is not None
     assert (last.rule.chain, last.rule.position) == rule
+
+
+@pytest.mark.parametrize(("mode", "verdict"), [("nat", "ACCEPT"), ("isolated", "DROP")])
+def test_its_bridge_has_no_address_by_its_settings(mode: str, verdict: str) -> None:
+    """Docker 28 gives the bridge of an internal network none in gateway mode "isolated" (docker network create)."""
+    text = (
+        f"docker network create -o com.docker.network.bridge.gateway_mode_ipv4={mode} --internal "
+        "--subnet 172.30.0.0/24 closed\ndocker run -d --name app --network closed alpine\n"
+    )
+    host = loads_host(text)
+    fields = {"from": "app", "to": "172.30.0.1", "proto": "tcp", "dport": 80}
+    assert walk(host, Question(**fields)).verdict == verdict
