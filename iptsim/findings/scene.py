@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, reduce
+from itertools import product
 from typing import Any, NamedTuple
 
-from iptsim.addresses import Family, address_text, is_loopback, parse_address
+from iptsim.addresses import FAMILIES, Family, address_text, is_loopback, parse_address
 from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.chain_graph import ChainGraph, Node
@@ -17,6 +18,7 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden, is_gap
+from iptsim.extensions.nat import NatRange
 from iptsim.findings.finding import Evidence, of_policy, of_rule, takes_port
 from iptsim.findings.variants import after_command, with_open_output, without_unseen_nat
 from iptsim.host import fib
@@ -99,6 +101,14 @@ def called(network: Network) -> str:
     return (network.bridge if network.is_default_bridge else None) or network.name
 
 
+class _Forwarding(NamedTuple):
+    """A rule with DNAT: its place among the rules of table nat, and the ports to which it forwards, if it names any."""
+
+    number: int
+    rule: Rule
+    ports: tuple[int, int] | None
+
+
 class Scene:
     """A host, prepared for the analyses.
 
@@ -122,6 +132,7 @@ class Scene:
         self._traffic: dict[tuple[Family, str], Traffic | None] = {}
         self._boxes: dict[tuple[Family, str], Boxes] = {}
         self._programs: dict[Family, Program] = {}
+        self._forwarded: dict[Family, dict[int | None, list[_Forwarding]]] = {}
         self.left_out: list[TooManyNodesError | TooManyWaysError] = []
 
     # -- rules -------------------------------------------------------------------------------------
@@ -318,14 +329,17 @@ class Scene:
 
     def members(self, network: Network, family: Family = 4) -> list[Container]:
         """Return the running containers that have an address in a network."""
-        return [
-            container
-            for container in self.host.containers.values()
-            if container.running
-            and container.daemon in ("docker", "")
-            and network.name in container.endpoints
-            and container.address(family, network.name) is not None
-        ]
+        return self._members.get((network.name, family), [])
+
+    @cached_property
+    def _members(self) -> dict[tuple[str, Family], list[Container]]:
+        found: dict[tuple[str, Family], list[Container]] = {}
+        for container in self.host.containers.values():
+            if container.running and container.daemon in ("docker", ""):
+                for name, family in product(container.endpoints, FAMILIES):
+                    if container.address(family, name) is not None:
+                        found.setdefault((name, family), []).append(container)
+        return found
 
     def publications(self, family: Family) -> Iterator[Publication]:
         """Yield the published ports of the running Docker containers that have an address of the family."""
@@ -356,17 +370,26 @@ class Scene:
 
     def publishing_rules(self, family: Family, publication: Publication) -> list[Rule]:
         """Return the nat rules that forward a published port to its container."""
-        port, owners = publication.port, publication.container
-        addresses = {endpoint.address(family) for endpoint in owners.endpoints.values()}
+        port, leading = publication.port, self._forwarding(family)
+        addresses = {endpoint.address(family) for endpoint in publication.container.endpoints.values()}
+        found = sorted(one for address in addresses for one in leading.get(address, ()))
         return [
-            rule
-            for rule in self.table(family, "nat").rules()
-            if (to := getattr(rule.target, "to_destination", None)) is not None
-            and to.addresses
-            and to.addresses[0] in addresses
-            and (to.ports is None or to.ports[0] <= port.container_port <= to.ports[1])
-            and rule.parameters.protocol in (None, port.proto)
+            one.rule
+            for one in found
+            if (one.ports is None or one.ports[0] <= port.container_port <= one.ports[1])
+            and one.rule.parameters.protocol in (None, port.proto)
         ]
+
+    def _forwarding(self, family: Family) -> Mapping[int | None, list[_Forwarding]]:
+        """Return the rules with DNAT by the first address to which they forward."""
+        if family not in self._forwarded:
+            found: dict[int | None, list[_Forwarding]] = {}
+            for number, rule in enumerate(self.table(family, "nat").rules()):
+                to: NatRange | None = getattr(rule.target, "to_destination", None)
+                if to is not None and to.addresses:
+                    found.setdefault(to.addresses[0], []).append(_Forwarding(number, rule, to.ports))
+            self._forwarded[family] = found
+        return self._forwarded[family]
 
     def accepting_rules(self, family: Family, publication: Publication) -> list[Rule]:
         """Return Docker's rules that accept packets for a published port after DNAT."""

@@ -95,20 +95,28 @@ def _is_note(noted: object) -> bool:
     )
 
 
+def _has_content(path: Path) -> bool:
+    """Return whether a file exists and is not empty; a directory, whether it contains anything."""
+    try:
+        return any(path.iterdir()) if path.is_dir() else path.stat().st_size > 0
+    except OSError:
+        return False
+
+
 class Output:
     """A file for results, with a progress file beside it until all is written.
 
     Args:
         name: the file; its extension determines the format.
         about: a description of the logs and hosts; a run can be resumed only with the same.
-        resume: continue where an earlier run ended.
+        resume: continue where an earlier run ended; start if none has left anything.
 
     Attributes:
         done: how many records an earlier run has handled.
         state: the other state of that run.
 
     Raises:
-        UsageError: there is nothing to resume, or it was about other logs.
+        UsageError: what is there is complete, or about other logs.
     """
 
     def __init__(self, name: str, about: dict[str, Any], *, resume: bool = False) -> None:
@@ -117,8 +125,9 @@ class Output:
         self.done, self.state = 0, dict[str, Any]()
         position = None
         noted_columns: list[list[str]] = []
+        resume = resume and (self._note.exists() or _has_content(Path(name)))
         if resume:
-            noted = self._read()
+            noted = self._read(name)
             self.done, position, self.state = noted["done"], noted["position"], noted["state"]
             noted_columns = noted["columns"]
         self._sink: Sink = open_sink(name, position)
@@ -129,11 +138,16 @@ class Output:
             # a run that is killed before its first results can be resumed as well
             self._keep_note({})
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, name: str) -> dict[str, Any]:
         try:
             noted = json.loads(self._note.read_text())
         except OSError:
-            raise UsageError(message("nothing to resume: there is no {note}", note=str(self._note))) from None
+            text = message(
+                "nothing to resume: without {note}, {name} is complete, or from something else",
+                note=str(self._note),
+                name=name,
+            )
+            raise UsageError(text) from None
         except (ValueError, RecursionError):
             noted = None
         if not _is_note(noted):

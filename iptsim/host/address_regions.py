@@ -69,11 +69,7 @@ def every_public_address(family: Family) -> AddressSet:
 
 def public_addresses(host: Host, family: Family) -> AddressSet:
     """Return the public addresses to which only a default route leads."""
-    key = ("public addresses", family)
-    found: AddressSet | None = host.namespace.cache.get(key)
-    if found is None:
-        found = host.namespace.cache[key] = _PUBLIC[family] - _routed(host, family)
-    return found
+    return host.namespace.once(("public addresses", family), lambda: _PUBLIC[family] - _routed(host, family))
 
 
 def private_addresses(host: Host, family: Family) -> AddressSet:
@@ -118,11 +114,7 @@ def sources_behind(namespace: Namespace, family: Family) -> dict[str, AddressSet
 
 def known_spans(host: Host, family: Family) -> frozenset[Span]:
     """Return the prefixes that a host knows, as ranges: those of routes, policy rules, networks and owners."""
-    key = ("known prefixes", family)
-    found: frozenset[Span] | None = host.namespace.cache.get(key)
-    if found is None:
-        found = host.namespace.cache[key] = frozenset(_spans(host, family))
-    return found
+    return host.namespace.once(("known prefixes", family), lambda: frozenset(_spans(host, family)))
 
 
 def _spans(host: Host, family: Family) -> Iterator[Span]:

@@ -361,10 +361,10 @@ def source_problem(
 
 def _local_routes_of_its_own(namespace: Namespace) -> bool:
     """Return whether there are manually added routes of type local (fib_has_custom_local_routes)."""
-    key = "local routes of its own"
-    if key not in namespace.cache:
-        namespace.cache[key] = any(
+    return namespace.once(
+        "local routes of its own",
+        lambda: any(
             route.family == 4 and route.type == "local" and route.protocol != "kernel"
             for route in namespace.routes
-        )
-    return bool(namespace.cache[key])
+        ),
+    )

@@ -167,25 +167,24 @@ class Host(Pictured):
         """
         if self.namespace.has_address(family, address):
             return "host"
-        owners = self.namespace.cache.get(("owners", family))
-        if owners is None:
-            owners = {}
-            for container in self.containers.values():
-                if (
-                    container.network_mode == "host"
-                    or not container.running
-                    or self.namespace_owner(container) is not container
-                ):
-                    continue
-                for endpoint in container.endpoints.values():
-                    own = endpoint.address(family)
-                    if own is not None:
-                        owners.setdefault(own, (container, endpoint))
-                for own in container.namespace.outer_addresses(family):
-                    owners.setdefault(own, (container, None))
-            self.namespace.cache["owners", family] = owners
-        owner: tuple[Container, Endpoint | None] | None = owners.get(address)
-        return owner
+        return self.namespace.once(("owners", family), lambda: self._owners(family)).get(address)
+
+    def _owners(self, family: Family) -> dict[int, tuple[Container, Endpoint | None]]:
+        owners: dict[int, tuple[Container, Endpoint | None]] = {}
+        for container in self.containers.values():
+            if (
+                container.network_mode == "host"
+                or not container.running
+                or self.namespace_owner(container) is not container
+            ):
+                continue
+            for endpoint in container.endpoints.values():
+                own = endpoint.address(family)
+                if own is not None:
+                    owners.setdefault(own, (container, endpoint))
+            for own in container.namespace.outer_addresses(family):
+                owners.setdefault(own, (container, None))
+        return owners
 
     def is_inside(self, family: Family, address: int) -> bool:
         """Return whether an address is in a network behind the host: a container's, or in a bridge's subnet."""

@@ -5,9 +5,9 @@ integers with a separate family, as in :mod:`iptsim.addresses`. Names follow ip(
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -17,6 +17,9 @@ from iptsim.host.nft_chains import NftRuleset
 from iptsim.languages import message
 from iptsim.reading import brief
 
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
 InterfaceKind = Literal[
     "loopback", "bridge", "veth", "physical", "macvlan", "ipvlan", "vxlan", "vlan", "bond", "tun",
     "wireguard", "dummy", "other",
@@ -25,6 +28,14 @@ RouteType = Literal[
     "unicast", "local", "broadcast", "multicast", "anycast", "unreachable", "prohibit", "blackhole", "throw",
 ]  # fmt: skip
 RuleAction = Literal["to_table", "goto", "nop", "unreachable", "prohibit", "blackhole"]
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return the items by what `key` returns for them, each group in their order."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def prefix_mask(family: int, length: int) -> int:
@@ -313,12 +324,19 @@ class Namespace:
     forwarding: list[Forwarding] = field(default_factory=list)
     listeners: tuple[Listener, ...] | None = None
     nftables: NftRuleset | None = None
-    #: the lookups and tables that :mod:`iptsim.host.fib` has cached
+    #: what follows from it: lookups, tables and indexes
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is copied and pickled: everything except the cache, whose tables know routes by identity."""
         return {**self.__dict__, "cache": {}}
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """Return what `make` returned for a key the first time: something that follows from the namespace."""
+        if key not in self.cache:
+            self.cache[key] = make()
+        made: Made = self.cache[key]
+        return made
 
     def addresses(self, family: int) -> Iterator[tuple[Interface, InterfaceAddress]]:
         """Yield the addresses of a family with their interfaces, in the order of the interfaces."""
@@ -341,14 +359,12 @@ class Namespace:
 
     def interface_of(self, family: int, address: int) -> Interface | None:
         """Return the interface that has an address, or None."""
-        own = self.cache.get(("addresses", family))
-        if own is None:
-            own = {}
-            for interface, entry in self.addresses(family):
-                own.setdefault(entry.address, interface)
-            self.cache["addresses", family] = own
-        found: Interface | None = own.get(address)
-        return found
+        own = self.once(
+            ("addresses", family),
+            # of two interfaces with an address, the first counts
+            lambda: {one.address: interface for interface, one in reversed(list(self.addresses(family)))},
+        )
+        return own.get(address)
 
     def sysctl(self, name: str, default: str = "") -> str:
         """Return a kernel parameter, or `default` if it is unknown."""
@@ -378,7 +394,8 @@ class Namespace:
 
     def ports(self, bridge: str) -> list[Interface]:
         """Return the ports of a bridge."""
-        return [interface for interface in self.interfaces.values() if interface.master == bridge]
+        by_bridge = self.once("ports", lambda: grouped(self.interfaces.values(), lambda one: one.master))
+        return by_bridge.get(bridge, [])
 
     def has_uplink(self, bridge: str) -> bool:
         """Return whether a network card is a port of a bridge, which therefore also connects external machines."""
@@ -386,17 +403,20 @@ class Namespace:
 
     def learnt(self, mac: str | None, bridge: str | None = None) -> str | None:
         """Return the bridge port on which a MAC address was learnt, on one bridge or any; None if unknown."""
-        fitting = (one for one in self.forwarding if one.mac == mac and bridge in (None, one.bridge))
-        return next((one.port for one in fitting if not one.local), None)
+        learnt = self.once(
+            "learnt", lambda: grouped((one for one in self.forwarding if not one.local), lambda one: one.mac)
+        )
+        return next((one.port for one in learnt.get(mac or "", []) if bridge in (None, one.bridge)), None)
 
     def port_towards(self, family: int, address: int, bridge: str) -> str | None:
         """Return the bridge port behind which the neighbour table and the bridge have an address, None if unknown."""
-        macs = (
-            one.mac
-            for one in self.neighbours
-            if (one.family, one.address, one.device) == (family, address, bridge) and one.mac
+        macs: dict[tuple[int, int, str], str] = self.once(
+            "MAC addresses",
+            lambda: {
+                (one.family, one.address, one.device): one.mac for one in reversed(self.neighbours) if one.mac
+            },
         )
-        return self.learnt(next(macs, None), bridge)
+        return self.learnt(macs.get((family, address, bridge)), bridge)
 
     def nameservers(self) -> list[str]:
         """Return the resolvers of resolv.conf, in order."""

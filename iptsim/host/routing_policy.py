@@ -19,19 +19,19 @@ DEFAULT_RULES: dict[int, tuple[tuple[int, str], ...]] = {
 
 def own_rules(namespace: Namespace, family: int) -> list[RoutingRule] | None:
     """Return the policy rules in order, or None for the kernel's default rules."""
-    key = ("rules", family)
-    if key not in namespace.cache:
-        rules = sorted(
-            (rule for rule in namespace.rules if rule.family == family), key=lambda rule: rule.priority
-        )
-        default = [
-            RoutingRule(family=rule.family, priority=priority, table=table)
-            for rule in rules[:1]
-            for priority, table in DEFAULT_RULES[family]
-        ]
-        namespace.cache[key] = None if rules == default else rules
-    found: list[RoutingRule] | None = namespace.cache[key]
-    return found
+    return namespace.once(("rules", family), lambda: _own_rules(namespace, family))
+
+
+def _own_rules(namespace: Namespace, family: int) -> list[RoutingRule] | None:
+    rules = sorted(
+        (rule for rule in namespace.rules if rule.family == family), key=lambda rule: rule.priority
+    )
+    default = [
+        RoutingRule(family=rule.family, priority=priority, table=table)
+        for rule in rules[:1]
+        for priority, table in DEFAULT_RULES[family]
+    ]
+    return None if rules == default else rules
 
 
 def fitting(rules: list[RoutingRule], flow: Flow) -> Iterator[RoutingRule]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from iptsim.addresses import Family, is_link_local, is_multicast
 from iptsim.host.connected_routes import connected_routes
-from iptsim.host.namespace import Namespace, NextHop, Route, prefix_mask
+from iptsim.host.namespace import Namespace, NextHop, Route, grouped, prefix_mask
 
 #: Bits of the TOS that IPv4 routes and rules compare (IPTOS_RT_MASK).
 TOS_MASK = 0x1C
@@ -190,12 +190,10 @@ def routes_of(namespace: Namespace, family: Family) -> Iterator[Route]:
 
 def tables_of(namespace: Namespace, family: Family) -> dict[str, Table]:
     """Return the tables of a family by name, :data:`LOCAL_AND_MAIN` among them."""
-    key = ("tables", family)
-    if key not in namespace.cache:
-        by_name: dict[str, list[Route]] = {}
-        for route in routes_of(namespace, family):
-            by_name.setdefault(route.table, []).append(route)
+
+    def tables() -> dict[str, Table]:
+        by_name = grouped(routes_of(namespace, family), lambda route: route.table)
         by_name[LOCAL_AND_MAIN] = [*by_name.get("local", ()), *by_name.get("main", ())]
-        namespace.cache[key] = {name: Table(namespace, family, routes) for name, routes in by_name.items()}
-    found: dict[str, Table] = namespace.cache[key]
-    return found
+        return {name: Table(namespace, family, routes) for name, routes in by_name.items()}
+
+    return namespace.once(("tables", family), tables)

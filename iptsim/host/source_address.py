@@ -6,12 +6,13 @@ net/ipv6/addrconf.c (without home addresses and optimistic duplicate address det
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Network
 
 from iptsim.addresses import BITS, Family, is_link_local, is_multicast
 from iptsim.host.containers import Subnet
-from iptsim.host.namespace import Interface, InterfaceAddress, Namespace
+from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, grouped
 
 #: The kernel's numbers of IPv4 scopes; a smaller number means a wider scope.
 SCOPES4 = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
@@ -33,6 +34,8 @@ _LABELS = tuple(
 )  # fmt: skip
 
 
+#: An address and its interface.
+_Own = tuple[Interface, InterfaceAddress]
 #: Link and site: for a destination with one of these scopes, REDIRECT uses an address of the same scope.
 _NARROW_SCOPES = frozenset({2, 5})
 _GLOBAL = 14
@@ -62,17 +65,16 @@ def labels_decide(namespace: Namespace) -> bool:
 
     That is so if addresses with different labels are equal in all criteria that precede labels.
     """
-    own = [
-        (interface, address)
-        for interface, address in namespace.addresses(6)
-        if not address.duplicate and not is_multicast(6, address.address)
-    ]
-    for device in namespace.interfaces:
-        ranks = [_rank6(interface, address, device, _GLOBAL) for interface, address in own]
-        best = (one for (_, one), rank in zip(own, ranks, strict=True) if rank == max(ranks))
-        if len({(_label6(one.address), _orchid(one.address)) for one in best}) > 1:
-            return True
-    return False
+    best = _widest6(namespace, _GLOBAL)
+    on = {name: _kinds(own) for name, own in grouped(best, lambda one: one[0].name).items()}
+    anywhere = _kinds(best)
+    # those of the device itself precede the others
+    return any(len(on.get(device, anywhere)) > 1 for device in namespace.interfaces)
+
+
+def _kinds(addresses: Iterable[_Own]) -> set[tuple[int, bool]]:
+    """Return how the criteria from labels on distinguish addresses."""
+    return {(_label6(one.address), _orchid(one.address)) for _, one in addresses}
 
 
 def facing_address(interface: Interface, family: Family, destination: int) -> int | None:
@@ -115,21 +117,37 @@ def _select4(namespace: Namespace, device: str | None, gateway: int | None, scop
 
 
 def _select6(namespace: Namespace, device: str | None, destination: int) -> int | None:
-    own_device_only = is_multicast(6, destination) or _scope6(destination) <= 2
-    interfaces = list(namespace.interfaces.values())
-    interfaces.sort(key=lambda interface: interface.name != device)
+    scope = _scope6(destination)
+    holder = namespace.interface_of(6, destination)
+    candidates: Iterable[_Own]
+    if device is not None and (is_multicast(6, destination) or scope <= 2):
+        candidates = [one for one in _sources6(namespace) if one[0].name == device]
+    elif holder is not None:
+        candidates = _sources6(namespace)
+    else:
+        candidates = namespace.once(("widest sources", scope), lambda: _widest6(namespace, scope))
     best: tuple[tuple[int, ...], int] | None = None
-    for interface in interfaces:
-        if own_device_only and device is not None and interface.name != device:
-            continue
+    for interface, address in sorted(candidates, key=lambda one: one[0].name != device):
         prefer_temporary = namespace.interface_sysctl(6, interface.name, "use_tempaddr") >= 2
-        for address in interface.addresses:
-            if address.family != 6 or address.duplicate or is_multicast(6, address.address):
-                continue
-            score = _score6(interface, address, device, destination, prefer_temporary)
-            if best is None or score > best[0]:
-                best = score, address.address
+        score = _score6(interface, address, device, destination, prefer_temporary)
+        if best is None or score > best[0]:
+            best = score, address.address
     return None if best is None else best[1]
+
+
+def _sources6(namespace: Namespace) -> list[_Own]:
+    """Return the addresses that packets may have as their source."""
+    return [
+        (interface, address)
+        for interface, address in namespace.addresses(6)
+        if not address.duplicate and not is_multicast(6, address.address)
+    ]
+
+
+def _widest6(namespace: Namespace, wanted: int) -> list[_Own]:
+    """Return those of which the rules about scope and deprecation, which precede all others, leave the choice."""
+    ranked = grouped(_sources6(namespace), lambda one: _rank6(*one, None, wanted))
+    return ranked[max(ranked)] if ranked else []
 
 
 def _score6(
@@ -154,7 +172,10 @@ def _score6(
 def _rank6(
     interface: Interface, address: InterfaceAddress, device: str | None, wanted: int
 ) -> tuple[int, bool, bool]:
-    """Rank a candidate by the rules that precede the one about labels, for a destination of the given scope."""
+    """Rank a candidate by the rules that precede the one about labels, for a destination of the given scope.
+
+    Without a device, by those about scope and deprecation alone.
+    """
     own = _scope6(address.address)
     return -own if own >= wanted else own - 128, not address.deprecated, interface.name == device
 

@@ -6,13 +6,14 @@ container (moby cmd/docker-proxy). nat rules usually take packets away before th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from iptsim.addresses import Family, address_text, endpoint_text, is_loopback, parse_address
 from iptsim.dump.ruleset import Ruleset
-from iptsim.host.containers import Container, Endpoint
+from iptsim.host.containers import Container, Endpoint, PublishedPort
 from iptsim.host.model import Host
+from iptsim.host.namespace import grouped
 from iptsim.languages import Text, message
 from iptsim.netfilter.excerpts import WHOLE, unseen_tables
 from iptsim.netfilter.missing_nat import has_proxy, published_ports
@@ -67,25 +68,36 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
     if not has_proxy(host):
         return None
     packet = delivered.packet
-    for container in host.containers.values():
-        if container.daemon != "docker":
+    for container, port in _published(host).get((packet.family, packet.proto, packet.dport), ()):
+        if port.host_address is not None and parse_address(port.host_address)[1] != packet.dst:
             continue
-        for port in container.published:
-            if port.proto != packet.proto or port.host_port != packet.dport or port.family != packet.family:
-                continue
-            if port.host_address is not None and parse_address(port.host_address)[1] != packet.dst:
-                continue
-            family = packet.family
+        family = packet.family
+        address = _address(host, container, family)
+        if address is None:
+            family = 4 if family == 6 else 6
             address = _address(host, container, family)
-            if address is None:
-                family = 4 if family == 6 else 6
-                address = _address(host, container, family)
-            if address is None:
-                continue
-            old = engine is not None and not engine.proxy_keeps_address
-            any_source = old and port.host_address is None
-            return Behind(container.name, family, address, port.container_port, port.proto, any_source)
+        if address is None:
+            continue
+        old = engine is not None and not engine.proxy_keeps_address
+        any_source = old and port.host_address is None
+        return Behind(container.name, family, address, port.container_port, port.proto, any_source)
     return None
+
+
+def _published(host: Host) -> Mapping[tuple[Family, int, int | None], list[tuple[Container, PublishedPort]]]:
+    """Return the ports that containers of Docker publish, by family, protocol and port of the host."""
+    return host.namespace.once(
+        "published ports",
+        lambda: grouped(
+            (
+                (container, port)
+                for container in host.containers.values()
+                if container.daemon == "docker"
+                for port in container.published
+            ),
+            lambda one: (one[1].family, one[1].proto, one[1].host_port),
+        ),
+    )
 
 
 def unseen_proxies(host: Host, rulesets: list[Ruleset], delivered: Delivery) -> Iterator[Proxying]:

@@ -172,12 +172,18 @@ class World:
 
     def _free_ports(self, bridge: str) -> tuple[str, ...]:
         """Return the ports of a bridge that lead to no known container."""
-        taken = {
-            endpoint.bridge_port
-            for container in self.host.containers.values()
-            for endpoint in container.endpoints.values()
-        }
-        return tuple(port.name for port in self.namespace.ports(bridge) if port.name not in taken)
+        taken = self.namespace.once(
+            "ports of containers",
+            lambda: {
+                endpoint.bridge_port
+                for container in self.host.containers.values()
+                for endpoint in container.endpoints.values()
+            },
+        )
+        return self.namespace.once(
+            ("free ports", bridge),
+            lambda: tuple(port.name for port in self.namespace.ports(bridge) if port.name not in taken),
+        )
 
     # -- for matches --------------------------------------------------------------------------
 

@@ -41,10 +41,7 @@ def outside_address(host: Host, family: Family) -> int:
     It is an address that the default route (if any) leads to and that no rule, set, route or interface names. If all
     candidates are named, it is the first of them.
     """
-    known: int | None = host.namespace.cache.get(("outside", family))
-    if known is None:
-        known = host.namespace.cache["outside", family] = _find(host, family)
-    return known
+    return host.namespace.once(("outside", family), lambda: _find(host, family))
 
 
 def _find(host: Host, family: Family) -> int:

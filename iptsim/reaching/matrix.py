@@ -35,7 +35,6 @@ class Matrix:
 def matrix_of(answer: Reaching) -> Matrix:
     """Return the matrix of an answer."""
     names = list(dict.fromkeys([*answer.senders, *answer.receivers]))
-    names.sort(key=lambda name: [*answer.senders, *answer.receivers].index(name))
     cells = {
         (sender, receiver): answer.cell(sender, receiver)
         for sender in names

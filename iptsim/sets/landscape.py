@@ -21,7 +21,7 @@ from iptsim.netfilter.walk import simulator_of
 from iptsim.protocols import UDPLITE
 from iptsim.sets.chains import Chains
 from iptsim.sets.costs import too_many
-from iptsim.sets.groups import groups_of
+from iptsim.sets.groups import Group, groups_of
 from iptsim.sets.layout import Place
 from iptsim.sets.packets import TooManyNodesError, too_many_nodes
 from iptsim.sets.proxied import ProxyConnections
@@ -66,6 +66,11 @@ class Landscape:
         self._within: dict[Hashable, Any] = {}
         self._chains: dict[int, Chains] = {}
         self.receptions = Receptions(host, ProxyConnections(host, self.namespaces))
+
+    @cached_property
+    def group_of(self) -> dict[str, Group]:
+        """The groups by the names of their containers."""
+        return {member.name: group for group in self.groups for member in group}
 
     @cached_property
     def names_udplite(self) -> bool:

@@ -357,25 +357,34 @@ class Classes:
             delivered.name if delivered.kind != "outside" else "",
             delivered.interface,
         )
-        groups = (one for one in self.land.groups if any(member.name == delivered.name for member in one))
-        group = next(groups, ()) if delivered.kind == "container" and not leg.inside else ()
+        comes_in = delivered.kind == "container" and not leg.inside
+        group = self.land.group_of.get(delivered.name, ()) if comes_in else ()
         if not group:
             yield Class(sender, packets, parts, arrival, trace)
             return
-        bits = self.land.bits
+        by_member: dict[int, list[Part]] = {}
+        for part in parts:
+            for address, inside in self._by_destination(part, group):
+                if inside & packets != self.land.bits.false:
+                    by_member.setdefault(address, []).append(replace(part, packets=inside))
         for member in group:
-            there = []
-            for part in parts:
-                inside = part.packets & bits.within(
-                    "dst", bits.of(part.header, "dst"), member.address, member.address
-                )
-                if inside & packets != bits.false:
-                    there.append(replace(part, packets=inside))
+            there = by_member.get(member.address)
             if there:
                 mine = packets & reduce(or_, (part.packets for part in there))
                 yield Class(
                     sender, mine, tuple(there), ("container", member.name, delivered.interface), trace
                 )
+
+    def _by_destination(self, part: Part, group: Group) -> Iterator[tuple[int, Any]]:
+        """Yield the packets of a part by their destination, a member of a group."""
+        bits = self.land.bits
+        to = bits.of(part.header, "dst")
+        address = bits.number(to)
+        if address is not None:
+            yield address, part.packets
+            return
+        for member in group:
+            yield member.address, part.packets & bits.within("dst", to, member.address, member.address)
 
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
         """Return one packet of a set, as a batch line and as a set."""

@@ -227,7 +227,6 @@ def test_an_interrupted_run_goes_on(
     ("words", "error"),
     [
         (["--resume"], "--resume requires -o FILE"),
-        (["--resume", "-o", "DIR/none.csv"], "nothing to resume"),
         (["-o", "DIR/result.txt"], "unknown format; choose from: .parquet, .csv, .jsonl"),
         (["--columns", "src"], "not FIELD=COLUMN"),
         (["--columns", "source=a"], "unknown field 'source'; choose from:"),
@@ -240,6 +239,22 @@ def test_bad_usage(
     assert main(["flows", PUBLISHED, log, *(word.replace("DIR", str(tmp_path)) for word in words)]) == 2
     assert error in capsys.readouterr().err
     assert not list(tmp_path.glob("*.progress"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_resume_starts_where_nothing_is_done_and_keeps_what_is_complete(
+    tmp_path: Path, log: str, ending: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / f"result.{ending}"
+    words = ["flows", PUBLISHED, log, "-o", str(file)]
+    with monkeypatch.context() as patch:
+        patch.setattr(summary.Summary, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(words) == 130
+    assert main([*words, "--resume"]) == 0
+    assert len(rows_of(file)) == len(WANTED)
+    assert main([*words, "--resume"]) == 2
+    assert "is complete, or from something else" in capsys.readouterr().err
+    assert len(rows_of(file)) == len(WANTED)
 
 
 def test_another_run_is_not_continued(

@@ -6,7 +6,7 @@ daemon/libnetwork/drivers/bridge/internal/nftabler; rulesets of 29.7.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iptsim.docker.dockerd.templates import Layout, RuleTemplate
@@ -52,11 +52,9 @@ class NftTemplate(RuleTemplate):
     Attributes:
         text: as iptsim reads the rule, in the words of iptables.
         nft: as `nft --stateless list ruleset` prints it; empty for what an element of a verdict map does.
-        group: the place among the rules of its chain: rules of a group follow those of lower ones.
     """
 
     nft: str = ""
-    group: int = _FIRST
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the rule as nft prints it."""
@@ -71,15 +69,11 @@ class NftTemplate(RuleTemplate):
         chain = f"{self.chain}__{values['bridge']}" if self.chain in NETWORK_CHAINS else self.chain
         return self.table, chain
 
-    def index(self, there: Sequence[RuleTemplate]) -> int:
-        """Return the index in a chain of such rules: behind those of its own group and of lower ones."""
-        return sum(isinstance(one, NftTemplate) and one.group <= self.group for one in there)
-
 
 def _template(
     chain: str, nft: str, text: str, when: str = "", role: str = "plumbing", setting: str = "", group: int = _FIRST
 ) -> NftTemplate:  # fmt: skip
-    return NftTemplate("append", NFT_TABLE, chain, text, when, role, setting, nft, group)
+    return NftTemplate("append", NFT_TABLE, chain, text, when, role, setting, group, nft)
 
 
 _IN, _OUT, _NAT_IN, _NAT_OUT = NETWORK_CHAINS

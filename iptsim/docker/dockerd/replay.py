@@ -5,7 +5,8 @@ Each step applies the templates of its generation's layout to the chains, as doc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
 from iptsim.addresses import BITS, Family, address_text
@@ -104,7 +105,9 @@ class _Replay:
     def _run(self) -> None:
         """Start the containers."""
         pairs = joins(self.docker)
-        order = [(container.name, endpoint.network) for container, endpoint in pairs]
+        order = {
+            (container.name, endpoint.network): number for number, (container, endpoint) in enumerate(pairs)
+        }
         at_once = self.docker.opened
         for container, endpoint in pairs:
             self._join(container, endpoint)
@@ -132,7 +135,7 @@ class _Replay:
             values = {"proto": proto, "host_port": str(port), "target": f"{ingress.address}:{port}"}
             self._apply(self.layout.ingress_port, self.met, values, origin)
 
-    def _opens_at(self, container: DockerContainer, order: list[tuple[str, str]]) -> Endpoint | None:
+    def _opens_at(self, container: DockerContainer, order: Mapping[tuple[str, str], int]) -> Endpoint | None:
         """Return the endpoint that opens the ports of the family when the container joins its network.
 
         Where the default route of IPv6 is another endpoint's, the ports of IPv4 are opened again when it joins.
@@ -142,7 +145,7 @@ class _Replay:
         other = leading.get(6)
         if found is None or self.family == 6 or other is None:
             return found
-        return max(found, other, key=lambda endpoint: order.index((container.name, endpoint.network)))
+        return max(found, other, key=lambda endpoint: order[container.name, endpoint.network])
 
     def _open(self, container: DockerContainer) -> None:
         """Open a container's ports and links."""
@@ -186,7 +189,8 @@ class _Replay:
                     continue
                 chain.remove(present)
             there[made.text] = made
-            chain.insert(template.index([one.template for one in chain]), made)
+            end = bisect_right(chain, template.group, key=lambda one: one.template.group)
+            chain.insert(end if template.operation == "append" else 0, made)
 
     # -- networks ----------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Literal
@@ -57,6 +57,7 @@ class RuleTemplate:
         when: its conditions, all of which must be met; "!" negates one: "masquerade !routed".
         role: its purpose, one of the codes of :mod:`iptsim.owners.docker`.
         setting: the setting that makes dockerd write it, as a user would give it; empty if dockerd always does.
+        group: the rules of a lower group precede it in its chain.
     """
 
     operation: Operation
@@ -66,6 +67,7 @@ class RuleTemplate:
     when: str = ""
     role: str = "plumbing"
     setting: str = ""
+    group: int = 0
 
     def applies(self, met: frozenset[str]) -> bool:
         """Return whether dockerd writes the rule under these conditions.
@@ -82,10 +84,6 @@ class RuleTemplate:
     def place(self, values: Mapping[str, str]) -> tuple[str, str]:
         """Return table and chain of the rule for a network, container or port."""
         return self.table, self.chain
-
-    def index(self, there: Sequence[RuleTemplate]) -> int:
-        """Return where the rule is put among those of its chain, given their templates."""
-        return len(there) if self.operation == "append" else 0
 
     def setting_on(self, *, default: bool) -> str:
         """Return the setting for the default bridge, or the equivalent option of another network."""

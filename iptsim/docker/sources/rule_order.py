@@ -60,10 +60,10 @@ class RuleOrder:
             if (address := endpoint.address(4)) is not None
         }
         in_order = sorted(self.forwards, key=lambda key: self.forwards[key])
-        shown = list(dict.fromkeys(addresses[key[0]] for key in in_order if key[0] in addresses))
+        shown = dict.fromkeys(addresses[key[0]] for key in in_order if key[0] in addresses)
         made = write(docker, 4).chains.get(("nat", "DOCKER"), ())
         written = dict.fromkeys(one.origin.container for one in made if one.role == "port-forward")
-        return () if [name for name in written if name in shown] == shown else tuple(shown)
+        return () if [name for name in written if name in shown] == list(shown) else tuple(shown)
 
     def exposed(self, container: Container) -> list[ExposedPort]:
         """Return the exposed ports, those that links open first; if none are known, as in a bare dump, only these."""
