@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
 from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.extensions.nat import NatRange
+from iptsim.findings.finding import Evidence, Finding, of_rule, takes_port
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
 from iptsim.languages import Text, message, message_sentences
@@ -22,11 +23,12 @@ def unreachable_ports(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         if not scene.rules(family, "nat", "DOCKER") and not scene.docker_writes(family):
             continue
+        forwarding = _forwarding_rules(scene, family)
         for publication in scene.publications(family):
             shown = scene.ask_port(publication)
             if shown is None:
                 continue
-            rules = scene.publishing_rules(family, publication)
+            rules = _publishing_rules(forwarding, family, publication)
             finding = (
                 _without_accept(scene, family, publication, shown)
                 if any(step.verdict == "DNAT" for step in shown.trace.legs[0].steps)
@@ -35,6 +37,54 @@ def unreachable_ports(scene: Scene) -> Iterator[Finding]:
             )
             if finding is not None:
                 yield finding
+
+
+class _Forwarding(NamedTuple):
+    """A rule with DNAT: its place among the rules of table nat, and the ports to which it forwards, if it names any."""
+
+    number: int
+    rule: Rule
+    ports: tuple[int, int] | None
+
+
+def _forwarding_rules(scene: Scene, family: Family) -> Mapping[int | None, list[_Forwarding]]:
+    """Return the rules with DNAT by the first address to which they forward."""
+    found: dict[int | None, list[_Forwarding]] = {}
+    for number, rule in enumerate(scene.table(family, "nat").rules()):
+        to: NatRange | None = getattr(rule.target, "to_destination", None)
+        if to is not None and to.addresses:
+            found.setdefault(to.addresses[0], []).append(_Forwarding(number, rule, to.ports))
+    return found
+
+
+def _publishing_rules(
+    forwarding: Mapping[int | None, list[_Forwarding]], family: Family, publication: Publication
+) -> list[Rule]:
+    """Return the rules that forward a published port to its container."""
+    port = publication.port
+    addresses = {endpoint.address(family) for endpoint in publication.container.endpoints.values()}
+    found = sorted(one for address in addresses for one in forwarding.get(address, ()))
+    return [
+        one.rule
+        for one in found
+        if (one.ports is None or one.ports[0] <= port.container_port <= one.ports[1])
+        and one.rule.parameters.protocol in (None, port.proto)
+    ]
+
+
+def _accepting_rules(scene: Scene, family: Family, publication: Publication) -> list[Rule]:
+    """Return Docker's rules that accept packets for a published port after DNAT."""
+    port, address = publication.port.container_port, publication.container.address(family)
+    return [
+        rule
+        for rule in scene.table(family, "filter").rules()
+        if rule.target_name == "ACCEPT"
+        and is_dockers(rule)
+        and rule.parameters.destination is not None
+        and rule.parameters.destination.address == address
+        and rule.parameters.protocol == publication.port.proto
+        and takes_port(rule, port)
+    ]
 
 
 def _accepted_before(
@@ -137,7 +187,7 @@ def _without_accept(
     if not scene.rules(family, "filter", "DOCKER") and not scene.jumps(family, "filter", "DOCKER"):
         return None  # docker-rules-flushed reports it
     dnat = [one.rule for one in leg.steps if one.verdict == "DNAT" and one.rule is not None]
-    accepting = scene.accepting_rules(family, publication)[:1]
+    accepting = _accepting_rules(scene, family, publication)[:1]
     who = {
         "outside": publication.outside,
         "name": publication.container.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from itertools import product
@@ -18,8 +18,7 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
 from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden, is_gap
-from iptsim.extensions.nat import NatRange
-from iptsim.findings.finding import Evidence, of_policy, of_rule, takes_port
+from iptsim.findings.finding import Evidence, of_policy, of_rule
 from iptsim.findings.variants import after_command, with_open_output, without_unseen_nat
 from iptsim.host import fib
 from iptsim.host.containers import Container, Network, PublishedPort
@@ -101,14 +100,6 @@ def called(network: Network) -> str:
     return (network.bridge if network.is_default_bridge else None) or network.name
 
 
-class _Forwarding(NamedTuple):
-    """A rule with DNAT: its place among the rules of table nat, and the ports to which it forwards, if it names any."""
-
-    number: int
-    rule: Rule
-    ports: tuple[int, int] | None
-
-
 class Scene:
     """A host, prepared for the analyses.
 
@@ -132,7 +123,6 @@ class Scene:
         self._traffic: dict[tuple[Family, str], Traffic | None] = {}
         self._boxes: dict[tuple[Family, str], Boxes] = {}
         self._programs: dict[Family, Program] = {}
-        self._forwarded: dict[Family, dict[int | None, list[_Forwarding]]] = {}
         self.left_out: list[TooManyNodesError | TooManyWaysError] = []
 
     # -- rules -------------------------------------------------------------------------------------
@@ -367,43 +357,6 @@ class Scene:
             inside=publication.inside,
         )
         return Evidence(source, text)
-
-    def publishing_rules(self, family: Family, publication: Publication) -> list[Rule]:
-        """Return the nat rules that forward a published port to its container."""
-        port, leading = publication.port, self._forwarding(family)
-        addresses = {endpoint.address(family) for endpoint in publication.container.endpoints.values()}
-        found = sorted(one for address in addresses for one in leading.get(address, ()))
-        return [
-            one.rule
-            for one in found
-            if (one.ports is None or one.ports[0] <= port.container_port <= one.ports[1])
-            and one.rule.parameters.protocol in (None, port.proto)
-        ]
-
-    def _forwarding(self, family: Family) -> Mapping[int | None, list[_Forwarding]]:
-        """Return the rules with DNAT by the first address to which they forward."""
-        if family not in self._forwarded:
-            found: dict[int | None, list[_Forwarding]] = {}
-            for number, rule in enumerate(self.table(family, "nat").rules()):
-                to: NatRange | None = getattr(rule.target, "to_destination", None)
-                if to is not None and to.addresses:
-                    found.setdefault(to.addresses[0], []).append(_Forwarding(number, rule, to.ports))
-            self._forwarded[family] = found
-        return self._forwarded[family]
-
-    def accepting_rules(self, family: Family, publication: Publication) -> list[Rule]:
-        """Return Docker's rules that accept packets for a published port after DNAT."""
-        port, address = publication.port.container_port, publication.container.address(family)
-        return [
-            rule
-            for rule in self.table(family, "filter").rules()
-            if rule.target_name == "ACCEPT"
-            and is_dockers(rule)
-            and rule.parameters.destination is not None
-            and rule.parameters.destination.address == address
-            and rule.parameters.protocol == publication.port.proto
-            and takes_port(rule, port)
-        ]
 
     # -- addresses ---------------------------------------------------------------------------------
 
