@@ -199,12 +199,16 @@ def _is_for(rule: Rule, forward: Forward, port: int) -> bool:
 
 
 def _needs_rule(scene: Scene, shown: Explanation) -> bool:
-    """Return whether FORWARD blocks a packet; or, in a text about a problem, whether no rule accepts it."""
-    request = shown.trace.legs[0]
-    step = request.deciding
-    if step is None or (step.hook, step.table) != ("FORWARD", "filter"):
-        return False
-    return request.verdict in BLOCKING or (scene.is_pasted and step.policy)
+    """Return whether FORWARD blocks a packet; or, in a text about a problem, whether no rule shown accepts it."""
+    for one in (shown, *(shown.branches if scene.is_pasted else ())):
+        request = one.trace.legs[0]
+        step = request.deciding
+        if step is None or (step.hook, step.table) != ("FORWARD", "filter"):
+            continue
+        is_left = step.policy or (step.rule is not None and is_gap(step.rule.target))
+        if request.verdict in BLOCKING or (scene.is_pasted and is_left):
+            return True
+    return False
 
 
 def _old_port(family: Family, forward: Forward, rule: Rule, new: int, shown: Explanation) -> Finding:
