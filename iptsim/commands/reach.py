@@ -252,7 +252,7 @@ _REACHING = _View(_reach, _reach_lines, _reach_sheet, _reach_drawing, message("W
 
 def _classes(arguments: argparse.Namespace, host: Host) -> AddressClasses:
     from iptsim.netfilter.program import Program
-    from iptsim.reaching.options import read_classes
+    from iptsim.reaching.options import check_chain, read_classes
     from iptsim.sets.chains import Chains
     from iptsim.sets.classes import address_classes
     from iptsim.sets.saved_contents import known_contents
@@ -262,6 +262,7 @@ def _classes(arguments: argparse.Namespace, host: Host) -> AddressClasses:
     table, chain, proto, port = read_classes(arguments.chain, arguments.proto, arguments.dport, family)
     arguments.table = table
     rules = Program(rules_of(host, arguments, family))
+    check_chain(arguments.chain, rules.ruleset, table, chain)
     space = Space(family)
     chains = Chains(space, rules, known=known_contents(space, rules, host))
     return address_classes(chains, table, chain, proto=proto, dport=port, unknown=arguments.unknown)

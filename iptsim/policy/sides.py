@@ -12,7 +12,7 @@ from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import message
 from iptsim.policy.model import Everywhere, Member, Policy
-from iptsim.question.endpoints import KEYWORDS, Address, Internet, Loopback, Machine, Named, Prefix
+from iptsim.question.endpoints import KEYWORDS, Address, Internet, Loopback, Machine, Named, Prefix, Resolver
 from iptsim.question.places import named_container
 from iptsim.suggestions import did_you_mean
 
@@ -54,7 +54,7 @@ def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends 
     if isinstance(value, Loopback):
         return Ends("host", (_LOOPBACK[family],), frozenset({("host", "host")}))
     if isinstance(value, Machine):
-        return Ends("host", addresses_of_host(host, family), frozenset({("host", "host")}))
+        return _machine(host, family)
     if isinstance(value, Address | Prefix):
         return _network(value, host, family)
     if isinstance(value, Named):
@@ -63,6 +63,10 @@ def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends 
         member.span,
         message("{name} cannot be an endpoint of a policy; give its address or port", name=member.text),
     )
+
+
+def _machine(host: Host, family: Family) -> Ends:
+    return Ends("host", addresses_of_host(host, family), frozenset({("host", "host")}))
 
 
 def addresses_of_host(host: Host, family: Family) -> Ranges:
@@ -88,7 +92,9 @@ def _named(policy: Policy, member: Member, value: Named, host: Host, family: Fam
     network = host.networks.get(value.name) if not value.network else None
     found = named_container(host, str(value)) if network is None else host.container(str(value))
     if found is not None:
-        container, endpoint = found
+        container, endpoint = host.namespace_owner(found[0]), found[1]
+        if container.network_mode == "host":
+            return _machine(host, family)
         own = [endpoint.address(family)] if endpoint is not None else addresses_of(container, family)
         spans = _singles(one for one in own if one is not None)
         if not spans and not any(addresses_of(container, other) for other in FAMILIES):
@@ -104,7 +110,8 @@ def _named(policy: Policy, member: Member, value: Named, host: Host, family: Fam
         )
         members = {("container", one.name) for one in host.containers.values() if value.name in one.endpoints}
         return Ends(None, spans, frozenset(members)) if spans else None
-    known = list(dict.fromkeys([*KEYWORDS, *host.containers, *host.networks]))
+    words = (one for one in KEYWORDS if one != str(Resolver()))
+    known = list(dict.fromkeys([*words, *host.containers, *host.networks]))
     raise policy.error(
         member.span,
         message(

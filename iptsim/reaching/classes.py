@@ -102,6 +102,15 @@ class ReachClass:
         return self._fates[0].is_forwarded
 
     @property
+    def is_of_several_ports(self) -> bool:
+        """Whether they are forwarded for several published ports or services, of which the reason names only one."""
+        if not self.is_forwarded:
+            return False
+        spans = [one for _, own in self.traffic.items for one in own]
+        is_one = self.traffic.size == self.destinations.size == 1
+        return len(spans) > 1 or (not is_one and self.fate.has_several_targets)
+
+    @property
     def explanation(self) -> Explanation:
         """The answer of the packet walk for :attr:`witness`."""
         return self.fate.explanation
@@ -190,7 +199,8 @@ class Names:
     @classmethod
     def of(cls, host: Host, family: Family) -> Names:
         """Return the names of a host's addresses."""
-        owned = {name: container_addresses(host, family, name) for name in host.containers}
+        named = (one.name for one in host.containers.values() if not one.shares_namespace)
+        owned = {name: container_addresses(host, family, name) for name in named}
         return cls(
             host,
             family,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from iptsim.addresses import Family
+from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.parameters import parse_protocol
@@ -14,7 +15,7 @@ from iptsim.protocols import ICMP, ICMPV6
 from iptsim.question import values
 from iptsim.question.model import STATES
 from iptsim.ranges import united
-from iptsim.suggestions import with_suggestion
+from iptsim.suggestions import choose_from, with_suggestion
 
 
 def read_protocol(text: str, family: Family) -> int:
@@ -86,6 +87,20 @@ def read_classes(
                 raise UsageError(message("--classes takes one port"))
         port = ports[0][0]
     return table if colon else "filter", name, read_protocol(proto or "tcp", family), port
+
+
+def check_chain(text: str, ruleset: Ruleset, table: str, chain: str) -> None:
+    """Check that a table has the chain that `--chain` names.
+
+    Raises:
+        UsageError: it has none.
+    """
+    found = ruleset.tables.get(table)
+    known = list(found.chains) if found is not None else []
+    if chain not in known:
+        fault = message("table {table} has no chain {chain}", table=table, chain=chain)
+        with pointing("--chain", text, len(text) - len(chain)):
+            raise UsageError(choose_from(fault, chain, known, ", ".join(known)))
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class Traffic:
             return message("all ports")
         rest = asked - self
         listed = message_joined(", ", _parts(self, asked, most))
-        if rest and is_wide:
+        if rest and is_wide and rest.size < self.size:
             parts = _parts(rest, asked, most, plainly=True)
             others = message("all but {ports}", ports=message_joined(", ", parts))
             return min(listed, others, key=lambda text: len(str(text)))

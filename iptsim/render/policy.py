@@ -128,7 +128,7 @@ class Checked:
     def _packets(self, result: Result) -> Iterator[str]:
         for offence in result.offences:
             for line in offence_lines(offence)[:_LINES]:
-                yield self._shown(offence, line)
+                yield f"{self._shown(offence, line)}: {offence.fate.verdict}"
 
     def _shown(self, offence: Offence, line: PacketLine) -> str:
         """Return a line of packets with the names of both ends: "internet → host 192.0.2.10 tcp 8080"."""
@@ -240,7 +240,7 @@ class Checked:
                 result.expectation.name,
                 result.expectation.because,
                 "\n".join(self._packets(result)),
-                "\n".join(offence.fate.reason.text for offence in result.offences),
+                "\n".join(_reason(offence.fate) for offence in result.offences),
             )
             for result in self.results
         ]  # fmt: skip
@@ -249,19 +249,24 @@ class Checked:
 
 def _why(fate: Fate) -> Iterator[str]:
     """Yield what decides about packets, and why, or what this depends on."""
-    answer, step = fate.explanation, fate.reason.step
-    if fate.verdict != answer.verdict:
-        # the walk knows more about its packet than is known about all of them
-        yield from (say("This depends on {what}.", what=hinge) for hinge in fate.hinges)
-        yield say("The example gets {verdict}: {why}", verdict=answer.verdict, why=fate.reason.text)
-        return
-    if step is not None and step.table is not None:
+    step = fate.reason.step
+    # the walk may know more about its packet than is known about all of them
+    if fate.verdict == fate.explanation.verdict and step is not None and step.table is not None:
         place, rule = decision_of(step), f": {step.rule.shown}" if step.rule is not None else ""
         if fate.verdict == "DEPENDS":
             yield say("Depends on {place}{rule}", place=place, rule=rule)
         else:
             yield say("Decided by {place}{rule}", place=place, rule=rule)
-    yield fate.reason.text
+    yield from _reason(fate).split("\n")
+
+
+def _reason(fate: Fate) -> str:
+    """Return why packets are treated as they are, or what this depends on."""
+    verdict, why = fate.explanation.verdict, fate.reason.text
+    if fate.verdict == verdict:
+        return why
+    depends = [say("This depends on {what}.", what=hinge) for hinge in fate.hinges]
+    return "\n".join([*depends, say("The example gets {verdict}: {why}", verdict=verdict, why=why)])
 
 
 def names_of(host: Host) -> dict[str, str]:

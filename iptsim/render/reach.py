@@ -238,7 +238,8 @@ def why_text(one: ReachClass) -> str:
         return say("Not exact: the example packet gets {verdict}.", verdict=one.explanation.verdict)
     if one.verdict == "DEPENDS" and one.explanation.verdict != "DEPENDS":
         return say("It depends on {what}.", what=printable(joined("; on ", one.fate.hinges)))
-    return printable(one.explanation.reason.text)
+    why = printable(one.explanation.reason.text)
+    return say("Example: {why}", why=why) if one.is_of_several_ports else why
 
 
 def command_text(answer: Reaching, one: ReachClass) -> str:

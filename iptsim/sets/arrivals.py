@@ -69,6 +69,19 @@ class Arrivals:
                         found[made] = function != self._nothing.function
         return tuple(dict(made) for made, occurs in found.items() if occurs)
 
+    def are_several(self, group: _Group) -> bool:
+        """Return whether nat forwards some packets to one address or port, and some to another."""
+        found = set[Made]()
+        with self._bounded():
+            for one, own in group:
+                for part in one.parts:
+                    if part.packets & own.function == self._nothing.function:
+                        continue
+                    if part.pooled is not None:
+                        return True
+                    found.add(tuple(field for field in self.made(part) if field[0] in ("dst", "dport")))
+        return len(found) > 1 or any("*" in field for made in found for field in made)
+
     def _made_of(self, one: Class, packets: Any) -> Iterator[tuple[Any, Made]]:
         """Yield what nat makes of packets of a class, each with those of which it does, as a function."""
         for part in one.parts:

@@ -173,6 +173,11 @@ class Fate:
         """Whether some of them reach another address than the one that they were sent to."""
         return self._fates.arrivals.are_forwarded(self._own, proxied=len(self.reaches) == 1)
 
+    @cached_property
+    def has_several_targets(self) -> bool:
+        """Whether nat forwards some of them to one address or port, and some to another, as for several services."""
+        return self._fates.arrivals.are_several(self._own)
+
     def within(self, packets: PacketSet) -> Fate | None:
         """Return the fate of those of the packets that are in another set."""
         inside = self.packets & packets

@@ -106,6 +106,24 @@ def test_what_depends_is_not_called_decided(tmp_path: Path, capsys: pytest.Captu
     out = capsys.readouterr().out
     assert "The example gets ACCEPT: filter ufw-user-limit-accept rule 1" in out
     assert "Decided by" not in out
+    main(["check", policy, "fixtures/captures/hosts/ufw-docker-28.5", "--format", "markdown"])
+    assert "tcp 22: DEPENDS" in capsys.readouterr().out
+
+
+def test_containers_without_a_network_of_their_own_use_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`shared` uses the network of web, which reaches client; `hostnet` that of the host (probes.json)."""
+    policy = written(
+        tmp_path,
+        "from: shared, to: client, expect: drop",
+        "from: shared, to: client, expect: accept",
+        "from: client, to: shared, ports: 80, expect: open",
+        "from: hostnet, to: client, expect: drop",
+    )
+    main(["check", policy, "fixtures/captures/docker-29.7/ports", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["passed"] for one in answer["expectations"]] == [False, True, True, False]
 
 
 def test_what_docker_proxy_takes_reaches_its_container(

@@ -147,6 +147,27 @@ def test_what_dnat_sends_to_the_internet_is_sent_there() -> None:
     assert {one.receiver for one in sent} >= {"host"}
 
 
+def test_the_reason_for_several_services_is_an_example() -> None:
+    """A cluster IP and a node port lead to web, with two endpoints; to dns, one address and port: see the capture."""
+    found = {
+        one.receiver: one.is_of_several_ports
+        for one in reach(FIXTURES / "hosts/kube", "internet")
+        if one.verdict == "ACCEPT" and one.is_forwarded and one.sender == "internet"
+    }
+    assert (found["web1"], found["web2"], found["dns"]) == (True, True, False)
+    assert "Example: It is sent to " in str(reach(FIXTURES / "hosts/kube", "internet", "web2").opened)
+
+
+def test_a_wrong_chain_is_pointed_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reach", str(PUBLISHED), "--classes", "--chain", "nat:DOKER"]) == 2
+    assert capsys.readouterr().err == (
+        "iptsim: table nat has no chain DOKER; did you mean DOCKER? "
+        "Choose from: PREROUTING, INPUT, OUTPUT, POSTROUTING, DOCKER\n"
+        "  --chain nat:DOKER\n"
+        "              ^~~~~\n"
+    )
+
+
 def test_an_interface_and_a_network() -> None:
     assert {one.sender for one in reach(PUBLISHED, "eth0")} <= {"internet", ""}
     ends = reach(PUBLISHED, "172.17.0.0/16", "192.0.2.10", proto="tcp", dport=22)

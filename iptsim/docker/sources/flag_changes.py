@@ -22,6 +22,7 @@ from iptsim.errors import UsageError
 from iptsim.host.containers import Endpoint, Link
 from iptsim.languages import message, text_of
 from iptsim.protocols import protocol_name
+from iptsim.suggestions import choose_from
 
 Change = tuple[str, str]
 #: Settings of the daemon that are on or off, and their fields.
@@ -74,11 +75,9 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
 
 def unknown_change(name: str, known: Iterable[str]) -> UsageError:
     """Return the error for an unknown change."""
-    return UsageError(
-        message(
-            "unknown change {name!r}; choose from: {choices}", name=name, choices=", ".join(sorted(known))
-        )
-    )
+    known = sorted(known)
+    fault = message("unknown change {name!r}", name=name)
+    return UsageError(choose_from(fault, name, known, ", ".join(known)))
 
 
 def truth(text: str) -> bool:
