@@ -186,6 +186,7 @@ ANALYSES: tuple[Analysis, ...] = (
     ssh.forwarded,
     order.behind_final_rule,
     order.behind_unshown,
+    order.covered_unshown,
     order.alike_unshown,
     interfaces.not_there,
     interfaces.ports_of_bridges,

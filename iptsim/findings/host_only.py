@@ -8,15 +8,21 @@ from dataclasses import replace
 from iptsim.addresses import Family, is_loopback
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
-from iptsim.extensions.hidden import hides_interfaces
+from iptsim.extensions.hidden import hides_interfaces, is_gap
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.examples import is_for_replies
-from iptsim.findings.finding import SHOWN, Finding, of_rule
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
 from iptsim.protocols import TCP, UDP
+
+_NOT_IN_INPUT = message(
+    "Docker forwards packets to published ports in nat PREROUTING, so they pass FORWARD, not INPUT; the rules of ufw"
+    " and of firewalld's zones are in INPUT. These rules apply only to programs of the host itself, and to containers"
+    " with --network host."
+)
 
 
 def blocked_ports(scene: Scene) -> Iterator[Finding]:
@@ -40,6 +46,32 @@ def blocked_ports(scene: Scene) -> Iterator[Finding]:
         if found:
             yield _finding(family, found)
             return
+        if scene.pasted.complaint.allowed and (closed := _closed(scene, family)) is not None:
+            yield _not_the_rest(family, closed)
+            return
+
+
+def _closed(scene: Scene, family: Family) -> Evidence | None:
+    """Return the rule or policy of INPUT that blocks what no rule accepts; None without one."""
+    chain = scene.table(family, "filter").chains.get("INPUT")
+    last = next(
+        (rule for rule in reversed(scene.rules(family, "filter", "INPUT")) if not is_gap(rule.target)), None
+    )
+    if last is not None and last.target_name in BLOCKING and last.is_unconditional:
+        return of_rule(last)
+    return of_policy(chain) if chain is not None and chain.policy in BLOCKING else None
+
+
+def _not_the_rest(family: Family, closed: Evidence) -> Finding:
+    return Finding(
+        "input-not-for-containers",
+        message("INPUT blocks what no rule accepts, but not for containers: their published ports are open."),
+        (closed,),
+        _NOT_IN_INPUT,
+        _elsewhere(family, "PORT"),
+        None,
+        family,
+    )
 
 
 def _blocked(rule: Rule) -> int | None:
@@ -72,11 +104,7 @@ def _finding(family: Family, found: list[tuple[Rule, int]]) -> Finding:
             ports=message_joined(", ", ports[:SHOWN]),
         ),
         tuple(of_rule(rule) for rule, _ in found[:SHOWN]),
-        message(
-            "Docker forwards packets to published ports in nat PREROUTING, so they pass FORWARD, not INPUT; ufw's rules"
-            " are in INPUT. These rules apply only to programs of the host itself, and to containers with"
-            " --network host."
-        ),
+        _NOT_IN_INPUT,
         _elsewhere(family, ports[0]),
         None,
         family,

@@ -20,7 +20,9 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule, uses
 from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Scene
-from iptsim.languages import message, message_many
+from iptsim.findings.shadow import dead_rules
+from iptsim.findings.variants import with_usual_interfaces
+from iptsim.languages import Message, message, message_many
 from iptsim.owners.rule_owners import authorship
 
 
@@ -64,6 +66,68 @@ def behind_unshown(scene: Scene) -> Iterator[Finding]:
         shown = _example(scene, family, final, behind) if behind else None
         if shown is not None:
             yield _behind_unshown(scene, family, final, behind, shown)
+
+
+def covered_unshown(scene: Scene) -> Iterator[Finding]:
+    """Find rules of INPUT whose packets an earlier rule takes, if neither is for one interface.
+
+    A listing without interfaces suggests that, but does not show it.
+    """
+    for family in scene.families if scene.is_pasted else ():
+        usual = with_usual_interfaces(scene.host.rulesets[family])
+        if usual.tables.get("filter") == scene.host.rulesets[family].tables.get("filter"):
+            continue
+        world = Scene(replace(scene.host, rulesets={**scene.host.rulesets, family: usual}))
+        traffic = world.traffic(family, "filter")
+        for dead in dead_rules(world, traffic, ()) if traffic is not None else ():
+            if dead.reason == "hidden" and scene.hooks(family, "filter").get(dead.first.chain) == ("INPUT",):
+                hiders, behind = (
+                    [_same(scene, family, rule) for rule in some] for some in (dead.hiders, dead.differing)
+                )
+                yield from _covered(scene, family, hiders, behind)
+
+
+def _same(scene: Scene, family: Family, rule: Rule) -> Rule:
+    """Return the rule of the host that a rule of a variant with as many rules was made from."""
+    found = scene.table(family, rule.table).chains[rule.chain].at(rule.position)
+    assert found is not None
+    return found
+
+
+def _covered(scene: Scene, family: Family, hiders: list[Rule], behind: list[Rule]) -> Iterator[Finding]:
+    first = hiders[0]
+    behind = [one for one in behind if (one.target_name in BLOCKING) is not (first.target_name in BLOCKING)]
+    hidden = [any(map(hides_interfaces, rule.matches)) for rule in hiders]
+    if not behind or not any(hidden) or any(map(blocks_all_unshown, hiders)):
+        return
+    shown = _example(scene, family, first, behind)
+    command = f"{tool_of(family)} -I {first.chain} {first.position} {_without_interfaces(behind[0])}"
+    yield Finding(
+        "never-matches",
+        message_many(
+            "{chain} rule {numbers} comes after rule {first}, which takes all its packets, unless it is for another"
+            " interface.",
+            "{chain} rules {numbers} come after rule {first}, which takes all their packets, unless it is for another"
+            " interface.",
+            len(behind),
+            chain=first.chain,
+            numbers=numbers_of(behind),
+            first=first.position,
+        ),
+        (*map(of_rule, hiders[:SHOWN]), *map(of_rule, behind[:SHOWN])),
+        _in_order(family, first.chain),
+        message("Put the rule before it: {command}", command=command),
+        shown,
+        family,
+        first_that_mends(scene, family, [(command,)], shown) if shown is not None else (),
+    )
+
+
+def _in_order(family: Family, chain: str) -> Message:
+    return message(
+        "Rules are evaluated in order. This listing does not show the interfaces; {command} does.",
+        command=f"{tool_of(family)} -L {chain} -n -v",
+    )
 
 
 def blocks_all_unshown(rule: Rule) -> bool:
@@ -148,10 +212,7 @@ def _behind_unshown(
             final=final.position,
         ),
         (of_rule(final), *map(of_rule, behind[:SHOWN])),
-        message(
-            "Rules are evaluated in order. This listing does not show the interfaces; {command} does.",
-            command=f"{tool_of(family)} -L {final.chain} -n -v",
-        ),
+        _in_order(family, final.chain),
         message("Put the rule before it: {command}", command=command),
         shown,
         family,

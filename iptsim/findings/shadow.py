@@ -68,7 +68,7 @@ def never_matching(scene: Scene) -> Iterator[Finding]:
             if (traffic := scene.traffic(family, table)) is None:
                 continue
             hooks = scene.hooks(family, table)
-            for dead in _dead_rules(scene, traffic, uncalled):
+            for dead in dead_rules(scene, traffic, uncalled):
                 yield _finding(scene, family, dead, hooks.get(dead.first.chain, ()))
 
 
@@ -88,7 +88,7 @@ def _uncalled(scene: Scene, family: Family, table: str) -> Iterator[str]:
             yield name
 
 
-def _dead_rules(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> list[Dead]:
+def dead_rules(scene: Scene, traffic: Traffic, uncalled: Sequence[str]) -> list[Dead]:
     """Return the dead rules that are worth a finding, also those of chains that are called from elsewhere."""
     found: dict[Hashable, Dead] = {}
     for one in (*traffic.dead(), *_dead_in(scene, traffic, uncalled)):

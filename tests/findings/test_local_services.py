@@ -317,6 +317,9 @@ def test_a_name_server_at_a_loopback_address(server: str, own: bool, error: str,
     assert ("docker exec CONTAINER nslookup" in str(found.remedy)) is not own
 
 
+NOT_ALLOWED = "iptables -P INPUT DROP\niptables -A INPUT -p tcp --dport 22 -j ACCEPT\n"
+
+
 @pytest.mark.parametrize(
     ("text", "code", "found"),
     [
@@ -335,6 +338,10 @@ def test_a_name_server_at_a_loopback_address(server: str, own: bool, error: str,
         ),
         ("iptables -A INPUT -p tcp --dport 80 -j DROP\n# docker\n", "input-not-for-containers", True),
         ("iptables -A INPUT -p tcp --dport 80 -j DROP\n", "input-not-for-containers", False),
+        # the rest, if the text complains that it is allowed
+        (f"{NOT_ALLOWED}# docker: the database can still be reached\n", "input-not-for-containers", True),
+        (f"{NOT_ALLOWED}# docker: the database can't be reached\n", "input-not-for-containers", False),
+        (f"{NOT_ALLOWED}# the database can still be reached\n", "input-not-for-containers", False),
         ("iptables -A INPUT -p tcp --dport 1:99 -j DROP\n# docker\n", "input-not-for-containers", False),
     ],
 )

@@ -133,3 +133,33 @@ def test_a_rule_for_the_port_of_a_bridge_never_matches(tmp_path: Path, master: s
     assert bool(named) is found
     if found:
         assert "-t nat -R PREROUTING 1 -i vmbr0 -p tcp -m tcp --dport 80 -j DNAT" in str(named[0])
+
+
+ROW = "{:10} {:4} --  {:20} 0.0.0.0/0            {}\n"
+HEADING = "Chain INPUT (policy ACCEPT)\ntarget     prot opt source               destination\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ((("DROP", "tcp", "0.0.0.0/0", "tcp dpt:5267"), ("ACCEPT", "tcp", "10.9.4.0/24", "tcp dpt:5267")), True),
+        ((("ACCEPT", "tcp", "0.0.0.0/0", "tcp dpt:25"), ("DROP", "all", "10.9.4.7", "")), False),
+        ((("ACCEPT", "all", "10.9.4.0/24", ""), ("DROP", "tcp", "10.9.4.7", "tcp dpt:25")), True),
+        # a second rule that blocks, too, is no mistake
+        ((("DROP", "tcp", "0.0.0.0/0", "tcp dpt:25"), ("REJECT", "tcp", "10.9.4.7", "tcp dpt:25")), False),
+        # the first is usually for lo
+        ((("ACCEPT", "all", "0.0.0.0/0", ""), ("DROP", "tcp", "10.9.4.7", "tcp dpt:25")), False),
+    ],
+)  # fmt: skip
+def test_a_rule_behind_another_of_a_listing_without_interfaces(
+    tmp_path: Path, rows: tuple[tuple[str, ...], ...], found: bool
+) -> None:
+    """If both are for all interfaces, the first takes all packets of the second (iptables(8), TARGETS)."""
+    findings = lint(tmp_path / "paste", HEADING + "".join(ROW.format(*row) for row in rows))
+    assert ("never-matches" in findings) is found
+    if found:
+        finding = findings["never-matches"]
+        assert "rule 2 comes after rule 1" in str(finding.title)
+        assert finding.shown is not None
+        assert finding.shown.verdict == "DEPENDS"
+        assert "iptables -I INPUT 1 -s 10.9.4." in str(finding.remedy)
