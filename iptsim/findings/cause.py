@@ -86,6 +86,8 @@ def likeliest_cause(scene: Scene, found: Sequence[Finding]) -> Cause | None:
     pasted, cause = scene.host.pasted, _of_packets(scene)
     if pasted is None or (cause is not None and _is_certain(cause)):
         return cause
+    if any(error == STILL_OPEN for _, error in pasted.errors):
+        return cause  # no problem that blocks packets explains it
     likelier = next((one for one in by_likelihood(scene, found) if _explains(scene, one, cause)), None)
     return Cause(None, allowed=likelier.title) if likelier is not None else cause
 

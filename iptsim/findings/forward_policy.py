@@ -246,9 +246,7 @@ def _dropped_by_policy(shown: Explanation, *, only_request: bool) -> bool:
     Args:
         only_request: ignore the reply, because there is no route to a placeholder source.
     """
-    if shown.verdict not in ("DROP", "DEPENDS"):
-        return False
-    return any(
+    return shown.verdict in ("DROP", "DEPENDS") and any(
         _is_policy(step)
         for trace in (shown.trace, *shown.trace.branches)
         for leg in (trace.legs[:1] if only_request else trace.legs)
@@ -284,9 +282,7 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
         (of_policy(forward), *([of_rule(behind.rule)] if behind.rule else [])),
         message_sentences(
             message("Docker sets this policy when it enables ip_forward.") if of_docker else "",
-            message("No rule accepts the traffic of {name}, so the policy drops it.", name=behind.name)
-            if behind.rule is None or behind.rule.table in BUILTIN_CHAINS
-            else NOT_FINAL,
+            _not_accepted(behind, shown),
             message(
                 "FORWARD also sees packets that {name} switches between its ports, because"
                 " net.bridge.bridge-nf-call-iptables is on.",
@@ -304,6 +300,18 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
         family,
         commands or (f"{tool_of(family)} -P FORWARD ACCEPT",),
     )
+
+
+def _not_accepted(behind: Behind, shown: Explanation) -> Message:
+    """Return what no rule accepts of the traffic of a network."""
+    if behind.rule is not None and behind.rule.table not in BUILTIN_CHAINS:
+        return NOT_FINAL
+    if not _dropped_by_policy(shown, only_request=True):
+        return message(
+            "Rules accept what {name} sends, but none accepts the replies, so the policy drops them.",
+            name=behind.name,
+        )
+    return message("No rule accepts the traffic of {name}, so the policy drops it.", name=behind.name)
 
 
 def _with_ufw(scene: Scene, family: Family, behind: Behind) -> Message | str:

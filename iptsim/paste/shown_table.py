@@ -199,10 +199,9 @@ class ShownTable:
         chain = table.chains.get(item.name)
         builtin = item.name in BUILTIN_CHAINS[table.name]
         if chain is None:
-            chain = table.chains[item.name] = Chain(
-                table.name, item.name, "ACCEPT" if builtin else None, line=item.line
-            )
-        chain.counters, chain.declared, chain.references = item.counters, True, item.references
+            chain = table.chains[item.name] = Chain(table.name, item.name, "ACCEPT" if builtin else None)
+        chain.line, chain.declared = item.line, True
+        chain.counters, chain.references = item.counters, item.references
         if builtin and item.policy in commands.POLICIES:
             chain.policy = item.policy
             self.policies.add(item.name)

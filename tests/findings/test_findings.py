@@ -618,8 +618,30 @@ def test_a_tunnel_that_the_policy_of_forward_cuts_off(tmp_path: Path) -> None:
     )
     assert "wg0" in str(found.title)
     assert found.commands  # they were tried
+    assert "No rule accepts the traffic of wg0" in str(found.consequence)
     accepted = more + "-A FORWARD -i wg0 -j ACCEPT\n"
     assert codes(iptsim.lint(dump_file(tmp_path, DOCKER_FORWARD.format(dropped=0, more=accepted)))) == []
+
+
+ROUTES_OF_VPN = """\
+$ ip route
+default via 192.168.1.1 dev eth0 proto static
+10.8.0.0/24 dev wg0 proto kernel scope link src 10.8.0.1
+192.168.1.0/24 dev eth0 proto kernel scope link src 192.168.1.20
+$ iptables -S FORWARD
+-P FORWARD DROP
+-A FORWARD -j DOCKER-USER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD -i wg0 -j ACCEPT
+"""
+
+
+def test_a_policy_that_drops_only_the_replies_to_a_tunnel() -> None:
+    found = one(iptsim.lint(iptsim.loads_host(ROUTES_OF_VPN)), "forward-drop-hits-others")
+    assert "none accepts the replies" in str(found.consequence)
+    again = "$ iptables -t filter -A FORWARD -i wg1 -j ACCEPT\n" + ROUTES_OF_VPN
+    found = one(iptsim.lint(iptsim.loads_host(again)), "forward-drop-hits-others")
+    assert "line 7" in str(found.evidence[0].place)  # of the policy, not of the first mention of its chain
 
 
 def test_replies_that_were_never_counted(tmp_path: Path) -> None:

@@ -433,7 +433,7 @@ def test_the_gateway_of_a_network_that_nothing_else_shows(
     host = iptsim.loads_host(UNNAMED.format(net=net, last=last, more=more))
     cause = iptsim.lint(host).cause
     if not bridge:
-        assert cause is None
+        assert cause is None or cause.shown is None
         return
     assert cause is not None
     assert cause.shown is not None
