@@ -10,12 +10,12 @@ from iptsim.addresses import address_text
 from iptsim.dump.header import printed_backend
 from iptsim.extensions.options import quote
 from iptsim.host.model import Host
-from iptsim.host.pasted import EngineError, FailedCommand, LoggedLine, Pasted, RefusedCommand
+from iptsim.host.pasted import EngineError, FailedCommand, FirewalldPolicy, LoggedLine, Pasted, RefusedCommand
 from iptsim.host.pasted_services import ListedPort
 from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.complaint import complaint
 from iptsim.paste.errors import tool_errors
-from iptsim.paste.forms.firewall_cmd import full_zones, policies, rules_of_zones
+from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
 from iptsim.paste.kernel_version import kernel_version
 from iptsim.paste.lines import Line
 from iptsim.paste.local_services import (
@@ -31,7 +31,6 @@ from iptsim.paste.pieces import (
     CommandItem,
     Listed,
     Logged,
-    Policy,
     Resolver,
     Rules,
     Settings,
@@ -137,7 +136,7 @@ def pasted(
             for one in parse_json(files.get("ip-addr.json", b"[]"))
             if isinstance(one, dict) and one.get("addr_info")
         ),
-        policies=tuple(policies(reading.of(Policy))),
+        policies=tuple(reading.of(FirewalldPolicy)),
         quoted=tuple(quoted_commands(lines)) if reading.of(Settings) else (),
         versions=tuple((line.number, line.text.strip()) for line in lines if printed_backend(line.text)),
         zones=tuple(full_zones(reading.of(Zone))),

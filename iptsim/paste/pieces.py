@@ -13,7 +13,7 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.options import quote
-from iptsim.host.pasted import FailedCommand
+from iptsim.host.pasted import FailedCommand, FirewalldPolicy
 from iptsim.languages import Text, message
 
 
@@ -315,15 +315,6 @@ class Zone:
 
 
 @dataclass(slots=True)
-class Policy:
-    """A policy of firewalld, as listed: what may pass from some zones to others."""
-
-    name: str
-    line: int
-    fields: dict[str, list[str]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class Resolver:
     """A resolv.conf of the host, or of a container.
 
@@ -356,7 +347,19 @@ def not_applied(program: str, line: int) -> Warned:
     )
 
 
-Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Policy | Resolver | FailedCommand | Warned
+Piece = (
+    Rules
+    | Facts
+    | Ask
+    | Logged
+    | Settings
+    | Listed
+    | Zone
+    | FirewalldPolicy
+    | Resolver
+    | FailedCommand
+    | Warned
+)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,6 @@ from iptsim.paste.pieces import (
     GapItem,
     Item,
     Piece,
-    Policy,
     RuleItem,
     Rules,
     Segment,
@@ -99,7 +98,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             at += 1
     if not zones:
         return None
-    policies = [Policy(zone.name, zone.line, zone.fields) for zone in zones if _is_policy(zone)]
+    policies = [_policy(zone) for zone in zones if _is_policy(zone)]
     if policies:
         zones = [zone for zone in zones if not _is_policy(zone)]
         pieces: list[Piece] = [*policies, *zones]
@@ -154,17 +153,16 @@ def _is_policy(zone: Zone) -> bool:
     return bool({"ingress-zones", "egress-zones"} & zone.fields.keys())
 
 
-def policies(listed: Sequence[Policy]) -> Iterator[FirewalldPolicy]:
-    """Yield the policies with what they allow."""
-    for one in listed:
-        yield FirewalldPolicy(
-            one.line,
-            one.name,
-            tuple(one.fields.get("ingress-zones", ())),
-            tuple(one.fields.get("egress-zones", ())),
-            " ".join(one.fields.get("target", ())),
-            tuple(one.fields.get("forward-ports", ())),
-        )
+def _policy(zone: Zone) -> FirewalldPolicy:
+    """Return the policy that looks like a zone."""
+    return FirewalldPolicy(
+        zone.line,
+        zone.name,
+        tuple(_words(zone, "ingress-zones")),
+        tuple(_words(zone, "egress-zones")),
+        " ".join(_words(zone, "target")),
+        tuple(_words(zone, "forward-ports")),
+    )
 
 
 def full_zones(listed: Sequence[Zone]) -> Iterator[FirewalldZone]:

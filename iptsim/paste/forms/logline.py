@@ -95,6 +95,22 @@ class Record(NamedTuple):
         names = ("SRC", "FLOWLBL", "SPT") if number == "0" else ("SRC",)
         return (number, *(self.pairs.get(name, "") for name in names))
 
+    def logged(self, line: int) -> Logged:
+        """Return the packet that a line logs."""
+        return Logged(
+            self.family,
+            self.hook,
+            self.prefix,
+            self.verdict,
+            question_of(self),
+            line,
+            self.visit,
+            _conditions(self),
+            self.identity,
+            tuple(self.pairs.items()),
+            self.flags,
+        )
+
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the logged lines that start at a line, or None."""
@@ -113,25 +129,11 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     pieces: list[Ask | Logged] = []
     asked: set[tuple[tuple[str, Any], ...]] = set()
     for record, number in records:
-        fields = question_of(record)
-        if (key := tuple(sorted(fields.items()))) not in asked:
+        logged = record.logged(number)
+        if (key := tuple(sorted(logged.fields.items()))) not in asked:
             asked.add(key)
-            pieces.append(Ask(fields, number))
-        pieces.append(
-            Logged(
-                record.family,
-                record.hook,
-                record.prefix,
-                record.verdict,
-                fields,
-                number,
-                record.visit,
-                conditions(record),
-                record.identity,
-                tuple(record.pairs.items()),
-                record.flags,
-            )
-        )
+            pieces.append(Ask(logged.fields, number))
+        pieces.append(logged)
     form = "TRACE lines" if traced else "kernel log lines" if len(records) > 1 else "kernel log line"
     unread = list(_further(lines, end)) if len(records) == MOST_LINES else []
     warned = [Warned(_UNREAD, lines[unread[0]].number)] if unread else []
@@ -224,7 +226,7 @@ def question_of(record: Record) -> dict[str, Any]:
     return fields
 
 
-def conditions(record: Record) -> tuple[str, ...]:
+def _conditions(record: Record) -> tuple[str, ...]:
     """Return the options of a rule that only packets like the logged one match."""
     pairs = record.pairs
     words: list[str] = []

@@ -8,7 +8,7 @@ from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
-from iptsim.paste.forms.logline import Record, conditions, question_of
+from iptsim.paste.forms.logline import Record, question_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command, words_of
@@ -28,19 +28,12 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         if line.data == "packet":
             identity, record = _packet(line)
             packets[identity] = record
-            fields = question_of(record)
             if not any(isinstance(piece, Ask) for piece in pieces):
-                pieces.append(Ask(fields, number))
+                pieces.append(Ask(question_of(record), number))
         else:
             identity, visit = _visit(line)
             if identity in packets:
-                record = packets[identity]._replace(visit=visit)
-                pieces.append(
-                    Logged(
-                        record.family, record.hook, "", None, question_of(record), number, visit, conditions(record),
-                        record.identity, tuple(record.pairs.items()), record.flags,
-                    )
-                )  # fmt: skip
+                pieces.append(packets[identity]._replace(visit=visit).logged(number))
         end += 1
     if not pieces:
         return None
