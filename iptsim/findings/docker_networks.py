@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.addresses import BITS, Family, address_text
+from iptsim.addresses import address_text
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
-from iptsim.findings.scene import Scene, called
+from iptsim.findings.scene import Scene, called, some_address
 from iptsim.host.containers import Network
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.docker import docker_role
@@ -80,7 +80,7 @@ def _interfaces(parameters: object) -> tuple[str | None, str | None]:
 def _to_host(scene: Scene, network: Network) -> Explanation | None:
     """Return a connection of a container to the address of the bridge."""
     gateway = network.gateways.get(4)
-    sender = next((one.name for one in scene.members(network)), None) or _some_member(network, 4)
+    sender = next((one.name for one in scene.members(network)), None) or some_address(network, 4)
     if gateway is None or sender is None or 4 not in scene.families:
         return None
     return scene.ask(sender, address_text(4, gateway), 4, proto="tcp", dport=80)
@@ -95,7 +95,7 @@ def not_masquerading(scene: Scene) -> Iterator[Finding]:
             off = _switched_off(scene, network)
             if off is None or network.internal or network.gateway_mode.get(family, "nat") != "nat":
                 continue
-            sender = _some_member(network, family)
+            sender = some_address(network, family)
             if sender is None or network.bridge is None:
                 continue
             shown = scene.ask(sender, "internet", family, proto="tcp", dport=443, **{"in": network.bridge})
@@ -171,11 +171,3 @@ def _command(network: Network) -> str:
     prefix = f"{address_text(subnet.family, subnet.address)}/{subnet.prefix_length}"
     tool = "iptables" if subnet.family == 4 else "ip6tables"
     return f"{tool} -t nat -A POSTROUTING -s {prefix} ! -o {network.bridge} -j MASQUERADE"
-
-
-def _some_member(network: Network, family: Family) -> str | None:
-    """Return an address of a network that a container may have."""
-    for subnet in network.subnets:
-        if subnet.family == family and BITS[family] - subnet.prefix_length >= 3:
-            return address_text(family, subnet.address + 2)
-    return None

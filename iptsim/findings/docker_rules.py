@@ -181,7 +181,7 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
         return True  # the same chain in IPv6 stays empty until there is a network with IPv6
     if (_chain_not_found(scene) and chains) or _is_flushed(scene, family):
         return True
-    running = any(scene.members(network, family) for network in scene.docker_networks())
+    running = any(scene.first_members(family))
     return scene.knows_containers and running and scene.docker_writes(family)
 
 
@@ -308,8 +308,7 @@ def _hit(scene: Scene, family: Family) -> Explanation | None:
     asked = [scene.ask_port(publication) for publication in scene.publications(family)]
     asked += [
         scene.ask(container.name, "internet", family, proto="tcp", dport=443)
-        for network in scene.docker_networks()
-        for container in scene.members(network, family)[:1]
+        for container in scene.first_members(family)
     ]
     found = [one for one in asked if one is not None]
     return next((one for one in found if one.verdict in BLOCKING), found[0] if found else None)

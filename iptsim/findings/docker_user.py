@@ -121,12 +121,11 @@ def _against(scene: Scene, family: Family, world: str) -> Explanation | None:
         shown, other = scene.ask_port(publication), scene.ask_port(publication, world)
         if _differ(shown, other):
             return shown
-    for network in scene.docker_networks():
-        for container in scene.members(network, family)[:1]:
-            shown = scene.ask(container.name, "internet", family, proto="tcp", dport=443)
-            other = scene.ask(container.name, "internet", family, world=world, proto="tcp", dport=443)
-            if _differ(shown, other):
-                return shown
+    for container in scene.first_members(family):
+        shown = scene.ask(container.name, "internet", family, proto="tcp", dport=443)
+        other = scene.ask(container.name, "internet", family, world=world, proto="tcp", dport=443)
+        if _differ(shown, other):
+            return shown
     return None
 
 
@@ -417,7 +416,7 @@ def outgoing(scene: Scene) -> Iterator[Finding]:
 
 def _senders(scene: Scene, family: Family) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield containers; where none is known, an address that Docker usually gives the first one."""
-    known = [one for network in scene.docker_networks() for one in scene.members(network, family)[:1]]
+    known = list(scene.first_members(family))
     yield from ((container.name, {}) for container in known)
     if not known and family == 4 and scene.host.inferred:
         yield SOME_CONTAINER, {"in": DEFAULT_BRIDGE}

@@ -11,7 +11,7 @@ from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOMEBODY, Behind, ask_outside, networks_behind
 from iptsim.findings.finding import Evidence, Finding
-from iptsim.findings.scene import Publication, Scene, place
+from iptsim.findings.scene import Publication, Scene, place, some_address
 from iptsim.host.containers import Network
 from iptsim.languages import Message, message
 from iptsim.netfilter.steps import Step
@@ -101,9 +101,8 @@ def _from_network(scene: Scene, network: Network, family: Family) -> Iterator[Ex
     for container in scene.members(network, family)[:1]:
         yield scene.ask(place(container, network), "internet", family, proto="tcp", dport=443)
         return
-    subnets = [one for one in network.subnets if one.family == family] if scene.host.inferred else []
-    if subnets and network.bridge is not None and scene.is_pasted:
-        guest = address_text(family, subnets[0].address + 2)
+    guest = some_address(network, family) if scene.host.inferred else None
+    if guest is not None and network.bridge is not None and scene.is_pasted:
         yield ask_outside(scene, family, Behind(network.bridge, guest))
 
 

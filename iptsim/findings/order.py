@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from iptsim.addresses import Family, address_text
+from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.rule import Jump, Rule
 from iptsim.dump.ruleset import Chain
@@ -19,7 +19,7 @@ from iptsim.findings.chains import LOGS
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule, uses
 from iptsim.findings.remedy import deletion, first_that_mends
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import Scene, some_address
 from iptsim.findings.shadow import dead_rules
 from iptsim.findings.variants import with_usual_interfaces
 from iptsim.languages import Message, message, message_many
@@ -268,10 +268,8 @@ def _from_guest(scene: Scene, family: Family, rule: Rule, arriving: str) -> Expl
 def _guest(scene: Scene, family: Family, interface: str, number: int = 2) -> str:
     """Return an address behind an interface: in the subnet of the Docker bridge, by its number, else a made-up one."""
     network = scene.host.network_of_bridge(interface)
-    for prefix in network.subnets if network is not None else ():
-        if prefix.family == family:
-            return address_text(family, prefix.address + number)
-    return SOME_GUEST[family]
+    address = some_address(network, family, number) if network is not None else None
+    return address or SOME_GUEST[family]
 
 
 def _finding(

@@ -17,7 +17,7 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import TRANSLATING
 from iptsim.findings.finding import SHOWN, Evidence, Finding, is_readdressed, of_rule, uses
 from iptsim.findings.remedy import deletion
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import Scene, some_address
 from iptsim.findings.variants import without_rules
 from iptsim.host import fib
 from iptsim.host.containers import Network
@@ -414,9 +414,9 @@ def _sender(scene: Scene, family: Family, network: Network) -> tuple[str, dict[s
     """Return a container of a network, else an address of its subnet and the bridge where its packets arrive."""
     for container in scene.members(network, family)[:1]:
         return container.name, {}
-    for subnet in network.subnets:
-        if subnet.family == family and network.bridge and scene.host.inferred:
-            return address_text(family, subnet.address + 2), {"in": network.bridge}
+    address = some_address(network, family)
+    if address is not None and network.bridge and scene.host.inferred:
+        return address, {"in": network.bridge}
     return "", {}
 
 

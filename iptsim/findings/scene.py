@@ -8,7 +8,7 @@ from functools import cached_property, partial, reduce
 from itertools import product
 from typing import Any, NamedTuple
 
-from iptsim.addresses import FAMILIES, Family, address_text, is_loopback, parse_address
+from iptsim.addresses import BITS, FAMILIES, Family, address_text, is_loopback, parse_address
 from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.chain_graph import ChainGraph, Node
@@ -93,6 +93,14 @@ def as_shown(rule: Rule) -> Rule:
 def place(container: Container, network: Network) -> str:
     """Return the endpoint for a container's address in a network."""
     return container.name if len(container.endpoints) == 1 else f"{container.name}@{network.name}"
+
+
+def some_address(network: Network, family: Family, number: int = 2) -> str | None:
+    """Return an address that a container of a network may have, by its number in the subnet."""
+    for subnet in network.subnets:
+        if subnet.family == family and BITS[family] - subnet.prefix_length >= 2:
+            return address_text(family, subnet.address + number)
+    return None
 
 
 def called(network: Network) -> str:
@@ -330,6 +338,11 @@ class Scene:
                     if container.address(family, name) is not None:
                         found.setdefault((name, family), []).append(container)
         return found
+
+    def first_members(self, family: Family) -> Iterator[Container]:
+        """Yield a running container of each network of Docker that has one."""
+        for network in self.docker_networks():
+            yield from self.members(network, family)[:1]
 
     def publications(self, family: Family) -> Iterator[Publication]:
         """Yield the published ports of the running Docker containers that have an address of the family."""
