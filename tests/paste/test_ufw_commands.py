@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from iptsim import explain, loads_host
 from iptsim.host.files import Source
 from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
-from iptsim.paste.forms.ufw_commands import row_of
+from iptsim.paste.forms.ufw_rows import row_of
 from iptsim.question.model import Question
 
 COMMANDS = """
@@ -102,3 +103,33 @@ def test_a_command_beside_the_rows_that_it_made() -> None:
     rows = "To              Action      From\n--              ------      ----\n8000/tcp        ALLOW       Anywhere\n"
     host = host_of_source(Source("pasted", {}, f"$ sudo ufw allow 8000/tcp\n\n{rows}".encode()))
     assert len(host.rulesets[4].tables["filter"].chains["ufw-user-input"].rules) == 1
+
+
+STATUS = (
+    "root@h:~# ufw status\nStatus: active\n\nTo                         Action      From\n"
+    "--                         ------      ----\n22/tcp                     ALLOW       Anywhere\n"
+    "3306/tcp                   DENY        Anywhere\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("commands", "port", "expected"),
+    [
+        ("root@h:~# ufw allow 8080/tcp\nRule added\n", 8080, "ACCEPT"),
+        ("ufw allow 8080/tcp\nRule added\nRule added (v6)\n", 8080, "ACCEPT"),
+        # the same conditions: the new action replaces the old one
+        ("root@h:~# ufw deny 22/tcp\nRule updated\n", 22, "DROP"),
+        ("root@h:~# ufw allow from 203.0.113.9 to any port 3306 proto tcp\nRule added\n", 3306, "DROP"),
+        ("root@h:~# ufw insert 1 allow from 203.0.113.9 to any port 3306 proto tcp\n", 3306, "ACCEPT"),
+        ("root@h:~# ufw delete allow 22/tcp\nRule deleted\n", 22, "DROP"),
+        ("root@h:~# ufw delete 1\n", 22, "DROP"),
+        ("root@h:~# ufw default allow incoming\n", 9000, "ACCEPT"),
+        ("root@h:~# ufw allow 'Some App'\n", 9000, "DEPENDS"),
+        # it need not have run
+        ("You could try:\n\nufw allow 8080/tcp\n", 8080, "DROP"),
+    ],
+)
+def test_commands_below_the_status(commands: str, port: int, expected: str) -> None:
+    """Ufw appends rules, and replaces one that differs in its action alone (backend.py, set_rule)."""
+    answer = explain(loads_host(STATUS + commands), "203.0.113.9", "host", proto="tcp", dport=port)
+    assert answer.verdict == expected

@@ -9,9 +9,10 @@ from iptsim.addresses import Family
 from iptsim.extensions.hidden import Hidden
 from iptsim.languages import message
 from iptsim.paste.addresses import address_option
+from iptsim.paste.forms.ufw_rows import DEFAULT, ROW, Row, change, has_run
 from iptsim.paste.lines import Line, any_matches
 from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment, made_words
-from iptsim.paste.prompts import Command
+from iptsim.paste.prompts import Command, command_of
 
 #: "loaded" in the first versions of ufw.
 _STATUS = re.compile(r"\s*Status: (active|inactive|loaded|not loaded)\b")
@@ -19,11 +20,6 @@ _DEFAULT = re.compile(r"\s*Default: (.*)")
 _POLICY = re.compile(r"(allow|deny|reject|disabled) \((incoming|outgoing|routed)\)")
 _HEADING = re.compile(r"\s*To\s+Action\s+From\s*$")
 _OTHER = re.compile(r"\s*(?:--\s+-+\s+-+|Logging:.*|New profiles:.*)\s*$")
-ROW = re.compile(
-    r"\s*(?:\[\s*\d+\]\s+)?(?P<to>\S.*?)\s+"
-    r"(?P<action>ALLOW|DENY|REJECT|LIMIT)(?: (?P<way>IN|OUT|FWD))?\s+(?P<source>\S.*?)"
-    r"(?:\s+\((?:log|log-all)[^)]*\))?(?:\s+#.*)?\s*$"
-)
 _ITEM = re.compile(r"^\s*[-*]\s+")
 #: A row that stands alone, without the heading.
 _ALONE = re.compile(
@@ -58,6 +54,8 @@ _DIRECTIONS = {"incoming": "input", "outgoing": "output", "routed": "forward"}
 _SETTING = re.compile(r"\s*DEFAULT_(INPUT|OUTPUT|FORWARD)_POLICY\s*=\s*[\"']?(ACCEPT|DROP|REJECT)\b")
 #: ufw logs in OUTPUT what its default blocks (after.rules), and what rules with `log` deny.
 _LOGGED_OUT = re.compile(r".*\[UFW BLOCK\] IN= OUT=\S")
+#: Words of commands that change rules.
+_CHANGING = frozenset({"allow", "deny", "reject", "limit", "delete", "insert", "prepend"})
 #: ufw's default settings.
 USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
 #: The default for outgoing packets, where rules that allow some of them suggest that it is not "allow".
@@ -115,6 +113,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return Segment(title, "ufw status (inactive)", first, last)
     if any_matches(lines, _RULES):
         return Segment(title, title, first, last)
+    if status is not None:
+        gaps += _change(lines, last + 1, policies, rows)
     reader = _Reader(lines)
     # a whole status replaces an earlier one
     items, unread = reader.read(policies, rows, 0 if status is None else lines[first].number)
@@ -122,6 +122,45 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         items.append(GapItem(f"ufw-user-{way}", lines[place].number, lines[place].text.strip()))
     pieces: list[Piece] = [Rules("filter", 4, items, status=True)] if items else []
     return Segment(title, title, first, last, pieces, unread, "filter")
+
+
+def applied_to(lines: list[Line], shown: int, first: int, last: int) -> bool:
+    """Return whether commands change the status above them, as the last of what is shown.
+
+    Args:
+        lines: the text.
+        shown: the index of the last line that shows rules.
+        first / last: the commands.
+    """
+    if any_matches(lines, _RULES) or not any(_STATUS.match(line.text) for line in lines[: shown + 1]):
+        return False
+    return all(has_run(lines, at) for at in range(first, last + 1) if _is_typed(lines[at].text))
+
+
+def _is_typed(text: str) -> bool:
+    command = command_of(text) if "ufw" in text else None
+    return command is not None and command.program == "ufw" and command.words[:1] != ("status",)
+
+
+def _change(lines: Sequence[Line], at: int, policies: dict[str, str], rows: list[Row]) -> list[int]:
+    """Change the defaults and the rows of a status as the commands below it do, up to the next one.
+
+    Return the indexes of those that could not be followed.
+    """
+    unread: list[int] = []
+    for place in range(at, len(lines)):
+        text = lines[place].text
+        if _STATUS.match(text):
+            break
+        if not _is_typed(text) or not has_run(lines, place):
+            continue
+        command = command_of(text)
+        default = DEFAULT.fullmatch(" ".join(command.words)) if command is not None else None
+        if default is not None:
+            policies[_DIRECTIONS[default[2] or "incoming"]] = _TARGETS.get(default[1], "DROP")
+        elif command is not None and _CHANGING & {*command.words[:2]} and not change(rows, text, place):
+            unread.append(place)
+    return unread
 
 
 def rules_of_rows(
