@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.findings.finding import Finding, of_line
+from iptsim.findings.overlaps import routes_over_pools
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import EngineError, Pasted
 from iptsim.languages import Message, message, message_joined, message_sentences
@@ -13,10 +14,11 @@ from iptsim.languages import Message, message, message_joined, message_sentences
 def found(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted text, errors of a container engine: the container or the network does not exist."""
     for one in scene.pasted.engine_errors:
+        routes = routes_over_pools(scene) if one.kind == "address-pool-full" else ()
         yield Finding(
             one.kind,
             title_of_error(one),
-            (of_line(one.line, one.text),),
+            (of_line(one.line, one.text), *routes),
             _cause(one, scene.pasted),
             _remedy(one),
             None,

@@ -41,14 +41,24 @@ def covered_pools(scene: Scene) -> Iterator[Finding]:
     named = "docker" in scene.pasted.engines
     if not (named or scene.has_docker) or scene.pasted.engine_errors:
         return
-    direct = [one for one in scene.host.namespace.routes if _is_to_network(one, 4)]
-    covering = _covering(scene, direct)
-    is_old = not covering and scene.is_pasted
-    if is_old:
-        by_gateway = [one for one in scene.host.namespace.routes if _is_by_gateway(one)]
-        covering = _covering(scene, [*direct, *by_gateway])
+    covering, is_old = _covering_routes(scene)
     if covering:
         yield _no_subnet(covering, is_old=is_old)
+
+
+def routes_over_pools(scene: Scene) -> tuple[Evidence, ...]:
+    """Return the routes that cover all address pools of Docker, be it only for its older versions."""
+    return tuple(Evidence("ip route", words_of(one)) for one in _covering_routes(scene)[0][:SHOWN])
+
+
+def _covering_routes(scene: Scene) -> tuple[list[Route], bool]:
+    """Return the routes that cover Docker's pools, and whether only older versions take them for covering."""
+    direct = [one for one in scene.host.namespace.routes if _is_to_network(one, 4)]
+    covering = _covering(scene, direct)
+    if covering or not scene.is_pasted:
+        return covering, False
+    by_gateway = [one for one in scene.host.namespace.routes if _is_by_gateway(one)]
+    return _covering(scene, [*direct, *by_gateway]), True
 
 
 def _covering(scene: Scene, routes: Iterable[Route]) -> list[Route]:

@@ -44,6 +44,7 @@ from iptsim.paste.told_addresses import (
     asked_address,
     take_address,
     told_address,
+    told_interfaces,
     with_told_addresses,
 )
 from iptsim.paste.unaddressed import add_unaddressed
@@ -139,16 +140,17 @@ def _host(
     every = list(chain.from_iterable(texts.values()))
     open_empty_listings(rules, reading.segments, every)
     listed = with_told_addresses(each_once(reading.of(Listed)), every)
-    told = told_address(every)
+    told, named = told_address(every), told_interfaces(every)
+    unnamed = {"": [told]} if told is not None and [told] not in named.values() else {}
     last = any(map(run_after_docker, texts.values()))
-    made = _started_host(name, reading, rules, files, listed, told, last=last)
+    made = _started_host(name, reading, rules, files, listed, {**named, **unnamed}, last=last)
     if made is None:
         if runs := _runs(reading):
             listed += listed_with(runs, name)
-        made = _described_host(name, reading, rules, files, told)
+        made = _described_host(name, reading, rules, files, named, unnamed)
     host, builder = made
-    if host.inferred and told is not None:
-        take_address(host, told)
+    for [one] in (*named.values(), *unnamed.values()) if host.inferred else ():
+        take_address(host, one)
     host.extra_rulesets.update(builder.besides)
     if host.daemon is not None and "daemon.json" not in {*files, *(one.form for one in reading.segments)}:
         # they were read like those of the file, but are options of its command line
@@ -241,7 +243,7 @@ def _started_host(
     rules: Sequence[Rules],
     files: Mapping[str, bytes],
     listed: Sequence[Listed],
-    told: InterfaceAddress | None,
+    told: Mapping[str, list[InterfaceAddress]],
     *,
     last: bool,
 ) -> tuple[Host, Builder] | None:
@@ -256,7 +258,7 @@ def _started_host(
         rules: the rules that they show.
         files: files of a capture.
         listed: the containers that the texts list.
-        told: the host's address in a sentence.
+        told: the host's addresses in sentences, by interface.
         last: a text says that its commands run after Docker.
     """
     settings, runs = reading.of(Settings), _runs(reading)
@@ -266,7 +268,7 @@ def _started_host(
         settings += settings_of(listed)
     if not settings or files.keys() - OWN_FILES or (by_rules and not with_commands):
         return None
-    host = host_with(settings, name, dict(files), {"": [told]} if told is not None else {})
+    host = host_with(settings, name, dict(files), told)
     if host is None:
         return None
     # commands after those of Docker change its rules
@@ -318,9 +320,10 @@ def _described_host(
     reading: Reading,
     rules: Sequence[Rules],
     files: Mapping[str, bytes],
-    told: InterfaceAddress | None,
+    named: Mapping[str, list[InterfaceAddress]],
+    unnamed: Mapping[str, list[InterfaceAddress]],
 ) -> tuple[Host, Builder]:
-    """Return the host that rules, interfaces, its address in a sentence and other facts describe, and the builder."""
+    """Return the host that rules, interfaces, addresses in sentences and other facts describe, and the builder."""
     builder = Builder(name)
     if rules or not _lists_base_chains(reading.segments):
         rulesets = builder.build(rules or [nothing_shown()])
@@ -335,9 +338,8 @@ def _described_host(
     settings = reading.of(Settings)
     daemon = merged(settings).daemon if settings else {}
     daemon_file = {"daemon.json": json.dumps(daemon).encode()} if daemon else {}
-    own = own_addresses(reading.of(Logged), rules)
-    own = own or ({"": [told]} if told is not None else asked_address(reading.segments, rulesets))
-    host = host_of(Source(name, {**files, **daemon_file}), rulesets, reading.given.own(own))
+    own = own_addresses(reading.of(Logged), rules) or unnamed or asked_address(reading.segments, rulesets)
+    host = host_of(Source(name, {**files, **daemon_file}), rulesets, reading.given.own({**named, **own}))
     if bridges:
         host.assumptions.append(
             message(

@@ -40,6 +40,37 @@ _NAMED = re.compile(
     r"(?<![\w./-])(?P<name>[A-Za-z0-9][\w.-]*)[\"'`*]* (?:(?:container|service) )?"
     r"\([`*]*(?P<address>\d{1,3}(?:\.\d{1,3}){3})[`*]*\)"
 )
+#: An interface with its address: "eth1: 192.168.0.1", "the tun0 has ip 10.8.0.1", "eth0 (LAN, 10.1.1.1/24)".
+_WORDS = r"(?:the|an?|my|our|is|has|with|static|local|private|public|internal|external|lan|wan|ip|ipv4|addr(?:ess)?)"
+_OF_INTERFACE = re.compile(
+    r"(?<![\w./:=-])(?P<name>(?:eth|en[opsx]|wl|tun|tap|wg|ppp|bond)[\w.]*\d\w*)[\"'`*]*"
+    rf"(?=\s*[:(=]|\s+{_WORDS}\b)(?:[\s:(=,`*\"'-]|\b{_WORDS}\b){{1,40}}?"
+    r"(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?:/(?P<length>\d{1,2}))?(?![\w.:/])",
+    re.IGNORECASE,
+)
+
+
+def told_interfaces(lines: Iterable[Line]) -> dict[str, list[InterfaceAddress]]:
+    """Return the IPv4 addresses that sentences give interfaces, without those to which they give several.
+
+    An address that dockerd may have chosen is that of a container's own interface. Without its length, a prefix is
+    assumed to have that of most home networks, 24.
+    """
+    told: dict[str, set[tuple[str, int]]] = {}
+    for line in lines:
+        for found in _OF_INTERFACE.finditer(line.text[:300]):
+            address, length = found["address"], int(found["length"] or OUTSIDE[4][1])
+            if is_address(address) and 0 < length <= 32 and not _is_of_container(address):
+                told.setdefault(found["name"], set()).add((address, length))
+    named = {
+        name: InterfaceAddress(family=4, address=parse_address(address)[1], prefix_length=length)
+        for name, known in told.items()
+        if len(known) == 1
+        for address, length in known
+    }
+    return {
+        name: [one] for name, one in named.items() if one.prefix_length > 30 or one.address != one.network
+    }
 
 
 def told_address(lines: Iterable[Line]) -> InterfaceAddress | None:

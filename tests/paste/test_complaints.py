@@ -273,3 +273,32 @@ def test_the_host_has_the_address_in_a_sentence_beside_its_containers(told: str)
     host = iptsim.loads_host(f"{told}\n{LISTED}")
     [interface] = [one for one in host.namespace.interfaces.values() if one.kind == "physical"]
     assert [address_text(4, one.address) for one in interface.addresses if one.family == 4] == ["192.168.9.4"]
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ("eth1: 192.168.9.4 (LAN)", "DROP"),
+        ("the LAN is behind enp2s0, which you see: enp2s0 has ip 192.168.9.4/24", "DROP"),
+        # the router, a network, and an address that an interface does not have alone
+        ("eth1 with default gw 192.168.9.4", "ACCEPT"),
+        ("eth1 is 192.168.9.0/24", "ACCEPT"),
+        ("eth1: 192.168.9.4 or eth1: 192.168.9.5", "ACCEPT"),
+    ],
+)
+def test_an_interface_has_the_address_in_a_sentence(told: str, verdict: str) -> None:
+    text = f"{told}\n*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    shown = iptsim.explain(iptsim.loads_host(text), "192.168.9.77", "192.168.9.4:22", in_interface="eth1")
+    assert shown.verdict == verdict
+
+
+def test_an_address_in_a_sentence_replaces_the_one_assumed_for_a_route() -> None:
+    routes = (
+        "Kernel IP routing table\nDestination     Gateway         Genmask         Flags Metric Ref    Use Iface\n"
+        "0.0.0.0         203.0.113.1     0.0.0.0         UG    0      0        0 eth0\n"
+        "192.168.9.0     0.0.0.0         255.255.255.0   U     0      0        0 eth1\n"
+    )
+    host = iptsim.loads_host(f"my router, eth1 ip: 192.168.9.4\n\n{routes}\n{OF_BRIDGE}")
+    assert [address_text(4, one.address) for one in host.namespace.interfaces["eth1"].addresses] == [
+        "192.168.9.4"
+    ]

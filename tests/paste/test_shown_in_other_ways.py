@@ -352,3 +352,6 @@ def test_openvpn_replaces_the_default_route_by_two_halves(half: str, found: bool
     told = [str(one.title) for one in lint(host(text)) if one.code == "address-pool-full"]
     assert bool(told) is found
     assert all("Older versions" in one and "tun0" in one and "eth0" not in one for one in told)
+    error = "Error response from daemon: could not find an available, non-overlapping IPv4 address pool"
+    [failed] = [one for one in lint(host(f"{error}\n{text}")) if one.code == "address-pool-full"]
+    assert [one.text for one in failed.evidence if one.place == "ip route"] == [f"{half} dev tun0"] * found
