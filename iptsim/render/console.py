@@ -126,8 +126,10 @@ class Output(Console):
 
     def __init__(self, asked: Sequence[str] | None = None, program: str = "iptsim") -> None:
         self.plain = asked is not None
+        self._bare = False
         if asked is None:
             super().__init__(file=sys.stdout, highlight=False, force_jupyter=False)
+            self._bare = self.color_system is None and not self.is_terminal
             return
         file: Any = _AsciiFile(sys.stdout)
         super().__init__(
@@ -141,8 +143,12 @@ class Output(Console):
         self.print(Text(f"# answered by {program}\n"), soft_wrap=True)
 
     def show(self, text: Text) -> None:
-        """Print a line of an answer."""
-        print_line(self, text)
+        """Print a line of an answer; one without colours and line breaks needs nothing from rich."""
+        if self._bare:
+            self.file.write(f"{inert(text).plain}\n")
+            self.file.flush()
+        else:
+            print_line(self, text)
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print objects; the contents of a dump reach the terminal only as inert text."""
