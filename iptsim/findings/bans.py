@@ -18,6 +18,7 @@ from iptsim.extensions.matches.set import Set
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
 from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose
+from iptsim.findings.closed import at_first_sight
 from iptsim.findings.examples import header, packet_for, states_of
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule, place_of_chain, uses
 from iptsim.findings.rate_limits import accepts_established
@@ -372,7 +373,8 @@ def _listens_elsewhere(scene: Scene, family: Family) -> Message | str:
             message("sshd listens on {ports}.", ports=f"tcp/{','.join(map(str, others))}") if others else ""
         )
     rules = scene.rules_below(family, "filter", "INPUT")
-    shown = scene.ask("internet", "host", family, proto="tcp", dport=USUAL)
+    read = at_first_sight(scene, family) or scene
+    shown = read.ask("internet", "host", family, proto="tcp", dport=USUAL)
     if shown is None or shown.verdict not in BLOCKING or name_port(rules, USUAL):
         return ""
     return message("No rule accepts tcp/22 from the internet, so sshd probably listens on another port.")

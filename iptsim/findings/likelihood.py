@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
@@ -52,7 +52,7 @@ def is_observed(scene: Scene, finding: Finding) -> bool:
 
     What INPUT blocks need not be what the text is about, as strangers send packets to every host.
     """
-    blocks = next(_blocks(finding), None)
+    blocks = _blocks(finding)
     if blocks is None or blocks.counters is None or not blocks.counters.packets:
         return finding.code in OBSERVED
     if isinstance(blocks, Chain):
@@ -83,18 +83,20 @@ def _forwards(scene: Scene) -> bool:
 
 
 def _has_blocked_nothing(scene: Scene, finding: Finding) -> bool:
-    """Return whether the rules and policies of a finding that block have counted no packet, while others have."""
-    counters = [one.counters for one in _blocks(finding) if one.counters is not None]
-    return bool(counters) and not any(one.packets for one in counters) and _counts(scene, finding.family)
+    """Return whether the rule or policy that blocks, according to a finding, has counted no packet, but others have."""
+    blocks = _blocks(finding)
+    counters = blocks.counters if blocks is not None else None
+    return counters is not None and not counters.packets and _counts(scene, finding.family)
 
 
-def _blocks(finding: Finding) -> Iterator[Rule | Chain]:
-    """Yield the rules and policies among the evidence of a finding that block packets."""
-    for one in finding.evidence:
-        if one.rule is not None and one.rule.target_name in BLOCKING:
-            yield one.rule
-        elif one.chain is not None and one.chain.policy in BLOCKING:
-            yield one.chain
+def _blocks(finding: Finding) -> Rule | Chain | None:
+    """Return the rule or policy that blocks packets, according to a finding: its first evidence; else None."""
+    first = next(iter(finding.evidence), None)
+    if first is None:
+        return None
+    if first.rule is not None:
+        return first.rule if first.rule.target_name in BLOCKING else None
+    return first.chain if first.chain is not None and first.chain.policy in BLOCKING else None
 
 
 def _counts(scene: Scene, family: Family) -> bool:

@@ -95,22 +95,29 @@ _OF_ZONE = re.compile(r"(?:filter_)?(?P<hook>IN|FWD|FWDI|FWDO)_(?P<zone>[\w-]+?)
 #: Bridges and tunnels of pods and of Podman's containers, which firewalld should not filter.
 _OF_PODS = re.compile(r"cni\d+|cbr\d+|flannel[.\w]*|podman\d+|cni-podman\d+")
 
+#: ufw's names of the protocols without ports that it allows, by the kernel's name or number in a log line: ufw(8).
+_PORTLESS = {"2": "igmp", "41": "ipv6", "47": "gre", "esp": "esp", "ah": "ah"}
+
 
 def allowed_by(pairs: Mapping[str, str], prefix: str) -> str:
     """Return the command that would allow a packet that ufw, ufw-docker or firewalld has blocked; "" if unknown.
 
     Args:
-        pairs: the fields of the line: IN, OUT, DST, PROTO, DPT.
+        pairs: the fields of the line: IN, OUT, SRC, DST, PROTO, DPT.
         prefix: the prefix of the line.
 
     >>> allowed_by({"IN": "docker0", "OUT": "", "PROTO": "TCP", "DPT": "5432"}, "[UFW BLOCK] ")
     'ufw allow in on docker0 to any port 5432 proto tcp'
+    >>> allowed_by({"IN": "eth0", "OUT": "", "SRC": "192.0.2.1", "PROTO": "41"}, "[UFW BLOCK] ")
+    'ufw allow in on eth0 proto ipv6 from 192.0.2.1'
     """
     into, out, port = pairs.get("IN"), pairs.get("OUT"), pairs.get("DPT")
     proto = pairs.get("PROTO", "").lower()
     zone = _OF_ZONE.search(prefix)
     if zone is not None and into and out and _OF_PODS.fullmatch(into):
         return f"firewall-cmd --permanent --zone=trusted --add-interface={into}; firewall-cmd --reload"
+    if "[UFW BLOCK]" in prefix and into and not out and (portless := _PORTLESS.get(proto)):
+        return f"ufw allow in on {into} proto {portless} from {pairs.get('SRC', 'any')}"
     if proto not in ("tcp", "udp") or not port:
         return ""
     if zone is not None and zone["hook"] == "IN" and not out:

@@ -154,6 +154,24 @@ def test_bans_where_the_rules_accept_another_port(accepting: str, expected: bool
     assert ("bans-one-port" in found) is expected
 
 
+@pytest.mark.parametrize(("port", "expected"), [("2222", True), ("ssh", False)])
+def test_bans_in_a_listing_without_interfaces(port: str, expected: bool, tmp_path: Path) -> None:
+    """People read the rule that accepts everything as that for lo."""
+    text = f"""\
+Chain INPUT (policy DROP)
+target     prot opt source               destination
+fail2ban-ssh  tcp  --  anywhere             anywhere            multiport dports ssh
+ACCEPT     all  --  anywhere             anywhere
+ACCEPT     tcp  --  anywhere             anywhere            tcp dpt:{port}
+
+Chain fail2ban-ssh (1 references)
+target     prot opt source               destination
+DROP       all  --  192.0.2.77           anywhere
+RETURN     all  --  anywhere             anywhere
+"""
+    assert ("bans-one-port" in lint(tmp_path, text)) is expected
+
+
 FTP = """\
 $ iptables -S
 -P INPUT DROP

@@ -68,6 +68,19 @@ def test_zeros_of_a_rules_file_are_no_evidence(tmp_path: Path) -> None:
     assert "OUTPUT" in cause_of(tmp_path, f"The server cannot reach any mirror.\n\n{rules}")
 
 
+def test_a_rule_that_is_never_reached_has_counted_nothing(tmp_path: Path) -> None:
+    """So the zero is no evidence against it, but for it."""
+    rules = (
+        "Chain INPUT (policy ACCEPT 10 packets, 500 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "   90  7000 ACCEPT     all  --  eth0   *       0.0.0.0/0            0.0.0.0/0\n"
+        "    0     0 DROP       tcp  --  eth0   *       0.0.0.0/0            0.0.0.0/0            tcp dpt:443\n"
+        "    5   300 DROP       all  --  wlan0  *       0.0.0.0/0            0.0.0.0/0\n"
+    )
+    cause = cause_of(tmp_path, f"I want to block https, but pages still open.\n\n{rules}")
+    assert "rule 2 never matches" in cause
+
+
 def test_what_the_text_shows_precedes_what_the_rules_suggest(tmp_path: Path) -> None:
     """The doubled rule is a mistake, but of no effect on a connection that was refused."""
     rules = (
