@@ -261,6 +261,7 @@ ANALYSES: tuple[Analysis, ...] = (
     ftp.tftp,
     bans.for_one_port,
     open_policy.blocks_nothing,
+    open_policy.for_anybody,
 )
 #: Findings that are not problems in themselves, but belong in an audit.
 AUDITS: tuple[Analysis, ...] = (exposed.inventory, spoofed.unchecked)

@@ -12,13 +12,14 @@ from iptsim.explanation import Explanation
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.behind import SOMEBODY, ask_outside, networks_behind
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
+from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.interfaces import CARD
 from iptsim.findings.port_forwards import forwards
 from iptsim.findings.remedy import deletion
 from iptsim.findings.replies import not_masqueraded
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
-from iptsim.languages import Message, Text, message, message_joined, message_sentences
+from iptsim.languages import Message, Text, message, message_joined, message_list, message_sentences
 from iptsim.owners.docker import is_dockers
 
 
@@ -215,6 +216,59 @@ def masked(scene: Scene) -> Iterator[Finding]:
             yield _masked(scene, family, rules[0])
         elif not rules:
             yield from _of_ports(scene, family)
+            yield from _of_interfaces(scene, family)
+
+
+def _of_interfaces(scene: Scene, family: Family) -> Iterator[Finding]:
+    """Find rules that masquerade what leaves by each interface, also by the one to the target of a port forward."""
+    plain = {
+        rule.parameters.out_interface or "": rule
+        for rule in scene.rules(family, "nat", "POSTROUTING")
+        if _takes(rule, frozenset(), out=True) and not rule.parameters.protocol
+    }
+    for one in forwards(scene, family):
+        uplink = one.rule.parameters.in_interface or ""
+        inner = {name: rule for name, rule in plain.items() if name != uplink}
+        shown = scene.ask("internet", one.at, family, **one.fields, **({"in": uplink} if uplink else {}))
+        if uplink not in plain or not inner or shown is None:
+            continue
+        certain = any(uses(shown, rule) for rule in inner.values())
+        if not certain and not (scene.host.inferred and _named(scene, family) <= set(plain)):
+            continue
+        target = address_text(family, one.target)
+        yield Finding(
+            "clients-masqueraded",
+            message(
+                "Rules masquerade also what leaves by {names}: {target}, to which a port is forwarded, sees an address"
+                " of the host instead of the client's.",
+                names=message_list(list(inner)),
+                target=target,
+            ),
+            (*map(of_rule, inner.values()), of_rule(one.rule)),
+            message(
+                "Logs, bans and access lists there know one client only. Without the rule, {target} has to send"
+                " its replies through this host.",
+                target=target,
+            ),
+            message(
+                "If it reaches the internet through this host, remove the rule: {command}",
+                command="; ".join(deletion(scene, family, rule) for rule in inner.values()),
+            ),
+            shown if certain else None,
+            family,
+        )
+        return
+
+
+def _named(scene: Scene, family: Family) -> set[str]:
+    """Return the interfaces that rules name, without the loopback and tunnels."""
+    names = {
+        name
+        for rule in scene.host.rulesets[family].rules()
+        for name in (rule.parameters.in_interface, rule.parameters.out_interface)
+        if name is not None and name != "lo"
+    }
+    return {name for name in names if not TUNNEL.fullmatch(name.rstrip("+") or name)}
 
 
 def _of_ports(scene: Scene, family: Family) -> Iterator[Finding]:
@@ -260,10 +314,18 @@ def _takes_port(rule: Rule) -> bool:
     return _takes(rule, frozenset({"tcp", "udp", "multiport"})) and bool(rule.conditions_on("dport"))
 
 
-def _takes(rule: Rule, matches: frozenset[str]) -> bool:
-    """Return whether a person's rule masquerades from and to all addresses, with at most some kinds of matches."""
+def _takes(rule: Rule, matches: frozenset[str], *, out: bool = False) -> bool:
+    """Return whether a person's rule masquerades from and to all addresses, with at most some kinds of matches.
+
+    Args:
+        rule: the rule.
+        matches: the kinds.
+        out: it names the interface by which packets leave.
+    """
     parameters = rule.parameters
-    named = (parameters.source, parameters.destination, parameters.out_interface)
+    if out is (parameters.out_interface is None) or "out_interface" in parameters.negated:
+        return False
+    named = (parameters.source, parameters.destination)
     others = rule.extension_names - {"comment", "MASQUERADE", *matches}
     return rule.target_name == "MASQUERADE" and not is_dockers(rule) and not any(named) and not others
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
+from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import is_gap
 from iptsim.extensions.verdicts import BLOCKING
+from iptsim.findings.examples import header
 from iptsim.findings.finding import SHOWN, Finding, of_policy, of_rule
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import SOME_PORT, Scene
@@ -45,6 +47,56 @@ def blocks_nothing(scene: Scene) -> Iterator[Finding]:
             shown,
             family,
         )
+
+
+def for_anybody(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, rules that accept a port from some sources only, though INPUT accepts it from all."""
+    for family in scene.families if scene.is_pasted else ():
+        chain = scene.table(family, "filter").chains.get("INPUT")
+        if chain is None or chain.policy != "ACCEPT" or not scene.shows(family, "filter", "INPUT"):
+            continue
+        for rule in chain.rules:
+            source, fields = rule.parameters.source, header(rule)
+            some = source is not None and bool(source.mask) and "source" not in rule.parameters.negated
+            if (
+                source is None
+                or not (some and _opens_port(rule) and is_chosen(rule, scene))
+                or "dport" not in fields
+            ):
+                continue
+            arriving = {"in": name} if (name := rule.parameters.in_interface) else {}
+            shown = scene.ask(
+                "internet", "host", family, proto=fields["proto"], dport=fields["dport"], **arriving
+            )
+            if shown is None or shown.verdict != "ACCEPT" or not _by_policy(shown):
+                continue
+            port = f"{fields['proto']}/{fields['dport']}"
+            command = (
+                f"{tool_of(family)} -A INPUT ! -i lo -p {fields['proto']} --dport {fields['dport']} -j DROP"
+            )
+            yield Finding(
+                "open-despite-source",
+                message(
+                    "INPUT accepts {port} from all, not only from {source}.", port=port, source=source.short
+                ),
+                (of_rule(rule), of_policy(chain)),
+                message(
+                    "Rule {position} accepts it from {source}, but no rule blocks it from others: they meet the policy"
+                    " ACCEPT.",
+                    position=rule.position,
+                    source=source.short,
+                ),
+                message("To block it from others: {command}", command=command),
+                shown,
+                family,
+                (command,),
+            )
+            break
+
+
+def _by_policy(shown: Explanation) -> bool:
+    step = shown.trace.legs[0].deciding
+    return step is None or step.rule is None
 
 
 def _remedy(scene: Scene, family: Family, rules: Sequence[Rule]) -> Message:

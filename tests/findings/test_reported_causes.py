@@ -430,3 +430,54 @@ def test_a_forwarded_port_and_no_rule_that_accepts_it(dnat: bool, found: bool, t
     forward = "-P FORWARD DROP\n-A FORWARD -j ufw-before-forward\n-A FORWARD -j ufw-after-forward\n"
     text = f"# iptables -t nat -S PREROUTING\n-P PREROUTING ACCEPT\n{rule}\n# iptables -S FORWARD\n{forward}"
     assert ("forward-drop" in lint(tmp_path, text)) is found
+
+
+SMTP = """# iptables -S INPUT
+-P INPUT {policy}
+-A INPUT {source}-p tcp -m tcp --dport 2525 -j ACCEPT
+{last}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "source", "last", "found"),
+    [
+        ("ACCEPT", "-s 192.0.2.77 -i eth0 ", "", True),
+        ("DROP", "-s 192.0.2.77 -i eth0 ", "", False),
+        ("ACCEPT", "", "", False),
+        ("ACCEPT", "-s 192.0.2.77 -i eth0 ", "-A INPUT -p tcp -m tcp --dport 2525 -j DROP", False),
+    ],
+)
+def test_a_port_that_is_open_to_others_than_a_rule_names(
+    policy: str, source: str, last: str, found: bool, tmp_path: Path
+) -> None:
+    text = SMTP.format(policy=policy, source=source, last=last)
+    one = lint(tmp_path, text).get("open-despite-source")
+    assert (one is not None) is found
+    if one is not None:
+        assert str(one.title) == "INPUT accepts tcp/2525 from all, not only from 192.0.2.77."
+        mended = SMTP.format(policy=policy, source=source, last=f"-A{str(one.remedy).partition(' -A')[2]}")
+        assert "open-despite-source" not in lint(tmp_path, mended)
+
+
+BOTH_WAYS = """iptables -t nat -A POSTROUTING -o eth4 -j MASQUERADE
+{inner}
+iptables -t nat -A PREROUTING -i eth4 -p tcp --dport 8080 -j DNAT --to-destination 10.66.0.8
+iptables -A FORWARD -i eth4 -o eth5 -j ACCEPT
+"""
+
+
+@pytest.mark.parametrize(
+    ("inner", "found"),
+    [
+        ("iptables -t nat -A POSTROUTING -o eth5 -j MASQUERADE", True),
+        ("iptables -t nat -A POSTROUTING -o eth5 -s 10.66.0.0/24 -j MASQUERADE", False),
+        ("", False),
+    ],
+)
+def test_masquerading_by_each_interface_hides_the_clients(inner: str, found: bool, tmp_path: Path) -> None:
+    one = lint(tmp_path, BOTH_WAYS.format(inner=inner)).get("clients-masqueraded")
+    assert (one is not None) is found
+    if one is not None:
+        assert "eth5: 10.66.0.8" in str(one.title)
+        assert "eth4" not in str(one.remedy)

@@ -300,3 +300,21 @@ def test_commands_for_other_chains_do_not_change_what_became_of_a_logged_packet(
 ) -> None:
     """The hook of a packet to the host is INPUT; the host has the address to which INPUT got a packet."""
     assert verdict_of(read(f"{TO_GATEWAY}\n\n{commands}\n")) == verdict
+
+
+@pytest.mark.parametrize(
+    ("bold", "plain"),
+    [
+        ("PROTO=TCP** SPT=40123** DPT=443", "PROTO=TCP SPT=40123 DPT=443"),
+        ("PROTO=TCP **SPT=40123 **DPT=443", "PROTO=TCP SPT=40123 DPT=443"),
+        ("SRC=10.1.**.** DST=10.2.**.** PROTO=UDP", "SRC=10.1.**.** DST=10.2.**.** PROTO=UDP"),
+    ],
+)
+def test_fields_in_bold(bold: str, plain: str) -> None:
+    """Stars that replace bytes of an address are not marks of bold text."""
+    line = "[BLOCK] IN= OUT=eth0 {} LEN=60"
+    found = record_of(line.format(f"SRC=192.0.2.1 {bold}" if "SRC" not in bold else bold))
+    expected = record_of(line.format(f"SRC=192.0.2.1 {plain}" if "SRC" not in plain else plain))
+    assert found is not None
+    assert found == expected
+    assert found.pairs["SRC"] == ("10.1.**.**" if "**." in bold else "192.0.2.1")

@@ -103,4 +103,7 @@ MEANINGS: dict[str, Message] = {
     "interface-accepted": message(
         "In a pasted text: a rule of INPUT accepts everything that arrives on the host's interface."
     ),
+    "open-despite-source": message(
+        "In a pasted text: a rule accepts a port from some sources, but no rule blocks it from others."
+    ),
 }

@@ -45,6 +45,8 @@ _UNREAD = message(
 )
 #: A value that someone replaced: `SRC=[redacted]`.
 _REDACTED = re.compile(r"=\[([A-Za-z][\w-]*)\]")
+#: Fields that someone wrote in bold: `PROTO=TCP **SPT=40000** DPT=80`; stars within an address replace its bytes.
+_BOLD = re.compile(r"(?<![.*])\*\*(\s*[A-Z]{2,}=[^*]*[^.*])\*\*(?![.*])")
 #: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf;
 #: FireHOL writes PASS-unknown where nothing let a packet pass.
 _VERDICTS = (
@@ -174,7 +176,7 @@ def record_of(text: str) -> Record | None:
     if not found or ("SRC=" not in text and "PROTO=" not in text):
         return None
     try:
-        fields = _REDACTED.sub(r"=<\1>", re.sub(r"\s+", " ", found["fields"]).strip())
+        fields = _REDACTED.sub(r"=<\1>", re.sub(r"\s+", " ", _BOLD.sub(r"\1", found["fields"])).strip())
         tree = parser("logline").parse(fields)
     except UnexpectedInput:
         return None
