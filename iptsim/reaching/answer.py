@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from iptsim import address_sets
 from iptsim.address_sets import AddressSet
 from iptsim.addresses import Family, parse_address
-from iptsim.errors import UsageError
+from iptsim.errors import UsageError, printable
 from iptsim.host import Host, fib
 from iptsim.host.address_regions import LINK_LOCAL, unicast_addresses
 from iptsim.languages import Text, message
@@ -57,7 +57,7 @@ class Cell:
     unsure: Traffic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reaching(Framed):
     """What happens to all packets between two ends.
 
@@ -72,15 +72,21 @@ class Reaching(Framed):
         classes: the classes of packets that are treated alike, by sender and receiver; the largest last.
     """
 
-    host: Host = field(repr=False)
+    host: Host
     family: Family
     source: End | None
     target: End | None
     state: str
-    asked: Traffic = field(repr=False)
-    addresses: Mapping[str, AddressSet] = field(repr=False)
-    classes: tuple[ReachClass, ...] = field(repr=False)
+    asked: Traffic
+    addresses: Mapping[str, AddressSet]
+    classes: tuple[ReachClass, ...]
     only_open: bool = False
+
+    def __repr__(self) -> str:
+        ends = (end.text if end is not None else "*" for end in (self.source, self.target))
+        return printable(
+            f"<Reaching of {len(self)} classes of packets, IPv{self.family}, {' → '.join(ends)}>"
+        )
 
     def __len__(self) -> int:
         return len(self.classes)

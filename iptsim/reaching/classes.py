@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from iptsim.address_sets import AddressSet
 from iptsim.addresses import Family, parse_address
 from iptsim.dump.rule import Rule
+from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import decision_of
 from iptsim.extensions.constraints import Ranges
@@ -26,7 +27,7 @@ from iptsim.sets.packets import FieldValues, PacketSet, union
 from iptsim.sets.space import Space
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReachClass:
     """Packets from one sender to one receiver that are treated alike.
 
@@ -43,8 +44,12 @@ class ReachClass:
     packets: PacketSet
     traffic: Traffic
     usual: Traffic
-    _fates: tuple[Fate, ...] = field(repr=False)
-    _preferred: PacketSet = field(repr=False)
+    _fates: tuple[Fate, ...]
+    _preferred: PacketSet
+
+    def __repr__(self) -> str:
+        ends = self.sender or "*", self.receiver or "*"
+        return printable(f"<ReachClass {' → '.join(ends)}: {self.verdict}>")
 
     @cached_property
     def fate(self) -> Fate:

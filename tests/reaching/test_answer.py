@@ -107,6 +107,12 @@ def test_a_pair(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"$ iptsim explain {ICC_OFF} --from client --to web:80" in out
 
 
+def test_an_answer_is_short_in_an_interpreter() -> None:
+    answer = reach(ICC_OFF, "client", "web")
+    assert repr(answer) == "<Reaching of 1 classes of packets, IPv4, client → web>"
+    assert repr(answer.classes[0]) == "<ReachClass client → web: DROP>"
+
+
 def test_only_what_gets_in(capsys: pytest.CaptureFixture[str]) -> None:
     main(["reach", str(ICC_OFF), "--from", "client", "--to", "web", "--open"])
     assert "Nothing gets in." in capsys.readouterr().out
