@@ -162,6 +162,12 @@ def confirm(kernel: Kernel, context: Context) -> Outcome | None:
             "rule put it into another zone for its replies"
         )
         return kernel.drop("conntrack-clash", note, context.hook)
+    if any(conntrack.takes_flow(connection, other) for other in kernel.tracked):
+        note = message(
+            "conntrack already has a connection whose replies have these addresses and ports, and nat may not choose"
+            " others"
+        )
+        return kernel.drop("conntrack-clash", note, context.hook)
     connection.status |= {"CONFIRMED"}
     kernel.connections.append(connection)
     return None

@@ -195,6 +195,11 @@ class Kernel:
         self.company: Company | None = None
 
     @property
+    def tracked(self) -> list[Connection]:
+        """The connections in conntrack's table, those of the capture included."""
+        return [*self.connections, *(entry.connection for entry in self.host.conntrack)]
+
+    @property
     def is_host(self) -> bool:
         """Whether this is the host's own namespace, not that of a container."""
         return self.namespace is self.host.namespace

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from iptsim.addresses import Family
 from iptsim.connection import Connection, Flow
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.verdicts import Translation
+from iptsim.netfilter.conntrack import takes_flow
 from iptsim.packet import Packet
 from iptsim.protocols import GRE, ICMP, ICMPV6, PORT_PROTOCOLS
 
 _GRE_HEADER, _GRE_VERSIONS = 8, (0, 1)
+#: How many ports of a range the kernel tries in order (NF_NAT_MAX_ATTEMPTS).
+_MOST_TRIED = 128
 
 
 def set_up(
@@ -34,6 +38,7 @@ def set_up(
     side = wanted.side
     address = current.dst if side == "dst" else current.src
     port = current.dport if side == "dst" else current.sport
+    others = [*others]
     earlier = _like_before(connection, current, wanted, new_address, others)
     if earlier is not None:
         connection.reply = current._replace(src=earlier[0], sport=earlier[1]).reversed()
@@ -53,9 +58,56 @@ def set_up(
         if side == "dst"
         else current._replace(src=address, sport=port)
     )
+    if current.proto in PORT_PROTOCOLS and _is_taken(connection, new, others):
+        new = _with_free_port(connection, new, wanted, others)
     if new != current:
         connection.reply = new.reversed()
         connection.status |= {"DNAT" if side == "dst" else "SNAT"}
+
+
+def keep_source(connection: Connection, others: Iterable[Connection]) -> None:
+    """Settle the source of a connection that no rule translates: if others have its port, the kernel picks another one.
+
+    Source: nf_nat_alloc_null_binding.
+    """
+    current = connection.reply.reversed()
+    if current.proto in PORT_PROTOCOLS and _is_taken(connection, current, others):
+        connection.reply = current._replace(sport=None).reversed()
+        connection.status |= {"SNAT"}
+
+
+def _is_taken(connection: Connection, flow: Flow, others: Iterable[Connection]) -> bool:
+    """Return whether the replies to a flow would belong to another connection than its own."""
+    as_chosen = replace(connection, reply=flow.reversed())
+    return any(takes_flow(as_chosen, other) for other in others)
+
+
+def _with_free_port(
+    connection: Connection, flow: Flow, wanted: Translation, others: Sequence[Connection]
+) -> Flow:
+    """Return a flow with the port that the kernel takes instead of one that is taken (nf_nat_l4proto_unique_tuple).
+
+    A destination without ports in its rule keeps it. The kernel searches from a random port for a source, and from the
+    first one, or from the offset in a shifted range, for a destination. If it does not find one, it tries others at
+    random in a range of many ports.
+    """
+    is_source = wanted.side == "src"
+    if wanted.ports is None:
+        return flow._replace(sport=None) if is_source else flow
+    low, high = wanted.ports
+    count = high - low + 1
+    chosen = flow.sport if is_source else flow.dport
+    if count == 1 or chosen is None:
+        return flow
+    if is_source and wanted.base_port is None:
+        return flow._replace(sport=None)
+    start = low if wanted.base_port is None else chosen
+    for step in range(min(count, _MOST_TRIED)):
+        port = low + (start - low + step) % count
+        found = flow._replace(sport=port) if is_source else flow._replace(dport=port)
+        if not _is_taken(connection, found, others):
+            break
+    return found
 
 
 def _like_before(
@@ -63,7 +115,7 @@ def _like_before(
     current: Flow,
     wanted: Translation,
     addresses: tuple[int, int] | None,
-    others: Iterable[Connection],
+    others: Sequence[Connection],
 ) -> tuple[int, int | None] | None:
     """Return the address and port that another connection from the same source got, if they can be used.
 
@@ -84,8 +136,9 @@ def _like_before(
         ):
             continue
         address, port = other.reply.dst, other.reply.dport
-        if other.reply.src != current.dst and _fits(wanted, address, port, addresses):
-            return address, port
+        if _fits(wanted, address, port, addresses):
+            found = current._replace(src=address, sport=port)
+            return None if _is_taken(connection, found, others) else (address, port)
     return None
 
 
