@@ -10,20 +10,7 @@ from iptsim.dump.rule import Rule
 from iptsim.extensions.hidden import may_translate
 from iptsim.netfilter import tcp_states
 from iptsim.packet import Packet, is_icmp_error, is_icmp_request, query_of
-from iptsim.protocols import (
-    ACK,
-    FIN,
-    GRE,
-    ICMP,
-    ICMP_REPLIES,
-    ICMPV6,
-    PORT_PROTOCOLS,
-    RST,
-    SCTP,
-    SYN,
-    TCP,
-    UDPLITE,
-)
+from iptsim.protocols import ACK, FIN, GRE, ICMP, ICMP_REPLIES, ICMPV6, RST, SCTP, SYN, TCP, UDPLITE
 
 #: Matches and targets that make the kernel switch connection tracking on; CT does so too, unless all it
 #: does is `--notrack`.
@@ -98,21 +85,6 @@ def clashes(connection: Connection, other: Connection) -> bool:
         (own == side or connection.icmp is None) and flow == known and theirs[side] == mine[side] == mine[own]
         for own, flow in enumerate((connection.original, connection.reply))
         for side, known in enumerate((other.original, other.reply))
-    )
-
-
-def takes_flow(connection: Connection, other: Connection) -> bool:
-    """Return whether the replies to a connection would be packets of another one (nf_conntrack_tuple_taken).
-
-    Of ICMP, the kernel changes the identifier, which is not part of a flow here.
-    """
-    reply = connection.reply
-    if reply.proto in ICMP_REPLIES or (reply.proto in PORT_PROTOCOLS and None in (reply.sport, reply.dport)):
-        return False
-    return (
-        reply in (other.reply, other.original)
-        and other.original != connection.original
-        and (other.family, other.zone) == (connection.family, connection.zone)
     )
 
 

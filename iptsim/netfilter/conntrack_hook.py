@@ -10,7 +10,7 @@ from iptsim.connection import NO_ZONE, ZONE_OF_MARK, State
 from iptsim.extensions.context import Context
 from iptsim.extensions.values import MaskedNumber
 from iptsim.languages import message
-from iptsim.netfilter import conntrack, hooks, tcp_states
+from iptsim.netfilter import conntrack, hooks, nat, tcp_states
 from iptsim.netfilter.hooks import Hook
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
@@ -162,7 +162,7 @@ def confirm(kernel: Kernel, context: Context) -> Outcome | None:
             "rule put it into another zone for its replies"
         )
         return kernel.drop("conntrack-clash", note, context.hook)
-    if any(conntrack.takes_flow(connection, other) for other in kernel.tracked):
+    if any(nat.takes_flow(connection, other) for other in kernel.tracked):
         note = message(
             "conntrack already has a connection whose replies have these addresses and ports, and nat may not choose"
             " others"

@@ -9,9 +9,8 @@ from iptsim.addresses import Family
 from iptsim.connection import Connection, Flow
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.verdicts import Translation
-from iptsim.netfilter.conntrack import takes_flow
 from iptsim.packet import Packet
-from iptsim.protocols import GRE, ICMP, ICMPV6, PORT_PROTOCOLS
+from iptsim.protocols import GRE, ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS
 
 _GRE_HEADER, _GRE_VERSIONS = 8, (0, 1)
 #: How many ports of a range the kernel tries in order (NF_NAT_MAX_ATTEMPTS).
@@ -74,6 +73,21 @@ def keep_source(connection: Connection, others: Iterable[Connection]) -> None:
     if current.proto in PORT_PROTOCOLS and _is_taken(connection, current, others):
         connection.reply = current._replace(sport=None).reversed()
         connection.status |= {"SNAT"}
+
+
+def takes_flow(connection: Connection, other: Connection) -> bool:
+    """Return whether the replies to a connection would be packets of another one (nf_conntrack_tuple_taken).
+
+    Of ICMP, the kernel changes the identifier, which is not part of a flow here.
+    """
+    reply = connection.reply
+    if reply.proto in ICMP_REPLIES or (reply.proto in PORT_PROTOCOLS and None in (reply.sport, reply.dport)):
+        return False
+    return (
+        reply in (other.reply, other.original)
+        and other.original != connection.original
+        and (other.family, other.zone) == (connection.family, connection.zone)
+    )
 
 
 def _is_taken(connection: Connection, flow: Flow, others: Iterable[Connection]) -> bool:
