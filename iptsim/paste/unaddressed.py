@@ -1,4 +1,4 @@
-"""Containers that a text names, but that its rules do not mention; their addresses are shown elsewhere, or assumed."""
+"""Containers that a text names, and whose addresses its rules do not tell: they are shown elsewhere, or assumed."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ def add_unaddressed(host: Host, listed: Sequence[Listed]) -> None:
     """Add the containers in a list that no rule mentions, each with its address, or the first free one of its network.
 
     The latter only if the network is certain, and if no container of the network that rules mention can be the same
-    one: those that publish ports have rules, so a container without published ports is another one.
+    one: those that publish ports have rules, so a container without published ports is another one. The only container
+    that can be the same as the only one in the list is it: rules of `--link` mention it.
 
     Args:
         host: the host, whose containers have the names of those that publish ports.
         listed: the containers that the text lists.
     """
+    _name_remaining(host, listed)
     added = 0
     for one in listed:
-        if one.stopped or added == _MOST or host.container(one.name) is not None:
+        if added == _MOST or _is_known(host, one):
             continue
         if one.address and one.address != one.name:
             added += _add_shown(host, one)
@@ -59,6 +61,36 @@ def add_unaddressed(host: Host, listed: Sequence[Listed]) -> None:
                     address=address_text(4, address),
                 )
             )
+
+
+def _is_known(host: Host, one: Listed) -> bool:
+    """Return whether a container in a list is one of the host, or does not run."""
+    return bool(one.stopped) or host.container(one.name) is not None
+
+
+def _name_remaining(host: Host, listed: Sequence[Listed]) -> None:
+    """Give the only container of a network that has but an address the name of the only one that nothing tells."""
+    remaining = dict[str, list[Listed]]()
+    for one in listed:
+        network = None if one.ports or one.address or _is_known(host, one) else _network(host, one)
+        if network is not None:
+            remaining.setdefault(network.name, []).append(one)
+    for name, alike in remaining.items():
+        unnamed = [one for one in _members(host, host.networks[name]) if _may_be_unpublished(one)]
+        if len(alike) != 1 or len(unnamed) != 1:
+            continue
+        address, found = unnamed[0].name, alike[0].name
+        host.containers = {
+            found if container is unnamed[0] else key: container for key, container in host.containers.items()
+        }
+        unnamed[0].name = found
+        host.assumptions.append(
+            message(
+                "{name} is assumed to have the address {address}, as no other container can have it.",
+                name=found,
+                address=address,
+            )
+        )
 
 
 def _add_shown(host: Host, one: Listed) -> bool:
