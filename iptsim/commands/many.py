@@ -29,7 +29,13 @@ def add_many(parser: Any, summary: str, *, engine: str = "--engine") -> None:
         summary: what `--summary` prints.
         engine: the option for the engine, if `--engine` means Docker's.
     """
-    group = parser.add_argument_group(say("many sources"))
+    group = parser.add_argument_group(
+        say("many sources"),
+        say(
+            "SOURCE may also be a pattern ('hosts/*.txt'), a directory of dumps and captures, or @FILE, "
+            "a file with a source on each line."
+        ),
+    )
     group.add_argument("--summary", action="store_true", help=summary)
     group.add_argument(
         "--parquet", metavar="FILE", help=say("write a row for each source to this Parquet file")

@@ -70,7 +70,7 @@ def _outliers(outliers: list[dict[str, Any]]) -> Iterator[Text]:
         for label, rules in ((say("lacks"), one["missing"]), (say("has in addition"), one["further"])):
             for rule in rules[:_RULES]:
                 yield Text(f"    {label}: {printable(rule or '…')}", no_wrap=True)
-            yield from _more(len(rules) - _RULES)
+            yield from (Text("  ") + line for line in _more(len(rules) - _RULES))
     yield from _more(count - _LISTED)
 
 
