@@ -69,7 +69,8 @@ def _is_known(host: Host, one: Listed) -> bool:
 
 
 def _name_remaining(host: Host, listed: Sequence[Listed]) -> None:
-    """Give the only container of a network that has but an address the name of the only one that nothing tells."""
+    """Give the only container of a network that has but an address, of a link, the name of the only one without any."""
+    linked = _linked_addresses(host)
     remaining = dict[str, list[Listed]]()
     for one in listed:
         network = None if one.ports or one.address or _is_known(host, one) else _network(host, one)
@@ -77,7 +78,7 @@ def _name_remaining(host: Host, listed: Sequence[Listed]) -> None:
             remaining.setdefault(network.name, []).append(one)
     for name, alike in remaining.items():
         unnamed = [one for one in _members(host, host.networks[name]) if _may_be_unpublished(one)]
-        if len(alike) != 1 or len(unnamed) != 1:
+        if len(alike) != 1 or len(unnamed) != 1 or unnamed[0].address(4) not in linked:
             continue
         address, found = unnamed[0].name, alike[0].name
         host.containers = {
@@ -91,6 +92,22 @@ def _name_remaining(host: Host, listed: Sequence[Listed]) -> None:
                 address=address,
             )
         )
+
+
+def _linked_addresses(host: Host) -> set[int]:
+    """Return the addresses between which rules accept packets, as Docker's do for `--link`."""
+    rules = host.rulesets[4].rules() if 4 in host.rulesets else ()
+    pairs = [
+        (rule.parameters.source, rule.parameters.destination)
+        for rule in rules
+        if rule.target_name == "ACCEPT"
+    ]
+    single = [
+        (source, destination)
+        for source, destination in pairs
+        if source is not None and destination is not None and source.mask == destination.mask == 0xFFFFFFFF
+    ]
+    return {one.address for pair in single for one in pair}
 
 
 def _add_shown(host: Host, one: Listed) -> bool:
