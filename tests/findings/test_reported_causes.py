@@ -481,3 +481,21 @@ def test_masquerading_by_each_interface_hides_the_clients(inner: str, found: boo
     if one is not None:
         assert "eth5: 10.66.0.8" in str(one.title)
         assert "eth4" not in str(one.remedy)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("iptables -A OUTPUT -d www.wikipedia.org -j DROP", True),
+        ("iptables -A OUTPUT -d 192.0.2.80 -j DROP", False),
+        ("iptables -A OUTPUT -d your.server.net -j DROP", False),
+        (
+            "Chain OUTPUT (policy ACCEPT)\ntarget     prot opt source               destination\n"
+            "DROP       all  --  anywhere             www.wikipedia.org",
+            False,
+        ),
+    ],
+)
+def test_a_name_in_a_rule_but_not_in_a_listing(text: str, found: bool, tmp_path: Path) -> None:
+    """The manual page of iptables: a host name is resolved once, before the rule goes to the kernel."""
+    assert ("name-in-rule" in lint(tmp_path, f"{text}\n")) is found

@@ -84,6 +84,7 @@ MEANINGS: dict[str, Message] = {
     "closed-by-default": message(
         "In a pasted text: what INPUT accepts from the internet, if it blocks all other new connections."
     ),
+    "name-in-rule": message("In a pasted text: a rule names a host in DNS, which is looked up only once."),
     "output-closed-by-default": message(
         "In a pasted text: what OUTPUT lets out to the internet, if it blocks all other new connections."
     ),
