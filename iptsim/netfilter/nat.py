@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from iptsim.addresses import Family
 from iptsim.connection import Connection, Flow
@@ -75,25 +74,25 @@ def keep_source(connection: Connection, others: Iterable[Connection]) -> None:
         connection.status |= {"SNAT"}
 
 
-def takes_flow(connection: Connection, other: Connection) -> bool:
+def is_taken(connection: Connection, others: Iterable[Connection]) -> bool:
     """Return whether the replies to a connection would be packets of another one (nf_conntrack_tuple_taken).
 
     Of ICMP, the kernel changes the identifier, which is not part of a flow here.
     """
-    reply = connection.reply
-    if reply.proto in ICMP_REPLIES or (reply.proto in PORT_PROTOCOLS and None in (reply.sport, reply.dport)):
-        return False
-    return (
-        reply in (other.reply, other.original)
-        and other.original != connection.original
-        and (other.family, other.zone) == (connection.family, connection.zone)
-    )
+    return _is_taken(connection, connection.reply.reversed(), others)
 
 
 def _is_taken(connection: Connection, flow: Flow, others: Iterable[Connection]) -> bool:
-    """Return whether the replies to a flow would belong to another connection than its own."""
-    as_chosen = replace(connection, reply=flow.reversed())
-    return any(takes_flow(as_chosen, other) for other in others)
+    """Return whether the replies to a flow would be packets of another connection."""
+    if flow.proto in ICMP_REPLIES or (flow.proto in PORT_PROTOCOLS and None in (flow.sport, flow.dport)):
+        return False
+    reply, original = flow.reversed(), connection.original
+    return any(
+        (other.reply == reply or other.original == reply)
+        and other.original != original
+        and (other.family, other.zone) == (connection.family, connection.zone)
+        for other in others
+    )
 
 
 def _with_free_port(
