@@ -210,6 +210,7 @@ ANALYSES: tuple[Analysis, ...] = (
     port_forwards.not_for_host,
     port_forwards.from_inside,
     missing_dnat.missing,
+    missing_dnat.not_accepted,
     translated.to_loopback,
     nft_forwards.to_loopback,
     nft_forwards.blocked,

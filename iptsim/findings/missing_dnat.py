@@ -1,4 +1,4 @@
-"""Ports of a machine behind the host that FORWARD accepts, while no rule of nat sends packets there."""
+"""Half of a port forward: FORWARD accepts the packets, but no DNAT sends any; or DNAT sends what FORWARD blocks."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Iterator
 from iptsim.addresses import Family, address_text, endpoint_text
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
+from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
+from iptsim.extensions.nat import NatRange
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.behind import is_private
 from iptsim.findings.examples import header
-from iptsim.findings.finding import SHOWN, Finding, of_rule
+from iptsim.findings.finding import SHOWN, Finding, filtered_at, of_rule
+from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.findings.wrong_chain import single_target
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
+
+#: The first half of the addresses of Docker's default network, unless settings change it: 172.17.0.0/16.
+_DEFAULT = 172 << 8 | 17
 
 
 def missing(scene: Scene) -> Iterator[Finding]:
@@ -87,4 +94,87 @@ def _missing(scene: Scene, family: Family, accepting: list[Rule]) -> Finding:
         ),
         None,
         family,
+    )
+
+
+def not_accepted(scene: Scene) -> Iterator[Finding]:
+    """Find DNAT to a container by hand, whose packets Docker's rules of FORWARD block, or in a pasted text may block.
+
+    Docker accepts in FORWARD what goes to published ports. It sets the policy to DROP, and since 28 it also drops all
+    other packets to its bridges.
+    """
+    told = scene.is_pasted and "docker" in scene.pasted.engines
+    for family in scene.families if told or scene.has_docker else ():
+        for rule in scene.table(family, "nat").rules():
+            to, fields = _container(scene, family, rule), header(rule)
+            if to is None or "dport" not in fields:
+                continue
+            shown = scene.ask("internet", "host", family, proto=fields["proto"], dport=fields["dport"])
+            blocked = filtered_at(shown, "FORWARD") if shown is not None else None
+            shows = scene.shows(family, "filter", "FORWARD")
+            if blocked is None and (not told or shows or _accepts(scene, family, to.addresses)):
+                continue
+            yield _not_accepted(scene, family, rule, to, shown if blocked is not None else None)
+            break
+
+
+def _container(scene: Scene, family: Family, rule: Rule) -> NatRange | None:
+    """Return where a rule that a person wrote sends packets, if that is one address in a network of Docker."""
+    if not isinstance(rule.target, Dnat) or not (
+        scene.adds_to_docker
+        if rule.chain == "DOCKER"
+        else rule.chain == "PREROUTING" and is_chosen(rule, scene)
+    ):
+        return None
+    to = rule.target.to_destination
+    if to.addresses is None or to.addresses[0] != to.addresses[1]:
+        return None
+    networks, first = scene.docker_networks(), to.addresses[0]
+    if not networks:
+        return to if family == 4 and first >> 16 == _DEFAULT else None
+    return to if any(network.covers(family, first) for network in networks) else None
+
+
+def _accepts(scene: Scene, family: Family, addresses: tuple[int, int] | None) -> bool:
+    """Return whether a rule of table filter accepts packets for one of some addresses, or FORWARD accepts the rest."""
+    filtering = scene.table(family, "filter")
+    forward = filtering.chains.get("FORWARD")
+    if forward is not None and forward.declared and forward.policy == "ACCEPT":
+        return True
+    return addresses is not None and any(
+        rule.target_name == "ACCEPT"
+        and (rule.parameters.destination is None or addresses[0] in rule.parameters.destination)
+        for rule in filtering.rules()
+    )
+
+
+def _not_accepted(
+    scene: Scene, family: Family, rule: Rule, to: NatRange, shown: Explanation | None
+) -> Finding:
+    fields, tool = header(rule), tool_of(family)
+    address = address_text(family, to.addresses[0] if to.addresses else 0)
+    outside = fields["dport"]
+    inside = to.ports[0] if to.ports else outside
+    command = f"{tool} -I DOCKER-USER -p {fields['proto']} -d {address} --dport {inside} -j ACCEPT"
+    return Finding(
+        "dnat-without-accept",
+        message(
+            "{place} sends packets to {address}, but Docker's rules in FORWARD accept only those to published ports.",
+            place=place_of(rule),
+            address=address,
+        ),
+        (of_rule(rule),),
+        message(
+            "A translated packet is forwarded, so FORWARD decides. Docker sets its policy to DROP, and since 28 drops"
+            " all packets to ports of its bridges that no container publishes."
+        ),
+        message(
+            "Publish the port (-p {outside}:{inside}) instead of the rule, or accept it: {command}",
+            outside=outside,
+            inside=inside,
+            command=command,
+        ),
+        shown,
+        family,
+        first_that_mends(scene, family, [(command,)], shown) if shown is not None else (),
     )

@@ -187,6 +187,8 @@ def _without_accept(
     if not scene.rules(family, "filter", "DOCKER") and not scene.jumps(family, "filter", "DOCKER"):
         return None  # docker-rules-flushed reports it
     dnat = [one.rule for one in leg.steps if one.verdict == "DNAT" and one.rule is not None]
+    if not scene.knows_containers and any(rule.chain == "PREROUTING" for rule in dnat):
+        return None  # a person wrote it: dnat-without-accept
     accepting = _accepting_rules(scene, family, publication)[:1]
     who = {
         "outside": publication.outside,

@@ -10,6 +10,7 @@ import pytest
 import iptsim
 from tests.findings.linting import lint
 
+CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
 #: As libnetwork writes them for `docker network create --internal` (setup_ip_tables.go, setupInternalNetworkRules).
 INTERNAL = """\
 -A DOCKER-ISOLATION ! -s 172.21.0.0/24 -o br-12f7b90ae6c0 -j DROP
@@ -184,3 +185,43 @@ def test_rows_without_addresses(tmp_path: Path) -> None:
     # each address that is left out may be another one
     places = {match.place for rule in rules for match in rule.matches if hasattr(match, "place")}
     assert len(places) == 6
+
+
+BY_HAND = "-p tcp -m tcp --dport 8001 -j DNAT --to-destination 172.17.0.2:8000"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"iptables -t nat -A DOCKER {BY_HAND}\n", True),
+        (f"# docker\niptables -t nat -A PREROUTING {BY_HAND}\n", True),
+        (f"iptables -t nat -A PREROUTING {BY_HAND}\n", False),
+        (f"# docker\niptables -t nat -A PREROUTING {BY_HAND.replace('172.17', '10.9')}\n", False),
+        (
+            f"# docker\niptables -t nat -A PREROUTING {BY_HAND}\n"
+            "iptables -I FORWARD -p tcp -d 172.17.0.2 --dport 8000 -j ACCEPT\n",
+            False,
+        ),
+        (f"# docker\niptables -P FORWARD ACCEPT\niptables -t nat -A PREROUTING {BY_HAND}\n", False),
+    ],
+)
+def test_dnat_to_a_container_by_hand(tmp_path: Path, text: str, found: bool) -> None:
+    assert ("dnat-without-accept" in lint(tmp_path, text)) is found
+
+
+@pytest.mark.parametrize("engine", ["20.10/host-firewall", "28.5/icc-on"])
+def test_docker_blocks_what_a_dnat_by_hand_sends_to_a_container(tmp_path: Path, engine: str) -> None:
+    """The rules that dockerd wrote drop the packet, until DOCKER-USER accepts it."""
+    rules = (CAPTURES / f"docker-{engine}/iptables-save.txt").read_text()
+    anchor = "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n"
+    assert anchor in rules
+    rules = rules.replace(anchor, f"{anchor}[0:0] -A PREROUTING {BY_HAND}\n")
+    found = lint(tmp_path, rules)
+    finding = found["dnat-without-accept"]
+    assert "published-without-accept" not in found
+    assert finding.shown is not None
+    assert finding.shown.verdict == "DROP"
+    # commands that do not change the verdict are replaced by other words
+    assert finding.commands == ("iptables -I DOCKER-USER -p tcp -d 172.17.0.2 --dport 8000 -j ACCEPT",)
+    assert finding.commands[0] in str(finding.remedy)
+    assert "does not help" not in str(finding.remedy)

@@ -60,6 +60,9 @@ MEANINGS: dict[str, Message] = {
     "forward-without-return": message(
         "In a pasted text: a port forward leaves by the uplink again, so the replies do not come back."
     ),
+    "dnat-without-accept": message(
+        "DNAT by hand leads to a container of Docker, whose rules in FORWARD do not accept the port."
+    ),
     "hairpin": message("A port forward does not work for clients in the network of its own target."),
     "logs-only": message("A chain whose name says that it blocks only logs: its packets continue."),
     "not-masqueraded": message(
