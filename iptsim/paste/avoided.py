@@ -1,4 +1,6 @@
-"""Commands that a text shows as ones not to run, or as attempts that did not help: the host does not have their rules.
+"""Commands that a text shows as ones not to run, as attempts that did not help, or as proposals.
+
+The host does not have the rules of the first two; whether it has those of a proposal is not known.
 
 Only a sentence that says nothing else counts; in doubt, the command has run. Whoever says "I ran" has run a command,
 whatever came of it. Whoever "tried" something in vain has mostly undone it, and a list of rules in the same text shows
@@ -13,7 +15,7 @@ from functools import cached_property
 
 from iptsim.languages import Message, message
 from iptsim.paste.lines import Line
-from iptsim.paste.prompts import command_of
+from iptsim.paste.prompts import command_of, prompt_of
 from iptsim.paste.undoing import is_prose
 
 #: What a sentence may call the commands below it. "That" and "it" are rather what was said before.
@@ -50,6 +52,23 @@ _TRIED_IN_VAIN = re.compile(
     rf".*\b(?:tried|attempts?|attempted)\b.* {_IN_VAIN}(?:, this is [^,]*)?\W*", re.IGNORECASE
 )
 _CAME_TO_NOTHING = re.compile(rf"(?:(?:but|still|again) )*{_IN_VAIN}(?:,[^,]*\bstill\b[^,]*)?", re.IGNORECASE)
+#: A question whether to run something.
+_ASKED = re.compile(
+    r"\b(?:should|shall|must|can|could|may|do|would) I (?:\w+ ){0,4}"
+    r"(?:run|use|add|try|apply|put|need|enter|type|insert)\b"
+    r"|\b(?:will|would|could|does) (?:this|it|that|these|the following|adding)\b",
+    re.IGNORECASE,
+)
+#: A sentence that says what others propose; one that says that it was done.
+_PROPOSED = re.compile(
+    r"\b(?:suggest(?:s|ed|ions?)?|recommend(?:s|ed|ation)?|advi[sc]e[sd]?|propos(?:es|ed|al)|told (?:me )?to"
+    r"|tells? me to|sa(?:ys|id) (?:to|that|I|you)\b)",
+    re.IGNORECASE,
+)
+_DONE = re.compile(
+    r"\bI(?: have|'ve)? (?:\w+ )?(?:ran|run|added|tried|used|did|done|applied|entered|typed|inserted)\b"
+    r"|\bI (?:\w+ )?have\b(?! been| to\b)"
+)
 #: Words below commands about a time after that of which a sentence speaks.
 _LATER = re.compile(r"\b(?:now|then|until|after|finally)\b", re.IGNORECASE)
 #: What ends a sentence, or its introduction.
@@ -78,12 +97,20 @@ class Avoided:
         remark = _REMARK.search(self.lines[last].text)
         if _is_order(above) or (remark is not None and _is_order(remark["words"])):
             return message("the text says not to run this command; it is left out")
+        if self._shows_rules and _ASKED.search(_END.split(above)[-1]) and not _DONE.search(above):
+            return message("the text asks whether to run this command; it is left out")
         if not self._shows_rules or not _TRIED.search(above):
             return None
         below = self._paragraph(range(last + 1, min(last + _FAR, len(self.lines))))
         if _is_in_vain(above, below):
             return message("the text says that this command was tried in vain; it is left out")
         return None
+
+    def is_proposed(self, first: int) -> bool:
+        """Return whether others propose a command, which need not have run; the text lists the rules that there are."""
+        if not self._shows_rules or prompt_of(self.lines[first].text) is not None:
+            return False
+        return is_proposal(self._paragraph(range(first - 1, max(first - _FAR, -1), -1)))
 
     @cached_property
     def _shows_rules(self) -> bool:
@@ -101,6 +128,18 @@ class Avoided:
             if is_sentence:
                 found.append(text.strip(" #*_`~-").replace("’", "'"))
         return " ".join(found[:: places.step]).strip()
+
+
+def is_proposal(text: str) -> bool:
+    """Return whether the end of a paragraph says that others propose what follows, or asks about it.
+
+    >>> is_proposal("A friend suggested this:"), is_proposal("A friend suggested this, so I ran:")
+    (True, False)
+    >>> is_proposal("I was told to use"), is_proposal("Should I add"), is_proposal("I use")
+    (True, True, False)
+    """
+    last = _END.split(text)[-1]
+    return (_PROPOSED.search(last) or _ASKED.search(last)) is not None and _DONE.search(last) is None
 
 
 def _is_order(text: str) -> bool:

@@ -52,6 +52,16 @@ def condition_not_shown(reason: Message, told: Message, *place: str) -> Hidden:
     return Hidden(words="...", reason=reason, settle=SHOW, place=place, told=told)
 
 
+def if_run(line: int) -> Hidden:
+    """Return the condition of a rule that a command adds, if it runs."""
+    return Hidden(
+        words=f"(if line {line} runs)",
+        reason=message("whether the shell runs the command in line {line}", line=line),
+        settle=SHOW,
+        place=("runs", line),
+    )
+
+
 def hide_tables(ruleset: Ruleset, names: Collection[str]) -> None:
     """Mark tables that may follow where a dump was cut off, or that a filter hides.
 

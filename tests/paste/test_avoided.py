@@ -162,3 +162,20 @@ def test_sentences_about_commands_that_have_not_run(above: str, below: str) -> N
     text = f"{LISTED}{above}\n\n{OPENS}\n\n{below}\n"
     assert verdict(text) == "DROP"
     assert warned(text)
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ("A friend suggested this:\n\n    iptables -I INPUT -p tcp --dport 8080 -j ACCEPT\n", "DEPENDS"),
+        ("I was told to use\n\n-A INPUT -p tcp --dport 8080 -j ACCEPT\n\nsomewhere.\n", "DEPENDS"),
+        ("Should I add this line?\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n", "DROP"),
+        ("As somebody suggested, I added\n\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
+        ("and, as the guide recommends, I have\n-A INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
+        ("A friend suggested this:\n\nroot@h:~# iptables -I INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
+    ],
+)
+def test_proposals_need_not_have_run(between: str, expected: str) -> None:
+    text = "# iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n\n"
+    fields = {"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 8080}
+    assert walk(loads_host(text + between), Question(**fields)).verdict == expected

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
-from iptsim.extensions.hidden import SHOW, Hidden
 from iptsim.languages import message
 from iptsim.paste.avoided import Avoided
 from iptsim.paste.errors import printed_errors
+from iptsim.paste.gap_rules import if_run
 from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import CommandItem, GapItem, Piece, Rules, Segment, Warned, made_words
 from iptsim.paste.placeholders import is_cut
@@ -167,6 +167,8 @@ class _Reader:
                 return
             later = is_down(text) or self.script.runs.get(line.number) is Runs.LATER
             if changing or (later and _LIKELY.search(text)):
+                if self.around.avoided.is_proposed(begun):
+                    meant = [one._replace(sure=False) for one in meant]
                 if meant and (why := self.around.avoided.why(begun, self.at - 1)) is not None:
                     self.left_out.append(Warned(why, line.number))
                 elif line.number not in self.around.refused:
@@ -278,7 +280,7 @@ class _Reader:
             table, words = table_of_command(typed.words)
             if table not in BUILTIN_CHAINS or not words:
                 continue
-            hidden = () if typed.sure else (_perhaps(typed),)
+            hidden = () if typed.sure else (if_run(typed.line),)
             made = made_words(words)
             _rules_in(pieces, table, family).items.append(
                 CommandItem(made, typed.line, typed.text, hidden=hidden)
@@ -382,15 +384,6 @@ def _is_prose(text: str) -> bool:
         or (words[-1] > code.end() and text[code.end()].isspace())
         for code in re.finditer(r"`[^`]+`", text)
         if words
-    )
-
-
-def _perhaps(typed: Typed) -> Hidden:
-    return Hidden(
-        words=f"(if line {typed.line} runs)",
-        reason=message("whether the shell runs the command in line {line}", line=typed.line),
-        settle=SHOW,
-        place=("runs", typed.line),
     )
 
 

@@ -13,9 +13,11 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
+from iptsim.paste.avoided import is_proposal
 from iptsim.paste.cut_listings import WHOLE, mark_beginning, mark_cut
 from iptsim.paste.filters import grepped
 from iptsim.paste.forms.docker_commands import said_in
+from iptsim.paste.gap_rules import if_run
 from iptsim.paste.lines import Line
 from iptsim.paste.listed_again import backend_of
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned, made_words
@@ -91,6 +93,8 @@ class _Reader:
         self.program: str | None = None
         #: a heading was read, but not the table that it is for
         self.headed = False
+        #: a sentence proposes the rules from here on
+        self.proposed = False
         self.unread: list[int] = []
         self.warned: list[Warned] = []
         self.texts: list[str] = []
@@ -201,7 +205,8 @@ class _Reader:
         elif letter == "-N" and len(words) == 2:
             rules.items.append(ChainItem(name, None, None, line.number))
         else:
-            rules.items.append(CommandItem(tuple(words), line.number, text.strip(), counters))
+            hidden = (if_run(line.number),) if self.proposed else ()
+            rules.items.append(CommandItem(tuple(words), line.number, text.strip(), counters, hidden))
         return True
 
     def _is_elsewhere(self, table: str, chain: str) -> bool:
@@ -269,7 +274,9 @@ class _Reader:
             self._gap(line)
             self.at += 1
             return True
-        if goes_on and _MAY_BE_RULE.search(line.text):
+        proposes = is_proposal(line.text)
+        self.proposed = proposes and self.open is not None and not self.open.named
+        if goes_on and not proposes and _MAY_BE_RULE.search(line.text):
             self._gap(line)
             self.at += 1
         elif goes_on:
