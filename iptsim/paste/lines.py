@@ -43,8 +43,9 @@ _COLOUR = re.compile(r"\^?\[\d{1,2}(?:;\d{1,3})*m")
 _COLOURS = re.compile(r"\^?\[(?:\d{1,2}(?:;\d{1,3})*)?[mK](?![a-z])")
 _TAG = re.compile(
     r"</?(?:br|p|div|span|li|pre|code)(?:\s[^<>]*)?/?>"
-    # of forums, but no index of an array: ${PORTS[i]}
-    r"|(?:(?<![\w}])\[|\[/)(?:b|i|u|s|code|html|php|quote|size|color|font|indent|noparse|tt|pre)(?:=[^][]{0,30})?\]",
+    # of forums, but no index of an array (${PORTS[i]}), and no flags of tcpdump (Flags [S])
+    r"|(?:(?<![\w}])(?<!Flags )\[|\[/)"
+    r"(?:b|i|u|s|code|html|php|quote|size|color|font|indent|noparse|tt|pre)(?:=[^][]{0,30})?\]",
     re.IGNORECASE,
 )
 #: Emphasis of a whole line.

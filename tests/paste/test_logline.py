@@ -17,7 +17,9 @@ from iptsim.netfilter.walk import walk
 from iptsim.owners.log_prefixes import logged_by
 from iptsim.paste.assembly import host_of_source
 from iptsim.paste.forms.logline import record_of
+from iptsim.paste.lines import lines_of
 from iptsim.paste.packet_from_line import fields_of_line
+from iptsim.paste.splitting import split
 from iptsim.question.model import Question
 
 BLOCKED = (
@@ -318,3 +320,11 @@ def test_fields_in_bold(bold: str, plain: str) -> None:
     assert found is not None
     assert found == expected
     assert found.pairs["SRC"] == ("10.1.**.**" if "**." in bold else "192.0.2.1")
+
+
+@pytest.mark.parametrize("flags", ["S", "S.", "U", "P."])
+def test_the_flags_of_tcpdump_are_no_tags_of_a_forum(flags: str) -> None:
+    line = f"11:20:33.10 IP 192.0.2.7.40112 > 203.0.113.5.3306: Flags [{flags}], seq 1, win 29200, length 0"
+    [segment], left_out = split(lines_of(line))
+    assert (segment.form, left_out) == ("tcpdump", [])
+    assert [one.text for one in lines_of("[B]bold[/B] and [s]struck[/s]")] == ["bold and struck"]
