@@ -19,6 +19,7 @@ from iptsim.paste.assembly import host_of_source
 from iptsim.paste.forms.logline import record_of
 from iptsim.paste.lines import lines_of
 from iptsim.paste.packet_from_line import fields_of_line
+from iptsim.paste.pieces import Ask
 from iptsim.paste.splitting import split
 from iptsim.question.model import Question
 
@@ -328,3 +329,12 @@ def test_the_flags_of_tcpdump_are_no_tags_of_a_forum(flags: str) -> None:
     [segment], left_out = split(lines_of(line))
     assert (segment.form, left_out) == ("tcpdump", [])
     assert [one.text for one in lines_of("[B]bold[/B] and [s]struck[/s]")] == ["bold and struck"]
+
+
+def test_an_error_in_a_capture_is_not_the_packet_in_question() -> None:
+    error = "11:20:33.11 IP 192.0.2.1 > 192.0.2.7: ICMP host 203.0.113.5 unreachable - admin prohibited, length 68"
+    sent = "11:20:33.12 IP 192.0.2.7.40112 > 203.0.113.5.3306: Flags [S], seq 1, win 29200, length 0"
+    [segment], _ = split(lines_of(f"{error}\n{sent}\n{error}"))
+    assert [one.line for one in segment.pieces if isinstance(one, Ask)] == [2]
+    [alone], _ = split(lines_of(error))
+    assert [one.line for one in alone.pieces if isinstance(one, Ask)] == [1]

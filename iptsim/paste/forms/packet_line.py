@@ -19,23 +19,26 @@ _LIKELY = re.compile(
 )
 _FLAGS = {"S": "SYN", "F": "FIN", "R": "RST", "P": "PSH", ".": "ACK", "U": "URG", "E": "ECE", "W": "CWR"}
 _ICMP = {"echo request": 8, "echo reply": 0}
+#: An error tells how a packet fared that the capture shows, too: it is not the packet in question.
+_ERROR = re.compile(r": ICMP6?,? .*(?:unreachable|exceeded|prohibited|redirect)")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the packets that start at a line, or None."""
     asked: list[Ask] = []
+    errors: list[Ask] = []
     end, form = at, ""
     while end < len(lines) and _LIKELY.search(lines[end].text):
         found = _packet(lines[end].text.strip())
         if found is None:
             break
         form, fields = found
-        asked.append(Ask(fields, lines[end].number))
+        (errors if _ERROR.search(lines[end].text) else asked).append(Ask(fields, lines[end].number))
         end += 1
-    if not asked:
+    if not form:
         return None
     name = {"tcpdump": "tcpdump", "tuple": "a flow"}[form]
-    return Segment(name, name, at, end - 1, list(asked))
+    return Segment(name, name, at, end - 1, [*(asked or errors)])
 
 
 def _packet(text: str) -> tuple[str, dict[str, Any]] | None:
