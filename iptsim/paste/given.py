@@ -26,7 +26,7 @@ from iptsim.paste.undoing import NOT_SO
 #: At most this many commands are followed.
 _MOST = 200
 _LIKELY = re.compile(
-    r"\bip\s+(?:-[46]\s+)?(?:r|ro|route|ru|rule|l|link|a|addr|address)\s+(?:add|replace|a|del|delete)\s"
+    r"\bip\s+(?:-[46]\s+)?(?:r|ro|route|ru|rule|l|link|a|addr|address)\s+(?:add|replace|change|a|del|delete)\s"
 )
 #: A command within a sentence that says that it was run.
 _SPOKEN = re.compile(r"(?P<before>.*)`(?:sudo\s+)?(?P<command>ip\s+(?:-[46]\s+)?r(?:o|oute)?\s+add\s[^`]+)`")
@@ -38,15 +38,22 @@ _FILE = re.compile(r"\b(wg\d+|[A-Za-z][\w-]{0,14}(?=\.conf\b))")
 #: The table of the routes that `wg-quick up` adds for a peer that gets all traffic.
 _TABLE = "51820"
 
+#: What the actions of `ip route` do to a route.
+_EFFECTS: dict[str, Literal["adds", "removes", "replaces"]] = {
+    **dict.fromkeys(("add", "a"), "adds"),
+    **dict.fromkeys(("del", "delete"), "removes"),
+    **dict.fromkeys(("replace", "change"), "replaces"),
+}
+
 E = TypeVar("E", RouteEntry, RuleEntry)
 F = TypeVar("F")
 
 
 class Change(NamedTuple):
-    """A command that adds or removes a route: its line, and the route as in the JSON of ip."""
+    """A command that adds, removes or replaces a route: its line, and the route as in the JSON of ip."""
 
     line: int
-    removes: bool
+    what: Literal["adds", "removes", "replaces"]
     family: Family
     route: dict[str, Any]
 
@@ -138,7 +145,7 @@ def _read_command(words: Sequence[str], given: Given, line: int) -> bool:
     family: Family = 6 if "-6" in words[:1] else 4
     left = [word for word in words if word not in ("-4", "-6")]
     removes = left[1:2] in (["del"], ["delete"])
-    if len(left) < 3 or (left[1] not in ("add", "replace", "a") and not removes):
+    if len(left) < 3 or (left[1] not in ("add", "replace", "change", "a") and not removes):
         return False
     what, rest = left[0], left[2:]
     if removes and what not in ("r", "ro", "route"):
@@ -157,7 +164,7 @@ def _read_command(words: Sequence[str], given: Given, line: int) -> bool:
         route = route_entry(" ".join(rest))
         if route is None:
             return False
-        given.changes.append(Change(line, removes, family, route))
+        given.changes.append(Change(line, _EFFECTS[left[1]], family, route))
         return True
     rule = rule_entry(" ".join(rest))
     if rule is None:
@@ -285,7 +292,9 @@ def give(host: Host, given: Given, until: Until) -> None:
     for change in given.changes:
         if not _lacks(until.routes, change.line):
             continue
-        if not change.removes:
+        if change.what == "replaces":
+            _remove_route(host, change)
+        if change.what != "removes":
             made.add((change.family, change.route["dst"]))
             added |= _add_routes(host, [(change.family, change.route)])
         elif until.routes is not None or (change.family, change.route["dst"]) in made:
@@ -329,7 +338,10 @@ def _add_routes(host: Host, entries: Iterable[tuple[Family, dict[str, Any]]]) ->
 
 
 def _remove_route(host: Host, change: Change) -> bool:
-    """Remove the first route that fits what a command names; return whether there is one."""
+    """Remove the first route that fits what a command names; return whether there is one.
+
+    A route is replaced by one for the same destination, whatever its gateway is (NLM_F_REPLACE in fib_table_insert).
+    """
     namespace = host.namespace
     wanted = next(iter(_valid(iproute.routes, RouteEntry, change.route, change.family)), None)
     if wanted is None:
@@ -341,7 +353,8 @@ def _remove_route(host: Host, change: Change) -> bool:
             wanted.prefix_length,
             wanted.table,
         )
-        if same and wanted.gateway in (None, one.gateway) and wanted.device in (None, one.device):
+        hop = wanted.gateway in (None, one.gateway) and wanted.device in (None, one.device)
+        if same and (hop or (change.what == "replaces" and wanted.metric == one.metric)):
             del namespace.routes[at]
             namespace.cache.clear()
             return True

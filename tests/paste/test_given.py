@@ -8,7 +8,10 @@ from iptsim.addresses import parse_address
 from iptsim.host import fib
 from iptsim.host.files import Source
 from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
+from iptsim.question.model import Question
+from iptsim.sources import loads_host
 
 RULE = "iptables -A FORWARD -i wg0 -j ACCEPT\n"
 
@@ -69,3 +72,24 @@ def test_the_settings_of_a_client_that_sends_everything() -> None:
 def test_what_can_not_be_read_gives_nothing(line: str) -> None:
     host = read(f"{line}\n{RULE}")
     assert device(host, "10.4.0.1") == "eth0"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("replace default via 10.9.0.1 dev tun0", "DROP"),
+        ("change default via 10.9.0.1 dev tun0", "DROP"),
+        # another metric, another route
+        ("replace default via 10.9.0.1 dev tun0 metric 50", "ACCEPT"),
+    ],
+)
+def test_a_route_that_a_command_replaces(command: str, expected: str) -> None:
+    """The kernel has one default route after it, unless the metric differs (ip-route(8); seen in a namespace)."""
+    host = loads_host(
+        "root@r:~# iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n-A OUTPUT -o tun0 -j DROP\n"
+        "root@r:~# ip route\ndefault via 192.0.2.1 dev eth0\n"
+        "192.0.2.0/24 dev eth0 proto kernel scope link src 192.0.2.10\n"
+        f"10.9.0.0/24 dev tun0 proto kernel scope link src 10.9.0.2\nroot@r:~# ip route {command}\n"
+    )
+    fields = {"from": "host", "to": "8.8.8.8", "proto": "udp", "dport": 53}
+    assert walk(host, Question(**fields)).verdict == expected
