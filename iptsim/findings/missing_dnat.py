@@ -120,11 +120,14 @@ def not_accepted(scene: Scene) -> Iterator[Finding]:
 
 def _container(scene: Scene, family: Family, rule: Rule) -> NatRange | None:
     """Return where a rule that a person wrote sends packets, if that is one address in a network of Docker."""
-    if not isinstance(rule.target, Dnat) or not (
-        scene.adds_to_docker
-        if rule.chain == "DOCKER"
-        else rule.chain == "PREROUTING" and is_chosen(rule, scene)
-    ):
+    if not isinstance(rule.target, Dnat):
+        return None
+    if rule.chain == "DOCKER":
+        # with -i it is a copy of one that Docker wrote for a published port
+        by_hand = scene.adds_to_docker and rule.parameters.in_interface is None
+    else:
+        by_hand = rule.chain == "PREROUTING" and is_chosen(rule, scene)
+    if not by_hand:
         return None
     to = rule.target.to_destination
     if to.addresses is None or to.addresses[0] != to.addresses[1]:

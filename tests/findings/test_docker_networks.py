@@ -195,6 +195,8 @@ BY_HAND = "-p tcp -m tcp --dport 8001 -j DNAT --to-destination 172.17.0.2:8000"
     [
         (f"iptables -t nat -A DOCKER {BY_HAND}\n", True),
         (f"# docker\niptables -t nat -A PREROUTING {BY_HAND}\n", True),
+        # as Docker writes it, so a copy of its rule
+        (f"iptables -t nat -A DOCKER ! -i docker0 {BY_HAND}\n", False),
         (f"iptables -t nat -A PREROUTING {BY_HAND}\n", False),
         (f"# docker\niptables -t nat -A PREROUTING {BY_HAND.replace('172.17', '10.9')}\n", False),
         (
