@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from iptsim.addresses import is_multicast, parse_address
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.explanation.pasted import icmp_meaning
@@ -33,6 +34,8 @@ _BLOCKED = re.compile(r"block|drop|den(?:y|ied)|reject|refus", re.IGNORECASE)
 _SEEN = re.compile(r"accept|allow|permit|pass(?!-unknown)|audit|seen|trace|test|debug", re.IGNORECASE)
 #: The flags of TCP that tell the stage of a connection, as the kernel logs them.
 _FLAGS = ("SYN", "ACK", "FIN", "RST")
+#: The destination of a frame to all machines on a link, as it begins the MAC header in a log line.
+_TO_ALL = "ff:ff:ff:ff:ff:ff:"
 #: At most this many packets are followed.
 _ASKED = 20
 #: At most this many rules that came close are named.
@@ -208,7 +211,14 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
     if not flags or "SYN" in flags:
         allowing = allowed_by(pairs, logged.prefix)
         return message_sentences(
-            program or "", message("To allow it: {command}.", command=allowing) if allowing else ""
+            program or "",
+            message(
+                "It is a broadcast or multicast, which devices send to all others to announce or find something: such"
+                " lines are harmless, unless this host is to answer."
+            )
+            if _is_for_all(pairs)
+            else "",
+            message("To allow it: {command}.", command=allowing) if allowing else "",
         )
     return message_sentences(
         program or "",
@@ -218,6 +228,19 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
             flags=", ".join(flags),
         ),
     )
+
+
+def _is_for_all(pairs: Mapping[str, str]) -> bool:
+    """Return whether a logged packet arrived as a broadcast or multicast, and is not of neighbour discovery."""
+    if not pairs.get("IN") or pairs.get("PROTO") == "ICMPv6":
+        return False
+    if pairs.get("MAC", "").lower().startswith(_TO_ALL):
+        return True
+    try:
+        family, address = parse_address(pairs.get("DST", ""))
+    except ValueError:
+        return False  # redacted
+    return is_multicast(family, address) or (family, address) == (4, 0xFFFFFFFF)
 
 
 def unseen(pasted: Pasted, *, likely: bool = False) -> Cause | None:

@@ -294,3 +294,21 @@ def test_the_policy_for_forwarded_packets_in_the_settings(tmp_path: Path) -> Non
     for text, policy in ((settings, "ACCEPT"), ("", "DROP")):
         (tmp_path / "paste").write_text(f"{text}{ALLOWED.format('ALLOW IN ')}")
         assert iptsim.load(tmp_path / "paste").tables["filter"].chains["FORWARD"].policy == policy
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (LOG.replace("DST=192.0.2.10", "DST=239.255.255.250"), True),
+        (LOG.replace("MAC=00:00:00:00:00:00", "MAC=ff:ff:ff:ff:ff:ff"), True),
+        (LOG.replace("SRC=203.0.113.9 DST=192.0.2.10", "SRC=SOMEBODY DST=MYHOST"), False),
+        (LOG, False),
+        (LOG.replace("IN=eth0 OUT=", "IN= OUT=eth0").replace("DST=192.0.2.10", "DST=239.255.255.250"), False),
+    ],
+)  # fmt: skip
+def test_logged_broadcasts_are_told_as_such(
+    line: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "paste").write_text(line)
+    main(["lint", str(tmp_path / "paste")])
+    assert ("broadcast or multicast" in capsys.readouterr().out) is told
