@@ -50,7 +50,7 @@ def asked(
             elif by_name and ask.container != ON_DEFAULT:  # containers of all networks use that name
                 sender = _named(host, ask.container, listed)
             else:
-                sender = _sender(host, ask.container, listed, to)
+                sender = _sender(host, ask.container, listed, to, composed=ask.composed)
             if not sender or (is_localhost(to) and sender["from"] not in host.containers):
                 continue  # the loopback of a container that is not known
         elif is_name(start := str(fields.get("from", ""))) and start not in host.containers:
@@ -161,7 +161,9 @@ def to_itself(
             yield {"from": names[0], "to": "localhost", "proto": "tcp", "dport": one.port}
 
 
-def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> dict[str, str]:
+def _sender(
+    host: Host, wanted: str, listed: Iterable[Listed], to: str, *, composed: bool = False
+) -> dict[str, str]:
     """Return a container, by its name or the start of its ID, or an address in what must be its subnet; else {}.
 
     That is the only subnet; or the one whose gateway is the destination, which only containers there use. A text that
@@ -172,13 +174,15 @@ def _sender(host: Host, wanted: str, listed: Iterable[Listed], to: str) -> dict[
     subnets = [
         subnet
         for network in host.networks.values()
-        if network.bridge is not None and (wanted != ON_DEFAULT or network.bridge == DEFAULT_BRIDGE)
+        if network.bridge is not None
+        and (wanted != ON_DEFAULT or network.bridge == DEFAULT_BRIDGE)
+        and not (composed and network.bridge == DEFAULT_BRIDGE)
         for subnet in network.subnets
         if subnet.family == 4
     ]
     if len(subnets) > 1:
         subnets = [one for one in subnets if one.gateway is not None and address_text(4, one.gateway) == to]
-    if not host.networks and to == address_text(4, DOCKER0.address + 1):
+    if not host.networks and not composed and to == address_text(4, DOCKER0.address + 1):
         return _assumed({"from": address_text(4, DOCKER0.address + 2), "in": DEFAULT_BRIDGE}, host)
     return _any_of(subnets[0], host) if len(subnets) == 1 else {}
 

@@ -200,12 +200,14 @@ class Ask:
         container: the name or ID of the container that sends it; "" for one that is not named, None for none; or
             another machine (:data:`iptsim.paste.shells.ELSEWHERE`).
         error: how the connection failed: "refused", "timeout", "unreachable"; "" if that is not shown.
+        composed: Compose names the container by its service: it is on a network of its project.
     """
 
     fields: dict[str, Any]
     line: int
     container: str | None = None
     error: str = ""
+    composed: bool = False
 
 
 class Visit(NamedTuple):

@@ -92,6 +92,17 @@ def _entered(text: str) -> str | None:
     return None
 
 
+def in_service(lines: list[Line], at: int) -> bool:
+    """Return whether the command that enters a container above a line, or in it, is one of Compose."""
+    entering = (
+        command
+        for line in reversed(lines[max(at - FAR, 0) : at + 1])
+        if _entered(line.text) is not None and (command := command_of(line.text)) is not None
+    )
+    command = next(entering, None)
+    return command is not None and (command.program == "docker-compose" or command.words[:1] == ("compose",))
+
+
 def runs_on_default(text: str) -> bool:
     """Return whether a command runs a new container on the default bridge."""
     command = command_of(text)

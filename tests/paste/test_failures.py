@@ -532,3 +532,34 @@ def test_a_service_uses_the_name_of_the_host_from_its_own_network(rules: str, ve
     asked = [(one["from"], one["to"], one["proto"], one["dport"]) for one in host.pasted.asked]
     answers = [iptsim.explain(host, src, dst, proto=proto, dport=port) for src, dst, proto, port in asked]
     assert [one.verdict for one in answers] == verdict
+
+
+@pytest.mark.parametrize(
+    ("command", "sender"),
+    [
+        ("docker exec web", {"172.17.0.2"}),
+        # Compose puts services on a network of their project, which rules show, or nothing does
+        ("docker compose exec web", set()),
+        ("docker-compose exec -T web", set()),
+    ],
+)
+def test_services_of_compose_are_not_on_the_default_bridge(command: str, sender: set[str]) -> None:
+    text = (
+        f"root@h:~# {command} curl http://172.17.0.1:8080\n"
+        "curl: (7) Failed to connect to 172.17.0.1 port 8080: Connection timed out\n"
+        "root@h:~# iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n{}"
+    )
+
+    def senders(more: str) -> set[str]:
+        pasted = iptsim.loads_host(text.format(more)).pasted
+        assert pasted is not None
+        return {fields["from"] for fields in pasted.asked}
+
+    assert senders("") == sender
+    bridges = "".join(f"-A FORWARD -i {one} ! -o {one} -j ACCEPT\n" for one in ("docker0", "br-0123456789ab"))
+    nat = (
+        "root@h:~# iptables -t nat -S\n-P PREROUTING ACCEPT\n-P INPUT ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n"
+        "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n"
+        "-A POSTROUTING -s 172.20.0.0/16 ! -o br-0123456789ab -j MASQUERADE\n"
+    )
+    assert senders(bridges + nat) == (sender or {"172.20.0.2"})

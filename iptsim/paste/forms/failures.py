@@ -17,6 +17,7 @@ from iptsim.paste.shells import (
     ELSEWHERE,
     ON_DEFAULT,
     container_of,
+    in_service,
     runs_on_default,
     typed_elsewhere,
     typed_on_host,
@@ -87,7 +88,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if "from" not in fields and container is None:
         return None
     error = _error(" ".join(line.text for line in lines[at : last + 1]))
-    return Segment(FORM, FORM, at, last, [Ask(fields, lines[at].number, container, error)])
+    ask = Ask(fields, lines[at].number, container, error, bool(container) and in_service(lines, at))
+    return Segment(FORM, FORM, at, last, [ask])
 
 
 def names_host(name: str, lines: list[Line]) -> bool:
