@@ -19,7 +19,7 @@ from iptsim.extensions.registry import find_target
 from iptsim.grammar import parser
 from iptsim.paste.placeholders import is_cut
 
-#: The layouts of rules, the most specific first.
+#: The layouts of rules that can be told from a row alone, the most specific first.
 LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
 _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 #: Names of the chains that Docker, kube-proxy, CNI plugins and fail2ban create.
@@ -170,7 +170,7 @@ def begins_table(chain: str, above: Sequence[str]) -> bool:
 def begins_row(text: str, layout: str | None) -> bool:
     """Return whether a line has the first columns of a rule up to `opt`, so that it is not the rest of another one."""
     found = _BEGINNING.match(text)
-    return found is not None and (layout is None or bool(found["counters"]) is ("verbose" in layout))
+    return found is not None and (layout is None or bool(found["counters"]) is layout.endswith("verbose"))
 
 
 def filled_row(text: str, layout: str | None) -> str | None:
@@ -245,12 +245,14 @@ def layout_of(text: str) -> str | None:
     if tree is None:
         return None
     shown = {child.data for child in tree.children if isinstance(child, Tree)}
-    if ("counters" in shown) is not ("interfaces" in shown):
+    if "counters" in shown and "interfaces" not in shown:
         return None
-    return (
-        "_".join(name for name, part in (("numbered", "numbers"), ("verbose", "counters")) if part in shown)
-        or "plain"
+    parts = (
+        ("numbered", "numbers" in shown),
+        ("verbose", "interfaces" in shown),
+        ("uncounted", "interfaces" in shown and "counters" not in shown),
     )
+    return "_".join(name for name, is_shown in parts if is_shown) or "plain"
 
 
 def columns_of(text: str, layout: str | None = None) -> Columns | None:
