@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: The grammars and their start symbols.
 STARTS: dict[str, tuple[str, ...]] = {
-    "complaints": ("complaint",),
+    "sentences": ("sentence",),
     "dump": ("dump", "line"),
     "failures": ("failure",),
     "iproute": ("link", "address", "brief", "one_line", "route", "nexthop", "rule"),

@@ -1,4 +1,8 @@
-"""What a text complains of: that something does not work, or that something is allowed which should not be."""
+"""What a text complains of: that something does not work, and how, or that something is allowed which should not be.
+
+Here, words count wherever they occur in a text. :mod:`iptsim.paste.forms.sentences` reads which connection a sentence
+is about, by a grammar that also has to tell these words from the ends of the connection.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,18 @@ _FORWARDED = re.compile(
     r"|behind|internal|(?:tun|tap|wg|ppp|virbr|br|wlan|eth[1-9])\d*)\b|路由|轉送|转发|容器|閘道",
     re.IGNORECASE,
 )
+#: How a connection failed, in the words of people and programs, and by the C library's names of errors.
+_ERRORS = {
+    "refused": re.compile(r"refus", re.IGNORECASE),
+    "unreachable": re.compile(
+        r"no route to host|host (?:is )?unreachable|prohibited|EHOSTUNREACH", re.IGNORECASE
+    ),
+    "timeout": re.compile(
+        r"tim(?:es?|ed|ing)?[- ]?out|ETIMEDOUT|100(?:\.0)?% packet loss|after \d{5,} ms|\bhangs?\b"
+        r"|\bno (?:reply|response|answer)",
+        re.IGNORECASE,
+    ),
+}
 #: Characters of a line that are searched.
 _LONGEST = 1000
 
@@ -64,3 +80,8 @@ def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines]) -> Com
         if one.first <= line.number <= one.last
     )
     return Complaint(*(what.search(words) is not None for what in (_FAILS, _ALLOWED, _FORWARDED)))
+
+
+def error_of(text: str) -> str:
+    """Return how a connection failed (:attr:`iptsim.host.pasted.Pasted.errors`); "" if the text does not tell."""
+    return next((kind for kind, words in _ERRORS.items() if words.search(text)), "")

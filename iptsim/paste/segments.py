@@ -11,7 +11,7 @@ from typing import TypeVar
 from iptsim.addresses import Family
 from iptsim.host.files import LISTINGS
 from iptsim.host.pasted import Lines
-from iptsim.paste.forms import complaints, failures
+from iptsim.paste.forms import failures, sentences
 from iptsim.paste.given import Given, given_by
 from iptsim.paste.lines import Line, commented, quoted_commands
 from iptsim.paste.pieces import Ask, Piece, Rules, Segment
@@ -20,7 +20,7 @@ from iptsim.paste.shells import of_one_machine
 from iptsim.paste.splitting import split
 
 #: Forms that say which connection failed for somebody.
-CLIENTS = (failures.FORM, complaints.FORM)
+CLIENTS = (failures.FORM, sentences.FORM)
 P = TypeVar("P", bound=Piece)
 
 

@@ -20,7 +20,7 @@ from iptsim.languages import message
 from iptsim.paste.addresses import is_address
 from iptsim.paste.callers import callers
 from iptsim.paste.docker_interfaces import stand_in
-from iptsim.paste.forms import complaints
+from iptsim.paste.forms import sentences
 from iptsim.paste.lines import Line
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Ask, Listed, Segment
@@ -150,7 +150,7 @@ def asked_address(
 
     Whoever shows rules for INPUT, and none for forwarded packets, asks about the machine with these rules.
     """
-    asks = [piece for segment in segments if segment.form == complaints.FORM for piece in segment.pieces]
+    asks = [piece for segment in segments if segment.form == sentences.FORM for piece in segment.pieces]
     for ask in asks:
         if not isinstance(ask, Ask):
             continue

@@ -46,7 +46,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "dockerd": ("docker", "daemon.json", "options="),
     "packet_line": (">", "→"),
     "failures": ("connect", "dial", "read", "ping", "telnet", "communications", "wget", "curl"),
-    "complaints": ("ping", "connect", "can", "able", "fail", "not", "n't", "from", "://localhost", "://127."),
+    "sentences": ("ping", "connect", "can", "able", "fail", "not", "n't", "from", "://localhost", "://127."),
     "firewall_cmd": (
         "target",
         "services",

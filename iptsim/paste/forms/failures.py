@@ -10,6 +10,7 @@ from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
 from iptsim.paste.addresses import is_localhost
+from iptsim.paste.complaint import error_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of, prompt_of
@@ -55,15 +56,6 @@ _FETCHED = tuple(
 )
 #: At most this many lines lie between such a command and its message, as those of a progress bar.
 _NEAR = 5
-#: How a connection failed, by the words of programs and the C library's names of errors.
-_ERRORS = (
-    ("refused", re.compile(r"refused|ECONNREFUSED", re.IGNORECASE)),
-    (
-        "unreachable",
-        re.compile(r"no route to host|host (?:is )?unreachable|prohibited|EHOSTUNREACH", re.IGNORECASE),
-    ),
-    ("timeout", re.compile(r"timed? ?out|ETIMEDOUT|100(?:\.0)?% packet loss|after \d{5,} ms", re.IGNORECASE)),
-)
 _REFUSED = re.compile(r"Unable to connect|Connection (?:refused|timed out)|No route to host")
 
 
@@ -87,7 +79,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             container = ELSEWHERE
     if "from" not in fields and container is None:
         return None
-    error = _error(" ".join(line.text for line in lines[at : last + 1]))
+    error = error_of(" ".join(line.text for line in lines[at : last + 1]))
     ask = Ask(fields, lines[at].number, container, error, bool(container) and in_service(lines, at))
     return Segment(FORM, FORM, at, last, [ask])
 
@@ -95,11 +87,6 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 def names_host(name: str, lines: list[Line]) -> bool:
     """Return whether a name is the host's in containers, according to a text: `--add-host NAME:host-gateway`."""
     return name == OF_HOST and any(f"{OF_HOST}:host-gateway" in line.text for line in lines)
-
-
-def _error(text: str) -> str:
-    """Return how a connection failed; "" if the text does not tell."""
-    return next((kind for kind, words in _ERRORS if words.search(text)), "")
 
 
 def _told(lines: list[Line], at: int) -> tuple[dict[str, Any], int] | None:

@@ -17,6 +17,7 @@ from iptsim.dump.words import IN_QUOTES
 from iptsim.grammar import parser
 from iptsim.host.pasted import STILL_OPEN
 from iptsim.paste.addresses import is_address
+from iptsim.paste.complaint import error_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of
@@ -63,14 +64,6 @@ _ELSEWHERE = re.compile(r"\b(?:container|pod|inside|exec|another|other|from|vm|r
 _LONGEST = 1000
 #: An error that the sentence quotes, or a remark without an address.
 _ASIDE = re.compile(rf'"{IN_QUOTES}"' + r"|\((?!\s*[0-9a-fA-F]*[.:][0-9a-fA-F.:]+)[^()]*\)")
-#: How the connection failed (:attr:`iptsim.paste.pieces.Ask.error`).
-_ERRORS = {
-    "refused": re.compile(r"\brefus", re.IGNORECASE),
-    "timeout": re.compile(
-        r"\btim(?:es?|ed|ing)[- ]?out|timeout|\bhangs?\b|\bno (?:reply|response|answer)", re.IGNORECASE
-    ),
-    "unreachable": re.compile(r"\bno route to host", re.IGNORECASE),
-}
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -87,7 +80,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         if len(whole) > _LONGEST:
             break
         for sentence in _SENTENCES.split(whole):
-            if (ask := _told(sentence, lines[at].number)) is not None:
+            if (ask := _question(sentence, lines[at].number)) is not None:
                 return Segment(FORM, FORM, at, last, [ask])
             if (page := _page(sentence)) is not None:
                 return Segment(FORM, FORM, at, last, [Ask(page, lines[at].number)])
@@ -121,16 +114,16 @@ class _End(NamedTuple):
     certain: bool = True
 
 
-def _told(sentence: str, line: int) -> Ask | None:
+def _question(sentence: str, line: int) -> Ask | None:
     """Return the packet that a sentence is about, or None."""
     plain = _ASIDE.sub(" ", sentence)
     if not (_HINT.search(plain) and _END_NEAR.search(plain)) or _OTHERWISE.search(plain):
         return None
     try:
-        tree = parser("complaints").parse(plain, start="complaint")
+        tree = parser("sentences").parse(plain, start="sentence")
     except UnexpectedInput:
         return None
-    found = _complaint(tree)
+    found = _wrong_clause(tree)
     if found is None:
         return None
     clause, still_open = found
@@ -153,11 +146,10 @@ def _told(sentence: str, line: int) -> Ask | None:
     fields = _packet(sender, to, ports, sentence, ping=ping)
     if fields is None:
         return None
-    error = next((kind for kind, words in _ERRORS.items() if words.search(sentence)), "")
-    return Ask(fields, line, sender.container, STILL_OPEN if still_open else error)
+    return Ask(fields, line, sender.container, STILL_OPEN if still_open else error_of(sentence))
 
 
-def _complaint(tree: Tree[Token]) -> tuple[Tree[Token], bool] | None:
+def _wrong_clause(tree: Tree[Token]) -> tuple[Tree[Token], bool] | None:
     """Return the clause that says what is wrong, and whether that is a connection which does not fail."""
     asides = [clause for aside in tree.find_data("aside") for clause in aside.children]
     clauses = [one for one in tree.find_data("clause") if not any(one is aside for aside in asides)]
