@@ -11,13 +11,12 @@ from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.codes import ALLOWING, DESCRIBING, FORWARDING, OBSERVED
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
-from iptsim.host.pasted import NO_COMPLAINT, Complaint
 
 
 def is_complaint(scene: Scene) -> bool:
     """Return whether the text of a host says that something is wrong."""
-    complaint, fails = _complaint(scene)
-    return fails or complaint.allowed
+    complaint = scene.pasted.complaint
+    return complaint.fails or complaint.allowed
 
 
 def by_likelihood(scene: Scene, found: Sequence[Finding]) -> list[Finding]:
@@ -30,12 +29,9 @@ def by_likelihood(scene: Scene, found: Sequence[Finding]) -> list[Finding]:
         scene: the host.
         found: its findings, most important first.
     """
-    complaint, fails = _complaint(scene)
-    causes = [
-        one
-        for one in found
-        if one.code not in DESCRIBING and (complaint.allowed or not fails or one.code not in ALLOWING)
-    ]
+    complaint = scene.pasted.complaint
+    only_fails = complaint.fails and not complaint.allowed
+    causes = [one for one in found if one.code not in (DESCRIBING | ALLOWING if only_fails else DESCRIBING)]
     return sorted(
         causes,
         key=lambda one: (
@@ -62,18 +58,10 @@ def is_observed(scene: Scene, finding: Finding) -> bool:
 
 def _fits(scene: Scene, finding: Finding) -> bool:
     """Return whether a finding is about what the text of a host complains of."""
-    complaint, fails = _complaint(scene)
-    if complaint.allowed and not fails and finding.code not in ALLOWING:
+    complaint = scene.pasted.complaint
+    if complaint.allowed and not complaint.fails and finding.code not in ALLOWING:
         return False
     return finding.code not in FORWARDING or complaint.forwarded or _forwards(scene)
-
-
-def _complaint(scene: Scene) -> tuple[Complaint, bool]:
-    """Return what the text of a host complains of, and whether something fails, also a connection that it shows."""
-    pasted = scene.host.pasted
-    if pasted is None:
-        return NO_COMPLAINT, False
-    return pasted.complaint, pasted.complaint.fails or bool(pasted.tried)
 
 
 def _forwards(scene: Scene) -> bool:

@@ -42,10 +42,10 @@ class Lines(NamedTuple):
 
 
 class Complaint(NamedTuple):
-    """What a pasted text complains of, besides the connections that it shows.
+    """What a pasted text complains of.
 
     Attributes:
-        fails: something does not work.
+        fails: something does not work, such as a connection that the text shows.
         allowed: something is allowed that should not be, or the author wants to forbid something.
         forwarded: it mentions machines behind the host, or others whose packets it may forward.
     """

@@ -16,8 +16,8 @@ from iptsim.host.namespace import Namespace
 from iptsim.host.pasted_services import OwnLoopback, UnresolvedName
 from iptsim.languages import message
 from iptsim.paste.addresses import is_localhost
-from iptsim.paste.forms.sentences import is_name
 from iptsim.paste.forms.failures import OF_HOST
+from iptsim.paste.forms.sentences import is_name
 from iptsim.paste.logged_addresses import ADDRESS
 from iptsim.paste.pieces import Listed, Resolver
 from iptsim.paste.segments import Reading

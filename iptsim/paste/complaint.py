@@ -18,11 +18,13 @@ _ACTIONS = (
     r"|routing|forward\w*|respond\w*|repl(?:y|ies)|receiv\w*|sen[dt]|communicat\w*|get (?:out|through|to|in|any|it)"
     r"|go(?:ing)? (?:out|through)|come through|pass|open|curl|pull|start|available|visible"
 )
-_FAILS = re.compile(
+#: That something does not work.
+FAILS = re.compile(
     r"\b(?:can(?:no|')?t|can not|unable|no longer|(?:not|never)(?: be)? able|never|nothing"
     r"|(?:could|do|does|did|is|was|wo|are)n't|not)\b"
     rf"[ \w,']{{0,40}}?\b(?:{_ACTIONS})\b"
     r"|\bfail(?:s|ed|ing|ures?)?\b|\btim(?:es?|ed|ing)[ -]?out\b|\bunreachable\b|\binaccessible\b|\bhang(?:s|ing)\b"
+    r"|\bERR_(?:CONNECTION|EMPTY)_"
     r"|\b(?:connections?|packets?|traffic) (?:(?:is|are|was|were|gets?|being) )?"
     r"(?:refused|blocked|dropped|rejected|lost)\b"
     r"|\bno (?:route to host|internet|connecti\w+|response|repl(?:y|ies)|network|dns)\b|\bstop(?:s|ped) working\b"
@@ -31,6 +33,7 @@ _FAILS = re.compile(
     r"|連不|無法|不能|不通|失敗|逾時|连不|无法|失败|超时",
     re.IGNORECASE,
 )
+#: That something is allowed, or should be forbidden.
 _ALLOWED = re.compile(
     r"\b(?:anyone|anybody|everyone|world|still) (?:\w+ )?"
     r"(?:can|able|access\w*|open|reach\w*|connect\w*|allow\w*|respond\w*|get(?:s|ting)? (?:in|through))\b"
@@ -43,6 +46,7 @@ _ALLOWED = re.compile(
     r"|仍然|還是可以|還是能|擋不|封鎖|阻擋|限制",
     re.IGNORECASE,
 )
+#: Machines whose packets a host forwards.
 _FORWARDED = re.compile(
     r"\b(?:forward\w*|rout(?:e[drs]*|ing)|gateway|nat|masquerad\w*|vpn|openvpn|wireguard|tunnel\w*|bridge[ds]?|vms?"
     r"|virtual\w*|guests?|containers?|docker|podman|pods?|lan|subnets?|shar(?:ed?|ing)|hotspot|access point|clients?"
@@ -56,7 +60,7 @@ _ERRORS = {
         r"no route to host|host (?:is )?unreachable|prohibited|EHOSTUNREACH", re.IGNORECASE
     ),
     "timeout": re.compile(
-        r"tim(?:es?|ed|ing)?[- ]?out|ETIMEDOUT|100(?:\.0)?% packet loss|after \d{5,} ms|\bhangs?\b"
+        r"tim(?:es?|ed|ing)?[-_ ]?out|100(?:\.0)?% packet loss|after \d{5,} ms|\bhangs?\b"
         r"|\bno (?:reply|response|answer)",
         re.IGNORECASE,
     ),
@@ -65,12 +69,13 @@ _ERRORS = {
 _LONGEST = 1000
 
 
-def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines]) -> Complaint:
+def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines], *, fails: bool) -> Complaint:
     """Return what texts complain of.
 
     Args:
         texts: their lines, by name.
         said: the lines that are no output, rules or commands.
+        fails: they show a connection that failed.
     """
     # a sentence may go on in the next line
     words = " ".join(
@@ -79,7 +84,11 @@ def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines]) -> Com
         for line in texts[one.file]
         if one.first <= line.number <= one.last
     )
-    return Complaint(*(what.search(words) is not None for what in (_FAILS, _ALLOWED, _FORWARDED)))
+    return Complaint(
+        fails=fails or FAILS.search(words) is not None,
+        allowed=_ALLOWED.search(words) is not None,
+        forwarded=_FORWARDED.search(words) is not None,
+    )
 
 
 def error_of(text: str) -> str:

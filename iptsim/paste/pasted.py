@@ -10,7 +10,15 @@ from iptsim.addresses import address_text
 from iptsim.dump.header import printed_backend
 from iptsim.extensions.options import quote
 from iptsim.host.model import Host
-from iptsim.host.pasted import EngineError, FailedCommand, FirewalldPolicy, LoggedLine, Pasted, RefusedCommand
+from iptsim.host.pasted import (
+    STILL_OPEN,
+    EngineError,
+    FailedCommand,
+    FirewalldPolicy,
+    LoggedLine,
+    Pasted,
+    RefusedCommand,
+)
 from iptsim.host.pasted_services import ListedPort
 from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.complaint import complaint
@@ -128,7 +136,9 @@ def pasted(
         ),
         names_client=mentions(_CLIENT),
         complaint=complaint(
-            texts, [*reading.left_out, *(one for one in reading.read if one.form in CLIENTS)]
+            texts,
+            [*reading.left_out, *(one for one in reading.read if one.form in CLIENTS)],
+            fails=any((fields, STILL_OPEN) not in errors_of for fields in tried),
         ),
         patched=any(line.patched for line in lines),
         interfaces=frozenset(

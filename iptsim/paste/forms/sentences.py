@@ -17,7 +17,7 @@ from iptsim.dump.words import IN_QUOTES
 from iptsim.grammar import parser
 from iptsim.host.pasted import STILL_OPEN
 from iptsim.paste.addresses import is_address
-from iptsim.paste.complaint import error_of
+from iptsim.paste.complaint import FAILS, error_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Segment
 from iptsim.paste.prompts import Command, command_of
@@ -52,12 +52,6 @@ _PORTS = {"ssh": 22, "http": 80, "https": 443}
 _VISITED = re.compile(
     r"\b(?P<scheme>https?)://(?:localhost|127\.0\.0\.1)(?::(?P<port>\d{1,5}))?(?=[/\s`\"'),.]|$)"
 )
-_NOT_OPENED = re.compile(
-    r"refused|can(?:'t|not) (?:be reached|browse|open|access|connect|reach|load|see)|timed? ?out|unreachable"
-    r"|unable to (?:connect|access)|ERR_CONNECTION|ERR_EMPTY|not (?:accessible|reachable|working|load)"
-    r"|n't (?:load|open|work|connect)",
-    re.IGNORECASE,
-)
 #: Words of sentences about a page that something else than the host opens.
 _ELSEWHERE = re.compile(r"\b(?:container|pod|inside|exec|another|other|from|vm|remote)\b", re.IGNORECASE)
 #: Characters that sentences of people have at most.
@@ -90,7 +84,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 def _page(sentence: str) -> dict[str, Any] | None:
     """Return the packet to a page on localhost that the host does not open, according to a sentence."""
     visited = _VISITED.search(sentence) if "://" in sentence else None
-    if visited is None or not _NOT_OPENED.search(sentence):
+    if visited is None or not (FAILS.search(sentence) or error_of(sentence)):
         return None
     if _OTHERWISE.search(sentence) or _ELSEWHERE.search(sentence):
         return None
