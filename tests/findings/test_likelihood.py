@@ -63,6 +63,16 @@ def test_the_cause_fits_what_the_text_complains_of(
     assert bool(cause) is bool(expected)
 
 
+@pytest.mark.parametrize(
+    ("said", "allowed"),
+    [("Only the office should reach 2525, but everyone still can.", True), ("Mail gets no reply.", False)],
+)
+def test_what_the_rules_allow_explains_no_failure(tmp_path: Path, said: str, allowed: bool) -> None:
+    rules = "-P INPUT ACCEPT\n-A INPUT -s 192.0.2.77 -p tcp -m tcp --dport 2525 -j ACCEPT\n"
+    cause = cause_of(tmp_path, f"{said}\n\n# iptables -S INPUT\n{rules}")
+    assert ("tcp/2525 from all" in cause) is allowed
+
+
 def test_zeros_of_a_rules_file_are_no_evidence(tmp_path: Path) -> None:
     rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n-A OUTPUT -o lo -j ACCEPT\nCOMMIT\n"
     assert "OUTPUT" in cause_of(tmp_path, f"The server cannot reach any mirror.\n\n{rules}")

@@ -44,12 +44,13 @@ CODES: dict[str, Kind] = {
 #: Codes of findings that say what the rules allow, so they explain no connection that fails.
 ALLOWING = frozenset(
     {
-        "bans-behind-established", "bans-not-for-containers", "bans-not-reached", "bans-one-port",
-        "container-port-open", "docker-chain-edited", "docker-user-after-return", "docker-user-appended",
-        "docker-user-host-port", "docker-user-late", "docker-user-not-asked", "docker-user-not-ipv6",
-        "docker-user-port", "docker-user-private-sources", "firewall-bypassed", "forward-rules-late",
-        "icc-off-not-enforced", "input-blocks-nothing", "input-not-for-containers", "ipv6-open",
-        "ipv6-rules-not-enabled", "limit-sees-first-only", "logs-only", "loopback-port-reachable",
+        "accept-all", "bans-behind-established", "bans-not-for-containers", "bans-not-reached",
+        "bans-one-port", "container-port-open", "docker-chain-edited", "docker-user-after-return",
+        "docker-user-appended", "docker-user-host-port", "docker-user-late", "docker-user-not-asked",
+        "docker-user-not-ipv6", "docker-user-port", "docker-user-private-sources", "firewall-bypassed",
+        "forward-rules-late", "icc-off-not-enforced", "input-blocks-nothing", "input-not-for-containers",
+        "input-not-forward", "interface-accepted", "ipv6-open", "ipv6-rules-not-enabled",
+        "limit-sees-first-only", "logs-only", "loopback-port-reachable", "open-despite-source",
         "output-not-for-containers", "rate-limit-inverted", "route-localnet", "service-open",
         "source-port-trusted", "spoofing-gains-access", "zone-of-bridges",
     }
