@@ -224,13 +224,11 @@ def host_ports(scene: Scene) -> Iterator[Finding]:
     """Find rules in DOCKER-USER that match a host port, which DNAT has already replaced."""
     for family in scene.families:
         publications = list(scene.publications(family))
-        bridges = {network.bridge for network in scene.docker_networks()}
         inside = {(one.port.proto, one.port.container_port) for one in publications}
         inside |= {(port.proto, port.port) for one in scene.host.containers.values() for port in one.exposed}
         for chain in scene.below(family, "filter", CHAIN):
             for rule in scene.rules(family, "filter", chain):
-                parameters = rule.parameters
-                if parameters.in_interface in bridges and "in_interface" not in parameters.negated:
+                if _is_for_containers(scene, rule):
                     continue
                 for publication in publications:
                     port = publication.port
@@ -245,12 +243,24 @@ def host_ports(scene: Scene) -> Iterator[Finding]:
                     break
 
 
+def _is_for_containers(scene: Scene, rule: Rule) -> bool:
+    """Return whether a rule is for what containers send: it arrives on a bridge of Docker."""
+    parameters = rule.parameters
+    return "in_interface" not in parameters.negated and any(
+        network.bridge == parameters.in_interface for network in scene.docker_networks()
+    )
+
+
 def ports_after_translation(scene: Scene) -> Iterator[Finding]:
     """Find rules in DOCKER-USER that name a port, where the source does not show which ports are published."""
     for family in scene.families:
         if scene.shows(family, "nat"):
             continue
-        rules = [rule for rule in scene.rules(family, "filter", CHAIN) if _destination_port(rule) is not None]
+        rules = [
+            rule
+            for rule in scene.rules(family, "filter", CHAIN)
+            if _destination_port(rule) is not None and not _is_for_containers(scene, rule)
+        ]
         if not rules:
             continue
         port = _destination_port(rules[0])

@@ -8,9 +8,10 @@ from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.codes import ALLOWING, DESCRIBING, FORWARDING, OBSERVED
+from iptsim.findings.codes import ALLOWING, DESCRIBING, FORWARDING, OBSERVED, SENDERS
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
+from iptsim.owners.docker import is_dockers
 
 
 def is_complaint(scene: Scene) -> bool:
@@ -31,7 +32,13 @@ def by_likelihood(scene: Scene, found: Sequence[Finding]) -> list[Finding]:
     """
     complaint = scene.pasted.complaint
     only_fails = complaint.fails and not complaint.allowed
-    causes = [one for one in found if one.code not in (DESCRIBING | ALLOWING if only_fails else DESCRIBING)]
+    causes = [
+        one
+        for one in found
+        if one.code not in (DESCRIBING | ALLOWING if only_fails else DESCRIBING)
+        and _is_about_senders(scene, one)
+        and _has_effect(scene, one)
+    ]
     return sorted(
         causes,
         key=lambda one: (
@@ -58,10 +65,45 @@ def is_observed(scene: Scene, finding: Finding) -> bool:
 
 def _fits(scene: Scene, finding: Finding) -> bool:
     """Return whether a finding is about what the text of a host complains of."""
+    return finding.code in ALLOWING or not _is_of_allowed(scene)
+
+
+def _is_of_allowed(scene: Scene) -> bool:
+    """Return whether a text complains only of what is allowed."""
     complaint = scene.pasted.complaint
-    if complaint.allowed and not complaint.fails and finding.code not in ALLOWING:
+    return complaint.allowed and not complaint.fails
+
+
+def _is_about_senders(scene: Scene, finding: Finding) -> bool:
+    """Return whether a finding is about packets of those who fail to connect, according to the text.
+
+    Where it names nobody, only serious findings are: others concern few. What has blocked packets may be about anybody.
+    """
+    complaint = scene.pasted.complaint
+    if finding.code in FORWARDING and not (complaint.forwarded or _forwards(scene)):
         return False
-    return finding.code not in FORWARDING or complaint.forwarded or _forwards(scene)
+    sender = SENDERS.get(finding.code)
+    blocks = _blocks(finding)
+    if finding.code == "forward-drop" and isinstance(blocks, Chain) and any(map(is_dockers, blocks.rules)):
+        sender = "guests"  # Docker's rules accept what is forwarded for its containers
+    if sender is None:
+        return True
+    if _is_of_allowed(scene):
+        return False
+    if sender in complaint.senders or is_observed(scene, finding):
+        return True
+    return not complaint.senders and finding.severity in ("critical", "high")
+
+
+def _has_effect(scene: Scene, finding: Finding) -> bool:
+    """Return whether a rule that never matches would treat packets as the text wants."""
+    rules = [one.rule for one in finding.evidence if one.rule is not None]
+    if finding.code != "never-matches" or not rules:
+        return True
+    dead = rules[-1].target_name
+    if len(rules) > 1 and all(rule.target_name == dead for rule in rules):
+        return False
+    return scene.pasted.complaint.allowed if dead in BLOCKING else not _is_of_allowed(scene)
 
 
 def _forwards(scene: Scene) -> bool:

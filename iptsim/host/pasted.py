@@ -48,11 +48,14 @@ class Complaint(NamedTuple):
         fails: something does not work, such as a connection that the text shows.
         allowed: something is allowed that should not be, or the author wants to forbid something.
         forwarded: it mentions machines behind the host, or others whose packets it may forward.
+        senders: who tries to connect, as far as it says: any of `host`, `containers`, `guests` (machines behind the
+            host, clients of a VPN) and `outside`; of some words more than one.
     """
 
     fails: bool
     allowed: bool
     forwarded: bool
+    senders: frozenset[str] = frozenset()
 
 
 NO_COMPLAINT = Complaint(fails=False, allowed=False, forwarded=False)

@@ -65,6 +65,40 @@ _ERRORS = {
         re.IGNORECASE,
     ),
 }
+_CANNOT = (
+    r"(?: itself)? (?:can(?:no|')?t|can not|is unable|(?:is|are)(?:n't| not) able|fails?|ha(?:s|ve) no|lost|lose"
+    r"|do(?:es)?(?:n't| not))\b(?! be\b)"
+)
+_FROM_ANOTHER = (
+    r"\bfrom (?:an?other|a different|any|any other|other|some other) (?:\w+ )?"
+    r"(?:host|machine|computer|pc|laptop|device|server|network)s?\b"
+)
+#: Who tries to connect (:attr:`iptsim.host.pasted.Complaint.senders`). A computer without more may be the host or not.
+_SENDERS = {
+    "host": re.compile(
+        r"\blocalhost\b|\b127\.0\.0\.1\b|\blocally\b|\b(?:apt|apt-get|yum|dnf|pacman|pip|ntp|updates?|downloads?)\b"
+        r"|\b(?:from|on) (?:the |this |my )?(?:docker )?(?:host|server|vps|machine|box)\b"
+        rf"|\b(?:host|server|vps|machine|box|program|service|daemon)\w{{0,2}}{_CANNOT}|本機",
+        re.IGNORECASE,
+    ),
+    "containers": re.compile(
+        rf"\b(?:container|pod)s?{_CANNOT}|\bdocker exec\b|\binter-container\b|容器"
+        r"|\b(?:from|in|inside|within|of|between) "
+        r"(?:(?:an?|the|my|all|any|some|one|two|docker|inside|within|of|(?:an)?other) )*(?:container|pod)s?\b",
+        re.IGNORECASE,
+    ),
+    "guests": re.compile(
+        r"\b(?:vpn|openvpn|wireguard|tailscale|(?:tun|tap|wg|ppp|virbr|lxdbr)\d*|tunnel\w*|vms?|virtual machines?"
+        r"|guests?|lxc|lxd|kvm|libvirt|lan|subnets?|hotspot|access point|clients?|peers?|behind)\b"
+        rf"|{_FROM_ANOTHER}|內網",
+        re.IGNORECASE,
+    ),
+    "outside": re.compile(
+        r"\b(?:from|for) (?:the |anywhere )?(?:outside|internet|wan|web|public|external|remote)\b|\bextern(?:al|ally)\b"
+        rf"|\bremotely\b|{_FROM_ANOTHER}|從外",
+        re.IGNORECASE,
+    ),
+}
 #: Characters of a line that are searched.
 _LONGEST = 1000
 
@@ -88,6 +122,7 @@ def complaint(texts: Mapping[str, Sequence[Line]], said: Iterable[Lines], *, fai
         fails=fails or FAILS.search(words) is not None,
         allowed=_ALLOWED.search(words) is not None,
         forwarded=_FORWARDED.search(words) is not None,
+        senders=frozenset(sender for sender, what in _SENDERS.items() if what.search(words)),
     )
 
 

@@ -445,6 +445,8 @@ def test_the_ports_of_replies_are_not_those_of_containers(tmp_path: Path) -> Non
     assert "docker-user-port" not in lint(tmp_path, text.format(rest=""))
     assert "docker-user-port" in lint(tmp_path, text.format(rest=" --dport 8080"))
     assert "docker-user-port" not in lint(tmp_path, text.format(rest=" --dport 0:32767"))  # of ufw-docker
+    from_containers = text.format(rest=" -i docker0 --dport 53")
+    assert "docker-user-port" not in lint(tmp_path, from_containers)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
-from iptsim.findings.codes import ALLOWING, CODES, DESCRIBING, FORWARDING, OBSERVED
+from iptsim.findings.codes import ALLOWING, CODES, DESCRIBING, FORWARDING, OBSERVED, SENDERS
 from iptsim.host.pasted import NO_COMPLAINT
 
 RSYNC_OPEN = """\
@@ -118,7 +118,70 @@ def test_what_the_text_shows_precedes_what_the_rules_suggest(tmp_path: Path) -> 
 def test_complaints(said: str, fails: bool, allowed: bool, forwarded: bool) -> None:
     host = iptsim.loads_host(f"{said}\n\n# iptables -S\n-P INPUT ACCEPT\n-A INPUT -p tcp -j ACCEPT\n")
     assert host.pasted is not None
-    assert host.pasted.complaint == (fails, allowed, forwarded)
+    assert host.pasted.complaint[:3] == (fails, allowed, forwarded)
+
+
+@pytest.mark.parametrize(
+    ("said", "senders"),
+    [
+        ("my web server can't be reached from outside", {"outside"}),
+        ("from another machine I can't connect", {"outside", "guests"}),
+        ("the server itself can't reach any mirror", {"host"}),
+        ("apt update hangs, but VPN clients work", {"host", "guests"}),
+        ("DNS from containers fails", {"containers"}),
+        ("my containers have no internet", {"containers"}),
+        ("another web server of mine is not running", set()),
+        ("I cannot connect from my laptop", set()),
+    ],
+)
+def test_who_fails_to_connect(said: str, senders: set[str]) -> None:
+    host = iptsim.loads_host(f"{said}\n\n# iptables -S\n-P INPUT ACCEPT\n-A INPUT -p tcp -j ACCEPT\n")
+    assert host.pasted is not None
+    assert host.pasted.complaint.senders == senders
+
+
+SSH_ONLY = "# iptables -S INPUT\n-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("The server cannot download anything.", "drops the replies to the host's own connections"),
+        ("Nothing works.", "drops the replies to the host's own connections"),
+        ("My web page can't be reached from outside.", ""),
+        ("I see brute force attempts on ssh.", ""),
+    ],
+)
+def test_the_host_s_own_connections_are_the_cause_only_of_its_own_failures(
+    tmp_path: Path, said: str, expected: str
+) -> None:
+    cause = cause_of(tmp_path, f"{said}\n\n{SSH_ONLY}")
+    assert expected in cause
+    assert bool(cause) is bool(expected)
+
+
+def test_docker_s_policy_is_no_cause_of_what_its_rules_accept(tmp_path: Path) -> None:
+    text = (
+        "The page times out from outside, curl on the host works.\n\n"
+        "# ufw status\nStatus: active\n\nTo                         Action      From\n"
+        "--                         ------      ----\n22/tcp                     ALLOW       Anywhere\n\n"
+        "# docker ps\nCONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS   NAMES\n"
+        '1a2b3c4d5e6f   nginx   "/start"   2 hours ago   Up 2 hours   127.0.0.1:8080->80/tcp   web\n'
+    )
+    assert "published on 127.0.0.1 only" in cause_of(tmp_path, text)
+    assert "FORWARD policy" in cause_of(tmp_path, text.replace("from outside", "for VPN clients"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [("DROP", "ACCEPT", True), ("ACCEPT", "DROP", False), ("ACCEPT", "ACCEPT", False)],
+)
+def test_a_rule_that_would_change_nothing_is_no_cause(
+    tmp_path: Path, first: str, second: str, *, expected: bool
+) -> None:
+    rules = "".join(f"-A INPUT -p tcp -m tcp --dport 443 -j {target}\n" for target in (first, second))
+    cause = cause_of(tmp_path, f"I cannot connect.\n\n# iptables -S INPUT\n-P INPUT ACCEPT\n{rules}")
+    assert ("never matches" in cause) is expected
 
 
 def test_words_in_output_are_no_complaint() -> None:
@@ -130,4 +193,4 @@ def test_words_in_output_are_no_complaint() -> None:
 
 
 def test_only_codes_are_ranked() -> None:
-    assert set(CODES) >= (ALLOWING | DESCRIBING | FORWARDING | OBSERVED)
+    assert set(CODES) >= (ALLOWING | DESCRIBING | FORWARDING | OBSERVED | set(SENDERS))

@@ -66,5 +66,17 @@ DESCRIBING = frozenset(
 OBSERVED = frozenset(
     {"counters-grew", "docker-chain-missing", "port-forward-not-reached", "refused-elsewhere"}
 )
+#: Whose packets findings are about, where it is not everybody's (:attr:`iptsim.host.pasted.Complaint.senders`).
+SENDERS = {
+    "host-closed-to-containers": "containers",
+    "host-without-names": "host",
+    "input-drops-loopback": "host",
+    "input-drops-replies": "host",
+    "output-drop": "host",
+    "output-drops-loopback": "host",
+    "port-forward-not-for-host": "host",
+    "redirect-takes-every-host": "guests",
+    "redirects-own-only": "host",
+}
 #: Codes of findings about packets between other machines, for which a host need not be set up.
 FORWARDING = frozenset({"forward-closed", "forward-drop", "nftables-forward-drop"})
