@@ -248,7 +248,7 @@ ANALYSES: tuple[Analysis, ...] = (
     closed.closed,
     closed.closed_by_chain,
     closed.closed_to_outside,
-    misspelt.host_names,
+    names.in_rules,
     closed_forward.closed,
     masquerades.elsewhere,
     masquerades.some,

@@ -226,21 +226,20 @@ def host_ports(scene: Scene) -> Iterator[Finding]:
         publications = list(scene.publications(family))
         inside = {(one.port.proto, one.port.container_port) for one in publications}
         inside |= {(port.proto, port.port) for one in scene.host.containers.values() for port in one.exposed}
-        for chain in scene.below(family, "filter", CHAIN):
-            for rule in scene.rules(family, "filter", chain):
-                if _is_for_containers(scene, rule):
+        for rule in scene.rules_below(family, "filter", CHAIN):
+            if _is_for_containers(scene, rule):
+                continue
+            for publication in publications:
+                port = publication.port
+                if (port.proto, port.host_port) in inside or not _names_port(
+                    rule, port.proto, port.host_port
+                ):
                     continue
-                for publication in publications:
-                    port = publication.port
-                    if (port.proto, port.host_port) in inside or not _names_port(
-                        rule, port.proto, port.host_port
-                    ):
-                        continue
-                    shown = scene.ask_port(publication, sender=_source_of(rule))
-                    if shown is None or any(step.rule is rule for step in shown.trace.legs[0].steps):
-                        continue
-                    yield _host_port(family, rule, publication, shown)
-                    break
+                shown = scene.ask_port(publication, sender=_source_of(rule))
+                if shown is None or any(step.rule is rule for step in shown.trace.legs[0].steps):
+                    continue
+                yield _host_port(family, rule, publication, shown)
+                break
 
 
 def _is_for_containers(scene: Scene, rule: Rule) -> bool:

@@ -152,8 +152,7 @@ def _accepts_any(scene: Scene, family: Family) -> bool:
         return True  # what is forwarded is not known
     return any(
         rule.target_name == "ACCEPT" and not is_for_replies(rule)
-        for chain in scene.below(family, "filter", "FORWARD")
-        for rule in scene.rules(family, "filter", chain)
+        for rule in scene.rules_below(family, "filter", "FORWARD")
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iptsim.addresses import Family, address_text
 from iptsim.dump.rule import Rule
@@ -14,7 +14,7 @@ from iptsim.findings.behind import SOMEBODY, ask_outside, networks_behind
 from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.interfaces import CARD
-from iptsim.findings.port_forwards import forwards
+from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.remedy import deletion
 from iptsim.findings.replies import not_masqueraded
 from iptsim.findings.scene import Scene
@@ -235,28 +235,13 @@ def _of_interfaces(scene: Scene, family: Family) -> Iterator[Finding]:
         certain = any(uses(shown, rule) for rule in inner.values())
         if not certain and not (scene.host.inferred and _named(scene, family) <= set(plain)):
             continue
-        target = address_text(family, one.target)
-        yield Finding(
-            "clients-masqueraded",
-            message(
-                "Rules masquerade also what leaves by {names}: {target}, to which a port is forwarded, sees an address"
-                " of the host instead of the client's.",
-                names=message_list(list(inner)),
-                target=target,
-            ),
-            (*map(of_rule, inner.values()), of_rule(one.rule)),
-            message(
-                "Logs, bans and access lists there know one client only. Without the rule, {target} has to send"
-                " its replies through this host.",
-                target=target,
-            ),
-            message(
-                "If it reaches the internet through this host, remove the rule: {command}",
-                command="; ".join(deletion(scene, family, rule) for rule in inner.values()),
-            ),
-            shown if certain else None,
-            family,
+        title = message(
+            "Rules masquerade also what leaves by {names}: {target}, to which a port is forwarded, sees an address"
+            " of the host instead of the client's.",
+            names=message_list(list(inner)),
+            target=address_text(family, one.target),
         )
+        yield _hiding(scene, family, title, list(inner.values()), one, shown if certain else None)
         return
 
 
@@ -279,29 +264,41 @@ def _of_ports(scene: Scene, family: Family) -> Iterator[Finding]:
             shown = scene.ask("internet", one.at, family, **one.fields)
             if shown is None or not uses(shown, rule):
                 continue
-            target = address_text(family, one.target)
-            yield Finding(
-                "clients-masqueraded",
-                message(
-                    "nat POSTROUTING rule {position} masquerades the connections that are forwarded to {target}, too:"
-                    " it sees an address of the host instead of the client's.",
-                    position=rule.position,
-                    target=target,
-                ),
-                (of_rule(rule), of_rule(one.rule)),
-                message(
-                    "Logs, bans and access lists there know one client only. Without the rule, {target} has to send"
-                    " its replies through this host.",
-                    target=target,
-                ),
-                message(
-                    "If it reaches the internet through this host, remove the rule: {command}",
-                    command=deletion(scene, family, rule),
-                ),
-                shown,
-                family,
+            title = message(
+                "nat POSTROUTING rule {position} masquerades the connections that are forwarded to {target}, too: it"
+                " sees an address of the host instead of the client's.",
+                position=rule.position,
+                target=address_text(family, one.target),
             )
+            yield _hiding(scene, family, title, [rule], one, shown)
             return
+
+
+def _hiding(
+    scene: Scene,
+    family: Family,
+    title: Message,
+    rules: Sequence[Rule],
+    forward: Forward,
+    shown: Explanation | None,
+) -> Finding:
+    """Return that rules hide the clients of a port forward."""
+    return Finding(
+        "clients-masqueraded",
+        title,
+        (*map(of_rule, rules), of_rule(forward.rule)),
+        message(
+            "Logs, bans and access lists there know one client only. Without the rule, {target} has to send"
+            " its replies through this host.",
+            target=address_text(family, forward.target),
+        ),
+        message(
+            "If it reaches the internet through this host, remove the rule: {command}",
+            command="; ".join(deletion(scene, family, rule) for rule in rules),
+        ),
+        shown,
+        family,
+    )
 
 
 def _takes_all(rule: Rule) -> bool:

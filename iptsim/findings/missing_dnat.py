@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from iptsim.addresses import Family, address_text, endpoint_text
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.extensions.nat import NatRange
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.verdicts import TRANSLATING_SOURCE
 from iptsim.findings.behind import is_private
@@ -19,11 +19,11 @@ from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.findings.wrong_chain import single_target
+from iptsim.host.containers import Network
+from iptsim.host.docker_defaults import DOCKER0
+from iptsim.host.members import Prefix
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
-
-#: The first half of the addresses of Docker's default network, unless settings change it: 172.17.0.0/16.
-_DEFAULT = 172 << 8 | 17
 
 
 def missing(scene: Scene) -> Iterator[Finding]:
@@ -112,13 +112,20 @@ def not_accepted(scene: Scene) -> Iterator[Finding]:
             shown = scene.ask("internet", "host", family, proto=fields["proto"], dport=fields["dport"])
             blocked = filtered_at(shown, "FORWARD") if shown is not None else None
             shows = scene.shows(family, "filter", "FORWARD")
-            if blocked is None and (not told or shows or _accepts(scene, family, to.addresses)):
+            if blocked is None and (not told or shows or _accepts(scene, family, to.address)):
                 continue
             yield _not_accepted(scene, family, rule, to, shown if blocked is not None else None)
             break
 
 
-def _container(scene: Scene, family: Family, rule: Rule) -> NatRange | None:
+class _Target(NamedTuple):
+    """The address, and the port if there is one, to which a rule sends packets."""
+
+    address: int
+    port: int | None
+
+
+def _container(scene: Scene, family: Family, rule: Rule) -> _Target | None:
     """Return where a rule that a person wrote sends packets, if that is one address in a network of Docker."""
     if not isinstance(rule.target, Dnat):
         return None
@@ -132,32 +139,32 @@ def _container(scene: Scene, family: Family, rule: Rule) -> NatRange | None:
     to = rule.target.to_destination
     if to.addresses is None or to.addresses[0] != to.addresses[1]:
         return None
-    networks, first = scene.docker_networks(), to.addresses[0]
-    if not networks:
-        return to if family == 4 and first >> 16 == _DEFAULT else None
-    return to if any(network.covers(family, first) for network in networks) else None
+    networks: Sequence[Network | Prefix] = scene.docker_networks() or [DOCKER0]
+    address = to.addresses[0]
+    if not any(network.covers(family, address) for network in networks):
+        return None
+    return _Target(address, to.ports[0] if to.ports else None)
 
 
-def _accepts(scene: Scene, family: Family, addresses: tuple[int, int] | None) -> bool:
-    """Return whether a rule of table filter accepts packets for one of some addresses, or FORWARD accepts the rest."""
+def _accepts(scene: Scene, family: Family, address: int) -> bool:
+    """Return whether a rule of table filter may accept packets for an address, or FORWARD accepts the rest."""
     filtering = scene.table(family, "filter")
     forward = filtering.chains.get("FORWARD")
     if forward is not None and forward.declared and forward.policy == "ACCEPT":
         return True
-    return addresses is not None and any(
+    return any(
         rule.target_name == "ACCEPT"
-        and (rule.parameters.destination is None or addresses[0] in rule.parameters.destination)
+        and (rule.parameters.destination is None or address in rule.parameters.destination)
         for rule in filtering.rules()
     )
 
 
 def _not_accepted(
-    scene: Scene, family: Family, rule: Rule, to: NatRange, shown: Explanation | None
+    scene: Scene, family: Family, rule: Rule, to: _Target, shown: Explanation | None
 ) -> Finding:
     fields, tool = header(rule), tool_of(family)
-    address = address_text(family, to.addresses[0] if to.addresses else 0)
-    outside = fields["dport"]
-    inside = to.ports[0] if to.ports else outside
+    address, outside = address_text(family, to.address), fields["dport"]
+    inside = to.port if to.port is not None else outside
     command = f"{tool} -I DOCKER-USER -p {fields['proto']} -d {address} --dport {inside} -j ACCEPT"
     return Finding(
         "dnat-without-accept",

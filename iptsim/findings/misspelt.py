@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
-from iptsim.explanation.places import place_of
-from iptsim.extensions.hidden import Hidden
-from iptsim.findings.finding import SHOWN, Finding, of_line, of_rule
+from iptsim.findings.finding import Finding, of_line, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.ufw import command_of
@@ -32,9 +30,6 @@ _NUMBERED = frozenset(
 _OF_UFW = re.compile(r"ufw6?-user-(?P<direction>input|output|forward)")
 #: Words for all interfaces, which are names to iptables.
 _ALL = frozenset({"all", "any", "every"})
-#: A name in DNS, below a domain of two letters or a common one.
-_IN_DNS = re.compile(r"(?:[A-Za-z0-9-]+\.)+(?:com|net|org|edu|gov|info|biz|[A-Za-z]{2})")
-_PLACEHOLDER = re.compile(r"(?i)(?:your|my|the|some|public|server|external|internal|ip)\b|.*\.(?:ip|of)\b")
 #: With more interfaces, such as those of pods, similar names are no typing errors.
 _MOST = 100
 
@@ -242,55 +237,6 @@ def _finding(family: Family, name: str, meant: str, rules: list[Rule]) -> Findin
         None,
         family,
     )
-
-
-def host_names(scene: Scene) -> Iterator[Finding]:
-    """Find, in a pasted text, commands and files whose rules name other machines by a name in DNS.
-
-    A listing prints the names of addresses, so its rules may have been written with addresses.
-    """
-    written = [
-        range(one.first, one.last + 1)
-        for one in scene.pasted.segments
-        if "commands" in one.form or one.form.startswith(("rules (", "iptables-save"))
-    ]
-    for family in scene.families if written else ():
-        named = [
-            (one, found)
-            for one in scene.host.rulesets[family].rules()
-            if any(one.line in lines for lines in written) and (found := _host_name(one))
-        ]
-        if not named:
-            continue
-        rule, name = named[0]
-        yield Finding(
-            "name-in-rule",
-            message(
-                "{place} names a host, {name}: iptables looks it up once, when it adds the rule.",
-                place=place_of(rule),
-                name=name,
-            ),
-            tuple(of_rule(one) for one, _ in named[:SHOWN]),
-            message(
-                "The rule is for the addresses that the name had then. Large sites have many addresses, which change."
-                " At boot, before a name server answers, the command fails, and the rule does not exist."
-            ),
-            message(
-                "Use the addresses, or an ipset that a program keeps up to date, such as dnsmasq. To allow or block web"
-                " sites by their names, use a proxy or a name server."
-            ),
-            None,
-            family,
-        )
-
-
-def _host_name(rule: Rule) -> str:
-    """Return the name of a host that a rule has in place of an address; "" for placeholders."""
-    for match in rule.matches:
-        kind, *named = match.place if isinstance(match, Hidden) else ("",)
-        if kind == "name" and _IN_DNS.fullmatch(name := str(named[0])) and not _PLACEHOLDER.match(name):
-            return name
-    return ""
 
 
 def quoted_commands(scene: Scene) -> Iterator[Finding]:
