@@ -1,7 +1,7 @@
 """The state of the kernel in one network namespace, while one branch of a question is followed.
 
 Every part of the walk receives it: the hooks and their rules, the connections that conntrack knows, and what has
-    happened to the packet so far.
+happened to the packet so far.
 """
 
 from __future__ import annotations
@@ -194,10 +194,10 @@ class Kernel:
         self.passage = Passage()
         self.company: Company | None = None
 
-    @property
     def tracked(self) -> list[Connection]:
-        """The connections in conntrack's table, those of the capture included."""
-        return [*self.connections, *(entry.connection for entry in self.host.conntrack)]
+        """Return the connections in the namespace's conntrack table; a capture contains those of the host."""
+        captured = self.host.conntrack if self.is_host else []
+        return [*self.connections, *(entry.connection for entry in captured)]
 
     @property
     def is_host(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from iptsim.addresses import Family
 from iptsim.connection import Connection, Flow
@@ -21,7 +21,7 @@ def set_up(
     packet: Packet,
     wanted: Translation,
     new_address: tuple[int, int] | None,
-    others: Iterable[Connection] = (),
+    others: Sequence[Connection],
 ) -> None:
     """Bind a translation to a connection: work out the flow of its replies.
 
@@ -36,7 +36,6 @@ def set_up(
     side = wanted.side
     address = current.dst if side == "dst" else current.src
     port = current.dport if side == "dst" else current.sport
-    others = [*others]
     earlier = _like_before(connection, current, wanted, new_address, others)
     if earlier is not None:
         connection.reply = current._replace(src=earlier[0], sport=earlier[1]).reversed()
@@ -56,40 +55,39 @@ def set_up(
         if side == "dst"
         else current._replace(src=address, sport=port)
     )
-    if current.proto in PORT_PROTOCOLS and _is_taken(connection, new, others):
+    if current.proto in PORT_PROTOCOLS and is_taken(connection, new.reversed(), others):
         new = _with_free_port(connection, new, wanted, others)
     if new != current:
         connection.reply = new.reversed()
         connection.status |= {"DNAT" if side == "dst" else "SNAT"}
 
 
-def keep_source(connection: Connection, others: Iterable[Connection]) -> None:
+def keep_source(connection: Connection, others: Sequence[Connection]) -> None:
     """Settle the source of a connection that no rule translates: if others have its port, the kernel picks another one.
 
     Source: nf_nat_alloc_null_binding.
     """
     current = connection.reply.reversed()
-    if current.proto in PORT_PROTOCOLS and _is_taken(connection, current, others):
+    if current.proto in PORT_PROTOCOLS and is_taken(connection, connection.reply, others):
         connection.reply = current._replace(sport=None).reversed()
         connection.status |= {"SNAT"}
 
 
-def is_taken(connection: Connection, others: Iterable[Connection]) -> bool:
-    """Return whether the replies to a connection would be packets of another one (nf_conntrack_tuple_taken).
+def is_taken(connection: Connection, reply: Flow, others: Sequence[Connection]) -> bool:
+    """Return whether replies to a connection would be packets of another one (nf_conntrack_tuple_taken).
 
     Of ICMP, the kernel changes the identifier, which is not part of a flow here.
+
+    Args:
+        connection: the connection.
+        reply: the flow that its replies have, or may get.
+        others: the connections that conntrack knows.
     """
-    return _is_taken(connection, connection.reply.reversed(), others)
-
-
-def _is_taken(connection: Connection, flow: Flow, others: Iterable[Connection]) -> bool:
-    """Return whether the replies to a flow would be packets of another connection."""
-    if flow.proto in ICMP_REPLIES or (flow.proto in PORT_PROTOCOLS and None in (flow.sport, flow.dport)):
+    if reply.proto in ICMP_REPLIES or (reply.proto in PORT_PROTOCOLS and None in (reply.sport, reply.dport)):
         return False
-    reply, original = flow.reversed(), connection.original
     return any(
         (other.reply == reply or other.original == reply)
-        and other.original != original
+        and other.original != connection.original
         and (other.family, other.zone) == (connection.family, connection.zone)
         for other in others
     )
@@ -118,7 +116,7 @@ def _with_free_port(
     for step in range(min(count, _MOST_TRIED)):
         port = low + (start - low + step) % count
         found = flow._replace(sport=port) if is_source else flow._replace(dport=port)
-        if not _is_taken(connection, found, others):
+        if not is_taken(connection, found.reversed(), others):
             break
     return found
 
@@ -151,7 +149,7 @@ def _like_before(
         address, port = other.reply.dst, other.reply.dport
         if _fits(wanted, address, port, addresses):
             found = current._replace(src=address, sport=port)
-            return None if _is_taken(connection, found, others) else (address, port)
+            return None if is_taken(connection, found.reversed(), others) else (address, port)
     return None
 
 

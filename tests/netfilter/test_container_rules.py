@@ -2,9 +2,10 @@
 
 import pytest
 
+from iptsim.host.conntrack_entries import conntrack_entries
 from iptsim.netfilter.walk import walk
 from iptsim.question.model import Question
-from tests.netfilter.hosts import dump, router
+from tests.netfilter.hosts import BRIDGE_PORTS, dump, router
 
 #: Whether a packet matches is chance (xt_statistic.c), so either way has to be followed.
 CHANCE = "-m statistic --mode random --probability 0.5 -j DROP"
@@ -18,3 +19,19 @@ def test_an_undecided_rule_of_a_container_is_followed_both_ways(owner: str, chai
     assert trace.verdict == "DEPENDS"
     assert {way.verdict for way in trace.branches} == {"ACCEPT", "DROP"}
     assert [(hinge.match, hinge.step) for hinge in trace.hinges] == [("statistic", ("filter", chain, 1))]
+
+
+def test_a_container_has_a_conntrack_table_of_its_own() -> None:
+    """A packet is looked up among the connections of its own namespace (nf_ct_net_eq); a capture has the host's."""
+    host = router(dump(filter=":FORWARD ACCEPT"), sysctls={"net.bridge.bridge-nf-call-iptables": "0"})
+    host.containers["a"].namespace.iptables = dump(
+        nat=":POSTROUTING ACCEPT\n-A POSTROUTING -p icmp -j MASQUERADE"
+    )
+    a, b = (BRIDGE_PORTS[name][0] for name in ("a", "b"))
+    line = f"udp 17 25 src=10.2.0.9 dst=10.2.0.1 sport=4000 dport=53 src={b} dst={a} sport=53 dport=4000"
+    host.conntrack = list(conntrack_entries(line))
+    packet = {"from": "a", "to": "b", "proto": "udp", "sport": 4000, "dport": 53, "reply": False}
+    trace = walk(host, Question(**packet))
+    (leg,) = trace.legs
+    assert leg.delivered is not None
+    assert leg.delivered.packet.sport == 4000
