@@ -62,12 +62,29 @@ _ASKED = re.compile(
 #: A sentence that says what others propose; one that says that it was done.
 _PROPOSED = re.compile(
     r"\b(?:suggest(?:s|ed|ions?)?|recommend(?:s|ed|ation)?|advi[sc]e[sd]?|propos(?:es|ed|al)|told (?:me )?to"
-    r"|tells? me to|sa(?:ys|id) (?:to|that|I|you)\b)",
+    r"|tells? me to|sa(?:ys|id) (?:to|that|I|you)|what (?:if|about)|how about|have you tried|(?:can|could) you try"
+    r"|(?:(?:I|we|one|you) (?:could|might|may)|you (?:can|should|need to|have to|must)) (?:\w+ ){0,2}?"
+    r"(?:run|use|add|try|apply|put|enter|type|insert|do|set|delete|remove)|(?:please|then|just) try)\b",
     re.IGNORECASE,
 )
 _DONE = re.compile(
     r"\bI(?: have|'ve)? (?:\w+ )?(?:ran|run|added|tried|used|did|done|applied|entered|typed|inserted)\b"
     r"|\bI (?:\w+ )?have\b(?! been| to\b)"
+)
+_OF_RULES = (
+    r"(?: (?:my|the|this|rules?|ruleset|iptables|config\w*|file|version|change|edit|update|state))*"
+    r"(?: ?\([^()]*\))?\W*"
+)
+#: Lines above rules that say that they are no longer loaded, and above those that are by now.
+_OLD = re.compile(
+    r"\W*(?:(?:the|my|here are|these (?:are|were)|this (?:is|was)) )*(?:old|previous|former|original|earlier|before)"
+    rf"{_OF_RULES}",
+    re.IGNORECASE,
+)
+_NEW = re.compile(
+    r"\W*(?:(?:the|my|and|here are|these are|this is) )*(?:new|now|current|actual|after|afterwards|today)"
+    rf"{_OF_RULES}",
+    re.IGNORECASE,
 )
 #: Words below commands about a time after that of which a sentence speaks.
 _LATER = re.compile(r"\b(?:now|then|until|after|finally)\b", re.IGNORECASE)
@@ -140,6 +157,24 @@ def is_proposal(text: str) -> bool:
     """
     last = _END.split(text)[-1]
     return (_PROPOSED.search(last) or _ASKED.search(last)) is not None and _DONE.search(last) is None
+
+
+def is_of_old(text: str) -> bool:
+    """Return whether a line says that the rules below it are no longer loaded, if others are below "new".
+
+    >>> is_of_old("Before:"), is_of_old("My old rules (2019):"), is_of_old("Before docker starts:")
+    (True, True, False)
+    """
+    return _OLD.fullmatch(text) is not None
+
+
+def is_of_new(text: str) -> bool:
+    """Return whether a line says that the rules below it are loaded by now.
+
+    >>> is_of_new("After my change:"), is_of_new("and now:"), is_of_new("After docker:")
+    (True, True, False)
+    """
+    return _NEW.fullmatch(text) is not None
 
 
 def _is_order(text: str) -> bool:

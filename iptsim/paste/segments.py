@@ -11,6 +11,7 @@ from typing import TypeVar
 from iptsim.addresses import Family
 from iptsim.host.files import LISTINGS
 from iptsim.host.pasted import Lines
+from iptsim.paste.avoided import is_of_new, is_of_old
 from iptsim.paste.forms import failures, sentences
 from iptsim.paste.given import Given, given_by
 from iptsim.paste.lines import Line, commented, quoted_commands
@@ -112,14 +113,29 @@ def _with_quoted(
 
 
 def _in_force(lines: list[Line], segments: list[Segment]) -> tuple[list[Segment], list[Segment]]:
-    """Return the segments without the rules of a patch, and these, if the text shows what iptables printed instead.
+    """Return the segments without rules that are not loaded, and these.
 
-    A patch is about a file: what it adds need not be loaded.
+    A patch is about a file: what it adds need not be loaded, if the text shows what iptables printed. Rules below
+    "old:" are no longer loaded, if others of the table are below "new:".
     """
     rules = [(one, piece) for one in segments for piece in one.pieces if isinstance(piece, Rules)]
     loaded = {piece.table for one, piece in rules if piece.printed and not lines[one.last].patched}
     proposed = [one for one, piece in rules if lines[one.last].patched and piece.table in loaded]
+    labels = [(one, piece.table, _label(lines, one)) for one, piece in rules if piece.whole]
+    new = [(one.first, table) for one, table, label in labels if is_of_new(label)]
+    proposed += [
+        one
+        for one, table, label in labels
+        if is_of_old(label) and any(first > one.last and other == table for first, other in new)
+    ]
     return [one for one in segments if not any(one is other for other in proposed)], proposed
+
+
+def _label(lines: list[Line], segment: Segment) -> str:
+    """Return the line above a segment, without fences of code."""
+    return next(
+        (text for at in range(segment.first - 1, -1, -1) if (text := lines[at].text.strip("`~ "))), ""
+    )
 
 
 def _of_family(segment: Segment, text_name: str) -> list[Piece]:

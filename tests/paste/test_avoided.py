@@ -172,6 +172,9 @@ def test_sentences_about_commands_that_have_not_run(above: str, below: str) -> N
         ("Should I add this line?\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n", "DROP"),
         ("As somebody suggested, I added\n\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
         ("and, as the guide recommends, I have\n-A INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
+        ("I could also run\n\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n\nbut how?\n", "DEPENDS"),
+        ("> What if you add one?\n> iptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n", "DEPENDS"),
+        ("I could connect after\n\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
         ("A friend suggested this:\n\nroot@h:~# iptables -I INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
     ],
 )
@@ -179,3 +182,18 @@ def test_proposals_need_not_have_run(between: str, expected: str) -> None:
     text = "# iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n\n"
     fields = {"from": "203.0.113.9", "to": "host", "proto": "tcp", "dport": 8080}
     assert walk(loads_host(text + between), Question(**fields)).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("Before:", "After my change:", "ACCEPT"),
+        ("old rules (2019)", "and now", "ACCEPT"),
+        ("Web:", "Mail:", "DROP"),
+        ("Before docker starts:", "After docker:", "DROP"),
+    ],
+)
+def test_rules_that_are_no_longer_loaded(old: str, new: str, expected: str) -> None:
+    """Parts of a dump are joined, unless the lines above them say that one took the place of the other."""
+    text = f"{old}\n-A INPUT -p tcp -m tcp --dport 80 -j DROP\n{new}\n-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT\n"
+    assert walk(loads_host(text), HTTP).verdict == expected

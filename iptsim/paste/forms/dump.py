@@ -13,7 +13,7 @@ from iptsim.dump.rule import Counters
 from iptsim.dump.syntax import read_line
 from iptsim.dump.words import Word
 from iptsim.errors import DumpSyntaxError
-from iptsim.paste.avoided import is_proposal
+from iptsim.paste.avoided import is_of_new, is_proposal
 from iptsim.paste.cut_listings import WHOLE, mark_beginning, mark_cut
 from iptsim.paste.filters import grepped
 from iptsim.paste.forms.docker_commands import said_in
@@ -265,7 +265,7 @@ class _Reader:
 
     def _other(self, line: Line) -> bool:
         """Skip a foreign line, if the dump continues after it."""
-        if _is_typed(line.text) or said_in(line.text):
+        if _is_typed(line.text) or said_in(line.text) or (is_of_new(line.text) and not self.named):
             return False
         following = [one for one in self.lines[self.at + 1 : self.at + 1 + _BETWEEN] if not one.is_blank]
         goes_on = self.open is not None and any(_is_line(one.text) for one in following)
