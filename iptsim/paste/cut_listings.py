@@ -25,7 +25,7 @@ _CHAINS = 3
 #: Chains that their program creates with a rule: dockerd's for its bridges, the RETURN of fail2ban's iptables actions,
 #: ufw's before.rules, after.rules and user.rules, kube-proxy's and firewalld's that only call others.
 _NEVER_EMPTY = re.compile(
-    r"DOCKER-(?:FORWARD|ISOLATION-STAGE-[12])|(?:f2b|fail2ban)-.+|KUBE-FORWARD|(?:INPUT|FORWARD(?:_IN|_OUT)?)_ZONES"
+    r"DOCKER-(?:FORWARD|ISOLATION(?:-STAGE-[12])?)|(?:f2b|fail2ban)-.+|KUBE-FORWARD|(?:INPUT|FORWARD(?:_IN|_OUT)?)_ZONES"
     r"|ufw6?-(?:before-(?:input|forward|output)|after-input|not-local|skip-to-policy-\w+|user-limit(?:-accept)?)"
 )
 #: Chains of Docker and ufw, by table.

@@ -159,6 +159,8 @@ OWN = "-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n"
         # fail2ban's iptables actions end each of their chains with RETURN, ufw's before.rules fill theirs
         (f"{OWN}-N f2b-ssh\n-A INPUT -p tcp -j f2b-ssh\n", "DEPENDS"),
         (f"{OWN}-N f2b-ssh\n-A INPUT -p tcp -j f2b-ssh\n-A f2b-ssh -j RETURN\n", "DROP"),
+        # dockerd up to 17.12 ends DOCKER-ISOLATION with RETURN
+        (f"{OWN}-N DOCKER\n-N DOCKER-ISOLATION\n-A INPUT -i lo -j ACCEPT\n", "DEPENDS"),
         (f"{OWN}-N ufw-before-input\n-A INPUT -j ufw-before-input\n", "DEPENDS"),
         # its programs leave these empty
         (f"{OWN}-N DOCKER-USER\n-N ufw-user-input\n-A INPUT -j ufw-user-input\n", "DROP"),
