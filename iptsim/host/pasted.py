@@ -32,6 +32,7 @@ class Lines(NamedTuple):
         first / last: numbers of the lines, from 1.
         form: what they are: "iptables -L -n -v (filter)"; empty for lines that were left out.
         table: the table of their rules, if they have only one.
+        continues: they belong to the lines of this form before them; those between were left out.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Lines(NamedTuple):
     last: int
     form: str = ""
     table: str | None = None
+    continues: bool = False
 
 
 class Complaint(NamedTuple):
@@ -389,7 +391,11 @@ class Pasted:
             numbers = str(one.first) if one.first == one.last else f"{one.first}-{one.last}"
             return f"{one.file} {numbers}" if len(files) > 1 else numbers
 
-        read = ", ".join(f"{lines(one)} {one.form}" for one in self.segments)
+        followed = [one.continues for one in self.segments[1:]] + [False]
+        read = ", ".join(
+            lines(one) if goes_on else f"{lines(one)} {one.form}"
+            for one, goes_on in zip(self.segments, followed, strict=True)
+        )
         left = ", ".join(map(lines, self.left_out))
         return str(
             message_if(

@@ -10,13 +10,13 @@ what there is. Without such a list, the commands are all that is known.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from iptsim.languages import Message, message
 from iptsim.paste.lines import Line
 from iptsim.paste.prompts import command_of, prompt_of
-from iptsim.paste.undoing import is_prose
+from iptsim.paste.undoing import NOT_SO, is_prose
 
 #: What a sentence may call the commands below it. "That" and "it" are rather what was said before.
 _THESE = (
@@ -88,6 +88,18 @@ _NEW = re.compile(
 )
 #: Words below commands about a time after that of which a sentence speaks.
 _LATER = re.compile(r"\b(?:now|then|until|after|finally)\b", re.IGNORECASE)
+#: Words before a command in backticks that say that it has run.
+_RAN = re.compile(
+    r"\b(?:ran|executed)\b|\b(?:I|we)(?:'ve| have| had)?(?: \w+)? (?:did|used|entered|typed|issued|applied|added)\b"
+    r"|\b(?:I|we)(?:'ve| have| had)(?: \w+)? (?:run|done)\b"
+    r"|\bafter (?:I )?(?:running|executing|entering|typing|issuing|applying)\b",
+    re.IGNORECASE,
+)
+#: Words that say that it runs at other times, and that it ran after what the text shows above.
+_AT_TIMES = re.compile(r"\b(?:when(?:ever)?|once|until|unless|every time|each time)\b", re.IGNORECASE)
+_THEN = re.compile(r"\b(?:then|afterwards|next|after (?:that|this))\b", re.IGNORECASE)
+_CODE = re.compile(r"`([^`]+)`")
+_CHANGES_RULES = re.compile(r"(?:sudo\s+)?(?:/\S*/)?ip6?tables\s(?:.*\s)?-(?P<letter>[AIDRPNFXE])(?:\s|$)")
 #: What ends a sentence, or its introduction.
 _END = re.compile(r"[.!?:;]\s+")
 #: Lines with which lists of rules begin.
@@ -145,6 +157,38 @@ class Avoided:
             if is_sentence:
                 found.append(text.strip(" #*_`~-").replace("’", "'"))
         return " ".join(found[:: places.step]).strip()
+
+
+def run_in_sentences(lines: Sequence[Line]) -> list[Line]:
+    """Return lines with the commands that a sentence says to have run, in place of the sentence.
+
+    Those that remove all rules must have run "then": the text may show the rules of a later time above.
+    """
+    found = ((line, "; ".join(_run_in(line.text)) if "`" in line.text else "") for line in lines)
+    return [line._replace(text=text, whole=text) if text else line for line, text in found]
+
+
+def _run_in(text: str) -> Iterator[str]:
+    """Yield the commands of iptables in backticks that a sentence says to have run.
+
+    >>> [*_run_in("Then I ran `iptables -P INPUT DROP` and `iptables -F`. I know of `iptables -X`.")]
+    ['iptables -P INPUT DROP', 'iptables -F']
+    >>> [*_run_in("I ran `iptables -F`, it works when I run `iptables -P INPUT DROP` instead.")]
+    []
+    """
+    for code in _CODE.finditer(text):
+        before = _END.split(_CODE.sub("", text[: code.start()]).replace("’", "'"))[-1]
+        command = _CHANGES_RULES.match(code[1])
+        if command is None or not _RAN.search(before) or NOT_SO.search(before) or _AT_TIMES.search(before):
+            continue
+        if command["letter"] not in "FX" or _THEN.search(before):
+            yield code[1]
+
+
+def only_mentions(text: str) -> bool:
+    """Return whether a sentence mentions a change of rules, in backticks, without saying that it was made."""
+    changes = [code for code in _CODE.findall(text) if _CHANGES_RULES.match(code)] if "`" in text else []
+    return len(changes) > len([*_run_in(text)])
 
 
 def is_proposal(text: str) -> bool:

@@ -154,10 +154,17 @@ class Line(NamedTuple):
 def quoted_commands(lines: list[Line]) -> list[Line]:
     """Return the commands that sentences mention, between backticks or not, in place of their lines."""
     return [
-        line._replace(text=found[1], whole=found[1]) if found else line._replace(text="", whole="")
+        line._replace(text=commands, whole=commands)
         for line in lines
-        for found in [_MENTIONED.search(line.text) or _SPOKEN.search(line.text)]
+        for commands in [_commands_in(line.text)]
     ]
+
+
+def _commands_in(text: str) -> str:
+    """Return the commands of iptables that a sentence mentions, or its first one of another program."""
+    found = _MENTIONED.findall(text) or _SPOKEN.findall(text)
+    changing = [one for one in found if "tables" in one.split(" -")[0]]
+    return "; ".join(changing or found[:1])
 
 
 def decode(data: bytes, name: str) -> str:

@@ -11,11 +11,12 @@ from typing import TypeVar
 from iptsim.addresses import Family
 from iptsim.host.files import LISTINGS
 from iptsim.host.pasted import Lines
-from iptsim.paste.avoided import is_of_new, is_of_old
+from iptsim.languages import message
+from iptsim.paste.avoided import is_of_new, is_of_old, only_mentions, run_in_sentences
 from iptsim.paste.forms import failures, sentences
 from iptsim.paste.given import Given, given_by
 from iptsim.paste.lines import Line, commented, quoted_commands
-from iptsim.paste.pieces import Ask, Piece, Rules, Segment
+from iptsim.paste.pieces import Ask, Piece, Rules, Segment, Warned
 from iptsim.paste.shell import is_down
 from iptsim.paste.shells import of_one_machine
 from iptsim.paste.splitting import split
@@ -68,7 +69,11 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> R
     for name, lines in texts.items():
         reading.given.add(given_by(lines))
         segments, left_out = split(lines)
-        if len(texts) == 1:
+        said = lines
+        if any(one.form not in CLIENTS for one in segments):
+            said = run_in_sentences(lines)
+            segments, left_out = split(said) if said != lines else (segments, left_out)
+        elif len(texts) == 1:
             segments, left_out = _with_quoted(reading, lines, segments, left_out)
         segments, elsewhere = of_one_machine(segments)
         segments, proposed = _in_force(lines, segments)
@@ -79,8 +84,7 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> R
         if places:
             reading.in_container = None not in places
         for segment in segments:
-            first, last = lines[segment.first].number, lines[segment.last].number
-            reading.read.append(Lines(name, first, last, segment.title, segment.table))
+            reading.read += _read_lines(name, lines, segment)
             reading.pieces += _of_family(segment, name)
         changed = [one.line for one in reading.given.changes] if not segments else []
         reading.read += (Lines(name, number, number, "ip route commands") for number in changed)
@@ -89,10 +93,30 @@ def read_texts(texts: Mapping[str, list[Line]], telling: Mapping[int, str]) -> R
             told = [lines[at].number for at in left_out if lines[at].number in telling]
             reading.read += (Lines(name, number, number, telling[number]) for number in told)
             left_out = [at for at in left_out if lines[at].number not in told]
+        if places:
+            reading.pieces += _mentioned(lines, said, segments)
         reading.left_out += (
             Lines(name, lines[first].number, lines[last].number) for first, last in _runs(left_out)
         )
     return reading
+
+
+def _mentioned(lines: list[Line], said: list[Line], segments: Sequence[Segment]) -> Iterator[Warned]:
+    """Yield warnings of the commands that sentences only mention.
+
+    Args:
+        lines: the text.
+        said: its lines as they were read.
+        segments: the segments of the text.
+    """
+    rules = (one for one in segments if any(isinstance(piece, Rules) for piece in one.pieces))
+    read = {at for one in rules for at in range(one.first, one.last + 1)}
+    for at, line in enumerate(lines):
+        if (at not in read or said[at] is not line) and only_mentions(line.text):
+            yield Warned(
+                message("a command that the sentence mentions is left out: nothing says that it has run"),
+                line.number,
+            )
 
 
 def _with_quoted(
@@ -147,6 +171,16 @@ def _of_family(segment: Segment, text_name: str) -> list[Piece]:
             for piece in segment.pieces
         ]
     return list(segment.pieces)
+
+
+def _read_lines(name: str, lines: Sequence[Line], segment: Segment) -> Iterator[Lines]:
+    """Yield the lines of a segment, without those in it that were left out."""
+    unread, continues = {*segment.unread}, False
+    for left_out, places in groupby(range(segment.first, segment.last + 1), unread.__contains__):
+        numbers = [lines[at].number for at in places if not lines[at].is_blank]
+        if numbers and not left_out:
+            yield Lines(name, numbers[0], numbers[-1], segment.title, segment.table, continues)
+            continues = True
 
 
 def _runs(indexes: Sequence[int]) -> Iterable[tuple[int, int]]:

@@ -197,3 +197,31 @@ def test_rules_that_are_no_longer_loaded(old: str, new: str, expected: str) -> N
     """Parts of a dump are joined, unless the lines above them say that one took the place of the other."""
     text = f"{old}\n-A INPUT -p tcp -m tcp --dport 80 -j DROP\n{new}\n-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT\n"
     assert walk(loads_host(text), HTTP).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        (f"Then I ran `{OPENS}` and it is still closed.", "ACCEPT"),
+        (f"After running `{OPENS}`, nothing has changed.", "ACCEPT"),
+        (f"We have also executed `iptables -P FORWARD ACCEPT` and `sudo {OPENS}`.", "ACCEPT"),
+        ("I then did `iptables -P INPUT ACCEPT`.", "ACCEPT"),
+        ("Then I ran `iptables -F` and `iptables -P INPUT ACCEPT`.", "ACCEPT"),
+        (f"I read about `{OPENS}` somewhere.", "DROP"),
+        (f"I tried `{OPENS}`, no luck.", "DROP"),
+        (f"It works when I ran `{OPENS}` before.", "DROP"),
+        (f"Instead of what I ran, should I use `{OPENS}`?", "DROP"),
+        ("I had run `iptables -D INPUT 1`, or was it `iptables -P INPUT ACCEPT`?", "DROP"),
+    ],
+)
+def test_commands_within_sentences(sentence: str, expected: str) -> None:
+    """Those that have run change the rules above; others are told as left out."""
+    text = f"{LISTED}{sentence}\n"
+    assert verdict(text) == expected
+    assert warned(text) is (expected == "DROP")
+
+
+def test_all_commands_of_a_sentence_are_read_if_there_is_nothing_else() -> None:
+    text = "My script: `iptables -P INPUT DROP`, then `iptables -A INPUT -p tcp --dport 80 -j ACCEPT`.\n"
+    assert verdict(text) == "ACCEPT"
+    assert walk(loads_host(text), Question(sender="203.0.113.9", to="host", dport=81)).verdict == "DROP"

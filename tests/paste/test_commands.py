@@ -8,6 +8,7 @@ from iptsim import explain, lint
 from iptsim.errors import CaptureError
 from iptsim.host.files import Source
 from iptsim.paste.assembly import host_of_source
+from iptsim.sources import loads_host
 
 
 def rules(text: str, table: str = "filter") -> list[str]:
@@ -330,3 +331,13 @@ def test_commands_of_one_family_beside_a_network_of_both() -> None:
         for host in hosts
     ]
     assert [[one[4:8] for one in found] for found in said] == [["IPv6"], ["IPv4"]]
+
+
+def test_a_sentence_between_commands_is_left_out_and_not_also_read() -> None:
+    host = loads_host(
+        "I set up:\niptables -P INPUT DROP\nThen I wondered about the replies, so there is also\n\n"
+        "iptables -A INPUT -m state --state ESTABLISHED -j ACCEPT\nThat is all.\n"
+    )
+    assert host.pasted is not None
+    assert host.pasted.summary() == "read: lines 2, 5 iptables commands (filter); left out: 1, 3, 6"
+    assert [one["lines"] for one in host.pasted.as_json()["segments"]] == [[2, 2], [5, 5]]

@@ -277,3 +277,18 @@ def test_addresses_of_tailscale_are_behind_its_interface() -> None:
 def test_kernel_parameters_set_behind_the_prompt_of_root(text: str, expected: str) -> None:
     text = text.format("-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n")
     assert verdict(text, src="192.168.7.5", dst="8.8.8.8", dport=53, in_interface="eth1") == expected
+
+
+def test_comments_within_a_table_are_no_commands_of_root() -> None:
+    """iptables-restore(8) ignores lines with # at the start; the prompt of root begins below COMMIT."""
+    text = (
+        "These are my rules:\n\n*filter\n:INPUT DROP [0:0]\n# sysctl net.ipv4.ip_forward must be 1\n"
+        "-A INPUT -p tcp --dport 22 -j ACCEPT\n# iptables -A INPUT -p tcp --dport 25 -j ACCEPT\n"
+        "-A INPUT -p tcp --dport 80 -j ACCEPT\nCOMMIT\n# iptables -A INPUT -p tcp --dport 81 -j ACCEPT\n"
+    )
+    host = read(text)
+    assert [rule.text.split()[-3] for rule in host.rulesets[4].tables["filter"].rules()] == ["22", "80", "81"]
+    assert host.pasted is not None
+    assert host.pasted.summary() == (
+        "read: lines 3-9 iptables-save (filter), 10 iptables commands (filter); left out: 1"
+    )

@@ -34,6 +34,7 @@ _RULE = re.compile(
     r"(?P<rule>-(?:[AIDRNPXFEZ]\s+\S|[FXZ]\s*$)|--(?:append|insert|delete|replace|new-chain|policy|flush)\s+\S)"
 )
 _COMMIT = re.compile(r"\s*COMMIT\s*$")
+_END = re.compile(r"\s*(?:COMMIT|\*(?:filter|nat|mangle|raw|security))\s*$")
 _COMMENT = re.compile(r"\s*#")
 #: The option that makes iptables print its rules, perhaps with others before it.
 _LIST_RULES = re.compile(r"-[nvxtw46]*S|--list-rules")
@@ -93,6 +94,8 @@ class _Reader:
         self.program: str | None = None
         #: a heading was read, but not the table that it is for
         self.headed = False
+        #: a COMMIT ends the table that has begun; lines with # in it are comments, not commands of root
+        self.ends = False
         #: a sentence proposes the rules from here on
         self.proposed = False
         self.unread: list[int] = []
@@ -125,6 +128,7 @@ class _Reader:
         if found := _TABLE.match(text):
             self._begin(found[1])
         elif _COMMIT.match(text):
+            self.ends = False
             if self.open is not None and not self.open.named:
                 # a file has the line `*TABLE` and the chains before its rules
                 self.open.headless = not any(isinstance(item, ChainItem) for item in self.open.items)
@@ -134,7 +138,7 @@ class _Reader:
             self._chain(found, line)
         elif found := _RULE.match(text):
             return self._rule(found, line)
-        elif _COMMENT.match(text) and command_of(text) is None:
+        elif _COMMENT.match(text) and (command_of(text) is None or self.ends):
             return self._comment(text.lstrip(), line)
         elif line.is_gap:
             self._gap(line)
@@ -152,6 +156,8 @@ class _Reader:
 
     def _begin(self, table: str) -> None:
         self._mark_end()
+        following = (line.text for line in self.lines[self.at + 1 :] if _END.match(line.text))
+        self.ends = _COMMIT.match(next(following, "")) is not None
         self.open = Rules(table, None, version=self.version, backend=self.backend, named=True)
         self.pieces.append(self.open)
         self.named, self.headed = True, False
@@ -215,10 +221,7 @@ class _Reader:
             chain in one for one in BUILTIN_CHAINS.values()
         ):
             return False
-        ends = (
-            line.text for line in self.lines[self.at :] if _COMMIT.match(line.text) or _TABLE.match(line.text)
-        )
-        return not _COMMIT.match(next(ends, ""))
+        return not self.ends
 
     def _listing_ends(self, rules: Rules, name: str) -> bool:
         """Return whether a policy starts the listing of another table: policies precede the rules."""
