@@ -46,11 +46,15 @@ _ALLOWED = re.compile(
     r"|仍然|還是可以|還是能|擋不|封鎖|阻擋|限制",
     re.IGNORECASE,
 )
-#: Machines whose packets a host forwards.
+#: Machines behind the host, and clients of a VPN.
+_GUESTS = (
+    r"vpn|openvpn|wireguard|tailscale|(?:tun|tap|wg|ppp|virbr|lxdbr)\d*|tunnel\w*|vms?|virtual machines?|guests?|lxc|lxd"
+    r"|kvm|libvirt|lan|subnets?|hotspot|access point|clients?|peers?|behind"
+)
+#: What is about packets that a host forwards.
 _FORWARDED = re.compile(
-    r"\b(?:forward\w*|rout(?:e[drs]*|ing)|gateway|nat|masquerad\w*|vpn|openvpn|wireguard|tunnel\w*|bridge[ds]?|vms?"
-    r"|virtual\w*|guests?|containers?|docker|podman|pods?|lan|subnets?|shar(?:ed?|ing)|hotspot|access point|clients?"
-    r"|behind|internal|(?:tun|tap|wg|ppp|virbr|br|wlan|eth[1-9])\d*)\b|路由|轉送|转发|容器|閘道",
+    rf"\b(?:{_GUESTS}|forward\w*|rout(?:e[drs]*|ing)|gateway|nat|masquerad\w*|bridge[ds]?|virtual\w*|containers?|docker"
+    r"|podman|pods?|shar(?:ed?|ing)|internal|(?:br|wlan|eth[1-9])\d*)\b|路由|轉送|转发|容器|閘道",
     re.IGNORECASE,
 )
 #: How a connection failed, in the words of people and programs, and by the C library's names of errors.
@@ -87,12 +91,7 @@ _SENDERS = {
         r"(?:(?:an?|the|my|all|any|some|one|two|docker|inside|within|of|(?:an)?other) )*(?:container|pod)s?\b",
         re.IGNORECASE,
     ),
-    "guests": re.compile(
-        r"\b(?:vpn|openvpn|wireguard|tailscale|(?:tun|tap|wg|ppp|virbr|lxdbr)\d*|tunnel\w*|vms?|virtual machines?"
-        r"|guests?|lxc|lxd|kvm|libvirt|lan|subnets?|hotspot|access point|clients?|peers?|behind)\b"
-        rf"|{_FROM_ANOTHER}|內網",
-        re.IGNORECASE,
-    ),
+    "guests": re.compile(rf"\b(?:{_GUESTS})\b|{_FROM_ANOTHER}|內網", re.IGNORECASE),
     "outside": re.compile(
         r"\b(?:from|for) (?:the |anywhere )?(?:outside|internet|wan|web|public|external|remote)\b|\bextern(?:al|ally)\b"
         rf"|\bremotely\b|{_FROM_ANOTHER}|從外",
