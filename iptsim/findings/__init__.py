@@ -170,7 +170,7 @@ ANALYSES: tuple[Analysis, ...] = (
     local_services.withheld,
     local_services.discarded,
     beside_host.without_parent,
-    beside_host.gateway_outside,
+    docker_networks.gateway_outside,
     beside_host.cut_off,
     local_services.loopback_only,
     local_services.published_on_loopback,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.addresses import address_text
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.containers import Network
@@ -28,7 +27,7 @@ def cut_off(scene: Scene) -> Iterator[Finding]:
             continue
         members = scene.members(network)
         shown = scene.ask("host", members[0].name, proto="tcp", dport=SOME_PORT) if members else None
-        if shown is None and (scene.host.containers or scene.host.pasted is None):
+        if shown is None and (scene.host.containers or not scene.is_pasted):
             continue
         if shown is not None and shown.reason.code != "macvlan-host":
             continue
@@ -88,41 +87,6 @@ def without_parent(scene: Scene) -> Iterator[Finding]:
             None,
             4,
         )
-
-
-def gateway_outside(scene: Scene) -> Iterator[Finding]:
-    """Find, in settings of Docker, a network whose gateway is in none of its subnets.
-
-    Source: dockerd 20.10.24; the command says "no matching subnet for gateway", the API "failed to allocate gateway".
-    """
-    for network in scene.host.networks.values():
-        for subnet in network.subnets:
-            gateway = subnet.gateway
-            if gateway is None or any(one.covers(subnet.family, gateway) for one in network.subnets):
-                continue
-            shown = address_text(subnet.family, gateway)
-            yield Finding(
-                "gateway-outside-subnet",
-                message(
-                    "Docker does not create {network}: its gateway {gateway} is outside its subnet {subnet}.",
-                    network=network.name,
-                    gateway=shown,
-                    subnet=str(subnet),
-                ),
-                (Evidence(network.name, f"subnet: {subnet}, gateway: {shown}"),),
-                message(
-                    "The gateway is the router to which the containers send what is for other networks; they reach"
-                    " only addresses of their own subnet directly."
-                ),
-                message(
-                    "Give the subnet in which the router is (for macvlan and ipvlan, that of the LAN), with the"
-                    " router's address in it as the gateway. Without a gateway, Docker takes the subnet's first"
-                    " address."
-                ),
-                None,
-                subnet.family,
-            )
-            return
 
 
 def _evidence(network: Network) -> Evidence:

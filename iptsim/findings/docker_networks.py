@@ -1,4 +1,4 @@
-"""Networks of Docker, in a pasted text, whose settings keep their containers from other hosts."""
+"""Networks of Docker whose settings keep their containers from other hosts, or Docker from creating them."""
 
 from __future__ import annotations
 
@@ -65,16 +65,13 @@ def _evidence(scene: Scene, network: Network) -> Iterator[Evidence]:
         rule
         for family in scene.families
         for rule in scene.table(family, "filter").rules()
-        if rule.target_name == "DROP" and network.bridge in _interfaces(rule.parameters)
+        if rule.target_name == "DROP"
+        and network.bridge in (rule.parameters.in_interface, rule.parameters.out_interface)
     ]
     for rule in rules:
         role = docker_role(rule, scene.host)
         if role is not None and role.code == "internal":
             yield of_rule(rule)
-
-
-def _interfaces(parameters: object) -> tuple[str | None, str | None]:
-    return getattr(parameters, "in_interface", None), getattr(parameters, "out_interface", None)
 
 
 def _to_host(scene: Scene, network: Network) -> Explanation | None:
@@ -171,3 +168,38 @@ def _command(network: Network) -> str:
     prefix = f"{address_text(subnet.family, subnet.address)}/{subnet.prefix_length}"
     tool = "iptables" if subnet.family == 4 else "ip6tables"
     return f"{tool} -t nat -A POSTROUTING -s {prefix} ! -o {network.bridge} -j MASQUERADE"
+
+
+def gateway_outside(scene: Scene) -> Iterator[Finding]:
+    """Find, in settings of Docker, a network whose gateway is in none of its subnets.
+
+    Source: dockerd 20.10.24; the command says "no matching subnet for gateway", the API "failed to allocate gateway".
+    """
+    for network in scene.host.networks.values():
+        for subnet in network.subnets:
+            gateway = subnet.gateway
+            if gateway is None or any(one.covers(subnet.family, gateway) for one in network.subnets):
+                continue
+            shown = address_text(subnet.family, gateway)
+            yield Finding(
+                "gateway-outside-subnet",
+                message(
+                    "Docker does not create {network}: its gateway {gateway} is outside its subnet {subnet}.",
+                    network=network.name,
+                    gateway=shown,
+                    subnet=str(subnet),
+                ),
+                (Evidence(network.name, f"subnet: {subnet}, gateway: {shown}"),),
+                message(
+                    "The gateway is the router to which the containers send what is for other networks; they reach"
+                    " only addresses of their own subnet directly."
+                ),
+                message(
+                    "Give the subnet in which the router is (for macvlan and ipvlan, that of the LAN), with the"
+                    " router's address in it as the gateway. Without a gateway, Docker takes the subnet's first"
+                    " address."
+                ),
+                None,
+                subnet.family,
+            )
+            return

@@ -230,7 +230,7 @@ class Visit(NamedTuple):
 
 @dataclass(slots=True)
 class Logged:
-    """A packet that a rule logged.
+    """A packet that a rule logged: what findings need of its line (:class:`iptsim.host.pasted.LoggedLine`), and more.
 
     Attributes:
         family: 4 or 6.

@@ -147,12 +147,10 @@ class Reaching(Framed):
     def other_sources(self, one: ReachClass) -> AddressSet:
         """Return the addresses of the class's sender in question that are not among its sources, if it has many."""
         asked = self.source.addresses if self.source is not None and self.source.by_address else None
-        every = (
-            asked if one.sender == "" else self.addresses["internet"] if one.sender == "internet" else None
-        )
-        if every is None:
-            return AddressSet(self.family)
-        return (every if asked is None else every & asked) - one.sources
+        if one.sender == "internet":
+            every = self.addresses["internet"]
+            return (every if asked is None else every & asked) - one.sources
+        return AddressSet(self.family) if one.sender or asked is None else asked - one.sources
 
     def is_rest(self, one: ReachClass, others: Sequence[ReachClass]) -> bool:
         """Return whether the last class between two ends simply contains all packets that are in no earlier class."""

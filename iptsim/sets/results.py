@@ -117,7 +117,11 @@ class Results:
 
 
 class _Group:
-    """Results that are alike."""
+    """Results that are alike.
+
+    The unions that find those for some packets are made on first use, as most groups are only asked for one kind of
+    results: each of its own, or one for each pool.
+    """
 
     def __init__(self, bits: Fields, sets: _Sets) -> None:
         self._bits, self.example = bits, sets[0][1][1]
@@ -137,11 +141,12 @@ class _Group:
 
     @cached_property
     def _every(self) -> Overlaps[tuple[int, Result]]:
+        """All results."""
         return Overlaps(self._bits.false, self._sets)
 
     @cached_property
     def _others(self) -> Overlaps[tuple[int, Result]]:
-        """Those that are in no pool."""
+        """The results that are in no pool."""
         return Overlaps(self._bits.false, self._alone) if self.pools else self._every
 
     def each(self, packets: Any, now: Callable[[Any], Any]) -> Iterator[tuple[int, Any, Result, Pool | None]]:
