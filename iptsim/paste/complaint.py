@@ -48,8 +48,8 @@ _ALLOWED = re.compile(
 )
 #: Machines behind the host, and clients of a VPN.
 _GUESTS = (
-    r"vpn|openvpn|wireguard|tailscale|(?:tun|tap|wg|ppp|virbr|lxdbr)\d*|tunnel\w*|vms?|virtual machines?|guests?|lxc|lxd"
-    r"|kvm|libvirt|lan|subnets?|hotspot|access point|clients?|peers?|behind"
+    r"vpn|openvpn|wireguard|tailscale|(?:tun|tap|wg|ppp|virbr|lxdbr)\d*|tunnel\w*|vms?|virtual machines?|guests?|lxc"
+    r"|lxd|kvm|libvirt|lan|subnets?|hotspot|access point|clients?|peers?|behind"
 )
 #: What is about packets that a host forwards.
 _FORWARDED = re.compile(
