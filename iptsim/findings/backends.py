@@ -16,6 +16,7 @@ from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.languages import Message, message, message_joined, message_many, message_sentences
+from iptsim.passages import shell
 from iptsim.protocols import protocol_name
 
 #: How a port is published on all IPv4 addresses.
@@ -86,16 +87,21 @@ def two_variants(scene: Scene) -> Iterator[Finding]:
             " container in the host's network, writes with the other variant do not show in the list."
         ),
         message(
-            "List the rules of both: iptables-legacy-save; iptables-nft-save. In containers that write rules for the"
-            " host use the variant of the host."
+            "List the rules of both: {commands}. In containers that write rules for the host, use the variant of the"
+            " host.",
+            commands=shell("iptables-legacy-save", "iptables-nft-save"),
         ),
     )
 
 
 _MIXED_REMEDY = message(
-    "Use only one backend: update-alternatives --set iptables /usr/sbin/iptables-nft (or "
-    "-legacy), flush the other (iptables-legacy -F; iptables-legacy -t nat -F), then restart "
-    "the programs that wrote rules there."
+    "Use only one backend, and flush the other: {commands}. Then restart the programs that wrote rules there. To keep"
+    " iptables-legacy instead, swap legacy and nft in these commands.",
+    commands=shell(
+        "update-alternatives --set iptables /usr/sbin/iptables-nft",
+        "iptables-legacy -F",
+        "iptables-legacy -t nat -F",
+    ),
 )
 
 

@@ -25,8 +25,9 @@ from iptsim.findings.rate_limits import accepts_established
 from iptsim.findings.scene import Scene
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
 from iptsim.findings.variants import without_rules
-from iptsim.languages import Message, Text, message, message_sentences
+from iptsim.languages import Message, message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
+from iptsim.passages import shell
 from iptsim.protocols import protocol_name
 
 #: At most this many rules are tried.
@@ -223,17 +224,19 @@ def _finding(scene: Scene, family: Family, found: list[tuple[_Ban, Message, Expl
     )
 
 
-def _remedy(scene: Scene, family: Family, ban: _Ban, command: str) -> Text:
+def _remedy(scene: Scene, family: Family, ban: _Ban, command: str) -> Message:
     owner = chain_owners(scene.host.rulesets[family]).rule(ban.rule)
     if owner == "fail2ban":
-        return message("{command}; for later bans set chain = DOCKER-USER in the jail.", command=command)
+        return message(
+            "{command}; for later bans set chain = DOCKER-USER in the jail.", command=shell(command)
+        )
     if ban.is_set:
         return message(
             "{command}; or let the program that writes the rule insert it there, too (CrowdSec: DOCKER-USER in"
             " iptables_chains).",
-            command=command,
+            command=shell(command),
         )
-    return command
+    return shell(command)
 
 
 def behind_established(scene: Scene) -> Iterator[Finding]:
@@ -274,7 +277,7 @@ def _unreached(scene: Scene, family: Family, chain: Chain) -> Finding:
         ),
         message(
             "Restart the program that writes the bans: systemctl restart fail2ban. Or add the jump: {command}",
-            command=f"{tool_of(family)} -I INPUT -j {chain.name}",
+            command=shell(f"{tool_of(family)} -I INPUT -j {chain.name}"),
         ),
         shown if shown is not None and shown.verdict == "ACCEPT" else None,
         family,

@@ -17,6 +17,7 @@ from iptsim.findings.scene import Scene, as_shown
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 
 
 def late(scene: Scene) -> Iterator[Finding]:
@@ -125,7 +126,7 @@ def _finding(
         ),
         message(
             "Put rules that restrict containers into DOCKER-USER, which is evaluated before Docker's rules: {command}",
-            command=f"{tool} -I DOCKER-USER {words}",
+            command=shell(f"{tool} -I DOCKER-USER {words}"),
         ),
         shown,
         family,

@@ -12,6 +12,7 @@ from iptsim.findings.scene import Scene, place
 from iptsim.host.docker_defaults import GATEWAY_BRIDGE
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, message_many
+from iptsim.passages import shell
 
 
 def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
@@ -48,9 +49,8 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
                     "DROP rule has no effect on them."
                 ),
                 message(
-                    "modprobe br_netfilter; sysctl -w {name}=1. Or put the containers to isolate on separate "
-                    "networks.",
-                    name=name,
+                    "{commands}. Or put the containers to isolate on separate networks.",
+                    commands=shell("modprobe br_netfilter", f"sysctl -w {name}=1"),
                 ),
                 shown,
                 family,
@@ -93,7 +93,7 @@ def icc_unchecked(scene: Scene) -> Iterator[Finding]:
                     " br_netfilter is loaded and {name} is 1. Then rules for links must come before this one.",
                     name=name,
                 ),
-                message("To see it: {command}", command=f"sysctl {name}"),
+                message("To see it: {command}", command=shell(f"sysctl {name}")),
                 None,
                 family,
             )

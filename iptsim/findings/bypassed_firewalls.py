@@ -20,6 +20,7 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 from iptsim.protocols import protocol_name
 
 #: Example network of allowed sources, for trying the remedy (RFC 6890, RFC 4193).
@@ -189,7 +190,7 @@ def _some_networks(scene: Scene, family: Family, publication: Publication) -> tu
         "Allow only some networks, with a rule in {where} for the original port: {command}; or publish on one "
         "address only: {publish}.",
         where=where,
-        command=command,
+        command=shell(command),
         publish=f"-p 127.0.0.1:{port}:{publication.port.container_port}",
     )
     return remedy, command

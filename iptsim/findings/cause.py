@@ -25,6 +25,7 @@ from iptsim.host.pasted import STILL_OPEN, LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped
 from iptsim.owners.log_prefixes import allowed_by, logged_by
+from iptsim.passages import shell
 from iptsim.question.endpoints import Internet
 
 #: The words of log prefixes that say that a packet was blocked.
@@ -218,7 +219,7 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
             )
             if _is_for_all(pairs)
             else "",
-            message("To allow it: {command}.", command=allowing) if allowing else "",
+            message("To allow it: {command}.", command=shell(allowing)) if allowing else "",
         )
     return message_sentences(
         program or "",

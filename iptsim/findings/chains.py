@@ -18,6 +18,7 @@ from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message, message_if, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
+from iptsim.passages import shell
 
 #: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.
 _GATES = ("INPUT", "FORWARD", "DOCKER-USER")
@@ -94,7 +95,7 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
             "{command}, or add the missing condition to the rule; with RETURN instead of ACCEPT, Docker's rules "
             "decide.",
             "{command}, or add the missing condition to the rule (-i lo, a source).",
-            command=deletion(scene, family, rule),
+            command=shell(deletion(scene, family, rule)),
         ),
         shown,
         family,
@@ -125,7 +126,9 @@ def accepts_interface(scene: Scene) -> Iterator[Finding]:
                     " DROP have no effect: every port is open to all that reach it.",
                     name=main,
                 ),
-                message("{command}, or add a source to the rule.", command=deletion(scene, family, rule)),
+                message(
+                    "{command}, or add a source to the rule.", command=shell(deletion(scene, family, rule))
+                ),
                 shown,
                 family,
             )
@@ -222,7 +225,7 @@ def logs_only_finding(
         message(
             "LOG lets each packet continue, so packets return from the chain, and later rules accept them."
         ),
-        message("To block them: {command}", command=command),
+        message("To block them: {command}", command=shell(command)),
         shown,
         family,
         (command,),
@@ -252,9 +255,11 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
             len(chain.rules),
         ),
         message(
-            "To use it: {use} (or from another chain). To remove it: {remove}.",
-            use=f"{tool} -t {chain.table} -I {_hook_for(chain)} -j {chain.name}",
-            remove=f"{tool} -t {chain.table} -F {chain.name} && {tool} -t {chain.table} -X {chain.name}",
+            "To use it, from this chain or another: {use}. To remove it: {remove}.",
+            use=shell(f"{tool} -t {chain.table} -I {_hook_for(chain)} -j {chain.name}"),
+            remove=shell(
+                f"{tool} -t {chain.table} -F {chain.name}", f"{tool} -t {chain.table} -X {chain.name}"
+            ),
         ),
         shown,
         family,
@@ -340,11 +345,11 @@ def nat_empty(scene: Scene) -> Iterator[Finding]:
                     " removed them."
                 ),
             ),
-            masquerade
+            shell(masquerade)
             if is_off
             else message(
                 "For Docker: remove iptables=false, and systemctl restart docker. For others: {command}",
-                command=masquerade,
+                command=shell(masquerade),
             ),
             None,
             family,

@@ -26,6 +26,7 @@ from iptsim.findings.variants import with_usual_interfaces
 from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.rule_owners import authorship
+from iptsim.passages import shell
 from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP
 from iptsim.question.internet import outside_address
 from iptsim.ranges import united
@@ -80,7 +81,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
                 if scene.concerns_containers
                 else "",
             ),
-            message("To open a port: {command}", command=opening(scene, family, step)),
+            message("To open a port: {command}", command=shell(opening(scene, family, step))),
             shown,
             family,
         )
@@ -151,9 +152,11 @@ def closed_to_outside(scene: Scene) -> Iterator[Finding]:
             ),
             message(
                 "To allow a port: {command}",
-                command="ufw allow out PORT/PROTOCOL"
-                if any(name.startswith("ufw-") for name in scene.below(family, "filter", "OUTPUT"))
-                else f"{tool_of(family)} -I OUTPUT -p PROTOCOL --dport PORT -j ACCEPT",
+                command=shell(
+                    "ufw allow out PORT/PROTOCOL"
+                    if any(name.startswith("ufw-") for name in scene.below(family, "filter", "OUTPUT"))
+                    else f"{tool_of(family)} -I OUTPUT -p PROTOCOL --dport PORT -j ACCEPT"
+                ),
             ),
             shown,
             family,
@@ -194,7 +197,9 @@ def closed_by_chain(scene: Scene) -> Iterator[Finding]:
                 if scene.concerns_containers
                 else "",
             ),
-            message("To open a port: {command}", command=inserting(step, "PROTOCOL dport PORT accept")),
+            message(
+                "To open a port: {command}", command=shell(inserting(step, "PROTOCOL dport PORT accept"))
+            ),
             asked[0],
             family,
         )
@@ -246,13 +251,13 @@ def _opened(scene: Scene, family: Family, sender: str = "internet", receiver: st
 
 
 def opening(scene: Scene, family: Family, step: Step, proto: str = "PROTOCOL", port: str = "PORT") -> str:
-    """Return the command that opens a port, in the words of the firewall that closes it."""
+    """Return the commands that open a port, one a line, in the words of the firewall that closes it."""
     author, role = authorship(step.rule, scene.host) if step.rule is not None else ("", None)
     chains = scene.below(family, "filter", "INPUT")
     if author == "firewalld" or any(name.startswith("IN_") for name in chains):
         zone = role.about.get("zone", "") if role is not None else ""
         where = f" --zone={zone}" if zone else ""
-        return f"firewall-cmd --permanent{where} --add-port={port}/{proto}; firewall-cmd --reload"
+        return f"firewall-cmd --permanent{where} --add-port={port}/{proto}\nfirewall-cmd --reload"
     if author == "ufw" or any(name.startswith("ufw-user-input") for name in chains):
         return f"ufw allow {port}/{proto}"
     return f"{tool_of(family)} -I INPUT -p {proto} --dport {port} -j ACCEPT"

@@ -17,8 +17,9 @@ from iptsim.findings.finding import SHOWN, Finding, numbers_of, of_rule, uses
 from iptsim.findings.order import blocks_all_unshown
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
-from iptsim.languages import message, message_joined
+from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 
 _IN_ORDER = message(
     "Rules are evaluated in order, so rules that are appended behind these have no effect. libvirt writes such rules"
@@ -76,7 +77,7 @@ def _refused(scene: Scene, family: Family, rule: Rule) -> Finding:
         ),
         message(
             "Insert rules before it: {commands}",
-            commands=message_joined("; ", _both_ways(family, "INTERFACE")),
+            commands=shell(*_both_ways(family, "INTERFACE")),
         ),
         shown if shown is not None and uses(shown, rule) else None,
         family,
@@ -115,7 +116,7 @@ def _unshown(family: Family, rules: list[Rule]) -> Finding:
         ),
         tuple(map(of_rule, rules[:SHOWN])),
         _IN_ORDER,
-        message("To see the interfaces: {command}", command=f"{tool_of(family)} -L FORWARD -n -v"),
+        message("To see the interfaces: {command}", command=shell(f"{tool_of(family)} -L FORWARD -n -v")),
         None,
         family,
     )
@@ -140,7 +141,7 @@ def _finding(scene: Scene, family: Family, name: str, rules: list[Rule]) -> Find
         ),
         tuple(map(of_rule, rules[:SHOWN])),
         _IN_ORDER,
-        message("Insert rules before them: {commands}", commands=message_joined("; ", commands)),
+        message("Insert rules before them: {commands}", commands=shell(*commands)),
         shown,
         family,
         first_that_mends(scene, family, [commands], shown) if shown is not None else (),

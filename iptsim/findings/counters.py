@@ -18,6 +18,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host.pasted import Grown, Lost
 from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.owners.rule_owners import authorship
+from iptsim.passages import shell
 
 #: At most this many counters are named.
 _SHOWN = 8
@@ -168,7 +169,7 @@ def _unreached(scene: Scene, family: Family, unused: list[Forward], others: int)
         ),
         message(
             "Try it from another network, and see whether the packets arrive: {command}",
-            command=f"tcpdump -ni {name} {fields['proto']} port {fields['dport']}",
+            command=shell(f"tcpdump -ni {name} {fields['proto']} port {fields['dport']}"),
         ),
         None,
         family,

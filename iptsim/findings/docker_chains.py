@@ -16,6 +16,7 @@ from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule, uses
 from iptsim.findings.scene import Scene, as_shown
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 
 #: The private networks of RFC 1918, address and prefix length.
 _PRIVATE = ((0x0A000000, 8), (0xAC100000, 12), (0xC0A80000, 16))
@@ -70,7 +71,7 @@ def _finding(family: Family, rules: list[Rule]) -> Finding:
         ),
         message(
             "Put it into DOCKER-USER, which is evaluated first: {command}",
-            command=f"{tool_of(family)} -I {CHAIN} {words}",
+            command=shell(f"{tool_of(family)} -I {CHAIN} {words}"),
         ),
         None,
         family,
@@ -97,6 +98,7 @@ def none_for_ipv6(scene: Scene) -> Iterator[Finding]:
         return
     if not of_docker or (4 in scene.families and not own):
         return
+    commands = (f"ip6tables -N {CHAIN}", f"ip6tables -I FORWARD -j {CHAIN}")
     yield Finding(
         "docker-user-not-ipv6",
         message("Docker's rules have no chain DOCKER-USER."),
@@ -110,13 +112,12 @@ def none_for_ipv6(scene: Scene) -> Iterator[Finding]:
             " refuses to add any."
         ),
         message(
-            "ip6tables -N {chain}; ip6tables -I FORWARD -j {chain}; then add the rules there, too. Newer versions of"
-            " Docker create the chain.",
-            chain=CHAIN,
+            "{commands}. Then add the rules there, too. Newer versions of Docker create the chain.",
+            commands=shell(*commands),
         ),
         None,
         6,
-        (f"ip6tables -N {CHAIN}", f"ip6tables -I FORWARD -j {CHAIN}"),
+        commands,
     )
 
 

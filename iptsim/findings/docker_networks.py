@@ -12,6 +12,7 @@ from iptsim.findings.scene import Scene, called, some_address
 from iptsim.host.containers import Network
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.docker import docker_role
+from iptsim.passages import shell
 
 #: The option of a bridge network that Docker sets (moby, daemon/libnetwork/drivers/bridge/labels.go).
 _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
@@ -52,7 +53,7 @@ def internal(scene: Scene) -> Iterator[Finding]:
             "To reach other hosts, connect the container to a second network, or create the network without --internal."
             " To keep its containers from the host: {command}; since 28 also -o"
             " com.docker.network.bridge.gateway_mode_ipv4=isolated",
-            command=f"iptables -I INPUT -i {first.bridge} -j DROP",
+            command=shell(f"iptables -I INPUT -i {first.bridge} -j DROP"),
         ),
         _to_host(scene, first),
         family,
@@ -135,7 +136,7 @@ def writing_no_rules(scene: Scene) -> Iterator[Finding]:
         ),
         message(
             "Remove iptables=false and restart Docker, or masquerade for each network: {command}",
-            command="iptables -t nat -A POSTROUTING -s SUBNET ! -o BRIDGE -j MASQUERADE",
+            command=shell("iptables -t nat -A POSTROUTING -s SUBNET ! -o BRIDGE -j MASQUERADE"),
         ),
     )
 
@@ -154,12 +155,12 @@ def _switch_on(network: Network) -> Message:
     if network.is_default_bridge:
         return message(
             "Remove ip-masq=false and iptables=false from dockerd's settings, and restart Docker; or: {command}",
-            command=_command(network),
+            command=shell(_command(network)),
         )
     return message(
         "Create the network again without {option}=false; or: {command}",
         option=_MASQUERADE,
-        command=_command(network),
+        command=shell(_command(network)),
     )
 
 

@@ -22,6 +22,7 @@ from iptsim.findings.scene import Publication, Scene
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import docker_role, is_dockers
+from iptsim.passages import shell
 
 CHAIN = "DOCKER-USER"
 #: At most this many rules are listed.
@@ -91,7 +92,9 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
         )
         if own
         else message("Rules added to the chain have no effect."),
-        message("{command}; restarting Docker does the same.", command=f"{tool} -I FORWARD -j {CHAIN}"),
+        message(
+            "{command}; restarting Docker does the same.", command=shell(f"{tool} -I FORWARD -j {CHAIN}")
+        ),
         _against(scene, family, scene.suppose("evaluated first", _asked_first)),
         family,
         (f"{tool} -I FORWARD -j {CHAIN}",),
@@ -108,7 +111,7 @@ def _late(scene: Scene, family: Family, jump: Rule, before: list[Rule]) -> Findi
         ),
         (*(of_rule(rule) for rule in before[:3]), of_rule(jump)),
         message("Packets that those rules accept never reach DOCKER-USER."),
-        f"{tool} -D FORWARD -j {CHAIN} && {tool} -I FORWARD -j {CHAIN}",
+        shell(f"{tool} -D FORWARD -j {CHAIN}", f"{tool} -I FORWARD -j {CHAIN}"),
         _against(scene, family, scene.suppose("evaluated first", _asked_first)),
         family,
         (f"{tool} -D FORWARD -j {CHAIN}", f"{tool} -I FORWARD -j {CHAIN}"),
@@ -188,7 +191,7 @@ def after_return(scene: Scene) -> Iterator[Finding]:
             ),
             message(
                 "Move them before it: {commands}",
-                commands=" && ".join(commands),
+                commands=shell(*commands),
             ),
             _against(scene, family, scene.suppose("no return", _without_return)),
             family,
@@ -213,7 +216,7 @@ def appended(scene: Scene) -> Iterator[Finding]:
         ),
         message(
             "Insert it instead: {command}. iptables -S DOCKER-USER shows whether the RETURN is there.",
-            command=pasted.appended[0][1].replace("-A ", "-I ", 1).replace("--append ", "-I ", 1),
+            command=shell(pasted.appended[0][1].replace("-A ", "-I ", 1).replace("--append ", "-I ", 1)),
         ),
         None,
         4,
@@ -353,7 +356,7 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
             inside=publication.inside,
             name=publication.container.name,
         ),
-        command,
+        shell(command),
         shown,
         family,
         # moving an accepting rule changes no verdict
@@ -383,7 +386,7 @@ def replies(scene: Scene) -> Iterator[Finding]:
                 ),
                 (of_rule(rule),),
                 message("The first packet of the connection is accepted, but the rule drops the reply."),
-                command,
+                shell(command),
                 shown,
                 family,
                 (command,),
@@ -448,7 +451,7 @@ def _drops_outgoing(scene: Scene, family: Family, rule: Rule, shown: Explanation
             "All forwarded packets pass DOCKER-USER, in both directions. The rule names no interface, so it also drops"
             " the containers' own connections, and replies that no earlier rule accepts."
         ),
-        "; ".join(commands),
+        shell(*commands),
         shown,
         family,
         # if rules are not shown, they may still block it

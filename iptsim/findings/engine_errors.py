@@ -9,6 +9,7 @@ from iptsim.findings.overlaps import routes_over_pools
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import EngineError, Pasted
 from iptsim.languages import Message, message, message_joined, message_sentences
+from iptsim.passages import shell
 
 
 def found(scene: Scene) -> Iterator[Finding]:
@@ -108,7 +109,7 @@ def _remedy(one: EngineError) -> Message:
         return message(
             "See on the host what listens: {command}. systemd-resolved is at 127.0.0.53. Or give the containers a"
             ' server that they reach: "dns" in daemon.json, or --dns.',
-            command="ss -lnup 'sport = :53'",
+            command=shell("ss -lnup 'sport = :53'"),
         )
     if one.server:
         return message(

@@ -15,6 +15,7 @@ from iptsim.findings.finding import SHOWN, Finding, blocked_at, of_rule, takes_p
 from iptsim.findings.native_chains import chains_of, has_only_nftables
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_joined
+from iptsim.passages import shell
 
 _REPLIES = {"ESTABLISHED", "RELATED"}
 
@@ -94,7 +95,7 @@ def _finding(family: Family, found: list[tuple[Rule, Explanation]]) -> Finding:
             " established, and the rule never matches.",
             port=port,
         ),
-        command,
+        shell(command),
         shown,
         family,
         () if native else (command,),

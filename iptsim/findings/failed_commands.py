@@ -13,6 +13,7 @@ from iptsim.findings.finding import Evidence, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FailedCommand
 from iptsim.languages import message, message_sentences
+from iptsim.passages import shell
 
 #: At most this many lines of a log are named.
 LINES_SHOWN = 3
@@ -106,7 +107,7 @@ def _docker_failed(chain: str, evidence: tuple[Evidence, ...], family: Family, *
         ),
         message(
             "Remove iptables=false and restart Docker, or create the chain: {command}",
-            command="iptables -t {} -N {}".format(*chain.split()),
+            command=shell("iptables -t {} -N {}".format(*chain.split())),
         )
         if off
         else message(
@@ -181,7 +182,7 @@ def checks_of_docker(scene: Scene) -> Iterator[Finding]:
         ),
         message(
             "See whether it is there now: {command}. If not: systemctl restart docker",
-            command="{} -t {} -nL {}".format(first.program, *chain.split()),
+            command=shell("{} -t {} -nL {}".format(first.program, *chain.split())),
         ),
         None,
         6 if first.program == "ip6tables" else 4,

@@ -77,7 +77,7 @@ class Finding(Shown):
     title: Message
     evidence: tuple[Evidence, ...]
     consequence: Message
-    remedy: Text
+    remedy: Message
     shown: Explanation | None = None
     family: Family = 4
     #: the shell commands of the remedy, which must reverse what happens to the packet

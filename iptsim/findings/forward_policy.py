@@ -31,6 +31,7 @@ from iptsim.languages import Message, message, message_many, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 
 #: Programs whose guests or clients need forwarding.
 _FORWARDERS = frozenset({"libvirt", "tailscale", "lxd", "podman", "netavark", "cni"})
@@ -120,10 +121,10 @@ def _pods(scene: Scene, family: Family, forward: Chain) -> Finding:
             _counted(forward),
         ),
         message(
-            "Accept the network of the pods in both directions: {tool} -I FORWARD -s PODS -j ACCEPT; {tool} -I FORWARD"
-            " -d PODS -j ACCEPT, with its subnet (kubectl cluster-info dump shows cluster-cidr), on each node. Or set"
-            " the policy: {tool} -P FORWARD ACCEPT.",
-            tool=tool,
+            "On each node, accept the network of the pods in both directions: {commands}. PODS is its subnet (kubectl"
+            " cluster-info dump shows cluster-cidr). Or set the policy: {policy}.",
+            commands=shell(*(f"{tool} -I FORWARD {side} PODS -j ACCEPT" for side in ("-s", "-d"))),
+            policy=shell(f"{tool} -P FORWARD ACCEPT"),
         ),
         shown if shown is not None and _dropped_by_policy(shown, only_request=True) else None,
         family,
@@ -182,7 +183,6 @@ def _suggests_forwarding(scene: Scene, family: Family, forward: Chain) -> bool:
 
 def _drops_all(scene: Scene, family: Family, forward: Chain) -> Finding:
     """Return the finding about a policy that drops all that is forwarded, as far as the source shows."""
-    tool = tool_of(family)
     return Finding(
         "forward-drop" if _suggests_forwarding(scene, family, forward) else "forward-closed",
         message("The FORWARD policy is DROP, and no rule shown accepts new connections that are forwarded."),
@@ -199,12 +199,7 @@ def _drops_all(scene: Scene, family: Family, forward: Chain) -> Finding:
             ),
             _counted(forward),
         ),
-        message(
-            "Accept the traffic in both directions: {tool} -I {chain} -i INTERFACE -j ACCEPT; {tool} -I"
-            " {chain} -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT.",
-            tool=tool,
-            chain="FORWARD",
-        ),
+        _both_directions(family, "FORWARD"),
         None,
         family,
     )
@@ -292,7 +287,7 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
             _counted(forward),
         ),
         message_sentences(
-            message("{commands}.", commands="; ".join(commands)) if commands else "",
+            message("{commands}.", commands=shell(*commands)) if commands else "",
             _other_remedy(family) if of_docker else _with_ufw(scene, family, behind),
         ),
         shown,
@@ -319,7 +314,7 @@ def _with_ufw(scene: Scene, family: Family, behind: Behind) -> Message | str:
     if not any(owners.chain(name) == "ufw" for name in scene.below(family, "filter", "FORWARD")):
         return ""
     sender = f"from {behind.subnet}" if behind.subnet else f"in on {behind.interface}"
-    return message("With ufw: {command}.", command=f"ufw route allow {sender}")
+    return message("With ufw: {command}.", command=shell(f"ufw route allow {sender}"))
 
 
 def _cuts_off_others(scene: Scene, family: Family, forward: Chain, shown: Explanation) -> Finding:
@@ -335,12 +330,7 @@ def _cuts_off_others(scene: Scene, family: Family, forward: Chain, shown: Explan
             _counted(forward),
         ),
         message_sentences(
-            message(
-                "Accept the traffic in both directions: {tool} -I {chain} -i INTERFACE -j ACCEPT; {tool} -I"
-                " {chain} -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT.",
-                tool=tool_of(family),
-                chain=_chain_for_rules(scene, family),
-            ),
+            _both_directions(family, _chain_for_rules(scene, family)),
             _other_remedy(family),
         ),
         shown,
@@ -353,10 +343,21 @@ def _chain_for_rules(scene: Scene, family: Family) -> str:
     return "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
 
 
+def _both_directions(family: Family, chain: str) -> Message:
+    add = f"{tool_of(family)} -I {chain}"
+    return message(
+        "Accept the traffic in both directions: {commands}.",
+        commands=shell(
+            f"{add} -i INTERFACE -j ACCEPT",
+            f"{add} -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        ),
+    )
+
+
 def _other_remedy(family: Family) -> Message:
     return message(
         'Or set "ip-forward-no-drop": true in daemon.json (since 28), and the policy to ACCEPT: {command}.',
-        command=f"{tool_of(family)} -P FORWARD ACCEPT",
+        command=shell(f"{tool_of(family)} -P FORWARD ACCEPT"),
     )
 
 

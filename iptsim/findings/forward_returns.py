@@ -19,6 +19,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host import fib
 from iptsim.host.docker_defaults import DOCKER0
 from iptsim.languages import Message, message, message_sentences
+from iptsim.passages import shell
 
 _MASQUERADING = ("MASQUERADE", "SNAT", "NETMAP")
 
@@ -104,7 +105,7 @@ def _finding(
         message(
             "Let the target see this host instead of the client: {command}. Or make this host its gateway; for a peer"
             " of WireGuard, AllowedIPs = 0.0.0.0/0.",
-            command=command,
+            command=shell(command),
         ),
         shown,
         family,

@@ -22,6 +22,7 @@ from iptsim.findings.examples import is_for_replies
 from iptsim.findings.finding import Finding, filtered_at, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
+from iptsim.passages import shell
 from iptsim.protocols import TCP, UDP
 
 #: The kernel parameter that lets helpers be used without a rule.
@@ -89,9 +90,11 @@ def tftp(scene: Scene) -> Iterator[Finding]:
                         " with the helper nf_conntrack_tftp."
                     ),
                     message(
-                        "{commands}; then the rule for RELATED accepts the data. Or accept all UDP of the server.",
-                        commands="modprobe nf_conntrack_tftp;"
-                        f" {tool_of(family)} -t raw -A OUTPUT -p udp --dport {_TFTP} -j CT --helper tftp",
+                        "{commands}. Then the rule for RELATED accepts the data. Or accept all UDP of the server.",
+                        commands=shell(
+                            "modprobe nf_conntrack_tftp",
+                            f"{tool_of(family)} -t raw -A OUTPUT -p udp --dport {_TFTP} -j CT --helper tftp",
+                        ),
                     ),
                     None,
                     family,
@@ -180,10 +183,9 @@ def _finding(
         (of_rule(rule),),
         texts[1],
         message(
-            "modprobe {module}; {command}. A helper can't read FTP that is encrypted by TLS: then accept a range of"
+            "{commands}. A helper can't read FTP that is encrypted by TLS: then accept a range of"
             " passive ports, and configure the server to use it.",
-            module=modules,
-            command=command,
+            commands=shell(f"modprobe {modules}", command),
         ),
         shown,
         family,

@@ -16,6 +16,7 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_joined, message_many
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 from iptsim.protocols import TCP, UDP
 
 _NOT_IN_INPUT = message(
@@ -161,8 +162,10 @@ def _elsewhere(family: Family, port: str) -> Message:
         "Publish the port on one address only (-p 127.0.0.1:{port}:{port}), or block it before Docker accepts"
         " it: {command}",
         port=port,
-        command=f"{tool_of(family)} -I DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport {port}"
-        " --ctdir ORIGINAL -j DROP",
+        command=shell(
+            f"{tool_of(family)} -I DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport {port}"
+            " --ctdir ORIGINAL -j DROP"
+        ),
     )
 
 
@@ -213,7 +216,9 @@ def _outgoing(family: Family, rules: list[Rule]) -> Finding:
             "Containers on a bridge have network namespaces of their own: the host forwards what they send, so it"
             " passes FORWARD and DOCKER-USER, not OUTPUT."
         ),
-        message("For containers, too: {command}", command=f"{tool_of(family)} -I DOCKER-USER {options}"),
+        message(
+            "For containers, too: {command}", command=shell(f"{tool_of(family)} -I DOCKER-USER {options}")
+        ),
         None,
         family,
     )

@@ -14,8 +14,9 @@ from iptsim.findings.finding import SHOWN, Finding, blocked_at, filtered_at
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
-from iptsim.languages import Message, Text, message, message_joined, message_sentences
+from iptsim.languages import Message, message, message_joined, message_sentences
 from iptsim.netfilter.steps import Step
+from iptsim.passages import shell
 from iptsim.protocols import UDP
 
 #: Bridges on which libvirt, LXD, Incus and LXC run dnsmasq, and Podman (not on its default network) aardvark-dns.
@@ -158,11 +159,11 @@ def _asks_for_name(scene: Scene, family: Family, behind: Behind) -> Explanation 
     return ask_from(scene, family, behind, to, proto="udp", dport=_DNS)
 
 
-def opening(scene: Scene, family: Family, interface: str, command: str) -> Text:
+def opening(scene: Scene, family: Family, interface: str, command: str) -> Message:
     """Return the remedy that opens INPUT to an interface: a command, and that of ufw if ufw is in use."""
     return message_sentences(
-        message("{commands}.", commands=command),
-        message("With ufw: ufw allow in on {name}.", name=interface)
+        message("{commands}.", commands=shell(command)),
+        message("With ufw: {command}.", command=shell(f"ufw allow in on {interface}"))
         if any(chain.startswith("ufw-") for chain in scene.table(family, "filter").chains)
         else "",
     )

@@ -20,6 +20,7 @@ from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
+from iptsim.passages import shell
 from iptsim.paste.forms.ufw import UNSURE
 from iptsim.protocols import TCP
 
@@ -69,9 +70,9 @@ def output_drop(scene: Scene) -> Iterator[Finding]:
                 if scene.concerns_containers
                 else "",
             ),
-            message("With ufw: {command}.", command="ufw allow out PORT/PROTOCOL")
+            message("With ufw: {command}.", command=shell("ufw allow out PORT/PROTOCOL"))
             if any(name.startswith("ufw-") for name in scene.below(family, "filter", "OUTPUT"))
-            else command,
+            else shell(command),
             shown,
             family,
             (command,),
@@ -101,8 +102,8 @@ def output_unsure(scene: Scene) -> Iterator[Finding]:
             ),
             message(
                 "To see the default: {command}. To allow all outgoing packets: {other}",
-                command="ufw status verbose",
-                other="ufw default allow outgoing",
+                command=shell("ufw status verbose"),
+                other=shell("ufw default allow outgoing"),
             ),
             shown,
             family,
@@ -134,7 +135,7 @@ def _kill_switch(family: Family, tunnel: str, evidence: Evidence, shown: Explana
         ),
         message(
             "For the LAN: {command}; for the server of the VPN, insert a rule for its address and port, too.",
-            command=f"{tool_of(family)} -I OUTPUT -d LAN -j ACCEPT",
+            command=shell(f"{tool_of(family)} -I OUTPUT -d LAN -j ACCEPT"),
         ),
         shown,
         family,
@@ -177,7 +178,7 @@ def names_unresolved(scene: Scene) -> Iterator[Finding]:
                 "DNS uses udp/53, and tcp/53 for long answers. The rules accept connections to web servers, but without"
                 " an address for the name of the server, programs do not begin one."
             ),
-            message("{commands}.", commands="; ".join(commands)) if commands else "",
+            shell(*commands),
             shown,
             family,
             commands,
@@ -240,7 +241,7 @@ def loopback_dropped(scene: Scene) -> Iterator[Finding]:
                 "Packets to 127.0.0.1 and to the host's own addresses arrive on lo and pass INPUT. No rule accepts "
                 "them, so programs do not reach each other: a local name server, a database, ports of docker-proxy."
             ),
-            command,
+            shell(command),
             shown if scene.shows(family, "filter", "OUTPUT") else None,
             family,
             (command,),
@@ -267,7 +268,7 @@ def loopback_blocked_in_output(scene: Scene) -> Iterator[Finding]:
                 "Packets to 127.0.0.1 and the host's own addresses pass OUTPUT before they arrive on lo. If it blocks"
                 " them, programs do not reach each other: a local name server, a database, ports of docker-proxy."
             ),
-            command,
+            shell(command),
             shown,
             family,
             (command,),
@@ -333,7 +334,7 @@ def _drops_some(scene: Scene, family: Family, found: list[tuple[Rule, Explanatio
         message("OUTPUT blocks packets of the host itself to {networks}.", networks=", ".join(networks)),
         tuple(of_rule(one) for one, _ in found),
         message("The host's own programs cannot connect there. Packets of containers do not pass OUTPUT."),
-        message("If that is not intended: {command}", command=command),
+        message("If that is not intended: {command}", command=shell(command)),
         shown,
         family,
         (command,),

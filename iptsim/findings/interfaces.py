@@ -18,7 +18,8 @@ from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.host.namespace import Interface
-from iptsim.languages import message, message_joined, message_many
+from iptsim.languages import message, message_many
+from iptsim.passages import shell
 
 #: Names of network cards (systemd.net-naming-scheme(7), and the kernel's own): interfaces that do not come and go.
 CARD = re.compile(r"(?:eth|en[opsx]|eno|wlan|wl[opsx])[\w.]*\+?")
@@ -107,7 +108,7 @@ def _names_port(scene: Scene, family: Family, port: str, rules: list[Rule]) -> F
             "To iptables, the interface of these packets is {master}, so the rule never matches.",
             master=master,
         ),
-        message("Name {master} instead: {command}", master=master, command=command)
+        message("Name {master} instead: {command}", master=master, command=shell(command))
         if command
         else message("Name {master} instead.", master=master),
         packet_for(scene, family, _renamed_rule(first, port, master), "INPUT") if arriving else None,
@@ -177,7 +178,7 @@ def _finding(
         ),
         tuple(map(of_rule, rules[:SHOWN])),
         message("No packet arrives or leaves there, so these rules match nothing."),
-        message("Name the uplink instead: {command}", command=message_joined("; ", commands))
+        message("Name the uplink instead: {command}", command=shell(*commands))
         if commands
         else message("Name {name} instead.", name=uplink),
         shown,

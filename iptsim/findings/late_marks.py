@@ -19,6 +19,7 @@ from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import Message, Text, message
+from iptsim.passages import shell
 
 _TABLES = ("raw", "nat", "filter", "security")
 #: A rule of nftables that sets bits of the mark.
@@ -76,7 +77,7 @@ def _of_iptables(family: Family, late: list[Rule]) -> Finding:
     if rule.chain == "OUTPUT":
         remedy: Message = message(
             "Mark them in table mangle: {command}",
-            command=f"{tool_of(family)} -t mangle -A OUTPUT {rule.specification}",
+            command=shell(f"{tool_of(family)} -t mangle -A OUTPUT {rule.specification}"),
         )
     else:
         remedy = message("Put these rules into OUTPUT of table mangle (iptables -t mangle).")

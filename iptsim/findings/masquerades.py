@@ -21,6 +21,7 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, Text, message, message_joined, message_list, message_sentences
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 
 
 def some(scene: Scene) -> Iterator[Finding]:
@@ -98,7 +99,8 @@ def _by_other_card(scene: Scene, family: Family, rules: list[Rule], uplink: str)
             uplink=uplink,
         ),
         message(
-            "Name the uplink: {command}", command=f"{tool} -t nat -A POSTROUTING -o {uplink} -j MASQUERADE"
+            "Name the uplink: {command}",
+            command=shell(f"{tool} -t nat -A POSTROUTING -o {uplink} -j MASQUERADE"),
         ),
         shown if kept else None,
         family,
@@ -157,7 +159,7 @@ def _finding(scene: Scene, family: Family, rules: list[Rule]) -> Finding:
         message(
             "Compare the subnet with the clients' addresses, and the interface with that in `ip route get 192.0.2.1`."
             " For every interface: {command}",
-            command=f"{tool_of(family)} -t nat -A POSTROUTING -s SUBNET ! -d SUBNET -j MASQUERADE",
+            command=shell(f"{tool_of(family)} -t nat -A POSTROUTING -s SUBNET ! -d SUBNET -j MASQUERADE"),
         ),
         shown if kept else None,
         family,
@@ -294,7 +296,7 @@ def _hiding(
         ),
         message(
             "If it reaches the internet through this host, remove the rule: {command}",
-            command="; ".join(deletion(scene, family, rule) for rule in rules),
+            command=shell(*(deletion(scene, family, rule) for rule in rules)),
         ),
         shown,
         family,
@@ -347,7 +349,7 @@ def _masked(scene: Scene, family: Family, rule: Rule) -> Finding:
         ),
         message(
             "Name the uplink: {command}",
-            command=f"{tool_of(family)} -t nat -R POSTROUTING {rule.position} -o {out} -j MASQUERADE",
+            command=shell(f"{tool_of(family)} -t nat -R POSTROUTING {rule.position} -o {out} -j MASQUERADE"),
         ),
         shown,
         family,

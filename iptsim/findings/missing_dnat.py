@@ -24,6 +24,7 @@ from iptsim.host.docker_defaults import DOCKER0
 from iptsim.host.members import Prefix
 from iptsim.languages import message
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 
 
 def missing(scene: Scene) -> Iterator[Finding]:
@@ -89,8 +90,10 @@ def _missing(scene: Scene, family: Family, accepting: list[Rule]) -> Finding:
         ),
         message(
             "To forward the port: {command}",
-            command=f"{tool} -t nat -A PREROUTING -i INTERFACE -p {fields['proto']} --dport {port} -j DNAT"
-            f" --to-destination {endpoint_text(family, to, port)}",
+            command=shell(
+                f"{tool} -t nat -A PREROUTING -i INTERFACE -p {fields['proto']} --dport {port} -j DNAT"
+                f" --to-destination {endpoint_text(family, to, port)}"
+            ),
         ),
         None,
         family,
@@ -182,7 +185,7 @@ def _not_accepted(
             "Publish the port (-p {outside}:{inside}) instead of the rule, or accept it: {command}",
             outside=outside,
             inside=inside,
-            command=command,
+            command=shell(command),
         ),
         shown,
         family,

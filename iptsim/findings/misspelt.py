@@ -12,6 +12,7 @@ from iptsim.findings.finding import Finding, of_line, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.ufw import command_of
+from iptsim.passages import shell
 
 #: What the kernel, udev and usual programs call interfaces, before the number.
 _KINDS = re.compile(
@@ -101,7 +102,7 @@ def _unnumbered(family: Family, name: str, rules: list[Rule]) -> Finding:
         message(
             "If it is {name}0, name it so, or for all: {command}",
             name=name,
-            command=_replacing(family, rule, words),
+            command=shell(_replacing(family, rule, words)),
         ),
         None,
         family,
@@ -153,7 +154,7 @@ def _for_all(family: Family, rule: Rule, name: str) -> Finding:
         message("A rule is for an interface that is called {name}: no packet has it.", name=name),
         (of_rule(rule),),
         message("iptables and ufw accept any name of an interface. A rule for all interfaces names none."),
-        message("Leave it out: {command}", command=command),
+        message("Leave it out: {command}", command=shell(command)),
         None,
         family,
     )
@@ -182,12 +183,12 @@ def _alias(family: Family, rule: Rule, name: str) -> Finding:
         ),
         message(
             "Name the interface, and the address of the alias with -d: {command}",
-            command=_replacing(family, rule, words),
+            command=shell(_replacing(family, rule, words)),
         )
         if ":" in name
         else message(
             "Write one rule for each: {command}",
-            command=_replacing(family, rule, words),
+            command=shell(_replacing(family, rule, words)),
         ),
         None,
         family,
@@ -232,7 +233,7 @@ def _finding(family: Family, name: str, meant: str, rules: list[Rule]) -> Findin
         ),
         message(
             "If it is a typo: {command}",
-            command=_replacing(family, rule, words),
+            command=shell(_replacing(family, rule, words)),
         ),
         None,
         family,

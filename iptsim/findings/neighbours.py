@@ -15,6 +15,7 @@ from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.host.namespace import BRIDGE_NF
 from iptsim.languages import message, message_joined
+from iptsim.passages import shell
 from iptsim.protocols import ICMPV6
 
 #: ICMPv6 types of neighbour discovery (RFC 4861): what asks for an address of the host, and the reply to its own query.
@@ -48,7 +49,7 @@ def discovery_blocked(scene: Scene) -> Iterator[Finding]:
             "IPv6 has no ARP: neighbours and the router find the host's link-layer address by ICMPv6. conntrack does"
             " not track these messages, so a rule for ESTABLISHED does not accept them."
         ),
-        command,
+        shell(command),
         blocked[0][0],
         6,
         (command,),
@@ -82,7 +83,7 @@ def _unless_accepted(scene: Scene, interface: str, command: str) -> Iterator[Fin
             " which are not shown, may.",
             chains=message_joined(", ", list(dict.fromkeys(unknown))),
         ),
-        command,
+        shell(command),
         None,
         6,
     )
@@ -135,7 +136,7 @@ def discovery_blocked_on_bridge(scene: Scene) -> Iterator[Finding]:
                 " The rules see them if br_netfilter is loaded and {name} is 1, as Docker sets it.",
                 name=BRIDGE_NF[6],
             ),
-            command,
+            shell(command),
             shown,
             6,
             first_that_mends(scene, 6, [(command,)], shown) if shown is not None else (),
@@ -216,7 +217,7 @@ def discovery_logged(scene: Scene) -> Iterator[Finding]:
             "IPv6 has no ARP: hosts find each other's link-layer addresses by ICMPv6, types 133 to 136. conntrack does"
             " not track these messages, so a rule for ESTABLISHED does not accept them."
         ),
-        command,
+        shell(command),
         None,
         6,
     )

@@ -26,6 +26,7 @@ from iptsim.findings.translated import arrives, leads_to_loopback
 from iptsim.host.nft_chains import NftChain
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
+from iptsim.passages import shell
 
 
 def to_loopback(scene: Scene) -> Iterator[Finding]:
@@ -76,7 +77,7 @@ def _blocked(scene: Scene, family: Family, forwards: list[tuple[Rule, Step, Expl
             rule=place_of(rule),
             target=f"{target}:{port}" if family == 4 else f"[{target}]:{port}",
         ),
-        command,
+        shell(command),
         shown,
         family,
         (command,),

@@ -21,6 +21,7 @@ from iptsim.findings.replies import opens_port, reply_blocked
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
+from iptsim.passages import shell
 
 #: Ports of services that most hosts use: HTTP, HTTPS, DNS.
 _PORTS = (("tcp", 80), ("tcp", 443), ("udp", 53))
@@ -54,7 +55,7 @@ def _to_itself(scene: Scene, family: Family) -> Iterator[Finding]:
                 " accepts them, so programs do not reach each other: a local name server, a database, ports of"
                 " docker-proxy."
             ),
-            (command := inserting(step, 'iifname "lo" accept')),
+            shell(command := inserting(step, 'iifname "lo" accept')),
             shown,
             family,
             (command,),
@@ -72,7 +73,7 @@ def _to_itself(scene: Scene, family: Family) -> Iterator[Finding]:
                 " blocks them, programs do not reach each other: a local name server, a database, ports of"
                 " docker-proxy."
             ),
-            (command := inserting(step, 'oifname "lo" accept')),
+            shell(command := inserting(step, 'oifname "lo" accept')),
             shown,
             family,
             (command,),
@@ -104,7 +105,7 @@ def _to_others(scene: Scene, family: Family) -> Iterator[Finding]:
                 "DNS uses udp/53, and tcp/53 for long answers. The rules accept connections to web servers, but without"
                 " an address for the name of the server, programs do not begin one."
             ),
-            (command := inserting(names, "udp dport 53 accept")),
+            shell(command := inserting(names, "udp dport 53 accept")),
             shown,
             family,
             (command,),
@@ -137,7 +138,7 @@ def _drops_all(scene: Scene, family: Family, step: Step, shown: Explanation | No
             if scene.concerns_containers
             else "",
         ),
-        (command := inserting(step, "ct state new accept")),
+        shell(command := inserting(step, "ct state new accept")),
         shown,
         family,
         (command,),
@@ -172,7 +173,7 @@ def _drops_replies(
             position=rule.position,
             other=name_of(step),
         ),
-        (command := inserting(step, "ct state established,related accept")),
+        shell(command := inserting(step, "ct state established,related accept")),
         shown,
         family,
         (command,),

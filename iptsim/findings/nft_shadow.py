@@ -17,6 +17,7 @@ from iptsim.host.nft_chains import NftChain
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import Message, message
 from iptsim.netfilter.program import Program
+from iptsim.passages import shell
 from iptsim.sets.chains import Chains
 from iptsim.sets.engines import MOST_NODES
 from iptsim.sets.space import Space, TooManyNodesError
@@ -130,9 +131,9 @@ def _remedy(base: NftChain, dead: Dead, chain: str, differing: Sequence[Rule]) -
         return message(
             "Place it before rule {number}: {command}; {list} shows the handles.",
             number=dead.hiders[0].position,
-            command=f"nft insert rule {chain} handle {handle_of(base, dead.hiders[0])} ...",
+            command=shell(f"nft insert rule {chain} handle {handle_of(base, dead.hiders[0])} ..."),
             list=f"nft -a list chain {chain}",
         )
     return message(
-        "Delete it: {command}", command=f"nft delete rule {chain} handle {handle_of(base, dead.first)}"
+        "Delete it: {command}", command=shell(f"nft delete rule {chain} handle {handle_of(base, dead.first)}")
     )

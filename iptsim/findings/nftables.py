@@ -15,6 +15,7 @@ from iptsim.findings.scene import Publication, Scene, place, some_address
 from iptsim.host.containers import Network
 from iptsim.languages import Message, message
 from iptsim.netfilter.steps import Step
+from iptsim.passages import shell
 from iptsim.protocols import protocol_name
 
 #: A placeholder for the interface of a network behind the host, where the source shows none.
@@ -185,17 +186,17 @@ def _remedy(chain: str, name: str) -> Message:
     if chain.startswith("inet firewalld "):
         # the zone with the target ACCEPT, which also lets its packets pass to other zones (firewalld.zones(5))
         return message(
-            "Allow it in firewalld: firewall-cmd --permanent --zone=trusted --change-interface={name};"
-            " firewall-cmd --reload",
-            name=name,
+            "Allow it in firewalld: {commands}",
+            commands=shell(
+                f"firewall-cmd --permanent --zone=trusted --change-interface={name}", "firewall-cmd --reload"
+            ),
         )
     there = f'nft insert rule {chain} iifname "{name}" accept'
     back = f'nft insert rule {chain} oifname "{name}" ct state established,related accept'
     if name == _UNKNOWN:
         return message(
             "Nothing to do if no container, guest or VPN client sends packets through this host. Else accept theirs in"
-            " this chain, too: {there}; {back}",
-            there=there,
-            back=back,
+            " this chain, too: {commands}",
+            commands=shell(there, back),
         )
-    return message("Accept it in this chain, too: {there}; {back}", there=there, back=back)
+    return message("Accept it in this chain, too: {commands}", commands=shell(there, back))

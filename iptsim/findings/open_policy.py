@@ -17,6 +17,7 @@ from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
 from iptsim.languages import Message, message
+from iptsim.passages import shell
 
 #: At least this many rules for single ports show that somebody meant to block all others.
 _RULES = 3
@@ -86,7 +87,7 @@ def for_anybody(scene: Scene) -> Iterator[Finding]:
                     position=rule.position,
                     source=source.short,
                 ),
-                message("To block it from others: {command}", command=command),
+                message("To block it from others: {command}", command=shell(command)),
                 shown,
                 family,
                 (command,),
@@ -114,7 +115,7 @@ def _remedy(scene: Scene, family: Family, rules: Sequence[Rule]) -> Message:
         if after is not None and after.verdict in BLOCKING and not name_port(rules, port):
             shut.append(port)
     accepting += [f"{tool} -I INPUT -p tcp --dport {port} -j ACCEPT" for port in shut]
-    commands = "; ".join((*accepting, closing))
+    commands = shell(*accepting, closing)
     if not shut:
         return message("To block all else, accept replies and lo first: {commands}", commands=commands)
     return message(

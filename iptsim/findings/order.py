@@ -24,6 +24,7 @@ from iptsim.findings.shadow import dead_rules
 from iptsim.findings.variants import with_usual_interfaces
 from iptsim.languages import Message, message, message_many
 from iptsim.owners.rule_owners import authorship
+from iptsim.passages import shell
 
 
 def behind_final_rule(scene: Scene) -> Iterator[Finding]:
@@ -116,7 +117,7 @@ def _covered(scene: Scene, family: Family, hiders: list[Rule], behind: list[Rule
         ),
         (*map(of_rule, hiders[:SHOWN]), *map(of_rule, behind[:SHOWN])),
         _in_order(family, first.chain),
-        message("Put the rule before it: {command}", command=command),
+        message("Put the rule before it: {command}", command=shell(command)),
         shown,
         family,
         first_that_mends(scene, family, [(command,)], shown) if shown is not None else (),
@@ -183,7 +184,7 @@ def _alike(scene: Scene, family: Family, first: Rule, behind: list[Rule]) -> Fin
         ),
         message(
             "Delete the one that is wrong: {command}",
-            command=deletion(scene, family, first),
+            command=shell(deletion(scene, family, first)),
         ),
         None,
         family,
@@ -213,7 +214,7 @@ def _behind_unshown(
         ),
         (of_rule(final), *map(of_rule, behind[:SHOWN])),
         _in_order(family, final.chain),
-        message("Put the rule before it: {command}", command=command),
+        message("Put the rule before it: {command}", command=shell(command)),
         shown,
         family,
         first_that_mends(scene, family, [(command,)], shown),
@@ -299,7 +300,7 @@ def _finding(
         message(
             "Move the {target} to the end: {commands}. The firewall's own configuration may restore the old order.",
             target=final.target_name,
-            commands="; ".join(commands),
+            commands=shell(*commands),
         ),
         shown,
         family,

@@ -13,6 +13,7 @@ from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.host.namespace import Interface
 from iptsim.languages import message, message_joined
+from iptsim.passages import shell
 
 _CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
@@ -84,7 +85,7 @@ def _finding(scene: Scene, family: Family, uplink: Interface, large: list[tuple[
             'Set "mtu": {mtu} in daemon.json (for networks that you create: --opt com.docker.network.driver.mtu={mtu})'
             " and create the containers again; or lower the segment size of what is forwarded: {command}",
             mtu=uplink.mtu,
-            command=f"{tool_of(family)} -t mangle -A FORWARD -o {uplink.name} {_CLAMP}",
+            command=shell(f"{tool_of(family)} -t mangle -A FORWARD -o {uplink.name} {_CLAMP}"),
         ),
         shown if shown is not None and shown.verdict in BLOCKING else None,
         family,

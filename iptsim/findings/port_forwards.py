@@ -24,6 +24,7 @@ from iptsim.host.containers import Network
 from iptsim.host.docker_defaults import GATEWAY_BRIDGE
 from iptsim.languages import message, message_many, message_sentences
 from iptsim.owners.chain_owners import chain_owners
+from iptsim.passages import shell
 from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 
 
@@ -94,7 +95,7 @@ def _hairpin(
             if not scene.shows(family, "nat", "POSTROUTING")
             else "",
         ),
-        message("Let them come back through the host: {command}", command=command),
+        message("Let them come back through the host: {command}", command=shell(command)),
         shown,
         family,
         (command,),
@@ -152,8 +153,10 @@ def _from_inside(scene: Scene, family: Family, forward: Forward, shown: Explanat
         ),
         message(
             "For its own network, too: {commands}",
-            commands=f"{tool} -A PREROUTING -d OUTER_ADDRESS {words};"
-            f" {tool} -A POSTROUTING -s NETWORK -d {target} -j MASQUERADE",
+            commands=shell(
+                f"{tool} -A PREROUTING -d OUTER_ADDRESS {words}",
+                f"{tool} -A POSTROUTING -s NETWORK -d {target} -j MASQUERADE",
+            ),
         ),
         shown,
         family,
@@ -204,7 +207,7 @@ def _not_for_host(scene: Scene, family: Family, found: list[tuple[Forward, Expla
             if arriving
             else "",
         ),
-        message("To forward them, too: {command}", command=command),
+        message("To forward them, too: {command}", command=shell(command)),
         shown,
         family,
     )
@@ -249,7 +252,7 @@ def _untracked(scene: Scene, family: Family, rule: Rule, shown: Explanation, tra
             "Packets that conntrack does not track are never translated, and match no --ctstate but UNTRACKED. So the"
             " nat rule has no effect on them."
         ),
-        message("{command}, or exclude these packets from the rule.", command=command),
+        message("{command}, or exclude these packets from the rule.", command=shell(command)),
         shown,
         family,
     )
@@ -319,7 +322,7 @@ def ingress_gone(scene: Scene) -> Iterator[Finding]:
             message(
                 "Another program has flushed or replaced the rules that dockerd wrote when it joined the swarm."
             ),
-            message("Restart Docker, which writes them again, or: {command}", command=command),
+            message("Restart Docker, which writes them again, or: {command}", command=shell(command)),
             shown,
             family,
         )

@@ -15,6 +15,7 @@ from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
 from iptsim.languages import Text, message, message_sentences
 from iptsim.owners.docker import docker_role, is_dockers
+from iptsim.passages import shell
 from iptsim.protocols import TCP, protocol_name
 
 
@@ -288,7 +289,7 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
                 message(
                     "Docker 28 and later drop such packets in the raw table; before that, add the rule yourself: "
                     "{command}; or put both containers on one network and do not publish the port.",
-                    command=command,
+                    command=shell(command),
                 ),
                 shown,
                 4,

@@ -21,6 +21,7 @@ from iptsim.findings.remedy import deletion, outcome
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, message
+from iptsim.passages import shell
 from iptsim.protocols import ICMP
 
 
@@ -80,7 +81,7 @@ def _beyond(family: Family, rule: Rule, shown: Explanation) -> Finding:
         ),
         message(
             "Let the policy drop what exceeds the rate, after making sure that what you need is accepted: {command}",
-            command=f"nft chain {rule.table} {rule.chain} '{{ policy drop; }}'",
+            command=shell(f"nft chain {rule.table} {rule.chain} '{{ policy drop; }}'"),
         ),
     )
 
@@ -131,9 +132,7 @@ def _finding(scene: Scene, family: Family, rule: Rule, shown: Explanation) -> Fi
             "A rate limit matches as long as the rate is not exceeded. So the first packets are blocked, and a flood"
             " is not."
         ),
-        message(
-            "Accept packets within the rate, and block the rest: {commands}", commands="; ".join(commands)
-        )
+        message("Accept packets within the rate, and block the rest: {commands}", commands=shell(*commands))
         if _blocks_the_rest(scene, family, rule, shown, commands)
         else message("Write the limit into a rule that accepts, and block the rest behind it."),
     )
@@ -214,7 +213,7 @@ def _sees_first_only(scene: Scene, established: Rule, rule: Rule) -> Finding:
         ),
         message(
             "Put the limit first: {commands}",
-            commands=f"{deletion(scene, 4, rule)}; {limited}",
+            commands=shell(deletion(scene, 4, rule), limited),
         ),
         scene.ask("internet", "host", 4, **ping) if rule.chain == "INPUT" else None,
         4,

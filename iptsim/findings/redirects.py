@@ -22,6 +22,7 @@ from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 
 _HTTPS = 443
 #: A user ID that no program of the host has.
@@ -98,7 +99,7 @@ def takes_every_host(
             "So it also takes what the machines behind the host send to other hosts. That is right for a transparent"
             " proxy, not for a port forward."
         ),
-        message("To take only packets for this host: {command}", command=command),
+        message("To take only packets for this host: {command}", command=shell(command)),
         found[0][1],
         family,
     )
@@ -156,7 +157,9 @@ def _redirects(scene: Scene, family: Family, rule: Rule) -> Finding:
         ),
         message(
             "To catch only packets for this host: {command}",
-            command=f"{tool} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}",
+            command=shell(
+                f"{tool} -t nat -R PREROUTING {rule.position} -m addrtype --dst-type LOCAL {words}"
+            ),
         ),
         shown,
         family,
@@ -195,7 +198,7 @@ def _not_for_host(scene: Scene, family: Family, rule: Rule, shown: Explanation) 
         ),
         message(
             "To redirect them, too: {command}",
-            command=f"{tool_of(family)} -t nat -A OUTPUT -m addrtype --dst-type LOCAL {words}",
+            command=shell(f"{tool_of(family)} -t nat -A OUTPUT -m addrtype --dst-type LOCAL {words}"),
         ),
         shown,
         family,
@@ -225,8 +228,10 @@ def own_only(scene: Scene) -> Iterator[Finding]:
             ),
             message(
                 "If it is for them, too: {command}",
-                command=f"{tool_of(family)} -t nat -A PREROUTING -i INTERFACE -p {header(own[0]).get('proto', 'tcp')}"
-                f" -j {_redirecting(own[0])}",
+                command=shell(
+                    f"{tool_of(family)} -t nat -A PREROUTING -i INTERFACE -p {header(own[0]).get('proto', 'tcp')}"
+                    f" -j {_redirecting(own[0])}"
+                ),
             ),
             None,
             family,
@@ -289,10 +294,12 @@ def _not_proxied(family: Family, rule: Rule, target: Tproxy, shown: Explanation 
             " do pass it."
         ),
         message(
-            "To send them there, too, except those of the proxy: {exception}; {command}, with the routing rule for"
-            " this mark, which leads them to lo.",
-            exception=f"{tool} -A OUTPUT -m owner --uid-owner USER -j RETURN",
-            command=f"{tool} -A OUTPUT -p {fields['proto']}{port} -j MARK --set-mark {mark}",
+            "To send them there, too, except those of the proxy: {commands}. The routing rule for this mark must"
+            " lead them to lo.",
+            commands=shell(
+                f"{tool} -A OUTPUT -m owner --uid-owner USER -j RETURN",
+                f"{tool} -A OUTPUT -p {fields['proto']}{port} -j MARK --set-mark {mark}",
+            ),
         ),
         shown,
         family,
@@ -372,7 +379,7 @@ def _takes_its_own(scene: Scene, family: Family, found: list[tuple[Rule, Explana
             "Also the connections of the program that it leads to: what a proxy or a name server asks of other hosts"
             " comes back to itself."
         ),
-        message("Exempt its user first: {command}", command=command)
+        message("Exempt its user first: {command}", command=shell(command))
         if _exempts_user(scene, family, shown, command)
         else message("Exempt the user or the destinations of that program before this rule."),
         shown,

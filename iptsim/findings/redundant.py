@@ -18,6 +18,7 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import Message, Text, message, message_joined, message_many
 from iptsim.owners.chain_owners import chain_owners
+from iptsim.passages import shell
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.summaries import RuleSets
 from iptsim.sets.traffic import Traffic
@@ -189,7 +190,7 @@ def _same_jumps(scene: Scene, family: Family, rules: list[Rule], title: Message,
         title,
         tuple(map(of_rule, rules)),
         why,
-        deletion(scene, family, *rules[1:]),
+        shell(deletion(scene, family, *rules[1:])),
         None,
         family,
     )
@@ -279,7 +280,7 @@ def _finding(scene: Scene, family: Family, rule: Rule, later: Rule) -> Finding:
         ),
         (of_rule(rule), of_rule(later)),
         message("No rule between the two matches any of these packets, so they all meet the same verdict there."),
-        deletion(scene, family, rule),
+        shell(deletion(scene, family, rule)),
         None,
         family,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from iptsim.findings.finding import Finding, of_line
 from iptsim.findings.native_chains import chains_of
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
+from iptsim.passages import shell
 
 #: The hooks of nftables at which a rule may reject.
 _HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
@@ -34,7 +35,7 @@ def by_nothing_shown(scene: Scene) -> Iterator[Finding]:
             ),
             message(
                 "See on which addresses and ports programs listen: {command}. One on 127.0.0.1 is for the host alone.",
-                command="ss -tulnp",
+                command=shell("ss -tulnp"),
             ),
             None,
             family,

@@ -14,6 +14,7 @@ from iptsim.findings.remedy import deletion, first_that_mends
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import message, message_many
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 from iptsim.protocols import protocol_name
 
 #: Matches that say nothing about where a packet goes.
@@ -84,9 +85,7 @@ def _finding(
             "Docker forwards the port, but its packets reach this rule before a Docker rule accepts them. The rule "
             "names no network and no port, so it was probably not meant for this port."
         ),
-        message("{commands}", commands="; ".join(commands))
-        if commands
-        else message("Restart Docker: it puts its rules before all others."),
+        shell(*commands) if commands else message("Restart Docker: it puts its rules before all others."),
         shown,
         family,
         commands,

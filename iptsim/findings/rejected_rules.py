@@ -22,6 +22,7 @@ from iptsim.findings.finding import SHOWN, Evidence, Finding, of_line, of_rule
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import RefusedCommand
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
+from iptsim.passages import shell
 from iptsim.suggestions import is_slip, nearest
 
 #: Options of commands that list rules, and of those that change some.
@@ -84,7 +85,7 @@ def misspelt_targets(scene: Scene) -> Iterator[Finding]:
                 ),
                 tuple(of_rule(one) for one, _ in rules[:SHOWN]),
                 _DOES_NOT_EXIST,
-                message("Probably meant: {commands}", commands=f"-j {near}"),
+                message("Probably meant: {commands}", commands=shell(f"-j {near}")),
                 None,
                 family,
             )
@@ -171,7 +172,7 @@ def by_iptables(scene: Scene) -> Iterator[Finding]:
             "The command fails with an error, so its rule does not exist. A script goes on without it; iptables-restore"
             " loads nothing of the file, and wg-quick takes the interface down again."
         ),
-        message("Probably meant: {commands}", commands="; ".join(dict.fromkeys(mended[:SHOWN])))
+        message("Probably meant: {commands}", commands=shell(*dict.fromkeys(mended[:SHOWN])))
         if mended
         else _remedy(scene, first.family, rule)
         if rule is not None
@@ -347,7 +348,7 @@ def _remedy(scene: Scene, family: Family, rule: Rule) -> Message:
     return message(
         "The kernel accepts it in {chains}: {command}",
         chains=any_of(chains),
-        command=f"{tool_of(family)} {rule.table_option}-A {chains[0]} {rule.specification}",
+        command=shell(f"{tool_of(family)} {rule.table_option}-A {chains[0]} {rule.specification}"),
     )
 
 

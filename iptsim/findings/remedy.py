@@ -25,7 +25,7 @@ _FEW = 3
 
 
 def deletion(scene: Scene, family: Family, *rules: Rule) -> str:
-    """Return the commands that delete rules of a chain, the last one first.
+    """Return the commands that delete rules of a chain, one a line, the last rule first.
 
     They name a rule by its words, so that they still work when another remedy has added or deleted rules before. They
     name it by its number if an earlier rule has the same words, if the source shows only a part of it, or if a shell
@@ -36,7 +36,7 @@ def deletion(scene: Scene, family: Family, *rules: Rule) -> str:
     if len(rules) > _FEW:
         numbers = " ".join(str(rule.position) for rule in reversed(rules))
         return f"for n in {numbers}; do {delete} $n; done"
-    return "; ".join(f"{delete} {_identity(scene, family, rule)}" for rule in reversed(rules))
+    return "\n".join(f"{delete} {_identity(scene, family, rule)}" for rule in reversed(rules))
 
 
 def _identity(scene: Scene, family: Family, rule: Rule) -> str:

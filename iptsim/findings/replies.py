@@ -19,6 +19,7 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.docker import is_dockers
+from iptsim.passages import shell
 from iptsim.protocols import ICMP, ICMPV6
 
 _STATES = "-m conntrack --ctstate RELATED,ESTABLISHED"
@@ -108,7 +109,7 @@ def _drops_replies_unless(family: Family, rule: Rule, shown: Explanation | None)
             " after it have no effect.",
             position=rule.position,
         ),
-        command,
+        shell(command),
         shown,
         family,
         (command,),
@@ -125,7 +126,7 @@ def _drops_replies(scene: Scene, family: Family, step: Step, shown: Explanation 
             "No rule of INPUT accepts packets of established connections. The host can send, but gets no reply: "
             "updates, downloads and DNS time out."
         ),
-        command,
+        shell(command),
         shown,
         family,
         (command,),
@@ -146,7 +147,7 @@ def _drops_replies_of_nftables(family: Family, step: Step, shown: Explanation) -
             "No rule of it accepts packets of established connections. The host can send, but gets no reply: "
             "updates, downloads and DNS time out."
         ),
-        f"nft insert rule {chain} ct state established,related accept",
+        shell(f"nft insert rule {chain} ct state established,related accept"),
         shown,
         family,
     )
@@ -211,7 +212,7 @@ def _replies_dropped(scene: Scene, family: Family, rule: Rule, step: Step, shown
             if shown.verdict == "DEPENDS"
             else "",
         ),
-        command,
+        shell(command),
         shown,
         family,
         (command,),
@@ -329,7 +330,7 @@ def leaves_private(
             ),
             _why_not(near, way_out),
         ),
-        message("{command} (or with the whole network instead of the address)", command=command),
+        message("{command}. Or with the whole network instead of the address.", command=shell(command)),
         shown,
         family,
     )
@@ -411,7 +412,7 @@ def _finding(scene: Scene, family: Family, behind: Behind, step: Step, shown: Ex
             "A rule for one direction does not cover the other: replies arrive on the uplink, and another rule has to"
             " accept them, best by their state."
         ),
-        message("Accept the replies: {command}", command=command),
+        message("Accept the replies: {command}", command=shell(command)),
         shown,
         family,
         first_that_mends(scene, family, [(command,)], shown),

@@ -19,6 +19,7 @@ from iptsim.findings.host_traffic import TUNNEL
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.namespace import Interface, Route
 from iptsim.languages import message
+from iptsim.passages import shell
 
 
 def by_tunnel(scene: Scene) -> Iterator[Finding]:
@@ -120,7 +121,10 @@ def _finding(scene: Scene, family: Family, route: Route, tunnel: str, address: i
         message(
             "Send these replies back by {name}, with a table of its own: {commands}",
             name=name,
-            commands=f"{ip} route add default via {gateway} dev {name} table 100; {ip} rule add from {own} table 100",
+            commands=shell(
+                f"{ip} route add default via {gateway} dev {name} table 100",
+                f"{ip} rule add from {own} table 100",
+            ),
         ),
         shown if shown is not None and shown.trace.legs[0].verdict == "ACCEPT" else None,
         family,

@@ -15,6 +15,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.languages import Message, message
+from iptsim.passages import shell
 
 _STRICT = 1
 
@@ -70,11 +71,13 @@ def _finding(
         (evidence, *(Evidence("sysctl", f"{one} = {sysctls[one]}") for one in settings if one in sysctls)),
         _why(name, main),
         message(
-            "{command}. And send the replies back by {interface}, with a table of its own: ip route add default via"
-            " GATEWAY dev {interface} table 100; ip rule add from {address} table 100.",
-            command=command,
+            "{command}. And send the replies back by {interface}, with a table of its own: {commands}",
+            command=shell(command),
             interface=name,
-            address=address,
+            commands=shell(
+                f"ip route add default via GATEWAY dev {name} table 100",
+                f"ip rule add from {address} table 100",
+            ),
         ),
         shown,
         4,

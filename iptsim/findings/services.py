@@ -15,6 +15,7 @@ from iptsim.host.kube_services import NFT_TABLE
 from iptsim.host.nft_rulesets import ruleset_of
 from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.rule_owners import authorship
+from iptsim.passages import shell
 from iptsim.protocols import PORT_PROTOCOLS, protocol_name
 
 _BLOCKING = frozenset({"REJECT", "DROP", "KUBE-MARK-DROP"})
@@ -90,13 +91,13 @@ def _finding(scene: Scene, family: Family, code: str, found: dict[str, list[Rule
         ),
         message(
             "See which pods it selects, and whether they are ready: {command}",
-            command=f"{kubectl} describe service {name}",
+            command=shell(f"{kubectl} describe service {name}"),
         )
         if code == "kube-no-endpoints"
         else message(
             "See on which nodes its ready pods run (nodeName): {command}. With externalTrafficPolicy: Cluster, every"
             " node forwards to them, but they do not see the sender's address.",
-            command=f"{kubectl} get endpoints {name} -o yaml",
+            command=shell(f"{kubectl} get endpoints {name} -o yaml"),
         ),
         shown,
         family,

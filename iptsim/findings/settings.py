@@ -14,6 +14,7 @@ from iptsim.findings.port_forwards import forwards
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.languages import message
+from iptsim.passages import shell
 
 
 def forwarding_off(scene: Scene) -> Iterator[Finding]:
@@ -39,11 +40,15 @@ def forwarding_off(scene: Scene) -> Iterator[Finding]:
             "that."
         ),
         message(
-            "sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d). dockerd does this when it "
-            "starts, unless it has ip-forward=false."
+            "{command}. To keep it, write it to a file in /etc/sysctl.d. dockerd sets it when it starts, unless it has"
+            " ip-forward=false.",
+            command=shell("sysctl -w net.ipv4.ip_forward=1"),
         )
         if is_for_containers
-        else message("sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d)."),
+        else message(
+            "{command}. To keep it, write it to a file in /etc/sysctl.d.",
+            command=shell("sysctl -w net.ipv4.ip_forward=1"),
+        ),
         shown,
         4,
         ("sysctl -w net.ipv4.ip_forward=1",),
@@ -112,8 +117,8 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
         ),
         message(
             "{one}, or: {other}",
-            one="; ".join(commands),
-            other="iptables -t raw -I PREROUTING -d 127.0.0.0/8 ! -i lo -j DROP",
+            one=shell(*commands),
+            other=shell("iptables -t raw -I PREROUTING -d 127.0.0.0/8 ! -i lo -j DROP"),
         ),
         shown,
         4,

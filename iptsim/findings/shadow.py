@@ -25,6 +25,7 @@ from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.owners.docker import is_dockers
 from iptsim.owners.rule_owners import authorship
+from iptsim.passages import shell
 from iptsim.sets.space import TooManyNodesError
 from iptsim.sets.traffic import DeadReason, DeadRule, Traffic
 
@@ -295,25 +296,27 @@ def _counted(dead: Dead) -> Iterator[Message]:
 
 def _remedy(
     scene: Scene, family: Family, dead: Dead, differing: Sequence[Rule], *, behind_docker: bool
-) -> Text:
+) -> Message:
     delete = deletion(scene, family, *dead.rules)
     if dead.reason == "contradiction" and all(rule.parameters.fragment for rule in dead.rules):
-        return message("delete it: {delete}", delete=delete)
+        return message("delete it: {delete}", delete=shell(delete))
     if behind_docker:
-        return message("put it into DOCKER-USER, or delete it: {delete}", delete=delete)
+        return message("put it into DOCKER-USER, or delete it: {delete}", delete=shell(delete))
     if dead.reason != "hidden":
-        return message("correct its conditions, or delete it: {delete}", delete=delete)
+        return message("correct its conditions, or delete it: {delete}", delete=shell(delete))
     insert = _insertion(dead, differing, tool_of(family))
     if not insert:
-        return delete
+        return shell(delete)
     if len(dead.rules) > 1:
         return message(
             "{delete}; or, if rule {number} should come first: {insert}",
-            delete=delete,
+            delete=shell(delete),
             number=differing[0].position,
-            insert=insert,
+            insert=shell(insert),
         )
-    return message("{delete}; or, if it should come first: {insert}", delete=delete, insert=insert)
+    return message(
+        "{delete}; or, if it should come first: {insert}", delete=shell(delete), insert=shell(insert)
+    )
 
 
 def _insertion(dead: Dead, differing: Sequence[Rule], tool: str) -> str:

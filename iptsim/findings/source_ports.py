@@ -18,6 +18,7 @@ from iptsim.findings.finding import SHOWN, Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.rule_owners import rulesets_of
+from iptsim.passages import shell
 from iptsim.protocols import TCP, UDP, protocol_name
 
 #: A port of the host that hardly any rule is for, and a source port that none names.
@@ -102,7 +103,7 @@ def _blocks(scene: Scene, family: Family, hook: str, rules: list[Rule]) -> Findi
         message(
             "To block connections to port {port}: {command}",
             port=port,
-            command=f"{tool_of(family)} -R {hook} {rule.position} {words}",
+            command=shell(f"{tool_of(family)} -R {hook} {rule.position} {words}"),
         ),
         shown if shown is not None and shown.verdict == "ACCEPT" else None,
         family,
@@ -143,7 +144,7 @@ def _finding(family: Family, rule: Rule, port: int, shown: Explanation) -> Findi
         ),
         message("For replies to the host alone, write ct state established before accept.")
         if by_nft
-        else message("For replies to the host alone: {command}", command=command),
+        else message("For replies to the host alone: {command}", command=shell(command)),
         shown,
         family,
         () if by_nft else (command,),

@@ -22,6 +22,7 @@ from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule
 from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.address_regions import sources_behind, unicast_addresses
 from iptsim.languages import Message, message
+from iptsim.passages import shell
 from iptsim.protocols import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP
 from iptsim.reaching.ends import own_addresses
 from iptsim.reaching.traffic import Traffic
@@ -237,12 +238,11 @@ def _commands(interface: str) -> tuple[str, ...]:
 def _remedy(family: Family, interface: str) -> Message:
     if family == 6:
         return message(
-            "ip6tables -t raw -I PREROUTING -i {interface} -m rpfilter --invert -j DROP, unless packets come and go by "
-            "different interfaces.",
-            interface=interface,
+            "{command}. Do not do this if packets come and go by different interfaces.",
+            command=shell(f"ip6tables -t raw -I PREROUTING -i {interface} -m rpfilter --invert -j DROP"),
         )
     return message(
-        "{command}, unless packets come and go by different interfaces; or name the interface, with -i, in the rules "
-        "that accept the addresses.",
-        command=_commands(interface)[0],
+        "{command}. If packets come and go by different interfaces, name the interface, with -i, in the rules that"
+        " accept the addresses instead.",
+        command=shell(_commands(interface)[0]),
     )

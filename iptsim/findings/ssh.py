@@ -16,6 +16,7 @@ from iptsim.findings.remedy import deletion
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.netfilter.steps import Step
+from iptsim.passages import shell
 from iptsim.protocols import TCP
 
 #: The port that sshd listens on, unless it is configured otherwise.
@@ -62,7 +63,7 @@ def moved(scene: Scene) -> Iterator[Finding]:
                 *([of_rule(rule)] if rule is not None else []),
             ),
             message("New SSH connections to port {port} do not arrive.", port=ports[0].port),
-            message("{commands}", commands=opening(scene, family, blocking[0], "tcp", str(ports[0].port))),
+            shell(opening(scene, family, blocking[0], "tcp", str(ports[0].port))),
             asked[0],
             family,
         )
@@ -122,7 +123,7 @@ def _forwarded(scene: Scene, family: Family, rule: Rule) -> Finding:
         if hidden
         else message(
             "Let SSH of the host listen on another port, forward another port, or delete the rule: {command}",
-            command=deletion(scene, family, rule),
+            command=shell(deletion(scene, family, rule)),
         ),
         shown if shown is not None and uses(shown, rule) else None,
         family,

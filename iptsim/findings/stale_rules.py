@@ -17,6 +17,7 @@ from iptsim.host.containers import Network
 from iptsim.host.docker_defaults import GATEWAY_BRIDGE, MESH, OWN_BRIDGES
 from iptsim.languages import message, message_many
 from iptsim.owners.docker import docker_role
+from iptsim.passages import shell
 
 
 def stale(scene: Scene) -> Iterator[Finding]:
@@ -79,8 +80,10 @@ def _stale(scene: Scene, family: Family, address: str, rules: list[Rule]) -> Fin
         )
         if dnat is not None
         else message("A later container that gets the address inherits the rule."),
-        "; ".join(f"{tool} -t {rule.table} -D {rule.text.removeprefix('-A ')}" for rule in rules[:3])
-        + ("; ..." if len(rules) > 3 else ""),
+        shell(
+            *(f"{tool} -t {rule.table} -D {rule.text.removeprefix('-A ')}" for rule in rules[:3]),
+            *(["..."] if len(rules) > 3 else []),
+        ),
         shown,
         family,
     )
@@ -132,7 +135,7 @@ def _twice(scene: Scene, family: Family, first: Rule, second: Rule) -> Finding:
         ),
         message(
             "If it is the first: {command}. Or restart Docker, which writes its rules again.",
-            command=deletion(scene, family, first),
+            command=shell(deletion(scene, family, first)),
         )
         if shown is not None and _gets_it(scene, family, first, second, shown)
         else message(

@@ -16,6 +16,7 @@ from iptsim.findings.scene import SOME_PORT, Scene
 from iptsim.host.inferred_interfaces import TAILNETS, TAILSCALE
 from iptsim.host.namespace import Route
 from iptsim.languages import message, message_many
+from iptsim.passages import shell
 
 _RANGE = TAILNETS[0]
 #: Some address of the range, and the name server that Tailscale itself provides.
@@ -67,7 +68,7 @@ def dropped(scene: Scene) -> Iterator[Finding]:
             message(
                 "{command}. Tailscale puts its jump first again when it restarts. With tailscale set"
                 " --netfilter-mode=off it writes no rules, so those for exit nodes and subnet routes are missing, too.",
-                command=(command := f"iptables -I INPUT -i {device} -s {sender} -j ACCEPT"),
+                command=shell(command := f"iptables -I INPUT -i {device} -s {sender} -j ACCEPT"),
             ),
             shown,
             4,

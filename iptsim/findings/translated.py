@@ -21,6 +21,7 @@ from iptsim.findings.port_forwards import Forward, forwards
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.chain_owners import chain_owners
+from iptsim.passages import shell
 
 
 def to_loopback(scene: Scene) -> Iterator[Finding]:
@@ -76,7 +77,7 @@ def leads_to_loopback(scene: Scene, rule: Rule, address: int, shown: Explanation
         ),
         message(
             "{command}; or let the service listen on an address of the host, with REDIRECT instead of DNAT.",
-            command=command,
+            command=shell(command),
         ),
         shown,
         4,
@@ -176,7 +177,7 @@ def _redirected_port(family: Family, rule: Rule, meant: Rule, new: int | None, s
             old=old or "",
             new=new or "",
         ),
-        command,
+        shell(command),
         shown,
         family,
         (command,),
@@ -229,7 +230,7 @@ def _old_port(family: Family, forward: Forward, rule: Rule, new: int, shown: Exp
             "DNAT in PREROUTING comes before FORWARD and has changed address and port. So the rule does not match these"
             " packets, and no other rule accepts them."
         ),
-        command if words != rule.specification else message("Name port {new} in the rule.", new=new),
+        shell(command) if words != rule.specification else message("Name port {new} in the rule.", new=new),
         shown,
         family,
         (command,) if words != rule.specification and shown.verdict in BLOCKING else (),

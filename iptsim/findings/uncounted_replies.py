@@ -15,6 +15,7 @@ from iptsim.findings.examples import is_for_replies, states_of
 from iptsim.findings.finding import Evidence, Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import Text, message, message_many, message_sentences
+from iptsim.passages import shell
 
 
 def none_counted(scene: Scene) -> Iterator[Finding]:
@@ -172,7 +173,9 @@ def _none_came_back(
         message_sentences(
             message(
                 "Masquerade them where they leave: {command}",
-                command=f"{tool_of(family)} -t nat -A POSTROUTING {_from(rule)} -o UPLINK -j MASQUERADE.",
+                command=shell(
+                    f"{tool_of(family)} -t nat -A POSTROUTING {_from(rule)} -o UPLINK -j MASQUERADE"
+                ),
             ),
             ""
             if is_shown

@@ -14,6 +14,7 @@ from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Scene
 from iptsim.languages import message
 from iptsim.owners.rule_owners import rulesets_of
+from iptsim.passages import shell
 
 _LO = "lo"
 #: A packet is sent from at most this many interfaces.
@@ -61,10 +62,10 @@ def _finding(family: Family, rule: Rule, shown: Explanation) -> Finding:
             " that their destination is here; otherwise it drops them instead of forwarding them."
         ),
         message(
-            "Lead these packets to this host: {tool} rule add {packets} lookup 100;"
-            " {tool} route add local default dev lo table 100",
-            tool=tool,
-            packets=packets,
+            "Lead these packets to this host: {commands}",
+            commands=shell(
+                f"{tool} rule add {packets} lookup 100", f"{tool} route add local default dev lo table 100"
+            ),
         ),
         shown,
         family,

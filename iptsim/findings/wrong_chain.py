@@ -19,6 +19,7 @@ from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
+from iptsim.passages import shell
 from iptsim.protocols import PROTOCOLS
 
 #: Protocols of tunnels, which routers end.
@@ -99,7 +100,7 @@ def _finding(scene: Scene, family: Family, rule: Rule, address: int, shown: Expl
             "INPUT sees packets for the host itself only. After the translation of a port forward, and for containers,"
             " packets are for another machine and pass FORWARD."
         ),
-        message("The rule belongs in FORWARD: {command}", command=command),
+        message("The rule belongs in FORWARD: {command}", command=shell(command)),
         shown,
         family,
         first_that_mends(scene, family, [(command,)], shown) if shown is not None else (),
@@ -172,7 +173,7 @@ def _beside_host(
             "INPUT sees packets for the host itself only; a router has an address in each of its networks. What passes"
             " through the host to machines there is forwarded, and passes FORWARD."
         ),
-        message("To block the machines there, too: {command}", command=command),
+        message("To block the machines there, too: {command}", command=shell(command)),
         shown,
         family,
     )
@@ -246,7 +247,7 @@ def _not_for_forwarded(scene: Scene, family: Family, rule: Rule, shown: Explanat
         ),
         message(
             "If it is for those, too: {command}",
-            command=f"{tool_of(family)} -I FORWARD {rule.specification}",
+            command=shell(f"{tool_of(family)} -I FORWARD {rule.specification}"),
         )
         if source is not None
         else message(
@@ -281,7 +282,7 @@ def in_output(scene: Scene) -> Iterator[Finding]:
                     "OUTPUT sees what programs of the host itself send. What other machines send through the host is"
                     " forwarded, and passes FORWARD."
                 ),
-                message("For another machine behind this host: {command}", command=command),
+                message("For another machine behind this host: {command}", command=shell(command)),
                 None,
                 family,
             )

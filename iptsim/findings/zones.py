@@ -14,6 +14,7 @@ from iptsim.findings.scene import Scene
 from iptsim.host.docker_defaults import OWN_BRIDGES
 from iptsim.host.pasted import FirewalldPolicy, FirewalldZone, Pasted
 from iptsim.languages import Message, message, message_joined
+from iptsim.passages import shell
 
 #: The prefix of packets that no rule of a zone's forwarding chain accepts, since firewalld 1.0.
 _DENIED = re.compile(r"^filter_FWD_(?P<zone>[\w-]+?)_(?:REJECT|DROP)")
@@ -111,12 +112,13 @@ def _title(name: str, zone: str, uplink: str) -> Message:
 
 def _policy(zone: str, uplink: str, *, masquerades: bool) -> Message:
     """Return the commands for a policy that lets packets pass from one zone to another."""
-    policy = (
-        f"firewall-cmd --permanent --new-policy=out; firewall-cmd --permanent --policy=out --add-ingress-zone={zone}"
-        f" --add-egress-zone={uplink} --set-target=ACCEPT; firewall-cmd --reload"
+    permanently = "firewall-cmd --permanent"
+    return shell(
+        *([] if masquerades else [f"{permanently} --zone={uplink} --add-masquerade"]),
+        f"{permanently} --new-policy=out",
+        f"{permanently} --policy=out --add-ingress-zone={zone} --add-egress-zone={uplink} --set-target=ACCEPT",
+        "firewall-cmd --reload",
     )
-    masquerade = f"firewall-cmd --permanent --zone={uplink} --add-masquerade; "
-    return message("{commands}", commands=policy if masquerades else masquerade + policy)
 
 
 def lost_ports(scene: Scene) -> Iterator[Finding]:
@@ -213,7 +215,7 @@ def _of_bridges(zone: FirewalldZone, rule: Rule, sender: str) -> Finding:
         ),
         message(
             "For published ports: {command}. For the host itself, add the rule to the zone of the network card.",
-            command=f"iptables -I DOCKER-USER -s {sender} -j REJECT",
+            command=shell(f"iptables -I DOCKER-USER -s {sender} -j REJECT"),
         ),
         None,
         4,

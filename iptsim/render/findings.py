@@ -14,6 +14,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
 from iptsim.findings.finding import Cause, packet_and_verdict
 from iptsim.languages import say, sentences
+from iptsim.passages import passages
 from iptsim.render.annotations import Annotation
 from iptsim.render.sheets import Sheet
 
@@ -74,7 +75,11 @@ def _finding_lines(finding: Finding) -> Iterator[Text]:
 def _remedy_lines(finding: Finding, source: str) -> Iterator[Text]:
     if finding.shown is not None:
         yield Text(f"{_INDENT}$ {printable(finding.command(source))}", "dim", no_wrap=True)
-    yield Text.assemble(_INDENT, (say("Remedy") + "  ", "dim"), printable(finding.remedy))
+    for number, passage in enumerate(passages(finding.remedy)):
+        heading = "" if number else say("Remedy")
+        between = "  " if heading and passage.words else ""
+        yield Text.assemble(_INDENT, (heading + between, "dim"), printable(passage.words))
+        yield from (Text(f"{2 * _INDENT}{printable(one)}", "cyan", no_wrap=True) for one in passage.commands)
 
 
 def _shown(shown: Explanation) -> str:

@@ -24,6 +24,7 @@ from iptsim.languages import Text, language, message, message_as, message_joined
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.chain_owners import ChainOwners
+from iptsim.passages import passages
 from iptsim.reach import Reachability
 from iptsim.reaching import Reaching
 from iptsim.render.endpoints import endpoints_json
@@ -468,6 +469,10 @@ def _finding(finding: Finding) -> Html:
         yield row(message("Consequence"), finding.consequence, head=1)
         if finding.shown is not None:
             yield row(message("Shown by"), [_headline(finding.shown), finding.shown.reason.text], head=1)
-        yield row(message("Remedy"), finding.remedy, head=1)
+        yield row(message("Remedy"), list(remedy()), head=1)
+
+    def remedy() -> Iterator[Piece]:
+        for words, commands in passages(finding.remedy):
+            yield from (element("div", words), *(element("div", code(one)) for one in commands))
 
     return element("table", element("tbody", list(rows())))

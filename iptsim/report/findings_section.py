@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from iptsim.errors import printable
 from iptsim.findings import Evidence, Finding, Findings
 from iptsim.languages import say
+from iptsim.passages import passages
 from iptsim.report.anchors import Anchors
 from iptsim.report.markup import Content, Markup, code, element, isolated, pairs, together
 from iptsim.report.outcomes import OUTCOMES, SEVERITIES, badge
@@ -58,7 +59,7 @@ def _finding(number: int, finding: Finding, source: str, anchors: Anchors) -> Ma
         element("h4", isolated(finding.title)),
         element("p", isolated(finding.consequence)),
         pairs(
-            (say("Remedy"), isolated(finding.remedy)),
+            (say("Remedy"), list(_remedy(finding))),
             (say("Shown by"), [_evidence(item, anchors) for item in finding.evidence]),
             (say("For example"), list(_example(number, finding, source))),
             (
@@ -69,6 +70,13 @@ def _finding(number: int, finding: Finding, source: str, anchors: Anchors) -> Ma
         id=f"finding/{number}",
         tabindex=-1,
     )
+
+
+def _remedy(finding: Finding) -> Iterator[Content]:
+    for words, commands in passages(finding.remedy):
+        if words:
+            yield element("div", isolated(words))
+        yield from (code(printable(one)) for one in commands)
 
 
 def _evidence(item: Evidence, anchors: Anchors) -> Markup:

@@ -268,7 +268,7 @@ def test_docker_user_host_port(changed: Changed) -> None:
         changed("docker-28.5/published", iptables_save=before("-A DOCKER-ISOLATION-STAGE-1 ", drop)),
         "docker-user-host-port",
     )
-    assert finding.remedy == (
+    assert str(finding.remedy) == (
         "iptables -R DOCKER-USER 1 -s 198.51.100.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 "
         "--ctdir ORIGINAL -j REJECT --reject-with tcp-reset"
     )
