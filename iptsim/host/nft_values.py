@@ -256,7 +256,7 @@ def shown_field(expression: Any) -> str:
 
 def keys_of(value: Any) -> Iterator[str]:
     """Yield the keys of all JSON objects in a statement."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, inner in value.items():
             yield str(key)
             yield from keys_of(inner)

@@ -18,6 +18,8 @@ _VARIABLE = re.compile(r"\$(\w+)")
 #: What nft prints behind a rule, as a comment.
 _PRINTED = re.compile(r"# ?(?:xt_\w|handle \d)")
 _QUOTED = re.compile(r'"[^"]*"')
+#: What may divide a line.
+_MARKS = re.compile('["#{};]')
 #: How the names of chains begin that have none of their own (nf_tables_addchain).
 UNNAMED = "__chain"
 #: What precedes the rules of a chain without a name.
@@ -68,7 +70,8 @@ class Statements:
             return
         text, start, quoted = line.text, 0, False
         end = len(text)
-        for at, char in enumerate(text):
+        for mark in _MARKS.finditer(text):
+            at, char = mark.start(), mark[0]
             if char == '"':
                 quoted = not quoted
             elif quoted:

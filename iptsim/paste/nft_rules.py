@@ -15,7 +15,6 @@ from iptsim.dump.words import Word
 from iptsim.extensions.hidden import SHOW_BOTH, Hidden
 from iptsim.extensions.options import quote
 from iptsim.extensions.targets.nfqueue import queue_words
-from iptsim.grammar import parser
 from iptsim.host.nft_changes import header_change, mark_change
 from iptsim.host.nft_names import reject_reason
 from iptsim.host.nft_targets import REJECTS, synproxy_words
@@ -34,6 +33,7 @@ from iptsim.paste.nft_json import (
     with_numbers,
 )
 from iptsim.paste.nft_lines import has_variables
+from iptsim.paste.nft_shapes import Shapes
 
 #: Words of statements that do more than compare.
 _ACTIONS = frozenset({
@@ -94,7 +94,9 @@ class Translated(NamedTuple):
     statements: tuple[dict[str, Any], ...]
 
 
-def translated(text: str, family: int, line: int, *, is_listing: bool = False) -> Translated:
+def translated(
+    text: str, family: int, line: int, *, is_listing: bool = False, shapes: Shapes | None = None
+) -> Translated:
     """Return an nftables rule as an iptables rule.
 
     Args:
@@ -102,6 +104,7 @@ def translated(text: str, family: int, line: int, *, is_listing: bool = False) -
         family: of its table: 4 or 6; 0 for both.
         line: the number of its line.
         is_listing: nft has printed it; otherwise it may be what someone wrote for nft to read.
+        shapes: of the rules of the same text.
     """
     text = bare_sets(plain(text))
     if is_listing or _HANDLE.search(text):
@@ -109,7 +112,7 @@ def translated(text: str, family: int, line: int, *, is_listing: bool = False) -
     text = with_numbers(_UNTYPED.sub("", _HANDLE.sub("", text.strip()).rstrip("; ")))
     try:
         unclear = has_variables(text) or _EXACT.search(text) or _INNER.search(text)
-        tree = None if unclear else parser("nft").parse(text)
+        tree = None if unclear else (shapes or Shapes()).parse(text)
         # digits that are no number (0x, ²) are a ValueError
         return _unreadable(text, line) if tree is None else _Rule(family, line).read(tree)
     except (UnexpectedInput, ValueError):

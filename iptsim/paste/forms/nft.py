@@ -21,6 +21,7 @@ from iptsim.paste.lines import Line
 from iptsim.paste.nft_json import elements, is_foreign, without_guesses
 from iptsim.paste.nft_lines import UNNAMED, Statements, has_variables
 from iptsim.paste.nft_rules import shown_rule, translated
+from iptsim.paste.nft_shapes import Shapes
 from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
 from iptsim.paste.prompts import Command, command_of
 
@@ -218,6 +219,7 @@ class _Reader:
         self.is_listing = is_listing
         self.lines, self.first, self.at, self.last = lines, at, at, at
         self.statements = Statements(lines[:at])
+        self.shapes = Shapes()
         self.table: tuple[str, str] | None = None
         self.chain: str | None = None
         #: the chains of the rules in which the chain is, if it has no name
@@ -358,7 +360,7 @@ class _Reader:
         if text.startswith("#") or re.match(r"(flags|comment)\b.*;?$", text):
             return
         family = {"ip": 4, "ip6": 6}.get(self.table[0], 0)
-        rule = translated(text, family, line.number, is_listing=self.is_listing)
+        rule = translated(text, family, line.number, is_listing=self.is_listing, shapes=self.shapes)
         if rules is not None and is_foreign(rule.statements):
             self.native.add(self.table)
         if rules is not None:
