@@ -8,7 +8,7 @@ from iptsim.addresses import Family
 from iptsim.dump.rule import Rule
 from iptsim.dump.ruleset import Chain
 from iptsim.extensions.verdicts import BLOCKING
-from iptsim.findings.codes import ALLOWING, DESCRIBING, FORWARDING, OBSERVED, SENDERS
+from iptsim.findings.codes import ALLOWING, DESCRIBING, FORWARDING, OBSERVED, SELDOM, SENDERS
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
 from iptsim.owners.docker import is_dockers
@@ -92,7 +92,7 @@ def _is_about_senders(scene: Scene, finding: Finding) -> bool:
         return False
     if sender in complaint.senders or is_observed(scene, finding):
         return True
-    return not complaint.senders and finding.severity in ("critical", "high")
+    return not complaint.senders and finding.severity in ("critical", "high") and finding.code not in SELDOM
 
 
 def _has_effect(scene: Scene, finding: Finding) -> bool:

@@ -59,13 +59,17 @@ _ASKED = re.compile(
     r"|\b(?:will|would|could|does) (?:this|it|that|these|the following|adding)\b",
     re.IGNORECASE,
 )
-#: A sentence that says what others propose; one that says that it was done.
+_RUN = r"(?:run|use|add|try|apply|put|enter|type|insert|do|set|delete|remove)"
+#: A sentence that says what others propose, or what happens if a command runs; one that says that it was done.
 _PROPOSED = re.compile(
     r"\b(?:suggest(?:s|ed|ions?)?|recommend(?:s|ed|ation)?|advi[sc]e[sd]?|propos(?:es|ed|al)|told (?:me )?to"
     r"|tells? me to|sa(?:ys|id) (?:to|that|I|you)|what (?:if|about)|how about|have you tried|(?:can|could) you try"
-    r"|(?:(?:I|we|one|you) (?:could|might|may)|you (?:can|should|need to|have to|must)) (?:\w+ ){0,2}?"
-    r"(?:run|use|add|try|apply|put|enter|type|insert|do|set|delete|remove)|(?:please|then|just) try)\b",
+    rf"|(?:(?:I|we|one|you) (?:could|might|may)|you (?:can|should|need to|have to|must)) (?:\w+ ){{0,2}}?{_RUN}"
+    r"|(?:please|then|just) try)\b",
     re.IGNORECASE,
+)
+_SUPPOSED = re.compile(
+    rf"\b(?:if|when(?:ever)?|as soon as) (?:I|we|you) (?!do(?:n't| not))(?:\w+ )??{_RUN}\b", re.IGNORECASE
 )
 _DONE = re.compile(
     r"\bI(?: have|'ve)? (?:\w+ )?(?:ran|run|added|tried|used|did|done|applied|entered|typed|inserted)\b"
@@ -192,7 +196,7 @@ def only_mentions(text: str) -> bool:
 
 
 def is_proposal(text: str) -> bool:
-    """Return whether the end of a paragraph says that others propose what follows, or asks about it.
+    """Return whether the end of a paragraph says that others propose what follows, supposes it, or asks about it.
 
     >>> is_proposal("A friend suggested this:"), is_proposal("A friend suggested this, so I ran:")
     (True, False)
@@ -200,6 +204,8 @@ def is_proposal(text: str) -> bool:
     (True, True, False)
     """
     last = _END.split(text)[-1]
+    if _SUPPOSED.search(last):
+        return True
     return (_PROPOSED.search(last) or _ASKED.search(last)) is not None and _DONE.search(last) is None
 
 

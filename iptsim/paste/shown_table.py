@@ -121,6 +121,7 @@ class ShownTable:
         elif table is not None and self._broken:
             table.chains[self._broken].rules.append(gap(self.name, self._broken, line))
         elif table is not None and again is not None and piece.printed:
+            _remove_made(piece, table)
             items = without_repeated(piece, again, table)
         if table is None:
             table = self.ruleset.tables[self.name] = Table(self.name, line=line)
@@ -361,3 +362,11 @@ class ShownTable:
         self.add_rule(item)
         hidden.matches = chain.rules.pop().matches
         return hidden
+
+
+def _remove_made(piece: Rules, table: Table) -> None:
+    """Remove the rules of commands from a table where a list shows their chain from its policy on: what they made."""
+    for item in piece.items if not piece.filtered else ():
+        chain = table.chains.get(item.name) if isinstance(item, ChainItem) else None
+        if chain is not None and not chain.declared:
+            chain.rules.clear()

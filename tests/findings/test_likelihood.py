@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import iptsim
-from iptsim.findings.codes import ALLOWING, CODES, DESCRIBING, FORWARDING, OBSERVED, SENDERS
+from iptsim.findings.codes import ALLOWING, CODES, DESCRIBING, FORWARDING, OBSERVED, SELDOM, SENDERS
 from iptsim.host.pasted import NO_COMPLAINT
 
 RSYNC_OPEN = """\
@@ -160,6 +160,12 @@ def test_the_host_s_own_connections_are_the_cause_only_of_its_own_failures(
     assert bool(cause) is bool(expected)
 
 
+def test_connections_of_a_host_to_itself_are_named(tmp_path: Path) -> None:
+    rules = "# iptables -S INPUT\n-P INPUT DROP\n-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n"
+    assert not cause_of(tmp_path, f"Port 8443 cannot be reached.\n\n{rules}")
+    assert "the host to itself" in cause_of(tmp_path, f"I cannot connect to localhost.\n\n{rules}")
+
+
 def test_docker_s_policy_is_no_cause_of_what_its_rules_accept(tmp_path: Path) -> None:
     text = (
         "The page times out from outside, curl on the host works.\n\n"
@@ -194,3 +200,4 @@ def test_words_in_output_are_no_complaint() -> None:
 
 def test_only_codes_are_ranked() -> None:
     assert set(CODES) >= (ALLOWING | DESCRIBING | FORWARDING | OBSERVED | set(SENDERS))
+    assert set(SENDERS) >= SELDOM

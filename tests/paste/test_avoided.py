@@ -174,6 +174,7 @@ def test_sentences_about_commands_that_have_not_run(above: str, below: str) -> N
         ("and, as the guide recommends, I have\n-A INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
         ("I could also run\n\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n\nbut how?\n", "DEPENDS"),
         ("> What if you add one?\n> iptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n", "DEPENDS"),
+        ("When I run\n\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n\nit works.\n", "DEPENDS"),
         ("I could connect after\n\niptables -A INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
         ("A friend suggested this:\n\nroot@h:~# iptables -I INPUT -p tcp --dport 8080 -j ACCEPT\n", "ACCEPT"),
     ],
@@ -225,3 +226,11 @@ def test_all_commands_of_a_sentence_are_read_if_there_is_nothing_else() -> None:
     text = "My script: `iptables -P INPUT DROP`, then `iptables -A INPUT -p tcp --dport 80 -j ACCEPT`.\n"
     assert verdict(text) == "ACCEPT"
     assert walk(loads_host(text), Question(sender="203.0.113.9", to="host", dport=81)).verdict == "DROP"
+
+
+@pytest.mark.parametrize("command", ["# iptables -S INPUT", "Here they are:", "# iptables -S"])
+def test_a_list_of_a_chain_shows_what_commands_above_it_made(command: str) -> None:
+    rest = "-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n" if command == "# iptables -S" else ""
+    text = f"If I run\n\n{OPENS.replace('ACCEPT', 'DROP')}\n\nit is blocked.\n\n{command}\n-P INPUT ACCEPT\n{rest}"
+    assert verdict(f"{text}-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n") == "ACCEPT"
+    assert verdict(f"{text}-A INPUT -p tcp -m tcp --dport 80 -j DROP\n") == "DROP"
