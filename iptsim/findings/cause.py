@@ -93,7 +93,7 @@ def likeliest_cause(scene: Scene, found: Sequence[Finding]) -> Cause | None:
     if any(error == STILL_OPEN for _, error in pasted.errors):
         return cause  # no problem that blocks packets explains it
     likelier = next((one for one in by_likelihood(scene, found) if _explains(scene, one, cause)), None)
-    return Cause(None, allowed=likelier.title) if likelier is not None else cause
+    return Cause(None, meaning=likelier.title) if likelier is not None else cause
 
 
 def _is_certain(cause: Cause) -> bool:
@@ -129,7 +129,7 @@ def _of_packets(scene: Scene) -> Cause | None:
     if (local := unseen(pasted)) is not None:
         return local
     if (unknown := title_of_unresolved(scene)) is not None:
-        return Cause(None, allowed=unknown)
+        return Cause(None, meaning=unknown)
     open_: Cause | None = None
     for fields in pasted.asked[:_ASKED]:
         try:
@@ -151,12 +151,12 @@ def _of_packets(scene: Scene) -> Cause | None:
         if open_ is None:
             open_ = _not_blocked(shown, fields, pasted)
             open_ = open_ and open_._replace(
-                logger=logger, allowed=_between_containers(scene, shown) or open_.allowed
+                logger=logger, meaning=_between_containers(scene, shown) or open_.meaning
             )
     if (failed := _failed_commands(scene)) and (open_ is None or not open_.alone):
-        return Cause(None, allowed=failed)
+        return Cause(None, meaning=failed)
     if open_ is None and pasted.own_loopbacks:
-        return Cause(None, allowed=title_of_loopback(pasted.own_loopbacks[0]))
+        return Cause(None, meaning=title_of_loopback(pasted.own_loopbacks[0]))
     return open_
 
 
@@ -252,18 +252,18 @@ def unseen(pasted: Pasted, *, likely: bool = False) -> Cause | None:
         likely: a container probably connected to its own localhost, as far as the text shows.
     """
     if pasted.unpublished:
-        return Cause(None, allowed=title_of_unpublished(pasted.unpublished[0]))
+        return Cause(None, meaning=title_of_unpublished(pasted.unpublished[0]))
     if pasted.engine_errors and not pasted.asked:
-        return Cause(None, allowed=title_of_error(pasted.engine_errors[0]))
+        return Cause(None, meaning=title_of_error(pasted.engine_errors[0]))
     if pasted.stopped:
-        return Cause(None, allowed=title_of_stopped(pasted.stopped[0]))
+        return Cause(None, meaning=title_of_stopped(pasted.stopped[0]))
     sure = next((one for one in pasted.own_loopbacks if one.sure or likely), None)
     if sure is not None:
-        return Cause(None, allowed=title_of_loopback(sure))
+        return Cause(None, meaning=title_of_loopback(sure))
     tried = {one.get("dport") for one in pasted.tried if one.get("from") != "host"}
     for one in pasted.loopback_listeners:
         if one.port in tried:
-            return Cause(None, allowed=message("A program listens on 127.0.0.1:{port} only.", port=one.port))
+            return Cause(None, meaning=message("A program listens on 127.0.0.1:{port} only.", port=one.port))
     return None
 
 
@@ -271,26 +271,26 @@ def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> 
     """Return what a text shows of a packet that was blocked, but that its rules do not certainly block."""
     logged = next((one for one in pasted.logged if one.fields == fields and one.place is None), None)
     if logged is not None and not (pasted.with_rules or pasted.tried or _SEEN.search(logged.prefix)):
-        return Cause(shown, allowed=_only_logged(logged), alone=True)
+        return Cause(shown, meaning=_only_logged(logged), alone=True)
     if fields not in pasted.tried and (logged is None or not _BLOCKED.search(logged.prefix)):
         return None
     error = next((kind for tried, kind in pasted.errors if tried == fields), "")
     says = _meaning_of_error(error, shown, with_rules=pasted.with_rules)
     if shown.verdict == "DEPENDS":
-        return Cause(shown, allowed=says)
+        return Cause(shown, meaning=says)
     if not pasted.with_rules:
-        return Cause(shown, allowed=says) if says else None
+        return Cause(shown, meaning=says) if says else None
     if logged is None:
         return Cause(
             shown,
-            allowed=message_sentences(
+            meaning=message_sentences(
                 message("The rules that are shown allow the connection that failed."), says
             ),
         )
     reply = {"SYN", "ACK"} <= {*logged.flags}
     return Cause(
         shown,
-        allowed=message_sentences(
+        meaning=message_sentences(
             message(
                 "The rules that are shown accept the packet of line {line}, so the rule that logged it is not among"
                 " them, or comes before them.",

@@ -113,13 +113,14 @@ class Finding(Shown):
 
 
 class Cause(NamedTuple):
-    """What happens to the packet that a text describes.
+    """The likeliest cause of what a text describes: what happens to a packet, or a problem that concerns no packet.
 
     Attributes:
         shown: the packet, walked; None if no rule of the host sees it.
         near: rules that accept such packets, but from or to other addresses.
         guess: the condition that must hold, as a clause, if the source does not show it.
-        allowed: what follows if the rules accept the packet although it was blocked.
+        meaning: what the text means although the rules do not certainly block the packet; without a packet, the whole
+            cause.
         alone: say only that, because the source shows no rules.
         logger: which program logged the packet, and why, if its prefix tells.
         counted: how many packets the rule or policy that decides has counted.
@@ -130,7 +131,7 @@ class Cause(NamedTuple):
     shown: Explanation | None
     near: tuple[Skipped, ...] = ()
     guess: Text = ""
-    allowed: Text = ""
+    meaning: Text = ""
     alone: bool = False
     logger: Text = ""
     counted: Text = ""
@@ -141,10 +142,10 @@ class Cause(NamedTuple):
     def text(self) -> Message:
         """The cause in sentences."""
         if self.alone or self.shown is None:
-            return message_sentences(self.allowed, self.logger, self.changed)
+            return message_sentences(self.meaning, self.logger, self.changed)
         guess = message("That is so if {guess}.", guess=self.guess) if self.guess else ""
         # what is known comes before what may be
-        reasons = self.shown.reason.message, self.allowed
+        reasons = self.shown.reason.message, self.meaning
         return message_sentences(
             self.first,
             packet_and_verdict(self.shown),

@@ -839,7 +839,7 @@ def test_what_is_known_comes_before_what_may_be() -> None:
     rules = "# iptables -S\n-P FORWARD ACCEPT\n-A FORWARD -m set --match-set strangers dst -j DROP\n"
     shown = iptsim.explain(iptsim.loads_host(rules), "192.168.6.3", "192.168.7.9:80")
     assert shown.verdict == "DEPENDS"
-    text = str(Cause(shown, allowed="A timeout means more.").text)
+    text = str(Cause(shown, meaning="A timeout means more.").text)
     assert text.index("It depends on") < text.index("A timeout means")
 
 
