@@ -24,15 +24,12 @@ from iptsim.findings.tool_errors import title_of_failed
 from iptsim.host.pasted import STILL_OPEN, LoggedLine, Pasted
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped
-from iptsim.owners.log_prefixes import allowed_by, logged_by
+from iptsim.owners.log_prefixes import allowed_by, logged_by, verdict_of
 from iptsim.passages import shell
 from iptsim.question.endpoints import Internet
 
-#: The words of log prefixes that say that a packet was blocked.
-_BLOCKED = re.compile(r"block|drop|den(?:y|ied)|reject|refus", re.IGNORECASE)
-#: Those of prefixes that say that it was not, or that every packet is logged.
-#: FireHOL writes PASS-unknown where no rule of its configuration accepted a packet, which it then drops.
-_SEEN = re.compile(r"accept|allow|permit|pass(?!-unknown)|audit|seen|trace|test|debug", re.IGNORECASE)
+#: The words of log prefixes that say that every packet is logged.
+_ANY = re.compile(r"audit|seen|trace|test|debug", re.IGNORECASE)
 #: The flags of TCP that tell the stage of a connection, as the kernel logs them.
 _FLAGS = ("SYN", "ACK", "FIN", "RST")
 #: The destination of a frame to all machines on a link, as it begins the MAC header in a log line.
@@ -204,7 +201,7 @@ def _failed_commands(scene: Scene) -> Text:
 def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
     """Return which program logged a packet, and why, if its prefix tells that it blocked it; else ""."""
     logged = next((one for one in pasted.logged if one.fields == fields), None)
-    if logged is None or _SEEN.search(logged.prefix):
+    if logged is None or _is_no_block(logged):
         return ""
     pairs = dict(logged.pairs)
     program = logged_by(logged.prefix, [name for key in ("IN", "OUT") if (name := pairs.get(key))])
@@ -229,6 +226,11 @@ def _logger(fields: dict[str, Any], pasted: Pasted) -> Text:
             flags=", ".join(flags),
         ),
     )
+
+
+def _is_no_block(logged: LoggedLine) -> bool:
+    """Return whether the prefix of a line says that the packet was accepted, or that every packet is logged."""
+    return verdict_of(logged.prefix) == "ACCEPT" or _ANY.search(logged.prefix) is not None
 
 
 def _is_for_all(pairs: Mapping[str, str]) -> bool:
@@ -270,9 +272,9 @@ def unseen(pasted: Pasted, *, likely: bool = False) -> Cause | None:
 def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> Cause | None:
     """Return what a text shows of a packet that was blocked, but that its rules do not certainly block."""
     logged = next((one for one in pasted.logged if one.fields == fields and one.place is None), None)
-    if logged is not None and not (pasted.with_rules or pasted.tried or _SEEN.search(logged.prefix)):
+    if logged is not None and not (pasted.with_rules or pasted.tried or _is_no_block(logged)):
         return Cause(shown, meaning=_only_logged(logged), alone=True)
-    if fields not in pasted.tried and (logged is None or not _BLOCKED.search(logged.prefix)):
+    if fields not in pasted.tried and (logged is None or verdict_of(logged.prefix) not in BLOCKING):
         return None
     error = next((kind for tried, kind in pasted.errors if tried == fields), "")
     says = _meaning_of_error(error, shown, with_rules=pasted.with_rules)

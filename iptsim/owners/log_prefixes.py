@@ -1,4 +1,4 @@
-"""The program and chain that logged a packet, from the prefix in the kernel log.
+"""The program and chain that logged a packet, and what happened to it, from the prefix in the kernel log.
 
 Sources: ufw's before.rules and src/backend_iptables.py; ufw-docker's after.rules; firewalld's ipXtables.py and
 nftables.py (log-denied); Shorewall's LOGFORMAT ("Shorewall:%s:%s:", since 5.1 "%s %s "), and its FAQ 17 on built-in
@@ -13,6 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from iptsim.languages import Message, message, message_joined
 
+#: Words that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf; FireHOL writes
+#: PASS-unknown where nothing let a packet pass.
+_VERDICTS = (
+    ("REJECT", re.compile(r"reject", re.IGNORECASE)),
+    ("DROP", re.compile(r"block|drop|den(?:y|ied)|refus|discard|\b(?:in|out|pass)-unknown\b", re.IGNORECASE)),
+    ("ACCEPT", re.compile(r"\ballow|accept|permit|(?:pass(?:ed)?|-ACC)\b", re.IGNORECASE)),
+)
 #: By prefix: the sentence about who wrote such a line, and where.
 _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
     (r"\[UFW DOCKER BLOCK\]", lambda found: message(
@@ -67,6 +74,11 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
 
 #: Shorewall's own rules are in chains for pairs of zones; in the built-in ones it refuses what is in no zone.
 _NO_ZONE = re.compile(r"Shorewall6?:(?P<chain>INPUT|FORWARD|OUTPUT):(?:DROP|REJECT):")
+
+
+def verdict_of(prefix: str) -> str | None:
+    """Return the action that a prefix names, "REJECT", "DROP" or "ACCEPT"; None if it names none."""
+    return next((verdict for verdict, word in _VERDICTS if word.search(prefix)), None)
 
 
 def logged_by(prefix: str, interfaces: Sequence[str] = ()) -> Message | None:

@@ -13,6 +13,7 @@ from iptsim.addresses import Family
 from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.grammar import parser
 from iptsim.languages import message
+from iptsim.owners.log_prefixes import verdict_of
 from iptsim.paste.addresses import is_address
 from iptsim.paste.lines import Line, continued
 from iptsim.paste.pieces import Ask, Logged, Segment, Visit, Warned
@@ -47,13 +48,6 @@ _UNREAD = message(
 _REDACTED = re.compile(r"=\[([A-Za-z][\w-]*)\]")
 #: Fields that someone wrote in bold: `PROTO=TCP **SPT=40000** DPT=80`; stars within an address replace its bytes.
 _BOLD = re.compile(r"(?<![.*])\*\*(\s*[A-Z]{2,}=[^*]*[^.*])\*\*(?![.*])")
-#: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf;
-#: FireHOL writes PASS-unknown where nothing let a packet pass.
-_VERDICTS = (
-    ("REJECT", re.compile(r"reject", re.IGNORECASE)),
-    ("DROP", re.compile(r"block|drop|den(?:y|ied)|refus|discard|\b(?:in|out|pass)-unknown\b", re.IGNORECASE)),
-    ("ACCEPT", re.compile(r"\ballow|accept|permit|(?:pass(?:ed)?|-ACC)\b", re.IGNORECASE)),
-)
 
 
 class Record(NamedTuple):
@@ -81,7 +75,7 @@ class Record(NamedTuple):
     @property
     def verdict(self) -> str | None:
         """The action on the packet that the prefix suggests."""
-        return next((verdict for verdict, word in _VERDICTS if word.search(self.prefix)), None)
+        return verdict_of(self.prefix)
 
     @property
     def family(self) -> Family:
