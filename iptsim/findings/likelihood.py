@@ -113,8 +113,11 @@ def _forwards(scene: Scene) -> bool:
 
 
 def _has_blocked_nothing(scene: Scene, finding: Finding) -> bool:
-    """Return whether the rule or policy that blocks, according to a finding, has counted no packet, but others have."""
-    blocks = _blocks(finding)
+    """Return whether the rule or policy that blocks, according to a finding, has counted no packet, but others have.
+
+    If it should block but does not, that it counts none confirms the finding.
+    """
+    blocks = _blocks(finding) if finding.code not in ALLOWING else None
     counters = blocks.counters if blocks is not None else None
     return counters is not None and not counters.packets and _counts(scene, finding.family)
 

@@ -494,3 +494,27 @@ def test_a_network_that_is_not_masqueraded_is_named_once(tmp_path: Path) -> None
 def test_what_is_left_out_of_masquerading(words: str, left_out: str, tmp_path: Path) -> None:
     found = lint(tmp_path, MASQUERADE.format(words=words))["masquerades-some"]
     assert left_out in str(found.consequence)
+
+
+def test_a_list_of_containers_shows_which_port_a_rule_of_docker_user_should_name(tmp_path: Path) -> None:
+    """The packets of a connection to the published port 13306 have port 3306 in FORWARD (Docker's packet flow)."""
+    text = (
+        "CONTAINER ID   IMAGE     COMMAND   CREATED       STATUS       PORTS                     NAMES\n"
+        "3f1d2c4b5a6e   mysql:8   mysqld    2 hours ago   Up 2 hours   0.0.0.0:13306->3306/tcp   db\n\n"
+        "Chain DOCKER-USER (1 references)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 DROP       tcp  --  eth0   *      !10.0.0.0/8           0.0.0.0/0            tcp dpt:{port}\n"
+        " 1234  567K RETURN     all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+    )
+    path = tmp_path / "paste.txt"
+    path.write_text(text.format(port=13306))
+    (finding,) = iptsim.lint(path)
+    assert finding.code == "docker-user-host-port"
+    assert str(finding.remedy) == (
+        "iptables -R DOCKER-USER 1 ! -s 10.0.0.0/8 -i eth0 -p tcp -m conntrack --ctorigdstport 13306"
+        " --ctdir ORIGINAL -j DROP"
+    )
+    path.write_text(text.format(port=3306))  # the container's port, as it should be
+    assert not iptsim.lint(path)
+    path.write_text(text.format(port=8080))
+    assert [one.code for one in iptsim.lint(path)] == ["docker-user-port"]
