@@ -182,6 +182,7 @@ ANALYSES: tuple[Analysis, ...] = (
     rate_limits.inverted,
     rate_limits.beyond_limit,
     rate_limits.after_first_packet,
+    bans.behind_accepted,
     bans.behind_established,
     bans.unreached,
     ssh.forwarded,

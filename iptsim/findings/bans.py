@@ -14,17 +14,18 @@ from iptsim.dump.ruleset import Chain
 from iptsim.dump.tool import tool_of
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
+from iptsim.extensions.hidden import hides_interfaces
 from iptsim.extensions.matches.set import Set
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.behind import SOME_CONTAINER, is_private, second_address
 from iptsim.findings.bypassed_firewalls import is_forwarded, is_on_purpose
 from iptsim.findings.closed import at_first_sight
-from iptsim.findings.examples import header, packet_for, states_of
+from iptsim.findings.examples import header, is_for_replies, packet_for, states_of
 from iptsim.findings.finding import SHOWN, Evidence, Finding, of_rule, place_of_chain, uses
 from iptsim.findings.rate_limits import accepts_established
 from iptsim.findings.scene import Scene
 from iptsim.findings.ssh import USUAL, name_port, ssh_ports
-from iptsim.findings.variants import without_rules
+from iptsim.findings.variants import with_usual_interfaces, without_rules
 from iptsim.languages import Message, message, message_sentences
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.passages import shell
@@ -251,6 +252,68 @@ def behind_established(scene: Scene) -> Iterator[Finding]:
         shown = scene.ask("internet", "host", family, state="established") if bans else None
         if shown is not None and uses(shown, first) and not any(map(_is_ban, earlier)):
             yield _late(family, first, bans, shown)
+
+
+def behind_accepted(scene: Scene) -> Iterator[Finding]:
+    """Find, in a pasted text, banned addresses that connect to a port which an earlier rule accepts from everybody."""
+    for family in scene.families if scene.is_pasted else ():
+        world = scene.suppose("usual interfaces", with_usual_interfaces)
+        for ban in filter(_is_ban, _in_order(scene, family, "INPUT", set())):
+            if ban.parameters.source is None:
+                continue
+            sender = address_text(family, ban.parameters.source.address)
+            earlier = islice(scene.rules(family, "filter", ban.chain), ban.position - 1)
+            for rule in filter(_accepts_port, earlier):
+                shown = scene.ask(sender, "host", family, world=world, **header(rule))
+                step = shown.trace.legs[0].deciding if shown is not None else None
+                if shown is None or step is None or step.rule is None or shown.verdict != "ACCEPT":
+                    continue
+                if (step.rule.chain, step.rule.position) == (rule.chain, rule.position):
+                    yield _accepted(scene, family, ban, rule, shown)
+                    return
+
+
+def _accepts_port(rule: Rule) -> bool:
+    """Return whether a rule accepts new connections to a port."""
+    return (
+        rule.target_name == "ACCEPT"
+        and bool(rule.conditions_on("dport"))
+        and not rule.conditions_on("sport")
+        and not is_for_replies(rule)
+    )
+
+
+def _accepted(scene: Scene, family: Family, ban: Rule, rule: Rule, shown: Explanation) -> Finding:
+    ufw = chain_owners(scene.host.rulesets[family]).rule(ban) == "ufw"
+    sender = address_text(family, shown.trace.legs[0].packet.src)
+    return Finding(
+        "bans-behind-accepted",
+        message(
+            "{accepting} accepts a port before {ban} blocks {sender}.",
+            accepting=place_of(rule),
+            ban=place_of(ban),
+            sender=sender,
+        ),
+        (of_rule(rule), of_rule(ban)),
+        message_sentences(
+            message(
+                "The first rule that matches decides: {sender} can still connect to this port.", sender=sender
+            ),
+            message("iptables -L hides interfaces without -v; the rules are assumed to be for all of them.")
+            if any(map(hides_interfaces, rule.matches))
+            else "",
+        ),
+        message(
+            "Insert it before the others: {command}",
+            command=shell(
+                f"ufw insert 1 deny from {sender}"
+                if ufw
+                else f"{tool_of(family)} -I {ban.chain} {rule.position} -s {sender} -j {ban.target_name}"
+            ),
+        ),
+        shown,
+        family,
+    )
 
 
 def unreached(scene: Scene) -> Iterator[Finding]:

@@ -407,6 +407,39 @@ def test_bans_behind_a_rule_for_established_connections(ban: str, found: bool, t
     assert ("bans-behind-established" in lint(tmp_path, text)) is found
 
 
+@pytest.mark.parametrize(
+    ("first", "ban", "found"),
+    [
+        ("-p tcp --dport 80 -j ACCEPT", "-s 203.0.113.9 -j DROP", True),
+        ("-p tcp --dport 80 -j ACCEPT", "-s 203.0.113.9 -p tcp --dport 22 -j DROP", False),
+        ("-p tcp --dport 80 -j ACCEPT", "-s 203.0.113.0/24 -j DROP", False),
+        ("-s 10.0.0.0/8 -p tcp --dport 80 -j ACCEPT", "-s 203.0.113.9 -j DROP", False),
+        ("-p tcp --dport 80 -m state --state ESTABLISHED -j ACCEPT", "-s 203.0.113.9 -j DROP", False),
+        ("-s 203.0.113.9 -j DROP", "-p tcp --dport 80 -j ACCEPT", False),
+    ],
+)
+def test_bans_behind_a_rule_that_accepts_a_port(first: str, ban: str, found: bool, tmp_path: Path) -> None:
+    """The first rule that matches decides (iptables(8)); the remedy puts the ban before it."""
+    text = f"# iptables -S INPUT\n-P INPUT ACCEPT\n-A INPUT {first}\n-A INPUT {ban}\n"
+    problems = lint(tmp_path, text)
+    assert ("bans-behind-accepted" in problems) is found
+    if found:
+        command = str(problems["bans-behind-accepted"].remedy).partition("iptables ")[2]
+        assert "bans-behind-accepted" not in lint(tmp_path, f"{text}# iptables {command}\n")
+
+
+LISTED_BAN = """\
+Chain INPUT (policy ACCEPT)
+target     prot opt source               destination
+ACCEPT     tcp  --  anywhere             anywhere             tcp dpt:http
+DROP       all  --  203.0.113.9          anywhere
+"""
+
+
+def test_a_ban_behind_a_rule_in_a_listing_without_interfaces(tmp_path: Path) -> None:
+    assert "bans-behind-accepted" in lint(tmp_path, LISTED_BAN)
+
+
 def test_bans_before_a_rule_for_established_connections(tmp_path: Path) -> None:
     text = "My rules:\n\n" + BANS.format(
         first="-A INPUT -s 203.0.113.7/32 -j DROP\n", ban="-s 203.0.113.9/32 -j DROP"

@@ -44,7 +44,7 @@ CODES: dict[str, Kind] = {
 #: Codes of findings that say what the rules allow, so they explain no connection that fails.
 ALLOWING = frozenset(
     {
-        "accept-all", "bans-behind-established", "bans-not-for-containers", "bans-not-reached",
+        "accept-all", "bans-behind-accepted", "bans-behind-established", "bans-not-for-containers", "bans-not-reached",
         "bans-one-port", "container-port-open", "docker-chain-edited", "docker-user-after-return",
         "docker-user-appended", "docker-user-host-port", "docker-user-late", "docker-user-not-asked",
         "docker-user-not-ipv6", "docker-user-port", "docker-user-private-sources", "firewall-bypassed",

@@ -9,6 +9,9 @@ from iptsim.languages import Message, message
 
 #: The meaning of each code.
 MEANINGS: dict[str, Message] = {
+    "bans-behind-accepted": message(
+        "In a pasted text: a rule accepts a port from everybody before another one blocks a single address."
+    ),
     "output-not-for-containers": message(
         "In a pasted text about Docker: OUTPUT blocks what containers may still send."
     ),
