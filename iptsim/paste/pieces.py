@@ -308,12 +308,14 @@ class Zone:
     Attributes:
         default: it is the zone of all other packets.
         fields: each field's words, or its lines.
+        unread: commands below the list that change it in ways that are not known.
     """
 
     name: str
     default: bool
     line: int
     fields: dict[str, list[str]] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -75,6 +75,11 @@ _FIREWALLD = re.compile(
 )
 
 
+def is_firewalld_reload(text: str) -> bool:
+    """Return whether a line has a command that makes firewalld write its rules again."""
+    return _FIREWALLD.search(text) is not None
+
+
 def firewalld_reloads(lines: Iterable[Line]) -> Iterator[Reload]:
     """Yield the commands that make firewalld write its rules again."""
     for line in lines:

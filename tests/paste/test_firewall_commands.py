@@ -44,3 +44,90 @@ def test_what_the_commands_set(src: str, dport: int, expected: str) -> None:
 def test_a_listed_zone_counts_more_than_the_commands() -> None:
     text = f"{COMMANDS}\npublic (active)\n  target: default\n  interfaces: eth0\n  services: ssh\n  ports: \n"
     assert [verdict(text, src="8.8.8.8", dport=port) for port in (22, 8080)] == ["ACCEPT", "REJECT"]
+
+
+LISTED = """\
+# firewall-cmd --list-all
+public (active)
+  target: default
+  interfaces: eth0
+  services: ssh
+  ports: 443/tcp
+  masquerade: no
+  forward-ports:
+  rich rules:
+\trule family="ipv4" source address="203.0.113.0/24" port port="25" protocol="tcp" accept
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("commands", "dport", "expected"),
+    [
+        ("# firewall-cmd --add-port=8080/tcp\nsuccess\n", 8080, "ACCEPT"),
+        ("# firewall-cmd --zone=public --add-port={80,8080}/tcp --add-service http\n", 8080, "ACCEPT"),
+        (
+            "firewall-cmd --add-port=8080/tcp\nWarning: ALREADY_ENABLED: '8080:tcp' already in 'public'\n",
+            8080,
+            "ACCEPT",
+        ),
+        # it need not have run, or failed
+        ("You could try:\n\nfirewall-cmd --add-port=8080/tcp\n", 8080, "REJECT"),
+        (
+            "# firewall-cmd --add-port=8080\nError: INVALID_PORT: bad port (most likely missing protocol)\n",
+            8080,
+            "REJECT",
+        ),
+        ("# firewall-cmd --remove-service=ssh\nsuccess\n", 22, "REJECT"),
+        ("# firewall-cmd --remove-port=443/tcp\nsuccess\n", 443, "REJECT"),
+        (
+            "# firewall-cmd --remove-rich-rule='rule family=ipv4 source address=203.0.113.0/24 "
+            "port port=25 protocol=tcp accept'\nsuccess\n",
+            25,
+            "REJECT",
+        ),
+        ("# firewall-cmd --permanent --add-port=8080/tcp\nsuccess\n", 8080, "REJECT"),
+        (
+            "# firewall-cmd --permanent --add-port=8080/tcp\nsuccess\n# firewall-cmd --reload\nsuccess\n",
+            8080,
+            "ACCEPT",
+        ),
+        (
+            "# firewall-cmd --permanent --add-port=8080/tcp\nsuccess\n# systemctl restart firewalld\n",
+            8080,
+            "ACCEPT",
+        ),
+        ("# firewall-cmd --add-port=8080/tcp\nsuccess\n# firewall-cmd --reload\nsuccess\n", 8080, "REJECT"),
+        (
+            "# firewall-cmd --add-port=8080/tcp\n# firewall-cmd --runtime-to-permanent\n# firewall-cmd --reload\n",
+            8080,
+            "ACCEPT",
+        ),
+        (
+            "# firewall-cmd --permanent --set-target=ACCEPT\nsuccess\n# firewall-cmd --reload\nsuccess\n",
+            9,
+            "ACCEPT",
+        ),
+        ("# firewall-cmd --add-forward-port=port=8080:proto=tcp:toport=22\nsuccess\n", 8080, "ACCEPT"),
+        # what it does is not known
+        ("# firewall-cmd --add-port=8080/tcp --timeout=60\nsuccess\n", 8080, "DEPENDS"),
+        ("# firewall-cmd --panic-on\nsuccess\n", 22, "DEPENDS"),
+        # those of another zone, and those that a later list shows
+        ("# firewall-cmd --zone=docker --add-port=8080/tcp\nsuccess\n", 8080, "REJECT"),
+        (f"# firewall-cmd --remove-service=ssh\nsuccess\n{LISTED}", 22, "ACCEPT"),
+    ],
+)
+def test_commands_below_the_zones_that_they_change(commands: str, dport: int, expected: str) -> None:
+    """firewall-cmd(1): without --permanent until the next reload, with it from then on."""
+    assert verdict(LISTED + commands, src="203.0.113.9", dport=dport) == expected
+
+
+def test_masquerading_and_interfaces_that_commands_add() -> None:
+    text = f"{LISTED}# firewall-cmd --add-masquerade --change-interface=eth1\nsuccess\n"
+    host = host_of_source(Source("pasted", {}, text.encode()))
+    assert [rule.text for rule in host.rulesets[4].tables["nat"].rules()] == [
+        "-A POSTROUTING ! -o lo -j MASQUERADE"
+    ]
+    assert host.pasted is not None
+    assert host.pasted.zones[0].interfaces == ("eth0", "eth1")
+    assert not host.rulesets[4].warnings

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from iptsim.host.pasted import FirewalldPolicy, FirewalldZone
+from iptsim.paste.forms import firewall_commands
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import (
     ChainItem,
@@ -98,6 +99,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             at += 1
     if not zones:
         return None
+    firewall_commands.change(lines, last + 1, zones)
     policies = [_policy(zone) for zone in zones if _is_policy(zone)]
     if policies:
         zones = [zone for zone in zones if not _is_policy(zone)]
@@ -144,7 +146,7 @@ def rules_of_zones(listed: Sequence[Zone]) -> list[Rules]:
         known.default |= zone.default
         known.fields |= zone.fields
         if "target" in zone.fields:
-            known.line = zone.line
+            known.line, known.unread = zone.line, zone.unread
     return _Writer(list(zones.values())).rules() if zones else []
 
 
@@ -239,6 +241,7 @@ class _Writer:
         if not zone.fields.keys() - {"interfaces", "sources"}:
             yield GapItem(name, self.line, "")
             return
+        yield from (GapItem(f"{name}_deny", self.line, text) for text in zone.unread)
         yield self._rule(name, "-j", f"{name}_deny")
         yield self._rule(name, "-j", f"{name}_allow")
         rich = list(self._rich(zone))
