@@ -552,6 +552,19 @@ def test_an_excerpt_is_of_the_table_that_its_rules_tell(rules: str, table: str) 
     assert host.pasted.segments[0].form == f"nft list ruleset ({table})"
 
 
+def test_base_chains_without_their_table_are_assumed_to_be_of_both_families() -> None:
+    """The wiki of nftables shows such parts of a file of family inet."""
+    text = "chain input {{\n  type filter hook input priority 0; policy drop;\n  {}\n}}\n"
+    host = read(text.format("tcp dport 22 accept"))
+    assert [one.line for one in host.rulesets[4].warnings] == [1]
+    for sender in ("203.0.113.9", "2001:db8::9"):
+        fields = {"from": sender, "to": "host", "proto": "tcp"}
+        verdicts = [walk(host, Question(**fields, dport=port)).verdict for port in (22, 80)]
+        assert verdicts == ["ACCEPT", "DROP"]
+    told = read(text.format("meta nfproto ipv4 tcp dport 22 accept"))
+    assert not told.rulesets[4].warnings
+
+
 @pytest.mark.parametrize(
     "text",
     [

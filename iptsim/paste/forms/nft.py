@@ -16,13 +16,25 @@ from iptsim.dump.builtin_chains import BUILTIN_CHAINS
 from iptsim.dump.words import Word
 from iptsim.host.nft_rules import GAP
 from iptsim.host.nftables import HOOKS
+from iptsim.languages import message
 from iptsim.paste.errors import fails, is_echo
 from iptsim.paste.lines import Line
 from iptsim.paste.nft_json import elements, is_foreign, without_guesses
 from iptsim.paste.nft_lines import UNNAMED, Statements, has_variables
 from iptsim.paste.nft_rules import shown_rule, translated
 from iptsim.paste.nft_shapes import Shapes
-from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Item, Piece, RuleItem, Rules, Segment
+from iptsim.paste.pieces import (
+    ChainItem,
+    CommandItem,
+    Facts,
+    GapItem,
+    Item,
+    Piece,
+    RuleItem,
+    Rules,
+    Segment,
+    Warned,
+)
 from iptsim.paste.prompts import Command, command_of
 
 #: What segments of commands are called; and the file of a capture with the rules of nft.
@@ -48,6 +60,9 @@ _FIREWALLD = re.compile(r"\s*chain\s+(?:filter|nat|mangle|raw)_[A-Z]\w*\s*\{")
 _FW4 = ("inet", "fw4")
 #: What only rules of family inet have.
 _INET = re.compile(r"\b(?:[ds]nat ip6? to|meta nfproto)\b")
+#: A base chain of nft's own: those of iptables-nft have names in capital letters. And what rules of family ip have.
+_OWN_BASE = re.compile(r"chain\s+[a-z][\w.-]*\s*\{\s*type\s+\w+\s+hook\s")
+_IP = re.compile(r"\b[ds]nat to\b")
 #: At most this many lines of an excerpt tell its table.
 _READ = 200
 #: A command of nft, or a line of a file for `nft -f`.
@@ -227,6 +242,8 @@ class _Reader:
         self.depth = 0
         #: the chains are a part of a table, whose heading and end are not shown
         self.part = False
+        #: the line of a part of which the address family is not known
+        self.guessed: int | None = None
         #: the set or map that is open, and its lines
         self.open_set: tuple[re.Match[str], list[str]] | None = None
         self.rules: dict[tuple[str, str], Rules] = {}
@@ -261,6 +278,7 @@ class _Reader:
             # an excerpt of a table without the line that names it
             self.table, self.depth = _place_of(self.lines, self.at), 1
             self.part = True
+            self.guessed = line.number if _may_be_of_both(_excerpt(self.lines, self.at)) else None
             self.objects += _base_chains_of_fw4() if self.table == _FW4 else []
             return self._line(line)
         elif self.table is None:
@@ -399,6 +417,11 @@ class _Reader:
         pieces: list[Piece] = [rules for table, rules in self.rules.items() if table not in self.native]
         self.objects = without_guesses(self.objects)
         pieces.append(Facts({FILE: json.dumps({"nftables": self.objects}).encode()}))
+        if self.guessed is not None:
+            told = message(
+                "the table of the chain is not shown; it is assumed to be for IPv4 and IPv6 (family inet)"
+            )
+            pieces.append(Warned(told, self.guessed))
         tables = ", ".join(
             dict.fromkeys(
                 f"{one['chain']['family']} {one['chain']['table']}" for one in self.objects if "chain" in one
@@ -430,17 +453,26 @@ def _targets_of_elements(elements: Iterable[Any]) -> Iterator[str]:
             yield from _targets([element[-1]])
 
 
+def _excerpt(lines: list[Line], at: int) -> str:
+    return "\n".join(line.text for line in lines[at : at + _READ])
+
+
+def _may_be_of_both(text: str) -> bool:
+    """Return whether chains may be for IPv4 and IPv6: they are nft's own, and no rule tells their address family."""
+    return _OWN_BASE.search(text) is not None and not _INET.search(text) and not _IP.search(text)
+
+
 def _place_of(lines: list[Line], at: int) -> tuple[str, str]:
     """Return the family and the name of the table that chains are of, by what their rules do.
 
     The heading of the chain before the first one may be missing.
     """
-    text = "\n".join(line.text for line in lines[at : at + _READ])
+    text = _excerpt(lines, at)
     if _FIREWALLD.match(lines[at].text):
         return ("inet", "firewalld")
     if any('"!fw4: ' in line.text for line in lines[max(at - _READ, 0) : at + _READ]):
         return _FW4
-    family = "inet" if _INET.search(text) else "ip"
+    family = "inet" if _INET.search(text) or _may_be_of_both(text) else "ip"
     if re.search(r"\b(?:dnat|snat|masquerade|redirect)\b|type nat\b", text):
         return (family, "nat")
     return (family, "raw" if re.search(r"priority raw\b|priority -300", text) else "filter")
