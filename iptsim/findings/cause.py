@@ -26,6 +26,7 @@ from iptsim.languages import Message, Text, message, message_joined, message_man
 from iptsim.netfilter.steps import Skipped
 from iptsim.owners.log_prefixes import allowed_by, logged_by, verdict_of
 from iptsim.passages import shell
+from iptsim.protocols import TCP, UDP
 from iptsim.question.endpoints import Internet
 
 #: The words of log prefixes that say that every packet is logged.
@@ -372,15 +373,20 @@ def _guess(branch: Explanation) -> Text | None:
 
 
 def _near(shown: Explanation) -> tuple[Skipped, ...]:
-    """Return the rules that would have accepted the packet with another address, or one other interface."""
+    """Return the rules that would have accepted the packet with another address, protocol, or one other interface."""
     leg = shown.trace.deciding_leg
     skipped = [*(one for step in leg.steps for one in step.skipped), *leg.skipped]
     near = [
         one
         for one in skipped
         if one.rule.target_name == "ACCEPT"
-        and (one.condition.startswith(_ADDRESSES) or _has_one_other_interface(one, shown))
-        and _fits_otherwise(one, shown)
+        and (
+            (
+                (one.condition.startswith(_ADDRESSES) or _has_one_other_interface(one, shown))
+                and _fits_otherwise(one, shown)
+            )
+            or _has_other_protocol(one, shown)
+        )
     ]
     return tuple({one.condition: one for one in reversed(near)}.values())[::-1][:_SHOWN]
 
@@ -392,6 +398,13 @@ def _has_one_other_interface(skipped: Skipped, shown: Explanation) -> bool:
     if step is None or None in named or skipped.rule.parameters.negated & {"in_interface", "out_interface"}:
         return False
     return sum(one == other for one, other in zip(named, step.interfaces, strict=True)) == 1
+
+
+def _has_other_protocol(skipped: Skipped, shown: Explanation) -> bool:
+    """Return whether a rule is for the packet's port, but of TCP in place of UDP, or the other way round."""
+    packet = shown.trace.deciding_leg.packet
+    named = skipped.condition in ("-p tcp", "-p udp") and packet.proto in (TCP, UDP)
+    return named and bool(skipped.rule.conditions_on("dport")) and takes_port(skipped.rule, packet.dport)
 
 
 def _fits_otherwise(skipped: Skipped, shown: Explanation) -> bool:

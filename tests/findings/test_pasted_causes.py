@@ -943,3 +943,18 @@ def test_with_links_in_forward_no_chain_of_docker_is_missing_there(last: str, tm
     published = next(line for line in LINKED.splitlines(keepends=True) if "dpt:5000" in line)
     path.write_text(LINKED.replace(published, last or published) + LINKED_NAT, "utf-8")
     assert not any(one.code == "docker-rules-flushed" for one in iptsim.lint(path))
+
+
+@pytest.mark.parametrize(
+    ("rule", "near"), [("-p udp -m udp --dport 5514", True), ("-p udp -m udp --dport 53", False)]
+)
+def test_a_rule_for_the_same_port_of_another_protocol_comes_near(rule: str, near: bool) -> None:
+    """nc(1) sends TCP unless -u is given, so it does not test a port of UDP."""
+    text = (
+        f"root@gate:~# iptables -S\n-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A INPUT {rule} -j ACCEPT\n\n"
+        "joe@laptop:~$ nc -vz 192.0.2.10 5514\n"
+        "nc: connect to 192.0.2.10 port 5514 (tcp) failed: Connection timed out\n"
+    )
+    cause = iptsim.lint(iptsim.loads_host(text)).cause
+    assert cause is not None
+    assert ("INPUT rule 1 accepts such packets, but only with -p udp" in str(cause.text)) is near
