@@ -145,7 +145,10 @@ def _in_force(lines: list[Line], segments: list[Segment]) -> tuple[list[Segment]
     rules = [(one, piece) for one in segments for piece in one.pieces if isinstance(piece, Rules)]
     loaded = {piece.table for one, piece in rules if piece.printed and not lines[one.last].patched}
     proposed = [one for one, piece in rules if lines[one.last].patched and piece.table in loaded]
-    labels = [(one, piece.table, _label(lines, one)) for one, piece in rules if piece.whole]
+    # of what iptables printed, the last one counts in any case, and the first one tells what is gone
+    labels = [
+        (one, piece.table, _label(lines, one)) for one, piece in rules if piece.whole and not piece.printed
+    ]
     new = [(one.first, table) for one, table, label in labels if is_of_new(label)]
     proposed += [
         one
