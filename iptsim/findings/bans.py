@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
+from operator import is_not
 from typing import Any, NamedTuple
 
 from iptsim.addresses import BITS, Family, address_text
@@ -262,8 +263,8 @@ def behind_accepted(scene: Scene) -> Iterator[Finding]:
             if ban.parameters.source is None:
                 continue
             sender = address_text(family, ban.parameters.source.address)
-            earlier = islice(scene.rules(family, "filter", ban.chain), ban.position - 1)
-            for rule in filter(_accepts_port, earlier):
+            chain = scene.rules(family, "filter", ban.chain)
+            for rule in filter(_accepts_port, takewhile(partial(is_not, ban), chain)):
                 shown = scene.ask(sender, "host", family, world=world, **header(rule))
                 step = shown.trace.legs[0].deciding if shown is not None else None
                 if shown is None or step is None or step.rule is None or shown.verdict != "ACCEPT":

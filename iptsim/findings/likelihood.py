@@ -77,7 +77,8 @@ def _is_of_allowed(scene: Scene) -> bool:
 def _is_about_senders(scene: Scene, finding: Finding) -> bool:
     """Return whether a finding is about packets of those who fail to connect, according to the text.
 
-    Where it names nobody, only serious findings are: others concern few. What has blocked packets may be about anybody.
+    Machines behind the host connect to its ports like others. Where a text names nobody, only serious findings are, and
+    those about others. What has blocked packets may be about anybody.
     """
     complaint = scene.pasted.complaint
     if finding.code in FORWARDING and not (complaint.forwarded or _forwards(scene)):
@@ -90,9 +91,12 @@ def _is_about_senders(scene: Scene, finding: Finding) -> bool:
         return True
     if _is_of_allowed(scene):
         return False
-    if sender in complaint.senders or is_observed(scene, finding):
+    named = complaint.senders | ({"outside"} if "guests" in complaint.senders else set())
+    if sender in named or is_observed(scene, finding):
         return True
-    return not complaint.senders and finding.severity in ("critical", "high") and finding.code not in SELDOM
+    if finding.code in SELDOM:
+        return False
+    return not named and (sender == "outside" or finding.severity in ("critical", "high"))
 
 
 def _has_effect(scene: Scene, finding: Finding) -> bool:

@@ -70,8 +70,8 @@ _ERRORS = {
     ),
 }
 _CANNOT = (
-    r"(?: itself)? (?:can(?:no|')?t|can not|is unable|(?:is|are)(?:n't| not) able|fails?|ha(?:s|ve) no|lost|lose"
-    r"|do(?:es)?(?:n't| not))\b(?! be\b)"
+    r"(?: itself)? (?:(?:can(?:no|')?t|can not|is unable|(?:is|are)(?:n't| not) able|fails? to|ha(?:s|ve) no|lost|lose)"
+    r"\b(?! be\b)|do(?:es)?(?:n't| not) (?:reach|connect|get|resolve|ping|download|find|open|load|access|see|send)\b)"
 )
 _FROM_ANOTHER = (
     r"\bfrom (?:an?other|a different|any|any other|other|some other) (?:\w+ )?"

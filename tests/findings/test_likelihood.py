@@ -130,6 +130,7 @@ def test_complaints(said: str, fails: bool, allowed: bool, forwarded: bool) -> N
         ("apt update hangs, but VPN clients work", {"host", "guests"}),
         ("DNS from containers fails", {"containers"}),
         ("my containers have no internet", {"containers"}),
+        ("ping to the server doesn't work", set()),
         ("another web server of mine is not running", set()),
         ("I cannot connect from my laptop", set()),
     ],

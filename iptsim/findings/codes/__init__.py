@@ -72,9 +72,11 @@ SENDERS = {
     "host-without-names": "host",
     "input-drops-loopback": "host",
     "input-drops-replies": "host",
+    "listens-on-loopback": "outside",
     "output-drop": "host",
     "output-drops-loopback": "host",
     "port-forward-not-for-host": "host",
+    "published-on-loopback": "outside",
     "redirect-takes-every-host": "guests",
     "redirects-own-only": "host",
 }
