@@ -13,7 +13,7 @@ from iptsim.addresses import Family, parse_address
 from iptsim.host import fib, iproute
 from iptsim.host.foreign import RouteEntry, RuleEntry
 from iptsim.host.model import Host
-from iptsim.host.namespace import Interface, InterfaceAddress, RoutingRule
+from iptsim.host.namespace import Interface, InterfaceAddress, Route, RoutingRule
 from iptsim.host.routing_policy import DEFAULT_RULES
 from iptsim.languages import message
 from iptsim.paste.forms.iproute import route_entry, rule_entry
@@ -38,11 +38,13 @@ _FILE = re.compile(r"\b(wg\d+|[A-Za-z][\w-]{0,14}(?=\.conf\b))")
 #: The table of the routes that `wg-quick up` adds for a peer that gets all traffic.
 _TABLE = "51820"
 
+_Effect = Literal["adds", "removes", "replaces", "changes"]
 #: What the actions of `ip route` do to a route.
-_EFFECTS: dict[str, Literal["adds", "removes", "replaces"]] = {
+_EFFECTS: dict[str, _Effect] = {
     **dict.fromkeys(("add", "a"), "adds"),
     **dict.fromkeys(("del", "delete"), "removes"),
-    **dict.fromkeys(("replace", "change"), "replaces"),
+    "replace": "replaces",
+    "change": "changes",
 }
 
 E = TypeVar("E", RouteEntry, RuleEntry)
@@ -53,7 +55,7 @@ class Change(NamedTuple):
     """A command that adds, removes or replaces a route: its line, and the route as in the JSON of ip."""
 
     line: int
-    what: Literal["adds", "removes", "replaces"]
+    what: _Effect
     family: Family
     route: dict[str, Any]
 
@@ -292,8 +294,10 @@ def give(host: Host, given: Given, until: Until) -> None:
     for change in given.changes:
         if not _lacks(until.routes, change.line):
             continue
-        if change.what == "replaces":
-            _remove_route(host, change)
+        if change.what in ("replaces", "changes"):
+            replaced = _remove_route(host, change)
+            if change.what == "changes" and not replaced and until.routes is not None:
+                continue  # the command fails
         if change.what != "removes":
             made.add((change.family, change.route["dst"]))
             added |= _add_routes(host, [(change.family, change.route)])
@@ -353,12 +357,15 @@ def _remove_route(host: Host, change: Change) -> bool:
             wanted.prefix_length,
             wanted.table,
         )
-        hop = wanted.gateway in (None, one.gateway) and wanted.device in (None, one.device)
-        if same and (hop or (change.what == "replaces" and wanted.metric == one.metric)):
+        if same and (_has_hop(one, wanted) if change.what == "removes" else one.metric == wanted.metric):
             del namespace.routes[at]
             namespace.cache.clear()
             return True
     return False
+
+
+def _has_hop(route: Route, wanted: Route) -> bool:
+    return wanted.gateway in (None, route.gateway) and wanted.device in (None, route.device)
 
 
 def _add_rules(host: Host, given: Sequence[GivenRule]) -> bool:

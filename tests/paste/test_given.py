@@ -79,8 +79,14 @@ def test_what_can_not_be_read_gives_nothing(line: str) -> None:
     [
         ("replace default via 10.9.0.1 dev tun0", "DROP"),
         ("change default via 10.9.0.1 dev tun0", "DROP"),
-        # another metric, another route
+        # another metric, another route; there is none to change
         ("replace default via 10.9.0.1 dev tun0 metric 50", "ACCEPT"),
+        ("change default via 10.9.0.1 dev tun0 metric 50", "ACCEPT"),
+        (
+            "replace default via 192.0.2.1 dev eth0 metric 50\nroot@r:~# ip route add default dev tun0 metric 20",
+            "ACCEPT",
+        ),
+        ("change 8.8.0.0/16 via 10.9.0.1 dev tun0", "ACCEPT"),
     ],
 )
 def test_a_route_that_a_command_replaces(command: str, expected: str) -> None:
