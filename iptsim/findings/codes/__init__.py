@@ -80,7 +80,7 @@ SENDERS = {
     "redirect-takes-every-host": "guests",
     "redirects-own-only": "host",
 }
-#: Codes of findings that few texts are about which do not name the sender, however serious they are.
+#: Codes of findings that a text which names no sender is seldom about, however serious they are.
 SELDOM = frozenset({"input-drops-loopback", "output-drops-loopback"})
 #: Codes of findings about packets between other machines, for which a host need not be set up.
 FORWARDING = frozenset({"forward-closed", "forward-drop", "nftables-forward-drop"})
