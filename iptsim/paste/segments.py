@@ -16,7 +16,7 @@ from iptsim.paste.avoided import is_of_new, is_of_old, only_mentions, run_in_sen
 from iptsim.paste.forms import failures, sentences
 from iptsim.paste.given import Given, given_by
 from iptsim.paste.lines import Line, commented, quoted_commands
-from iptsim.paste.pieces import Ask, Piece, Rules, Segment, Warned
+from iptsim.paste.pieces import Ask, ChainItem, Piece, Rules, Segment, Warned
 from iptsim.paste.shell import is_down
 from iptsim.paste.shells import of_one_machine
 from iptsim.paste.splitting import split
@@ -145,10 +145,11 @@ def _in_force(lines: list[Line], segments: list[Segment]) -> tuple[list[Segment]
     rules = [(one, piece) for one in segments for piece in one.pieces if isinstance(piece, Rules)]
     loaded = {piece.table for one, piece in rules if piece.printed and not lines[one.last].patched}
     proposed = [one for one, piece in rules if lines[one.last].patched and piece.table in loaded]
-    # of what iptables printed, the last one counts in any case, and the first one tells what is gone
-    labels = [
-        (one, piece.table, _label(lines, one)) for one, piece in rules if piece.whole and not piece.printed
+    # rules alone are joined with earlier ones; whole chains replace these in any case
+    alone = [
+        (one, piece) for one, piece in rules if not any(isinstance(item, ChainItem) for item in piece.items)
     ]
+    labels = [(one, piece.table, _label(lines, one)) for one, piece in alone]
     new = [(one.first, table) for one, table, label in labels if is_of_new(label)]
     proposed += [
         one
