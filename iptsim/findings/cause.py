@@ -147,7 +147,7 @@ def _of_packets(scene: Scene) -> Cause | None:
             if (guess := _guess(branch)) is not None:
                 return Cause(branch, guess=guess, logger=logger, counted=_counted(scene, branch))
         if open_ is None:
-            open_ = _not_blocked(shown, fields, pasted)
+            open_ = _not_blocked(scene, shown, fields)
             open_ = open_ and open_._replace(
                 logger=logger, meaning=_between_containers(scene, shown) or open_.meaning
             )
@@ -270,15 +270,16 @@ def unseen(pasted: Pasted, *, likely: bool = False) -> Cause | None:
     return None
 
 
-def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> Cause | None:
+def _not_blocked(scene: Scene, shown: Explanation, fields: dict[str, Any]) -> Cause | None:
     """Return what a text shows of a packet that was blocked, but that its rules do not certainly block."""
+    pasted = scene.pasted
     logged = next((one for one in pasted.logged if one.fields == fields and one.place is None), None)
     if logged is not None and not (pasted.with_rules or pasted.tried or _is_no_block(logged)):
         return Cause(shown, meaning=_only_logged(logged), alone=True)
     if fields not in pasted.tried and (logged is None or verdict_of(logged.prefix) not in BLOCKING):
         return None
     error = next((kind for tried, kind in pasted.errors if tried == fields), "")
-    says = _meaning_of_error(error, shown, with_rules=pasted.with_rules)
+    says = _rejecter(scene, fields) or _meaning_of_error(error, shown, with_rules=pasted.with_rules)
     if shown.verdict == "DEPENDS":
         return Cause(shown, meaning=says)
     if not pasted.with_rules:
@@ -306,6 +307,27 @@ def _not_blocked(shown: Explanation, fields: dict[str, Any], pasted: Pasted) -> 
             if reply
             else "",
         ),
+    )
+
+
+def _rejecter(scene: Scene, fields: dict[str, Any]) -> Text:
+    """Return who rejected a ping by a rule, according to the sender of the ICMP error; "" if that is not shown."""
+    address = dict(scene.pasted.rejected_by).get(str(fields["to"]))
+    if address is None:
+        return ""
+    try:
+        family, number = parse_address(address)
+    except ValueError:
+        return ""
+    if scene.host.namespace.has_address(family, number):
+        return message(
+            "The ICMP error came from {address}, this host: one of its rules that the source does not show rejected the"
+            " packet.",
+            address=address,
+        )
+    return message(
+        "The ICMP error came from {address}: a rule there rejected the packet, not one of this host.",
+        address=address,
     )
 
 

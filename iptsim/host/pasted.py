@@ -314,6 +314,7 @@ class Pasted:
         unpublished: ports that failed connections are for, but that no container publishes.
         stopped: containers that do not run, and that failed connections are for.
         firewalld_reloads: the commands that made firewalld write its rules again.
+        rejected_by: addresses that ping could not reach, and who sent the ICMP error of a rule that rejected it.
         engine_errors: errors of Docker and Podman that no rule causes.
         tool_errors: commands of nft, ufw and firewall-cmd that failed.
         engines: the engines of containers that it mentions: "docker", "podman", "kubernetes", "swarm".
@@ -355,6 +356,7 @@ class Pasted:
     unpublished: tuple[UnpublishedPort, ...] = ()
     stopped: tuple[StoppedContainer, ...] = ()
     firewalld_reloads: tuple[Reload, ...] = ()
+    rejected_by: tuple[tuple[str, str], ...] = ()
     engine_errors: tuple[EngineError, ...] = ()
     tool_errors: tuple[ToolError, ...] = ()
     appended: tuple[tuple[int, str], ...] = ()

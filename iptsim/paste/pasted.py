@@ -23,6 +23,7 @@ from iptsim.host.pasted_services import ListedPort
 from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.complaint import complaint
 from iptsim.paste.errors import tool_errors
+from iptsim.paste.forms.failures import rejected_by
 from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
 from iptsim.paste.kernel_version import kernel_version
 from iptsim.paste.lines import Line
@@ -119,6 +120,7 @@ def pasted(
         searched=frozenset(piece.searched for piece in rules if piece.searched),
         tried=tried,
         errors=tuple((fields, error) for fields, error in errors_of if error),
+        rejected_by=tuple(rejected_by(lines)),
         reloads=tuple(reloads(lines)),
         cut_off=any(piece.cut or piece.unfinished for piece in rules),
         published=tuple(_published(listed)),

@@ -958,3 +958,31 @@ def test_a_rule_for_the_same_port_of_another_protocol_comes_near(rule: str, near
     cause = iptsim.lint(iptsim.loads_host(text)).cause
     assert cause is not None
     assert ("INPUT rule 1 accepts such packets, but only with -p udp" in str(cause.text)) is near
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("From 192.0.2.50 icmp_seq=1 Destination Host Prohibited", "from 192.0.2.50: a rule there rejected"),
+        ("From 192.0.2.254 icmp_seq=1 Packet filtered", "from 192.0.2.254: a rule there rejected"),
+        (
+            "From gate (192.0.2.1) icmp_seq=1 Destination Port Unreachable",
+            "from 192.0.2.1, this host: one of its rules",
+        ),
+        # the neighbour does not answer ARP
+        ("From 192.0.2.1 icmp_seq=1 Destination Host Unreachable", "no machine has the address"),
+    ],
+)
+def test_the_sender_of_an_icmp_error_has_rejected_a_ping(error: str, said: str) -> None:
+    """What ping of iputils printed in namespaces for the types of REJECT, on the target and in OUTPUT."""
+    text = (
+        "root@gate:~# ip addr\n"
+        "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN\n    inet 127.0.0.1/8 scope host lo\n"
+        "2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq_codel state UP\n"
+        "    inet 192.0.2.1/24 scope global eth0\n"
+        "root@gate:~# iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n\n"
+        f"root@gate:~# ping 192.0.2.50\nPING 192.0.2.50 (192.0.2.50) 56(84) bytes of data.\n{error}\n"
+    )
+    cause = iptsim.lint(iptsim.loads_host(text)).cause
+    assert cause is not None
+    assert said in str(cause.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from lark import Token, Tree
@@ -36,8 +37,13 @@ _MESSAGE = re.compile(
     re.IGNORECASE,
 )
 _PING = re.compile(r"^PING \S+ \(?(?P<to>[0-9.]+|[0-9a-fA-F:]+)\)?:? .*bytes")
+#: What ping prints for an ICMP error of a REJECT rule, and who sent it (iputils, ping.c, pr_icmph).
+_REJECTED = re.compile(
+    r"From (?:\S+ \()?(?P<by>[0-9.]+|[0-9a-fA-F:]+)\)?:? icmp_seq=\d+ (?:Destination (?:Host|Net|Port) (?:Prohibited"
+    r"|(?<=Port )Unreachable)|Packet filtered)"
+)
 _LOST = re.compile(
-    r"\b100(?:\.0)?% packet loss|Unreachable|Prohibited|Operation not permitted|No route to host"
+    r"\b100(?:\.0)?% packet loss|Unreachable|Prohibited|Packet filtered|Operation not permitted|No route to host"
 )
 _TELNET = re.compile(r".*[#$%>]\s*telnet\s+(?P<to>\S+)\s+(?P<port>\d+)\s*$")
 #: Messages of curl and wget that do not name the address or the port: these are in the command.
@@ -82,6 +88,15 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     error = error_of(" ".join(line.text for line in lines[at : last + 1]))
     ask = Ask(fields, lines[at].number, container, error, bool(container) and in_service(lines, at))
     return Segment(FORM, FORM, at, last, [ask])
+
+
+def rejected_by(lines: list[Line]) -> Iterator[tuple[str, str]]:
+    """Yield the addresses that ping could not reach, each with the sender of the ICMP error by which a rule says so."""
+    for at, line in enumerate(lines):
+        ping = _PING.match(line.text)
+        last = _first(lines, at, _REJECTED) if ping else None
+        if ping and last is not None and (found := _REJECTED.match(lines[last].text)):
+            yield ping["to"], found["by"]
 
 
 def names_host(name: str, lines: list[Line]) -> bool:
