@@ -23,6 +23,8 @@ FILE_LIMIT = 128 * MIB
 TOTAL_LIMIT = 256 * MIB
 #: The limit, in bytes, of a JSON text; its values take up to 25 times that in memory.
 JSON_LIMIT = 32 * MIB
+#: The limit, in bytes, of a text that is neither a dump nor a file of a capture; its lines take up to 15 times that.
+TEXT_LIMIT = 32 * MIB
 
 _BOM = codecs.BOM_UTF8
 #: Files that a shell has opened: standard input, and the pipe of `<(command)`.
@@ -130,6 +132,23 @@ def check_size(size: int, name: str) -> None:
                 "{name}: larger than {file_limit}, the most that iptsim reads from one file",
                 name=name,
                 file_limit=_size(FILE_LIMIT),
+            )
+        )
+
+
+def check_text_size(size: int, name: str) -> None:
+    """Check the size of a text that is not a valid dump.
+
+    Raises:
+        CaptureError: it is more than :data:`TEXT_LIMIT`.
+    """
+    if size > TEXT_LIMIT:
+        raise CaptureError(
+            message(
+                "{name}: larger than {text_limit}, the most that iptsim reads of a text that is not a complete dump "
+                "of rules; for the errors of a dump: --strict",
+                name=name,
+                text_limit=_size(TEXT_LIMIT),
             )
         )
 

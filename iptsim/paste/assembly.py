@@ -49,7 +49,7 @@ from iptsim.paste.told_addresses import (
 )
 from iptsim.paste.unaddressed import add_unaddressed
 from iptsim.paste.unrecognised import nothing_read
-from iptsim.reading import parse_json
+from iptsim.reading import check_text_size, parse_json
 
 #: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
@@ -74,6 +74,8 @@ def host_of_source(source: Source, more: Mapping[str, bytes] | None = None) -> H
 
 
 def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) -> Host:
+    for text_name, data in texts.items():
+        check_text_size(len(data), text_name)
     cleaned = {text_name: lines_of(decode(data, text_name)) for text_name, data in texts.items()}
     reading, host = _read(name, cleaned, texts, dict(files))
     if len(cleaned) == 1:

@@ -266,13 +266,13 @@ def continued(lines: list[Line], at: int, most: int | None = None) -> tuple[str,
 
 def commented(lines: list[Line]) -> list[Line]:
     """Return the lines of comments that hold rules, in place of all lines."""
-    texts = [line.whole for line in lines]
+    texts, found = [line.whole for line in lines], [""] * len(lines)
     for _ in range(_PREFIXES):
         inner = without_comments(texts)
         if not any(inner):
             break
-        texts = _bared([clean(text) for text in inner])
-    return [line._replace(text=text.rstrip(), whole=text) for line, text in zip(lines, texts, strict=True)]
+        texts = found = _bared([clean(text) for text in inner])
+    return [line._replace(text=text.rstrip(), whole=text) for line, text in zip(lines, found, strict=True)]
 
 
 def clean(line: str) -> str:

@@ -132,7 +132,8 @@ def _with_quoted(
         taken = {at for one in further for at in range(one.first, one.last + 1)}
         asking = [one for one in segments if taken.isdisjoint(range(one.first, one.last + 1))]
         segments = sorted([*further, *asking], key=lambda one: one.first)
-        left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
+        read = {at for one in segments for at in range(one.first, one.last + 1)}
+        left_out = [at for at in left_out if at not in read]
     return segments, left_out
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from iptsim import reading
+from iptsim.errors import CaptureError
 from iptsim.paste import forms, splitting
 from iptsim.paste.forms import logline
-from iptsim.paste.lines import Line, lines_of
+from iptsim.paste.lines import Line, commented, lines_of
 from iptsim.paste.pieces import Logged, Warned
+from iptsim.sources import load_host
 
 
 class Counted(list[Line]):
@@ -89,3 +93,18 @@ def test_of_a_long_log_the_first_lines_are_read_and_a_warning_says_so(
     (warned,) = (piece for piece in segment.pieces if isinstance(piece, Warned))
     assert warned.line == 4
     assert "iptsim flows" in str(warned.text)
+
+
+def test_a_text_is_limited_and_a_dump_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "TEXT_LIMIT", 1000)
+    (tmp_path / "story.txt").write_text("Once upon a time, nothing was filtered.\n" * 30)
+    with pytest.raises(CaptureError, match=r"story\.txt: larger than 1000 bytes"):
+        load_host(tmp_path / "story.txt")
+    rules = "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n" * 30
+    (tmp_path / "rules.txt").write_text(f"*filter\n:INPUT ACCEPT [0:0]\n{rules}COMMIT\n")
+    assert load_host(tmp_path / "rules.txt").rulesets
+
+
+def test_a_sentence_is_no_comment_with_rules() -> None:
+    sentence = lines_of("I can't reach 10.0.0.5 from 192.0.2.7 on port 80\n")
+    assert not any(line.text for line in commented(sentence))

@@ -8,6 +8,8 @@ no sentence about a wish, a condition, or how it once was.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lark import Token, Tree
@@ -64,7 +66,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the question that the sentences of a line tell, or None; a sentence may go on in the next line."""
     text = lines[at].text
     following = lines[at + 1].text if at + 1 < len(lines) else ""
-    if not _HINT.search(text) and not _HINT.search(following):
+    if not _hints(text) and not _hints(following):
         return None
     if command_of(text) is not None:
         return None
@@ -74,11 +76,19 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         if len(whole) > _LONGEST:
             break
         for sentence in _SENTENCES.split(whole):
-            if (ask := _question(sentence, lines[at].number)) is not None:
-                return Segment(FORM, FORM, at, last, [ask])
+            if (ask := _question(sentence)) is not None:
+                return Segment(
+                    FORM, FORM, at, last, [replace(ask, fields={**ask.fields}, line=lines[at].number)]
+                )
             if (page := _page(sentence)) is not None:
                 return Segment(FORM, FORM, at, last, [Ask(page, lines[at].number)])
     return None
+
+
+@lru_cache(maxsize=2)
+def _hints(line: str) -> bool:
+    """Return whether a line may have such a sentence; each is searched for itself, and for what precedes it."""
+    return _HINT.search(line) is not None
 
 
 def _page(sentence: str) -> dict[str, Any] | None:
@@ -108,8 +118,9 @@ class _End(NamedTuple):
     certain: bool = True
 
 
-def _question(sentence: str, line: int) -> Ask | None:
-    """Return the packet that a sentence is about, or None."""
+@lru_cache(maxsize=100)
+def _question(sentence: str) -> Ask | None:
+    """Return the packet that a sentence is about, or None; its line is 0."""
     plain = _ASIDE.sub(" ", sentence)
     if not (_HINT.search(plain) and _END_NEAR.search(plain)) or _OTHERWISE.search(plain):
         return None
@@ -140,7 +151,7 @@ def _question(sentence: str, line: int) -> Ask | None:
     fields = _packet(sender, to, ports, sentence, ping=ping)
     if fields is None:
         return None
-    return Ask(fields, line, sender.container, STILL_OPEN if still_open else error_of(sentence))
+    return Ask(fields, 0, sender.container, STILL_OPEN if still_open else error_of(sentence))
 
 
 def _wrong_clause(tree: Tree[Token]) -> tuple[Tree[Token], bool] | None:
