@@ -359,7 +359,7 @@ def made(
         asked: the packets in question.
         apart: whether what different rules drop or reject is kept apart.
     """
-    names = Names.of(host, space.family)
+    names = Names(host, space.family)
     kept = (selected(space, fate, source, target, asked) for fate in found)
     here = [
         (part.sender or "", receiver, part)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
+from iptsim import address_sets
 from iptsim.address_sets import AddressSet
 from iptsim.addresses import Family, parse_address
 from iptsim.dump.rule import Rule
@@ -193,24 +196,25 @@ class ReachClass:
             }
 
 
-@dataclass(frozen=True, slots=True)
 class Names:
-    """Finds the endpoints that have addresses."""
+    """Finds the endpoints that have addresses.
 
-    host: Host
-    family: Family
-    owned: dict[str, AddressSet]
+    Attributes:
+        owned: the addresses of each endpoint.
+    """
 
-    @classmethod
-    def of(cls, host: Host, family: Family) -> Names:
-        """Return the names of a host's addresses."""
+    def __init__(self, host: Host, family: Family) -> None:
         named = (one.name for one in host.containers.values() if not one.shares_namespace)
-        owned = {name: container_addresses(host, family, name) for name in named}
-        return cls(
-            host,
-            family,
-            {**owned, "host": own_addresses(host, family), "internet": public_addresses(host, family)},
-        )
+        self.owned = {name: container_addresses(host, family, name) for name in named}
+        self.owned |= {"host": own_addresses(host, family), "internet": public_addresses(host, family)}
+        self._every = address_sets.union(family, self.owned.values())
+        #: the ranges of all endpoints in order; of two with an address, the first one counts
+        self._ranges: list[tuple[int, int, str]] = []
+        taken = AddressSet(family)
+        for name, own in self.owned.items():
+            self._ranges += ((low, high, name) for low, high in (own - taken).spans)
+            taken |= own
+        self._ranges.sort()
 
     def receivers(self, space: Space, fate: Fate) -> Iterator[tuple[str, Fate]]:
         """Yield where packets arrive, or else where they were sent, each with its part; "" for other machines."""
@@ -219,17 +223,25 @@ class Names:
                 yield name if kind == "container" else "host", fate
         if fate.reaches and not any(kind == "outside" for kind, _ in fate.reaches):
             return
-        left = addresses_of(fate.packets, "dst")
-        for name, own in self.owned.items():
-            if here := left & own:
-                # where addresses are widened, the fate may have no packets to these
-                if (part := _sent_within(space, fate, here)) is not None:
-                    yield name, part
-                left -= here
-                if not left:
-                    return
-        if (part := _sent_within(space, fate, left)) is not None:
+        sent = addresses_of(fate.packets, "dst")
+        for name, here in self._named(sent):
+            # where addresses are widened, the fate may have no packets to these
+            if (part := _sent_within(space, fate, here)) is not None:
+                yield name, part
+        left = sent - self._every
+        if left and (part := _sent_within(space, fate, left)) is not None:
             yield "", part
+
+    def _named(self, addresses: AddressSet) -> Iterator[tuple[str, AddressSet]]:
+        """Yield the endpoints of some addresses, each with those that it has."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for low, high in addresses.spans:
+            at = bisect_left(self._ranges, low, key=itemgetter(1))
+            end = bisect_right(self._ranges, high, lo=at, key=itemgetter(0))
+            for first, last, name in self._ranges[at:end]:
+                found.setdefault(name, []).append((max(low, first), min(high, last)))
+        for name, spans in found.items():
+            yield name, AddressSet(addresses.family, tuple(spans))
 
 
 def selected(

@@ -126,8 +126,7 @@ def _place(host: Host, leg: Leg) -> _Place:
     for proto, found in by_proto:
         for reception, (port, _) in found:
             behind = reception.behind
-            # without a reply, docker-proxy connects to nothing
-            if behind is None or reception.is_silent or alone[reception] > 1:
+            if behind is None or alone[reception] > 1:
                 continue
             has_distance = behind.family == leg.delivered.packet.family
             to = behind._replace(port=behind.port + port) if has_distance else behind
@@ -169,13 +168,15 @@ def _reception(host: Host, leg: Leg, proto: int, port: int | None) -> Reception:
         packet.icmp_type = min(ICMP_REPLIES[proto])
     there = Delivery(delivered.kind, delivered.name, packet, delivered.interface)
     listening, program = listener_at(host, leg, there)
+    is_silent = replies.reply_to(packet, listening=listening) is None
     behind = None
-    if listening is not False:
+    # without a reply, docker-proxy connects to nothing
+    if listening is not False and not is_silent:
         behind = docker_proxy.answered_by_proxy(host, there, program)
         if behind is not None and behind.family == packet.family and port is not None:
             # ports that are passed on by equally many go on together
             behind = behind._replace(port=behind.port - port)
-    return Reception(listening, behind, replies.reply_to(packet, listening=listening) is None)
+    return Reception(listening, behind, is_silent)
 
 
 def _gaps(ports: list[int]) -> list[tuple[int, int]]:
