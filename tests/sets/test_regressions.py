@@ -452,6 +452,20 @@ def test_docker_proxy_connects_to_the_container_of_each_port(tmp_path: Path) -> 
     assert [one.packets.ranges("dport") for one in found if one.verdict == "DROP"] == [((8016, 8016),)]
 
 
+def test_docker_proxy_connects_to_nothing_for_broadcasts_so_that_one_walk_has_all_published_ports() -> None:
+    """TCP drops what is not for a single machine (tcp_v4_rcv: only PACKET_HOST)."""
+    host = load_host(CAPTURES / "hosts/docker-many")
+    published = [port.host_port for one in host.containers.values() for port in one.published]
+    assert len(published) > 1
+    for target in ("255.255.255.255", "224.0.0.1"):
+        asked = tuple((port, port) for port in sorted(published))
+        found = fates(host, senders=["internet"], targets=[target], proto="tcp", dport=asked)
+        assert len([one for ways in found.ways.values() for one in ways]) == 1
+        for port in published:
+            question = Question(**{"from": "internet", "to": target, "proto": "tcp", "dport": port})
+            assert not any(leg.proxy for leg in Simulator(host).walk(question).legs)
+
+
 def test_a_container_called_host_is_not_the_host() -> None:
     """A question names the container by its network, too, as `host` alone is the host."""
     host = loads_host("docker run -d --name host nginx\n")
