@@ -133,6 +133,17 @@ def test_a_process_that_ends_costs_one_source() -> None:
     assert "ended unexpectedly" in found[37].error
 
 
+def test_a_list_without_its_sign_is_recognised(
+    hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list").write_text(f"# the web servers\n{hosts}/web01.txt\n{hosts.name}/web02.txt\n")
+    assert main(["lint", str(tmp_path / "list")]) == 2
+    assert f"write @{tmp_path}/list" in capsys.readouterr().err
+    (tmp_path / "list").write_text(f"{hosts}/web01.txt\nno such file\n")
+    assert main(["lint", str(tmp_path / "list")]) == 2
+    assert "@" not in capsys.readouterr().err
+
+
 def test_a_dump_that_is_cut_off_is_a_row_of_its_own(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (hosts / "web02.txt").read_text()
     (hosts / "web05.txt").write_text(whole[: whole.index("-A INPUT -s")])

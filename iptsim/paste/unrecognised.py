@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from iptsim.languages import Message, message
 
@@ -21,6 +22,9 @@ _LOOKS = (
     (r"(?m)^[\w-]+:(?: |$)(?:.*\n)(?:[ -].*\n)*[\w-]+:", message("YAML")),
     (r"(?m)^\[[\w .-]+\]\s*$", message("a configuration file")),
 )  # fmt: skip
+
+#: So many characters, and lines, tell whether a text is a list of files.
+_FIRST, _LINES = 2000, 5
 
 
 def nothing_read(name: str, texts: Mapping[str, str]) -> Message:
@@ -45,6 +49,12 @@ def nothing_read(name: str, texts: Mapping[str, str]) -> Message:
         return message(
             "{name}: the file has no table; save it again as root: iptables-save -c > {name}", name=name
         )
+    if _lists_files(name, whole):
+        return message(
+            "{name}: this is a list of files; to read the sources that it names, write @{name} "
+            "(iptsim lint, check, reach)",
+            name=name,
+        )
     looks = next((what for form, what in _LOOKS if re.search(form, whole)), message("plain text"))
     return message(
         "{name}: this looks like {looks}, but it has no rules and no data about a host; save the rules as root: "
@@ -52,3 +62,14 @@ def nothing_read(name: str, texts: Mapping[str, str]) -> Message:
         name=name,
         looks=looks,
     )
+
+
+def _lists_files(name: str, text: str) -> bool:
+    """Return whether the first lines of a file are names of files, as in a list of sources."""
+    lines = [line.strip() for line in text[:_FIRST].splitlines()[:_LINES]]
+    names = [line for line in lines if line and not line.startswith("#")]
+    folder = Path(name).parent
+    try:
+        return bool(names) and all((folder / one).exists() for one in names)
+    except (OSError, ValueError):  # no name of a file
+        return False
