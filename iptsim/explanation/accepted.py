@@ -16,7 +16,9 @@ from iptsim.explanation.places import place_of
 from iptsim.explanation.published import forwarded, other_publication_text, proxied
 from iptsim.explanation.reason import Reason
 from iptsim.explanation.translation import astray_text, destination_change_text, source_text
+from iptsim.explanation.uncalled import uncalled_text
 from iptsim.extensions.hidden import HiddenTarget, is_gap
+from iptsim.extensions.verdicts import BLOCKING
 from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_sentence, message_sentences
 from iptsim.netfilter.hooks import NAT_SIDE
@@ -226,6 +228,7 @@ def _policy_text(case: Case) -> Message:
         sent_to_text(case),
         destination_change_text(case),
         text,
+        uncalled_text(case, BLOCKING),
         author_text(case),
         other_publication_text(case),
         astray_text(case),

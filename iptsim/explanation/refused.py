@@ -24,6 +24,7 @@ from iptsim.explanation.codes import REASONS, ReasonCode
 from iptsim.explanation.lost import lost
 from iptsim.explanation.places import place_of
 from iptsim.explanation.reason import Reason
+from iptsim.explanation.uncalled import uncalled_text
 from iptsim.extensions.hidden import HiddenTarget, is_gap
 from iptsim.host.model import Host
 from iptsim.languages import (
@@ -173,6 +174,7 @@ def _policy_text(case: Case) -> Message:
             "No rule accepts it, so the policy of {table} {chain} decides: DROP.",
             table=step.table or "", chain=step.chain or "",
         ),
+        uncalled_text(case, frozenset({"ACCEPT"})),
         author_text(case),
         own_address_text(case),
     )  # fmt: skip

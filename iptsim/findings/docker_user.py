@@ -44,7 +44,8 @@ def asked(scene: Scene) -> Iterator[Finding]:
         others = [rule for rule in scene.rules(family, "filter", "FORWARD") if is_dockers(rule)]
         if not jumps:
             alone = scene.rules(family, "filter", "FORWARD") and not _docker_chains(scene, family) - {CHAIN}
-            if others or (own and alone):  # otherwise docker-rules-flushed reports it
+            to_docker = any(rule.callee in DOCKER_CHAINS for rule in scene.rules(family, "filter", "FORWARD"))
+            if others or (own and (alone or to_docker)):  # otherwise docker-rules-flushed reports it
                 yield _not_asked(scene, family, own)
             continue
         before = [

@@ -559,3 +559,18 @@ def test_a_list_of_containers_shows_which_port_a_rule_of_docker_user_should_name
     assert not iptsim.lint(path)
     path.write_text(text.format(port=8080))
     assert [one.code for one in iptsim.lint(path)] == ["docker-user-port"]
+
+
+def test_a_listing_without_interfaces_in_which_nothing_jumps_to_docker_user(tmp_path: Path) -> None:
+    heading = "target     prot opt source               destination\n"
+    text = (
+        f"Chain FORWARD (policy DROP)\n{heading}"
+        "{jump}DOCKER     all  --  0.0.0.0/0            0.0.0.0/0\n\n"
+        f"Chain DOCKER (1 references)\n{heading}"
+        "ACCEPT     tcp  --  0.0.0.0/0            172.17.0.2           tcp dpt:80\n\n"
+        f"Chain DOCKER-USER ({{count}} references)\n{heading}"
+        "DROP       all  -- !10.0.0.0/8           0.0.0.0/0\n"
+    )
+    assert "docker-user-not-asked" in lint(tmp_path, text.format(jump="", count=0))
+    jump = "DOCKER-USER  all  --  0.0.0.0/0            0.0.0.0/0\n"
+    assert "docker-user-not-asked" not in lint(tmp_path, text.format(jump=jump, count=1))
