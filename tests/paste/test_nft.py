@@ -563,6 +563,8 @@ def test_base_chains_without_their_table_are_assumed_to_be_of_both_families() ->
         assert verdicts == ["ACCEPT", "DROP"]
     told = read(text.format("meta nfproto ipv4 tcp dport 22 accept"))
     assert not told.rulesets[4].warnings
+    beside = "chain FORWARD {\n  type filter hook forward priority filter; policy drop;\n}\n"
+    assert not read(beside + text.format("")).rulesets[4].warnings  # of iptables-nft
 
 
 @pytest.mark.parametrize(

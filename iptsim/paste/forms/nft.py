@@ -61,6 +61,7 @@ _FW4 = ("inet", "fw4")
 #: What only rules of family inet have.
 _INET = re.compile(r"\b(?:[ds]nat ip6? to|meta nfproto)\b")
 #: A base chain of nft's own: those of iptables-nft have names in capital letters. And what rules of family ip have.
+_OF_IPTABLES = re.compile(rf"chain\s+(?:{'|'.join(BUILTIN_CHAINS['mangle'])})\s*\{{\s*type\s+\w+\s+hook\s")
 _OWN_BASE = re.compile(r"chain\s+[a-z][\w.-]*\s*\{\s*type\s+\w+\s+hook\s")
 _IP = re.compile(r"\b[ds]nat to\b")
 #: At most this many lines of an excerpt tell its table.
@@ -459,7 +460,8 @@ def _excerpt(lines: list[Line], at: int) -> str:
 
 def _may_be_of_both(text: str) -> bool:
     """Return whether chains may be for IPv4 and IPv6: they are nft's own, and no rule tells their address family."""
-    return _OWN_BASE.search(text) is not None and not _INET.search(text) and not _IP.search(text)
+    is_told = any(one.search(text) for one in (_OF_IPTABLES, _INET, _IP))
+    return _OWN_BASE.search(text) is not None and not is_told
 
 
 def _place_of(lines: list[Line], at: int) -> tuple[str, str]:
