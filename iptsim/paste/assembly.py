@@ -42,6 +42,7 @@ from iptsim.paste.settings_host import OWN_FILES, add_status, host_with, listed_
 from iptsim.paste.told_addresses import (
     add_asked_networks,
     asked_address,
+    give_services,
     take_address,
     told_address,
     told_interfaces,
@@ -142,13 +143,14 @@ def _host(
     every = list(chain.from_iterable(texts.values()))
     open_empty_listings(rules, reading.segments, every)
     listed = with_told_addresses(each_once(reading.of(Listed)), every)
+    give_services(reading.of(Settings), every)
     told, named = told_address(every), told_interfaces(every)
     unnamed = {"": [told]} if told is not None and [told] not in named.values() else {}
     last = any(map(run_after_docker, texts.values()))
     made = _started_host(name, reading, rules, files, listed, {**named, **unnamed}, last=last)
     if made is None:
         if runs := _runs(reading):
-            listed += listed_with(runs, name)
+            listed = with_told_addresses([*listed, *listed_with(runs, name)], every)
         made = _described_host(name, reading, rules, files, named, unnamed)
     host, builder = made
     for [one] in (*named.values(), *unnamed.values()) if host.inferred else ():

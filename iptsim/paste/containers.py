@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
+from iptsim.addresses import address_text
 from iptsim.docker.sources.compose import ON_DEFAULT_BRIDGE
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.docker_defaults import DOCKER0, guessed_subnet
@@ -57,11 +58,12 @@ def _publish(ports: Iterable[tuple[str, int, int, str]]) -> set[tuple[int, int, 
 
 
 def name_containers(host: Host, listed: Sequence[Listed]) -> None:
-    """Give the containers that rules forward ports to the names of those that publish these ports.
+    """Give the containers that rules forward ports to the names of those that publish these ports, or have the address.
 
     Without table nat, those for which the rules accept just the ports that one in the list publishes.
     """
     by_port = {(port, inside, proto): one.name for one in listed for _, port, inside, proto in one.ports}
+    by_address = {one.address: one.name for one in listed if one.address}
     by_accepted = _by_accepted_ports(host, listed)
     containers: dict[str, Container] = {}
     for key, container in host.containers.items():
@@ -69,6 +71,8 @@ def name_containers(host: Host, listed: Sequence[Listed]) -> None:
             by_port.get((port.host_port, port.container_port, protocol_name(port.proto)))
             for port in container.published
         } - {None}
+        if not names and (own := container.address(4)) is not None:
+            names = {by_address.get(address_text(4, own))} - {None}
         name = names.pop() if len(names) == 1 and not container.id else None
         found = by_accepted.get(_accepted(container)) if name is None and not container.id else None
         if found is not None:

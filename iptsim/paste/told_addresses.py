@@ -23,7 +23,7 @@ from iptsim.paste.docker_interfaces import stand_in
 from iptsim.paste.forms import sentences
 from iptsim.paste.lines import Line
 from iptsim.paste.logged_addresses import ADDRESS
-from iptsim.paste.pieces import Ask, Listed, Segment
+from iptsim.paste.pieces import Ask, Listed, Segment, Settings
 from iptsim.paste.shells import ELSEWHERE
 from iptsim.paste.unaddressed import with_subnet
 
@@ -40,6 +40,8 @@ _NAMED = re.compile(
     r"(?<![\w./-])(?P<name>[A-Za-z0-9][\w.-]*)[\"'`*]* (?:(?:container|service) )?"
     r"\([`*]*(?P<address>\d{1,3}(?:\.\d{1,3}){3})[`*]*\)"
 )
+#: The container of a service: Compose names it after the project, which is not known.
+_OF_COMPOSE = re.compile(r"project-(.+)-1")
 #: An interface with its address: "eth1: 192.168.0.1", "the tun0 has ip 10.8.0.1", "eth0 (LAN, 10.1.1.1/24)".
 _WORDS = r"(?:the|an?|my|our|is|has|with|static|local|private|public|internal|external|lan|wan|ip|ipv4|addr(?:ess)?)"
 _OF_INTERFACE = re.compile(
@@ -83,24 +85,54 @@ def told_address(lines: Iterable[Line]) -> InterfaceAddress | None:
 
 
 def with_told_addresses(listed: Sequence[Listed], lines: Iterable[Line]) -> list[Listed]:
-    """Give containers in a list the addresses that stand in brackets behind their names.
+    """Give containers in a list the addresses that stand in brackets behind their names, or those of their services."""
+    names = {one.name: one.name for one in listed if not (one.address or one.stopped)}
+    services = {found[1]: name for name in names if (found := _OF_COMPOSE.fullmatch(name))}
+    told = _told_once({**services, **names}, [one.address for one in listed], lines)
+    return [replace(one, address=told[one.name]) if one.name in told else one for one in listed]
+
+
+def give_services(settings: Iterable[Settings], lines: Iterable[Line]) -> None:
+    """Give services of Compose files the addresses that stand in brackets behind their names.
+
+    Only those that are on one network, and have no address of their own there.
+    """
+    on = {
+        name: (service, networks[0])
+        for one in settings
+        for name, service in one.services.items()
+        if one.is_file and isinstance(service, dict) and "network_mode" not in service
+        for networks in [service.get("networks") or ["default"]]
+        if isinstance(networks, list) and len(networks) == 1
+    }
+    for name, address in _told_once({name: name for name in on}, (), lines).items():
+        service, network = on[name]
+        service["networks"] = {network: {"ipv4_address": address}}
+
+
+def _told_once(names: Mapping[str, str], known: Iterable[str], lines: Iterable[Line]) -> dict[str, str]:
+    """Return the addresses in brackets behind names.
 
     Only one that dockerd may have chosen for just this container: neither the gateway of its subnet, nor one told of
     several containers.
+
+    Args:
+        names: the containers, by what texts may call them.
+        known: the addresses of others.
+        lines: the texts.
     """
-    told: dict[str, set[str]] = {one.name: set() for one in listed if not (one.address or one.stopped)}
+    told: dict[str, set[str]] = {name: set() for name in names.values()}
     for line in lines if told else ():
         for found in _NAMED.finditer(line.text):
-            if found["name"] in told:
-                told[found["name"]].add(found["address"])
-    times = Counter([*(one.address for one in listed), *chain.from_iterable(told.values())])
-    only = {
+            if found["name"] in names:
+                told[names[found["name"]]].add(found["address"])
+    times = Counter([*known, *chain.from_iterable(told.values())])
+    return {
         name: address
         for name, found in told.items()
         for address in found
         if len(found) == 1 and times[address] == 1 and _is_of_container(address)
     }
-    return [replace(one, address=only[one.name]) if one.name in only else one for one in listed]
 
 
 def _is_of_container(text: str) -> bool:

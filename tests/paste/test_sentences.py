@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import iptsim
-from iptsim.addresses import address_text
+from iptsim.addresses import address_text, parse_address
 from iptsim.errors import CaptureError
 from iptsim.host.files import Source
 from iptsim.paste.assembly import host_of_source
@@ -267,6 +267,28 @@ def test_told_addresses_beside_rules() -> None:
     }
     assert asked(text) == [packet("172.22.0.6", "sql", 3306)]
     assert iptsim.explain(host, "front", "sql:3306").verdict == "DROP"
+
+
+COMPOSED = "services:\n  front:\n    image: shop\n  sql:\n    image: mariadb\n"
+OF_DOCKER = "-A DOCKER -d 172.22.0.8/32 ! -i br-0123456789ab -o br-0123456789ab -p tcp -m tcp --dport 3306 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize("rules", ["", f"\n{OF_BRIDGE}{OF_DOCKER}"])
+def test_services_of_compose_have_the_addresses_behind_their_names(rules: str) -> None:
+    text = f"{COMPOSED}\nFrom front (172.22.0.6) I can't reach sql (172.22.0.8) on port 3306.\n{rules}"
+    host = iptsim.loads_host(text)
+    assert {name: address_text(4, one.address(4) or 0) for name, one in host.containers.items()} == {
+        "project-front-1": "172.22.0.6",
+        "project-sql-1": "172.22.0.8",
+    }
+
+
+def test_a_service_keeps_the_address_that_its_file_gives_it() -> None:
+    text = COMPOSED.replace(
+        "shop\n", "shop\n    networks:\n      default:\n        ipv4_address: 172.22.0.9\n"
+    )
+    host = iptsim.loads_host(f"{text}\nI can't reach front (172.22.0.6) from outside.\n")
+    assert host.containers["project-front-1"].address(4) == parse_address("172.22.0.9")[1]
 
 
 @pytest.mark.parametrize("told", ["on the host with address 192.168.9.4:", "My server's IP is 192.168.9.4"])
