@@ -103,13 +103,14 @@ def _explains(scene: Scene, finding: Finding, cause: Cause | None) -> bool:
     """Return whether a finding is a better cause than what happens to a packet that is not certainly blocked."""
     if cause is None or cause.shown is None:
         return is_complaint(scene)
+    about_sender = _is_about_sender(finding, cause.shown)
     if cause.shown.verdict == "DEPENDS":
-        return finding.severity == "high" or is_observed(scene, finding)
-    return _is_about_sender(finding, cause.shown)
+        return finding.severity == "high" or is_observed(scene, finding) or about_sender
+    return about_sender
 
 
 def _is_about_sender(finding: Finding, shown: Explanation) -> bool:
-    """Return whether a finding is about packets that the sender of an accepted one sends to the outside."""
+    """Return whether a finding is about packets that the sender of a packet sends to the outside."""
     other = finding.shown
     if (
         finding.severity not in ("high", "medium")

@@ -286,7 +286,8 @@ def _private(scene: Scene, family: Family, name: str, shown: Explanation | None)
     ]
     command = f"{tool_of(family)} -t nat -A POSTROUTING -s {source} -o {way_out} -j MASQUERADE"
     after = outcome(scene, family, (command,), shown)
-    if after is None or after.verdict != "ACCEPT" or private_source(scene, family, after) is not None:
+    allowed = after is not None and after.verdict in ("ACCEPT", shown.verdict)
+    if after is None or not allowed or private_source(scene, family, after) is not None:
         return
     evidence = tuple(map(of_rule, near[:3])) or (Evidence("nat POSTROUTING", message("no rule masquerades")),)
     yield leaves_private(family, name, source, way_out, evidence, near, command, shown)
@@ -344,18 +345,28 @@ def _is_hairpin(rule: Rule) -> bool:
 
 
 def private_source(scene: Scene, family: Family, shown: Explanation) -> str | None:
-    """Return the private source address, outside the uplink's network, with which a packet leaves the host."""
+    """Return the private source address, outside the uplink's network, with which a packet leaves the host.
+
+    If rules that are not shown may block it, that is how it leaves otherwise.
+    """
+    if shown.verdict == "DEPENDS":
+        shown = next((branch for branch in shown.branches if branch.verdict == "ACCEPT"), shown)
     leg, outside = shown.trace.legs[0], scene.outside_interface(family)
     if leg.verdict != "ACCEPT" or leg.delivered is None or outside is None:
         return None
-    if any(step.rule is not None and isinstance(step.rule.target, HiddenTarget) for step in leg.all_steps):
-        return None  # it may translate the source
+    if any(_may_translate(step.rule) for step in leg.all_steps if step.rule is not None):
+        return None
     address = leg.delivered.packet.src
     source = address_text(family, address)
     is_own = any(one.covers(address) for one in outside.addresses if one.family == family)
     ways_out = [step.interfaces[1] for step in leg.all_steps if step.interfaces[1]]
     elsewhere = bool(ways_out) and ways_out[-1] != outside.name  # without rules, no step tells
     return None if is_own or not is_private(family, source) or elsewhere else source
+
+
+def _may_translate(rule: Rule) -> bool:
+    """Return whether a rule that is not shown may translate the source of packets."""
+    return rule.table != "filter" and isinstance(rule.target, HiddenTarget)
 
 
 def _why_not(near: list[Rule], way_out: str) -> Message | str:

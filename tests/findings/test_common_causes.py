@@ -571,3 +571,21 @@ def test_a_listing_without_interfaces_in_which_nothing_jumps_to_docker_user(tmp_
     assert "docker-user-not-asked" in lint(tmp_path, text.format(jump="", count=0))
     jump = "DOCKER-USER  all  --  0.0.0.0/0            0.0.0.0/0\n"
     assert "docker-user-not-asked" not in lint(tmp_path, text.format(jump=jump, count=1))
+
+
+def test_what_no_rule_masquerades_though_rules_of_filter_are_not_shown() -> None:
+    """Rules of filter may block a packet; they translate nothing."""
+    text = (
+        "My container can't reach the internet.\n\n# iptables -S FORWARD\n-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n"
+        "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+        "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n# iptables -t nat -S POSTROUTING\n-P POSTROUTING ACCEPT\n"
+        "# docker run --rm -it alpine sh\n"
+    )
+    found = iptsim.lint(iptsim.loads_host(text))
+    assert "not-masqueraded" in {one.code for one in found}
+    assert found.cause is not None
+    assert "no rule masquerades them" in str(found.cause.text)
+    masqueraded = text.replace(
+        "ACCEPT\n# docker", "ACCEPT\n-A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE\n# docker"
+    )
+    assert "not-masqueraded" not in {one.code for one in iptsim.lint(iptsim.loads_host(masqueraded))}
