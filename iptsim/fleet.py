@@ -22,6 +22,8 @@ from iptsim.host.model import Host
 SCHEMA = "iptsim.hosts/1"
 #: The number of outliers whose rules are shown.
 SHOWN = 100
+#: The number of warnings about a host that are kept.
+_WARNINGS = 20
 #: The share of a group that makes a rule common, and the share up to which it is rare; how small a group may be.
 _COMMON, _RARE, _SMALLEST = 0.8, 0.2, 3
 
@@ -40,6 +42,7 @@ class HostResult:
         count: how many rules it has.
         error: why it could not be read, "" if it could.
         cut_off: its dump is cut off, so rules are missing.
+        warnings: what is odd in its rules, such as unknown options.
     """
 
     source: str
@@ -48,6 +51,7 @@ class HostResult:
     count: int = 0
     error: str = ""
     cut_off: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def fingerprints(self) -> set[bytes]:
@@ -74,7 +78,11 @@ def result_of(source: str, host: Host, findings: tuple[str, ...]) -> HostResult:
     """Return what was found on a host."""
     count = sum(1 for ruleset in host.rulesets.values() for _ in ruleset.rules())
     cut_off = host.pasted is not None and host.pasted.cut_off
-    return HostResult(source, findings, b"".join(policy_of(host)), count, cut_off=cut_off)
+    found = [one for ruleset in host.rulesets.values() for one in ruleset.warnings]
+    warnings = tuple(dict.fromkeys(map(str, found)))
+    return HostResult(
+        source, findings, b"".join(policy_of(host)), count, cut_off=cut_off, warnings=warnings[:_WARNINGS]
+    )
 
 
 def policy_of(host: Host) -> dict[bytes, str]:

@@ -154,6 +154,20 @@ def test_a_dump_that_is_cut_off_is_a_row_of_its_own(hosts: Path, capsys: pytest.
     assert [one["source"] for one in found["outliers"]] == [str(hosts / "web03.txt")]
 
 
+def test_the_row_of_a_host_tells_what_is_odd_in_its_rules(
+    hosts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = hosts / "web02.txt"
+    odd.write_text(odd.read_text().replace("COMMIT", "-A INPUT -p tcp --dportt 22 -j ACCEPT\nCOMMIT"))
+    main(["lint", str(hosts), "--summary", "--json"])
+    rows = json.loads(capsys.readouterr().out)["results"]
+    warned = {row["source"]: row["warnings"] for row in rows if row["warnings"]}
+    assert list(warned) == [str(odd)]
+    assert "unknown option --dportt" in warned[str(odd)][0]
+    main(["lint", str(hosts), "--summary", "--format", "csv"])
+    assert "unknown option --dportt" in capsys.readouterr().out
+
+
 def test_summary_over_hosts(hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = tmp_path / "rows.parquet"
     assert main(["lint", str(hosts), "--summary", "--json", "--parquet", str(rows)]) == 2

@@ -117,7 +117,7 @@ def summarise(
     summary = summary_of(hosts, lambda name: load_host(name, **options))
     rows = [
         {"source": one.source, "group": group_of(one.source), "rules": one.count, "findings": list(one.findings),
-         "error": one.error or None, "cut_off": one.cut_off}
+         "error": one.error or None, "cut_off": one.cut_off, "warnings": list(one.warnings)}
         for one in hosts
     ]  # fmt: skip
     if arguments.summary or not arguments.parquet:

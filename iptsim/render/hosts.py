@@ -101,13 +101,14 @@ def hosts_sheets(summary: dict[str, Any], rows: list[dict[str, Any]]) -> list[Sh
         ),
         Sheet(
             say("Hosts"),
-            (say("host"), say("rules"), say("findings"), say("error")),
+            (say("host"), say("rules"), say("findings"), say("error"), say("warnings")),
             [
                 (
                     row["source"],
                     str(row["rules"]),
                     ", ".join(row["findings"]),
                     row["error"] or (say("the dump is cut off") if row["cut_off"] else ""),
+                    "\n".join(row["warnings"]),
                 )
                 for row in rows
             ],
