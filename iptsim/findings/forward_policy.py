@@ -27,7 +27,7 @@ from iptsim.findings.finding import Finding, of_policy, of_rule
 from iptsim.findings.nftables import NOT_FINAL
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
-from iptsim.languages import Message, message, message_many, message_sentences
+from iptsim.languages import Message, message, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.chain_owners import chain_owners
 from iptsim.owners.docker import is_dockers
@@ -118,7 +118,6 @@ def _pods(scene: Scene, family: Family, forward: Chain) -> Finding:
                 " of the pod network (flannel, Calico), or the policy ACCEPT. Docker sets DROP when it enables"
                 " forwarding."
             ),
-            _counted(forward),
         ),
         message(
             "On each node, accept the network of the pods in both directions: {commands}. PODS is its subnet (kubectl"
@@ -197,7 +196,6 @@ def _drops_all(scene: Scene, family: Family, forward: Chain) -> Finding:
                 "What a LAN, guests and VPN clients send to other hosts is forwarded, and so are packets to forwarded"
                 " ports."
             ),
-            _counted(forward),
         ),
         _both_directions(family, "FORWARD"),
         None,
@@ -252,17 +250,6 @@ def _is_policy(step: Step) -> bool:
     return step.policy and (step.table, step.chain, step.verdict) == ("filter", "FORWARD", "DROP")
 
 
-def _counted(forward: Chain) -> Message | str:
-    """Return how many packets the policy has dropped, if the source has counters."""
-    if forward.counters is None or not forward.counters.packets:
-        return ""
-    return message_many(
-        "It has dropped {count} packet so far.",
-        "It has dropped {count} packets so far.",
-        forward.counters.packets,
-    )
-
-
 def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, shown: Explanation) -> Finding:
     commands = _accepting(scene, family, behind, shown)
     of_docker = _dockers_policy(scene, family)
@@ -284,7 +271,6 @@ def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, show
             )
             if behind.port
             else "",
-            _counted(forward),
         ),
         message_sentences(
             message("{commands}.", commands=shell(*commands)) if commands else "",
@@ -327,7 +313,6 @@ def _cuts_off_others(scene: Scene, family: Family, forward: Chain, shown: Explan
                 "Docker sets this policy when it enables ip_forward. No rule accepts packets of VPN clients,"
                 " of LXD or libvirt guests, or of other networks behind the host, so the policy drops them."
             ),
-            _counted(forward),
         ),
         message_sentences(
             _both_directions(family, _chain_for_rules(scene, family)),

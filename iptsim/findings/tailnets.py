@@ -58,7 +58,7 @@ def dropped(scene: Scene) -> Iterator[Finding]:
             ),
             (of_rule(rule), *([Evidence("ip route", words_of(route))] if route is not None else [])),
             message(
-                "{chain} drops what comes from {range}, unless it arrives on {tunnel}: also the replies to connections"
+                "{chain} drops all packets from {range} that do not arrive on {tunnel}, also the replies to connections"
                 " of the host. The range is for carrier-grade NAT; some providers and clouds have their gateways, name"
                 " servers and mirrors there.",
                 chain="ts-input",

@@ -605,7 +605,7 @@ def test_a_policy_of_dockers_that_has_dropped_packets_of_others(tmp_path: Path) 
     quiet = iptsim.lint(dump_file(tmp_path, DOCKER_FORWARD.format(dropped=0, more="")))
     assert codes(quiet) == []
     found = one(iptsim.lint(dump_file(tmp_path, DOCKER_FORWARD.format(dropped=72, more=""))), "forward-drop")
-    assert "It has dropped 72 packets so far." in str(found.consequence)
+    assert "72 packets" in str(found.evidence[0].text)
     assert found.shown is not None
     assert found.shown.verdict == "DROP"
 
