@@ -29,8 +29,8 @@ def test_the_kernel_says_it_again(path: Path) -> None:
         if "/proc/sys" not in str(error.filename):
             raise
         pytest.skip(f"this kernel has no {error.filename}")
-    if stored.world.picks_next_hops:
-        # by a hash with a secret that is new with each start of the machine
+    if stored.world.picks_next_hops or stored.connections:
+        # by a hash with a secret that is new with each start of the machine, or a free port by chance
         assert again.differences() == []
     else:
         assert same_answers(again, stored)
