@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from iptsim.addresses import Family
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
-from iptsim.findings import failed_commands
 from iptsim.findings.finding import Evidence, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.pasted import FailedCommand
@@ -19,13 +18,11 @@ from iptsim.passages import shell
 LINES_SHOWN = 3
 #: What iptables prints if a chain that a rule is for, or jumps to, does not exist.
 _NO_CHAIN = re.compile(r"No chain/target/match by that name|(?<!Table )does not exist|Couldn't load target")
-
-
 #: Options of iptables with which dockerd looks for a chain.
 _LOOKS = re.compile(r"-[nvx]*L[nvx]*|--list")
 _INGRESS = "DOCKER-INGRESS"
-#: At most this many lines of a log are named.
-_LINES = 3
+#: Chains of Podman's networks: of its CNI plugins, and of netavark.
+_PODMANS = re.compile(r"(?:CNI|NETAVARK)[-_][\w-]+")
 
 
 def of_failed(command: FailedCommand) -> Evidence:
@@ -39,8 +36,7 @@ def dockers_failed(scene: Scene) -> Iterator[Finding]:
     if not found:
         return
     first, chain = found[0]
-    evidence = tuple(of_failed(one) for one, _ in found[:LINES_SHOWN])
-    family: Family = 6 if first.program == "ip6tables" else 4
+    evidence, family = tuple(of_failed(one) for one, _ in found[:LINES_SHOWN]), _family(first)
     if first.caller:
         yield _other_program_failed(first.caller, chain, evidence, family)
     else:
@@ -49,16 +45,12 @@ def dockers_failed(scene: Scene) -> Iterator[Finding]:
         yield _docker_failed(chain, evidence, family, off=off)
 
 
-#: Chains of Podman's networks: of its CNI plugins, and of netavark.
-_PODMANS = re.compile(r"(?:CNI|NETAVARK)[-_][\w-]+")
-
-
 def podmans_failed(scene: Scene) -> Iterator[Finding]:
     """Find, in a pasted log, commands of Podman that failed because a chain of its networks does not exist."""
     found = [
         (one, name)
         for one in scene.pasted.failed
-        if _NO_CHAIN.search(one.why) and (name := next(filter(_PODMANS.fullmatch, one.words), None))
+        if chain_missing(one) and (name := next(filter(_PODMANS.fullmatch, one.words), None))
     ]
     if not found:
         return
@@ -80,7 +72,7 @@ def podmans_failed(scene: Scene) -> Iterator[Finding]:
             " reload of firewalld."
         ),
         None,
-        6 if first.program == "ip6tables" else 4,
+        _family(first),
     )
 
 
@@ -148,28 +140,38 @@ def chain_missing(one: FailedCommand) -> bool:
     return _NO_CHAIN.search(one.why) is not None
 
 
+def _option(one: FailedCommand, *names: str) -> str | None:
+    """Return the word that follows the first of some options in a command; None without any."""
+    return next((after for word, after in pairwise(one.words) if word in names), None)
+
+
+def _table(one: FailedCommand) -> str:
+    return _option(one, "-t", "--table") or "filter"
+
+
+def _family(one: FailedCommand) -> Family:
+    return 6 if one.program == "ip6tables" else 4
+
+
 def _lacks(one: FailedCommand) -> str | None:
     """Return the chain of Docker, with its table, whose absence made a command fail; None for other failures."""
-    words = one.words
-    if not _NO_CHAIN.search(one.why):
+    if not chain_missing(one):
         return None
-    table = next((after for word, after in pairwise(words) if word in ("-t", "--table")), "filter")
-    adds = next((after for word, after in pairwise(words) if word in ("-A", "-I")), None)
-    jumps = next((after for word, after in pairwise(words) if word == "-j"), "")
+    adds, jumps = _option(one, "-A", "-I"), _option(one, "-j")
     name = next((name for name in (jumps, adds) if name in DOCKER_CHAINS), None)
-    return f"{table} {name}" if adds is not None and name is not None else None
+    return f"{_table(one)} {name}" if adds is not None and name is not None else None
 
 
 def checks_of_docker(scene: Scene) -> Iterator[Finding]:
-    """Find such commands, if no command of the log that adds a rule failed."""
+    """Find, in a pasted log, commands of dockerd that looked for a missing chain, if none that adds a rule failed."""
     found = [(one, name) for one in scene.pasted.failed if (name := _sought(one)) is not None]
-    if not found or any(failed_commands.dockers_failed(scene)):
+    if not found or any(dockers_failed(scene)):
         return
     (first, chain), names = found[0], {name.split()[1] for _, name in found}
     yield Finding(
         "docker-chain-missing",
         message("Docker looked for its chain {chain}, which did not exist then.", chain=chain),
-        tuple(failed_commands.of_failed(one) for one, _ in found[:_LINES]),
+        tuple(of_failed(one) for one, _ in found[:LINES_SHOWN]),
         message_sentences(
             message(
                 "Before dockerd creates a chain, it looks for it, and firewalld logs when there is none. When Docker"
@@ -185,14 +187,13 @@ def checks_of_docker(scene: Scene) -> Iterator[Finding]:
             command=shell("{} -t {} -nL {}".format(first.program, *chain.split())),
         ),
         None,
-        6 if first.program == "ip6tables" else 4,
+        _family(first),
     )
 
 
 def _sought(one: FailedCommand) -> str | None:
     """Return the chain of Docker, with its table, that a command did not find; None for other commands."""
-    if one.caller or not failed_commands.chain_missing(one) or not any(map(_LOOKS.fullmatch, one.words)):
+    if one.caller or not chain_missing(one) or not any(map(_LOOKS.fullmatch, one.words)):
         return None
-    table = next((after for word, after in pairwise(one.words) if word in ("-t", "--table")), "filter")
     chain = next((word for word in one.words if word in DOCKER_CHAINS), None)
-    return None if chain is None else f"{table} {chain}"
+    return None if chain is None else f"{_table(one)} {chain}"
