@@ -80,8 +80,7 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
             found
             for one in (*behind, rule)
             if one is rule or one.target_name in BLOCKING
-            if (found := packet_for(scene, family, one, hook)) is not None
-            and any(step.rule is rule for step in found.trace.legs[0].steps)
+            if (found := packet_for(scene, family, one, hook)) is not None and uses(found, rule)
         ),
         None,
     )

@@ -57,9 +57,7 @@ def closed(scene: Scene) -> Iterator[Finding]:
             continue  # rules may precede those that are shown
         usual = at_first_sight(scene, family)
         read = scene if usual is None else usual
-        asked = [
-            read.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
-        ]
+        asked = _probes(read, family)
         blocked = [found for one in asked if one is not None and (found := _blocked(one)) is not None]
         if len(blocked) < len(asked):
             continue
@@ -94,8 +92,15 @@ def at_first_sight(scene: Scene, family: Family) -> Scene | None:
         return None  # several rules for lo are not usual
     rulesets = {**scene.host.rulesets, family: with_usual_interfaces(scene.host.rulesets[family])}
     usual = Scene(replace(scene.host, rulesets=rulesets))
-    asked = [usual.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")]
+    asked = _probes(usual, family)
     return usual if all(one is not None and one.verdict in BLOCKING for one in asked) else None
+
+
+def _probes(
+    scene: Scene, family: Family, sender: str = "internet", to: str = "host"
+) -> list[Explanation | None]:
+    """Walk packets of TCP and UDP to a port that hardly any rule names."""
+    return [scene.ask(sender, to, family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")]
 
 
 def _hiding(scene: Scene, family: Family) -> Message:
@@ -121,9 +126,7 @@ def _for_lo(scene: Scene, family: Family) -> list[Rule]:
 def closed_to_outside(scene: Scene) -> Iterator[Finding]:
     """Say, for a pasted text, what OUTPUT lets out to the internet, if it blocks all other new connections."""
     for family in scene.families if scene.is_pasted else ():
-        asked = [
-            scene.ask("host", "internet", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
-        ]
+        asked = _probes(scene, family, "host", "internet")
         shown, steps = asked[0], [blocked_at(one, "OUTPUT") if one is not None else None for one in asked]
         step = steps[0]
         if (
@@ -169,9 +172,7 @@ def closed_by_chain(scene: Scene) -> Iterator[Finding]:
     for family in scene.families if scene.is_pasted else ():
         if not has_only_nftables(scene, family):
             continue
-        asked = [
-            scene.ask("internet", "host", family, proto=proto, dport=SOME_PORT) for proto in ("tcp", "udp")
-        ]
+        asked = _probes(scene, family)
         steps = [blocked_by_chain(one, "INPUT") for one in asked]
         step = steps[0]
         if step is None or not all(steps) or name_of(step) in seen:

@@ -179,7 +179,7 @@ def gateway_outside(scene: Scene) -> Iterator[Finding]:
     for network in scene.host.networks.values():
         for subnet in network.subnets:
             gateway = subnet.gateway
-            if gateway is None or any(one.covers(subnet.family, gateway) for one in network.subnets):
+            if gateway is None or network.covers(subnet.family, gateway):
                 continue
             shown = address_text(subnet.family, gateway)
             yield Finding(

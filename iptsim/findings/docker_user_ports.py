@@ -12,7 +12,7 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.verdicts import BLOCKING
 from iptsim.findings.docker_user import CHAIN
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import Finding, of_rule, uses
 from iptsim.findings.scene import Publication, Scene
 from iptsim.host.pasted_services import ListedPort
 from iptsim.languages import Message, message, message_joined, message_many
@@ -41,7 +41,7 @@ def host_ports(scene: Scene) -> Iterator[Finding]:
                 ):
                     continue
                 shown = scene.ask_port(publication, sender=_source_of(rule))
-                if shown is None or any(step.rule is rule for step in shown.trace.legs[0].steps):
+                if shown is None or uses(shown, rule):
                     continue
                 yield _host_port(family, rule, publication, shown)
                 break

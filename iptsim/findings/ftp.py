@@ -61,9 +61,11 @@ def without_helper(scene: Scene) -> Iterator[Finding]:
             ("host", "internet", "OUTPUT", "OUTPUT"),
         ):
             rule = next((one for one in scene.rules(family, "filter", hook) if _accepts(one)), None)
+            if rule is None:
+                continue
             read = (at_first_sight(scene, family) or scene) if hook == "INPUT" else scene
-            shown = read.ask(sender, to, family, proto="tcp", dport=_DATA) if rule is not None else None
-            if rule is None or shown is None or shown.verdict not in BLOCKING:
+            shown = read.ask(sender, to, family, proto="tcp", dport=_DATA)
+            if shown is None or shown.verdict not in BLOCKING:
                 continue
             if filtered_at(shown, hook) is not None and not _opens_range(scene, family, hook):
                 yield _finding(family, rule, _blocked(hook), shown, chain)

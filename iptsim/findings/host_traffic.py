@@ -206,10 +206,9 @@ def _name_server(scene: Scene, family: Family) -> str:
 
 def _lets_some_queries_out(scene: Scene, family: Family) -> bool:
     """Return whether a rule of OUTPUT accepts packets to port 53, or to some addresses."""
-    rules = (rule for rule in scene.rules_below(family, "filter", "OUTPUT"))
     return any(
         rule.target_name == "ACCEPT" and (rule.parameters.destination is not None or _names_dns(rule))
-        for rule in rules
+        for rule in scene.rules_below(family, "filter", "OUTPUT")
     )
 
 

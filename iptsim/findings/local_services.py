@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.findings.beside_host import DRIVERS
-from iptsim.findings.finding import SHOWN, Evidence, Finding
+from iptsim.findings.finding import SHOWN, Evidence, Finding, of_line
 from iptsim.findings.scene import Scene
 from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.pasted_services import LoopbackListener, OwnLoopback, StoppedContainer, UnpublishedPort
@@ -339,4 +339,4 @@ def title_of_unpublished(one: UnpublishedPort) -> Message:
 
 
 def _evidence(line: int, text: str | Message) -> Evidence:
-    return Evidence(message("line {line}", line=line) if line else message("settings"), text)
+    return of_line(line, text) if line else Evidence(message("settings"), text)

@@ -10,7 +10,7 @@ from iptsim.dump.rule import Rule
 from iptsim.dump.tool import tool_of
 from iptsim.findings.finding import Finding, of_line, of_rule
 from iptsim.findings.scene import Scene
-from iptsim.languages import message
+from iptsim.languages import message, message_if
 from iptsim.owners.ufw import command_of
 from iptsim.passages import shell
 
@@ -181,12 +181,9 @@ def _alias(family: Family, rule: Rule, name: str) -> Finding:
             "iptables accepts any name. An alias is an address of its interface, not an interface, and a list is one"
             " name: the rule matches no packet."
         ),
-        message(
+        message_if(
+            ":" in name,
             "Name the interface, and the address of the alias with -d: {command}",
-            command=shell(_replacing(family, rule, words)),
-        )
-        if ":" in name
-        else message(
             "Write one rule for each: {command}",
             command=shell(_replacing(family, rule, words)),
         ),
