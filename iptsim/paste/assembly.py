@@ -15,7 +15,7 @@ from iptsim.host.docker_defaults import DEFAULT_BRIDGE
 from iptsim.host.files import FILES, Source
 from iptsim.host.model import Host
 from iptsim.host.namespace import InterfaceAddress
-from iptsim.host.pasted import EngineError, RefusedCommand
+from iptsim.host.pasted import EngineError, RefusedCommand, ToolError
 from iptsim.languages import Text, message, message_joined
 from iptsim.paste.behind_rules import before, lines_behind, without
 from iptsim.paste.chosen_routes import settle_chosen
@@ -102,12 +102,13 @@ def _read(
     errors = tuple(engine_errors(every))
     # errors that tell their cause, whatever else the text shows
     refused = tuple(printed_errors(every))
+    of_tools = tuple(tool_errors(every))
     loopbacks = (one for one in own_loopbacks((), every, {}) if one.sure)
     # a patch shows that they have removed rules
     removing = tuple(reloads(every)) if any(line.patched for line in every) else ()
     telling = dict.fromkeys((one.line for one in removing), "a command that replaces all rules")
     telling |= dict.fromkeys(
-        (one.line for found in (errors, refused, loopbacks, tool_errors(every)) for one in found),
+        (one.line for found in (errors, refused, loopbacks, of_tools) for one in found),
         "an error message",
     )
     reading = read_texts(cleaned, telling)
@@ -118,7 +119,7 @@ def _read(
         raise CaptureError(warned[0].text)
     add_facts(files, reading.of(Facts))
     assumed = settle_chosen(files) + fill_hidden(files)
-    return reading, _host(name, reading, cleaned, files, assumed, (errors, refused))
+    return reading, _host(name, reading, cleaned, files, assumed, (errors, refused, of_tools))
 
 
 def _host(
@@ -127,7 +128,7 @@ def _host(
     texts: Mapping[str, list[Line]],
     files: Mapping[str, bytes],
     assumed: Sequence[Text],
-    errors: tuple[Sequence[EngineError], Sequence[RefusedCommand]],
+    errors: tuple[Sequence[EngineError], Sequence[RefusedCommand], Sequence[ToolError]],
 ) -> Host:
     """Return the host that texts describe.
 
@@ -137,7 +138,8 @@ def _host(
         texts: their lines.
         files: files of a capture that the texts show.
         assumed: what was assumed for these files.
-        errors: those of Docker and Podman that no rule causes, and the commands that iptables refused with one.
+        errors: those of Docker and Podman that no rule causes, and the commands that iptables and the tools beside it
+            refused with one.
     """
     rules = _rules(reading)
     every = list(chain.from_iterable(texts.values()))

@@ -223,7 +223,7 @@ def _of_ebtables(line: Line, text: str) -> ToolError | None:
 
 
 def engine_errors(lines: Iterable[Line]) -> Iterator[EngineError]:
-    """Yield such errors, one of each kind and port."""
+    """Yield the errors of Docker and Podman that no rule causes, such as taken ports: one of each kind and port."""
     found: dict[tuple[str, int], EngineError] = {}
     unusable: list[Line] = []
     for line in lines:

@@ -18,11 +18,11 @@ from iptsim.host.pasted import (
     LoggedLine,
     Pasted,
     RefusedCommand,
+    ToolError,
 )
 from iptsim.host.pasted_services import ListedPort
 from iptsim.paste.asked import asked, queries, to_itself
 from iptsim.paste.complaint import complaint
-from iptsim.paste.errors import tool_errors
 from iptsim.paste.forms.failures import rejected_by
 from iptsim.paste.forms.firewall_cmd import full_zones, rules_of_zones
 from iptsim.paste.kernel_version import kernel_version
@@ -77,6 +77,7 @@ def pasted(
     listed: Sequence[Listed],
     errors: Sequence[EngineError],
     refused: Sequence[RefusedCommand],
+    of_tools: Sequence[ToolError],
     files: Mapping[str, bytes],
 ) -> Pasted:
     """Return what texts say besides their rules.
@@ -90,6 +91,7 @@ def pasted(
         listed: the containers that they list.
         errors: the errors of Docker and Podman that no rule causes.
         refused: the commands that iptables refused, according to the errors that it printed.
+        of_tools: those that nft, ufw and firewall-cmd refused.
         files: files of a capture that the text shows.
     """
     lines = list(chain.from_iterable(texts.values()))
@@ -131,7 +133,7 @@ def pasted(
         stopped=tuple(stopped_containers(clients, lines, listed)),
         firewalld_reloads=tuple(firewalld_reloads(lines)),
         engine_errors=tuple(errors),
-        tool_errors=tuple(tool_errors(lines)),
+        tool_errors=tuple(of_tools),
         appended=tuple(_appended(rules)),
         engines=tuple(
             name for name, words in _ENGINES.items() if mentions(words) and not reading.in_container
